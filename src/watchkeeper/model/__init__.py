@@ -1,0 +1,1 @@
+"""Facts: the nouns of the product as plain data. Standard library and msgspec only."""
