@@ -11,6 +11,7 @@ class ErrorClass(NamedTuple):
     definition: str
 
 
+# A refusal is an outcome with a rate of its own, not an error: declining can be right.
 # Ordered by root cause: the first class that applies is the trace's class.
 TAXONOMY: tuple[ErrorClass, ...] = (
     ErrorClass("rate_limit", "transport", "The provider refused the call because of a quota or rate limit."),
@@ -22,7 +23,6 @@ TAXONOMY: tuple[ErrorClass, ...] = (
     ErrorClass(
         "server_error", "transport", "The provider or network failed (5xx, broken connection, cut stream)."
     ),
-    ErrorClass("content_filter", "content", "The provider's filter withheld the answer."),
     ErrorClass("truncation", "content", "The answer stopped at the token limit."),
     ErrorClass("tool_error", "content", "A tool call was invalid, failed, or was repeated without progress."),
     ErrorClass(
@@ -31,8 +31,11 @@ TAXONOMY: tuple[ErrorClass, ...] = (
     ErrorClass(
         "ungrounded", "content", "The answer cites or states what the retrieved context does not hold."
     ),
-    ErrorClass("refusal", "content", "The model declined to do what was asked."),
-    ErrorClass("unsafe", "content", "Secrets, personal data, injection or harmful text in input or answer."),
+    ErrorClass(
+        "unsafe",
+        "content",
+        "Secrets, personal data, injection or harmful text; or a provider's filter stepped in.",
+    ),
 )
 PRECEDENCE: dict[str, int] = {c.name: i for i, c in enumerate(TAXONOMY)}
 TRANSPORT = frozenset(c.name for c in TAXONOMY if c.family == "transport")

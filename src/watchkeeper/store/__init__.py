@@ -1,0 +1,1 @@
+"""Ports to storage: columns (spans, traces, scores, points in ClickHouse) and records (everything transactional)."""

@@ -1,0 +1,63 @@
+"""The one way to the records database: many readers, one writer."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+T = TypeVar("T")
+
+
+def _sqlite_pragmas(connection: object, _record: object) -> None:
+    cursor = connection.cursor()  # type: ignore[attr-defined]
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        "busy_timeout=10000",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+class Records:
+    """Runs functions of a connection in a thread. Writes take turns on one connection, because SQLite before
+    3.51.3 can lose data when several connections reset the write-ahead log, and turns cost less than retries."""
+
+    def __init__(self, url: str) -> None:
+        """`url` is a SQLAlchemy URL, `sqlite:///…` or `postgresql+psycopg://…`."""
+        self.url = url
+        self.is_sqlite = url.startswith("sqlite")
+        if self.is_sqlite:
+            Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.engine: Engine = sa.create_engine(url, pool_size=5, max_overflow=5, pool_timeout=30)
+        if self.is_sqlite:
+            sa.event.listen(self.engine, "connect", _sqlite_pragmas)
+        self._turn = threading.Lock()
+
+    def read_now(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in a read transaction and return its result (blocking)."""
+        with self.engine.connect() as connection:
+            return work(connection)
+
+    def write_now(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in the single write transaction; any exception rolls all of it back (blocking)."""
+        with self._turn, self.engine.begin() as connection:
+            return work(connection)
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        """`read_now` in a worker thread."""
+        return await asyncio.to_thread(self.read_now, work)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """`write_now` in a worker thread."""
+        return await asyncio.to_thread(self.write_now, work)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()

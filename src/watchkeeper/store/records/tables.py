@@ -1,0 +1,288 @@
+"""Every table of the records database. Times are integer nanoseconds UTC; JSON columns hold plain data."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(column_0_label)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> sa.Column[str]:
+    return sa.Column("id", sa.String(64), primary_key=True)
+
+
+def _project() -> sa.Column[str]:
+    return sa.Column("project", sa.String(64), nullable=False, index=True)
+
+
+def _ns(name: str, nullable: bool = False) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=nullable)
+
+
+projects = sa.Table(
+    "projects", metadata, sa.Column("name", sa.String(64), primary_key=True), _ns("created_ns")
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    _id(),
+    sa.Column("email", sa.String(255), nullable=False, unique=True),
+    sa.Column("password_hash", sa.String(255)),
+    _ns("created_ns"),
+    _ns("disabled_ns", nullable=True),
+)
+
+# role: ingest, viewer, reviewer, editor, admin; project "*" means every project.
+memberships = sa.Table(
+    "memberships",
+    metadata,
+    sa.Column("user_id", sa.String(64), sa.ForeignKey("users.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("role", sa.String(16), nullable=False),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+    sa.Column("hint", sa.String(16), nullable=False),
+    sa.Column("created_by", sa.String(255), nullable=False),
+    _ns("created_ns"),
+    _ns("expires_ns", nullable=True),
+    _ns("revoked_ns", nullable=True),
+    _ns("last_used_ns", nullable=True),
+)
+
+# kind: login (one-time link) or session (cookie); only the hash of the token is kept.
+tokens = sa.Table(
+    "tokens",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("user_id", sa.String(64), sa.ForeignKey("users.id", ondelete="CASCADE"), nullable=False),
+    _ns("created_ns"),
+    _ns("expires_ns"),
+    _ns("used_ns", nullable=True),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    _project(),
+    _ns("time_ns"),
+    sa.Column("actor", sa.String(255), nullable=False),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("action", sa.String(64), nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+    sa.Column("previous_hash", sa.String(64), nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False),
+)
+
+# The durable queue. `key` is the idempotent id: adding the same key twice is one job.
+# status: due, running, done, dead. A claim is a conditional update of (status, lease_until_ns).
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("key", sa.String(255), primary_key=True),
+    _project(),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("payload", sa.JSON, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False, default=0),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    _ns("created_ns"),
+    _ns("due_ns"),
+    _ns("lease_until_ns", nullable=True),
+    sa.Column("worker", sa.String(64)),
+    sa.Column("error", sa.Text),
+    _ns("finished_ns", nullable=True),
+    sa.Index("ix_jobs_claim", "kind", "status", "due_ns"),
+)
+
+# Judge replies by content hash: identical inputs are asked once. Keyed by project, so nothing crosses tenants.
+judge_cache = sa.Table(
+    "judge_cache",
+    metadata,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("reply", sa.JSON, nullable=False),
+    _ns("created_ns"),
+)
+
+# Frozen baselines, detector states and other watch bookkeeping: one JSON document per (project, kind, key).
+states = sa.Table(
+    "states",
+    metadata,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("kind", sa.String(32), primary_key=True),
+    sa.Column("key", sa.String(512), primary_key=True),
+    sa.Column("value", sa.JSON, nullable=False),
+    _ns("updated_ns"),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("monitor", sa.String(255), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("severity", sa.String(16), nullable=False),
+    _ns("since_ns"),
+    _ns("updated_ns"),
+    sa.Column("document", sa.JSON, nullable=False),
+)
+
+silences = sa.Table(
+    "silences",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("matchers", sa.JSON, nullable=False),
+    _ns("starts_ns"),
+    _ns("ends_ns"),
+    sa.Column("author", sa.String(255), nullable=False),
+    sa.Column("comment", sa.Text, nullable=False),
+)
+
+notifications = sa.Table(
+    "notifications",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("alert_id", sa.String(64), nullable=False, index=True),
+    sa.Column("dedup_key", sa.String(128), nullable=False),
+    sa.Column("route", sa.String(255), nullable=False),
+    sa.Column("event", sa.String(32), nullable=False),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    _ns("created_ns"),
+    _ns("next_attempt_ns"),
+    _ns("delivered_ns", nullable=True),
+    sa.Column("error", sa.Text),
+    sa.Index("ix_notifications_due", "status", "next_attempt_ns"),
+)
+
+incidents = sa.Table(
+    "incidents",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("owner", sa.String(255), nullable=False),
+    _ns("opened_ns"),
+    _ns("closed_ns", nullable=True),
+    sa.Column("document", sa.JSON, nullable=False),
+)
+
+timeline = sa.Table(
+    "timeline",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    _project(),
+    sa.Column("incident_id", sa.String(64), nullable=False, index=True),
+    _ns("time_ns"),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("actor", sa.String(255), nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("detail", sa.JSON, nullable=False),
+)
+
+review_items = sa.Table(
+    "review_items",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("trace_id", sa.String(64), nullable=False, index=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("scorer", sa.String(255)),
+    sa.Column("alert_id", sa.String(64)),
+    sa.Column("priority", sa.Float, nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("assigned_to", sa.String(255)),
+    _ns("reserved_until_ns", nullable=True),
+    _ns("created_ns"),
+    sa.UniqueConstraint("project", "trace_id", "source"),
+    sa.Index("ix_review_queue", "project", "status", "priority"),
+)
+
+labels = sa.Table(
+    "labels",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("item_id", sa.String(64), nullable=False, index=True),
+    sa.Column("trace_id", sa.String(64), nullable=False, index=True),
+    sa.Column("author", sa.String(255), nullable=False),
+    _ns("time_ns"),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("taxonomy", sa.String(255)),
+    sa.Column("severity", sa.String(16)),
+    sa.Column("expected_output", sa.Text),
+    sa.Column("comment", sa.Text),
+    _ns("undone_ns", nullable=True),
+)
+
+datasets = sa.Table(
+    "datasets",
+    metadata,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("description", sa.Text, nullable=False, default=""),
+    _ns("created_ns"),
+)
+
+dataset_versions = sa.Table(
+    "dataset_versions",
+    metadata,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("dataset", sa.String(255), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    _ns("created_ns"),
+    sa.Column("author", sa.String(255), nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("content_hash", sa.String(64), nullable=False),
+    sa.Column("case_hashes", sa.JSON, nullable=False),
+)
+
+# Cases are stored once by content hash and shared between versions.
+cases = sa.Table(
+    "cases",
+    metadata,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("hash", sa.String(64), primary_key=True),
+    sa.Column("case_id", sa.String(64), nullable=False, index=True),
+    sa.Column("trace_id", sa.String(64), index=True),
+    sa.Column("document", sa.JSON, nullable=False),
+)
+
+experiments = sa.Table(
+    "experiments",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("dataset", sa.String(255), nullable=False),
+    sa.Column("dataset_version", sa.Integer, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("verdict", sa.String(32)),
+    _ns("created_ns"),
+    _ns("finished_ns", nullable=True),
+    sa.Column("document", sa.JSON, nullable=False),
+)
