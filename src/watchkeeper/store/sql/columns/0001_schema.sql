@@ -1,0 +1,100 @@
+-- Every table has a project. Rows are replaced by key (ReplacingMergeTree); readers that must not see a row twice use
+-- FINAL or LIMIT 1 BY. Partitions follow `day`, the span's own date where it is plausible and the arrival date
+-- where it is not, so that a client's clock cannot scatter partitions or hasten retention.
+
+CREATE TABLE IF NOT EXISTS spans (
+  project LowCardinality(String), trace_id String, span_id String, parent_id Nullable(String),
+  name String, kind LowCardinality(String),
+  time DateTime64(9, 'UTC'), duration_ms Nullable(Float64),
+  status LowCardinality(String), error_class LowCardinality(Nullable(String)), error_message Nullable(String),
+  dialect LowCardinality(String), provider LowCardinality(Nullable(String)),
+  request_model LowCardinality(Nullable(String)), response_model LowCardinality(Nullable(String)),
+  temperature Nullable(Float64), max_tokens Nullable(UInt64),
+  input_tokens Nullable(UInt64), output_tokens Nullable(UInt64),
+  cached_input_tokens Nullable(UInt64), reasoning_output_tokens Nullable(UInt64),
+  cost Nullable(Float64), pricing_version LowCardinality(Nullable(String)),
+  ttft_ms Nullable(Float64), finish_reason LowCardinality(Nullable(String)), tool_name LowCardinality(Nullable(String)),
+  output_text Nullable(String) CODEC(ZSTD(3)),
+  session_id Nullable(String), user_id Nullable(String), agent_name LowCardinality(Nullable(String)),
+  prompt_name LowCardinality(Nullable(String)), prompt_version LowCardinality(Nullable(String)),
+  scenario LowCardinality(Nullable(String)), service LowCardinality(Nullable(String)),
+  environment LowCardinality(Nullable(String)), release LowCardinality(Nullable(String)),
+  variant LowCardinality(Nullable(String)),
+  duplicate_of Nullable(String),
+  attributes Map(LowCardinality(String), String) CODEC(ZSTD(3)),
+  day Date, received_at DateTime64(9, 'UTC'), version UInt64
+) ENGINE = ReplacingMergeTree(version) PARTITION BY toMonday(day) ORDER BY (project, trace_id, span_id);
+
+-- What the client sent, redacted, whole: one JSON document a span. A list page never reads it.
+CREATE TABLE IF NOT EXISTS content (
+  project LowCardinality(String), trace_id String, span_id String,
+  body String CODEC(ZSTD(3)), day Date, received_at DateTime64(9, 'UTC'), version UInt64
+) ENGINE = ReplacingMergeTree(version) PARTITION BY day ORDER BY (project, trace_id, span_id);
+
+CREATE TABLE IF NOT EXISTS logs (
+  project LowCardinality(String), trace_id String, span_id String, log_id String,
+  time DateTime64(9, 'UTC'), name LowCardinality(String), body String CODEC(ZSTD(3)),
+  day Date, received_at DateTime64(9, 'UTC')
+) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (project, trace_id, span_id, log_id);
+
+-- One row a trace: everything known about it, rewritten when something arrives. `scores` holds the latest value of
+-- every scorer; `checks` the deterministic scores themselves (the rest are rows of `scores`).
+CREATE TABLE IF NOT EXISTS traces (
+  project LowCardinality(String), trace_id String, time DateTime64(9, 'UTC'), duration_ms Nullable(Float64),
+  root_name String, complete Bool,
+  spans UInt32, llm_calls UInt32, tool_calls UInt32, errors UInt32, error_class LowCardinality(Nullable(String)),
+  input_text Nullable(String) CODEC(ZSTD(3)), output_text Nullable(String) CODEC(ZSTD(3)),
+  models Array(LowCardinality(String)), provider LowCardinality(Nullable(String)),
+  input_tokens Nullable(UInt64), output_tokens Nullable(UInt64),
+  cached_input_tokens Nullable(UInt64), reasoning_output_tokens Nullable(UInt64),
+  cost Nullable(Float64), pricing_version LowCardinality(Nullable(String)),
+  ttft_ms Nullable(Float64), finish_reason LowCardinality(Nullable(String)),
+  session_id Nullable(String), user_id Nullable(String), agent_name LowCardinality(Nullable(String)),
+  prompt_name LowCardinality(Nullable(String)), prompt_version LowCardinality(Nullable(String)),
+  scenario LowCardinality(Nullable(String)), service LowCardinality(Nullable(String)),
+  environment LowCardinality(Nullable(String)), region LowCardinality(Nullable(String)),
+  release LowCardinality(Nullable(String)), variant LowCardinality(Nullable(String)),
+  scores Map(LowCardinality(String), Float64),
+  checks Nested(scorer LowCardinality(String), version LowCardinality(String), span_id String, value Nullable(Float64),
+                label LowCardinality(Nullable(String)), passed Nullable(Bool), reason Nullable(String)),
+  failed_checks Array(LowCardinality(String)),
+  inclusion_probability Float64, policy LowCardinality(String), keep_probability Float64,
+  day Date, assembled_at UInt64
+) ENGINE = ReplacingMergeTree(assembled_at) PARTITION BY toMonday(day) ORDER BY (project, trace_id);
+
+-- Scores that are not made with the trace row itself: judges, classifiers, signals, users, people, other systems.
+CREATE TABLE IF NOT EXISTS scores (
+  project LowCardinality(String), trace_id String, span_id String, session_id Nullable(String),
+  scorer LowCardinality(String), version LowCardinality(String), source LowCardinality(String),
+  judge_model LowCardinality(String), author String,
+  value Nullable(Float64), label LowCardinality(Nullable(String)), passed Nullable(Bool), reason Nullable(String),
+  cost Nullable(Float64), inclusion_probability Float64, policy LowCardinality(String),
+  time DateTime64(9, 'UTC'), scored_at DateTime64(9, 'UTC'), day Date, row_version UInt64
+) ENGINE = ReplacingMergeTree(row_version) PARTITION BY toMonday(day)
+  ORDER BY (project, trace_id, span_id, scorer, version, judge_model, author);
+
+-- Mergeable sums of a metric in a cohort over one tick; a tick is recomputed whole, the latest row wins.
+CREATE TABLE IF NOT EXISTS points (
+  project LowCardinality(String), metric LowCardinality(String), cohort String, tick DateTime('UTC'), seconds UInt32,
+  n UInt64, sw Float64, sw2 Float64, swx Float64, swx2 Float64, sw2x Float64, sw2x2 Float64,
+  edges LowCardinality(String), hist_w Array(Float64), hist_w2 Array(Float64), row_version UInt64
+) ENGINE = ReplacingMergeTree(row_version) PARTITION BY toYYYYMM(tick) ORDER BY (project, metric, cohort, seconds, tick);
+
+CREATE TABLE IF NOT EXISTS deploys (
+  project LowCardinality(String), name String, version String, time DateTime64(9, 'UTC'), note Nullable(String)
+) ENGINE = ReplacingMergeTree ORDER BY (project, time, name, version);
+
+-- The state of each alert as last changed, mirrored from the records for SQL.
+CREATE TABLE IF NOT EXISTS alerts (
+  project LowCardinality(String), id String, monitor LowCardinality(String), cohort String,
+  state LowCardinality(String), severity LowCardinality(String), owner LowCardinality(String), runbook String,
+  summary String, since DateTime64(9, 'UTC'), fired_at Nullable(DateTime64(9, 'UTC')),
+  resolved_at Nullable(DateTime64(9, 'UTC')), updated_at DateTime64(9, 'UTC'), row_version UInt64
+) ENGINE = ReplacingMergeTree(row_version) ORDER BY (project, id);
+
+-- The coverage ledger: what each scorer should have seen and what became of it.
+CREATE TABLE IF NOT EXISTS coverage (
+  project LowCardinality(String), scorer LowCardinality(String), version LowCardinality(String),
+  time DateTime('UTC'), seconds UInt32,
+  eligible UInt64, selected UInt64, scored UInt64, failed UInt64, late UInt64, row_version UInt64
+) ENGINE = ReplacingMergeTree(row_version) ORDER BY (project, scorer, version, seconds, time);
