@@ -1,0 +1,55 @@
+# Two commands for a newcomer: `make run` and `make test`. Everything else is for people who change the code.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+.DEFAULT_GOAL := help
+
+.PHONY: help setup setup-dev run test check bench chaos clean
+
+help:  ## what can be done here
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.server: pyproject.toml constraints.txt
+	@echo "[1/2] environment in $(VENV) (once, about a minute) …"
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; sys.exit("Watchkeeper needs Python 3.11 or newer; this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "[2/2] installing watchkeeper[server] …"
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[server]' 2>&1 | grep -v '^WARNING: Location' || true
+	@$(BIN)/python -c 'import watchkeeper.compose' || { echo "The install did not finish; run 'make setup' again and read the lines above."; exit 1; }
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.server
+	@echo "installing what the tests need …"
+	@$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[server,dev]' 2>&1 | grep -v '^WARNING: Location' || true
+	@$(BIN)/python -c 'import pytest, pyright' || { echo "The install did not finish; run 'make setup-dev' again and read the lines above."; exit 1; }
+	@sh tests/browser/install.sh
+	@touch $@
+
+setup: $(VENV)/.server  ## create .venv and install watchkeeper[server]
+
+setup-dev: $(VENV)/.dev  ## the same, with what the tests need
+
+run: $(VENV)/.server  ## start the demo: the whole loop on a support assistant's traffic
+	@$(BIN)/watchkeeper demo $(ARGS)
+
+test: $(VENV)/.dev  ## install what the tests need and run them all
+	@echo "running the tests (a few minutes) …"
+	@$(BIN)/python -m pytest tests $(ARGS)
+	@echo "All tests passed. Next: 'make run' shows the product, 'make check' also formats, lints and type-checks."
+
+check: $(VENV)/.dev  ## format, lint, types, then every test: what a change must pass
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	@$(MAKE) --no-print-directory test
+
+bench: $(VENV)/.dev  ## print every figure the documentation claims
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
+	@echo "== bench/drift"; $(BIN)/python -m bench.drift $(ARGS)
+
+chaos: $(VENV)/.dev  ## the long reliability campaigns
+	WATCHKEEPER_CHAOS=full $(BIN)/python -m pytest tests/flow -m 'slow or not slow' $(ARGS)
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache build dist
