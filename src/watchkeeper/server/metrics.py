@@ -1,0 +1,74 @@
+"""Our own numbers in the Prometheus text format."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+
+class Sample(NamedTuple):
+    """One number: metric name, labels, value; `help` and `kind` (`counter` or `gauge`) describe the metric."""
+
+    name: str
+    labels: Mapping[str, str]
+    value: float
+    help: str = ""
+    kind: str = "gauge"
+
+
+HELP = {
+    "watchkeeper_http_requests_total": "HTTP requests answered, by route and status.",
+    "watchkeeper_http_seconds_total": "Time spent answering, by route.",
+    "watchkeeper_refused_total": "Requests refused before their body was read, by reason.",
+    "watchkeeper_errors_total": "Faults of our own that a caller saw as 500, by route.",
+    "watchkeeper_auth_failures_total": "Requests with missing or invalid credentials, by reason.",
+}
+
+
+class Counters:
+    """Counters that only grow, safe to add to from any thread."""
+
+    def __init__(self) -> None:
+        self._values: dict[tuple[str, tuple[tuple[str, str], ...]], float] = {}
+        self._lock = threading.Lock()
+
+    def add(self, name: str, amount: float = 1.0, **labels: str) -> None:
+        """Add to a counter. Labels must come from a closed set: never ids, names or text from a request."""
+        key = (name, tuple(sorted(labels.items())))
+        with self._lock:
+            self._values[key] = self._values.get(key, 0.0) + amount
+
+    def get(self, name: str, **labels: str) -> float:
+        """A counter's value, 0 when it was never added to."""
+        with self._lock:
+            return self._values.get((name, tuple(sorted(labels.items()))), 0.0)
+
+    def samples(self) -> list[Sample]:
+        """All counters now."""
+        with self._lock:
+            items = list(self._values.items())
+        return [Sample(name, dict(labels), value, HELP.get(name, ""), "counter") for (name, labels), value in items]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+
+
+def render(samples: Iterable[Sample]) -> str:
+    """The Prometheus text exposition of these samples, grouped by metric."""
+    groups: dict[str, list[Sample]] = {}
+    for sample in samples:
+        groups.setdefault(sample.name, []).append(sample)
+    lines: list[str] = []
+    for name in sorted(groups):
+        rows = groups[name]
+        if rows[0].help:
+            lines.append(f"# HELP {name} {rows[0].help}")
+        lines.append(f"# TYPE {name} {rows[0].kind}")
+        for row in rows:
+            labels = ",".join(f'{k}="{_escaped(str(v))}"' for k, v in sorted(row.labels.items()))
+            lines.append(f"{name}{{{labels}}} {_number(row.value)}" if labels else f"{name} {_number(row.value)}")
+    return "\n".join(lines) + "\n"
