@@ -1,0 +1,1 @@
+"""Flows: one file per arrow between the facts."""
