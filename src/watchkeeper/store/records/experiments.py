@@ -22,24 +22,32 @@ def save(conn: Connection, experiment: dict[str, Any]) -> None:
         conn.execute(sa.insert(experiments).values(**row))
 
 
-def _whole(row: sa.Row[Any]) -> dict[str, Any]:
-    fields = dict(row._mapping)
+def _whole(row: sa.RowMapping) -> dict[str, Any]:
+    fields: dict[str, Any] = {str(k): v for k, v in row.items()}
     document: dict[str, Any] = fields.pop("document") or {}
     return {**document, **fields}
 
 
 def get(conn: Connection, project: str, experiment_id: str) -> dict[str, Any] | None:
     """One experiment, or None. The newest of that name when no id matches."""
-    row = conn.execute(
-        sa.select(experiments).where(experiments.c.project == project, experiments.c.id == experiment_id)
-    ).first()
+    row = (
+        conn.execute(
+            sa.select(experiments).where(experiments.c.project == project, experiments.c.id == experiment_id)
+        )
+        .mappings()
+        .first()
+    )
     if row is None:
-        row = conn.execute(
-            sa.select(experiments)
-            .where(experiments.c.project == project, experiments.c.name == experiment_id)
-            .order_by(experiments.c.created_ns.desc())
-            .limit(1)
-        ).first()
+        row = (
+            conn.execute(
+                sa.select(experiments)
+                .where(experiments.c.project == project, experiments.c.name == experiment_id)
+                .order_by(experiments.c.created_ns.desc())
+                .limit(1)
+            )
+            .mappings()
+            .first()
+        )
     return _whole(row) if row else None
 
 
@@ -51,4 +59,4 @@ def listing(conn: Connection, project: str, limit: int = 100) -> list[dict[str, 
         .order_by(experiments.c.created_ns.desc(), experiments.c.id)
         .limit(limit)
     )
-    return [{k: v for k, v in _whole(row).items() if k != "results"} for row in rows]
+    return [{k: v for k, v in _whole(row).items() if k != "results"} for row in rows.mappings()]

@@ -1,7 +1,5 @@
 """The review queue and its labels."""
 
-from typing import Any
-
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -11,12 +9,12 @@ from watchkeeper.store.records.tables import labels, review_items
 RESERVATION_NS = 15 * 60 * 10**9
 
 
-def _item(row: sa.Row[Any]) -> ReviewItem:
-    return ReviewItem(**{k: v for k, v in row._mapping.items() if k in ReviewItem.__struct_fields__})
+def _item(row: sa.RowMapping) -> ReviewItem:
+    return ReviewItem(**{k: v for k, v in row.items() if k in ReviewItem.__struct_fields__})
 
 
-def _label(row: sa.Row[Any]) -> Label:
-    return Label(**{k: v for k, v in row._mapping.items() if k in Label.__struct_fields__})
+def _label(row: sa.RowMapping) -> Label:
+    return Label(**{k: v for k, v in row.items() if k in Label.__struct_fields__})
 
 
 def add(conn: Connection, item: ReviewItem, cap: int | None = None) -> bool:
@@ -66,10 +64,11 @@ def add(conn: Connection, item: ReviewItem, cap: int | None = None) -> bool:
 
 def get(conn: Connection, project: str, item_id: str) -> ReviewItem | None:
     """One item, or None."""
-    row = conn.execute(
+    rows = conn.execute(
         sa.select(review_items).where(review_items.c.project == project, review_items.c.id == item_id)
-    ).first()
-    return _item(row) if row else None
+    )
+    found = rows.mappings().first()
+    return _item(found) if found else None
 
 
 def queue(
@@ -80,7 +79,7 @@ def queue(
     if status is not None:
         query = query.where(review_items.c.status == status)
     query = query.order_by(review_items.c.priority.desc(), review_items.c.created_ns, review_items.c.id)
-    return [_item(row) for row in conn.execute(query.limit(limit).offset(offset))]
+    return [_item(row) for row in conn.execute(query.limit(limit).offset(offset)).mappings()]
 
 
 def counts(conn: Connection, project: str) -> dict[str, int]:
@@ -100,7 +99,7 @@ def for_trace(conn: Connection, project: str, trace_id: str) -> list[ReviewItem]
         .where(review_items.c.project == project, review_items.c.trace_id == trace_id)
         .order_by(review_items.c.created_ns.desc())
     )
-    return [_item(row) for row in conn.execute(query)]
+    return [_item(row) for row in conn.execute(query).mappings()]
 
 
 def reserve_next(conn: Connection, project: str, reviewer: str, now_ns: int) -> ReviewItem | None:
@@ -189,7 +188,7 @@ def labels_of(conn: Connection, project: str, trace_ids: list[str] | None = None
     query = sa.select(labels).where(labels.c.project == project, labels.c.undone_ns.is_(None))
     if trace_ids is not None:
         query = query.where(labels.c.trace_id.in_(trace_ids))
-    return [_label(row) for row in conn.execute(query.order_by(labels.c.time_ns, labels.c.id))]
+    return [_label(row) for row in conn.execute(query.order_by(labels.c.time_ns, labels.c.id)).mappings()]
 
 
 def taxonomy(conn: Connection, project: str) -> list[tuple[str, int]]:
