@@ -1,0 +1,295 @@
+"""OTLP protobuf to facts. The loop over attributes is the hottest code of the product: it is written to be quick."""
+
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord as PbLog
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as PbSpan
+
+from watchkeeper.model.span import LogRecord, RawEvent, RawLink, RawSpan
+from watchkeeper.wire.decoded import Decoded, Rejected
+from watchkeeper.wire.errors import Malformed
+from watchkeeper.wire.limits import (
+    SMALL,
+    Gauge,
+    binary,
+    long_text,
+    no_nul,
+    number,
+    sane_times,
+    vector,
+)
+from watchkeeper.wire.names import event_name, log_id
+
+KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
+STATUSES = ("unset", "ok", "error")
+_ZERO8, _ZERO16 = bytes(8), bytes(16)
+
+
+def attributes(pairs: Any, gauge: Gauge) -> dict[str, Any]:
+    """The attributes as plain values; later duplicates of a key win."""
+    out: dict[str, Any] = {}
+    limit = gauge.limits.attributes
+    if len(pairs) > limit:
+        gauge.counts["dropped_attributes"] += len(pairs) - limit
+        out["watchkeeper.dropped_attributes"] = len(pairs) - limit
+        pairs = pairs[:limit]
+    for pair in pairs:
+        value = pair.value
+        which = value.WhichOneof("value")
+        key = pair.key
+        if which == "string_value":
+            text = value.string_value
+            if "\x00" in text:
+                text = no_nul(text)
+            out[key] = text if len(text) <= SMALL else long_text(key, text, gauge)
+        elif which == "int_value":
+            out[key] = value.int_value
+        elif which == "bool_value":
+            out[key] = value.bool_value
+        elif which == "double_value":
+            out[key] = number(value.double_value)
+        else:
+            out[key] = any_value(value, key, gauge, 1)
+    if "\x00" in "".join(out):
+        out = {no_nul(key): value for key, value in out.items()}
+    return out
+
+
+def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
+    """One AnyValue as a plain value."""
+    which = value.WhichOneof("value")
+    if which == "string_value":
+        text = no_nul(value.string_value)
+        return text if len(text) <= SMALL else long_text(key, text, gauge)
+    if which == "array_value":
+        if depth >= gauge.limits.depth:
+            return _too_deep(key, gauge)
+        return vector(key, [any_value(v, key, gauge, depth + 1) for v in value.array_value.values], gauge)
+    if which == "kvlist_value":
+        if depth >= gauge.limits.depth:
+            return _too_deep(key, gauge)
+        # Message content nested in a list keeps the outer key's limits: "content" inside "gen_ai.input.messages".
+        pairs = value.kvlist_value.values
+        return {no_nul(p.key): any_value(p.value, f"{key}.{p.key}", gauge, depth + 1) for p in pairs}
+    if which == "double_value":
+        return number(value.double_value)
+    if which == "bytes_value":
+        return binary(value.bytes_value)
+    return None if which is None else getattr(value, which)
+
+
+def _too_deep(key: str, gauge: Gauge) -> str:
+    gauge.counts["truncated_values"] += 1
+    gauge.cut.append(key)
+    return f"[cut: nested deeper than {gauge.limits.depth} levels]"
+
+
+def _span(span: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns: int | None) -> RawSpan | str:
+    """One span, or the reason it is rejected."""
+    trace_id, span_id, parent_id = span.trace_id, span.span_id, span.parent_span_id
+    if len(trace_id) != 16 or trace_id == _ZERO16:
+        return f"trace_id must be 16 bytes and not all zero, got {len(trace_id)} bytes"
+    if len(span_id) != 8 or span_id == _ZERO8:
+        return f"span_id must be 8 bytes and not all zero, got {len(span_id)} bytes"
+    if parent_id and len(parent_id) != 8:
+        return f"parent_span_id must be 8 bytes or empty, got {len(parent_id)} bytes"
+    limits = gauge.limits
+    start, end, suspect = sane_times(
+        span.start_time_unix_nano, span.end_time_unix_nano, now_ns, limits
+    )
+    values = attributes(span.attributes, gauge)
+    events: list[RawEvent] = []
+    if span.events:
+        pb_events = span.events
+        if len(pb_events) > limits.events:
+            values["watchkeeper.dropped_events"] = len(pb_events) - limits.events
+            gauge.counts["dropped_events"] += len(pb_events) - limits.events
+            pb_events = pb_events[: limits.events]
+        events = [
+            RawEvent(no_nul(e.name), min(e.time_unix_nano, 2**63 - 1), attributes(e.attributes, gauge))
+            for e in pb_events
+        ]
+    links: list[RawLink] = []
+    if span.links:
+        pb_links = span.links
+        if len(pb_links) > limits.links:
+            values["watchkeeper.dropped_links"] = len(pb_links) - limits.links
+            gauge.counts["dropped_links"] += len(pb_links) - limits.links
+            pb_links = pb_links[: limits.links]
+        links = [RawLink(k.trace_id.hex(), k.span_id.hex(), attributes(k.attributes, gauge)) for k in pb_links]
+    if span.dropped_attributes_count:
+        values["otel.dropped_attributes_count"] = span.dropped_attributes_count
+    if gauge.cut:
+        values["watchkeeper.truncated"] = gauge.take_cut()
+    if suspect:
+        gauge.counts["time_suspect"] += 1
+    status = span.status
+    kind, code = span.kind, status.code
+    return RawSpan(
+        trace_id=trace_id.hex(),
+        span_id=span_id.hex(),
+        parent_id=parent_id.hex() if parent_id and parent_id != _ZERO8 and parent_id != span_id else None,
+        name=no_nul(span.name),
+        otel_kind=KINDS[kind] if 0 <= kind < 6 else "unspecified",
+        start_ns=start,
+        end_ns=end,
+        status=STATUSES[code] if 0 <= code < 3 else "unset",
+        status_message=no_nul(status.message) or None,
+        attributes=values,
+        events=events,
+        links=links,
+        resource=resource,
+        scope_name=scope.name,
+        scope_version=scope.version,
+        trace_state=span.trace_state,
+        flags=span.flags,
+        time_suspect=suspect,
+    )
+
+
+def _log(record: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns: int | None) -> LogRecord | str:
+    when = record.time_unix_nano or record.observed_time_unix_nano
+    time_ns, _, suspect = sane_times(when, 0, now_ns, gauge.limits)
+    body = any_value(record.body, "body", gauge)
+    values = attributes(record.attributes, gauge)
+    if gauge.cut:
+        values["watchkeeper.truncated"] = gauge.take_cut()
+    if suspect:
+        gauge.counts["time_suspect"] += 1
+    trace_id = record.trace_id.hex() if len(record.trace_id) == 16 and record.trace_id != _ZERO16 else ""
+    span_id = record.span_id.hex() if len(record.span_id) == 8 and record.span_id != _ZERO8 else ""
+    log = LogRecord(
+        trace_id=trace_id,
+        span_id=span_id,
+        time_ns=time_ns,
+        name=event_name(record.event_name, values, body),
+        severity=record.severity_number,
+        body=body,
+        attributes=values,
+        resource=resource,
+        scope_name=scope.name,
+        time_suspect=suspect,
+    )
+    log.log_id = log_id(log)
+    return log
+
+
+def decode_traces(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
+    """Fill `out` from an ExportTraceServiceRequest; raises `Malformed` when the envelope cannot be read."""
+    request = ExportTraceServiceRequest()
+    try:
+        request.ParseFromString(body)
+    except DecodeError:
+        _salvage(body, out, gauge, now_ns, PbSpan, _span, out.spans)
+        return
+    for i, group in enumerate(request.resource_spans):
+        resource = attributes(group.resource.attributes, gauge)
+        for j, scoped in enumerate(group.scope_spans):
+            scope = scoped.scope
+            for k, span in enumerate(scoped.spans):
+                out.received += 1
+                made = _span(span, resource, scope, gauge, now_ns)
+                if isinstance(made, str):
+                    out.rejected.append(
+                        Rejected(f"resource_spans[{i}].scope_spans[{j}].spans[{k}] {span.name!r:.80}", made)
+                    )
+                else:
+                    out.spans.append(made)
+
+
+def decode_logs(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
+    """Fill `out` from an ExportLogsServiceRequest; raises `Malformed` when the envelope cannot be read."""
+    request = ExportLogsServiceRequest()
+    try:
+        request.ParseFromString(body)
+    except DecodeError:
+        _salvage(body, out, gauge, now_ns, PbLog, _log, out.logs)
+        return
+    for group in request.resource_logs:
+        resource = attributes(group.resource.attributes, gauge)
+        for scoped in group.scope_logs:
+            for record in scoped.log_records:
+                out.received += 1
+                made = _log(record, resource, scoped.scope, gauge, now_ns)
+                assert not isinstance(made, str)
+                out.logs.append(made)
+
+
+def _salvage(
+    body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None, pb_type: Any, make: Any, into: list[Any]
+) -> None:
+    """Take a body upb refuses apart by hand, so that one bad record does not cost its neighbours.
+
+    Traces and logs share the envelope: 1 = group, in it 1 = resource and 2 = scope group, in it 1 = scope and 2 = record.
+    """
+    for i, (_, group) in enumerate(_fields(body, (1,), "the request")):
+        parts = list(_fields(group, (1, 2), f"resource group {i}"))
+        resource_pb = _parse(Resource, [data for number_, data in parts if number_ == 1], f"resource group {i}")
+        resource = attributes(resource_pb.attributes, gauge)
+        for j, data in enumerate(d for n, d in parts if n == 2):
+            where = f"resource group {i}, scope group {j}"
+            inner = list(_fields(data, (1, 2), where))
+            scope = _parse(InstrumentationScope, [d for n, d in inner if n == 1], where)
+            for k, record in enumerate(d for n, d in inner if n == 2):
+                out.received += 1
+                try:
+                    made = make(pb_type.FromString(record), resource, scope, gauge, now_ns)
+                except DecodeError as error:
+                    made = f"it does not parse as protobuf ({error}): invalid UTF-8, nesting too deep or cut bytes"
+                if isinstance(made, str):
+                    out.rejected.append(Rejected(f"{where}, record {k}", made))
+                else:
+                    into.append(made)
+
+
+def _parse(pb_type: Any, pieces: list[bytes], where: str) -> Any:
+    try:
+        return pb_type.FromString(b"".join(pieces))
+    except DecodeError as error:
+        raise Malformed(f"{where} does not parse as protobuf: {error}") from error
+
+
+def _fields(data: bytes, wanted: tuple[int, ...], where: str) -> "list[tuple[int, bytes]]":
+    """The length-delimited fields with the wanted numbers; unknown fields are skipped."""
+    found: list[tuple[int, bytes]] = []
+    position, size = 0, len(data)
+    while position < size:
+        tag, position = _varint(data, position, where)
+        field, wire = tag >> 3, tag & 7
+        if field == 0:
+            raise Malformed(f"{where} is not OTLP protobuf: field number 0 at byte {position}")
+        if wire == 2:
+            length, position = _varint(data, position, where)
+            if position + length > size:
+                raise Malformed(f"{where} is cut: a field at byte {position} needs {length} bytes")
+            if field in wanted:
+                found.append((field, data[position : position + length]))
+            position += length
+        elif wire == 0:
+            _, position = _varint(data, position, where)
+        elif wire in (1, 5):
+            position += 8 if wire == 1 else 4
+            if position > size:
+                raise Malformed(f"{where} is cut inside a fixed-size field")
+        else:
+            raise Malformed(f"{where} is not OTLP protobuf: wire type {wire} at byte {position}")
+        if field in wanted and wire != 2:
+            raise Malformed(f"{where} has field {field} with wire type {wire}, expected a message")
+    return found
+
+
+def _varint(data: bytes, position: int, where: str) -> tuple[int, int]:
+    value = shift = 0
+    while position < len(data) and shift < 70:
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7
+    raise Malformed(f"{where} is cut or damaged at byte {position}: a number does not end")
