@@ -39,7 +39,10 @@ class Label(msgspec.Struct):
 
 
 class Case(msgspec.Struct):
-    """One test: full input and context, what was answered, what should have been, and where it came from."""
+    """One test: full input and context, what was answered, what should have been, and where it came from.
+
+    `must_pass` names the scorers that failed when this was a live trace: in the gate they must pass on this case.
+    """
 
     id: str
     input: Any
@@ -52,6 +55,7 @@ class Case(msgspec.Struct):
     severity: str | None = None
     owner: str | None = None
     split: str = "regression"
+    must_pass: list[str] = []
 
 
 class DatasetVersion(msgspec.Struct):

@@ -30,8 +30,15 @@ def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return [msgspec.to_builtins(m) for m in messages]
 
 
-def case_of(trace: Trace, label: Label | None, split: str = "regression", owner: str | None = None) -> Case:
-    """The test case a trace makes: its full input, what the model was given, what it did, what should have come out."""
+def case_of(
+    trace: Trace,
+    label: Label | None,
+    split: str = "regression",
+    owner: str | None = None,
+    failed: Sequence[str] = (),
+) -> Case:
+    """The test case a trace makes: its full input, what the model was given, what it did, what should have come out.
+    `failed` names the scorers that failed on it and from now on must pass."""
     calls = trace.llm_calls
     first = calls[0].llm if calls else None
     text = trace.input_text or ""
@@ -62,6 +69,7 @@ def case_of(trace: Trace, label: Label | None, split: str = "regression", owner:
         severity=label.severity if label else None,
         owner=owner or (label.author if label else None),
         split=split,
+        must_pass=sorted(set(failed)),
     )
 
 

@@ -1,0 +1,127 @@
+"""Pass, fail, or not enough evidence: the verdict on a candidate, metric by metric.
+
+Deterministic checks must pass on every case, and there must be enough cases for "every" to mean something
+(rule of three). Semantic scores must not be worse than the baseline by more than a margin, on paired cases
+clustered by session (`stats.experiments`). Nothing is decided on a point estimate.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["pass", "fail", "not_enough_evidence"]
+ORDER: dict[str, int] = {"pass": 0, "not_enough_evidence": 1, "fail": 2}
+
+
+@dataclass(frozen=True)
+class CaseScore:
+    """One scorer's answer for one case: `values` one entry a repeat, `passed` likewise (None: a measurement)."""
+
+    case_id: str
+    scorer: str
+    values: tuple[float, ...]
+    passed: tuple[bool | None, ...]
+    reason: str | None = None
+    cluster: str | None = None
+
+    @property
+    def mean(self) -> float:
+        """The mean over repeats."""
+        return sum(self.values) / len(self.values)
+
+    @property
+    def flaky(self) -> bool:
+        """Whether repeats of the same case disagree on passing."""
+        return len({p for p in self.passed if p is not None}) > 1
+
+
+@dataclass(frozen=True)
+class GateSettings:
+    """What the gate asks for.
+
+    Attributes:
+        semantic: scorers judged by non-inferiority against the baseline; everything else with a pass is deterministic.
+        ignore: scorers left out.
+        max_failure_rate: the failure rate a perfect run must rule out at 95 % confidence; needs n >= 3 / rate cases.
+        margin: worst acceptable loss per semantic scorer in its own unit; others get `margin_sd` of the baseline's sd.
+        margin_sd: default margin in baseline standard deviations.
+        level: one-sided error rate of each decision, Holm-corrected over the semantic metrics.
+    """
+
+    semantic: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    max_failure_rate: float = 0.05
+    margin: Mapping[str, float] = field(default_factory=dict[str, float])
+    margin_sd: float = 0.15
+    level: float = 0.05
+
+
+@dataclass(frozen=True)
+class MetricVerdict:
+    """The decision on one scorer, with the numbers behind it. Bounds are one-sided at `GateSettings.level`."""
+
+    scorer: str
+    kind: Literal["deterministic", "semantic"]
+    outcome: Outcome
+    n: int
+    explanation: str
+    mean: float | None = None
+    baseline_mean: float | None = None
+    difference: float | None = None
+    low: float | None = None
+    high: float | None = None
+    margin: float | None = None
+    needed: int | None = None
+    failed_cases: tuple[str, ...] = ()
+    flaky_cases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The gate's answer: the worst outcome of its metrics (fail, then not enough evidence, then pass)."""
+
+    outcome: Outcome
+    metrics: tuple[MetricVerdict, ...]
+    needed: int | None = None
+
+
+def deterministic(scorer: str, scores: Sequence[CaseScore], settings: GateSettings) -> MetricVerdict:
+    """Every case must pass; flaky cases are set aside by name and never count as passes."""
+    flaky = tuple(s.case_id for s in scores if s.flaky)
+    steady = [s for s in scores if not s.flaky]
+    failed = tuple(s.case_id for s in steady if any(p is False for p in s.passed))
+    n = len(steady)
+    needed = -(-3 // settings.max_failure_rate) if settings.max_failure_rate > 0 else 0
+    needed_n = int(needed)
+    mean = (n - len(failed)) / n if n else None
+    if failed:
+        outcome: Outcome = "fail"
+        words = f"{len(failed)} of {n} cases failed"
+    elif n < needed_n:
+        outcome = "not_enough_evidence"
+        words = f"0 of {n} failed, but {needed_n} cases are needed to rule out a {settings.max_failure_rate:.1%} failure rate"
+    else:
+        outcome = "pass"
+        words = f"0 of {n} failed; the true failure rate is below {3 / n:.1%} (95 %)"
+    if flaky:
+        words += f"; {len(flaky)} flaky, set aside"
+    return MetricVerdict(
+        scorer,
+        "deterministic",
+        outcome,
+        n,
+        words,
+        mean=mean,
+        needed=max(0, needed_n - n) or None if outcome == "not_enough_evidence" else None,
+        failed_cases=failed,
+        flaky_cases=flaky,
+    )
+
+
+def overall(metrics: Sequence[MetricVerdict]) -> Verdict:
+    """The verdict over all metrics; no metrics at all is not enough evidence, never a pass."""
+    if not metrics:
+        return Verdict("not_enough_evidence", ())
+    worst = max(metrics, key=lambda m: ORDER[m.outcome]).outcome
+    needed = [m.needed for m in metrics if m.needed]
+    return Verdict(worst, tuple(metrics), max(needed) if needed and worst == "not_enough_evidence" else None)
