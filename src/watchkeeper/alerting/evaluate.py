@@ -1,0 +1,196 @@
+"""Conditions against estimates: true only when the interval is wholly past the limit."""
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Protocol
+
+from watchkeeper.alerting.syntax import (
+    Arithmetic,
+    Comparator,
+    Compare,
+    Condition,
+    Logic,
+    Moves,
+    Operand,
+    Quantity,
+    Ref,
+    Share,
+)
+from watchkeeper.alerting.units import normalise
+from watchkeeper.model.series import Estimate, Insufficient
+
+
+class Truth(IntEnum):
+    """What we can say of a condition, ordered so that `and` is the smallest and `or` the largest.
+
+    FALSE: the estimate is not past the limit. UNKNOWN: too little data to say. NEAR: the estimate is past the limit
+    but its interval is not. TRUE: the interval is wholly past it.
+    """
+
+    FALSE = 0
+    UNKNOWN = 1
+    NEAR = 2
+    TRUE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What the sequential evidence of one metric says. `strength` is a Truth: NEAR above √A, TRUE above A."""
+
+    strength: Truth
+    direction: str = "none"
+    slope: str = "flat"
+    log10_m: float = 0.0
+    reason: str = ""
+
+
+class Readings(Protocol):
+    """Where a condition reads its numbers. Intervals are two one-sided bounds at the caller's confidence."""
+
+    def estimate(self, wanted: Ref | Share) -> Estimate | Insufficient: ...
+    def movement(self, metric: str) -> Movement: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One comparison as it was judged: the text people see, with interval and n."""
+
+    text: str
+    truth: Truth
+    metric: str
+    n: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The whole condition's truth and every comparison in it."""
+
+    truth: Truth
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Interval:
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+def _combine(op: str, left: _Interval, right: _Interval) -> _Interval:
+    """MOVER (Zou & Donner 2008) for sums and differences; exact for scaling by a number."""
+    n = min(left.n, right.n) if left.n and right.n else max(left.n, right.n)
+    if op in "*/":
+        factor = right.value if right.low == right.high else left.value
+        base = left if right.low == right.high else right
+        factor = 1 / factor if op == "/" else factor
+        ends = sorted((base.low * factor, base.high * factor))
+        return _Interval(base.value * factor, ends[0], ends[1], n)
+    if op == "-":
+        right = _Interval(-right.value, -right.high, -right.low, right.n)
+    value = left.value + right.value
+    down = math.hypot(left.value - left.low, right.value - right.low)
+    up = math.hypot(left.high - left.value, right.high - right.value)
+    return _Interval(value, value - down, value + up, n)
+
+
+def _read(operand: Operand, readings: Readings) -> _Interval | Insufficient:
+    if isinstance(operand, Quantity):
+        return _Interval(operand.value, operand.value, operand.value, 0)
+    if isinstance(operand, Arithmetic):
+        left, right = _read(operand.left, readings), _read(operand.right, readings)
+        if isinstance(left, Insufficient):
+            return left
+        return right if isinstance(right, Insufficient) else _combine(operand.op, left, right)
+    found = readings.estimate(operand)
+    if isinstance(found, Insufficient):
+        return found
+    return _Interval(found.value, found.low, found.high, found.n)
+
+
+def _past(op: Comparator, difference: _Interval) -> Truth:
+    """Is left − right past zero in the direction of `op`?"""
+    if op in ("<", "<="):
+        difference = _Interval(-difference.value, -difference.high, -difference.low, difference.n)
+    strict = op in ("<", ">")
+    sure = difference.low > 0 if strict else difference.low >= 0
+    if sure:
+        return Truth.TRUE
+    past = difference.value > 0 if strict else difference.value >= 0
+    return Truth.NEAR if past else Truth.FALSE
+
+
+def figure(value: float) -> str:
+    """A number for people: four significant digits, no exponent for ordinary sizes."""
+    if value == 0 or 1e-4 <= abs(value) < 1e6:
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return f"{value:.3g}"
+
+
+def _describe(operand: Operand, found: _Interval) -> str:
+    if isinstance(operand, Quantity):
+        return str(operand)
+    return f"{operand} {figure(found.value)} ({figure(found.low)} to {figure(found.high)}, n {found.n})"
+
+
+def _metric(node: Compare) -> str:
+    for side in (node.left, node.right):
+        if isinstance(side, Ref | Share):
+            return side.metric
+        if isinstance(side, Arithmetic):
+            return _metric(Compare(side.left, ">", side.right))
+    return ""
+
+
+def _compare(node: Compare, readings: Readings) -> Term:
+    left, right = _read(node.left, readings), _read(node.right, readings)
+    for found, side in ((left, node.left), (right, node.right)):
+        if isinstance(found, Insufficient):
+            text = f"{side} unknown: {found.reason} (n {found.n})"
+            return Term(text, Truth.UNKNOWN, _metric(node), found.n)
+    assert isinstance(left, _Interval) and isinstance(right, _Interval)
+    truth = _past(node.op, _combine("-", left, right))
+    text = f"{_describe(node.left, left)} {node.op} {_describe(node.right, right)}"
+    return Term(text, truth, _metric(node), left.n or right.n)
+
+
+def _moves(node: Moves, readings: Readings) -> Term:
+    found = readings.movement(node.metric)
+    if node.kind == "trend":
+        wanted = {"down": "decreasing", "up": "increasing", "any": "any"}[node.direction]
+        agrees = found.slope == wanted
+        seen = found.slope
+    else:
+        agrees = node.direction == "any" or found.direction == node.direction
+        seen = found.direction
+    truth = found.strength if agrees or found.strength == Truth.UNKNOWN else Truth.FALSE
+    if node.negated and truth != Truth.UNKNOWN:
+        truth = Truth.TRUE if truth == Truth.FALSE else Truth.FALSE
+    why = f": {found.reason}" if found.reason else f" (evidence 10^{found.log10_m:.1f})"
+    return Term(f"{node.kind}({node.metric}) {seen}{why}", truth, node.metric)
+
+
+def judge(condition: Condition, readings: Readings) -> Judgement:
+    """Evaluate a parsed condition.
+
+    A limit is passed only when the one-sided confidence bound is; while the interval straddles the limit and the
+    estimate is past it the answer is NEAR. Differences of two estimates use MOVER intervals.
+    """
+    return _judge(normalise(condition), readings)
+
+
+def _judge(condition: Condition, readings: Readings) -> Judgement:
+    match condition:
+        case Compare():
+            term = _compare(condition, readings)
+            return Judgement(term.truth, (term,))
+        case Moves():
+            term = _moves(condition, readings)
+            return Judgement(term.truth, (term,))
+        case Logic():
+            parts = [_judge(part, readings) for part in condition.parts]
+            pick = min if condition.op == "and" else max
+            return Judgement(pick(p.truth for p in parts), tuple(t for p in parts for t in p.terms))
+        case _:
+            raise TypeError("a normalised condition holds no 'not'")

@@ -1,0 +1,153 @@
+"""A monitor: one rule, its owner, and what to do when it fires."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from watchkeeper.alerting.conditions import metrics_of, parse, references, shares_of
+from watchkeeper.alerting.lifecycle import Timing
+from watchkeeper.alerting.syntax import Condition, ConditionError, Moves, Share
+
+MINUTE, HOUR = 60 * 10**9, 3600 * 10**9
+SEVERITIES: dict[str, Literal["page", "warn", "info"]] = {
+    "page": "page",
+    "critical": "page",
+    "warn": "warn",
+    "warning": "warn",
+    "info": "info",
+    "summary": "info",
+}
+DIMENSIONS = (
+    "agent_name",
+    "environment",
+    "model",
+    "prompt_name",
+    "prompt_version",
+    "provider",
+    "region",
+    "release",
+    "scenario",
+    "service",
+    "variant",
+)
+
+
+class MonitorError(ValueError):
+    """A monitor that cannot be used: which field, what is wrong, what is allowed."""
+
+    def __init__(self, monitor: str, field_name: str, message: str) -> None:
+        super().__init__(f"monitor '{monitor}', {field_name}: {message}")
+        self.field = field_name
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Test:
+    """A monitor's own test: `series` such as "8.2 x20, 6.5 x10" (one value a tick, each of `n` scores) and what must
+    come of it: firing_at, resolved_at (the 1-based position of a value), firing_by, or never: firing."""
+
+    series: str
+    expect: dict[str, Any]
+    name: str = ""
+    n: int = 100
+
+    __test__ = False
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """One rule. Times in ns; everything is checked on construction.
+
+    `condition` is the text of `alerting.conditions`. `by` splits it into one series per combination of dimension
+    values beside the one for all traffic; `where` keeps only traffic with these values. `routes` are channel names.
+    `no_data`: what silence means: "keep" shows the state no_data, "alert" also tells the routes, "ok" ignores it.
+    Raises MonitorError naming the field.
+    """
+
+    name: str
+    condition: str
+    owner: str
+    runbook: str
+    project: str = "default"
+    window: int = HOUR
+    by: tuple[str, ...] = ()
+    where: tuple[tuple[str, str], ...] = ()
+    severity: str = "warn"
+    routes: tuple[str, ...] = ()
+    response_time: int | None = None
+    hold: int = 0
+    keep_firing: int = 0
+    renotify: int | None = 4 * HOUR
+    min_n: int = 20
+    no_data: Literal["alert", "keep", "ok"] = "keep"
+    description: str = ""
+    tests: tuple[Test, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        for name in ("owner", "runbook"):
+            if not getattr(self, name).strip():
+                wanted = "a team or person" if name == "owner" else "a path or URL that says what to do"
+                raise MonitorError(self.name, name, f"is required; name {wanted}")
+        if self.severity not in SEVERITIES:
+            raise MonitorError(
+                self.name, "severity", f"'{self.severity}' is not one of {', '.join(SEVERITIES)}"
+            )
+        object.__setattr__(self, "severity", SEVERITIES[self.severity])
+        object.__setattr__(self, "by", tuple(sorted(set(self.by))))
+        object.__setattr__(self, "where", tuple(sorted(self.where)))
+        for dimension in (*self.by, *(k for k, _ in self.where)):
+            if dimension not in DIMENSIONS:
+                raise MonitorError(self.name, "by", f"'{dimension}' is not one of {', '.join(DIMENSIONS)}")
+        both = sorted(set(self.by) & {k for k, _ in self.where})
+        if both:
+            raise MonitorError(self.name, "where", f"{', '.join(both)} is fixed here and split under by")
+        if self.window < MINUTE:
+            raise MonitorError(self.name, "window", "must be at least one minute")
+        if self.min_n < 1:
+            raise MonitorError(self.name, "min_n", "must be at least 1")
+        try:
+            _ = self.tree
+        except ConditionError as error:
+            raise MonitorError(self.name, "condition", str(error)) from None
+
+    @cached_property
+    def tree(self) -> Condition:
+        """The condition, parsed."""
+        return parse(self.condition)
+
+    @cached_property
+    def metrics(self) -> tuple[str, ...]:
+        """The series it reads, indicators of shares included."""
+        return metrics_of(self.tree)
+
+    @cached_property
+    def shares(self) -> tuple[Share, ...]:
+        """The shares it reads, for which a 0/1 series must be rolled."""
+        return shares_of(self.tree)
+
+    @cached_property
+    def moving(self) -> tuple[str, ...]:
+        """The metrics watched by the sequential detector."""
+        return tuple(dict.fromkeys(r.metric for r in references(self.tree) if isinstance(r, Moves)))
+
+    @cached_property
+    def reach(self) -> int:
+        """The longest span of recent time it reads, ns."""
+        spans = [self.window]
+        for r in references(self.tree):
+            if not isinstance(r, Moves) and r.period.name in ("last", "previous"):
+                spans.append(r.period.seconds * 10**9 * (2 if r.period.name == "previous" else 1))
+        return max(spans)
+
+    @property
+    def timing(self) -> Timing:
+        """The lifecycle's durations: data may be missing for two windows before that is a state."""
+        return Timing(self.hold, self.keep_firing, 2 * self.window)
+
+    def tick(self, longest: int = HOUR) -> int:
+        """How often it is evaluated, ns: fine enough that a short window slides rather than jumps."""
+        if self.moving or self.window >= HOUR:
+            wanted = HOUR
+        else:
+            wanted = 5 * MINUTE if self.window >= 10 * MINUTE else MINUTE
+        return min(wanted, longest)

@@ -1,0 +1,90 @@
+"""What may be compared with what, and conditions without negation."""
+
+from watchkeeper.alerting.syntax import (
+    NEGATED,
+    Arithmetic,
+    Compare,
+    Condition,
+    ConditionError,
+    Logic,
+    Moves,
+    Not,
+    Operand,
+    Quantity,
+    Share,
+)
+
+_NAMES = {"ms": "a duration", "USD": "an amount of money", "rate": "a rate", "count": "a count"}
+
+
+def unit_of_metric(metric: str) -> str | None:
+    """The unit that a metric's name promises: ms, USD, rate, count; None where any number may be meant."""
+    if metric.endswith("_ms"):
+        return "ms"
+    if metric == "cost" or metric.endswith(("_cost", "_usd")):
+        return "USD"
+    if metric.endswith("_rate") or metric.startswith(("error_class:", "share(")):
+        return "rate"
+    return "count" if metric in ("traces", "input_tokens", "output_tokens") else None
+
+
+def unit_of(operand: Operand) -> str | None:
+    """The unit of a value; None where it is free. Raises ConditionError when a sum mixes units."""
+    match operand:
+        case Quantity():
+            return operand.unit or None
+        case Share():
+            return "rate"
+        case Arithmetic():
+            left, right = unit_of(operand.left), unit_of(operand.right)
+            if operand.op in "+-":
+                _agree(left, right, operand)
+            elif isinstance(operand.right, Quantity) and operand.right.unit == "rate":
+                return left
+            elif isinstance(operand.left, Quantity) and operand.left.unit == "rate":
+                return right
+            return left if left is not None else right
+        case _:
+            return "count" if operand.stat == "n" else unit_of_metric(operand.metric)
+
+
+def _agree(left: str | None, right: str | None, node: Arithmetic | Compare) -> None:
+    for unit, side, other in ((left, node.left, node.right), (right, node.right, node.left)):
+        if isinstance(side, Quantity) and unit == "ms" and unit_of(other) is None:
+            raise ConditionError(
+                f"{other} is not a duration; only metrics that end in _ms are compared with ms, s, m or h",
+                side.at.line,
+                side.at.column,
+            )
+    if left is not None and right is not None and left != right:
+        raise ConditionError(
+            f"{node.left} is {_NAMES[left]} and {node.right} is {_NAMES[right]}; they cannot be compared",
+            node.at.line,
+            node.at.column,
+        )
+
+
+def check_units(found: Compare) -> None:
+    """Raise ConditionError when the two sides are not of one kind."""
+    _agree(unit_of(found.left), unit_of(found.right), found)
+
+
+def normalise(tree: Condition, negate: bool = False) -> Condition:
+    """The same condition with every `not` pushed into its comparisons.
+
+    `not (x > 5)` must hold only where we are sure that x is at most 5, not wherever x > 5 is unproven.
+    """
+    match tree:
+        case Not():
+            return normalise(tree.inner, not negate)
+        case Logic():
+            parts = tuple(normalise(p, negate) for p in tree.parts)
+            swapped = {"and": "or", "or": "and"}
+            op = swapped[tree.op] if negate else tree.op
+            return Logic("and" if op == "and" else "or", parts, tree.at)
+        case Compare():
+            return Compare(tree.left, NEGATED[tree.op], tree.right, tree.at) if negate else tree
+        case _:
+            if not negate:
+                return tree
+            return Moves(tree.kind, tree.metric, tree.direction, not tree.negated, tree.at)
