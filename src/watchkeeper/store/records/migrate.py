@@ -1,0 +1,62 @@
+"""Bring the records database to this version's schema: all of it or nothing, whenever it is interrupted."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util.exc import CommandError
+
+from alembic import command
+from watchkeeper.store.records.engine import Records
+
+FOLDER = Path(__file__).parent / "migrations"
+
+
+class NewerSchema(Exception):
+    """The database was written by a newer version of Watchkeeper."""
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    return config
+
+
+def latest() -> str:
+    """The revision this version needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise RuntimeError("there are no migrations in the package")
+    return head
+
+
+def current(connection: sa.engine.Connection) -> str | None:
+    """The revision the database is at, None when it is empty."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def upgrade(records: Records) -> tuple[str | None, str]:
+    """Run the missing migrations in one transaction; the revision before and after. Blocking.
+
+    Raises `NewerSchema` when the database knows a revision this version does not.
+    """
+    wanted = latest()
+    with records.engine.connect() as connection:
+        if records.is_sqlite:
+            # Python's sqlite3 opens no transaction for DDL on its own, and half a schema is worse than none.
+            connection.exec_driver_sql("BEGIN EXCLUSIVE")
+        before = current(connection)
+        if before != wanted:
+            config = _config()
+            config.attributes["connection"] = connection
+            try:
+                command.upgrade(config, "head")
+            except CommandError as error:
+                raise NewerSchema(
+                    f"the records database is at schema {before}, which this version does not know; "
+                    "start the version that wrote it, or restore a backup taken before the upgrade"
+                ) from error
+        connection.commit()
+    return before, wanted
