@@ -1,0 +1,1 @@
+"""Deterministic checks: one file per check, listed in `table.py`."""

@@ -1,0 +1,67 @@
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from watchkeeper.model.score import NotScored, Outcome, Subject
+from watchkeeper.scoring.checks.base import PASS, Check, fail
+from watchkeeper.scoring.facts import ToolRun, facts
+
+
+def call_key(run: ToolRun) -> tuple[str | None, bytes]:
+    """A call's identity: name and arguments, however they were spelled."""
+    arguments: Any = run.arguments
+    if isinstance(arguments, str):
+        try:
+            arguments = msgspec.json.decode(arguments.encode("utf-8", "surrogatepass"))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return run.name, arguments.encode("utf-8", "replace")
+    try:
+        return run.name, msgspec.json.encode(arguments, order="deterministic")
+    except (TypeError, ValueError, UnicodeEncodeError):
+        return run.name, repr(arguments).encode("utf-8", "replace")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatedCall(Check):
+    """No tool is called again at once with the same arguments: the sign of a retry loop.
+
+    allowed: how many identical calls in a row are fine. window: how many calls back an equal one counts as a repeat.
+    polling: tools that are meant to be asked again.
+    """
+
+    type = "repeated_call"
+    row = "C2"
+    summary = "No identical tool call (same tool, same arguments) is repeated in a row."
+    error_class = "tool_error"
+    default = True
+    example = {"allowed": 1, "window": 1, "polling": ["job_status"]}
+
+    allowed: int = 1
+    window: int = 1
+    polling: tuple[str, ...] = ()
+
+    def prepare(self) -> None:
+        for key in ("allowed", "window"):
+            if getattr(self, key) < 1:
+                raise ValueError(f"{key}: must be at least 1")
+
+    def one(self, subject: Subject) -> Outcome:
+        seen = facts(subject)
+        runs = seen.tool_runs or seen.requested
+        runs = [r for r in runs if r.name not in self.polling]
+        if len(runs) < 2:
+            return NotScored("fewer than two tool calls") if not runs else PASS
+        keys = [call_key(r) for r in runs]
+        streak: dict[int, int] = {}
+        worst, where = 1, 0
+        for i, key in enumerate(keys):
+            earlier = [j for j in range(max(0, i - self.window), i) if keys[j] == key]
+            streak[i] = 1 + (streak[earlier[-1]] if earlier else 0)
+            if streak[i] > worst:
+                worst, where = streak[i], i
+        if worst <= self.allowed:
+            return PASS
+        return fail(
+            f"{runs[where].name} called {worst} times in a row with the same arguments", self.error_class
+        )

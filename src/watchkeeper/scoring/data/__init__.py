@@ -1,0 +1,1 @@
+"""Coefficients of the shipped models, each fitted by `bench/fit.py`."""

@@ -1,0 +1,215 @@
+"""What several scorers read out of a subject, worked out once per subject and kept in its `extra`."""
+
+import re
+from functools import cached_property
+from typing import Any, cast
+
+import msgspec
+
+from watchkeeper.model.score import Subject
+from watchkeeper.model.span import LLM, Message, Span
+
+_KEY = "_facts"
+_WORD = re.compile(r"\w+")
+# ASCII letters in lower case, digits and underscore kept, everything else a blank: several times faster than `re`.
+_ASCII = bytes(ord(chr(b).lower()) if chr(b).isalnum() or b == 95 else 32 for b in range(128)) + b" " * 128
+_SPACE = re.compile(r"\s+")
+
+
+class ToolRun(msgspec.Struct, gc=False):
+    """One tool call with its outcome. `result` None: not known; `error` the tool's or the client's own words."""
+
+    name: str | None
+    call_id: str | None
+    arguments: Any
+    result: Any
+    error: str | None
+    where: str
+
+
+def as_text(value: Any) -> str:
+    """A value as the text a model would have seen."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    try:
+        return msgspec.json.encode(value).decode()
+    except (TypeError, ValueError, UnicodeEncodeError):
+        return str(value)
+
+
+def words(text: str) -> list[str]:
+    """Lower-case words of a text; apostrophes are dropped (`don't` is `dont`)."""
+    if text.isascii():
+        return text.encode("ascii").translate(_ASCII, b"'").decode("ascii").split()
+    return _WORD.findall(text.lower().replace("'", "").replace("’", ""))
+
+
+def squeeze(text: str) -> str:
+    """Lower case, runs of white space as one blank, typographic quotes as plain ones: for verbatim comparison."""
+    plain = text.replace("’", "'").replace("‘", "'").replace("“", '"').replace("”", '"')
+    return _SPACE.sub(" ", plain).strip().lower()
+
+
+class Facts:
+    """Lazy views of one subject."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._trace = subject.trace
+        self._span = subject.span
+        self.input = subject.input_text
+        self.output = subject.output_text
+
+    @cached_property
+    def spans(self) -> list[Span]:
+        """The span itself for a span subject, else every span of the trace."""
+        return [self._span] if self._span is not None else self._trace.spans
+
+    @cached_property
+    def llm(self) -> list[tuple[Span, LLM]]:
+        """The provider calls, each once."""
+        return [
+            (s, s.llm)
+            for s in self.spans
+            if s.kind == "llm" and s.llm is not None and s.llm.duplicate_of is None
+        ]
+
+    @cached_property
+    def system(self) -> list[str]:
+        """The distinct system prompts."""
+        return list({c.system: None for _, c in self.llm if c.system})
+
+    @cached_property
+    def tool_runs(self) -> list[ToolRun]:
+        """Tool executions: the tool spans, or where there are none what the conversation shows since the last user
+        message (earlier turns belong to earlier traces)."""
+        runs = [
+            ToolRun(
+                s.tool.name or s.name,
+                s.tool.call_id,
+                s.tool.arguments,
+                s.tool.result,
+                s.tool.error or _span_error(s),
+                s.name,
+            )
+            for s in self.spans
+            if s.kind == "tool" and s.tool is not None
+        ]
+        return runs if runs or not self.llm else _runs_of_conversation(*self.llm[-1])
+
+    @cached_property
+    def requested(self) -> list[ToolRun]:
+        """Tool calls that models asked for, with the name of the span that asked."""
+        return [
+            ToolRun(c.name, c.id, c.arguments, None, None, span.name)
+            for span, llm in self.llm
+            for c in llm.tool_calls
+        ]
+
+    @cached_property
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """Tool name to JSON Schema of its arguments, from the tool definitions sent to the model."""
+        found: dict[str, dict[str, Any]] = {}
+        for _, llm in self.llm:
+            for definition in llm.tool_definitions:
+                name, schema = tool_schema(definition)
+                if name:
+                    found[name] = schema
+        return found
+
+    @cached_property
+    def evidence(self) -> list[str]:
+        """Texts an answer may rest on: retrieved documents, else tool results."""
+        spans = self._trace.spans
+        documents = [d.content for s in spans if s.retrieval is not None for d in s.retrieval.documents]
+        texts = [d for d in documents if d]
+        return texts or [t for t in (as_text(r.result) for r in self.tool_runs) if t]
+
+    @cached_property
+    def evidence_squeezed(self) -> str:
+        return squeeze("\n".join(self.evidence))
+
+    @cached_property
+    def evidence_words(self) -> set[str]:
+        return {w for text in self.evidence for w in words(text)}
+
+    @cached_property
+    def input_squeezed(self) -> str:
+        return squeeze(self.input or "")
+
+    @cached_property
+    def output_words(self) -> list[str]:
+        return words(self.output or "")
+
+    @cached_property
+    def input_words(self) -> list[str]:
+        return words(self.input or "")
+
+    @cached_property
+    def untrusted(self) -> list[str]:
+        """Texts that came from outside: the input, retrieved documents and tool results."""
+        spans = self.spans
+        out = [self.input] if self.input else []
+        out += [
+            d.content for s in spans if s.retrieval is not None for d in s.retrieval.documents if d.content
+        ]
+        out += [t for t in (as_text(r.result) for r in self.tool_runs) if t]
+        return out
+
+
+def facts(subject: Subject) -> Facts:
+    """The facts of a subject, made on first use."""
+    known = subject.extra.get(_KEY)
+    if known is None:
+        # A shared default dictionary must not carry one trace's facts into another.
+        known = Facts(subject)
+        subject.extra = {**subject.extra, _KEY: known}
+    return cast("Facts", known)
+
+
+def _span_error(span: Span) -> str | None:
+    if span.error is not None:
+        return span.error.message or span.error.raw_type or span.error.class_
+    return "the span ended with status error" if span.status == "error" else None
+
+
+def tool_schema(definition: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """Name and argument schema of a tool definition in any provider's spelling."""
+    body = definition.get("function")
+    inner = cast("dict[str, Any]", body) if isinstance(body, dict) else definition
+    name = inner.get("name")
+    for key in ("parameters", "input_schema", "inputSchema", "parameters_json_schema"):
+        schema = inner.get(key)
+        if isinstance(schema, str):
+            try:
+                schema = msgspec.json.decode(schema)
+            except msgspec.DecodeError:
+                continue
+        if isinstance(schema, dict):
+            return (name if isinstance(name, str) else None), cast("dict[str, Any]", schema)
+    return (name if isinstance(name, str) else None), {}
+
+
+def _since_last_user(messages: list[Message]) -> list[Message]:
+    for index in range(len(messages) - 1, -1, -1):
+        if messages[index].role == "user" and any(p.type == "text" for p in messages[index].parts):
+            return messages[index + 1 :]
+    return messages
+
+
+def _runs_of_conversation(span: Span, llm: LLM) -> list[ToolRun]:
+    runs: dict[str, ToolRun] = {}
+    for position, message in enumerate(_since_last_user(llm.input_messages)):
+        for part in message.parts:
+            key = part.id or f"{position}"
+            if part.type == "tool_call":
+                runs[key] = ToolRun(part.name, part.id, part.arguments, None, None, span.name)
+            elif part.type == "tool_result":
+                result = part.result if part.result is not None else part.text
+                run = runs.get(key)
+                if run is None:
+                    runs[f"r{key}"] = ToolRun(part.name, part.id, None, result, None, span.name)
+                else:
+                    run.result = result
+    return list(runs.values())

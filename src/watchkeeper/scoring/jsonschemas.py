@@ -1,0 +1,104 @@
+"""JSON Schema validation that untrusted schemas cannot abuse: no remote references, RE2 for `pattern`."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, cast
+
+import msgspec
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.validators import extend
+from referencing import Registry
+
+from watchkeeper.scoring.patterns import UserPattern
+
+_SPELLINGS: dict[str, str | None] = {
+    "dict": "object",
+    "float": "number",
+    "int": "integer",
+    "bool": "boolean",
+    "str": "string",
+    "String": "string",
+    "list": "array",
+    "tuple": "array",
+    "any": None,
+}
+
+
+@lru_cache(maxsize=256)
+def _pattern(pattern: str) -> UserPattern | None:
+    try:
+        return UserPattern(pattern)
+    except ValueError:
+        # A pattern RE2 cannot run judges nothing; running it with `re` would let a trace's own schema hang us.
+        return None
+
+
+def _check_pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(instance, str):
+        compiled = _pattern(pattern)
+        if compiled is not None and compiled.search(instance) is None:
+            yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
+def _check_pattern_properties(
+    validator: Any, patterns: Any, instance: Any, _schema: Any
+) -> Iterator[ValidationError]:
+    if not isinstance(instance, dict):
+        return
+    for pattern, inner in patterns.items():
+        compiled = _pattern(pattern)
+        for key, value in cast("dict[str, Any]", instance).items():
+            if compiled is not None and compiled.search(key) is not None:
+                yield from validator.descend(value, inner, path=key, schema_path=pattern)
+
+
+_Validator: Any = extend(
+    Draft202012Validator, {"pattern": _check_pattern, "patternProperties": _check_pattern_properties}
+)
+
+
+def _normal(schema: Any) -> Any:
+    """JSON Schema spelling of the Python-like type names some benchmarks and frameworks send."""
+    if isinstance(schema, dict):
+        out: dict[str, Any] = {}
+        for key, value in cast("dict[str, Any]", schema).items():
+            if key == "type" and isinstance(value, str) and value in _SPELLINGS:
+                if _SPELLINGS[value] is not None:
+                    out[key] = _SPELLINGS[value]
+            elif key == "required" and isinstance(value, bool):
+                continue
+            else:
+                out[key] = _normal(value)
+        return out
+    if isinstance(schema, list):
+        return [_normal(v) for v in cast("list[Any]", schema)]
+    return schema
+
+
+@lru_cache(maxsize=1024)
+def _compiled(encoded: bytes) -> Any:
+    schema = _normal(msgspec.json.decode(encoded))
+    _Validator.check_schema(schema)
+    # An own empty registry: the library's default one fetches remote references over the network.
+    return _Validator(schema, registry=Registry())
+
+
+def check_schema(schema: Any) -> None:
+    """Raise ValueError saying what is wrong with the schema itself."""
+    try:
+        _compiled(msgspec.json.encode(schema, order="deterministic"))
+    except SchemaError as error:
+        raise ValueError(f"not a JSON Schema: {error.message}") from error
+
+
+def problem(schema: Any, instance: Any) -> str | None:
+    """What is wrong with the instance, in words with its path, or None. Raises ValueError for a broken schema."""
+    try:
+        validator = _compiled(msgspec.json.encode(schema, order="deterministic"))
+    except SchemaError as error:
+        raise ValueError(f"not a JSON Schema: {error.message}") from error
+    for error in validator.iter_errors(instance):
+        path = ".".join(str(p) for p in error.absolute_path)
+        return f"{path}: {error.message}" if path else str(error.message)
+    return None

@@ -1,0 +1,145 @@
+"""Which traces the expensive scorers see, and with what probability (requirements S1, S2).
+
+One salted hash per trace decides for all policies, so every node agrees and policies nest: u = xxhash64(salt‖trace_id) / 2⁶⁴,
+chosen iff u < π with π = the largest probability among the policies that match (`design/statistics.md` §1).
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import xxhash
+
+ALWAYS = (
+    "error",
+    "timeout",
+    "tool_failure",
+    "guard",
+    "policy_deny",
+    "step_cap",
+    "low_confidence",
+    "thumbs_down",
+    "escalation",
+)
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """One sampling rule. It matches when every entry of `where` equals the trace's dimension, `flag` (if any) is raised
+    and the outlier bounds (if any) are exceeded; `probability` is then offered. No condition: every trace."""
+
+    name: str
+    probability: float
+    where: dict[str, str] = {}
+    flag: str | None = None
+    min_cost: float | None = None
+    min_latency_ms: float | None = None
+
+
+class Sampled(msgspec.Struct, frozen=True):
+    """What sampling looks at: dimensions (scenario, model, prompt_version, region, …), raised flags, cost, latency."""
+
+    trace_id: str
+    dims: dict[str, str] = {}
+    flags: frozenset[str] = frozenset()
+    cost: float | None = None
+    latency_ms: float | None = None
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The stored decision. `probability` is π of this product's sampling; `keep_probability` what upstream sampling
+    kept the trace with; an estimate weighs by 1 / (probability × keep_probability). π = 0 is never selected: such a
+    trace matched no policy, and estimates describe only traces with π > 0."""
+
+    selected: bool
+    probability: float
+    keep_probability: float
+    u: float
+    policy: str
+    matched: tuple[str, ...]
+    version: str
+
+    @property
+    def total_probability(self) -> float:
+        return self.probability * self.keep_probability
+
+
+class Sampler:
+    """A set of policies under one salt. Two samplers with the same version decide alike everywhere."""
+
+    def __init__(self, policies: Sequence[Policy], salt: str) -> None:
+        """Raises ValueError naming the policy whose probability is not in (0, 1] or whose flag does not exist."""
+        seen: set[str] = set()
+        for policy in policies:
+            if not 0.0 < policy.probability <= 1.0:
+                raise ValueError(
+                    f"sampling policy {policy.name!r}: probability {policy.probability} must be above 0 and at most 1;"
+                    " leave the policy out to sample nothing"
+                )
+            if policy.flag is not None and policy.flag not in ALWAYS:
+                raise ValueError(
+                    f"sampling policy {policy.name!r}: {policy.flag!r} is not allowed; one of {', '.join(ALWAYS)}"
+                )
+            if policy.name in seen:
+                raise ValueError(f"sampling policy {policy.name!r} is given twice")
+            seen.add(policy.name)
+        self.policies = tuple(policies)
+        self._salt = salt.encode()
+        document = msgspec.json.encode([self.policies, salt], order="deterministic")
+        self.version = hashlib.sha256(document).hexdigest()[:12]
+
+    def u(self, trace_id: str) -> float:
+        """The trace's place in [0, 1). The salt keeps it independent of upstream sampling on the same id."""
+        return xxhash.xxh64_intdigest(self._salt + trace_id.encode()) / 2.0**64
+
+    def decide(self, facts: Sampled, keep_probability: float | None = None) -> Decision:
+        """The decision for one trace. `keep_probability` is upstream's, None when unsampled or unknown.
+        Raises ValueError for one outside (0, 1]."""
+        keep = 1.0 if keep_probability is None else keep_probability
+        if not 0.0 < keep <= 1.0:
+            raise ValueError(
+                f"keep_probability {keep} of trace {facts.trace_id} must be above 0 and at most 1"
+            )
+        matched = [p for p in self.policies if _matches(p, facts)]
+        probability = max((p.probability for p in matched), default=0.0)
+        # The first policy that offers π names it; which one does not change the estimate.
+        policy = next((p.name for p in matched if p.probability == probability), "")
+        u = self.u(facts.trace_id)
+        return Decision(
+            selected=u < probability,
+            probability=probability,
+            keep_probability=keep,
+            u=u,
+            policy=policy,
+            matched=tuple(p.name for p in matched),
+            version=self.version,
+        )
+
+
+def _matches(policy: Policy, facts: Sampled) -> bool:
+    if policy.flag is not None and policy.flag not in facts.flags:
+        return False
+    if policy.min_cost is not None and not (facts.cost is not None and facts.cost >= policy.min_cost):
+        return False
+    if policy.min_latency_ms is not None and not (
+        facts.latency_ms is not None and facts.latency_ms >= policy.min_latency_ms
+    ):
+        return False
+    return all(facts.dims.get(key) == value for key, value in policy.where.items())
+
+
+def policies_of(
+    rate: float | None, strata: Mapping[str, float | Mapping[str, float]], always: Sequence[str]
+) -> list[Policy]:
+    """Policies from the configuration's short form: a random rate, strata `{dimension: {value: rate}}` (or
+    `{"dimension=value": rate}`), always-on flags. Raises ValueError naming what is wrong."""
+    out = [] if rate is None or rate == 0 else [Policy("random", rate)]
+    for key, offered in strata.items():
+        if isinstance(offered, Mapping):
+            out += [Policy(f"{key}={value}", p, {key: value}) for value, p in offered.items()]
+        elif "=" in key:
+            dimension, _, value = key.partition("=")
+            out.append(Policy(key, offered, {dimension.strip(): value.strip()}))
+        else:
+            raise ValueError(f"sample.strata.{key}: give values, as in {{{key}: {{value: 10%}}}}")
+    out += [Policy(f"always:{flag}", 1.0, flag=flag) for flag in always]
+    return out
