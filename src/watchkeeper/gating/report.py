@@ -1,0 +1,133 @@
+"""The gate's verdict as Markdown (ready for a pull request), JUnit XML and terminal lines."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+WORDS = {"pass": "PASS", "fail": "FAIL", "not_enough_evidence": "NOT ENOUGH EVIDENCE"}
+MARKS = {"pass": "✓", "fail": "✗", "not_enough_evidence": "?"}
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _plain(text: str, limit: int = 160) -> str:
+    """Untrusted text on one line of a Markdown table: no markup, no cell breaks, no mentions."""
+    flat = " ".join(text.split())
+    for character in "\\`*_[]<>|#@!":
+        flat = flat.replace(character, f"\\{character}")
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"
+
+
+def change(metric: Mapping[str, Any]) -> str:
+    """A metric's change against the baseline with its interval, or its own value where there is no baseline."""
+    if metric.get("difference") is None:
+        return _number(metric.get("mean"))
+    return (
+        f"{_number(metric.get('baseline_mean'))} → {_number(metric.get('mean'))} "
+        f"({metric['difference']:+.3g}, one-sided 95 % bounds {_number(metric.get('low'))} to {_number(metric.get('high'))})"
+    )
+
+
+def lines(experiment: Mapping[str, Any]) -> list[str]:
+    """The verdict for a terminal: one line a metric, then the worst regressions."""
+    verdict = str(experiment.get("verdict"))
+    out = [
+        f"{WORDS.get(verdict, verdict)}  {experiment['name']}: {experiment['target']} on "
+        f"{experiment['dataset']} v{experiment['dataset_version']} ({experiment['n_cases']} cases)"
+    ]
+    for metric in experiment["metrics"]:
+        out.append(
+            f"  {MARKS[metric['outcome']]} {metric['scorer']:<24} {change(metric):<58} {metric['explanation']}"
+        )
+    for row in experiment["regressions"][:5]:
+        out.append(f"    {row['case_id']} {row['scorer']}: {row['was']} → {row['now']}  {row['input'][:70]}")
+    if experiment.get("needed"):
+        out.append(f"  about {experiment['needed']} more cases would settle it")
+    return out
+
+
+def markdown(experiment: Mapping[str, Any], url: str | None = None) -> str:
+    """A summary for a pull request comment."""
+    verdict = str(experiment.get("verdict"))
+    title = f"## {MARKS.get(verdict, '')} Watchkeeper gate: {WORDS.get(verdict, verdict)}"
+    out = [
+        title,
+        "",
+        f"`{_plain(str(experiment['target']))}` on `{_plain(str(experiment['dataset']))}` "
+        f"v{experiment['dataset_version']}, {experiment['n_cases']} cases"
+        + (
+            f", compared with `{_plain(str(experiment['baseline_name']))}`"
+            if experiment.get("baseline_name")
+            else ""
+        ),
+        "",
+        "| | metric | change | n | |",
+        "|---|---|---|---|---|",
+    ]
+    out += [
+        f"| {MARKS[m['outcome']]} | {_plain(m['scorer'])} | {change(m)} | {m['n']} | {_plain(m['explanation'])} |"
+        for m in experiment["metrics"]
+    ]
+    regressions: Sequence[Mapping[str, Any]] = experiment["regressions"]
+    if regressions:
+        out += [
+            "",
+            f"### Regressions ({len(regressions)})",
+            "",
+            "| case | scorer | was → now | input | owner | severity |",
+        ]
+        out.append("|---|---|---|---|---|---|")
+        out += [
+            f"| {_case_link(r, url)} | {_plain(r['scorer'])} | {r['was']} → {r['now']} | {_plain(r['input'])} "
+            f"| {_plain(r.get('owner') or '–')} | {_plain(r.get('severity') or '–')} |"
+            for r in regressions[:20]
+        ]
+    if experiment.get("needed"):
+        out += ["", f"About {experiment['needed']} more cases would settle it."]
+    if url:
+        out += ["", f"[Details]({url})"]
+    return "\n".join(out) + "\n"
+
+
+def _case_link(row: Mapping[str, Any], url: str | None) -> str:
+    if url and row.get("trace_id"):
+        base = url.split("/experiments/")[0]
+        return f"[{row['case_id']}]({base}/traces/{row['trace_id']})"
+    return f"{row['case_id']}"
+
+
+def junit(experiment: Mapping[str, Any]) -> str:
+    """JUnit XML: one test a metric and one a regression, so that CI shows them by name."""
+    cases: list[str] = []
+    failures = skipped = 0
+    for metric in experiment["metrics"]:
+        name = quoteattr(str(metric["scorer"]))
+        body = ""
+        if metric["outcome"] == "fail":
+            failures += 1
+            body = (
+                f"<failure message={quoteattr(str(metric['explanation']))}>{escape(change(metric))}</failure>"
+            )
+        elif metric["outcome"] == "not_enough_evidence":
+            skipped += 1
+            body = f"<skipped message={quoteattr('not enough evidence: ' + str(metric['explanation']))}/>"
+        cases.append(f'<testcase classname="watchkeeper.gate" name={name}>{body}</testcase>')
+    for row in experiment["regressions"]:
+        failures += 1
+        message = quoteattr(f"{row['scorer']}: {row['was']} → {row['now']}")
+        cases.append(
+            f'<testcase classname="watchkeeper.regressions" name={quoteattr(str(row["case_id"]) + " " + str(row["scorer"]))}>'
+            f"<failure message={message}>{escape(row['input'])}</failure></testcase>"
+        )
+    head = f'tests="{len(cases)}" failures="{failures}" skipped="{skipped}"'
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<testsuites {head}><testsuite name={quoteattr(str(experiment['name']))} {head}>"
+        + "".join(cases)
+        + "</testsuite></testsuites>\n"
+    )
+
+
+EXIT_CODES = {"pass": 0, "fail": 1, "not_enough_evidence": 3}
