@@ -189,6 +189,20 @@ class Logic:
 
 Condition = Compare | Moves | Not | Logic
 RESERVED = frozenset(
-    "and or not share shift trend baseline current current_hour current_day current_week previous_hour "
-    "previous_day previous_week".split()
+    [
+        "and",
+        "or",
+        "not",
+        "share",
+        "shift",
+        "trend",
+        "baseline",
+        "current",
+        "current_hour",
+        "current_day",
+        "current_week",
+        "previous_hour",
+        "previous_day",
+        "previous_week",
+    ]
 )

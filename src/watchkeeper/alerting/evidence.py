@@ -1,0 +1,206 @@
+"""What an alert says: what changed, what else moved and what did not, which traces, which change came first."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote as url_quote
+
+from watchkeeper.alerting.cohorts import cohort_text, cohort_words
+from watchkeeper.alerting.evaluate import figure
+from watchkeeper.alerting.units import unit_of_metric
+from watchkeeper.model.alert import Alert, Deploy, Moved
+from watchkeeper.model.series import Cohort, Estimate, Insufficient
+
+HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
+UPTIME = ("traces", "error_rate", "latency_ms", "ttft_ms", "tool_error_rate")
+_LESS_IS_BETTER = ("_ms", "_rate", "cost", "_tokens", "_cost", "_usd")
+
+
+def when(ns: int) -> str:
+    """A time for people, UTC: "Tue 3 Nov 14:00 UTC"."""
+    moment = datetime.fromtimestamp(ns / 1e9, UTC)
+    return f"{moment:%a} {moment.day} {moment:%b %H:%M} UTC"
+
+
+def iso(ns: int | None) -> str | None:
+    """A time for machines, UTC."""
+    return None if ns is None else datetime.fromtimestamp(ns / 1e9, UTC).isoformat().replace("+00:00", "Z")
+
+
+def less_is_better(metric: str) -> bool | None:
+    """Does a rise of this metric mean worse? True for durations, rates of trouble, money; None where only its
+    scorer knows (most scores: more is better)."""
+    if metric == "traces":
+        return None
+    return metric.startswith(("error_class:", "cost")) or metric.endswith(_LESS_IS_BETTER)
+
+
+def show(metric: str, value: float) -> str:
+    """A value with its unit: 92 %, 1.2 s, $0.004, 8.2."""
+    unit = unit_of_metric(metric)
+    if unit == "rate":
+        return f"{value * 100:.3g} %"
+    if unit == "ms":
+        return f"{value / 1000:.3g} s" if abs(value) >= 1000 else f"{value:.3g} ms"
+    return f"${figure(value)}" if unit == "USD" else figure(value)
+
+
+def span(metric: str, found: Estimate) -> str:
+    """An estimate with interval and n: "6.5 (6.3 to 6.7, n 412)"."""
+    return f"{show(metric, found.value)} ({show(metric, found.low)} to {show(metric, found.high)}, n {found.n:,})"
+
+
+def moved(
+    metric: str, baseline: Estimate | Insufficient, current: Estimate | Insufficient, compared: int = 1
+) -> Moved:
+    """One line of the comparison. Both estimates at 95 %; significant when the MOVER interval of the difference,
+    widened for the number of metrics `compared`, leaves out zero."""
+    unit = unit_of_metric(metric) or ""
+    b = baseline if isinstance(baseline, Estimate) else None
+    c = current if isinstance(current, Estimate) else None
+    significant = False
+    if b is not None and c is not None:
+        # 1.96 → the two-sided normal quantile at 0.05 / compared, by a bound that is close for 1 to 100 metrics.
+        widen = math.sqrt(1 + 0.52 * math.log(max(compared, 1)))
+        d = c.value - b.value
+        down = math.hypot(c.value - c.low, b.high - b.value) * widen
+        up = math.hypot(c.high - c.value, b.value - b.low) * widen
+        significant = d - down > 0 or d + up < 0
+    return Moved(
+        metric,
+        b.value if b else None,
+        b.low if b else None,
+        b.high if b else None,
+        baseline.n,
+        c.value if c else None,
+        c.low if c else None,
+        c.high if c else None,
+        current.n,
+        unit,
+        significant,
+    )
+
+
+def direction(line: Moved) -> str:
+    """ "fell", "rose", "held" or "unknown"."""
+    if line.baseline is None or line.current is None:
+        return "unknown"
+    if not line.significant:
+        return "held"
+    return "fell" if line.current < line.baseline else "rose"
+
+
+def worse(line: Moved) -> bool:
+    """Did it move the wrong way? Where only the scorer knows which way is wrong, any fall counts."""
+    went = direction(line)
+    return went == ("rose" if less_is_better(line.metric) else "fell")
+
+
+def what_changed(
+    monitor: str,
+    cohort: Cohort,
+    metric: str,
+    baseline: Estimate | Insufficient,
+    current: Estimate | Insufficient,
+    onset: int | None,
+) -> str:
+    """The one sentence of the alert: what, for whom, from what to what, since when."""
+    subject = f"{metric} for {cohort_words(cohort)}" if cohort else metric
+    since = f" since {when(onset)}" if onset is not None else ""
+    if isinstance(current, Insufficient):
+        return f"{subject}: {monitor}{since}; no current value ({current.reason})."
+    if isinstance(baseline, Insufficient):
+        return f"{subject} is {span(metric, current)}{since}."
+    verb = "fell" if current.value < baseline.value else "rose"
+    return f"{subject} {verb} from {span(metric, baseline)} to {span(metric, current)}{since}."
+
+
+def what_holds(lines: Sequence[Moved], alerting: Iterable[str] = ()) -> str:
+    """A sentence about everything else, so that the reader need not look: what moved with it, what holds, and
+    whether uptime alone would have shown anything."""
+    others = [line for line in lines if line.metric not in set(alerting)]
+    also = [f"{line.metric} {direction(line)}" for line in others if direction(line) in ("fell", "rose")]
+    holds = [line.metric for line in others if direction(line) == "held"]
+    uptime = [line for line in lines if line.metric in UPTIME and direction(line) != "unknown"]
+    parts: list[str] = []
+    if also:
+        parts.append(f"Also moved: {', '.join(also)}.")
+    if holds:
+        parts.append(f"Held: {', '.join(holds)}.")
+    if uptime and not any(worse(line) for line in uptime):
+        parts.append(f"Uptime metrics are all green ({', '.join(line.metric for line in uptime)}).")
+    return " ".join(parts)
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A change near the onset, why it is suspected, and how long before the onset it was made (ns)."""
+
+    deploy: Deploy
+    reason: str
+    before: int
+
+
+def suspects(
+    deploys: Iterable[Deploy], cohort: Cohort, onset: int, now: int, tick: int = HOUR, back: int = DAY
+) -> tuple[Suspect, ...]:
+    """Changes from `back` before the onset until now, first suspect first.
+
+    A change whose version is the cohort's own value leads; then the last one before the onset. The onset is known to
+    a tick, so a change made within a tick after it can still be its cause; later ones come last.
+    """
+    values = {value for _, value in cohort}
+    found: list[tuple[tuple[int, int], Suspect]] = []
+    for deploy in deploys:
+        before = onset - deploy.time_ns
+        named = deploy.version in values
+        if not (onset - back <= deploy.time_ns <= now or (named and deploy.time_ns <= now)):
+            continue
+        causal = before >= -tick
+        if named and causal:
+            rank, reason = 0, f"it introduced {deploy.version}, the cohort that changed"
+        elif causal:
+            rank, reason = 1, "the last change before it began"
+        else:
+            rank, reason = 2, "made after it began"
+        found.append(((rank, abs(before)), Suspect(deploy, reason, before)))
+    return tuple(s for _, s in sorted(found, key=lambda item: item[0]))
+
+
+def suspicion(found: Sequence[Suspect]) -> str:
+    """A sentence naming the first suspect, or saying that there is none."""
+    if not found:
+        return "No deployment or configuration change is recorded near the onset."
+    first = found[0]
+    note = f" ({first.deploy.note})" if first.deploy.note else ""
+    made = when(first.deploy.time_ns)
+    return f"First suspect: {first.deploy.name} {first.deploy.version}{note}, {made}: {first.reason}."
+
+
+def links(base: str, alert: Alert, metric: str, since: int | None) -> dict[str, str]:
+    """Addresses of the pages that show this alert, its series and its traces. `base` is the server's public URL."""
+    base = base.rstrip("/")
+    cohort = url_quote(cohort_text(tuple(sorted(alert.cohort.items()))))
+    start = iso(since) or ""
+    return {
+        "alert": f"{base}/alerts/{alert.id}",
+        "series": f"{base}/quality?metric={url_quote(metric)}&cohort={cohort}&since={url_quote(start)}",
+        "traces": f"{base}/traces?cohort={cohort}&since={url_quote(start)}&order={url_quote(metric)}",
+    }
+
+
+def worst_rows(rows: Iterable[dict[str, Any]], limit: int = 5, text: int = 400) -> list[dict[str, Any]]:
+    """The worst traces as they travel in an alert: ids, value, and the beginning of input and output."""
+    kept: list[dict[str, Any]] = []
+    for row in rows:
+        if len(kept) == limit:
+            break
+        out = dict(row)
+        for key in ("input_text", "output_text"):
+            value = out.get(key)
+            if isinstance(value, str) and len(value) > text:
+                out[key] = value[:text] + "…"
+        kept.append(out)
+    return kept

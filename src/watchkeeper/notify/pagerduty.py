@@ -1,0 +1,69 @@
+"""PagerDuty Events API v2."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from watchkeeper.model.alert import Notification
+from watchkeeper.notify.channel import JSON_HEADERS, Http, Outcome, body_of, clip, one_line, outcome_of
+
+URL = "https://events.pagerduty.com/v2/enqueue"
+_SEVERITY = {"page": "critical", "warn": "warning", "info": "info"}
+
+
+def render(notification: Notification, routing_key: str) -> dict[str, Any]:
+    """A trigger or a resolve; PagerDuty joins events with the same dedup_key into one incident."""
+    payload = notification.payload
+    resolved = payload.get("status") == "resolved"
+    event: dict[str, Any] = {
+        "routing_key": routing_key,
+        "dedup_key": notification.dedup_key,
+        "event_action": "resolve" if resolved else "trigger",
+    }
+    if resolved:
+        return event
+    links = payload.get("links", {})
+    pages = [
+        ("Alert", links.get("alert")),
+        ("Traces", links.get("traces")),
+        ("Runbook", payload.get("runbook")),
+    ]
+    return {
+        **event,
+        "client": "Watchkeeper",
+        "payload": {
+            "summary": clip(one_line(f"{notification.subject}: {payload.get('summary', '')}"), 1024),
+            "source": f"watchkeeper/{notification.project}",
+            "severity": _SEVERITY.get(str(payload.get("severity")), "warning"),
+            "group": notification.dedup_key,
+            "class": one_line(notification.event),
+            "custom_details": {
+                "owner": payload.get("owner"),
+                "runbook": payload.get("runbook"),
+                "metrics": payload.get("lines", []),
+                "suspicion": payload.get("suspicion"),
+                "holds": payload.get("holds"),
+            },
+        },
+        "links": [
+            {"href": h, "text": t}
+            for t, h in pages
+            if isinstance(h, str) and h.startswith(("https://", "http://"))
+        ],
+    }
+
+
+@dataclass(frozen=True)
+class PagerDutyChannel:
+    """Sends events with a service's integration (routing) key."""
+
+    http: Http
+    routing_key: str
+    url: str = URL
+
+    def __repr__(self) -> str:
+        return "PagerDutyChannel()"
+
+    async def send(self, notification: Notification) -> Outcome:
+        """One event."""
+        body = body_of(render(notification, self.routing_key))
+        return outcome_of(await self.http.request("POST", self.url, headers=JSON_HEADERS, body=body))
