@@ -13,6 +13,7 @@ import msgspec
 
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Outcome, Subject
+from watchkeeper.model.sensitive import Found
 
 
 @runtime_checkable
@@ -51,14 +52,6 @@ class Judge(Scorer, Protocol):
         ...
 
     def steps(self, subject: Subject) -> Generator[Prompt, Reply, Outcome]: ...
-
-
-class Found(msgspec.Struct, frozen=True):
-    """Personal data or a secret found in a text: characters `start` to `end`."""
-
-    kind: str
-    start: int
-    end: int
 
 
 class Services(msgspec.Struct, frozen=True):

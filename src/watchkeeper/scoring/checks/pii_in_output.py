@@ -3,11 +3,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
+from watchkeeper.model.sensitive import Found
 from watchkeeper.scoring.checks.base import PASS, Check, fail
-from watchkeeper.scoring.protocol import Found
 
 _PLACEHOLDER = re.compile(r"\[(EMAIL|PHONE|CARD|IBAN|SSN|NATIONAL_ID|IP|NAME)\]")
-SECRET_KINDS = frozenset(("secret", "jwt", "pem"))
+SECRET_KINDS = frozenset(("secret",))
 Find = Callable[[str], Sequence[Found]]
 
 

@@ -1,0 +1,224 @@
+"""Replacing what `find` found, in texts and in whole spans and log records."""
+
+import hashlib
+from collections import Counter
+from typing import Any, cast
+
+from watchkeeper.model.sensitive import Found
+from watchkeeper.model.span import LogRecord, RawEvent, RawSpan
+from watchkeeper.redaction.find import default_policy, find
+from watchkeeper.redaction.policy import SESSION_KEYS, USER_KEYS, Policy, placeholder
+from watchkeeper.redaction.secrets import SECRET_KEYS
+
+_SHORTEST = 6
+_CACHED_LENGTH = 200
+_CACHE_SIZE = 20_000
+_DEEPEST = 64
+
+
+def replace(text: str, found: list[Found]) -> str:
+    """The text with every finding replaced by its placeholder."""
+    pieces: list[str] = []
+    at = 0
+    for f in found:
+        pieces += (text[at : f.start], placeholder(f.kind, f.label))
+        at = f.end
+    return "".join(pieces) + text[at:]
+
+
+def redact_text(text: str, policy: Policy | None = None, context: str = "") -> tuple[str, dict[str, int]]:
+    """The redacted text and how many findings of each kind were replaced.
+
+    >>> redact_text("mail ann@example.com")
+    ('mail [EMAIL]', {'email': 1})
+    """
+    found = find(text, policy, context)
+    return (replace(text, found), dict(Counter(f.kind for f in found))) if found else (text, {})
+
+
+def keyed_hash(value: str, key: str) -> str:
+    """A user id's stand-in: equal ids stay equal, nobody without the key can go back or try candidates."""
+    return (
+        "h_"
+        + hashlib.blake2b(value.encode("utf-8", "replace"), key=key.encode()[:64], digest_size=16).hexdigest()
+    )
+
+
+class Redactor:
+    """Redacts spans and logs in place under one policy. Remembers short clean strings (service names, models), because
+    the same ones come with every span."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or default_policy()
+        self._clean: set[str] = set()
+
+    def text(self, value: str, counts: Counter[str], context: str = "") -> str:
+        """One string, with findings counted."""
+        short = len(value) <= _CACHED_LENGTH
+        if short:
+            if len(value) < _SHORTEST and not self.policy.own:
+                return value
+            if value in self._clean:
+                return value
+        found = find(value, self.policy, context)
+        if found:
+            counts.update(f.kind for f in found)
+            return replace(value, found)
+        # A weak number is clean only under its own attribute name, so digits are looked at each time.
+        if short and not any(c.isdigit() for c in value):
+            if len(self._clean) >= _CACHE_SIZE:
+                self._clean.clear()
+            self._clean.add(value)
+        return value
+
+    def value(self, value: Any, counts: Counter[str], context: str = "", depth: int = 0) -> Any:
+        """Any attribute value: strings in lists and maps, map keys, long integers and bytes as well."""
+        if isinstance(value, str):
+            return self.text(value, counts, context)
+        if isinstance(value, bool | float) or value is None:
+            return value
+        if isinstance(value, int):
+            if value < 10**11:
+                return value
+            cleaned = self.text(str(value), counts, context)
+            return value if cleaned == str(value) else cleaned
+        if isinstance(value, bytes):
+            return self._bytes(value, counts, context)
+        if depth >= _DEEPEST:
+            counts["too_deep"] += 1
+            return "[TOO_DEEP]"
+        if isinstance(value, dict):
+            return self.mapping(cast("dict[str, Any]", value), counts, depth + 1)
+        if isinstance(value, list | tuple):
+            return [self.value(v, counts, context, depth + 1) for v in cast("list[Any]", value)]
+        return value
+
+    def _bytes(self, value: bytes, counts: Counter[str], context: str) -> Any:
+        text = value.decode("utf-8", "replace")
+        cleaned = self.text(text, counts, context)
+        return value if cleaned == text else cleaned
+
+    def mapping(self, values: dict[str, Any], counts: Counter[str], depth: int = 0) -> dict[str, Any]:
+        """A map of attributes, keys included."""
+        out: dict[str, Any] = {}
+        for raw_key, value in values.items():
+            key = self.text(raw_key, counts)
+            action = self.policy.action(raw_key)
+            if action == "keep":
+                out[key] = value
+            elif action == "drop":
+                counts["dropped"] += 1
+            elif action == "hash" and value is not None:
+                counts["hashed"] += 1
+                out[key] = keyed_hash(str(value), self.policy.spec.key)
+            elif action == "redact":
+                counts["custom"] += 1
+                out[key] = "[REDACTED]"
+            elif raw_key in USER_KEYS or raw_key in SESSION_KEYS:
+                self._identity(out, key, value, counts, raw_key in USER_KEYS)
+            elif (
+                isinstance(value, str)
+                and len(value) >= 6
+                and "secret" in self.policy.kinds
+                and SECRET_KEYS.search(raw_key)
+            ):
+                counts["secret"] += 1
+                out[key] = "[SECRET]"
+            else:
+                out[key] = self.value(value, counts, raw_key, depth)
+        return out
+
+    def _identity(
+        self, out: dict[str, Any], key: str, value: Any, counts: Counter[str], is_user: bool
+    ) -> None:
+        mode = self.policy.spec.user_ids if is_user else "keep"
+        if mode == "drop":
+            counts["dropped"] += 1
+            return
+        secret = self.policy.spec.key
+        if mode == "hash" and value is not None:
+            counts["hashed"] += 1
+            out[key] = keyed_hash(str(value), secret)
+            return
+        inner: Counter[str] = Counter()
+        cleaned = self.value(value, inner, key)
+        # Two users must not become one because both ids are e-mail addresses.
+        out[key] = keyed_hash(str(value), secret) if inner and secret else cleaned
+        counts.update(inner)
+
+    def span(self, span: RawSpan) -> dict[str, int]:
+        """Redact a span in place; returns how many findings of each kind were replaced. Ids of spans stay."""
+        counts: Counter[str] = Counter()
+        span.name = self.text(span.name, counts)
+        if span.status_message:
+            span.status_message = self.text(span.status_message, counts)
+        if span.trace_state:
+            span.trace_state = self.text(span.trace_state, counts)
+        span.attributes = self.mapping(span.attributes, counts)
+        span.resource = self.mapping(span.resource, counts)
+        if len(span.events) > 1:
+            self._across(span.events, counts)
+        for event in span.events:
+            event.name = self.text(event.name, counts)
+            event.attributes = self.mapping(event.attributes, counts)
+        for link in span.links:
+            if link.attributes:
+                link.attributes = self.mapping(link.attributes, counts)
+        return dict(counts)
+
+    def log(self, record: LogRecord) -> dict[str, int]:
+        """Redact a log record in place, as `span`."""
+        counts: Counter[str] = Counter()
+        record.name = self.text(record.name, counts)
+        record.body = self.value(record.body, counts)
+        record.attributes = self.mapping(record.attributes, counts)
+        record.resource = self.mapping(record.resource, counts)
+        return dict(counts)
+
+    def _across(self, events: list[RawEvent], counts: Counter[str]) -> None:
+        """Findings split over consecutive events (stream chunks): the first piece keeps the placeholder."""
+        rows: dict[tuple[str, str], list[RawEvent]] = {}
+        for event in events:
+            for key, value in event.attributes.items():
+                if isinstance(value, str) and value:
+                    rows.setdefault((event.name, key), []).append(event)
+        for (_, key), chunks in rows.items():
+            if len(chunks) < 2:
+                continue
+            texts = [cast("str", e.attributes[key]) for e in chunks]
+            cleaned = redact_pieces(texts, self.policy, counts)
+            for event, text in zip(chunks, cleaned, strict=True):
+                event.attributes[key] = text
+
+
+def redact_pieces(pieces: list[str], policy: Policy | None, counts: Counter[str]) -> list[str]:
+    """Pieces of one text, redacted where a finding crosses a border; findings inside one piece are left to it."""
+    joined = "".join(pieces)
+    crossing: list[Found] = []
+    borders = [0]
+    for piece in pieces:
+        borders.append(borders[-1] + len(piece))
+    for f in find(joined, policy):
+        if any(f.start < b < f.end for b in borders[1:-1]):
+            crossing.append(f)
+    if not crossing:
+        return pieces
+    counts.update(f.kind for f in crossing)
+    out: list[str] = []
+    for start, end, piece in zip(borders, borders[1:], pieces, strict=False):
+        text, at = "", start
+        for f in crossing:
+            if f.end <= start or f.start >= end:
+                continue
+            text += piece[at - start : max(f.start, start) - start]
+            if f.start >= start:
+                text += placeholder(f.kind, f.label)
+            at = min(f.end, end)
+        out.append(text + piece[at - start :])
+    return out
+
+
+def redact_raw(item: RawSpan | LogRecord, policy: Policy | None = None) -> dict[str, int]:
+    """Redact a span or log record in place with a fresh `Redactor`; loops keep one instead."""
+    redactor = Redactor(policy)
+    return redactor.span(item) if isinstance(item, RawSpan) else redactor.log(item)

@@ -1,0 +1,173 @@
+"""Where personal data and secrets are in a text."""
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from watchkeeper.model.sensitive import Found
+from watchkeeper.redaction import prefilter, verify, views
+from watchkeeper.redaction.digits import numbers
+from watchkeeper.redaction.policy import Policy
+from watchkeeper.redaction.secrets import secrets
+
+_EMAIL = re.compile(
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9](?:[A-Za-z0-9._%+'-]{0,63})@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
+    r"(?![A-Za-z0-9])|[^\W\d_][\w.%+-]{0,63}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}"
+)
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9]{4})")
+_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
+_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?![\w:])")
+_VERSION = re.compile(r"(?:\bv|version|release|build|firmware|section|chapter|v\.)\W*$", re.IGNORECASE)
+_NINO = re.compile(
+    r"(?<![A-Za-z0-9])(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?![A-Za-z0-9])"
+)
+_DNI = re.compile(r"(?<![A-Za-z0-9])(?:[XYZ]-?\d{7}|\d{8})-?[A-HJ-NP-TV-Z](?![A-Za-z0-9])")
+_CF = re.compile(
+    r"(?<![A-Za-z0-9])[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z](?![A-Za-z0-9])", re.IGNORECASE
+)
+_HETU = re.compile(r"(?<![A-Za-z0-9])(\d{6})[-+A](\d{3})([0-9A-Y])(?![A-Za-z0-9])")
+_CHINESE = re.compile(r"(?<![A-Za-z0-9])[1-9]\d{16}[0-9Xx](?![A-Za-z0-9])")
+
+
+def _ibans(text: str) -> Iterator[tuple[int, int]]:
+    for match in _IBAN.finditer(text):
+        length = verify.iban_length(match.group(0)[:2])
+        if length is None:
+            continue
+        compact, at = "", match.start()
+        while at < len(text) and len(compact) < length:
+            char = text[at]
+            if char.isascii() and char.isalnum():
+                compact += char
+            elif char not in " -" or text[at - 1] in " -":
+                break
+            at += 1
+        ends_clean = at >= len(text) or not (text[at].isascii() and text[at].isalnum())
+        if len(compact) == length and ends_clean and verify.iban(compact):
+            yield match.start(), at
+
+
+def _ips(text: str) -> Iterator[tuple[int, int]]:
+    for match in _IPV4.finditer(text):
+        parts = match.group(0).split(".")
+        if any(int(p) > 255 or (len(p) > 1 and p[0] == "0") for p in parts):
+            continue
+        if parts[0] in ("0", "127") or _VERSION.search(text[max(0, match.start() - 12) : match.start()]):
+            continue
+        yield match.span()
+    for match in _IPV6.finditer(text):
+        groups = [g for g in match.group(0).split(":") if g]
+        if len(groups) < 3 or not any(c.isdigit() for c in match.group(0)):
+            continue
+        try:
+            ipaddress.IPv6Address(match.group(0))
+        except ValueError:
+            continue
+        yield match.span()
+
+
+def _ids(text: str) -> Iterator[tuple[int, int]]:
+    for match in _NINO.finditer(text):
+        yield match.span()
+    for match in _DNI.finditer(text):
+        if verify.dni(match.group(0).replace("-", "")):
+            yield match.span()
+    for match in _CF.finditer(text):
+        if verify.codice_fiscale(match.group(0)):
+            yield match.span()
+    for match in _HETU.finditer(text):
+        day, month = match.group(1)[:2], match.group(1)[2:4]
+        check = "0123456789ABCDEFHJKLMNPRSTUVWXY"[int(match.group(1) + match.group(2)) % 31]
+        if check == match.group(3) and "01" <= day <= "31" and "01" <= month <= "12":
+            yield match.span()
+
+
+def _plain(text: str, hits: frozenset[int], policy: Policy, context: str) -> Iterator[Found]:
+    """Findings in the text as it stands."""
+    kinds = policy.kinds
+    if prefilter.EMAIL in hits and "email" in kinds:
+        for match in _EMAIL.finditer(text):
+            yield Found(match.start(), match.end(), "email")
+    if prefilter.IBAN in hits and "iban" in kinds:
+        yield from (Found(a, b, "iban") for a, b in _ibans(text))
+    if prefilter.DIGITS in hits:
+        yield from (Found(a, b, kind) for a, b, kind in numbers(text, kinds, context))
+        if "national_id" in kinds:
+            for match in _CHINESE.finditer(text):
+                if verify.chinese_id(match.group(0)):
+                    yield Found(match.start(), match.end(), "national_id")
+    if "ip" in kinds and (prefilter.IPV4 in hits or prefilter.IPV6 in hits):
+        yield from (Found(a, b, "ip") for a, b in _ips(text))
+    if prefilter.SECRET in hits and "secret" in kinds:
+        yield from (Found(a, b, "secret") for a, b in secrets(text))
+    if prefilter.ALNUM_ID in hits and "national_id" in kinds:
+        yield from (Found(a, b, "national_id") for a, b in _ids(text))
+    for kind, label, pattern in policy.own:
+        for match in pattern.finditer(text):
+            if match.end() > match.start():
+                yield Found(match.start(), match.end(), kind, label)
+
+
+@lru_cache(maxsize=1)
+def _prefilter() -> prefilter.Prefilter:
+    return prefilter.Prefilter()
+
+
+@lru_cache(maxsize=1)
+def default_policy() -> Policy:
+    """All built-in kinds, no names, no own patterns."""
+    return Policy()
+
+
+def find(text: str, policy: Policy | None = None, context: str = "") -> list[Found]:
+    """Personal data and secrets in a text, left to right, overlaps merged (the longer finding names the kind).
+
+    Looks through URL, JSON and character-reference escapes, compatibility characters, invisible characters and base64.
+    `context` is what stood before the text elsewhere, for example an attribute's name. Names of people are found only
+    when listed in the policy; postal addresses are not found.
+
+    >>> [f.kind for f in find("write to ann@example.com")]
+    ['email']
+    """
+    policy = policy or default_policy()
+    if not policy.own and text.isascii() and not _prefilter().ids(text):
+        return []
+    return _merge(_all(text, policy, context, 0))
+
+
+def _all(text: str, policy: Policy, context: str, depth: int) -> list[Found]:
+    hits = frozenset(_prefilter().ids(text))
+    found = list(_plain(text, hits, policy, context)) if hits or policy.own else []
+    if depth >= 3:
+        return found
+    view = views.unescaped(text) if prefilter.ESCAPED in hits else None
+    folded = views.folded(text)
+    for other in (view, folded):
+        if other is not None:
+            for f in _all(other.text, policy, context, depth + 1):
+                start, end = other.back(f.start, f.end)
+                found.append(Found(start, end, f.kind, f.label))
+    if prefilter.RUN in hits:
+
+        def holds(decoded: str) -> str | None:
+            inner = _all(decoded, policy, context, depth + 1)
+            return inner[0].kind if inner else None
+
+        found += [Found(a, b, kind) for a, b, kind in views.encoded(text, holds)]
+    return found
+
+
+def _merge(found: list[Found]) -> list[Found]:
+    if len(found) < 2:
+        return found
+    out: list[Found] = []
+    for f in sorted(found, key=lambda f: (f.start, -f.end)):
+        if out and f.start < out[-1].end:
+            last = out[-1]
+            if f.end > last.end:
+                longer = f if f.end - f.start > last.end - last.start else last
+                out[-1] = Found(last.start, f.end, longer.kind, longer.label)
+            continue
+        out.append(f)
+    return out

@@ -1,0 +1,78 @@
+"""One fast pass that says which kinds can occur at all: hyperscan where its wheel exists, else RE2, else `re`."""
+
+import importlib.util
+import re
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+EMAIL, DIGITS, IBAN, IPV4, IPV6, SECRET, ALNUM_ID, ESCAPED, RUN = range(9)
+
+_KEYWORDS = "passw|pwd|passphrase|secret|api[_ -]?key|apikey|access[_ -]?key|account[_ -]?key|token|bearer|authorization|credential"
+_PREFIXES = (
+    r"eyJ[A-Za-z0-9_-]{6}|-----BEGIN|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abposre]-|xapp-|sk-|[srp]k_(?:live|test)_"
+    r"|AIza|ya29\.|whsec_|SG\.|npm_|pypi-|hf_|gsk_|dop_v1_|shp(?:at|ss|ca|pa)_|key-|xai-|pplx-|lin_api_|wk_|sq0|AccountKey"
+    r"|:\/\/[^\s/:@]{1,64}:[^\s/@]{3,64}@"
+)
+PATTERNS: tuple[str, ...] = (
+    r"[\w.%+-]@[\w-]",
+    r"\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d",
+    r"[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}",
+    r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}",
+    r"[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]|[0-9A-Fa-f]::[0-9A-Fa-f]",
+    rf"{_PREFIXES}|(?i:{_KEYWORDS})",
+    r"[A-Za-z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-Da-d]|[XYZxyz]?-?\d{7,8}-?[A-Za-z]|[A-Za-z]{6}\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}"
+    r"|\d{6}[-+A]\d{3}[0-9A-Za-z]",
+    r"%[2-7][0-9A-Fa-f]|\\u00|\\[nrt\"'/]|&#",
+    r"[A-Za-z0-9+/]{16}",
+)
+
+
+def _collect(pattern_id: int, _start: int, _end: int, _flags: int, found: Any) -> None:
+    found.append(pattern_id)
+
+
+class Prefilter:
+    """Which of `PATTERNS` occur in a text."""
+
+    def __init__(self, patterns: Sequence[str] = PATTERNS, engine: str = "auto") -> None:
+        """`engine`: auto, hyperscan, re2 or re."""
+        self.engine = engine if engine != "auto" else _best()
+        self._local = threading.local()
+        self._database: Any = None
+        self._others: list[Any] = []
+        if self.engine == "hyperscan":
+            import hyperscan as hs
+
+            self._hs: Any = hs
+            self._database = hs.Database()
+            self._database.compile(
+                expressions=[p.encode() for p in patterns],
+                ids=list(range(len(patterns))),
+                elements=len(patterns),
+                flags=[hs.HS_FLAG_SINGLEMATCH] * len(patterns),
+            )
+        elif self.engine == "re2":
+            import re2
+
+            self._others = [re2.compile(p) for p in patterns]
+        else:
+            self._others = [re.compile(p) for p in patterns]
+
+    def ids(self, text: str) -> list[int]:
+        """Indices of the patterns that occur, in no order."""
+        if self._database is None:
+            return [i for i, p in enumerate(self._others) if p.search(text) is not None]
+        # Scratch space belongs to one scan at a time, so each thread has its own.
+        scratch = getattr(self._local, "scratch", None)
+        if scratch is None:
+            scratch = self._local.scratch = self._hs.Scratch(self._database)
+        found: list[int] = []
+        self._database.scan(
+            text.encode("utf-8", "replace"), match_event_handler=_collect, context=found, scratch=scratch
+        )
+        return found
+
+
+def _best() -> str:
+    return next((name for name in ("hyperscan", "re2") if importlib.util.find_spec(name) is not None), "re")

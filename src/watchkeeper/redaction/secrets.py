@@ -1,0 +1,81 @@
+"""API keys by their prefixes, tokens, private keys, and values assigned to names like `password`."""
+
+import re
+from collections.abc import Iterator
+
+from watchkeeper.redaction.verify import entropy
+
+_PREFIXED = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"eyJ[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)?"
+    r"|(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])"
+    r"|gh[pousr]_[A-Za-z0-9]{30,}|github_pat_\w{22,}|glpat-[\w-]{20,}"
+    r"|xox[abposre]-[\w-]{10,}|xapp-[\w-]{10,}"
+    r"|[srp]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{16,}"
+    r"|AIza[\w-]{35}|ya29\.[\w-]{20,}"
+    r"|SG\.[\w-]{16,}\.[\w-]{16,}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{40,}|hf_[A-Za-z0-9]{30,}|gsk_[A-Za-z0-9]{30,}"
+    r"|dop_v1_[a-f0-9]{64}|shp(?:at|ss|ca|pa)_[a-fA-F0-9]{32}|key-[0-9a-f]{32}|xai-[\w-]{30,}|pplx-[\w-]{30,}"
+    r"|lin_api_\w{30,}|wk_[\w-]{20,}|sq0[a-z]{3}-[\w-]{22,}"
+    r")"
+)
+_SK = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}")
+_PEM = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    re.DOTALL,
+)
+_URL_PASSWORD = re.compile(r"://[^\s/:@]{1,64}:([^\s/@]{3,64})@")
+_ASSIGNED = re.compile(
+    r"(?P<key>passw(?:or)?d|passphrase|pwd|secret|(?:api|access|account|secret)[_ -]?key|token|credentials?|authorization"
+    r"|bearer)"
+    r"\\?[\"']?\s{0,3}(?:\bis\b|:=|=>|[:=]|(?<=earer)\s)\s{0,3}\\?[\"']?(?:(?:Bearer|Basic|Token)\s+)?"
+    r"(?P<value>[^\s\"'<>,;\\{}()\[\]]{6,512})",
+    re.IGNORECASE,
+)
+_DULL = re.compile(
+    r"(?:true|false|null|none|string|required|optional|example|changeme|your[-_\w]*|x+|\*+|\.+|<.*>|\$\{?.*|%\w.*|[\w.]+\(.*)\Z",
+    re.IGNORECASE,
+)
+_UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+SECRET_KEYS = re.compile(
+    r"(?:^|[._-])(?:authorization|x-api-key|api[_-]?key|cookie|set-cookie|password|passwd|client[_-]?secret|access[_-]?token"
+    r"|proxy-authorization|private[_-]?key)$",
+    re.IGNORECASE,
+)
+
+
+def _mixed(value: str) -> bool:
+    return any(c.isdigit() for c in value) and any(c.isalpha() for c in value)
+
+
+def _is_secret(key: str, value: str) -> bool:
+    """Whether an assigned value can be a credential: a password may be short, a token must be long and random."""
+    bare = value.rstrip(".!?:")
+    if _DULL.match(bare):
+        return False
+    lowered = key.lower()
+    if "passw" in lowered or "pwd" in lowered or "passphrase" in lowered:
+        plain_word = bare.isalpha()
+        return not plain_word and len(bare) >= 6 and (any(c.isdigit() for c in bare) or entropy(bare) >= 3.0)
+    if len(bare) < 12 or not _mixed(bare):
+        return False
+    if _UUID.match(bare):
+        return "key" in lowered or "secret" in lowered
+    return entropy(bare) >= 3.2
+
+
+def secrets(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of every secret; overlaps are possible."""
+    for pattern in (_PREFIXED, _PEM):
+        for match in pattern.finditer(text):
+            yield match.span()
+    for match in _SK.finditer(text):
+        # `sk-` also starts words; a key mixes digits and letters at random.
+        if _mixed(match.group(0)[3:]) and entropy(match.group(0)) >= 3.5:
+            yield match.span()
+    for match in _URL_PASSWORD.finditer(text):
+        yield match.span(1)
+    for match in _ASSIGNED.finditer(text):
+        is_call = text[match.end("value") : match.end("value") + 1] == "("
+        if not is_call and _is_secret(match.group("key"), match.group("value")):
+            start, end = match.span("value")
+            yield start, start + len(text[start:end].rstrip(".!?:"))

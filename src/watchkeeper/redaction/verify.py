@@ -1,0 +1,296 @@
+"""Checksums and shapes that tell a real number from one that looks like it. All take bare characters."""
+
+import math
+from collections import Counter
+
+# Issuer prefixes (ISO/IEC 7812 ranges in use) with the lengths they allow.
+_CARDS: tuple[tuple[int, int, frozenset[int]], ...] = (
+    (4, 4, frozenset((13, 16, 19))),
+    (34, 34, frozenset((15,))),
+    (37, 37, frozenset((15,))),
+    (51, 55, frozenset((16,))),
+    (2221, 2720, frozenset((16,))),
+    (300, 305, frozenset((14, 16))),
+    (36, 36, frozenset((14,))),
+    (38, 39, frozenset((14,))),
+    (6011, 6011, frozenset((16, 19))),
+    (644, 659, frozenset((16, 19))),
+    (3528, 3589, frozenset((16, 19))),
+    (62, 62, frozenset((16, 17, 18, 19))),
+    (50, 50, frozenset((12, 13, 14, 15, 16, 18, 19))),
+    (56, 58, frozenset((12, 13, 14, 15, 16, 18, 19))),
+    (60, 61, frozenset((12, 13, 14, 15, 16, 18, 19))),
+    (63, 63, frozenset((12, 13, 14, 15, 16, 18, 19))),
+    (67, 67, frozenset((12, 13, 14, 15, 16, 18, 19))),
+    (2131, 2131, frozenset((15,))),
+    (1800, 1800, frozenset((15,))),
+)
+_IBAN_LENGTHS = {
+    pair[:2]: int(pair[2:])
+    for pair in [
+        "AD24",
+        "AE23",
+        "AL28",
+        "AT20",
+        "AZ28",
+        "BA20",
+        "BE16",
+        "BG22",
+        "BH22",
+        "BR29",
+        "BY28",
+        "CH21",
+        "CR22",
+        "CY28",
+        "CZ24",
+        "DE22",
+        "DK18",
+        "DO28",
+        "EE20",
+        "EG29",
+        "ES24",
+        "FI18",
+        "FO18",
+        "FR27",
+        "GB22",
+        "GE22",
+        "GI23",
+        "GL18",
+        "GR27",
+        "GT28",
+        "HR21",
+        "HU28",
+        "IE22",
+        "IL23",
+        "IQ23",
+        "IS26",
+        "IT27",
+        "JO30",
+        "KW30",
+        "KZ20",
+        "LB28",
+        "LC32",
+        "LI21",
+        "LT20",
+        "LU20",
+        "LV21",
+        "MC27",
+        "MD24",
+        "ME22",
+        "MK19",
+        "MR27",
+        "MT31",
+        "MU30",
+        "NL18",
+        "NO15",
+        "PK24",
+        "PL28",
+        "PS29",
+        "PT25",
+        "QA29",
+        "RO24",
+        "RS22",
+        "SA24",
+        "SC31",
+        "SE24",
+        "SI19",
+        "SK24",
+        "SM27",
+        "ST25",
+        "SV28",
+        "TL23",
+        "TN24",
+        "TR26",
+        "UA29",
+        "VA22",
+        "VG24",
+        "XK20",
+    ]
+}
+_VERHOEFF_D = (
+    "0123456789",
+    "1234067895",
+    "2340178956",
+    "3401289567",
+    "4012395678",
+    "5987604321",
+    "6598710432",
+    "7659821043",
+    "8765932104",
+    "9876543210",
+)
+_VERHOEFF_P = (
+    "0123456789",
+    "1576283094",
+    "5803796142",
+    "8916043527",
+    "9453126870",
+    "4286573901",
+    "2793806415",
+    "7046913258",
+)
+_CF_ODD = dict(
+    zip(
+        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+        map(
+            int,
+            [
+                "1",
+                "0",
+                "5",
+                "7",
+                "9",
+                "13",
+                "15",
+                "17",
+                "19",
+                "21",
+                "1",
+                "0",
+                "5",
+                "7",
+                "9",
+                "13",
+                "15",
+                "17",
+                "19",
+                "21",
+                "2",
+                "4",
+                "18",
+                "20",
+                "11",
+                "3",
+                "6",
+                "8",
+                "12",
+                "14",
+                "16",
+                "10",
+                "22",
+                "25",
+                "24",
+                "23",
+            ],
+        ),
+        strict=True,
+    )
+)
+
+
+def luhn(digits: str) -> bool:
+    """ISO/IEC 7812-1 annex B check digit."""
+    total = 0
+    for i, char in enumerate(reversed(digits)):
+        value = ord(char) - 48
+        if i % 2:
+            value = value * 2 - 9 if value > 4 else value * 2
+        total += value
+    return total % 10 == 0
+
+
+def card(digits: str) -> bool:
+    """A payment card: known issuer prefix with its length, Luhn, not one digit repeated."""
+    if len(set(digits)) < 3:
+        return False
+    for low, high, lengths in _CARDS:
+        if len(digits) in lengths and low <= int(digits[: len(str(low))]) <= high:
+            return luhn(digits)
+    return False
+
+
+def iban_length(country: str) -> int | None:
+    """Characters of an IBAN of this country, None for a country without."""
+    return _IBAN_LENGTHS.get(country.upper())
+
+
+def iban(compact: str) -> bool:
+    """ISO 13616: length of the country and remainder 1 modulo 97."""
+    if iban_length(compact[:2]) != len(compact):
+        return False
+    moved = (compact[4:] + compact[:4]).upper()
+    return int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
+
+
+def ssn(digits: str) -> bool:
+    """A US social security number that can have been issued (areas 000, 666 and 900–999 never are)."""
+    area, group, serial = digits[:3], digits[3:5], digits[5:]
+    return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
+
+
+def aadhaar(digits: str) -> bool:
+    """India: 12 digits, not starting with 0 or 1, Verhoeff check digit."""
+    if len(digits) != 12 or digits[0] in "01":
+        return False
+    check = 0
+    for i, char in enumerate(reversed(digits)):
+        check = int(_VERHOEFF_D[check][int(_VERHOEFF_P[i % 8][int(char)])])
+    return check == 0
+
+
+def cpf(digits: str) -> bool:
+    """Brazil: 11 digits, two check digits modulo 11."""
+    if len(digits) != 11 or len(set(digits)) == 1:
+        return False
+    for n in (9, 10):
+        total = sum(int(d) * (n + 1 - i) for i, d in enumerate(digits[:n]))
+        if (total * 10 % 11) % 10 != int(digits[n]):
+            return False
+    return True
+
+
+def dni(text: str) -> bool:
+    """Spain: DNI (8 digits and a letter) and NIE (X, Y or Z, 7 digits and a letter)."""
+    body = text[:-1].upper().replace("X", "0", 1).replace("Y", "1", 1).replace("Z", "2", 1)
+    return body.isdigit() and "TRWAGMYFPDXBNJZSQVHLCKE"[int(body) % 23] == text[-1].upper()
+
+
+def codice_fiscale(text: str) -> bool:
+    """Italy: 16 characters with a check letter."""
+    up = text.upper()
+    total = sum(
+        _CF_ODD[c] if i % 2 == 0 else (int(c) if c.isdigit() else ord(c) - 65) for i, c in enumerate(up[:15])
+    )
+    return chr(65 + total % 26) == up[15]
+
+
+def nir(digits: str) -> bool:
+    """France: 15 digits, the last two are 97 minus the rest modulo 97."""
+    return len(digits) == 15 and digits[0] in "12" and 97 - int(digits[:13]) % 97 == int(digits[13:])
+
+
+def weighted(digits: str, weights: tuple[int, ...], modulus: int) -> bool:
+    """Σ digit·weight divisible by the modulus (BSN, PESEL and relatives)."""
+    return (
+        len(digits) == len(weights)
+        and digits.strip("0") != ""
+        and sum(int(d) * w for d, w in zip(digits, weights, strict=True)) % modulus == 0
+    )
+
+
+def steuer_id(digits: str) -> bool:
+    """Germany: 11 digits, ISO 7064 mod 11,10; one digit of the first ten occurs two or three times."""
+    if len(digits) != 11 or digits[0] == "0" or max(Counter(digits[:10]).values()) not in (2, 3):
+        return False
+    product = 10
+    for char in digits[:10]:
+        total = (int(char) + product) % 10 or 10
+        product = total * 2 % 11
+    return (11 - product) % 10 == int(digits[10])
+
+
+def chinese_id(text: str) -> bool:
+    """China: 17 digits and a check character modulo 11-2, with a possible birth date."""
+    if not (("1900" <= text[6:10] <= "2100") and "01" <= text[10:12] <= "12" and "01" <= text[12:14] <= "31"):
+        return False
+    total = sum(
+        int(c) * w
+        for c, w in zip(text[:17], (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2), strict=True)
+    )
+    return "10X98765432"[total % 11] == text[17].upper()
+
+
+def entropy(text: str) -> float:
+    """Shannon entropy in bits per character."""
+    n = len(text)
+    return -sum(c / n * math.log2(c / n) for c in Counter(text).values()) if n else 0.0

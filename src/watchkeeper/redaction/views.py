@@ -1,0 +1,111 @@
+"""The same text as a reader would see it: escapes undone, look-alikes folded, base64 decoded; with the way back."""
+
+import base64
+import binascii
+import re
+import unicodedata
+from collections.abc import Callable
+
+ESCAPE = re.compile(r"%[2-7][0-9A-Fa-f]|\\u00[0-7][0-9A-Fa-f]|\\[nrt\"'/]|&#x?[0-9A-Fa-f]{2,5};")
+BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{16,}={0,2}(?![A-Za-z0-9+/_=-])")
+_INVISIBLE = dict.fromkeys((0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x00AD))
+_SHORT = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "/": "/"}
+
+
+class View:
+    """A changed text; `starts[i]` and `ends[i]` are where its i-th character came from."""
+
+    def __init__(self, text: str, starts: list[int], ends: list[int]) -> None:
+        self.text = text
+        self._starts = starts
+        self._ends = ends
+
+    def back(self, start: int, end: int) -> tuple[int, int]:
+        """The part of the original that characters `start` to `end` stand for."""
+        return self._starts[start], self._ends[end - 1]
+
+
+def _decode(token: str) -> str:
+    if token[0] == "%":
+        return chr(int(token[1:], 16))
+    if token[0] == "&":
+        number = int(token[3:-1], 16) if token[2] in "xX" else int(re.sub(r"\D", "", token) or "0")
+        return chr(number) if 0 < number < 0x110000 else token
+    return chr(int(token[2:], 16)) if token[1] == "u" else _SHORT[token[1]]
+
+
+def unescaped(text: str) -> View | None:
+    """URL, JSON and character-reference escapes of ASCII characters undone; None when there are none."""
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    at = 0
+    for match in ESCAPE.finditer(text):
+        _copy(text, at, match.start(), pieces, starts, ends)
+        for char in _decode(match.group(0)):
+            pieces.append(char)
+            starts.append(match.start())
+            ends.append(match.end())
+        at = match.end()
+    if not at:
+        return None
+    _copy(text, at, len(text), pieces, starts, ends)
+    return View("".join(pieces), starts, ends)
+
+
+def _copy(text: str, start: int, end: int, pieces: list[str], starts: list[int], ends: list[int]) -> None:
+    pieces.append(text[start:end])
+    starts.extend(range(start, end))
+    ends.extend(range(start + 1, end + 1))
+
+
+def folded(text: str) -> View | None:
+    """Compatibility look-alikes (full-width digits, ＠, mathematical letters) as plain characters, invisible characters
+    left out; None when nothing changes."""
+    if text.isascii():
+        return None
+    if unicodedata.is_normalized("NFKC", text) and not any(chr(c) in text for c in _INVISIBLE):
+        return None
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    for i, char in enumerate(text):
+        if ord(char) in _INVISIBLE:
+            continue
+        for plain in char if char < "\x80" else unicodedata.normalize("NFKC", char):
+            pieces.append(plain)
+            starts.append(i)
+            ends.append(i + 1)
+    return View("".join(pieces), starts, ends)
+
+
+def encoded(text: str, holds: Callable[[str], str | None]) -> list[tuple[int, int, str]]:
+    """Base64 runs whose decoded text `holds` something: start, end and what it said."""
+    out: list[tuple[int, int, str]] = []
+    for match in BASE64.finditer(text):
+        decoded = _plain(match.group(0))
+        if decoded is not None:
+            kind = holds(decoded)
+            if kind is not None:
+                out.append((match.start(), match.end(), kind))
+    return out
+
+
+def _plain(run: str) -> str | None:
+    """The text a base64 run stands for, None where it is not printable text (ids, hashes, images)."""
+    body = run.rstrip("=").replace("-", "+").replace("_", "/")
+    if len(body) % 4 == 1:
+        return None
+    try:
+        head = base64.b64decode(body[:16])
+        # Ids and images show in the first bytes; a megabyte need not be decoded to see it.
+        if not _printable(head):
+            return None
+        raw = base64.b64decode(body + "=" * (-len(body) % 4))
+    except (binascii.Error, ValueError):
+        return None
+    return raw.decode("latin-1") if _printable(raw[:200]) else None
+
+
+def _printable(raw: bytes) -> bool:
+    return sum(32 <= b < 127 or b in (9, 10, 13) for b in raw) >= 0.95 * len(raw)
