@@ -78,10 +78,13 @@ def normalise(tree: Condition, negate: bool = False) -> Condition:
         case Not():
             return normalise(tree.inner, not negate)
         case Logic():
-            parts = tuple(normalise(p, negate) for p in tree.parts)
-            swapped = {"and": "or", "or": "and"}
-            op = swapped[tree.op] if negate else tree.op
-            return Logic("and" if op == "and" else "or", parts, tree.at)
+            op = tree.op if not negate else ("or" if tree.op == "and" else "and")
+            parts: list[Condition] = []
+            for part in tree.parts:
+                plain = normalise(part, negate)
+                # Pushing a `not` inward can put an `and` directly inside an `and`.
+                parts.extend(plain.parts if isinstance(plain, Logic) and plain.op == op else (plain,))
+            return Logic(op, tuple(parts), tree.at)
         case Compare():
             return Compare(tree.left, NEGATED[tree.op], tree.right, tree.at) if negate else tree
         case _:

@@ -23,7 +23,7 @@ def sign(secret: str, timestamp: int, body: bytes) -> str:
     """The value of X-Watchkeeper-Signature.
 
     >>> sign("s", 1, b"{}")[:12]
-    'v1=fa53b1ad2'
+    'v1=b253639bc'
     """
     digest = hmac.new(secret.encode(), b"%d.%s" % (timestamp, body), hashlib.sha256).hexdigest()
     return f"v1={digest}"
