@@ -1,0 +1,118 @@
+"""A real Watchkeeper server in its own process, for tests that drive it from outside."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+class Server:
+    """`watchkeeper serve` on a free port. `start` returns when it printed `ready`; `stop` asks it to drain."""
+
+    def __init__(
+        self, data_dir: Path, *arguments: str, no_auth: bool = True, env: dict[str, str] | None = None
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.lines: list[str] = []
+        self._command = [
+            *(sys.executable, "-m", "watchkeeper", "serve", "--data-dir", str(data_dir)),
+            *("--port", str(self.port), *arguments),
+        ]
+        if "--grpc-port" not in arguments:
+            self._command += ["--grpc-port", "0"]
+        if no_auth:
+            self._command.append("--no-auth")
+        self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> "Server":
+        self.process = subprocess.Popen(
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self._env
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip())
+            if line.startswith("ready "):
+                break
+        else:
+            raise AssertionError("the server did not start:\n" + "\n".join(self.lines))
+        return self
+
+    def stop(self) -> int:
+        """SIGTERM, then the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            rest, _ = self.process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            rest, _ = self.process.communicate()
+        self.lines += rest.splitlines()
+        return self.process.returncode
+
+    def kill(self) -> None:
+        """SIGKILL: what a crash looks like from outside."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.communicate()
+
+    def __enter__(self) -> "Server":
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.stop()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: dict[str, str] | None = None,
+        raw: bytes | None = None,
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Status, headers in lower case, and body; HTTP errors are answers too."""
+        data = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        sent = {"content-type": "application/json", **(headers or {})}
+        request = urllib.request.Request(self.url + path, data, sent, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
+        except urllib.error.HTTPError as error:
+            return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
+
+    def json(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON of an answer that must be a success."""
+        status, _, answer = self.call(method, path, body)
+        assert 200 <= status < 300, f"{method} {path}: {status} {answer[:500]!r}"
+        return json.loads(answer) if answer else None
+
+    def sql(self, query: str) -> list[dict[str, Any]]:
+        """The rows of a query, as dictionaries."""
+        answer = self.json("POST", "/api/sql", {"query": query})
+        return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
+
+    def eventually(self, query: str, wanted: Any, seconds: float = 20.0) -> list[dict[str, Any]]:
+        """Ask until `wanted(rows)` holds and return the rows; the deadline only guards against a hang."""
+        deadline = time.monotonic() + seconds
+        while True:
+            rows = self.sql(query)
+            if wanted(rows):
+                return rows
+            assert time.monotonic() < deadline, f"still {rows[:5]} after {seconds:g} s: {query}"
+            time.sleep(0.1)
