@@ -1,0 +1,232 @@
+-- Queries of the web pages. Times are integer nanoseconds since 1970 UTC, [since, until). A cohort is given one
+-- parameter a dimension, '' for any value. `before` is the start of the range compared with: [before, since).
+
+-- name: page_traffic
+-- Volume, errors, latency, time to first token, cost and tokens per bucket of `bucket` seconds.
+SELECT toUnixTimestamp64Nano(toDateTime64(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})), 9, 'UTC')) AS start,
+  count() AS n, countIf(errors > 0 OR isNotNull(error_class)) AS bad,
+  quantile(0.5)(duration_ms) AS p50, quantile(0.95)(duration_ms) AS p95, count(duration_ms) AS timed,
+  quantile(0.5)(ttft_ms) AS ttft, count(ttft_ms) AS ttft_n,
+  sum(cost) AS cost_sum, count(cost) AS cost_n, sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out
+FROM traces FINAL
+WHERE project = {project:String}
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  AND (empty({scenario:String}) OR scenario = {scenario:String})
+  AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
+  AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
+  AND (empty({model:String}) OR has(models, {model:String}))
+  AND (empty({provider:String}) OR provider = {provider:String})
+  AND (empty({variant:String}) OR variant = {variant:String})
+  AND (empty({release:String}) OR release = {release:String})
+  AND (empty({service:String}) OR service = {service:String})
+  AND (empty({environment:String}) OR environment = {environment:String})
+  AND (empty({region:String}) OR region = {region:String})
+  AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+GROUP BY start ORDER BY start
+
+-- name: page_health
+-- The range and the one before it as one row each: counts, quantiles with the order statistics that bound them
+-- (Woodruff: ranks q ± 1.96·√(q(1−q)/n)), mean cost and its deviation.
+WITH 1.96 * sqrt(0.25 / greatest(count(duration_ms), 1)) AS h50, 1.96 * sqrt(0.0475 / greatest(count(duration_ms), 1)) AS h95,
+  1.96 * sqrt(0.25 / greatest(count(ttft_ms), 1)) AS t50,
+  arraySort(groupArray(duration_ms)) AS d, arraySort(groupArray(ttft_ms)) AS t
+SELECT time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
+  count() AS n, countIf(errors > 0 OR isNotNull(error_class)) AS bad,
+  length(d) AS timed, length(t) AS ttft_n,
+  d[toUInt32(ceil(0.5 * timed))] AS p50, d[toUInt32(greatest(1, floor((0.5 - h50) * timed)))] AS p50_low, d[toUInt32(least(toFloat64(timed), ceil((0.5 + h50) * timed)))] AS p50_high,
+  d[toUInt32(ceil(0.95 * timed))] AS p95, d[toUInt32(greatest(1, floor((0.95 - h95) * timed)))] AS p95_low, d[toUInt32(least(toFloat64(timed), ceil((0.95 + h95) * timed)))] AS p95_high,
+  t[toUInt32(ceil(0.5 * ttft_n))] AS ttft, t[toUInt32(greatest(1, floor((0.5 - t50) * ttft_n)))] AS ttft_low, t[toUInt32(least(toFloat64(ttft_n), ceil((0.5 + t50) * ttft_n)))] AS ttft_high,
+  sum(cost) AS cost_sum, avg(cost) AS cost_mean, stddevSamp(cost) AS cost_sd, count(cost) AS cost_n,
+  sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out, uniq(session_id) AS sessions
+FROM traces FINAL
+WHERE project = {project:String}
+  AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  AND (empty({scenario:String}) OR scenario = {scenario:String})
+  AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
+  AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
+  AND (empty({model:String}) OR has(models, {model:String}))
+  AND (empty({provider:String}) OR provider = {provider:String})
+  AND (empty({variant:String}) OR variant = {variant:String})
+  AND (empty({release:String}) OR release = {release:String})
+  AND (empty({service:String}) OR service = {service:String})
+  AND (empty({environment:String}) OR environment = {environment:String})
+  AND (empty({region:String}) OR region = {region:String})
+  AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+GROUP BY current
+
+-- name: page_points
+-- Mergeable sums of every series of one cohort per bucket, from the rolled points. Of several tick lengths the
+-- finest is read: each covers all data by itself.
+WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND cohort = {cohort:String}
+      AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
+SELECT metric, any(seconds) AS tick_seconds, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32}))) * 1000000000 AS start,
+  sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
+FROM points FINAL
+WHERE project = {project:String} AND cohort = {cohort:String} AND seconds = finest
+  AND (empty({metric:String}) OR metric = {metric:String})
+  AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY metric, start ORDER BY metric, start
+
+-- name: page_cohort_points
+-- The same for every cohort of one dimension: those whose canonical text is `dimension=…` and nothing else.
+WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND metric = {metric:String}
+      AND startsWith(cohort, concat({dimension:String}, '='))
+      AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
+SELECT cohort, any(seconds) AS tick_seconds, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32}))) * 1000000000 AS start,
+  sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
+FROM points FINAL
+WHERE project = {project:String} AND metric = {metric:String} AND seconds = finest
+  AND startsWith(cohort, concat({dimension:String}, '=')) AND position(cohort, ',') = 0
+  AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY cohort, start ORDER BY cohort, start
+
+-- name: page_scores
+-- The same sums of every scorer from the traces themselves, for cohorts that are not rolled. A check sees all
+-- traffic (weight 1), anything else weighs 1 / its inclusion probability.
+SELECT metric, toUnixTimestamp64Nano(toDateTime64(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})), 9, 'UTC')) AS start,
+  count() AS n, sum(w) AS sw, sum(w * w) AS sw2, sum(w * x) AS swx, sum(w * x * x) AS swx2, sum(w * w * x) AS sw2x, sum(w * w * x * x) AS sw2x2
+FROM (
+  SELECT time, tupleElement(one, 1) AS metric, tupleElement(one, 2) AS x,
+    if(has(checks.scorer, metric) OR inclusion_probability <= 0, 1., 1. / inclusion_probability) AS w
+  FROM traces FINAL ARRAY JOIN arrayZip(mapKeys(scores), mapValues(scores)) AS one
+  WHERE project = {project:String}
+    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    AND (empty({metric:String}) OR metric = {metric:String})
+    AND (empty({scenario:String}) OR scenario = {scenario:String})
+    AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
+    AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
+    AND (empty({model:String}) OR has(models, {model:String}))
+    AND (empty({provider:String}) OR provider = {provider:String})
+    AND (empty({variant:String}) OR variant = {variant:String})
+    AND (empty({release:String}) OR release = {release:String})
+    AND (empty({service:String}) OR service = {service:String})
+    AND (empty({environment:String}) OR environment = {environment:String})
+    AND (empty({region:String}) OR region = {region:String})
+    AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+)
+GROUP BY metric, start ORDER BY metric, start
+
+-- name: page_failures
+-- Failed checks and error classes in the range and in the one before, with a trace to look at.
+SELECT family, name, countIf(time >= fromUnixTimestamp64Nano({since:Int64})) AS n,
+  countIf(time < fromUnixTimestamp64Nano({since:Int64})) AS n_before,
+  toUnixTimestamp64Nano(min(time)) AS first_seen, toUnixTimestamp64Nano(max(time)) AS last_seen,
+  argMax(trace_id, time) AS example, argMax(ifNull(input_text, ''), time) AS example_input
+FROM (
+  SELECT time, trace_id, substring(input_text, 1, 200) AS input_text,
+    arrayJoin(arrayConcat(arrayMap(c -> ('check', toString(c)), failed_checks),
+      if(isNull(error_class), [], [('class', toString(assumeNotNull(error_class)))]))) AS one,
+    tupleElement(one, 1) AS family, tupleElement(one, 2) AS name
+  FROM traces FINAL
+  WHERE project = {project:String}
+    AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    AND (empty({scenario:String}) OR scenario = {scenario:String})
+    AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
+    AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
+    AND (empty({model:String}) OR has(models, {model:String}))
+    AND (empty({provider:String}) OR provider = {provider:String})
+    AND (empty({variant:String}) OR variant = {variant:String})
+    AND (empty({release:String}) OR release = {release:String})
+    AND (empty({service:String}) OR service = {service:String})
+    AND (empty({environment:String}) OR environment = {environment:String})
+    AND (empty({region:String}) OR region = {region:String})
+    AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+)
+GROUP BY family, name ORDER BY n DESC, name LIMIT 200
+
+-- name: page_scenarios
+-- Each scenario's traffic in the range.
+SELECT ifNull(scenario, '') AS scenario, count() AS n, countIf(errors > 0 OR isNotNull(error_class)) AS bad,
+  sum(cost) AS cost_sum
+FROM traces FINAL
+WHERE project = {project:String}
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY scenario ORDER BY n DESC LIMIT 20
+
+-- name: page_values
+-- The commonest values of one dimension in the range, for the cohort menu.
+SELECT value, count() AS n FROM (
+  SELECT arrayJoin(if({dimension:String} = 'model', arrayMap(m -> toString(m), models),
+    [toString(ifNull(multiIf({dimension:String} = 'scenario', scenario, {dimension:String} = 'prompt_name', prompt_name,
+      {dimension:String} = 'prompt_version', prompt_version, {dimension:String} = 'provider', provider,
+      {dimension:String} = 'variant', variant, {dimension:String} = 'release', release,
+      {dimension:String} = 'service', service, {dimension:String} = 'environment', environment,
+      {dimension:String} = 'region', region, {dimension:String} = 'agent_name', agent_name, NULL), ''))])) AS value
+  FROM traces FINAL
+  WHERE project = {project:String}
+    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+)
+WHERE notEmpty(value) GROUP BY value ORDER BY n DESC, value LIMIT 50
+
+-- name: page_first_trace
+-- Whether the project has any trace at all, and since when.
+SELECT count() AS n, toUnixTimestamp64Nano(min(time)) AS first_seen, toUnixTimestamp64Nano(max(time)) AS last_seen
+FROM traces WHERE project = {project:String}
+
+-- name: page_session
+-- The traces of one session in order, for the previous and next turn.
+SELECT trace_id, toUnixTimestamp64Nano(time) AS start, substring(ifNull(input_text, root_name), 1, 160) AS words
+FROM traces FINAL WHERE project = {project:String} AND session_id = {session:String} ORDER BY time, trace_id LIMIT 500
+
+-- name: page_worst
+-- The traces of the range with the lowest value of one scorer.
+SELECT trace_id, toUnixTimestamp64Nano(time) AS start, scores[{metric:String}] AS value,
+  substring(ifNull(input_text, ''), 1, 400) AS input, substring(ifNull(output_text, ''), 1, 400) AS output,
+  prompt_version, error_class
+FROM traces FINAL
+WHERE project = {project:String} AND mapContains(scores, {metric:String})
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  AND (empty({scenario:String}) OR scenario = {scenario:String})
+  AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
+  AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
+  AND (empty({model:String}) OR has(models, {model:String}))
+  AND (empty({provider:String}) OR provider = {provider:String})
+  AND (empty({variant:String}) OR variant = {variant:String})
+  AND (empty({release:String}) OR release = {release:String})
+  AND (empty({service:String}) OR service = {service:String})
+  AND (empty({environment:String}) OR environment = {environment:String})
+  AND (empty({region:String}) OR region = {region:String})
+  AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+ORDER BY value, time DESC LIMIT {most:UInt32}
+
+-- name: page_traces_by_id
+-- One short row for each of the given traces.
+SELECT trace_id, toUnixTimestamp64Nano(time) AS start, root_name, substring(ifNull(input_text, ''), 1, 600) AS input,
+  substring(ifNull(output_text, ''), 1, 600) AS output, error_class, duration_ms, cost, prompt_version, scenario, scores
+FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
+
+-- name: page_deploys
+-- Deploys in the range, newest first.
+SELECT name, version, toUnixTimestamp64Nano(time) AS at, note FROM deploys FINAL
+WHERE project = {project:String} AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+ORDER BY time DESC LIMIT 200
+
+-- name: page_coverage
+-- What each scorer should have seen in the range and what became of it.
+SELECT scorer, argMax(version, time) AS version, sum(eligible) AS eligible, sum(selected) AS selected,
+  sum(scored) AS scored, sum(failed) AS failed, sum(late) AS late, toUnixTimestamp(max(time)) * 1000000000 AS latest
+FROM coverage FINAL
+WHERE project = {project:String} AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY scorer ORDER BY scorer
+
+-- name: page_distribution
+-- How one scorer's values are spread, in at most 24 equal bins between its ends over both ranges.
+WITH (SELECT (min(scores[{metric:String}]), max(scores[{metric:String}])) FROM traces FINAL
+      WHERE project = {project:String} AND mapContains(scores, {metric:String})
+        AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})) AS ends
+SELECT time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
+  least(23, floor(24 * (scores[{metric:String}] - ends.1) / greatest(ends.2 - ends.1, 1e-9))) AS bin,
+  count() AS n, sum(if(has(checks.scorer, {metric:String}) OR inclusion_probability <= 0, 1., 1. / inclusion_probability)) AS w,
+  ends.1 AS low, ends.2 AS high
+FROM traces FINAL
+WHERE project = {project:String} AND mapContains(scores, {metric:String})
+  AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY current, bin ORDER BY current, bin

@@ -1,0 +1,135 @@
+"""What several pages read: series as dots, sums as estimates, deploys as marks. All of it from named queries."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from watchkeeper.web import estimate, humane
+from watchkeeper.web.charts.spec import Dot, Mark
+from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.metrics import Metric, describe
+from watchkeeper.web.view import DIMENSIONS, TimeRange, View
+
+SUMS: Final = ("n", "sw", "sw2", "swx", "swx2", "sw2x", "sw2x2")
+BASELINE_SECONDS: Final = 14 * 86_400
+Row = Mapping[str, Any]
+
+
+def cohort_params(view: View) -> dict[str, str]:
+    """The cohort as the named queries take it: one parameter a dimension, empty for any value."""
+    return {name: view.cohort.get(name, "") for name in DIMENSIONS}
+
+
+async def rows(view: View, name: str, **params: Any) -> list[dict[str, Any]]:
+    """A named query of this project as dictionaries."""
+    return (await view.call.services.columns.named(name, view.project, **params)).dicts()
+
+
+def span(wanted: TimeRange) -> dict[str, int]:
+    """A range as query parameters."""
+    return {"since": wanted.since_ns, "until": wanted.until_ns}
+
+
+def add(these: Iterable[Row]) -> dict[str, float]:
+    """Mergeable sums added up."""
+    total = dict.fromkeys(SUMS, 0.0)
+    for row in these:
+        for name in SUMS:
+            total[name] += float(row[name] or 0)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One metric of one cohort: its buckets in the range, all of it as one number, and the baseline's."""
+
+    metric: Metric
+    dots: list[Dot]
+    current: Estimate
+    baseline: Estimate
+
+    @property
+    def shift(self) -> int:
+        """+1 better than the baseline, -1 worse, 0 not apart: by intervals that do not overlap, not a test."""
+        if not self.current.apart_from(self.baseline) or self.metric.better == 0:
+            return 0
+        higher = (self.current.value or 0) > (self.baseline.value or 0)
+        return self.metric.better if higher else -self.metric.better
+
+    @property
+    def change(self) -> str:
+        """The difference to the baseline in the metric's own words."""
+        if self.current.value is None or self.baseline.value is None:
+            return ""
+        difference = self.current.value - self.baseline.value
+        if self.metric.unit == "share":
+            return f"{difference * 100:+.1f} pt"
+        if self.metric.unit in ("ms", "money", "count"):
+            return f"{difference / self.baseline.value * 100:+.0f} %" if self.baseline.value else ""
+        return f"{difference:+.2f}"
+
+
+def dots(found: Sequence[Row], wanted: TimeRange, bucket: int, unit: str) -> list[Dot]:
+    """One dot a bucket over the whole range; a bucket without observations is unknown, not zero."""
+    by_start = {int(row["start"]): row for row in found}
+    step = bucket * humane.NS
+    made: list[Dot] = []
+    for start in range(wanted.since_ns // step * step, wanted.until_ns, step):
+        row = by_start.get(start)
+        if row is None or not row["n"]:
+            made.append(Dot(start, None, None, None, 0))
+            continue
+        one = estimate.from_sums(row, unit)
+        made.append(Dot(start, one.value, one.low, one.high, int(row["n"])))
+    return made
+
+
+def baseline_of(wanted: TimeRange) -> TimeRange:
+    """What a range is compared with: the 14 days before it, or as long before as it is itself."""
+    length = max(BASELINE_SECONDS * humane.NS, wanted.until_ns - wanted.since_ns)
+    return TimeRange(wanted.since_ns - length, wanted.since_ns, "", f"the {humane.span_of(length / humane.NS)} before")
+
+
+async def sums(view: View, wanted: TimeRange, bucket: int, metric: str = "") -> dict[str, list[Row]]:
+    """Every metric's sums per bucket for the view's cohort: from rolled points, else from the traces."""
+    params = {**span(wanted), "bucket": bucket, "metric": metric}
+    found = await rows(view, "page_points", cohort=view.cohort_text, **params)
+    if not found:
+        found = await rows(view, "page_scores", **cohort_params(view), **params)
+    by_metric: dict[str, list[Row]] = defaultdict(list)
+    for row in found:
+        by_metric[str(row["metric"])].append(row)
+    return by_metric
+
+
+def coarsest(found: Iterable[Sequence[Row]]) -> int:
+    """The length of the ticks these sums were rolled in, 0 when they were not: a bucket must not be shorter."""
+    return max((int(r.get("tick_seconds") or 0) for these in found for r in these), default=0)
+
+
+async def all_series(view: View, metric: str = "", bucket: int | None = None) -> dict[str, Series]:
+    """Every series of the view's cohort with its baseline."""
+    size = bucket or view.range.bucket
+    now = await sums(view, view.range, size, metric)
+    size = max(size, coarsest(now.values()))
+    # One bucket for all of the baseline: only its total is shown.
+    before = baseline_of(view.range)
+    then = await sums(view, before, 365 * 86_400, metric)
+    made: dict[str, Series] = {}
+    for name in sorted({*now, *then}):
+        known = describe(name, [*now.get(name, []), *then.get(name, [])])
+        current = estimate.from_sums(add(now[name]), known.unit) if name in now else estimate.unknown("no scores in this range", known.unit)
+        base = estimate.from_sums(add(then[name]), known.unit) if name in then else estimate.unknown("no scores before this range", known.unit)
+        made[name] = Series(known, dots(now.get(name, []), view.range, size, known.unit), current, base)
+    return made
+
+
+async def deploys(view: View) -> list[dict[str, Any]]:
+    """Deploys in the view's range, newest first."""
+    return await rows(view, "page_deploys", **span(view.range))
+
+
+def marks(found: Iterable[Row]) -> list[Mark]:
+    """Deploys as chart marks."""
+    return [Mark(int(d["at"]), f"{d['name']} {d['version']}") for d in found]

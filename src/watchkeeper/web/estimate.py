@@ -1,0 +1,140 @@
+"""A number as pages show it: value, interval, n, and the reason when it is not known."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from watchkeeper.web import humane
+
+Z95: Final = 1.959963984540054
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """`value` with its 95 % interval `low`..`high` and the `n` it rests on.
+
+    `unit` chooses how it is written: "" plain, "share" (0..1 shown as %), "ms", "money" or "count". `why` says why
+    the value or its interval is unknown. `provisional` marks a scorer that has not been calibrated against people.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    unit: str = ""
+    why: str = ""
+    provisional: bool = False
+
+    @property
+    def spread(self) -> float | None:
+        """Half the interval's width, None without an interval."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+    @property
+    def text(self) -> str:
+        """The value alone, with the digits its interval justifies."""
+        return _write(self.value, self.unit, self.spread)
+
+    @property
+    def low_text(self) -> str:
+        """The interval's lower end, written like the value."""
+        return _write(self.low, self.unit, self.spread)
+
+    @property
+    def high_text(self) -> str:
+        """The interval's upper end, written like the value."""
+        return _write(self.high, self.unit, self.spread)
+
+    @property
+    def interval(self) -> str:
+        """`± 0.2` where the interval is symmetric, `64–71 %` where it is not, empty without one."""
+        if self.value is None or self.low is None or self.high is None:
+            return ""
+        up, down = self.high - self.value, self.value - self.low
+        wide = max(up, down)
+        if wide == 0:
+            return "± 0"
+        if abs(up - down) <= 0.25 * wide:
+            return f"± {_write(wide, self.unit, wide, bare=True)}"
+        low = _write(self.low, self.unit, self.spread, bare=True)
+        return f"{low}–{_write(self.high, self.unit, self.spread, bare=True)}"
+
+    def apart_from(self, other: "Estimate") -> bool:
+        """Whether the two intervals do not overlap: a difference one can see, not a test."""
+        if None in (self.low, self.high, other.low, other.high):
+            return False
+        return bool(self.low > other.high or self.high < other.low)  # type: ignore[operator]
+
+
+def _write(value: float | None, unit: str, spread: float | None, bare: bool = False) -> str:
+    if value is None or not math.isfinite(value):
+        return humane.UNKNOWN
+    if unit == "share":
+        places = humane.digits_for(None if spread is None else spread * 100, value * 100)
+        text = f"{value * 100:.{min(places, 2)}f}"
+        return text if bare else f"{text} %"
+    if unit == "ms":
+        return humane.duration(value)
+    if unit == "money":
+        return humane.money(value)
+    if unit == "count":
+        return humane.compact(value)
+    return humane.number(value, humane.digits_for(spread, value))
+
+
+def unknown(why: str, unit: str = "") -> Estimate:
+    """A number that is not known, and why."""
+    return Estimate(None, unit=unit, why=why)
+
+
+def from_sums(sums: Mapping[str, Any], unit: str = "") -> Estimate:
+    """The weighted mean of mergeable sums (`n, sw, sw2, swx, swx2, sw2x, sw2x2`) with its interval.
+
+    Hájek mean Σwx/Σw with process variance Σw²(x−m)²/(Σw)²; a share uses Wilson's interval at the effective size
+    (Kish), which stays inside 0..1 and does not collapse at the ends.
+    """
+    n, sw, sw2 = int(sums["n"] or 0), float(sums["sw"] or 0), float(sums["sw2"] or 0)
+    if n == 0 or sw <= 0 or sw2 <= 0:
+        return unknown("no scores in this range", unit)
+    mean = float(sums["swx"]) / sw
+    if unit == "share":
+        return wilson(mean, sw * sw / sw2, n)
+    if n < 2:
+        return Estimate(mean, n=n, unit=unit, why="one score has no interval")
+    raw = float(sums["sw2x2"]) - 2 * mean * float(sums["sw2x"]) + mean * mean * sw2
+    half = Z95 * math.sqrt(max(raw, 0.0)) / sw
+    return Estimate(mean, mean - half, mean + half, n, unit)
+
+
+def wilson(share: float, effective: float, n: int) -> Estimate:
+    """A share with Wilson's 95 % interval at an effective sample size; `n` is the count shown."""
+    share = min(max(share, 0.0), 1.0)
+    if effective <= 0:
+        return unknown("no observations", "share")
+    z2 = Z95 * Z95
+    centre = (share + z2 / (2 * effective)) / (1 + z2 / effective)
+    half = Z95 * math.sqrt(share * (1 - share) / effective + z2 / (4 * effective**2)) / (1 + z2 / effective)
+    return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n, "share")
+
+
+def proportion(hits: int, n: int) -> Estimate:
+    """`hits` of `n` as a share with Wilson's interval."""
+    return wilson(hits / n, n, n) if n else unknown("nothing to count in this range", "share")
+
+
+def mean_of(value: float | None, sd: float | None, n: int, unit: str = "") -> Estimate:
+    """A plain mean with standard deviation `sd` over `n` values."""
+    if value is None or n == 0:
+        return unknown("no values in this range", unit)
+    if sd is None or n < 2:
+        return Estimate(value, n=n, unit=unit, why="one value has no interval")
+    half = Z95 * sd / math.sqrt(n)
+    return Estimate(value, value - half, value + half, n, unit)
+
+
+def quantile(value: float | None, low: float | None, high: float | None, n: int, unit: str = "ms") -> Estimate:
+    """A quantile with the order statistics that bound it (Woodruff)."""
+    if value is None or n == 0:
+        return unknown("no values in this range", unit)
+    return Estimate(value, low, high, n, unit)

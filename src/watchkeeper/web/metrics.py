@@ -1,0 +1,68 @@
+"""What a metric's name tells a page: its unit, its words, and which way is better."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+UNITS: Final = {
+    "latency_ms": "ms",
+    "ttft_ms": "ms",
+    "tpot_ms": "ms",
+    "duration_ms": "ms",
+    "cost": "money",
+    "input_tokens": "count",
+    "output_tokens": "count",
+    "cached_input_tokens": "count",
+    "reasoning_output_tokens": "count",
+    "traces": "count",
+    "error_rate": "share",
+    "tool_error_rate": "share",
+}
+WORDS: Final = {
+    "latency_ms": "Latency",
+    "ttft_ms": "Time to first token",
+    "tpot_ms": "Time per output token",
+    "cost": "Cost per trace",
+    "input_tokens": "Input tokens",
+    "output_tokens": "Output tokens",
+    "traces": "Traces",
+    "error_rate": "Error rate",
+    "tool_error_rate": "Tool error rate",
+}
+# Trace-derived metrics; everything else that has points is a scorer.
+DERIVED: Final = frozenset(UNITS)
+LOWER_IS_BETTER: Final = frozenset(UNITS) - {"traces"} | {"refusal", "escalated", "escalation", "user_escalated"}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric as pages name it; `better` is +1 where higher is better, -1 where lower is, 0 where neither."""
+
+    name: str
+    title: str
+    unit: str
+    better: int
+    derived: bool
+
+
+def is_binary(rows: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether every value behind these sums is 0 or 1: then x² = x for each, so Σwx² = Σwx exactly."""
+    total = squares = 0.0
+    seen = False
+    for row in rows:
+        total += float(row["swx"] or 0)
+        squares += float(row["swx2"] or 0)
+        seen = seen or bool(row["n"])
+    return seen and total >= 0 and abs(total - squares) <= 1e-9 * max(1.0, abs(total))
+
+
+def describe(name: str, rows: Iterable[Mapping[str, Any]] = ()) -> Metric:
+    """The metric of this name; `rows` are its sums, from which a share is told from a scale."""
+    derived = name in DERIVED or name.startswith("error_class:")
+    if name.startswith("error_class:"):
+        return Metric(name, name.removeprefix("error_class:").replace("_", " "), "share", -1, derived)
+    unit = UNITS.get(name)
+    if unit is None:
+        unit = "share" if is_binary(rows) else ""
+    better = 0 if name == "traces" else -1 if name in LOWER_IS_BETTER else 1
+    return Metric(name, WORDS.get(name, name), unit, better, derived)

@@ -1,0 +1,1 @@
+"""One module a page: from services and a request to a template's context."""

@@ -1,0 +1,58 @@
+"""The frame around every page: the rail with its counts, and the answer."""
+
+from typing import Any
+
+from sqlalchemy.engine import Connection
+from starlette.responses import Response
+
+from watchkeeper.server.routing import DEFAULT_PROJECT, EVERY_PROJECT, Call
+from watchkeeper.store.records import reviews
+from watchkeeper.web import render
+from watchkeeper.web.alerts_read import firing
+from watchkeeper.web.render import NavItem
+from watchkeeper.web.view import View
+
+__all__ = ["answer", "nav"]
+
+
+def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
+    return [
+        NavItem("overview", "Overview", "/", "overview", "g o"),
+        NavItem("traces", "Traces", "/traces", "traces", "g t"),
+        NavItem("quality", "Quality", "/quality", "quality", "g q"),
+        NavItem("alerts", "Alerts", "/alerts", "alerts", "g a", alerts, "bad", "firing"),
+        NavItem("review", "Review", "/review", "review", "g r", open_reviews, "", "waiting"),
+        NavItem("signals", "Signals", "/signals", "signals", "g s"),
+        NavItem("datasets", "Datasets", "/datasets", "datasets", "g d"),
+        NavItem("experiments", "Gate runs", "/experiments", "experiments", "g e"),
+        NavItem("releases", "Releases", "/releases", "releases", "g l"),
+        NavItem("settings", "Settings", "/settings", "settings", "g ,"),
+    ]
+
+
+async def nav(view: View) -> list[NavItem]:
+    """The rail with how much is firing and waiting."""
+
+    def counts(conn: Connection) -> tuple[int, int]:
+        return len(firing(conn, view.project)), reviews.counts(conn, view.project).get("open", 0)
+
+    return _nav(*await view.call.services.records.read(counts))
+
+
+async def projects(call: Call) -> list[str]:
+    """The projects the caller may look at, the one shown included."""
+    from watchkeeper.store.records import access
+
+    known = await call.services.records.read(access.list_projects)
+    mine = {p for p in known if call.principal.role_in(p) is not None} | {call.project}
+    if EVERY_PROJECT in call.principal.roles:
+        mine.add(DEFAULT_PROJECT)
+    return sorted(mine - {EVERY_PROJECT})
+
+
+async def answer(
+    view: View, page: str, title: str, template: str, context: dict[str, Any], status: int = 200
+) -> Response:
+    """The page `template` inside the frame."""
+    frame = render.frame(view, page, title, await nav(view), await projects(view.call))
+    return render.html(template, view, {**frame, **context}, status)

@@ -1,0 +1,215 @@
+"""Is it still working? One sentence a scenario, then health, quality, cost and failures."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.responses import Response
+
+from watchkeeper.model.alert import Alert
+from watchkeeper.server.routing import Call, route
+from watchkeeper.web import alerts_read, data, estimate, humane
+from watchkeeper.web.charts.inline import Spark, spark
+from watchkeeper.web.charts.spec import Dot
+from watchkeeper.web.data import Series
+from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.pages.common import answer
+from watchkeeper.web.view import View, view_of
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """What is known of one scenario, for someone who has five seconds."""
+
+    tone: str
+    scenario: str
+    words: str
+    detail: str
+    href: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """One figure with its course over the range and what it was before."""
+
+    title: str
+    value: Estimate
+    before: str
+    spark: Spark
+    href: str
+    tone: str = ""
+
+
+def _health(found: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    now: dict[str, Any] = {}
+    then: dict[str, Any] = {}
+    for row in found:
+        (now if row["current"] else then).update(row)
+    return now, then
+
+
+def _quantile(row: Mapping[str, Any], name: str, n: str) -> Estimate:
+    if not row or not row.get(n):
+        return estimate.unknown("no call in this range says how long it took" if n == "timed" else "no call in this range reports it", "ms")
+    return estimate.quantile(row[name], row[f"{name}_low"], row[f"{name}_high"], int(row[n]))
+
+
+def _share(row: Mapping[str, Any]) -> Estimate:
+    return estimate.proportion(int(row.get("bad") or 0), int(row.get("n") or 0))
+
+
+def _mean_cost(row: Mapping[str, Any]) -> Estimate:
+    if not row or not row.get("cost_n"):
+        return estimate.unknown("no call in this range has a known price", "money")
+    sd = None if row["cost_sd"] is None else row["cost_sd"] * 1000
+    return estimate.mean_of(row["cost_mean"] * 1000, sd, int(row["cost_n"]), "money")
+
+
+def _before(text: str) -> str:
+    return f"before: {text}"
+
+
+def _worse(now: Estimate, then: Estimate) -> str:
+    higher = (now.value or 0) > (then.value or 0)
+    return ("bad" if higher else "good") if now.apart_from(then) else ""
+
+
+def _course(view: View, traffic: Sequence[Mapping[str, Any]], value: str, n: str = "n") -> Spark:
+    by_start = {int(r["start"]): r for r in traffic}
+    step = view.range.bucket * humane.NS
+    made: list[Dot] = []
+    for start in range(view.range.since_ns // step * step, view.range.until_ns, step):
+        row = by_start.get(start)
+        if row is None:
+            made.append(Dot(start, 0.0 if value == "n" else None, None, None, 0))
+            continue
+        raw = row["bad"] / row["n"] if value == "share" else row[value]
+        made.append(Dot(start, None if raw is None or not row[n] else float(raw), None, None, int(row[n])))
+    return spark(made, 232, 36, zero=value in ("n", "share", "cost_sum", "tokens_in", "tokens_out"))
+
+
+def health_stats(view: View, found: Sequence[Mapping[str, Any]], traffic: Sequence[Mapping[str, Any]]) -> list[Stat]:
+    """Volume, errors, p95 latency and time to first token, against the range before."""
+    now, then = _health(found)
+    n, n_before = int(now.get("n") or 0), int(then.get("n") or 0)
+    link = view.url("/traces")
+    errors, errors_before = _share(now), _share(then)
+    p95, p95_before = _quantile(now, "p95", "timed"), _quantile(then, "p95", "timed")
+    ttft, ttft_before = _quantile(now, "ttft", "ttft_n"), _quantile(then, "ttft", "ttft_n")
+    failed = view.url("/traces", where="errors > 0 or error_class is not null")
+    return [
+        Stat("Traces", Estimate(float(n), n=n, unit="count"), _before(humane.compact(n_before)), _course(view, traffic, "n"), link),
+        Stat("Errors", errors, _before(errors_before.text), _course(view, traffic, "share"), failed, _worse(errors, errors_before)),
+        Stat("p95 latency", p95, _before(p95_before.text), _course(view, traffic, "p95", "timed"), view.url("/traces", sort="duration"), _worse(p95, p95_before)),
+        Stat("First token, median", ttft, _before(ttft_before.text), _course(view, traffic, "ttft", "ttft_n"), link, _worse(ttft, ttft_before)),
+    ]
+
+
+def cost_stats(view: View, found: Sequence[Mapping[str, Any]], traffic: Sequence[Mapping[str, Any]]) -> list[Stat]:
+    """Money and tokens, against the range before."""
+    now, then = _health(found)
+    each, each_before = _mean_cost(now), _mean_cost(then)
+
+    def total(row: Mapping[str, Any], name: str, counted: str, unit: str) -> Estimate:
+        if not row or row.get(name) is None or not row.get(counted):
+            return estimate.unknown("nothing in this range reports it", unit)
+        return Estimate(float(row[name]), n=int(row[counted]), unit=unit)
+
+    spent, tokens_in = total(now, "cost_sum", "cost_n", "money"), total(now, "tokens_in", "n", "count")
+    tokens_out = total(now, "tokens_out", "n", "count")
+    link = view.url("/traces", sort="cost")
+    return [
+        Stat("Cost", spent, _before(total(then, "cost_sum", "cost_n", "money").text), _course(view, traffic, "cost_sum", "cost_n"), link),
+        Stat("Cost per 1,000 traces", each, _before(each_before.text), _course(view, traffic, "cost_sum", "cost_n"), link, _worse(each, each_before)),
+        Stat("Input tokens", tokens_in, _before(total(then, "tokens_in", "n", "count").text), _course(view, traffic, "tokens_in"), link),
+        Stat("Output tokens", tokens_out, _before(total(then, "tokens_out", "n", "count").text), _course(view, traffic, "tokens_out"), link),
+    ]
+
+
+def sentences(
+    view: View, scenarios: Sequence[Mapping[str, Any]], alerts: Sequence[Alert], quality: Sequence[Series]
+) -> list[Sentence]:
+    """One sentence a scenario. Its verdict is the alerts': they hold the false-alarm budget, a glance does not."""
+    made: list[Sentence] = []
+    total = sum(int(s["n"]) for s in scenarios) or 1
+    for row in scenarios:
+        name = str(row["scenario"])
+        mine = [a for a in alerts if a.cohort.get("scenario", name) == name]
+        loud = [a for a in mine if a.state == "firing"]
+        watched = [a for a in mine if a.state in ("pending", "unstable", "no_data")]
+        errors = estimate.proportion(int(row["bad"]), int(row["n"]))
+        detail = f"{humane.compact(int(row['n']))} traces, {humane.percent(int(row['n']) / total, 0)} of traffic, errors {errors.text} {errors.interval}"
+        title = name or "Unnamed scenario"
+        if loud:
+            first = loud[0]
+            more = f" and {len(loud) - 1} more" if len(loud) > 1 else ""
+            since = humane.short_moment(first.onset_ns or first.since_ns, view.zone)
+            words = f"{first.summary or first.condition}{'' if 'since' in first.summary.lower() else f', since {since}'}{more}."
+            made.append(Sentence("bad", title, words.replace("..", "."), detail, view.url(f"/alerts/{first.id}")))
+        elif watched:
+            first = watched[0]
+            state = {"no_data": "has no data to judge by", "unstable": "is changing too fast to judge"}.get(first.state, "is being watched, not yet certain")
+            made.append(Sentence("warn", title, f"{first.monitor} {state}.", detail, view.url(f"/alerts/{first.id}")))
+        else:
+            judged = sum(1 for s in quality if s.current.n)
+            scores = f"{judged} scores" if judged != 1 else "one score"
+            words = f"No alert. Errors, latency and {scores} are watched." if judged else "No alert, but nothing scores this traffic: errors and latency are all that is known."
+            made.append(Sentence("good" if judged else "unknown", title, words, detail, view.url("/quality")))
+    return made
+
+
+def gaps(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Scorers that did not see what they should have: selected traces not scored, or none scored at all."""
+    made: list[dict[str, Any]] = []
+    for row in found:
+        selected, scored, failed = int(row["selected"]), int(row["scored"]), int(row["failed"])
+        missing = max(0, selected - scored - failed)
+        if missing or failed:
+            made.append({**row, "missing": missing, "share": estimate.proportion(scored, selected)})
+    return made
+
+
+@route("GET", "/", permission="viewer")
+async def overview(call: Call) -> Response:
+    """The first page: is it still working?"""
+    view = view_of(call)
+    params = {**data.span(view.range), **data.cohort_params(view)}
+    before = view.range.before().since_ns
+    health, traffic, scenarios, failures, covered, series, changes, first = await asyncio.gather(
+        data.rows(view, "page_health", before=before, **params),
+        data.rows(view, "page_traffic", bucket=view.range.bucket, **params),
+        data.rows(view, "page_scenarios", **data.span(view.range)),
+        data.rows(view, "page_failures", before=before, **params),
+        data.rows(view, "page_coverage", **data.span(view.range)),
+        data.all_series(view),
+        data.deploys(view),
+        data.rows(view, "page_first_trace"),
+    )
+    alerts = await call.services.records.read(lambda c: alerts_read.listing(c, view.project, alerts_read.ACTIVE))
+    quality = [s for s in series.values() if not s.metric.derived]
+    quality.sort(key=lambda s: (s.shift >= 0, s.metric.name))
+    length = view.range.until_ns - view.range.since_ns
+    rules = [(int(d["at"]) - view.range.since_ns) / length for d in changes]
+    return await answer(
+        view,
+        "overview",
+        "Overview",
+        "overview.html",
+        {
+            "origin": str(call.request.base_url).rstrip("/"),
+            "ever": bool(first and first[0]["n"]),
+            "last_seen": first[0]["last_seen"] if first and first[0]["n"] else None,
+            "sentences": sentences(view, scenarios, alerts, quality),
+            "alerts": alerts,
+            "health": health_stats(view, health, traffic),
+            "cost": cost_stats(view, health, traffic),
+            "quality": [(s, spark(s.dots, 168, 32, rules)) for s in quality],
+            "failures": failures[:8],
+            "failures_more": max(0, len(failures) - 8),
+            "total": int(next((r["n"] for r in health if r["current"]), 0)),
+            "gaps": gaps(covered),
+            "covered": covered,
+            "deploys": changes,
+        },
+    )

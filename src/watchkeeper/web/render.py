@@ -1,0 +1,144 @@
+"""Templates to responses: one environment, autoescape always on, undefined names are errors."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
+from starlette.responses import HTMLResponse
+
+from watchkeeper.model.errors import TAXONOMY
+from watchkeeper.web import humane
+from watchkeeper.web.view import DIMENSIONS, RANGES, View
+
+STATIC: Final = Path(__file__).parent / "static"
+SHORTCUTS: Final = (
+    ("?", "This help"),
+    ("/", "Search"),
+    ("g o", "Go to overview"),
+    ("g t", "Go to traces"),
+    ("g q", "Go to quality"),
+    ("g a", "Go to alerts"),
+    ("g r", "Go to review"),
+    ("g d", "Go to datasets"),
+    ("j k", "Next, previous row"),
+    ("o", "Open the row in the side panel"),
+    ("Enter", "Open the row's page"),
+    ("x", "Select the row"),
+    ("1 2 … 9", "Label in review"),
+    ("u", "Undo the last label"),
+    ("Esc", "Close what is open"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    """One line of the rail; `count` with `tone` and what it `means` for screen readers."""
+
+    page: str
+    title: str
+    path: str
+    icon: str
+    keys: str = ""
+    count: int = 0
+    tone: str = ""
+    means: str = ""
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """Every static file with a short hash of its content, so that a changed file has another address."""
+    return {
+        path.relative_to(STATIC).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+        for path in sorted(STATIC.rglob("*"))
+        if path.is_file()
+    }
+
+
+def asset_url(name: str) -> str:
+    """The address of a static file. Raises KeyError for a file that is not there."""
+    return f"/static/{name}?v={versions()[name]}"
+
+
+def _strict() -> Environment:
+    # Autoescape is not chosen by file name: every template escapes, whatever it is called.
+    return Environment(
+        loader=PackageLoader("watchkeeper.web", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=400,
+    )
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """The template environment with the filters every page uses."""
+    made = _strict()
+    made.filters.update(
+        number=humane.number,
+        compact=humane.compact,
+        percent=humane.percent,
+        duration=humane.duration,
+        money=humane.money,
+        length_text=humane.length,
+        ago=_ago,
+        moment=_moment,
+        short_moment=_short_moment,
+    )
+    made.globals.update(
+        asset=asset_url,
+        iso=humane.iso,
+        ranges=RANGES,
+        dimensions=DIMENSIONS,
+        shortcuts=SHORTCUTS,
+        taxonomy={c.name: c.definition for c in TAXONOMY},
+    )
+    return made
+
+
+def html(template: str, view: View, context: dict[str, Any], status: int = 200) -> HTMLResponse:
+    """A rendered page. Times in it are relative to the view's now, in the view's zone."""
+    return HTMLResponse(text(template, view, context), status_code=status)
+
+
+def text(template: str, view: View, context: dict[str, Any]) -> str:
+    """A rendered template as text."""
+    return environment().get_template(template).render(view=view, **context)
+
+
+@pass_context
+def _ago(context: Context, ns: int | None) -> str:
+    return humane.ago(ns, context["view"].now_ns)
+
+
+@pass_context
+def _moment(context: Context, ns: int | None) -> str:
+    return humane.moment(ns, context["view"].zone)
+
+
+@pass_context
+def _short_moment(context: Context, ns: int | None) -> str:
+    return humane.short_moment(ns, context["view"].zone)
+
+
+def frame(view: View, page: str, title: str, nav: Sequence[NavItem], projects: Sequence[str]) -> dict[str, Any]:
+    """What `base.html` needs beside the view."""
+    call = view.call
+    return {
+        "page": page,
+        "title": title,
+        "nav": nav,
+        "projects": projects,
+        "csrf": call.csrf,
+        "banner": call.banner,
+        "signed_in": call.principal.kind == "session",
+        "actor": call.principal.actor,
+        "may": call.may,
+    }

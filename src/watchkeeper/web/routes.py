@@ -1,0 +1,9 @@
+"""Every page of the web surface. The server collects the routes of these modules."""
+
+from types import ModuleType
+from typing import Final
+
+from watchkeeper.web import files
+from watchkeeper.web.pages import overview
+
+MODULES: Final[tuple[ModuleType, ...]] = (files, overview)
