@@ -1,0 +1,21 @@
+"""Every client's spans and logs to ours. One file per dialect; the table is in `normalise.py`."""
+
+from watchkeeper.dialects.agents import is_agent_event, spans_from_logs, trace_id_of
+from watchkeeper.dialects.assemble import assemble, totals
+from watchkeeper.dialects.context import Aliases
+from watchkeeper.dialects.export import to_json
+from watchkeeper.dialects.normalise import TABLE, normalise
+from watchkeeper.dialects.pricing import price
+
+__all__ = [
+    "TABLE",
+    "Aliases",
+    "assemble",
+    "is_agent_event",
+    "normalise",
+    "price",
+    "spans_from_logs",
+    "to_json",
+    "totals",
+    "trace_id_of",
+]

@@ -1,0 +1,219 @@
+"""Spans and logs of one trace, in any order and any number of times, to the one trace they stand for."""
+
+from typing import Any, cast
+
+import msgspec
+
+from watchkeeper.dialects import agents, common, duplicates, events
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.normalise import normalise
+from watchkeeper.model.errors import TRANSPORT, root_cause
+from watchkeeper.model.span import Context, LogRecord, Span, Totals, Trace
+
+_INHERITED = ("session_id", "user_id", "scenario", "environment", "region", "release", "variant")
+_FIELDS = (*_INHERITED, "agent_name", "workflow", "prompt_name", "prompt_version", "service")
+_JOINED = frozenset((*events.MESSAGE_EVENTS, "gen_ai.choice", *events.DETAILS, "gen_ai.content.prompt",
+                     "gen_ai.content.completion", "gen_ai.guardrail.result", "exception"))  # fmt: skip
+_encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:
+    """The trace of these spans and logs (all of one trace id). Inputs are not changed.
+
+    Several versions of a span: the latest end wins, then the one with more attributes. Order-free and idempotent:
+    any permutation or repetition of the same input gives an equal trace.
+    """
+    unique = _unique_logs(logs)
+    chosen = _latest(spans)
+    for made in agents.spans_from_logs([log for log in unique if log.span_id not in chosen]):
+        chosen.setdefault(made.span_id, made)
+    joined = _join(chosen, unique)
+    ordered = sorted(joined, key=lambda s: (s.start_ns, s.span_id))
+    duplicates.mark(ordered)
+    _wake_evaluations(ordered, unique)
+    context = _contexts(ordered)
+    known = {s.span_id for s in ordered}
+    orphans = sorted({s.parent_id for s in ordered if s.parent_id is not None and s.parent_id not in known})
+    ends = [s.end_ns for s in ordered]
+    given, answer = _texts(ordered)
+    counted: dict[str, int] = {}
+    for log in unique:
+        counted[log.name or "log"] = counted.get(log.name or "log", 0) + 1
+    roots = [s for s in ordered if s.parent_id is None]
+    return Trace(
+        trace_id=ordered[0].trace_id if ordered else (unique[0].trace_id if unique else ""),
+        spans=ordered,
+        context=context,
+        totals=totals(ordered),
+        start_ns=min((s.start_ns for s in ordered if s.start_ns > 0), default=0),
+        end_ns=0 if not ends or 0 in ends else max(ends),
+        complete=bool(roots) and all(s.end_ns > 0 for s in roots),
+        error_class=_error_class(ordered, roots),
+        input_text=given,
+        output_text=answer,
+        log_events=dict(sorted(counted.items())),
+        orphan_parents=orphans,
+    )
+
+
+def _unique_logs(logs: list[LogRecord]) -> list[LogRecord]:
+    seen: dict[str, LogRecord] = {}
+    for log in logs:
+        seen.setdefault(log.log_id or _encoder.encode(log).decode(), log)
+    return sorted(seen.values(), key=lambda r: (r.time_ns, r.name, r.log_id))
+
+
+def _latest(spans: list[Span]) -> dict[str, Span]:
+    chosen: dict[str, Span] = {}
+    for span in spans:
+        other = chosen.get(span.span_id)
+        if other is None or (other is not span and _version(span) > _version(other)):
+            chosen[span.span_id] = span
+    return chosen
+
+
+def _version(span: Span) -> tuple[int, int, bytes]:
+    size = len(span.raw.attributes) + len(span.raw.events) if span.raw is not None else 0
+    return (span.end_ns, size, _encoder.encode(span.raw))
+
+
+def _join(chosen: dict[str, Span], logs: list[LogRecord]) -> list[Span]:
+    """Copies of the spans, read again together with their log records where there are any."""
+    by_span: dict[str, list[LogRecord]] = {}
+    for log in logs:
+        if log.span_id in chosen and log.name in _JOINED:
+            by_span.setdefault(log.span_id, []).append(log)
+    out: list[Span] = []
+    for span_id, span in chosen.items():
+        own = by_span.get(span_id)
+        if own and span.raw is not None:
+            out.append(normalise(span.raw, own))
+            continue
+        llm = span.llm
+        if llm is not None:
+            llm = msgspec.structs.replace(llm, usage=msgspec.structs.replace(llm.usage))
+        context = msgspec.structs.replace(span.context)
+        out.append(msgspec.structs.replace(span, llm=llm, context=context, evaluations=list(span.evaluations)))
+    return out
+
+
+def _wake_evaluations(ordered: list[Span], logs: list[LogRecord]) -> None:
+    """Evaluation events go to the span they name, else to the call with their response id, else to the first span."""
+    if not ordered:
+        return
+    by_id = {s.span_id: s for s in ordered}
+    for log in logs:
+        if log.name != "gen_ai.evaluation.result":
+            continue
+        body: Any = log.body
+        values = {**cast(dict[str, Any], body), **log.attributes} if isinstance(body, dict) else log.attributes
+        target = by_id.get(log.span_id)
+        if target is None:
+            wanted = values.get("gen_ai.response.id")
+            target = next((s for s in ordered if s.llm and wanted and s.llm.response_id == wanted), ordered[0])
+        if target.raw is None:
+            continue
+        draft = Draft(target.raw)
+        draft.evaluations = target.evaluations
+        common.evaluation_event(draft, values)
+
+
+def totals(spans: list[Span]) -> Totals:
+    """Sums over the provider calls, each once; None where no call knows the number."""
+    out = Totals()
+    versions: set[str] = set()
+    for span in spans:
+        llm = span.llm
+        if span.kind not in ("llm", "embedding") or llm is None or llm.duplicate_of is not None:
+            continue
+        if span.kind == "llm":
+            for field in ("input_tokens", "output_tokens", "cached_input_tokens", "reasoning_output_tokens"):
+                value = getattr(llm.usage, field)
+                if value is not None:
+                    setattr(out, field, (getattr(out, field) or 0) + value)
+        if llm.cost is not None:
+            out.cost = (out.cost or 0.0) + llm.cost
+            if llm.pricing_version:
+                versions.add(llm.pricing_version)
+    out.pricing_version = max(versions) if versions else None
+    return out
+
+
+def _contexts(ordered: list[Span]) -> Context:
+    """The trace's context, root first; what a span lacks is filled from its ancestors, then from the trace."""
+    roots = [s for s in ordered if s.parent_id is None]
+    trace = Context()
+    hidden = any("session_id" in s.context.metadata.get("watchkeeper.redacted", ()) for s in roots)
+    for span in [*roots, *ordered]:
+        for field in _FIELDS:
+            if getattr(trace, field) is None:
+                setattr(trace, field, getattr(span.context, field))
+        if not trace.tags:
+            trace.tags = span.context.tags
+        for key, value in span.context.metadata.items():
+            trace.metadata.setdefault(key, value)
+    if hidden:
+        trace.session_id = None
+    trace.agent_name = _agent(ordered, roots) or trace.agent_name
+    by_id = {s.span_id: s for s in ordered}
+    for span in ordered:
+        context = span.context
+        if hidden:
+            context.session_id = None
+        for field in _INHERITED:
+            if getattr(context, field) is None:
+                setattr(context, field, getattr(trace, field))
+        if context.agent_name is None:
+            context.agent_name = _inherited_agent(span, by_id)
+    return trace
+
+
+def _agent(ordered: list[Span], roots: list[Span]) -> str | None:
+    """The outermost agent that names itself."""
+    for span in [*roots, *ordered]:
+        if span.kind == "agent" and span.context.agent_name:
+            return span.context.agent_name
+    return None
+
+
+def _inherited_agent(span: Span, by_id: dict[str, Span]) -> str | None:
+    seen = {span.span_id}
+    parent = by_id.get(span.parent_id or "")
+    while parent is not None and parent.span_id not in seen:
+        if parent.context.agent_name is not None:
+            return parent.context.agent_name
+        seen.add(parent.span_id)
+        parent = by_id.get(parent.parent_id or "")
+    return None
+
+
+def _error_class(ordered: list[Span], roots: list[Span]) -> str | None:
+    """A transport error that reached the user: the root failed, or the last call did. A retried one did not."""
+    calls = [s for s in ordered if s.kind == "llm" and s.llm is not None and s.llm.duplicate_of is None]
+    failed = [s.error.class_ for s in ordered if s.error is not None and s.error.class_ in TRANSPORT]
+    if any(s.status == "error" for s in roots):
+        return root_cause([*failed])
+    if calls and calls[-1].error is not None and calls[-1].error.class_ in TRANSPORT:
+        return calls[-1].error.class_
+    return None
+
+
+def _texts(ordered: list[Span]) -> tuple[str | None, str | None]:
+    """What a person would call the question and the answer."""
+    given = answer = None
+    for span in ordered:
+        if span.parent_id is None and span.kind != "http":
+            given = given or span.input_text
+            answer = answer or span.output_text
+            break
+    calls = [s for s in ordered if s.kind == "llm" and s.llm is not None and s.llm.duplicate_of is None]
+    if given is None:
+        given = next((s.input_text for s in calls if s.input_text), None)
+    if answer is None:
+        answer = next((s.output_text for s in reversed(calls) if s.output_text), None)
+    if given is None or answer is None:
+        for span in ordered:
+            if span.kind in ("agent", "workflow"):
+                given = given or span.input_text
+                answer = answer or span.output_text
+    return given, answer

@@ -1,0 +1,196 @@
+"""What every client shares: exceptions, HTTP status, evaluation and guardrail events, documents, sampling."""
+
+from typing import Any, cast
+
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.values import as_bool, as_dict, as_float, as_int, as_list, as_text, decode, first, word
+from watchkeeper.model.span import Document, Evaluation, RawEvent
+
+_ERROR_KEYS = ("error.message", "langfuse.observation.status_message", "error_message", "gen_ai.error.message")
+_STATUS_KEYS = ("http.response.status_code", "http.status_code", "error.code", "gen_ai.response.status_code")
+
+
+def errors(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Error type, message and status from attributes and exception events."""
+    kind = word(attributes.get("error.type"))
+    if kind and kind != "_OTHER":
+        draft.error_type = draft.error_type or kind
+    draft.error_message = draft.error_message or as_text(first(attributes, *_ERROR_KEYS))
+    if draft.failed or kind:
+        status = as_int(first(attributes, *_STATUS_KEYS))
+        draft.error_status = draft.error_status or status
+    for event in draft.raw.events:
+        if event.name == "exception":
+            values = event.attributes
+            draft.error_type = draft.error_type or word(values.get("exception.type"))
+            draft.error_message = draft.error_message or as_text(values.get("exception.message"))
+
+
+def evaluation_event(draft: Draft, attributes: dict[str, Any]) -> None:
+    """One `gen_ai.evaluation.result`; the same result sent twice (span event and log) counts once."""
+    name = word(first(attributes, "gen_ai.evaluation.name", "evaluation.name"))
+    if name is None:
+        return
+    made = Evaluation(
+        name,
+        as_float(first(attributes, "gen_ai.evaluation.score.value", "gen_ai.evaluation.score", "evaluation.score")),
+        word(first(attributes, "gen_ai.evaluation.score.label", "gen_ai.evaluation.label", "evaluation.label")),
+        as_text(first(attributes, "gen_ai.evaluation.explanation", "evaluation.explanation")),
+        draft.raw.span_id,
+        word(attributes.get("gen_ai.response.id")),
+    )
+    for known in draft.evaluations:
+        if (known.name, known.value, known.label) == (made.name, made.value, made.label):
+            known.explanation = known.explanation or made.explanation
+            known.response_id = known.response_id or made.response_id
+            return
+    draft.evaluations.append(made)
+
+
+def guardrail_values(draft: Draft, attributes: dict[str, Any]) -> None:
+    """The attributes of a `gen_ai.guardrail.result` event or an `apply_guardrail` span."""
+    name = first(attributes, "gen_ai.guardrail.component.name", "gen_ai.guardrail.name", "gen_ai.guardrail.policy.name")
+    draft.guardrail_name = draft.guardrail_name or word(name)
+    result = first(attributes, "gen_ai.guardrail.result.value", "gen_ai.guardrail.result.type")
+    draft.guardrail_result = draft.guardrail_result or word(result)
+
+
+_PASS = frozenset(("pass", "passed", "allow", "allowed", "ok", "safe", "none", "false", "no"))
+_FAIL = frozenset(("fail", "failed", "block", "blocked", "deny", "denied", "unsafe", "triggered", "true", "reject"))
+
+
+def guardrail_outcome(draft: Draft, output: Any) -> None:
+    """What a guardrail's output says: a boolean, a word, or an object with a verdict under a usual name."""
+    value = decode(output)
+    table = as_dict(value)
+    if table is not None:
+        for key, inverted in (("passed", True), ("allowed", True), ("safe", True), ("valid", True), ("success", True),
+                              ("triggered", False), ("tripwire_triggered", False), ("blocked", False),
+                              ("flagged", False), ("failed", False)):  # fmt: skip
+            verdict = as_bool(table.get(key))
+            if verdict is not None:
+                _outcome(draft, (not verdict) if inverted else verdict)
+                return
+        value = first(table, "result", "verdict", "action", "decision", "outcome", "status")
+    text = value.strip().lower() if isinstance(value, str) else value
+    if text is True or (isinstance(text, str) and text in _FAIL):
+        _outcome(draft, text is not True)
+    elif text is False or (isinstance(text, str) and text in _PASS):
+        _outcome(draft, text is False)
+
+
+def _outcome(draft: Draft, triggered: bool) -> None:
+    if draft.guardrail_triggered is None:
+        draft.guardrail_triggered = triggered
+    draft.guardrail_result = draft.guardrail_result or ("fail" if triggered else "pass")
+
+
+def documents(value: Any) -> list[Document] | None:
+    """Retrieved documents from any list of them; None when `value` is not one.
+
+    Understood: {id, score, content}, LangChain's {page_content, metadata, id} and constructors, {document, score} pairs,
+    OpenInference's {document: {…}}, lists of texts; ids and scores may hide in the metadata.
+    """
+    value = decode(value)
+    table = as_dict(value)
+    if table is not None:
+        for key in ("documents", "docs", "results", "output", "matches", "nodes", "source_nodes", "hits", "context",
+                    "retrieved_documents", "chunks", "data", "outputs"):  # fmt: skip
+            if isinstance(table.get(key), list):
+                return documents(table[key])
+        return None
+    if not isinstance(value, list):
+        return None
+    out: list[Document] = []
+    for item in cast(list[Any], value):
+        made = _document(item)
+        if made is None:
+            return None
+        out.append(made)
+    return out
+
+
+def _document(item: Any) -> Document | None:
+    if isinstance(item, str):
+        inner = as_dict(item)
+        return _document(inner) if inner is not None else Document(content=item)
+    if isinstance(item, list) and len(cast(list[Any], item)) == 2:
+        body, score = cast(list[Any], item)
+        made = _document(body)
+        if made is not None and made.score is None:
+            made.score = as_float(score)
+        return made
+    if not isinstance(item, dict):
+        return None
+    table = cast(dict[str, Any], item)
+    outer = table
+    for key in ("document", "node", "kwargs"):
+        inner = as_dict(table.get(key))
+        if inner is not None:
+            table = inner
+    metadata = as_dict(table.get("metadata")) or as_dict(table.get("meta")) or {}
+    identity = first(table, "id", "doc_id", "document_id", "id_", "node_id", "chunk_id")
+    if isinstance(identity, list):
+        identity = None
+    identity = identity if identity is not None else first(metadata, "id", "doc_id", "document_id", "source_id")
+    score = None
+    for source in (table, outer, metadata):
+        for key in ("score", "relevance_score", "similarity", "similarity_score", "_score", "rerank_score"):
+            score = as_float(source.get(key)) if score is None else score
+    content = first(table, "content", "page_content", "pageContent", "text", "body", "chunk", "snippet", "value")
+    if identity is None and content is None and not metadata:
+        return None
+    return Document(as_text(identity), score, as_text(content), metadata)
+
+
+def tool_failure(result: Any) -> str | None:
+    """The error text of a tool result that says it failed although its span does not, else None."""
+    table = as_dict(result)
+    if table is None:
+        return None
+    error = table.get("error")
+    if error and not isinstance(error, bool):
+        return as_text(error)
+    if table.get("isError") is True or table.get("is_error") is True or table.get("status") == "error":
+        return as_text(first(table, "content", "message", "error_message", "output", "text")) or "error"
+    return None
+
+
+def keep_probability(trace_state: str, attributes: dict[str, Any], resource: dict[str, Any]) -> float | None:
+    """The probability with which an upstream head sampler kept this span, None when nothing says so.
+
+    `ot=th:…` is the OpenTelemetry threshold T in hex (padded right to 56 bits): probability 1 - T / 2^56. `ot=p:N` is
+    the older form, 2^-N. Attributes: a probability (0..1], or a rate N meaning one in N.
+    """
+    for member in trace_state.split(",") if trace_state else ():
+        vendor, _, value = member.strip().partition("=")
+        if vendor != "ot":
+            continue
+        for field in value.split(";"):
+            name, _, data = field.partition(":")
+            if name == "th" and 0 < len(data) <= 14 and all(c in "0123456789abcdef" for c in data):
+                return 1 - int(data.ljust(14, "0"), 16) / 2**56
+            if name == "p" and data.isdigit() and int(data) < 63:
+                return 2.0 ** -int(data)
+    for source in (attributes, resource):
+        probability = as_float(first(source, "sampling.probability", "otel.sampling.probability",
+                                     "sampler.probability", "logfire.sample_rate", "langfuse.sample_rate"))  # fmt: skip
+        if probability is not None and 0 < probability <= 1:
+            return probability
+        if source.get("sampler.type") == "probabilistic":
+            probability = as_float(source.get("sampler.param"))
+            if probability is not None and 0 < probability <= 1:
+                return probability
+        rate = as_float(first(source, "SampleRate", "sampleRate", "sampling.rate"))
+        if rate is not None:
+            if rate >= 1:
+                return 1 / rate
+            if rate > 0:
+                return rate
+    return None
+
+
+def event_named(events: list[RawEvent], *names: str) -> RawEvent | None:
+    """The earliest event with one of these names."""
+    found = [e for e in events if e.name in names]
+    return min(found, key=lambda e: e.time_ns) if found else None

@@ -1,0 +1,139 @@
+"""Who and what a span belongs to: tables of the attribute names clients and applications use."""
+
+from typing import Any
+
+import msgspec
+
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, first, identifier, is_redacted, word
+
+
+class Aliases(msgspec.Struct, frozen=True):
+    """Attribute keys, strongest first. `loose` are names inside metadata, compared without case and separators."""
+
+    session: tuple[str, ...] = (
+        "watchkeeper.session.id", "session.id", "langfuse.session.id", "langfuse.trace.session_id", "session_id",
+        "sessionId", "thread.id", "thread_id", "chat_id", "group_id", "conversation.id", "conversation_id",
+        "gen_ai.session.id", "gen_ai.thread.id", "mlflow.trace.session", "ag_ui.thread_id",
+    )  # fmt: skip
+    weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)
+    user: tuple[str, ...] = (
+        "watchkeeper.user.id", "user.id", "langfuse.user.id", "langfuse.trace.user_id", "enduser.id", "user_id",
+        "userId", "llm.user", "gen_ai.request.user", "gen_ai.user.id", "gen_ai.user", "mlflow.trace.user",
+    )  # fmt: skip
+    loose_session: frozenset[str] = frozenset(
+        ("sessionid", "threadid", "conversationid", "chatid", "langfusesessionid", "session", "thread", "groupid")
+    )
+    loose_user: frozenset[str] = frozenset(
+        ("userid", "langfuseuserid", "enduserid", "enduser", "user", "customerid")
+    )
+
+
+DEFAULT = Aliases()
+METADATA_PREFIXES = (
+    "traceloop.association.properties.",
+    "ai.telemetry.metadata.",
+    "langsmith.metadata.",
+    "langfuse.trace.metadata.",
+    "langfuse.observation.metadata.",
+    "metadata.",
+    "watchkeeper.metadata.",
+)
+# Prefixes whose members are the application's own words; the others mix them with the client's bookkeeping.
+_OWN_METADATA = ("langfuse.trace.metadata.", "watchkeeper.metadata.")
+_LOOSE_CONTEXT = {
+    "scenario": "scenario", "usecase": "scenario", "task": "scenario", "variant": "variant", "abvariant": "variant",
+    "experimentvariant": "variant", "environment": "environment", "release": "release", "region": "region",
+    "lcagentname": "agent", "agentname": "agent", "promptname": "prompt_name", "promptversion": "prompt_version",
+}  # fmt: skip
+_PLAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("scenario", ("watchkeeper.scenario", "scenario", "gen_ai.task.scenario")),
+    ("variant", ("watchkeeper.variant", "variant", "experiment.variant")),
+    ("environment", ("watchkeeper.environment", "langfuse.environment", "deployment.environment.name",
+                     "deployment.environment")),
+    ("region", ("watchkeeper.region", "cloud.region")),
+    ("release", ("watchkeeper.release", "langfuse.release", "release", "langfuse.version")),
+    ("prompt_name", ("watchkeeper.prompt.name", "gen_ai.prompt.name", "langfuse.observation.prompt.name",
+                     "traceloop.prompt.key", "llm.prompt_template.name", "prompt.id", "prompt.name")),
+    ("prompt_version", ("watchkeeper.prompt.version", "gen_ai.prompt.version", "langfuse.observation.prompt.version",
+                        "traceloop.prompt.version", "llm.prompt_template.version", "prompt.version")),
+    ("workflow", ("gen_ai.workflow.name", "traceloop.workflow.name", "langfuse.trace.name")),
+)  # fmt: skip
+_PROMPT_META: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("template", ("llm.prompt_template.template", "traceloop.prompt.template", "gen_ai.prompt.template")),
+    ("variables", ("llm.prompt_template.variables", "traceloop.prompt.template_variables")),
+)
+_TAGS = ("tag.tags", "tags", "langfuse.trace.tags", "langsmith.span.tags", "watchkeeper.tags", "langfuse.tags")
+
+
+def _loose(key: str) -> str:
+    return key.lower().replace("_", "").replace(".", "").replace("-", "")
+
+
+def fill(draft: Draft, attributes: dict[str, Any], aliases: Aliases = DEFAULT) -> None:
+    """Session, user, agent, prompt, release and the rest, from every spelling; redacted ids stay unknown."""
+    draft.session = draft.session or _identity(draft, attributes, aliases.session, "session_id")
+    draft.weak_session = draft.weak_session or _identity(draft, attributes, aliases.weak_session, "conversation_id")
+    draft.user = draft.user or _identity(draft, attributes, aliases.user, "user_id")
+    for field, keys in _PLAIN:
+        if getattr(draft, field) is None and (value := first(attributes, *keys)) is not None:
+            setattr(draft, field, identifier(value))
+    draft.agent = draft.agent or word(first(attributes, "gen_ai.agent.name", "agent.name", "agent_name"))
+    for key in _TAGS:
+        if not draft.tags and key in attributes:
+            draft.tags = _tags(attributes[key])
+    metadata = as_dict(attributes.get("metadata"))
+    if metadata:
+        for key, value in metadata.items():
+            _meta(draft, key, value, aliases, True)
+    for name, keys in _PROMPT_META:
+        value = first(attributes, *keys)
+        if value is not None:
+            draft.metadata.setdefault(f"prompt.{name}", decode(value))
+    for key, value in attributes.items():
+        if "metadata." in key or "properties." in key:
+            prefix = next((p for p in METADATA_PREFIXES if key.startswith(p)), None)
+            if prefix is not None:
+                _meta(draft, key[len(prefix) :], value, aliases, prefix in _OWN_METADATA)
+        elif key.startswith(("feature_flag.", "watchkeeper.flag.")):
+            draft.metadata.setdefault(key, value)
+
+
+def _identity(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], field: str) -> str | None:
+    for key in keys:
+        value = attributes.get(key)
+        if value is None or value == "":
+            continue
+        text = word(value)
+        if text is None:
+            continue
+        if is_redacted(text):
+            # The application named its session; a generated id beside it is not that session.
+            draft.metadata.setdefault("watchkeeper.redacted", []).append(field)
+            continue
+        return text
+    return None
+
+
+def _tags(value: Any) -> list[str]:
+    listed = as_list(value)
+    if listed is not None:
+        return [t for item in listed if (t := as_text(item))]
+    text = as_text(value)
+    return [t.strip() for t in text.split(",") if t.strip()] if text else []
+
+
+def _meta(draft: Draft, key: str, value: Any, aliases: Aliases, own: bool) -> None:
+    name = _loose(key)
+    if name in aliases.loose_session:
+        draft.session = draft.session or identifier(value)
+    elif name in aliases.loose_user:
+        draft.user = draft.user or identifier(value)
+    else:
+        field = _LOOSE_CONTEXT.get(name)
+        if field == "agent":
+            draft.weak_agent = draft.weak_agent or word(value)
+        elif field is not None and getattr(draft, field) is None:
+            setattr(draft, field, identifier(value))
+    if own:
+        draft.metadata.setdefault(key, decode(value))

@@ -1,0 +1,294 @@
+"""A span while dialects fill it, and the one place where what they found becomes our span.
+
+The first dialect that recognises a span writes first; the others fill what is still empty. A dialect therefore only
+ever writes `draft.field = draft.field or value`.
+"""
+
+from typing import Any
+
+from watchkeeper.dialects import messages as msgs
+from watchkeeper.dialects import replies, spellings
+from watchkeeper.dialects.pricing import price
+from watchkeeper.dialects.replies import Reply, Tokens
+from watchkeeper.dialects.values import Cut, as_text, decode, first
+from watchkeeper.model.span import (
+    LLM,
+    Context,
+    Document,
+    ErrorInfo,
+    Evaluation,
+    Guardrail,
+    Message,
+    RawSpan,
+    Retrieval,
+    Span,
+    Tool,
+    Usage,
+)
+
+
+class Draft:
+    """What is known of one span so far; None is unknown. Names as in `model.span`."""
+
+    __slots__ = (
+        "agent", "attempts", "cost_client", "documents", "environment", "error_message", "error_status",
+        "error_type", "evaluations", "failed", "finish_raw", "guardrail_name", "guardrail_result",
+        "guardrail_triggered", "input_text", "inputs", "kind", "keep_probability", "metadata", "output_text",
+        "outputs", "params", "prompt_name", "prompt_version", "provider_raw", "query", "raw", "reasoned",
+        "region", "release", "request_model", "response_id", "response_model", "scenario", "session", "stream",
+        "system", "tags", "tokens", "tool_arguments", "tool_call_id", "tool_definitions", "tool_error", "tool_name",
+        "tool_result", "top_k", "truncated", "ttft_ms", "user", "variant", "weak_agent", "weak_session",
+        "workflow",
+    )  # fmt: skip
+
+    def __init__(self, raw: RawSpan) -> None:
+        self.raw = raw
+        self.kind: str | None = None
+        self.provider_raw: dict[str, str] = {}
+        self.request_model: str | None = None
+        self.response_model: str | None = None
+        self.response_id: str | None = None
+        self.params: dict[str, Any] = {}
+        self.stream: bool | None = None
+        self.system: str | None = None
+        self.inputs: list[Message] | None = None
+        self.outputs: list[Message] | None = None
+        self.tool_definitions: list[dict[str, Any]] = []
+        self.finish_raw: str | None = None
+        self.tokens = Tokens()
+        self.cost_client: float | None = None
+        self.ttft_ms: float | None = None
+        self.attempts: int | None = None
+        self.query: str | None = None
+        self.top_k: int | None = None
+        self.documents: list[Document] | None = None
+        self.tool_name: str | None = None
+        self.tool_call_id: str | None = None
+        self.tool_arguments: Any = None
+        self.tool_result: Any = None
+        self.tool_error: str | None = None
+        self.guardrail_name: str | None = None
+        self.guardrail_result: str | None = None
+        self.guardrail_triggered: bool | None = None
+        self.evaluations: list[Evaluation] = []
+        self.error_type: str | None = None
+        self.error_message: str | None = None
+        self.error_status: int | None = None
+        self.failed = raw.status == "error"
+        self.input_text: str | None = None
+        self.output_text: str | None = None
+        self.session: str | None = None
+        self.weak_session: str | None = None
+        self.user: str | None = None
+        self.agent: str | None = None
+        self.weak_agent: str | None = None
+        self.workflow: str | None = None
+        self.prompt_name: str | None = None
+        self.prompt_version: str | None = None
+        self.scenario: str | None = None
+        self.environment: str | None = None
+        self.region: str | None = None
+        self.release: str | None = None
+        self.variant: str | None = None
+        self.tags: list[str] = []
+        self.metadata: dict[str, Any] = {}
+        self.keep_probability: float | None = None
+        self.truncated: list[str] = []
+
+    def take_inputs(self, key: str, value: Any, role: str = "user") -> None:
+        """Messages sent to the model, from any shape, unless known already."""
+        if self.inputs is not None or value is None:
+            return
+        decoded = decode(value)
+        if isinstance(decoded, Cut):
+            self.cut(key)
+            self.input_text = self.input_text or str(decoded)
+            return
+        self.inputs = msgs.read(decoded, role) or None
+
+    def take_reply(self, key: str, value: Any) -> None:
+        """The model's answer, from any shape, with whatever came along; fills only what is empty."""
+        decoded = decode(value)
+        if isinstance(decoded, Cut):
+            self.cut(key)
+            self.output_text = self.output_text or str(decoded)
+            return
+        reply = replies.read(decoded)
+        if reply is not None:
+            self.adopt(reply)
+
+    def adopt(self, reply: Reply) -> None:
+        """Fill what is empty from a provider's reply."""
+        if not self.outputs and reply.messages:
+            self.outputs = reply.messages
+        self.finish_raw = self.finish_raw or reply.finish
+        if reply.tokens is not None:
+            self.tokens.fill(reply.tokens)
+        self.response_model = self.response_model or reply.model
+        self.response_id = self.response_id or reply.id
+        self.error_message = self.error_message or reply.error
+
+    def cut(self, key: str) -> None:
+        """Remember that `key` holds JSON a length limit has cut."""
+        if key not in self.truncated:
+            self.truncated.append(key)
+
+    def take_tools(self, value: Any) -> None:
+        """Tool definitions: a list (of objects or of JSON strings), nested under `function` or flat."""
+        if self.tool_definitions:
+            return
+        listed = decode(value)
+        if isinstance(listed, list):
+            self.tool_definitions = [t for item in listed if isinstance(t := decode(item), dict)]
+
+
+def _usage(tokens: Tokens) -> Usage:
+    """Input includes cached, output includes reasoning; a client that left the cached part out is put right."""
+    sent = tokens.input
+    total, as_sent = sent, None
+    beside = (tokens.cached or 0) + (tokens.cache_write or 0)
+    if sent is not None and beside and (tokens.exclusive or sent < beside):
+        total, as_sent = sent + beside, sent
+    return Usage(total, tokens.output, tokens.cached, tokens.cache_write, tokens.reasoning, as_sent)
+
+
+def _llm(draft: Draft) -> LLM:
+    llm = LLM()
+    llm.provider_raw = draft.provider_raw
+    llm.request_model = draft.request_model
+    llm.response_model = draft.response_model
+    llm.provider = next((p for r in draft.provider_raw.values() if (p := spellings.provider(r))), None)
+    if llm.provider is None:
+        llm.provider = spellings.provider_of_model(draft.response_model or draft.request_model)
+    llm.response_id = draft.response_id
+    llm.params = draft.params
+    llm.stream = draft.stream
+    system, llm.input_messages = msgs.split_system(draft.inputs or [])
+    llm.system = draft.system or system
+    llm.output_messages = draft.outputs or []
+    llm.tool_definitions = draft.tool_definitions
+    if llm.output_messages:
+        answer = llm.output_messages[0]
+        llm.output_text = answer.text
+        llm.tool_calls = msgs.tool_calls(answer)
+        refusals = [p.text for m in llm.output_messages for p in m.parts if p.type == "refusal" and p.text]
+        llm.refusal = refusals[0] if refusals else None
+        draft.finish_raw = draft.finish_raw or answer.finish_reason or None
+    llm.finish_reason_raw = draft.finish_raw
+    llm.finish_reason = spellings.finish_reason(draft.finish_raw, bool(llm.tool_calls))
+    llm.usage = _usage(draft.tokens)
+    llm.cost_client = draft.cost_client
+    if llm.usage.input_tokens is not None:
+        llm.cost, version = price(llm)
+        llm.pricing_version = version if llm.cost is not None else None
+    llm.ttft_ms = draft.ttft_ms
+    llm.attempts = draft.attempts
+    raw = draft.raw
+    output = llm.usage.output_tokens
+    if llm.ttft_ms is not None and output is not None and output > 1 and raw.end_ns > raw.start_ns:
+        rest = (raw.end_ns - raw.start_ns) / 1e6 - llm.ttft_ms
+        llm.tpot_ms = rest / (output - 1) if rest >= 0 else None
+    return llm
+
+
+def _error(draft: Draft, kind: str) -> ErrorInfo | None:
+    raw = draft.raw
+    if not draft.failed and not (kind == "tool" and draft.tool_error):
+        return None
+    message = draft.error_message or raw.status_message or draft.tool_error
+    if kind == "tool":
+        return ErrorInfo("tool_error", message, draft.error_type)
+    found = spellings.error_class(draft.error_type, message, draft.error_status)
+    return ErrorInfo(found or "other", message, draft.error_type)
+
+
+def _context(draft: Draft) -> Context:
+    resource = draft.raw.resource
+    metadata = draft.metadata
+    if draft.truncated:
+        metadata["watchkeeper.truncated"] = draft.truncated
+    return Context(
+        session_id=draft.session or draft.weak_session,
+        user_id=draft.user,
+        agent_name=draft.agent or draft.weak_agent,
+        workflow=draft.workflow,
+        prompt_name=draft.prompt_name,
+        prompt_version=draft.prompt_version,
+        scenario=draft.scenario,
+        service=as_text(resource.get("service.name")),
+        environment=draft.environment
+        or as_text(first(resource, "deployment.environment.name", "deployment.environment", "langfuse.environment")),
+        region=draft.region or as_text(first(resource, "cloud.region", "watchkeeper.region")),
+        release=draft.release or as_text(first(resource, "service.version", "langfuse.release")),
+        variant=draft.variant,
+        tags=draft.tags,
+        metadata=metadata,
+    )
+
+
+def finish(draft: Draft, dialect: str) -> Span:
+    """The finished span of a draft that every dialect has seen."""
+    raw = draft.raw
+    kind = draft.kind or "other"
+    error = _error(draft, kind)
+    llm = _llm(draft) if kind in ("llm", "embedding") else None
+    retrieval = tool = guardrail = None
+    if draft.documents is not None or kind in ("retrieval", "rerank"):
+        query = draft.query or (draft.input_text if kind in ("retrieval", "rerank") else None)
+        retrieval = Retrieval(query, draft.top_k, draft.documents or [])
+    if kind == "tool":
+        failure = draft.tool_error
+        if error is not None and failure is None:
+            failure = error.message or error.raw_type or "error"
+        tool = Tool(draft.tool_name or raw.name, draft.tool_call_id, draft.tool_arguments, draft.tool_result, failure)
+    if kind == "guardrail":
+        guardrail = Guardrail(draft.guardrail_name or raw.name, draft.guardrail_result, draft.guardrail_triggered)
+    input_text, output_text = _texts(draft, llm, tool, retrieval)
+    return Span(
+        trace_id=raw.trace_id,
+        span_id=raw.span_id,
+        parent_id=raw.parent_id,
+        name=raw.name,
+        kind=kind,
+        start_ns=raw.start_ns,
+        end_ns=raw.end_ns,
+        status="error" if draft.failed else raw.status,
+        dialect=dialect,
+        context=_context(draft),
+        error=error,
+        llm=llm,
+        retrieval=retrieval,
+        tool=tool,
+        guardrail=guardrail,
+        evaluations=draft.evaluations,
+        input_text=input_text,
+        output_text=output_text,
+        keep_probability=draft.keep_probability,
+        raw=raw,
+    )
+
+
+def last_user_text(found: list[Message]) -> str | None:
+    """The text of the last user message that has any."""
+    for message in reversed(found):
+        if message.role == "user" and (text := message.text):
+            return text
+    return None
+
+
+def _texts(
+    draft: Draft, llm: LLM | None, tool: Tool | None, retrieval: Retrieval | None
+) -> tuple[str | None, str | None]:
+    given, answer = draft.input_text, draft.output_text
+    if llm is not None and draft.kind == "llm":
+        given = last_user_text(llm.input_messages) or given
+        answer = llm.output_text or llm.refusal or (None if llm.output_messages else answer)
+    elif tool is not None:
+        given = given or as_text(tool.arguments)
+        answer = answer or as_text(tool.result)
+    elif retrieval is not None:
+        given = retrieval.query or given
+    else:
+        given = last_user_text(draft.inputs or []) or given
+        answer = next((m.text for m in draft.outputs or [] if m.text), None) or answer
+    return given, answer

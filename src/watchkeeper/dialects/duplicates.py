@@ -1,0 +1,140 @@
+"""The same provider call told by several spans: who carries it, and what the others add.
+
+Three ways it happens: two instrumentations report one response id; a wrapper span repeats its child's call; Logfire ends
+the call at the first byte and tells the rest on a second span.
+"""
+
+from typing import Any
+
+from watchkeeper.model.span import LLM, Span
+
+
+def mark(spans: list[Span]) -> None:
+    """Set `llm.duplicate_of` on every span that repeats a call another span carries. `spans` are sorted; the LLM
+    objects are the caller's own copies."""
+    calls = [s for s in spans if s.kind in ("llm", "embedding") and s.llm is not None]
+    for span in calls:
+        _llm(span).duplicate_of = None
+    if len(calls) < 2:
+        return
+    _by_response(calls)
+    _by_request(calls)
+    _wrappers(spans, calls)
+
+
+def _llm(span: Span) -> LLM:
+    assert span.llm is not None
+    return span.llm
+
+
+def _worth(span: Span) -> tuple[bool, bool, bool, int, str]:
+    """Orders the candidates for one call: content first, then usage, then success; the earliest wins a tie."""
+    llm = _llm(span)
+    content = bool(llm.output_messages) and bool(llm.input_messages)
+    return (not content, llm.usage.input_tokens is None, span.error is not None, span.start_ns, span.span_id)
+
+
+def _settle(group: list[Span]) -> None:
+    """The best of the group carries the call; the others point to it and lend what it lacks."""
+    group = [s for s in group if _llm(s).duplicate_of is None]
+    if len(group) < 2:
+        return
+    best, *others = sorted(group, key=_worth)
+    for other in others:
+        _llm(other).duplicate_of = best.span_id
+        _lend(_llm(best), _llm(other))
+
+
+def _lend(best: LLM, other: LLM) -> None:
+    for field in ("request_model", "response_model", "response_id", "provider", "stream", "system", "output_text",
+                  "refusal", "finish_reason", "finish_reason_raw", "cost_client", "ttft_ms", "tpot_ms",
+                  "cost", "pricing_version"):  # fmt: skip
+        if getattr(best, field) is None:
+            setattr(best, field, getattr(other, field))
+    for field in ("input_messages", "output_messages", "tool_calls", "tool_definitions", "params"):
+        if not getattr(best, field):
+            setattr(best, field, getattr(other, field))
+    for field in ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens",
+                  "reasoning_output_tokens"):  # fmt: skip
+        if getattr(best.usage, field) is None:
+            setattr(best.usage, field, getattr(other.usage, field))
+
+
+def _by_response(calls: list[Span]) -> None:
+    groups: dict[str, list[Span]] = {}
+    for span in calls:
+        identity = _llm(span).response_id
+        if identity and len(identity) > 4:
+            groups.setdefault(identity, []).append(span)
+    for group in groups.values():
+        if len(group) > 1:
+            by_provider: dict[str, list[Span]] = {}
+            for span in group:
+                by_provider.setdefault(_llm(span).provider or "", []).append(span)
+            unknown = by_provider.pop("", [])
+            parts = list(by_provider.values())
+            if unknown:
+                parts = [parts[0] + unknown, *parts[1:]] if parts else [unknown]
+            for part in parts:
+                _settle(part)
+
+
+def _by_request(calls: list[Span]) -> None:
+    """Logfire's streaming: the call span has no answer, a zero-length log span with the same request has it."""
+    groups: dict[tuple[str | None, str], list[Span]] = {}
+    for span in calls:
+        request: Any = span.raw.attributes.get("request_data") if span.raw is not None else None
+        if span.dialect == "logfire" and isinstance(request, str) and span.raw is not None:
+            if "logfire.span_type" in span.raw.attributes:
+                groups.setdefault((span.parent_id, request), []).append(span)
+    for group in groups.values():
+        told = [s for s in group if s.end_ns - s.start_ns < 1_000_000 and _llm(s).output_messages]
+        open_ = [s for s in group if s not in told and not _llm(s).output_messages]
+        for call, answer in zip(open_, told, strict=False):
+            _llm(answer).duplicate_of = call.span_id
+            _lend(_llm(call), _llm(answer))
+
+
+def _wrappers(spans: list[Span], calls: list[Span]) -> None:
+    """A call span around other call spans repeats them when it has no usage, the same response, or their usage."""
+    parents = {s.span_id: s.parent_id for s in spans}
+    own = {s.span_id: s for s in calls}
+    below: dict[str, list[Span]] = {}
+    for span in calls:
+        if _llm(span).duplicate_of is not None:
+            continue
+        seen = {span.span_id}
+        parent = span.parent_id
+        while parent is not None and parent not in seen:
+            seen.add(parent)
+            if parent in own and own[parent].kind == span.kind:
+                below.setdefault(parent, []).append(span)
+            parent = parents.get(parent)
+    for outer_id, inner in below.items():
+        outer = own[outer_id]
+        llm = _llm(outer)
+        if llm.duplicate_of is not None or not _repeats(llm, inner):
+            continue
+        leaf = inner[-1]
+        if len(inner) == 1 and _worth(outer)[:2] < _worth(leaf)[:2] and llm.usage.input_tokens is not None:
+            _llm(leaf).duplicate_of = outer.span_id
+            _lend(llm, _llm(leaf))
+        else:
+            llm.duplicate_of = leaf.span_id
+            if len(inner) == 1:
+                _lend(_llm(leaf), llm)
+
+
+def _repeats(outer: LLM, inner: list[Span]) -> bool:
+    usage = outer.usage
+    if usage.input_tokens is None and usage.output_tokens is None:
+        return True
+    counts = [(_llm(s).usage.input_tokens or 0, _llm(s).usage.output_tokens or 0) for s in inner]
+    mine = (usage.input_tokens or 0, usage.output_tokens or 0)
+    total = (sum(c[0] for c in counts), sum(c[1] for c in counts))
+    if mine in counts or mine == total:
+        return True
+    return len(inner) == 1 and counts[0] == (0, 0) and outer.request_model in (
+        _llm(inner[0]).request_model,
+        _llm(inner[0]).response_model,
+    )

@@ -1,0 +1,167 @@
+"""GenAI events: messages sent as span events or as log records, inference details, evaluations, guardrails.
+
+A log record that belongs to a span is handed in as one more event whose body lies under `body`, so both signals
+are read by the same code and in any order of arrival.
+"""
+
+from typing import Any, cast
+
+from watchkeeper.dialects import common, gen_ai, messages
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.replies import Reply
+from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, word
+from watchkeeper.model.span import LogRecord, Message, Part, RawEvent
+
+MESSAGE_EVENTS = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+}
+_RANK = {name: rank for rank, name in enumerate(MESSAGE_EVENTS)} | {"gen_ai.choice": 9}
+DETAILS = frozenset(("gen_ai.client.inference.operation.details", "gen_ai.client.inference.details"))
+_STREAM_MARKS = frozenset(("First Token Stream Event", "ai.stream.firstChunk", "gen_ai.content.first_token"))
+_CHUNK_MARKS = ("llm.content.completion.chunk", "mlflow.chunk.item.", "gen_ai.choice.chunk")
+
+
+def as_event(log: LogRecord) -> RawEvent:
+    """A log record as an event of its span."""
+    values = dict(log.attributes)
+    if log.body is not None:
+        values["body"] = log.body
+    return RawEvent(log.name, log.time_ns, values)
+
+
+def read(draft: Draft, events: list[RawEvent]) -> None:
+    """Fill `draft` from a span's events and log records."""
+    if not events:
+        return
+    ordered = sorted(events, key=lambda e: (e.time_ns, _RANK.get(e.name, 5)))
+    spoken: list[RawEvent] = []
+    choices: list[RawEvent] = []
+    for event in ordered:
+        name = event.name
+        if name in MESSAGE_EVENTS:
+            spoken.append(event)
+        elif name == "gen_ai.choice":
+            choices.append(event)
+        elif name in DETAILS:
+            _details(draft, event)
+        elif name == "gen_ai.content.prompt":
+            _prompt(draft, event.attributes)
+        elif name == "gen_ai.content.completion":
+            _completion(draft, event.attributes)
+        elif name == "gen_ai.evaluation.result":
+            common.evaluation_event(draft, _with_body(event))
+        elif name == "gen_ai.guardrail.result":
+            common.guardrail_values(draft, _with_body(event))
+        elif name in _STREAM_MARKS or name.startswith(_CHUNK_MARKS):
+            draft.stream = True if draft.stream is None else draft.stream
+            if draft.ttft_ms is None and event.time_ns > draft.raw.start_ns > 0:
+                draft.ttft_ms = (event.time_ns - draft.raw.start_ns) / 1e6
+    if spoken or choices:
+        _conversation(draft, spoken, choices)
+
+
+def _with_body(event: RawEvent) -> dict[str, Any]:
+    body = as_dict(event.attributes.get("body"))
+    return {**body, **event.attributes} if body else event.attributes
+
+
+def _details(draft: Draft, event: RawEvent) -> None:
+    """An inference event repeats the span's attributes and adds the content."""
+    gen_ai.read(draft, _with_body(event))
+
+
+def _prompt(draft: Draft, attributes: dict[str, Any]) -> None:
+    value = attributes.get("gen_ai.prompt")
+    if draft.inputs is None and value is not None:
+        draft.inputs = _lines(value) or messages.read(value, "user")
+
+
+def _completion(draft: Draft, attributes: dict[str, Any]) -> None:
+    if not draft.outputs:
+        draft.take_reply("gen_ai.completion", attributes.get("gen_ai.completion"))
+
+
+def _lines(value: Any) -> list[Message] | None:
+    """`role: text` lines of an older client, None when the text is anything else."""
+    text = decode(value)
+    if not isinstance(text, str):
+        return None
+    out: list[Message] = []
+    for line in text.split("\n"):
+        head, colon, rest = line.partition(": ")
+        role = messages.role_of(head, "") if colon else ""
+        if role:
+            out.append(Message(role, [Part("text", text=rest)]))
+        elif not out:
+            return None
+        else:
+            part = out[-1].parts[-1]
+            part.text = f"{part.text}\n{line}"
+    return out
+
+
+def _conversation(draft: Draft, spoken: list[RawEvent], choices: list[RawEvent]) -> None:
+    if draft.kind == "tool":
+        _tool(draft, spoken, choices)
+        return
+    if draft.inputs is None and spoken:
+        found: list[Message] = []
+        for event in spoken:
+            found += _message(event, MESSAGE_EVENTS[event.name])
+        draft.inputs = found
+    if not draft.outputs and choices:
+        ranked = sorted(choices, key=lambda e: _index(e))
+        out: list[Message] = []
+        finish = None
+        for event in ranked:
+            table = _with_body(event)
+            made = _choice(table)
+            reason = word(table.get("finish_reason"))
+            for message in made:
+                message.finish_reason = message.finish_reason or reason
+            finish = finish or reason
+            out += made
+        draft.adopt(Reply(out, finish))
+
+
+def _index(event: RawEvent) -> int:
+    return as_int(_with_body(event).get("index")) or 0
+
+
+def _message(event: RawEvent, role: str) -> list[Message]:
+    table = _with_body(event)
+    body = event.attributes.get("body")
+    if isinstance(body, str):
+        table = {**event.attributes, "content": body}
+    content = decode(table.get("content"))
+    if role == "tool" and isinstance(content, str | dict):
+        content = table.get("content")
+    shaped = {k: v for k, v in table.items() if k in ("tool_calls", "id", "name", "refusal", "reasoning_content")}
+    return messages.message_of({"role": role, "content": content, **shaped}, role)
+
+
+def _choice(table: dict[str, Any]) -> list[Message]:
+    message = decode(table.get("message"))
+    if isinstance(message, dict):
+        return messages.message_of({"role": "assistant", **cast(dict[str, Any], message)}, "assistant")
+    content = message if message is not None else decode(table.get("content"))
+    shaped = {k: v for k, v in table.items() if k in ("tool_calls", "refusal")}
+    return messages.message_of({"role": "assistant", "content": content, **shaped}, "assistant")
+
+
+def _tool(draft: Draft, spoken: list[RawEvent], choices: list[RawEvent]) -> None:
+    """On a tool span the tool message is what went in and the choice what came out."""
+    for event in spoken:
+        table = _with_body(event)
+        if draft.tool_arguments is None and event.name == "gen_ai.tool.message":
+            draft.tool_arguments = decode(table.get("content"))
+            draft.tool_call_id = draft.tool_call_id or word(table.get("id"))
+    for event in choices:
+        table = _with_body(event)
+        if draft.tool_result is None:
+            draft.tool_result = messages.result_of(decode(table.get("message")))
+    if draft.tool_error == "error" or (draft.failed and draft.tool_error is None):
+        draft.tool_error = as_text(draft.tool_result) or draft.tool_error

@@ -1,0 +1,166 @@
+"""The OpenTelemetry GenAI conventions on spans: current names and those still in the wild."""
+
+from typing import Any
+
+from watchkeeper.dialects import common, messages, spellings
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.replies import Tokens
+from watchkeeper.dialects.values import (
+    as_bool,
+    as_float,
+    as_int,
+    as_list,
+    as_text,
+    decode,
+    first,
+    word,
+)
+from watchkeeper.model.span import RawSpan
+
+NAME = "gen_ai"
+HEADS = frozenset(("gen_ai",))
+_PARAMS = {
+    "gen_ai.request.temperature": "temperature",
+    "gen_ai.request.top_p": "top_p",
+    "gen_ai.request.top_k": "top_k",
+    "gen_ai.request.max_tokens": "max_tokens",
+    "gen_ai.request.stop_sequences": "stop_sequences",
+    "gen_ai.request.seed": "seed",
+    "gen_ai.request.frequency_penalty": "frequency_penalty",
+    "gen_ai.request.presence_penalty": "presence_penalty",
+    "gen_ai.request.choice.count": "n",
+    "gen_ai.request.reasoning_effort": "reasoning_effort",
+    "gen_ai.request.encoding_formats": "encoding_formats",
+    "gen_ai.output.type": "output_type",
+}
+
+
+def recognise(raw: RawSpan) -> bool:
+    """Whether the GenAI conventions describe this span."""
+    attributes = raw.attributes
+    return (
+        "gen_ai.operation.name" in attributes
+        or "gen_ai.provider.name" in attributes
+        or "gen_ai.system" in attributes
+        or (raw.otel_kind == "client" and "gen_ai.request.model" in attributes)
+    )
+
+
+def read(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Fill `draft` from a span's own attributes (or those of an inference event on it)."""
+    operation = word(attributes.get("gen_ai.operation.name"))
+    if draft.kind is None and operation:
+        draft.kind = spellings.KIND_OF_OPERATION.get(operation.lower())
+    for key in ("gen_ai.provider.name", "gen_ai.system"):
+        value = word(attributes.get(key))
+        if value:
+            draft.provider_raw.setdefault(key, value)
+    draft.request_model = draft.request_model or word(attributes.get("gen_ai.request.model"))
+    draft.response_model = draft.response_model or word(attributes.get("gen_ai.response.model"))
+    draft.response_id = draft.response_id or word(attributes.get("gen_ai.response.id"))
+    for key, name in _PARAMS.items():
+        value = attributes.get(key)
+        if value is not None and value != "" and value != []:
+            draft.params.setdefault(name, value)
+    if draft.stream is None:
+        stream = first(attributes, "gen_ai.request.stream", "gen_ai.request.is_stream", "llm.is_streaming")
+        draft.stream = as_bool(stream)
+    read_usage(draft, attributes)
+    finish = attributes.get("gen_ai.response.finish_reasons")
+    if finish is None:
+        finish = attributes.get("gen_ai.response.finish_reason")
+    if finish is not None and draft.finish_raw is None:
+        listed = as_list(finish)
+        draft.finish_raw = word(listed[0]) if listed else (word(finish) if listed is None else None)
+    if draft.cost_client is None:
+        cost = first(attributes, "gen_ai.usage.cost", "gen_ai.cost.total_cost", "operation.cost")
+        draft.cost_client = as_float(cost)
+    if draft.ttft_ms is None:
+        seconds = as_float(
+            first(attributes, "gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk")
+        )
+        draft.ttft_ms = seconds * 1000 if seconds is not None else None
+    _content(draft, attributes)
+    kind = draft.kind
+    if kind == "tool":
+        _tool(draft, attributes)
+    elif kind in ("retrieval", "rerank") or "gen_ai.retrieval.documents" in attributes:
+        _retrieval(draft, attributes)
+    elif kind == "guardrail":
+        common.guardrail_values(draft, attributes)
+    draft.agent = draft.agent or word(attributes.get("gen_ai.agent.name"))
+
+
+def read_usage(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Token counts in current and older names."""
+    if draft.kind not in ("llm", "embedding", None):
+        return
+    tokens = Tokens(
+        as_int(first(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")),
+        as_int(first(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")),
+        as_int(first(attributes, "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
+                     "gen_ai.usage.details.cache_read_input_tokens", "gen_ai.usage.details.cache_read_tokens",
+                     "gen_ai.usage.input_tokens.cached", "gen_ai.usage.details.cached_tokens",
+                     "gen_ai.usage.cached_tokens")),
+        as_int(first(attributes, "gen_ai.usage.cache_write.input_tokens",
+                     "gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_creation_input_tokens",
+                     "gen_ai.usage.cache_write_input_tokens", "gen_ai.usage.details.cache_creation_input_tokens",
+                     "gen_ai.usage.details.cache_write_tokens")),
+        as_int(first(attributes, "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
+                     "gen_ai.usage.details.reasoning_tokens", "gen_ai.usage.output_tokens.reasoning",
+                     "gen_ai.usage.reasoning_output_tokens", "gen_ai.usage.experimental.reasoning_tokens",
+                     "gen_ai.usage.thoughts_tokens")),
+    )  # fmt: skip
+    draft.tokens.fill(tokens)
+
+
+def _content(draft: Draft, attributes: dict[str, Any]) -> None:
+    draft.take_inputs("gen_ai.input.messages", attributes.get("gen_ai.input.messages"))
+    output = attributes.get("gen_ai.output.messages")
+    if output is not None and not draft.outputs:
+        draft.take_reply("gen_ai.output.messages", output)
+    system = attributes.get("gen_ai.system_instructions")
+    if system is not None and draft.system is None:
+        draft.system = system_text(system)
+    draft.take_tools(attributes.get("gen_ai.tool.definitions"))
+
+
+def system_text(value: Any) -> str | None:
+    """The text of system instructions: parts, messages or plain text."""
+    found = messages.read(value, "system")
+    texts = [t for m in found or [] if (t := m.text)]
+    return "\n".join(texts) or None
+
+
+def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
+    draft.tool_name = draft.tool_name or word(attributes.get("gen_ai.tool.name"))
+    draft.tool_call_id = draft.tool_call_id or word(attributes.get("gen_ai.tool.call.id"))
+    if draft.tool_arguments is None:
+        value = first(attributes, "gen_ai.tool.call.arguments", "gen_ai.tool.args", "gen_ai.tool.arguments",
+                      "gen_ai.tool.input", "gcp.vertex.agent.tool_call_args")  # fmt: skip
+        draft.tool_arguments = decode(value)
+    if draft.tool_result is None:
+        value = first(attributes, "gen_ai.tool.call.result", "gen_ai.tool.result", "gen_ai.tool.output",
+                      "gen_ai.tool.message", "gcp.vertex.agent.tool_response")  # fmt: skip
+        draft.tool_result = decode(value)
+    if draft.tool_error is None:
+        draft.tool_error = common.tool_failure(draft.tool_result)
+        status = word(attributes.get("gen_ai.tool.status"))
+        kind = word(attributes.get("error.type"))
+        if draft.tool_error is None and (status == "error" or kind):
+            draft.tool_error = as_text(first(attributes, "error.message")) or as_text(draft.tool_result) or kind
+
+
+def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:
+    draft.query = draft.query or as_text(first(attributes, "gen_ai.retrieval.query.text", "gen_ai.retrieval.query"))
+    draft.top_k = draft.top_k or as_int(first(attributes, "gen_ai.retrieval.top_k", "gen_ai.request.top_k"))
+    if draft.documents is None:
+        draft.documents = common.documents(attributes.get("gen_ai.retrieval.documents"))
+
+
+def legacy_blob(draft: Draft, attributes: dict[str, Any]) -> None:
+    """`gen_ai.prompt` and `gen_ai.completion` as one value each (LangSmith, older clients)."""
+    draft.take_inputs("gen_ai.prompt", attributes.get("gen_ai.prompt"))
+    completion = attributes.get("gen_ai.completion")
+    if completion is not None:
+        draft.take_reply("gen_ai.completion", completion)

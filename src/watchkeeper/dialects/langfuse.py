@@ -1,0 +1,110 @@
+"""Langfuse SDK: one observation a span, inputs and outputs as JSON or free text."""
+
+from datetime import datetime
+from typing import Any
+
+from watchkeeper.dialects import common, messages, parameters
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.replies import read_usage
+from watchkeeper.dialects.values import as_dict, as_float, as_text, decode, first, word
+from watchkeeper.model.span import RawSpan
+
+NAME = "langfuse"
+HEADS = frozenset(("langfuse",))
+_KINDS = {
+    "generation": "llm", "embedding": "embedding", "retriever": "retrieval", "tool": "tool", "agent": "agent",
+    "chain": "workflow", "guardrail": "guardrail", "evaluator": "evaluator", "span": "workflow", "event": "other",
+}  # fmt: skip
+_IN, _OUT = "langfuse.observation.input", "langfuse.observation.output"
+
+
+def recognise(raw: RawSpan) -> bool:
+    """Whether this span is a Langfuse observation."""
+    return "langfuse.observation.type" in raw.attributes
+
+
+def read(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Fill `draft` from the observation's attributes."""
+    kind = word(attributes.get("langfuse.observation.type"))
+    if draft.kind is None and kind:
+        draft.kind = _KINDS.get(kind.lower(), "other")
+    given, result = attributes.get(_IN), attributes.get(_OUT)
+    if draft.kind in ("llm", "embedding"):
+        _generation(draft, attributes)
+    elif draft.kind == "retrieval":
+        draft.query = draft.query or plain_text(given)
+        draft.documents = common.documents(result) if draft.documents is None else draft.documents
+    elif draft.kind == "tool":
+        draft.tool_name = draft.tool_name or draft.raw.name
+        draft.tool_arguments = decode(given) if draft.tool_arguments is None else draft.tool_arguments
+        draft.tool_result = decode(result) if draft.tool_result is None else draft.tool_result
+        draft.tool_error = draft.tool_error or common.tool_failure(draft.tool_result)
+    elif draft.kind == "guardrail":
+        common.guardrail_outcome(draft, result)
+    elif draft.kind == "agent":
+        draft.weak_agent = draft.weak_agent or draft.raw.name
+    if attributes.get("langfuse.observation.level") == "ERROR":
+        draft.failed = True
+        draft.error_message = draft.error_message or as_text(attributes.get("langfuse.observation.status_message"))
+    draft.input_text = draft.input_text or plain_text(first(attributes, _IN, "langfuse.trace.input"))
+    draft.output_text = draft.output_text or plain_text(first(attributes, _OUT, "langfuse.trace.output"))
+
+
+def plain_text(value: Any) -> str | None:
+    """The text of an input or output: its only field's text when it is a small object."""
+    table = as_dict(value)
+    if table is not None and len(table) == 1:
+        only = next(iter(table.values()))
+        if isinstance(only, str):
+            return only
+    return as_text(value)
+
+
+def _generation(draft: Draft, attributes: dict[str, Any]) -> None:
+    parameters.take(draft, attributes.get("langfuse.observation.model.parameters"))
+    model = word(attributes.get("langfuse.observation.model.name"))
+    request = as_dict(attributes.get(_IN))
+    if request is not None:
+        draft.take_tools(request.get("tools"))
+    draft.take_inputs(_IN, attributes.get(_IN))
+    if draft.kind == "embedding":
+        draft.request_model = draft.request_model or model
+    elif _output(draft, attributes) or attributes.get("langfuse.observation.usage_details"):
+        draft.response_model = draft.response_model or model
+    else:
+        draft.request_model = draft.request_model or model
+    usage = read_usage(attributes.get("langfuse.observation.usage_details"))
+    if usage is not None:
+        draft.tokens.fill(usage)
+    cost = as_dict(attributes.get("langfuse.observation.cost_details")) or {}
+    total = as_float(first(cost, "total", "total_cost"))
+    if total and draft.cost_client is None:
+        # The SDK sends zeros for a model it has no price for: that is unknown, not free.
+        draft.cost_client = total
+    finish = first(attributes, "langfuse.observation.metadata.finish_reason", "langfuse.observation.metadata.status")
+    draft.finish_raw = draft.finish_raw or word(finish)
+    _first_token(draft, attributes.get("langfuse.observation.completion_start_time"))
+
+
+def _output(draft: Draft, attributes: dict[str, Any]) -> bool:
+    output = attributes.get(_OUT)
+    if output is None:
+        return False
+    draft.take_reply(_OUT, output)
+    if draft.outputs is None and isinstance(decode(output), str):
+        draft.outputs = messages.read(output, "assistant")
+    return True
+
+
+def _first_token(draft: Draft, value: Any) -> None:
+    text = word(value)
+    if text is None:
+        return
+    draft.stream = True if draft.stream is None else draft.stream
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return
+    if moment.tzinfo is not None and draft.ttft_ms is None:
+        elapsed = moment.timestamp() * 1000 - draft.raw.start_ns / 1e6
+        draft.ttft_ms = elapsed if elapsed >= 0 else None

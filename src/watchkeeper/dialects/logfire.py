@@ -1,0 +1,132 @@
+"""Logfire and Pydantic AI: templates as span names, requests and responses as JSON, events in an attribute."""
+
+from typing import Any, cast
+
+from watchkeeper.dialects import common, messages, parameters
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.replies import Reply, read_usage
+from watchkeeper.dialects.values import as_bool, as_dict, as_list, as_text, decode, first, word
+from watchkeeper.model.span import RawSpan
+
+NAME = "logfire"
+HEADS = frozenset(("logfire", "pydantic_ai", "all_messages_events"))
+
+
+def recognise(raw: RawSpan) -> bool:
+    """Whether Logfire or Pydantic AI made this span."""
+    return "logfire.span_type" in raw.attributes or raw.scope_name.startswith(("logfire", "pydantic-ai", "pydantic_ai"))
+
+
+def _kind(raw: RawSpan, attributes: dict[str, Any]) -> str | None:
+    template = as_text(attributes.get("logfire.msg_template")) or raw.name
+    if raw.scope_name == "logfire.openai_agents":
+        for stem, kind in (("Responses API", "llm"), ("Chat completion", "llm"), ("Function:", "tool"),
+                           ("Guardrail", "guardrail"), ("Agent run", "agent"), ("Handoff", "workflow"),
+                           ("Task:", "workflow"), ("Turn ", "workflow"), ("OpenAI Agents trace", "workflow")):  # fmt: skip
+            if template.startswith(stem):
+                return kind
+        return None
+    if "gen_ai.operation.name" in attributes:
+        return None
+    if "request_data" in attributes and ("gen_ai.request.model" in attributes or "response_data" in attributes):
+        table = as_dict(attributes.get("request_data")) or {}
+        return "embedding" if "messages" not in table and "encoding_format" in table else "llm"
+    if template.startswith(("running tool", "running {")) and "gen_ai.tool.name" in attributes:
+        return "tool"
+    if "all_messages_events" in attributes or "pydantic_ai.all_messages" in attributes:
+        return "agent"
+    return None
+
+
+def read(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Fill `draft` from Logfire's attributes."""
+    if draft.kind is None:
+        draft.kind = _kind(draft.raw, attributes)
+    if draft.kind == "llm" or (draft.kind is None and "gen_ai.request.model" in attributes):
+        _model(draft, attributes)
+    elif draft.kind == "tool":
+        _tool(draft, attributes)
+    elif draft.kind == "guardrail":
+        draft.guardrail_name = draft.guardrail_name or word(attributes.get("name"))
+        draft.guardrail_triggered = as_bool(attributes.get("triggered"))
+    elif draft.kind == "agent":
+        draft.agent = draft.agent or word(first(attributes, "agent_name", "gen_ai.agent.name", "name"))
+    _run(draft, attributes)
+
+
+def _model(draft: Draft, attributes: dict[str, Any]) -> None:
+    draft.response_id = draft.response_id or word(attributes.get("response_id"))
+    for key in ("model_settings", "model_config", "request_data"):
+        if key in attributes:
+            request = parameters.take(draft, attributes[key])
+            draft.take_tools(request.get("tools"))
+    if draft.stream is None and "request_data" in attributes and draft.raw.end_ns:
+        draft.stream = as_bool((as_dict(attributes["request_data"]) or {}).get("stream"))
+    _response(draft, attributes)
+    events = as_list(attributes.get("events"))
+    if events is not None:
+        _events(draft, events, bool(draft.outputs))
+    draft.take_inputs("raw_input", attributes.get("raw_input"))
+    draft.take_inputs("input", attributes.get("input"))
+    draft.take_inputs("request_data", attributes.get("request_data"))
+    # A chat completion repeats the requested model as the served one when it has no response object.
+    if "model_config" in attributes and draft.request_model == word(attributes.get("gen_ai.response.model")):
+        draft.response_model = None
+
+
+def _response(draft: Draft, attributes: dict[str, Any]) -> None:
+    for key in ("response", "response_data", "output"):
+        value = attributes.get(key)
+        table = as_dict(value)
+        if table is not None and "combined_chunk_content" in table:
+            draft.adopt(Reply(messages.read(table["combined_chunk_content"], "assistant") or []))
+            draft.stream = True
+        elif table is not None and isinstance(table.get("message"), dict):
+            draft.take_reply(key, table["message"])
+            usage = read_usage(table.get("usage"))
+            if usage is not None:
+                draft.tokens.fill(usage)
+        elif value is not None and not draft.outputs:
+            draft.take_reply(key, value)
+    usage = read_usage(first(attributes, "usage", "gen_ai.usage.raw"))
+    if usage is not None:
+        draft.tokens.fill(usage)
+
+
+def _events(draft: Draft, events: list[Any], answered: bool) -> None:
+    """`events` holds the whole conversation, the answer last (as a choice or an assistant message)."""
+    tables = [t for e in events if (t := as_dict(e)) is not None]
+    choices = [t for t in tables if t.get("event.name") == "gen_ai.choice"]
+    spoken = [t for t in tables if t.get("event.name") != "gen_ai.choice"]
+    if not choices and spoken and spoken[-1].get("event.name") == "gen_ai.assistant.message" and not draft.failed:
+        choices = [spoken.pop()]
+    if draft.inputs is None:
+        draft.inputs = [m for t in spoken for m in messages.message_of(t, "user")]
+    if not answered and choices:
+        found: list[Any] = []
+        for choice in choices:
+            body = choice.get("message")
+            body = cast(dict[str, Any], body) if isinstance(body, dict) else choice
+            found += messages.message_of({"role": "assistant", **body}, "assistant")
+        draft.adopt(Reply(found, next((word(c.get("finish_reason")) for c in choices if c.get("finish_reason")), None)))
+
+
+def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
+    draft.tool_name = draft.tool_name or word(first(attributes, "gen_ai.tool.name", "name"))
+    if draft.tool_arguments is None:
+        draft.tool_arguments = decode(first(attributes, "tool_arguments", "input"))
+    if draft.tool_result is None:
+        draft.tool_result = decode(first(attributes, "tool_response", "output"))
+    error = as_dict(attributes.get("error"))
+    if error is not None and draft.tool_error is None:
+        detail = as_dict(error.get("data")) or {}
+        draft.tool_error = as_text(first(detail, "error")) or as_text(error.get("message")) or "error"
+    draft.tool_error = draft.tool_error or common.tool_failure(draft.tool_result)
+
+
+def _run(draft: Draft, attributes: dict[str, Any]) -> None:
+    found = messages.read(first(attributes, "pydantic_ai.all_messages", "all_messages_events"), "user")
+    if found and draft.kind in ("agent", "workflow"):
+        texts = [t for m in found if m.role == "user" and (t := m.text)]
+        draft.input_text = draft.input_text or (texts[-1] if texts else None)
+    draft.output_text = draft.output_text or as_text(attributes.get("final_result"))

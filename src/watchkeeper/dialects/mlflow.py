@@ -1,0 +1,76 @@
+"""MLflow's own span format: JSON scalars with quotes, raw provider requests and responses as inputs and outputs."""
+
+from typing import Any
+
+from watchkeeper.dialects import common, parameters
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.langfuse import plain_text
+from watchkeeper.dialects.replies import read_usage
+from watchkeeper.dialects.values import as_dict, as_float, as_text, decode, word
+from watchkeeper.model.span import RawSpan
+
+NAME = "mlflow"
+HEADS = frozenset(("mlflow",))
+_KINDS = {
+    "CHAT_MODEL": "llm", "LLM": "llm", "EMBEDDING": "embedding", "RETRIEVER": "retrieval", "TOOL": "tool",
+    "AGENT": "agent", "CHAIN": "workflow", "RERANKER": "rerank", "PARSER": "other", "UNKNOWN": "other",
+    "MEMORY": "memory", "GUARDRAIL": "guardrail", "EVALUATOR": "evaluator", "WORKFLOW": "workflow", "TASK": "workflow",
+}  # fmt: skip
+
+
+def recognise(raw: RawSpan) -> bool:
+    """Whether MLflow names this span's type."""
+    return "mlflow.spanType" in raw.attributes
+
+
+def read(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Fill `draft` from the span's inputs, outputs and bare parameter keys."""
+    kind = word(attributes.get("mlflow.spanType"))
+    if draft.kind is None and kind:
+        draft.kind = _KINDS.get(kind.upper(), "other")
+    given, result = attributes.get("mlflow.spanInputs"), attributes.get("mlflow.spanOutputs")
+    if draft.kind in ("llm", "embedding"):
+        _model(draft, attributes, given, result)
+    elif draft.kind in ("retrieval", "rerank"):
+        draft.query = draft.query or plain_text(given)
+        draft.documents = common.documents(result) if draft.documents is None else draft.documents
+    elif draft.kind == "tool":
+        draft.tool_name = draft.tool_name or draft.raw.name
+        draft.tool_arguments = decode(given) if draft.tool_arguments is None else draft.tool_arguments
+        draft.tool_result = decode(result) if draft.tool_result is None else draft.tool_result
+        draft.tool_error = draft.tool_error or common.tool_failure(draft.tool_result)
+    elif draft.kind == "guardrail":
+        common.guardrail_outcome(draft, result)
+    elif draft.kind == "agent":
+        draft.weak_agent = draft.weak_agent or draft.raw.name
+    draft.input_text = draft.input_text or plain_text(given)
+    draft.output_text = draft.output_text or plain_text(result)
+
+
+def _model(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) -> None:
+    provider = word(attributes.get("mlflow.llm.provider"))
+    if provider:
+        draft.provider_raw.setdefault("mlflow.llm.provider", provider)
+    request = parameters.take(draft, given)
+    parameters.take(draft, {key: decode(value) for key, value in attributes.items() if "." not in key})
+    draft.take_tools(request.get("tools") or attributes.get("mlflow.chat.tools"))
+    draft.take_inputs("mlflow.spanInputs", given)
+    usage = read_usage(attributes.get("mlflow.chat.tokenUsage"))
+    if usage is not None:
+        draft.tokens.fill(usage)
+    served = word(attributes.get("mlflow.llm.model"))
+    if draft.kind == "embedding":
+        draft.request_model = draft.request_model or served
+        table = as_dict(result) or {}
+        usage = read_usage(table.get("usage"))
+        if usage is not None:
+            draft.tokens.fill(usage)
+        return
+    if result is not None:
+        draft.take_reply("mlflow.spanOutputs", result)
+    if served and served != draft.request_model and not draft.failed:
+        draft.response_model = draft.response_model or served
+    draft.request_model = draft.request_model or served
+    cost = as_dict(attributes.get("mlflow.llm.cost")) or {}
+    draft.cost_client = as_float(cost.get("total_cost")) if draft.cost_client is None else draft.cost_client
+    draft.error_message = draft.error_message or as_text(attributes.get("mlflow.error"))

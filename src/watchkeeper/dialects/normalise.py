@@ -1,0 +1,66 @@
+"""One client span to our span: the dialect that recognises it first, then every other one that has something to add."""
+
+from types import ModuleType
+from typing import Any
+
+from watchkeeper.dialects import (
+    common,
+    context,
+    crewai,
+    events,
+    gen_ai,
+    langfuse,
+    langsmith,
+    litellm,
+    logfire,
+    mlflow,
+    openinference,
+    openlit,
+    plain,
+    strands,
+    traceloop,
+    vercel,
+    watchkeeper,
+)
+from watchkeeper.dialects.draft import Draft, finish
+from watchkeeper.model.span import LogRecord, RawSpan, Span
+
+# In order of recognition: a client's own marker before the general conventions it also sends.
+TABLE: tuple[ModuleType, ...] = (
+    watchkeeper,
+    langfuse,
+    openinference,
+    langsmith,
+    mlflow,
+    vercel,
+    strands,
+    logfire,
+    litellm,
+    openlit,
+    crewai,
+    gen_ai,
+    traceloop,
+    plain,
+)
+
+
+def normalise(raw: RawSpan, logs: list[LogRecord] | None = None, aliases: context.Aliases = context.DEFAULT) -> Span:
+    """`raw` as our span, with the log records that belong to it. Never fails on content; unknown stays None."""
+    attributes = raw.attributes
+    heads = {key.partition(".")[0] for key in attributes}
+    draft = Draft(raw)
+    primary: Any = next(d for d in TABLE if d.recognise(raw))
+    primary.read(draft, attributes)
+    for dialect in TABLE:
+        if dialect is not primary and not heads.isdisjoint(dialect.HEADS):
+            dialect.read(draft, attributes)
+    happened = raw.events
+    if logs:
+        happened = happened + [events.as_event(log) for log in logs]
+    if happened:
+        events.read(draft, happened)
+    context.fill(draft, attributes, aliases)
+    common.errors(draft, attributes)
+    if raw.trace_state or "sampl" in " ".join(heads).lower() or "logfire" in heads:
+        draft.keep_probability = common.keep_probability(raw.trace_state, attributes, raw.resource)
+    return finish(draft, primary.NAME)

@@ -1,0 +1,214 @@
+"""OpenInference: flattened messages, input and output values, documents (Arize instrumentations, CrewAI, LlamaIndex…)."""
+
+import re
+from typing import Any, cast
+
+from watchkeeper.dialects import common, messages, parameters
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.replies import Reply, Tokens
+from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, first, nested, word
+from watchkeeper.model.span import Evaluation, RawSpan
+
+NAME = "openinference"
+HEADS = frozenset(("openinference", "llm", "input", "output", "retrieval", "reranker", "embedding", "tool", "graph"))
+_KINDS = {
+    "LLM": "llm", "EMBEDDING": "embedding", "RETRIEVER": "retrieval", "RERANKER": "rerank", "TOOL": "tool",
+    "AGENT": "agent", "CHAIN": "workflow", "GUARDRAIL": "guardrail", "EVALUATOR": "evaluator", "PROMPT": "other",
+}  # fmt: skip
+_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$|[-@]\d{8}$|-\d{3}$")
+
+
+def recognise(raw: RawSpan) -> bool:
+    """Whether OpenInference names this span's kind."""
+    return "openinference.span.kind" in raw.attributes
+
+
+def read(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Fill `draft` from the flattened attributes."""
+    kind = word(attributes.get("openinference.span.kind"))
+    if draft.kind is None and kind:
+        draft.kind = _KINDS.get(kind.upper(), "other")
+    draft.input_text = draft.input_text or value_text(attributes.get("input.value"))
+    draft.output_text = draft.output_text or value_text(attributes.get("output.value"))
+    if draft.kind == "llm":
+        _llm(draft, attributes)
+    elif draft.kind == "embedding":
+        _embedding(draft, attributes)
+    elif draft.kind in ("retrieval", "rerank"):
+        _retrieval(draft, attributes)
+    elif draft.kind == "tool":
+        _tool(draft, attributes)
+    elif draft.kind == "guardrail":
+        common.guardrail_outcome(draft, attributes.get("output.value"))
+        if draft.guardrail_triggered is None and draft.raw.status == "ok" and not attributes.get("output.value"):
+            draft.guardrail_triggered = False
+    elif draft.kind == "agent":
+        draft.agent = draft.agent or word(attributes.get("agent.name"))
+        draft.weak_agent = draft.weak_agent or word(first(attributes, "graph.node.name", "graph.node.id"))
+    if any(key.startswith(("annotation", "evaluation", "trace.evaluation", "session.evaluation")) for key in attributes):
+        _annotations(draft, attributes)
+
+
+def value_text(value: Any) -> str | None:
+    """What a person would read in `input.value` or `output.value`: the text inside a small JSON object, else as is."""
+    decoded = decode(value)
+    if isinstance(decoded, dict):
+        table = cast(dict[str, Any], decoded)
+        for key in ("input", "query", "question", "prompt", "output", "answer", "response", "result", "text", "raw",
+                    "content", "query_str", "message"):  # fmt: skip
+            if isinstance(table.get(key), str) and table[key]:
+                return table[key]
+    return as_text(value)
+
+
+def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
+    tree = nested(attributes, "llm.")
+    llm: dict[str, Any] = cast(dict[str, Any], tree) if isinstance(tree, dict) else {}
+    for key in ("llm.provider", "llm.system"):
+        value = word(attributes.get(key))
+        if value:
+            draft.provider_raw.setdefault(key, value)
+    params = parameters.take(draft, llm.get("invocation_parameters"))
+    draft.request_model = draft.request_model or word(attributes.get("llm.request.model_name"))
+    draft.response_model = draft.response_model or word(attributes.get("llm.response.model_name"))
+    _usage(draft, attributes)
+    draft.finish_raw = draft.finish_raw or word(attributes.get("llm.finish_reason"))
+    cost = as_float(attributes.get("llm.cost.total"))
+    draft.cost_client = cost if draft.cost_client is None else draft.cost_client
+    flattened = llm.get("input_messages")
+    if draft.inputs is None and isinstance(flattened, list):
+        draft.inputs = messages.read(flattened, "user")
+    answers = llm.get("output_messages")
+    if not draft.outputs and isinstance(answers, list):
+        draft.adopt(Reply(messages.read(answers, "assistant") or []))
+    tools = llm.get("tools")
+    if isinstance(tools, list):
+        listed = [t for t in cast(list[Any], tools) if isinstance(t, dict)]
+        draft.take_tools([cast(dict[str, Any], t.get("tool") or {}).get("json_schema") for t in listed])
+    if isinstance(llm.get("prompts"), list | str):
+        draft.take_inputs("llm.prompts", llm["prompts"])
+    _values(draft, attributes, bool(answers))
+    _models(draft, attributes)
+    if not recognise(draft.raw):
+        return
+    evidence = draft.inputs or draft.outputs or draft.tokens.input is not None or draft.failed
+    if not evidence and draft.output_text is None and params and not attributes.get("llm.request.model_name"):
+        # A helper around the call (LlamaIndex `_prepare_chat_with_tools`), not a provider call.
+        draft.kind = "workflow"
+    elif not evidence and isinstance(decode(attributes.get("output.value")), dict):
+        draft.kind = "workflow"
+
+
+def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
+    """`input.value` is the request and `output.value` the response where a client passes them on."""
+    request = as_dict(attributes.get("input.value"))
+    if request is not None and "model" in request:
+        parameters.take(draft, request)
+    if draft.inputs is None:
+        draft.take_inputs("input.value", attributes.get("input.value"))
+    output = attributes.get("output.value")
+    if isinstance(output, str) and output[:1] in ("{", "[") and decode(output) is not output:
+        said = draft.outputs
+        if said and not any(m.parts for m in said):
+            draft.outputs = None
+        draft.take_reply("output.value", output)
+        draft.outputs = draft.outputs or said
+    elif not answered and not draft.outputs:
+        draft.take_reply("output.value", output)
+
+
+def _models(draft: Draft, attributes: dict[str, Any]) -> None:
+    """`llm.model_name` is mostly the served model; alone it is the requested one unless it pins a snapshot."""
+    name = word(attributes.get("llm.model_name"))
+    if name is None or name == draft.response_model:
+        return
+    if draft.response_model is None and (_SNAPSHOT.search(name) or draft.request_model not in (None, name)):
+        draft.response_model = name
+    else:
+        draft.request_model = draft.request_model or name
+
+
+def _usage(draft: Draft, attributes: dict[str, Any]) -> None:
+    draft.tokens.fill(
+        Tokens(
+            as_int(attributes.get("llm.token_count.prompt")),
+            as_int(attributes.get("llm.token_count.completion")),
+            as_int(first(attributes, "llm.token_count.prompt_details.cache_read",
+                         "llm.token_count.prompt_details.cache_input")),
+            as_int(attributes.get("llm.token_count.prompt_details.cache_write")),
+            as_int(attributes.get("llm.token_count.completion_details.reasoning")),
+        )
+    )  # fmt: skip
+
+
+def _embedding(draft: Draft, attributes: dict[str, Any]) -> None:
+    _usage(draft, attributes)
+    parameters.take(draft, attributes.get("embedding.invocation_parameters"))
+    for key in ("llm.provider", "llm.system"):
+        value = word(attributes.get(key))
+        if value:
+            draft.provider_raw.setdefault(key, value)
+    draft.request_model = draft.request_model or word(attributes.get("embedding.model_name"))
+    items = nested(attributes, "embedding.embeddings.")
+    if draft.inputs is None and isinstance(items, list):
+        texts = [as_dict(i.get("embedding")) or {} for i in cast(list[Any], items) if isinstance(i, dict)]
+        draft.inputs = messages.read([t for e in texts if (t := as_text(e.get("text")))], "user")
+
+
+def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:
+    reranked = draft.kind == "rerank"
+    draft.query = draft.query or as_text(attributes.get("reranker.query")) or value_text(attributes.get("input.value"))
+    draft.top_k = draft.top_k or as_int(attributes.get("reranker.top_k"))
+    prefix = "reranker.output_documents." if reranked else "retrieval.documents."
+    found = nested(attributes, prefix)
+    if draft.documents is None and isinstance(found, list):
+        draft.documents = common.documents(found)
+    if draft.documents is None and not reranked:
+        found = common.documents(attributes.get("output.value"))
+        if found and any(d.id is not None or d.score is not None for d in found):
+            draft.documents = found
+
+
+def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
+    draft.tool_name = draft.tool_name or word(first(attributes, "tool.name", "tool_call.function.name"))
+    draft.tool_call_id = draft.tool_call_id or word(first(attributes, "tool_call.id", "tool.id"))
+    if draft.tool_arguments is None:
+        value = decode(first(attributes, "input.value", "tool_call.function.arguments"))
+        if value is None:
+            params = as_dict(attributes.get("tool.parameters"))
+            value = None if params is None or "properties" in params or "type" in params else params
+        table = as_dict(value)
+        if table is not None and isinstance(table.get("kwargs"), dict) and set(table) <= {"args", "kwargs"}:
+            value = table["kwargs"]
+        draft.tool_arguments = value
+    if draft.tool_result is None:
+        result = decode(attributes.get("output.value"))
+        table = as_dict(result)
+        if table is not None and isinstance(table.get("blocks"), list) and "tool_name" in table:
+            if table.get("is_error") is True:
+                draft.tool_error = as_text(messages.result_of(table["blocks"])) or "error"
+            result = decode(messages.result_of(table["blocks"]))
+        draft.tool_result = result
+    if draft.tool_error is None:
+        draft.tool_error = common.tool_failure(draft.tool_result)
+
+
+def _annotations(draft: Draft, attributes: dict[str, Any]) -> None:
+    """`evaluations.N.evaluation.{name,score,label,explanation}` and its annotation spellings."""
+    for prefix in ("evaluations.", "annotations.", "trace.evaluations.", "session.evaluations."):
+        found = nested(attributes, prefix)
+        for item in cast(list[Any], found) if isinstance(found, list) else []:
+            table: dict[str, Any] = item if isinstance(item, dict) else {}
+            inner = as_dict(table.get("evaluation")) or as_dict(table.get("annotation")) or table
+            name = word(inner.get("name"))
+            if name:
+                result = as_dict(inner.get("result")) or inner
+                draft.evaluations.append(
+                    Evaluation(
+                        name,
+                        as_float(result.get("score")),
+                        word(result.get("label")),
+                        as_text(result.get("explanation")),
+                        draft.raw.span_id,
+                    )
+                )

@@ -1,0 +1,265 @@
+"""What a provider answered, whoever's shape it is in, and the usage it reported."""
+
+from typing import Any, cast
+
+import msgspec
+
+from watchkeeper.dialects import messages as msgs
+from watchkeeper.dialects.values import Cut, as_float, as_int, as_text, decode
+from watchkeeper.model.span import Message
+
+
+class Tokens(msgspec.Struct, gc=False):
+    """Token counts as found; `exclusive` when the provider counts cached tokens beside the input, not within it."""
+
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+    exclusive: bool = False
+
+    def fill(self, other: "Tokens") -> None:
+        """Take from `other` what is unknown here. A zero yields to a number: several clients send zero for unknown."""
+        if self.input is None:
+            self.input, self.exclusive = other.input, other.exclusive
+        if self.output is None:
+            self.output = other.output
+        self.cached = self.cached or (other.cached if other.cached is not None else self.cached)
+        self.cache_write = self.cache_write or (
+            other.cache_write if other.cache_write is not None else self.cache_write
+        )
+        self.reasoning = self.reasoning or (other.reasoning if other.reasoning is not None else self.reasoning)
+
+
+class Reply(msgspec.Struct):
+    """A provider's answer: one message per choice, and what came with them."""
+
+    messages: list[Message] = []
+    finish: str | None = None
+    tokens: Tokens | None = None
+    model: str | None = None
+    id: str | None = None
+    error: str | None = None
+    tool_error: bool = False
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return cast(dict[str, Any], value) if isinstance(value, dict) else {}
+
+
+_INPUT = ("input_tokens", "prompt_tokens", "inputTokens", "promptTokens", "input", "prompt_token_count",
+          "promptTokenCount", "prompt", "inputTokenCount", "input_token_count")  # fmt: skip
+_OUTPUT = ("output_tokens", "completion_tokens", "outputTokens", "completionTokens", "output",
+           "candidates_token_count", "candidatesTokenCount", "completion", "outputTokenCount",
+           "output_token_count", "response_token_count")  # fmt: skip
+_CACHED = ("cache_read_input_tokens", "cached_input_tokens", "cachedInputTokens", "cached_tokens",
+           "cacheReadInputTokens", "cached_content_token_count", "cachedContentTokenCount", "cache_read_tokens",
+           "input_cached_tokens", "cache_read", "input_cache_read", "cached_token_count")  # fmt: skip
+_WRITTEN = ("cache_creation_input_tokens", "cache_write_input_tokens", "cacheWriteInputTokens",
+            "cache_creation_tokens", "cache_write_tokens", "cache_creation", "cache_write",
+            "input_cache_creation")  # fmt: skip
+_REASONING = ("reasoning_tokens", "reasoningTokens", "thoughts_token_count", "thoughtsTokenCount",
+              "reasoning_output_tokens", "reasoning", "output_reasoning_tokens", "output_reasoning",
+              "thoughts_tokens")  # fmt: skip
+_IN_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "inputTokenDetails",
+               "inputTokensDetails", "prompt_details")  # fmt: skip
+_OUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details", "outputTokenDetails",
+                "outputTokensDetails", "completion_details")  # fmt: skip
+
+
+def _count(table: dict[str, Any], keys: tuple[str, ...]) -> int | None:
+    for key in keys:
+        value = table.get(key)
+        if value is not None and not isinstance(value, dict | list):
+            number = as_int(value)
+            if number is not None:
+                return number
+    return None
+
+
+def read_usage(value: Any) -> Tokens | None:
+    """A usage object in any spelling; None when it holds no count."""
+    table = _table(decode(value))
+    if not table:
+        return None
+    tokens = Tokens(
+        _count(table, _INPUT),
+        _count(table, _OUTPUT),
+        _count(table, _CACHED),
+        _count(table, _WRITTEN),
+        _count(table, _REASONING),
+    )
+    for key in _IN_DETAILS:
+        details = _table(decode(table.get(key)))
+        if details:
+            tokens.cached = tokens.cached if tokens.cached is not None else _count(details, _CACHED)
+            if tokens.cache_write is None:
+                tokens.cache_write = _count(details, _WRITTEN)
+    for key in _OUT_DETAILS:
+        details = _table(decode(table.get(key)))
+        if details and tokens.reasoning is None:
+            tokens.reasoning = _count(details, _REASONING)
+    if "candidatesTokenCount" in table or "candidates_token_count" in table:
+        # Gemini counts thoughts beside the candidates; our output includes reasoning.
+        if tokens.output is not None and tokens.reasoning:
+            tokens.output += tokens.reasoning
+    if "input_tokens" in table and ("cache_creation_input_tokens" in table or "cache_creation" in table):
+        # Anthropic's own object: input_tokens is what was neither read from nor written to the cache.
+        tokens.exclusive = "total_tokens" not in table and "prompt_tokens" not in table
+    if "cacheReadInputTokens" in table and "inputTokens" in table:
+        tokens.exclusive = True
+    known = (tokens.input, tokens.output, tokens.cached, tokens.cache_write, tokens.reasoning)
+    return tokens if any(v is not None for v in known) else None
+
+
+def read(value: Any) -> Reply | None:
+    """Any value a client sends as a model's answer; None when it is absent, cut or says nothing."""
+    value = decode(value)
+    if value is None or isinstance(value, Cut) or value == "":
+        return None
+    if isinstance(value, str):
+        return Reply(msgs.read(value, "assistant") or [])
+    if isinstance(value, list):
+        return _of_list(cast(list[Any], value))
+    table = _table(value)
+    return _of_object(table) if table else None
+
+
+def _of_list(items: list[Any]) -> Reply | None:
+    tables = [_table(i) for i in items]
+    if tables and any(t.get("type") in ("message", "function_call", "reasoning") for t in tables) and any(
+        "type" in t and "role" not in t or t.get("type") == "message" for t in tables
+    ):
+        return _of_items(items)
+    found = msgs.read(items, "assistant")
+    if not found:
+        return None
+    finish = next((m.finish_reason for m in found if m.finish_reason), None)
+    return Reply(found, finish)
+
+
+def _of_object(table: dict[str, Any]) -> Reply | None:
+    reply: Reply | None = None
+    if isinstance(table.get("choices"), list):
+        reply = _of_choices(cast(list[Any], table["choices"]))
+    elif isinstance(table.get("candidates"), list):
+        reply = _of_candidates(cast(list[Any], table["candidates"]))
+    elif isinstance(table.get("generations"), list):
+        reply = _of_generations(table)
+    elif isinstance(table.get("output"), list) and ("object" in table or "status" in table or _typed(table["output"])):
+        reply = _of_items(cast(list[Any], table["output"]))
+        reply.finish = _status_finish(table) or reply.finish
+    elif isinstance(table.get("output"), dict) and "message" in table["output"]:
+        reply = Reply(msgs.message_of(_table(table["output"]["message"]), "assistant"), as_text(table.get("stopReason")))
+    elif table.get("type") == "message" and isinstance(table.get("content"), list):
+        made = msgs.message_of(table, "assistant")
+        finish = as_text(table.get("stop_reason")) or as_text(table.get("status"))
+        reply = Reply(made, finish)
+    elif "role" in table or "kwargs" in table or "parts" in table:
+        made = msgs.message_of(table, "assistant")
+        reply = Reply(made, next((m.finish_reason for m in made if m.finish_reason), None))
+    elif isinstance(table.get("message"), dict):
+        made = msgs.message_of(_table(table["message"]), "assistant")
+        reply = Reply(made, as_text(table.get("finish_reason") or table.get("done_reason")))
+    else:
+        reply = _of_plain(table)
+    if reply is None:
+        return None
+    reply.tokens = reply.tokens or read_usage(
+        table.get("usage") or table.get("usage_metadata") or table.get("usageMetadata") or table.get("token_usage")
+    )
+    reply.model = reply.model or as_text(table.get("model") or table.get("modelVersion") or table.get("model_version"))
+    reply.id = reply.id or as_text(table.get("id") or table.get("responseId") or table.get("response_id"))
+    return reply
+
+
+def _typed(items: Any) -> bool:
+    return any(isinstance(i, dict) and "type" in i for i in cast(list[Any], items))
+
+
+def _of_plain(table: dict[str, Any]) -> Reply | None:
+    """Objects of applications: the text under one of the usual names."""
+    for key in ("text", "content", "completion", "output_text", "response", "answer", "generated_text", "replies"):
+        value = table.get(key)
+        if isinstance(value, str) and value:
+            return Reply(msgs.read(value, "assistant") or [], as_text(table.get("finish_reason")))
+        if key in ("content", "replies") and isinstance(value, list) and value:
+            return Reply(msgs.read(value, "assistant") or [], as_text(table.get("stop_reason")))
+    return None
+
+
+def _of_choices(choices: list[Any]) -> Reply:
+    out: list[Message] = []
+    finish = None
+    for choice in choices:
+        table = _table(choice)
+        inner = _table(table.get("message") or table.get("delta"))
+        made = msgs.message_of(inner, "assistant") if inner else (msgs.read(table.get("text"), "assistant") or [])
+        reason = as_text(table.get("finish_reason"))
+        for message in made:
+            message.finish_reason = message.finish_reason or reason
+        out += made
+        finish = finish or reason
+    return Reply(out, finish)
+
+
+def _of_candidates(candidates: list[Any]) -> Reply:
+    out: list[Message] = []
+    finish = None
+    for candidate in candidates:
+        table = _table(candidate)
+        out += msgs.message_of(_table(table.get("content")) or {"role": "model"}, "assistant")
+        finish = finish or as_text(table.get("finishReason") or table.get("finish_reason"))
+    return Reply(out, finish)
+
+
+def _of_items(items: list[Any]) -> Reply:
+    """The items of one Responses answer are one message."""
+    parts = [p for item in items if isinstance(item, dict) for m in msgs.message_of(item, "assistant") for p in m.parts]
+    status = next((s for i in reversed(items) if (s := as_text(_table(i).get("status")))), None)
+    return Reply([msgs.Message("assistant", parts)] if parts else [], status)
+
+
+def _status_finish(table: dict[str, Any]) -> str | None:
+    reason = as_text(_table(table.get("incomplete_details")).get("reason"))
+    return reason or as_text(table.get("status"))
+
+
+def _of_generations(table: dict[str, Any]) -> Reply:
+    """LangChain's LLMResult: a list (per prompt) of lists (per choice)."""
+    out: list[Message] = []
+    reply = Reply(out)
+    rows = cast(list[Any], table["generations"])
+    flat = [g for row in rows for g in (cast(list[Any], row) if isinstance(row, list) else [row])]
+    for generation in map(_table, flat):
+        message = _table(generation.get("message"))
+        made = msgs.message_of(message, "assistant") if message else []
+        made = made or msgs.read(generation.get("text"), "assistant") or []
+        kwargs = _table(message.get("kwargs")) or message
+        meta = _table(kwargs.get("response_metadata"))
+        info = _table(generation.get("generation_info"))
+        status = as_int(meta.get("status_code"))
+        if status is not None and status >= 400:
+            reply.error = as_text(_table(_table(meta.get("body")).get("error")).get("message"))
+            continue
+        reason = as_text(info.get("finish_reason") or meta.get("finish_reason") or meta.get("stop_reason")
+                         or info.get("stop_reason") or meta.get("done_reason"))  # fmt: skip
+        for one in made:
+            one.finish_reason = one.finish_reason or reason
+        reply.finish = reply.finish or reason
+        reply.model = reply.model or as_text(meta.get("model_name") or meta.get("model") or info.get("model_name"))
+        reply.id = reply.id or as_text(meta.get("id"))
+        reply.tokens = reply.tokens or read_usage(kwargs.get("usage_metadata")) or read_usage(meta.get("token_usage"))
+        out += [m for m in made if m.parts]
+    llm_output = _table(table.get("llm_output"))
+    reply.model = reply.model or as_text(llm_output.get("model_name"))
+    reply.id = reply.id or as_text(llm_output.get("id"))
+    reply.tokens = reply.tokens or read_usage(llm_output.get("token_usage"))
+    return reply
+
+
+def seconds(value: Any) -> float | None:
+    """A duration in seconds as milliseconds."""
+    number = as_float(value)
+    return None if number is None else number * 1000

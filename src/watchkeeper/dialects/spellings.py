@@ -1,0 +1,207 @@
+"""Tables of spellings: what clients call kinds, providers, finish reasons and errors, and what we call them."""
+
+import re
+
+KIND_OF_OPERATION: dict[str, str] = {
+    **dict.fromkeys(("chat", "generate_content", "text_completion", "completion", "completions", "fetch_response",
+                     "responses", "response", "message", "messages", "generate", "image_generation",
+                     "transcription", "speech", "audio"), "llm"),
+    **dict.fromkeys(("embeddings", "embedding", "embed"), "embedding"),
+    **dict.fromkeys(("retrieval", "retrieve", "vector_db_retrieve", "vector_db_search", "search"), "retrieval"),
+    **dict.fromkeys(("execute_tool", "tool", "tool_call", "function"), "tool"),
+    **dict.fromkeys(("invoke_agent", "agent"), "agent"),
+    **dict.fromkeys(("invoke_workflow", "workflow", "chain", "execute_task", "task", "agent_step", "plan",
+                     "execute_event_loop_cycle", "create_agent", "handoff", "invoke_swarm", "invoke_graph"),
+                    "workflow"),
+    **dict.fromkeys(("search_memory", "update_memory", "create_memory", "create_memory_store", "delete_memory",
+                     "delete_memory_store", "upsert_memory", "memory"), "memory"),
+    **dict.fromkeys(("apply_guardrail", "guardrail", "moderation"), "guardrail"),
+    **dict.fromkeys(("evaluate", "evaluation", "evaluator"), "evaluator"),
+    **dict.fromkeys(("rerank", "reranker"), "rerank"),
+}  # fmt: skip
+
+_PROVIDERS: tuple[tuple[str, str], ...] = (
+    # Longest and most specific first: an Azure or Bedrock deployment is the provider, not the model's maker.
+    ("azure", "azure"),
+    ("bedrock", "aws_bedrock"),
+    ("aws", "aws_bedrock"),
+    ("vertex", "vertex_ai"),
+    ("gcp.gemini", "google"),
+    ("gemini", "google"),
+    ("google", "google"),
+    ("gcp", "google"),
+    ("openrouter", "openrouter"),
+    ("openai", "openai"),
+    ("anthropic", "anthropic"),
+    ("claude", "anthropic"),
+    ("mistral", "mistral"),
+    ("cohere", "cohere"),
+    ("groq", "groq"),
+    ("deepseek", "deepseek"),
+    ("perplexity", "perplexity"),
+    ("xai", "xai"),
+    ("x_ai", "xai"),
+    ("grok", "xai"),
+    ("together", "together"),
+    ("fireworks", "fireworks"),
+    ("ollama", "ollama"),
+    ("vllm", "vllm"),
+    ("huggingface", "huggingface"),
+    ("ibm", "watsonx"),
+    ("watsonx", "watsonx"),
+    ("replicate", "replicate"),
+)
+# Frameworks that put their own name where the provider belongs.
+FRAMEWORKS = frozenset(
+    ("strands-agents", "strands", "langchain", "langgraph", "llamaindex", "llama_index", "crewai", "haystack",
+     "smolagents", "autogen", "agno", "dspy", "litellm", "vercel", "ai", "none", "null", "unknown", "_other", "other",
+     "openai-agents", "pydantic-ai", "semantic_kernel", "microsoft.agent_framework", "agent_framework", "gen_ai",
+     "opentelemetry", "mlflow", "function", "openai_agents", "autogen-core", "autogen_core")
+)  # fmt: skip
+_MODEL_MAKERS: tuple[tuple[str, str], ...] = (
+    ("gpt-", "openai"), ("chatgpt", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"),
+    ("text-embedding-3", "openai"), ("text-embedding-ada", "openai"), ("davinci", "openai"), ("dall-e", "openai"),
+    ("whisper", "openai"), ("tts-", "openai"), ("codex", "openai"), ("claude", "anthropic"), ("gemini", "google"),
+    ("mistral", "mistral"), ("mixtral", "mistral"), ("codestral", "mistral"), ("ministral", "mistral"),
+    ("magistral", "mistral"), ("command-", "cohere"), ("embed-english", "cohere"), ("rerank-", "cohere"),
+    ("deepseek", "deepseek"), ("grok", "xai"), ("sonar", "perplexity"),
+)  # fmt: skip
+
+
+def provider(raw: str | None) -> str | None:
+    """The provider behind a client's spelling (`openai.chat`, `Anthropic`, `gcp.vertex_ai`), None for a framework."""
+    if not raw:
+        return None
+    lowered = raw.strip().lower()
+    if not lowered or lowered in FRAMEWORKS:
+        return None
+    for stem, name in _PROVIDERS:
+        if stem in lowered:
+            return name
+    return lowered.split(".")[0].split("/")[0] or None
+
+
+def provider_of_model(model: str | None) -> str | None:
+    """The provider a model name points to, None when it does not say (an open model can be served by anyone)."""
+    if not model:
+        return None
+    name = model.lower()
+    if "/" in name:
+        head, _, tail = name.partition("/")
+        return provider_of_model(tail) if head in ("models", "publishers") else provider(head)
+    for stem, maker in _MODEL_MAKERS:
+        if name.startswith(stem):
+            return maker
+    return None
+
+
+_FINISH: dict[str, str] = {
+    **dict.fromkeys(("stop", "end_turn", "end", "stop_sequence", "completed", "complete", "finish", "finished",
+                     "eos", "eos_token", "stop_token", "finish_reason_stop", "success", "done", "pause_turn"),
+                    "stop"),
+    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "max_token", "model_context_window_exceeded",
+                     "finish_reason_max_tokens", "incomplete", "truncated", "token_limit", "context_length"),
+                    "length"),
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call", "function_calls", "tooluse",
+                     "toolcalls", "tool"), "tool_calls"),
+    **dict.fromkeys(("content_filter", "content_filtered", "contentfilter", "safety", "recitation", "blocklist",
+                     "prohibited_content", "spii", "guardrail_intervened", "image_safety", "language",
+                     "finish_reason_safety", "moderated", "malformed_function_call_safety"), "content_filter"),
+    **dict.fromkeys(("refusal", "refused"), "refusal"),
+}  # fmt: skip
+
+
+def finish_reason(raw: str | None, has_tool_calls: bool) -> str | None:
+    """A provider's or client's finish reason in our words; None when unknown or when the call failed.
+
+    An answer with tool calls is `tool_calls` even where `stop` or `completed` was sent. A refusal text with `stop`
+    stays `stop`: declining is an outcome of its own, and only a provider that says so ends with `refusal`.
+    """
+    known = None
+    if raw is not None:
+        key = raw.strip().lower().replace("-", "_").replace(" ", "_")
+        key = key.removeprefix("finishreason.").removeprefix("finish_reason.")
+        known = _FINISH.get(key)
+    return "tool_calls" if has_tool_calls and known == "stop" else known
+
+
+_STATUS = re.compile(r"\b(?:error code|status(?:[ _]code)?|http(?:/\d(?:\.\d)?)?|code)\W{0,4}(\d{3})\b", re.IGNORECASE)
+_RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
+    (
+        "context_length_exceeded",
+        re.compile(
+            r"context[ _]?(?:length|window)|maximum context|too many (?:input )?tokens|prompt is too long"
+            r"|input is too long|contextwindow|max(?:imum)? (?:number of )?(?:input )?tokens.{0,40}exceed"
+            r"|reduce the length|exceeds? the (?:maximum|limit).{0,30}token|string_above_max_length",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "rate_limit",
+        re.compile(
+            r"rate[ _-]?limit|too[ _]?many[ _]?requests|quota|throttl|resource[ _]?exhausted|\b429\b"
+            r"|insufficient_quota|tokens per min|requests per min",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "timeout",
+        re.compile(
+            r"time[ds]?[ _-]?out|deadline[ _]?exceeded|\b(?:408|504)\b|read operation timed|aborterror.*timeout",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "bad_request",
+        re.compile(
+            r"bad[ _]?request|invalid[ _]?request|badrequest|unprocessable|authentication|unauthorized|permission"
+            r"|forbidden|not[ _]?found|invalid[ _]?argument|validation[ _]?(?:error|exception)|invalid[ _]?api[ _]?key"
+            r"|content[ _]?policy|access[ _]?denied|unsupported|conflict|model_not_found|invalid_prompt|invalidprompt",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "server_error",
+        re.compile(
+            r"internal[ _]?server|server[ _]?error|service[ _]?unavailable|overloaded|bad[ _]?gateway|connection"
+            r"|\b5\d\d\b|unavailable|protocol[ _]?error|incomplete[ _]?read|remote end closed"
+            r"|internalerror|internal[ _]error|econnre|network|socket|ssl|eof",
+            re.IGNORECASE,
+        ),
+    ),
+)
+
+
+def error_class(raw_type: str | None, message: str | None, status: int | None) -> str | None:
+    """The transport class of `model.errors` behind a client's exception name, message and HTTP status.
+
+    The status is the strongest word, then the type, then the message; None when nothing is recognised.
+    """
+    text = f"{raw_type or ''} {message or ''}"
+    if status is None and message:
+        found = _STATUS.search(message)
+        status = int(found.group(1)) if found else None
+    if _RULES[0][1].search(text):
+        return "context_length_exceeded"
+    if status is not None:
+        by_status = _class_of_status(status)
+        if by_status is not None:
+            return by_status
+    for source in (raw_type, message):
+        if source:
+            for name, pattern in _RULES:
+                if pattern.search(source[:4000]):
+                    return name
+    return "server_error" if raw_type and "api" in raw_type.lower() and "error" in raw_type.lower() else None
+
+
+def _class_of_status(status: int) -> str | None:
+    if status == 429:
+        return "rate_limit"
+    if status in (408, 504):
+        return "timeout"
+    if 400 <= status < 500:
+        return "bad_request"
+    if 500 <= status < 600:
+        return "server_error"
+    return None

@@ -1,0 +1,141 @@
+"""Traceloop (OpenLLMetry): flattened prompts of older versions, entity inputs and outputs of all of them."""
+
+from typing import Any, cast
+
+from watchkeeper.dialects import common, messages, spellings
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.replies import Reply
+from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, first, nested, word
+from watchkeeper.model.span import RawSpan
+
+NAME = "traceloop"
+HEADS = frozenset(("traceloop", "llm", "gen_ai"))
+_KINDS = {"workflow": "workflow", "task": "workflow", "agent": "agent", "tool": "tool"}
+_REQUESTS = {"chat": "llm", "completion": "llm", "embedding": "embedding", "rerank": "rerank"}
+
+
+def recognise(raw: RawSpan) -> bool:
+    """Whether Traceloop names this span's kind or request type."""
+    attributes = raw.attributes
+    return "traceloop.span.kind" in attributes or "llm.request.type" in attributes or "gen_ai.prompt.0.role" in attributes
+
+
+def read(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Fill `draft` from entities and flattened messages."""
+    if draft.kind is None:
+        kind = word(attributes.get("traceloop.span.kind"))
+        request = word(attributes.get("llm.request.type"))
+        if request:
+            draft.kind = _REQUESTS.get(request.lower())
+        elif kind:
+            draft.kind = _KINDS.get(kind.lower(), "other")
+        elif "gen_ai.request.model" in attributes and draft.raw.otel_kind == "client":
+            draft.kind = "llm"
+    if draft.kind in ("llm", "embedding"):
+        _llm(draft, attributes)
+    _entity(draft, attributes)
+    if draft.kind == "agent":
+        draft.weak_agent = draft.weak_agent or word(attributes.get("traceloop.entity.name"))
+
+
+def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
+    if draft.inputs is None and any(k.startswith("gen_ai.prompt.") for k in attributes):
+        prompt = nested(attributes, "gen_ai.prompt.")
+        if isinstance(prompt, list):
+            draft.inputs = messages.read(prompt, "user")
+    if not draft.outputs and any(k.startswith("gen_ai.completion.") for k in attributes):
+        completion = nested(attributes, "gen_ai.completion.")
+        if isinstance(completion, list):
+            _completion(draft, cast(list[Any], completion))
+    functions = nested(attributes, "llm.request.functions.")
+    if isinstance(functions, list):
+        draft.take_tools(
+            [
+                {k: decode(v) for k, v in cast(dict[str, Any], f).items()}
+                for f in cast(list[Any], functions)
+                if isinstance(f, dict)
+            ]
+        )
+
+
+def _completion(draft: Draft, items: list[Any]) -> None:
+    tables = [cast(dict[str, Any], i) for i in items if isinstance(i, dict)]
+    found = [m for t in tables for m in messages.message_of(t, "assistant")]
+    finish = next((word(t.get("finish_reason")) for t in tables if word(t.get("finish_reason"))), None)
+    if finish and spellings.finish_reason(finish, False) == "content_filter":
+        # Older versions put the word FILTERED where the provider's text was.
+        for message in found:
+            message.parts = [p for p in message.parts if not (p.type == "text" and p.text == "FILTERED")]
+    draft.adopt(Reply(found, finish))
+
+
+def _entity(draft: Draft, attributes: dict[str, Any]) -> None:
+    given = first(attributes, "traceloop.entity.input", "gen_ai.task.input")
+    result = first(attributes, "traceloop.entity.output", "gen_ai.task.output")
+    if given is None and result is None:
+        return
+    if draft.kind == "tool":
+        draft.tool_name = draft.tool_name or word(attributes.get("traceloop.entity.name"))
+        draft.tool_arguments = _arguments(given) if draft.tool_arguments is None else draft.tool_arguments
+        draft.tool_result = _result(result) if draft.tool_result is None else draft.tool_result
+        draft.tool_error = draft.tool_error or common.tool_failure(draft.tool_result) or _message_error(result)
+    elif draft.kind in ("retrieval", "rerank"):
+        table = as_dict(given) or {}
+        draft.query = draft.query or as_text(first(table, "query", "question", "input", "inputs"))
+        if draft.documents is None:
+            draft.documents = common.documents(result)
+    draft.input_text = draft.input_text or _text(given)
+    draft.output_text = draft.output_text or _text(result)
+
+
+def _arguments(value: Any) -> Any:
+    decoded = decode(value)
+    table = as_dict(decoded)
+    if table is not None:
+        kwargs = table.get("kwargs")
+        if isinstance(kwargs, dict) and set(table) <= {"args", "kwargs"}:
+            return kwargs if kwargs or not table.get("args") else table["args"]
+        for key in ("input_str", "inputs", "input"):
+            if key in table:
+                return decode(table[key])
+    return decoded
+
+
+def _result(value: Any) -> Any:
+    decoded = decode(value)
+    table = as_dict(decoded)
+    if table is not None and "output" in table:
+        inner = table["output"]
+        message = as_dict(inner)
+        if message is not None and "content" in (message.get("kwargs") or message):
+            return decode((message.get("kwargs") or message)["content"])
+        return decode(inner)
+    return decode(decoded)
+
+
+def _message_error(value: Any) -> str | None:
+    table = as_dict(value) or {}
+    message = as_dict(table.get("output")) or {}
+    body = as_dict(message.get("kwargs")) or message
+    return (as_text(body.get("content")) or "error") if body.get("status") == "error" else None
+
+
+def _text(value: Any) -> str | None:
+    """The one text an entity carries: its `inputs`/`outputs`, its only argument, or the whole."""
+    decoded = decode(value)
+    table = as_dict(decoded)
+    if table is None:
+        return as_text(decoded)
+    args = as_list(table.get("args"))
+    if args and len(args) == 1 and isinstance(args[0], str) and not table.get("kwargs"):
+        return args[0]
+    kwargs = as_dict(table.get("kwargs"))
+    for source in (table, kwargs or {}):
+        for key in ("inputs", "outputs", "input", "output", "query", "question", "message"):
+            if isinstance(source.get(key), str) and source[key]:
+                return source[key]
+    found = messages.read(table.get("inputs") or table.get("outputs"), "user")
+    if found:
+        texts = [t for m in found if (t := m.text)]
+        return texts[-1] if texts else as_text(value)
+    return as_text(value)

@@ -1,0 +1,191 @@
+"""The attribute layer: AnyValue, JSON in a string, quoted scalars, Python reprs and flattened keys to plain values."""
+
+import ast
+import re
+from typing import Any, cast
+
+import orjson
+
+REPR_LIMIT = 256 * 1024
+INDEX_LIMIT = 10_000
+_REDACTED = re.compile(
+    r"\[?\s*(?:scrubbed|redacted|masked|filtered|hidden|removed)\b.*|<?redacted>?|\*{3,}|x{6,}|\[filtered\]",
+    re.IGNORECASE,
+)
+
+Json = Any
+
+
+class Cut(str):
+    """Text that claims to be JSON and does not parse: a length limit cut it somewhere on the way."""
+
+    __slots__ = ()
+
+
+def decode(value: Any) -> Json:
+    """A value that may be JSON inside a string, as the plain value it stands for.
+
+    A string that is not JSON stays itself; one that starts like JSON and does not parse comes back as `Cut`.
+    Python reprs (dicts and lists printed by a careless client) are read too, up to `REPR_LIMIT` characters.
+    """
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if not text or text[0] not in '[{"':
+        return value
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        pass
+    if text[0] == '"':
+        return value
+    read = from_repr(text)
+    if read is not None:
+        return read
+    return Cut(value) if text[-1] not in "]}" else value
+
+
+def from_repr(text: str) -> Json:
+    """A Python literal printed with repr, or None when it is not one or too long to try."""
+    if len(text) > REPR_LIMIT or "'" not in text:
+        return None
+    try:
+        read: Any = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    return cast(Json, read) if isinstance(read, dict | list) else None
+
+
+def as_dict(value: Any) -> dict[str, Any] | None:
+    """`value` decoded when it is an object, else None."""
+    value = decode(value)
+    return cast(dict[str, Any], value) if isinstance(value, dict) else None
+
+
+def as_list(value: Any) -> list[Any] | None:
+    """`value` decoded when it is a list, else None."""
+    value = decode(value)
+    return cast(list[Any], value) if isinstance(value, list) else None
+
+
+def as_text(value: Any) -> str | None:
+    """A string for people: strings as they are (quotes of a JSON scalar removed), other values as JSON; '' is None."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        if len(value) > 1 and value[0] == '"' and value[-1] == '"':
+            inner = decode(value)
+            return inner if isinstance(inner, str) else value
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        return str(value)
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def word(value: Any) -> str | None:
+    """A short identifier: stripped text, None for '', 'None' and 'null'."""
+    text = as_text(value)
+    if text is None:
+        return None
+    text = text.strip()
+    return None if text in ("", "None", "null", "undefined") else text
+
+
+def identifier(value: Any) -> str | None:
+    """An id of a session, user or release; None when a scrubber has replaced it."""
+    text = word(value)
+    return None if text is None or is_redacted(text) else text
+
+
+def is_redacted(text: str) -> bool:
+    """Whether `text` is what a scrubber leaves behind rather than a value."""
+    return _REDACTED.fullmatch(text.strip()) is not None
+
+
+def as_int(value: Any) -> int | None:
+    """A count, from an int, an integral float or digits; None for anything else, negatives included."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
+        return value if value >= 0 else None
+    if isinstance(value, str):
+        text = value.strip().strip('"')
+        if text.isascii() and text.isdigit() and len(text) < 19:
+            return int(text)
+        number = as_float(value)
+        return int(number) if number is not None and number.is_integer() and 0 <= number < 1e18 else None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and 0 <= value < 1e18 else None
+    return None
+
+
+def as_float(value: Any) -> float | None:
+    """A finite number, from a number or its text; None for anything else."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int | float):
+        return float(value) if abs(value) < 1e300 else None
+    if isinstance(value, str):
+        try:
+            number = float(value.strip().strip('"'))
+        except ValueError:
+            return None
+        return number if abs(number) < 1e300 else None
+    return None
+
+
+def as_bool(value: Any) -> bool | None:
+    """A truth value, from a bool or one of its usual spellings."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        lowered = value.strip().strip('"').lower()
+        if lowered in ("true", "yes", "1"):
+            return True
+        if lowered in ("false", "no", "0"):
+            return False
+    return None
+
+
+def first(attributes: dict[str, Any], *keys: str) -> Any:
+    """The value of the first key that is present and neither None nor empty text."""
+    for key in keys:
+        value = attributes.get(key)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def nested(attributes: dict[str, Any], prefix: str) -> Json:
+    """Flattened keys under `prefix` as one tree: `a.0.b` becomes lists, everything else dicts; None when absent.
+
+    >>> nested({"m.0.role": "user", "m.1.role": "assistant"}, "m.")
+    [{'role': 'user'}, {'role': 'assistant'}]
+    """
+    tree: dict[str, Any] = {}
+    start = len(prefix)
+    for key, value in attributes.items():
+        if not key.startswith(prefix):
+            continue
+        node = tree
+        *path, leaf = key[start:].split(".")
+        for step in path:
+            child = node.get(step)
+            if not isinstance(child, dict):
+                child = node[step] = {}
+            node = cast(dict[str, Any], child)
+        if leaf not in node:
+            node[leaf] = value
+    return _listed(tree) if tree else None
+
+
+def _listed(node: Any) -> Any:
+    if not isinstance(node, dict):
+        return node
+    table = cast(dict[str, Any], node)
+    if table and all(key.isascii() and key.isdigit() and len(key) < 6 for key in table):
+        # Gaps are dropped: a client may number messages from 1 (openinference, responses API).
+        return [_listed(table[key]) for key in sorted(table, key=int)]
+    return {key: _listed(value) for key, value in table.items()}

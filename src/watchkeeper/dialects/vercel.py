@@ -1,0 +1,111 @@
+"""Vercel AI SDK: `ai.*` attributes; only the `.do…` operations are provider calls, the rest wrap them."""
+
+from typing import Any
+
+from watchkeeper.dialects import common, messages, parameters
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.replies import Tokens
+from watchkeeper.dialects.values import as_dict, as_float, as_int, as_list, as_text, decode, first, word
+from watchkeeper.model.span import Message, Part, RawSpan
+
+NAME = "vercel"
+HEADS = frozenset(("ai",))
+
+
+def recognise(raw: RawSpan) -> bool:
+    """Whether the AI SDK names this span's operation."""
+    return "ai.operationId" in raw.attributes
+
+
+def _kind(operation: str) -> str:
+    if operation.endswith((".doGenerate", ".doStream")):
+        return "llm"
+    if operation.endswith(".doEmbed"):
+        return "embedding"
+    if operation.endswith(".doRerank"):
+        return "rerank"
+    return "tool" if operation == "ai.toolCall" else "workflow"
+
+
+def read(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Fill `draft` from the AI SDK's attributes."""
+    operation = word(attributes.get("ai.operationId"))
+    if draft.kind is None and operation:
+        draft.kind = _kind(operation)
+    draft.workflow = draft.workflow or word(attributes.get("ai.telemetry.functionId"))
+    if draft.kind == "tool":
+        draft.tool_name = draft.tool_name or word(attributes.get("ai.toolCall.name"))
+        draft.tool_call_id = draft.tool_call_id or word(attributes.get("ai.toolCall.id"))
+        if draft.tool_arguments is None:
+            draft.tool_arguments = decode(first(attributes, "ai.toolCall.args", "ai.toolCall.input"))
+        if draft.tool_result is None:
+            draft.tool_result = decode(first(attributes, "ai.toolCall.result", "ai.toolCall.output"))
+        draft.tool_error = draft.tool_error or common.tool_failure(draft.tool_result)
+        return
+    if draft.kind in ("llm", "embedding"):
+        _call(draft, attributes, operation or "")
+    elif draft.kind == "workflow":
+        _wrapper(draft, attributes)
+
+
+def _call(draft: Draft, attributes: dict[str, Any], operation: str) -> None:
+    provider = word(attributes.get("ai.model.provider"))
+    if provider:
+        draft.provider_raw.setdefault("ai.model.provider", provider)
+    draft.request_model = draft.request_model or word(attributes.get("ai.model.id"))
+    draft.response_model = draft.response_model or word(attributes.get("ai.response.model"))
+    draft.response_id = draft.response_id or word(attributes.get("ai.response.id"))
+    parameters.take_prefixed(draft, attributes, "ai.settings.")
+    if draft.stream is None and draft.kind == "llm" and operation:
+        draft.stream = operation.endswith(".doStream")
+    draft.take_inputs("ai.prompt.messages", first(attributes, "ai.prompt.messages", "ai.prompt"))
+    if draft.inputs is None:
+        draft.inputs = messages.read(
+            [decode(v) for v in as_list(attributes.get("ai.values")) or as_list(attributes.get("ai.value")) or []]
+        )
+    draft.take_tools(attributes.get("ai.prompt.tools"))
+    _answer(draft, attributes)
+    tokens = Tokens(
+        as_int(first(attributes, "ai.usage.inputTokens", "ai.usage.promptTokens", "ai.usage.tokens")),
+        as_int(first(attributes, "ai.usage.outputTokens", "ai.usage.completionTokens")),
+        as_int(first(attributes, "ai.usage.cachedInputTokens", "ai.usage.inputTokenDetails.cacheReadTokens")),
+        as_int(first(attributes, "ai.usage.inputTokenDetails.cacheWriteTokens")),
+        as_int(first(attributes, "ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens")),
+    )
+    draft.tokens.fill(tokens)
+    draft.finish_raw = draft.finish_raw or word(attributes.get("ai.response.finishReason"))
+    if draft.ttft_ms is None:
+        draft.ttft_ms = as_float(attributes.get("ai.response.msToFirstChunk"))
+
+
+def _answer(draft: Draft, attributes: dict[str, Any]) -> None:
+    if draft.outputs:
+        return
+    parts: list[Part] = []
+    reasoning = as_text(attributes.get("ai.response.reasoning"))
+    if reasoning:
+        parts.append(Part("reasoning", text=reasoning))
+    text = attributes.get("ai.response.text")
+    if text is None:
+        text = attributes.get("ai.response.object")
+    if isinstance(text, str) and text:
+        parts.append(Part("text", text=text))
+    elif text is not None and text != "":
+        parts.append(Part("text", text=as_text(text)))
+    for call in as_list(attributes.get("ai.response.toolCalls")) or []:
+        table = as_dict(call)
+        if table is not None:
+            parts += messages.parts_of({"type": "tool-call", **table})
+    if parts:
+        draft.outputs = [Message("assistant", parts)]
+
+
+def _wrapper(draft: Draft, attributes: dict[str, Any]) -> None:
+    prompt = decode(first(attributes, "ai.prompt", "ai.prompt.messages", "ai.value", "ai.schema.prompt"))
+    table = as_dict(prompt)
+    if table is not None:
+        found = messages.read(table, "user") or []
+        texts = [t for m in found if m.role == "user" and (t := m.text)]
+        draft.input_text = draft.input_text or (texts[-1] if texts else None)
+    draft.input_text = draft.input_text or (as_text(prompt) if prompt is not None and table is None else None)
+    draft.output_text = draft.output_text or as_text(first(attributes, "ai.response.text", "ai.response.object"))

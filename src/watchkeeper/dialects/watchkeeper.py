@@ -1,0 +1,44 @@
+"""Our own SDK's attributes for what the GenAI conventions lack."""
+
+from typing import Any
+
+from watchkeeper.dialects import common
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.values import as_float, as_text, decode, first, word
+from watchkeeper.model.span import KINDS, Evaluation, RawSpan
+
+NAME = "watchkeeper"
+HEADS = frozenset(("watchkeeper",))
+
+
+def recognise(raw: RawSpan) -> bool:
+    """Whether our SDK names this span's kind."""
+    return "watchkeeper.span.kind" in raw.attributes or raw.scope_name.startswith("watchkeeper")
+
+
+def read(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Fill `draft` from `watchkeeper.*`; `workflow` when a traced function says no kind."""
+    kind = word(attributes.get("watchkeeper.span.kind"))
+    if draft.kind is None and (kind or ("gen_ai.operation.name" not in attributes and recognise(draft.raw))):
+        draft.kind = kind if kind in KINDS else "workflow"
+    given, result = attributes.get("watchkeeper.input"), attributes.get("watchkeeper.output")
+    draft.input_text = as_text(given) or draft.input_text
+    draft.output_text = as_text(result) or draft.output_text
+    if draft.kind == "tool":
+        draft.tool_name = draft.tool_name or word(attributes.get("gen_ai.tool.name")) or draft.raw.name
+        draft.tool_arguments = decode(given) if draft.tool_arguments is None else draft.tool_arguments
+        draft.tool_result = decode(result) if draft.tool_result is None else draft.tool_result
+    elif draft.kind == "retrieval":
+        draft.query = draft.query or as_text(first(attributes, "gen_ai.retrieval.query.text", "watchkeeper.input"))
+        found = first(attributes, "watchkeeper.documents", "gen_ai.retrieval.documents", "watchkeeper.output")
+        draft.documents = common.documents(found) if draft.documents is None else draft.documents
+    elif draft.kind == "llm":
+        draft.take_inputs("watchkeeper.input", first(attributes, "gen_ai.input.messages", "watchkeeper.input"))
+        if not draft.outputs:
+            draft.take_reply("watchkeeper.output", first(attributes, "gen_ai.output.messages", "watchkeeper.output"))
+    elif draft.kind == "guardrail":
+        common.guardrail_outcome(draft, result)
+    prefix = "watchkeeper.score."
+    for key, value in attributes.items():
+        if key.startswith(prefix) and as_float(value) is not None:
+            draft.evaluations.append(Evaluation(key[len(prefix) :], as_float(value), span_id=draft.raw.span_id))
