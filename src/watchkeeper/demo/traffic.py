@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from opentelemetry import trace as otel
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -131,7 +132,7 @@ class Traffic:
         self.spans += 1
 
     def _steps(
-        self, tracer: otel.Tracer, turn: Turn, parent: otel.Context, start_ns: int, end: int
+        self, tracer: otel.Tracer, turn: Turn, parent: Context, start_ns: int, end: int
     ) -> Iterator[int]:
         retrieval = tracer.start_span(
             "retrieval support-articles",
@@ -164,7 +165,7 @@ class Traffic:
         yield self._model_call(tracer, turn, parent, end)
         self.spans += 2
 
-    def _model_call(self, tracer: otel.Tracer, turn: Turn, parent: otel.Context, start_ns: int) -> int:
+    def _model_call(self, tracer: otel.Tracer, turn: Turn, parent: Context, start_ns: int) -> int:
         articles = "\n\n".join(d["content"] for d in turn.documents)
         messages = [
             {

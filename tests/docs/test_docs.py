@@ -1,0 +1,68 @@
+"""What the documentation says exists, exists."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+COMMAND = re.compile(r"`(?:watchkeeper|wk) ([a-z][a-z-]*)")
+TARGET = re.compile(r"`make ([a-z-]+)")
+
+
+def test_there_is_a_page_per_task() -> None:
+    names = {p.name for p in (ROOT / "docs").glob("*.md")}
+    wanted = {"architecture.md", "clients.md", "sdk.md", "checks.md", "judges.md", "monitors.md", "alerts.md"}
+    wanted |= {
+        "review.md",
+        "gate.md",
+        "configuration.md",
+        "api.md",
+        "cli.md",
+        "access.md",
+        "privacy.md",
+        "quality.md",
+    }
+    assert wanted <= names, sorted(wanted - names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
+    dead = [
+        link
+        for link in LINK.findall(page.read_text())
+        if not link.startswith(("http://", "https://", "#", "mailto:"))
+        and not (page.parent / link.split("#")[0]).exists()
+    ]
+    assert not dead, dead
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_command_named_exists(page: Path) -> None:
+    from watchkeeper.cli.main import commands
+
+    named = set(COMMAND.findall(page.read_text()))
+    assert named <= set(commands()), sorted(named - set(commands()))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    made = set(TARGET.findall(page.read_text()))
+    assert made <= targets, sorted(made - targets)
+
+
+def test_every_command_is_documented() -> None:
+    from watchkeeper.cli.main import commands
+
+    text = (ROOT / "docs" / "cli.md").read_text()
+    missing = [c for c in commands() if f"watchkeeper {c}" not in text]
+    assert not missing, missing
+
+
+def test_continuous_integration_runs_the_command_of_the_readme() -> None:
+    assert "`make test`" in (ROOT / "README.md").read_text()
+    assert "make test" in (ROOT / ".ci" / "run").read_text().splitlines()[-1]
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "Makefile", ROOT / "pyproject.toml"], ids=lambda p: p.name)
+def test_no_page_names_a_path_of_somebodys_machine(page: Path) -> None:
+    assert not re.search(r"/(?:root|home|work)/[\w.]", page.read_text())
