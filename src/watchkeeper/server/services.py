@@ -1,14 +1,47 @@
 """Everything the surfaces may use, made once by `compose.py` and handed to every request."""
 
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.server.metrics import Counters, Sample
+from watchkeeper.model.score import Score
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records.engine import Records
+from watchkeeper.wire.decoded import MetricPoint
+
+if TYPE_CHECKING:
+    from watchkeeper.server.auth import Authenticator
+    from watchkeeper.server.routing import Route
+
+
+
+class Busy(Protocol):
+    """Why ingest takes nothing now, and in how many seconds to try again."""
+
+    @property
+    def reason(self) -> str: ...
+    @property
+    def retry_after(self) -> float: ...
+
+
+class IngestPort(Protocol):
+    """What the receivers need of `pipeline.ingest.Ingest`."""
+
+    def admit(self, size: int) -> Busy | None:
+        """None when a request of about this many bytes may be read now. Must be cheap: overload asks it most."""
+        ...
+
+    async def accept(
+        self, project: str, spans: list[RawSpan], logs: list[LogRecord], metrics: list[MetricPoint]
+    ) -> None:
+        """Redact, derive and store; durable on return. Raises `StoreUnavailable`, and then nothing is promised."""
+        ...
+
 
 Sampler = Callable[[], Awaitable[Iterable[Sample]]]
 Check = Callable[[], Awaitable[str | None]]
@@ -16,10 +49,12 @@ Check = Callable[[], Awaitable[str | None]]
 
 @dataclass
 class Services:
-    """What a request may reach. Times come from `clock` (nanoseconds since 1970 UTC), never from the system.
+    """What a request may reach. Data time comes from `clock` (nanoseconds since 1970 UTC), which a demo may run
+    faster than the world; `wall_clock` is the world's, for keys, sessions and the audit log.
 
     `ingest` is `pipeline.ingest.Ingest`; `watch`, `guard`, `review`, `gate` and `judge` are the pipeline's own
-    objects and None where the server runs without that role. `samplers` add lines to `/metrics`; `checks` answer
+    objects and None where the server runs without that role. `on_scores` is told of scores that came in by the API, so
+    that the trace's row and the review queue follow. `samplers` add lines to `/metrics`; `checks` answer
     `/readyz`: each returns None when well and otherwise one sentence that says what is wrong.
     """
 
@@ -28,14 +63,20 @@ class Services:
     columns: Columns
     config: ConfigHolder
     clock: Callable[[], int]
-    ingest: Any
+    ingest: IngestPort
     no_auth: bool = False
+    bind: str = "127.0.0.1"
+    wall_clock: Callable[[], int] = time.time_ns
+    error_page: Callable[[int, str, str], str] | None = None
     watch: Any = None
     guard: Any = None
     judge: Any = None
     review: Any = None
     gate: Any = None
+    on_scores: Callable[[Sequence[Score]], Awaitable[None]] | None = None
     counters: Counters = field(default_factory=Counters)
     samplers: list[Sampler] = field(default_factory=lambda: [])
     checks: dict[str, Check] = field(default_factory=lambda: {})
     draining: bool = False
+    auth: "Authenticator" = field(init=False)
+    routes: "list[Route]" = field(init=False, default_factory=lambda: [])

@@ -1,0 +1,17 @@
+"""The JSON API: one module per noun, each handler declaring its permission."""
+
+from watchkeeper.server.api import (
+    admin,
+    alerts,
+    datasets,
+    deploys,
+    feedback,
+    guard,
+    keys,
+    reviews,
+    series,
+    sql,
+    traces,
+)
+
+MODULES = (traces, sql, feedback, guard, deploys, series, alerts, reviews, datasets, keys, admin)

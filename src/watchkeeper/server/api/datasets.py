@@ -1,0 +1,267 @@
+"""Datasets with their immutable versions, cases from traces, and experiments judged by the gate."""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+
+from watchkeeper.gating import report
+from watchkeeper.gating.subject import Answer
+from watchkeeper.gating.verdict import GateSettings
+from watchkeeper.model.review import Case
+from watchkeeper.pipeline.gate import GateError
+from watchkeeper.pipeline.promote import NearDuplicate, case_of, promote
+from watchkeeper.server.answers import iso
+from watchkeeper.server.api.shapes import Body, Finite, Long, Page, Query, ScorerName, Short, TraceId
+from watchkeeper.server.reading import load_trace, note_opened
+from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.store.records import audit, datasets, experiments, reviews
+
+DatasetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
+_NAME: TypeAdapter[str] = TypeAdapter(DatasetName)
+
+
+class Made(Body):
+    """A new, empty dataset."""
+
+    name: DatasetName
+    description: Long = ""
+
+
+class CaseIn(Body):
+    """One case: what is asked, and what is known about the right answer."""
+
+    id: Short
+    input: Any
+    context: dict[str, Any] = {}
+    expected: Long | None = None
+    actual: Long | None = None
+    labels: list[Short] = []
+    scenario: Short | None = None
+    trace_id: TraceId | None = None
+    severity: Short | None = None
+    owner: Short | None = None
+    split: Short = "regression"
+    must_pass: list[ScorerName] = []
+
+
+class Cases(Body):
+    """Cases to add (the same id replaces) and ids to remove: together one new version."""
+
+    add: list[CaseIn] = Field([], max_length=10_000)
+    remove: list[Short] = Field([], max_length=10_000)
+    note: Long = ""
+
+
+class Promotion(Body):
+    """A trace that becomes a case; `force` adds it although the dataset holds one that asks the same."""
+
+    trace_id: TraceId
+    note: Long = ""
+    split: Literal["regression", "golden", "holdout"] = "regression"
+    owner: Short | None = None
+    force: bool = False
+
+
+class Version(Query):
+    """Which version; the newest when not given."""
+
+    version: int | None = Field(None, ge=1)
+
+
+class Settings(Body):
+    """What the gate asks for; see `docs/cli.md`."""
+
+    semantic: list[Short] = []
+    ignore: list[Short] = []
+    margin: dict[str, Finite] = {}
+    margin_sd: float = Field(0.15, gt=0, le=10)
+    max_failure_rate: float = Field(0.05, gt=0, lt=1)
+    level: float = Field(0.05, gt=0, lt=0.5)
+
+
+class Run(Body):
+    """A target's answers over a dataset, to be scored and compared."""
+
+    dataset: DatasetName
+    version: int | None = Field(None, ge=1)
+    target: Short
+    name: Short | None = None
+    baseline: Short | None = None
+    answers: list[dict[str, Any]] = Field(max_length=100_000)
+    settings: Settings = Settings()  # pyright: ignore[reportCallIssue]
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, **{k.removesuffix("_ns"): iso(v) for k, v in row.items() if k.endswith("_ns")}}
+
+
+async def _noted(call: Call, action: str, target: str) -> None:
+    now = call.services.wall_clock()
+    await call.services.records.write(
+        lambda c: audit.record(
+            c, project=call.project, now_ns=now, actor=call.principal.actor, source=call.source,
+            action=action, target=target,
+        )
+    )  # fmt: skip
+
+
+@route("GET", "/api/datasets", permission="viewer")
+async def list_datasets(call: Call) -> list[dict[str, Any]]:
+    """Every dataset with its newest version and number of cases."""
+    rows = await call.services.records.read(lambda c: datasets.listing(c, call.project))
+    return [_shown(row) for row in rows]
+
+
+@route("POST", "/api/datasets", permission="editor", body=Made, status=201)
+async def make(call: Call) -> dict[str, Any]:
+    """Make an empty dataset."""
+    given: Made = call.body
+    now = call.services.clock()
+    new = await call.services.records.write(
+        lambda c: datasets.create(c, call.project, given.name, given.description, now)
+    )
+    if not new:
+        raise HttpError(409, f"there is already a dataset {given.name}", "choose another name")
+    await _noted(call, "dataset.create", given.name)
+    return {"name": given.name}
+
+
+def _name(call: Call) -> str:
+    return str(call.request.path_params["name"])
+
+
+@route("GET", "/api/datasets/{name}", permission="viewer", query=Version)
+async def one(call: Call) -> dict[str, Any]:
+    """One version with its cases; the newest unless `version` says otherwise. Reading cases is noted in the audit log."""
+    name, version = _name(call), call.query.version
+    if not call.sees_content:
+        raise HttpError(403, "cases hold prompts and outputs", "this needs the role of privacy.content_role")
+    found = await call.services.records.read(lambda c: datasets.get(c, call.project, name, version))
+    if found is None:
+        listed = await call.services.records.read(lambda c: datasets.listing(c, call.project))
+        known = [str(d["name"]) for d in listed]
+        if version is None and name in known:
+            return {"dataset": name, "version": 0, "cases": []}
+        hint = f"there are: {', '.join(known)}" if known else "there are no datasets yet"
+        raise HttpError(404, f"there is no dataset {name[:100]!r}" + (f" version {version}" if version else ""), hint)
+    await note_opened(call, f"{name} v{found.version}", "dataset.open")
+    return {**msgspec.to_builtins(found), "created": iso(found.created_ns)}
+
+
+@route("GET", "/api/datasets/{name}/versions", permission="viewer")
+async def list_versions(call: Call) -> list[dict[str, Any]]:
+    """The versions of a dataset, newest first, without their cases."""
+    rows = await call.services.records.read(lambda c: datasets.versions(c, call.project, _name(call)))
+    if not rows:
+        known = await call.services.records.read(lambda c: datasets.listing(c, call.project))
+        if _name(call) not in [d["name"] for d in known]:
+            raise HttpError(404, f"there is no dataset {_name(call)[:100]!r}", "GET /api/datasets lists them")
+    return [_shown(row) for row in rows]
+
+
+@route("POST", "/api/datasets/{name}/cases", permission="editor", body=Cases, status=201, max_body=32 << 20)
+async def change(call: Call) -> dict[str, Any]:
+    """Add and remove cases: one new version. A change that changes nothing makes none."""
+    given: Cases = call.body
+    name, now = _dataset_name(call), call.services.clock()
+    if not given.add and not given.remove:
+        raise HttpError(400, "there is nothing to change", "give cases under add, or ids under remove")
+    cases = [msgspec.convert(c.model_dump(), Case) for c in given.add]
+    made = await call.services.records.write(
+        lambda c: datasets.commit(
+            c, call.project, name, add=cases, remove=given.remove,
+            author=call.principal.actor, note=given.note, now_ns=now,
+        )
+    )  # fmt: skip
+    await _noted(call, "dataset.change", f"{name} v{made.version}")
+    return {"dataset": name, "version": made.version, "cases": len(made.cases), "content_hash": made.content_hash}
+
+
+def _dataset_name(call: Call) -> str:
+    name = _name(call)
+    try:
+        return _NAME.validate_python(name)
+    except ValidationError:
+        hint = "1 to 100 letters, digits, dots, - and _, starting with a letter or digit"
+        raise HttpError(400, "that cannot name a dataset", hint) from None
+
+
+@route("POST", "/api/datasets/{name}/promote", permission="reviewer", body=Promotion, status=201)
+async def promote_trace(call: Call) -> dict[str, Any]:
+    """Make a trace a test case, with its newest label and the scorers that failed on it."""
+    given: Promotion = call.body
+    name = _dataset_name(call)
+    found = await load_trace(call.services, call.project, given.trace_id)
+    if found is None:
+        raise HttpError(404, f"there is no trace {given.trace_id} in {call.project}", "")
+    trace, scores = found
+    labels = await call.services.records.read(lambda c: reviews.labels_of(c, call.project, [given.trace_id]))
+    failed = sorted({s.scorer for s in scores if s.passed is False and s.source in ("check", "judge", "classifier")})
+    case = case_of(trace, labels[-1] if labels else None, given.split, given.owner, failed)
+    try:
+        made = await promote(
+            call.services.records, call.project, name, [case],
+            author=call.principal.actor, note=given.note, now_ns=call.services.clock(), force=given.force,
+        )  # fmt: skip
+    except NearDuplicate as error:
+        raise HttpError(409, str(error), "send force: true to add it anyway") from None
+    await _noted(call, "dataset.promote", f"{name} v{made.version} {given.trace_id}")
+    return {"dataset": name, "version": made.version, "case_id": case.id, "cases": len(made.cases)}
+
+
+@route("GET", "/api/experiments", permission="viewer", query=Page)
+async def list_experiments(call: Call) -> list[dict[str, Any]]:
+    """The newest experiments, without their per-case results."""
+    limit = int(call.query.limit)
+    rows = await call.services.records.read(lambda c: experiments.listing(c, call.project, limit))
+    return [_shown(row) for row in rows]
+
+
+@route("GET", "/api/experiments/{experiment_id}", permission="viewer")
+async def one_experiment(call: Call) -> dict[str, Any]:
+    """One experiment with its verdict, metrics and results, by id or name."""
+    wanted = str(call.request.path_params["experiment_id"])
+    found = await call.services.records.read(lambda c: experiments.get(c, call.project, wanted))
+    if found is None:
+        raise HttpError(404, f"there is no experiment {wanted[:100]!r}", "GET /api/experiments lists them")
+    return _reported(found)
+
+
+def _reported(experiment: dict[str, Any]) -> dict[str, Any]:
+    written = {
+        "text": "\n".join(report.lines(experiment)),
+        "markdown": report.markdown(experiment),
+        "junit": report.junit(experiment),
+    }
+    return {**_shown(experiment), "report": written}
+
+
+@route("POST", "/api/experiments", permission="editor", body=Run, status=201, max_body=64 << 20)
+async def run(call: Call) -> dict[str, Any]:
+    """Score a target's answers with the scorers in force and say pass, fail or not enough evidence."""
+    given: Run = call.body
+    if call.services.gate is None:
+        raise HttpError(503, "this server does not run the gate", "", {"retry-after": "5"})
+    try:
+        answers = msgspec.convert(given.answers, list[Answer], strict=False)
+    except msgspec.ValidationError as error:
+        raise HttpError(400, f"answers: {error}", "each answer needs case_id and output (or error)") from None
+    chosen = given.settings
+    settings = GateSettings(
+        semantic=tuple(chosen.semantic),
+        ignore=tuple(chosen.ignore),
+        max_failure_rate=chosen.max_failure_rate,
+        margin=chosen.margin,
+        margin_sd=chosen.margin_sd,
+        level=chosen.level,
+    )
+    try:
+        made = await call.services.gate.evaluate(
+            call.project, given.dataset, given.version, answers,
+            target=given.target, name=given.name, baseline=given.baseline, settings=settings,
+        )  # fmt: skip
+    except GateError as error:
+        raise HttpError(400, str(error), "") from None
+    await _noted(call, "experiment.run", f"{given.dataset} {made['verdict']}")
+    return _reported(made)

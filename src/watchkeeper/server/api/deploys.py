@@ -1,0 +1,48 @@
+"""Deployments and other changes, as markers on every chart and in every alert."""
+
+from typing import Any
+
+from watchkeeper.model.alert import Deploy
+from watchkeeper.server.answers import iso
+from watchkeeper.server.api.shapes import Body, Long, Page, Short, moment_ns
+from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.store.records import audit
+
+DAY_NS = 86_400 * 10**9
+
+
+class Change(Body):
+    """Something that changed: a release, a prompt version, a configuration."""
+
+    name: Short
+    version: Short
+    time: str | None = None
+    note: Long | None = None
+
+
+@route("POST", "/api/deploys", permission="editor", body=Change, status=201)
+async def add_deploy(call: Call) -> dict[str, Any]:
+    """Mark a change. Without `time` it happened now; the same change sent twice is one marker."""
+    change: Change = call.body
+    now = call.services.clock()
+    time_ns = moment_ns(change.time, now) if change.time else now
+    if time_ns > now + DAY_NS:
+        raise HttpError(400, "time: more than a day in the future", "send it when it happens")
+    deploy = Deploy(call.project, change.name, change.version, time_ns, change.note)
+    await call.services.columns.write_deploys([deploy])
+    wall = call.services.wall_clock()
+    await call.services.records.write(
+        lambda c: audit.record(
+            c, project=call.project, now_ns=wall, actor=call.principal.actor, source=call.source,
+            action="deploy", target=f"{change.name} {change.version}",
+        )
+    )  # fmt: skip
+    return {"name": change.name, "version": change.version, "time": iso(time_ns)}
+
+
+@route("GET", "/api/deploys", permission="viewer", query=Page)
+async def list_deploys(call: Call) -> list[dict[str, Any]]:
+    """The newest changes first."""
+    limit = int(call.query.limit)
+    query = f"select name, version, time, note from deploys order by time desc limit {limit}"
+    return (await call.services.columns.sql(call.project, query, limit)).dicts()

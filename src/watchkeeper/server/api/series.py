@@ -1,0 +1,55 @@
+"""Series of metrics by window and cohort, and the ledger of what every scorer saw."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from watchkeeper.server.api.shapes import Query, literal, moment_ns, sql_time
+from watchkeeper.server.routing import Call, route
+
+Metric = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.:\-]{0,150}$")]
+
+
+class Wanted(Query):
+    """Which points. Times are ISO 8601, nanoseconds, or how long ago (`7d`)."""
+
+    metric: Metric | None = None
+    cohort: str | None = Field(None, max_length=500, description="`k=v,k2=v2`; the empty string is everything.")
+    since: str = Field("24h", max_length=40)
+    until: str | None = Field(None, max_length=40)
+    limit: int = Field(2000, ge=1, le=10_000)
+
+
+class Ledger(Query):
+    """Which part of the ledger."""
+
+    scorer: Metric | None = None
+    since: str = Field("24h", max_length=40)
+    limit: int = Field(1000, ge=1, le=10_000)
+
+
+@route("GET", "/api/series", permission="viewer", query=Wanted)
+async def series(call: Call) -> list[dict[str, Any]]:
+    """Points, oldest first: count, mean and interval of a metric in a window and cohort."""
+    wanted: Wanted = call.query
+    now = call.services.clock()
+    where = [f"time >= {sql_time(moment_ns(wanted.since, now, 'since'))}"]
+    if wanted.until is not None:
+        where.append(f"time < {sql_time(moment_ns(wanted.until, now, 'until'))}")
+    if wanted.metric is not None:
+        where.append(f"metric = {literal(wanted.metric)}")
+    if wanted.cohort is not None:
+        where.append(f"cohort = {literal(wanted.cohort)}")
+    query = f"select * from series where {' and '.join(where)} order by time, metric, cohort limit {wanted.limit}"
+    return (await call.services.columns.sql(call.project, query, wanted.limit)).dicts()
+
+
+@route("GET", "/api/coverage", permission="viewer", query=Ledger)
+async def coverage(call: Call) -> list[dict[str, Any]]:
+    """Per scorer and window: eligible, selected, scored, failed, late; newest first."""
+    wanted: Ledger = call.query
+    where = [f"time >= {sql_time(moment_ns(wanted.since, call.services.clock(), 'since'))}"]
+    if wanted.scorer is not None:
+        where.append(f"scorer = {literal(wanted.scorer)}")
+    query = f"select * from coverage where {' and '.join(where)} order by time desc, scorer limit {wanted.limit}"
+    return (await call.services.columns.sql(call.project, query, wanted.limit)).dicts()

@@ -1,0 +1,71 @@
+"""What requests look like: shared field types and their limits."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from watchkeeper.config.units import duration_ns
+from watchkeeper.server.routing import HttpError
+
+TraceId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$", to_lower=True)]
+SpanId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{16}$", to_lower=True)]
+ScorerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$")]
+Short = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Long = Annotated[str, StringConstraints(max_length=20_000)]
+Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
+MAX_NS = 2**63 - 1
+_NS = re.compile(r"[0-9]{16,19}\Z")
+
+
+class Body(BaseModel):
+    """A JSON body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class Query(BaseModel):
+    """Query parameters: unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
+
+
+class Page(Query):
+    """How much of a list."""
+
+    limit: int = Field(100, ge=1, le=1000)
+
+
+def moment_ns(text: str, now_ns: int, field: str = "time") -> int:
+    """A time as people write it: ISO 8601 (UTC unless it says otherwise), nanoseconds, or `24h` for 24 hours ago.
+
+    Raises `HttpError` 400 naming the field.
+    """
+    if _NS.match(text) and int(text) <= MAX_NS:
+        return int(text)
+    try:
+        return now_ns - duration_ns(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+        moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        ns = int(moment.timestamp() * 1_000_000) * 1000
+    except (ValueError, OverflowError):
+        ns = -1
+    if not 0 <= ns <= MAX_NS:
+        hint = "write 2026-11-21T10:00:00Z, nanoseconds since 1970, or how long ago: 15m, 24h, 7d"
+        raise HttpError(400, f"{field}: {text[:60]!r} is not a time", hint)
+    return ns
+
+
+def literal(text: str) -> str:
+    """A string as an SQL literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def sql_time(ns: int) -> str:
+    """A time as an SQL literal the store compares with `DateTime64` columns."""
+    moment = datetime.fromtimestamp(min(ns, 10_000_000_000 * 10**9) // 10**9, UTC)
+    return f"'{moment:%Y-%m-%d %H:%M:%S}.{ns % 10**9 // 1000:06d}'"

@@ -1,0 +1,34 @@
+"""Read-only SQL over traces, spans, scores, series, alerts, deploys and coverage."""
+
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from watchkeeper.server.api.shapes import Body
+from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.store.records import audit
+
+
+class Statement(Body):
+    """One SELECT. Every scorer is a column of `traces`."""
+
+    query: Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+    max_rows: int = Field(10_000, ge=1, le=10_000)
+
+
+@route("POST", "/api/sql", permission="viewer", body=Statement)
+async def run(call: Call) -> dict[str, Any]:
+    """Run one read-only statement over this project: `{"columns", "rows", "truncated"}`."""
+    statement: Statement = call.body
+    if not call.sees_content:
+        needed = call.services.config.current.privacy.content_role
+        raise HttpError(403, "SQL can read prompts and outputs", f"it needs the role {needed} (privacy.content_role)")
+    now = call.services.wall_clock()
+    await call.services.records.write(
+        lambda c: audit.record(
+            c, project=call.project, now_ns=now, actor=call.principal.actor, source=call.source,
+            action="sql", target=statement.query[:500],
+        )
+    )  # fmt: skip
+    table = await call.services.columns.sql(call.project, statement.query, statement.max_rows)
+    return {"columns": table.columns, "rows": table.rows, "truncated": table.truncated}

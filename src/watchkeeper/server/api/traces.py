@@ -1,0 +1,101 @@
+"""Traces: a list by filter, and one whole."""
+
+import base64
+import binascii
+from typing import Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from watchkeeper.server.api.shapes import MAX_NS, Query, TraceId, moment_ns
+from watchkeeper.server.answers import iso
+from watchkeeper.server.reading import load_trace, note_opened
+from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.trace_json import trace_json
+from watchkeeper.store.columns import TraceFilter
+
+_TRACE_ID: TypeAdapter[str] = TypeAdapter(TraceId)
+
+
+class Wanted(Query):
+    """Which traces. Times are ISO 8601, nanoseconds, or how long ago (`24h`)."""
+
+    since: str | None = Field(None, max_length=40)
+    until: str | None = Field(None, max_length=40)
+    where: str | None = Field(None, max_length=4000, description="Condition over the columns and scorers of `traces`.")
+    text: str | None = Field(None, max_length=500, description="Words in the input or output.")
+    session_id: str | None = Field(None, max_length=500)
+    user_id: str | None = Field(None, max_length=500)
+    limit: int = Field(50, ge=1, le=500)
+    cursor: str | None = Field(None, max_length=200, description="`next` of the page before.")
+
+
+def cursor_of(time_ns: int, trace_id: str) -> str:
+    """The cursor that continues after this trace."""
+    return base64.urlsafe_b64encode(f"{time_ns}.{trace_id}".encode()).decode().rstrip("=")
+
+
+def read_cursor(text: str) -> tuple[int, str]:
+    """The position a cursor stands for. Raises `HttpError` 400."""
+    try:
+        time_ns, _, trace_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii").partition(".")
+        position = int(time_ns[:20])
+        if not 0 <= position <= MAX_NS or len(trace_id) != 32 or not set(trace_id) <= set("0123456789abcdef"):
+            raise ValueError
+    except (ValueError, binascii.Error):
+        raise HttpError(400, "cursor: this is not a cursor of ours", "leave it out to start again") from None
+    return position, trace_id
+
+
+def _ns(value: Any) -> int:
+    if isinstance(value, int):
+        return value
+    return int(value.timestamp() * 1_000_000) * 1000
+
+
+@route("GET", "/api/traces", permission="viewer", query=Wanted)
+async def list_traces(call: Call) -> dict[str, Any]:
+    """Traces, newest first. `next` continues the list; it is null at the end."""
+    wanted: Wanted = call.query
+    now = call.services.clock()
+    chosen = TraceFilter(
+        since_ns=moment_ns(wanted.since, now, "since") if wanted.since else None,
+        until_ns=moment_ns(wanted.until, now, "until") if wanted.until else None,
+        where=wanted.where,
+        text=wanted.text,
+        session_id=wanted.session_id,
+        user_id=wanted.user_id,
+        before=read_cursor(wanted.cursor) if wanted.cursor else None,
+        limit=wanted.limit + 1,
+    )
+    rows = await call.services.columns.list_traces(call.project, chosen)
+    more = len(rows) > wanted.limit
+    rows = rows[: wanted.limit]
+    after = cursor_of(_ns(rows[-1]["time"]), rows[-1]["trace_id"]) if more else None
+    return {"traces": [_row(row, call.sees_content) for row in rows], "next": after}
+
+
+def _row(row: dict[str, Any], content: bool) -> dict[str, Any]:
+    shown = {**row, "time": iso(_ns(row["time"]))}
+    if not content:
+        shown.update({name: None for name in ("input_text", "output_text") if name in shown})
+    return shown
+
+
+@route("GET", "/api/traces/{trace_id}", permission="viewer")
+async def one_trace(call: Call) -> dict[str, Any]:
+    """One trace with its spans, messages, documents, tools and scores. Opening it is noted in the audit log."""
+    trace_id = trace_id_of(call)
+    found = await load_trace(call.services, call.project, trace_id)
+    if found is None:
+        raise HttpError(404, f"there is no trace {trace_id} in {call.project}", "it may not have arrived yet")
+    if call.sees_content:
+        await note_opened(call, trace_id)
+    return trace_json(*found, content=call.sees_content)
+
+
+def trace_id_of(call: Call) -> str:
+    """The trace id in the path. Raises `HttpError` 404 for what cannot be one."""
+    try:
+        return _TRACE_ID.validate_python(call.request.path_params["trace_id"])
+    except ValidationError:
+        raise HttpError(404, "that is not a trace id", "a trace id is 32 hexadecimal digits") from None

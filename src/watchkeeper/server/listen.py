@@ -1,0 +1,144 @@
+"""Listening: ports taken with a clear message when busy, a ready line, and a drain on SIGTERM that loses nothing."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from watchkeeper.server.app import App
+from watchkeeper.server.grpcserver import PortBusy, start_grpc
+from watchkeeper.server.protocol import protocol_for
+from watchkeeper.server.security import bind_refusal
+
+log = logging.getLogger("watchkeeper.server")
+
+DRAIN_SECONDS = 10
+HOUSEKEEPING_SECONDS = 30.0
+
+
+class BindRefused(Exception):
+    """The address may not be listened on with these settings; the text says what to set."""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where the server answers. `url` is for people on this machine."""
+
+    url: str
+    port: int
+    grpc_port: int | None
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        # Ours are installed in `serve`; uvicorn's would end the process by the signal instead of with status 0.
+        yield
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `PortBusy`."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    made = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        made.bind((host, port))
+        made.listen(2048)
+        made.setblocking(False)
+    except OSError as error:
+        made.close()
+        raise PortBusy(
+            f"port {port} on {host} cannot be used ({error.strerror}); choose another with --port"
+        ) from error
+    return made
+
+
+def shown_url(host: str, port: int) -> str:
+    """The address as a person on this machine opens it."""
+    name = "127.0.0.1" if host in ("0.0.0.0", "") else "[::1]" if host == "::" else f"[{host}]" if ":" in host else host
+    return f"http://{name}:{port}"
+
+
+@contextlib.asynccontextmanager
+async def listening(app: App, host: str, port: int, grpc_port: int | None) -> AsyncIterator[Listening]:
+    """Serve while the context lasts (`grpc_port` None: no gRPC; port 0: any free one), then drain: what was begun is
+    answered, within ten seconds. Raises `BindRefused` and `PortBusy`."""
+    services = app.services
+    server_config = services.config.current.server
+    refusal = bind_refusal(host, services.no_auth, server_config.public_url, server_config.behind_tls_proxy)
+    if refusal is not None:
+        raise BindRefused(refusal)
+    services.bind = host
+    sock = bound(host, port)
+    config = uvicorn.Config(
+        app,
+        http=protocol_for(server_config.limits.connections),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        backlog=2048,
+    )
+    server = _Server(config)
+    grpc_server: Any = None
+    try:
+        taken: int | None = None
+        if grpc_port is not None:
+            grpc_server, taken = await start_grpc(services, app.auth, host, grpc_port)
+        task = asyncio.create_task(server.serve(sockets=[sock]))
+        while not server.started:
+            if task.done():
+                task.result()
+                raise RuntimeError("the HTTP server ended before it started")
+            await asyncio.sleep(0.005)
+        chores = asyncio.create_task(_housekeeping(app))
+        try:
+            yield Listening(shown_url(host, sock.getsockname()[1]), sock.getsockname()[1], taken)
+        finally:
+            services.draining = True
+            chores.cancel()
+            server.should_exit = True
+            await task
+            await app.auth.flush()
+    finally:
+        if grpc_server is not None:
+            await grpc_server.stop(grace=DRAIN_SECONDS)
+        sock.close()
+
+
+async def _housekeeping(app: App) -> None:
+    while True:
+        await asyncio.sleep(HOUSEKEEPING_SECONDS)
+        try:
+            await app.auth.flush()
+            await app.auth.drop_expired()
+        except Exception:  # noqa: BLE001 - a full disk now must not end the chores for ever; counted and logged
+            app.services.counters.add("watchkeeper_errors_total", route="housekeeping")
+            log.exception("housekeeping failed; it is tried again in %s s", HOUSEKEEPING_SECONDS)
+
+
+async def stopped(on_reload: Callable[[], None] | None = None) -> None:
+    """Wait for SIGTERM or SIGINT; SIGHUP calls `on_reload`. A second signal ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def asked() -> None:
+        stop.set()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(name)
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, asked)
+    if on_reload is not None:
+        loop.add_signal_handler(signal.SIGHUP, on_reload)
+    await stop.wait()

@@ -1,0 +1,110 @@
+"""Operations: health, readiness, our own metrics, and the description of the API."""
+
+import asyncio
+import html
+from typing import Any
+
+from watchkeeper.server import answers
+from watchkeeper.server.metrics import Sample, render
+from watchkeeper.server.openapi import document
+from watchkeeper.server.routing import Call, Response, route
+
+CHECK_SECONDS = 2.0
+
+
+@route("GET", "/healthz", permission="public")
+async def health(call: Call) -> dict[str, str]:
+    """Whether the process answers at all."""
+    return {"status": "ok"}
+
+
+@route("GET", "/readyz", permission="public")
+async def ready(call: Call) -> Response:
+    """Whether requests would be served: 200, or 503 with the names of what is not well."""
+    wrong: list[str] = ["draining"] if call.services.draining else []
+    for name, check in call.services.checks.items():
+        try:
+            said = await asyncio.wait_for(check(), CHECK_SECONDS)
+        except TimeoutError:
+            said = "did not answer"
+        if said is not None:
+            wrong.append(f"{name}: {said}" if call.banner else name)
+    body = {"status": "not ready" if wrong else "ready", "problems": wrong}
+    return answers.json_response(body, 503 if wrong else 200, {"retry-after": "5"} if wrong else None)
+
+
+@route("GET", "/metrics", permission="viewer")
+async def metrics(call: Call) -> Response:
+    """Our own numbers as Prometheus text: what came in and what became of it, queues, lags, refusals."""
+    samples: list[Sample] = list(call.services.counters.samples())
+    for sampler in call.services.samplers:
+        samples.extend(await sampler())
+    holder = call.services.config
+    samples.append(Sample("watchkeeper_config_generation", {}, holder.generation, "Configurations used since start."))
+    rejected = float(holder.rejected is not None)
+    samples.append(Sample("watchkeeper_config_rejected", {}, rejected, "1 while a newer configuration is rejected."))
+    return Response(render(samples), headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
+
+
+@route("GET", "/api/openapi.json", permission="viewer")
+async def openapi(call: Call) -> dict[str, Any]:
+    """This API as an OpenAPI 3.1 document."""
+    return document(call.services.routes)
+
+
+@route("GET", "/api/docs", permission="viewer", kind="page")
+async def docs(call: Call) -> Response:
+    """This API for reading, made from the OpenAPI document."""
+    return answers.page("API", docs_html(document(call.services.routes)))
+
+
+def _fields(schema: dict[str, Any], components: dict[str, Any]) -> list[tuple[str, str, bool, str]]:
+    if "$ref" in schema:
+        schema = components[schema["$ref"].rsplit("/", 1)[-1]]
+    required = schema.get("required", [])
+    return [
+        (name, _type(field), name in required, field.get("description", ""))
+        for name, field in schema.get("properties", {}).items()
+    ]
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join(dict.fromkeys(_type(f) for f in field["anyOf"]))
+    if "$ref" in field:
+        return str(field["$ref"].rsplit("/", 1)[-1])
+    if "enum" in field:
+        return ", ".join(str(v) for v in field["enum"])
+    return str(field.get("const", field.get("type", "any")))
+
+
+def _table(rows: list[tuple[str, str, bool, str]]) -> str:
+    body = "".join(
+        f"<tr><td><code>{html.escape(name)}</code>{'' if required else ' <small>optional</small>'}</td>"
+        f"<td>{html.escape(kind)}</td><td>{html.escape(about)}</td></tr>"
+        for name, kind, required, about in rows
+    )
+    return f"<table><thead><tr><th>Field</th><th>Type</th><th>Meaning</th></tr></thead><tbody>{body}</tbody></table>"
+
+
+def docs_html(described: dict[str, Any]) -> str:
+    """The document as HTML: one section for each operation."""
+    components = described["components"]["schemas"]
+    parts = [f"<h1>{html.escape(described['info']['title'])}</h1>", "<p>", html.escape(described["info"]["description"])]
+    parts.append("</p><p><a href='/api/openapi.json'>OpenAPI document</a></p>")
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            parts.append(f"<section><h2><code>{method.upper()} {html.escape(path)}</code></h2>")
+            parts.append(f"<p>{html.escape(operation['description'])}</p>")
+            parts.append(f"<p><small>Permission: {html.escape(operation['x-permission'])}</small></p>")
+            rows = [
+                (p["name"], _type(p["schema"]), p["required"], p.get("description", ""))
+                for p in operation.get("parameters", [])
+            ]
+            if rows:
+                parts.append(f"<h3>Parameters</h3>{_table(rows)}")
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            if body:
+                parts.append(f"<h3>Body</h3>{_table(_fields(body, components))}")
+            parts.append("</section>")
+    return "".join(parts)

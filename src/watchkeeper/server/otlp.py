@@ -1,0 +1,177 @@
+"""OTLP over HTTP: refuse before reading, inflate as it arrives, decode, store durably, answer in the same encoding."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
+
+from watchkeeper.model.span import LogRecord, RawSpan
+from watchkeeper.server.otlp_answers import retry_after
+from watchkeeper.server.routing import Call, HttpError, Principal, Response, allows, route
+from watchkeeper.server.services import Services
+from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.store.records import access
+from watchkeeper.wire.decoded import Decoded, MetricPoint
+from watchkeeper.wire.errors import TooLarge, WireError
+from watchkeeper.wire.inflate import Inflater
+from watchkeeper.wire.otlp import decode, encoding_of, export_response, rejection_message
+
+IDLE_SECONDS = 10.0
+# Above this size decoding would hold up everybody else on the loop, so it happens in a thread.
+INLINE_BYTES = 64 * 1024
+PROJECT_ATTRIBUTE = "watchkeeper.project"
+Batch = tuple[list[RawSpan], list[LogRecord], list[MetricPoint]]
+
+
+def refuse(services: Services, size: int | None) -> HttpError | None:
+    """Why a request of this many bytes (None: not said) is not taken now, decided without reading any of it."""
+    limit = services.config.current.server.limits.body
+    if size is not None and size > limit:
+        services.counters.add("watchkeeper_refused_total", reason="size")
+        return HttpError(413, f"the body is larger than {limit} bytes", "send smaller batches")
+    if services.draining:
+        services.counters.add("watchkeeper_refused_total", reason="draining")
+        return HttpError(503, "the server is stopping", "try again", {"retry-after": "2"})
+    busy = services.ingest.admit(size or 0)
+    if busy is not None:
+        services.counters.add("watchkeeper_refused_total", reason="overload")
+        return HttpError(503, str(busy.reason), "try again", {"retry-after": retry_after(busy.retry_after)})
+    return None
+
+
+async def _body(call: Call, inflater: Inflater) -> bytes:
+    """The inflated body. Raises `HttpError` 408 when it drips in too slowly, and `WireError`."""
+    deadline = time.monotonic() + call.services.config.current.server.limits.body_seconds
+    try:
+        async with aclosing(_pieces(call, deadline)) as pieces:
+            async for piece in pieces:
+                inflater.feed(piece)
+    except TimeoutError:
+        call.services.counters.add("watchkeeper_refused_total", reason="slow")
+        raise HttpError(408, "the body did not arrive in time", "send it at once", {"connection": "close"}) from None
+    return inflater.finish()
+
+
+async def _pieces(call: Call, deadline: float) -> AsyncIterator[bytes]:
+    stream = call.request.stream()
+    while True:
+        wait = min(IDLE_SECONDS, deadline - time.monotonic())
+        try:
+            piece = await asyncio.wait_for(anext(stream), max(0.0, wait))
+        except StopAsyncIteration:
+            return
+        yield piece
+
+
+def _project_of(resource: dict[str, object], principal: Principal, project: str) -> str:
+    """The project a resource asks for where the caller may write to it, else the request's."""
+    wanted = resource.get(PROJECT_ATTRIBUTE)
+    if not isinstance(wanted, str) or wanted == project:
+        return project
+    try:
+        access.check_project(wanted)
+    except access.Refused:
+        return project
+    return wanted if allows(principal.role_in(wanted), "ingest") else project
+
+
+def by_project(decoded: Decoded, principal: Principal, project: str) -> dict[str, Batch]:
+    """The records of a request by project. A key of one project writes to that project whatever resources say."""
+    batches: dict[str, Batch] = {}
+    known: dict[int, str] = {}
+
+    def of(resource: dict[str, object]) -> Batch:
+        # Spans of one resource share the dict, so a batch asks once per resource and not once per span.
+        name = known.get(id(resource))
+        if name is None:
+            name = known[id(resource)] = _project_of(resource, principal, project)
+        return batches.setdefault(name, ([], [], []))
+
+    for span in decoded.spans:
+        of(span.resource)[0].append(span)
+    for log in decoded.logs:
+        of(log.resource)[1].append(log)
+    for point in decoded.metrics:
+        of(point.resource)[2].append(point)
+    return batches or {project: ([], [], [])}
+
+
+async def store(services: Services, principal: Principal, project: str, decoded: Decoded) -> tuple[int, str]:
+    """Store what was decoded, durably; how many records were not taken and why. Raises `StoreUnavailable`."""
+    rejected = list(decoded.rejected)
+    for name, (spans, logs, metrics) in by_project(decoded, principal, project).items():
+        await services.ingest.accept(name, spans, logs, metrics)
+    _count(services, decoded)
+    return len(rejected), rejection_message(rejected) if rejected else ""
+
+
+def _count(services: Services, decoded: Decoded) -> None:
+    add = services.counters.add
+    add("watchkeeper_otlp_records_total", decoded.received, signal=decoded.signal)
+    if decoded.rejected:
+        add("watchkeeper_otlp_rejected_total", len(decoded.rejected), signal=decoded.signal)
+    if decoded.ignored:
+        add("watchkeeper_otlp_ignored_total", decoded.ignored, signal=decoded.signal)
+    for what, number in decoded.counts.items():
+        add("watchkeeper_otlp_changed_total", number, what=what)
+
+
+async def understood(services: Services, signal: str, body: bytes, content_type: str | None) -> Decoded:
+    """The decoded request; a large one is decoded in a thread. Raises `WireError`."""
+    now = services.clock()
+    if len(body) <= INLINE_BYTES:
+        return decode(signal, body, content_type, now_ns=now)
+    return await asyncio.to_thread(decode, signal, body, content_type, now_ns=now)
+
+
+def _declared(headers: Iterable[tuple[str, str]]) -> int | None:
+    for name, value in headers:
+        if name.lower() == "content-length" and value.isdigit() and len(value) < 20:
+            return int(value)
+    return None
+
+
+async def export(call: Call, signal: str) -> Response:
+    """Take one export request."""
+    headers = call.request.headers
+    limit = call.services.config.current.server.limits.body
+    content_type = headers.get("content-type")
+    try:
+        encoding = encoding_of(content_type)
+        inflater = Inflater(headers.get("content-encoding"), limit)
+        refused = refuse(call.services, _declared(headers.items()))
+        if refused is not None:
+            raise refused
+        decoded = await understood(call.services, signal, await _body(call, inflater), content_type)
+    except WireError as error:
+        reason = "size" if isinstance(error, TooLarge) else "malformed"
+        call.services.counters.add("watchkeeper_refused_total", reason=reason)
+        raise HttpError(error.http, str(error)) from None
+    try:
+        rejected, message = await store(call.services, call.principal, call.project, decoded)
+    except StoreUnavailable as error:
+        call.services.counters.add("watchkeeper_refused_total", reason="store")
+        raise HttpError(503, f"nothing was stored: {error}", "send it again", {"retry-after": "5"}) from None
+    body, answer_type = export_response(signal, decoded.encoding or encoding, rejected, message)
+    return Response(body, headers={"content-type": answer_type})
+
+
+@route("POST", "/v1/traces", permission="ingest", kind="otlp")
+@route("POST", "/{prefix:path}/v1/traces", permission="ingest", kind="otlp")
+async def traces(call: Call) -> Response:
+    """OTLP spans."""
+    return await export(call, "traces")
+
+
+@route("POST", "/v1/logs", permission="ingest", kind="otlp")
+@route("POST", "/{prefix:path}/v1/logs", permission="ingest", kind="otlp")
+async def logs(call: Call) -> Response:
+    """OTLP log records, in which some clients send prompts and answers."""
+    return await export(call, "logs")
+
+
+@route("POST", "/v1/metrics", permission="ingest", kind="otlp")
+@route("POST", "/{prefix:path}/v1/metrics", permission="ingest", kind="otlp")
+async def metrics(call: Call) -> Response:
+    """OTLP metrics: token, duration and cost instruments are kept, others acknowledged and counted."""
+    return await export(call, "metrics")

@@ -1,0 +1,197 @@
+"""From a request to its declared route, and everything that must hold before its handler runs."""
+
+import logging
+import re
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from pydantic import BaseModel, ValidationError
+from starlette.convertors import Convertor
+from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
+from starlette.types import Receive, Scope, Send
+
+from watchkeeper.server import answers
+from watchkeeper.server.auth import Authenticator, authorise, check_csrf, project_of
+from watchkeeper.server.otlp_answers import otlp_error
+from watchkeeper.server.routing import ANONYMOUS, Call, HttpError, Request, Response, Route, checked
+from watchkeeper.server.services import Services
+from watchkeeper.store.columns import QueryRefused, StoreUnavailable
+from watchkeeper.store.records.access import Refused
+
+log = logging.getLogger("watchkeeper.server")
+
+Methods = dict[str, Route]
+Pattern = tuple[re.Pattern[str], dict[str, Convertor[Any]], Methods]
+
+
+def matcher(routes: Sequence[Route]) -> tuple[dict[str, Methods], list[Pattern]]:
+    """Literal paths as a table and the rest as patterns in order; only declared routes get in."""
+    literal: dict[str, Methods] = {}
+    patterns: dict[str, Pattern] = {}
+    for route in checked(routes):
+        if "{" not in route.path:
+            literal.setdefault(route.path, {})[route.method] = route
+            continue
+        if route.path not in patterns:
+            regex, _, convertors = compile_path(route.path)
+            patterns[route.path] = (regex, convertors, {})
+        patterns[route.path][2][route.method] = route
+    return literal, list(patterns.values())
+
+
+def described(error: ValidationError) -> tuple[str, str]:
+    """The first fault of a request as one sentence, and the fields at fault as a hint."""
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    parts: list[str] = []
+    for fault in faults[:5]:
+        where = ".".join(str(step) for step in fault["loc"])
+        said = {"extra_forbidden": "is not known here", "missing": "is required"}.get(fault["type"], fault["msg"])
+        parts.append(f"{where}: {said}" if where else str(said))
+    return parts[0], "; ".join(parts[1:]) or "/api/docs describes every field"
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """The body, up to `most` bytes. Raises `HttpError` 413, before reading when the length is declared."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and len(declared) < 20 and int(declared) > most:
+        raise HttpError(413, f"the body is larger than {most} bytes", "send less at once")
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > most:
+            raise HttpError(413, f"the body is larger than {most} bytes", "send less at once")
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _body(request: Request, route: Route, model: type[BaseModel]) -> BaseModel:
+    kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise HttpError(415, "the body must be JSON", "send Content-Type: application/json")
+    data = await read_body(request, route.max_body)
+    try:
+        return model.model_validate_json(data or b"{}")
+    except ValidationError as error:
+        raise HttpError(400, *described(error)) from None
+
+
+def _query(request: Request, model: type[BaseModel]) -> BaseModel:
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name == "project":
+            continue
+        if name in given:
+            raise HttpError(400, f"{name} is given twice", "give each parameter once")
+        given[name] = value
+    try:
+        return model.model_validate_strings(given)
+    except ValidationError as error:
+        raise HttpError(400, *described(error)) from None
+
+
+class Router:
+    """An ASGI application made of declared routes and nothing else."""
+
+    def __init__(self, routes: Sequence[Route], services: Services, auth: Authenticator) -> None:
+        self.routes = checked(routes)
+        self.services = services
+        self.auth = auth
+        self._literal, self._patterns = matcher(self.routes)
+
+    def find(self, path: str) -> tuple[Methods, dict[str, Any]] | None:
+        """The routes of a path by method, and the path's parameters."""
+        methods = self._literal.get(path)
+        if methods is not None:
+            return methods, {}
+        for regex, convertors, by_method in self._patterns:
+            found = regex.match(path)
+            if found is not None:
+                return by_method, {k: convertors[k].convert(v) for k, v in found.groupdict().items()}
+        return None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        started = time.perf_counter()
+        found = self.find(scope["path"])
+        route: Route | None = None
+        if found is None:
+            response = _not_found(scope["path"])
+        else:
+            methods, scope["path_params"] = found
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            route = methods.get(method)
+            if route is None:
+                allowed = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
+                error = HttpError(405, f"{method} is not possible here", f"allowed: {allowed}", {"allow": allowed})
+                response = answers.error_json(error)
+            else:
+                response = await self.answer(route, Request(scope, receive))
+        if response is not None:
+            await response(scope, receive, send)
+        name = f"{route.method} {route.path}" if route else "none"
+        status = str(response.status_code) if response is not None else "gone"
+        self.services.counters.add("watchkeeper_http_requests_total", route=name, status=status)
+        self.services.counters.add("watchkeeper_http_seconds_total", time.perf_counter() - started, route=name)
+
+    async def answer(self, route: Route, request: Request) -> Response | None:
+        """The response of a route, errors included; None when the caller has gone away."""
+        try:
+            call = await self.prepare(route, request)
+            result = await route.handler(call)
+            return result if isinstance(result, Response) else answers.json_response(result, route.status)
+        except HttpError as error:
+            return self.error(route, request, error)
+        except QueryRefused as error:
+            return self.error(route, request, HttpError(400, str(error), error.hint))
+        except Refused as error:
+            return self.error(route, request, HttpError(400, str(error), ""))
+        except StoreUnavailable as error:
+            busy = HttpError(503, f"the store cannot do this now: {error}", "try again", {"retry-after": "5"})
+            return self.error(route, request, busy)
+        except ClientDisconnect:
+            self.services.counters.add("watchkeeper_refused_total", reason="client_gone")
+            return None
+        except Exception:  # noqa: BLE001 - the last line: a caller must get an answer, and we must hear of it
+            self.services.counters.add("watchkeeper_errors_total", route=f"{route.method} {route.path}")
+            log.exception("fault while answering %s %s", route.method, route.path)
+            return self.error(route, request, HttpError(500, "a fault of ours", "it is counted and in the log"))
+
+    async def prepare(self, route: Route, request: Request) -> Call:
+        """Everything before the handler: caller, project, permission, cross-site protection, query and body."""
+        principal = await self.auth.identify(request, route)
+        project = project_of(request, principal)
+        authorise(route, principal, project)
+        if route.permission != "public":
+            await check_csrf(request, principal)
+        call = Call(request, self.services, principal, project, route.permission)
+        if route.query is not None:
+            call.query = _query(request, route.query)
+        if route.body is not None:
+            call.body = await _body(request, route, route.body)
+        return call
+
+    def error(self, route: Route, request: Request, error: HttpError) -> Response:
+        """An error in the shape its route promises; a page sends people without a login to the login page."""
+        if route.kind == "otlp":
+            return otlp_error(request, error)
+        if route.kind != "page":
+            return answers.error_json(error)
+        if error.status == 401 and request.method == "GET":
+            there = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""), safe="/")
+            return Response(status_code=303, headers={"location": f"/login?next={there}"})
+        if self.services.error_page is not None:
+            text = self.services.error_page(error.status, error.error, error.hint)
+            return Response(text, error.status, {**error.headers, "content-type": "text/html; charset=utf-8"})
+        return answers.error_page(error)
+
+
+def _not_found(path: str) -> Response:
+    hint = "/api/docs lists what there is"
+    return answers.error_json(HttpError(404, f"there is nothing at {path[:200]}", hint))
+
+
+__all__ = ["ANONYMOUS", "Router", "described", "matcher", "read_body"]
