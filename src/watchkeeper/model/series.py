@@ -72,6 +72,20 @@ class Axis(msgspec.Struct, frozen=True):
         """The bin that holds `x`."""
         return bisect_left(_edges(self), x)
 
+    @property
+    def text(self) -> str:
+        """The axis as one stored string, read back by `axis_of`: `linear:0.0:1.0:50`."""
+        return f"{'log' if self.log else 'linear'}:{self.low!r}:{self.high!r}:{self.bins}"
+
+
+def axis_of(text: str) -> Axis:
+    """The axis that `Axis.text` wrote. Raises ValueError when the text is something else."""
+    kind, _, rest = text.partition(":")
+    parts = rest.split(":")
+    if kind not in ("linear", "log") or len(parts) != 3:
+        raise ValueError(f"{text!r} is not an axis; expected kind:low:high:bins")
+    return Axis(float(parts[0]), float(parts[1]), int(parts[2]), log=kind == "log")
+
 
 @lru_cache(maxsize=512)
 def _edges(axis: Axis) -> tuple[float, ...]:

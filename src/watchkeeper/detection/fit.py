@@ -1,0 +1,269 @@
+"""Fitting frozen baselines for many series at once (statistics.md §3, steps 1, 2, 4, 5 and 6)."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchkeeper.detection.family import (
+    GRID,
+    N_COMPONENTS,
+    Cuts,
+    Ticks,
+    choose_cuts,
+    components,
+    representatives,
+    variance_table,
+)
+
+Floats = NDArray[np.float64]
+N_SEASON = 13
+HOUR_NS = 3_600_000_000_000
+DAY_NS = 24 * HOUR_NS
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Frozen baselines of S series as arrays; a `Baseline` is one row of it.
+
+    `coef` (S, C, 13) seasonal coefficients (the level alone: the first); `mask` (S, C) components in use; `cuts_at`
+    (S, 4); `v` (S, C) within-tick variance of one score; `tau2` (S, C) between-tick variance beyond sampling noise;
+    `d` (S, C) autocorrelation inflation; `band` (S, C) dead band; `se` (S, C) standard error of the expected value;
+    `kappa` (S, C) the component's effective size over Kish's; `first`, `step` (S, 2), `table` (S, 2, GRID) variance
+    functions of mean and spread; `count` (S,) scores behind the fit and `n_eff` their effective size.
+    """
+
+    coef: Floats
+    mask: NDArray[np.bool_]
+    cuts_at: NDArray[np.int64]
+    v: Floats
+    tau2: Floats
+    d: Floats
+    band: Floats
+    se: Floats
+    kappa: Floats
+    first: Floats
+    step: Floats
+    table: Floats
+    count: Floats
+    n_eff: Floats
+
+    @property
+    def cuts(self) -> Cuts:
+        """The tail cuts with their part of the mask."""
+        return Cuts(self.cuts_at, self.mask[:, 2:])
+
+    def rows(self, index: NDArray[np.intp] | slice) -> "Panel":
+        """The panel of some of the series."""
+        return Panel(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+
+def season(times_ns: NDArray[np.int64]) -> Floats:
+    """Seasonal columns (T, 13) at UTC times: constant, three daily harmonics, day of week (sum to zero)."""
+    hours = (times_ns % DAY_NS) / HOUR_NS
+    angle = 2 * np.pi * hours / 24
+    waves = [f(k * angle) for k in (1, 2, 3) for f in (np.cos, np.sin)]
+    # 1970-01-01 was a Thursday: 3 days after Monday.
+    weekday = (times_ns // DAY_NS + 3) % 7
+    days = [(weekday == d) * 1.0 - (weekday == 6) * 1.0 for d in range(6)]
+    return np.stack([np.ones(len(times_ns)), *waves, *days], axis=1)
+
+
+def _solve(x: Floats, w: Floats, y: Floats) -> Floats:
+    # Weighted least squares per series: x (T, p), w (S, T), y (S, T, C) -> (S, p, C). The tiny ridge keeps
+    # a day of week that was never seen at zero effect.
+    xtx = np.einsum("tp,st,tq->spq", x, w, x, optimize=True)
+    p = x.shape[1]
+    ridge = 1e-6 * np.trace(xtx, axis1=1, axis2=2)[:, None, None] / p * np.eye(p)
+    xty = np.einsum("tp,st,stc->spc", x, w, y, optimize=True)
+    return np.linalg.solve(xtx + ridge, xty)
+
+
+def _folds(times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    # Whole days are held out; the second week is shifted by one so that no weekday is lost entirely.
+    day = (times_ns - times_ns[0]) // DAY_NS
+    return (day + day // 7) % 7
+
+
+def fit_season(times_ns: NDArray[np.int64], w: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """(coefficients (S, C, 13), parameters in use (S, C)): seasonal only where it predicts held-out days >= 2 % better.
+
+    Less than 14 days show each weekday only once, so only the daily harmonics are tried then.
+    """
+    x = season(times_ns)
+    span_days = (times_ns[-1] - times_ns[0]) / DAY_NS
+    use = N_SEASON if span_days >= 13.5 else 7
+    level = np.einsum("st,stc->sc", w, y) / np.maximum(w.sum(axis=1), 1e-300)[:, None]
+    coef = np.zeros((y.shape[0], y.shape[2], N_SEASON))
+    coef[:, :, 0] = level
+    params = np.ones(level.shape)
+    if span_days < 3:
+        return coef, params
+    folds = _folds(times_ns)
+    sse_level, sse_season = np.zeros(level.shape), np.zeros(level.shape)
+    xs = x[:, :use]
+    for f in np.unique(folds):
+        out = folds == f
+        keep = w * ~out
+        m0 = np.einsum("st,stc->sc", keep, y) / np.maximum(keep.sum(axis=1), 1e-300)[:, None]
+        beta = _solve(xs[~out], w[:, ~out], y[:, ~out])
+        predicted = np.einsum("tp,spc->stc", xs[out], beta)
+        weight = w[:, out, None]
+        sse_level += (weight * (y[:, out] - m0[:, None]) ** 2).sum(axis=1)
+        sse_season += (weight * (y[:, out] - predicted) ** 2).sum(axis=1)
+    seasonal = sse_season < 0.98 * sse_level
+    if seasonal.any():
+        full = np.zeros_like(coef)
+        full[:, :, :use] = np.swapaxes(_solve(xs, w, y), 1, 2)
+        coef = np.where(seasonal[..., None], full, coef)
+        params = np.where(seasonal, float(use), params)
+    return coef, params
+
+
+def expected(coef: Floats, times_ns: NDArray[np.int64]) -> Floats:
+    """m_t (S, T, C) from coefficients (S, C, 13)."""
+    return np.einsum("tp,scp->stc", season(times_ns), coef)
+
+
+def _correlations(e: Floats, lags: int) -> Floats:
+    # e (S, T, C), zero where missing -> (lags, S, C).
+    power = (e * e).sum(axis=1)
+    seen = (e != 0).astype(np.float64)
+    total = np.maximum(seen.sum(axis=1), 1.0)
+    out = np.zeros((lags, *power.shape))
+    for k in range(1, lags + 1):
+        pairs = np.maximum((seen[:, k:] * seen[:, :-k]).sum(axis=1), 1.0)
+        cov = (e[:, k:] * e[:, :-k]).sum(axis=1) / pairs
+        out[k - 1] = cov / np.maximum(power / total, 1e-300)
+    return np.clip(out, -1.0, 1.0)
+
+
+def long_run(e: Floats, lags: int = 24) -> Floats:
+    """D (S, C): long-run over marginal variance of standardised residuals e (S, T, C), zero where missing.
+
+    max(1, Bartlett's kernel over a day, the ARMA(1,1) formula 1 + 2ρ₁/(1 − φ)). φ is fitted to the decay of the first
+    lags; ρ₁ counts only when it is beyond two standard errors.
+    """
+    t = e.shape[1]
+    lags = min(lags, t // 4)
+    rho = _correlations(e, lags)
+    k = np.arange(1, lags + 1)[:, None, None]
+    bartlett = 1 + 2 * ((1 - k / (lags + 1)) * rho).sum(axis=0)
+    # Sample autocorrelations are biased down by about (1 + 4ρ)/T (Kendall 1954).
+    first = rho[0] + (1 + 4 * rho[0]) / t
+    head = rho[: min(8, lags)] + 1.0 / t
+    phi = (head[:-1] * head[1:]).sum(axis=0) / np.maximum((head[:-1] ** 2).sum(axis=0), 1e-12)
+    phi = np.clip(phi + (1 + 3 * phi) / t, 0.0, 0.97)
+    arma = np.where(first > 2.0 / np.sqrt(t), 1 + 2 * first / (1 - phi), 1.0)
+    return np.maximum(1.0, np.maximum(bartlett, arma))
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Which steps of the specification are on; everything off but the recursion is the ablation of the benchmark."""
+
+    season: bool = True
+    dead_band: bool = True
+    overdispersion: bool = True
+    autocorrelation: bool = True
+
+
+def fit_panel(
+    ticks: Ticks,
+    times_ns: NDArray[np.int64],
+    centres: Floats,
+    pooled: Floats,
+    pooled2: Floats | None = None,
+    *,
+    counts: Floats | None = None,
+    min_effect: float = 0.02,
+    steps: Steps = Steps(),
+    cuts: Cuts | None = None,
+) -> Panel:
+    """Frozen baselines from (S, T) ticks; `pooled`, `pooled2` (S, B) the summed histograms of w and w².
+
+    `min_effect` is the smallest difference of interest in standard deviations of one score. `cuts` are given when
+    they are pooled over the cohorts of a metric; otherwise each series has its own.
+    """
+    s = ticks.n_eff.shape[0]
+    total = np.maximum(pooled.sum(axis=1, keepdims=True), 1e-300)
+    p = pooled / total
+    n = ticks.n_eff
+    w = np.minimum(n, 3 * np.maximum(np.median(n, axis=1, keepdims=True), 1.0))
+    own = cuts if cuts is not None else choose_cuts(p)
+    mean_coef, _ = _season_or_level(times_ns, w, ticks.a1[..., None], steps)
+    mu = expected(mean_coef, times_ns)[..., 0]
+    g = components(ticks, mu, own)
+    coef, params = _season_or_level(times_ns, w, g, steps)
+    coef[:, :1] = mean_coef
+    m = expected(coef, times_ns)
+
+    level = np.einsum("st,stc->sc", n, g) / np.maximum(n.sum(axis=1), 1e-300)[:, None]
+    reps = representatives(centres, p, level[:, 0], np.maximum(level[:, 1], 0.0))
+    squares = (reps - level[:, :1]) ** 2
+    f1, s1, t1 = variance_table(reps, p)
+    f2, s2, t2 = variance_table(squares, p)
+    v = np.empty((s, N_COMPONENTS))
+    v[:, 0] = level[:, 1]
+    v[:, 1] = (p * squares**2).sum(axis=1) - ((p * squares).sum(axis=1)) ** 2
+    v[:, 2:] = level[:, 2:] * (1 - level[:, 2:])
+    kappa = _design(reps, squares, p, pooled2, own) if pooled2 is not None else np.ones_like(v)
+    mask = np.concatenate([v[:, :2] > 1e-12, own.mask & (v[:, 2:] > 0)], axis=1)
+
+    n_c = n[..., None] * kappa[:, None, :]
+    seen = n_c > 0
+    s2_t = np.where(seen, v[:, None, :] / np.where(seen, n_c, 1.0), 0.0)
+    r = np.where(seen, g - m, 0.0)
+    number = np.maximum(seen.sum(axis=1), 1.0)
+    dof = number / np.maximum(number - params, 1.0)
+    wt = np.where(seen, n_c, 0.0)
+    wsum = np.maximum(wt.sum(axis=1), 1e-300)
+    tau2 = np.maximum(0.0, ((wt * r * r).sum(axis=1) * dof - (wt * s2_t).sum(axis=1)) / wsum)
+    if not steps.overdispersion:
+        tau2 = np.zeros_like(tau2)
+    e = np.where(seen, r / np.sqrt(np.maximum(s2_t + tau2[:, None], 1e-300)), 0.0)
+    d = long_run(e) if steps.autocorrelation else np.ones_like(tau2)
+    noise = np.where(seen, 1.0 / np.maximum(s2_t + tau2[:, None], 1e-300), 0.0).sum(axis=1)
+    se = np.sqrt(d * params / np.maximum(noise, 1e-300))
+    band = np.maximum(min_effect * np.sqrt(v), 3 * se) if steps.dead_band else np.zeros_like(se)
+    return Panel(
+        coef,
+        mask,
+        own.at,
+        v,
+        tau2,
+        d,
+        band,
+        se,
+        kappa,
+        np.stack([f1, f2], 1),
+        np.stack([s1, s2], 1),
+        np.stack([t1, t2], 1).reshape(s, 2, GRID),
+        counts if counts is not None else n.sum(axis=1),
+        n.sum(axis=1),
+    )
+
+
+def _season_or_level(
+    times_ns: NDArray[np.int64], w: Floats, y: Floats, steps: Steps
+) -> tuple[Floats, Floats]:
+    if steps.season:
+        return fit_season(times_ns, w, y)
+    coef = np.zeros((y.shape[0], y.shape[2], N_SEASON))
+    coef[:, :, 0] = np.einsum("st,stc->sc", w, y) / np.maximum(w.sum(axis=1), 1e-300)[:, None]
+    return coef, np.ones((y.shape[0], y.shape[2]))
+
+
+def _design(reps: Floats, squares: Floats, p: Floats, pooled2: Floats, cuts: Cuts) -> Floats:
+    # Effective size of each component over Kish's: weights that go with the value (all errors kept, 2 % of the
+    # rest) make some components better or worse known than (Σw)²/Σw² says.
+    q = pooled2 / np.maximum(pooled2.sum(axis=1, keepdims=True), 1e-300)
+    bins = np.arange(p.shape[1])
+    masks = [bins < cuts.at[:, i : i + 1] if i < 2 else bins >= cuts.at[:, i : i + 1] for i in range(4)]
+    parts = [reps, squares, *(x.astype(np.float64) for x in masks)]
+    out: list[Floats] = []
+    for x in parts:
+        gap2 = (x - (p * x).sum(axis=1, keepdims=True)) ** 2
+        top, bottom = (p * gap2).sum(axis=1), (q * gap2).sum(axis=1)
+        out.append(np.where(bottom > 1e-300, top / np.maximum(bottom, 1e-300), 1.0))
+    return np.clip(np.stack(out, axis=1), 0.2, 5.0)

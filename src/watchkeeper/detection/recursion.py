@@ -1,0 +1,75 @@
+"""The Shiryaev–Roberts recursions over components, directions and sizes (statistics.md §3, steps 3 to 7)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from watchkeeper.detection.family import (
+    N_COMPONENTS,
+    Ticks,
+    components,
+    root_deviance_share,
+    root_deviance_table,
+)
+from watchkeeper.detection.fit import Panel, expected
+from watchkeeper.stats.sequential import R_MAX
+
+Floats = NDArray[np.float64]
+DELTAS = np.array([0.5, 1.0, 2.0, 4.0])
+SIGNS = np.array([1.0, -1.0])
+Z_MAX = 6.0
+# (sign, delta) flattened to 8 streams per component: ℓ = _SLOPE·z − _DROP.
+_SLOPE = (SIGNS[:, None] * DELTAS).ravel()
+_DROP = np.tile(DELTAS**2 / 2, 2)
+STREAMS = _SLOPE.size
+
+
+@dataclass
+class Streams:
+    """The evidence of S series, (S, C, 8) each: `r`, the CUSUM `w`, `run` = ticks since that CUSUM left zero."""
+
+    r: Floats
+    w: Floats
+    run: NDArray[np.int32]
+
+    @classmethod
+    def fresh(cls, series: int) -> "Streams":
+        """No evidence yet."""
+        shape = (series, N_COMPONENTS, STREAMS)
+        return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int32))
+
+
+def z_scores(panel: Panel, ticks: Ticks, times_ns: NDArray[np.int64]) -> Floats:
+    """Calibrated signed root deviances (S, T, C) of (S, T) ticks; 0 where a tick is missing or a component unused."""
+    m = expected(panel.coef, times_ns)
+    m[..., 2:] = np.clip(m[..., 2:], 1e-6, 1 - 1e-6)
+    m[..., 1] = np.maximum(m[..., 1], 1e-12)
+    g = components(ticks, m[..., 0], panel.cuts)
+    gap = g - m
+    shrunk = m + np.sign(gap) * np.maximum(np.abs(gap) - panel.band[:, None, :], 0.0)
+    n = ticks.n_eff[..., None] * panel.kappa[:, None, :]
+    z = np.empty_like(g)
+    for c in (0, 1):
+        z[..., c] = root_deviance_table(
+            shrunk[..., c], m[..., c], n[..., c], panel.first[:, c], panel.step[:, c], panel.table[:, c]
+        )
+    z[..., 2:] = root_deviance_share(shrunk[..., 2:], m[..., 2:], n[..., 2:])
+    noise = panel.v[:, None, :] / np.maximum(n, 1e-300)
+    z *= np.sqrt(noise / np.maximum((noise + panel.tau2[:, None, :]) * panel.d[:, None, :], 1e-300))
+    return np.where((n > 0) & panel.mask[:, None, :], np.clip(z, -Z_MAX, Z_MAX), 0.0)
+
+
+def advance(state: Streams, z: Floats, mask: NDArray[np.bool_], seen: NDArray[np.bool_]) -> None:
+    """One tick in place: z, mask (S, C), seen (S,). A tick that was not seen changes nothing."""
+    ell = z[..., None] * _SLOPE - _DROP
+    live = (mask & seen[:, None])[..., None]
+    state.r = np.where(live, np.minimum((1.0 + state.r) * np.exp(ell), R_MAX), state.r)
+    state.w = np.where(live, np.maximum(0.0, state.w + ell), state.w)
+    state.run = np.where(live, np.where(state.w > 0, state.run + 1, 0), state.run).astype(np.int32)
+
+
+def combined(r: Floats, mask: NDArray[np.bool_]) -> Floats:
+    """M (S,): the average evidence over the components in use, both directions and all sizes."""
+    used = np.maximum(mask.sum(axis=1), 1) * STREAMS
+    return (r * mask[..., None]).sum(axis=(1, 2)) / used

@@ -1,0 +1,194 @@
+"""Means, rates and quantiles of a process seen through unequal sampling, from raw scores or from a `Point`.
+
+w = 1/π, π the recorded inclusion probability. Hájek's mean is Σwx/Σw; its variance for the *process* (not only for
+today's traces) is Σw²(x − μ̂)²/(Σw)²; the effective sample size is Kish's (Σw)²/Σw² (statistics.md §1).
+"""
+
+from math import exp, sqrt
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats as st
+
+from watchkeeper.model.series import Estimate, Insufficient, Point
+from watchkeeper.stats.intervals import wilson, z_of
+
+Floats = NDArray[np.float64]
+
+
+def weights_of(pi: ArrayLike | None, n: int) -> Floats:
+    """1/π for each of n scores; ones when π is None. Raises ValueError for a π outside (0, 1]."""
+    if pi is None:
+        return np.ones(n)
+    p = np.asarray(pi, dtype=np.float64)
+    if p.shape != (n,):
+        raise ValueError(f"{p.size} inclusion probabilities for {n} scores")
+    if n and not (np.all(p > 0) and np.all(p <= 1)):
+        raise ValueError("an inclusion probability is outside (0, 1]: such a score cannot be weighted")
+    return 1.0 / p
+
+
+def kish(w: ArrayLike) -> float:
+    """Kish's effective sample size (Σw)²/Σw²; 0 for no weights."""
+    a = np.asarray(w, dtype=np.float64)
+    q = float(np.sum(a * a))
+    return float(np.sum(a)) ** 2 / q if q > 0 else 0.0
+
+
+def mean(
+    x: ArrayLike, pi: ArrayLike | None = None, *, level: float = 0.95, finite_population: bool = False
+) -> Estimate | Insufficient:
+    """Hájek's mean with a t interval on n_eff − 1 degrees of freedom.
+
+    `finite_population` multiplies the variance terms by (1 − π): the mean of exactly these traces instead of the
+    process that makes them. Fewer than two scores are `Insufficient`.
+    """
+    v = np.asarray(x, dtype=np.float64)
+    w = weights_of(pi, v.size)
+    if v.size < 2:
+        return Insufficient("a mean with an interval needs at least two scores", int(v.size), kish(w))
+    total = float(w.sum())
+    mu = float((w * v).sum()) / total
+    terms = w**2 * (v - mu) ** 2
+    if finite_population:
+        terms = terms * (1 - 1 / w)
+    return _around(mu, float(terms.sum()) / total**2, int(v.size), kish(w), level)
+
+
+def point_mean(p: Point, *, level: float = 0.95) -> Estimate | Insufficient:
+    """`mean` from a point's sums: exactly what the raw scores would give."""
+    if p.n < 2:
+        return Insufficient("a mean with an interval needs at least two scores", p.n, p.n_eff)
+    mu = p.swx / p.sw
+    variance = max(p.sw2x2 - 2 * mu * p.sw2x + mu * mu * p.sw2, 0.0) / p.sw**2
+    return _around(mu, variance, p.n, p.n_eff, level)
+
+
+def _around(mu: float, variance: float, n: int, n_eff: float, level: float) -> Estimate:
+    half = float(st.t.ppf(0.5 + level / 2, max(n_eff - 1, 1.0))) * sqrt(variance * _small(n_eff))
+    return Estimate(mu, mu - half, mu + half, n, n_eff, level)
+
+
+def _small(n_eff: float) -> float:
+    # The plug-in variance divides by n; the t interval expects n − 1.
+    return n_eff / (n_eff - 1) if n_eff > 2 else 2.0
+
+
+def rate(y: ArrayLike, pi: ArrayLike | None = None, *, level: float = 0.95) -> Estimate | Insufficient:
+    """Weighted share of true values with Wilson's interval on the Korn–Graubard effective size p(1 − p)/V."""
+    v = np.asarray(y, dtype=np.float64)
+    w = weights_of(pi, v.size)
+    if v.size == 0:
+        return Insufficient("a rate needs at least one score")
+    p = float((w * v).sum() / w.sum())
+    variance = float((w**2 * (v - p) ** 2).sum()) / float(w.sum()) ** 2
+    return _rate(p, variance, int(v.size), kish(w), level)
+
+
+def point_rate(
+    p: Point, *, above: float | None = None, at_most: float | None = None, level: float = 0.95
+) -> Estimate | Insufficient:
+    """The share of scores with x <= `at_most`, or x > `above`; of true values (x = 1) when neither is given.
+
+    Cuts are moved to the nearest edge of the point's axis; a cut on an edge is exact. Raises ValueError for both.
+    """
+    if above is not None and at_most is not None:
+        raise ValueError("give above or at_most, not both")
+    if p.n == 0:
+        return Insufficient("a rate needs at least one score")
+    if above is None and at_most is None:
+        q = p.swx / p.sw
+        variance = max(p.sw2x2 - 2 * q * p.sw2x + q * q * p.sw2, 0.0) / p.sw**2
+        return _rate(min(max(q, 0.0), 1.0), variance, p.n, p.n_eff, level)
+    cut = above if above is not None else at_most
+    edges = np.asarray(p.axis.edges)
+    upto = int(np.argmin(np.abs(edges - cut))) + 1
+    hw, hw2 = (np.asarray(h) for h in (p.hist_w, p.hist_w2))
+    inside = hw[upto:].sum() if above is not None else hw[:upto].sum()
+    inside2 = hw2[upto:].sum() if above is not None else hw2[:upto].sum()
+    q = float(inside / p.sw)
+    variance = float(inside2 * (1 - 2 * q) + q * q * p.sw2) / p.sw**2
+    return _rate(q, max(variance, 0.0), p.n, p.n_eff, level)
+
+
+def _rate(p: float, variance: float, n: int, n_eff: float, level: float) -> Estimate:
+    size = p * (1 - p) / variance if variance > 0 and 0 < p < 1 else n_eff
+    size = min(size, float(n)) if size > 0 else n_eff
+    low, high = wilson(p * size, size, level)
+    return Estimate(p, low, high, n, size, level)
+
+
+def quantile(
+    x: ArrayLike, q: float, pi: ArrayLike | None = None, *, level: float = 0.95
+) -> Estimate | Insufficient:
+    """Weighted quantile (inverse of the weighted distribution) with Woodruff's interval (Woodruff 1952):
+
+    the Wilson interval of the share at the quantile, carried back through the same distribution.
+    """
+    v = np.asarray(x, dtype=np.float64)
+    w = weights_of(pi, v.size)
+    if v.size == 0:
+        return Insufficient("a quantile needs at least one score")
+    order = np.argsort(v, kind="stable")
+    v, w = v[order], w[order]
+    cumulative = np.cumsum(w) / w.sum()
+    n_eff = kish(w)
+    low, high = wilson(q * n_eff, n_eff, level)
+    found = v[np.minimum(np.searchsorted(cumulative, [q - 1e-12, low, high], side="left"), v.size - 1)]
+    return Estimate(float(found[0]), float(found[1]), float(found[2]), int(v.size), n_eff, level)
+
+
+def point_quantile(p: Point, q: float, *, level: float = 0.95) -> Estimate | Insufficient:
+    """`quantile` from a point's histogram, linear within bins (of ln x on a log axis), in the metric's own unit.
+
+    Precise to a bin's width; a quantile in an open end is reported as that end's edge.
+    """
+    if p.n == 0:
+        return Insufficient("a quantile needs at least one score")
+    low, high = wilson(q * p.n_eff, p.n_eff, level)
+    cumulative = np.concatenate([[0.0], np.cumsum(p.hist_w)]) / p.sw
+    edges = np.asarray(p.axis.edges)
+    inner = np.log(edges) if p.axis.log else edges
+    knots = np.concatenate([[inner[0]], inner, [inner[-1]]])
+    values: list[float] = []
+    for share in (q, low, high):
+        at = int(np.clip(np.searchsorted(cumulative, share, side="left"), 1, cumulative.size - 1))
+        below, here = cumulative[at - 1], cumulative[at]
+        part = (share - below) / (here - below) if here > below else 1.0
+        value = float(knots[at - 1] + (knots[at] - knots[at - 1]) * min(max(part, 0.0), 1.0))
+        values.append(exp(value) if p.axis.log else value)
+    return Estimate(values[0], values[1], values[2], p.n, p.n_eff, level)
+
+
+def post_stratified(parts: "list[tuple[float, Estimate]]", *, level: float = 0.95) -> Estimate | Insufficient:
+    """Σ (N_h/N)·ȳ_h over strata of known size N_h, given as (N_h, estimate); arms combined by MOVER."""
+    total = sum(size for size, _ in parts)
+    if total <= 0:
+        return Insufficient("post-stratification needs strata of known, positive size")
+    if any(e.level != level for _, e in parts):
+        raise ValueError(f"the strata's intervals must have the level asked for, {level}")
+    down = sqrt(sum((s / total * (e.value - e.low)) ** 2 for s, e in parts))
+    up = sqrt(sum((s / total * (e.high - e.value)) ** 2 for s, e in parts))
+    value = sum(s / total * e.value for s, e in parts)
+    n = sum(e.n for _, e in parts)
+    spread = sum((s / total) ** 2 / e.n_eff for s, e in parts if e.n_eff > 0)
+    return Estimate(value, value - down, value + up, n, 1 / spread if spread > 0 else 0.0, level)
+
+
+def chained(
+    cheap_all: ArrayLike,
+    cheap: ArrayLike,
+    dear: ArrayLike,
+    pi: ArrayLike | None = None,
+    *,
+    level: float = 0.95,
+) -> Estimate | Insufficient:
+    """mean_all(f) + Hájek mean(judge − f): a cheap scorer on everything, corrected by a dear one on a sample."""
+    f = np.asarray(cheap_all, dtype=np.float64)
+    gap = mean(np.asarray(dear, dtype=np.float64) - np.asarray(cheap, dtype=np.float64), pi, level=level)
+    if isinstance(gap, Insufficient) or f.size < 2:
+        return gap if isinstance(gap, Insufficient) else Insufficient("too few cheap scores", int(f.size))
+    z = z_of(level)
+    half = sqrt(((gap.high - gap.low) / 2) ** 2 + z * z * float(f.var(ddof=1)) / f.size)
+    value = float(f.mean()) + gap.value
+    return Estimate(value, value - half, value + half, gap.n, gap.n_eff, level)
