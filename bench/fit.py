@@ -1,4 +1,4 @@
-"""Fits the small linear models that ship as data: `python bench/fit.py [--shared DIR] refusal|grounded|relevance|injection`.
+"""Fits the small linear models that ship as data: `python bench/fit.py [--shared DIR] refusal|grounded|relevance`.
 
 Prints cross-validated figures (groups never split between folds) and writes src/watchkeeper/scoring/data/<name>.json.
 """
@@ -103,7 +103,151 @@ def fit_refusal(shared: Path) -> None:
     )
 
 
-FITS: dict[str, Callable[[Path], None]] = {"refusal": fit_refusal}
+def publish(
+    name: str, features: tuple[str, ...], weights: np.ndarray, intercept: float, source: str, scale: float = 1.0
+) -> None:
+    document = {
+        "features": features,
+        "weights": np.round(weights, 4).tolist(),
+        "intercept": round(float(intercept), 4),
+        "fitted_on": source,
+        "scale": scale,
+    }
+    print(dict(zip(features, document["weights"], strict=True)), document["intercept"])
+    write(name, document)
+
+
+def grounded_pairs(shared: Path) -> list[tuple[str, str, str, str, bool, str]]:
+    """(set, answer, evidence, question, supported, group). HaluEval is left out: length alone separates it."""
+    out: list[tuple[str, str, str, str, bool, str]] = []
+    for r in rows(shared, "begin_groundedness.jsonl"):
+        supported = r["label"] == "Fully attributable"
+        out.append((f"begin_{r['source']}", r["response"], r["context"], r["message"], supported, r["context"]))
+    for r in rows(shared, "expertqa_claims.jsonl"):
+        for claim in r["claims"]:
+            evidence = "\n".join(claim["evidence"])
+            if evidence and claim["support"] in ("Complete", "Partial", "Incomplete"):
+                out.append(
+                    ("expertqa", claim["text"], evidence, r["question"], claim["support"] == "Complete", r["question"])
+                )
+    return out
+
+
+def within_sets(x: np.ndarray, y: np.ndarray, sets: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
+    """Logistic regression with weights of at least 0 and one intercept a set, so that it learns to rank within a set and
+    not which set an answer comes from. Returns the weights and the mean intercept."""
+    names = sorted(set(sets))
+    dummies = (sets[:, None] == np.array(names)[None, :]).astype(float)
+    d = x.shape[1]
+
+    def loss(v: np.ndarray) -> tuple[float, np.ndarray]:
+        z = x @ v[:d] + dummies @ v[d:]
+        delta = 1 / (1 + np.exp(-z)) - y
+        value = (np.logaddexp(0, z) - y * z).sum() + 0.5 * penalty * (v[:d] ** 2).sum()
+        return value, np.concatenate([x.T @ delta + penalty * v[:d], dummies.T @ delta])
+
+    bounds = [(0, None)] * d + [(None, None)] * len(names)
+    v = minimize(loss, np.zeros(d + len(names)), jac=True, method="L-BFGS-B", bounds=bounds).x
+    return v[:d], float(v[d:].mean())
+
+
+def fit_grounded(shared: Path) -> None:
+    from watchkeeper.scoring.classifiers.groundedness import FEATURES, features
+
+    pairs = grounded_pairs(shared)
+    x = np.array([features(a, e) for _, a, e, _, _, _ in pairs])
+    y = np.array([int(p[4]) for p in pairs])
+    names = np.array([p[0] for p in pairs])
+    score = np.zeros(len(y))
+    for test in folds([p[5] for p in pairs]):
+        train = np.setdiff1d(np.arange(len(y)), test)
+        w, _ = within_sets(x[train], y[train], names[train], 10.0)
+        score[test] = x[test] @ w
+    length = np.array([len(p[1]) for p in pairs])
+    for name in sorted(set(names)):
+        mask = names == name
+        single = ", ".join(f"{f} {auroc(x[mask, i], y[mask] == 1):.3f}" for i, f in enumerate(FEATURES))
+        print(f"{name} n={mask.sum()} model {auroc(score[mask], y[mask] == 1):.3f} | {single}")
+        print(f"   length alone {auroc(length[mask], y[mask] == 1):.3f}")
+    w, b = within_sets(x, y, names, 10.0)
+    publish("groundedness", FEATURES, w, b, "begin_groundedness and expertqa_claims")
+
+
+EVASIONS = (
+    "I'm not sure about that. Please contact our support team.",
+    "Please check our website for more information.",
+    "I'm sorry, I can't help with that.",
+    "It depends on your situation. Let me know if you have other questions.",
+    "Thank you for reaching out. How can I help you today?",
+    "Unfortunately I don't have that information at the moment.",
+    "That is a good question! There are many factors to consider.",
+    "You can find more details in our documentation or help center.",
+    "Sorry for the inconvenience. Our team will look into it.",
+    "Could you please provide more details?",
+    "Yes.",
+    "No.",
+    "OK, done.",
+    "Sure, no problem.",
+)
+
+
+def relevance_pairs(shared: Path) -> list[tuple[str, str, str, str]]:
+    """(kind, question, answer, group): real answers, answers to other questions, evasions, beginnings of answers."""
+    rng = np.random.default_rng(3)
+    real: list[tuple[str, str]] = []
+    for r in rows(shared, "arena_model_versions.jsonl"):
+        real += [(r["prompt"], a) for a in list(r["answers"].values())[:2]]
+    real += [(r["query"], r["response"]) for r in rows(shared, "halueval_general.jsonl")[:1200]]
+    for r in rows(shared, "xstest_responses.jsonl"):
+        if r["final_label"] == "1_full_compliance" and r["prompt_safe"]:
+            real.append((r["prompt"], r["completion"]))
+    for r in rows(shared, "expertqa_claims.jsonl"):
+        real.append((r["question"], r["answer"]))
+    real = [(q, a) for q, a in real if 10 <= len(q) <= 1200 and len(a.split()) >= 12]
+    out = [("real", q, a, q) for q, a in real]
+    order = rng.permutation(len(real))
+    for i, j in enumerate(order):
+        if real[i][0] != real[j][0] and i % 2 == 0:
+            out.append(("other", real[i][0], real[j][1], real[i][0]))
+    for i, (q, a) in enumerate(real):
+        if i % 3 == 0:
+            out.append(("evasive", q, EVASIONS[int(rng.integers(len(EVASIONS)))], q))
+        if i % 4 == 1:
+            kept = a.split()[: int(rng.integers(2, 8))]
+            out.append(("cut", q, " ".join(kept), q))
+        if i % 4 == 2:
+            lead = EVASIONS[int(rng.integers(10))]
+            out.append(("evasive", q, f"{lead} {EVASIONS[int(rng.integers(10))]}", q))
+        if i % 4 == 3:
+            topic = " ".join(q.split()[:12]).rstrip("?.!")
+            first, second = (EVASIONS[int(k)] for k in rng.integers(10, size=2))
+            out.append(("echo", q, f"Regarding your question, {topic}: {first} {second}", q))
+    return out
+
+
+def fit_relevance(shared: Path) -> None:
+    from watchkeeper.scoring.classifiers.answer_relevance import FEATURES, features
+
+    pairs = relevance_pairs(shared)
+    x = np.array(features([p[1] for p in pairs], [p[2] for p in pairs]))
+    kinds = np.array([p[0] for p in pairs])
+    y = (kinds == "real").astype(int)
+    z = cross_predict(x, y, [p[3] for p in pairs], 2, 1.0)
+    score = z[:, 1] - z[:, 0]
+    scale = 0.4
+    for kind in ("other", "evasive", "cut", "echo"):
+        mask = (kinds == kind) | (kinds == "real")
+        value = 10 / (1 + np.exp(-scale * score[kinds == kind]))
+        print(f"{kind}: n={np.sum(kinds == kind)} AUROC {auroc(score[mask], kinds[mask] == 'real'):.3f}"
+              f" score mean {value.mean():.2f} sd {value.std():.2f}")
+    value = 10 / (1 + np.exp(-scale * score[kinds == "real"]))
+    print(f"real: n={np.sum(kinds == 'real')} score mean {value.mean():.2f} sd {value.std():.2f}")
+    w, b = softmax_fit(x, y, 2, 1.0)
+    source = "answers of four shared sets; shuffled, evasive and cut"
+    publish("answer_relevance", FEATURES, w[1] - w[0], b[1] - b[0], source, scale)
+
+
+FITS: dict[str, Callable[[Path], None]] = {"refusal": fit_refusal, "grounded": fit_grounded, "relevance": fit_relevance}
 
 
 def main() -> None:

@@ -69,7 +69,7 @@ def _cards(text: str, start: int, end: int, before: str) -> Iterator[tuple[int, 
                 continue
             # One in ten numbers passes the checksum: it takes a known issuer, or a word that says card.
             known = len(digits) in (15, 16) and verify.card(digits)
-            if not known and (len(set(digits)) < 3 or not _CARD_WORDS.search(before)):
+            if not known and (len(set(digits)) < 2 or not _CARD_WORDS.search(before)):
                 continue
             yield tokens[i][0], tokens[j - 1][1]
             i = j - 1

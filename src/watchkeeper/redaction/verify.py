@@ -191,7 +191,7 @@ def luhn(digits: str) -> bool:
 
 def card(digits: str) -> bool:
     """A payment card: known issuer prefix with its length, Luhn, not one digit repeated."""
-    if len(set(digits)) < 3:
+    if len(set(digits)) < 2:
         return False
     for low, high, lengths in _CARDS:
         if len(digits) in lengths and low <= int(digits[: len(str(low))]) <= high:

@@ -1,0 +1,1 @@
+"""Local models that need no key: cheap, measured, and triage only. Listed in `table.py`."""
