@@ -11,11 +11,17 @@ from alembic.util.exc import CommandError
 from alembic import command
 from watchkeeper.store.records.engine import Records
 
+FILE = "records.db"
 FOLDER = Path(__file__).parent / "migrations"
 
 
 class NewerSchema(Exception):
     """The database was written by a newer version of Watchkeeper."""
+
+
+def url_of(data_dir: Path) -> str:
+    """The SQLAlchemy URL of a data directory's own records database."""
+    return f"sqlite:///{data_dir / FILE}"
 
 
 def _config() -> Config:

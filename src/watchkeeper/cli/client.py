@@ -1,0 +1,127 @@
+"""The command line as a client of a server: found by address, or by the data directory it runs on."""
+
+import argparse
+import fcntl
+import http.client
+import json
+import os
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from email.message import Message
+from pathlib import Path
+from typing import Any
+
+from watchkeeper.cli.errors import CliError
+
+DEFAULT_SERVER = "http://127.0.0.1:4318"
+DEFAULT_DATA_DIR = "watchkeeper-data"
+_LOCAL, _LOCK = "local.json", "watchkeeper.lock"
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say which server."""
+    parser.add_argument("--server", default=os.environ.get("WATCHKEEPER_ENDPOINT"), help="its address")
+    parser.add_argument("--api-key", default=os.environ.get("WATCHKEEPER_API_KEY"), help=argparse.SUPPRESS)
+    parser.add_argument("--project", default=os.environ.get("WATCHKEEPER_PROJECT"), help="the project (default)")
+    add_data_dir(parser)
+
+
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """The argument that names the data directory."""
+    chosen = Path(os.environ.get("WATCHKEEPER_DATA_DIR", DEFAULT_DATA_DIR))
+    parser.add_argument("--data-dir", type=Path, default=chosen, help=f"where the data is ({chosen})")
+
+
+def running_on(data_dir: Path) -> tuple[str, str] | None:
+    """Address and key of the server that holds a data directory now, None when none does."""
+    try:
+        with open(data_dir / _LOCK, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                known = json.loads((data_dir / _LOCAL).read_text())
+                return str(known["url"]), str(known["key"])
+            return None
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@dataclass
+class Answer:
+    """An HTTP answer."""
+
+    status: int
+    headers: Message
+    body: bytes
+
+    def json(self) -> Any:
+        """The body as JSON. Raises `CliError` when it is something else."""
+        try:
+            return json.loads(self.body)
+        except ValueError:
+            raise CliError("the server does not answer like Watchkeeper; check --server") from None
+
+
+@dataclass
+class Client:
+    """Calls one server."""
+
+    server: str
+    headers: dict[str, str] = field(default_factory=lambda: {})
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "Client":
+        """The server of these arguments: the one named, else the one running on the data directory, else the default."""
+        server, key = args.server, args.api_key
+        if server is None:
+            found = running_on(args.data_dir)
+            if found is not None:
+                server, key = found[0], key or found[1]
+        headers: dict[str, str] = {}
+        if key:
+            headers["authorization"] = f"Bearer {key}"
+        if args.project:
+            headers["x-watchkeeper-project"] = args.project
+        address = (server or DEFAULT_SERVER).rstrip("/")
+        if urllib.parse.urlsplit(address).scheme not in ("http", "https"):
+            raise CliError(f"--server {address}: write an address such as {DEFAULT_SERVER}")
+        return cls(address, headers)
+
+    def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None = None) -> Answer:
+        """One request and its answer, whatever its status. Raises `CliError` when nobody answers."""
+        sent = {**self.headers, **(headers or {})}
+        request = urllib.request.Request(self.server + path, body, sent, method=method)
+        try:
+            # The address is the user's own; a proxy of the environment must not see its key.
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(request, timeout=600) as answer:
+                return Answer(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.headers, error.read())
+        except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            raise CliError(
+                f"no Watchkeeper answers at {self.server} ({reason}); start one with 'watchkeeper serve', "
+                "or name it with --server or --data-dir"
+            ) from None
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """The JSON answer. Raises `CliError` with the server's own words."""
+        data = None if body is None else json.dumps(body).encode()
+        answer = self.send(method, path, data, {"content-type": "application/json"} if data else None)
+        if answer.status >= 400:
+            raise CliError(self.words(answer))
+        return answer.json()
+
+    def words(self, answer: Answer) -> str:
+        """What the server said was wrong."""
+        try:
+            said = json.loads(answer.body)
+            text = f"{said['error']}\n  {said['hint']}" if said.get("hint") else str(said["error"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            text = f"{self.server} answered {answer.status}"
+        if answer.status in (401, 403):
+            text += "\n  pass a key in WATCHKEEPER_API_KEY, or --data-dir of a server on this machine"
+        return text

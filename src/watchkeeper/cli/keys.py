@@ -1,0 +1,159 @@
+"""`watchkeeper keys` and `watchkeeper login-link`: through the running server, or on its data when it is stopped."""
+
+import argparse
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from watchkeeper.cli.client import Client, running_on
+from watchkeeper.cli.errors import OK, CliError
+from watchkeeper.cli.output import table
+
+T = TypeVar("T")
+
+
+def _on_data(args: argparse.Namespace, work: Callable[[Any], T]) -> T:
+    """Run `work` on the records of a data directory no server uses. Raises `CliError`."""
+    from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
+    from watchkeeper.store.records import migrate
+    from watchkeeper.store.records.access import Refused
+    from watchkeeper.store.records.engine import Records
+
+    try:
+        lock = DataDirLock(args.data_dir)
+    except DataDirBusy as error:
+        raise CliError(str(error)) from None
+    except OSError as error:
+        raise CliError(f"{args.data_dir} cannot be used as a data directory: {error.strerror}") from None
+    try:
+        records = Records(migrate.url_of(args.data_dir))
+        migrate.upgrade(records)
+        try:
+            return records.write_now(work)
+        finally:
+            records.close()
+    except (Refused, migrate.NewerSchema) as error:
+        raise CliError(str(error)) from None
+    finally:
+        lock.release()
+
+
+def _remote(args: argparse.Namespace) -> Client | None:
+    return Client.of(args) if args.server or running_on(args.data_dir) else None
+
+
+def create(args: argparse.Namespace) -> int:
+    """Make a key and print it; it is never shown again."""
+    client = _remote(args)
+    project = "*" if args.all_projects else args.project or "default"
+    if client is not None:
+        body = {"name": args.name, "role": args.role, "project": project}
+        if args.expires_in_days:
+            body["expires_in_days"] = args.expires_in_days
+        print(client.call("POST", "/api/keys", body)["key"])
+        return OK
+    now = time.time_ns()
+    expires = now + args.expires_in_days * 86_400 * 10**9 if args.expires_in_days else None
+
+    def work(conn: Any) -> str:
+        from watchkeeper.store.records import access, audit
+
+        key, text = access.create_key(
+            conn, project=project, name=args.name, role=args.role,
+            created_by="command line", now_ns=now, expires_ns=expires,
+        )  # fmt: skip
+        audit.record(
+            conn, project=project, now_ns=now, actor="command line", source="local",
+            action="key.create", target=f"{key.id} {key.name}", detail={"role": key.role},
+        )  # fmt: skip
+        return text
+
+    print(_on_data(args, work))
+    return OK
+
+
+def _when(ns: int | None) -> str:
+    return "" if ns is None else datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def list_keys(args: argparse.Namespace) -> int:
+    """Print the keys without their secrets."""
+    client = _remote(args)
+    if client is not None:
+        rows: list[dict[str, Any]] = client.call("GET", "/api/keys")
+    else:
+        now = time.time_ns()
+
+        def work(conn: Any) -> list[dict[str, Any]]:
+            from watchkeeper.store.records import access
+
+            return [
+                {
+                    **{n: getattr(k, n) for n in ("id", "name", "role", "project")},
+                    "state": k.state(now),
+                    "created": _when(k.created_ns),
+                    "last_used": _when(k.last_used_ns),
+                }
+                for k in access.list_keys(conn, args.project)
+            ]
+
+        rows = _on_data(args, work)
+    names = ("id", "name", "role", "project", "state", "created", "last_used")
+    table(names, [[row.get(n) for n in names] for row in rows], sys.stdout)
+    return OK
+
+
+def revoke(args: argparse.Namespace) -> int:
+    """Revoke a key by its id."""
+    client = _remote(args)
+    if client is not None:
+        client.call("DELETE", f"/api/keys/{args.id}")
+    else:
+        now = time.time_ns()
+
+        def work(conn: Any) -> bool:
+            from watchkeeper.store.records import access, audit
+
+            key = access.revoke_key(conn, None, args.id, now)
+            if key is not None:
+                audit.record(
+                    conn, project=key.project, now_ns=now, actor="command line", source="local",
+                    action="key.revoke", target=f"{key.id} {key.name}",
+                )  # fmt: skip
+            return key is not None
+
+        if not _on_data(args, work):
+            raise CliError(f"there is no active key {args.id}; 'watchkeeper keys list' shows them")
+    print(f"revoked {args.id}")
+    return OK
+
+
+def login_link(args: argparse.Namespace) -> int:
+    """Print a one-time login link for a person, the first admin by default."""
+    client = _remote(args)
+    if client is not None:
+        people: list[dict[str, Any]] = client.call("GET", "/api/users")
+        found = [p for p in people if p["email"] == args.email.lower() and not p["disabled"]]
+        if not found:
+            known = ", ".join(p["email"] for p in people) or "nobody yet"
+            raise CliError(f"there is no user {args.email}; there are: {known}")
+        link = client.call("POST", f"/api/users/{found[0]['id']}/login")["login"]
+        print(link if link.startswith("http") else client.server + link)
+        return OK
+    now = time.time_ns()
+
+    def work(conn: Any) -> str | None:
+        from watchkeeper.store.records import access
+
+        access.first_login(conn, now)
+        person = access.find_user(conn, args.email)
+        return None if person is None or person["disabled"] else access.create_login(conn, person["id"], now)
+
+    token = _on_data(args, work)
+    if token is None:
+        raise CliError(f"there is no user {args.email}")
+    print(f"/login?token={token}")
+    print("  valid for 15 minutes at the server's address, once it runs on this data directory")
+    return OK

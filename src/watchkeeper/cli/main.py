@@ -1,0 +1,180 @@
+"""The `watchkeeper` command.
+
+Exit status: 0 fine, 1 the thing judged failed (gate, tests), 2 bad input or usage, 3 not enough evidence (gate).
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from watchkeeper.cli import gate
+from watchkeeper.cli.client import add_data_dir, add_server
+from watchkeeper.cli.errors import BAD_INPUT, CliError
+
+Parsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _runs(parser: argparse.ArgumentParser, where: str) -> None:
+    """The handler as `module:function`, imported only when the command is used."""
+    parser.set_defaults(handler=where)
+
+
+def _serving(commands: Parsers) -> None:
+    serve = commands.add_parser("serve", help="run the server")
+    add_data_dir(serve)
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    serve.add_argument("--port", type=int, default=4318, help="HTTP: pages, API and OTLP (4318)")
+    serve.add_argument("--grpc-port", type=int, default=4317, help="OTLP over gRPC (4317); 0 switches it off")
+    serve.add_argument("--config", type=Path, help="a YAML file or a folder of them")
+    serve.add_argument("--no-auth", action="store_true", help="no login; on loopback only")
+    serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    _runs(serve, "watchkeeper.cli.serve:main")
+    demo = commands.add_parser("demo", help="play two weeks of a support assistant's traffic and watch the loop")
+    demo.add_argument("--fast", action="store_true", help="the whole story in under 40 seconds")
+    demo.add_argument("--exit", action="store_true", help="stop after the story; 0 only if it came out as told")
+    demo.add_argument("--port", type=int, default=4318)
+    demo.add_argument("--data-dir", type=Path, help="keep its data here; a fresh temporary folder by default")
+    _runs(demo, "watchkeeper.demo.main:main")
+
+
+def _configuration(commands: Parsers) -> None:
+    check = commands.add_parser("check", help="is this configuration usable")
+    check.add_argument("config", type=Path, nargs="?", default=Path("watchkeeper.yaml"), help="file or folder")
+    check.add_argument("--json", action="store_true", help="print the problems as JSON")
+    check.add_argument("--allow-missing-env", action="store_true", help="do not require the secrets to be set")
+    check.add_argument("--schema", action="store_true", help="print the JSON Schema for editors instead")
+    _runs(check, "watchkeeper.cli.check:main")
+    plan = commands.add_parser("plan", help="what this configuration would cost and see")
+    plan.add_argument("config", type=Path, help="file or folder")
+    plan.add_argument("--days", type=int, default=7, help="days of traffic to plan from (7)")
+    add_server(plan)
+    _runs(plan, "watchkeeper.cli.plan:main")
+    test = commands.add_parser("test", help="run the monitors' own tests")
+    test.add_argument("config", type=Path, help="file or folder")
+    _runs(test, "watchkeeper.cli.monitors:test")
+    backtest = commands.add_parser("backtest", help="run monitors over history: when would they have fired")
+    backtest.add_argument("config", type=Path, help="file or folder")
+    backtest.add_argument("--monitor", help="only this one")
+    backtest.add_argument("--since", default="14d", help="how far back (14d)")
+    add_server(backtest)
+    _runs(backtest, "watchkeeper.cli.monitors:backtest")
+
+
+def _using(commands: Parsers) -> None:
+    sql = commands.add_parser("sql", help="one read-only statement over traces, spans, scores and series")
+    sql.add_argument("query", help="the statement, or - to read it from standard input")
+    sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    add_server(sql)
+    _runs(sql, "watchkeeper.cli.sql:main")
+    importing = commands.add_parser("import", help="import recorded OTLP requests (.pb, .json, .jsonl, .gz)")
+    importing.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    importing.add_argument("--signal", choices=("traces", "logs", "metrics"), help="what protobuf files hold")
+    add_server(importing)
+    _runs(importing, "watchkeeper.cli.importing:main")
+    gating = commands.add_parser("gate", help="judge a target over a dataset: pass, fail, not enough evidence")
+    gate.add_arguments(gating)
+    _runs(gating, "watchkeeper.cli.gate:main")
+
+
+def _administering(commands: Parsers) -> None:
+    keys = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(
+        dest="what", required=True, metavar="create|list|revoke"
+    )
+    create = keys.add_parser("create", help="make a key; it is printed once")
+    create.add_argument("name", help="who uses it")
+    create.add_argument("--role", choices=("ingest", "viewer", "reviewer", "editor", "admin"), default="ingest")
+    create.add_argument("--all-projects", action="store_true", help="for every project")
+    create.add_argument("--expires-in-days", type=int)
+    _runs(create, "watchkeeper.cli.keys:create")
+    listing = keys.add_parser("list", help="the keys, without their secrets")
+    _runs(listing, "watchkeeper.cli.keys:list_keys")
+    revoke = keys.add_parser("revoke", help="make a key useless")
+    revoke.add_argument("id", help="the part between wk_ and the second _")
+    _runs(revoke, "watchkeeper.cli.keys:revoke")
+    link = commands.add_parser("login-link", help="a one-time link to sign in")
+    link.add_argument("--email", default="admin@localhost", help="for whom (admin@localhost)")
+    _runs(link, "watchkeeper.cli.keys:login_link")
+    backup = commands.add_parser("backup", help="copy everything while the server runs")
+    backup.add_argument("to", type=Path, help="a folder that does not exist yet")
+    _runs(backup, "watchkeeper.cli.backup:backup")
+    restore = commands.add_parser("restore", help="make a data directory from a backup")
+    restore.add_argument("source", type=Path, help="the backup's folder")
+    add_data_dir(restore)
+    _runs(restore, "watchkeeper.cli.backup:restore")
+    for one in (create, listing, revoke, link, backup):
+        add_server(one)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    made = argparse.ArgumentParser(
+        prog="watchkeeper",
+        description="Is your LLM application still working? Trace, score, review, alert, test.",
+    )
+    made.add_argument("--version", action="store_true", help="print the version")
+    commands = made.add_subparsers(dest="command", metavar="COMMAND")
+    _serving(commands)
+    _configuration(commands)
+    _using(commands)
+    _administering(commands)
+    return made
+
+
+def _missing(error: ModuleNotFoundError) -> str | None:
+    """What to install when a package is missing that only the server extra brings; None for a fault of ours."""
+    name = (error.name or "").split(".")[0]
+    if name == "watchkeeper":
+        return None
+    return (
+        f"this command needs the server, of which {name} is not installed; "
+        "install it with: pip install 'watchkeeper[server]'"
+    )
+
+
+def _print_version() -> int:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        print(version("watchkeeper"))
+    except PackageNotFoundError:
+        print("unknown (not installed)")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status. A user never sees a traceback unless WATCHKEEPER_DEBUG is set."""
+    made = parser()
+    args = made.parse_args(argv)
+    if args.version:
+        return _print_version()
+    if args.command is None:
+        made.print_help()
+        return BAD_INPUT
+    try:
+        module, _, function = str(args.handler).partition(":")
+        return int(getattr(importlib.import_module(module), function)(args) or 0)
+    except CliError as error:
+        print(f"watchkeeper {args.command}: {error}", file=sys.stderr)
+        return error.code
+    except ModuleNotFoundError as error:
+        words = _missing(error)
+        if words is None:
+            raise
+        print(f"watchkeeper {args.command}: {words}", file=sys.stderr)
+        return BAD_INPUT
+    except BrokenPipeError:
+        # The reader of our output has gone (`… | head`); that is not an error, but Python would print one at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("", file=sys.stderr)
+        return 130
+    except Exception as error:  # noqa: BLE001 - the last line before the user: say it in words; the log has the rest
+        if os.environ.get("WATCHKEEPER_DEBUG"):
+            raise
+        print(f"watchkeeper {args.command}: a fault of ours: {type(error).__name__}: {error}", file=sys.stderr)
+        print("  set WATCHKEEPER_DEBUG=1 to see where, and please report it", file=sys.stderr)
+        return BAD_INPUT

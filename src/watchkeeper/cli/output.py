@@ -1,0 +1,75 @@
+"""What commands print: tables, JSON, CSV, progress."""
+
+import csv
+import json
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any, TextIO
+
+WIDEST = 60
+
+
+def shown(value: Any) -> str:
+    """A cell as one printable line: no control characters reach the terminal from a trace."""
+    text = "" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = "".join(c if c.isprintable() or c == " " else " " for c in text)
+    return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
+
+
+def _width(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -> None:
+    """Rows aligned under their names; numbers to the right."""
+    cells = [[shown(value) for value in row] for row in rows]
+    widths = [max([_width(shown(name)), *(_width(row[i]) for row in cells)]) for i, name in enumerate(columns)]
+    right = [bool(rows) and all(isinstance(r[i], int | float) or r[i] is None for r in rows) for i in range(len(columns))]
+
+    def line(values: Sequence[str]) -> str:
+        padded = [
+            " " * (w - _width(v)) + v if r else v + " " * (w - _width(v))
+            for v, w, r in zip(values, widths, right, strict=True)
+        ]
+        return "  ".join(padded).rstrip()
+
+    print(line([shown(name) for name in columns]), file=out)
+    print("  ".join("─" * w for w in widths), file=out)
+    for row in cells:
+        print(line(row), file=out)
+
+
+def harmless(value: Any) -> Any:
+    """A CSV cell that no spreadsheet runs as a formula: such text gets a leading apostrophe."""
+    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
+    return f"'{value}" if risky else json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+
+
+def as_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -> None:
+    """Rows as CSV."""
+    writer = csv.writer(out)
+    writer.writerow(columns)
+    writer.writerows([harmless(value) for value in row] for row in rows)
+
+
+class Progress:
+    """A bar on standard error while that is a terminal; nothing otherwise."""
+
+    def __init__(self, total: int, what: str) -> None:
+        self.total, self.what = max(1, total), what
+        self.on = sys.stderr.isatty()
+
+    def at(self, done: int, note: str = "") -> None:
+        """Show how far it is."""
+        if self.on:
+            width = 30 * min(done, self.total) // self.total
+            bar = "█" * width + "·" * (30 - width)
+            sys.stderr.write(f"\r\x1b[K  {self.what} {bar} {100 * done // self.total:3d} % {shown(note)}")
+            sys.stderr.flush()
+
+    def end(self) -> None:
+        """Leave the line clean."""
+        if self.on:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

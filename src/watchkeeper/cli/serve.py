@@ -1,0 +1,72 @@
+"""`watchkeeper serve`."""
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from pathlib import Path
+
+from watchkeeper import compose
+from watchkeeper.cli.errors import OK, CliError
+from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.config.problems import ConfigError
+from watchkeeper.server.grpcserver import PortBusy
+from watchkeeper.server.listen import BindRefused, stopped
+from watchkeeper.server.running import announce, running
+from watchkeeper.server.security import bind_refusal
+from watchkeeper.server.services import Services
+from watchkeeper.store.clickhouse.lock import DataDirBusy
+from watchkeeper.store.records.migrate import NewerSchema
+
+log = logging.getLogger("watchkeeper")
+
+
+def holder_of(path: Path | None) -> ConfigHolder:
+    """The configuration of a file or folder. Raises `CliError` with every fault."""
+    try:
+        return ConfigHolder.from_path(path)
+    except ConfigError as error:
+        raise CliError(str(error)) from None
+
+
+def _set_up(args: argparse.Namespace) -> None:
+    os.umask(0o077)
+    level = getattr(logging, args.log_level.upper())
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Serve until SIGTERM or Ctrl-C, then drain; exit status 0."""
+    _set_up(args)
+    holder = holder_of(args.config)
+    server = holder.current.server
+    refusal = bind_refusal(args.host, args.no_auth, server.public_url, server.behind_tls_proxy)
+    if refusal is not None:
+        raise CliError(refusal)
+    for name in ("port", "grpc_port"):
+        if not 0 <= getattr(args, name) <= 65535:
+            raise CliError(f"--{name.replace('_', '-')} {getattr(args, name)}: a port is 0 to 65535")
+    try:
+        return asyncio.run(_serve(args, holder))
+    except (DataDirBusy, BindRefused, PortBusy, NewerSchema, ConfigError) as error:
+        raise CliError(str(error)) from None
+    except PermissionError as error:
+        raise CliError(f"{error.filename or args.data_dir} cannot be used: {error.strerror}") from None
+
+
+async def _serve(args: argparse.Namespace, holder: ConfigHolder) -> int:
+    async with compose.services(args.data_dir, holder, no_auth=args.no_auth) as made:
+        async with running(made, args.host, args.port, args.grpc_port or None) as server:
+            announce(server, made)
+            await stopped(lambda: _reload(made))
+    return OK
+
+
+def _reload(services: Services) -> None:
+    if services.config.reload(services.wall_clock()):
+        log.warning("the configuration was read again and is in use")
+        return
+    rejected = services.config.rejected
+    for problem in rejected.problems if rejected else ():
+        log.error("the new configuration was rejected: %s", problem)
