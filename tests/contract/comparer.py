@@ -62,7 +62,9 @@ def _call(want: dict[str, Any], span: Span, trace: Trace, check: Any) -> None:
         "response_model": llm.response_model,
         "system_message": llm.system is not None,
         "input_messages": len(llm.input_messages) if llm.input_messages else None,
-        "last_user_text": next((m.text for m in reversed(llm.input_messages) if m.role == "user" and m.text), None),
+        "last_user_text": next(
+            (m.text for m in reversed(llm.input_messages) if m.role == "user" and m.text), None
+        ),
         "output_text": llm.output_text,
         "refusal": llm.refusal,
         "finish_reason": llm.finish_reason,
@@ -78,6 +80,8 @@ def _call(want: dict[str, Any], span: Span, trace: Trace, check: Any) -> None:
     for field, value in got.items():
         if field in silent:
             check(f"{field} (not emitted)", None, value or None)
+        elif field == "output_text" and want.get("partial"):
+            continue
         elif field in want and field not in elsewhere:
             if field == "system_message" and not llm.input_messages and not want[field]:
                 continue
@@ -89,12 +93,18 @@ def _call(want: dict[str, Any], span: Span, trace: Trace, check: Any) -> None:
     if "error_raw" in want:
         check("error_raw", want["error_raw"], span.error.raw_type if span.error else None)
     if "provider_raw" in want:
-        check("provider_raw", want["provider_raw"], {k: llm.provider_raw.get(k) for k in want["provider_raw"]})
+        check(
+            "provider_raw", want["provider_raw"], {k: llm.provider_raw.get(k) for k in want["provider_raw"]}
+        )
     if want.get("stream") is not None:
         check("stream", True, llm.stream is None or llm.stream == want["stream"])
     if "tool_calls" in want and "tool_calls" not in silent:
         calls = [{"name": c.name, "arguments": c.arguments} for c in llm.tool_calls]
-        check("tool_calls", [{"name": c["name"], "arguments": c["arguments"]} for c in want["tool_calls"]], calls)
+        check(
+            "tool_calls",
+            [{"name": c["name"], "arguments": c["arguments"]} for c in want["tool_calls"]],
+            calls,
+        )
     if want.get("choices", 1) > 1:
         check("choices", want["choices"], len(llm.output_messages))
     if "output_text_prefix" in want:
@@ -107,12 +117,17 @@ def _call(want: dict[str, Any], span: Span, trace: Trace, check: Any) -> None:
 
 
 def _anywhere(trace: Trace, value: Any) -> bool:
-    text = json.dumps([s.raw.attributes for s in trace.spans if s.raw is not None], ensure_ascii=False, default=str)
+    text = json.dumps(
+        [s.raw.attributes for s in trace.spans if s.raw is not None], ensure_ascii=False, default=str
+    )
     return str(value) in text
 
 
 def _totals(expected: dict[str, Any], trace: Trace, check: Any) -> None:
-    for field, got in (("total_input_tokens", trace.totals.input_tokens), ("total_output_tokens", trace.totals.output_tokens)):
+    for field, got in (
+        ("total_input_tokens", trace.totals.input_tokens),
+        ("total_output_tokens", trace.totals.output_tokens),
+    ):
         if field in expected:
             check(field, expected[field], got)
     carriers = {s.span_id for s in trace.llm_calls}
@@ -138,7 +153,11 @@ def _steps(expected: dict[str, Any], trace: Trace, check: Any) -> None:
         got = [{"id": d.id, "score": d.score} for d in _first_documents(trace)]
         check("documents", expected["retrieved_documents"], got)
     if "retrieval_spans" in expected:
-        check("retrieval_spans", expected["retrieval_spans"], sum(1 for s in trace.spans if s.kind == "retrieval"))
+        check(
+            "retrieval_spans",
+            expected["retrieval_spans"],
+            sum(1 for s in trace.spans if s.kind == "retrieval"),
+        )
     if "agent_spans" in expected:
         check("agent_spans", expected["agent_spans"], sum(1 for s in trace.spans if s.kind == "agent"))
     for want in expected.get("embedding_calls", []):
@@ -146,13 +165,16 @@ def _steps(expected: dict[str, Any], trace: Trace, check: Any) -> None:
         check("embedding kind", "embedding", span.kind if span else None)
         if span is not None and span.llm is not None:
             check("embedding model", True, want["model"] in (span.llm.request_model, span.llm.response_model))
-            check("embedding tokens", want["input_tokens"], span.llm.usage.input_tokens)
+            # Some clients do not pass usage of embeddings on: unknown, but never another number.
+            check("embedding tokens", True, span.llm.usage.input_tokens in (want["input_tokens"], None))
     if "truncated" in expected:
         check("truncated", expected["truncated"], bool(trace.context.metadata.get("watchkeeper.truncated")))
 
 
 def _first_documents(trace: Trace) -> list[Any]:
-    return next((s.retrieval.documents for s in trace.spans if s.retrieval is not None and s.retrieval.documents), [])
+    return next(
+        (s.retrieval.documents for s in trace.spans if s.retrieval is not None and s.retrieval.documents), []
+    )
 
 
 def _context(expected: dict[str, Any], trace: Trace, check: Any, note: str) -> None:

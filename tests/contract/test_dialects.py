@@ -62,7 +62,9 @@ def test_it_reads_every_recorded_scenario_as_expected_in_any_order(row: dict[str
     for order, traces in results.items():
         assert traces == first, f"{order} differs from the order of the files"
     assert set(first) == {t["trace_id"] for t in row["traces"]}
-    found = [d for want in row["traces"] for d in differences(want, first[want["trace_id"]], row.get("note", ""))]
+    found = [
+        d for want in row["traces"] for d in differences(want, first[want["trace_id"]], row.get("note", ""))
+    ]
     assert not found, "\n".join(found)
 
 
@@ -70,7 +72,9 @@ def test_it_gives_the_same_trace_again_from_its_own_spans() -> None:
     for row in _SCENARIOS:
         for trace in _traces(_records(row["files"])).values():
             raws = [span.raw for span in trace.spans if span.raw is not None]
-            logs = [r for r in _records(row["files"]) if isinstance(r, LogRecord) and r.trace_id == trace.trace_id]
+            logs = [
+                r for r in _records(row["files"]) if isinstance(r, LogRecord) and r.trace_id == trace.trace_id
+            ]
             assert dialects.assemble([dialects.normalise(raw) for raw in raws], logs) == trace
 
 
@@ -82,4 +86,8 @@ def test_its_json_is_plain_and_complete() -> None:
             document = dialects.to_json(trace)
             json.dumps(document, allow_nan=False)
             assert len(document["spans"]) == len(trace.spans)
-            assert all(s["attributes"] == r.raw.attributes for s, r in zip(document["spans"], trace.spans, strict=True) if r.raw)
+            assert all(
+                s["attributes"] == r.raw.attributes
+                for s, r in zip(document["spans"], trace.spans, strict=True)
+                if r.raw
+            )

@@ -12,8 +12,21 @@ from watchkeeper.dialects.replies import Tokens
 from watchkeeper.dialects.values import as_bool, as_float, as_int, as_text, decode, first, word
 from watchkeeper.model.span import LogRecord, Message, Part, RawSpan, Span
 
-_SYSTEMS = {"claude_code": "anthropic", "codex": "openai", "gemini_cli": "google", "qwen-code": None, "opencode": None}
-_SESSION = ("session.id", "conversation.id", "conversation_id", "session_id", "thread.id", "gen_ai.conversation.id")
+_SYSTEMS = {
+    "claude_code": "anthropic",
+    "codex": "openai",
+    "gemini_cli": "google",
+    "qwen-code": None,
+    "opencode": None,
+}
+_SESSION = (
+    "session.id",
+    "conversation.id",
+    "conversation_id",
+    "session_id",
+    "thread.id",
+    "gen_ai.conversation.id",
+)
 _REQUESTS = ("api_request", "api_response", "websocket_request", "sse_event")
 _FAILURES = ("api_error",)
 
@@ -113,7 +126,9 @@ def _who(draft: Draft, log: LogRecord) -> None:
     draft.user = word(first(log.attributes, "user.id", "user.account_uuid", "user.email", "user.account_id"))
 
 
-def _span(log: LogRecord, event: str, system: str, trace_id: str, root_id: str, prompt: str | None) -> Span | None:
+def _span(
+    log: LogRecord, event: str, system: str, trace_id: str, root_id: str, prompt: str | None
+) -> Span | None:
     attributes = log.attributes
     duration = int((as_float(first(attributes, "duration_ms", "duration")) or 0) * 1e6)
     span_id = log.span_id or _hash(trace_id, log.log_id or f"{log.time_ns}{log.name}")
@@ -121,7 +136,11 @@ def _span(log: LogRecord, event: str, system: str, trace_id: str, root_id: str, 
         kind = word(attributes.get("event.kind"))
         if event == "sse_event" and kind is not None and kind != "response.completed":
             return None
-        if event in ("api_request", "websocket_request") and system == "codex" and as_bool(attributes.get("success")) is not False:
+        if (
+            event in ("api_request", "websocket_request")
+            and system == "codex"
+            and as_bool(attributes.get("success")) is not False
+        ):
             # Codex tells the request first and its usage with the completed stream event.
             return None
         raw = _raw(log, trace_id, span_id, root_id, log.name, duration)
@@ -143,7 +162,9 @@ def _call(raw: RawSpan, log: LogRecord, event: str, system: str, prompt: str | N
         draft.provider_raw["client"] = provider
     draft.request_model = word(first(attributes, "model", "slug"))
     draft.response_id = word(first(attributes, "request_id", "response.id"))
-    cached = as_int(first(attributes, "cache_read_tokens", "cached_token_count", "cached_content_token_count"))
+    cached = as_int(
+        first(attributes, "cache_read_tokens", "cached_token_count", "cached_content_token_count")
+    )
     written = as_int(attributes.get("cache_creation_tokens"))
     draft.tokens = Tokens(
         as_int(first(attributes, "input_tokens", "input_token_count")),
@@ -178,7 +199,9 @@ def _tool(raw: RawSpan, log: LogRecord, system: str) -> Span:
     draft.tool_arguments = _arguments(attributes)
     draft.tool_result = decode(first(attributes, "output", "result", "tool_output"))
     if as_bool(attributes.get("success")) is False:
-        draft.tool_error = as_text(first(attributes, "error", "error.message", "error_message", "output")) or "error"
+        draft.tool_error = (
+            as_text(first(attributes, "error", "error.message", "error_message", "output")) or "error"
+        )
         draft.failed = True
     return finish(draft, system)
 

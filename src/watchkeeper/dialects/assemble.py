@@ -8,7 +8,7 @@ from watchkeeper.dialects import agents, common, duplicates, events
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.normalise import normalise
 from watchkeeper.model.errors import TRANSPORT, root_cause
-from watchkeeper.model.span import Context, LogRecord, Span, Totals, Trace
+from watchkeeper.model.span import Context, LogRecord, Message, Part, Span, Totals, Trace
 
 _INHERITED = ("session_id", "user_id", "scenario", "environment", "region", "release", "variant")
 _FIELDS = (*_INHERITED, "agent_name", "workflow", "prompt_name", "prompt_version", "service")
@@ -31,6 +31,7 @@ def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:
     ordered = sorted(joined, key=lambda s: (s.start_ns, s.span_id))
     duplicates.mark(ordered)
     _wake_evaluations(ordered, unique)
+    _restore(ordered)
     context = _contexts(ordered)
     known = {s.span_id for s in ordered}
     orphans = sorted({s.parent_id for s in ordered if s.parent_id is not None and s.parent_id not in known})
@@ -93,7 +94,9 @@ def _join(chosen: dict[str, Span], logs: list[LogRecord]) -> list[Span]:
         if llm is not None:
             llm = msgspec.structs.replace(llm, usage=msgspec.structs.replace(llm.usage))
         context = msgspec.structs.replace(span.context)
-        out.append(msgspec.structs.replace(span, llm=llm, context=context, evaluations=list(span.evaluations)))
+        out.append(
+            msgspec.structs.replace(span, llm=llm, context=context, evaluations=list(span.evaluations))
+        )
     return out
 
 
@@ -106,16 +109,65 @@ def _wake_evaluations(ordered: list[Span], logs: list[LogRecord]) -> None:
         if log.name != "gen_ai.evaluation.result":
             continue
         body: Any = log.body
-        values = {**cast(dict[str, Any], body), **log.attributes} if isinstance(body, dict) else log.attributes
+        values = (
+            {**cast(dict[str, Any], body), **log.attributes} if isinstance(body, dict) else log.attributes
+        )
         target = by_id.get(log.span_id)
         if target is None:
             wanted = values.get("gen_ai.response.id")
-            target = next((s for s in ordered if s.llm and wanted and s.llm.response_id == wanted), ordered[0])
+            target = next(
+                (s for s in ordered if s.llm and wanted and s.llm.response_id == wanted), ordered[0]
+            )
         if target.raw is None:
             continue
         draft = Draft(target.raw)
         draft.evaluations = target.evaluations
         common.evaluation_event(draft, values)
+
+
+def _restore(ordered: list[Span]) -> None:
+    """Content a client left out of a call although the trace holds it.
+
+    Some clients drop the assistant message whose calls the following tool results answer: it is the output of an
+    earlier call. A call that failed before its messages were recorded was asked what its agent was asked.
+    """
+    by_id = {s.span_id: s for s in ordered}
+    made: dict[str, Message] = {}
+    asked: set[str] = set()
+    for span in ordered:
+        llm = span.llm
+        if llm is None or span.kind != "llm":
+            continue
+        given = llm.input_messages
+        if any(p.type == "tool_result" for m in given for p in m.parts):
+            llm.input_messages = _with_calls(given, made)
+        for message in llm.output_messages:
+            for part in message.parts:
+                if part.type == "tool_call" and part.id:
+                    made.setdefault(part.id, message)
+        parent = by_id.get(span.parent_id or "")
+        if parent is None:
+            continue
+        failed = (
+            not given and span.error is not None and parent.kind == "agent" and parent.span_id not in asked
+        )
+        if failed and parent.input_text:
+            llm.input_messages = [Message("user", [Part("text", text=parent.input_text)])]
+            span.input_text = span.input_text or parent.input_text
+        asked.add(parent.span_id)
+
+
+def _with_calls(given: list[Message], made: dict[str, Message]) -> list[Message]:
+    present = {p.id for m in given for p in m.parts if p.type == "tool_call"}
+    out: list[Message] = []
+    for message in given:
+        for part in message.parts:
+            call = made.get(part.id or "") if part.type == "tool_result" else None
+            if call is not None and part.id not in present:
+                out.append(Message("assistant", call.parts, call.name))
+                present.update(p.id for p in call.parts if p.type == "tool_call")
+        out.append(message)
+    return out
 
 
 def totals(spans: list[Span]) -> Totals:

@@ -3,10 +3,24 @@
 from typing import Any, cast
 
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.values import as_bool, as_dict, as_float, as_int, as_list, as_text, decode, first, word
+from watchkeeper.dialects.values import (
+    as_bool,
+    as_dict,
+    as_float,
+    as_int,
+    as_text,
+    decode,
+    first,
+    word,
+)
 from watchkeeper.model.span import Document, Evaluation, RawEvent
 
-_ERROR_KEYS = ("error.message", "langfuse.observation.status_message", "error_message", "gen_ai.error.message")
+_ERROR_KEYS = (
+    "error.message",
+    "langfuse.observation.status_message",
+    "error_message",
+    "gen_ai.error.message",
+)
 _STATUS_KEYS = ("http.response.status_code", "http.status_code", "error.code", "gen_ai.response.status_code")
 
 
@@ -33,8 +47,12 @@ def evaluation_event(draft: Draft, attributes: dict[str, Any]) -> None:
         return
     made = Evaluation(
         name,
-        as_float(first(attributes, "gen_ai.evaluation.score.value", "gen_ai.evaluation.score", "evaluation.score")),
-        word(first(attributes, "gen_ai.evaluation.score.label", "gen_ai.evaluation.label", "evaluation.label")),
+        as_float(
+            first(attributes, "gen_ai.evaluation.score.value", "gen_ai.evaluation.score", "evaluation.score")
+        ),
+        word(
+            first(attributes, "gen_ai.evaluation.score.label", "gen_ai.evaluation.label", "evaluation.label")
+        ),
         as_text(first(attributes, "gen_ai.evaluation.explanation", "evaluation.explanation")),
         draft.raw.span_id,
         word(attributes.get("gen_ai.response.id")),
@@ -49,14 +67,18 @@ def evaluation_event(draft: Draft, attributes: dict[str, Any]) -> None:
 
 def guardrail_values(draft: Draft, attributes: dict[str, Any]) -> None:
     """The attributes of a `gen_ai.guardrail.result` event or an `apply_guardrail` span."""
-    name = first(attributes, "gen_ai.guardrail.component.name", "gen_ai.guardrail.name", "gen_ai.guardrail.policy.name")
+    name = first(
+        attributes, "gen_ai.guardrail.component.name", "gen_ai.guardrail.name", "gen_ai.guardrail.policy.name"
+    )
     draft.guardrail_name = draft.guardrail_name or word(name)
     result = first(attributes, "gen_ai.guardrail.result.value", "gen_ai.guardrail.result.type")
     draft.guardrail_result = draft.guardrail_result or word(result)
 
 
 _PASS = frozenset(("pass", "passed", "allow", "allowed", "ok", "safe", "none", "false", "no"))
-_FAIL = frozenset(("fail", "failed", "block", "blocked", "deny", "denied", "unsafe", "triggered", "true", "reject"))
+_FAIL = frozenset(
+    ("fail", "failed", "block", "blocked", "deny", "denied", "unsafe", "triggered", "true", "reject")
+)
 
 
 def guardrail_outcome(draft: Draft, output: Any) -> None:
@@ -132,12 +154,16 @@ def _document(item: Any) -> Document | None:
     identity = first(table, "id", "doc_id", "document_id", "id_", "node_id", "chunk_id")
     if isinstance(identity, list):
         identity = None
-    identity = identity if identity is not None else first(metadata, "id", "doc_id", "document_id", "source_id")
+    identity = (
+        identity if identity is not None else first(metadata, "id", "doc_id", "document_id", "source_id")
+    )
     score = None
     for source in (table, outer, metadata):
         for key in ("score", "relevance_score", "similarity", "similarity_score", "_score", "rerank_score"):
             score = as_float(source.get(key)) if score is None else score
-    content = first(table, "content", "page_content", "pageContent", "text", "body", "chunk", "snippet", "value")
+    content = first(
+        table, "content", "page_content", "pageContent", "text", "body", "chunk", "snippet", "value"
+    )
     if identity is None and content is None and not metadata:
         return None
     return Document(as_text(identity), score, as_text(content), metadata)

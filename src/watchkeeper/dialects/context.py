@@ -1,11 +1,21 @@
 """Who and what a span belongs to: tables of the attribute names clients and applications use."""
 
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, first, identifier, is_redacted, word
+from watchkeeper.dialects.values import (
+    Picker,
+    as_dict,
+    as_list,
+    as_text,
+    decode,
+    identifier,
+    is_redacted,
+    word,
+)
 
 
 class Aliases(msgspec.Struct, frozen=True):
@@ -22,7 +32,16 @@ class Aliases(msgspec.Struct, frozen=True):
         "userId", "llm.user", "gen_ai.request.user", "gen_ai.user.id", "gen_ai.user", "mlflow.trace.user",
     )  # fmt: skip
     loose_session: frozenset[str] = frozenset(
-        ("sessionid", "threadid", "conversationid", "chatid", "langfusesessionid", "session", "thread", "groupid")
+        (
+            "sessionid",
+            "threadid",
+            "conversationid",
+            "chatid",
+            "langfusesessionid",
+            "session",
+            "thread",
+            "groupid",
+        )
     )
     loose_user: frozenset[str] = frozenset(
         ("userid", "langfuseuserid", "enduserid", "enduser", "user", "customerid")
@@ -63,33 +82,72 @@ _PROMPT_META: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("template", ("llm.prompt_template.template", "traceloop.prompt.template", "gen_ai.prompt.template")),
     ("variables", ("llm.prompt_template.variables", "traceloop.prompt.template_variables")),
 )
-_TAGS = ("tag.tags", "tags", "langfuse.trace.tags", "langsmith.span.tags", "watchkeeper.tags", "langfuse.tags")
+_TAGS = (
+    "tag.tags",
+    "tags",
+    "langfuse.trace.tags",
+    "langsmith.span.tags",
+    "watchkeeper.tags",
+    "langfuse.tags",
+)
 
 
 def _loose(key: str) -> str:
     return key.lower().replace("_", "").replace(".", "").replace("-", "")
 
 
-def fill(draft: Draft, attributes: dict[str, Any], aliases: Aliases = DEFAULT) -> None:
-    """Session, user, agent, prompt, release and the rest, from every spelling; redacted ids stay unknown."""
-    draft.session = draft.session or _identity(draft, attributes, aliases.session, "session_id")
-    draft.weak_session = draft.weak_session or _identity(draft, attributes, aliases.weak_session, "conversation_id")
-    draft.user = draft.user or _identity(draft, attributes, aliases.user, "user_id")
-    for field, keys in _PLAIN:
-        if getattr(draft, field) is None and (value := first(attributes, *keys)) is not None:
+@lru_cache(maxsize=32)
+def _picker(aliases: Aliases) -> Picker:
+    fields = {
+        "agent": ("gen_ai.agent.name", "agent.name", "agent_name"),
+        "tags": _TAGS,
+        "metadata": ("metadata",),
+    }
+    fields |= dict(_PLAIN) | dict(_PROMPT_META)
+    return Picker(fields)
+
+
+@lru_cache(maxsize=32)
+def _identity_keys(aliases: Aliases) -> frozenset[str]:
+    return frozenset((*aliases.session, *aliases.weak_session, *aliases.user))
+
+
+_META_HEADS = frozenset(
+    ("traceloop", "ai", "langsmith", "langfuse", "metadata", "watchkeeper", "feature_flag")
+)
+
+
+def fill(
+    draft: Draft, attributes: dict[str, Any], aliases: Aliases = DEFAULT, heads: set[str] | None = None
+) -> None:
+    """Session, user, agent, prompt, release and the rest, from every spelling; redacted ids stay unknown.
+
+    `heads` are the first segments of the attribute keys, when the caller has them already.
+    """
+    if not _identity_keys(aliases).isdisjoint(attributes):
+        draft.session = draft.session or _identity(draft, attributes, aliases.session, "session_id")
+        draft.weak_session = draft.weak_session or _identity(
+            draft, attributes, aliases.weak_session, "conversation_id"
+        )
+        draft.user = draft.user or _identity(draft, attributes, aliases.user, "user_id")
+    got = _picker(aliases)(attributes)
+    for field, value in got.items():
+        if field == "agent":
+            draft.agent = draft.agent or word(value)
+        elif field == "tags":
+            draft.tags = draft.tags or _tags(value)
+        elif field == "metadata":
+            for key, entry in (as_dict(value) or {}).items():
+                _meta(draft, key, entry, aliases, True)
+        elif field in ("template", "variables"):
+            draft.metadata.setdefault(f"prompt.{field}", decode(value))
+        elif getattr(draft, field) is None:
             setattr(draft, field, identifier(value))
-    draft.agent = draft.agent or word(first(attributes, "gen_ai.agent.name", "agent.name", "agent_name"))
-    for key in _TAGS:
-        if not draft.tags and key in attributes:
-            draft.tags = _tags(attributes[key])
-    metadata = as_dict(attributes.get("metadata"))
-    if metadata:
-        for key, value in metadata.items():
-            _meta(draft, key, value, aliases, True)
-    for name, keys in _PROMPT_META:
-        value = first(attributes, *keys)
-        if value is not None:
-            draft.metadata.setdefault(f"prompt.{name}", decode(value))
+    if heads is None or not heads.isdisjoint(_META_HEADS):
+        _prefixed(draft, attributes, aliases)
+
+
+def _prefixed(draft: Draft, attributes: dict[str, Any], aliases: Aliases) -> None:
     for key, value in attributes.items():
         if "metadata." in key or "properties." in key:
             prefix = next((p for p in METADATA_PREFIXES if key.startswith(p)), None)
@@ -101,10 +159,7 @@ def fill(draft: Draft, attributes: dict[str, Any], aliases: Aliases = DEFAULT) -
 
 def _identity(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], field: str) -> str | None:
     for key in keys:
-        value = attributes.get(key)
-        if value is None or value == "":
-            continue
-        text = word(value)
+        text = word(attributes.get(key))
         if text is None:
             continue
         if is_redacted(text):

@@ -1,6 +1,6 @@
 """CrewAI: crews and tasks around agents; its own telemetry and what OpenInference adds."""
 
-from typing import Any, cast
+from typing import Any
 
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.values import as_dict, as_list, as_text, first, word
@@ -21,7 +21,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.kind is None and recognise(draft.raw):
         draft.kind = "agent" if ".agent" in name else "tool" if "tool" in name else "workflow"
     tasks = as_list(first(attributes, "crew_tasks", "crewai.crew.tasks"))
-    if tasks and (task := as_dict(cast(list[Any], tasks)[0])) is not None:
+    if tasks and (task := as_dict(tasks[0])) is not None:
         draft.input_text = draft.input_text or as_text(task.get("description"))
     output = as_dict(attributes.get("output.value"))
     if output is not None and isinstance(output.get("raw"), str):

@@ -10,7 +10,7 @@ from watchkeeper.dialects import messages as msgs
 from watchkeeper.dialects import replies, spellings
 from watchkeeper.dialects.pricing import price
 from watchkeeper.dialects.replies import Reply, Tokens
-from watchkeeper.dialects.values import Cut, as_text, decode, first
+from watchkeeper.dialects.values import Cut, as_text, decode, first, word
 from watchkeeper.model.span import (
     LLM,
     Context,
@@ -31,13 +31,58 @@ class Draft:
     """What is known of one span so far; None is unknown. Names as in `model.span`."""
 
     __slots__ = (
-        "agent", "attempts", "cost_client", "documents", "environment", "error_message", "error_status",
-        "error_type", "evaluations", "failed", "finish_raw", "guardrail_name", "guardrail_result",
-        "guardrail_triggered", "input_text", "inputs", "kind", "keep_probability", "metadata", "output_text",
-        "outputs", "params", "prompt_name", "prompt_version", "provider_raw", "query", "raw", "reasoned",
-        "region", "release", "request_model", "response_id", "response_model", "scenario", "session", "stream",
-        "system", "tags", "tokens", "tool_arguments", "tool_call_id", "tool_definitions", "tool_error", "tool_name",
-        "tool_result", "top_k", "truncated", "ttft_ms", "user", "variant", "weak_agent", "weak_session",
+        "agent",
+        "attempts",
+        "cost_client",
+        "documents",
+        "environment",
+        "error_message",
+        "error_status",
+        "error_type",
+        "evaluations",
+        "failed",
+        "finish_raw",
+        "guardrail_name",
+        "guardrail_result",
+        "guardrail_triggered",
+        "input_text",
+        "inputs",
+        "keep_probability",
+        "kind",
+        "metadata",
+        "output_text",
+        "outputs",
+        "params",
+        "prompt_name",
+        "prompt_version",
+        "provider_raw",
+        "query",
+        "raw",
+        "reasoned",
+        "region",
+        "release",
+        "request_model",
+        "response_id",
+        "response_model",
+        "scenario",
+        "session",
+        "stream",
+        "system",
+        "tags",
+        "tokens",
+        "tool_arguments",
+        "tool_call_id",
+        "tool_definitions",
+        "tool_error",
+        "tool_name",
+        "tool_result",
+        "top_k",
+        "truncated",
+        "ttft_ms",
+        "user",
+        "variant",
+        "weak_agent",
+        "weak_session",
         "workflow",
     )  # fmt: skip
 
@@ -152,14 +197,25 @@ def _usage(tokens: Tokens) -> Usage:
     return Usage(total, tokens.output, tokens.cached, tokens.cache_write, tokens.reasoning, as_sent)
 
 
+def _provider(raw: dict[str, str]) -> str | None:
+    """The provider a client names; not inferred from the model, which several providers may serve."""
+    for key, value in raw.items():
+        if key != "litellm.provider.model" and (found := spellings.provider(value)):
+            return found
+    head, slash, _ = raw.get("litellm.provider.model", "").partition("/")
+    return spellings.provider(head) if slash else None
+
+
 def _llm(draft: Draft) -> LLM:
     llm = LLM()
     llm.provider_raw = draft.provider_raw
-    llm.request_model = draft.request_model
-    llm.response_model = draft.response_model
-    llm.provider = next((p for r in draft.provider_raw.values() if (p := spellings.provider(r))), None)
-    if llm.provider is None:
-        llm.provider = spellings.provider_of_model(draft.response_model or draft.request_model)
+    served = draft.response_model
+    llm.response_model = (
+        None if draft.kind == "llm" and spellings.is_echo(draft.request_model, served) else served
+    )
+    # A client that only sends the served snapshot has at least asked for its family.
+    llm.request_model = draft.request_model or (spellings.family(served) if served else None)
+    llm.provider = _provider(draft.provider_raw)
     llm.response_id = draft.response_id
     llm.params = draft.params
     llm.stream = draft.stream
@@ -169,7 +225,7 @@ def _llm(draft: Draft) -> LLM:
     llm.tool_definitions = draft.tool_definitions
     if llm.output_messages:
         answer = llm.output_messages[0]
-        llm.output_text = answer.text
+        llm.output_text = answer.text or None
         llm.tool_calls = msgs.tool_calls(answer)
         refusals = [p.text for m in llm.output_messages for p in m.parts if p.type == "refusal" and p.text]
         llm.refusal = refusals[0] if refusals else None
@@ -193,7 +249,11 @@ def _llm(draft: Draft) -> LLM:
 
 def _error(draft: Draft, kind: str) -> ErrorInfo | None:
     raw = draft.raw
-    if not draft.failed and not (kind == "tool" and draft.tool_error):
+    # A tool may end with status ok and still name its error (ADK), or say so in its result.
+    broken = kind == "tool" and (
+        draft.tool_error is not None or word(raw.attributes.get("error.type")) is not None
+    )
+    if not draft.failed and not broken:
         return None
     message = draft.error_message or raw.status_message or draft.tool_error
     if kind == "tool":
@@ -217,7 +277,9 @@ def _context(draft: Draft) -> Context:
         scenario=draft.scenario,
         service=as_text(resource.get("service.name")),
         environment=draft.environment
-        or as_text(first(resource, "deployment.environment.name", "deployment.environment", "langfuse.environment")),
+        or as_text(
+            first(resource, "deployment.environment.name", "deployment.environment", "langfuse.environment")
+        ),
         region=draft.region or as_text(first(resource, "cloud.region", "watchkeeper.region")),
         release=draft.release or as_text(first(resource, "service.version", "langfuse.release")),
         variant=draft.variant,
@@ -238,11 +300,15 @@ def finish(draft: Draft, dialect: str) -> Span:
         retrieval = Retrieval(query, draft.top_k, draft.documents or [])
     if kind == "tool":
         failure = draft.tool_error
-        if error is not None and failure is None:
-            failure = error.message or error.raw_type or "error"
-        tool = Tool(draft.tool_name or raw.name, draft.tool_call_id, draft.tool_arguments, draft.tool_result, failure)
+        if failure is None and error is not None:
+            failure = error.message or as_text(draft.tool_result) or error.raw_type or "error"
+        tool = Tool(
+            draft.tool_name or raw.name, draft.tool_call_id, draft.tool_arguments, draft.tool_result, failure
+        )
     if kind == "guardrail":
-        guardrail = Guardrail(draft.guardrail_name or raw.name, draft.guardrail_result, draft.guardrail_triggered)
+        guardrail = Guardrail(
+            draft.guardrail_name or raw.name, draft.guardrail_result, draft.guardrail_triggered
+        )
     input_text, output_text = _texts(draft, llm, tool, retrieval)
     return Span(
         trace_id=raw.trace_id,

@@ -27,11 +27,25 @@ def _llm(span: Span) -> LLM:
     return span.llm
 
 
-def _worth(span: Span) -> tuple[bool, bool, bool, int, str]:
+def _is_exchange(span: Span) -> bool:
+    """LiteLLM's raw request span: the provider's own words, but never the carrier of the call."""
+    return (
+        span.dialect == "litellm"
+        and span.raw is not None
+        and "gen_ai.operation.name" not in span.raw.attributes
+    )
+
+
+def _worth(span: Span) -> tuple[bool, bool, bool, bool, int, str]:
     """Orders the candidates for one call: content first, then usage, then success; the earliest wins a tie."""
     llm = _llm(span)
-    content = bool(llm.output_messages) and bool(llm.input_messages)
-    return (not content, llm.usage.input_tokens is None, span.error is not None, span.start_ns, span.span_id)
+    content = _says(llm) and bool(llm.input_messages)
+    unknown = llm.usage.input_tokens is None
+    return (_is_exchange(span), not content, unknown, span.error is not None, span.start_ns, span.span_id)
+
+
+def _says(llm: LLM) -> bool:
+    return any(m.parts for m in llm.output_messages)
 
 
 def _settle(group: list[Span]) -> None:
@@ -43,9 +57,19 @@ def _settle(group: list[Span]) -> None:
     for other in others:
         _llm(other).duplicate_of = best.span_id
         _lend(_llm(best), _llm(other))
+        if _is_exchange(other):
+            _received(_llm(best), _llm(other))
+
+
+def _received(best: LLM, exchange: LLM) -> None:
+    """What the provider received outranks what the application passed in: roles may have been rewritten between."""
+    if exchange.input_messages:
+        best.input_messages, best.system = exchange.input_messages, exchange.system
 
 
 def _lend(best: LLM, other: LLM) -> None:
+    if _says(other) and not _says(best):
+        best.output_messages, best.tool_calls = other.output_messages, other.tool_calls
     for field in ("request_model", "response_model", "response_id", "provider", "stream", "system", "output_text",
                   "refusal", "finish_reason", "finish_reason_raw", "cost_client", "ttft_ms", "tpot_ms",
                   "cost", "pricing_version"):  # fmt: skip
@@ -84,9 +108,8 @@ def _by_request(calls: list[Span]) -> None:
     groups: dict[tuple[str | None, str], list[Span]] = {}
     for span in calls:
         request: Any = span.raw.attributes.get("request_data") if span.raw is not None else None
-        if span.dialect == "logfire" and isinstance(request, str) and span.raw is not None:
-            if "logfire.span_type" in span.raw.attributes:
-                groups.setdefault((span.parent_id, request), []).append(span)
+        if span.dialect == "logfire" and isinstance(request, str):
+            groups.setdefault((span.parent_id, request), []).append(span)
     for group in groups.values():
         told = [s for s in group if s.end_ns - s.start_ns < 1_000_000 and _llm(s).output_messages]
         open_ = [s for s in group if s not in told and not _llm(s).output_messages]
@@ -116,9 +139,8 @@ def _wrappers(spans: list[Span], calls: list[Span]) -> None:
         if llm.duplicate_of is not None or not _repeats(llm, inner):
             continue
         leaf = inner[-1]
-        if len(inner) == 1 and _worth(outer)[:2] < _worth(leaf)[:2] and llm.usage.input_tokens is not None:
-            _llm(leaf).duplicate_of = outer.span_id
-            _lend(llm, _llm(leaf))
+        if len(inner) == 1 and _worth(outer)[:3] < _worth(leaf)[:3]:
+            _settle([outer, leaf])
         else:
             llm.duplicate_of = leaf.span_id
             if len(inner) == 1:
@@ -134,7 +156,12 @@ def _repeats(outer: LLM, inner: list[Span]) -> bool:
     total = (sum(c[0] for c in counts), sum(c[1] for c in counts))
     if mine in counts or mine == total:
         return True
-    return len(inner) == 1 and counts[0] == (0, 0) and outer.request_model in (
-        _llm(inner[0]).request_model,
-        _llm(inner[0]).response_model,
+    return (
+        len(inner) == 1
+        and counts[0] == (0, 0)
+        and outer.request_model
+        in (
+            _llm(inner[0]).request_model,
+            _llm(inner[0]).response_model,
+        )
     )

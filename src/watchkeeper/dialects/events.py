@@ -9,7 +9,7 @@ from typing import Any, cast
 from watchkeeper.dialects import common, gen_ai, messages
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
-from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, word
+from watchkeeper.dialects.values import as_dict, as_int, decode, word
 from watchkeeper.model.span import LogRecord, Message, Part, RawEvent
 
 MESSAGE_EVENTS = {
@@ -139,7 +139,9 @@ def _message(event: RawEvent, role: str) -> list[Message]:
     content = decode(table.get("content"))
     if role == "tool" and isinstance(content, str | dict):
         content = table.get("content")
-    shaped = {k: v for k, v in table.items() if k in ("tool_calls", "id", "name", "refusal", "reasoning_content")}
+    shaped = {
+        k: v for k, v in table.items() if k in ("tool_calls", "id", "name", "refusal", "reasoning_content")
+    }
     return messages.message_of({"role": role, "content": content, **shaped}, role)
 
 
@@ -163,5 +165,3 @@ def _tool(draft: Draft, spoken: list[RawEvent], choices: list[RawEvent]) -> None
         table = _with_body(event)
         if draft.tool_result is None:
             draft.tool_result = messages.result_of(decode(table.get("message")))
-    if draft.tool_error == "error" or (draft.failed and draft.tool_error is None):
-        draft.tool_error = as_text(draft.tool_result) or draft.tool_error

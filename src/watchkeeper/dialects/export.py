@@ -98,7 +98,9 @@ def _span(span: Span, scores: list[Score]) -> dict[str, Any]:
         "events": [{"name": e.name, "time": _time(e.time_ns), "attributes": e.attributes} for e in raw.events]
         if raw is not None
         else [],
-        "links": [{"trace_id": k.trace_id, "span_id": k.span_id} for k in raw.links] if raw is not None else [],
+        "links": [{"trace_id": k.trace_id, "span_id": k.span_id} for k in raw.links]
+        if raw is not None
+        else [],
         "input_text": span.input_text,
         "output_text": span.output_text,
         "session_id": context.session_id,

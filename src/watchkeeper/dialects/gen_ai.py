@@ -6,6 +6,7 @@ from watchkeeper.dialects import common, messages, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Tokens
 from watchkeeper.dialects.values import (
+    Picker,
     as_bool,
     as_float,
     as_int,
@@ -33,6 +34,52 @@ _PARAMS = {
     "gen_ai.request.encoding_formats": "encoding_formats",
     "gen_ai.output.type": "output_type",
 }
+_pick = Picker(
+    {
+        "operation": ("gen_ai.operation.name",),
+        "request_model": ("gen_ai.request.model",),
+        "response_model": ("gen_ai.response.model",),
+        "response_id": ("gen_ai.response.id",),
+        "agent": ("gen_ai.agent.name",),
+        "stream": ("gen_ai.request.stream", "gen_ai.request.is_stream", "llm.is_streaming"),
+        "finish": ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason"),
+        "cost": ("gen_ai.usage.cost", "gen_ai.cost.total_cost", "operation.cost"),
+        "ttft": ("gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk"),
+        "inputs": ("gen_ai.input.messages",),
+        "outputs": ("gen_ai.output.messages",),
+        "system": ("gen_ai.system_instructions",),
+        "tools": ("gen_ai.tool.definitions",),
+        "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
+        "out": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+        "cached": (
+            "gen_ai.usage.cache_read.input_tokens",
+            "gen_ai.usage.cache_read_input_tokens",
+            "gen_ai.usage.details.cache_read_input_tokens",
+            "gen_ai.usage.details.cache_read_tokens",
+            "gen_ai.usage.input_tokens.cached",
+            "gen_ai.usage.details.cached_tokens",
+            "gen_ai.usage.cached_tokens",
+        ),
+        "written": (
+            "gen_ai.usage.cache_write.input_tokens",
+            "gen_ai.usage.cache_creation.input_tokens",
+            "gen_ai.usage.cache_creation_input_tokens",
+            "gen_ai.usage.cache_write_input_tokens",
+            "gen_ai.usage.details.cache_creation_input_tokens",
+            "gen_ai.usage.details.cache_write_tokens",
+        ),
+        "reasoning": (
+            "gen_ai.usage.reasoning.output_tokens",
+            "gen_ai.usage.reasoning_tokens",
+            "gen_ai.usage.details.reasoning_tokens",
+            "gen_ai.usage.output_tokens.reasoning",
+            "gen_ai.usage.reasoning_output_tokens",
+            "gen_ai.usage.experimental.reasoning_tokens",
+            "gen_ai.usage.thoughts_tokens",
+            "gen_ai.usage.details.thoughts_tokens",
+        ),
+    }
+)
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -48,39 +95,32 @@ def recognise(raw: RawSpan) -> bool:
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft` from a span's own attributes (or those of an inference event on it)."""
-    operation = word(attributes.get("gen_ai.operation.name"))
+    got = _pick(attributes)
+    operation = word(got.get("operation"))
     if draft.kind is None and operation:
         draft.kind = spellings.KIND_OF_OPERATION.get(operation.lower())
     for key in ("gen_ai.provider.name", "gen_ai.system"):
         value = word(attributes.get(key))
         if value:
             draft.provider_raw.setdefault(key, value)
-    draft.request_model = draft.request_model or word(attributes.get("gen_ai.request.model"))
-    draft.response_model = draft.response_model or word(attributes.get("gen_ai.response.model"))
-    draft.response_id = draft.response_id or word(attributes.get("gen_ai.response.id"))
-    for key, name in _PARAMS.items():
-        value = attributes.get(key)
-        if value is not None and value != "" and value != []:
+    draft.request_model = draft.request_model or word(got.get("request_model"))
+    draft.response_model = draft.response_model or word(got.get("response_model"))
+    draft.response_id = draft.response_id or word(got.get("response_id"))
+    for key, value in attributes.items():
+        name = _PARAMS.get(key)
+        if name is not None and value is not None and value != "" and value != []:
             draft.params.setdefault(name, value)
-    if draft.stream is None:
-        stream = first(attributes, "gen_ai.request.stream", "gen_ai.request.is_stream", "llm.is_streaming")
-        draft.stream = as_bool(stream)
-    read_usage(draft, attributes)
-    finish = attributes.get("gen_ai.response.finish_reasons")
-    if finish is None:
-        finish = attributes.get("gen_ai.response.finish_reason")
-    if finish is not None and draft.finish_raw is None:
-        listed = as_list(finish)
-        draft.finish_raw = word(listed[0]) if listed else (word(finish) if listed is None else None)
+    if draft.stream is None and "stream" in got:
+        draft.stream = as_bool(got["stream"])
+    if "finish" in got and draft.finish_raw is None:
+        listed = as_list(got["finish"])
+        draft.finish_raw = word(listed[0]) if listed else (word(got["finish"]) if listed is None else None)
     if draft.cost_client is None:
-        cost = first(attributes, "gen_ai.usage.cost", "gen_ai.cost.total_cost", "operation.cost")
-        draft.cost_client = as_float(cost)
-    if draft.ttft_ms is None:
-        seconds = as_float(
-            first(attributes, "gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk")
-        )
-        draft.ttft_ms = seconds * 1000 if seconds is not None else None
-    _content(draft, attributes)
+        draft.cost_client = as_float(got.get("cost"))
+    if draft.ttft_ms is None and (seconds := as_float(got.get("ttft"))) is not None:
+        draft.ttft_ms = seconds * 1000
+    _usage(draft, got)
+    _content(draft, got)
     kind = draft.kind
     if kind == "tool":
         _tool(draft, attributes)
@@ -88,41 +128,30 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         _retrieval(draft, attributes)
     elif kind == "guardrail":
         common.guardrail_values(draft, attributes)
-    draft.agent = draft.agent or word(attributes.get("gen_ai.agent.name"))
+    draft.agent = draft.agent or word(got.get("agent"))
 
 
-def read_usage(draft: Draft, attributes: dict[str, Any]) -> None:
-    """Token counts in current and older names."""
-    if draft.kind not in ("llm", "embedding", None):
-        return
-    tokens = Tokens(
-        as_int(first(attributes, "gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")),
-        as_int(first(attributes, "gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")),
-        as_int(first(attributes, "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens",
-                     "gen_ai.usage.details.cache_read_input_tokens", "gen_ai.usage.details.cache_read_tokens",
-                     "gen_ai.usage.input_tokens.cached", "gen_ai.usage.details.cached_tokens",
-                     "gen_ai.usage.cached_tokens")),
-        as_int(first(attributes, "gen_ai.usage.cache_write.input_tokens",
-                     "gen_ai.usage.cache_creation.input_tokens", "gen_ai.usage.cache_creation_input_tokens",
-                     "gen_ai.usage.cache_write_input_tokens", "gen_ai.usage.details.cache_creation_input_tokens",
-                     "gen_ai.usage.details.cache_write_tokens")),
-        as_int(first(attributes, "gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens",
-                     "gen_ai.usage.details.reasoning_tokens", "gen_ai.usage.output_tokens.reasoning",
-                     "gen_ai.usage.reasoning_output_tokens", "gen_ai.usage.experimental.reasoning_tokens",
-                     "gen_ai.usage.thoughts_tokens")),
-    )  # fmt: skip
-    draft.tokens.fill(tokens)
+def _usage(draft: Draft, got: dict[str, Any]) -> None:
+    """Token counts in current and older names; on other spans than calls they are sums of calls."""
+    if draft.kind in ("llm", "embedding", None) and ("in" in got or "out" in got or "cached" in got):
+        tokens = Tokens(
+            as_int(got.get("in")),
+            as_int(got.get("out")),
+            as_int(got.get("cached")),
+            as_int(got.get("written")),
+            as_int(got.get("reasoning")),
+        )
+        draft.tokens.fill(tokens)
 
 
-def _content(draft: Draft, attributes: dict[str, Any]) -> None:
-    draft.take_inputs("gen_ai.input.messages", attributes.get("gen_ai.input.messages"))
-    output = attributes.get("gen_ai.output.messages")
-    if output is not None and not draft.outputs:
-        draft.take_reply("gen_ai.output.messages", output)
-    system = attributes.get("gen_ai.system_instructions")
-    if system is not None and draft.system is None:
-        draft.system = system_text(system)
-    draft.take_tools(attributes.get("gen_ai.tool.definitions"))
+def _content(draft: Draft, got: dict[str, Any]) -> None:
+    draft.take_inputs("gen_ai.input.messages", got.get("inputs"))
+    if "outputs" in got and not draft.outputs:
+        draft.take_reply("gen_ai.output.messages", got["outputs"])
+    if "system" in got and draft.system is None:
+        draft.system = system_text(got["system"])
+    if "tools" in got:
+        draft.take_tools(got["tools"])
 
 
 def system_text(value: Any) -> str | None:
@@ -145,14 +174,14 @@ def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.tool_result = decode(value)
     if draft.tool_error is None:
         draft.tool_error = common.tool_failure(draft.tool_result)
-        status = word(attributes.get("gen_ai.tool.status"))
-        kind = word(attributes.get("error.type"))
-        if draft.tool_error is None and (status == "error" or kind):
-            draft.tool_error = as_text(first(attributes, "error.message")) or as_text(draft.tool_result) or kind
+        if draft.tool_error is None and attributes.get("gen_ai.tool.status") == "error":
+            draft.failed = True
 
 
 def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:
-    draft.query = draft.query or as_text(first(attributes, "gen_ai.retrieval.query.text", "gen_ai.retrieval.query"))
+    draft.query = draft.query or as_text(
+        first(attributes, "gen_ai.retrieval.query.text", "gen_ai.retrieval.query")
+    )
     draft.top_k = draft.top_k or as_int(first(attributes, "gen_ai.retrieval.top_k", "gen_ai.request.top_k"))
     if draft.documents is None:
         draft.documents = common.documents(attributes.get("gen_ai.retrieval.documents"))

@@ -45,7 +45,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.weak_agent = draft.weak_agent or draft.raw.name
     if attributes.get("langfuse.observation.level") == "ERROR":
         draft.failed = True
-        draft.error_message = draft.error_message or as_text(attributes.get("langfuse.observation.status_message"))
+        draft.error_message = draft.error_message or as_text(
+            attributes.get("langfuse.observation.status_message")
+        )
     draft.input_text = draft.input_text or plain_text(first(attributes, _IN, "langfuse.trace.input"))
     draft.output_text = draft.output_text or plain_text(first(attributes, _OUT, "langfuse.trace.output"))
 
@@ -81,7 +83,9 @@ def _generation(draft: Draft, attributes: dict[str, Any]) -> None:
     if total and draft.cost_client is None:
         # The SDK sends zeros for a model it has no price for: that is unknown, not free.
         draft.cost_client = total
-    finish = first(attributes, "langfuse.observation.metadata.finish_reason", "langfuse.observation.metadata.status")
+    finish = first(
+        attributes, "langfuse.observation.metadata.finish_reason", "langfuse.observation.metadata.status"
+    )
     draft.finish_raw = draft.finish_raw or word(finish)
     _first_token(draft, attributes.get("langfuse.observation.completion_start_time"))
 

@@ -1,6 +1,6 @@
 """LangSmith's OTel export: one JSON blob for what went in and one for what came out, LangChain-shaped."""
 
-from typing import Any, cast
+from typing import Any
 
 from watchkeeper.dialects import common, gen_ai, messages, parameters
 from watchkeeper.dialects.draft import Draft
@@ -32,7 +32,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         _model(draft, attributes, given, result)
     elif draft.kind == "retrieval":
         table = as_dict(given) or {}
-        draft.query = draft.query or as_text(first(table, "query", "question", "q", "input")) or plain_text(given)
+        draft.query = (
+            draft.query or as_text(first(table, "query", "question", "q", "input")) or plain_text(given)
+        )
         draft.documents = common.documents(result) if draft.documents is None else draft.documents
     elif draft.kind == "tool":
         _tool(draft, given, result)
@@ -96,7 +98,7 @@ def _text(value: Any) -> str | None:
         return plain_text(value)
     listed = as_list(table.get("messages"))
     if listed:
-        found = messages.read(cast(list[Any], listed), "user") or []
+        found = messages.read(listed, "user") or []
         texts = [t for m in found if m.role in ("user", "assistant") and (t := m.text)]
         return texts[-1] if texts else as_text(value)
     return plain_text(value)

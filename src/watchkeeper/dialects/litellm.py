@@ -4,7 +4,7 @@ from typing import Any
 
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import read_usage
-from watchkeeper.dialects.values import as_dict, as_float, from_repr, word
+from watchkeeper.dialects.values import as_dict, as_float, decode, from_repr, word
 from watchkeeper.model.span import RawSpan
 
 NAME = "litellm"
@@ -17,10 +17,10 @@ def recognise(raw: RawSpan) -> bool:
 
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
-    """The raw exchange repeats its parent's call: it is transport, not another call."""
+    """The raw exchange repeats its parent's call; assembly lends what only the exchange knows to the parent."""
     if draft.kind is None and "gen_ai.operation.name" not in attributes and recognise(draft.raw):
         if draft.raw.name == "raw_gen_ai_request" or any(_raw_key(key) for key in attributes):
-            draft.kind = "http"
+            _exchange(draft, attributes)
         elif draft.raw.name.startswith("guardrail"):
             draft.kind = "guardrail"
     usage_text = attributes.get("metadata.usage_object")
@@ -31,12 +31,31 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         hidden = as_dict(attributes.get("hidden_params")) or {}
         draft.cost_client = as_float(hidden.get("response_cost")) or None
     model = word(attributes.get("litellm.provider.model"))
-    if model and "/" in model and draft.kind == "llm":
-        draft.provider_raw.setdefault("litellm.provider.model", model.split("/", 1)[0])
+    if model:
+        draft.provider_raw.setdefault("litellm.provider.model", model)
     if draft.failed and draft.response_id == word(attributes.get("litellm.call_id")):
         # A failed call has no provider response; the callback puts its own call id there.
         draft.response_id = None
 
 
 def _raw_key(key: str) -> bool:
-    return key.startswith("llm.") and key.endswith((".messages", ".choices", ".input"))
+    return key.startswith("llm.") and key.endswith((".messages", ".choices", ".input", ".contents"))
+
+
+def _exchange(draft: Draft, attributes: dict[str, Any]) -> None:
+    """`llm.<provider>.<field>` holds request and response, fields printed with repr."""
+    table: dict[str, Any] = {}
+    for key, value in attributes.items():
+        parts = key.split(".", 2)
+        if len(parts) == 3 and parts[0] == "llm":
+            table[parts[2]] = decode(value)
+    answered = "choices" in table or "candidates" in table or isinstance(table.get("content"), list)
+    draft.kind = "llm" if answered or "messages" in table or "contents" in table else "http"
+    if draft.kind == "http":
+        return
+    request = {k: table[k] for k in ("messages", "contents", "system") if k in table}
+    draft.take_inputs("llm.messages", request)
+    if answered:
+        draft.take_reply(
+            "llm.response", {k: v for k, v in table.items() if k not in ("messages", "contents", "system")}
+        )

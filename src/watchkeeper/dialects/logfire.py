@@ -14,7 +14,9 @@ HEADS = frozenset(("logfire", "pydantic_ai", "all_messages_events"))
 
 def recognise(raw: RawSpan) -> bool:
     """Whether Logfire or Pydantic AI made this span."""
-    return "logfire.span_type" in raw.attributes or raw.scope_name.startswith(("logfire", "pydantic-ai", "pydantic_ai"))
+    return "logfire.span_type" in raw.attributes or raw.scope_name.startswith(
+        ("logfire", "pydantic-ai", "pydantic_ai")
+    )
 
 
 def _kind(raw: RawSpan, attributes: dict[str, Any]) -> str | None:
@@ -28,7 +30,9 @@ def _kind(raw: RawSpan, attributes: dict[str, Any]) -> str | None:
         return None
     if "gen_ai.operation.name" in attributes:
         return None
-    if "request_data" in attributes and ("gen_ai.request.model" in attributes or "response_data" in attributes):
+    if "request_data" in attributes and (
+        "gen_ai.request.model" in attributes or "response_data" in attributes
+    ):
         table = as_dict(attributes.get("request_data")) or {}
         return "embedding" if "messages" not in table and "encoding_format" in table else "llm"
     if template.startswith(("running tool", "running {")) and "gen_ai.tool.name" in attributes:
@@ -69,9 +73,6 @@ def _model(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.take_inputs("raw_input", attributes.get("raw_input"))
     draft.take_inputs("input", attributes.get("input"))
     draft.take_inputs("request_data", attributes.get("request_data"))
-    # A chat completion repeats the requested model as the served one when it has no response object.
-    if "model_config" in attributes and draft.request_model == word(attributes.get("gen_ai.response.model")):
-        draft.response_model = None
 
 
 def _response(draft: Draft, attributes: dict[str, Any]) -> None:
@@ -98,7 +99,12 @@ def _events(draft: Draft, events: list[Any], answered: bool) -> None:
     tables = [t for e in events if (t := as_dict(e)) is not None]
     choices = [t for t in tables if t.get("event.name") == "gen_ai.choice"]
     spoken = [t for t in tables if t.get("event.name") != "gen_ai.choice"]
-    if not choices and spoken and spoken[-1].get("event.name") == "gen_ai.assistant.message" and not draft.failed:
+    if (
+        not choices
+        and spoken
+        and spoken[-1].get("event.name") == "gen_ai.assistant.message"
+        and not draft.failed
+    ):
         choices = [spoken.pop()]
     if draft.inputs is None:
         draft.inputs = [m for t in spoken for m in messages.message_of(t, "user")]
@@ -108,7 +114,11 @@ def _events(draft: Draft, events: list[Any], answered: bool) -> None:
             body = choice.get("message")
             body = cast(dict[str, Any], body) if isinstance(body, dict) else choice
             found += messages.message_of({"role": "assistant", **body}, "assistant")
-        draft.adopt(Reply(found, next((word(c.get("finish_reason")) for c in choices if c.get("finish_reason")), None)))
+        draft.adopt(
+            Reply(
+                found, next((word(c.get("finish_reason")) for c in choices if c.get("finish_reason")), None)
+            )
+        )
 
 
 def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
@@ -126,7 +136,7 @@ def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
 
 def _run(draft: Draft, attributes: dict[str, Any]) -> None:
     found = messages.read(first(attributes, "pydantic_ai.all_messages", "all_messages_events"), "user")
-    if found and draft.kind in ("agent", "workflow"):
+    if found and draft.kind in ("agent", "workflow", None):
         texts = [t for m in found if m.role == "user" and (t := m.text)]
         draft.input_text = draft.input_text or (texts[-1] if texts else None)
     draft.output_text = draft.output_text or as_text(attributes.get("final_result"))

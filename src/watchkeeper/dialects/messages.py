@@ -78,7 +78,9 @@ def _part(item: Any) -> Part:
     if kind in _REASONING_TYPES:
         return Part("reasoning", text=_reasoning_text(block), id=as_text(block.get("id")))
     if kind == "refusal":
-        return Part("refusal", text=as_text(block.get("refusal") or block.get("content") or block.get("text")))
+        return Part(
+            "refusal", text=as_text(block.get("refusal") or block.get("content") or block.get("text"))
+        )
     if kind in _MEDIA_TYPES:
         return _media_part(block)
     return _untyped_part(block, kind)
@@ -104,7 +106,16 @@ def _untyped_part(block: dict[str, Any], kind: str) -> Part:
     if reasoning is not None:
         table = _table(reasoning) or {}
         return Part("reasoning", text=as_text((_table(table.get("reasoningText")) or table).get("text")))
-    for key in ("inlineData", "inline_data", "fileData", "file_data", "image", "image_url", "document", "video"):
+    for key in (
+        "inlineData",
+        "inline_data",
+        "fileData",
+        "file_data",
+        "image",
+        "image_url",
+        "document",
+        "video",
+    ):
         inner = _table(block.get(key))
         if inner is not None:
             return _media_part({"type": key, **inner})
@@ -236,7 +247,7 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
     content = raw.get("content") if content is None else content
     content = raw.get("contents") if content is None else content
     content = raw.get("text") if content is None else content
-    if isinstance(content, str) and content[:2] in ('[{', "[{'"):
+    if isinstance(content, str) and content[:2] in ("[{", "[{'"):
         # Some clients dump the list of blocks into the content string.
         blocks = decode(content)
         listed = cast(list[Any], blocks) if isinstance(blocks, list) else []
@@ -331,13 +342,43 @@ def _read_list(items: list[Any], role: str) -> list[Message] | None:
     out: list[Message] = []
     for item in decoded:
         table = _table(item)
+        quick = _quick(table) if table is not None else None
+        if quick is not None:
+            out.append(quick)
+            continue
         if table is None:
             if isinstance(item, str):
                 out.append(Message(role, [Part("text", text=item)]))
             continue
+        inner = _table(table.get("message")) or table
         for message in message_of(table, role):
-            _append(out, message, table)
+            _append(out, message, inner)
     return out
+
+
+def _quick(table: dict[str, Any]) -> Message | None:
+    """The two commonest shapes without the detours: gen_ai parts of text and calls, and OpenAI text messages."""
+    role = _ROLES.get(table["role"]) if isinstance(table.get("role"), str) else None
+    if role is None or role == "tool" or "tool_calls" in table:
+        return None
+    listed = table.get("parts")
+    if listed is None:
+        content = table.get("content")
+        if isinstance(content, str) and content and len(table) == 2 and content[0] != "[":
+            return Message(role, [Part("text", text=content)])
+        return None
+    if not isinstance(listed, list):
+        return None
+    parts: list[Part] = []
+    for block in cast(list[Any], listed):
+        kind = cast(dict[str, Any], block).get("type") if isinstance(block, dict) else None
+        if kind == "text" and isinstance(block.get("content"), str):
+            parts.append(Part("text", text=block["content"]))
+        elif kind == "tool_call":
+            parts.append(_call_part(block))
+        else:
+            return None
+    return Message(role, parts, as_text(table.get("name")), as_text(table.get("finish_reason")))
 
 
 def _append(out: list[Message], message: Message, raw: dict[str, Any]) -> None:
@@ -353,13 +394,17 @@ def _is_message(table: dict[str, Any]) -> bool:
     if "role" in table or "message" in table or "event.name" in table:
         return True
     kind = table.get("type")
-    if isinstance(kind, str) and (kind.lower() in _ROLES or kind in ("function_call", "function_call_output")):
+    if isinstance(kind, str) and (
+        kind.lower() in _ROLES or kind in ("function_call", "function_call_output")
+    ):
         return True
     return isinstance(table.get("kwargs"), dict) and isinstance(table.get("id"), list)
 
 
 def _read_object(table: dict[str, Any], role: str) -> list[Message] | None:
-    system = _first(table, "system", "instructions", "system_instruction", "systemInstruction", "system_prompt")
+    system = _first(
+        table, "system", "instructions", "system_instruction", "systemInstruction", "system_prompt"
+    )
     body: list[Message] | None = None
     for key in ("messages", "contents", "input", "prompts", "chat_history", "new_message"):
         if key in table:

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from watchkeeper.dialects import common, parameters
+from watchkeeper.dialects import common, messages, parameters
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.langfuse import plain_text
 from watchkeeper.dialects.replies import read_usage
-from watchkeeper.dialects.values import as_dict, as_float, as_text, decode, word
+from watchkeeper.dialects.values import as_dict, as_float, as_list, as_text, decode, word
 from watchkeeper.model.span import RawSpan
 
 NAME = "mlflow"
@@ -68,9 +68,53 @@ def _model(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) ->
         return
     if result is not None:
         draft.take_reply("mlflow.spanOutputs", result)
+    if not any(m.parts for m in draft.outputs or []):
+        _chunks(draft)
     if served and served != draft.request_model and not draft.failed:
         draft.response_model = draft.response_model or served
     draft.request_model = draft.request_model or served
     cost = as_dict(attributes.get("mlflow.llm.cost")) or {}
     draft.cost_client = as_float(cost.get("total_cost")) if draft.cost_client is None else draft.cost_client
     draft.error_message = draft.error_message or as_text(attributes.get("mlflow.error"))
+
+
+def _chunks(draft: Draft) -> None:
+    """The answer from its stream chunks (`mlflow.chunk.item.N`): the assembled response drops streamed tool calls."""
+    prefix = "mlflow.chunk.item."
+    numbered = [
+        (int(n), e)
+        for e in draft.raw.events
+        if (n := e.name.removeprefix(prefix)).isdecimal() and n != e.name
+    ]
+    text: list[str] = []
+    calls: dict[int, dict[str, Any]] = {}
+    finish: str | None = None
+    for _, event in sorted(numbered, key=lambda pair: pair[0]):
+        chunk = as_dict(event.attributes.get("mlflow.chunk.value")) or {}
+        for choice in as_list(chunk.get("choices")) or []:
+            table = as_dict(choice) or {}
+            if table.get("index") not in (0, None):
+                continue
+            delta = as_dict(table.get("delta")) or {}
+            if isinstance(delta.get("content"), str):
+                text.append(delta["content"])
+            for call in as_list(delta.get("tool_calls")) or []:
+                _merge_call(calls, as_dict(call) or {})
+            finish = word(table.get("finish_reason")) or finish
+    if not calls and not any(text):
+        return
+    message = {"role": "assistant", "content": "".join(text), "tool_calls": [calls[i] for i in sorted(calls)]}
+    draft.outputs = messages.message_of(message, "assistant")
+    draft.finish_raw = finish or draft.finish_raw
+
+
+def _merge_call(calls: dict[int, dict[str, Any]], delta: dict[str, Any]) -> None:
+    index = delta.get("index")
+    known = calls.setdefault(
+        index if isinstance(index, int) else len(calls), {"id": None, "name": "", "arguments": ""}
+    )
+    known["id"] = known["id"] or delta.get("id")
+    function = as_dict(delta.get("function")) or {}
+    for field in ("name", "arguments"):
+        if isinstance(function.get(field), str):
+            known[field] += function[field]

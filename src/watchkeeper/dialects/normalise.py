@@ -44,7 +44,9 @@ TABLE: tuple[ModuleType, ...] = (
 )
 
 
-def normalise(raw: RawSpan, logs: list[LogRecord] | None = None, aliases: context.Aliases = context.DEFAULT) -> Span:
+def normalise(
+    raw: RawSpan, logs: list[LogRecord] | None = None, aliases: context.Aliases = context.DEFAULT
+) -> Span:
     """`raw` as our span, with the log records that belong to it. Never fails on content; unknown stays None."""
     attributes = raw.attributes
     heads = {key.partition(".")[0] for key in attributes}
@@ -59,7 +61,7 @@ def normalise(raw: RawSpan, logs: list[LogRecord] | None = None, aliases: contex
         happened = happened + [events.as_event(log) for log in logs]
     if happened:
         events.read(draft, happened)
-    context.fill(draft, attributes, aliases)
+    context.fill(draft, attributes, aliases, heads)
     common.errors(draft, attributes)
     if raw.trace_state or "sampl" in " ".join(heads).lower() or "logfire" in heads:
         draft.keep_probability = common.keep_probability(raw.trace_state, attributes, raw.resource)

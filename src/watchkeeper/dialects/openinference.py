@@ -3,19 +3,21 @@
 import re
 from typing import Any, cast
 
-from watchkeeper.dialects import common, messages, parameters
+from watchkeeper.dialects import common, messages, parameters, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply, Tokens
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, first, nested, word
 from watchkeeper.model.span import Evaluation, RawSpan
 
 NAME = "openinference"
-HEADS = frozenset(("openinference", "llm", "input", "output", "retrieval", "reranker", "embedding", "tool", "graph"))
+HEADS = frozenset(
+    ("openinference", "llm", "input", "output", "retrieval", "reranker", "embedding", "tool", "graph")
+)
 _KINDS = {
     "LLM": "llm", "EMBEDDING": "embedding", "RETRIEVER": "retrieval", "RERANKER": "rerank", "TOOL": "tool",
     "AGENT": "agent", "CHAIN": "workflow", "GUARDRAIL": "guardrail", "EVALUATOR": "evaluator", "PROMPT": "other",
 }  # fmt: skip
-_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$|[-@]\d{8}$|-\d{3}$")
+_AGENT = re.compile(r"current_agent_name='([^']{1,200})'")
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -40,12 +42,22 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         _tool(draft, attributes)
     elif draft.kind == "guardrail":
         common.guardrail_outcome(draft, attributes.get("output.value"))
-        if draft.guardrail_triggered is None and draft.raw.status == "ok" and not attributes.get("output.value"):
+        if (
+            draft.guardrail_triggered is None
+            and draft.raw.status == "ok"
+            and not attributes.get("output.value")
+        ):
             draft.guardrail_triggered = False
     elif draft.kind == "agent":
         draft.agent = draft.agent or word(attributes.get("agent.name"))
         draft.weak_agent = draft.weak_agent or word(first(attributes, "graph.node.name", "graph.node.id"))
-    if any(key.startswith(("annotation", "evaluation", "trace.evaluation", "session.evaluation")) for key in attributes):
+    if draft.weak_agent is None and draft.raw.scope_name.endswith("llama_index"):
+        found = _AGENT.search(str(attributes.get("output.value", ""))[:20_000])
+        draft.weak_agent = found.group(1) if found else None
+    if any(
+        key.startswith(("annotation", "evaluation", "trace.evaluation", "session.evaluation"))
+        for key in attributes
+    ):
         _annotations(draft, attributes)
 
 
@@ -72,7 +84,6 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.request_model = draft.request_model or word(attributes.get("llm.request.model_name"))
     draft.response_model = draft.response_model or word(attributes.get("llm.response.model_name"))
     _usage(draft, attributes)
-    draft.finish_raw = draft.finish_raw or word(attributes.get("llm.finish_reason"))
     cost = as_float(attributes.get("llm.cost.total"))
     draft.cost_client = cost if draft.cost_client is None else draft.cost_client
     flattened = llm.get("input_messages")
@@ -88,6 +99,7 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
     if isinstance(llm.get("prompts"), list | str):
         draft.take_inputs("llm.prompts", llm["prompts"])
     _values(draft, attributes, bool(answers))
+    draft.finish_raw = draft.finish_raw or word(attributes.get("llm.finish_reason"))
     _models(draft, attributes)
     if not recognise(draft.raw):
         return
@@ -122,7 +134,9 @@ def _models(draft: Draft, attributes: dict[str, Any]) -> None:
     name = word(attributes.get("llm.model_name"))
     if name is None or name == draft.response_model:
         return
-    if draft.response_model is None and (_SNAPSHOT.search(name) or draft.request_model not in (None, name)):
+    if draft.response_model is None and (
+        spellings.is_pinned(name) or draft.request_model not in (None, name)
+    ):
         draft.response_model = name
     else:
         draft.request_model = draft.request_model or name
@@ -157,7 +171,9 @@ def _embedding(draft: Draft, attributes: dict[str, Any]) -> None:
 
 def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:
     reranked = draft.kind == "rerank"
-    draft.query = draft.query or as_text(attributes.get("reranker.query")) or value_text(attributes.get("input.value"))
+    draft.query = (
+        draft.query or as_text(attributes.get("reranker.query")) or value_text(attributes.get("input.value"))
+    )
     draft.top_k = draft.top_k or as_int(attributes.get("reranker.top_k"))
     prefix = "reranker.output_documents." if reranked else "retrieval.documents."
     found = nested(attributes, prefix)

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from watchkeeper.dialects import gen_ai
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.values import as_float
-from watchkeeper.model.span import RawSpan
+from watchkeeper.model.span import Message, Part, RawSpan
 
 NAME = "openlit"
 HEADS = frozenset(("openlit",))
@@ -17,6 +18,24 @@ def recognise(raw: RawSpan) -> bool:
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """First-token time only means something on a stream; on other calls it is the whole answer's time."""
+    gen_ai.read(draft, attributes)
     seconds = as_float(attributes.get("gen_ai.server.time_to_first_token"))
     if draft.ttft_ms is None and seconds is not None and attributes.get("gen_ai.request.stream") is True:
         draft.ttft_ms = seconds * 1000
+    choices = attributes.get("gen_ai.request.choice.count", draft.params.get("n"))
+    if isinstance(choices, int) and choices > 1 and draft.outputs and len(draft.outputs) == 1:
+        _split_choices(draft, choices)
+
+
+def _split_choices(draft: Draft, choices: int) -> None:
+    """OpenLIT joins the choices' texts with spaces; only equal choices can be told apart again."""
+    message = (draft.outputs or [])[0]
+    text = message.text
+    if text is None or len(message.parts) != 1:
+        return
+    size, rest = divmod(len(text) - (choices - 1), choices)
+    if rest == 0 and size > 0 and text == " ".join([text[:size]] * choices):
+        draft.outputs = [
+            Message(message.role, [Part("text", text=text[:size])], finish_reason=message.finish_reason)
+            for _ in range(choices)
+        ]

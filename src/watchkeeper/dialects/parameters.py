@@ -30,7 +30,11 @@ def take(draft: Draft, value: Any) -> dict[str, Any]:
     if draft.stream is None:
         draft.stream = as_bool(table.get("stream"))
     model = word(table.get("model") or table.get("model_id") or table.get("modelId"))
-    draft.request_model = draft.request_model or model
+    if "created_at" in table or "object" in table:
+        # A client that dumps the response as parameters gives the served model.
+        draft.response_model = draft.response_model or model
+    else:
+        draft.request_model = draft.request_model or model
     return table
 
 

@@ -21,7 +21,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.kind is None:
         if "http.request.method" in attributes or "http.method" in attributes:
             draft.kind = "http"
-        elif raw.otel_kind == "client" and raw.name.startswith(("chat ", "text_completion ", "generate_content ")):
+        elif raw.otel_kind == "client" and raw.name.startswith(
+            ("chat ", "text_completion ", "generate_content ")
+        ):
             draft.kind = "llm"
             draft.request_model = draft.request_model or raw.name.split(" ", 1)[1].strip() or None
     draft.input_text = draft.input_text or as_text(first(attributes, "input.value", "input"))

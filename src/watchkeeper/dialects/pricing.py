@@ -63,7 +63,11 @@ def find(table: Table, provider: str | None, model: str) -> Price | None:
     best: tuple[int, Price] | None = None
     for group in groups:
         for prefix, price in group.items():
-            if name.startswith(prefix) and _snapshot(name[len(prefix) :]) and (best is None or len(prefix) > best[0]):
+            if (
+                name.startswith(prefix)
+                and _snapshot(name[len(prefix) :])
+                and (best is None or len(prefix) > best[0])
+            ):
                 best = (len(prefix), price)
     return best[1] if best else None
 

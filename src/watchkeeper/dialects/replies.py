@@ -29,7 +29,9 @@ class Tokens(msgspec.Struct, gc=False):
         self.cache_write = self.cache_write or (
             other.cache_write if other.cache_write is not None else self.cache_write
         )
-        self.reasoning = self.reasoning or (other.reasoning if other.reasoning is not None else self.reasoning)
+        self.reasoning = self.reasoning or (
+            other.reasoning if other.reasoning is not None else self.reasoning
+        )
 
 
 class Reply(msgspec.Struct):
@@ -100,10 +102,10 @@ def read_usage(value: Any) -> Tokens | None:
         details = _table(decode(table.get(key)))
         if details and tokens.reasoning is None:
             tokens.reasoning = _count(details, _REASONING)
-    if "candidatesTokenCount" in table or "candidates_token_count" in table:
+    gemini = "candidatesTokenCount" in table or "candidates_token_count" in table
+    if gemini and tokens.output is not None and tokens.reasoning:
         # Gemini counts thoughts beside the candidates; our output includes reasoning.
-        if tokens.output is not None and tokens.reasoning:
-            tokens.output += tokens.reasoning
+        tokens.output += tokens.reasoning
     if "input_tokens" in table and ("cache_creation_input_tokens" in table or "cache_creation" in table):
         # Anthropic's own object: input_tokens is what was neither read from nor written to the cache.
         tokens.exclusive = "total_tokens" not in table and "prompt_tokens" not in table
@@ -128,8 +130,10 @@ def read(value: Any) -> Reply | None:
 
 def _of_list(items: list[Any]) -> Reply | None:
     tables = [_table(i) for i in items]
-    if tables and any(t.get("type") in ("message", "function_call", "reasoning") for t in tables) and any(
-        "type" in t and "role" not in t or t.get("type") == "message" for t in tables
+    if (
+        tables
+        and any(t.get("type") in ("message", "function_call", "reasoning") for t in tables)
+        and any(("type" in t and "role" not in t) or t.get("type") == "message" for t in tables)
     ):
         return _of_items(items)
     found = msgs.read(items, "assistant")
@@ -147,11 +151,15 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
         reply = _of_candidates(cast(list[Any], table["candidates"]))
     elif isinstance(table.get("generations"), list):
         reply = _of_generations(table)
-    elif isinstance(table.get("output"), list) and ("object" in table or "status" in table or _typed(table["output"])):
+    elif isinstance(table.get("output"), list) and (
+        "object" in table or "status" in table or _typed(table["output"])
+    ):
         reply = _of_items(cast(list[Any], table["output"]))
         reply.finish = _status_finish(table) or reply.finish
     elif isinstance(table.get("output"), dict) and "message" in table["output"]:
-        reply = Reply(msgs.message_of(_table(table["output"]["message"]), "assistant"), as_text(table.get("stopReason")))
+        reply = Reply(
+            msgs.message_of(_table(table["output"]["message"]), "assistant"), as_text(table.get("stopReason"))
+        )
     elif table.get("type") == "message" and isinstance(table.get("content"), list):
         made = msgs.message_of(table, "assistant")
         finish = as_text(table.get("stop_reason")) or as_text(table.get("status"))
@@ -167,9 +175,14 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
     if reply is None:
         return None
     reply.tokens = reply.tokens or read_usage(
-        table.get("usage") or table.get("usage_metadata") or table.get("usageMetadata") or table.get("token_usage")
+        table.get("usage")
+        or table.get("usage_metadata")
+        or table.get("usageMetadata")
+        or table.get("token_usage")
     )
-    reply.model = reply.model or as_text(table.get("model") or table.get("modelVersion") or table.get("model_version"))
+    reply.model = reply.model or as_text(
+        table.get("model") or table.get("modelVersion") or table.get("model_version")
+    )
     reply.id = reply.id or as_text(table.get("id") or table.get("responseId") or table.get("response_id"))
     return reply
 
@@ -180,7 +193,16 @@ def _typed(items: Any) -> bool:
 
 def _of_plain(table: dict[str, Any]) -> Reply | None:
     """Objects of applications: the text under one of the usual names."""
-    for key in ("text", "content", "completion", "output_text", "response", "answer", "generated_text", "replies"):
+    for key in (
+        "text",
+        "content",
+        "completion",
+        "output_text",
+        "response",
+        "answer",
+        "generated_text",
+        "replies",
+    ):
         value = table.get(key)
         if isinstance(value, str) and value:
             return Reply(msgs.read(value, "assistant") or [], as_text(table.get("finish_reason")))
@@ -195,7 +217,11 @@ def _of_choices(choices: list[Any]) -> Reply:
     for choice in choices:
         table = _table(choice)
         inner = _table(table.get("message") or table.get("delta"))
-        made = msgs.message_of(inner, "assistant") if inner else (msgs.read(table.get("text"), "assistant") or [])
+        made = (
+            msgs.message_of(inner, "assistant")
+            if inner
+            else (msgs.read(table.get("text"), "assistant") or [])
+        )
         reason = as_text(table.get("finish_reason"))
         for message in made:
             message.finish_reason = message.finish_reason or reason
@@ -216,7 +242,13 @@ def _of_candidates(candidates: list[Any]) -> Reply:
 
 def _of_items(items: list[Any]) -> Reply:
     """The items of one Responses answer are one message."""
-    parts = [p for item in items if isinstance(item, dict) for m in msgs.message_of(item, "assistant") for p in m.parts]
+    parts = [
+        p
+        for item in items
+        if isinstance(item, dict)
+        for m in msgs.message_of(item, "assistant")
+        for p in m.parts
+    ]
     status = next((s for i in reversed(items) if (s := as_text(_table(i).get("status")))), None)
     return Reply([msgs.Message("assistant", parts)] if parts else [], status)
 
@@ -248,9 +280,13 @@ def _of_generations(table: dict[str, Any]) -> Reply:
         for one in made:
             one.finish_reason = one.finish_reason or reason
         reply.finish = reply.finish or reason
-        reply.model = reply.model or as_text(meta.get("model_name") or meta.get("model") or info.get("model_name"))
+        reply.model = reply.model or as_text(
+            meta.get("model_name") or meta.get("model") or info.get("model_name")
+        )
         reply.id = reply.id or as_text(meta.get("id"))
-        reply.tokens = reply.tokens or read_usage(kwargs.get("usage_metadata")) or read_usage(meta.get("token_usage"))
+        reply.tokens = (
+            reply.tokens or read_usage(kwargs.get("usage_metadata")) or read_usage(meta.get("token_usage"))
+        )
         out += [m for m in made if m.parts]
     llm_output = _table(table.get("llm_output"))
     reply.model = reply.model or as_text(llm_output.get("model_name"))

@@ -9,9 +9,9 @@ KIND_OF_OPERATION: dict[str, str] = {
     **dict.fromkeys(("embeddings", "embedding", "embed"), "embedding"),
     **dict.fromkeys(("retrieval", "retrieve", "vector_db_retrieve", "vector_db_search", "search"), "retrieval"),
     **dict.fromkeys(("execute_tool", "tool", "tool_call", "function"), "tool"),
-    **dict.fromkeys(("invoke_agent", "agent"), "agent"),
+    **dict.fromkeys(("invoke_agent", "agent", "create_agent"), "agent"),
     **dict.fromkeys(("invoke_workflow", "workflow", "chain", "execute_task", "task", "agent_step", "plan",
-                     "execute_event_loop_cycle", "create_agent", "handoff", "invoke_swarm", "invoke_graph"),
+                     "execute_event_loop_cycle", "handoff", "invoke_swarm", "invoke_graph"),
                     "workflow"),
     **dict.fromkeys(("search_memory", "update_memory", "create_memory", "create_memory_store", "delete_memory",
                      "delete_memory_store", "upsert_memory", "memory"), "memory"),
@@ -58,14 +58,6 @@ FRAMEWORKS = frozenset(
      "openai-agents", "pydantic-ai", "semantic_kernel", "microsoft.agent_framework", "agent_framework", "gen_ai",
      "opentelemetry", "mlflow", "function", "openai_agents", "autogen-core", "autogen_core")
 )  # fmt: skip
-_MODEL_MAKERS: tuple[tuple[str, str], ...] = (
-    ("gpt-", "openai"), ("chatgpt", "openai"), ("o1", "openai"), ("o3", "openai"), ("o4", "openai"),
-    ("text-embedding-3", "openai"), ("text-embedding-ada", "openai"), ("davinci", "openai"), ("dall-e", "openai"),
-    ("whisper", "openai"), ("tts-", "openai"), ("codex", "openai"), ("claude", "anthropic"), ("gemini", "google"),
-    ("mistral", "mistral"), ("mixtral", "mistral"), ("codestral", "mistral"), ("ministral", "mistral"),
-    ("magistral", "mistral"), ("command-", "cohere"), ("embed-english", "cohere"), ("rerank-", "cohere"),
-    ("deepseek", "deepseek"), ("grok", "xai"), ("sonar", "perplexity"),
-)  # fmt: skip
 
 
 def provider(raw: str | None) -> str | None:
@@ -81,18 +73,26 @@ def provider(raw: str | None) -> str | None:
     return lowered.split(".")[0].split("/")[0] or None
 
 
-def provider_of_model(model: str | None) -> str | None:
-    """The provider a model name points to, None when it does not say (an open model can be served by anyone)."""
-    if not model:
-        return None
-    name = model.lower()
-    if "/" in name:
-        head, _, tail = name.partition("/")
-        return provider_of_model(tail) if head in ("models", "publishers") else provider(head)
-    for stem, maker in _MODEL_MAKERS:
-        if name.startswith(stem):
-            return maker
-    return None
+_PINNED = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
+# Makers whose undated names are aliases: what they serve always carries a date.
+_ALIASING = re.compile(r"^(?:gpt-|chatgpt-|o[134](?:-|$)|claude-)")
+
+
+def family(model: str) -> str:
+    """The alias a pinned snapshot belongs to (`gpt-4o-mini-2024-07-18` -> `gpt-4o-mini`), the name itself otherwise."""
+    return _PINNED.sub("", model)
+
+
+def is_pinned(model: str) -> bool:
+    """Whether a model name carries its snapshot's date."""
+    return _PINNED.search(model) is not None
+
+
+def is_echo(requested: str | None, served: str | None) -> bool:
+    """Whether a client put the requested alias where the served model belongs: then the served one is unknown."""
+    return (
+        served is not None and served == requested and not is_pinned(served) and bool(_ALIASING.match(served))
+    )
 
 
 _FINISH: dict[str, str] = {
@@ -125,7 +125,9 @@ def finish_reason(raw: str | None, has_tool_calls: bool) -> str | None:
     return "tool_calls" if has_tool_calls and known == "stop" else known
 
 
-_STATUS = re.compile(r"\b(?:error code|status(?:[ _]code)?|http(?:/\d(?:\.\d)?)?|code)\W{0,4}(\d{3})\b", re.IGNORECASE)
+_STATUS = re.compile(
+    r"\b(?:error code|status(?:[ _]code)?|http(?:/\d(?:\.\d)?)?|code)\W{0,4}(\d{3})\b", re.IGNORECASE
+)
 _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "context_length_exceeded",

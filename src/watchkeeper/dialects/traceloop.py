@@ -17,7 +17,11 @@ _REQUESTS = {"chat": "llm", "completion": "llm", "embedding": "embedding", "rera
 def recognise(raw: RawSpan) -> bool:
     """Whether Traceloop names this span's kind or request type."""
     attributes = raw.attributes
-    return "traceloop.span.kind" in attributes or "llm.request.type" in attributes or "gen_ai.prompt.0.role" in attributes
+    return (
+        "traceloop.span.kind" in attributes
+        or "llm.request.type" in attributes
+        or "gen_ai.prompt.0.role" in attributes
+    )
 
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
@@ -78,7 +82,9 @@ def _entity(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.tool_name = draft.tool_name or word(attributes.get("traceloop.entity.name"))
         draft.tool_arguments = _arguments(given) if draft.tool_arguments is None else draft.tool_arguments
         draft.tool_result = _result(result) if draft.tool_result is None else draft.tool_result
-        draft.tool_error = draft.tool_error or common.tool_failure(draft.tool_result) or _message_error(result)
+        draft.tool_error = (
+            draft.tool_error or common.tool_failure(draft.tool_result) or _message_error(result)
+        )
     elif draft.kind in ("retrieval", "rerank"):
         table = as_dict(given) or {}
         draft.query = draft.query or as_text(first(table, "query", "question", "input", "inputs"))

@@ -158,6 +158,30 @@ def first(attributes: dict[str, Any], *keys: str) -> Any:
     return None
 
 
+class Picker:
+    """Many aliased fields in one walk over the attributes: for each field its strongest key that holds a value."""
+
+    __slots__ = ("_where",)
+
+    def __init__(self, fields: dict[str, tuple[str, ...]]) -> None:
+        self._where = {key: (field, rank) for field, keys in fields.items() for rank, key in enumerate(keys)}
+
+    def __call__(self, attributes: dict[str, Any]) -> dict[str, Any]:
+        """Field -> value for the fields that are present."""
+        out: dict[str, Any] = {}
+        ranks: dict[str, int] = {}
+        where = self._where
+        for key, value in attributes.items():
+            hit = where.get(key)
+            if hit is None or value is None or value == "":
+                continue
+            field, rank = hit
+            if field not in ranks or rank < ranks[field]:
+                ranks[field] = rank
+                out[field] = value
+        return out
+
+
 def nested(attributes: dict[str, Any], prefix: str) -> Json:
     """Flattened keys under `prefix` as one tree: `a.0.b` becomes lists, everything else dicts; None when absent.
 

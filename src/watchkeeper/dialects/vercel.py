@@ -61,7 +61,10 @@ def _call(draft: Draft, attributes: dict[str, Any], operation: str) -> None:
     draft.take_inputs("ai.prompt.messages", first(attributes, "ai.prompt.messages", "ai.prompt"))
     if draft.inputs is None:
         draft.inputs = messages.read(
-            [decode(v) for v in as_list(attributes.get("ai.values")) or as_list(attributes.get("ai.value")) or []]
+            [
+                decode(v)
+                for v in as_list(attributes.get("ai.values")) or as_list(attributes.get("ai.value")) or []
+            ]
         )
     draft.take_tools(attributes.get("ai.prompt.tools"))
     _answer(draft, attributes)
@@ -108,4 +111,6 @@ def _wrapper(draft: Draft, attributes: dict[str, Any]) -> None:
         texts = [t for m in found if m.role == "user" and (t := m.text)]
         draft.input_text = draft.input_text or (texts[-1] if texts else None)
     draft.input_text = draft.input_text or (as_text(prompt) if prompt is not None and table is None else None)
-    draft.output_text = draft.output_text or as_text(first(attributes, "ai.response.text", "ai.response.object"))
+    draft.output_text = draft.output_text or as_text(
+        first(attributes, "ai.response.text", "ai.response.object")
+    )

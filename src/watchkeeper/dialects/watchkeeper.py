@@ -29,16 +29,24 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.tool_arguments = decode(given) if draft.tool_arguments is None else draft.tool_arguments
         draft.tool_result = decode(result) if draft.tool_result is None else draft.tool_result
     elif draft.kind == "retrieval":
-        draft.query = draft.query or as_text(first(attributes, "gen_ai.retrieval.query.text", "watchkeeper.input"))
+        draft.query = draft.query or as_text(
+            first(attributes, "gen_ai.retrieval.query.text", "watchkeeper.input")
+        )
         found = first(attributes, "watchkeeper.documents", "gen_ai.retrieval.documents", "watchkeeper.output")
         draft.documents = common.documents(found) if draft.documents is None else draft.documents
     elif draft.kind == "llm":
-        draft.take_inputs("watchkeeper.input", first(attributes, "gen_ai.input.messages", "watchkeeper.input"))
+        draft.take_inputs(
+            "watchkeeper.input", first(attributes, "gen_ai.input.messages", "watchkeeper.input")
+        )
         if not draft.outputs:
-            draft.take_reply("watchkeeper.output", first(attributes, "gen_ai.output.messages", "watchkeeper.output"))
+            draft.take_reply(
+                "watchkeeper.output", first(attributes, "gen_ai.output.messages", "watchkeeper.output")
+            )
     elif draft.kind == "guardrail":
         common.guardrail_outcome(draft, result)
     prefix = "watchkeeper.score."
     for key, value in attributes.items():
         if key.startswith(prefix) and as_float(value) is not None:
-            draft.evaluations.append(Evaluation(key[len(prefix) :], as_float(value), span_id=draft.raw.span_id))
+            draft.evaluations.append(
+                Evaluation(key[len(prefix) :], as_float(value), span_id=draft.raw.span_id)
+            )

@@ -90,7 +90,7 @@ class _Zstd:
         if self._engine is None or self._engine.eof:
             if not data:
                 return b"", False
-            options = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+            options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
             self._engine = zstd.ZstdDecompressor(options=options)
             self._started = True
         try:
@@ -164,9 +164,13 @@ class Inflater:
     def _guard(self) -> None:
         size = len(self._out)
         if size > self._limit:
-            raise TooLarge(f"the body is larger than {self._limit} bytes after inflation; send smaller batches")
+            raise TooLarge(
+                f"the body is larger than {self._limit} bytes after inflation; send smaller batches"
+            )
         if size > RATIO_FREE_BYTES and size > MAX_RATIO * self._in:
-            raise TooLarge(f"the body inflates more than {MAX_RATIO}:1; send it uncompressed or in smaller batches")
+            raise TooLarge(
+                f"the body inflates more than {MAX_RATIO}:1; send it uncompressed or in smaller batches"
+            )
 
     def finish(self) -> bytes:
         """The whole plain body; raises `Malformed` when the compressed stream stopped early."""

@@ -17,10 +17,10 @@ def event_name(field: str, attributes: dict[str, Any], body: Any) -> str:
     if field:
         return field
     named = attributes.get("event.name")
-    if isinstance(body, str) and len(body) <= 100 and _NAME.fullmatch(body):
-        # A client that names the event in the body may put the bare last word in `event.name`.
-        if not isinstance(named, str) or body.endswith(named):
-            return body
+    # A client that names the event in the body may put the bare last word in `event.name`.
+    bare = not isinstance(named, str) or (isinstance(body, str) and body.endswith(named))
+    if bare and isinstance(body, str) and len(body) <= 100 and _NAME.fullmatch(body):
+        return body
     return named if isinstance(named, str) else ""
 
 

@@ -25,7 +25,12 @@ def encoding_of(content_type: str | None, body: bytes = b"") -> str:
     Without a header the first byte decides; any other type raises `UnsupportedEncoding`.
     """
     media = (content_type or "").split(";", 1)[0].strip().lower()
-    if media in ("application/x-protobuf", "application/protobuf", "application/grpc", "application/grpc+proto"):
+    if media in (
+        "application/x-protobuf",
+        "application/protobuf",
+        "application/grpc",
+        "application/grpc+proto",
+    ):
         return "protobuf"
     if media in ("application/json", "text/json") or media.endswith("+json"):
         return "json"

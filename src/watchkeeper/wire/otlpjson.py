@@ -200,7 +200,9 @@ def _double(value: Any, key: str) -> Any:
         return str(value)
 
 
-def _span(node: Any, resource: dict[str, Any], scope: dict[str, Any], gauge: Gauge, now_ns: int | None) -> RawSpan:
+def _span(
+    node: Any, resource: dict[str, Any], scope: dict[str, Any], gauge: Gauge, now_ns: int | None
+) -> RawSpan:
     span = _object(node, "the span") if node is not None else {}
     trace_id = _id(_get(span, "traceId", "trace_id"), 32, "traceId", True)
     span_id = _id(_get(span, "spanId", "span_id"), 16, "spanId", True)
@@ -257,7 +259,9 @@ def _span(node: Any, resource: dict[str, Any], scope: dict[str, Any], gauge: Gau
 def _event(node: dict[str, Any], gauge: Gauge) -> RawEvent:
     when = _int(_get(node, "timeUnixNano", "time_unix_nano"), "events.timeUnixNano")
     name = _text(node.get("name"), "events.name")
-    return RawEvent(name, min(max(when, 0), 2**63 - 1), attributes(node.get("attributes"), "events.attributes", gauge))
+    return RawEvent(
+        name, min(max(when, 0), 2**63 - 1), attributes(node.get("attributes"), "events.attributes", gauge)
+    )
 
 
 def _link(node: dict[str, Any], gauge: Gauge) -> RawLink:
@@ -266,7 +270,9 @@ def _link(node: dict[str, Any], gauge: Gauge) -> RawLink:
     return RawLink(trace_id, span_id, attributes(node.get("attributes"), "links.attributes", gauge))
 
 
-def _log(node: Any, resource: dict[str, Any], scope: dict[str, Any], gauge: Gauge, now_ns: int | None) -> LogRecord:
+def _log(
+    node: Any, resource: dict[str, Any], scope: dict[str, Any], gauge: Gauge, now_ns: int | None
+) -> LogRecord:
     record = _object(node, "the log record") if node is not None else {}
     when = _int(_get(record, "timeUnixNano", "time_unix_nano"), "timeUnixNano") or _int(
         _get(record, "observedTimeUnixNano", "observed_time_unix_nano"), "observedTimeUnixNano"
@@ -300,7 +306,11 @@ _SEVERITIES = {f"SEVERITY_NUMBER_{w}{n or ''}": base + max(n - 1, 0)
 
 
 def _severity(value: Any) -> int:
-    return _SEVERITIES.get(value, 0) if isinstance(value, str) and not value.isdecimal() else _int(value, "severityNumber")
+    return (
+        _SEVERITIES.get(value, 0)
+        if isinstance(value, str) and not value.isdecimal()
+        else _int(value, "severityNumber")
+    )
 
 
 def decode(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:

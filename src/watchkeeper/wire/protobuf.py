@@ -99,9 +99,7 @@ def _span(span: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns:
     if parent_id and len(parent_id) != 8:
         return f"parent_span_id must be 8 bytes or empty, got {len(parent_id)} bytes"
     limits = gauge.limits
-    start, end, suspect = sane_times(
-        span.start_time_unix_nano, span.end_time_unix_nano, now_ns, limits
-    )
+    start, end, suspect = sane_times(span.start_time_unix_nano, span.end_time_unix_nano, now_ns, limits)
     values = attributes(span.attributes, gauge)
     events: list[RawEvent] = []
     if span.events:
@@ -121,7 +119,9 @@ def _span(span: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns:
             values["watchkeeper.dropped_links"] = len(pb_links) - limits.links
             gauge.counts["dropped_links"] += len(pb_links) - limits.links
             pb_links = pb_links[: limits.links]
-        links = [RawLink(k.trace_id.hex(), k.span_id.hex(), attributes(k.attributes, gauge)) for k in pb_links]
+        links = [
+            RawLink(k.trace_id.hex(), k.span_id.hex(), attributes(k.attributes, gauge)) for k in pb_links
+        ]
     if span.dropped_attributes_count:
         values["otel.dropped_attributes_count"] = span.dropped_attributes_count
     if gauge.cut:
@@ -152,7 +152,9 @@ def _span(span: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns:
     )
 
 
-def _log(record: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns: int | None) -> LogRecord | str:
+def _log(
+    record: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns: int | None
+) -> LogRecord | str:
     when = record.time_unix_nano or record.observed_time_unix_nano
     time_ns, _, suspect = sane_times(when, 0, now_ns, gauge.limits)
     body = any_value(record.body, "body", gauge)
@@ -229,7 +231,9 @@ def _salvage(
     """
     for i, (_, group) in enumerate(_fields(body, (1,), "the request")):
         parts = list(_fields(group, (1, 2), f"resource group {i}"))
-        resource_pb = _parse(Resource, [data for number_, data in parts if number_ == 1], f"resource group {i}")
+        resource_pb = _parse(
+            Resource, [data for number_, data in parts if number_ == 1], f"resource group {i}"
+        )
         resource = attributes(resource_pb.attributes, gauge)
         for j, data in enumerate(d for n, d in parts if n == 2):
             where = f"resource group {i}, scope group {j}"
