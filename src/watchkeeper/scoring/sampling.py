@@ -24,12 +24,13 @@ ALWAYS = (
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """One sampling rule. It matches when every entry of `where` equals the trace's dimension, `flag` (if any) is raised
-    and the outlier bounds (if any) are exceeded; `probability` is then offered. No condition: every trace."""
+    """One sampling rule. It matches when every entry of `where` equals the trace's dimension, the dimension `has` (if any)
+    is known, `flag` (if any) is raised and the outlier bounds (if any) are exceeded; `probability` is then offered. No condition: every trace."""
 
     name: str
     probability: float
     where: dict[str, str] = {}
+    has: str | None = None
     flag: str | None = None
     min_cost: float | None = None
     min_latency_ms: float | None = None
@@ -124,14 +125,16 @@ def _matches(policy: Policy, facts: Sampled) -> bool:
         facts.latency_ms is not None and facts.latency_ms >= policy.min_latency_ms
     ):
         return False
+    if policy.has is not None and policy.has not in facts.dims:
+        return False
     return all(facts.dims.get(key) == value for key, value in policy.where.items())
 
 
 def policies_of(
     rate: float | None, strata: Mapping[str, float | Mapping[str, float]], always: Sequence[str]
 ) -> list[Policy]:
-    """Policies from the configuration's short form: a random rate, strata `{dimension: {value: rate}}` (or
-    `{"dimension=value": rate}`), always-on flags. Raises ValueError naming what is wrong."""
+    """Policies from the configuration's short form: a random rate, strata `{dimension: {value: rate}}`,
+    `{"dimension=value": rate}` or `{dimension: rate}` for every value of it, always-on flags. Raises ValueError naming what is wrong."""
     out = [] if rate is None or rate == 0 else [Policy("random", rate)]
     for key, offered in strata.items():
         if isinstance(offered, Mapping):
@@ -140,6 +143,6 @@ def policies_of(
             dimension, _, value = key.partition("=")
             out.append(Policy(key, offered, {dimension.strip(): value.strip()}))
         else:
-            raise ValueError(f"sample.strata.{key}: give values, as in {{{key}: {{value: 10%}}}}")
+            out.append(Policy(key, offered, has=key))
     out += [Policy(f"always:{flag}", 1.0, flag=flag) for flag in always]
     return out

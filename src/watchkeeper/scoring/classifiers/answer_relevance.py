@@ -58,9 +58,7 @@ def _cosines(questions: Sequence[str], answers: Sequence[str]) -> list[tuple[flo
 def features(questions: Sequence[str], answers: Sequence[str]) -> list[list[float]]:
     """One row of `FEATURES` per pair."""
     rows: list[list[float]] = []
-    for question, answer, (whole, best) in zip(
-        questions, answers, _cosines(questions, answers), strict=True
-    ):
+    for question, answer, (whole, best) in zip(questions, answers, _cosines(questions, answers), strict=True):
         asked = {w for w in words(question) if w not in STOPWORDS}
         tokens = words(answer)
         said = {w for w in tokens if w not in STOPWORDS}
@@ -90,7 +88,9 @@ class AnswerRelevance(Check):
 
     type = "answer_relevance"
     row = "J5"
-    summary = "How much the answer speaks to the question, 0–10: triage from embeddings, overlap and evasiveness."
+    summary = (
+        "How much the answer speaks to the question, 0–10: triage from embeddings, overlap and evasiveness."
+    )
     kind = "classifier"
     default = True
     unit = "0–10"
@@ -109,7 +109,11 @@ class AnswerRelevance(Check):
         outcomes: list[Outcome] = [NotScored("input and output are needed")] * len(subjects)
         if not embed.available():
             return [NotScored("the embedding package wordllama is not installed")] * len(subjects)
-        wanted = [i for i, s in enumerate(subjects) if (s.input_text or "").strip() and (s.output_text or "").strip()]
+        wanted = [
+            i
+            for i, s in enumerate(subjects)
+            if (s.input_text or "").strip() and (s.output_text or "").strip()
+        ]
         rows = features(
             [_last_question(subjects[i]) for i in wanted], [subjects[i].output_text or "" for i in wanted]
         )

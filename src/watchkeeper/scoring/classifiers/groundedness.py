@@ -1,5 +1,6 @@
 """How well an answer is covered by the evidence: triage, never a verdict (AUROC and intervals in docs/quality.md)."""
 
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ def _share(part: set[Any], whole: set[Any]) -> float:
 def _longest_run(tokens: list[str], pairs: set[tuple[str, str]]) -> float:
     """The longest stretch of the answer whose word pairs all occur in the evidence, as a share of its length."""
     best = run = 0
-    for pair in zip(tokens, tokens[1:], strict=False):
+    for pair in itertools.pairwise(tokens):
         run = run + 1 if pair in pairs else 0
         best = max(best, run)
     return best / max(1, len(tokens) - 1)
@@ -48,7 +49,7 @@ def features(answer: str, evidence: str) -> list[float]:
     evidence = evidence[:_LONGEST]
     known_tokens = words(evidence)
     known = set(_content(known_tokens))
-    pairs = set(zip(known_tokens, known_tokens[1:], strict=False))
+    pairs = set(itertools.pairwise(known_tokens))
     tokens = words(answer)
     content = set(_content(tokens))
     sentences = [s for s in (set(_content(words(p))) for p in _SENTENCE.split(answer)) if len(s) >= 2]
@@ -56,7 +57,7 @@ def features(answer: str, evidence: str) -> list[float]:
     names = {n.lower() for n in _NAME.findall(answer)}
     return [
         _share(content, known),
-        _share(set(zip(tokens, tokens[1:], strict=False)), pairs),
+        _share(set(itertools.pairwise(tokens)), pairs),
         min((_share(s, known) for s in sentences), default=_share(content, known)),
         _longest_run(tokens, pairs),
         _share(said, numbers(evidence)) if said else 1.0,

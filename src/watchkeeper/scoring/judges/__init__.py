@@ -1,0 +1,1 @@
+"""Scorers that ask a language model: rubrics as data, untrusted text fenced, replies parsed strictly."""

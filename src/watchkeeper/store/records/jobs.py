@@ -1,0 +1,264 @@
+"""The durable queue, what judges have cost, and their cached replies. Work is claimed by conditional update, so no lock
+is held while it is done, any worker may die at any point, and any step may run twice."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Connection, RowMapping
+
+from watchkeeper.store.records.tables import jobs, judge_cache, states
+
+SPENDING = "judge_spending"
+
+
+class NewJob(msgspec.Struct, frozen=True):
+    """Work to add. `key` is its idempotent id; higher `priority` first."""
+
+    key: str
+    project: str
+    kind: str
+    payload: dict[str, Any]
+    due_ns: int
+    priority: int = 0
+
+
+class Job(msgspec.Struct):
+    """Claimed or listed work. `attempts` counts the running one."""
+
+    key: str
+    project: str
+    kind: str
+    payload: dict[str, Any]
+    priority: int
+    status: str
+    attempts: int
+    created_ns: int
+    due_ns: int
+    lease_until_ns: int | None
+    worker: str | None
+    error: str | None
+    finished_ns: int | None
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """The state of a queue. `oldest_due_ns` is when the longest waiting job became due, None when nothing is."""
+
+    waiting: int
+    due: int
+    running: int
+    done: int
+    dead: int
+    oldest_due_ns: int | None
+
+
+def insert_missing(connection: Connection, table: sa.Table, rows: Sequence[dict[str, Any]]) -> int:
+    """Insert the rows whose primary key is new; returns how many were."""
+    if not rows:
+        return 0
+    # SQLite allows 32,766 variables in a statement, PostgreSQL 65,535.
+    step = 30_000 // len(rows[0])
+    made = 0
+    for start in range(0, len(rows), step):
+        part = list(rows[start : start + step])
+        build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        made += connection.execute(build(table).values(part).on_conflict_do_nothing()).rowcount
+    return made
+
+
+def add(connection: Connection, new: Sequence[NewJob], now_ns: int) -> int:
+    """Queue jobs; a key that exists, in whatever state, is left alone. Returns how many were new."""
+    rows = [
+        {
+            "key": j.key,
+            "project": j.project,
+            "kind": j.kind,
+            "payload": j.payload,
+            "priority": j.priority,
+            "status": "due",
+            "attempts": 0,
+            "created_ns": now_ns,
+            "due_ns": j.due_ns,
+        }
+        for j in {j.key: j for j in new}.values()
+    ]
+    return insert_missing(connection, jobs, rows)
+
+
+def _claimable(kind: str, now_ns: int) -> sa.ColumnElement[bool]:
+    expired = sa.and_(jobs.c.status == "running", jobs.c.lease_until_ns <= now_ns)
+    ready = sa.and_(jobs.c.status == "due", jobs.c.due_ns <= now_ns)
+    return sa.and_(jobs.c.kind == kind, sa.or_(ready, expired))
+
+
+def claim(
+    connection: Connection, kind: str, worker: str, now_ns: int, limit: int, lease_ns: int
+) -> list[Job]:
+    """Take up to `limit` due jobs, or running ones whose worker let its lease end. Each is given to one worker: the update
+    repeats the condition, so of two workers that saw the same row only one changes it."""
+    condition = _claimable(kind, now_ns)
+    chosen = (
+        sa.select(jobs.c.key)
+        .where(condition)
+        .order_by(jobs.c.priority.desc(), jobs.c.due_ns, jobs.c.key)
+        .limit(limit)
+        .scalar_subquery()
+    )
+    taken = connection.execute(
+        sa.update(jobs)
+        .where(jobs.c.key.in_(chosen), condition)
+        .values(
+            status="running",
+            worker=worker,
+            lease_until_ns=now_ns + lease_ns,
+            attempts=jobs.c.attempts + 1,
+            error=None,
+        )
+        .returning(jobs)
+    )
+    found = [_job(row) for row in taken.mappings()]
+    return sorted(found, key=lambda j: (-j.priority, j.due_ns, j.key))
+
+
+def _job(row: RowMapping) -> Job:
+    return Job(**cast("dict[str, Any]", dict(row)))
+
+
+def _mine(key: str, worker: str) -> sa.ColumnElement[bool]:
+    return sa.and_(jobs.c.key == key, jobs.c.worker == worker, jobs.c.status == "running")
+
+
+def finish(connection: Connection, key: str, worker: str, now_ns: int) -> bool:
+    """Mark a claimed job done; False when the lease was lost to another worker."""
+    values = {"status": "done", "finished_ns": now_ns, "lease_until_ns": None, "error": None}
+    return connection.execute(sa.update(jobs).where(_mine(key, worker)).values(**values)).rowcount == 1
+
+
+def retry(
+    connection: Connection,
+    key: str,
+    worker: str,
+    due_ns: int,
+    error: str,
+    *,
+    max_attempts: int,
+    blameless: bool = False,
+) -> str | None:
+    """Give a claimed job back, due at `due_ns`; after `max_attempts` it is dead instead. `blameless` gives the attempt back
+    as well: a provider's outage uses up nobody's attempts. Returns the new status, None when the lease was lost."""
+    attempts = connection.execute(sa.select(jobs.c.attempts).where(_mine(key, worker))).scalar()
+    if attempts is None:
+        return None
+    if not blameless and attempts >= max_attempts:
+        return "dead" if dead(connection, key, worker, due_ns, error) else None
+    values: dict[str, Any] = {
+        "status": "due",
+        "due_ns": due_ns,
+        "error": error[:2000],
+        "lease_until_ns": None,
+    }
+    if blameless:
+        values["attempts"] = attempts - 1
+    changed = connection.execute(sa.update(jobs).where(_mine(key, worker)).values(**values)).rowcount
+    return "due" if changed == 1 else None
+
+
+def dead(connection: Connection, key: str, worker: str, now_ns: int, error: str) -> bool:
+    """Set a claimed job aside with its reason; it stays visible until someone requeues or deletes it."""
+    values = {"status": "dead", "finished_ns": now_ns, "error": error[:2000], "lease_until_ns": None}
+    return connection.execute(sa.update(jobs).where(_mine(key, worker)).values(**values)).rowcount == 1
+
+
+def requeue(
+    connection: Connection,
+    now_ns: int,
+    *,
+    project: str | None = None,
+    kind: str | None = None,
+    key: str | None = None,
+) -> int:
+    """Give dead jobs a new life with all their attempts; returns how many."""
+    conditions = [jobs.c.status == "dead"]
+    conditions += [jobs.c.project == project] if project is not None else []
+    conditions += [jobs.c.kind == kind] if kind is not None else []
+    conditions += [jobs.c.key == key] if key is not None else []
+    values = {"status": "due", "due_ns": now_ns, "attempts": 0, "finished_ns": None, "worker": None}
+    return connection.execute(sa.update(jobs).where(*conditions).values(**values)).rowcount
+
+
+def depth(
+    connection: Connection, now_ns: int, *, kind: str | None = None, project: str | None = None
+) -> Depth:
+    """How much waits, runs, is done or dead, and how old the oldest due job is."""
+    conditions = [jobs.c.kind == kind] if kind is not None else []
+    conditions += [jobs.c.project == project] if project is not None else []
+    counted = sa.select(jobs.c.status, sa.func.count()).where(*conditions).group_by(jobs.c.status)
+    counts = {str(status): int(n) for status, n in connection.execute(counted)}
+    ready = sa.select(sa.func.count(), sa.func.min(jobs.c.due_ns)).where(
+        *conditions, jobs.c.status == "due", jobs.c.due_ns <= now_ns
+    )
+    due, oldest = connection.execute(ready).one()
+    return Depth(
+        waiting=counts.get("due", 0),
+        due=int(due),
+        running=counts.get("running", 0),
+        done=counts.get("done", 0),
+        dead=counts.get("dead", 0),
+        oldest_due_ns=oldest,
+    )
+
+
+def listed(connection: Connection, *, project: str, status: str, limit: int = 100) -> list[Job]:
+    """Jobs of a project in a state, the latest first: what the dead-letter page shows."""
+    found = (
+        sa.select(jobs)
+        .where(jobs.c.project == project, jobs.c.status == status)
+        .order_by(jobs.c.created_ns.desc(), jobs.c.key)
+        .limit(limit)
+    )
+    return [_job(row) for row in connection.execute(found).mappings()]
+
+
+def prune(connection: Connection, before_ns: int) -> int:
+    """Forget jobs that were done before; their keys could only matter to a late duplicate of their trace."""
+    old = sa.delete(jobs).where(jobs.c.status == "done", jobs.c.finished_ns < before_ns)
+    return connection.execute(old).rowcount
+
+
+def cached(connection: Connection, project: str, content_hash: str) -> dict[str, Any] | None:
+    """The stored replies of one judge to one content, None when it was not asked yet."""
+    found = sa.select(judge_cache.c.reply).where(
+        judge_cache.c.project == project, judge_cache.c.hash == content_hash
+    )
+    return cast("dict[str, Any] | None", connection.execute(found).scalar())
+
+
+def cache(
+    connection: Connection, project: str, content_hash: str, reply: dict[str, Any], now_ns: int
+) -> None:
+    """Keep the replies; the first ones stay, so a repeated call cannot change a score."""
+    row = {"project": project, "hash": content_hash, "reply": reply, "created_ns": now_ns}
+    insert_missing(connection, judge_cache, [row])
+
+
+def charge(connection: Connection, project: str, day: int, calls: int, cost: float, now_ns: int) -> None:
+    """Add what calls cost to the day's account (days since 1970 UTC), whether or not their replies were usable."""
+    key = str(day)
+    where = (states.c.project == project, states.c.kind == SPENDING, states.c.key == key)
+    old = connection.execute(sa.select(states.c.value).where(*where)).scalar()
+    if old is None:
+        value = {"calls": calls, "usd": cost}
+        row = {"project": project, "kind": SPENDING, "key": key, "value": value, "updated_ns": now_ns}
+        connection.execute(sa.insert(states).values(row))
+        return
+    value = {"calls": old["calls"] + calls, "usd": old["usd"] + cost}
+    connection.execute(sa.update(states).where(*where).values(value=value, updated_ns=now_ns))
+
+
+def spent(connection: Connection, project: str, day: int) -> tuple[int, float]:
+    """Calls and USD charged on a day."""
+    where = (states.c.project == project, states.c.kind == SPENDING, states.c.key == str(day))
+    value = connection.execute(sa.select(states.c.value).where(*where)).scalar()
+    return (int(value["calls"]), float(value["usd"])) if value is not None else (0, 0.0)
