@@ -13,7 +13,9 @@ from watchkeeper.config.problems import ConfigError
 def loaded(args: argparse.Namespace) -> Loaded | None:
     """The configuration of the command's argument; None after its faults were printed."""
     try:
-        return load(args.config, dict(os.environ), allow_missing_env=getattr(args, "allow_missing_env", False))
+        return load(
+            args.config, dict(os.environ), allow_missing_env=getattr(args, "allow_missing_env", False)
+        )
     except ConfigError as error:
         if getattr(args, "json", False):
             print(json.dumps({"ok": False, "problems": [vars(p) for p in error.problems]}, indent=1))

@@ -24,7 +24,9 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which server."""
     parser.add_argument("--server", default=os.environ.get("WATCHKEEPER_ENDPOINT"), help="its address")
     parser.add_argument("--api-key", default=os.environ.get("WATCHKEEPER_API_KEY"), help=argparse.SUPPRESS)
-    parser.add_argument("--project", default=os.environ.get("WATCHKEEPER_PROJECT"), help="the project (default)")
+    parser.add_argument(
+        "--project", default=os.environ.get("WATCHKEEPER_PROJECT"), help="the project (default)"
+    )
     add_data_dir(parser)
 
 
@@ -69,7 +71,7 @@ class Client:
     """Calls one server."""
 
     server: str
-    headers: dict[str, str] = field(default_factory=lambda: {})
+    headers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Client":
@@ -89,7 +91,9 @@ class Client:
             raise CliError(f"--server {address}: write an address such as {DEFAULT_SERVER}")
         return cls(address, headers)
 
-    def send(self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None = None) -> Answer:
+    def send(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None = None
+    ) -> Answer:
         """One request and its answer, whatever its status. Raises `CliError` when nobody answers."""
         sent = {**self.headers, **(headers or {})}
         request = urllib.request.Request(self.server + path, body, sent, method=method)

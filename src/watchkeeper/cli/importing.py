@@ -121,11 +121,13 @@ def requests(path: Path, signal: str | None) -> Iterator[Request]:
 
 def send(client: Client, path: Path, request: Request) -> Answer:
     """Send one request, waiting when the server asks for it. Raises `CliError` when it is refused for good."""
+    kind = {"content-type": request.content_type}
+    answer = client.send("POST", f"/v1/{request.signal}", request.body, kind)
     for _ in range(ATTEMPTS):
-        answer = client.send("POST", f"/v1/{request.signal}", request.body, {"content-type": request.content_type})
         if answer.status not in (429, 503):
             break
         time.sleep(float(answer.headers.get("retry-after", "1")))
+        answer = client.send("POST", f"/v1/{request.signal}", request.body, kind)
     if answer.status != 200:
         said = answer.body.decode("utf-8", "replace")
         if answer.headers.get("content-type", "").startswith(JSON):

@@ -9,12 +9,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from watchkeeper.cli import gate
 from watchkeeper.cli.client import add_data_dir, add_server
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
-Parsers = "argparse._SubParsersAction[argparse.ArgumentParser]"
+if TYPE_CHECKING:
+    Parsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
 
 
 def _runs(parser: argparse.ArgumentParser, where: str) -> None:
@@ -22,7 +24,7 @@ def _runs(parser: argparse.ArgumentParser, where: str) -> None:
     parser.set_defaults(handler=where)
 
 
-def _serving(commands: Parsers) -> None:
+def _serving(commands: "Parsers") -> None:
     serve = commands.add_parser("serve", help="run the server")
     add_data_dir(serve)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
@@ -32,19 +34,27 @@ def _serving(commands: Parsers) -> None:
     serve.add_argument("--no-auth", action="store_true", help="no login; on loopback only")
     serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     _runs(serve, "watchkeeper.cli.serve:main")
-    demo = commands.add_parser("demo", help="play two weeks of a support assistant's traffic and watch the loop")
+    demo = commands.add_parser(
+        "demo", help="play two weeks of a support assistant's traffic and watch the loop"
+    )
     demo.add_argument("--fast", action="store_true", help="the whole story in under 40 seconds")
-    demo.add_argument("--exit", action="store_true", help="stop after the story; 0 only if it came out as told")
+    demo.add_argument(
+        "--exit", action="store_true", help="stop after the story; 0 only if it came out as told"
+    )
     demo.add_argument("--port", type=int, default=4318)
     demo.add_argument("--data-dir", type=Path, help="keep its data here; a fresh temporary folder by default")
     _runs(demo, "watchkeeper.demo.main:main")
 
 
-def _configuration(commands: Parsers) -> None:
+def _configuration(commands: "Parsers") -> None:
     check = commands.add_parser("check", help="is this configuration usable")
-    check.add_argument("config", type=Path, nargs="?", default=Path("watchkeeper.yaml"), help="file or folder")
+    check.add_argument(
+        "config", type=Path, nargs="?", default=Path("watchkeeper.yaml"), help="file or folder"
+    )
     check.add_argument("--json", action="store_true", help="print the problems as JSON")
-    check.add_argument("--allow-missing-env", action="store_true", help="do not require the secrets to be set")
+    check.add_argument(
+        "--allow-missing-env", action="store_true", help="do not require the secrets to be set"
+    )
     check.add_argument("--schema", action="store_true", help="print the JSON Schema for editors instead")
     _runs(check, "watchkeeper.cli.check:main")
     plan = commands.add_parser("plan", help="what this configuration would cost and see")
@@ -63,7 +73,7 @@ def _configuration(commands: Parsers) -> None:
     _runs(backtest, "watchkeeper.cli.monitors:backtest")
 
 
-def _using(commands: Parsers) -> None:
+def _using(commands: "Parsers") -> None:
     sql = commands.add_parser("sql", help="one read-only statement over traces, spans, scores and series")
     sql.add_argument("query", help="the statement, or - to read it from standard input")
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
@@ -74,18 +84,22 @@ def _using(commands: Parsers) -> None:
     importing.add_argument("--signal", choices=("traces", "logs", "metrics"), help="what protobuf files hold")
     add_server(importing)
     _runs(importing, "watchkeeper.cli.importing:main")
-    gating = commands.add_parser("gate", help="judge a target over a dataset: pass, fail, not enough evidence")
+    gating = commands.add_parser(
+        "gate", help="judge a target over a dataset: pass, fail, not enough evidence"
+    )
     gate.add_arguments(gating)
     _runs(gating, "watchkeeper.cli.gate:main")
 
 
-def _administering(commands: Parsers) -> None:
+def _administering(commands: "Parsers") -> None:
     keys = commands.add_parser("keys", help="make, list and revoke API keys").add_subparsers(
         dest="what", required=True, metavar="create|list|revoke"
     )
     create = keys.add_parser("create", help="make a key; it is printed once")
     create.add_argument("name", help="who uses it")
-    create.add_argument("--role", choices=("ingest", "viewer", "reviewer", "editor", "admin"), default="ingest")
+    create.add_argument(
+        "--role", choices=("ingest", "viewer", "reviewer", "editor", "admin"), default="ingest"
+    )
     create.add_argument("--all-projects", action="store_true", help="for every project")
     create.add_argument("--expires-in-days", type=int)
     _runs(create, "watchkeeper.cli.keys:create")
@@ -172,9 +186,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("", file=sys.stderr)
         return 130
-    except Exception as error:  # noqa: BLE001 - the last line before the user: say it in words; the log has the rest
+    except Exception as error:
         if os.environ.get("WATCHKEEPER_DEBUG"):
             raise
-        print(f"watchkeeper {args.command}: a fault of ours: {type(error).__name__}: {error}", file=sys.stderr)
+        print(
+            f"watchkeeper {args.command}: a fault of ours: {type(error).__name__}: {error}", file=sys.stderr
+        )
         print("  set WATCHKEEPER_DEBUG=1 to see where, and please report it", file=sys.stderr)
         return BAD_INPUT

@@ -24,8 +24,13 @@ def _width(text: str) -> int:
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -> None:
     """Rows aligned under their names; numbers to the right."""
     cells = [[shown(value) for value in row] for row in rows]
-    widths = [max([_width(shown(name)), *(_width(row[i]) for row in cells)]) for i, name in enumerate(columns)]
-    right = [bool(rows) and all(isinstance(r[i], int | float) or r[i] is None for r in rows) for i in range(len(columns))]
+    widths = [
+        max([_width(shown(name)), *(_width(row[i]) for row in cells)]) for i, name in enumerate(columns)
+    ]
+    right = [
+        bool(rows) and all(isinstance(r[i], int | float) or r[i] is None for r in rows)
+        for i in range(len(columns))
+    ]
 
     def line(values: Sequence[str]) -> str:
         padded = [
@@ -43,7 +48,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) ->
 def harmless(value: Any) -> Any:
     """A CSV cell that no spreadsheet runs as a formula: such text gets a leading apostrophe."""
     risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-    return f"'{value}" if risky else json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+    return (
+        f"'{value}"
+        if risky
+        else json.dumps(value, ensure_ascii=False)
+        if isinstance(value, list | dict)
+        else value
+    )
 
 
 def as_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -> None:

@@ -33,7 +33,9 @@ def holder_of(path: Path | None) -> ConfigHolder:
 def _set_up(args: argparse.Namespace) -> None:
     os.umask(0o077)
     level = getattr(logging, args.log_level.upper())
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -56,10 +58,12 @@ def main(args: argparse.Namespace) -> int:
 
 
 async def _serve(args: argparse.Namespace, holder: ConfigHolder) -> int:
-    async with compose.services(args.data_dir, holder, no_auth=args.no_auth) as made:
-        async with running(made, args.host, args.port, args.grpc_port or None) as server:
-            announce(server, made)
-            await stopped(lambda: _reload(made))
+    async with (
+        compose.services(args.data_dir, holder, no_auth=args.no_auth) as made,
+        running(made, args.host, args.port, args.grpc_port or None) as server,
+    ):
+        announce(server, made)
+        await stopped(lambda: _reload(made))
     return OK
 
 

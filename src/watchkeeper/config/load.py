@@ -110,9 +110,18 @@ def allowed_keys(loc: Loc) -> list[str]:
     for step in loc:
         if isinstance(step, int):
             continue
-        nexts = [m for model in models if step in model.model_fields for m in _models(model.model_fields[step].annotation)]
+        nexts = [
+            m
+            for model in models
+            if step in model.model_fields
+            for m in _models(model.model_fields[step].annotation)
+        ]
         # A discriminated union puts its tag into the path; it selects the model of that tag.
-        tagged = [m for m in models if "type" in m.model_fields and step in _literals(m.model_fields["type"].annotation)]
+        tagged = [
+            m
+            for m in models
+            if "type" in m.model_fields and step in _literals(m.model_fields["type"].annotation)
+        ]
         models = nexts or tagged
     return sorted({name for model in models for name in model.model_fields})
 
@@ -210,7 +219,11 @@ def _early(document: Document) -> list[Problem]:
 
 
 def _may_be_secret(loc: Loc) -> bool:
-    return bool(loc) and loc[0] in ("routes", "providers") and loc[-1] in ("url", "secret", "key", "password", "api_key")
+    return (
+        bool(loc)
+        and loc[0] in ("routes", "providers")
+        and loc[-1] in ("url", "secret", "key", "password", "api_key")
+    )
 
 
 def build(document: Document, env: Mapping[str, str], allow_missing_env: bool = False) -> Loaded:
@@ -221,13 +234,21 @@ def build(document: Document, env: Mapping[str, str], allow_missing_env: bool = 
     try:
         config = Config.model_validate_json(json.dumps(data), context=context)
     except ValidationError as error:
-        found = [_problem(e, document.places, data) for e in error.errors(include_url=False, include_input=False)]
+        found = [
+            _problem(e, document.places, data) for e in error.errors(include_url=False, include_input=False)
+        ]
         raise ConfigError([*problems, *found]) from None
     warnings: list[Problem] = []
     for finding in findings(config):
         place = _place(document.places, finding.loc)
         made = Problem(
-            place.file, place.line, place.column, key_text(finding.loc), finding.message, finding.allowed, finding.level
+            place.file,
+            place.line,
+            place.column,
+            key_text(finding.loc),
+            finding.message,
+            finding.allowed,
+            finding.level,
         )
         (warnings if finding.level == "warning" else problems).append(made)
     if problems:

@@ -38,9 +38,13 @@ class Open(BaseModel):
 class Limits(Strict):
     """What a request may be. Larger bodies get 413."""
 
-    body: Annotated[Size, Field(le=1 << 30)] = Field(20 << 20, description="Largest body, also after inflation.")
+    body: Annotated[Size, Field(le=1 << 30)] = Field(
+        20 << 20, description="Largest body, also after inflation."
+    )
     body_seconds: int = Field(30, ge=1, le=600, description="A body must arrive within this time.")
-    connections: int = Field(1000, ge=1, le=100_000, description="Open connections; further ones wait or get 503.")
+    connections: int = Field(
+        1000, ge=1, le=100_000, description="Open connections; further ones wait or get 503."
+    )
 
 
 class Retention(Strict):
@@ -57,8 +61,12 @@ class Server(Strict):
     public_url: str | None = Field(
         None, pattern=r"^https?://[^/\s?#]+$", description="Where people open it; used in links and cookies."
     )
-    hosts: tuple[Line, ...] = Field((), description="Host names it answers to beside loopback and public_url.")
-    behind_tls_proxy: bool = Field(False, description="A proxy in front ends TLS; needed to bind other addresses.")
+    hosts: tuple[Line, ...] = Field(
+        (), description="Host names it answers to beside loopback and public_url."
+    )
+    behind_tls_proxy: bool = Field(
+        False, description="A proxy in front ends TLS; needed to bind other addresses."
+    )
     limits: Limits = Limits()  # pyright: ignore[reportCallIssue]
     retention: Retention = Retention()  # pyright: ignore[reportCallIssue]
 
@@ -121,7 +129,9 @@ class Scorecard(Strict):
 
     name: Name
     project: Project = "default"
-    where: Text | None = Field(None, description="Condition over the columns of a trace; all traces when not set.")
+    where: Text | None = Field(
+        None, description="Condition over the columns of a trace; all traces when not set."
+    )
     sample: Sample = Sample()  # pyright: ignore[reportCallIssue]
     metrics: tuple[Metric, ...] = Field(min_length=1)
 
@@ -134,7 +144,9 @@ class Guard(Strict):
     input: tuple[Metric, ...] = Field((), description="Checks on the input.")
     output: tuple[Metric, ...] = Field((), description="Checks on the output.")
     action: Literal["block", "redact"] = "block"
-    budget: Annotated[Duration, Field(ge=1_000_000, le=30 * 10**9)] = Field(50_000_000, description="Time it may take.")
+    budget: Annotated[Duration, Field(ge=1_000_000, le=30 * 10**9)] = Field(
+        50_000_000, description="Time it may take."
+    )
     fail: Literal["open", "closed"] = Field("open", description="What a late or broken check means.")
     shadow: bool = Field(False, description="Only record what it would have done.")
 
@@ -163,7 +175,9 @@ class Monitor(Strict):
     window: Annotated[Duration, Field(ge=MINUTE, le=31 * DAY)] = 15 * MINUTE
     by: tuple[Literal[COHORT_KEYS], ...] = ()  # type: ignore[valid-type]
     where: dict[Name, str] = Field({}, description="Only these cohorts, e.g. scenario: support.")
-    hold: Annotated[Duration, Field(ge=0)] | None = Field(None, description="How long it must last before firing.")
+    hold: Annotated[Duration, Field(ge=0)] | None = Field(
+        None, description="How long it must last before firing."
+    )
     keep_firing: Annotated[Duration, Field(ge=0)] | None = None
     severity: str = "warn"
     owner: Line
@@ -223,9 +237,7 @@ class EmailRoute(Strict):
     tls: bool = True
 
 
-Route = Annotated[
-    WebhookRoute | SlackRoute | PagerDutyRoute | EmailRoute, Field(discriminator="type")
-]
+Route = Annotated[WebhookRoute | SlackRoute | PagerDutyRoute | EmailRoute, Field(discriminator="type")]
 
 
 class Provider(Strict):

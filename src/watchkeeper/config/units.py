@@ -94,7 +94,9 @@ def _told(parse: Any) -> Any:
 Duration = Annotated[
     int,
     BeforeValidator(_told(duration_ns)),
-    WithJsonSchema({"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(ns|us|ms|s|m|h|d|w)$", "examples": ["15m"]}),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?(ns|us|ms|s|m|h|d|w)$", "examples": ["15m"]}
+    ),
 ]
 Size = Annotated[
     int,
@@ -126,7 +128,11 @@ Amount = Annotated[
     Money,
     GetPydanticSchema(lambda _source, _handler: core_schema.no_info_plain_validator_function(_told(money))),
     WithJsonSchema(
-        {"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)? ?USD( ?/ ?(hour|day|month))?$", "examples": ["20 USD/day"]}
+        {
+            "type": "string",
+            "pattern": r"^[0-9]+(\.[0-9]+)? ?USD( ?/ ?(hour|day|month))?$",
+            "examples": ["20 USD/day"],
+        }
     ),
 ]
 
@@ -167,7 +173,9 @@ def _secret(value: Any, info: Any) -> Secret:
     if isinstance(value, Secret):
         return value
     if not isinstance(value, str) or not value:
-        raise PydanticCustomError("secret", "{said}", {"said": "write ${NAME} to read it from the environment"})
+        raise PydanticCustomError(
+            "secret", "{said}", {"said": "write ${NAME} to read it from the environment"}
+        )
     name = env_name(value)
     if name is None:
         return Secret(value, "written in the file")
@@ -177,9 +185,7 @@ def _secret(value: Any, info: Any) -> Secret:
         return Secret(found, f"${{{name}}}")
     if context.get("allow_missing_env"):
         return Secret("", f"${{{name}}} (not set)")
-    raise PydanticCustomError(
-        "secret", "the environment variable {name} is not set or empty", {"name": name}
-    )
+    raise PydanticCustomError("secret", "the environment variable {name} is not set or empty", {"name": name})
 
 
 SecretText = Annotated[

@@ -44,8 +44,8 @@ class _Node:
     place: Place
     kind: str
     value: Any = None
-    items: list["_Node"] = field(default_factory=lambda: [])
-    pairs: list[tuple["_Node", "_Node"]] = field(default_factory=lambda: [])
+    items: list["_Node"] = field(default_factory=list)
+    pairs: list[tuple["_Node", "_Node"]] = field(default_factory=list)
     key: "_Node | None" = None
 
 
@@ -113,7 +113,9 @@ class _Builder:
             return _BOOL[text]
         if text in _AMBIGUOUS:
             self.problem(
-                place, f"{shown(text)} means different things to different readers", "write true, false or quote it"
+                place,
+                f"{shown(text)} means different things to different readers",
+                "write true, false or quote it",
             )
             return None
         if _INT.match(text) and len(text) <= MAX_DIGITS:
@@ -196,7 +198,9 @@ class _Builder:
                 continue
             if name in made:
                 line = first[name].line
-                self.problem(key.place, f"the key is already set in line {line}", "keep one of them", shown(name))
+                self.problem(
+                    key.place, f"the key is already set in line {line}", "keep one of them", shown(name)
+                )
                 continue
             first[name] = key.place
             made[name] = self.plain(value, (*loc, name), places)
@@ -215,7 +219,9 @@ def parse(text: str | bytes, file: str) -> Document:
     """The data of one YAML file. `ConfigError` lists what is wrong with it; nothing else is ever raised."""
     at_top = Place(file, 1, 1)
     if len(text) > MAX_BYTES:
-        raise ConfigError([Problem(file, 1, 1, "", f"larger than {MAX_BYTES >> 20} MiB", "split the configuration")])
+        raise ConfigError(
+            [Problem(file, 1, 1, "", f"larger than {MAX_BYTES >> 20} MiB", "split the configuration")]
+        )
     try:
         decoded = text if isinstance(text, str) else text.decode("utf-8-sig")
         decoded.encode()
@@ -236,7 +242,9 @@ def parse(text: str | bytes, file: str) -> Document:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         builder.problem(at_top, f"is not valid YAML: {shown(error)}")
     places: dict[Loc, Place] = {(): at_top}
-    data = builder.plain(builder.root, (), places) if builder.root is not None and not builder.problems else None
+    data = (
+        builder.plain(builder.root, (), places) if builder.root is not None and not builder.problems else None
+    )
     if builder.problems:
         raise ConfigError(builder.problems)
     return Document(data, places)

@@ -32,7 +32,10 @@ def plain(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
-        return {str(plain(k) if isinstance(k, str) else k): plain(v) for k, v in cast("dict[Any, Any]", value).items()}
+        return {
+            str(plain(k) if isinstance(k, str) else k): plain(v)
+            for k, v in cast("dict[Any, Any]", value).items()
+        }
     if isinstance(value, list | tuple):
         return [plain(v) for v in cast("list[Any]", value)]
     if isinstance(value, float) and not math.isfinite(value):
@@ -88,6 +91,9 @@ def iso(ns: int | None) -> str | None:
     if ns is None:
         return None
     try:
-        return datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{ns % 10**9 // 10**6:03d}Z"
+        return (
+            datetime.fromtimestamp(ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+            + f"{ns % 10**9 // 10**6:03d}Z"
+        )
     except (OverflowError, ValueError, OSError):
         return None

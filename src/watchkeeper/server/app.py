@@ -67,7 +67,9 @@ class App:
         if not host_allowed(host, names, local):
             self.services.counters.add("watchkeeper_refused_total", reason="host")
             said = f"this server is not called {(host or '')[:100]!r}"
-            hint = "add the name to server.hosts in the configuration, or use one of: " + ", ".join(sorted(names))
+            hint = "add the name to server.hosts in the configuration, or use one of: " + ", ".join(
+                sorted(names)
+            )
             await error_json(HttpError(421, said, hint))(scope, receive, guarded)
             return
         await self.router(scope, receive, guarded)

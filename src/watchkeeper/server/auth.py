@@ -33,7 +33,9 @@ COOKIE, SECURE_COOKIE, PROJECT_COOKIE = "wk_session", "__Host-wk_session", "wk_p
 PROJECT_HEADER = "x-watchkeeper-project"
 LOCAL = Principal("local", "local", MappingProxyType({EVERY_PROJECT: "admin"}))
 NO_KEY = "this needs an API key or a login"
-KEY_HINT = "send Authorization: Bearer wk_…; 'watchkeeper keys create' makes a key, 'watchkeeper login-link' a login"
+KEY_HINT = (
+    "send Authorization: Bearer wk_…; 'watchkeeper keys create' makes a key, 'watchkeeper login-link' a login"
+)
 
 
 def key_in(headers: Mapping[str, str], otlp: bool) -> str | None:
@@ -198,7 +200,9 @@ async def check_csrf(request: Request, principal: Principal) -> None:
     if principal.kind != "session" or request.method not in UNSAFE:
         return
     given = request.headers.get("x-csrf-token")
-    if given is None and request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+    if given is None and request.headers.get("content-type", "").startswith(
+        "application/x-www-form-urlencoded"
+    ):
         value = (await request.form(max_fields=200)).get("csrf")
         given = value if isinstance(value, str) else None
     if given is None or not hmac.compare_digest(given.encode(), (principal.csrf or "").encode()):
@@ -217,7 +221,9 @@ def project_of(request: Request, principal: Principal) -> str:
         except access.Refused as error:
             raise HttpError(400, f"there can be no project {asked[:80]!r}", str(error)) from None
         if principal.role_in(asked) is None and principal is not ANONYMOUS:
-            raise HttpError(403, f"you have no role in the project {asked!r}", "leave it out, or ask an admin")
+            raise HttpError(
+                403, f"you have no role in the project {asked!r}", "leave it out, or ask an admin"
+            )
         return asked
     kept = request.cookies.get(PROJECT_COOKIE) if principal.kind != "key" else None
     if kept and principal.role_in(kept) is not None and kept != EVERY_PROJECT:

@@ -127,9 +127,13 @@ class Guards:
         guard, key = found
         sides = [s for s, text in (("input", given_input), ("output", output)) if text is not None]
         scorers = [s for side in sides for s in self._scorers[(*key, side)]]
-        reasons, skipped = await self._checked(scorers, subjects(given_input, output, context), guard.budget / 1e9)
+        reasons, skipped = await self._checked(
+            scorers, subjects(given_input, output, context), guard.budget / 1e9
+        )
         verdict, text = self._verdict(guard, reasons, skipped, output)
-        self._counters.add("watchkeeper_guard_total", guard=name, verdict=f"shadow_{verdict}" if guard.shadow else verdict)
+        self._counters.add(
+            "watchkeeper_guard_total", guard=name, verdict=f"shadow_{verdict}" if guard.shadow else verdict
+        )
         if guard.shadow:
             return Answer("pass", [], skipped, None, shadow=True)
         return Answer(verdict, reasons, skipped, text)

@@ -5,7 +5,7 @@ import contextlib
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,7 @@ class Listening:
 
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         # Ours are installed in `serve`; uvicorn's would end the process by the signal instead of with status 0.
         yield
 
@@ -61,12 +61,20 @@ def bound(host: str, port: int) -> socket.socket:
 
 def shown_url(host: str, port: int) -> str:
     """The address as a person on this machine opens it."""
-    name = "127.0.0.1" if host in ("0.0.0.0", "") else "[::1]" if host == "::" else f"[{host}]" if ":" in host else host
+    name = (
+        "127.0.0.1"
+        if host in ("0.0.0.0", "")
+        else "[::1]"
+        if host == "::"
+        else f"[{host}]"
+        if ":" in host
+        else host
+    )
     return f"http://{name}:{port}"
 
 
 @contextlib.asynccontextmanager
-async def listening(app: App, host: str, port: int, grpc_port: int | None) -> AsyncIterator[Listening]:
+async def listening(app: App, host: str, port: int, grpc_port: int | None) -> AsyncGenerator[Listening]:
     """Serve while the context lasts (`grpc_port` None: no gRPC; port 0: any free one), then drain: what was begun is
     answered, within ten seconds. Raises `BindRefused` and `PortBusy`."""
     services = app.services
@@ -122,7 +130,7 @@ async def _housekeeping(app: App) -> None:
         try:
             await app.auth.flush()
             await app.auth.drop_expired()
-        except Exception:  # noqa: BLE001 - a full disk now must not end the chores for ever; counted and logged
+        except Exception:
             app.services.counters.add("watchkeeper_errors_total", route="housekeeping")
             log.exception("housekeeping failed; it is tried again in %s s", HOUSEKEEPING_SECONDS)
 

@@ -64,7 +64,9 @@ async def log_in(call: Call) -> Response:
     if made is None:
         call.services.auth.logins.failed(address, time.monotonic())
         call.services.counters.add("watchkeeper_auth_failures_total", reason="login")
-        raise HttpError(400, "this link was used already or is too old", "make another: watchkeeper login-link")
+        raise HttpError(
+            400, "this link was used already or is too old", "make another: watchkeeper login-link"
+        )
     session, secret = made
     await call.services.records.write(
         lambda c: audit.record(
@@ -84,4 +86,6 @@ async def log_out(call: Call) -> Response:
     if secret:
         await call.services.records.write(lambda c: access.log_out(c, secret))
         call.services.auth.forget()
-    return Response(status_code=303, headers={"location": "/login", "set-cookie": session_cookie(call, "", 0)})
+    return Response(
+        status_code=303, headers={"location": "/login", "set-cookie": session_cookie(call, "", 0)}
+    )

@@ -46,7 +46,10 @@ class Counters:
         """All counters now."""
         with self._lock:
             items = list(self._values.items())
-        return [Sample(name, dict(labels), value, HELP.get(name, ""), "counter") for (name, labels), value in items]
+        return [
+            Sample(name, dict(labels), value, HELP.get(name, ""), "counter")
+            for (name, labels), value in items
+        ]
 
 
 def _escaped(text: str) -> str:
@@ -70,5 +73,7 @@ def render(samples: Iterable[Sample]) -> str:
         lines.append(f"# TYPE {name} {rows[0].kind}")
         for row in rows:
             labels = ",".join(f'{k}="{_escaped(str(v))}"' for k, v in sorted(row.labels.items()))
-            lines.append(f"{name}{{{labels}}} {_number(row.value)}" if labels else f"{name} {_number(row.value)}")
+            lines.append(
+                f"{name}{{{labels}}} {_number(row.value)}" if labels else f"{name} {_number(row.value)}"
+            )
     return "\n".join(lines) + "\n"

@@ -43,7 +43,12 @@ def _parameters(route: Route, schemas: dict[Any, Any], components: dict[str, Any
     if route.query is not None:
         schema = components[schemas[(route.query, "validation")]["$ref"].rsplit("/", 1)[-1]]
         for name, field in schema.get("properties", {}).items():
-            made = {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": field}
+            made = {
+                "name": name,
+                "in": "query",
+                "required": name in schema.get("required", []),
+                "schema": field,
+            }
             found.append({**made, "description": field["description"]} if "description" in field else made)
     return found
 
@@ -77,7 +82,9 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
     components: dict[str, Any] = {**top.get("$defs", {}), "Error": ERROR}
     paths: dict[str, dict[str, Any]] = {}
     for route in sorted(shown, key=lambda r: (r.path, r.method)):
-        paths.setdefault(_template(route.path), {})[route.method.lower()] = _operation(route, schemas, components)
+        paths.setdefault(_template(route.path), {})[route.method.lower()] = _operation(
+            route, schemas, components
+        )
     return {
         "openapi": "3.1.0",
         "info": {"title": "Watchkeeper", "version": installed_version(), "description": ABOUT},

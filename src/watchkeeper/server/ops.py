@@ -40,9 +40,13 @@ async def metrics(call: Call) -> Response:
     for sampler in call.services.samplers:
         samples.extend(await sampler())
     holder = call.services.config
-    samples.append(Sample("watchkeeper_config_generation", {}, holder.generation, "Configurations used since start."))
+    samples.append(
+        Sample("watchkeeper_config_generation", {}, holder.generation, "Configurations used since start.")
+    )
     rejected = float(holder.rejected is not None)
-    samples.append(Sample("watchkeeper_config_rejected", {}, rejected, "1 while a newer configuration is rejected."))
+    samples.append(
+        Sample("watchkeeper_config_rejected", {}, rejected, "1 while a newer configuration is rejected.")
+    )
     return Response(render(samples), headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
@@ -90,7 +94,11 @@ def _table(rows: list[tuple[str, str, bool, str]]) -> str:
 def docs_html(described: dict[str, Any]) -> str:
     """The document as HTML: one section for each operation."""
     components = described["components"]["schemas"]
-    parts = [f"<h1>{html.escape(described['info']['title'])}</h1>", "<p>", html.escape(described["info"]["description"])]
+    parts = [
+        f"<h1>{html.escape(described['info']['title'])}</h1>",
+        "<p>",
+        html.escape(described["info"]["description"]),
+    ]
     parts.append("</p><p><a href='/api/openapi.json'>OpenAPI document</a></p>")
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
@@ -103,7 +111,9 @@ def docs_html(described: dict[str, Any]) -> str:
             ]
             if rows:
                 parts.append(f"<h3>Parameters</h3>{_table(rows)}")
-            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            body = (
+                operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+            )
             if body:
                 parts.append(f"<h3>Body</h3>{_table(_fields(body, components))}")
             parts.append("</section>")

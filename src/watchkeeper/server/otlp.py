@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 
 from watchkeeper.model.span import LogRecord, RawSpan
@@ -48,12 +48,14 @@ async def _body(call: Call, inflater: Inflater) -> bytes:
                 inflater.feed(piece)
     except TimeoutError:
         call.services.counters.add("watchkeeper_refused_total", reason="slow")
-        raise HttpError(408, "the body did not arrive in time", "send it at once", {"connection": "close"}) from None
+        raise HttpError(
+            408, "the body did not arrive in time", "send it at once", {"connection": "close"}
+        ) from None
     return inflater.finish()
 
 
-async def _pieces(call: Call, deadline: float) -> AsyncIterator[bytes]:
-    stream = call.request.stream()
+async def _pieces(call: Call, deadline: float) -> AsyncGenerator[bytes]:
+    stream = aiter(call.request.stream())
     while True:
         wait = min(IDLE_SECONDS, deadline - time.monotonic())
         try:

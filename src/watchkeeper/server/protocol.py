@@ -36,7 +36,7 @@ def protocol_for(connections: int, head_seconds: float = HEAD_SECONDS) -> type[a
 
         def _head_is_late(self) -> None:
             self._head_timer = None
-            if self.transport is not None and not self.transport.is_closing():
+            if not self.transport.is_closing():
                 self.transport.close()
 
         def on_message_begin(self) -> None:

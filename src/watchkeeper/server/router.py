@@ -48,7 +48,9 @@ def described(error: ValidationError) -> tuple[str, str]:
     parts: list[str] = []
     for fault in faults[:5]:
         where = ".".join(str(step) for step in fault["loc"])
-        said = {"extra_forbidden": "is not known here", "missing": "is required"}.get(fault["type"], fault["msg"])
+        said = {"extra_forbidden": "is not known here", "missing": "is required"}.get(
+            fault["type"], fault["msg"]
+        )
         parts.append(f"{where}: {said}" if where else str(said))
     return parts[0], "; ".join(parts[1:]) or "/api/docs describes every field"
 
@@ -126,7 +128,9 @@ class Router:
             route = methods.get(method)
             if route is None:
                 allowed = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])}))
-                error = HttpError(405, f"{method} is not possible here", f"allowed: {allowed}", {"allow": allowed})
+                error = HttpError(
+                    405, f"{method} is not possible here", f"allowed: {allowed}", {"allow": allowed}
+                )
                 response = answers.error_json(error)
             else:
                 response = await self.answer(route, Request(scope, receive))
@@ -135,7 +139,9 @@ class Router:
         name = f"{route.method} {route.path}" if route else "none"
         status = str(response.status_code) if response is not None else "gone"
         self.services.counters.add("watchkeeper_http_requests_total", route=name, status=status)
-        self.services.counters.add("watchkeeper_http_seconds_total", time.perf_counter() - started, route=name)
+        self.services.counters.add(
+            "watchkeeper_http_seconds_total", time.perf_counter() - started, route=name
+        )
 
     async def answer(self, route: Route, request: Request) -> Response | None:
         """The response of a route, errors included; None when the caller has gone away."""
@@ -155,10 +161,12 @@ class Router:
         except ClientDisconnect:
             self.services.counters.add("watchkeeper_refused_total", reason="client_gone")
             return None
-        except Exception:  # noqa: BLE001 - the last line: a caller must get an answer, and we must hear of it
+        except Exception:
             self.services.counters.add("watchkeeper_errors_total", route=f"{route.method} {route.path}")
             log.exception("fault while answering %s %s", route.method, route.path)
-            return self.error(route, request, HttpError(500, "a fault of ours", "it is counted and in the log"))
+            return self.error(
+                route, request, HttpError(500, "a fault of ours", "it is counted and in the log")
+            )
 
     async def prepare(self, route: Route, request: Request) -> Call:
         """Everything before the handler: caller, project, permission, cross-site protection, query and body."""

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from watchkeeper.server import local
@@ -26,9 +26,7 @@ class Running:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    services: Services, host: str, port: int, grpc_port: int | None
-) -> AsyncIterator[Running]:
+async def running(services: Services, host: str, port: int, grpc_port: int | None) -> AsyncGenerator[Running]:
     """Serve these services while the context lasts, then drain. Raises `BindRefused`, `PortBusy`,
     `MissingPermission`."""
     app = create_app(services)

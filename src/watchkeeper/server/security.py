@@ -74,7 +74,11 @@ def cross_site(headers: Mapping[str, str], public_url: str | None) -> str | None
     """
     site = headers.get("sec-fetch-site")
     if site is not None and site not in ("same-origin", "none"):
-        return f"Sec-Fetch-Site is {site!r}" if site in ("cross-site", "same-site") else "Sec-Fetch-Site is not ours"
+        return (
+            f"Sec-Fetch-Site is {site!r}"
+            if site in ("cross-site", "same-site")
+            else "Sec-Fetch-Site is not ours"
+        )
     origin = headers.get("origin")
     if origin is None:
         return None

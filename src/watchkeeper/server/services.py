@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.model.score import Score
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.server.metrics import Counters, Sample
-from watchkeeper.model.score import Score
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records.engine import Records
 from watchkeeper.wire.decoded import MetricPoint
@@ -17,7 +17,6 @@ from watchkeeper.wire.decoded import MetricPoint
 if TYPE_CHECKING:
     from watchkeeper.server.auth import Authenticator
     from watchkeeper.server.routing import Route
-
 
 
 class Busy(Protocol):
@@ -43,6 +42,10 @@ class IngestPort(Protocol):
         ...
 
 
+async def nothing_due() -> None:
+    """Where no pipeline runs, nothing is ever due."""
+
+
 Sampler = Callable[[], Awaitable[Iterable[Sample]]]
 Check = Callable[[], Awaitable[str | None]]
 
@@ -54,7 +57,8 @@ class Services:
 
     `ingest` is `pipeline.ingest.Ingest`; `watch`, `guard`, `review`, `gate` and `judge` are the pipeline's own
     objects and None where the server runs without that role. `on_scores` is told of scores that came in by the API, so
-    that the trace's row and the review queue follow. `samplers` add lines to `/metrics`; `checks` answer
+    that the trace's row and the review queue follow. `catch_up` does everything that is due at the clock's time, for
+    a demo that moves the clock. `samplers` add lines to `/metrics`; `checks` answer
     `/readyz`: each returns None when well and otherwise one sentence that says what is wrong.
     """
 
@@ -74,9 +78,10 @@ class Services:
     review: Any = None
     gate: Any = None
     on_scores: Callable[[Sequence[Score]], Awaitable[None]] | None = None
+    catch_up: Callable[[], Awaitable[None]] = nothing_due
     counters: Counters = field(default_factory=Counters)
-    samplers: list[Sampler] = field(default_factory=lambda: [])
-    checks: dict[str, Check] = field(default_factory=lambda: {})
+    samplers: list[Sampler] = field(default_factory=list)
+    checks: dict[str, Check] = field(default_factory=dict)
     draining: bool = False
     auth: "Authenticator" = field(init=False)
-    routes: "list[Route]" = field(init=False, default_factory=lambda: [])
+    routes: "list[Route]" = field(init=False, default_factory=list)

@@ -45,7 +45,8 @@ def _llm(llm: LLM, content: bool) -> dict[str, Any]:
         "output_text": llm.output_text if content else HIDDEN,
         "refusal": llm.refusal if content else HIDDEN,
         "tool_calls": [
-            {"id": c.id, "name": c.name, "arguments": c.arguments if content else HIDDEN} for c in llm.tool_calls
+            {"id": c.id, "name": c.name, "arguments": c.arguments if content else HIDDEN}
+            for c in llm.tool_calls
         ],
         "tool_definitions": llm.tool_definitions,
         "finish_reason": llm.finish_reason,
@@ -66,7 +67,12 @@ def _retrieval(found: Retrieval, content: bool) -> dict[str, Any]:
         "query": found.query if content else HIDDEN,
         "top_k": found.top_k,
         "documents": [
-            {"id": d.id, "score": d.score, "content": d.content if content else HIDDEN, "metadata": d.metadata}
+            {
+                "id": d.id,
+                "score": d.score,
+                "content": d.content if content else HIDDEN,
+                "metadata": d.metadata,
+            }
             for d in found.documents
         ],
     }
@@ -125,7 +131,9 @@ def span_json(span: Span, scores: Iterable[Score], content: bool = True) -> dict
             {"name": e.name, "time": iso(e.time_ns), "attributes": e.attributes if content else HIDDEN}
             for e in (raw.events if raw else [])
         ],
-        "links": [{"trace_id": link.trace_id, "span_id": link.span_id} for link in (raw.links if raw else [])],
+        "links": [
+            {"trace_id": link.trace_id, "span_id": link.span_id} for link in (raw.links if raw else [])
+        ],
         "llm": _llm(span.llm, content) if span.llm else None,
         "retrieval": _retrieval(span.retrieval, content) if span.retrieval else None,
         "tool": _tool(span.tool, content) if span.tool else None,

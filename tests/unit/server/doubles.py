@@ -65,7 +65,9 @@ class MemoryIngest:
     def admit(self, size: int) -> Any:
         return self.busy
 
-    async def accept(self, project: str, spans: list[RawSpan], logs: list[LogRecord], metrics: list[Any]) -> None:
+    async def accept(
+        self, project: str, spans: list[RawSpan], logs: list[LogRecord], metrics: list[Any]
+    ) -> None:
         if self.error is not None:
             raise self.error
         self.taken.append((project, spans, logs))
@@ -93,7 +95,13 @@ class Rig:
         now = self.services.wall_clock()
         return self.services.records.write_now(
             lambda c: access.create_key(
-                c, project=project, name=f"{role} of {project}", role=role, created_by="test", now_ns=now, **more
+                c,
+                project=project,
+                name=f"{role} of {project}",
+                role=role,
+                created_by="test",
+                now_ns=now,
+                **more,
             )
         )[1]
 

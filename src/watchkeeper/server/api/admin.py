@@ -41,7 +41,9 @@ async def projects(call: Call) -> list[str]:
 
 def _here(call: Call, person: dict[str, Any]) -> dict[str, Any]:
     roles = person["roles"]
-    seen = roles if everywhere(call) else {p: r for p, r in roles.items() if p in (call.project, EVERY_PROJECT)}
+    seen = (
+        roles if everywhere(call) else {p: r for p, r in roles.items() if p in (call.project, EVERY_PROJECT)}
+    )
     return {"id": person["id"], "email": person["email"], "disabled": person["disabled"], "roles": seen}
 
 
@@ -115,15 +117,22 @@ async def login_link(call: Call) -> dict[str, Any]:
         person = _person(call, conn)
         if EVERY_PROJECT in person["roles"] and not everywhere(call):
             # A project's admin must not become the whole server's admin through somebody else's link.
-            raise HttpError(403, "this person has a role in every project", "an admin of every project can do this")
+            raise HttpError(
+                403, "this person has a role in every project", "an admin of every project can do this"
+            )
         others = set(person["roles"]) - {call.project}
         if any(call.principal.role_in(p) != "admin" for p in others) and not everywhere(call):
-            raise HttpError(403, "this person also has roles elsewhere", "an admin of every project can do this")
+            raise HttpError(
+                403, "this person also has roles elsewhere", "an admin of every project can do this"
+            )
         _note(call, conn, "user.login_link", person["email"])
         return person["email"], access.create_login(conn, person["id"], now)
 
     email, token = await call.services.records.write(work)
-    return {"email": email, "login": (call.services.config.current.server.public_url or "") + login_path(token)}
+    return {
+        "email": email,
+        "login": (call.services.config.current.server.public_url or "") + login_path(token),
+    }
 
 
 @route("DELETE", "/api/users/{user_id}", permission="admin")
@@ -178,7 +187,9 @@ async def reload_config(call: Call) -> dict[str, Any]:
     if holder.path is None:
         raise HttpError(409, "the server was started without a configuration", "start it with --config FILE")
     good = holder.reload(call.services.wall_clock())
-    await call.services.records.write(lambda c: _note(call, c, "config.reload", "in use" if good else "rejected"))
+    await call.services.records.write(
+        lambda c: _note(call, c, "config.reload", "in use" if good else "rejected")
+    )
     if not good and holder.rejected is not None:
         raise HttpError(
             400, "the configuration was rejected; the one before stays in use",

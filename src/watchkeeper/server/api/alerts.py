@@ -108,7 +108,9 @@ async def _acknowledged(call: Call, on: bool) -> dict[str, Any]:
     return alert_json(found)
 
 
-def _note(call: Call, conn: Any, wall: int, action: str, target: str, detail: dict[str, Any] | None = None) -> None:
+def _note(
+    call: Call, conn: Any, wall: int, action: str, target: str, detail: dict[str, Any] | None = None
+) -> None:
     audit.record(
         conn, project=call.project, now_ns=wall, actor=call.principal.actor, source=call.source,
         action=action, target=target, detail=detail,
@@ -226,7 +228,9 @@ async def comment(call: Call) -> dict[str, Any]:
     given: Comment = call.body
     now = call.services.clock()
     await call.services.records.write(
-        lambda c: incidents.note(c, call.project, incident.id, now, "comment", call.principal.actor, given.text)
+        lambda c: incidents.note(
+            c, call.project, incident.id, now, "comment", call.principal.actor, given.text
+        )
     )
     return {"id": incident.id, "time": iso(now)}
 

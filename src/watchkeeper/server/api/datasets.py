@@ -144,7 +144,9 @@ async def one(call: Call) -> dict[str, Any]:
         if version is None and name in known:
             return {"dataset": name, "version": 0, "cases": []}
         hint = f"there are: {', '.join(known)}" if known else "there are no datasets yet"
-        raise HttpError(404, f"there is no dataset {name[:100]!r}" + (f" version {version}" if version else ""), hint)
+        raise HttpError(
+            404, f"there is no dataset {name[:100]!r}" + (f" version {version}" if version else ""), hint
+        )
     await note_opened(call, f"{name} v{found.version}", "dataset.open")
     return {**msgspec.to_builtins(found), "created": iso(found.created_ns)}
 
@@ -175,7 +177,12 @@ async def change(call: Call) -> dict[str, Any]:
         )
     )  # fmt: skip
     await _noted(call, "dataset.change", f"{name} v{made.version}")
-    return {"dataset": name, "version": made.version, "cases": len(made.cases), "content_hash": made.content_hash}
+    return {
+        "dataset": name,
+        "version": made.version,
+        "cases": len(made.cases),
+        "content_hash": made.content_hash,
+    }
 
 
 def _dataset_name(call: Call) -> str:
@@ -197,7 +204,9 @@ async def promote_trace(call: Call) -> dict[str, Any]:
         raise HttpError(404, f"there is no trace {given.trace_id} in {call.project}", "")
     trace, scores = found
     labels = await call.services.records.read(lambda c: reviews.labels_of(c, call.project, [given.trace_id]))
-    failed = sorted({s.scorer for s in scores if s.passed is False and s.source in ("check", "judge", "classifier")})
+    failed = sorted(
+        {s.scorer for s in scores if s.passed is False and s.source in ("check", "judge", "classifier")}
+    )
     case = case_of(trace, labels[-1] if labels else None, given.split, given.owner, failed)
     try:
         made = await promote(

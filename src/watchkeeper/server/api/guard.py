@@ -30,10 +30,14 @@ async def guard(call: Call) -> dict[str, Any]:
     """Run a guard: `verdict` pass, redact or block with `reasons`; `skipped` names checks that gave no answer in time
     (they count as passed unless the guard fails closed); `output` is the redacted text."""
     asked: Asked = call.body
-    answer = await call.services.guard.run(call.project, asked.guard, asked.input, asked.output, asked.context)
+    answer = await call.services.guard.run(
+        call.project, asked.guard, asked.input, asked.output, asked.context
+    )
     if answer is None:
         known = ", ".join(call.services.guard.names(call.project))
-        raise HttpError(404, f"there is no guard {asked.guard!r}", f"the guards of {call.project} are: {known}")
+        raise HttpError(
+            404, f"there is no guard {asked.guard!r}", f"the guards of {call.project} are: {known}"
+        )
     made: dict[str, Any] = {"verdict": answer.verdict, "reasons": answer.reasons, "skipped": answer.skipped}
     if answer.output is not None:
         made["output"] = answer.output

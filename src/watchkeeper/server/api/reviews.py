@@ -70,7 +70,7 @@ async def add(call: Call) -> dict[str, Any]:
     given: ByHand = call.body
     if call.services.review is None:
         raise HttpError(503, "this server does not run reviews", "", {"retry-after": "5"})
-    if not any((await call.services.columns.read_trace(call.project, given.trace_id))):
+    if not any(await call.services.columns.read_trace(call.project, given.trace_id)):
         raise HttpError(404, f"there is no trace {given.trace_id} in {call.project}", "")
     made = await call.services.review.add(
         call.project, given.trace_id, given.reason, call.principal.actor, given.priority
@@ -139,7 +139,9 @@ async def label(call: Call) -> dict[str, Any]:
 async def undo(call: Call) -> dict[str, Any]:
     """Take back your newest label; its item is open again. `item` is null when there was nothing to take back."""
     now = call.services.clock()
-    item = await call.services.records.write(lambda c: reviews.undo(c, call.project, call.principal.actor, now))
+    item = await call.services.records.write(
+        lambda c: reviews.undo(c, call.project, call.principal.actor, now)
+    )
     return {"item": item_json(item) if item else None}
 
 

@@ -14,7 +14,9 @@ class Wanted(Query):
     """Which points. Times are ISO 8601, nanoseconds, or how long ago (`7d`)."""
 
     metric: Metric | None = None
-    cohort: str | None = Field(None, max_length=500, description="`k=v,k2=v2`; the empty string is everything.")
+    cohort: str | None = Field(
+        None, max_length=500, description="`k=v,k2=v2`; the empty string is everything."
+    )
     since: str = Field("24h", max_length=40)
     until: str | None = Field(None, max_length=40)
     limit: int = Field(2000, ge=1, le=10_000)
@@ -40,7 +42,9 @@ async def series(call: Call) -> list[dict[str, Any]]:
         where.append(f"metric = {literal(wanted.metric)}")
     if wanted.cohort is not None:
         where.append(f"cohort = {literal(wanted.cohort)}")
-    query = f"select * from series where {' and '.join(where)} order by time, metric, cohort limit {wanted.limit}"
+    query = (
+        f"select * from series where {' and '.join(where)} order by time, metric, cohort limit {wanted.limit}"
+    )
     return (await call.services.columns.sql(call.project, query, wanted.limit)).dicts()
 
 
@@ -51,5 +55,7 @@ async def coverage(call: Call) -> list[dict[str, Any]]:
     where = [f"time >= {sql_time(moment_ns(wanted.since, call.services.clock(), 'since'))}"]
     if wanted.scorer is not None:
         where.append(f"scorer = {literal(wanted.scorer)}")
-    query = f"select * from coverage where {' and '.join(where)} order by time desc, scorer limit {wanted.limit}"
+    query = (
+        f"select * from coverage where {' and '.join(where)} order by time desc, scorer limit {wanted.limit}"
+    )
     return (await call.services.columns.sql(call.project, query, wanted.limit)).dicts()

@@ -22,7 +22,9 @@ async def run(call: Call) -> dict[str, Any]:
     statement: Statement = call.body
     if not call.sees_content:
         needed = call.services.config.current.privacy.content_role
-        raise HttpError(403, "SQL can read prompts and outputs", f"it needs the role {needed} (privacy.content_role)")
+        raise HttpError(
+            403, "SQL can read prompts and outputs", f"it needs the role {needed} (privacy.content_role)"
+        )
     now = call.services.wall_clock()
     await call.services.records.write(
         lambda c: audit.record(

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from watchkeeper.server.api.shapes import MAX_NS, Query, TraceId, moment_ns
 from watchkeeper.server.answers import iso
+from watchkeeper.server.api.shapes import MAX_NS, Query, TraceId, moment_ns
 from watchkeeper.server.reading import load_trace, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.server.trace_json import trace_json
@@ -21,7 +21,9 @@ class Wanted(Query):
 
     since: str | None = Field(None, max_length=40)
     until: str | None = Field(None, max_length=40)
-    where: str | None = Field(None, max_length=4000, description="Condition over the columns and scorers of `traces`.")
+    where: str | None = Field(
+        None, max_length=4000, description="Condition over the columns and scorers of `traces`."
+    )
     text: str | None = Field(None, max_length=500, description="Words in the input or output.")
     session_id: str | None = Field(None, max_length=500)
     user_id: str | None = Field(None, max_length=500)
@@ -37,7 +39,9 @@ def cursor_of(time_ns: int, trace_id: str) -> str:
 def read_cursor(text: str) -> tuple[int, str]:
     """The position a cursor stands for. Raises `HttpError` 400."""
     try:
-        time_ns, _, trace_id = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii").partition(".")
+        time_ns, _, trace_id = (
+            base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii").partition(".")
+        )
         position = int(time_ns[:20])
         if not 0 <= position <= MAX_NS or len(trace_id) != 32 or not set(trace_id) <= set("0123456789abcdef"):
             raise ValueError

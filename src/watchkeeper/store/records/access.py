@@ -90,7 +90,9 @@ def check_project(name: str, every: bool = False) -> str:
     if every and name == EVERY_PROJECT:
         return name
     if not _PROJECT.match(name):
-        raise Refused("a project name is 1 to 63 lower-case letters, digits, - and _, starting with a letter or digit")
+        raise Refused(
+            "a project name is 1 to 63 lower-case letters, digits, - and _, starting with a letter or digit"
+        )
     return name
 
 
@@ -273,7 +275,11 @@ def _token(conn: Connection, kind: str, user_id: str, now_ns: int, life_ns: int)
     text = secrets.token_urlsafe(32)
     conn.execute(
         sa.insert(tokens).values(
-            hash=_hashed(kind, text), kind=kind, user_id=user_id, created_ns=now_ns, expires_ns=now_ns + life_ns
+            hash=_hashed(kind, text),
+            kind=kind,
+            user_id=user_id,
+            created_ns=now_ns,
+            expires_ns=now_ns + life_ns,
         )
     )
     return text

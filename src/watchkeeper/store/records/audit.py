@@ -78,7 +78,9 @@ def verify(conn: Connection) -> str | None:
     return None
 
 
-def latest(conn: Connection, project: str | None, limit: int = 100, before: int | None = None) -> list[dict[str, Any]]:
+def latest(
+    conn: Connection, project: str | None, limit: int = 100, before: int | None = None
+) -> list[dict[str, Any]]:
     """The newest lines of a project (None: of all), newest first; `before` pages by `seq`."""
     query = sa.select(audit).order_by(audit.c.seq.desc()).limit(limit)
     if project is not None:

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import sqlalchemy as sa
+from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 
-from alembic import command
 from watchkeeper.store.records.engine import Records
 
 FILE = "records.db"

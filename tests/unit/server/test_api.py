@@ -1,0 +1,380 @@
+"""The JSON API: input validated, other projects invisible, deeds audited."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.server.doubles import NOW, Rig, rig
+from watchkeeper.model.alert import Alert
+from watchkeeper.model.review import ReviewItem
+from watchkeeper.model.score import Score
+from watchkeeper.model.span import RawSpan
+from watchkeeper.server.answers import iso, to_json
+from watchkeeper.server.api.feedback import Feedback, judged
+from watchkeeper.server.api.shapes import literal, moment_ns
+from watchkeeper.server.api.traces import cursor_of, read_cursor
+from watchkeeper.server.openapi import document
+from watchkeeper.server.routing import HttpError
+from watchkeeper.store.columns import QueryRefused, Table
+from watchkeeper.store.records import alerts, audit, reviews
+
+TRACE = "ab" * 16
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Rig:
+    return rig(tmp_path)
+
+
+def raw_span() -> RawSpan:
+    return RawSpan(
+        TRACE, "cd" * 8, None, "chat", "client", NOW, NOW + 10**9, "ok", None,
+        {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m", "gen_ai.usage.input_tokens": 3}, [], [], {},
+    )  # fmt: skip
+
+
+async def test_it_gives_a_trace_in_the_documented_shape_and_notes_who_opened_it(served: Rig) -> None:
+    served.columns.traces[("default", TRACE)] = ([raw_span()], [])
+    served.columns.scores.append(Score("default", TRACE, "", "relevance", "1", "check", NOW, NOW, value=7.5))
+    async with served.client(served.key("viewer")) as client:
+        answer = await client.get(f"/api/traces/{TRACE.upper()}")
+    shown = answer.json()
+    assert {
+        "trace_id", "time", "duration_ms", "session_id", "user_id", "scenario", "complete", "error_class", "usage",
+        "spans", "scores",
+    } <= shown.keys()  # fmt: skip
+    assert (
+        shown["duration_ms"] == 1000.0 and shown["time"].endswith("Z") and shown["scores"][0]["value"] == 7.5
+    )
+    call = shown["spans"][0]
+    assert (
+        call["kind"] == "llm"
+        and call["llm"]["request_model"] == "m"
+        and call["llm"]["usage"]["input_tokens"] == 3
+    )
+    assert call["tool"] is None and call["retrieval"] is None and call["error"] is None
+    lines = served.services.records.read_now(lambda c: audit.latest(c, "default"))
+    assert (lines[0]["action"], lines[0]["target"]) == ("trace.open", TRACE)
+
+
+async def test_it_knows_nothing_of_the_other_projects(served: Rig) -> None:
+    served.columns.traces[("theirs", TRACE)] = ([raw_span()], [])
+    alert = Alert("al1", "theirs", "m", {}, "firing", "page", "o", "r", "c", NOW)
+    item = ReviewItem("rev1", "theirs", TRACE, "why", "x", 1.0, NOW)
+    records = served.services.records
+    records.write_now(lambda c: alerts.save(c, alert))
+    records.write_now(lambda c: reviews.add(c, item))
+    silence = records.write_now(
+        lambda c: alerts.add_silence(c, "theirs", {"monitor": "m"}, NOW, NOW + 10**12, "me")
+    )
+    key_id = served.key("viewer", "theirs").split("_")[1]
+    label = {"verdict": "bad"}
+    async with served.client(served.key("admin")) as client:
+        for method, path, body in (
+            ("GET", f"/api/traces/{TRACE}", None),
+            ("GET", "/api/alerts/al1", None),
+            ("POST", "/api/alerts/al1/ack", None),
+            ("DELETE", "/api/alerts/al1/ack", None),
+            ("GET", "/api/reviews/rev1", None),
+            ("POST", "/api/reviews/rev1/label", label),
+            ("POST", "/api/datasets/d/promote", {"trace_id": TRACE}),
+            ("DELETE", f"/api/silences/{silence.id}", None),
+            ("DELETE", f"/api/keys/{key_id}", None),
+            ("GET", "/api/datasets/d", None),
+            ("GET", "/api/experiments/e", None),
+            ("GET", "/api/incidents/i", None),
+        ):
+            answer = await client.request(method, path, json=body)
+            assert answer.status_code == 404, f"{method} {path}: {answer.status_code} {answer.text}"
+        for path in (
+            "/api/alerts",
+            "/api/silences",
+            "/api/signals",
+            "/api/datasets",
+            "/api/experiments",
+            "/api/incidents",
+        ):
+            assert (await client.get(path)).json() == [], path
+        assert (await client.get("/api/reviews")).json()["items"] == []
+        assert all(k["project"] == "default" for k in (await client.get("/api/keys")).json())
+        assert all(line["project"] == "default" for line in (await client.get("/api/audit")).json()["lines"])
+    async with served.client(served.key("viewer", "theirs")) as client:
+        assert (await client.get("/api/alerts/al1")).status_code == 200
+
+
+async def test_it_asks_the_store_only_for_the_caller_s_project(served: Rig) -> None:
+    async with served.client(served.key("viewer", "mine")) as client:
+        await client.post("/api/sql", json={"query": "select 1"})
+        await client.get("/api/series")
+        await client.get("/api/coverage")
+        await client.get("/api/deploys")
+    assert {project for project, _ in served.columns.statements} == {"mine"}
+
+
+async def test_it_answers_sql_with_columns_rows_and_hints(served: Rig) -> None:
+    def answer(query: str) -> Table:
+        if "drop" in query:
+            raise QueryRefused("DROP is not allowed", "write a SELECT")
+        return Table(["a", "t"], [[2**70, datetime(2026, 1, 1, tzinfo=UTC)], [float("nan"), None]], True)
+
+    served.columns.answer = answer
+    async with served.client(served.key("viewer")) as client:
+        good = (await client.post("/api/sql", json={"query": "select 1"})).json()
+        assert good["columns"] == ["a", "t"] and good["truncated"] is True
+        assert good["rows"] == [[str(2**70), "2026-01-01T00:00:00Z"], [None, None]]
+        bad = await client.post("/api/sql", json={"query": "drop table x"})
+        assert bad.status_code == 400 and bad.json() == {
+            "error": "DROP is not allowed",
+            "hint": "write a SELECT",
+        }
+        for body in (
+            {},
+            {"query": ""},
+            {"query": 1},
+            {"query": "x" * 20_001},
+            {"query": "x", "extra": 1},
+            [],
+            "x",
+        ):
+            wrong = await client.post("/api/sql", json=body)
+            assert wrong.status_code == 400 and set(wrong.json()) == {"error", "hint"}, body
+    lines = served.services.records.read_now(lambda c: audit.latest(c, "default"))
+    assert [line["target"] for line in lines if line["action"] == "sql"][-1] == "select 1"
+
+
+@pytest.mark.parametrize(
+    ("given_rating", "name", "expected"),
+    [
+        ("up", None, ("thumbs", 1.0, "up", True)),
+        (False, None, ("thumbs", 0.0, "down", False)),
+        (5, None, ("user_rating", 5.0, None, True)),
+        (2, None, ("user_rating", 2.0, None, False)),
+        (3, None, ("user_rating", 3.0, None, None)),
+        (0.4, "edit_distance", ("edit_distance", 0.4, None, None)),
+        (None, "escalated", ("escalated", 1.0, None, None)),
+    ],
+)
+def test_it_understands_thumbs_stars_and_events(given_rating: Any, name: str | None, expected: Any) -> None:
+    assert judged(Feedback(trace_id=TRACE, rating=given_rating, name=name)) == expected
+
+
+async def test_it_takes_feedback_and_external_scores_also_before_the_trace(served: Rig) -> None:
+    told: list[Any] = []
+
+    async def on_scores(scores: Any) -> None:
+        told.extend(scores)
+
+    served.services.on_scores = on_scores
+    async with served.client(served.key("ingest")) as client:
+        made = await client.post(
+            "/api/feedback",
+            json={"trace_id": TRACE, "rating": "down", "comment": "wrong", "source": "widget"},
+        )
+        assert made.status_code == 201 and made.json()["passed"] is False
+        score = {"trace_id": TRACE, "span_id": "cd" * 8, "scorer": "my.eval", "value": 0.3, "reason": "r"}
+        assert (await client.post("/api/scores", json=score)).status_code == 201
+        for wrong in (
+            {"trace_id": TRACE}, {"trace_id": "xyz", "rating": 1}, {"trace_id": TRACE, "rating": "meh"},
+            {"trace_id": TRACE, "rating": 1, "name": "a b"}, {"rating": 1},
+            {"trace_id": TRACE, "rating": 1, "source": "a\nb"},
+        ):  # fmt: skip
+            assert (await client.post("/api/feedback", json=wrong)).status_code == 400, wrong
+        for wrong in (
+            {**score, "value": None},
+            {**score, "scorer": "x; drop"},
+            {**score, "value": 1e300},
+            {**score, "span_id": "1"},
+        ):
+            assert (await client.post("/api/scores", json=wrong)).status_code == 400, wrong
+        nan = b'{"trace_id":"' + TRACE.encode() + b'","scorer":"a","value":NaN}'
+        assert (
+            await client.post("/api/scores", content=nan, headers={"content-type": "application/json"})
+        ).status_code == 400
+    assert [(s.scorer, s.source, s.value, s.author) for s in served.columns.scores] == [
+        ("thumbs", "user", 0.0, "widget"),
+        ("my.eval", "external", 0.3, "key:ingest of default"),
+    ]
+    assert told == served.columns.scores
+
+
+async def test_it_lists_traces_by_page(served: Rig) -> None:
+    served.columns.rows = [
+        {"project": "default", "trace_id": f"{n:032x}", "time": datetime(2026, 1, 1, 0, 0, n, tzinfo=UTC)}
+        for n in range(5)
+    ]
+    async with served.client(served.key("viewer")) as client:
+        page = (
+            await client.get("/api/traces", params={"limit": 2, "since": "24h", "where": "cost > 1"})
+        ).json()
+        assert len(page["traces"]) == 2 and page["next"]
+        await client.get("/api/traces", params={"cursor": page["next"]})
+        for wrong in (
+            {"limit": 0},
+            {"limit": "x"},
+            {"since": "yesterday"},
+            {"cursor": "!!"},
+            {"sort": "x"},
+            {"until": "9" * 25},
+        ):
+            answer = await client.get("/api/traces", params=wrong)
+            assert answer.status_code == 400 and answer.json()["hint"], wrong
+        assert (await client.get("/api/traces?limit=1&limit=2")).status_code == 400
+    first, second = served.columns.asked
+    assert first.since_ns == NOW - 86_400 * 10**9 and first.where == "cost > 1" and first.limit == 3
+    assert (
+        second.before
+        == read_cursor(page["next"])
+        == (int(datetime(2026, 1, 1, 0, 0, 1, tzinfo=UTC).timestamp()) * 10**9, f"{1:032x}")
+    )
+
+
+@given(st.integers(0, 2**63 - 1), st.text("0123456789abcdef", min_size=32, max_size=32))
+def test_it_reads_back_every_cursor(time_ns: int, trace_id: str) -> None:
+    assert read_cursor(cursor_of(time_ns, trace_id)) == (time_ns, trace_id)
+
+
+@given(st.text(max_size=200))
+@settings(suppress_health_check=[HealthCheck.too_slow])
+def test_it_refuses_nonsense_cursors_and_times_in_words(text: str) -> None:
+    for read in (lambda: read_cursor(text), lambda: moment_ns(text, NOW)):
+        try:
+            read()
+        except HttpError as error:
+            assert error.status == 400 and error.error
+
+
+def test_it_understands_times_as_people_write_them() -> None:
+    assert moment_ns("2026-11-21T10:00:00Z", NOW) == moment_ns("2026-11-21T10:00:00", NOW)
+    assert moment_ns("2026-11-21T12:00:00+02:00", NOW) == moment_ns("2026-11-21T10:00:00Z", NOW)
+    assert moment_ns("15m", NOW) == NOW - 900 * 10**9
+    assert moment_ns(str(NOW), 0) == NOW
+    assert literal("a'b\\") == "'a\\'b\\\\'"
+
+
+async def test_it_marks_deploys(served: Rig) -> None:
+    async with served.client(served.key("editor")) as client:
+        made = await client.post(
+            "/api/deploys", json={"name": "app", "version": "2", "time": "2026-11-20T00:00:00Z"}
+        )
+        assert made.status_code == 201 and made.json()["time"] == "2026-11-20T00:00:00.000Z"
+        assert (
+            await client.post("/api/deploys", json={"name": "app", "version": "3", "time": "2099-01-01"})
+        ).status_code == 400
+        assert (await client.post("/api/deploys", json={"name": "app"})).status_code == 400
+    assert [d.version for d in served.columns.deploys] == ["2"]
+
+
+async def test_it_labels_undoes_and_groups_what_people_found(served: Rig) -> None:
+    records = served.services.records
+    records.write_now(
+        lambda c: reviews.add(c, ReviewItem("rev1", "default", TRACE, "low", "low_score", 5.0, NOW))
+    )
+    async with served.client(served.key("reviewer")) as client:
+        body = {"verdict": "bad", "taxonomy": "no steps", "severity": "high", "expected_output": "do this"}
+        assert (
+            await client.post("/api/reviews/rev1/label", json={**body, "verdict": "ugly"})
+        ).status_code == 400
+        assert (await client.post("/api/reviews/rev1/label", json=body)).status_code == 201
+        (signal,) = (await client.get("/api/signals")).json()
+        assert signal["name"] == "no steps" and signal["count"] == 1 and signal["representative"] == TRACE
+        assert (await client.post("/api/reviews/undo")).json()["item"]["id"] == "rev1"
+        assert (await client.get("/api/signals")).json() == []
+
+
+async def test_it_makes_datasets_versions_and_cases(served: Rig) -> None:
+    served.columns.traces[("default", TRACE)] = ([raw_span()], [])
+    async with served.client(served.key("editor")) as client:
+        assert (await client.post("/api/datasets", json={"name": "golden"})).status_code == 201
+        assert (await client.post("/api/datasets", json={"name": "golden"})).status_code == 409
+        assert (await client.get("/api/datasets/golden")).json()["cases"] == []
+        cases = {"add": [{"id": "c1", "input": {"text": "hi"}, "expected": "hello"}], "note": "first"}
+        assert (await client.post("/api/datasets/golden/cases", json=cases)).json()["version"] == 1
+        promoted = await client.post("/api/datasets/golden/promote", json={"trace_id": TRACE, "force": True})
+        assert promoted.status_code == 201 and promoted.json()["version"] == 2
+        assert len((await client.get("/api/datasets/golden", params={"version": 1})).json()["cases"]) == 1
+        assert (await client.get("/api/datasets/golden", params={"version": 9})).status_code == 404
+        assert len((await client.get("/api/datasets/golden/versions")).json()) == 2
+        assert (await client.post("/api/datasets/golden/cases", json={})).status_code == 400
+        assert (await client.post("/api/datasets/..%2Fx/cases", json=cases)).status_code in (400, 404)
+
+
+async def test_it_silences_for_a_while_and_ends_it(served: Rig) -> None:
+    async with served.client(served.key("editor")) as client:
+        made = await client.post("/api/silences", json={"matchers": {"monitor": "m"}, "duration": "2h"})
+        assert made.status_code == 201
+        for wrong in ({"matchers": {}, "duration": "2h"}, {"matchers": {"a": "b"}}, {"matchers": {"a": "b"}, "duration": "400d"},
+                      {"matchers": {"a": "b"}, "duration": "2 parsecs"}, {"matchers": {"a": "b"}, "ends": "24h"}):  # fmt: skip
+            assert (await client.post("/api/silences", json=wrong)).status_code == 400, wrong
+        silence_id = made.json()["id"]
+        assert (await client.delete(f"/api/silences/{silence_id}")).status_code == 200
+        assert (await client.delete(f"/api/silences/{silence_id}")).status_code == 404
+
+
+async def test_it_shows_a_new_key_once_and_lets_project_admins_rule_only_their_project(served: Rig) -> None:
+    async with served.client(served.key("admin", "mine")) as client:
+        made = (await client.post("/api/keys", json={"name": "ci", "role": "ingest"})).json()
+        assert made["key"].startswith("wk_") and made["project"] == "mine"
+        listed = (await client.get("/api/keys")).json()
+        assert made["key"] not in str(listed) and made["id"] in str(listed)
+        for project in ("*", "theirs"):
+            assert (await client.post("/api/keys", json={"name": "x", "project": project})).status_code == 403
+        assert (await client.post("/api/keys", json={"name": "x", "role": "root"})).status_code == 400
+        assert (await client.delete(f"/api/keys/{made['id']}")).status_code == 200
+        async with served.client(made["key"]) as other:
+            assert (
+                await other.post("/v1/traces", content=b"{}", headers={"content-type": "application/json"})
+            ).status_code == 401
+
+
+async def test_it_does_not_let_a_project_s_admin_become_the_server_s(served: Rig) -> None:
+    served.session("admin", "*", "root@example.com")
+    served.session("viewer", "mine", "v@example.com")
+    people = served.services.records.read_now(
+        lambda c: __import__("watchkeeper.store.records.access", fromlist=["x"]).list_users(c)
+    )
+    ids = {p["email"]: p["id"] for p in people}
+    async with served.client(served.key("admin", "mine")) as client:
+        assert (await client.post(f"/api/users/{ids['root@example.com']}/login")).status_code in (403, 404)
+        assert (await client.delete(f"/api/users/{ids['v@example.com']}")).status_code == 403
+        assert (await client.post(f"/api/users/{ids['v@example.com']}/login")).status_code == 200
+        changed = await client.put(f"/api/users/{ids['v@example.com']}/role", json={"role": "editor"})
+        assert changed.status_code == 200
+    lines = served.services.records.read_now(lambda c: audit.latest(c, "mine"))
+    role = next(line for line in lines if line["action"] == "user.role")
+    assert role["detail"] == {"before": "viewer", "after": "editor"}
+
+
+async def test_it_describes_every_json_route_in_openapi(served: Rig) -> None:
+    described = document(served.app.routes)
+    shown = {(m.upper(), p) for p, methods in described["paths"].items() for m in methods}
+    assert {(r.method, r.path) for r in served.app.routes if r.kind == "json"} == shown
+    for methods in described["paths"].values():
+        for operation in methods.values():
+            assert operation["summary"] and operation["x-permission"]
+    async with served.client(served.key("viewer")) as client:
+        page = (await client.get("/api/docs")).text
+        assert (
+            "/api/traces/{trace_id}" in page
+            and "<script" not in page
+            and "style=" not in page
+            and "//cdn" not in page
+        )
+
+
+async def test_it_counts_what_it_answers(served: Rig) -> None:
+    async with served.client(served.key("viewer")) as client:
+        await client.get("/api/alerts")
+        text = (await client.get("/metrics")).text
+    assert 'watchkeeper_http_requests_total{route="GET /api/alerts",status="200"} 1' in text
+    assert "# TYPE watchkeeper_http_requests_total counter" in text
+
+
+def test_it_says_in_json_what_json_cannot_hold() -> None:
+    assert to_json({"a": "\ud800", "b": float("inf"), "c": 2**80, 4: {1}, "d": b"x"}) == (
+        b'{"a":"\xef\xbf\xbd","b":null,"c":"1208925819614629174706176","4":[1],"d":"x"}'
+    )
+    assert iso(2**63 - 1) == "2262-04-11T23:47:16.854Z" and iso(None) is None
