@@ -1,0 +1,195 @@
+"""Personal data and secrets out of every string before it leaves the process."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Final, cast
+
+from watchkeeper.sdk import finders
+from watchkeeper.sdk.finders import Found
+
+_BASE64: Final = re.compile(
+    r"(?<![A-Za-z0-9+/=_-])(?=[A-Za-z]*[0-9A-Z])[A-Za-z0-9+/]{20,4096}={0,2}(?![A-Za-z0-9+/=_-])"
+)
+_MAX_NESTING: Final = 6
+_PIECE: Final = 65_536
+_MIN_LENGTH: Final = 6
+_OPENERS: Final = ("{", "[", '"')
+_HAS_DIGIT: Final = re.compile(r"\d")
+
+
+class Redactor:
+    """Replaces what it finds by typed placeholders: ``[EMAIL]``, ``[CARD]``, ``[IBAN]``, ``[PHONE]``, ``[SSN]``,
+    ``[IP]``, ``[SECRET]``, ``[NAME]``, and ``[KIND]`` for each custom pattern ``kind``.
+
+    ``names``: words or full names to hide, whole words in any case. ``patterns``: kind → regular expression.
+
+    >>> Redactor(names=["Ada Lovelace"])("Ada Lovelace <ada@example.com>")
+    '[NAME] <[EMAIL]>'
+    """
+
+    def __init__(
+        self, names: Iterable[str] = (), patterns: Mapping[str, str | re.Pattern[str]] | None = None
+    ) -> None:
+        words = sorted({name.strip() for name in names if name.strip()}, key=len, reverse=True)
+        self._names = (
+            re.compile(rf"(?<!\w)(?:{'|'.join(re.escape(word) for word in words)})(?!\w)", re.IGNORECASE)
+            if words
+            else None
+        )
+        self._patterns = tuple(
+            (re.sub(r"\W+", "_", kind).upper(), re.compile(pattern))
+            for kind, pattern in (patterns or {}).items()
+        )
+
+    def __call__(self, text: str) -> str:
+        """``text`` with every find replaced; a string that holds JSON stays JSON."""
+        return self._string(text, 0)
+
+    def find(self, text: str) -> list[Found]:
+        """What would be replaced in plain ``text``, in order, without overlaps (the longest wins)."""
+        return self._find(text, finders.long_words(text))
+
+    def _find(self, text: str, long: str) -> list[Found]:
+        found: list[Found] = []
+        if "@" in text or "%40" in text:
+            found.extend(finders.emails(text))
+        found.extend(finders.secrets(text, long))
+        if _HAS_DIGIT.search(text) is not None:
+            found.extend(finders.numbers(text))
+        if "::" in text or text.count(":") >= 7:
+            found.extend(finders.ipv6(text))
+        if self._names is not None:
+            found.extend(Found(m.start(), m.end(), "NAME") for m in self._names.finditer(text))
+        for kind, pattern in self._patterns:
+            found.extend(
+                Found(m.start(), m.end(), kind) for m in pattern.finditer(text) if m.end() > m.start()
+            )
+        return _apart(found) if len(found) > 1 else found
+
+    def value(self, value: object) -> object:
+        """Strings, whole numbers that are cards, and everything inside lists and mappings."""
+        return self._value(value, 0)
+
+    def _value(self, value: object, depth: int) -> object:
+        if isinstance(value, str):
+            return self._string(value, depth)
+        if isinstance(value, dict):
+            items = cast("dict[object, object]", value).items()
+            return {self._value(key, depth): self._value(item, depth) for key, item in items}
+        if isinstance(value, (list, tuple)):
+            return [self._value(item, depth) for item in cast("list[object]", value)]
+        if type(value) is int and value >= 10**12:
+            return self._flat(str(value)) if self.find(str(value)) else value
+        return value
+
+    def _string(self, text: str, depth: int) -> str:
+        if len(text) < _MIN_LENGTH and self._names is None and not self._patterns:
+            return text
+        if depth < _MAX_NESTING and (text[:1] in _OPENERS or text[:1].isspace()):
+            inner = self._json(text, depth)
+            if inner is not None:
+                return inner
+        return self._flat(text)
+
+    def _json(self, text: str, depth: int) -> str | None:
+        if text[:1].isspace() and text.lstrip()[:1] not in _OPENERS:
+            return None
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            return None
+        redacted = self._value(document, depth + 1)
+        if redacted == document:
+            return text
+        return json.dumps(redacted, ensure_ascii=False, separators=(",", ":"))
+
+    def _flat(self, text: str) -> str:
+        if len(text) <= _PIECE or self._patterns or "-----BEGIN" in text:
+            return self._piece(text)
+        return "".join(map(self._piece, _pieces(text)))
+
+    def _piece(self, text: str) -> str:
+        long = finders.long_words(text)
+        clean = _replace(text, self._find(text, long))
+        if not clean.isascii() and not unicodedata.is_normalized("NFKC", clean):
+            # Full-width digits and letters read as the plain ones to a human, and to whoever steals them.
+            folded = unicodedata.normalize("NFKC", clean)
+            found = self.find(folded)
+            if found:
+                clean = _replace(folded, found)
+        for word in finders.coded_words(long):
+            match = _BASE64.search(word)
+            if match is not None:
+                clean = clean.replace(match.group(), self._decoded(match.group()))
+        return clean
+
+    def _decoded(self, word: str) -> str:
+        try:
+            raw = base64.b64decode(word + "=" * (-len(word) % 4), validate=True)
+            text = raw.decode()
+        except (binascii.Error, ValueError):
+            return word
+        found = self.find(text) if text.isprintable() or "\n" in text else []
+        return f"[{found[0].kind}]" if found else word
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """The text in pieces that end at a line or word, so that no regular expression holds the interpreter long."""
+    at = 0
+    while at < len(text):
+        end = at + _PIECE
+        if end < len(text):
+            cut = max(text.rfind("\n", at, end), text.rfind("  ", at, end))
+            cut = cut if cut > at else text.rfind(" ", at + _PIECE // 2, end)
+            end = cut + 1 if cut > at else end
+        yield text[at:end]
+        at = end
+
+
+def _apart(found: list[Found]) -> list[Found]:
+    """The finds in order; of two that overlap the longer one, and they are joined into its span."""
+    found.sort(key=lambda f: (f.start, -f.end))
+    apart: list[Found] = []
+    for item in found:
+        if apart and item.start < apart[-1].end:
+            last = apart[-1]
+            longer = last if last.end - last.start >= item.end - item.start else item
+            apart[-1] = Found(last.start, max(last.end, item.end), longer.kind)
+        else:
+            apart.append(item)
+    return apart
+
+
+def _replace(text: str, found: list[Found]) -> str:
+    if not found:
+        return text
+    out: list[str] = []
+    at = 0
+    for start, end, kind in found:
+        out.append(text[at:start])
+        out.append(f"[{kind}]")
+        at = end
+    out.append(text[at:])
+    return "".join(out)
+
+
+def keyed_hash(key: str | bytes) -> Callable[[str], str]:
+    """A function that turns an identity into ``u_`` and 24 hex digits of HMAC-SHA-256 under ``key``.
+
+    The same key gives the same token in every process, so a user's traces stay together and can be
+    erased, while the token alone says nothing.
+    """
+    secret = key.encode() if isinstance(key, str) else key
+
+    def token(identity: str) -> str:
+        if identity.startswith("u_") and len(identity) == 26:
+            return identity
+        return "u_" + hmac.new(secret, identity.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:24]
+
+    return token

@@ -1,0 +1,104 @@
+"""Requests kept on disk while the server cannot be reached, oldest first, never more than a set size."""
+
+import contextlib
+import os
+import time
+import uuid
+from pathlib import Path
+from typing import Final
+
+from watchkeeper.sdk import parcel as parcels
+from watchkeeper.sdk.health import note
+from watchkeeper.sdk.parcel import Parcel
+
+_SUFFIX: Final = ".wkspool"
+
+
+class Spool:
+    """A folder of parcels. Several processes may share it: a file is claimed by renaming it.
+
+    A claim left behind by a process that died is taken over after ``CLAIM_SECONDS``.
+    """
+
+    CLAIM_SECONDS: Final = 300.0
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        self._folder = folder
+        self._max_bytes = max_bytes
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._size = sum(size for _, size in self._files("*"))
+
+    @property
+    def size(self) -> int:
+        """Bytes held, as far as this process knows."""
+        return self._size
+
+    def empty(self) -> bool:
+        """Whether nothing waits here."""
+        return next(self._folder.glob(f"*{_SUFFIX}"), None) is None
+
+    def put(self, parcel: Parcel) -> bool:
+        """Keep the parcel; False when the folder is full or cannot be written, and the caller counts it lost."""
+        data = parcels.to_bytes(parcel)
+        if self._size + len(data) > self._max_bytes:
+            self._size = sum(size for _, size in self._files("*"))
+            if self._size + len(data) > self._max_bytes:
+                return False
+        name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}"
+        temporary = self._folder / f"{name}.part"
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            temporary.rename(self._folder / (name + _SUFFIX))
+        except OSError as error:
+            note("the spool cannot be written", error)
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            return False
+        self._size += len(data)
+        return True
+
+    def take(self) -> tuple[Path, Parcel] | None:
+        """Claim the oldest parcel; give it back with :meth:`release` or end it with :meth:`remove`."""
+        self._adopt()
+        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
+            claimed = path.with_suffix(f".{os.getpid()}.sending")
+            try:
+                path.rename(claimed)
+                os.utime(claimed)
+                return claimed, parcels.from_bytes(claimed.read_bytes())
+            except FileNotFoundError:
+                continue  # another process was faster
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                note("a spool file cannot be read and is set aside", f"{claimed.name}: {error}")
+                with contextlib.suppress(OSError):
+                    claimed.rename(path.with_suffix(".bad"))
+        return None
+
+    def release(self, claimed: Path) -> None:
+        """Put a claimed parcel back at its place in the order."""
+        with contextlib.suppress(OSError):
+            claimed.rename(claimed.with_name(claimed.name.split(".", 1)[0] + _SUFFIX))
+
+    def remove(self, claimed: Path) -> None:
+        """The parcel is delivered, or refused for good."""
+        with contextlib.suppress(OSError):
+            self._size = max(0, self._size - claimed.stat().st_size)
+            claimed.unlink()
+
+    def _files(self, pattern: str) -> list[tuple[Path, int]]:
+        found: list[tuple[Path, int]] = []
+        with contextlib.suppress(OSError):
+            for path in sorted(self._folder.glob(pattern)):
+                if path.suffix != ".bad":
+                    with contextlib.suppress(OSError):
+                        found.append((path, path.stat().st_size))
+        return found
+
+    def _adopt(self) -> None:
+        now = time.time()
+        for path, _ in self._files("*.sending"):
+            with contextlib.suppress(OSError):
+                if now - path.stat().st_mtime > self.CLAIM_SECONDS:
+                    self.release(path)

@@ -1,0 +1,132 @@
+"""One POST over one kept-alive connection, with nothing but the standard library."""
+
+import http.client
+import os
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+_MAX_ANSWER: Final = 64 * 1024
+#: Worth another try. 500 is not in the OTLP list, but a server that is restarting answers it.
+_RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came of one POST. ``status`` 0: no answer, and ``problem`` says why."""
+
+    status: int
+    body: bytes = b""
+    retry_after: float | None = None
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """The server has it."""
+        return 200 <= self.status < 300
+
+    @property
+    def retryable(self) -> bool:
+        """The same request may succeed later."""
+        return self.status == 0 or self.status in _RETRYABLE
+
+
+class Poster:
+    """Posts to one URL's host. Used by one thread; never raises, every failure is a :class:`Reply`."""
+
+    def __init__(
+        self, base_url: str, headers: Mapping[str, str], timeout: float, certificate: str | None
+    ) -> None:
+        self._url: SplitResult = urlsplit(base_url)
+        self._headers = dict(headers)
+        self._timeout = timeout
+        self._certificate = certificate
+        self._connection: http.client.HTTPConnection | None = None
+        self._pid = os.getpid()
+
+    def post(self, path: str, body: bytes, headers: Mapping[str, str], timeout: float | None = None) -> Reply:
+        """POST ``body`` to ``path`` below the base URL; ``timeout`` seconds bounds each wait on the socket."""
+        limit = self._timeout if timeout is None else min(timeout, self._timeout)
+        for fresh in (False, True):
+            reused = self._connection is not None and not fresh
+            try:
+                return self._post(path, body, headers, limit)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                self.close()
+                # A kept-alive connection the server closed meanwhile says nothing about the server.
+                stale = isinstance(error, (ConnectionError, http.client.RemoteDisconnected))
+                if not (reused and stale):
+                    return Reply(0, problem=f"{type(error).__name__}: {error}")
+        return Reply(0, problem="connection closed")
+
+    def _post(self, path: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Reply:
+        if self._pid != os.getpid():
+            self.close()
+            self._pid = os.getpid()
+        connection = self._connection or self._connect(timeout)
+        connection.timeout = timeout
+        if connection.sock is not None:
+            connection.sock.settimeout(timeout)
+        target, extra = self._target(path)
+        connection.request("POST", target, body, {**self._headers, **extra, **headers})
+        self._connection = connection
+        answer = connection.getresponse()
+        deadline = time.monotonic() + timeout
+        content = b""
+        while len(content) < _MAX_ANSWER and (chunk := answer.read1(_MAX_ANSWER)):
+            content += chunk
+            if time.monotonic() > deadline:
+                raise TimeoutError("the answer came too slowly")
+        if answer.will_close or len(content) >= _MAX_ANSWER:
+            self.close()
+        return Reply(answer.status, content, _retry_after(answer.getheader("Retry-After")))
+
+    def _target(self, path: str) -> tuple[str, dict[str, str]]:
+        target = self._url.path.rstrip("/") + path
+        if self._url.scheme == "http" and self._proxy() is not None:
+            return f"http://{self._url.netloc}{target}", {}
+        return target, {}
+
+    def _connect(self, timeout: float) -> http.client.HTTPConnection:
+        host, secure = self._url.hostname or "", self._url.scheme == "https"
+        port = self._url.port or (443 if secure else 80)
+        proxy = self._proxy()
+        first, first_port = (proxy.hostname or "", proxy.port or 80) if proxy else (host, port)
+        if not secure:
+            return _Connection(first, first_port, timeout=timeout)
+        context = ssl.create_default_context(cafile=self._certificate)
+        connection = http.client.HTTPSConnection(first, first_port, timeout=timeout, context=context)
+        if proxy is not None:
+            connection.set_tunnel(host, port)
+        return connection
+
+    def _proxy(self) -> SplitResult | None:
+        host = self._url.hostname or ""
+        found = getproxies().get(self._url.scheme)
+        return urlsplit(found) if found and not proxy_bypass(host) else None
+
+    def close(self) -> None:
+        """Forget the connection; the next post opens one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class _Connection(http.client.HTTPConnection):
+    """Sends head and body without waiting for each other's acknowledgement (Nagle costs 40 ms on small posts)."""
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _retry_after(header: str | None) -> float | None:
+    try:
+        return max(0.0, float(header)) if header else None
+    except ValueError:
+        return None
