@@ -33,7 +33,7 @@ class Behaviour:
 
 BEHAVIOUR = {
     "v1": Behaviour(0.92, 0.03, 2.1, (0.03, 0.06, 0.14, 0.32, 0.45), 0.110),
-    "v2": Behaviour(0.64, 0.25, 1.3, (0.14, 0.17, 0.25, 0.23, 0.21), 0.130),
+    "v2": Behaviour(0.64, 0.22, 1.3, (0.14, 0.17, 0.25, 0.23, 0.21), 0.130),
 }
 
 
@@ -94,8 +94,8 @@ def write(topic: Topic, question: str, version: str, rng: random.Random) -> str:
     if draw < how.evasive:
         return rng.choice(EVASIONS)
     if draw >= 1 - how.steps:
-        opening = f"{topic.lead}\n\nHere is how:" if version == "v1" else topic.lead
-        return f"{opening}\n{_numbered(topic.steps)}"
+        asked = question.split("? ")[0].rstrip("?").removeprefix("Hi, ").removeprefix("Hello! ")
+        return f"You asked: {asked}? {topic.lead}\n\nHere is how:\n{_numbered(topic.steps)}"
     return topic.lead
 
 
