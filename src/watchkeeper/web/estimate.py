@@ -5,9 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from watchkeeper.model.series import BINARY, Insufficient, Point, SeriesKey
+from watchkeeper.stats.estimates import point_mean, point_rate
+from watchkeeper.stats.intervals import wilson
 from watchkeeper.web import humane
 
 Z95: Final = 1.959963984540054
+_KEY: Final = SeriesKey("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,38 +93,24 @@ def unknown(why: str, unit: str = "") -> Estimate:
 
 
 def from_sums(sums: Mapping[str, Any], unit: str = "") -> Estimate:
-    """The weighted mean of mergeable sums (`n, sw, sw2, swx, swx2, sw2x, sw2x2`) with its interval.
-
-    Hájek mean Σwx/Σw with process variance Σw²(x−m)²/(Σw)²; a share uses Wilson's interval at the effective size
-    (Kish), which stays inside 0..1 and does not collapse at the ends.
-    """
-    n, sw, sw2 = int(sums["n"] or 0), float(sums["sw"] or 0), float(sums["sw2"] or 0)
-    if n == 0 or sw <= 0 or sw2 <= 0:
+    """The estimate of mergeable sums (`n, sw, sw2, swx, swx2, sw2x, sw2x2`): a rate for "share", else a mean."""
+    n = int(sums["n"] or 0)
+    if n == 0 or not sums["sw"]:
         return unknown("no scores in this range", unit)
-    mean = float(sums["swx"]) / sw
-    if unit == "share":
-        return wilson(mean, sw * sw / sw2, n)
-    if n < 2:
-        return Estimate(mean, n=n, unit=unit, why="one score has no interval")
-    raw = float(sums["sw2x2"]) - 2 * mean * float(sums["sw2x"]) + mean * mean * sw2
-    half = Z95 * math.sqrt(max(raw, 0.0)) / sw
-    return Estimate(mean, mean - half, mean + half, n, unit)
-
-
-def wilson(share: float, effective: float, n: int) -> Estimate:
-    """A share with Wilson's 95 % interval at an effective sample size; `n` is the count shown."""
-    share = min(max(share, 0.0), 1.0)
-    if effective <= 0:
-        return unknown("no observations", "share")
-    z2 = Z95 * Z95
-    centre = (share + z2 / (2 * effective)) / (1 + z2 / effective)
-    half = Z95 * math.sqrt(share * (1 - share) / effective + z2 / (4 * effective**2)) / (1 + z2 / effective)
-    return Estimate(share, max(0.0, centre - half), min(1.0, centre + half), n, "share")
+    values = (float(sums[name] or 0) for name in ("sw", "sw2", "swx", "swx2", "sw2x", "sw2x2"))
+    point = Point(_KEY, 0, 1, BINARY, n, *values)
+    found = point_rate(point) if unit == "share" else point_mean(point)
+    if isinstance(found, Insufficient):
+        return Estimate(point.swx / point.sw, n=n, unit=unit, why="one score has no interval")
+    return Estimate(found.value, found.low, found.high, found.n, unit)
 
 
 def proportion(hits: int, n: int) -> Estimate:
     """`hits` of `n` as a share with Wilson's interval."""
-    return wilson(hits / n, n, n) if n else unknown("nothing to count in this range", "share")
+    if n == 0:
+        return unknown("nothing to count in this range", "share")
+    low, high = wilson(hits, n)
+    return Estimate(hits / n, low, high, n, "share")
 
 
 def mean_of(value: float | None, sd: float | None, n: int, unit: str = "") -> Estimate:

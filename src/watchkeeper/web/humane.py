@@ -81,7 +81,7 @@ def duration(ms: float | None) -> str:
 
 
 def money(amount: float | None, currency: str = "$") -> str:
-    """Money with enough places to be non-zero: $1,204, $3.40, $0.0123, $0.00041."""
+    """Money with enough places to be non-zero: $1,204, $3.40, $0.012, $0.00041."""
     if amount is None or not math.isfinite(amount):
         return UNKNOWN
     sign, size = ("-", -amount) if amount < 0 else ("", amount)
@@ -91,7 +91,7 @@ def money(amount: float | None, currency: str = "$") -> str:
         return f"{sign}{currency}{size:,.0f}"
     if size >= 0.1:
         return f"{sign}{currency}{size:.2f}"
-    places = min(8, 1 - math.floor(math.log10(size)) + 1)
+    places = min(10, 1 - math.floor(math.log10(size)))
     return f"{sign}{currency}{_trim(f'{size:.{places}f}')}"
 
 

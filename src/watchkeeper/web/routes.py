@@ -4,6 +4,6 @@ from types import ModuleType
 from typing import Final
 
 from watchkeeper.web import files
-from watchkeeper.web.pages import overview
+from watchkeeper.web.pages import charts, overview, quality, trace, traces
 
-MODULES: Final[tuple[ModuleType, ...]] = (files, overview)
+MODULES: Final[tuple[ModuleType, ...]] = (files, charts, overview, traces, trace, quality)

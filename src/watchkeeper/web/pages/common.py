@@ -6,9 +6,8 @@ from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
 from watchkeeper.server.routing import DEFAULT_PROJECT, EVERY_PROJECT, Call
-from watchkeeper.store.records import reviews
+from watchkeeper.store.records import access, alerts, reviews
 from watchkeeper.web import render
-from watchkeeper.web.alerts_read import firing
 from watchkeeper.web.render import NavItem
 from watchkeeper.web.view import View
 
@@ -34,15 +33,13 @@ async def nav(view: View) -> list[NavItem]:
     """The rail with how much is firing and waiting."""
 
     def counts(conn: Connection) -> tuple[int, int]:
-        return len(firing(conn, view.project)), reviews.counts(conn, view.project).get("open", 0)
+        return alerts.counts(conn, view.project).get("firing", 0), reviews.counts(conn, view.project).get("open", 0)
 
     return _nav(*await view.call.services.records.read(counts))
 
 
 async def projects(call: Call) -> list[str]:
     """The projects the caller may look at, the one shown included."""
-    from watchkeeper.store.records import access
-
     known = await call.services.records.read(access.list_projects)
     mine = {p for p in known if call.principal.role_in(p) is not None} | {call.project}
     if EVERY_PROJECT in call.principal.roles:

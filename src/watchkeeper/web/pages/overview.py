@@ -9,7 +9,8 @@ from starlette.responses import Response
 
 from watchkeeper.model.alert import Alert
 from watchkeeper.server.routing import Call, route
-from watchkeeper.web import alerts_read, data, estimate, humane
+from watchkeeper.store.records import alerts as alert_records
+from watchkeeper.web import data, estimate, humane
 from watchkeeper.web.charts.inline import Spark, spark
 from watchkeeper.web.charts.spec import Dot
 from watchkeeper.web.data import Series
@@ -186,7 +187,7 @@ async def overview(call: Call) -> Response:
         data.deploys(view),
         data.rows(view, "page_first_trace"),
     )
-    alerts = await call.services.records.read(lambda c: alerts_read.listing(c, view.project, alerts_read.ACTIVE))
+    alerts = await call.services.records.read(lambda c: alert_records.find(c, view.project, alert_records.OPEN))
     quality = [s for s in series.values() if not s.metric.derived]
     quality.sort(key=lambda s: (s.shift >= 0, s.metric.name))
     length = view.range.until_ns - view.range.since_ns

@@ -1,0 +1,141 @@
+"""A span as a conversation: messages in order, tool calls with their results, citations that lead to documents."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from watchkeeper.model.span import Document, Message, Part, Span, Trace
+
+CITATION: Final = re.compile(r"\[\^?([A-Za-z0-9][A-Za-z0-9_.:\-]{0,60})\]")
+MAX_TEXT: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of text; with `href`, a citation of a document on the page."""
+
+    text: str
+    href: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One part of a message: `type` as in `model.span.Part`; `body` is text to show, `title` what it is called."""
+
+    type: str
+    title: str
+    body: str
+    segments: tuple[Segment, ...] = ()
+    call_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message. `fold` says that it is background (the system prompt) and opens on demand."""
+
+    role: str
+    name: str
+    pieces: tuple[Piece, ...]
+    fold: bool = False
+    output: bool = False
+
+
+def readable(value: Any) -> str:
+    """Any value as text: strings as they are, the rest as indented JSON."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value[:MAX_TEXT]
+    try:
+        return json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False, default=str)[:MAX_TEXT]
+    except (TypeError, ValueError, RecursionError):
+        return str(value)[:MAX_TEXT]
+
+
+def anchors(documents: Sequence[Document]) -> dict[str, str]:
+    """What a citation may say (the document's id, or its number from 1) to the anchor of that document."""
+    found: dict[str, str] = {}
+    for i, document in enumerate(documents, start=1):
+        found.setdefault(str(i), f"#document-{i}")
+        if document.id:
+            found[document.id] = f"#document-{i}"
+    return found
+
+
+def cited(text: str, known: Mapping[str, str]) -> tuple[Segment, ...]:
+    """The text with its citations as links; a citation of nothing on the page stays text."""
+    if not known or "[" not in text:
+        return (Segment(text),) if text else ()
+    made: list[Segment] = []
+    at = 0
+    for match in CITATION.finditer(text):
+        href = known.get(match.group(1))
+        if href is None:
+            continue
+        if match.start() > at:
+            made.append(Segment(text[at : match.start()]))
+        made.append(Segment(match.group(0), href))
+        at = match.end()
+    if at < len(text):
+        made.append(Segment(text[at:]))
+    return tuple(made)
+
+
+def _piece(part: Part, known: Mapping[str, str]) -> Piece:
+    if part.type == "text":
+        text = (part.text or "")[:MAX_TEXT]
+        return Piece("text", "", text, cited(text, known))
+    if part.type == "tool_call":
+        return Piece("tool_call", part.name or "tool call", readable(part.arguments), call_id=part.id or "")
+    if part.type == "tool_result":
+        return Piece("tool_result", part.name or "result", readable(part.result), call_id=part.id or "")
+    if part.type == "media":
+        # An address in a trace is somebody else's; it is shown, never fetched.
+        return Piece("media", part.mime_type or "media", (part.uri or "embedded")[:2000])
+    if part.type in ("reasoning", "refusal"):
+        return Piece(part.type, part.type, (part.text or "")[:MAX_TEXT])
+    return Piece("unknown", part.type, readable(part.raw if part.raw is not None else part.text))
+
+
+def _turn(message: Message, known: Mapping[str, str], output: bool) -> Turn:
+    pieces = tuple(_piece(p, known if message.role == "assistant" else {}) for p in message.parts)
+    return Turn(message.role, message.name or "", pieces, message.role == "system", output)
+
+
+def turns(span: Span, trace: Trace) -> list[Turn]:
+    """The conversation of a span; for a step that is no model call, what went in and what came out."""
+    known = anchors(trace.documents)
+    llm = span.llm
+    if llm is not None and (llm.input_messages or llm.output_messages or llm.system):
+        made: list[Turn] = []
+        has_system = any(m.role == "system" for m in llm.input_messages)
+        if llm.system and not has_system:
+            made.append(Turn("system", "", (Piece("text", "", llm.system),), True))
+        made += [_turn(m, known, False) for m in llm.input_messages]
+        made += [_turn(m, known, True) for m in llm.output_messages]
+        if not llm.output_messages and llm.output_text:
+            made.append(Turn("assistant", "", (Piece("text", "", llm.output_text, cited(llm.output_text, known)),), output=True))
+        return made
+    if span.tool is not None:
+        return []
+    made = []
+    if span.input_text:
+        made.append(Turn("user", "input", (Piece("text", "", span.input_text, (Segment(span.input_text),)),)))
+    if span.output_text:
+        made.append(
+            Turn("assistant", "output", (Piece("text", "", span.output_text, cited(span.output_text, known)),), output=True)
+        )
+    return made
+
+
+def attributes(span: Span) -> list[tuple[str, str]]:
+    """Everything the client sent about a span, by key, as text."""
+    raw = span.raw
+    if raw is None:
+        return []
+    own = [(k, readable(v)) for k, v in sorted(raw.attributes.items())]
+    return own + [(f"resource.{k}", readable(v)) for k, v in sorted(raw.resource.items())]

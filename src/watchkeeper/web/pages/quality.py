@@ -1,0 +1,151 @@
+"""Every series as small multiples, and one of them in full: cohorts side by side, its spread, its worst traces."""
+
+import asyncio
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any, Final
+
+from starlette.responses import RedirectResponse, Response
+
+from watchkeeper.alerting.cohorts import cohort_parse, cohort_text
+from watchkeeper.server.routing import Call, route
+from watchkeeper.store.records import alerts
+from watchkeeper.web import data, estimate
+from watchkeeper.web.charts.spec import y_domain
+from watchkeeper.web.data import Series
+from watchkeeper.web.metrics import describe
+from watchkeeper.web.pages.charts import chart_of, figure_of
+from watchkeeper.web.pages.common import answer
+from watchkeeper.web.view import DIMENSIONS, View, view_of
+
+MOST_COHORTS: Final = 12
+MOST_CHARTS: Final = 24
+
+
+def _bucket(known: dict[str, Series], fallback: int) -> int:
+    for one in known.values():
+        if len(one.dots) > 1:
+            return (one.dots[1].at_ns - one.dots[0].at_ns) // 10**9
+    return fallback
+
+
+@route("GET", "/quality", permission="viewer")
+async def quality(call: Call) -> Response:
+    """Every series of the cohort."""
+    view = view_of(call, "7d")
+    if view.params.get("metric"):
+        return RedirectResponse(view.url(f"/quality/{view.params['metric']}"), 303)
+    known, changes, alerted, first = await asyncio.gather(
+        data.all_series(view),
+        data.deploys(view),
+        call.services.records.read(lambda c: alerts.find(c, view.project, ("firing", "resolved"))),
+        data.rows(view, "page_first_trace"),
+    )
+    bucket = _bucket(known, view.range.bucket)
+    order = sorted(known.values(), key=lambda s: (s.metric.derived, s.shift >= 0, s.metric.name))
+    shown = [s for s in order if s.current.n or s.baseline.n]
+    cards = [
+        (s, figure_of(view, chart_of(view, s, bucket, changes, alerted, "small"), s.metric.name, "small"))
+        for s in shown[:MOST_CHARTS]
+    ]
+    context = {
+        "scores": [c for c in cards if not c[0].metric.derived],
+        "derived": [c for c in cards if c[0].metric.derived],
+        "rest": shown[MOST_CHARTS:],
+        "ever": bool(first and first[0]["n"]),
+        "baseline_label": data.baseline_of(view.range).label,
+    }
+    return await answer(view, "quality", "Quality", "quality.html", context)
+
+
+async def _cohorts(view: View, metric: str, dimension: str, bucket: int) -> list[tuple[str, str, Series]]:
+    """(canonical cohort, value, series) of one dimension, most observations first."""
+    now_rows, base_rows = await asyncio.gather(
+        data.rows(view, "page_cohort_points", metric=metric, dimension=dimension, bucket=bucket, **data.span(view.range)),
+        data.rows(view, "page_cohort_points", metric=metric, dimension=dimension, bucket=365 * 86_400, **data.span(data.baseline_of(view.range))),
+    )
+    now: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    then: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in now_rows:
+        now[str(row["cohort"])].append(row)
+    for row in base_rows:
+        then[str(row["cohort"])].append(row)
+    made: list[tuple[str, str, Series]] = []
+    known = describe(metric, [*now_rows, *base_rows])
+    for cohort in {*now, *then}:
+        current = estimate.from_sums(data.add(now[cohort]), known.unit)
+        base = estimate.from_sums(data.add(then[cohort]), known.unit)
+        if base.value is None:
+            base = replace(base, why="this cohort did not exist before")
+        value = cohort_parse(cohort)[0][1]
+        made.append((cohort, value, Series(known, data.dots(now[cohort], view.range, bucket, known.unit), current, base)))
+    return sorted(made, key=lambda m: (-m[2].current.n, m[1]))
+
+
+@route("GET", "/quality/{metric:path}", permission="viewer")
+async def one_metric(call: Call) -> Response:
+    """One series in full. `?by=` names the dimension its cohorts are cut by."""
+    view = view_of(call, "7d")
+    metric = str(call.request.path_params["metric"])[:200]
+    known, changes, alerted, worst, spread = await asyncio.gather(
+        data.all_series(view, metric),
+        data.deploys(view),
+        call.services.records.read(lambda c: alerts.find(c, view.project, ("firing", "resolved"))),
+        data.rows(view, "page_worst", metric=metric, most=10, **data.span(view.range), **data.cohort_params(view)),
+        data.rows(view, "page_distribution", metric=metric, before=data.baseline_of(view.range).since_ns, **data.span(view.range)),
+    )
+    one = known.get(metric)
+    bucket = _bucket(known, view.range.bucket)
+    by = view.params.get("by", "prompt_version")
+    by = by if by in DIMENSIONS else "prompt_version"
+    cohorts = await _cohorts(view, metric, by, bucket) if one else []
+    charts = [chart_of(view, s, bucket, changes, alerted, "small", None, dict(cohort_parse(c))) for c, _, s in cohorts]
+    domain = y_domain(charts)
+    multiples = [
+        (value, s, figure_of(view, replace(chart, domain=domain), metric, "small", _within(view, cohort)), _within(view, cohort))
+        for (cohort, value, s), chart in zip(cohorts[:MOST_COHORTS], charts, strict=False)
+    ]
+    context = {
+        "one": one,
+        "metric": metric,
+        "figure": figure_of(view, chart_of(view, one, bucket, changes, alerted), metric, "wide") if one else None,
+        "by": by,
+        "multiples": multiples,
+        "more_cohorts": max(0, len(cohorts) - MOST_COHORTS),
+        "worst": worst if call.sees_content else [],
+        "spread": spread_bars(spread) if one and one.metric.unit != "share" else [],
+        "changes": changes,
+        "baseline_label": data.baseline_of(view.range).label,
+    }
+    return await answer(view, "quality", one.metric.title if one else metric, "metric.html", context, 200 if one else 404)
+
+
+def _within(view: View, cohort: str) -> str:
+    """A cohort of one dimension inside the view's own."""
+    return cohort_text(tuple({**view.cohort, **dict(cohort_parse(cohort))}.items()))
+
+
+def spread_bars(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Weighted shares per bin, now and before, for the histogram; empty without values."""
+    totals = {True: 0.0, False: 0.0}
+    share: dict[tuple[bool, int], float] = {}
+    for row in found:
+        totals[bool(row["current"])] += float(row["w"])
+        share[bool(row["current"]), int(row["bin"])] = float(row["w"])
+    if not found or not totals[True]:
+        return []
+    low, high = float(found[0]["low"]), float(found[0]["high"])
+    step = (high - low) / 24 or 1.0
+    top = max((w / totals[k[0]] for k, w in share.items()), default=1.0)
+    return [
+        {
+            "x": i * 40,
+            "now": 100 * share.get((True, i), 0.0) / totals[True] / top,
+            "then": 100 * share.get((False, i), 0.0) / totals[False] / top if totals[False] else None,
+            "low": low + i * step,
+            "high": low + (i + 1) * step,
+            "share": share.get((True, i), 0.0) / totals[True],
+            "share_before": share.get((False, i), 0.0) / totals[False] if totals[False] else None,
+        }
+        for i in range(24)
+    ]
