@@ -6,6 +6,7 @@ import msgspec
 
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
+from watchkeeper.model.series import Point
 from watchkeeper.model.span import LogRecord, RawSpan, Span, Trace
 
 
@@ -28,8 +29,9 @@ class LogRow(msgspec.Struct, gc=False):
 class TraceRow(msgspec.Struct, gc=False):
     """One assembled trace with everything known about it, replacing any earlier row of the same trace.
 
-    `checks` are the deterministic scores made with it; `sampling` maps a policy to the probability with which
-    it chose this trace (π); `assembled_ns` is when its inputs were read, so that the latest reader wins.
+    `checks` are the deterministic scores made with it; `inclusion_probability` is the probability with which `policy`
+    chose this trace (π); `assembled_ns` is when its inputs were read, so that the latest reader wins; `received_ns`
+    when its first span arrived (0 = unknown, then `assembled_ns`), which stands in for a start time nobody can believe.
     """
 
     project: str
@@ -38,11 +40,14 @@ class TraceRow(msgspec.Struct, gc=False):
     inclusion_probability: float
     policy: str
     assembled_ns: int
+    received_ns: int = 0
 
 
 class TraceFilter(msgspec.Struct, kw_only=True):
-    """What a trace list shows. `where` is a condition over the columns and scorers of the SQL table `traces`, already
-    checked by the sandbox; `text` searches input and output; `before` pages by (time_ns, trace_id)."""
+    """What a trace list shows. `where` is a condition over the columns and scorers of the SQL table `traces`, as a
+    user writes it (the store checks it, `QueryRefused` when it is not acceptable); `text` looks for traces with all
+    these words in input or output; `before` pages by (time_ns, trace_id), with the order "time desc" only.
+    `order_by` is a column or scorer and `asc` or `desc`. Times are [since, until)."""
 
     since_ns: int | None = None
     until_ns: int | None = None
@@ -79,13 +84,35 @@ class StoreUnavailable(Exception):
     """The store cannot take a write now (disk full, I/O error, shutting down); nothing of the batch is promised."""
 
 
+class Retention(msgspec.Struct, frozen=True):
+    """How many days each class of data is kept."""
+
+    content_days: int = 30
+    trace_days: int = 90
+    aggregate_days: int = 400
+
+
+class Erased(msgspec.Struct):
+    """A receipt: how many rows of each table were removed."""
+
+    rows: dict[str, int]
+    trace_ids: list[str] = []
+
+
 class Columns(Protocol):
-    """Everything is durable when the call returns. All methods may run concurrently."""
+    """Everything is durable when the call returns. All methods may run concurrently. Writes raise StoreUnavailable.
+
+    `read_scores` includes the checks. `list_traces` returns rows of `traces` (texts cut to 400 characters) with `time`
+    as datetime UTC and `scores`, a dictionary of the latest values. `unassembled` names (project, trace_id) whose spans
+    or logs, received since then, are not all in a trace row; `arrived` gives the first arrival of each trace. `sql` and `list_traces` raise QueryRefused. `named` raises
+    KeyError for a query that does not exist. `erase` finishes only when the rows are gone from the files.
+    """
 
     async def write_spans(self, spans: list[SpanRow], logs: list[LogRow]) -> None: ...
     async def write_traces(self, rows: list[TraceRow]) -> None: ...
     async def write_scores(self, scores: list[Score]) -> None: ...
     async def write_deploys(self, deploys: list[Deploy]) -> None: ...
+    async def write_points(self, points: list[Point]) -> None: ...
     async def write_alerts(self, rows: list[dict[str, Any]]) -> None: ...
     async def write_coverage(self, rows: list[dict[str, Any]]) -> None: ...
     async def read_trace(self, project: str, trace_id: str) -> tuple[list[RawSpan], list[LogRecord]]: ...
@@ -93,10 +120,26 @@ class Columns(Protocol):
         self, project: str, trace_ids: list[str]
     ) -> dict[str, tuple[list[RawSpan], list[LogRecord]]]: ...
     async def read_scores(self, project: str, trace_ids: list[str]) -> list[Score]: ...
+    async def read_points(
+        self,
+        project: str,
+        since_ns: int,
+        until_ns: int,
+        metric: str | None = None,
+        cohort: str | None = None,
+        seconds: int | None = None,
+    ) -> list[Point]: ...
+    async def read_deploys(self, project: str, since_ns: int, until_ns: int) -> list[Deploy]: ...
+    async def read_coverage(self, project: str, since_ns: int, until_ns: int) -> list[dict[str, Any]]: ...
     async def list_traces(self, project: str, wanted: TraceFilter) -> list[dict[str, Any]]: ...
     async def unassembled(self, since_ns: int, limit: int) -> list[tuple[str, str]]: ...
+    async def arrived(self, project: str, trace_ids: list[str]) -> dict[str, int]: ...
     async def scorers(self, project: str) -> list[str]: ...
     async def sql(self, project: str, query: str, max_rows: int = 10_000) -> Table: ...
     async def named(self, name: str, project: str, **params: Any) -> Table: ...
+    async def expire(self, now_ns: int, keep: Retention = ...) -> dict[str, int]: ...
+    async def erase(
+        self, project: str, user_id: str | None = None, trace_ids: list[str] | None = None
+    ) -> Erased: ...
     async def stats(self) -> dict[str, Any]: ...
     async def close(self) -> None: ...

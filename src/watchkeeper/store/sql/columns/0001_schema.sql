@@ -1,6 +1,7 @@
 -- Every table has a project. Rows are replaced by key (ReplacingMergeTree); readers that must not see a row twice use
 -- FINAL or LIMIT 1 BY. Partitions follow `day`, the span's own date where it is plausible and the arrival date
--- where it is not, so that a client's clock cannot scatter partitions or hasten retention.
+-- where it is not, so that a client's clock cannot scatter partitions or hasten retention. Every insert is fsynced,
+-- file and directory, before it is acknowledged. Statements end with a semicolon at the end of a line.
 
 CREATE TABLE IF NOT EXISTS spans (
   project LowCardinality(String), trace_id String, span_id String, parent_id Nullable(String),
@@ -22,20 +23,24 @@ CREATE TABLE IF NOT EXISTS spans (
   variant LowCardinality(Nullable(String)),
   duplicate_of Nullable(String),
   attributes Map(LowCardinality(String), String) CODEC(ZSTD(3)),
-  day Date, received_at DateTime64(9, 'UTC'), version UInt64
-) ENGINE = ReplacingMergeTree(version) PARTITION BY toMonday(day) ORDER BY (project, trace_id, span_id);
+  day Date, received_at DateTime64(9, 'UTC'), version UInt64,
+  INDEX arrival received_at TYPE minmax, INDEX moment time TYPE minmax
+) ENGINE = ReplacingMergeTree(version) PARTITION BY toMonday(day) ORDER BY (project, trace_id, span_id)
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 2048, merge_max_block_size = 4096;
 
 -- What the client sent, redacted, whole: one JSON document a span. A list page never reads it.
 CREATE TABLE IF NOT EXISTS content (
   project LowCardinality(String), trace_id String, span_id String,
   body String CODEC(ZSTD(3)), day Date, received_at DateTime64(9, 'UTC'), version UInt64
-) ENGINE = ReplacingMergeTree(version) PARTITION BY day ORDER BY (project, trace_id, span_id);
+) ENGINE = ReplacingMergeTree(version) PARTITION BY day ORDER BY (project, trace_id, span_id)
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, merge_max_block_size = 512;
 
 CREATE TABLE IF NOT EXISTS logs (
   project LowCardinality(String), trace_id String, span_id String, log_id String,
   time DateTime64(9, 'UTC'), name LowCardinality(String), body String CODEC(ZSTD(3)),
   day Date, received_at DateTime64(9, 'UTC')
-) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (project, trace_id, span_id, log_id);
+) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (project, trace_id, span_id, log_id)
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 512, merge_max_block_size = 1024;
 
 -- One row a trace: everything known about it, rewritten when something arrives. `scores` holds the latest value of
 -- every scorer; `checks` the deterministic scores themselves (the rest are rows of `scores`).
@@ -59,8 +64,12 @@ CREATE TABLE IF NOT EXISTS traces (
                 label LowCardinality(Nullable(String)), passed Nullable(Bool), reason Nullable(String)),
   failed_checks Array(LowCardinality(String)),
   inclusion_probability Float64, policy LowCardinality(String), keep_probability Float64,
-  day Date, assembled_at UInt64
-) ENGINE = ReplacingMergeTree(assembled_at) PARTITION BY toMonday(day) ORDER BY (project, trace_id);
+  day Date, received_at DateTime64(9, 'UTC'), assembled_at UInt64,
+  INDEX moment time TYPE minmax,
+  INDEX words lowerUTF8(concat(ifNull(input_text, ''), ' ', ifNull(output_text, '')))
+    TYPE text(tokenizer = splitByNonAlpha)
+) ENGINE = ReplacingMergeTree(assembled_at) PARTITION BY toMonday(day) ORDER BY (project, trace_id)
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 512, merge_max_block_size = 2048;
 
 -- Scores that are not made with the trace row itself: judges, classifiers, signals, users, people, other systems.
 CREATE TABLE IF NOT EXISTS scores (
@@ -71,18 +80,21 @@ CREATE TABLE IF NOT EXISTS scores (
   cost Nullable(Float64), inclusion_probability Float64, policy LowCardinality(String),
   time DateTime64(9, 'UTC'), scored_at DateTime64(9, 'UTC'), day Date, row_version UInt64
 ) ENGINE = ReplacingMergeTree(row_version) PARTITION BY toMonday(day)
-  ORDER BY (project, trace_id, span_id, scorer, version, judge_model, author);
+  ORDER BY (project, trace_id, span_id, scorer, version, judge_model, author)
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024;
 
 -- Mergeable sums of a metric in a cohort over one tick; a tick is recomputed whole, the latest row wins.
 CREATE TABLE IF NOT EXISTS points (
   project LowCardinality(String), metric LowCardinality(String), cohort String, tick DateTime('UTC'), seconds UInt32,
   n UInt64, sw Float64, sw2 Float64, swx Float64, swx2 Float64, sw2x Float64, sw2x2 Float64,
   edges LowCardinality(String), hist_w Array(Float64), hist_w2 Array(Float64), row_version UInt64
-) ENGINE = ReplacingMergeTree(row_version) PARTITION BY toYYYYMM(tick) ORDER BY (project, metric, cohort, seconds, tick);
+) ENGINE = ReplacingMergeTree(row_version) PARTITION BY toYYYYMM(tick) ORDER BY (project, metric, cohort, seconds, tick)
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 CREATE TABLE IF NOT EXISTS deploys (
   project LowCardinality(String), name String, version String, time DateTime64(9, 'UTC'), note Nullable(String)
-) ENGINE = ReplacingMergeTree ORDER BY (project, time, name, version);
+) ENGINE = ReplacingMergeTree ORDER BY (project, time, name, version)
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- The state of each alert as last changed, mirrored from the records for SQL.
 CREATE TABLE IF NOT EXISTS alerts (
@@ -90,11 +102,13 @@ CREATE TABLE IF NOT EXISTS alerts (
   state LowCardinality(String), severity LowCardinality(String), owner LowCardinality(String), runbook String,
   summary String, since DateTime64(9, 'UTC'), fired_at Nullable(DateTime64(9, 'UTC')),
   resolved_at Nullable(DateTime64(9, 'UTC')), updated_at DateTime64(9, 'UTC'), row_version UInt64
-) ENGINE = ReplacingMergeTree(row_version) ORDER BY (project, id);
+) ENGINE = ReplacingMergeTree(row_version) ORDER BY (project, id)
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
 
 -- The coverage ledger: what each scorer should have seen and what became of it.
 CREATE TABLE IF NOT EXISTS coverage (
   project LowCardinality(String), scorer LowCardinality(String), version LowCardinality(String),
   time DateTime('UTC'), seconds UInt32,
   eligible UInt64, selected UInt64, scored UInt64, failed UInt64, late UInt64, row_version UInt64
-) ENGINE = ReplacingMergeTree(row_version) ORDER BY (project, scorer, version, seconds, time);
+) ENGINE = ReplacingMergeTree(row_version) ORDER BY (project, scorer, version, seconds, time)
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

@@ -1,0 +1,159 @@
+"""Clients of ClickHouse in lanes of threads: one client a thread, because a shared client takes turns."""
+
+import asyncio
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from urllib.parse import urlsplit
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MB = 1024 * 1024
+# The embedded engine sizes its caches for a machine of its own; ours shares a process with the server.
+SERVER_SETTINGS: dict[str, int] = {
+    "mark_cache_size": 32 * MB,
+    "index_mark_cache_size": 8 * MB,
+    "primary_index_cache_size": 32 * MB,
+    "uncompressed_cache_size": 0,
+    "query_condition_cache_size": 8 * MB,
+    "text_index_tokens_cache_size": 16 * MB,
+    "text_index_header_cache_size": 16 * MB,
+    "text_index_postings_cache_size": 32 * MB,
+    "compiled_expression_cache_size": 8 * MB,
+    "mmap_cache_size": 64,
+    "max_thread_pool_size": 64,
+    "max_io_thread_pool_size": 16,
+    "background_pool_size": 2,
+    "background_schedule_pool_size": 2,
+    "max_active_parts_loading_thread_pool_size": 4,
+}
+COMMON: dict[str, Any] = {"max_threads": 2, "log_queries": 0}
+WRITER: dict[str, Any] = {
+    "max_insert_threads": 1,
+    "max_threads": 1,
+    "input_format_parallel_parsing": 0,
+    "max_partitions_per_insert_block": 0,
+    "optimize_on_insert": 1,
+    "log_queries": 0,
+}
+READER: dict[str, Any] = {**COMMON, "max_execution_time": 30, "max_memory_usage": 600 * MB}
+
+
+class Lane:
+    """`size` threads, each with a client of its own made on first use. `run` is safe from any task."""
+
+    def __init__(self, name: str, size: int, make: Callable[[], Client]) -> None:
+        self._make = make
+        self._local = threading.local()
+        self._clients: list[Client] = []
+        self._guard = threading.Lock()
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix=f"columns-{name}")
+
+    def _client(self) -> Client:
+        client: Client | None = getattr(self._local, "client", None)
+        if client is None:
+            client = self._make()
+            self._local.client = client
+            with self._guard:
+                self._clients.append(client)
+        return client
+
+    def run_now(self, work: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work(client, …)` in a thread of the lane and wait (blocking)."""
+        return self._threads.submit(lambda: work(self._client(), *args, **kwargs)).result()
+
+    async def run(self, work: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `work(client, …)` in a thread of the lane."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, lambda: work(self._client(), *args, **kwargs))
+
+    def close(self) -> None:
+        """Wait for running work, refuse more, close the clients."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for client in self._clients:
+            client.close()
+        self._clients.clear()
+
+
+class Source:
+    """Makes clients for one DSN, `chdb:///path` or `clickhouse://user:password@host:port/database`.
+
+    For the embedded engine the directory is made with mode 0700, and temporary files of this process go into it:
+    the driver hands inserts over as files, and content must not outlive a crash outside the data directory.
+    """
+
+    def __init__(self, dsn: str, memory_mb: int = 1500) -> None:
+        self.dsn = dsn
+        self.embedded = dsn.startswith("chdb:")
+        self._tempdir_before: str | None = None
+        self.path: Path | None = None
+        self.database = "default"
+        if self.embedded:
+            self.path = Path(urlsplit(dsn).path)
+            self._prepare(self.path, memory_mb)
+        else:
+            self.database = urlsplit(dsn).path.strip("/") or "default"
+
+    def _prepare(self, path: Path, memory_mb: int) -> None:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.chmod(0o700)
+        handover = path / "handover"
+        shutil.rmtree(handover, ignore_errors=True)
+        handover.mkdir(mode=0o700)
+        settings = {**SERVER_SETTINGS, "max_server_memory_usage": memory_mb * MB}
+        lines = "".join(f"  <{k}>{v}</{k}>\n" for k, v in settings.items())
+        self._config = path / "server.xml"
+        self._config.write_text(f"<clickhouse>\n{lines}</clickhouse>\n")
+        self._tempdir_before = tempfile.tempdir
+        tempfile.tempdir = str(handover)
+
+    def client(self, settings: dict[str, Any]) -> Client:
+        """A new client with these settings on its connection, applied in order (`readonly` goes last)."""
+        if self.embedded:
+            return clickhouse_connect.get_client(
+                dsn=self.dsn,
+                chdb_options={"config-file": str(self._config)},
+                settings=settings,
+                tz_mode="aware",
+            )
+        return clickhouse_connect.get_client(
+            dsn=self.dsn, settings=settings, autogenerate_session_id=False, tz_mode="aware"
+        )
+
+    def close(self) -> None:
+        """Undo what concerns the whole process."""
+        if self.embedded:
+            tempfile.tempdir = self._tempdir_before
+
+
+def insert(client: Client, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows as columns; durable when it returns, because the tables are made with fsync on insert.
+
+    Text that is not valid Unicode (lone surrogates) would sink the whole batch, so it is repaired then: rare, and
+    looked for only after the failure.
+    """
+    if not rows:
+        return
+    try:
+        client.insert(table, list(zip(*rows, strict=True)), column_names=names, column_oriented=True)
+    except UnicodeEncodeError:
+        repaired = [[_valid(v) for v in row] for row in rows]
+        client.insert(table, list(zip(*repaired, strict=True)), column_names=names, column_oriented=True)
+
+
+def _valid(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {_valid(k): _valid(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_valid(v) for v in value]
+    return value

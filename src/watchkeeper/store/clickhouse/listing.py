@@ -1,0 +1,94 @@
+"""The trace list: newest first, filtered, paged; the wide columns are read for the shown rows only."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+
+from watchkeeper.store import sandbox, sandbox_tables
+from watchkeeper.store.clickhouse.rows import DAY_NS
+from watchkeeper.store.columns import QueryRefused, TraceFilter
+
+TEXT_CHARS = 400
+_TEXTS = ("input_text", "output_text")
+_SHOWN = ", ".join(
+    f"substringUTF8({c}, 1, {TEXT_CHARS}) AS {c}" if c in _TEXTS else c
+    for c in sandbox_tables.COLUMNS["traces"]
+)
+_ORDER = re.compile(r"^\s*([\w .:/@+\-]+?)(?:\s+(asc|desc))?\s*$", re.IGNORECASE)
+WORDS = "lowerUTF8(concat(ifNull(input_text, ''), ' ', ifNull(output_text, '')))"
+
+
+def _order(order_by: str, scorers: Sequence[str]) -> str:
+    found = _ORDER.match(order_by)
+    name, way = (found.group(1), (found.group(2) or "asc").upper()) if found else (order_by, "")
+    by_column = {sandbox_tables.scorer_column(s): s for s in scorers}
+    if found and name == "time":
+        return f"toUnixTimestamp64Micro(time) {way}, trace_id {way}"
+    if found and name in sandbox_tables.COLUMNS["traces"]:
+        return f"{name} {way} NULLS LAST, time DESC, trace_id"
+    if found and name in by_column:
+        return f"{sandbox_tables.scorer_value(by_column[name])} {way} NULLS LAST, time DESC, trace_id"
+    raise QueryRefused(
+        f"cannot order by {order_by[:80]!r}", "give a column or scorer of traces, and asc or desc"
+    )
+
+
+def _words(text: str) -> list[str]:
+    return [w for w in re.split(r"[^\w]|_", text.lower()) if w][:20]
+
+
+def _conditions(
+    wanted: TraceFilter, scorers: Sequence[str], database: str
+) -> tuple[list[str], dict[str, Any]]:
+    parts, bound = ["project = {project:String}"], dict[str, Any]()
+    for name, value, compare in (("since", wanted.since_ns, ">="), ("until", wanted.until_ns, "<")):
+        if value is not None:
+            # `day` is the key of partitions; a trace's time and day agree by construction.
+            parts.append(f"time {compare} fromUnixTimestamp64Nano({{{name}:Int64}})")
+            parts.append(f"day {compare}{'' if compare == '>=' else '='} toDate({{{name}_day:UInt32}})")
+            bound |= {name: value, f"{name}_day": max(value // DAY_NS, 0)}
+    for name in ("session_id", "user_id"):
+        if (given := getattr(wanted, name)) is not None:
+            parts.append(f"{name} = {{{name}:String}}")
+            bound[name] = given
+    if wanted.text:
+        words = _words(wanted.text)
+        if not words:
+            raise QueryRefused("the search holds no word", "search for words in the input or output")
+        parts.append(f"hasAllTokens({WORDS}, {{words:Array(String)}})")
+        bound["words"] = words
+    if wanted.where:
+        parts.append(sandbox.compile_condition(wanted.where, scorers, database))
+    if wanted.before is not None:
+        if wanted.order_by.split() != ["time", "desc"]:
+            raise QueryRefused("paging needs the order time desc", "leave order_by out, or page by limit")
+        parts.append("(toUnixTimestamp64Micro(time), trace_id) < ({before:Int64}, {before_id:String})")
+        bound |= {"before": wanted.before[0] // 1000, "before_id": wanted.before[1]}
+    return parts, bound
+
+
+def list_traces(
+    client: Client, project: str, wanted: TraceFilter, scorers: Sequence[str], database: str
+) -> list[dict[str, Any]]:
+    """Rows of `traces` as dictionaries, in the order asked for. Raises QueryRefused."""
+    parts, bound = _conditions(wanted, scorers, database)
+    bound |= {"project": project, sandbox_tables.PROJECT: project, "limit": min(max(wanted.limit, 0), 1000)}
+    order = _order(wanted.order_by, scorers)
+    chosen = client.query(
+        f"SELECT trace_id, toMonday(day) FROM traces FINAL WHERE {' AND '.join(parts)} ORDER BY {order} "
+        "LIMIT {limit:UInt32}",
+        parameters=bound,
+    ).result_rows
+    ids = [str(row[0]) for row in chosen]
+    if not ids:
+        return []
+    answer = client.query(
+        f"SELECT {_SHOWN}, scores FROM traces WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}} "
+        "ORDER BY assembled_at DESC LIMIT 1 BY trace_id",
+        parameters={"project": project, "ids": ids},
+    )
+    rows = [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
+    place = {trace_id: i for i, trace_id in enumerate(ids)}
+    return sorted(rows, key=lambda r: place[r["trace_id"]])

@@ -1,0 +1,57 @@
+"""Numbered migrations of the column store: applied at start, recorded, safe to kill and to repeat."""
+
+import re
+from importlib import resources
+
+from clickhouse_connect.driver.client import Client
+
+_COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
+
+
+class SchemaTooNew(Exception):
+    """The data was written by a newer version of Watchkeeper than this one."""
+
+
+def known() -> list[tuple[int, str, str]]:
+    """Every migration shipped: number, file name, text; in order."""
+    folder = resources.files("watchkeeper.store") / "sql" / "columns"
+    found = [
+        (int(f.name[:4]), f.name, f.read_text())
+        for f in folder.iterdir()
+        if re.match(r"\d{4}_\w+\.sql$", f.name)
+    ]
+    return sorted(found)
+
+
+def statements(text: str) -> list[str]:
+    """The statements of a migration; each ends with a semicolon at the end of a line."""
+    bare = _COMMENT.sub("", text)
+    return [s.strip() for s in re.split(r";\s*(?:\n|$)", bare) if s.strip()]
+
+
+def migrate(client: Client, now_ns: int) -> list[str]:
+    """Apply what is missing and return the names applied. Every statement may run twice, so a kill between a
+    statement and its record is repaired by the next start. Raises SchemaTooNew."""
+    client.command(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (number UInt32, name String, applied_at DateTime64(9, 'UTC')) "
+        "ENGINE = ReplacingMergeTree ORDER BY number SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+    )
+    done = {int(row[0]) for row in client.query("SELECT number FROM schema_migrations").result_rows}
+    shipped = known()
+    newest = shipped[-1][0] if shipped else 0
+    if done and max(done) > newest:
+        raise SchemaTooNew(
+            f"the data has schema {max(done)} and this version knows {newest}: start the newer version again, "
+            "or restore a backup made with this one"
+        )
+    applied: list[str] = []
+    for number, name, text in shipped:
+        if number in done:
+            continue
+        for statement in statements(text):
+            client.command(statement)
+        client.insert(
+            "schema_migrations", [[number, name, now_ns]], column_names=["number", "name", "applied_at"]
+        )
+        applied.append(name)
+    return applied

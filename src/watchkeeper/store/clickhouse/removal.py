@@ -1,0 +1,110 @@
+"""Data that has to go: by age (partitions dropped, texts cleared) and by person (finished mutations)."""
+
+import datetime as dt
+from collections.abc import Sequence
+
+from clickhouse_connect.driver.client import Client
+
+from watchkeeper.store.clickhouse.rows import DAY_NS
+from watchkeeper.store.columns import Erased, Retention
+
+BY_TRACE = ("spans", "content", "logs", "traces", "scores")
+# What a person wrote or read, outside the class of content: cleared when the content goes.
+TEXTS = {
+    "traces": "input_text = NULL, output_text = NULL",
+    "spans": "output_text = NULL, attributes = mapFilter((k, v) -> lengthUTF8(v) <= 64, attributes)",
+}
+FINISHED = {"mutations_sync": 2, "max_execution_time": 0}
+
+
+def _partitions(client: Client, table: str) -> list[str]:
+    rows = client.query(
+        "SELECT DISTINCT partition_id FROM system.parts WHERE database = currentDatabase() AND table = {table:String} "
+        "AND active ORDER BY partition_id",
+        parameters={"table": table},
+    ).result_rows
+    return [str(r[0]) for r in rows]
+
+
+def _day(text: str) -> dt.date:
+    return dt.datetime.strptime(text, "%Y%m%d").replace(tzinfo=dt.UTC).date()
+
+
+def _drop(client: Client, table: str, before: dt.date, days: int) -> int:
+    """Drop partitions whose last day is before `before`; `days` is how many days a partition spans."""
+    dropped = 0
+    for partition in _partitions(client, table):
+        if _day(partition) + dt.timedelta(days=days) <= before:
+            client.command(f"ALTER TABLE {table} DROP PARTITION ID '{partition}'")
+            dropped += 1
+    return dropped
+
+
+def expire(client: Client, now_ns: int, keep: Retention) -> dict[str, int]:
+    """Remove what is older than its class allows; returns what was removed, partitions a table.
+
+    Weekly tables lose whole weeks as partitions, and the days of a week that is half over as a finished mutation.
+    """
+    today = dt.date(1970, 1, 1) + dt.timedelta(days=now_ns // DAY_NS)
+    content = today - dt.timedelta(days=keep.content_days)
+    traces = today - dt.timedelta(days=keep.trace_days)
+    removed = {table: _drop(client, table, content, 1) for table in ("content", "logs")}
+    for table in ("spans", "traces", "scores"):
+        removed[table] = _drop(client, table, traces, 7)
+        _mutate(client, table, f"DELETE WHERE day < toDate('{traces}')", f"day < toDate('{traces}')")
+    for table, change in TEXTS.items():
+        texts = "isNotNull(output_text)" + (" OR isNotNull(input_text)" if table == "traces" else "")
+        _mutate(
+            client, table, f"UPDATE {change} WHERE day < toDate('{content}') AND ({texts})",
+            f"day < toDate('{content}') AND ({texts})",
+        )  # fmt: skip
+    aggregates = today - dt.timedelta(days=keep.aggregate_days)
+    removed["points"] = 0
+    for partition in _partitions(client, "points"):
+        if partition < f"{aggregates:%Y%m}":
+            client.command(f"ALTER TABLE points DROP PARTITION ID '{partition}'")
+            removed["points"] += 1
+    _mutate(
+        client, "coverage", f"DELETE WHERE time < toDate('{aggregates}')", f"time < toDate('{aggregates}')"
+    )
+    return removed
+
+
+def _mutate(client: Client, table: str, change: str, where: str) -> None:
+    """A finished mutation, only when there is anything to change: it rewrites whole parts."""
+    if client.query(f"SELECT 1 FROM {table} WHERE {where} LIMIT 1").result_rows:
+        client.command(f"ALTER TABLE {table} {change}", settings=FINISHED)
+
+
+def _clear_old_parts(client: Client) -> None:
+    """Replaced parts lie on disk for minutes by default; erasure does not wait."""
+    for table in BY_TRACE:
+        client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1")
+
+
+def erase(client: Client, project: str, user_id: str | None, trace_ids: Sequence[str]) -> Erased:
+    """Remove every row of these traces, or of all traces of a user, in every table that has a trace.
+
+    The mutations are finished when this returns. Replaced parts leave the disk within seconds (`old_parts_lifetime`
+    is 1 s once anything was erased). A user's traces are those with a span or trace row that names them.
+    """
+    ids = set(trace_ids)
+    if user_id is not None:
+        for table in ("spans", "traces"):
+            found = client.query(
+                f"SELECT DISTINCT trace_id FROM {table} WHERE project = {{project:String}} AND user_id = {{user:String}}",
+                parameters={"project": project, "user": user_id},
+            ).result_rows
+            ids |= {str(r[0]) for r in found}
+    removed: dict[str, int] = dict.fromkeys(BY_TRACE, 0)
+    if not ids:
+        return Erased(removed)
+    _clear_old_parts(client)
+    bound = {"project": project, "ids": sorted(ids)}
+    where = "project = {project:String} AND trace_id IN {ids:Array(String)}"
+    for table in BY_TRACE:
+        answer = client.query(f"SELECT count() FROM {table} WHERE {where}", parameters=bound).result_rows
+        removed[table] = int(answer[0][0])
+        if removed[table]:
+            client.command(f"ALTER TABLE {table} DELETE WHERE {where}", parameters=bound, settings=FINISHED)
+    return Erased(removed, sorted(ids))

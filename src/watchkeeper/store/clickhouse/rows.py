@@ -1,0 +1,292 @@
+"""Our facts as columns of ClickHouse. Each `*_COLUMNS` names what the function beside it returns, in order."""
+
+import math
+from typing import Any
+
+import msgspec
+
+from watchkeeper.model.alert import Deploy
+from watchkeeper.model.score import Score
+from watchkeeper.model.series import Point
+from watchkeeper.model.span import LLM, Context, Span
+from watchkeeper.store.columns import LogRow, SpanRow, TraceRow
+
+DAY_NS = 86_400_000_000_000
+BEFORE_NS, AFTER_NS = 400 * DAY_NS, DAY_NS
+MAX_NS = 2**63 - 1
+MAX_COUNT = 2**63 - 1
+ATTRIBUTE_CHARS = 1000
+CUT = "…"
+# Facts about the client's runtime, the same on every span: in the stored content, not in the searchable map.
+DULL = ("telemetry.", "process.", "os.", "host.", "container.", "k8s.pod.uid")
+
+_json = msgspec.json.Encoder(enc_hook=str)
+
+
+def plausible(time_ns: int, arrived_ns: int) -> bool:
+    """Whether a client's clock can be believed: between 400 days before and one day after the arrival."""
+    return arrived_ns - BEFORE_NS <= time_ns <= arrived_ns + AFTER_NS
+
+
+def day_of(time_ns: int, arrived_ns: int) -> int:
+    """The partition day, in days since 1970: the event's own where plausible, else that of its arrival."""
+    return (time_ns if plausible(time_ns, arrived_ns) else arrived_ns) // DAY_NS
+
+
+def moment(time_ns: int) -> int:
+    """A time the store can hold: 1970 to 2262."""
+    return min(max(time_ns, 0), MAX_NS)
+
+
+def number(value: Any) -> float | None:
+    """A finite float, or None: NaN and infinities are nobody's measurement."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            value = float(value)
+        except OverflowError:
+            return None
+        return value if math.isfinite(value) else None
+    return None
+
+
+def count(value: Any) -> int | None:
+    """A non-negative whole number, or None."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    if isinstance(value, float) and not value.is_integer():
+        return None
+    whole = int(value)
+    return whole if 0 <= whole <= MAX_COUNT else None
+
+
+def text_of(value: Any) -> str:
+    """An attribute's value as the text of the searchable map, cut at 1,000 characters with a visible mark."""
+    if isinstance(value, str):
+        text = value
+    elif value is True:
+        text = "true"
+    elif value is False:
+        text = "false"
+    elif value is None:
+        text = ""
+    elif isinstance(value, (int, float)):
+        text = str(value)
+    else:
+        text = _json.encode(value).decode()
+    return text if len(text) <= ATTRIBUTE_CHARS else text[:ATTRIBUTE_CHARS] + CUT
+
+
+def attributes_of(span: Span) -> dict[str, str]:
+    """The span's own attributes, and the telling ones of its resource, as text."""
+    raw = span.raw
+    if raw is None:
+        return {}
+    found = {k: text_of(v) for k, v in raw.resource.items() if not k.startswith(DULL)}
+    for key, value in raw.attributes.items():
+        found[key] = value if type(value) is str and len(value) <= ATTRIBUTE_CHARS else text_of(value)
+    return found
+
+
+CONTEXT_COLUMNS = (
+    "session_id", "user_id", "agent_name", "prompt_name", "prompt_version",
+    "scenario", "service", "environment", "release", "variant",
+)  # fmt: skip
+
+
+def context_of(c: Context) -> tuple[str | None, ...]:
+    """The columns of `CONTEXT_COLUMNS`."""
+    return (
+        c.session_id, c.user_id, c.agent_name, c.prompt_name, c.prompt_version,
+        c.scenario, c.service, c.environment, c.release, c.variant,
+    )  # fmt: skip
+
+
+LLM_COLUMNS = (
+    "provider", "request_model", "response_model", "temperature", "max_tokens",
+    "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_output_tokens",
+    "cost", "pricing_version", "ttft_ms", "finish_reason", "duplicate_of",
+)  # fmt: skip
+_NO_LLM: tuple[None, ...] = (None,) * len(LLM_COLUMNS)
+
+
+def llm_of(llm: LLM | None) -> tuple[Any, ...]:
+    """The columns of `LLM_COLUMNS`."""
+    if llm is None:
+        return _NO_LLM
+    usage, params = llm.usage, llm.params
+    return (
+        llm.provider, llm.request_model, llm.response_model,
+        number(params.get("temperature")), count(params.get("max_tokens")),
+        count(usage.input_tokens), count(usage.output_tokens),
+        count(usage.cached_input_tokens), count(usage.reasoning_output_tokens),
+        number(llm.cost), llm.pricing_version, number(llm.ttft_ms), llm.finish_reason, llm.duplicate_of,
+    )  # fmt: skip
+
+
+SPAN_COLUMNS = (
+    "project", "trace_id", "span_id", "parent_id", "name", "kind", "time", "duration_ms", "status",
+    "error_class", "error_message", "dialect", "tool_name", "output_text", "attributes",
+    "day", "received_at", "version", *LLM_COLUMNS, *CONTEXT_COLUMNS,
+)  # fmt: skip
+
+
+def span_row(row: SpanRow) -> tuple[Any, ...]:
+    """One row of `spans`. The version is the end time: of two spans with one id, the later end wins."""
+    s, error = row.span, row.span.error
+    return (
+        row.project, s.trace_id, s.span_id, s.parent_id, s.name, s.kind, moment(s.start_ns), s.duration_ms,
+        s.status, error.class_ if error is not None else None, error.message if error is not None else None,
+        s.dialect, s.tool.name if s.tool is not None else None, s.output_text, attributes_of(s),
+        day_of(s.start_ns, row.received_ns), row.received_ns, moment(s.end_ns),
+        *llm_of(s.llm), *context_of(s.context),
+    )  # fmt: skip
+
+
+CONTENT_COLUMNS = ("project", "trace_id", "span_id", "body", "day", "received_at", "version")
+
+
+def content_row(row: SpanRow) -> tuple[Any, ...]:
+    """One row of `content`: the redacted raw span as one JSON document."""
+    s = row.span
+    return (
+        row.project, s.trace_id, s.span_id, _json.encode(s.raw).decode() if s.raw is not None else "",
+        day_of(s.start_ns, row.received_ns), row.received_ns, moment(s.end_ns),
+    )  # fmt: skip
+
+
+LOG_COLUMNS = ("project", "trace_id", "span_id", "log_id", "time", "name", "body", "day", "received_at")
+
+
+def log_row(row: LogRow) -> tuple[Any, ...]:
+    """One row of `logs`."""
+    log = row.log
+    return (
+        row.project, log.trace_id, log.span_id, log.log_id, moment(log.time_ns), log.name,
+        _json.encode(log).decode(), day_of(log.time_ns, row.received_ns), row.received_ns,
+    )  # fmt: skip
+
+
+def trace_value(scores: list[Score]) -> float | None:
+    """What a scorer's column of `traces` shows: its score of the whole trace if there is one, else of a failing
+    span, else of the last; latest first. `value`, or 1 and 0 for passed and failed; None for a label alone."""
+
+    def rank(score: Score) -> tuple[bool, bool, int]:
+        return (score.span_id == "", score.passed is False, score.scored_ns)
+
+    known = [s for s in scores if s.value is not None or s.passed is not None]
+    if not known:
+        return None
+    best = max(known, key=rank)
+    return number(best.value) if best.value is not None else float(bool(best.passed))
+
+
+def values_of(scores: list[Score]) -> dict[str, float]:
+    """The `scores` map of one trace: scorer to `trace_value`."""
+    by_scorer: dict[str, list[Score]] = {}
+    for score in scores:
+        by_scorer.setdefault(score.scorer, []).append(score)
+    shown = {name: trace_value(found) for name, found in by_scorer.items()}
+    return {name: value for name, value in shown.items() if value is not None}
+
+
+CHECK_COLUMNS = tuple(
+    f"checks.{name}" for name in ("scorer", "version", "span_id", "value", "label", "passed", "reason")
+)
+TRACE_COLUMNS = (
+    "project", "trace_id", "time", "duration_ms", "root_name", "complete",
+    "spans", "llm_calls", "tool_calls", "errors", "error_class", "input_text", "output_text", "models", "provider",
+    "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_output_tokens", "cost", "pricing_version",
+    "ttft_ms", "finish_reason", "region", "scores", "failed_checks",
+    "inclusion_probability", "policy", "keep_probability", "day", "received_at", "assembled_at",
+    *CHECK_COLUMNS, *CONTEXT_COLUMNS,
+)  # fmt: skip
+
+
+def _checks(checks: list[Score]) -> tuple[list[Any], ...]:
+    return (
+        [c.scorer for c in checks], [c.version for c in checks], [c.span_id for c in checks],
+        [number(c.value) for c in checks], [c.label for c in checks], [c.passed for c in checks],
+        [c.reason for c in checks],
+    )  # fmt: skip
+
+
+def trace_row(row: TraceRow, others: list[Score]) -> tuple[Any, ...]:
+    """One row of `traces`; `others` are the scores of this trace that live in the table `scores`."""
+    t, totals = row.trace, row.trace.totals
+    root, calls = t.root, t.llm_calls
+    arrived = row.received_ns or row.assembled_ns
+    models = sorted({m for s in calls if s.llm and (m := s.llm.response_model or s.llm.request_model)})
+    first = calls[0].llm if calls else None
+    last = calls[-1].llm if calls else None
+    ttft = [s.llm.ttft_ms for s in calls if s.llm is not None and s.llm.ttft_ms is not None]
+    kept = [s.keep_probability for s in t.spans if s.keep_probability is not None]
+    time_ns = t.start_ns if plausible(t.start_ns, arrived) else arrived
+    return (
+        row.project, t.trace_id, moment(time_ns), t.duration_ms, root.name if root else "", t.complete,
+        len(t.spans), len(calls), len(t.tools), sum(s.error is not None or s.status == "error" for s in t.spans),
+        t.error_class, t.input_text, t.output_text, models, first.provider if first else None,
+        count(totals.input_tokens), count(totals.output_tokens), count(totals.cached_input_tokens),
+        count(totals.reasoning_output_tokens), number(totals.cost), totals.pricing_version,
+        number(ttft[0]) if ttft else None, last.finish_reason if last else None, t.context.region,
+        values_of(row.checks + others), sorted({c.scorer for c in row.checks if c.passed is False}),
+        row.inclusion_probability, row.policy, min(kept) if kept else 1.0,
+        time_ns // DAY_NS, arrived, row.assembled_ns,
+        *_checks(row.checks), *context_of(t.context),
+    )  # fmt: skip
+
+
+SCORE_COLUMNS = (
+    "project", "trace_id", "span_id", "session_id", "scorer", "version", "source", "judge_model", "author",
+    "value", "label", "passed", "reason", "cost", "inclusion_probability", "policy", "time", "scored_at",
+    "day", "row_version",
+)  # fmt: skip
+
+
+def score_row(s: Score) -> tuple[Any, ...]:
+    """One row of `scores`; the latest `scored_ns` of a key wins."""
+    return (
+        s.project, s.trace_id, s.span_id, s.session_id, s.scorer, s.version, s.source, s.judge_model, s.author,
+        number(s.value), s.label, s.passed, s.reason, number(s.cost), s.inclusion_probability, s.policy,
+        moment(s.time_ns), moment(s.scored_ns), day_of(s.time_ns, s.scored_ns), moment(s.scored_ns),
+    )  # fmt: skip
+
+
+DEPLOY_COLUMNS = ("project", "name", "version", "time", "note")
+
+
+def deploy_row(d: Deploy) -> tuple[Any, ...]:
+    """One row of `deploys`."""
+    return (d.project, d.name, d.version, moment(d.time_ns), d.note)
+
+
+POINT_COLUMNS = (
+    "project", "metric", "cohort", "tick", "seconds", "n", "sw", "sw2", "swx", "swx2", "sw2x", "sw2x2",
+    "edges", "hist_w", "hist_w2", "row_version",
+)  # fmt: skip
+
+
+def cohort_text(cohort: tuple[tuple[str, str], ...]) -> str:
+    """The canonical string of a cohort, `k=v,k2=v2` with keys sorted; empty for everything."""
+    return ",".join(f"{k}={v}" for k, v in sorted(cohort))
+
+
+def cohort_pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """The inverse of `cohort_text`. A comma inside a value belongs to the value when no `=` follows it."""
+    pairs: list[tuple[str, str]] = []
+    for piece in text.split(",") if text else []:
+        key, equals, value = piece.partition("=")
+        if equals:
+            pairs.append((key, value))
+        elif pairs:
+            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{piece}")
+    return tuple(pairs)
+
+
+def point_row(p: Point, version: int) -> tuple[Any, ...]:
+    """One row of `points`; `edges` is the histogram's axis as text."""
+    axis = f"{p.axis.low!r}|{p.axis.high!r}|{p.axis.bins}|{int(p.axis.log)}"
+    return (
+        p.key.project, p.key.metric, cohort_text(p.key.cohort), p.start_ns // 10**9,
+        (p.end_ns - p.start_ns) // 10**9, p.n, p.sw, p.sw2, p.swx, p.swx2, p.sw2x, p.sw2x2,
+        axis, list(p.hist_w), list(p.hist_w2), version,
+    )  # fmt: skip

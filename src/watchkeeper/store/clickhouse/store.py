@@ -1,0 +1,313 @@
+"""The column store: every method hands a function to a lane of clients and awaits it."""
+
+import asyncio
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from watchkeeper.model.alert import Deploy
+from watchkeeper.model.score import Score
+from watchkeeper.model.series import Point
+from watchkeeper.model.span import LogRecord, RawSpan
+from watchkeeper.store import sandbox, sandbox_tables
+from watchkeeper.store.clickhouse import listing, queries, reading, removal, writing
+from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source
+from watchkeeper.store.clickhouse.migrations import migrate
+from watchkeeper.store.clickhouse.refusal import SANDBOX, refusal_of
+from watchkeeper.store.columns import (
+    Columns,
+    Erased,
+    LogRow,
+    QueryRefused,
+    Retention,
+    SpanRow,
+    StoreUnavailable,
+    Table,
+    TraceFilter,
+    TraceRow,
+)
+
+log = logging.getLogger(__name__)
+READERS, SANDBOXES, SANDBOX_QUEUE = 3, 2, 6
+SCORERS_SECONDS = 30.0
+KEEP = Retention()
+
+
+class ClickHouseColumns:
+    """`Columns` on ClickHouse. Made by `open_columns`.
+
+    Spans and content are written by a lane each; trace rows and scores share one lane of a single thread, because a
+    trace row is made from the scores and a score changes the trace row.
+    """
+
+    def __init__(
+        self, source: Source, clock: Callable[[], int], known_scorers: Callable[[str], Iterable[str]] | None
+    ) -> None:
+        self._source = source
+        self._clock = clock
+        self._known = known_scorers
+        self._database = source.database
+        self._spans = Lane("spans", 1, lambda: source.client(WRITER))
+        self._content = Lane("content", 1, lambda: source.client(WRITER))
+        self._rows = Lane("rows", 1, lambda: source.client({**WRITER, "max_memory_usage": 0}))
+        self._readers = Lane("read", READERS, lambda: source.client(READER))
+        self._sandbox = Lane("sandbox", SANDBOXES, lambda: source.client(SANDBOX))
+        self._asked = 0
+        self._version = 0
+        self._scorers: dict[str, tuple[float, set[str]]] = {}
+        self._closed = False
+
+    def start(self) -> list[str]:
+        """Connect and migrate; returns the migrations applied (blocking)."""
+        return self._rows.run_now(migrate, self._clock())
+
+    def _next_version(self) -> int:
+        self._version = max(self._version + 1, self._clock(), time.time_ns())
+        return self._version
+
+    def _open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is shutting down")
+
+    async def write_spans(self, spans: list[SpanRow], logs: list[LogRow]) -> None:
+        self._open()
+        # Both must be through before the answer; a crash between them leaves a span nobody was promised.
+        done = await asyncio.gather(
+            self._content.run(writing.content, spans, logs),
+            self._spans.run(writing.spans, spans),
+            return_exceptions=True,
+        )
+        for failed in done:
+            if failed is not None:
+                raise failed
+
+    async def write_traces(self, rows: list[TraceRow]) -> None:
+        self._open()
+        await self._rows.run(writing.traces, rows)
+        for row in rows:
+            self._learn(row.project, (c.scorer for c in row.checks))
+
+    async def write_scores(self, scores: list[Score]) -> None:
+        self._open()
+        await self._rows.run(writing.scores, scores)
+        for score in scores:
+            self._learn(score.project, (score.scorer,))
+
+    async def write_deploys(self, deploys: list[Deploy]) -> None:
+        self._open()
+        await self._rows.run(writing.deploys, deploys)
+
+    async def write_points(self, points: list[Point]) -> None:
+        self._open()
+        await self._rows.run(writing.points, points, self._next_version())
+
+    async def write_alerts(self, rows: list[dict[str, Any]]) -> None:
+        self._open()
+        await self._rows.run(writing.dict_rows, "alerts", rows, self._next_version())
+
+    async def write_coverage(self, rows: list[dict[str, Any]]) -> None:
+        self._open()
+        await self._rows.run(writing.dict_rows, "coverage", rows, self._next_version())
+
+    async def read_trace(self, project: str, trace_id: str) -> tuple[list[RawSpan], list[LogRecord]]:
+        found = await self.read_traces(project, [trace_id])
+        return found.get(trace_id, ([], []))
+
+    async def read_traces(
+        self, project: str, trace_ids: list[str]
+    ) -> dict[str, tuple[list[RawSpan], list[LogRecord]]]:
+        return await self._readers.run(reading.traces, project, trace_ids) if trace_ids else {}
+
+    async def arrived(self, project: str, trace_ids: list[str]) -> dict[str, int]:
+        return await self._readers.run(reading.arrived, project, trace_ids) if trace_ids else {}
+
+    async def read_scores(self, project: str, trace_ids: list[str]) -> list[Score]:
+        if not trace_ids:
+            return []
+
+        def work(client: Client) -> list[Score]:
+            made = reading.checks(client, project, trace_ids)
+            return [s for found in made.values() for s in found] + reading.stored_scores(
+                client, project, trace_ids
+            )
+
+        return await self._readers.run(work)
+
+    async def read_points(
+        self,
+        project: str,
+        since_ns: int,
+        until_ns: int,
+        metric: str | None = None,
+        cohort: str | None = None,
+        seconds: int | None = None,
+    ) -> list[Point]:
+        return await self._readers.run(
+            reading.points, project, since_ns, until_ns, metric, cohort, seconds or 0
+        )
+
+    async def read_deploys(self, project: str, since_ns: int, until_ns: int) -> list[Deploy]:
+        return await self._readers.run(reading.deploys, project, since_ns, until_ns)
+
+    async def read_coverage(self, project: str, since_ns: int, until_ns: int) -> list[dict[str, Any]]:
+        return await self._readers.run(reading.coverage, project, since_ns, until_ns)
+
+    async def unassembled(self, since_ns: int, limit: int) -> list[tuple[str, str]]:
+        return await self._readers.run(reading.unassembled, since_ns, limit)
+
+    async def scorers(self, project: str) -> list[str]:
+        """Every scorer with a value in this project, and those the configuration names."""
+        at, known = self._scorers.get(project, (-SCORERS_SECONDS, set[str]()))
+        if time.monotonic() - at > SCORERS_SECONDS:
+            known = known | await self._readers.run(reading.scorers, project)
+            self._scorers[project] = (time.monotonic(), known)
+        configured = set(self._known(project)) if self._known is not None else set[str]()
+        return sorted(known | configured)
+
+    def _learn(self, project: str, names: Iterable[str]) -> None:
+        if project in self._scorers:
+            self._scorers[project][1].update(names)
+
+    async def list_traces(self, project: str, wanted: TraceFilter) -> list[dict[str, Any]]:
+        names = await self.scorers(project)
+        try:
+            return await self._readers.run(listing.list_traces, project, wanted, names, self._database)
+        except Error as error:
+            if wanted.where is None:
+                raise
+            raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names) from None
+
+    async def sql(self, project: str, query: str, max_rows: int = 10_000) -> Table:
+        """A user's statement over the logical tables of one project. Raises QueryRefused."""
+        names = await self.scorers(project)
+        prepared = sandbox.prepare(query, names, self._database, min(max(max_rows, 1), 10_000))
+        if self._asked >= SANDBOXES + SANDBOX_QUEUE:
+            raise QueryRefused("too many statements are running", "wait for them to finish and try again")
+        self._asked += 1
+        try:
+            return await self._sandbox.run(_answer, prepared, project)
+        except Error as error:
+            known = [c for t in prepared.tables for c in sandbox_tables.COLUMNS[t]]
+            raise refusal_of(error, known, names if "traces" in prepared.tables else []) from None
+        finally:
+            self._asked -= 1
+
+    async def named(self, name: str, project: str, **params: Any) -> Table:
+        query = queries.load()[name]
+        bound = {"project": project, **params}
+        missing = sorted(set(query.parameters) - set(bound))
+        if missing:
+            raise TypeError(f"query {name} needs {', '.join(missing)}")
+
+        def work(client: Client) -> Table:
+            names, rows = _query(client, query.sql, bound)
+            return Table(names, rows)
+
+        return await self._readers.run(work)
+
+    async def expire(self, now_ns: int, keep: Retention = KEEP) -> dict[str, int]:
+        self._open()
+        return await self._rows.run(removal.expire, now_ns, keep)
+
+    async def erase(
+        self, project: str, user_id: str | None = None, trace_ids: list[str] | None = None
+    ) -> Erased:
+        self._open()
+        return await self._rows.run(removal.erase, project, user_id, trace_ids or [])
+
+    async def stats(self) -> dict[str, Any]:
+        """Rows, parts and bytes of every table, and the free bytes of the disk (None for a server elsewhere)."""
+
+        def work(client: Client) -> dict[str, Any]:
+            found = client.query(
+                "SELECT table, sum(rows), count(), sum(bytes_on_disk), sum(data_uncompressed_bytes) FROM system.parts "
+                "WHERE active AND database = currentDatabase() GROUP BY table ORDER BY table"
+            ).result_rows
+            return {
+                t: {"rows": r, "parts": n, "bytes": b, "uncompressed_bytes": u} for t, r, n, b, u in found
+            }
+
+        return {"tables": await self._readers.run(work), "free_bytes": self.free_bytes()}
+
+    def free_bytes(self) -> int | None:
+        """Bytes the process may still write on the store's disk; None for a server elsewhere."""
+        if self._source.path is None:
+            return None
+        disk = os.statvfs(self._source.path)
+        return disk.f_bavail * disk.f_frsize
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await asyncio.to_thread(self.close_now)
+
+    def close_now(self) -> None:
+        """Finish what runs, then close every client (blocking)."""
+        self._closed = True
+        for lane in (self._content, self._spans, self._rows, self._sandbox, self._readers):
+            lane.close()
+        self._source.close()
+
+
+def _query(client: Client, sql: str, bound: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+    """Columns and rows. The format of answers has no columns when it has no rows, so they are asked for then."""
+    found = client.query(sql, parameters=bound)
+    names = list(found.column_names)
+    if not names:
+        names = [str(r[0]) for r in client.query(f"DESCRIBE TABLE ({sql})", parameters=bound).result_rows]
+    return names, [list(r) for r in found.result_rows]
+
+
+def _answer(client: Client, prepared: sandbox.Prepared, project: str) -> Table:
+    names, rows = _query(client, prepared.sql, {sandbox_tables.PROJECT: project})
+    most = prepared.limit - 1
+    return Table([_plain(c) for c in names], rows[:most], truncated=len(rows) > most)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"\bwkq_", "", name)
+
+
+def open_columns(
+    dsn: str,
+    clock: Callable[[], int] = time.time_ns,
+    known_scorers: Callable[[str], Iterable[str]] | None = None,
+    memory_mb: int = 1500,
+) -> ClickHouseColumns:
+    """Open the store at `chdb:///path` or `clickhouse://user:password@host:port/database` and migrate it (blocking).
+
+    `clock` gives now in ns; `known_scorers(project)` names scorers that are columns of `traces` before they have a
+    value. Raises StoreUnavailable when it cannot be opened, SchemaTooNew for data of a newer version.
+    """
+    source = Source(dsn, memory_mb)
+    store = ClickHouseColumns(source, clock, known_scorers)
+    try:
+        applied = store.start()
+    except Error as error:
+        store.close_now()
+        raise StoreUnavailable(
+            f"the column store at {_without_password(dsn)} does not open: {error}"
+        ) from error
+    except BaseException:
+        store.close_now()
+        raise
+    if applied:
+        log.info("columns migrated: %s", ", ".join(applied))
+    return store
+
+
+def _without_password(dsn: str) -> str:
+    return re.sub(r"//[^@/]*@", "//…@", dsn)
+
+
+CONFORMS: type[Columns] = ClickHouseColumns
+
+
+__all__ = ["ClickHouseColumns", "open_columns"]

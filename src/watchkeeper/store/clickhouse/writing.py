@@ -1,0 +1,145 @@
+"""What is written: functions of a client, run one at a time in a writer's lane."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import Error
+
+from watchkeeper.model.alert import Deploy
+from watchkeeper.model.score import Score
+from watchkeeper.model.series import Point
+from watchkeeper.store.clickhouse import reading, rows
+from watchkeeper.store.clickhouse.engine import insert
+from watchkeeper.store.columns import LogRow, SpanRow, StoreUnavailable, TraceRow
+
+log = logging.getLogger(__name__)
+CHUNK = 500
+
+# A trace row written again with other scores: one version later than the row it is made from, so that an assembly
+# that read its spans since then still wins.
+REFRESH = """
+INSERT INTO traces SELECT * REPLACE (
+  mapFromArrays({names:Array(Array(String))}[indexOf({ids:Array(String)}, trace_id)],
+                {shown:Array(Array(Float64))}[indexOf({ids:Array(String)}, trace_id)]) AS scores,
+  assembled_at + 1 AS assembled_at)
+FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}"""
+
+
+def guarded(work: Callable[[], None]) -> None:
+    """Run a write; whatever the engine or the disk says becomes StoreUnavailable, because nothing is promised then."""
+    try:
+        work()
+    except (Error, OSError) as error:
+        log.error("write failed: %s", str(error).split("\n")[0][:500])
+        raise StoreUnavailable(
+            f"the store could not take the write: {str(error).split(chr(10))[0][:200]}"
+        ) from error
+
+
+def spans(client: Client, batch: Sequence[SpanRow]) -> None:
+    """The columns of spans."""
+    guarded(lambda: insert(client, "spans", rows.SPAN_COLUMNS, [rows.span_row(r) for r in batch]))
+
+
+def content(client: Client, batch: Sequence[SpanRow], logs: Sequence[LogRow]) -> None:
+    """The whole of spans and logs."""
+    guarded(lambda: insert(client, "content", rows.CONTENT_COLUMNS, [rows.content_row(r) for r in batch]))
+    guarded(lambda: insert(client, "logs", rows.LOG_COLUMNS, [rows.log_row(r) for r in logs]))
+
+
+def _by_project(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
+    found: dict[str, dict[str, None]] = {}
+    for project, trace_id in pairs:
+        found.setdefault(project, {})[trace_id] = None
+    return {project: list(ids) for project, ids in found.items()}
+
+
+def traces(client: Client, batch: Sequence[TraceRow]) -> None:
+    """Trace rows, each with the scores that are already stored for it."""
+
+    def work() -> None:
+        others: dict[tuple[str, str], list[Score]] = {}
+        for project, ids in _by_project([(r.project, r.trace.trace_id) for r in batch]).items():
+            for score in reading.stored_scores(client, project, ids):
+                others.setdefault((project, score.trace_id), []).append(score)
+        made = [rows.trace_row(r, others.get((r.project, r.trace.trace_id), [])) for r in batch]
+        insert(client, "traces", rows.TRACE_COLUMNS, made)
+
+    guarded(work)
+
+
+def scores(client: Client, batch: Sequence[Score]) -> None:
+    """Scores, and the trace rows that show them."""
+
+    def work() -> None:
+        insert(client, "scores", rows.SCORE_COLUMNS, [rows.score_row(s) for s in batch])
+        for project, ids in _by_project([(s.project, s.trace_id) for s in batch]).items():
+            for start in range(0, len(ids), CHUNK):
+                refresh(client, project, ids[start : start + CHUNK])
+
+    guarded(work)
+
+
+def refresh(client: Client, project: str, ids: Sequence[str]) -> None:
+    """Bring the scores of these trace rows up to date."""
+    found = reading.checks(client, project, ids)
+    if not found:
+        return
+    for score in reading.stored_scores(client, project, list(found)):
+        found[score.trace_id].append(score)
+    values = [rows.values_of(known) for known in found.values()]
+    client.command(
+        REFRESH,
+        parameters={
+            "project": project,
+            "ids": list(found),
+            "names": [list(v) for v in values],
+            "shown": [list(v.values()) for v in values],
+        },
+    )
+
+
+def deploys(client: Client, batch: Sequence[Deploy]) -> None:
+    """Deploy markers."""
+    guarded(lambda: insert(client, "deploys", rows.DEPLOY_COLUMNS, [rows.deploy_row(d) for d in batch]))
+
+
+def points(client: Client, batch: Sequence[Point], version: int) -> None:
+    """Points; a later write of the same tick replaces it."""
+    guarded(lambda: insert(client, "points", rows.POINT_COLUMNS, [rows.point_row(p, version) for p in batch]))
+
+
+ALERT_COLUMNS = (
+    "project", "id", "monitor", "cohort", "state", "severity", "owner", "runbook", "summary", "since", "fired_at",
+    "resolved_at", "updated_at", "row_version",
+)  # fmt: skip
+COVERAGE_COLUMNS = (
+    "project", "scorer", "version", "time", "seconds", "eligible", "selected", "scored", "failed", "late", "row_version",
+)  # fmt: skip
+
+
+def alert_row(row: dict[str, Any], version: int) -> tuple[Any, ...]:
+    """An alert as a row of `alerts`; times are `*_ns` or absent."""
+    updated = row.get("updated_ns") or version
+    return (
+        row["project"], row["id"], row["monitor"], row.get("cohort", ""), row["state"], row.get("severity", ""),
+        row.get("owner", ""), row.get("runbook", ""), row.get("summary", ""), row["since_ns"], row.get("fired_ns"),
+        row.get("resolved_ns"), updated, version,
+    )  # fmt: skip
+
+
+def coverage_row(row: dict[str, Any], version: int) -> tuple[Any, ...]:
+    """A tick of the coverage ledger; `time_ns` is its start."""
+    return (
+        row["project"], row["scorer"], row.get("version", ""), row["time_ns"] // 10**9, row["seconds"],
+        row.get("eligible", 0), row.get("selected", 0), row.get("scored", 0), row.get("failed", 0),
+        row.get("late", 0), version,
+    )  # fmt: skip
+
+
+def dict_rows(client: Client, table: str, batch: Sequence[dict[str, Any]], version: int) -> None:
+    """Rows of `alerts` or `coverage` given as dictionaries."""
+    names, make = (ALERT_COLUMNS, alert_row) if table == "alerts" else (COVERAGE_COLUMNS, coverage_row)
+    guarded(lambda: insert(client, table, names, [make(r, version) for r in batch]))

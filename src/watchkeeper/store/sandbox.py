@@ -1,0 +1,374 @@
+"""User SQL, made safe: parsed, accepted only if every node, function and table is on a list, rendered anew.
+
+Nothing a user wrote reaches the engine as text. What it runs under (read-only connection, deadline, memory, result
+size) is set on the connection by the store.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.clickhouse import ClickHouse
+from sqlglot.errors import SqlglotError
+
+from watchkeeper.store import sandbox_tables as tables
+from watchkeeper.store.columns import QueryRefused
+from watchkeeper.store.sandbox_names import CLAUSES, COMBINATORS, FUNCTIONS, NODES, TYPES
+
+MAX_CHARS = 20_000
+MAX_NODES = 5_000
+CTE_PREFIX = "wkq_"
+IDENTIFIER = re.compile(r"^[\w][\w .:/@+\-]{0,120}$")
+UNITS = frozenset(["second", "minute", "hour", "day", "week", "month", "quarter", "year", "millisecond"])
+UNIT_FIRST = frozenset(
+    [
+        "dateadd",
+        "date_add",
+        "datesub",
+        "date_sub",
+        "timestampadd",
+        "timestampsub",
+        "age",
+        "datediff",
+        "date_diff",
+    ]
+)
+TABLES_HINT = f"the tables are {', '.join(tables.COLUMNS)}"
+
+
+class _Dialect(ClickHouse):
+    """ClickHouse, with every function left as the name that was written: the list of names decides, and rendering
+    cannot turn one function into another."""
+
+    class Parser(ClickHouse.Parser):
+        FUNCTIONS: Any = {}
+        NO_PAREN_FUNCTIONS: Any = {}
+        FUNCTION_PARSERS: Any = {k: v for k, v in ClickHouse.Parser.FUNCTION_PARSERS.items() if k == "CAST"}
+        NO_PAREN_FUNCTION_PARSERS: Any = {
+            k: v for k, v in ClickHouse.Parser.NO_PAREN_FUNCTION_PARSERS.items() if k == "CASE"
+        }
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A statement that may run: `sql` binds the parameter `wk_project`; `limit` is the row after the last shown."""
+
+    sql: str
+    tables: tuple[str, ...]
+    limit: int
+
+
+def _refuse(what: str, hint: str) -> QueryRefused:
+    return QueryRefused(what, hint)
+
+
+def _parse(query: str) -> exp.Expr:
+    if len(query) > MAX_CHARS:
+        raise _refuse("the statement is too long", f"write at most {MAX_CHARS:,} characters")
+    if "\x00" in query:
+        raise _refuse("the statement holds a NUL character", "remove it")
+    try:
+        found = [s for s in sqlglot.parse(query, read=_Dialect) if s is not None]
+    except (SqlglotError, RecursionError, ValueError, IndexError, AttributeError, TypeError) as error:
+        raise _refuse(
+            f"this is not a statement we can read: {_first_line(error)}",
+            "write one SELECT; INTO OUTFILE, FORMAT and SETTINGS are not available",
+        ) from None
+    if len(found) != 1:
+        raise _refuse(
+            "the statement is empty" if not found else "there is more than one statement", "write one SELECT"
+        )
+    return found[0]
+
+
+def _first_line(error: BaseException) -> str:
+    text = re.sub(r"\x1b\[\d*m", "", str(error)).strip().split("\n")[0]
+    return text[:200] or type(error).__name__
+
+
+def _check_function(name: str) -> None:
+    low = name.lower()
+    if low in FUNCTIONS:
+        return
+    stem = low
+    while ending := next((c for c in COMBINATORS if stem.endswith(c) and len(stem) > len(c)), None):
+        stem = stem[: -len(ending)]
+        if stem in FUNCTIONS:
+            return
+    close = difflib.get_close_matches(low, FUNCTIONS, n=3, cutoff=0.75)
+    hint = "did you mean " + " or ".join(FUNCTIONS[c] for c in close) + "?" if close else (
+        "the usual aggregate, string, number, time, array, map and JSON functions are available"
+    )  # fmt: skip
+    raise _refuse(f"the function {name} is not available", hint)
+
+
+def _check_type(node: exp.DataType) -> None:
+    name = node.sql(dialect=_Dialect).split("(")[0].strip("`\"' ").lower()
+    if name not in TYPES:
+        raise _refuse(
+            f"the type {name} is not available", "cast to String, UInt64, Int64, Float64, Date or DateTime64"
+        )
+
+
+def _check_clauses(node: exp.Expr) -> None:
+    for kind, allowed in CLAUSES.items():
+        if isinstance(node, kind):
+            extra = sorted(k.rstrip("_") for k, v in node.args.items() if v and k not in allowed)
+            if extra:
+                raise _refuse(
+                    f"{' and '.join(e.upper() for e in extra)} is not available in {type(node).__name__.upper()}",
+                    "SELECT takes columns, FROM, JOIN, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT and WITH",
+                )
+
+
+def _check_node(node: exp.Expr) -> None:
+    name = type(node).__name__
+    if name not in NODES:
+        raise _refuse(f"{name.upper()} is not available here", "only reading with SELECT is; " + TABLES_HINT)
+    _check_clauses(node)
+    if isinstance(node, exp.Identifier):
+        if not IDENTIFIER.match(node.name):
+            raise _refuse(
+                f"the name {node.name[:50]!r} holds a character that names may not",
+                "use letters, digits and _ . : -",
+            )
+    elif isinstance(node, (exp.Anonymous, exp.AnonymousAggFunc)):
+        if not isinstance(node.this, str):
+            raise _refuse("a function's name must be a plain word", "write it without quotes")
+        _check_function(node.this)
+    elif isinstance(node, exp.With) and node.args.get("recursive"):
+        raise _refuse("recursive WITH is not available", "use a plain WITH or a sub-query")
+    elif isinstance(node, exp.DataType):
+        _check_type(node)
+    elif isinstance(node, exp.Var) and not re.fullmatch(r"\w+", node.name):
+        raise _refuse(f"{node.name[:50]!r} is not available here", "write a plain word")
+    elif isinstance(node, exp.Literal) and not node.is_string and not re.fullmatch(r"[\d.eE+\-]+", node.name):
+        raise _refuse(f"{node.name[:50]!r} is not a number", "write a decimal number")
+
+
+def _check(tree: exp.Expr) -> None:
+    for count, node in enumerate(tree.walk(), start=1):
+        if count > MAX_NODES:
+            raise _refuse("the statement is too large", "split it into several")
+        _check_node(node)
+
+
+def _fix_units(tree: exp.Expr) -> None:
+    """`dateAdd(day, 1, x)` takes a bare word; a quoted one would be a column."""
+    for call in tree.find_all(exp.Anonymous):
+        if str(call.this).lower() in UNIT_FIRST and call.expressions:
+            first = call.expressions[0]
+            if isinstance(first, exp.Column) and not first.table and first.name.lower() in UNITS:
+                first.replace(exp.var(first.name))
+
+
+def _cte_names(tree: exp.Expr) -> set[str]:
+    names: set[str] = set()
+    for cte in tree.find_all(exp.CTE):
+        if cte.args.get("scalar"):
+            continue
+        if cte.alias in tables.COLUMNS:
+            raise _refuse(f"WITH {cte.alias}: the name is taken by a table", "choose another name")
+        names.add(cte.alias)
+        # A name outside its scope must not fall through to a physical table: none begins with this prefix.
+        cte.args["alias"].set("this", exp.to_identifier(CTE_PREFIX + cte.alias, quoted=True))
+    return names
+
+
+def _bind_tables(tree: exp.Expr, database: str, scorers: Sequence[str]) -> tuple[str, ...]:
+    ctes = _cte_names(tree)
+    used: list[str] = []
+    for table in list(tree.find_all(exp.Table)):
+        if isinstance(table.parent, exp.Join) and str(table.parent.args.get("kind", "")).upper() == "ARRAY":
+            continue
+        if not isinstance(table.this, exp.Identifier):
+            raise _refuse("table functions are not available", TABLES_HINT)
+        name = table.name
+        alias = table.alias or name
+        if name in ctes:
+            table.set("this", exp.to_identifier(CTE_PREFIX + name, quoted=True))
+            table.set("alias", exp.TableAlias(this=exp.to_identifier(alias, quoted=True)))
+            continue
+        if name not in tables.COLUMNS:
+            close = difflib.get_close_matches(name.lower(), tables.COLUMNS, n=1, cutoff=0.6)
+            raise _refuse(
+                f"there is no table {name}",
+                f"did you mean {close[0]}? " + TABLES_HINT if close else TABLES_HINT,
+            )
+        used.append(name)
+        inner = sqlglot.parse_one(tables.body(name, database, list(scorers)), read=_Dialect)
+        bound = exp.Subquery(
+            this=inner,
+            alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)),
+            joins=table.args.get("joins"),
+        )
+        owner = table.parent
+        # FINAL is ours already; a table that carries it is wrapped in its own node.
+        (owner if isinstance(owner, exp.Final) else table).replace(bound)
+    return tuple(used)
+
+
+def _named_columns(tree: exp.Expr) -> set[str]:
+    return {c.name for c in tree.find_all(exp.Column, exp.Identifier)}
+
+
+def _wanted(tree: exp.Expr, scorers: Iterable[str]) -> list[str]:
+    """The scorers a statement needs as columns: those it names, and all when it has a star."""
+    usable = [s for s in scorers if tables.SCORER_NAME.match(s)]
+    if any(
+        not isinstance(star.parent, (exp.Anonymous, exp.AnonymousAggFunc)) for star in tree.find_all(exp.Star)
+    ):
+        return usable
+    named = _named_columns(tree)
+    return [s for s in usable if tables.scorer_column(s) in named]
+
+
+def _limited(tree: exp.Expr, most: int) -> exp.Expr:
+    limit = tree.args.get("limit")
+    if isinstance(tree, exp.Select) and limit is None:
+        return tree.limit(most, copy=False)
+    if isinstance(tree, exp.Select) and isinstance(limit, exp.Limit):
+        wanted = limit.expression
+        if not (isinstance(wanted, exp.Literal) and not wanted.is_string and wanted.name.isdigit()):
+            raise _refuse("LIMIT takes a whole number", "write for example LIMIT 100")
+        plain = not limit.expressions and not limit.args.get("limit_options")
+        if plain:
+            limit.set("expression", exp.Literal.number(min(int(wanted.name), most)))
+            return tree
+    return (
+        exp.select("*")
+        .from_(exp.Subquery(this=tree, alias=exp.TableAlias(this=exp.to_identifier("answer"))))
+        .limit(most)
+    )
+
+
+def render(tree: exp.Expr) -> str:
+    """The statement as text, from the tree alone: comments gone, every name quoted."""
+    return tree.sql(dialect=_Dialect, identify=True, comments=False)
+
+
+def _title_columns(tree: exp.Expr) -> None:
+    """Head computed columns with what the user wrote, not with the engine's name for it."""
+    for item in tree.expressions if isinstance(tree, exp.Select) else []:
+        if isinstance(item, (exp.Alias, exp.Column, exp.Star, exp.Literal)):
+            continue
+        title = item.sql(dialect=_Dialect, comments=False)
+        if len(title) <= 200 and not re.search(r'[\\"]', title):
+            item.replace(exp.alias_(item.copy(), title, quoted=True))
+
+
+def prepare(
+    query: str, scorers: Sequence[str], database: str = "default", max_rows: int = 10_000
+) -> Prepared:
+    """A user's statement as one that may run for one project. `scorers` are the columns `traces` has beside its own.
+
+    Raises QueryRefused, which names what is not accepted and what is.
+    """
+    tree = _parse(query)
+    if not isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery)):
+        raise _refuse(f"{type(tree).__name__.upper()} is not available here", "only reading with SELECT is")
+    _check(tree)
+    wanted = _wanted(tree, scorers)
+    _fix_units(tree)
+    _title_columns(tree)
+    # One more than shown, so that the answer can say whether it is whole.
+    limited = _limited(tree, max_rows + 1)
+    used = _bind_tables(limited, database, wanted)
+    return Prepared(render(limited), used, max_rows + 1)
+
+
+def _condition_tree(where: str) -> exp.Expr:
+    tree = _parse(f"SELECT 1 FROM traces WHERE ({where}\n)")
+    clauses = {k for k, v in tree.args.items() if v} - {"expressions", "from_", "where"}
+    if not isinstance(tree, exp.Select) or clauses:
+        raise _refuse(
+            "only a condition is accepted here", "write for example scenario = 'support' and errors > 0"
+        )
+    _check(tree)
+    condition: exp.Expr = tree.args["where"].this
+    if condition.find(exp.Query, exp.Exists, exp.Window) is not None:
+        raise _refuse(
+            "sub-queries are not available in a condition", "use POST /api/sql or the SQL page for them"
+        )
+    _fix_units(condition)
+    return condition.unnest()
+
+
+def _known_columns(condition: exp.Expr, scorers: Sequence[str]) -> None:
+    known = {*tables.COLUMNS["traces"], *(tables.scorer_column(s) for s in scorers), "attributes"}
+    bound = {a.name for lam in condition.find_all(exp.Lambda) for a in lam.expressions}
+    for column in condition.find_all(exp.Column):
+        if column.table:
+            raise _refuse(f"{column.sql(dialect=_Dialect)}: write the column alone", "for example cost > 0.1")
+        if column.name not in known and column.name not in bound:
+            raise _refuse(f"there is no column {column.name}", did_you_mean(column.name, known))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint for a column nobody knows: the closest names, else all of them."""
+    choices = sorted(known)
+    close = difflib.get_close_matches(name.lower(), choices, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else f"the columns are {', '.join(choices)}"
+
+
+def check_condition(where: str, scorers: Sequence[str]) -> str:
+    """A condition of the filter bar in its canonical spelling, if it is acceptable.
+
+    Columns are those of `traces`, every scorer, and `attributes['key']` of any span of the trace. Raises QueryRefused.
+    """
+    condition = _condition_tree(where)
+    _known_columns(condition, scorers)
+    _attribute_predicates(condition)
+    return condition.sql(dialect=_Dialect, comments=False)
+
+
+_JOINERS = (exp.And, exp.Or, exp.Not, exp.Paren, exp.Xor)
+
+
+def _attribute_predicates(condition: exp.Expr) -> list[tuple[exp.Expr, set[str]]]:
+    """The smallest yes-or-no parts that speak of attributes, with the keys they name."""
+    found: dict[int, tuple[exp.Expr, set[str]]] = {}
+    for column in condition.find_all(exp.Column):
+        if column.name != "attributes":
+            continue
+        part: exp.Expr = column
+        while part is not condition and part.parent is not None and not isinstance(part.parent, _JOINERS):
+            part = part.parent
+        others = {c.name for c in part.find_all(exp.Column)} - {"attributes"}
+        if others:
+            raise _refuse(
+                f"one comparison mixes attributes with {', '.join(sorted(others))}",
+                "attributes belong to spans: compare them with text or numbers only",
+            )
+        _, keys = found.setdefault(id(part), (part, set()))
+        holder = column.parent
+        if isinstance(holder, exp.Bracket):
+            keys.update(k.name for k in holder.expressions if isinstance(k, exp.Literal) and k.is_string)
+    return list(found.values())
+
+
+def compile_condition(where: str, scorers: Sequence[str], database: str = "default") -> str:
+    """A condition as SQL over the physical `traces`, binding `wk_project`. Raises QueryRefused."""
+    condition = exp.Paren(this=_condition_tree(where))
+    _known_columns(condition, scorers)
+    by_column = {tables.scorer_column(s): s for s in scorers if tables.SCORER_NAME.match(s)}
+    for part, keys in _attribute_predicates(condition):
+        has = " AND ".join(f"mapContains(attributes, {_text(k)})" for k in sorted(keys)) or "1"
+        inner = sqlglot.parse_one(
+            f'SELECT trace_id FROM "{database}".spans WHERE project = {{{tables.PROJECT}:String}} AND {has}',
+            read=_Dialect,
+        )
+        inner = inner.where(exp.Paren(this=part.copy()), copy=False)  # type: ignore[attr-defined]
+        part.replace(exp.In(this=exp.column("trace_id"), query=exp.Subquery(this=inner)))
+    for column in list(condition.find_all(exp.Column)):
+        scorer = by_column.get(column.name)
+        if scorer is not None and column.find_ancestor(exp.Subquery) is None:
+            column.replace(sqlglot.parse_one(tables.scorer_value(scorer), read=_Dialect))
+    return render(condition)
+
+
+def _text(value: str) -> str:
+    return exp.Literal.string(value).sql(dialect=_Dialect)
