@@ -1,7 +1,7 @@
 """Who and what a span belongs to: tables of the attribute names clients and applications use."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -96,22 +96,24 @@ def _loose(key: str) -> str:
     return key.lower().replace("_", "").replace(".", "").replace("-", "")
 
 
-@lru_cache(maxsize=32)
-def _picker(aliases: Aliases) -> Picker:
+class _Compiled(NamedTuple):
+    pick: Picker
+    identities: frozenset[str]
+
+
+def _compile(aliases: Aliases) -> _Compiled:
     fields = {
         "agent": ("gen_ai.agent.name", "agent.name", "agent_name"),
         "tags": _TAGS,
         "metadata": ("metadata",),
     }
     fields |= dict(_PLAIN) | dict(_PROMPT_META)
-    return Picker(fields)
+    return _Compiled(Picker(fields), frozenset((*aliases.session, *aliases.weak_session, *aliases.user)))
 
 
-@lru_cache(maxsize=32)
-def _identity_keys(aliases: Aliases) -> frozenset[str]:
-    return frozenset((*aliases.session, *aliases.weak_session, *aliases.user))
-
-
+# Hashing the alias tables for every span would cost more than reading it.
+_DEFAULT = _compile(DEFAULT)
+_other = lru_cache(maxsize=8)(_compile)
 _META_HEADS = frozenset(
     ("traceloop", "ai", "langsmith", "langfuse", "metadata", "watchkeeper", "feature_flag")
 )
@@ -124,13 +126,14 @@ def fill(
 
     `heads` are the first segments of the attribute keys, when the caller has them already.
     """
-    if not _identity_keys(aliases).isdisjoint(attributes):
+    compiled = _DEFAULT if aliases is DEFAULT else _other(aliases)
+    if not compiled.identities.isdisjoint(attributes):
         draft.session = draft.session or _identity(draft, attributes, aliases.session, "session_id")
         draft.weak_session = draft.weak_session or _identity(
             draft, attributes, aliases.weak_session, "conversation_id"
         )
         draft.user = draft.user or _identity(draft, attributes, aliases.user, "user_id")
-    got = _picker(aliases)(attributes)
+    got = compiled.pick(attributes)
     for field, value in got.items():
         if field == "agent":
             draft.agent = draft.agent or word(value)

@@ -210,6 +210,9 @@ def _llm(draft: Draft) -> LLM:
     llm = LLM()
     llm.provider_raw = draft.provider_raw
     served = draft.response_model
+    if served == draft.request_model and served and draft.raw.scope_name.startswith("mlflow"):
+        # MLflow's GenAI export puts the served model in both places.
+        draft.request_model = None
     llm.response_model = (
         None if draft.kind == "llm" and spellings.is_echo(draft.request_model, served) else served
     )
@@ -299,6 +302,7 @@ def finish(draft: Draft, dialect: str) -> Span:
         query = draft.query or (draft.input_text if kind in ("retrieval", "rerank") else None)
         retrieval = Retrieval(query, draft.top_k, draft.documents or [])
     if kind == "tool":
+        _tool_from_messages(draft)
         failure = draft.tool_error
         if failure is None and error is not None:
             failure = error.message or as_text(draft.tool_result) or error.raw_type or "error"
@@ -332,6 +336,18 @@ def finish(draft: Draft, dialect: str) -> Span:
         keep_probability=draft.keep_probability,
         raw=raw,
     )
+
+
+def _tool_from_messages(draft: Draft) -> None:
+    """A tool span may tell its arguments and result as messages (inference events on tool spans)."""
+    for message in draft.inputs or []:
+        for part in message.parts:
+            if part.type == "tool_call" and draft.tool_arguments is None:
+                draft.tool_arguments, draft.tool_call_id = part.arguments, draft.tool_call_id or part.id
+    for message in draft.outputs or []:
+        for part in message.parts:
+            if part.type == "tool_result" and draft.tool_result is None:
+                draft.tool_result = part.result
 
 
 def last_user_text(found: list[Message]) -> str | None:

@@ -14,6 +14,7 @@ from watchkeeper.dialects.values import (
     as_text,
     decode,
     first,
+    nested,
     word,
 )
 from watchkeeper.model.span import RawSpan
@@ -121,6 +122,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.ttft_ms = seconds * 1000
     _usage(draft, got)
     _content(draft, got)
+    if draft.kind is None:
+        draft.kind = _guess(operation, got, attributes)
     kind = draft.kind
     if kind == "tool":
         _tool(draft, attributes)
@@ -129,6 +132,15 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     elif kind == "guardrail":
         common.guardrail_values(draft, attributes)
     draft.agent = draft.agent or word(got.get("agent"))
+
+
+def _guess(operation: str | None, got: dict[str, Any], attributes: dict[str, Any]) -> str | None:
+    """The kind of a span whose operation is missing or not in any table."""
+    if "gen_ai.tool.name" in attributes and "request_model" not in got:
+        return "tool"
+    if "request_model" in got and ("in" in got or "out" in got or "inputs" in got or "outputs" in got):
+        return "llm"
+    return "workflow" if operation else None
 
 
 def _usage(draft: Draft, got: dict[str, Any]) -> None:
@@ -168,8 +180,13 @@ def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
         value = first(attributes, "gen_ai.tool.call.arguments", "gen_ai.tool.args", "gen_ai.tool.arguments",
                       "gen_ai.tool.input", "gcp.vertex.agent.tool_call_args")  # fmt: skip
         draft.tool_arguments = decode(value)
+        if draft.tool_arguments is None and "code.function.name" in attributes:
+            # google-genai's automatic function calling.
+            params = nested(attributes, "code.function.parameters.")
+            if isinstance(params, dict):
+                draft.tool_arguments = {k: v.get("value") for k, v in params.items() if isinstance(v, dict)}
     if draft.tool_result is None:
-        value = first(attributes, "gen_ai.tool.call.result", "gen_ai.tool.result", "gen_ai.tool.output",
+        value = first(attributes, "gen_ai.tool.call.result", "code.function.return.value", "gen_ai.tool.result", "gen_ai.tool.output",
                       "gen_ai.tool.message", "gcp.vertex.agent.tool_response")  # fmt: skip
         draft.tool_result = decode(value)
     if draft.tool_error is None:

@@ -247,6 +247,10 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
     content = raw.get("content") if content is None else content
     content = raw.get("contents") if content is None else content
     content = raw.get("text") if content is None else content
+    wrapped = _table(content)
+    if wrapped is not None and isinstance(wrapped.get("parts"), list):
+        # Gemini's Content object where others have the list itself.
+        content = wrapped["parts"]
     if isinstance(content, str) and content[:2] in ("[{", "[{'"):
         # Some clients dump the list of blocks into the content string.
         blocks = decode(content)
@@ -332,23 +336,23 @@ def read(value: Any, role: str = "user") -> list[Message] | None:
 def _read_list(items: list[Any], role: str) -> list[Message] | None:
     if len(items) == 1 and isinstance(items[0], list):
         return _read_list(cast(list[Any], items[0]), role)
-    decoded = [decode(item) for item in items]
+    decoded = [decode(item) if isinstance(item, str) else item for item in items]
     tables = [t for item in decoded if (t := _table(item)) is not None]
     if not tables:
         texts = [t for t in decoded if isinstance(t, str) and not t.startswith("ChatMessage(")]
         return [Message(role, [Part("text", text=t)]) for t in texts] or None
-    if not any(_is_message(t) for t in tables):
+    if "role" not in tables[0] and not any(_is_message(t) for t in tables):
         return _split_results(Message(role, parts_of(decoded)))
     out: list[Message] = []
     for item in decoded:
         table = _table(item)
-        quick = _quick(table) if table is not None else None
-        if quick is not None:
-            out.append(quick)
-            continue
         if table is None:
             if isinstance(item, str):
                 out.append(Message(role, [Part("text", text=item)]))
+            continue
+        quick = _quick(table)
+        if quick is not None:
+            out.append(quick)
             continue
         inner = _table(table.get("message")) or table
         for message in message_of(table, role):
@@ -405,6 +409,7 @@ def _read_object(table: dict[str, Any], role: str) -> list[Message] | None:
     system = _first(
         table, "system", "instructions", "system_instruction", "systemInstruction", "system_prompt"
     )
+    system = _nested_system(table) if system is None else system
     body: list[Message] | None = None
     for key in ("messages", "contents", "input", "prompts", "chat_history", "new_message"):
         if key in table:
@@ -421,6 +426,11 @@ def _read_object(table: dict[str, Any], role: str) -> list[Message] | None:
         return None
     out = [Message("system", parts_of(_system_content(system)))] if system else []
     return out + (body or [])
+
+
+def _nested_system(table: dict[str, Any]) -> Any:
+    config = _table(table.get("config"))
+    return _first(config, "system_instruction", "systemInstruction") if config is not None else None
 
 
 def _system_content(system: Any) -> Any:

@@ -4,6 +4,7 @@ from types import ModuleType
 from typing import Any
 
 from watchkeeper.dialects import (
+    adk,
     common,
     context,
     crewai,
@@ -38,6 +39,7 @@ TABLE: tuple[ModuleType, ...] = (
     litellm,
     openlit,
     crewai,
+    adk,
     gen_ai,
     traceloop,
     plain,
@@ -61,6 +63,8 @@ def normalise(
         happened = happened + [events.as_event(log) for log in logs]
     if happened:
         events.read(draft, happened)
+    if draft.kind is None:
+        plain.guess(draft)
     context.fill(draft, attributes, aliases, heads)
     common.errors(draft, attributes)
     if raw.trace_state or "sampl" in " ".join(heads).lower() or "logfire" in heads:

@@ -194,8 +194,9 @@ def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
             params = as_dict(attributes.get("tool.parameters"))
             value = None if params is None or "properties" in params or "type" in params else params
         table = as_dict(value)
-        if table is not None and isinstance(table.get("kwargs"), dict) and set(table) <= {"args", "kwargs"}:
-            value = table["kwargs"]
+        kwargs = table.get("kwargs") if table is not None else None
+        if table is not None and isinstance(kwargs, dict) and (kwargs or set(table) <= {"args", "kwargs"}):
+            value = kwargs or table.get("args") or {}
         draft.tool_arguments = value
     if draft.tool_result is None:
         result = decode(attributes.get("output.value"))

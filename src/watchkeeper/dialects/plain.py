@@ -17,14 +17,19 @@ def recognise(raw: RawSpan) -> bool:
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """HTTP spans are `http`; a client span called `chat …` with nothing else is a failed model call."""
-    raw = draft.raw
     if draft.kind is None:
         if "http.request.method" in attributes or "http.method" in attributes:
             draft.kind = "http"
-        elif raw.otel_kind == "client" and raw.name.startswith(
-            ("chat ", "text_completion ", "generate_content ")
-        ):
-            draft.kind = "llm"
-            draft.request_model = draft.request_model or raw.name.split(" ", 1)[1].strip() or None
+        else:
+            guess(draft)
     draft.input_text = draft.input_text or as_text(first(attributes, "input.value", "input"))
     draft.output_text = draft.output_text or as_text(first(attributes, "output.value", "output"))
+
+
+def guess(draft: Draft) -> None:
+    """A client span called `chat MODEL` is a model call even when nothing else says so (a failed OpenLIT call)."""
+    raw = draft.raw
+    operation, space, model = raw.name.partition(" ")
+    if raw.otel_kind == "client" and space and operation in ("chat", "text_completion", "generate_content"):
+        draft.kind = "llm"
+        draft.request_model = draft.request_model or model.strip() or None

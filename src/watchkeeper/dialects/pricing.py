@@ -59,7 +59,9 @@ def find(table: Table, provider: str | None, model: str) -> Price | None:
     for vendor in ("anthropic.", "us.", "eu.", "apac.", "global.", "meta.", "mistral.", "amazon."):
         name = name.removeprefix(vendor)
     owner = table.aliases.get(provider, provider) if provider else None
-    groups = [table.models[owner]] if owner in table.models else list(table.models.values())
+    # A cloud that serves other makers' models (Bedrock, Vertex) charges close to their own list prices.
+    own = owner in table.models and owner != "google"
+    groups = [table.models[owner]] if own and owner is not None else list(table.models.values())
     best: tuple[int, Price] | None = None
     for group in groups:
         for prefix, price in group.items():

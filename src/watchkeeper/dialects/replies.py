@@ -167,6 +167,9 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
     elif "role" in table or "kwargs" in table or "parts" in table:
         made = msgs.message_of(table, "assistant")
         reply = Reply(made, next((m.finish_reason for m in made if m.finish_reason), None))
+    elif isinstance(table.get("content"), dict) and "parts" in table["content"]:
+        made = msgs.message_of(_table(table["content"]), "assistant")
+        reply = Reply(made, as_text(table.get("finish_reason") or table.get("finishReason")))
     elif isinstance(table.get("message"), dict):
         made = msgs.message_of(_table(table["message"]), "assistant")
         reply = Reply(made, as_text(table.get("finish_reason") or table.get("done_reason")))

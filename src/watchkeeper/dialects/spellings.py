@@ -21,42 +21,21 @@ KIND_OF_OPERATION: dict[str, str] = {
 }  # fmt: skip
 
 _PROVIDERS: tuple[tuple[str, str], ...] = (
-    # Longest and most specific first: an Azure or Bedrock deployment is the provider, not the model's maker.
-    ("azure", "azure"),
-    ("bedrock", "aws_bedrock"),
-    ("aws", "aws_bedrock"),
-    ("vertex", "vertex_ai"),
-    ("gcp.gemini", "google"),
-    ("gemini", "google"),
-    ("google", "google"),
-    ("gcp", "google"),
-    ("openrouter", "openrouter"),
-    ("openai", "openai"),
-    ("anthropic", "anthropic"),
-    ("claude", "anthropic"),
-    ("mistral", "mistral"),
-    ("cohere", "cohere"),
-    ("groq", "groq"),
-    ("deepseek", "deepseek"),
-    ("perplexity", "perplexity"),
-    ("xai", "xai"),
-    ("x_ai", "xai"),
-    ("grok", "xai"),
-    ("together", "together"),
-    ("fireworks", "fireworks"),
-    ("ollama", "ollama"),
-    ("vllm", "vllm"),
-    ("huggingface", "huggingface"),
-    ("ibm", "watsonx"),
-    ("watsonx", "watsonx"),
-    ("replicate", "replicate"),
-)
+    # Most specific first: an Azure or Bedrock deployment is the provider, not the model's maker.
+    ("azure", "azure"), ("bedrock", "aws.bedrock"), ("aws", "aws.bedrock"), ("amazon", "aws.bedrock"),
+    ("vertex", "google"), ("gemini", "google"), ("google", "google"), ("gcp", "google"),
+    ("openrouter", "openrouter"), ("openai", "openai"), ("anthropic", "anthropic"), ("claude", "anthropic"),
+    ("mistral", "mistral"), ("cohere", "cohere"), ("groq", "groq"), ("deepseek", "deepseek"),
+    ("perplexity", "perplexity"), ("xai", "xai"), ("x_ai", "xai"), ("grok", "xai"), ("together", "together"),
+    ("fireworks", "fireworks"), ("ollama", "ollama"), ("vllm", "vllm"), ("huggingface", "huggingface"),
+    ("ibm", "watsonx"), ("watsonx", "watsonx"), ("replicate", "replicate"),
+)  # fmt: skip
 # Frameworks that put their own name where the provider belongs.
 FRAMEWORKS = frozenset(
     ("strands-agents", "strands", "langchain", "langgraph", "llamaindex", "llama_index", "crewai", "haystack",
      "smolagents", "autogen", "agno", "dspy", "litellm", "vercel", "ai", "none", "null", "unknown", "_other", "other",
      "openai-agents", "pydantic-ai", "semantic_kernel", "microsoft.agent_framework", "agent_framework", "gen_ai",
-     "opentelemetry", "mlflow", "function", "openai_agents", "autogen-core", "autogen_core")
+     "opentelemetry", "mlflow", "gcp.vertex.agent", "gcp_vertex_agent", "function", "openai_agents", "autogen-core", "autogen_core")
 )  # fmt: skip
 
 
