@@ -1,5 +1,13 @@
-"""Detectors: frozen rules that turn points into evidence; one file each, listed in `DETECTORS`."""
+"""Detectors: frozen rules that turn points into evidence. A new one is one file and one line in `DETECTORS`."""
 
 from watchkeeper.detection.panel import PanelDetector
+from watchkeeper.detection.rates import RateDetector
+from watchkeeper.detection.slo import BurnRateDetector
+from watchkeeper.detection.threshold import ThresholdDetector
 
-DETECTORS: dict[str, type] = {"drift": PanelDetector}
+DETECTORS: dict[str, type] = {
+    "drift": PanelDetector,
+    "rate": RateDetector,
+    "threshold": ThresholdDetector,
+    "burn_rate": BurnRateDetector,
+}

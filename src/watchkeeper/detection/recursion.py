@@ -40,11 +40,21 @@ class Streams:
         return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int32))
 
 
+def expected_positive(panel: Panel, times_ns: NDArray[np.int64]) -> Floats:
+    """m_t (S, T, C), with spread and shares kept above a third of their level.
+
+    The seasonal regression is linear, so it can promise a tail share of zero at the best hour of the day; one event
+    would then count as impossible.
+    """
+    m = expected(panel.coef, times_ns)
+    m[..., 1:] = np.maximum(m[..., 1:], panel.coef[:, None, 1:, 0] / 3)
+    m[..., 2:] = np.clip(m[..., 2:], 1e-6, 1 - 1e-6)
+    return m
+
+
 def z_scores(panel: Panel, ticks: Ticks, times_ns: NDArray[np.int64]) -> Floats:
     """Calibrated signed root deviances (S, T, C) of (S, T) ticks; 0 where a tick is missing or a component unused."""
-    m = expected(panel.coef, times_ns)
-    m[..., 2:] = np.clip(m[..., 2:], 1e-6, 1 - 1e-6)
-    m[..., 1] = np.maximum(m[..., 1], 1e-12)
+    m = expected_positive(panel, times_ns)
     g = components(ticks, m[..., 0], panel.cuts)
     gap = g - m
     shrunk = m + np.sign(gap) * np.maximum(np.abs(gap) - panel.band[:, None, :], 0.0)
