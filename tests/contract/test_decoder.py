@@ -1,0 +1,327 @@
+"""Whatever bytes arrive: good records are taken, bad ones named, and nothing but a typed error comes out."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+from watchkeeper import wire
+from watchkeeper.wire.errors import WireError
+
+T, S = "ab" * 16, "cd" * 8
+JSON, PROTO = "application/json", "application/x-protobuf"
+
+
+def _body(*spans: Any, **resource: Any) -> bytes:
+    return json.dumps(
+        {"resourceSpans": [{"resource": resource, "scopeSpans": [{"spans": list(spans)}]}]}
+    ).encode()
+
+
+def _span(**fields: Any) -> dict[str, Any]:
+    return {"traceId": T, "spanId": S, "name": "ok", "startTimeUnixNano": "1795000000000000000", **fields}
+
+
+def _proto(*names: str) -> ExportTraceServiceRequest:
+    request = ExportTraceServiceRequest()
+    scoped = request.resource_spans.add().scope_spans.add()
+    for i, name in enumerate(names):
+        scoped.spans.add(trace_id=b"\x01" * 16, span_id=(i + 1).to_bytes(8, "big"), name=name,
+                         start_time_unix_nano=1795 * 10**15)  # fmt: skip
+    return request
+
+
+BAD_SPANS = {
+    "zero trace id": _span(traceId="0" * 32),
+    "short trace id": _span(traceId="ab"),
+    "not hex": _span(traceId="zz" * 16),
+    "no trace id": {"spanId": S},
+    "zero span id": _span(spanId="0" * 16),
+    "long span id": _span(spanId="cd" * 9),
+    "bad parent": _span(parentSpanId="12"),
+    "id is a number": _span(traceId=12),
+    "name is a list": _span(name=["x"]),
+    "time is text": _span(startTimeUnixNano="soon"),
+    "time is a fraction": _span(startTimeUnixNano=1.5),
+    "attributes is an object": _span(attributes={"a": 1}),
+    "attribute without key": _span(attributes=[{"value": {}}]),
+    "attribute value is bare": _span(attributes=[{"key": "a", "value": "b"}]),
+    "int is a word": _span(attributes=[{"key": "a", "value": {"intValue": "many"}}]),
+    "bool is a word": _span(attributes=[{"key": "a", "value": {"boolValue": "yes"}}]),
+    "double is a word": _span(attributes=[{"key": "a", "value": {"doubleValue": "x"}}]),
+    "events is text": _span(events="x"),
+    "event is text": _span(events=["x"]),
+    "status is a number": _span(status=2),
+    "span is text": "span",
+    "span is null": None,
+}
+
+
+@pytest.mark.parametrize("name", BAD_SPANS)
+def test_it_rejects_one_bad_span_and_keeps_its_neighbours(name: str) -> None:
+    decoded = wire.decode("traces", _body(_span(), BAD_SPANS[name], _span(spanId="ee" * 8)), JSON)
+    assert [s.span_id for s in decoded.spans] == [S, "ee" * 8]
+    assert len(decoded.rejected) == 1 and decoded.received == 3
+    assert "spans[1]" in decoded.rejected[0].where and decoded.rejected[0].reason
+
+
+MALFORMED = [
+    b"", b"{", b"[]", b'"x"', b"nul", b"{]", b"{\"resourceSpans\": 5}", b"{\"resourceSpans\": [5]}",
+    b'{"resourceSpans":[{"scopeSpans":{}}]}', b'{"resourceSpans":[{"resource":{"attributes":[{"key":5}]}}]}',
+    b"[" * 60_000, b'{"a":' * 5_000 + b"1" + b"}" * 5_000, b'{"a":' + b"9" * 5_000 + b"}", b"\xff\xfe{\x00}\x00",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("body", MALFORMED, ids=range(len(MALFORMED)))
+def test_it_names_what_is_wrong_with_a_body_that_is_not_otlp_json(body: bytes) -> None:
+    with pytest.raises(wire.Malformed) as caught:
+        wire.decode("traces", body, JSON)
+    assert len(str(caught.value)) > 10
+
+
+def test_it_reads_the_quirks_of_json_exporters() -> None:
+    values = [
+        ("a", {"intValue": "5"}), ("b", {"intValue": 6}), ("c", {"doubleValue": "NaN"}), ("d", {"doubleValue": 1}),
+        ("e", {"bytesValue": "AAE="}), ("f", {"arrayValue": {"values": [{"stringValue": "x"}, {"intValue": 7.0}]}}),
+        ("g", {"kvlistValue": {"values": [{"key": "k", "value": {"boolValue": True}}]}}), ("h", {}),
+        ("i", {"unknownValue": 1}), ("j", {"stringValue": "a\x00b"}), ("k", {"intValue": 2**70}),
+    ]  # fmt: skip
+    span = _span(
+        traceId=T.upper(), kind="SPAN_KIND_CLIENT", status={"code": "STATUS_CODE_ERROR"}, newField=1,
+        attributes=[{"key": k, "value": v, "extra": 0} for k, v in values], parentSpanId="0" * 16,
+    )  # fmt: skip
+    decoded = wire.decode("traces", b"\xef\xbb\xbf" + _body(span), "application/json; charset=utf-8")
+    made = decoded.spans[0]
+    assert made.trace_id == T and made.parent_id is None
+    assert (made.otel_kind, made.status, made.end_ns) == ("client", "error", 0)
+    assert made.attributes == {"a": 5, "b": 6, "c": "NaN", "d": 1.0, "e": "AAE=", "f": ["x", 7], "g": {"k": True},
+                               "h": None, "i": None, "j": "a\ufffdb", "k": str(2**70)}  # fmt: skip
+
+
+def test_it_replaces_lone_surrogates_and_bad_utf8_instead_of_losing_the_batch() -> None:
+    body = _body(_span(attributes=[{"key": "emoji", "value": {"stringValue": "\ud83d cut"}}]))
+    decoded = wire.decode("traces", body.replace(b'"ok"', b'"caf\xe9"'), JSON)
+    assert decoded.spans[0].attributes["emoji"].encode() and decoded.spans[0].name == "caf\ufffd"
+    assert decoded.counts["replaced_text"] == 1
+
+
+@pytest.mark.parametrize("depth", [31, 49, 60, 200])
+def test_it_cuts_deep_nesting_in_json(depth: int) -> None:
+    value: dict[str, Any] = {"stringValue": "core"}
+    for _ in range(depth):
+        value = {"arrayValue": {"values": [value]}}
+    decoded = wire.decode("traces", _body(_span(attributes=[{"key": "deep", "value": value}])), JSON)
+    assert len(decoded.spans) == 1
+    assert decoded.counts["truncated_values"] == (depth > 31)
+
+
+@pytest.mark.parametrize("depth", [31, 45, 60, 10_000])
+def test_it_loses_at_most_the_span_that_nests_too_deeply_in_protobuf(depth: int) -> None:
+    request = _proto("good", "also good")
+    value = b"\x0a\x04core"
+    for _ in range(depth):
+        value = b"\x0a" + _size(value) + value
+        value = b"\x2a" + _size(value) + value
+    pair = b"\x0a\x01k\x12" + _size(value) + value
+    span = _proto("deep").resource_spans[0].scope_spans[0].spans[0]
+    span.span_id = b"\x09" * 8
+    raw = span.SerializeToString() + b"\x4a" + _size(pair) + pair
+    scope = request.resource_spans[0].scope_spans[0].SerializeToString() + b"\x12" + _size(raw) + raw
+    group = b"\x12" + _size(scope) + scope
+    decoded = wire.decode("traces", b"\x0a" + _size(group) + group, PROTO)
+    assert [s.name for s in decoded.spans][:2] == ["good", "also good"]
+    assert decoded.received == 3 == len(decoded.spans) + len(decoded.rejected)
+
+
+def _size(data: bytes) -> bytes:
+    n, out = len(data), bytearray()
+    while n > 0x7F:
+        out.append(n & 0x7F | 0x80)
+        n >>= 7
+    return bytes([*out, n])
+
+
+def test_it_salvages_good_spans_beside_one_with_invalid_utf8() -> None:
+    body = _proto("good", "b@d", "fine").SerializeToString().replace(b"b@d", b"b\xffd")
+    decoded = wire.decode("traces", body, PROTO)
+    assert [s.name for s in decoded.spans] == ["good", "fine"]
+    assert "UTF-8" in decoded.rejected[0].reason and decoded.received == 3
+
+
+def test_it_rejects_bad_ids_in_protobuf_one_by_one() -> None:
+    request = _proto("a", "b", "c", "d")
+    spans = request.resource_spans[0].scope_spans[0].spans
+    spans[0].trace_id = bytes(16)
+    spans[1].span_id = b"\x01"
+    spans[2].parent_span_id = b"123"
+    decoded = wire.decode("traces", request.SerializeToString(), PROTO)
+    assert [s.name for s in decoded.spans] == ["d"] and len(decoded.rejected) == 3
+    assert "trace_id" in wire.rejection_message(decoded.rejected)
+
+
+@pytest.mark.parametrize(
+    "body", [b"\xff" * 40, b"\x0a\xff\xff\xff\xff\x0f", b"\x0a\x05ab", b"\x00\x00", b"\x0b\x0a", b"{}"]
+)
+def test_it_names_what_is_wrong_with_a_body_that_is_not_protobuf(body: bytes) -> None:
+    for signal in ("traces", "logs", "metrics"):
+        with pytest.raises(wire.Malformed):
+            wire.decode(signal, body, PROTO)
+
+
+def test_it_takes_empty_requests_and_unknown_fields() -> None:
+    for signal in ("traces", "logs", "metrics"):
+        assert wire.decode(signal, b"", PROTO).received == 0
+        assert wire.decode(signal, b"{}", JSON).received == 0
+    assert wire.decode("traces", b"\xa2\x06\x03abc" + _proto("x").SerializeToString(), PROTO).received == 1
+
+
+def test_it_refuses_content_types_it_does_not_read_and_guesses_a_missing_one() -> None:
+    with pytest.raises(wire.UnsupportedEncoding):
+        wire.decode("traces", b"", "text/plain")
+    assert wire.decode("traces", _body(_span()), None).encoding == "json"
+    assert wire.decode("traces", _proto("x").SerializeToString(), "").encoding == "protobuf"
+
+
+def test_it_gives_a_log_the_same_id_in_both_encodings() -> None:
+    request = ExportLogsServiceRequest()
+    record = (
+        request.resource_logs.add()
+        .scope_logs.add()
+        .log_records.add(time_unix_nano=1795 * 10**15, event_name="e.x")
+    )
+    record.body.string_value = "hello"
+    record.attributes.add(key="n").value.int_value = 5
+    plain = {"resourceLogs": [{"scopeLogs": [{"logRecords": [{
+        "timeUnixNano": str(1795 * 10**15), "eventName": "e.x", "body": {"stringValue": "hello"},
+        "attributes": [{"key": "n", "value": {"intValue": "5"}}]}]}]}]}  # fmt: skip
+    first = wire.decode("logs", request.SerializeToString(), PROTO).logs[0]
+    second = wire.decode("logs", json.dumps(plain).encode(), JSON).logs[0]
+    assert first == second and len(first.log_id) == 32
+
+
+@pytest.mark.parametrize(
+    ("field", "attributes", "body", "name"),
+    [("gen_ai.choice", {}, None, "gen_ai.choice"), ("", {"event.name": "gen_ai.choice"}, "text", "gen_ai.choice"),
+     ("", {"event.name": "user_prompt"}, "claude_code.user_prompt", "claude_code.user_prompt"),
+     ("", {}, "an ordinary line of log.", ""), ("", {}, "codex.sse_event", "codex.sse_event")],
+)  # fmt: skip
+def test_it_finds_the_event_name_wherever_the_client_put_it(
+    field: str, attributes: dict[str, str], body: Any, name: str
+) -> None:
+    record: dict[str, Any] = {
+        "eventName": field,
+        "attributes": [{"key": k, "value": {"stringValue": v}} for k, v in attributes.items()],
+    }
+    if body is not None:
+        record["body"] = {"stringValue": body}
+    sent = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [record]}]}]}).encode()
+    assert wire.decode("logs", sent, JSON).logs[0].name == name
+
+
+def test_it_keeps_token_duration_and_cost_instruments_only() -> None:
+    request = ExportMetricsServiceRequest()
+    scoped = request.resource_metrics.add().scope_metrics.add()
+    histogram = scoped.metrics.add(name="gen_ai.client.token.usage", unit="{token}")
+    histogram.histogram.data_points.add(sum=30, count=2, time_unix_nano=1795 * 10**15)
+    counter = scoped.metrics.add(name="claude_code.cost.usage", unit="USD")
+    counter.sum.data_points.add(as_double=0.5, time_unix_nano=1795 * 10**15)
+    scoped.metrics.add(name="http.server.active").gauge.data_points.add(as_int=3)
+    decoded = wire.decode("metrics", request.SerializeToString(), PROTO)
+    assert [(m.name, m.value, m.count) for m in decoded.metrics] == [
+        ("gen_ai.client.token.usage", 30.0, 2), ("claude_code.cost.usage", 0.5, 1),
+    ]  # fmt: skip
+    assert (decoded.received, decoded.ignored) == (3, 1)
+
+
+def test_it_answers_in_the_encoding_of_the_question() -> None:
+    assert wire.export_response("traces", "protobuf") == (b"", PROTO)
+    assert wire.export_response("logs", "json") == (b"{}", JSON)
+    body, _ = wire.export_response("traces", "protobuf", 3, "why")
+    partial = ExportTraceServiceResponse.FromString(body).partial_success
+    assert (partial.rejected_spans, partial.error_message) == (3, "why")
+    body, media = wire.export_response("logs", "json", 2, "why")
+    assert (
+        json.loads(body)["partialSuccess"] == {"rejectedLogRecords": "2", "errorMessage": "why"}
+        and media == JSON
+    )
+    body, _ = wire.status_response(3, "bad field", "json")
+    assert json.loads(body) == {"code": 3, "message": "bad field"}
+    assert wire.status_response(3, "bad field", "protobuf")[0].startswith(b"\x08\x03")
+
+
+def _mutated(data: bytes, seed: int) -> bytes:
+    rng = random.Random(seed)
+    out = bytearray(data)
+    for _ in range(rng.randint(1, 8)):
+        at = rng.randrange(len(out))
+        kind = rng.randrange(4)
+        if kind == 0:
+            out[at] = rng.randrange(256)
+        elif kind == 1:
+            del out[at : at + rng.randint(1, 20)]
+        elif kind == 2:
+            out[at:at] = rng.randbytes(rng.randint(1, 20))
+        else:
+            out += out[at : at + 30]
+        if not out:
+            return b"\x00"
+    return bytes(out)
+
+
+def test_it_survives_two_thousand_damaged_bodies() -> None:
+    plain = _body(
+        _span(attributes=[{"key": "a", "value": {"stringValue": "x" * 50}}], events=[{"name": "e"}])
+    )
+    proto = _proto("one", "two", "three").SerializeToString()
+    for seed in range(1000):
+        for body, media in ((plain, JSON), (proto, PROTO)):
+            try:
+                decoded = wire.decode("traces", _mutated(body, seed), media, now_ns=1795 * 10**15)
+            except WireError as error:
+                assert error.http == 400 and str(error)
+            else:
+                assert decoded.received == len(decoded.spans) + len(decoded.rejected)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["key", "value", "stringValue", "intValue", "arrayValue", "values", "x"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"traceId": st.just(T) | _json, "spanId": st.just(S) | _json},
+        optional={
+            "attributes": _json | st.lists(_json),
+            "events": _json,
+            "links": _json,
+            "status": _json,
+            "kind": _json,
+            "startTimeUnixNano": _json,
+            "name": _json,
+        },
+    )  # fmt: skip
+)
+def test_it_takes_or_rejects_any_json_span(span: dict[str, Any]) -> None:
+    decoded = wire.decode("traces", _body(_span(), span), JSON, now_ns=1795 * 10**15)
+    assert decoded.received == 2 and len(decoded.spans) + len(decoded.rejected) == 2
+    assert decoded.spans[0].name == "ok"

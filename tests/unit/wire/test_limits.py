@@ -1,0 +1,106 @@
+"""Over-long values are cut with a mark and counted; poison times are marked."""
+
+import json
+from typing import Any
+
+import pytest
+
+from watchkeeper import wire
+from watchkeeper.wire.limits import Limits, sane_times
+
+NOW = 1_795_000_000 * 10**9
+DAY = 86_400 * 10**9
+
+
+def _decode(attributes: list[dict[str, Any]], **fields: Any) -> wire.Decoded:
+    span = {"traceId": "ab" * 16, "spanId": "cd" * 8, "name": "s", "startTimeUnixNano": str(NOW),
+            "endTimeUnixNano": str(NOW + 5), "attributes": attributes, **fields}  # fmt: skip
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).encode()
+    return wire.decode("traces", body, "application/json", now_ns=NOW)
+
+
+def _text(key: str, value: str) -> dict[str, Any]:
+    return {"key": key, "value": {"stringValue": value}}
+
+
+def test_it_cuts_ordinary_values_at_16_kib_with_a_mark_and_a_count() -> None:
+    decoded = _decode([_text("color", "x" * 20_000), _text("short", "y" * 16_384)])
+    value = decoded.spans[0].attributes["color"]
+    assert value.startswith("x" * 16_384 + "…[cut") and "20000" in value
+    assert decoded.spans[0].attributes["short"] == "y" * 16_384
+    assert decoded.spans[0].attributes["watchkeeper.truncated"] == ["color"]
+    assert decoded.counts["truncated_values"] == 1
+
+
+def test_it_keeps_a_megabyte_of_content_and_cuts_more() -> None:
+    text = "x" * 1_000_000
+    messages = json.dumps([{"role": "user", "parts": [{"type": "text", "content": text}]}])
+    decoded = _decode([_text("gen_ai.input.messages", messages), _text("input.value", "z" * (3 << 20))])
+    assert decoded.spans[0].attributes["gen_ai.input.messages"] == messages
+    assert len(decoded.spans[0].attributes["input.value"]) < (1 << 20) + 100
+
+
+def test_it_cuts_long_texts_inside_json_so_that_it_still_parses() -> None:
+    messages = [{"role": "user", "content": "x" * (2 << 20)}, {"role": "user", "content": "ok"}]
+    decoded = _decode([_text("gen_ai.input.messages", json.dumps(messages))])
+    kept = json.loads(decoded.spans[0].attributes["gen_ai.input.messages"])
+    assert len(kept[0]["content"]) < (1 << 20) + 100 and kept[1]["content"] == "ok"
+    assert decoded.counts["truncated_values"] == 1
+
+
+def test_it_keeps_many_small_messages_whole() -> None:
+    messages = json.dumps([{"role": "user", "content": "x" * 1000} for _ in range(3000)])
+    assert (
+        _decode([_text("gen_ai.input.messages", messages)]).spans[0].attributes["gen_ai.input.messages"]
+        == messages
+    )
+
+
+def test_it_drops_embedding_vectors_in_every_shape() -> None:
+    numbers = [0.125] * 400
+    array = {"arrayValue": {"values": [{"doubleValue": n} for n in numbers]}}
+    decoded = _decode(
+        [
+            {"key": "embedding.embeddings.0.embedding.vector", "value": array},
+            _text("ai.embedding", json.dumps(numbers)),
+            _text(
+                "mlflow.spanOutputs",
+                json.dumps({"data": [{"embedding": numbers}], "usage": {"total_tokens": 3}}),
+            ),
+        ]
+    )
+    attributes = decoded.spans[0].attributes
+    assert attributes["embedding.embeddings.0.embedding.vector"] == "[vector of 400 numbers dropped]"
+    assert "400 numbers" in attributes["ai.embedding"]
+    assert json.loads(attributes["mlflow.spanOutputs"])["usage"] == {"total_tokens": 3}
+    assert decoded.counts["dropped_vectors"] == 3
+
+
+def test_it_limits_attributes_events_and_links_and_says_how_many_went() -> None:
+    decoded = _decode(
+        [_text(f"k{i}", "v") for i in range(12_000)],
+        events=[{"name": "e"}] * 10_005,
+        links=[{"traceId": "ab" * 16, "spanId": "cd" * 8}] * 1_010,
+    )
+    span = decoded.spans[0]
+    assert span.attributes["watchkeeper.dropped_attributes"] == 2_000
+    assert span.attributes["watchkeeper.dropped_events"] == 5 and len(span.events) == 10_000
+    assert span.attributes["watchkeeper.dropped_links"] == 10 and len(span.links) == 1_000
+    assert dict(decoded.counts) == {"dropped_attributes": 2_000, "dropped_events": 5, "dropped_links": 10}
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, NOW), (1, NOW), (-5, NOW), (NOW - 3653 * DAY, NOW), (NOW + 3653 * DAY, 0), (2**63 - 1, 0),
+     (2**64 - 1, 2**64 - 1), (NOW, NOW - 1), (NOW, NOW + 36_500 * DAY), (NOW - 400 * DAY, NOW)],
+)  # fmt: skip
+def test_it_marks_poison_times_and_clamps_them(start: int, end: int) -> None:
+    low, high, suspect = sane_times(start, end, NOW, Limits())
+    assert suspect and 0 <= low < 2**63 and 0 <= high < 2**63
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(NOW, NOW + 5), (NOW, 0), (NOW - 3 * DAY, NOW), (NOW - 700 * DAY, NOW - 699 * DAY)]
+)
+def test_it_leaves_ordinary_times_alone(start: int, end: int) -> None:
+    assert sane_times(start, end, NOW, Limits()) == (start, end, False)
