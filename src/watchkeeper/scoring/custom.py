@@ -85,8 +85,12 @@ class CustomScorer:
     def _call(self) -> Callable[..., Any]:
         return resolve(self.function)
 
-    @cached_property
+    @property
     def version(self) -> str:
+        return self._version
+
+    @cached_property
+    def _version(self) -> str:
         function = inspect.unwrap(self._call())
         return content_version(function, self.function, self.params, self.floor)
 

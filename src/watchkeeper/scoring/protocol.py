@@ -7,7 +7,7 @@ object runs inline, online and in the gate. Only `scoring.drive` calls them.
 """
 
 from collections.abc import Callable, Generator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import msgspec
 
@@ -26,10 +26,9 @@ class Scorer(Protocol):
     def version(self) -> str: ...
     @property
     def level(self) -> str: ...
-    @property
-    def kind(self) -> str: ...
-    @property
-    def trusted(self) -> bool: ...
+
+    kind: ClassVar[str]
+    trusted: ClassVar[bool]
 
 
 @runtime_checkable

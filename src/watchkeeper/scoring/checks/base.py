@@ -64,8 +64,12 @@ class Check:
         """The parameters as plain data, the name left out: renaming does not change the answer."""
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "name" and f.repr}
 
-    @cached_property
+    @property
     def version(self) -> str:
+        return self._version
+
+    @cached_property
+    def _version(self) -> str:
         return content_version(type(self), self.type, self.parameters(), *self.data())
 
     def data(self) -> tuple[Any, ...]:

@@ -121,7 +121,9 @@ class AnswerRelevance(Check):
         for i, x in zip(wanted, rows, strict=True):
             value = 10.0 * model.probability(x)
             passed = None if self.floor is None else value >= self.floor
-            reason = f"similarity {x[1]:.2f}, shared words {x[2]:.2f}" + (", evasive" if x[FEATURES.index("evasive")] > 0.6 else "")
+            reason = f"similarity {x[1]:.2f}, shared words {x[2]:.2f}" + (
+                ", evasive" if x[FEATURES.index("evasive")] > 0.6 else ""
+            )
             outcomes[i] = Verdict(value=round(value, 3), passed=passed, reason=reason)
         return outcomes
 

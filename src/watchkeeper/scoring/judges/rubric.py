@@ -184,8 +184,12 @@ class RubricJudge:
     def level(self) -> str:
         return self.rubric.level
 
-    @cached_property
+    @property
     def version(self) -> str:
+        return self._version
+
+    @cached_property
+    def _version(self) -> str:
         """Rubric, model, examples and the code that builds the prompt and reads the reply."""
         return content_version(
             type(self),

@@ -1,0 +1,334 @@
+"""Complete traces to scores: every deterministic scorer, the sampling decision, one row a trace, judge work queued."""
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from watchkeeper.model.errors import root_cause
+from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, Verdict
+from watchkeeper.model.span import Trace
+from watchkeeper.pipeline.plan import Card, Plan
+from watchkeeper.pipeline.where import COLUMNS
+from watchkeeper.scoring.drive import Batch, direct, run_checks
+from watchkeeper.scoring.protocol import BatchScorer, Scorer
+from watchkeeper.scoring.sampling import Decision, Sampled
+from watchkeeper.store.columns import Columns, TraceRow
+from watchkeeper.store.records import coverage, jobs
+from watchkeeper.store.records.engine import Records
+
+log = logging.getLogger(__name__)
+MINUTE_NS = 60 * 10**9
+HOUR_S = 3600
+JUDGE = "judge"
+_REMEMBERED = 200_000
+_RISKY = frozenset(("error", "timeout", "guard", "policy_deny", "thumbs_down", "escalation", "step_cap"))
+Scored = Sequence[tuple[str, str, Sequence[Score]]]
+Hook = Callable[[Scored], Awaitable[None]]
+
+
+def job_key(project: str, trace_id: str, span_id: str, scorer: str, version: str, model: str) -> str:
+    """The idempotent id of one judgement: one score and one charge per key."""
+    parts = "\x00".join((project, trace_id, span_id, scorer, version, model))
+    return "judge:" + hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:48]
+
+
+class JudgeWork(msgspec.Struct, frozen=True):
+    """A queued judgement's payload. `window_s` is the coverage window of its selection."""
+
+    trace_id: str
+    span_id: str
+    scorer: str
+    version: str
+    probability: float
+    policy: str
+    time_ns: int
+    window_s: int
+    session_id: str | None = None
+    high_risk: bool = False
+
+
+def flags(trace: Trace, outcomes: Sequence[tuple[Scorer, Outcome]]) -> frozenset[str]:
+    """The always-on conditions (`sampling.ALWAYS`) that a trace meets."""
+    failed = {s.name for s, o in outcomes if isinstance(o, Verdict) and o.passed is False}
+    failed |= {
+        str(getattr(s, "type", "")) for s, o in outcomes if isinstance(o, Verdict) and o.passed is False
+    }
+    raised = {
+        "error": any(s.status == "error" or s.error is not None for s in trace.spans),
+        "timeout": "timeout" in failed,
+        "tool_failure": "tool_error" in failed,
+        "guard": any(s.guardrail is not None and s.guardrail.triggered for s in trace.spans),
+        "policy_deny": "terms" in failed,
+        "step_cap": "too_many_steps" in failed,
+        "low_confidence": any(
+            s.name == "groundedness" and isinstance(o, Verdict) and o.value is not None and o.value < 0.2
+            for s, o in outcomes
+        ),
+    }
+    names = {(e.name, e.value) for s in trace.spans for e in s.evaluations}
+    raised["thumbs_down"] = any(n in ("thumbs", "thumbs_up", "user_feedback") and v == 0 for n, v in names)
+    raised["escalation"] = any(n == "escalation" and v for n, v in names)
+    return frozenset(name for name, on in raised.items() if on)
+
+
+def dimensions(trace: Trace) -> dict[str, str]:
+    """The strata a trace can belong to: context columns, model, provider and string metadata (user segment)."""
+    found = {name: read(trace) for name, read in COLUMNS.items() if not name.endswith("_text")}
+    dims = {name: value for name, value in found.items() if isinstance(value, str)}
+    for key, value in trace.context.metadata.items():
+        if isinstance(value, str):
+            dims.setdefault(key, value)
+    return dims
+
+
+def keep_probability(trace: Trace) -> float | None:
+    """With what probability upstream sampling kept the trace: the smallest its spans say."""
+    kept = [s.keep_probability for s in trace.spans if s.keep_probability is not None]
+    return min(kept) if kept else None
+
+
+def decide(card: Card, trace: Trace, raised: frozenset[str]) -> Decision:
+    """The card's sampling decision for a trace."""
+    seen = Sampled(trace.trace_id, dimensions(trace), raised, trace.totals.cost, trace.duration_ms)
+    kept = keep_probability(trace)
+    return card.sampler.decide(seen, kept if kept is not None and 0 < kept <= 1 else None)
+
+
+@dataclass
+class Counts:
+    """What the stage did since it started: traces_in = rows_out; `failed` scorer runs by name."""
+
+    traces_in: int = 0
+    rows_out: int = 0
+    scores: int = 0
+    not_scored: int = 0
+    failed: Counter[str] = field(default_factory=Counter[str])
+    jobs: int = 0
+    hook_errors: int = 0
+
+
+@dataclass
+class _Done:
+    """One trace with what was said about it."""
+
+    project: str
+    trace: Trace
+    plan: Plan
+    outcomes: list[tuple[BatchScorer, Subject, Outcome]]
+    late: bool
+
+
+class CheckFlow:
+    """Takes assembled traces. `plan_for(project)` says what runs; `isolate` runs users' own scorers; `hooks` hear of the
+    scores afterwards (review routing, dirty ticks). Safe to call again with the same trace: rows are replaced, jobs keep
+    their keys, and the coverage ledger counts it as late instead of again."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        records: Records,
+        clock: Callable[[], int],
+        plan_for: Callable[[str], Plan],
+        *,
+        isolate: Batch = direct,
+        hooks: Sequence[Hook] = (),
+        window_s: int = HOUR_S,
+    ) -> None:
+        self._columns, self._records, self._clock = columns, records, clock
+        self._plan_for, self._isolate = plan_for, isolate
+        self.hooks = list(hooks)
+        self._window_s = window_s
+        self.counts = Counts()
+        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        # One thread: the interpreter runs one at a time anyway, and the event loop keeps answering.
+        self._pool = ThreadPoolExecutor(1, "checks")
+
+    async def on_traces(
+        self, items: Sequence[tuple[str, Trace]], read_ns: int | None = None
+    ) -> list[TraceRow]:
+        """Score traces, store their rows, queue judge work. `read_ns` is when the traces were read (now when None).
+        Raises StoreUnavailable, and then all of it is to be done again."""
+        if not items:
+            return []
+        now = self._clock()
+        read = now if read_ns is None else read_ns
+        loop = asyncio.get_running_loop()
+        done = await loop.run_in_executor(self._pool, self._score, items)
+        rows: list[TraceRow] = []
+        work: list[jobs.NewJob] = []
+        ledger: dict[coverage.Cell, Counter[str]] = {}
+        for d in done:
+            row, new = self._finish(d, now, read, ledger)
+            rows.append(row)
+            work += new
+        await self._columns.write_traces(rows)
+        totals = await self._records.write(lambda c: self._record(c, work, ledger, now))
+        await self._columns.write_coverage(totals)
+        for d in done:
+            self._remember(d.project, d.trace.trace_id)
+        self.counts.traces_in += len(items)
+        self.counts.rows_out += len(rows)
+        await self._tell([(r.project, r.trace.trace_id, r.checks) for r in rows])
+        return rows
+
+    def _record(
+        self, connection: Any, work: list[jobs.NewJob], ledger: dict[coverage.Cell, Counter[str]], now: int
+    ) -> list[dict[str, Any]]:
+        self.counts.jobs += jobs.add(connection, work, now)
+        return coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items()], now)
+
+    def _score(self, items: Sequence[tuple[str, Trace]]) -> list[_Done]:
+        """CPU work: every scorer over all traces of a project it applies to, batch-wise."""
+        by_project: dict[str, list[_Done]] = {}
+        for project, trace in items:
+            late = (project, trace.trace_id) in self._seen
+            done = _Done(project, trace, self._plan_for(project), [], late)
+            by_project.setdefault(project, []).append(done)
+        for group in by_project.values():
+            self._score_group(group)
+        return [d for group in by_project.values() for d in group]
+
+    def _score_group(self, group: list[_Done]) -> None:
+        whole = [Subject(d.trace) for d in group]
+        parts: list[Subject] | None = None
+        owner: dict[int, _Done] = {id(d.trace): d for d in group}
+        for scheduled in group[0].plan.scheduled:
+            if scheduled.scorer.level == "span":
+                parts = (
+                    parts
+                    if parts is not None
+                    else [Subject(d.trace, s) for d in group for s in d.trace.spans]
+                )
+            pool = (parts or []) if scheduled.scorer.level == "span" else whole
+            subjects = [s for s in pool if scheduled.applies(s.trace)]
+            for scorer, subject, outcome in run_checks([scheduled.scorer], subjects, self._isolate):
+                owner[id(subject.trace)].outcomes.append((scorer, subject, outcome))
+
+    def _finish(
+        self, d: _Done, now: int, read: int, ledger: dict[coverage.Cell, Counter[str]]
+    ) -> tuple[TraceRow, list[jobs.NewJob]]:
+        trace = d.trace
+        scores: list[Score] = []
+        window = now // 10**9 // self._window_s * self._window_s
+        for scorer, subject, outcome in d.outcomes:
+            cell = coverage.Cell(d.project, scorer.name, scorer.version, window, self._window_s)
+            count = ledger.setdefault(cell, Counter())
+            self._count(scorer, outcome, count, d.late)
+            if isinstance(outcome, Verdict):
+                span_id = subject.span.span_id if subject.span is not None else ""
+                scores.append(_score(d.project, trace, span_id, scorer, outcome, now))
+        classes = [trace.error_class]
+        classes += [o.error_class for _, _, o in d.outcomes if isinstance(o, Verdict) and o.passed is False]
+        trace.error_class = root_cause(classes)
+        raised = flags(trace, [(s, o) for s, _, o in d.outcomes])
+        best: Decision | None = None
+        work: list[jobs.NewJob] = []
+        for card in d.plan.cards:
+            if not card.applies(trace):
+                continue
+            decision = decide(card, trace, raised)
+            best = decision if best is None or decision.probability > best.probability else best
+            work += self._queue(d, card, decision, raised, window, ledger, now)
+        policy = "all" if best is None else f"{best.policy}@{best.version}"
+        probability = 1.0 if best is None else best.probability
+        return TraceRow(d.project, trace, scores, probability, policy, read), work
+
+    def _count(self, scorer: Scorer, outcome: Outcome, count: Counter[str], late: bool) -> None:
+        if isinstance(outcome, NotScored):
+            self.counts.not_scored += 1
+            return
+        if isinstance(outcome, Failed):
+            self.counts.failed[scorer.name] += 1
+        else:
+            self.counts.scores += 1
+        if late:
+            count["late"] += 1
+            return
+        count["eligible"] += 1
+        count["selected"] += 1
+        count["failed" if isinstance(outcome, Failed) else "scored"] += 1
+
+    def _queue(
+        self,
+        d: _Done,
+        card: Card,
+        decision: Decision,
+        raised: frozenset[str],
+        window: int,
+        ledger: dict[coverage.Cell, Counter[str]],
+        now: int,
+    ) -> list[jobs.NewJob]:
+        risky = bool(raised & _RISKY)
+        new: list[jobs.NewJob] = []
+        for judge in card.judges:
+            subjects = (
+                [Subject(d.trace)]
+                if judge.level != "span"
+                else [Subject(d.trace, s) for s, _ in _calls(d.trace)]
+            )
+            cell = coverage.Cell(d.project, judge.name, judge.version, window, self._window_s)
+            count = ledger.setdefault(cell, Counter())
+            for subject in subjects:
+                span_id = subject.span.span_id if subject.span is not None else ""
+                if not d.late:
+                    count["eligible"] += 1
+                    count["selected"] += decision.selected
+                if not decision.selected:
+                    continue
+                payload = JudgeWork(
+                    d.trace.trace_id, span_id, judge.name, judge.version, decision.probability,
+                    f"{decision.policy}@{decision.version}", d.trace.start_ns, window, d.trace.context.session_id, risky,
+                )  # fmt: skip
+                key = job_key(d.project, d.trace.trace_id, span_id, judge.name, judge.version, judge.model)
+                new.append(
+                    jobs.NewJob(key, d.project, JUDGE, msgspec.to_builtins(payload), now, 10 if risky else 0)
+                )
+        return new
+
+    def _remember(self, project: str, trace_id: str) -> None:
+        self._seen[(project, trace_id)] = None
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+
+    async def _tell(self, scored: Scored) -> None:
+        for hook in self.hooks:
+            try:
+                await hook(scored)
+            # The traces are stored and scored; a broken listener must not make ingest do it all again.
+            except Exception:
+                self.counts.hook_errors += 1
+                log.exception("a listener to scores failed")
+
+    def close(self) -> None:
+        """Stop the thread."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _calls(trace: Trace) -> list[tuple[Any, Any]]:
+    return [(s, s.llm) for s in trace.llm_calls]
+
+
+def _score(project: str, trace: Trace, span_id: str, scorer: Scorer, verdict: Verdict, now: int) -> Score:
+    return Score(
+        project=project,
+        trace_id=trace.trace_id,
+        span_id=span_id,
+        scorer=scorer.name,
+        version=scorer.version,
+        source=scorer.kind,
+        time_ns=trace.start_ns,
+        scored_ns=now,
+        session_id=trace.context.session_id,
+        value=verdict.value,
+        label=verdict.label,
+        passed=verdict.passed,
+        reason=verdict.reason,
+        cost=verdict.cost,
+    )

@@ -1,0 +1,404 @@
+"""Queued judgements to scores: claim, ask, append. A crash at any point leaves one score row per key.
+
+Order of writes: the judge's replies into the cache with their cost, then the score (replaced by key), then the job done. Dead
+in between, the next worker finds the replies and pays nothing again.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from watchkeeper.llm.port import ProviderError
+from watchkeeper.model.prompt import Prompt, Reply
+from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, Verdict
+from watchkeeper.pipeline.check import HOUR_S, JUDGE, Hook, JudgeWork
+from watchkeeper.pipeline.plan import Plan
+from watchkeeper.scoring.budget import DAY_NS, Spending
+from watchkeeper.scoring.drive import drive
+from watchkeeper.scoring.protocol import Judge
+from watchkeeper.store.columns import Columns, StoreUnavailable
+from watchkeeper.store.records import coverage, jobs
+from watchkeeper.store.records.engine import Records
+
+log = logging.getLogger(__name__)
+SECOND = 10**9
+Load = Callable[[str, str, str], Awaitable[Subject | None]]
+Ask = Callable[[Prompt], Awaitable[Reply]]
+
+
+def backoff_ns(attempt: int, roll: float, after_s: float | None = None, cap_s: float = 300.0) -> int:
+    """1, 2, 4 … s up to the cap, of which the upper half is random (`roll` in [0, 1)); a provider's wish counts if longer."""
+    full = min(2.0 ** min(max(attempt, 1) - 1, 20), cap_s)
+    wait = full / 2 + full / 2 * roll
+    return round(max(wait, min(after_s or 0.0, 3600.0)) * SECOND)
+
+
+@dataclass
+class Counts:
+    """claimed = scored + not_scored + retried + dead + lost + in flight; `calls` were paid for, `cached` were not."""
+
+    claimed: int = 0
+    scored: int = 0
+    not_scored: Counter[str] = field(default_factory=Counter[str])
+    retried: int = 0
+    dead: int = 0
+    lost: int = 0
+    calls: int = 0
+    cached: int = 0
+    outages: int = 0
+    store_errors: int = 0
+    over_budget: int = 0
+
+
+@dataclass
+class _Result:
+    """What came of one job, on its way to the committer."""
+
+    job: jobs.Job
+    work: JudgeWork
+    judge: Judge | None
+    outcome: Outcome | ProviderError
+    replies: list[Reply]
+    hash: str = ""
+    from_cache: bool = False
+    later_ns: int = 0
+
+
+class _Asked(Exception):
+    """Ends a dry run of a judge at its first prompt."""
+
+
+class JudgeFlow:
+    """Works off the queue. `plan_for(project)` knows the judges and budgets; `load(project, trace_id, span_id)` reads a
+    subject from the store; `ask` is the provider port; `roll` gives numbers in [0, 1) and `nonce` fresh random strings.
+
+    `concurrency` judgements are in flight at once; their results are committed in groups. A provider outage gives jobs back
+    without using up attempts and pauses claiming; other failures use up `max_attempts` and then become dead letters.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        columns: Columns,
+        ask: Ask,
+        load: Load,
+        plan_for: Callable[[str], Plan],
+        clock: Callable[[], int],
+        *,
+        worker: str,
+        roll: Callable[[], float],
+        nonce: Callable[[], str],
+        concurrency: int = 64,
+        lease_ns: int = 300 * SECOND,
+        max_attempts: int = 5,
+        poll_s: float = 0.25,
+        window_s: int = HOUR_S,
+        hooks: list[Hook] | None = None,
+    ) -> None:
+        self._records, self._columns = records, columns
+        self._ask, self._load, self._plan_for, self._clock = ask, load, plan_for, clock
+        self._worker, self._roll, self._nonce = worker, roll, nonce
+        self._concurrency, self._lease_ns, self._max_attempts = concurrency, lease_ns, max_attempts
+        self._poll_s, self._window_s = poll_s, window_s
+        self.hooks: list[Hook] = hooks or []
+        self.counts = Counts()
+        self._accounts: dict[tuple[str, str], Spending] = {}
+        self._outage_until = 0
+        self._outages_in_row = 0
+        self._results: asyncio.Queue[_Result] = asyncio.Queue()
+        self._flying: set[asyncio.Task[None]] = set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then commit what is in flight and return."""
+        committer = asyncio.create_task(self._commit_loop(), name="judge commits")
+        try:
+            while not stop.is_set():
+                if not await self._claim_some():
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), self._poll_s)
+            if self._flying:
+                await asyncio.wait(self._flying)
+            await self._results.join()
+        finally:
+            for task in self._flying:
+                task.cancel()
+            committer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await committer
+
+    async def run_until_idle(self) -> None:
+        """Work until nothing is due: for tests, backfills and commands."""
+        stop = asyncio.Event()
+        running = asyncio.create_task(self.run(stop))
+        try:
+            while not running.done():
+                await asyncio.sleep(0.01)
+                if self._flying or self._results.qsize():
+                    continue
+                found = await self._records.read(lambda c: jobs.depth(c, self._clock(), kind=JUDGE))
+                if found.due == 0 and found.running == 0:
+                    break
+        finally:
+            stop.set()
+            await running
+
+    async def _claim_some(self) -> bool:
+        free = self._concurrency - len(self._flying)
+        now = self._clock()
+        if free <= 0 or now < self._outage_until:
+            if free <= 0:
+                await asyncio.wait(self._flying, timeout=self._poll_s, return_when=asyncio.FIRST_COMPLETED)
+                return True
+            return False
+        # After an outage one probe, not a herd.
+        wanted = 1 if self._outages_in_row else free
+        taken = await self._records.write(
+            lambda c: jobs.claim(c, JUDGE, self._worker, now, wanted, self._lease_ns)
+        )
+        self.counts.claimed += len(taken)
+        for job in taken:
+            task = asyncio.create_task(self._one(job))
+            self._flying.add(task)
+            task.add_done_callback(self._flying.discard)
+        return bool(taken)
+
+    async def _one(self, job: jobs.Job) -> None:
+        work = msgspec.convert(job.payload, JudgeWork)
+        try:
+            result = await self._judge(job, work)
+        except ProviderError as error:
+            result = _Result(job, work, None, error, [])
+        # A bug here or in a judge must not stop the worker; the job is retried and at last set aside with this reason.
+        except Exception as error:
+            log.exception("judging %s of trace %s broke", work.scorer, work.trace_id)
+            result = _Result(job, work, None, Failed(f"{type(error).__name__}: {error}"), [])
+        await self._results.put(result)
+
+    async def _judge(self, job: jobs.Job, work: JudgeWork) -> _Result:
+        plan = self._plan_for(job.project)
+        judge = plan.judges.get(work.scorer)
+        if judge is None:
+            return _Result(job, work, None, NotScored(f"scorer {work.scorer} is no longer configured"), [])
+        subject = await self._load(job.project, work.trace_id, work.span_id)
+        if subject is None:
+            return _Result(job, work, judge, NotScored("the trace is no longer stored"), [])
+        # Without a random nonce equal material gives equal prompts: that is the cache's question.
+        first = await _first_prompt(judge, subject)
+        if not isinstance(first, Prompt):
+            return _Result(job, work, judge, first, [])
+        key = _question(judge, first)
+        subject.extra = {**subject.extra, "nonce": self._nonce()}
+        stored = await self._records.read(lambda c: jobs.cached(c, job.project, key))
+        replies: list[Reply] = []
+        if stored is not None:
+            replayed = iter(msgspec.convert(stored["replies"], list[Reply]))
+
+            async def replay(_prompt: Prompt) -> Reply:
+                return next(replayed)
+
+            outcome = await drive(judge.steps(subject), replay)
+            if isinstance(outcome, Verdict) and stored.get("key") != job.key:
+                outcome = msgspec.structs.replace(outcome, cost=0.0)
+            return _Result(job, work, judge, outcome, [], key, from_cache=True)
+        account, expected = self._reserve(job.project, plan, judge, work)
+        if account is None:
+            self.counts.over_budget += 1
+            later = _next_day(self._clock())
+            return _Result(
+                job, work, judge, Failed("the day's budget is spent", retry=True), [], later_ns=later
+            )
+
+        async def ask(prompt: Prompt) -> Reply:
+            reply = await self._ask(prompt)
+            replies.append(reply)
+            return reply
+
+        failed: ProviderError | None = None
+        try:
+            outcome = await drive(judge.steps(subject), ask)
+        except ProviderError as error:
+            outcome, failed = Failed(str(error)), error
+        finally:
+            actual = sum(r.cost or 0.0 for r in replies)
+            card = plan.card_of(judge.name)
+            if card is not None and card.budget is not None:
+                card.budget.settle(account, expected, actual)
+        return _Result(job, work, judge, failed if failed is not None else outcome, replies, key)
+
+    def _reserve(
+        self, project: str, plan: Plan, judge: Judge, work: JudgeWork
+    ) -> tuple[Spending | None, float]:
+        """Set money aside before the call: never more than the day's budget, routine work first to wait."""
+        card = plan.card_of(judge.name)
+        if card is None or card.budget is None:
+            return Spending(), 0.0
+        account = self._accounts.setdefault((project, card.name), Spending())
+        expected = judge.unit_cost if judge.unit_cost is not None else 0.01
+        granted = card.budget.reserve(account, self._clock(), expected, work.high_risk)
+        return (account if granted else None), expected
+
+    async def restore_spending(self, projects: list[tuple[str, str]]) -> None:
+        """After a start: what was spent today counts against today's budgets of (project, scorecard)."""
+        day = self._clock() // DAY_NS
+        for project, card in projects:
+            _, usd = await self._records.read(lambda c, p=project: jobs.spent(c, p, day))
+            self._accounts[(project, card)] = Spending(day=day, spent=usd)
+
+    async def _commit_loop(self) -> None:
+        while True:
+            group = [await self._results.get()]
+            while len(group) < 256 and not self._results.empty():
+                group.append(self._results.get_nowait())
+            try:
+                await self._commit(group)
+            except StoreUnavailable as error:
+                # Nothing is lost: the leases end and the cached replies are used again.
+                self.counts.store_errors += len(group)
+                log.warning("scores could not be stored, their jobs will be taken up again: %s", error)
+            # The committer is the only one: if it dies, scoring stops silently.
+            except Exception:
+                self.counts.store_errors += len(group)
+                log.exception("committing %d judgements failed", len(group))
+            finally:
+                for _ in group:
+                    self._results.task_done()
+
+    async def _commit(self, group: list[_Result]) -> None:
+        now = self._clock()
+        self._note_outages(group, now)
+        await self._records.write(lambda c: self._keep_replies(c, group, now))
+        scores = [s for r in group if (s := self._score(r, now)) is not None]
+        if scores:
+            await self._columns.write_scores(scores)
+        totals = await self._records.write(lambda c: self._close(c, group, now))
+        if totals:
+            await self._columns.write_coverage(totals)
+        if scores and self.hooks:
+            await self._tell([(s.project, s.trace_id, [s]) for s in scores])
+
+    def _note_outages(self, group: list[_Result], now: int) -> None:
+        errors = [r.outcome for r in group if isinstance(r.outcome, ProviderError) and r.outcome.outage]
+        if any(r.replies for r in group):
+            self._outages_in_row = 0
+            self._outage_until = 0
+        if errors:
+            self.counts.outages += len(errors)
+            self._outages_in_row += 1
+            wish = max((e.retry_after_s or 0.0 for e in errors), default=0.0)
+            self._outage_until = now + backoff_ns(self._outages_in_row, self._roll(), wish, cap_s=30.0)
+
+    def _keep_replies(self, connection: Connection, group: list[_Result], now: int) -> None:
+        """Every reply that came is charged; the replies of a usable judgement are kept."""
+        for r in group:
+            if not r.replies:
+                self.counts.cached += r.from_cache
+                continue
+            self.counts.calls += len(r.replies)
+            cost = sum(reply.cost or 0.0 for reply in r.replies)
+            jobs.charge(connection, r.job.project, now // DAY_NS, len(r.replies), cost, now)
+            if isinstance(r.outcome, Verdict | NotScored):
+                stored = {"replies": msgspec.to_builtins(r.replies), "key": r.job.key}
+                jobs.cache(connection, r.job.project, r.hash, stored, now)
+
+    def _score(self, r: _Result, now: int) -> Score | None:
+        if not isinstance(r.outcome, Verdict) or r.judge is None:
+            return None
+        return Score(
+            project=r.job.project,
+            trace_id=r.work.trace_id,
+            span_id=r.work.span_id,
+            scorer=r.judge.name,
+            version=r.judge.version,
+            source=r.judge.kind,
+            time_ns=r.work.time_ns,
+            scored_ns=now,
+            session_id=r.work.session_id,
+            judge_model=r.judge.model,
+            value=r.outcome.value,
+            label=r.outcome.label,
+            passed=r.outcome.passed,
+            reason=r.outcome.reason,
+            cost=r.outcome.cost,
+            inclusion_probability=r.work.probability,
+            policy=r.work.policy,
+        )
+
+    def _close(self, connection: Connection, group: list[_Result], now: int) -> list[dict[str, Any]]:
+        ledger: dict[coverage.Cell, Counter[str]] = {}
+        for r in group:
+            ended = self._close_one(connection, r, now)
+            if ended is None or r.judge is None:
+                continue
+            cell = coverage.Cell(
+                r.job.project, r.judge.name, r.judge.version, r.work.window_s, self._window_s
+            )
+            ledger.setdefault(cell, Counter())[ended] += 1
+        return coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items() if n], now)
+
+    def _close_one(self, connection: Connection, r: _Result, now: int) -> str | None:
+        """Give the job back, finish it or set it aside; what the coverage ledger counts."""
+        key, worker, outcome = r.job.key, self._worker, r.outcome
+        if isinstance(outcome, Verdict | NotScored):
+            if not jobs.finish(connection, key, worker, now):
+                self.counts.lost += 1
+                return None
+            if isinstance(outcome, Verdict):
+                self.counts.scored += 1
+                return "scored"
+            self.counts.not_scored[outcome.reason[:80]] += 1
+            return None
+        blameless = (isinstance(outcome, ProviderError) and outcome.outage) or bool(r.later_ns)
+        wish = outcome.retry_after_s if isinstance(outcome, ProviderError) else None
+        due = r.later_ns or now + backoff_ns(r.job.attempts, self._roll(), wish)
+        reason = str(outcome) if isinstance(outcome, ProviderError) else outcome.reason
+        if isinstance(outcome, ProviderError) and not outcome.retry:
+            status = "dead" if jobs.dead(connection, key, worker, now, reason) else None
+        else:
+            status = jobs.retry(
+                connection, key, worker, due, reason, max_attempts=self._max_attempts, blameless=blameless
+            )
+        self.counts.lost += status is None
+        self.counts.dead += status == "dead"
+        self.counts.retried += status == "due"
+        return "failed" if status == "dead" else None
+
+    async def _tell(self, scored: list[tuple[str, str, list[Score]]]) -> None:
+        for hook in self.hooks:
+            try:
+                await hook(scored)
+            # The scores are stored; a broken listener is logged and must not undo the commit.
+            except Exception:
+                log.exception("a listener to judge scores failed")
+
+
+async def _first_prompt(judge: Judge, subject: Subject) -> Prompt | Outcome:
+    """What the judge would ask first, without asking: its outcome when it asks nothing."""
+    shown: list[Prompt] = []
+
+    async def look(prompt: Prompt) -> Reply:
+        shown.append(prompt)
+        raise _Asked
+
+    try:
+        outcome = await drive(judge.steps(subject), look)
+    except _Asked:
+        return shown[0]
+    return outcome
+
+
+def _question(judge: Judge, prompt: Prompt) -> str:
+    return hashlib.sha256(
+        "\x00".join((judge.version, judge.model, msgspec.json.encode(prompt).decode())).encode()
+    ).hexdigest()
+
+
+def _next_day(now_ns: int) -> int:
+    return (now_ns // DAY_NS + 1) * DAY_NS

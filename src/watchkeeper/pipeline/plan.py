@@ -1,0 +1,94 @@
+"""What runs for a project: its scorers, and the scorecards that sample traces for judges. Built from configuration."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from watchkeeper.config.models import Scorecard
+from watchkeeper.model.span import Trace
+from watchkeeper.pipeline.where import Condition, compile_condition
+from watchkeeper.redaction.find import find
+from watchkeeper.scoring.budget import Budget
+from watchkeeper.scoring.checks.table import default_checks
+from watchkeeper.scoring.classifiers.table import default_classifiers
+from watchkeeper.scoring.protocol import BatchScorer, Judge, Scorer, Services
+from watchkeeper.scoring.registry import build
+from watchkeeper.scoring.sampling import Sampler, policies_of
+
+
+def services() -> Services:
+    """What scorers get from other rules."""
+    return Services(find_sensitive=find)
+
+
+def everything(_trace: Trace) -> bool:
+    """The condition of a scorer for all traces."""
+    return True
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A deterministic scorer and the traces it is for."""
+
+    scorer: BatchScorer
+    applies: Condition = everything
+
+
+@dataclass(frozen=True)
+class Card:
+    """Judges that share a sample and a budget (USD a day)."""
+
+    name: str
+    judges: tuple[Judge, ...]
+    sampler: Sampler
+    applies: Condition = everything
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One project's scorers. `judges` finds a queued job's judge by name."""
+
+    scheduled: tuple[Scheduled, ...]
+    cards: tuple[Card, ...] = ()
+    judges: Mapping[str, Judge] = field(default_factory=dict[str, Judge])
+
+    def card_of(self, judge: str) -> Card | None:
+        """The scorecard a judge belongs to."""
+        return next((c for c in self.cards if any(j.name == judge for j in c.judges)), None)
+
+
+def default_scorers(given: Services | None = None) -> list[BatchScorer]:
+    """All default checks and classifiers."""
+    return [*default_checks(given or services()), *default_classifiers()]
+
+
+def make_plan(cards: Iterable[Scorecard], *, salt: str, own: Sequence[BatchScorer] = ()) -> Plan:
+    """The plan of one project: the defaults, `own` scorers, then the scorecards' (a scorer of the same name replaces a
+    default). `salt` is the installation's sampling salt. Raises ValueError (SpecError) naming scorecard, metric and key."""
+    given = services()
+    scheduled = {s.name: Scheduled(s) for s in [*default_scorers(given), *own]}
+    made: list[Card] = []
+    for card in cards:
+        try:
+            applies = compile_condition(card.where) if card.where else everything
+            built = [(m.name, _build(m.spec(), m.name, given)) for m in card.metrics]
+            sample = card.sample
+            sampler = Sampler(policies_of(sample.rate, sample.strata, sample.always), salt)
+        except ValueError as error:
+            raise ValueError(f"scorecard {card.name}: {error}") from error
+        for name, scorer in built:
+            if isinstance(scorer, BatchScorer):
+                scheduled[name] = Scheduled(scorer, applies)
+        judges = tuple(s for _, s in built if isinstance(s, Judge))
+        budget = Budget(sample.budget.per_day) if sample.budget is not None else None
+        if judges:
+            made.append(Card(card.name, judges, sampler, applies, budget))
+    by_name = {j.name: j for c in made for j in c.judges}
+    return Plan(tuple(scheduled.values()), tuple(made), by_name)
+
+
+def _build(spec: dict[str, object], name: str, given: Services) -> Scorer:
+    try:
+        return build(spec, given)
+    except ValueError as error:
+        raise ValueError(f"metric {name}: {error}") from error
