@@ -319,7 +319,7 @@ _json = st.recursive(
             "startTimeUnixNano": _json,
             "name": _json,
         },
-    )  # fmt: skip
+    )
 )
 def test_it_takes_or_rejects_any_json_span(span: dict[str, Any]) -> None:
     decoded = wire.decode("traces", _body(_span(), span), JSON, now_ns=1795 * 10**15)

@@ -136,6 +136,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
 
 def _guess(operation: str | None, got: dict[str, Any], attributes: dict[str, Any]) -> str | None:
     """The kind of a span whose operation is missing or not in any table."""
+    if "llm.request.type" in attributes or "traceloop.span.kind" in attributes:
+        return None
     if "gen_ai.tool.name" in attributes and "request_model" not in got:
         return "tool"
     if "request_model" in got and ("in" in got or "out" in got or "inputs" in got or "outputs" in got):

@@ -125,8 +125,12 @@ def test_no_other_module_decompresses() -> None:
     for path in source.rglob("*.py"):
         if path in allowed or path.is_relative_to(source / "sdk"):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)):
             names = [a.name for a in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else []
             module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
-            found += [f"{path}: {n}" for n in [*names, module] if forbidden & set(n.split("."))]
+            hits = forbidden & {part for name in [*names, module] for part in name.split(".")}
+            # A checksum is no decompression.
+            checksum = hits == {"zlib"} and "zlib.crc32" in text and "compress" not in text
+            found += [] if checksum or not hits else [f"{path}: {sorted(hits)}"]
     assert not found
