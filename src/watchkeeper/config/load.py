@@ -221,8 +221,8 @@ def _early(document: Document) -> list[Problem]:
 def _may_be_secret(loc: Loc) -> bool:
     return (
         bool(loc)
-        and loc[0] in ("routes", "providers")
-        and loc[-1] in ("url", "secret", "key", "password", "api_key")
+        and loc[0] == "routes"
+        and loc[-1] in ("url", "secret", "key", "password")
     )
 
 
@@ -239,7 +239,7 @@ def build(document: Document, env: Mapping[str, str], allow_missing_env: bool = 
         ]
         raise ConfigError([*problems, *found]) from None
     warnings: list[Problem] = []
-    for finding in findings(config):
+    for finding in findings(config, env):
         place = _place(document.places, finding.loc)
         made = Problem(
             place.file,

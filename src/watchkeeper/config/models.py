@@ -11,9 +11,14 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
 Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\r\n]+$")]
 Project = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_\-]{0,62}$")]
+Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2000)]
 Role = Literal["viewer", "reviewer", "editor", "admin"]
 MINUTE, DAY = 60 * 10**9, 86_400 * 10**9
 
+ALWAYS = (
+    "error", "timeout", "tool_failure", "guard", "policy_deny", "step_cap", "low_confidence", "thumbs_down",
+    "escalation",
+)  # fmt: skip
 COHORT_KEYS = (
     "scenario", "model", "provider", "prompt_name", "prompt_version", "variant", "release", "service",
     "environment", "region", "agent_name",
@@ -72,9 +77,9 @@ class Server(Strict):
 
 
 class Pattern(Strict):
-    """A pattern of your own to remove, in RE2 syntax."""
+    """A pattern of your own to remove, in RE2 syntax; what it finds becomes `[LABEL]`."""
 
-    name: Name
+    label: Name
     pattern: Line
 
 
@@ -85,7 +90,12 @@ class Privacy(Strict):
     kinds: tuple[Name, ...] | None = Field(None, description="Only these kinds; all when not set.")
     names: tuple[Line, ...] = Field((), description="Names of people to remove.")
     patterns: tuple[Pattern, ...] = Field((), description="Your own patterns to remove.")
-    hash_user_ids: bool = Field(True, description="Store user ids as keyed hashes.")
+    user_ids: Literal["keep", "hash", "drop"] = Field(
+        "keep", description="Keep user ids, store keyed hashes of them, or nothing."
+    )
+    fields: dict[Line, Literal["keep", "drop", "hash", "redact"]] = Field(
+        {}, description="Attribute name, or a beginning and *, to what becomes of its value."
+    )
     content_role: Role = Field("viewer", description="The role from which on prompts and outputs are shown.")
 
 
@@ -101,8 +111,10 @@ class Sample(Strict):
     """Which traces the paid scorers of a scorecard see: the union of these policies, within the budget."""
 
     rate: Share = Field(0.05, description="Share of all traces, by hash of the trace id.")
-    strata: dict[Name, Share] = Field({}, description="Share within every value of a cohort key.")
-    always: tuple[Name, ...] = Field((), description="Events that are always scored.")
+    strata: dict[Line, Share | dict[Line, Share]] = Field(
+        {}, description="Share within every value of a cohort key, or by value: {model: {gpt-5: 10%}}."
+    )
+    always: tuple[Name, ...] = Field(ALWAYS, description="Events that are always scored.")
     budget: Amount | None = Field(None, description="Most that may be spent, e.g. 20 USD/day.")
 
     @field_validator("budget")
@@ -118,10 +130,11 @@ class Metric(Open):
 
     name: Name
     type: Annotated[str, StringConstraints(min_length=1, max_length=60)]
+    description: Text | None = None
 
     def spec(self) -> dict[str, Any]:
-        """The whole specification as plain data."""
-        return self.model_dump()
+        """What `scoring.registry.build` needs, as plain data."""
+        return self.model_dump(exclude={"description"})
 
 
 class Scorecard(Strict):
@@ -178,15 +191,21 @@ class Monitor(Strict):
     hold: Annotated[Duration, Field(ge=0)] | None = Field(
         None, description="How long it must last before firing."
     )
-    keep_firing: Annotated[Duration, Field(ge=0)] | None = None
+    keep_firing: Annotated[Duration, Field(ge=0)] | None = Field(
+        None, description="How long it must be clear before it is resolved."
+    )
+    renotify: Annotated[Duration, Field(ge=MINUTE)] | None = Field(
+        None, description="How often to remind while nobody has acknowledged it."
+    )
     severity: str = "warn"
     owner: Line
     runbook: Line
     response_time: Duration | None = None
     notify: tuple[Line, ...] = ()
-    detector: Name | None = None
-    min_n: int | None = Field(None, ge=1)
-    no_data: Literal["alert", "keep", "ok"] | None = None
+    min_n: int | None = Field(None, ge=1, description="Fewer scores than this say nothing.")
+    no_data: Literal["alert", "keep", "ok"] | None = Field(
+        None, description="What silence means: a state (keep), also a message (alert), or nothing (ok)."
+    )
     description: Text | None = None
     tests: tuple[MonitorTest, ...] = ()
 
@@ -198,35 +217,56 @@ class Monitor(Strict):
         return SEVERITIES[value]
 
 
-class WebhookRoute(Strict):
+class Channel(Strict):
+    """What every route has."""
+
+    name: Line
+    default_for: tuple[Literal["page", "warn", "info"], ...] = Field(
+        (), description="Severities of monitors that name no route."
+    )
+    escalation: bool = Field(False, description="Also told of pages nobody acknowledged in time.")
+
+
+class WebhookRoute(Channel):
     """A signed JSON message."""
 
-    name: Name
     type: Literal["webhook"]
     url: SecretText
     secret: SecretText | None = Field(None, description="Signs every message.")
 
 
-class SlackRoute(Strict):
+class SlackRoute(Channel):
     """A Slack-compatible incoming webhook."""
 
-    name: Name
     type: Literal["slack"]
     url: SecretText
 
 
-class PagerDutyRoute(Strict):
-    """PagerDuty events."""
+class TeamsRoute(Channel):
+    """A Microsoft Teams workflow."""
 
-    name: Name
+    type: Literal["teams"]
+    url: SecretText
+
+
+class PagerDutyRoute(Channel):
+    """PagerDuty events; `key` is a service's integration key."""
+
     type: Literal["pagerduty"]
     key: SecretText
 
 
-class EmailRoute(Strict):
+class OpsgenieRoute(Channel):
+    """Opsgenie alerts; `url` for the EU instance."""
+
+    type: Literal["opsgenie"]
+    key: SecretText
+    url: Url | None = None
+
+
+class EmailRoute(Channel):
     """Mail over SMTP."""
 
-    name: Name
     type: Literal["email"]
     to: tuple[Line, ...] = Field(min_length=1)
     sender: Line
@@ -234,21 +274,32 @@ class EmailRoute(Strict):
     port: int = Field(587, ge=1, le=65535)
     user: Line | None = None
     password: SecretText | None = None
-    tls: bool = True
+    tls: Literal["starttls", "tls", "none"] = Field("starttls", description="How the connection is encrypted.")
 
 
-Route = Annotated[WebhookRoute | SlackRoute | PagerDutyRoute | EmailRoute, Field(discriminator="type")]
+class LogRoute(Channel):
+    """One line in the server's own log."""
+
+    type: Literal["log"]
+
+
+Route = Annotated[
+    WebhookRoute | SlackRoute | TeamsRoute | PagerDutyRoute | OpsgenieRoute | EmailRoute | LogRoute,
+    Field(discriminator="type"),
+]
 
 
 class Provider(Strict):
     """A model provider judges may ask; a judge's model is `provider:model`."""
 
     name: Name
-    type: Literal["openai", "anthropic"] = Field("openai", description="The dialect it speaks.")
-    base_url: str | None = Field(None, pattern=r"^https?://[^\s]+$")
-    api_key: SecretText | None = None
+    protocol: Literal["openai", "anthropic", "fake"] = Field("openai", description="The API it speaks.")
+    base_url: Url | None = None
+    key_env: Name | None = Field(None, description="Environment variable that holds its API key.")
     timeout: Annotated[Duration, Field(ge=10**9, le=600 * 10**9)] = 60 * 10**9
-    requests_per_minute: int | None = Field(None, ge=1)
+    concurrency: int = Field(16, ge=1, le=1000)
+    rate: Annotated[float, Field(gt=0, strict=False)] | None = Field(None, description="Most calls a second.")
+    structured: Literal["schema", "object", "none"] = Field("schema", description="How it is asked for JSON.")
 
 
 class Egress(Strict):
@@ -257,16 +308,20 @@ class Egress(Strict):
     allow: tuple[Line, ...] = Field((), description="host:port of local models and receivers.")
 
 
+Rate = Annotated[float, Field(ge=0, strict=False)]
+
+
 class Price(Strict):
     """Dollars per million tokens of one model, replacing the built-in price."""
 
+    provider: Line
     model: Line
-    provider: Line | None = None
-    input: Annotated[float, Field(ge=0, strict=False)]
-    output: Annotated[float, Field(ge=0, strict=False)]
-    cached_input: Annotated[float, Field(ge=0, strict=False)] | None = None
-    cache_write: Annotated[float, Field(ge=0, strict=False)] | None = None
-    reasoning: Annotated[float, Field(ge=0, strict=False)] | None = None
+    input: Rate
+    output: Rate
+    cached_input: Rate | None = None
+    cache_write: Rate | None = None
+    reasoning: Rate | None = None
+    request: Rate | None = Field(None, description="Dollars for a request.")
 
 
 class Config(Strict):

@@ -1,12 +1,27 @@
-"""Faults that need more than the shape of a value: names that must exist or differ, conditions, scorers."""
+"""Faults that need more than the shape of a value: names that must exist or differ, conditions, scorers, patterns."""
 
-from collections.abc import Iterable, Iterator
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from watchkeeper.config.models import Config
+from watchkeeper.alerting.monitor import MonitorError
+from watchkeeper.config.adapters import known_providers, redaction_of, rule_of, sampling_of
+from watchkeeper.config.models import Config, Metric
 from watchkeeper.config.problems import did_you_mean, shown
+from watchkeeper.config.where import WhereError, parse_where
 from watchkeeper.config.yamlfile import Loc
+from watchkeeper.egress.policy import parse_entry
+from watchkeeper.redaction.policy import Policy as RedactionPolicy
+from watchkeeper.scoring.protocol import Judge
+from watchkeeper.scoring.registry import SpecError, build
+
+log = logging.getLogger("watchkeeper.config")
+
+# Redaction needs a key to be built; which one does not matter for whether the policy is sound.
+_ANY_KEY = "check"
+_FIELDS = {"routes": "notify", "tests": "tests"}
 
 
 @dataclass(frozen=True)
@@ -19,18 +34,28 @@ class Finding:
     level: str = "error"
 
 
-def findings(config: Config) -> list[Finding]:
+def findings(config: Config, env: Mapping[str, str] | None = None) -> list[Finding]:
     """Everything wrong or doubtful about a configuration whose shape is right."""
-    return [*_names(config), *_routes(config), *_secrets(config), *_monitors(config)]
+    environment = os.environ if env is None else env
+    return [
+        *_names(config),
+        *_routes(config),
+        *_secrets(config, environment),
+        *_monitors(config),
+        *_scorecards(config),
+        *_guards(config),
+        *_privacy(config),
+        *_egress(config),
+    ]
 
 
 def _doubles(section: str, names: Iterable[tuple[Loc, Any]]) -> Iterator[Finding]:
-    seen: dict[Any, Loc] = {}
+    seen: set[Any] = set()
     for loc, name in names:
         if name in seen:
             word = name[-1] if isinstance(name, tuple) else name
             yield Finding(loc, f"{section} {shown(word)} exists twice", "names must differ")
-        seen.setdefault(name, loc)
+        seen.add(name)
 
 
 def _names(config: Config) -> Iterator[Finding]:
@@ -44,13 +69,17 @@ def _names(config: Config) -> Iterator[Finding]:
         for j, metric in enumerate(card.metrics)
     )
     yield from _doubles("scorer", metrics)
+    prices = ((("price", i, "model"), (p.provider, p.model)) for i, p in enumerate(config.price))
+    yield from _doubles("price of", prices)
 
 
 def _routes(config: Config) -> Iterator[Finding]:
     known = [r.name for r in config.routes]
+    covered = {s for r in config.routes for s in r.default_for}
     for i, monitor in enumerate(config.monitors):
-        if not monitor.notify and monitor.severity == "page":
-            yield Finding(("monitors", i), "pages nobody: it has no notify", "name a route", "warning")
+        if not monitor.notify and monitor.severity == "page" and "page" not in covered:
+            said = "pages nobody: it has no notify, and no route is the default for pages"
+            yield Finding(("monitors", i), said, "name a route", "warning")
         for j, wanted in enumerate(monitor.notify):
             if wanted in known:
                 continue
@@ -60,16 +89,96 @@ def _routes(config: Config) -> Iterator[Finding]:
             yield Finding(("monitors", i, "notify", j), said, allowed, level)
 
 
-def _secrets(config: Config) -> Iterator[Finding]:
-    for section, items in (("routes", config.routes), ("providers", config.providers)):
-        for i, item in enumerate(items):
-            for name in ("secret", "key", "password", "api_key"):
-                value = getattr(item, name, None)
-                if value is not None and value.origin == "written in the file":
-                    yield Finding(
-                        (section, i, name), "a secret is written in the file", "use ${NAME}", "warning"
-                    )
+def _secrets(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
+    for i, item in enumerate(config.routes):
+        for name in ("secret", "key", "password"):
+            value = getattr(item, name, None)
+            if value is not None and value.origin == "written in the file":
+                yield Finding(("routes", i, name), "a secret is written in the file", "use ${NAME}", "warning")
+    for i, provider in enumerate(config.providers):
+        if provider.key_env is not None and not env.get(provider.key_env):
+            said = f"the environment variable {provider.key_env} is not set or empty"
+            yield Finding(("providers", i, "key_env"), said, "its judges will fail", "warning")
 
 
 def _monitors(config: Config) -> Iterator[Finding]:
-    yield from ()
+    for i, monitor in enumerate(config.monitors):
+        try:
+            rule_of(monitor)
+        except MonitorError as error:
+            yield Finding(("monitors", i, _FIELDS.get(error.field, error.field)), error.message)
+
+
+def _metric(loc: Loc, metric: Metric, providers: list[str]) -> Iterator[Finding]:
+    try:
+        scorer = build(metric.spec())
+    except SpecError as error:
+        key = error.key.split(".")[0]
+        own = key in metric.spec()
+        message = str(error) if not own else str(error).removeprefix(f"{error.key}: ")
+        yield Finding((*loc, key) if own else loc, message)
+        return
+    # A parameter of a wrong shape may break a scorer's constructor anywhere; whoever wrote it gets the reason in words.
+    except Exception as error:  # noqa: BLE001
+        log.warning("the scorer %s cannot be built: %r", metric.name, error)
+        yield Finding(loc, f"cannot be built: {type(error).__name__}: {shown(error, 200)}")
+        return
+    if isinstance(scorer, Judge):
+        name, colon, _ = scorer.model.partition(":")
+        if not colon or name not in providers:
+            said = f"{shown(scorer.model)} names no provider this server knows"
+            yield Finding((*loc, "model"), said, f"write provider:model; {did_you_mean(name, providers)}")
+
+
+def _scorecards(config: Config) -> Iterator[Finding]:
+    providers = known_providers(config)
+    for i, card in enumerate(config.scorecards):
+        for j, metric in enumerate(card.metrics):
+            yield from _metric(("scorecards", i, "metrics", j), metric, providers)
+        if card.where is not None:
+            try:
+                parse_where(card.where)
+            except WhereError as error:
+                yield Finding(("scorecards", i, "where"), str(error))
+        try:
+            sampling_of(card.sample)
+        except ValueError as error:
+            yield Finding(("scorecards", i, "sample"), str(error))
+
+
+def _guards(config: Config) -> Iterator[Finding]:
+    for i, guard in enumerate(config.guards):
+        for side in ("input", "output"):
+            for j, metric in enumerate(getattr(guard, side)):
+                loc: Loc = ("guards", i, side, j)
+                found = list(_metric(loc, metric, []))
+                if found and "names no provider" in found[0].message:
+                    said = "a guard cannot ask a model: it must answer within its time budget"
+                    found = [Finding((*loc, "type"), said, "use a check or classifier")]
+                yield from found
+
+
+def _privacy(config: Config) -> Iterator[Finding]:
+    spec = redaction_of(config, _ANY_KEY)
+    if spec is None:
+        said = "personal data and secrets will be stored as they come"
+        yield Finding(("privacy", "redact"), said, "", "warning")
+        return
+    try:
+        RedactionPolicy(spec)
+    except ValueError as error:
+        where, _, message = str(error).partition(": ")
+        path = where.split(".")
+        loc: Loc = ("privacy", path[1]) if len(path) > 1 else ("privacy",)
+        labels = [p.label for p in config.privacy.patterns]
+        if len(path) > 2 and path[1] == "patterns" and path[2] in labels:
+            loc = ("privacy", "patterns", labels.index(path[2]), "pattern")
+        yield Finding(loc, message or str(error))
+
+
+def _egress(config: Config) -> Iterator[Finding]:
+    for i, entry in enumerate(config.egress.allow):
+        try:
+            parse_entry(entry)
+        except ValueError as error:
+            yield Finding(("egress", "allow", i), str(error))

@@ -1,0 +1,154 @@
+"""From configuration objects to the rules' own types. Whatever a rule refuses it refuses here, at `check`."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from watchkeeper.alerting.monitor import Monitor as Rule
+from watchkeeper.alerting.monitor import Test
+from watchkeeper.alerting.routing import Routes
+from watchkeeper.config.models import Config, Monitor, Sample, Scorecard
+from watchkeeper.config.where import Where, parse_where
+from watchkeeper.dialects import pricing
+from watchkeeper.egress.policy import Policy as EgressPolicy
+from watchkeeper.llm.table import DEFAULTS, Settings
+from watchkeeper.redaction.policy import CustomPattern, PolicySpec
+from watchkeeper.scoring.protocol import Scorer, Services
+from watchkeeper.scoring.registry import build
+from watchkeeper.scoring.sampling import Policy, policies_of
+
+
+def rule_of(monitor: Monitor) -> Rule:
+    """One monitor as the watcher runs it. Raises `alerting.monitor.MonitorError`."""
+    given: dict[str, Any] = {
+        "hold": monitor.hold,
+        "keep_firing": monitor.keep_firing,
+        "renotify": monitor.renotify,
+        "min_n": monitor.min_n,
+        "no_data": monitor.no_data,
+    }
+    return Rule(
+        name=monitor.name,
+        condition=monitor.condition,
+        owner=monitor.owner,
+        runbook=monitor.runbook,
+        project=monitor.project,
+        window=monitor.window,
+        by=tuple(monitor.by),
+        where=tuple(sorted(monitor.where.items())),
+        severity=monitor.severity,
+        routes=monitor.notify,
+        response_time=monitor.response_time,
+        description=monitor.description or "",
+        tests=tuple(Test(t.series, t.expect, t.name or "", t.n or 100) for t in monitor.tests),
+        **{k: v for k, v in given.items() if v is not None},
+    )
+
+
+def rules_of(config: Config) -> list[Rule]:
+    """Every monitor."""
+    return [rule_of(m) for m in config.monitors]
+
+
+def routes_of(config: Config) -> Routes:
+    """The routes of monitors that name none, by severity, and of escalation."""
+    named = {s: tuple(r.name for r in config.routes if s in r.default_for) for s in ("page", "warn", "info")}
+    return Routes(**named, escalation=tuple(r.name for r in config.routes if r.escalation))
+
+
+def redaction_of(config: Config, key: str) -> PolicySpec | None:
+    """What is removed before storing, None when redaction is off; `key` is the install's own, for keyed hashes."""
+    privacy = config.privacy
+    if not privacy.redact:
+        return None
+    chosen: dict[str, Any] = {} if privacy.kinds is None else {"kinds": privacy.kinds}
+    return PolicySpec(
+        names=privacy.names,
+        patterns=tuple(CustomPattern(p.label, p.pattern) for p in privacy.patterns),
+        user_ids=privacy.user_ids,
+        key=key,
+        fields=dict(privacy.fields),
+        **chosen,
+    )
+
+
+def egress_of(config: Config) -> EgressPolicy:
+    """Where the server may connect. Raises ValueError."""
+    return EgressPolicy.of(*config.egress.allow)
+
+
+def providers_of(config: Config) -> dict[str, Settings]:
+    """The configured model providers by name, on top of `llm.table.DEFAULTS`."""
+    made: dict[str, Settings] = {}
+    for provider in config.providers:
+        made[provider.name] = Settings(
+            protocol=provider.protocol,
+            base_url=provider.base_url,
+            key_env=provider.key_env,
+            timeout_s=provider.timeout / 1e9,
+            concurrency=provider.concurrency,
+            rate=provider.rate,
+            structured=provider.structured,
+        )
+    return made
+
+
+def known_providers(config: Config) -> list[str]:
+    """Every provider a judge's `provider:model` may name."""
+    return sorted({*DEFAULTS, *(p.name for p in config.providers)})
+
+
+def prices_of(config: Config) -> pricing.Table:
+    """The built-in price table with the configured prices over it; its version then names their content."""
+    table = pricing.default_table()
+    if not config.price:
+        return table
+    models = {provider: dict(prices) for provider, prices in table.models.items()}
+    for own in config.price:
+        models.setdefault(own.provider, {})[own.model] = pricing.Price(
+            input=own.input,
+            output=own.output,
+            cached=own.cached_input,
+            cache_write=own.cache_write,
+            reasoning=own.reasoning,
+            request=own.request or 0.0,
+        )
+    content = msgspec.json.encode([p.model_dump() for p in config.price], order="deterministic")
+    return pricing.Table(f"{table.version}+{hashlib.sha256(content).hexdigest()[:8]}", models, table.aliases)
+
+
+def sampling_of(sample: Sample) -> list[Policy]:
+    """The policies of a scorecard's sample. Raises ValueError."""
+    return policies_of(sample.rate, sample.strata, sample.always)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A scorecard ready to run: its scorers in order, which traces it is for, and how it samples them."""
+
+    name: str
+    project: str
+    where: Where | None
+    scorers: tuple[Scorer, ...]
+    policies: tuple[Policy, ...]
+    budget_usd_per_day: float | None
+
+
+def card_of(card: Scorecard, services: Services | None = None) -> Card:
+    """One scorecard. Raises `SpecError`, `WhereError` or ValueError."""
+    return Card(
+        name=card.name,
+        project=card.project,
+        where=parse_where(card.where) if card.where else None,
+        scorers=tuple(build(m.spec(), services) for m in card.metrics),
+        policies=tuple(sampling_of(card.sample)),
+        budget_usd_per_day=card.sample.budget.per_day if card.sample.budget else None,
+    )
+
+
+def cards_of(config: Config, services: Services | None = None) -> Sequence[Card]:
+    """Every scorecard."""
+    return [card_of(card, services) for card in config.scorecards]
