@@ -4,9 +4,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.drift.scenarios import BASE, Data, World, of, simulate
-from watchkeeper.detection.fit import Panel, Steps, fit_panel
-from watchkeeper.detection.recursion import DELTAS, Streams, advance, combined, z_scores
 from watchkeeper.detection import rates
+from watchkeeper.detection.fit import Panel, Steps, fit_panel
+from watchkeeper.detection.recursion import Streams, advance, combined, z_scores
 
 Floats = NDArray[np.float64]
 

@@ -35,7 +35,8 @@ def trend(points: Sequence[Point], *, correlation: float = 1.0) -> Trend | Insuf
         return Insufficient("a trend needs at least 6 ticks", sum(p.n for p in mine))
     t = np.array([p.start_ns for p in mine], dtype=np.float64) / DAY_NS
     y = np.array([p.swx / p.sw for p in mine])
-    slope, _, below, above = (float(v) for v in st.theilslopes(y, t - t[0], alpha=0.95))
+    found = np.asarray(st.theilslopes(y, t - t[0], alpha=0.95), dtype=np.float64)
+    slope, below, above = float(found[0]), float(found[2]), float(found[3])
     wide = max(correlation, 1.0) ** 0.5
     low = slope - (slope - below) * wide
     high = slope + (above - slope) * wide

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 def _grouped(clusters: ArrayLike, *columns: Floats) -> tuple[int, list[Floats]]:
     _, codes = np.unique(np.asarray(clusters), return_inverse=True)
     groups = int(codes.max()) + 1 if codes.size else 0
-    return groups, [np.bincount(codes, weights=c, minlength=groups) for c in columns]
+    return groups, [np.bincount(codes, weights=c, minlength=groups).astype(np.float64) for c in columns]
 
 
 def clustered_mean(y: ArrayLike, clusters: ArrayLike, *, level: float = 0.95) -> Estimate | Insufficient:

@@ -263,7 +263,7 @@ def rates_differ(k_a: int, n_a: int, k_b: int, n_b: int) -> Comparison | Insuffi
     """Fisher's exact test of two rates on whole counts; the effect size is the difference b − a."""
     if n_a <= 0 or n_b <= 0:
         return Insufficient("two rates need scores on both sides")
-    p = float(st.fisher_exact([[k_a, n_a - k_a], [k_b, n_b - k_b]])[1])
+    p = float(np.asarray(st.fisher_exact([[k_a, n_a - k_a], [k_b, n_b - k_b]]), dtype=np.float64)[1])
     return Comparison("difference of rates", k_b / n_b - k_a / n_a, n_a, n_b, p)
 
 
