@@ -3,37 +3,27 @@
 from watchkeeper.model.series import Cohort
 
 OTHER, UNKNOWN = "other", "unknown"
-_ESCAPES = (("%", "%25"), (",", "%2C"), ("=", "%3D"))
 
 
 def cohort_text(cohort: Cohort) -> str:
-    """The canonical string: "k=v,k2=v2" with keys sorted, "" for all traffic; `,`, `=` and `%` in values escaped.
+    """The canonical string, as series are stored: "k=v,k2=v2" with keys sorted, "" for all traffic.
 
-    >>> cohort_text((("prompt_version", "v2"), ("model", "a,b")))
-    'model=a%2Cb,prompt_version=v2'
+    >>> cohort_text((("prompt_version", "v2"), ("model", "m")))
+    'model=m,prompt_version=v2'
     """
-    return ",".join(f"{key}={_escape(value)}" for key, value in sorted(cohort))
-
-
-def _escape(value: str) -> str:
-    for character, code in _ESCAPES:
-        value = value.replace(character, code)
-    return value
+    return ",".join(f"{key}={value}" for key, value in sorted(cohort))
 
 
 def cohort_parse(text: str) -> Cohort:
-    """The inverse of `cohort_text`. Raises ValueError for a part without '='."""
-    if not text:
-        return ()
+    """The inverse of `cohort_text`. A comma inside a value belongs to the value when no `=` follows it."""
     pairs: list[tuple[str, str]] = []
-    for part in text.split(","):
-        key, equals, value = part.partition("=")
-        if not equals:
-            raise ValueError(f"'{part}' in cohort '{text}' is not key=value")
-        for character, code in reversed(_ESCAPES):
-            value = value.replace(code, character)
-        pairs.append((key, value))
-    return tuple(sorted(pairs))
+    for piece in text.split(",") if text else []:
+        key, equals, value = piece.partition("=")
+        if equals:
+            pairs.append((key, value))
+        elif pairs:
+            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{piece}")
+    return tuple(pairs)
 
 
 def cohort_words(cohort: Cohort) -> str:

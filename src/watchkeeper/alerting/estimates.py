@@ -10,7 +10,7 @@ from scipy import special
 
 from watchkeeper.model.series import BINARY, Estimate, Insufficient, Point
 from watchkeeper.stats.estimates import point_mean, point_quantile, point_rate
-from watchkeeper.stats.intervals import z_of
+from watchkeeper.stats.intervals import clopper_pearson, z_of
 
 
 def _sum(p: Point, level: float) -> Estimate:
@@ -27,6 +27,16 @@ def _sd(p: Point, level: float) -> Estimate:
     return Estimate(sd, sd * low, sd * high, p.n, p.n_eff, level)
 
 
+def _rate(p: Point, level: float) -> Estimate | Insufficient:
+    """Wilson's interval for showing; the exact one where a limit is judged far out in the tail, in which Wilson's calls
+    2 failures of 23 proof of more than 1 %."""
+    found = point_rate(p, level=level)
+    if isinstance(found, Insufficient) or level < 0.96:
+        return found
+    low, high = clopper_pearson(found.value * found.n_eff, found.n_eff, level)
+    return Estimate(found.value, low, high, found.n, found.n_eff, level)
+
+
 def estimate(point: Point | None, stat: str, alpha: float = 0.025, min_n: int = 2) -> Estimate | Insufficient:
     """`stat` (mean, sum, n, sd, p50, p99.9, …) of `point`; each bound is wrong with probability `alpha`.
 
@@ -40,7 +50,7 @@ def estimate(point: Point | None, stat: str, alpha: float = 0.025, min_n: int = 
         return Estimate(float(n), float(n), float(n), n, point.n_eff, 1.0)
     level = 1 - 2 * alpha
     if stat == "mean":
-        return point_rate(point, level=level) if point.axis == BINARY else point_mean(point, level=level)
+        return _rate(point, level) if point.axis == BINARY else point_mean(point, level=level)
     if stat == "sum":
         return _sum(point, level)
     if stat == "sd":

@@ -4,14 +4,15 @@
      ▲                      │                              │                                    │
      └──────── clear ───────┘            no data: stays firing, never resolves          clear ──┘ ok
 
-No data and an unstable series are states of their own for anything that is not firing: silence is not health, and
+Unknown (data, but too little of it, or no baseline yet) changes no state and breaks every continuity. No data and an
+unstable series are states of their own for anything that is not firing: silence is not health, and
 an incident does not end because we stopped looking.
 """
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
-Seen = Literal["clear", "near", "breach", "no_data", "unstable"]
+Seen = Literal["clear", "near", "breach", "unknown", "no_data", "unstable"]
 State = Literal["ok", "pending", "firing", "resolved", "no_data", "unstable"]
 Event = Literal["pending", "firing", "resolved", "no_data", "unstable", "recovered"]
 
@@ -57,6 +58,8 @@ def advance(life: Life, seen: Seen, now: int, timing: Timing) -> tuple[Life, tup
     if seen in ("no_data", "unstable"):
         return _blind(life, seen, now, timing)
     life = replace(life, missing_since=None)
+    if seen == "unknown":
+        return replace(life, breach_since=None, clear_since=None), ()
     if life.state == "firing":
         return _firing(life, seen, now, timing)
     return _quiet(life, seen, now, timing)

@@ -77,7 +77,7 @@ class Monitor:
     response_time: int | None = None
     hold: int = 0
     keep_firing: int = 0
-    renotify: int | None = 4 * HOUR
+    renotify: int | None = 24 * HOUR
     min_n: int = 20
     no_data: Literal["alert", "keep", "ok"] = "keep"
     description: str = ""

@@ -169,8 +169,8 @@ def due_message(
 ) -> Message | None:
     """The message that this group's readers need now, or None.
 
-    New: they were told nothing and something fires. Updated: another alert joined, or the severity rose. Resolved:
-    they were told and nothing fires any more. Reminder: still firing and not acknowledged after `renotify`.
+    New: they were told nothing and something fires. Updated: the severity rose. An alert of the same severity that
+    joins is the same story and waits for the next message. Resolved: they were told and nothing fires any more. Reminder: still firing and not acknowledged after `renotify`.
     Escalation: a page nobody acknowledged within `response_time`. A silenced alert counts as not there, except that
     a resolution of what was told is always told.
     """
@@ -180,15 +180,16 @@ def due_message(
         anything = any(a.state == "firing" for a in alerts)
         if told.status != "firing" or anything:
             return None
-        gone = [a for a in alerts if a.id in told.alerts]
+        gone = worst_first(a for a in alerts if a.state == "resolved")
+        if not gone:
+            return None
         return _message(group, "resolved", "resolved", gone, _channels(gone, routes), now, told)
     shown = worst_first([*firing, *(a for a in alerts if a.id in told.alerts and a.state == "resolved")])
     worst = min((a.severity for a in firing), key=_RANK.__getitem__)
     channels = _channels(firing, routes)
     if told.status != "firing":
         return _message(group, "firing", "firing", shown, channels, now, Told())
-    joined = any(a.id not in told.alerts for a in firing)
-    if joined or (told.severity and _RANK[worst] < _RANK[told.severity]):
+    if told.severity and _RANK[worst] < _RANK[told.severity]:
         return _message(group, "updated", "firing", shown, channels, now, told)
     if all(a.acknowledged_ns is not None for a in firing):
         return None

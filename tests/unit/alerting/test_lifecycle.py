@@ -29,6 +29,8 @@ def reference(history: History, timing: Timing) -> list[tuple[int, str]]:
         if now <= (accepted[-1][0] if accepted else 0):
             continue
         accepted.append((now, seen))
+        if seen == "unknown":
+            continue
         if seen in ("no_data", "unstable"):
             if state == "firing" or state == seen:
                 continue
@@ -60,7 +62,7 @@ def reference(history: History, timing: Timing) -> list[tuple[int, str]]:
     return events
 
 
-SEEN = st.sampled_from(["clear", "clear", "near", "breach", "breach", "no_data", "unstable"])
+SEEN = st.sampled_from(["clear", "clear", "near", "breach", "breach", "no_data", "unstable", "unknown"])
 HISTORIES = st.lists(st.tuples(st.integers(-2, 5), SEEN), max_size=40)
 TIMINGS = st.builds(Timing, st.integers(0, 12), st.integers(0, 12), st.integers(0, 12))
 

@@ -75,7 +75,7 @@ def test_alerts_of_one_cohort_and_onset_share_one_message() -> None:
         (103, [alert("relevance", "resolved"), steps]),
         (104, [alert("relevance", "resolved"), alert("steps", "resolved")]),
     )
-    assert [event for _, event, _ in heard] == ["firing", "updated", "resolved"]
+    assert [event for _, event, _ in heard] == ["firing", "resolved"]
 
 
 def test_a_page_that_joins_goes_to_the_pager_too() -> None:
@@ -198,7 +198,6 @@ def model(
 ) -> list[tuple[int, str]]:
     """Notifications of a group written as plain sentences over the whole past, without `Told`."""
     said: list[tuple[int, str]] = []
-    mentioned: set[str] = set()
     for hour, alerts in steps:
         now = hour * HOUR
         hidden = {a.id for a in alerts if any(s.covers(a, now) for s in silences)}
@@ -207,13 +206,8 @@ def model(
         open_ = bool(said) and said[-1][1] != "resolved"
         if not on and open_:
             said.append((hour, "resolved"))
-            mentioned = set()
         elif loud and not open_:
             said.append((hour, "firing"))
-            mentioned = set(loud)
-        elif loud - mentioned and open_:
-            said.append((hour, "updated"))
-            mentioned |= loud
         elif loud and open_ and hour * HOUR - said[-1][0] * HOUR >= renotify:
             said.append((hour, "reminder"))
     return said

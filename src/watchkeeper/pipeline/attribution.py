@@ -1,0 +1,123 @@
+"""Whose change is it? A wide cohort is not alerted for what a narrower one explains."""
+
+from collections.abc import Sequence
+
+from watchkeeper.alerting.evaluate import Truth, judge
+from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.model.series import Cohort, Point
+from watchkeeper.pipeline.look import HOUR, Book, Normal, Reader, Watched
+
+
+def rest(whole: Point, parts: Sequence[Point]) -> Point | None:
+    """What is left of a point when the points of some of its cohorts are taken away; None when nothing is.
+
+    Sums subtract exactly as they add; rounding below zero is cut.
+    """
+
+    def less(name: str) -> float:
+        return max(float(getattr(whole, name)) - sum(float(getattr(p, name)) for p in parts), 0.0)
+
+    n = whole.n - sum(p.n for p in parts)
+    if n <= 0 or less("sw") <= 0:
+        return None
+    swx = whole.swx - sum(p.swx for p in parts)
+    sw2x = whole.sw2x - sum(p.sw2x for p in parts)
+    hist_w = tuple(
+        max(w - sum(h), 0.0) for w, *h in zip(whole.hist_w, *(p.hist_w for p in parts), strict=True)
+    )
+    hist_w2 = tuple(
+        max(w - sum(h), 0.0) for w, *h in zip(whole.hist_w2, *(p.hist_w2 for p in parts), strict=True)
+    )
+    return Point(
+        whole.key, whole.start_ns, whole.end_ns, whole.axis, n, less("sw"), less("sw2"), swx, less("swx2"), sw2x,
+        less("sw2x2"), hist_w, hist_w2,
+    )  # fmt: skip
+
+
+def explained(
+    monitor: Monitor,
+    parent: Cohort,
+    children: Sequence[Cohort],
+    end: int,
+    book: Book,
+    normals: dict[tuple[str, Cohort], Normal],
+    watched: Watched,
+    alpha: float,
+) -> Cohort | None:
+    """The child whose doing the parent's breach is, or None when the breach is the parent's own.
+
+    `children` see the change too, the surest first; they are taken out of the parent one after another. For a shift: the
+    rest must then stand less than half as far from the baseline as the parent does. For limits: it must not pass them.
+    """
+    onsets = [
+        e.onset_ns for m, e in watched.evidence.items() if m in monitor.moving and e.onset_ns is not None
+    ]
+    since = min(onsets, default=end - max(monitor.window, HOUR))
+    # As few as will do: a child that only flickers must not turn "v2 did it" into "everybody did it".
+    for count in range(1, len(children) + 1):
+        some = children[:count]
+        if monitor.moving:
+            fine = _rest_is_still(monitor, parent, some, since, end, book, normals)
+        else:
+            fine = _rest_is_fine(monitor, parent, some, end, book, normals, alpha)
+        if fine:
+            return max(some, key=lambda c: _size(monitor, c, since, end, book))
+    return None
+
+
+def _rest_is_still(
+    monitor: Monitor,
+    parent: Cohort,
+    children: Sequence[Cohort],
+    since: int,
+    end: int,
+    book: Book,
+    normals: dict[tuple[str, Cohort], Normal],
+) -> bool:
+    for metric in monitor.moving:
+        whole, normal = book.window(metric, parent, since, end), normals.get((metric, parent))
+        if whole is None or normal is None or normal.point is None:
+            continue
+        parts = [
+            p
+            for c in children
+            if (p := book.window(metric, c, since, end)) is not None and p.axis == whole.axis
+        ]
+        left = rest(whole, parts)
+        if left is None or not parts:
+            # Nothing but the children is left: then they are the whole of it, and the parent is the shorter story.
+            return False
+        normal_mean = normal.point.swx / normal.point.sw
+        if abs(left.swx / left.sw - normal_mean) >= 0.5 * abs(whole.swx / whole.sw - normal_mean):
+            return False
+    return True
+
+
+def _size(monitor: Monitor, cohort: Cohort, since: int, end: int, book: Book) -> float:
+    point = book.window(monitor.metrics[0], cohort, since, end)
+    return point.sw if point is not None else 0.0
+
+
+def _rest_is_fine(
+    monitor: Monitor,
+    parent: Cohort,
+    children: Sequence[Cohort],
+    end: int,
+    book: Book,
+    normals: dict[tuple[str, Cohort], Normal],
+    alpha: float,
+) -> bool:
+    left = Book(book.tick_ns)
+    since = end - monitor.reach
+    for metric in monitor.metrics:
+        for whole in book.points(metric, parent, since, end):
+            at = (whole.start_ns, whole.end_ns)
+            parts = [
+                p for c in children if (p := book.window(metric, c, *at)) is not None and p.axis == whole.axis
+            ]
+            point = rest(whole, parts)
+            if point is not None:
+                left.add([point])
+    own = {m: n for (m, c), n in normals.items() if c == parent}
+    truth = judge(monitor.tree, Reader(monitor, parent, end, left, own, {}, alpha)).truth
+    return truth in (Truth.FALSE, Truth.UNKNOWN)

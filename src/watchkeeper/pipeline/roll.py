@@ -1,0 +1,304 @@
+"""Scores and traces to points: every metric × cohort, one tick at a time, many ticks a query.
+
+A tick is recomputed whole from what is stored, so rolling is idempotent and late data only makes its tick dirty
+again. Which ticks are dirty is asked of the store, not remembered: nothing is lost in a restart.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from watchkeeper.alerting.cohorts import OTHER, cohort_parse
+from watchkeeper.alerting.monitor import DIMENSIONS, Monitor
+from watchkeeper.alerting.syntax import Share
+from watchkeeper.model.errors import TAXONOMY, TRANSPORT
+from watchkeeper.model.series import (
+    BINARY,
+    COUNT,
+    DOLLARS,
+    FIVE,
+    MILLISECONDS,
+    TEN,
+    UNIT,
+    Axis,
+    Cohort,
+    Point,
+    SeriesKey,
+    empty,
+)
+from watchkeeper.store.columns import Columns
+from watchkeeper.store.records import states
+from watchkeeper.store.records.engine import Records
+
+SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86_400 * 10**9
+DERIVED: dict[str, Axis] = {
+    "traces": BINARY,
+    "latency_ms": MILLISECONDS,
+    "ttft_ms": MILLISECONDS,
+    "cost": DOLLARS,
+    "input_tokens": COUNT,
+    "output_tokens": COUNT,
+    "error_rate": BINARY,
+    "tool_error_rate": BINARY,
+}
+ERROR_CLASSES = tuple(f"error_class:{c.name}" for c in TAXONOMY)
+
+
+def guess_axis(low: float, high: float, whole: bool) -> Axis:
+    """An axis for a scorer nobody described, from the range of its values.
+
+    >>> guess_axis(0, 1, True) == BINARY, guess_axis(0.2, 9.5, False).high
+    (True, 10.0)
+    """
+    if low >= 0 and high <= 1:
+        return BINARY if whole else UNIT
+    if low >= 0 and high <= 5 and whole:
+        return FIVE
+    if low >= 0 and high <= 10:
+        return TEN if whole else Axis(0.0, 10.0, 50)
+    if low >= 0:
+        return COUNT
+    reach = max(abs(low), abs(high))
+    return Axis(-reach, reach, 60)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is rolled. `sets`: the dimension sets that get series of their own beside all traffic. `axes`: the scale of
+    each scorer, by name; others are guessed from their first values and then kept. `shares`: the 0/1 series that
+    conditions need. `keep`: how many values of a dimension keep their own series; the rest together are `other`."""
+
+    tick_ns: int = HOUR
+    sets: tuple[tuple[str, ...], ...] = (("prompt_version",), ("model",), ("scenario",), ("variant",))
+    axes: Mapping[str, Axis] = field(default_factory=dict[str, Axis])
+    shares: tuple[Share, ...] = ()
+    keep: int = 20
+
+    @classmethod
+    def of(
+        cls,
+        monitors: Iterable[Monitor],
+        axes: Mapping[str, Axis] | None = None,
+        tick_ns: int | None = None,
+        sets: Sequence[tuple[str, ...]] = (("prompt_version",), ("model",), ("scenario",), ("variant",)),
+    ) -> "Plan":
+        """The plan that serves these monitors: their sets, their shares, and a tick fine enough for all of them."""
+        wanted, shares = {tuple(sorted(s)) for s in sets}, dict[str, Share]()
+        tick = tick_ns if tick_ns is not None else HOUR
+        for m in monitors:
+            fixed = tuple(sorted(k for k, _ in m.where))
+            wanted |= {fixed, tuple(sorted((*fixed, *m.by)))}
+            shares |= {s.indicator: replace(s, period=type(s.period)()) for s in m.shares}
+            tick = min(tick, m.tick()) if tick_ns is None else tick
+        return cls(tick, tuple(sorted(wanted - {()})), dict(axes or {}), tuple(shares.values()))
+
+
+@dataclass
+class Rolled:
+    """What one call did: ticks recomputed, points written, points overwritten because their series is gone."""
+
+    ticks: int = 0
+    points: int = 0
+    gone: int = 0
+    late: tuple[int, ...] = ()
+
+
+class Roller:
+    """Rolls one project after another. `margin_ns` is how far before the last look it looks again: at least as long as
+    a write may take from reading its clock to being visible."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        records: Records,
+        plan: Plan,
+        margin_ns: int = 10 * 60 * SECOND,
+        chunk: int = 168,
+    ) -> None:
+        self.columns = columns
+        self.records = records
+        self.plan = plan
+        self.margin_ns = margin_ns
+        self.chunk = chunk
+
+    async def roll(self, project: str, now_ns: int) -> Rolled:
+        """Recompute every tick in which something was written since the last call. Ticks that start after `now_ns` are
+        left for later: a client's clock cannot make a tick of the future."""
+        mark = await self.records.read(lambda c: states.get(c, project, "roll", "mark")) or {}
+        after = max(int(mark.get("seen", 0)) - self.margin_ns, 0)
+        seconds = self.plan.tick_ns // SECOND
+        if mark.get("seconds", seconds) != seconds:
+            after = 0
+        dirty = (await self.columns.named("roll_dirty", project, seconds=seconds, after=after)).rows
+        ticks = sorted({int(tick) * SECOND for tick, _ in dirty if int(tick) * SECOND <= now_ns})
+        seen = max([int(s) for _, s in dirty], default=int(mark.get("seen", 0)))
+        done = await self.recompute(project, ticks, now_ns)
+        fresh = {"seen": seen, "seconds": seconds}
+        if fresh != mark:
+            await self.records.write(lambda c: states.put(c, project, "roll", "mark", fresh, now_ns))
+        return done
+
+    async def recompute(self, project: str, ticks: Sequence[int], now_ns: int) -> Rolled:
+        """Recompute these ticks (start times, ns) whatever is known of them."""
+        done = Rolled(ticks=len(ticks))
+        if not ticks:
+            return done
+        axes = await self._axes(project, ticks[0], now_ns)
+        known = await self._known(project, ticks[-1] + self.plan.tick_ns, now_ns)
+        for first, last in self._ranges(ticks):
+            points = await self._points(project, first, last, axes, known)
+            gone = await self._gone(project, first, last, points)
+            if points or gone:
+                await self.columns.write_points([*points, *gone])
+            done.points += len(points)
+            done.gone += len(gone)
+        done.late = tuple(t for t in ticks if t + 2 * self.plan.tick_ns <= now_ns)
+        return done
+
+    def _ranges(self, ticks: Sequence[int]) -> list[tuple[int, int]]:
+        """[start, end) of runs of neighbouring ticks, none longer than a chunk."""
+        runs: list[tuple[int, int]] = []
+        step = self.plan.tick_ns
+        for tick in ticks:
+            if runs and runs[-1][1] == tick and tick - runs[-1][0] < self.chunk * step:
+                runs[-1] = (runs[-1][0], tick + step)
+            else:
+                runs.append((tick, tick + step))
+        return runs
+
+    async def _axes(self, project: str, since: int, now_ns: int) -> dict[str, Axis]:
+        """The axis of every metric. One that had to be guessed is stored, because series with different axes cannot
+        be added."""
+        axes = {**DERIVED, **self.plan.axes, **{s.indicator: BINARY for s in self.plan.shares}}
+        stored = await self.records.read(lambda c: states.get_all(c, project, "axis"))
+        axes |= {k: msgspec.convert(v, Axis) for k, v in stored.items() if k not in axes}
+        scorers = set(await self.columns.scorers(project))
+        if not scorers <= set(axes):
+            rows = (await self.columns.named("roll_ranges", project, since=since)).dicts()
+            guessed = {
+                str(r["metric"]): guess_axis(float(r["low"]), float(r["high"]), bool(r["whole"]))
+                for r in rows
+                if r["metric"] not in axes
+            }
+            values = {k: msgspec.to_builtins(v) for k, v in guessed.items()}
+            await self.records.write(lambda c: states.put_all(c, project, "axis", values, now_ns))
+            axes |= guessed
+        return axes
+
+    async def _known(self, project: str, until: int, now_ns: int) -> list[list[str]]:
+        """The values of each dimension that keep their own series, an empty list where all do.
+
+        The list is stored and only grows until it is full; a value not seen for two weeks makes room. A value that
+        was `other` yesterday and not today would be a change that nobody made.
+        """
+        rows = (await self.columns.named("roll_values", project, since=until - 14 * DAY, until=until)).rows
+        present: dict[int, list[str]] = {}
+        for dimension, value, _ in rows:
+            present.setdefault(int(dimension), []).append(str(value))
+        stored = await self.records.read(lambda c: states.get(c, project, "cohorts", "known")) or {}
+        known: list[list[str]] = []
+        for position, name in enumerate(DIMENSIONS, start=1):
+            values = present.get(position, [])
+            kept = [v for v in stored.get(name, []) if v in values]
+            if not kept and len(values) <= self.plan.keep:
+                known.append([])
+                continue
+            kept += [v for v in values if v not in kept and v != OTHER][: max(self.plan.keep - len(kept), 0)]
+            known.append(kept)
+        fresh = {name: k for name, k in zip(DIMENSIONS, known, strict=True) if k}
+        if fresh != stored:
+            await self.records.write(lambda c: states.put(c, project, "cohorts", "known", fresh, now_ns))
+        return known
+
+    async def _points(
+        self, project: str, first: int, last: int, axes: Mapping[str, Axis], known: list[list[str]]
+    ) -> list[Point]:
+        names, shares = list(axes), self.plan.shares
+        positions = [[DIMENSIONS.index(d) + 1 for d in s] for s in self.plan.sets]
+        table = await self.columns.named(
+            "roll_points",
+            project,
+            seconds=self.plan.tick_ns // SECOND,
+            since=first,
+            until=last,
+            known=known,
+            transport=sorted(TRANSPORT),
+            names=[*names, *ERROR_CLASSES],
+            low=[axes[n].low for n in names] + [BINARY.low] * len(ERROR_CLASSES),
+            high=[axes[n].high for n in names] + [BINARY.high] * len(ERROR_CLASSES),
+            bins=[axes[n].bins for n in names] + [BINARY.bins] * len(ERROR_CLASSES),
+            logs=[int(axes[n].log) for n in names] + [0] * len(ERROR_CLASSES),
+            ind_name=[s.indicator for s in shares],
+            ind_metric=[s.metric for s in shares],
+            ind_op=[s.op for s in shares],
+            ind_limit=[s.limit for s in shares],
+            sets=[[], *positions],
+        )
+        sets = ((), *self.plan.sets)
+        found = [self._point(project, row, sets, axes) for row in table.rows]
+        return _with_absent_classes(found)
+
+    def _point(
+        self, project: str, row: Sequence[Any], sets: Sequence[tuple[str, ...]], axes: Mapping[str, Axis]
+    ) -> Point:
+        tick, metric, which, values, n, *sums, hist = row
+        axis = axes.get(metric, BINARY)
+        cohort: Cohort = tuple(sorted(zip(sets[int(which) - 1], (str(v) for v in values), strict=True)))
+        hist_w, hist_w2 = [0.0] * axis.size, [0.0] * axis.size
+        for at, w, w2 in zip(*hist, strict=True):
+            hist_w[int(at)], hist_w2[int(at)] = float(w), float(w2)
+        start = int(tick) * SECOND
+        key = SeriesKey(project, str(metric), cohort)
+        return Point(
+            key, start, start + self.plan.tick_ns, axis, int(n), *(float(s) for s in sums),
+            hist_w=tuple(hist_w), hist_w2=tuple(hist_w2),
+        )  # fmt: skip
+
+    async def _gone(self, project: str, first: int, last: int, points: Iterable[Point]) -> list[Point]:
+        """Empty points for series that had something in these ticks and have nothing now."""
+        now = {(p.start_ns, p.key.metric, p.key.cohort) for p in points}
+        seconds = self.plan.tick_ns // SECOND
+        rows = (
+            await self.columns.named("roll_existing", project, seconds=seconds, since=first, until=last)
+        ).rows
+        found: list[Point] = []
+        for tick, metric, cohort_text, low_high in rows:
+            start, cohort = int(tick) * SECOND, cohort_parse(str(cohort_text))
+            if (start, metric, cohort) not in now:
+                axis = read_axis(str(low_high))
+                found.append(
+                    empty(SeriesKey(project, str(metric), cohort), start, start + self.plan.tick_ns, axis)
+                )
+        return found
+
+
+def read_axis(text: str) -> Axis:
+    """An axis as the column store writes it: low|high|bins|log."""
+    low, high, bins, log = text.split("|")
+    return Axis(float(low), float(high), int(bins), log=log == "1")
+
+
+def _with_absent_classes(points: list[Point]) -> list[Point]:
+    """The share of each error class among all traces: the query gives only the traces that have the class; those
+    that do not are the rest of the `traces` point of the same cohort and tick."""
+    totals = {(p.start_ns, p.key.cohort): p for p in points if p.key.metric == "traces"}
+    classes = {
+        (p.start_ns, p.key.cohort, p.key.metric): p for p in points if p.key.metric.startswith("error_class:")
+    }
+    found = [p for p in points if not p.key.metric.startswith("error_class:")]
+    for (start, cohort), total in totals.items():
+        for metric in ERROR_CLASSES:
+            own = classes.get((start, cohort, metric))
+            x, x2 = (own.sw, own.sw2) if own is not None else (0.0, 0.0)
+            key = SeriesKey(total.key.project, metric, cohort)
+            hist_w = (max(total.sw - x, 0.0), x, 0.0)
+            hist_w2 = (max(total.sw2 - x2, 0.0), x2, 0.0)
+            found.append(
+                Point(
+                    key, start, total.end_ns, BINARY, total.n, total.sw, total.sw2, x, x, x2, x2,
+                    hist_w=hist_w, hist_w2=hist_w2,
+                )
+            )  # fmt: skip
+    return found

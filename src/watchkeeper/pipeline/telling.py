@@ -1,0 +1,123 @@
+"""From alerts to messages, and everything into the records in one transaction."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from watchkeeper.alerting.cohorts import cohort_text, cohort_words
+from watchkeeper.alerting.message import notifications
+from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.alerting.routing import Message, Routes, Told, cohort_of_alert, due_message
+from watchkeeper.model.alert import Alert
+from watchkeeper.pipeline.working import Work, series_key
+from watchkeeper.store.records import alerts, incidents, outbox, states
+
+FORGET_NS = 7 * 86_400 * 10**9
+ReviewHook = Callable[[Connection, Alert, Sequence[Mapping[str, Any]]], None]
+
+
+def due(work: Work, monitors: Sequence[Monitor], routes: Routes, at: int) -> None:
+    """Add the messages that are due at `at`."""
+    by_group: dict[str, list[Alert]] = {}
+    for alert in work.alerts.values():
+        group = alert.evidence.get("group")
+        if isinstance(group, str):
+            by_group.setdefault(group, []).append(alert)
+    rules = {m.name: m for m in monitors}
+    for group, members in by_group.items():
+        told = work.told.get(group, Told())
+        firing = [rules[a.monitor] for a in members if a.state == "firing" and a.monitor in rules]
+        renotify = min((m.renotify for m in firing if m.renotify is not None), default=None)
+        response = min((m.response_time for m in firing if m.response_time is not None), default=None)
+        message = due_message(group, members, told, at, routes, renotify, response, work.silences)
+        if message is not None:
+            work.told[group] = message.told
+            work.groups.add(group)
+            work.messages.append((message, at))
+
+
+def commit(
+    c: Connection,
+    work: Work,
+    monitors: Sequence[Monitor],
+    mark: int,
+    now: int,
+    on_review: ReviewHook | None = None,
+) -> bool:
+    """Write everything a call changed. False, with nothing written, when another watcher has been here meanwhile: what
+    it wrote is the same, because it read the same."""
+    stored = states.get(c, work.project, "watch", "mark")
+    if stored is not None and int(stored) != work.mark:
+        return False
+    if mark != work.mark or stored is None:
+        states.put(c, work.project, "watch", "mark", mark, now)
+        _forget(work, monitors, mark)
+        gone = set(states.get_all(c, work.project, "watched")) - set(work.watched)
+        states.delete(c, work.project, "watched", gone)
+        states.put_all(
+            c, work.project, "watched", {k: msgspec.to_builtins(w) for k, w in work.watched.items()}, now
+        )
+    frozen = {series_key(k): msgspec.to_builtins(work.normals[k]) for k in work.frozen}
+    states.put_all(c, work.project, "normal", frozen, now)
+    told = {g: asdict(work.told[g]) for g in work.groups if g in work.told}
+    states.put_all(c, work.project, "told", told, now)
+    for alert in (work.alerts[i] for i in sorted(work.changed)):
+        alerts.save(c, alert)
+    for message, at in work.messages:
+        _send(c, work, message, at, now)
+    if on_review is not None:
+        for alert in work.reviews:
+            on_review(c, alert, alert.worst)
+    return True
+
+
+def _send(c: Connection, work: Work, message: Message, at: int, now: int) -> None:
+    lead = message.alerts[0]
+    for notification in notifications(message, work.project, at):
+        notification.next_attempt_ns = min(at, now)
+        outbox.enqueue(c, notification)
+    if lead.severity == "page" and message.status == "firing":
+        title = f"{lead.monitor}: {cohort_words(cohort_of_alert(lead))}"
+        opened = incidents.open_for(
+            c, work.project, message.group, title, lead.severity, lead.owner, at, "watch"
+        )
+        incidents.note(c, work.project, opened, at, "alert", "watch", f"{message.event}: {lead.summary}")
+        for deploy in lead.deploys[:3]:
+            text = f"{deploy.name} {deploy.version}"
+            incidents.note(c, work.project, opened, deploy.time_ns, "deploy", "watch", text)
+    elif message.status == "resolved":
+        for incident in incidents.find(c, work.project, "open"):
+            if incident.document.get("group") == message.group:
+                incidents.note(c, work.project, incident.id, at, "alert", "watch", "all alerts resolved")
+
+
+def _forget(work: Work, monitors: Sequence[Monitor], mark: int) -> None:
+    """Drop what is remembered of series that are over: no data for a week, or of no monitor any more."""
+    names = {m.name for m in monitors}
+    for key, watched in list(work.watched.items()):
+        over = watched.life.state != "firing" and 0 < watched.last_data_ns < mark - FORGET_NS
+        if over or key.partition("|")[0] not in names:
+            del work.watched[key]
+
+
+def alert_row(alert: Alert) -> dict[str, Any]:
+    """The alert as a row of the column store's `alerts`; times in ns."""
+    return {
+        "project": alert.project,
+        "id": alert.id,
+        "monitor": alert.monitor,
+        "cohort": cohort_text(cohort_of_alert(alert)),
+        "state": alert.state,
+        "severity": alert.severity,
+        "owner": alert.owner,
+        "runbook": alert.runbook,
+        "summary": alert.summary,
+        "since": alert.since_ns,
+        "fired_at": alert.fired_ns,
+        "resolved_at": alert.resolved_ns,
+        "updated_at": alert.updated_ns,
+        "row_version": alert.updated_ns,
+    }

@@ -1,0 +1,74 @@
+"""What the watcher holds in memory while it works on one project, and where that is kept between calls."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from watchkeeper.alerting.cohorts import cohort_parse, cohort_text
+from watchkeeper.alerting.routing import Message, Silence, Told
+from watchkeeper.model.alert import Alert
+from watchkeeper.model.series import Cohort
+from watchkeeper.pipeline.look import Book, Normal, Watched
+from watchkeeper.store.records import alerts, states
+
+DAY = 86_400 * 10**9
+
+
+@dataclass
+class Work:
+    """One call's working memory of one project: read at its start, written at its end in one transaction."""
+
+    project: str
+    book: Book
+    watched: dict[str, Watched]
+    normals: dict[tuple[str, Cohort], Normal]
+    alerts: dict[str, Alert]
+    told: dict[str, Told]
+    silences: list[Silence]
+    mark: int
+    first: int = 0
+    changed: set[str] = field(default_factory=set[str])
+    fresh: set[str] = field(default_factory=set[str])
+    frozen: set[tuple[str, Cohort]] = field(default_factory=set[tuple[str, Cohort]])
+    messages: list[tuple[Message, int]] = field(default_factory=list[tuple[Message, int]])
+    groups: set[str] = field(default_factory=set[str])
+    reviews: list[Alert] = field(default_factory=list[Alert])
+
+
+def watch_key(monitor: str, cohort: Cohort) -> str:
+    """The key of a watch document; long cohorts are cut, which can only merge series nobody can read anyway."""
+    return f"{monitor}|{cohort_text(cohort)}"[:512]
+
+
+def series_key(series: tuple[str, Cohort]) -> str:
+    """The key of a baseline document: metric and cohort."""
+    return f"{series[0]}\x1f{cohort_text(series[1])}"[:512]
+
+
+def _series(key: str) -> tuple[str, Cohort]:
+    metric, _, text = key.partition("\x1f")
+    return metric, cohort_parse(text)
+
+
+def load(c: Connection, project: str, tick_ns: int, first: int, now: int) -> Work:
+    """Read everything; `first` is the start of the first tick there is, for a watcher that has not begun."""
+    mark = states.get(c, project, "watch", "mark")
+    known = alerts.find(c, project, alerts.OPEN, limit=5000) + alerts.find(
+        c, project, ("resolved",), limit=500
+    )
+    quiet = alerts.list_silences(c, project, now - 2 * DAY)
+    return Work(
+        project,
+        Book(tick_ns),
+        {k: msgspec.convert(v, Watched) for k, v in states.get_all(c, project, "watched").items()},
+        {_series(k): msgspec.convert(v, Normal) for k, v in states.get_all(c, project, "normal").items()},
+        {a.id: a for a in known},
+        {k: msgspec.convert(v, Told) for k, v in states.get_all(c, project, "told").items()},
+        [
+            Silence(r.id, tuple(r.matchers.items()), r.starts_ns, r.ends_ns, r.author, r.comment)
+            for r in quiet
+        ],
+        int(mark) if mark is not None else first,
+        first,
+    )

@@ -1,0 +1,143 @@
+-- Queries of the series: traces and scores to points, and what the watcher reads. Times are integer nanoseconds since
+-- 1970 UTC, [since, until). A set of dimensions is given as positions in the array `dims` below, counted from 1.
+
+-- name: roll_dirty
+-- Ticks in which a trace or a score was written since the last look, and how far that look reached.
+SELECT tick, max(seen) AS seen FROM (
+  SELECT intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32} AS tick, max(assembled_at) AS seen
+  FROM traces WHERE project = {project:String} AND assembled_at >= {after:UInt64} GROUP BY tick
+  UNION ALL
+  SELECT intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32} AS tick, max(row_version) AS seen
+  FROM scores WHERE project = {project:String} AND row_version >= {after:UInt64} GROUP BY tick
+) GROUP BY tick ORDER BY tick
+
+-- name: roll_values
+-- Values of each dimension by volume, so that the largest keep a series of their own. Positions as in roll_points.
+SELECT d.1 AS dimension, d.2 AS value, count() AS n FROM (
+  SELECT arrayJoin(arrayZip(range(1, 12), [
+    ifNull(agent_name, 'unknown'), ifNull(environment, 'unknown'),
+    if(empty(models), 'unknown', models[1]), ifNull(prompt_name, 'unknown'), ifNull(prompt_version, 'unknown'),
+    ifNull(provider, 'unknown'), ifNull(region, 'unknown'), ifNull(release, 'unknown'), ifNull(scenario, 'unknown'),
+    ifNull(service, 'unknown'), ifNull(variant, 'unknown')])) AS d
+  FROM traces FINAL
+  WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
+    AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
+    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+) GROUP BY dimension, value ORDER BY dimension, n DESC, value
+
+-- name: roll_ranges
+-- Smallest and largest value of each scorer and whether all are whole, to choose the axis of one nobody described.
+SELECT metric, count() AS n, min(x) AS low, max(x) AS high, min(x = round(x)) AS whole FROM (
+  SELECT m.1 AS metric, m.2 AS x FROM traces FINAL
+  ARRAY JOIN arrayZip(mapKeys(scores), mapValues(scores)) AS m
+  WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
+  UNION ALL
+  SELECT scorer AS metric, ifNull(value, toFloat64(passed)) AS x FROM scores FINAL
+  WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
+) WHERE isFinite(x) GROUP BY metric
+
+-- name: roll_points
+-- Mergeable sums and histograms of every metric, indicator and cohort for all ticks in a range, in one pass.
+-- names/low/high/bins/logs: the axes. ind_*: 0/1 series of shares. sets: dimensions of each cohort set.
+-- known: the values of each dimension that keep their own series; the others together are 'other'.
+WITH
+  chosen AS (
+    SELECT trace_id, intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32} AS tick,
+      1 / if(keep_probability > 0, keep_probability, 1) AS keep,
+      arrayMap((v, k) -> if(empty(k) OR has(k, v), v, 'other'), [
+        ifNull(agent_name, 'unknown'), ifNull(environment, 'unknown'),
+        if(empty(models), 'unknown', models[1]), ifNull(prompt_name, 'unknown'), ifNull(prompt_version, 'unknown'),
+        ifNull(provider, 'unknown'), ifNull(region, 'unknown'), ifNull(release, 'unknown'),
+        ifNull(scenario, 'unknown'), ifNull(service, 'unknown'), ifNull(variant, 'unknown')
+      ], {known:Array(Array(String))}) AS dims,
+      arrayFilter(m -> isNotNull(m.2), [
+        ('traces', toNullable(1.0)), ('latency_ms', duration_ms), ('ttft_ms', ttft_ms), ('cost', cost),
+        ('input_tokens', toFloat64(input_tokens)), ('output_tokens', toFloat64(output_tokens)),
+        ('error_rate', toNullable(toFloat64(has({transport:Array(String)}, ifNull(error_class, ''))))),
+        ('tool_error_rate', if(tool_calls > 0, toNullable(toFloat64(ifNull(error_class, '') = 'tool_error')), NULL)),
+        (concat('error_class:', ifNull(error_class, '')), if(isNull(error_class), NULL, toNullable(1.0)))
+      ]) AS facts,
+      arrayMap(s -> (s, toNullable(scores[s])), arrayFilter(s -> mapContains(scores, s), arrayDistinct(checks.scorer))) AS checked
+    FROM traces FINAL
+    WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
+      AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
+      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  ),
+  others AS (
+    SELECT trace_id, scorer,
+      argMax(ifNull(value, toFloat64(passed)), (span_id = '', scored_at)) AS x,
+      argMax(1 / inclusion_probability, (span_id = '', scored_at)) AS chance
+    FROM scores FINAL
+    WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
+      AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+      AND inclusion_probability > 0 AND (isNotNull(value) OR isNotNull(passed))
+    GROUP BY trace_id, scorer
+  ),
+  measured AS (
+    SELECT tick, dims, m.1 AS base, assumeNotNull(m.2) AS value, keep AS weight
+    FROM chosen ARRAY JOIN arrayConcat(facts, checked) AS m
+    UNION ALL
+    SELECT c.tick AS tick, c.dims AS dims, o.scorer AS base, o.x AS value, c.keep * o.chance AS weight
+    FROM others AS o INNER JOIN chosen AS c ON o.trace_id = c.trace_id
+    WHERE NOT has(arrayMap(m -> m.1, c.checked), o.scorer)
+  ),
+  named AS (
+    SELECT tick, dims, weight, s.1 AS metric, s.2 AS x
+    FROM measured
+    ARRAY JOIN arrayConcat([(base, value)],
+      arrayMap(i -> ({ind_name:Array(String)}[i], toFloat64(multiIf(
+          {ind_op:Array(String)}[i] = '<', value < {ind_limit:Array(Float64)}[i],
+          {ind_op:Array(String)}[i] = '<=', value <= {ind_limit:Array(Float64)}[i],
+          {ind_op:Array(String)}[i] = '>', value > {ind_limit:Array(Float64)}[i],
+          value >= {ind_limit:Array(Float64)}[i]))),
+        arrayFilter(i -> {ind_metric:Array(String)}[i] = base, arrayEnumerate({ind_metric:Array(String)})))) AS s
+    WHERE isFinite(value)
+  ),
+  placed AS (
+    SELECT tick, dims, metric, x, weight, indexOf({names:Array(String)}, metric) AS axis,
+      {low:Array(Float64)}[axis] AS a, {high:Array(Float64)}[axis] AS b, {bins:Array(UInt32)}[axis] AS k,
+      if({logs:Array(UInt8)}[axis] = 1, if(x <= a, -1, log(x / a) / log(b / a) * k), (x - a) / (b - a) * k) AS place,
+      toUInt16(greatest(0, least(toFloat64(k) + 1, ceil(place - 1e-9)))) AS bin
+    FROM named WHERE axis > 0
+  )
+SELECT tick, metric, c.1 AS cohort_set, c.2 AS cohort, count() AS n, sum(weight) AS sw, sum(weight * weight) AS sw2,
+  sum(weight * x) AS swx, sum(weight * x * x) AS swx2, sum(weight * weight * x) AS sw2x,
+  sum(weight * weight * x * x) AS sw2x2, sumMap([bin], [weight], [weight * weight]) AS hist
+FROM placed
+ARRAY JOIN arrayMap((s, i) -> (i, arrayMap(d -> dims[d], s)), {sets:Array(Array(UInt8))},
+  arrayEnumerate({sets:Array(Array(UInt8))})) AS c
+GROUP BY tick, metric, cohort_set, cohort
+
+-- name: roll_existing
+-- Which series already have a point in these ticks, so that one that is gone is overwritten and not left behind.
+SELECT toUnixTimestamp(tick) AS tick, metric, cohort, edges FROM points FINAL
+WHERE project = {project:String} AND seconds = {seconds:UInt32} AND n > 0
+  AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+
+-- name: watch_span
+-- The first and last tick for which there are points.
+SELECT count() AS n, toUnixTimestamp(min(tick)) AS first, toUnixTimestamp(max(tick)) AS last FROM points
+WHERE project = {project:String} AND seconds = {seconds:UInt32}
+
+-- name: watch_worst
+-- The traces of a cohort with the worst value of a metric: lowest first, or highest first with `sign` = -1.
+SELECT trace_id, toUnixTimestamp64Nano(time) AS time_ns, value, input_text, output_text, error_class, prompt_version FROM (
+  SELECT trace_id, time, error_class, prompt_version,
+    substring(ifNull(input_text, ''), 1, 500) AS input_text, substring(ifNull(output_text, ''), 1, 500) AS output_text,
+    multiIf({metric:String} = 'latency_ms', duration_ms, {metric:String} = 'ttft_ms', ttft_ms, {metric:String} = 'cost', cost,
+      {metric:String} = 'output_tokens', toFloat64(output_tokens), {metric:String} = 'input_tokens', toFloat64(input_tokens),
+      {metric:String} = 'error_rate', toFloat64(has({transport:Array(String)}, ifNull(error_class, ''))),
+      {metric:String} = 'tool_error_rate', toFloat64(ifNull(error_class, '') = 'tool_error'),
+      startsWith({metric:String}, 'error_class:'), toFloat64(ifNull(error_class, '') = substring({metric:String}, 13)),
+      mapContains(scores, {metric:String}), toNullable(scores[{metric:String}]), NULL) AS value,
+    [ifNull(agent_name, 'unknown'), ifNull(environment, 'unknown'),
+      if(empty(models), 'unknown', models[1]), ifNull(prompt_name, 'unknown'), ifNull(prompt_version, 'unknown'),
+      ifNull(provider, 'unknown'), ifNull(region, 'unknown'), ifNull(release, 'unknown'), ifNull(scenario, 'unknown'),
+      ifNull(service, 'unknown'), ifNull(variant, 'unknown')] AS dims
+  FROM traces FINAL
+  WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
+    AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
+    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    AND arrayAll((d, v) -> dims[d] = v, {positions:Array(UInt8)}, {values:Array(String)})
+) WHERE isNotNull(value) ORDER BY value * {sign:Int8}, trace_id LIMIT {limit:UInt32}
