@@ -6,6 +6,7 @@ the call at the first byte and tells the rest on a second span.
 
 from typing import Any
 
+from watchkeeper.dialects.draft import last_user_text
 from watchkeeper.model.span import LLM, Span
 
 
@@ -20,6 +21,11 @@ def mark(spans: list[Span]) -> None:
     _by_response(calls)
     _by_request(calls)
     _wrappers(spans, calls)
+    for span in calls:
+        llm = _llm(span)
+        if span.kind == "llm" and llm.duplicate_of is None:
+            span.output_text = span.output_text or llm.output_text or llm.refusal
+            span.input_text = span.input_text or last_user_text(llm.input_messages)
 
 
 def _llm(span: Span) -> LLM:

@@ -56,7 +56,7 @@ def find(table: Table, provider: str | None, model: str) -> Price | None:
     number or `latest` may follow. Without a provider every provider's models are searched.
     """
     name = model.lower().removeprefix("models/").rsplit("/", 1)[-1]
-    for vendor in ("anthropic.", "us.", "eu.", "apac.", "global.", "meta.", "mistral.", "amazon."):
+    for vendor in ("us.", "eu.", "apac.", "global.", "anthropic.", "meta.", "mistral.", "amazon."):
         name = name.removeprefix(vendor)
     owner = table.aliases.get(provider, provider) if provider else None
     # A cloud that serves other makers' models (Bedrock, Vertex) charges close to their own list prices.
