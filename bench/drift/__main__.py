@@ -3,12 +3,23 @@
 import argparse
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
 from bench.drift import naive, operations
 from bench.drift.engine import delays, null_rate
-from bench.drift.scenarios import CHANGES, LATENCY_SD, NULLS, REPORTED, VARIANTS, World, at_three, simulate
+from bench.drift.scenarios import (
+    CHANGES,
+    LATENCY_SD,
+    NULLS,
+    REPORTED,
+    VARIANTS,
+    World,
+    at_three,
+    constant,
+    simulate,
+)
 from watchkeeper.detection.fit import Steps
 
 OFF = Steps(season=False, overdispersion=False, autocorrelation=False)
@@ -33,17 +44,15 @@ def nulls(series: int, seed: int) -> None:
         limit = 0.5 if world.phi == 0.9 else float("inf") if world in REPORTED else 0.2
         said = gate(f"null {world.name}", rate, limit) if np.isfinite(limit) else "info"
         off = (
-            null_rate(world, min(series, 500), seed, steps=OFF) if world.kind != "failures" else float("nan")
+            null_rate(world, min(series, 200), seed, steps=OFF) if world.kind != "failures" else float("nan")
         )
-        stats = naive.statistics(simulate(world, 100, seed))
+        stats = naive.statistics(simulate(world, 50, seed))
         rates = "  ".join(f"{1000 * (stats[k] > c).mean():{len(k)}.2f}" for k, c in naive.SHIPPED.items())
         print(f"{world.name:36s} {rate:7.3f} {limit:5.1f} {said:5s} {off:9.2f}  {rates}", flush=True)
 
 
 def matched_cuts(world: World, seed: int) -> dict[str, float]:
     """Cuts that give each naive rule 0.1 false alarms per 1000 on the same world without the change."""
-    from dataclasses import replace
-
     calm = replace(
         world,
         shift=None,
@@ -53,7 +62,7 @@ def matched_cuts(world: World, seed: int) -> dict[str, float]:
         fail=(world.fail[0],) * 2,
         name="calm " + world.name,
     )
-    stats = naive.statistics(simulate(calm, 200, seed))
+    stats = naive.statistics(simulate(calm, 100, seed))
     return {k: float(np.quantile(s, 1 - 1e-4)) for k, s in stats.items()}
 
 
@@ -93,15 +102,12 @@ def changes(series: int, seed: int) -> None:
 
 def small_cohort(series: int, seed: int) -> None:
     """One of 20 cohorts of five scores a tick loses 1.5 sd: seen in the cohort, and in the aggregate alone."""
-    from bench.drift.engine import delays as measure
-    from bench.drift.scenarios import constant
-
     cohort = World("1 of 20 cohorts, -1.5 sd, n = 5", n=5, shift=constant(-1.5))
     whole = World("  the same, aggregate only", n=100, shift=constant(-1.5 / 20))
-    delay, missed = measure(cohort, series, seed)
+    delay, missed = delays(cohort, series, seed)
     said = gate("delay " + cohort.name, delay, 5.0)
     print(f"{cohort.name:36s} {delay:6.1f} ({missed:4.1%}) {4:5d} {said}")
-    delay, missed = measure(whole, series, seed)
+    delay, missed = delays(whole, series, seed)
     print(f"{whole.name:36s} {delay:6.1f} ({missed:4.1%}) {37:5d} info")
 
 
@@ -161,10 +167,10 @@ def main() -> int:
     )
     quick = args.quick
     parts = {
-        "nulls": lambda: nulls(500 if quick else 2000, args.seed),
+        "nulls": lambda: nulls(400 if quick else 2000, args.seed),
         "changes": lambda: changes(100 if quick else 1000, args.seed),
         "fleet": lambda: fleet_run(args.seed),
-        "flapping": lambda: flapping(40 if quick else 300, args.seed),
+        "flapping": lambda: flapping(30 if quick else 300, args.seed),
         "speed": speed,
         "river": lambda: None if quick and args.only is None else opponents(args.seed),
     }

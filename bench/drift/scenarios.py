@@ -183,7 +183,7 @@ def _failures(
     return Data(hist, n, n.copy(), times, w.axis)
 
 
-SEASONAL = dict(daily=0.3, weekly=0.25)
+SEASONAL = {"daily": 0.3, "weekly": 0.25}
 
 NULLS = [
     World("iid"),

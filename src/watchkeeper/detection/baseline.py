@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from watchkeeper.detection.family import GRID, N_COMPONENTS, Cuts, Ticks
 from watchkeeper.detection.fit import DAY_NS, N_SEASON, Panel, fit_panel
-from watchkeeper.detection.recursion import Streams, advance, combined, z_scores
+from watchkeeper.detection.recursion import LOG_R_MAX, STREAMS, likelihoods, z_scores
 from watchkeeper.model.series import Axis, Insufficient, Point, SeriesKey, merge
 
 Floats = NDArray[np.float64]
@@ -221,10 +221,13 @@ def stack(baselines: Sequence[Baseline]) -> Panel:
 
 def dry_run(panel: Panel, ticks: Ticks, times_ns: NDArray[np.int64]) -> Floats:
     """The highest M (S,) that each series reaches on these ticks."""
-    z = z_scores(panel, ticks, times_ns)
-    state = Streams.fresh(z.shape[0])
-    top = np.zeros(z.shape[0])
-    for t in range(z.shape[1]):
-        advance(state, z[:, t], panel.mask, ticks.n_eff[:, t] > 0)
-        top = np.maximum(top, combined(state.r, panel.mask))
-    return top
+    ell = likelihoods(z_scores(panel, ticks, times_ns))
+    seen = (ticks.n_eff > 0)[..., None, None]
+    ell = np.where(seen, ell, 0.0)
+    total = np.cumsum(ell, axis=1)
+    # R_t = Σ_s exp(L_t − L_{s−1}): the recursion unrolled, in logs, so that all ticks are one expression.
+    begun = np.where(seen, ell - total, -np.inf)
+    log_r = total + np.logaddexp.accumulate(begun, axis=1)
+    r = np.exp(np.minimum(log_r, LOG_R_MAX)) * panel.mask[:, None, :, None]
+    used = np.maximum(panel.mask.sum(axis=1), 1) * STREAMS
+    return (r.sum(axis=(2, 3)) / used[:, None]).max(axis=1)

@@ -72,11 +72,11 @@ def season(times_ns: NDArray[np.int64]) -> Floats:
 def _solve(x: Floats, w: Floats, y: Floats) -> Floats:
     # Weighted least squares per series: x (T, p), w (S, T), y (S, T, C) -> (S, p, C). The tiny ridge keeps
     # a day of week that was never seen at zero effect.
-    xtx = np.einsum("tp,st,tq->spq", x, w, x, optimize=True)
+    weighted = np.swapaxes(x * w[..., None], 1, 2)
+    xtx = weighted @ x
     p = x.shape[1]
     ridge = 1e-6 * np.trace(xtx, axis1=1, axis2=2)[:, None, None] / p * np.eye(p)
-    xty = np.einsum("tp,st,stc->spc", x, w, y, optimize=True)
-    return np.linalg.solve(xtx + ridge, xty)
+    return np.linalg.solve(xtx + ridge, weighted @ y)
 
 
 def _folds(times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -105,9 +105,9 @@ def fit_season(times_ns: NDArray[np.int64], w: Floats, y: Floats) -> tuple[Float
     for f in np.unique(folds):
         out = folds == f
         keep = w * ~out
-        m0 = np.einsum("st,stc->sc", keep, y) / np.maximum(keep.sum(axis=1), 1e-300)[:, None]
+        m0 = (keep[:, None, :] @ y)[:, 0] / np.maximum(keep.sum(axis=1), 1e-300)[:, None]
         beta = _solve(xs[~out], w[:, ~out], y[:, ~out])
-        predicted = np.einsum("tp,spc->stc", xs[out], beta)
+        predicted = xs[out] @ beta
         weight = w[:, out, None]
         sse_level += (weight * (y[:, out] - m0[:, None]) ** 2).sum(axis=1)
         sse_season += (weight * (y[:, out] - predicted) ** 2).sum(axis=1)

@@ -17,7 +17,7 @@ from scipy import stats as st
 from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.fit import DAY_NS, long_run
 from watchkeeper.detection.protocol import Evidence, Verdict
-from watchkeeper.detection.resolve import LOG_REJECT
+from watchkeeper.detection.resolve import LOG_REJECT, MAX_GAIN
 from watchkeeper.model.series import Estimate, Insufficient, Point, SeriesKey
 from watchkeeper.stats.estimates import point_rate
 from watchkeeper.stats.intervals import wilson
@@ -180,7 +180,7 @@ def _recovering(
     p = baseline.high if state.ratio > 1 else baseline.low
     q = min(p * (1 + (state.ratio - 1) / 2), 0.5 * (1 + p))
     gain = -(k * log(q / p) + (n - k) * log((1 - q) / (1 - p))) / baseline.d
-    log_e = max(0.0, state.log_e + min(gain, 1.6))
+    log_e = max(0.0, state.log_e + min(gain, MAX_GAIN))
     done = log_e >= LOG_REJECT
     evidence = msgspec.structs.replace(
         state.last,

@@ -23,6 +23,7 @@ Z_MAX = 6.0
 _SLOPE = (SIGNS[:, None] * DELTAS).ravel()
 _DROP = np.tile(DELTAS**2 / 2, 2)
 STREAMS = _SLOPE.size
+LOG_R_MAX = float(np.log(R_MAX))
 
 
 @dataclass
@@ -70,9 +71,14 @@ def z_scores(panel: Panel, ticks: Ticks, times_ns: NDArray[np.int64]) -> Floats:
     return np.where((n > 0) & panel.mask[:, None, :], np.clip(z, -Z_MAX, Z_MAX), 0.0)
 
 
+def likelihoods(z: Floats) -> Floats:
+    """ℓ (..., 8) = ±δz − δ²/2 of calibrated scores z."""
+    return z[..., None] * _SLOPE - _DROP
+
+
 def advance(state: Streams, z: Floats, mask: NDArray[np.bool_], seen: NDArray[np.bool_]) -> None:
     """One tick in place: z, mask (S, C), seen (S,). A tick that was not seen changes nothing."""
-    ell = z[..., None] * _SLOPE - _DROP
+    ell = likelihoods(z)
     live = (mask & seen[:, None])[..., None]
     state.r = np.where(live, np.minimum((1.0 + state.r) * np.exp(ell), R_MAX), state.r)
     state.w = np.where(live, np.maximum(0.0, state.w + ell), state.w)

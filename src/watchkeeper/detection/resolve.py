@@ -12,6 +12,9 @@ import msgspec
 
 REJECT_AT = 20.0
 LOG_REJECT = log(REJECT_AT)
+# No single tick says more than this, so it takes at least four clear ticks: a tail that is empty for an hour or two
+# by chance does not end an incident.
+MAX_GAIN = 0.76
 
 
 class Incident(msgspec.Struct, frozen=True):
@@ -33,8 +36,8 @@ def step(incident: Incident, z: float, n_eff: float) -> Incident:
     half = 0.5 * abs(incident.z) * sqrt(max(n_eff, 1e-9) / max(incident.n_eff, 1e-9))
     half = min(max(half, 0.25), 2.5)
     towards = z * incident.sign
-    # log N(z; 0, 1) − log N(z; half, 1); clipped so that one odd tick cannot end an incident.
-    gain = min(half * half / 2 - half * towards, 1.6)
+    # log N(z; 0, 1) − log N(z; half, 1)
+    gain = min(half * half / 2 - half * towards, MAX_GAIN)
     log_e = max(0.0, incident.log_e + gain)
     return msgspec.structs.replace(incident, log_e=log_e, clear=incident.clear + 1 if log_e > 0 else 0)
 

@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from watchkeeper.detection.protocol import Evidence, Verdict
-from watchkeeper.detection.resolve import LOG_REJECT
+from watchkeeper.detection.resolve import LOG_REJECT, MAX_GAIN
 from watchkeeper.model.series import BINARY, Estimate, Insufficient, Point, merge
 from watchkeeper.stats.estimates import point_mean, point_rate
 from watchkeeper.stats.sequential import R_MAX, mixture_half_width
@@ -122,7 +122,7 @@ class ThresholdDetector:
         mirrored = ThresholdDetector(self.limit, "above" if self.bad == "below" else "below", self.a)
         back = mirrored._log_ratios(point, state)
         gain = float(back[1]) if back is not None else 0.0
-        log_e = max(0.0, state.log_e + min(gain, 1.6))
+        log_e = max(0.0, state.log_e + min(gain, MAX_GAIN))
         done = log_e >= LOG_REJECT
         last = state.last
         m = 10.0**last.log10_m if last is not None and last.log10_m is not None else self.a
