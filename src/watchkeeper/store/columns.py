@@ -26,6 +26,19 @@ class LogRow(msgspec.Struct, gc=False):
     received_ns: int
 
 
+class MetricRow(msgspec.Struct, gc=False):
+    """One data point of a client's own token, duration or cost instrument."""
+
+    project: str
+    name: str
+    unit: str
+    time_ns: int
+    value: float
+    count: int
+    attributes: dict[str, Any]
+    received_ns: int
+
+
 class TraceRow(msgspec.Struct, gc=False):
     """One assembled trace with everything known about it, replacing any earlier row of the same trace.
 
@@ -102,6 +115,7 @@ class Erased(msgspec.Struct):
 class Columns(Protocol):
     """Everything is durable when the call returns. All methods may run concurrently. Writes raise StoreUnavailable.
 
+    `rewrite_spans` replaces the columns of spans (what logs or the rest of the trace told about them), not their content.
     `read_scores` includes the checks. `list_traces` returns rows of `traces` (texts cut to 400 characters) with `time`
     as datetime UTC and `scores`, a dictionary of the latest values. `unassembled` names (project, trace_id) whose spans
     or logs, received since then, are not all in a trace row; `arrived` gives the first arrival of each trace. `sql` and `list_traces` raise QueryRefused. `named` raises
@@ -109,6 +123,8 @@ class Columns(Protocol):
     """
 
     async def write_spans(self, spans: list[SpanRow], logs: list[LogRow]) -> None: ...
+    async def write_metrics(self, rows: list[MetricRow]) -> None: ...
+    async def rewrite_spans(self, rows: list[SpanRow]) -> None: ...
     async def write_traces(self, rows: list[TraceRow]) -> None: ...
     async def write_scores(self, scores: list[Score]) -> None: ...
     async def write_deploys(self, deploys: list[Deploy]) -> None: ...

@@ -49,7 +49,7 @@ def expire(client: Client, now_ns: int, keep: Retention) -> dict[str, int]:
     content = today - dt.timedelta(days=keep.content_days)
     traces = today - dt.timedelta(days=keep.trace_days)
     removed = {table: _drop(client, table, content, 1) for table in ("content", "logs")}
-    for table in ("spans", "traces", "scores"):
+    for table in ("spans", "traces", "scores", "measurements"):
         removed[table] = _drop(client, table, traces, 7)
         _mutate(client, table, f"DELETE WHERE day < toDate('{traces}')", f"day < toDate('{traces}')")
     for table, change in TEXTS.items():

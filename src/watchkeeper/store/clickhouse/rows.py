@@ -9,7 +9,7 @@ from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.model.span import LLM, Context, Span
-from watchkeeper.store.columns import LogRow, SpanRow, TraceRow
+from watchkeeper.store.columns import LogRow, MetricRow, SpanRow, TraceRow
 
 DAY_NS = 86_400_000_000_000
 BEFORE_NS, AFTER_NS = 400 * DAY_NS, DAY_NS
@@ -163,6 +163,18 @@ def log_row(row: LogRow) -> tuple[Any, ...]:
     return (
         row.project, log.trace_id, log.span_id, log.log_id, moment(log.time_ns), log.name,
         _json.encode(log).decode(), day_of(log.time_ns, row.received_ns), row.received_ns,
+    )  # fmt: skip
+
+
+METRIC_COLUMNS = ("project", "name", "unit", "time", "value", "n", "attributes", "day", "received_at")
+
+
+def metric_row(row: MetricRow) -> tuple[Any, ...]:
+    """One row of `measurements`; keys in order, because equal points must be equal rows."""
+    told = {k: text_of(v) for k, v in sorted(row.attributes.items()) if not k.startswith(DULL)}
+    return (
+        row.project, row.name, row.unit, moment(row.time_ns), number(row.value) or 0.0, count(row.count) or 0, told,
+        day_of(row.time_ns, row.received_ns), row.received_ns,
     )  # fmt: skip
 
 

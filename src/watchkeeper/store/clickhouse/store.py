@@ -24,6 +24,7 @@ from watchkeeper.store.columns import (
     Columns,
     Erased,
     LogRow,
+    MetricRow,
     QueryRefused,
     Retention,
     SpanRow,
@@ -86,6 +87,14 @@ class ClickHouseColumns:
         for failed in done:
             if failed is not None:
                 raise failed
+
+    async def write_metrics(self, rows: list[MetricRow]) -> None:
+        self._open()
+        await self._spans.run(writing.metrics, rows)
+
+    async def rewrite_spans(self, rows: list[SpanRow]) -> None:
+        self._open()
+        await self._spans.run(writing.spans, rows)
 
     async def write_traces(self, rows: list[TraceRow]) -> None:
         self._open()

@@ -12,7 +12,7 @@ from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.store.clickhouse import reading, rows
 from watchkeeper.store.clickhouse.engine import insert
-from watchkeeper.store.columns import LogRow, SpanRow, StoreUnavailable, TraceRow
+from watchkeeper.store.columns import LogRow, MetricRow, SpanRow, StoreUnavailable, TraceRow
 
 log = logging.getLogger(__name__)
 CHUNK = 500
@@ -49,6 +49,11 @@ def content(client: Client, batch: Sequence[SpanRow], logs: Sequence[LogRow]) ->
     guarded(lambda: insert(client, "logs", rows.LOG_COLUMNS, [rows.log_row(r) for r in logs]))
 
 
+def metrics(client: Client, batch: Sequence[MetricRow]) -> None:
+    """The clients' own measurements."""
+    guarded(lambda: insert(client, "measurements", rows.METRIC_COLUMNS, [rows.metric_row(r) for r in batch]))
+
+
 def _by_project(pairs: Sequence[tuple[str, str]]) -> dict[str, list[str]]:
     found: dict[str, dict[str, None]] = {}
     for project, trace_id in pairs:
@@ -64,10 +69,21 @@ def traces(client: Client, batch: Sequence[TraceRow]) -> None:
         for project, ids in _by_project([(r.project, r.trace.trace_id) for r in batch]).items():
             for score in reading.stored_scores(client, project, ids):
                 others.setdefault((project, score.trace_id), []).append(score)
+        _arrivals(client, batch)
         made = [rows.trace_row(r, others.get((r.project, r.trace.trace_id), [])) for r in batch]
         insert(client, "traces", rows.TRACE_COLUMNS, made)
 
     guarded(work)
+
+
+def _arrivals(client: Client, batch: Sequence[TraceRow]) -> None:
+    """A trace whose clock cannot be believed is placed by its first arrival, the same at every rewrite."""
+    odd = [r for r in batch if not r.received_ns and not rows.plausible(r.trace.start_ns, r.assembled_ns)]
+    for project, ids in _by_project([(r.project, r.trace.trace_id) for r in odd]).items():
+        first = reading.arrived(client, project, ids)
+        for row in odd:
+            if row.project == project:
+                row.received_ns = first.get(row.trace.trace_id, row.assembled_ns)
 
 
 def scores(client: Client, batch: Sequence[Score]) -> None:

@@ -112,3 +112,11 @@ CREATE TABLE IF NOT EXISTS coverage (
   eligible UInt64, selected UInt64, scored UInt64, failed UInt64, late UInt64, row_version UInt64
 ) ENGINE = ReplacingMergeTree(row_version) ORDER BY (project, scorer, version, seconds, time)
   SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+
+-- Data points of the clients' own instruments (tokens, durations, costs); a histogram as its sum and count.
+CREATE TABLE IF NOT EXISTS measurements (
+  project LowCardinality(String), name LowCardinality(String), unit LowCardinality(String),
+  time DateTime64(9, 'UTC'), value Float64, n UInt64, attributes Map(LowCardinality(String), String),
+  day Date, received_at DateTime64(9, 'UTC')
+) ENGINE = ReplacingMergeTree(received_at) PARTITION BY toMonday(day) ORDER BY (project, name, time, attributes)
+  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;

@@ -1,0 +1,363 @@
+"""Open traces: spans and logs are gathered until a trace is complete, then it is put together and handed on.
+
+Nothing here is needed for durability: what is lost with the process is found again by `recover`.
+"""
+
+import asyncio
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from watchkeeper.model.span import LogRecord, RawSpan, Span, Trace
+from watchkeeper.pipeline.ingest import weight
+from watchkeeper.pipeline.ledger import Recent
+from watchkeeper.store.columns import Columns, LogRow, SpanRow, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+MB = 1024 * 1024
+S = 10**9
+BATCH_TRACES = 200
+BATCH_SPANS = 10_000
+LONGEST_S = 600.0
+STARTUP_S = 600.0
+SWEEP_S = 300.0
+ATTEMPTS = 3
+# Versions of one trace row are at least this far apart: a refresh of its scores counts up by one in between.
+VERSION_STEP = 1_000_000
+DAY_NS = 86_400 * S
+
+Key = tuple[str, str]
+OnTraces = Callable[[Sequence[tuple[str, Trace]], int], Awaitable[object]]
+
+
+class _Open(msgspec.Struct):
+    """One trace being gathered. `whole` False: what is here is not all, the store has more."""
+
+    first_ns: int
+    last_ns: int
+    spans: dict[str, Span]
+    logs: list[LogRecord]
+    size: int = 0
+    root_ended: bool = False
+    whole: bool = True
+    again: bool = False
+
+
+class Counts(msgspec.Struct):
+    """What the stage did since it started."""
+
+    assembled: int = 0
+    again: int = 0
+    without_root: int = 0
+    read_back: int = 0
+    spilled: int = 0
+    rewritten: int = 0
+    recovered: int = 0
+    retried: int = 0
+    failed: int = 0
+
+
+def shown(span: Span) -> tuple[object, ...]:
+    """What of a span is a column of `spans` and can change when logs and the rest of its trace are known."""
+    c, m = span.context, span.llm
+    about = (
+        () if m is None else
+        (m.output_text, m.usage.input_tokens, m.usage.output_tokens, m.finish_reason, m.request_model,
+         m.response_model, m.duplicate_of, m.cost)
+    )  # fmt: skip
+    return (
+        span.kind, span.name, span.output_text, span.error and span.error.class_, c.session_id, c.user_id,
+        c.agent_name, c.prompt_name, c.prompt_version, c.scenario, c.service, c.environment, c.release, c.variant,
+        *about,
+    )  # fmt: skip
+
+
+def _holds_all(trace: _Open) -> bool:
+    """Whether the buffer has the whole trace as far as it shows: it began here, and every parent is in it."""
+    if not trace.whole or not trace.root_ended:
+        return False
+    return all(s.parent_id is None or s.parent_id in trace.spans for s in trace.spans.values())
+
+
+class Assembly:
+    """Gathers committed spans by trace. A trace is due when its root has ended and nothing came for `quiet_s`, or when
+    nothing came for `timeout_s` without a root that ended, or after ten minutes of anything; what comes later
+    opens it again, with what is stored.
+
+    `on_traces(items, read_ns)` gets (project, trace) pairs and when they were read, writes the rows, and may raise
+    StoreUnavailable, upon which it is asked again. At most `max_bytes` are held; beyond it the oldest are let go and read back
+    from the store when they are due. Deciding follows `clock`; only waiting is real time.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        clock: Callable[[], int],
+        normalise: Callable[[RawSpan], Span],
+        assemble: Callable[[list[Span], list[LogRecord]], Trace],
+        on_traces: OnTraces,
+        *,
+        quiet_s: float = 1.5,
+        timeout_s: float = 60.0,
+        max_bytes: int = 96 * MB,
+        poll_s: float = 0.25,
+    ) -> None:
+        self._columns, self._clock = columns, clock
+        self._normalise, self._assemble, self._on_traces = normalise, assemble, on_traces
+        self._quiet, self._timeout, self._longest = int(quiet_s * S), int(timeout_s * S), int(LONGEST_S * S)
+        self._max_bytes, self._poll = max_bytes, poll_s
+        self._open: OrderedDict[Key, _Open] = OrderedDict()
+        self._size = 0
+        self._done = Recent()
+        self._attempts: Counter[Key] = Counter()
+        self._started_ns = clock()
+        self._version = 0
+        self._thread = ThreadPoolExecutor(1, "assembly")
+        self._turn = asyncio.Lock()
+        self._stop = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.counts = Counts()
+
+    def start(self) -> None:
+        """Begin; needs the running event loop. What an earlier process left undone is found first."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="assembly")
+
+    async def close(self) -> None:
+        """Stop; traces that are still open are found again by the next start."""
+        self._stop.set()
+        if self._task is not None:
+            await self._task
+        self._thread.shutdown(wait=True)
+
+    @property
+    def open_traces(self) -> int:
+        """How many traces are being gathered."""
+        return len(self._open)
+
+    def samples(self) -> "list[tuple[str, dict[str, str], float]]":
+        """Metric name, labels and value, for `/metrics`."""
+        found = [("watchkeeper_traces_open", dict[str, str](), float(len(self._open)))]
+        found.append(("watchkeeper_traces_open_bytes", {}, float(self._size)))
+        for name in Counts.__struct_fields__:
+            found.append(("watchkeeper_assembly_total", {"what": name}, float(getattr(self.counts, name))))
+        return found
+
+    # -- gathering -----------------------------------------------------------------------------------------------
+
+    def add(self, spans: Sequence[SpanRow], logs: Sequence[LogRow]) -> None:
+        """What was just committed. Must be called in the event loop's thread."""
+        for row in spans:
+            trace = self._of((row.project, row.span.trace_id), row.received_ns)
+            known = trace.spans.get(row.span.span_id)
+            if known is None or known.end_ns <= row.span.end_ns:
+                trace.spans[row.span.span_id] = row.span
+            if row.span.parent_id is None and row.span.end_ns > 0:
+                trace.root_ended = True
+            self._grow(trace, weight(row.span.raw) if row.span.raw is not None else 2000)
+        for item in logs:
+            if item.log.trace_id:
+                trace = self._of((item.project, item.log.trace_id), item.received_ns)
+                trace.logs.append(item.log)
+                self._grow(trace, weight(item.log))
+        if self._size > self._max_bytes:
+            self._spill()
+
+    def _of(self, key: Key, at_ns: int) -> _Open:
+        trace = self._open.get(key)
+        if trace is None:
+            again = self._done.has([key])[0]
+            trace = self._open[key] = _Open(at_ns, at_ns, {}, [], whole=not again, again=again)
+        trace.last_ns = max(trace.last_ns, at_ns)
+        return trace
+
+    def _grow(self, trace: _Open, size: int) -> None:
+        trace.size += size
+        self._size += size
+
+    def _spill(self) -> None:
+        """Let go of the oldest; they are in the store."""
+        for trace in self._open.values():
+            if self._size <= self._max_bytes * 3 // 4:
+                return
+            if trace.size:
+                self._size -= trace.size
+                trace.spans, trace.logs, trace.size, trace.whole = {}, [], 0, False
+                self.counts.spilled += 1
+
+    def _is_due(self, trace: _Open, now: int) -> bool:
+        quiet = now - trace.last_ns
+        if trace.root_ended or trace.again:
+            return quiet >= self._quiet or now - trace.first_ns >= self._longest
+        return quiet >= self._timeout or now - trace.first_ns >= self._longest
+
+    # -- completing ----------------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        await self._guard(self.recover())
+        swept = self._clock()
+        while not self._stop.is_set():
+            await self._guard(self.flush())
+            if self._clock() - swept >= SWEEP_S * S:
+                swept = self._clock()
+                await self._guard(self.recover(since_ns=swept - 2 * int(SWEEP_S * S) - self._longest))
+            try:
+                await asyncio.wait_for(self._stop.wait(), self._poll)
+            except TimeoutError:
+                continue
+
+    async def _guard(self, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except StoreUnavailable as error:
+            self.counts.retried += 1
+            log.warning("traces wait for the store: %s", error)
+            await asyncio.sleep(min(4 * self._poll, 2.0))
+        # This loop must outlive anything: without it no trace would ever be scored again.
+        except Exception:
+            self.counts.failed += 1
+            log.exception("assembling failed; it goes on")
+            await asyncio.sleep(min(4 * self._poll, 2.0))
+
+    async def flush(self, everything: bool = False) -> int:
+        """Complete every trace that is due at the clock's time (or every open one); how many. Raises StoreUnavailable."""
+        total = 0
+        async with self._turn:
+            while taken := self._take(everything):
+                total += len(taken)
+                await self._complete(taken)
+                # Whatever else waits for the event loop goes first.
+                await asyncio.sleep(0)
+        return total
+
+    def _take(self, everything: bool) -> dict[Key, _Open]:
+        now = self._clock()
+        taken: dict[Key, _Open] = {}
+        spans = 0
+        for key, trace in self._open.items():
+            if everything or self._is_due(trace, now):
+                taken[key] = trace
+                spans += len(trace.spans)
+                if len(taken) >= BATCH_TRACES or spans >= BATCH_SPANS:
+                    break
+        for key, trace in taken.items():
+            del self._open[key]
+            self._size -= trace.size
+        return taken
+
+    async def _complete(self, taken: dict[Key, _Open]) -> None:
+        try:
+            await self._put_together(taken)
+        except StoreUnavailable:
+            self._put_back(taken)
+            raise
+        # One trace that breaks a scorer or the store's encoding must not hold up the others.
+        except Exception:
+            log.exception("a batch of %d traces failed; each on its own now", len(taken))
+            for key, trace in taken.items():
+                try:
+                    await self._put_together({key: trace})
+                except StoreUnavailable:
+                    self._put_back({key: trace})
+                except Exception:
+                    self.counts.failed += 1
+                    self._attempts[key] += 1
+                    log.exception("trace %s cannot be assembled", key[1])
+
+    def _put_back(self, taken: dict[Key, _Open]) -> None:
+        for key, trace in taken.items():
+            later = self._open.get(key)
+            if later is None:
+                self._open[key] = trace
+                self._size += trace.size
+            else:
+                later.whole = False
+
+    async def _put_together(self, taken: dict[Key, _Open]) -> None:
+        read_ns = self._version = max(self._clock(), self._version + VERSION_STEP)
+        stored = await self._stored(taken)
+        loop = asyncio.get_running_loop()
+        items, changed = await loop.run_in_executor(self._thread, self._build, taken, stored, read_ns)
+        if changed:
+            await self._columns.rewrite_spans(changed)
+        if items:
+            await self._on_traces(items, read_ns)
+        self._done.add(list(taken))
+        self.counts.assembled += len(items)
+        self.counts.rewritten += len(changed)
+        self.counts.again += sum(t.again for t in taken.values())
+        self.counts.without_root += sum(not t.root_ended for t in taken.values())
+
+    async def _stored(self, taken: dict[Key, _Open]) -> dict[Key, tuple[list[RawSpan], list[LogRecord]]]:
+        """What the store has of the traces of which we do not hold everything."""
+        wanted: dict[str, list[str]] = {}
+        doubtful: dict[str, list[str]] = {}
+        for (project, trace_id), trace in taken.items():
+            if not _holds_all(trace):
+                wanted.setdefault(project, []).append(trace_id)
+            elif trace.first_ns - self._started_ns < STARTUP_S * S:
+                doubtful.setdefault(project, []).append(trace_id)
+        # Clients send again what the previous process may have stored in part: its traces are read back.
+        for project, ids in doubtful.items():
+            table = await self._columns.named("assembly_earlier", project, ids=ids, before=self._started_ns)
+            wanted.setdefault(project, []).extend(str(row[0]) for row in table.rows)
+        found: dict[Key, tuple[list[RawSpan], list[LogRecord]]] = {}
+        for project, ids in wanted.items():
+            for trace_id, arrived in (await self._columns.read_traces(project, ids)).items():
+                found[(project, trace_id)] = arrived
+        self.counts.read_back += len(found)
+        return found
+
+    def _build(
+        self, taken: dict[Key, _Open], stored: dict[Key, tuple[list[RawSpan], list[LogRecord]]], read_ns: int
+    ) -> tuple[list[tuple[str, Trace]], list[SpanRow]]:
+        items: list[tuple[str, Trace]] = []
+        changed: list[SpanRow] = []
+        for key, open_trace in taken.items():
+            raws, logs = stored.get(key, ([], []))
+            spans = [*map(self._normalise, raws), *open_trace.spans.values()]
+            trace = self._assemble(spans, [*logs, *open_trace.logs])
+            if not trace.spans:
+                continue
+            items.append((key[0], trace))
+            before = {s.span_id: s for s in spans}
+            for span in trace.spans:
+                known = before.get(span.span_id)
+                if known is span or (known is not None and shown(known) == shown(span)):
+                    continue
+                changed.append(SpanRow(key[0], span, read_ns))
+        return items, changed
+
+    # -- recovery ------------------------------------------------------------------------------------------------
+
+    async def recover(self, since_ns: int | None = None, limit: int = 1000) -> int:
+        """Assemble what was stored and never assembled: after a kill, and every five minutes in case; how many traces.
+
+        `since_ns` bounds how far back arrivals are looked at (two days when None).
+        """
+        since = self._clock() - 2 * DAY_NS if since_ns is None else since_ns
+        total = 0
+        tried: set[Key] = set()
+        while not self._stop.is_set():
+            left = await self._columns.unassembled(max(since, 0), limit + len(tried) + len(self._open))
+            keys = [
+                k for k in left if k not in tried and k not in self._open and self._attempts[k] < ATTEMPTS
+            ]
+            if not keys:
+                break
+            async with self._turn:
+                for start in range(0, len(keys), BATCH_TRACES):
+                    chosen = keys[start : start + BATCH_TRACES]
+                    now = self._clock()
+                    await self._complete(
+                        {k: _Open(now, now, {}, [], whole=False) for k in chosen if k not in self._open}
+                    )
+            tried.update(keys)
+            total += len(keys)
+        self.counts.recovered += total
+        if total:
+            log.info("%d traces that were stored but not assembled are done", total)
+        return total

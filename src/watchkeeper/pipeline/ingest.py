@@ -1,0 +1,349 @@
+"""Bytes were decoded; this makes them durable: redact, normalise, one commit for all who wait, then answer."""
+
+import asyncio
+import gc
+import logging
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from watchkeeper.model.span import Context, LogRecord, RawSpan, Span
+from watchkeeper.pipeline.ledger import Ledger, Recent
+from watchkeeper.store.columns import Columns, LogRow, MetricRow, SpanRow, StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+MB = 1024 * 1024
+COMMIT_SPANS = 4_000
+COMMIT_BYTES = 24 * MB
+ADMITTED_S = 5.0
+DISK_CHECK_S = 1.0
+SPAN_BYTES = 1_500
+
+Redact = Callable[[str, "RawSpan | LogRecord"], object]
+Normalise = Callable[[RawSpan], Span]
+
+
+class Busy(msgspec.Struct, frozen=True):
+    """Why nothing more is taken now, and in how many whole seconds to try again (1 to 5)."""
+
+    reason: str
+    retry_after: int
+
+
+class MetricPoint(Protocol):
+    """A data point of a token, duration or cost instrument, as the decoder gives it."""
+
+    name: str
+    unit: str
+    time_ns: int
+    value: float
+    count: int
+    attributes: dict[str, Any]
+    resource: dict[str, Any]
+
+
+class Sink(Protocol):
+    """Who hears of what was committed: the assembly of traces."""
+
+    def add(self, spans: Sequence[SpanRow], logs: Sequence[LogRow]) -> None: ...
+
+
+class _Request(msgspec.Struct):
+    """One caller waiting for its commit."""
+
+    project: str
+    spans: list[SpanRow]
+    logs: list[LogRow]
+    metrics: list[MetricRow]
+    size: int
+    done: "asyncio.Future[None]"
+
+
+def calm_gc() -> None:
+    """Keep the collector from walking everything alive: what exists now is frozen, and young generations are larger.
+
+    Our records are `gc=False` structs, so few cycles arise; at the default thresholds a collector run per 2,000
+    allocations halves the ingest rate with 200,000 objects alive. Call once, when the server has started.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 25, 50)
+
+
+def default_reserve(path: Path) -> int:
+    """Free bytes below which nothing is taken, so that deleting and retention still can work: max(256 MB, 2 %)."""
+    disk = os.statvfs(path)
+    return max(256 * MB, disk.f_blocks * disk.f_frsize // 50)
+
+
+def weight(item: RawSpan | LogRecord) -> int:
+    """Roughly the bytes a record holds in memory."""
+    size = SPAN_BYTES
+    for value in item.attributes.values():
+        size += len(value) if isinstance(value, str) else 64
+    if isinstance(item, RawSpan):
+        for event in item.events:
+            size += 300
+            for value in event.attributes.values():
+                size += len(value) if isinstance(value, str) else 64
+    elif isinstance(item.body, str):
+        size += len(item.body)
+    else:
+        size += 1000
+    return size
+
+
+class Ingest:
+    """Takes decoded records of one project and returns when they are durable.
+
+    `redact(project, record)` changes a record in place; `normalise` derives the span; `trace_of` names the trace of a
+    log record that came without one ('' = none). Concurrent callers share commits, which follow one another, so
+    that arrival times are in commit order. At most `max_bytes` are held; `free_bytes()` below `reserve_bytes` refuses.
+    Call `start()` in the event loop and `close()` at the end.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        clock: Callable[[], int],
+        normalise: Normalise,
+        redact: Redact,
+        sink: Sink | None = None,
+        *,
+        trace_of: Callable[[LogRecord], str] | None = None,
+        ledger: Ledger | None = None,
+        max_bytes: int = 96 * MB,
+        free_bytes: Callable[[], int | None] | None = None,
+        reserve_bytes: int = 0,
+    ) -> None:
+        self._columns, self._clock = columns, clock
+        self._normalise, self._redact, self._sink, self._trace_of = normalise, redact, sink, trace_of
+        self.ledger = ledger or Ledger()
+        self.faults: Counter[str] = Counter()
+        self._max_bytes = max_bytes
+        self._free_bytes, self._reserve = free_bytes, reserve_bytes
+        self._disk_at, self._disk_full = -DISK_CHECK_S, False
+        self._held = 0
+        self._admitted: deque[tuple[float, int]] = deque()
+        self._admitted_bytes = 0
+        self._ready: deque[_Request] = deque()
+        self._wake = asyncio.Event()
+        self._recent = Recent()
+        # One thread: the interpreter runs one at a time anyway, and the event loop keeps answering meanwhile.
+        self._thread = ThreadPoolExecutor(1, "ingest")
+        self._task: asyncio.Task[None] | None = None
+        self._working: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    def start(self) -> None:
+        """Begin committing; needs the running event loop."""
+        self._task = asyncio.get_running_loop().create_task(self._commits(), name="ingest-commits")
+
+    async def close(self) -> None:
+        """Refuse what is new, commit what was accepted, stop."""
+        self._closing = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        self._thread.shutdown(wait=True)
+
+    def admit(self, size: int) -> Busy | None:
+        """None when a request of about this many bytes may be read now; decided before anything is read or parsed."""
+        now = asyncio.get_running_loop().time()
+        if self._closing:
+            return Busy("shutting down", 5)
+        if self._disk_is_full(now):
+            return Busy("the disk is nearly full; free space or shorten retention", 5)
+        while self._admitted and self._admitted[0][0] < now - ADMITTED_S:
+            self._admitted_bytes -= self._admitted.popleft()[1]
+        held = self._held + self._admitted_bytes
+        # A lone request larger than everything we hold is still taken: refusing it forever would lose it.
+        if held and held + size > self._max_bytes:
+            return Busy("more is arriving than can be stored", 1 if held < 2 * self._max_bytes else 3)
+        self._admitted.append((now, size))
+        self._admitted_bytes += size
+        return None
+
+    def _disk_is_full(self, now: float) -> bool:
+        if self._free_bytes is not None and now - self._disk_at >= DISK_CHECK_S:
+            free = self._free_bytes()
+            self._disk_at, self._disk_full = now, free is not None and free < self._reserve
+        return self._disk_full
+
+    async def accept(
+        self,
+        project: str,
+        spans: list[RawSpan],
+        logs: list[LogRecord],
+        metrics: Sequence[MetricPoint] = (),
+    ) -> None:
+        """Store records of one project; durable on return. Raises StoreUnavailable, and then nothing is promised."""
+        if self._admitted:
+            self._admitted_bytes -= self._admitted.popleft()[1]
+        counts = {"traces": len(spans), "logs": len(logs), "metrics": len(metrics)}
+        for signal, n in counts.items():
+            if n:
+                self.ledger.receive(project, signal, n)
+        loop = asyncio.get_running_loop()
+        if self._closing or self._disk_is_full(loop.time()):
+            reason = "shutting_down" if self._closing else "disk_full"
+            for signal, n in counts.items():
+                self.ledger.settle(project, signal, "refused", n, reason)
+            raise StoreUnavailable(
+                "the server is shutting down"
+                if self._closing
+                else "the disk is nearly full; nothing was stored"
+            )
+        # A caller that hangs up does not undo what is under way: it is stored, and the count stays exact.
+        work = loop.create_task(self._store(project, spans, logs, metrics))
+        self._working.add(work)
+        work.add_done_callback(self._working.discard)
+        await asyncio.shield(work)
+
+    async def _store(
+        self, project: str, spans: list[RawSpan], logs: list[LogRecord], metrics: Sequence[MetricPoint]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        size = sum(weight(s) for s in spans) + sum(weight(r) for r in logs) + 300 * len(metrics)
+        self._held += size
+        try:
+            request = await loop.run_in_executor(
+                self._thread, self._prepare, project, spans, logs, metrics, size, loop.create_future()
+            )
+            self._ready.append(request)
+            self._wake.set()
+            await request.done
+        finally:
+            self._held -= size
+
+    def _prepare(
+        self,
+        project: str,
+        spans: list[RawSpan],
+        logs: list[LogRecord],
+        metrics: Sequence[MetricPoint],
+        size: int,
+        done: "asyncio.Future[None]",
+    ) -> _Request:
+        """The CPU's share, in the ingest thread. A record that cannot be redacted is dropped, never stored as it is."""
+        kept = [s for s in spans if self._redacted(project, "traces", s)]
+        heard = [r for r in logs if self._redacted(project, "logs", r)]
+        if self._trace_of is not None:
+            for record in heard:
+                if not record.trace_id:
+                    record.trace_id = self._trace_of(record)
+        return _Request(
+            project,
+            [SpanRow(project, self._normal(s), 0) for s in kept],
+            [LogRow(project, r, 0) for r in heard],
+            [MetricRow(project, m.name, m.unit, m.time_ns, m.value, m.count, {**m.resource, **m.attributes}, 0)
+             for m in metrics],
+            size,
+            done,
+        )  # fmt: skip
+
+    def _redacted(self, project: str, signal: str, record: RawSpan | LogRecord) -> bool:
+        try:
+            self._redact(project, record)
+        # One record nobody foresaw must not sink the batch, and must not reach the disk unredacted.
+        except Exception:
+            self.faults["redaction"] += 1
+            self.ledger.settle(project, signal, "dropped", 1, "redaction_failed")
+            log.exception("a record could not be redacted and was dropped")
+            return False
+        return True
+
+    def _normal(self, raw: RawSpan) -> Span:
+        try:
+            span = self._normalise(raw)
+        # What we do not understand is stored whole and shown, never dropped; a better dialect can read it later.
+        except Exception:
+            self.faults["normalise"] += 1
+            log.exception("a span could not be normalised; it is stored as it came")
+            return Span(
+                raw.trace_id, raw.span_id, raw.parent_id, raw.name, "other", raw.start_ns, raw.end_ns, raw.status,
+                "unknown", Context(), raw=raw,
+            )  # fmt: skip
+        if span.raw is None:
+            span.raw = raw
+        return span
+
+    async def _commits(self) -> None:
+        while True:
+            if not self._ready:
+                if self._closing and self._held == 0:
+                    return
+                self._wake.clear()
+                try:
+                    await asyncio.wait_for(self._wake.wait(), 0.05 if self._closing else None)
+                except TimeoutError:
+                    continue
+            batch: list[_Request] = []
+            spans = size = 0
+            while self._ready and (not batch or (spans < COMMIT_SPANS and size < COMMIT_BYTES)):
+                request = self._ready.popleft()
+                batch.append(request)
+                spans += len(request.spans)
+                size += request.size
+            if batch:
+                await self._commit(batch)
+
+    async def _commit(self, batch: list[_Request]) -> None:
+        now = self._clock()
+        for request in batch:
+            for row in (*request.spans, *request.logs, *request.metrics):
+                row.received_ns = now
+        spans = [s for r in batch for s in r.spans]
+        logs = [x for r in batch for x in r.logs]
+        metrics = [m for r in batch for m in r.metrics]
+        try:
+            if spans or logs:
+                await self._columns.write_spans(spans, logs)
+            if metrics:
+                await self._columns.write_metrics(metrics)
+        except StoreUnavailable as error:
+            self._fail(batch, error, "store_unavailable")
+            return
+        # A record the store cannot encode would sink everyone who shares the commit: each on its own then.
+        except Exception as error:
+            self.faults["commit"] += 1
+            log.exception("a commit of %d requests failed", len(batch))
+            if len(batch) > 1:
+                for request in batch:
+                    await self._commit([request])
+            else:
+                self._fail(batch, StoreUnavailable(f"these records could not be stored: {error}"), "fault")
+            return
+        for request in batch:
+            self._settle(request)
+            if not request.done.done():
+                request.done.set_result(None)
+        if self._sink is not None:
+            self._sink.add(spans, logs)
+
+    def _fail(self, batch: list[_Request], error: StoreUnavailable, reason: str) -> None:
+        for request in batch:
+            for signal, rows in (
+                ("traces", request.spans),
+                ("logs", request.logs),
+                ("metrics", request.metrics),
+            ):
+                self.ledger.settle(request.project, signal, "refused", len(rows), reason)
+            if not request.done.done():
+                request.done.set_exception(error)
+
+    def _settle(self, request: _Request) -> None:
+        project = request.project
+        span_keys = [(project, s.span.trace_id, s.span.span_id) for s in request.spans]
+        log_keys = [(project, x.log.trace_id, x.log.span_id, x.log.log_id) for x in request.logs]
+        for signal, keys in (("traces", span_keys), ("logs", log_keys)):
+            again = self._recent.add(keys)
+            self.ledger.settle(project, signal, "deduplicated", again)
+            self.ledger.settle(project, signal, "stored", len(keys) - again)
+        self.ledger.settle(project, "metrics", "stored", len(request.metrics))
