@@ -207,7 +207,8 @@ def _contexts(ordered: list[Span]) -> Context:
     if hidden:
         trace.session_id = None
     trace.agent_name = _agent(ordered, roots) or trace.agent_name
-    by_id = {s.span_id: s for s in ordered}
+    named = {s.span_id: s.context.agent_name for s in ordered if s.context.agent_name is not None}
+    agents_above = duplicates.enclosing({s.span_id: s.parent_id for s in ordered}, named)
     for span in ordered:
         context = span.context
         if hidden:
@@ -216,7 +217,7 @@ def _contexts(ordered: list[Span]) -> Context:
             if getattr(context, field) is None:
                 setattr(context, field, getattr(trace, field))
         if context.agent_name is None:
-            context.agent_name = _inherited_agent(span, by_id)
+            context.agent_name = named.get(agents_above.get(span.span_id) or "")
     return trace
 
 
@@ -225,17 +226,6 @@ def _agent(ordered: list[Span], roots: list[Span]) -> str | None:
     for span in [*roots, *ordered]:
         if span.kind == "agent" and span.context.agent_name:
             return span.context.agent_name
-    return None
-
-
-def _inherited_agent(span: Span, by_id: dict[str, Span]) -> str | None:
-    seen = {span.span_id}
-    parent = by_id.get(span.parent_id or "")
-    while parent is not None and parent.span_id not in seen:
-        if parent.context.agent_name is not None:
-            return parent.context.agent_name
-        seen.add(parent.span_id)
-        parent = by_id.get(parent.parent_id or "")
     return None
 
 

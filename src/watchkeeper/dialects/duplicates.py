@@ -4,6 +4,7 @@ Three ways it happens: two instrumentations report one response id; a wrapper sp
 the call at the first byte and tells the rest on a second span.
 """
 
+from collections.abc import Container
 from typing import Any
 
 from watchkeeper.dialects.draft import last_user_text
@@ -126,31 +127,65 @@ def _by_request(calls: list[Span]) -> None:
 
 def _wrappers(spans: list[Span], calls: list[Span]) -> None:
     """A call span around other call spans repeats them when it has no usage, the same response, or their usage."""
-    parents = {s.span_id: s.parent_id for s in spans}
     own = {s.span_id: s for s in calls}
+    nearest = enclosing({s.span_id: s.parent_id for s in spans}, own)
     below: dict[str, list[Span]] = {}
     for span in calls:
-        if _llm(span).duplicate_of is not None:
-            continue
-        seen = {span.span_id}
-        parent = span.parent_id
-        while parent is not None and parent not in seen:
-            seen.add(parent)
-            if parent in own and own[parent].kind == span.kind:
-                below.setdefault(parent, []).append(span)
-            parent = parents.get(parent)
-    for outer_id, inner in below.items():
-        outer = own[outer_id]
-        llm = _llm(outer)
-        if llm.duplicate_of is not None or not _repeats(llm, inner):
+        outer_id = nearest.get(span.span_id)
+        if outer_id is not None and own[outer_id].kind == span.kind:
+            below.setdefault(outer_id, []).append(span)
+    # Innermost first: a child starts after its parent.
+    for span in reversed(calls):
+        outer = _carrier(span, own)
+        carriers = {c.span_id: c for s in below.get(span.span_id, []) if (c := _carrier(s, own)) is not outer}
+        inner = list(carriers.values())
+        if not inner or not _repeats(_llm(outer), inner):
             continue
         leaf = inner[-1]
         if len(inner) == 1 and _worth(outer)[:3] < _worth(leaf)[:3]:
             _settle([outer, leaf])
         else:
-            llm.duplicate_of = leaf.span_id
+            _llm(outer).duplicate_of = leaf.span_id
             if len(inner) == 1:
-                _lend(_llm(leaf), llm)
+                _lend(_llm(leaf), _llm(outer))
+    for span in calls:
+        if _llm(span).duplicate_of is not None:
+            _llm(span).duplicate_of = _carrier(span, own).span_id
+
+
+def _carrier(span: Span, own: dict[str, Span]) -> Span:
+    """The span that carries this span's call, through any chain of duplicates."""
+    seen: set[str] = set()
+    while (target := _llm(span).duplicate_of) is not None and target not in seen:
+        seen.add(target)
+        span = own[target]
+    return span
+
+
+def enclosing(parents: dict[str, str | None], wanted: Container[str]) -> dict[str, str | None]:
+    """For every span its nearest ancestor in `wanted`; linear in the spans, cycles and missing parents give None."""
+    found: dict[str, str | None] = {}
+    for span_id in parents:
+        path: list[str] = []
+        seen: set[str] = set()
+        here: str = span_id
+        answer: str | None = None
+        while here not in seen:
+            if here in found:
+                answer = found[here]
+                break
+            seen.add(here)
+            path.append(here)
+            parent = parents.get(here)
+            if parent is None:
+                break
+            if parent in wanted and parent not in seen:
+                answer = parent
+                break
+            here = parent
+        for step in path:
+            found[step] = answer
+    return found
 
 
 def _repeats(outer: LLM, inner: list[Span]) -> bool:

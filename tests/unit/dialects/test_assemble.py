@@ -182,3 +182,21 @@ def test_ten_thousand_spans_converge_in_any_order() -> None:
         s.span_id for s in second.spans
     ]
     assert first.totals == second.totals
+
+
+def test_a_chain_of_ten_thousand_nested_calls_takes_linear_work() -> None:
+    spans = [
+        _call(n, parent=f"{n - 1:016x}" if n > 1 else None, **{"gen_ai.usage.input_tokens": n})
+        for n in range(1, 10_001)
+    ]
+    trace = dialects.assemble(spans, [])
+    assert len(trace.spans) == 10_000 and trace.totals.input_tokens == sum(range(1, 10_001))
+
+
+def test_three_levels_of_wrappers_leave_one_call() -> None:
+    usage = {"gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 4}
+    a, b, c = _call(1), _call(2, parent=f"{1:016x}", **usage), _call(3, parent=f"{2:016x}", **usage)
+    for order in ([a, b, c], [c, b, a], [b, a, c]):
+        trace = dialects.assemble(order, [])
+        assert [s.span_id for s in trace.llm_calls] == [c.span_id]
+        assert {s.llm.duplicate_of for s in trace.spans if s.llm} == {None, c.span_id}
