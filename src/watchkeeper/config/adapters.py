@@ -1,8 +1,6 @@
 """From configuration objects to the rules' own types. Whatever a rule refuses it refuses here, at `check`."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,14 +8,11 @@ import msgspec
 from watchkeeper.alerting.monitor import Monitor as Rule
 from watchkeeper.alerting.monitor import Test
 from watchkeeper.alerting.routing import Routes
-from watchkeeper.config.models import Config, Monitor, Sample, Scorecard
-from watchkeeper.config.where import Where, parse_where
+from watchkeeper.config.models import Config, Monitor, Sample
 from watchkeeper.dialects import pricing
 from watchkeeper.egress.policy import Policy as EgressPolicy
 from watchkeeper.llm.table import DEFAULTS, Settings
 from watchkeeper.redaction.policy import CustomPattern, PolicySpec
-from watchkeeper.scoring.protocol import Scorer, Services
-from watchkeeper.scoring.registry import build
 from watchkeeper.scoring.sampling import Policy, policies_of
 
 
@@ -123,32 +118,3 @@ def prices_of(config: Config) -> pricing.Table:
 def sampling_of(sample: Sample) -> list[Policy]:
     """The policies of a scorecard's sample. Raises ValueError."""
     return policies_of(sample.rate, sample.strata, sample.always)
-
-
-@dataclass(frozen=True)
-class Card:
-    """A scorecard ready to run: its scorers in order, which traces it is for, and how it samples them."""
-
-    name: str
-    project: str
-    where: Where | None
-    scorers: tuple[Scorer, ...]
-    policies: tuple[Policy, ...]
-    budget_usd_per_day: float | None
-
-
-def card_of(card: Scorecard, services: Services | None = None) -> Card:
-    """One scorecard. Raises `SpecError`, `WhereError` or ValueError."""
-    return Card(
-        name=card.name,
-        project=card.project,
-        where=parse_where(card.where) if card.where else None,
-        scorers=tuple(build(m.spec(), services) for m in card.metrics),
-        policies=tuple(sampling_of(card.sample)),
-        budget_usd_per_day=card.sample.budget.per_day if card.sample.budget else None,
-    )
-
-
-def cards_of(config: Config, services: Services | None = None) -> Sequence[Card]:
-    """Every scorecard."""
-    return [card_of(card, services) for card in config.scorecards]

@@ -14,7 +14,7 @@ from watchkeeper.config.models import NOT_AVAILABLE, Config
 from watchkeeper.config.problems import ConfigError, Problem, did_you_mean, shown
 from watchkeeper.config.semantics import findings
 from watchkeeper.config.units import env_name
-from watchkeeper.config.yamlfile import MAX_BYTES, Document, Loc, Place, parse
+from watchkeeper.config.yamlfile import KEY, MAX_BYTES, Document, Loc, Place, parse
 
 SUFFIXES = (".yaml", ".yml")
 MAX_FILES = 500
@@ -159,6 +159,8 @@ def _problem(error: Any, places: Mapping[Loc, Place], data: Any) -> Problem:
     if kind == "extra_forbidden":
         message, allowed = "unknown key", did_you_mean(str(raw[-1]), allowed_keys(raw[:-1]))
         loc = (*_real(raw[:-1], places), raw[-1])
+        place = _place(places, (*loc, KEY))
+        return Problem(place.file, place.line, place.column, key_text(loc), message, allowed)
     elif kind == "missing":
         message, allowed = "is required", _meaning(raw)
         loc = path if raw[-1] == path[-1] else (*path, raw[-1])
@@ -210,6 +212,8 @@ def _early(document: Document) -> list[Problem]:
             said = f"not available in this version: {NOT_AVAILABLE[key]}"
             problems.append(Problem(place.file, place.line, place.column, key, said, "remove the section"))
     for loc, place in document.places.items():
+        if loc and loc[-1] == KEY:
+            continue
         value = _value(document.data, loc)
         if isinstance(value, str) and env_name(value) and not _may_be_secret(loc):
             said = f"{shown(value)} is not replaced here"
@@ -219,11 +223,7 @@ def _early(document: Document) -> list[Problem]:
 
 
 def _may_be_secret(loc: Loc) -> bool:
-    return (
-        bool(loc)
-        and loc[0] == "routes"
-        and loc[-1] in ("url", "secret", "key", "password")
-    )
+    return bool(loc) and loc[0] == "routes" and loc[-1] in ("url", "secret", "key", "password")
 
 
 def build(document: Document, env: Mapping[str, str], allow_missing_env: bool = False) -> Loaded:

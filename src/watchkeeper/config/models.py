@@ -274,7 +274,9 @@ class EmailRoute(Channel):
     port: int = Field(587, ge=1, le=65535)
     user: Line | None = None
     password: SecretText | None = None
-    tls: Literal["starttls", "tls", "none"] = Field("starttls", description="How the connection is encrypted.")
+    tls: Literal["starttls", "tls", "none"] = Field(
+        "starttls", description="How the connection is encrypted."
+    )
 
 
 class LogRoute(Channel):

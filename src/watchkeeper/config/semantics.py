@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,9 @@ from watchkeeper.alerting.monitor import MonitorError
 from watchkeeper.config.adapters import known_providers, redaction_of, rule_of, sampling_of
 from watchkeeper.config.models import Config, Metric
 from watchkeeper.config.problems import did_you_mean, shown
-from watchkeeper.config.where import WhereError, parse_where
 from watchkeeper.config.yamlfile import Loc
 from watchkeeper.egress.policy import parse_entry
+from watchkeeper.pipeline.where import COLUMNS, compile_condition
 from watchkeeper.redaction.policy import Policy as RedactionPolicy
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.registry import SpecError, build
@@ -21,6 +22,8 @@ log = logging.getLogger("watchkeeper.config")
 
 # Redaction needs a key to be built; which one does not matter for whether the policy is sound.
 _ANY_KEY = "check"
+LONGEST_WHERE = 4000
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _FIELDS = {"routes": "notify", "tests": "tests"}
 
 
@@ -94,7 +97,9 @@ def _secrets(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
         for name in ("secret", "key", "password"):
             value = getattr(item, name, None)
             if value is not None and value.origin == "written in the file":
-                yield Finding(("routes", i, name), "a secret is written in the file", "use ${NAME}", "warning")
+                yield Finding(
+                    ("routes", i, name), "a secret is written in the file", "use ${NAME}", "warning"
+                )
     for i, provider in enumerate(config.providers):
         if provider.key_env is not None and not env.get(provider.key_env):
             said = f"the environment variable {provider.key_env} is not set or empty"
@@ -136,14 +141,24 @@ def _scorecards(config: Config) -> Iterator[Finding]:
         for j, metric in enumerate(card.metrics):
             yield from _metric(("scorecards", i, "metrics", j), metric, providers)
         if card.where is not None:
-            try:
-                parse_where(card.where)
-            except WhereError as error:
-                yield Finding(("scorecards", i, "where"), str(error))
+            yield from _where(("scorecards", i, "where"), card.where)
         try:
             sampling_of(card.sample)
         except ValueError as error:
             yield Finding(("scorecards", i, "sample"), str(error))
+
+
+def _where(loc: Loc, text: str) -> Iterator[Finding]:
+    if len(text) > LONGEST_WHERE:
+        yield Finding(loc, f"longer than {LONGEST_WHERE} characters")
+        return
+    try:
+        compile_condition(text)
+    except (ValueError, RecursionError) as error:
+        said = _COLOUR.sub("", str(error) or "nested too deeply").removeprefix("where: ")
+        unknown = re.search(r"unknown column ['\"](\w+)['\"]", said)
+        allowed = did_you_mean(unknown[1], COLUMNS) if unknown else ""
+        yield Finding(loc, said.split("; one of")[0] if unknown else said, allowed)
 
 
 def _guards(config: Config) -> Iterator[Finding]:

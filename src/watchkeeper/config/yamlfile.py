@@ -20,6 +20,8 @@ MAX_NODES = 100_000
 MAX_DIGITS = 30
 
 Loc = tuple[str | int, ...]
+# The last step of the path under which the place of a key itself is kept; no key can be spelled so.
+KEY = "\x00"
 
 _INT = re.compile(r"[-+]?[0-9]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
@@ -204,6 +206,7 @@ class _Builder:
                 continue
             first[name] = key.place
             made[name] = self.plain(value, (*loc, name), places)
+            places[(*loc, name, KEY)] = key.place
             # A fault in a value is shown at its key when the value spans lines, so that the eye finds the name.
             if value.kind != "scalar":
                 places[(*loc, name)] = key.place

@@ -4,13 +4,19 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
+from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
+from watchkeeper.pipeline import plan
+from watchkeeper.redaction.apply import redact_text
+from watchkeeper.scoring.protocol import Scorer
+from watchkeeper.scoring.registry import build
 from watchkeeper.server import login, ops, otlp
 from watchkeeper.server.answers import error_json
 from watchkeeper.server.api import MODULES
 from watchkeeper.server.auth import Authenticator
+from watchkeeper.server.guarding import Guards
 from watchkeeper.server.router import Router
 from watchkeeper.server.routing import HttpError, Route, routes_of
 from watchkeeper.server.security import HEADERS, HSTS, host_allowed, known_hosts
@@ -110,4 +116,14 @@ def create_app(services: Services, extra: Sequence[ModuleType] = ()) -> App:
     pages = import_module(PAGES) if find_spec(PAGES) is not None else None
     if services.error_page is None and pages is not None:
         services.error_page = getattr(pages, "error_page", None)
+    if services.guard is None:
+        services.guard = Guards(services.config, _scorer, services.counters, _without_sensitive)
     return App(services, surface_routes(extra))
+
+
+def _scorer(spec: dict[str, Any]) -> Scorer:
+    return build(spec, plan.services())
+
+
+def _without_sensitive(text: str) -> str:
+    return redact_text(text)[0]

@@ -83,6 +83,12 @@ def subjects(given_input: str | None, output: str | None, context: Any) -> list[
     return [Subject(trace), *(Subject(trace, s) for s in spans)]
 
 
+def _used_once(scorers: Sequence[BatchScorer]) -> None:
+    sample = subjects("input", "output", "context")
+    for scorer in scorers:
+        run_scorer(scorer, [s for s in sample if (s.span is not None) == (scorer.level == "span")])
+
+
 class Guards:
     """The guards of the configuration, rebuilt when it changes. `redact` replaces personal data and secrets."""
 
@@ -104,6 +110,8 @@ class Guards:
                 built = [self._build(m.spec()) for m in getattr(guard, side)]
                 scorers[(*key, side)] = [b for b in built if isinstance(b, BatchScorer)]
         self._guards, self._scorers = guards, scorers
+        # A scorer compiles its patterns on first use, which takes longer than any budget: that use is ours.
+        self.warm = self._pool.submit(_used_once, [s for built in scorers.values() for s in built])
 
     def names(self, project: str) -> list[str]:
         """The guards of a project."""
