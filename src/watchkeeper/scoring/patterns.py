@@ -36,6 +36,8 @@ class PatternSet:
         self._local = threading.local()
         self._database: Any = None
         self._set: Any = None
+        if not self.patterns:
+            return
         if self.engine == "hyperscan":
             self._database = self._build()
         elif self.engine == "re2":
@@ -104,6 +106,11 @@ class PatternSet:
         return compiled
 
 
+def _encodable(text: str) -> str:
+    """The text with lone surrogates replaced: they have no UTF-8 form, and RE2 reads UTF-8."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 class UserPattern:
     """One pattern a user wrote: RE2 only, so no text can make it slow."""
 
@@ -123,13 +130,13 @@ class UserPattern:
 
     def search(self, text: str) -> str | None:
         """The first match, or None."""
-        match = self._compiled.search(text)
+        match = self._compiled.search(_encodable(text))
         return match.group(0) if match else None
 
     def all(self, text: str) -> list[str]:
         """Every match, in order."""
-        return [m.group(0) for m in self._compiled.finditer(text)]
+        return [m.group(0) for m in self._compiled.finditer(_encodable(text))]
 
     def fullmatch(self, text: str) -> bool:
         """Whether the whole text matches."""
-        return self._compiled.fullmatch(text) is not None
+        return self._compiled.fullmatch(_encodable(text)) is not None

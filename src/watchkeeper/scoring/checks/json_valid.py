@@ -1,3 +1,4 @@
+import re
 from dataclasses import dataclass
 
 import msgspec
@@ -6,6 +7,7 @@ from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 
 _FENCE = "```"
+_ARRAY = re.compile(r"\[\s*(?:[{\"\[\]]|-?\d[\d.eE+-]*\s*,)")
 
 
 def unfence(text: str) -> str:
@@ -52,9 +54,7 @@ class JsonValid(Check):
 
 
 def _looks_like_json(body: str) -> bool:
-    """`{"…`, `{}`, `[{…`, `["…`, `[1…`: not `[1] see the manual` and not `[EMAIL] wrote`."""
+    """`{"…`, `{}`, `[{…`, `["…`, `[1, …`: not `[1] see the manual` and not `[EMAIL]`."""
     if body.startswith("{"):
         return body[1:].lstrip()[:1] in ('"', "}")
-    return (
-        body.startswith("[") and body.rstrip().endswith("]") and body[1:].lstrip()[:1] in ("{", '"', "[", "]")
-    )
+    return body.endswith("]") and _ARRAY.match(body) is not None

@@ -33,4 +33,6 @@ class TokenOverlap(Check):
         if len(said) < 3:
             return NotScored("fewer than three content words")
         known = seen.evidence_words | set(seen.input_words)
-        return measured(len(said & known) / len(said), self.floor, "", self.error_class)
+        share = len(said & known) / len(said)
+        reason = f"{len(said - known)} of {len(said)} content words are not in the evidence"
+        return measured(share, self.floor, reason if share < 1.0 else "", self.error_class)

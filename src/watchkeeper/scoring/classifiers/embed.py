@@ -34,5 +34,7 @@ def embed(texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.float32]]:
         return np.zeros((0, 256), dtype=np.float32)
     # The tokenizer's padding state is shared, so calls take turns. Texts are cut where meaning no longer changes.
     with _lock:
-        raw: Any = _model().embed([t[:8000] or " " for t in texts], norm=True)
+        raw: Any = _model().embed(
+            [t[:8000].encode("utf-8", "replace").decode() or " " for t in texts], norm=True
+        )
     return np.nan_to_num(np.asarray(raw, dtype=np.float32))
