@@ -51,7 +51,9 @@ def readable(value: Any) -> str:
     if isinstance(value, str):
         return value[:MAX_TEXT]
     try:
-        return json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False, default=str)[:MAX_TEXT]
+        plain = msgspec.to_builtins(value)
+        short = json.dumps(plain, ensure_ascii=False, default=str)
+        return short if len(short) <= 72 else json.dumps(plain, indent=2, ensure_ascii=False, default=str)[:MAX_TEXT]
     except (TypeError, ValueError, RecursionError):
         return str(value)[:MAX_TEXT]
 

@@ -98,6 +98,7 @@ def environment() -> Environment:
         ranges=RANGES,
         dimensions=DIMENSIONS,
         shortcuts=SHORTCUTS,
+        ago_wall=humane.ago,
         taxonomy={c.name: c.definition for c in TAXONOMY},
     )
     return made

@@ -3,7 +3,50 @@
 from types import ModuleType
 from typing import Final
 
-from watchkeeper.web import files
-from watchkeeper.web.pages import charts, overview, quality, trace, traces
+from watchkeeper.web import files, render
+from watchkeeper.web.pages import (
+    alerts,
+    charts,
+    datasets,
+    experiments,
+    overview,
+    quality,
+    releases,
+    review,
+    settings,
+    signals,
+    trace,
+    traces,
+)
 
-MODULES: Final[tuple[ModuleType, ...]] = (files, charts, overview, traces, trace, quality)
+MODULES: Final[tuple[ModuleType, ...]] = (
+    files,
+    charts,
+    overview,
+    traces,
+    trace,
+    quality,
+    alerts,
+    review,
+    signals,
+    datasets,
+    experiments,
+    releases,
+    settings,
+)
+WORDS: Final = {
+    400: "That did not work",
+    401: "Please sign in",
+    403: "Not allowed",
+    404: "Not found",
+    409: "It is there already",
+    429: "Too fast",
+    503: "Not now",
+}
+
+
+def error_page(status: int, error: str, hint: str) -> str:
+    """An error as a page; the words are shown as text, whatever they hold."""
+    title = WORDS.get(status, "Something went wrong")
+    template = render.environment().get_template("error.html")
+    return template.render(status=status, title=title, error=error, hint=hint)

@@ -13,6 +13,13 @@ SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
 PAD: Final = {"left": 48, "right": 12, "top": 20, "bottom": 24}
 
 
+# Midnight says the day, any other tick the time of day.
+_MOMENT: Final = (
+    "utchours(datum.value) == 0 && utcminutes(datum.value) == 0 "
+    "? utcFormat(datum.value, '%a %-d %b') : utcFormat(datum.value, '%H:%M')"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Dot:
     """One bucket: the estimate and its 95 % interval over `n`; None where nothing is known."""
@@ -69,8 +76,13 @@ def y_domain(charts: Sequence[SeriesChart]) -> tuple[float, float] | None:
     """One vertical scale for several charts: everything they show, with a little air."""
     values: list[float] = []
     for chart in charts:
+        # A bucket of three scores has an interval that would flatten everything else: it is drawn, but cut off.
+        widths = sorted(d.high - d.low for d in chart.dots if d.low is not None and d.high is not None)
+        usual = 2.5 * widths[len(widths) // 2] if widths else 0.0
         for dot in chart.dots:
-            values.extend(v for v in (dot.value, dot.low, dot.high) if v is not None)
+            values.extend(() if dot.value is None else (dot.value,))
+            if dot.low is not None and dot.high is not None and dot.high - dot.low <= usual:
+                values.extend((dot.low, dot.high))
         if chart.baseline:
             values.extend(chart.baseline)
     if not values:
@@ -119,7 +131,7 @@ def series(chart: SeriesChart, theme: Theme) -> dict[str, Any]:
         "field": "t",
         "type": "temporal",
         "scale": {"type": "utc", "domain": [ms(chart.since_ns), ms(chart.until_ns)]},
-        "axis": {"title": None},
+        "axis": {"title": None, "labelExpr": _MOMENT},
     }
     y_scale: dict[str, Any] = {"zero": False, "nice": False}
     if domain:

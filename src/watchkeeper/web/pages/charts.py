@@ -1,6 +1,8 @@
 """Pictures of series, addressed by what they show, so that a picture's URL can be shared and cached."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -74,6 +76,8 @@ def figure_of(view: View, chart: SeriesChart, metric: str, size: str, cohort: st
         params["range"] = view.range.key
     if cohort is not None:
         params["cohort"] = cohort
+    if chart.baseline is not None:
+        params["base"] = ",".join(f"{v:.6g}" for v in chart.baseline)
     if chart.domain is not None:
         params["low"], params["high"] = f"{chart.domain[0]:.6g}", f"{chart.domain[1]:.6g}"
 
@@ -87,9 +91,10 @@ def figure_of(view: View, chart: SeriesChart, metric: str, size: str, cohort: st
 
 def _number(text: str | None) -> float | None:
     try:
-        return None if text is None else float(text)
+        found = float(text or "nan")
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
 
 
 async def _picture(call: Call, form: Format) -> Response:
@@ -108,6 +113,9 @@ async def _picture(call: Call, form: Format) -> Response:
     domain = (low, high) if low is not None and high is not None and low < high else None
     alerted = await call.services.records.read(lambda c: alerts.find(c, view.project, ("firing", "resolved")))
     chart = chart_of(view, known, bucket, await data.deploys(view), alerted, size, domain)
+    base = [n for n in map(_number, given.get("base", "").split(",")) if n is not None]
+    if len(base) == 3:
+        chart = replace(chart, baseline=(base[0], base[1], base[2]))
     theme: Theme = "dark" if given.get("theme") == "dark" else "light"
     spec = series(chart, theme)
     if form == "png":

@@ -54,6 +54,13 @@ $("#theme-switch")?.addEventListener("click", (event) => {
   }
 });
 
+// Settings that are only about looking live in cookies.
+for (const field of $$("[data-cookie]"))
+  field.addEventListener("change", () => {
+    document.cookie = `${field.dataset.cookie}=${encodeURIComponent(field.value)}; path=/; max-age=31536000; samesite=lax`;
+    say("Saved for this browser");
+  });
+
 // Menus close when one clicks elsewhere or presses Escape.
 document.addEventListener("click", (event) => {
   for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;

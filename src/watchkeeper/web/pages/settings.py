@@ -1,0 +1,96 @@
+"""Settings: keys, projects, and the state of the configuration."""
+
+from typing import Any, Final
+
+from sqlalchemy.engine import Connection
+from starlette.responses import RedirectResponse, Response
+
+from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.store.records import access, audit
+from watchkeeper.web.pages.common import answer
+from watchkeeper.web.view import view_of
+
+DAY: Final = 86_400 * 10**9
+LIVES: Final = {"": None, "30": 30 * DAY, "90": 90 * DAY, "365": 365 * DAY}
+ZONES: Final = ("UTC", "Europe/Berlin", "Europe/London", "America/New_York", "America/Los_Angeles", "Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney")
+
+
+async def _page(call: Call, secret: str | None = None, made: access.Key | None = None) -> Response:
+    view = view_of(call)
+    wall = call.services.wall_clock()
+    admin = call.may("admin")
+
+    def read(conn: Connection) -> dict[str, Any]:
+        return {
+            "keys": access.list_keys(conn, view.project) if admin else [],
+            "entries": audit.latest(conn, view.project, 20) if admin else [],
+        }
+
+    found = await call.services.records.read(read)
+    holder = call.services.config
+    context = {
+        **found,
+        "secret": secret,
+        "made": made,
+        "wall_ns": wall,
+        "holder": holder,
+        "config": holder.current,
+        "source": holder.path.name if holder.path else None,
+        "admin": admin,
+        "zones": ZONES,
+        "zone": call.request.cookies.get("wk_zone", "UTC"),
+        "origin": str(call.request.base_url).rstrip("/"),
+        "principal": call.principal,
+        "role": call.role,
+        "store": await call.services.columns.stats() if admin else {},
+    }
+    return await answer(view, "settings", "Settings", "settings.html", context)
+
+
+@route("GET", "/settings", permission="viewer")
+async def settings(call: Call) -> Response:
+    """Keys, the configuration in use, and what was refused."""
+    return await _page(call)
+
+
+@route("POST", "/settings/keys", permission="admin", kind="page")
+async def new_key(call: Call) -> Response:
+    """Make a key and show it, once, in this answer."""
+    form = {k: v for k, v in (await call.request.form(max_fields=10, max_files=0)).items() if isinstance(v, str)}
+    if form.get("life", "") not in LIVES:
+        raise HttpError(400, "that is not a lifetime we offer", "choose one from the list")
+    now, life = call.services.wall_clock(), LIVES[form.get("life", "")]
+
+    def work(conn: Connection) -> tuple[access.Key, str]:
+        key, text = access.create_key(
+            conn, project=call.project, name=form.get("name", ""), role=form.get("role", "ingest"),
+            created_by=call.principal.actor, now_ns=now, expires_ns=None if life is None else now + life,
+        )  # fmt: skip
+        audit.record(
+            conn, project=call.project, now_ns=now, actor=call.principal.actor, source=call.source,
+            action="key.create", target=f"{key.id} {key.name}", detail={"role": key.role, "expires_ns": key.expires_ns},
+        )  # fmt: skip
+        return key, text
+
+    made, text = await call.services.records.write(work)
+    return await _page(call, text, made)
+
+
+@route("POST", "/settings/keys/{key_id}/revoke", permission="admin", kind="page")
+async def revoke(call: Call) -> Response:
+    """Revoke a key of this project."""
+    key_id, now = str(call.request.path_params["key_id"]), call.services.wall_clock()
+
+    def work(conn: Connection) -> bool:
+        key = access.revoke_key(conn, call.project, key_id, now)
+        if key is not None:
+            audit.record(
+                conn, project=call.project, now_ns=now, actor=call.principal.actor, source=call.source,
+                action="key.revoke", target=f"{key.id} {key.name}", detail={"before": "active", "after": "revoked"},
+            )  # fmt: skip
+        return key is not None
+
+    if not await call.services.records.write(work):
+        raise HttpError(404, "there is no such key in this project", "it may have been revoked already")
+    call.services.auth.forget()
+    return RedirectResponse(view_of(call).url("/settings"), 303)
