@@ -61,7 +61,7 @@ class Exporter:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._headers = _headers(settings)
+        self.headers = _headers(settings)
         self._reset()
 
     def _reset(self) -> None:
@@ -324,9 +324,11 @@ class Exporter:
                 self._in_hand[:0] = split(parcel)
         elif not reply.retryable:
             note(f"the server refused telemetry with {reply.status}", _explain(reply))
-            self._lose(parcel, f"refused_{reply.status}")
+            if self._let_go(parcel):
+                self._lose(parcel, f"refused_{reply.status}")
         elif reply.status == 500 and self._is_poison(parcel):
-            self._lose(parcel, "refused_500")
+            if self._let_go(parcel):
+                self._lose(parcel, "refused_500")
         elif self._spool is not None and self._spool.put(parcel):
             if self._let_go(parcel):
                 self.tally.spooled += parcel.spans
@@ -356,7 +358,7 @@ class Exporter:
         base, path = self._place(parcel.path)
         poster = self._posters.get(base)
         if poster is None:
-            poster = Poster(base, self._headers, self.settings.timeout, self.settings.certificate)
+            poster = Poster(base, self.headers, self.settings.timeout, self.settings.certificate)
             self._posters[base] = poster
         reply = poster.post(path, parcel.body, parcel.headers(), timeout)
         self._last_status = reply.status
@@ -437,9 +439,8 @@ class Exporter:
                     return
 
     def _keep(self, parcel: Parcel) -> bool:
-        """To disk; lost and counted when the disk does not take it."""
+        """To disk; False when the disk does not take it, and the parcel stays in hand."""
         if self._spool is None or not self._spool.put(parcel):
-            self._lose(parcel, "spool_full")
             return False
         if self._let_go(parcel):
             self.tally.spooled += parcel.spans
@@ -449,7 +450,8 @@ class Exporter:
         """At exit: everything still here goes to disk, also what another thread is trying to send."""
         with self._packing:
             while (parcel := self._in_hand[0] if self._in_hand else self._pack()) is not None:
-                self._keep(parcel)
+                if not self._keep(parcel) and self._let_go(parcel):
+                    self._lose(parcel, "spool_full")
             if self._spool is not None and self.tally.dropped_spans > self._reported:
                 self._spool.put(self.encoder.report(self.tally.dropped_spans))
                 self._reported = self.tally.dropped_spans
@@ -470,8 +472,6 @@ class Exporter:
 
     def _lose(self, parcel: Parcel, reason: str) -> None:
         with self._lock:
-            if parcel in self._in_hand and not self._let_go(parcel):
-                return
             self.tally.dropped[reason] += parcel.spans
             self.tally.reports_dropped[reason] += parcel.reports
 

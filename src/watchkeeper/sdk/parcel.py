@@ -1,13 +1,13 @@
 """One finished request on its way to the server, in memory or in a spool file."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 _MAGIC: Final = b"WKSPOOL1\n"
 
 
-@dataclass
+@dataclass(eq=False)
 class Parcel:
     """``body`` for ``path``; ``spans`` and ``reports`` say what is lost with it, ``dropped`` what it tells."""
 
@@ -19,7 +19,7 @@ class Parcel:
     reports: int = 0
     dropped: int = 0
     strikes: int = 0
-    tried_at_success: int = field(default=-1, compare=False)
+    tried_at_success: int = -1
 
     def headers(self) -> dict[str, str]:
         """The HTTP headers this body needs."""

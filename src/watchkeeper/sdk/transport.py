@@ -82,6 +82,7 @@ class Poster:
             content += chunk
             if time.monotonic() > deadline:
                 raise TimeoutError("the answer came too slowly")
+        answer.close()
         if answer.will_close or len(content) >= _MAX_ANSWER:
             self.close()
         return Reply(answer.status, content, _retry_after(answer.getheader("Retry-After")))

@@ -1,0 +1,141 @@
+"""What one span costs the application's thread: ours beside the bare OpenTelemetry SDK, in one run.
+
+    python bench/sdk_overhead.py [--spans 20000] [--rounds 5]
+
+A local server answers every request with 200, so that the export thread works as it would in production
+while the spans are made. Prints microseconds per span: median of the rounds, and the p99 of single spans.
+"""
+
+import argparse
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+
+import watchkeeper
+from watchkeeper.sdk import stats
+
+QUESTION = "Where is my order 1234? It was promised for last Tuesday and I still have not heard anything."
+ANSWER = "It left our warehouse on Monday and arrives on Thursday. " * 12
+
+
+class Accept(BaseHTTPRequestHandler):
+    """Takes everything."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Discard(SpanExporter):
+    """The bare SDK's exporter costs nothing here: only the application's side is compared."""
+
+    def export(self, spans: object) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+def measure(make: Callable[[], object], spans: int, rounds: int, pause: float) -> tuple[float, float]:
+    """Median microseconds per span over the rounds, and the 99th percentile of single spans."""
+    for _ in range(500):
+        make()
+    per_round: list[float] = []
+    single: list[int] = []
+    for _ in range(rounds):
+        spent = 0
+        for number in range(spans):
+            start = time.perf_counter_ns()
+            make()
+            took = time.perf_counter_ns() - start
+            spent += took
+            single.append(took)
+            if number % 100 == 99:
+                time.sleep(pause)
+        per_round.append(spent / spans / 1000)
+    single.sort()
+    return statistics.median(per_round), single[int(len(single) * 0.99)] / 1000
+
+
+def main() -> None:
+    """Run and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spans", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--pause", type=float, default=0.05, help="seconds after every 100 spans")
+    given = parser.parse_args()
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Accept)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    bare = TracerProvider()
+    bare.add_span_processor(BatchSpanProcessor(Discard(), max_queue_size=100_000))
+    tracer = bare.get_tracer("bench")
+    watchkeeper.init(f"http://127.0.0.1:{server.server_port}", tracer_provider=TracerProvider())
+
+    attributes = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.provider.name": "openai",
+        "watchkeeper.input": QUESTION,
+        "watchkeeper.output": ANSWER,
+        "gen_ai.usage.input_tokens": 812,
+        "gen_ai.usage.output_tokens": 120,
+    }
+
+    def bare_empty() -> None:
+        with tracer.start_as_current_span("step"):
+            pass
+
+    def bare_full() -> None:
+        with tracer.start_as_current_span("step") as step:
+            for key, value in attributes.items():
+                step.set_attribute(key, value)
+
+    def our_empty() -> None:
+        with watchkeeper.span("step"):
+            pass
+
+    def our_llm() -> None:
+        with watchkeeper.span("chat", kind="llm", model="gpt-4o-mini", provider="openai") as step:
+            step.input([{"role": "user", "content": QUESTION}]).output(ANSWER).usage(812, 120).finish("stop")
+
+    @watchkeeper.trace
+    def plain(question: str) -> str:
+        return ANSWER
+
+    @watchkeeper.trace(scenario="support", prompt=("answer", "v3"), user_id="u-1")
+    def cohort(question: str) -> str:
+        return ANSWER
+
+    with watchkeeper.session("warm"):
+        our_llm()
+    cases: list[tuple[str, Callable[[], object]]] = [
+        ("bare OpenTelemetry, empty span", bare_empty),
+        ("bare OpenTelemetry, 7 attributes", bare_full),
+        ("watchkeeper.span, empty", our_empty),
+        ("watchkeeper.span, llm with messages and usage", our_llm),
+        ("@trace, text in and out", lambda: plain(QUESTION)),
+        ("@trace, with scenario, prompt and user", lambda: cohort(QUESTION)),
+    ]
+    print(f"{'case':48} {'µs/span':>8} {'p99 µs':>8}")
+    for name, make in cases:
+        median, worst = measure(make, given.spans, given.rounds, given.pause)
+        print(f"{name:48} {median:8.1f} {worst:8.1f}")
+    print("goal: at most 40 µs per span in the application's thread, p99 at most 500 µs")
+    watchkeeper.flush()
+    outcome = stats()
+    print(f"delivered {outcome['sent_spans']} of {outcome['accepted_spans']}, dropped {outcome['dropped_spans']}")
+    server.shutdown()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,297 @@
+"""The one SDK state of a process: settings, tracer and export thread, made on first use."""
+
+import atexit
+import contextlib
+import os
+import re
+import sys
+import threading
+import weakref
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from opentelemetry import trace as otel
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span as SdkSpan
+
+from watchkeeper.sdk import health, keys
+from watchkeeper.sdk.ambient import ambient
+from watchkeeper.sdk.exporter import Exporter
+from watchkeeper.sdk.health import log, note
+from watchkeeper.sdk.settings import Settings, read_settings
+from watchkeeper.sdk.values import clip
+
+#: Measured: an ended span with its containers, before the text of its attributes.
+_SPAN_BYTES: Final = 4_000
+_ATTRIBUTE_BYTES: Final = 120
+
+
+@dataclass(frozen=True)
+class Client:
+    """What the rest of the SDK works with. ``exporter`` is None when the SDK is switched off."""
+
+    settings: Settings
+    tracer: otel.Tracer
+    exporter: Exporter | None
+
+
+_lock = threading.RLock()
+_client: Client | None = None
+_bridged: "weakref.WeakSet[TracerProvider]" = weakref.WeakSet()
+_own_provider: TracerProvider | None = None
+
+
+def init(
+    endpoint: str | None = None,
+    api_key: str | None = None,
+    *,
+    project: str | None = None,
+    service: str | None = None,
+    environment: str | None = None,
+    release: str | None = None,
+    redact: bool | None = None,
+    names: Iterable[str] | None = None,
+    patterns: Mapping[str, str | re.Pattern[str]] | None = None,
+    hash_users: str | bytes | None = None,
+    capture_content: bool | None = None,
+    spool_dir: str | os.PathLike[str] | None = None,
+    spool_max_bytes: int | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+    certificate: str | None = None,
+    flush_interval: float | None = None,
+    max_text: int | None = None,
+    max_queue_spans: int | None = None,
+    max_queue_bytes: int | None = None,
+    max_batch_spans: int | None = None,
+    exit_timeout: float | None = None,
+    enabled: bool | None = None,
+    tracer_provider: TracerProvider | None = None,
+) -> None:
+    """Say where telemetry goes and what may leave the process. Optional, and may be called again.
+
+    What is not given comes from ``WATCHKEEPER_ENDPOINT``, ``WATCHKEEPER_API_KEY``, ``WATCHKEEPER_PROJECT``
+    …, then from ``OTEL_EXPORTER_OTLP_*``, then ``http://127.0.0.1:4318``. An application that already has
+    an OpenTelemetry ``TracerProvider`` keeps it: we join as one more span processor.
+
+    Never raises for a value that cannot be used: that is logged as an error and nothing is sent, because a
+    wrong environment variable must not stop the application.
+    """
+    global _client
+    given = {name: value for name, value in locals().items() if name not in ("tracer_provider", "given")}
+    try:
+        settings = read_settings(given)
+    except (ValueError, TypeError) as error:
+        log.error("watchkeeper.init: %s. Nothing will be sent until this is corrected.", error)
+        settings = Settings(enabled=False)
+    with _lock:
+        before, _client = _client, _build(settings, tracer_provider)
+    if before is not None and before.exporter is not None:
+        before.exporter.close(min(0.5, before.settings.exit_timeout))
+
+
+def client() -> Client:
+    """The state in force; made from the environment when ``init`` was not called."""
+    current = _client
+    if current is None:
+        with _lock:
+            if _client is None:
+                init()
+            current = cast("Client", _client)
+    return current
+
+
+def flush(timeout: float = 5.0) -> bool:
+    """Send everything recorded so far; True when the server has it. Waits at most ``timeout`` seconds."""
+    current = _client
+    return current is None or current.exporter is None or current.exporter.flush(timeout)
+
+
+def shutdown(timeout: float | None = None) -> None:
+    """Send or spool what is left and stop. Runs by itself at exit; spans made later are dropped, counted."""
+    current = _client
+    if current is not None and current.exporter is not None:
+        current.exporter.close(current.settings.exit_timeout if timeout is None else timeout)
+
+
+def stats() -> dict[str, object]:
+    """What became of this process's spans and reports, and what went wrong inside the SDK."""
+    current = _client
+    if current is None or current.exporter is None:
+        return {"enabled": False, "problems": health.counts()}
+    tally = current.exporter.tally
+    return {
+        "enabled": True,
+        "accepted_spans": tally.accepted,
+        "sent_spans": tally.sent,
+        "spooled_spans": tally.spooled,
+        "rejected_spans": tally.rejected,
+        "dropped_spans": dict(tally.dropped),
+        "accepted_reports": tally.reports_accepted,
+        "sent_reports": tally.reports_sent,
+        "dropped_reports": {k: v for k, v in tally.reports_dropped.items() if v},
+        "problems": health.counts(),
+    }
+
+
+def _build(settings: Settings, given: TracerProvider | None) -> Client:
+    if not settings.enabled:
+        return Client(settings, otel.NoOpTracer(), None)
+    provider = given or _provider(settings)
+    if provider not in _bridged:
+        provider.add_span_processor(Bridge())
+        _bridged.add(provider)
+    exporter = Exporter(settings)
+    exporter.resume()
+    return Client(settings, provider.get_tracer("watchkeeper"), exporter)
+
+
+def _provider(settings: Settings) -> TracerProvider:
+    global _own_provider
+    present = otel.get_tracer_provider()
+    if isinstance(present, TracerProvider) and present is not _own_provider:
+        return present
+    if _own_provider is None or _own_provider.resource.attributes.get(keys.SERVICE_NAME) != settings.service:
+        attributes = {keys.SERVICE_NAME: settings.service} if settings.service else {}
+        _own_provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
+        if isinstance(present, otel.ProxyTracerProvider):
+            otel.set_tracer_provider(_own_provider)
+    return _own_provider
+
+
+class Bridge(SpanProcessor):
+    """Puts session and variant on every span that starts and queues every span that ends.
+
+    It stays on its provider for good and always feeds the client in force.
+    """
+
+    def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
+        """Add what holds in this block; what the span was started with stays."""
+        values = ambient(parent_context)
+        if values:
+            present = span.attributes or {}
+            span.set_attributes({key: value for key, value in values.items() if key not in present})
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue the span; costs a size estimate and an append."""
+        current = _client
+        if current is None or current.exporter is None:
+            return
+        context = span.context
+        if context is None or not context.trace_flags.sampled:
+            return
+        try:
+            size, longest = weigh(span)
+            settings = current.settings
+            if longest > settings.max_text or size > settings.max_span_bytes:
+                span = shrink(span, settings.max_text, settings.max_span_bytes)
+                size, _ = weigh(span)
+            current.exporter.put_span(span, size)
+        except Exception as error:  # noqa: BLE001  runs inside the application's span.end(); counted and logged
+            note("an ended span cannot be queued", f"{type(error).__name__}: {error}")
+
+    def shutdown(self) -> None:
+        """The application ends its provider, usually at exit; both share one time limit there."""
+        if len(_bridged) > 1:
+            flush(0.5)
+        else:
+            shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """As the OpenTelemetry SDK defines it."""
+        return flush(timeout_millis / 1000)
+
+
+def weigh(span: ReadableSpan) -> tuple[int, int]:
+    """About how many bytes the span holds in memory, and the length of its longest text."""
+    total, longest = _weigh(span.attributes)
+    for event in span.events:
+        size, long = _weigh(event.attributes)
+        total += size + 500
+        longest = max(longest, long)
+    return total + _SPAN_BYTES + 300 * len(span.links), longest
+
+
+def _weigh(attributes: Mapping[str, object] | None) -> tuple[int, int]:
+    total = longest = 0
+    for value in (attributes or {}).values():
+        total += _ATTRIBUTE_BYTES
+        if isinstance(value, (str, bytes)):
+            length = len(value)
+            if length > 100:
+                total += sys.getsizeof(value)
+            if length > longest:
+                longest = length
+        elif isinstance(value, (tuple, list)):
+            items = cast("tuple[object, ...]", value)
+            total += sum(sys.getsizeof(item) for item in items)
+            longest = max([longest, *(len(item) for item in items if isinstance(item, str))])
+        elif isinstance(value, Mapping):
+            size, long = _weigh(cast("Mapping[str, object]", value))
+            total, longest = total + size, max(longest, long)
+    return total, longest
+
+
+def shrink(span: ReadableSpan, max_text: int, max_bytes: int) -> ReadableSpan:
+    """A copy whose texts are cut, with a mark, so that the whole is at most about ``max_bytes``."""
+    texts = len(span.attributes or {}) + sum(len(event.attributes or {}) for event in span.events)
+    # Four bytes a character is the worst Python stores.
+    limit = min(max_text, max(256, max_bytes // 4))
+    if weigh(_cut(span, limit))[0] > max_bytes:
+        limit = min(limit, max(256, max_bytes // 4 // max(1, texts)))
+    return _cut(span, limit)
+
+
+def _cut(span: ReadableSpan, limit: int) -> ReadableSpan:
+    def attributes(given: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {key: _cut_value(value, limit) for key, value in (given or {}).items()}
+
+    return ReadableSpan(
+        name=clip(span.name, limit),
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes(span.attributes),
+        events=[Event(clip(e.name, limit), attributes(e.attributes), e.timestamp) for e in span.events[:128]],
+        links=span.links[:128],
+        kind=span.kind,
+        status=span.status,
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _cut_value(value: Any, limit: int) -> Any:
+    if isinstance(value, str):
+        return clip(value, limit)
+    if isinstance(value, bytes):
+        return value[:limit]
+    if isinstance(value, (list, tuple)):
+        return [_cut_value(item, limit) for item in cast("list[Any]", value)[:1000]]
+    if isinstance(value, Mapping):
+        return {key: _cut_value(item, limit) for key, item in cast("Mapping[str, Any]", value).items()}
+    return value
+
+
+def _after_fork() -> None:
+    global _lock
+    _lock = threading.RLock()
+    health.forget_after_fork()
+    current = _client
+    if current is not None and current.exporter is not None:
+        current.exporter.after_fork()
+
+
+def _at_exit() -> None:
+    # Ctrl-C while we wait at exit means "now".
+    with contextlib.suppress(KeyboardInterrupt):
+        shutdown()
+
+
+atexit.register(_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

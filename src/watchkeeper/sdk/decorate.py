@@ -1,0 +1,319 @@
+"""``@trace`` for every kind of function."""
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar, cast, overload
+
+from opentelemetry import context as otel_context
+
+from watchkeeper.sdk import keys
+from watchkeeper.sdk.health import note
+from watchkeeper.sdk.spans import Kind, Span, context_values
+from watchkeeper.sdk.values import json_of, text_of
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+#: A value, or a function of the call's arguments that gives it.
+Given = str | Callable[..., object] | None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What ``@trace`` was told, and what is known of the function beforehand."""
+
+    name: str
+    kind: str
+    parameters: tuple[str, ...]
+    skip_first: bool
+    scenario: Given
+    user_id: Given
+    session_id: Given
+    variant: Given
+    prompt: tuple[str, object] | str | None
+    attributes: Mapping[str, object]
+    capture_input: bool
+    capture_output: bool
+
+    def open(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Span:
+        """The span of one call, not started. A failure here costs attributes, never the call."""
+        step = Span(self.name, self.kind, {}, {})
+        try:
+            ambient = context_values(
+                _value(self.scenario, args, kwargs), _value(self.user_id, args, kwargs), self.prompt
+            )
+            for key, given in ((keys.CONVERSATION_ID, self.session_id), (keys.VARIANT, self.variant)):
+                value = _value(given, args, kwargs)
+                if value is not None:
+                    ambient[key] = text_of(value, 500)
+            step = Span(self.name, self.kind, {}, ambient)
+            for key, value in self.attributes.items():
+                step.set(key, value)
+            if self.kind == "tool":
+                step.set(keys.TOOL_NAME, self.name)
+            elif self.kind == "agent":
+                step.set(keys.AGENT_NAME, self.name)
+            if self.capture_input:
+                step.input(self._input(args, kwargs))
+        except Exception as error:  # noqa: BLE001  the arguments are the application's objects; counted and logged
+            note("a call's arguments cannot be recorded", f"{self.name}: {type(error).__name__}")
+        return step
+
+    def _input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        own = args[1:] if self.skip_first else args
+        names = self.parameters[1:] if self.skip_first else self.parameters
+        if self.kind != "tool":
+            if len(own) == 1 and not kwargs and isinstance(own[0], (str, list)):
+                return cast("object", own[0])
+            if not own and len(kwargs) == 1:
+                only = next(iter(kwargs.values()))
+                if isinstance(only, (str, list)):
+                    return cast("object", only)
+        shown = dict(zip(names, own, strict=False))
+        if len(own) > len(names):
+            shown["args"] = list(own[len(names) :])
+        shown.update(kwargs)
+        return json_of(shown)
+
+    def close(self, step: Span, result: object) -> None:
+        """End a call that returned."""
+        recorded = step.has(keys.OUTPUT) or step.has(keys.OUTPUT_MESSAGES) or step.has(keys.TOOL_RESULT)
+        if self.capture_output and result is not None and not recorded:
+            step.output(result)
+        step.end()
+
+
+def _value(given: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+    return given(*args, **kwargs) if callable(given) else given
+
+
+@overload
+def trace(function: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def trace(
+    *,
+    scenario: Given = None,
+    name: str | None = None,
+    kind: Kind = "other",
+    user_id: Given = None,
+    session_id: Given = None,
+    variant: Given = None,
+    prompt: tuple[str, object] | str | None = None,
+    capture_input: bool = True,
+    capture_output: bool = True,
+    attributes: Mapping[str, object] | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def trace(
+    function: Any = None,
+    /,
+    *,
+    scenario: Given = None,
+    name: str | None = None,
+    kind: Kind = "other",
+    user_id: Given = None,
+    session_id: Given = None,
+    variant: Given = None,
+    prompt: tuple[str, object] | str | None = None,
+    capture_input: bool = True,
+    capture_output: bool = True,
+    attributes: Mapping[str, object] | None = None,
+) -> Any:
+    """Each call becomes a span with its input, output, duration and error; the outermost one is the trace.
+
+    Works on plain, ``async``, generator and async generator functions, methods included; the span of a
+    generator stays open until it is exhausted, closed or fails, and holds the output that was produced.
+    ``user_id``, ``session_id``, ``scenario`` and ``variant`` may be functions of the call's arguments.
+
+    >>> @trace(scenario="customer-support", prompt=("answer", "v3"))
+    ... def answer(question: str) -> str:
+    ...     return "It arrives on Tuesday."
+    """
+
+    def wrap(target: Any) -> Any:
+        if isinstance(target, (staticmethod, classmethod)):
+            inner = cast("Any", target)
+            return type(inner)(wrap(inner.__func__))
+        plan = _Plan(
+            name=name or getattr(target, "__qualname__", type(target).__name__).replace("<locals>.", ""),
+            kind=kind,
+            scenario=scenario,
+            user_id=user_id,
+            session_id=session_id,
+            variant=variant,
+            prompt=prompt,
+            attributes=dict(attributes or {}),
+            capture_input=capture_input,
+            capture_output=capture_output,
+            **_signature(target),
+        )
+        return _wrapper(plan, target)
+
+    return wrap if function is None else wrap(function)
+
+
+def _signature(target: Any) -> dict[str, Any]:
+    try:
+        parameters = list(inspect.signature(target).parameters.values())
+    except (TypeError, ValueError):  # some C functions have none
+        parameters = []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    names = tuple(p.name for p in parameters if p.kind in positional)
+    return {"parameters": names, "skip_first": bool(names) and names[0] in ("self", "cls")}
+
+
+def _wrapper(plan: _Plan, function: Any) -> Any:
+    if inspect.isasyncgenfunction(function):
+        return _async_generator(plan, function)
+    if inspect.isgeneratorfunction(function):
+        return _generator(plan, function)
+    if inspect.iscoroutinefunction(function):
+        return _coroutine(plan, function)
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        step = plan.open(args, kwargs)
+        step.start()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            step.end(error)
+            raise
+        plan.close(step, result)
+        return result
+
+    return run
+
+
+def _coroutine(plan: _Plan, function: Any) -> Any:
+    @functools.wraps(function)
+    async def run(*args: Any, **kwargs: Any) -> Any:
+        step = plan.open(args, kwargs)
+        step.start()
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            step.end(error)
+            raise
+        plan.close(step, result)
+        return result
+
+    return run
+
+
+class _Turns:
+    """A generator's span: current while the generator runs, not while its consumer does.
+
+    What the generator itself made current (an open inner span) is put back at its next turn.
+    """
+
+    def __init__(self, plan: _Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.plan = plan
+        self.step = plan.open(args, kwargs)
+        self._outside = otel_context.get_current()
+        self.step.start()
+        self._inside = otel_context.get_current()
+        otel_context.attach(self._outside)
+        self._items: list[object] = []
+
+    def enter(self) -> None:
+        self._outside = otel_context.get_current()
+        otel_context.attach(self._inside)
+
+    def leave(self) -> None:
+        self._inside = otel_context.get_current()
+        otel_context.attach(self._outside)
+
+    def saw(self, item: object) -> None:
+        if not self.plan.capture_output:
+            self.step.first_token()
+            return
+        before = self.step.streamed_chunks
+        self.step.saw(item)
+        if self.step.streamed_chunks == before and len(self._items) < 100:
+            # Not a text: keep the values themselves, as far as a list of them stays readable.
+            self._items.append(item)
+
+    def done(self, error: BaseException | None = None) -> None:
+        outside = otel_context.get_current()
+        if self._items and not self.step.streamed_chunks and self.plan.capture_output:
+            self.plan.close(self.step, self._items) if error is None else self.step.output(self._items)
+        self.step.end(error)
+        otel_context.attach(outside)
+
+
+def _generator(plan: _Plan, function: Any) -> Any:
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        turns = _Turns(plan, args, kwargs)
+        generator = function(*args, **kwargs)
+        resume: Callable[[], Any] = functools.partial(next, generator)
+        try:
+            while True:
+                turns.enter()
+                try:
+                    item = resume()
+                except StopIteration as stop:
+                    return stop.value
+                finally:
+                    turns.leave()
+                turns.saw(item)
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    turns.enter()
+                    try:
+                        generator.close()
+                    finally:
+                        turns.leave()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001  handed on to the generator, whose answer decides
+                    resume = functools.partial(generator.throw, thrown)
+                else:
+                    resume = functools.partial(generator.send, sent)
+        except BaseException as error:
+            turns.done(error)
+            raise
+        finally:
+            turns.done()
+
+    return run
+
+
+def _async_generator(plan: _Plan, function: Any) -> Any:
+    @functools.wraps(function)
+    async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        turns = _Turns(plan, args, kwargs)
+        generator = function(*args, **kwargs)
+        resume: Callable[[], Any] = generator.__anext__
+        try:
+            while True:
+                turns.enter()
+                try:
+                    item = await resume()
+                except StopAsyncIteration:
+                    return
+                finally:
+                    turns.leave()
+                turns.saw(item)
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    turns.enter()
+                    try:
+                        await generator.aclose()
+                    finally:
+                        turns.leave()
+                    raise
+                except BaseException as thrown:  # noqa: BLE001  handed on to the generator, whose answer decides
+                    resume = functools.partial(generator.athrow, thrown)
+                else:
+                    resume = functools.partial(generator.asend, sent)
+        except BaseException as error:
+            turns.done(error)
+            raise
+        finally:
+            turns.done()
+
+    return run

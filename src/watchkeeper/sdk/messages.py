@@ -1,0 +1,178 @@
+"""Chat messages in any provider's shape as GenAI message parts, and what provider answers hold."""
+
+import contextlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+from watchkeeper.sdk.values import Plain, json_of, plain, text_of
+
+
+def looks_like_messages(value: object) -> bool:
+    """Whether ``value`` is a list of chat messages (mappings or objects with a ``role``)."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    first = cast("Sequence[object]", value)[0]
+    return (isinstance(first, Mapping) and "role" in first) or isinstance(getattr(first, "role", None), str)
+
+
+def to_messages(value: object, role: str, limit: int) -> str:
+    """JSON of the GenAI message list for a text, one message or a list of messages in any known shape."""
+    if isinstance(value, str):
+        messages: list[Plain] = [
+            {"role": role, "parts": [{"type": "text", "content": text_of(value, limit)}]}
+        ]
+    elif looks_like_messages(value):
+        messages = [_message(plain(item, limit), role) for item in cast("Sequence[object]", value)]
+    elif isinstance(value, Mapping) and "role" in value:
+        messages = [_message(plain(cast("object", value), limit), role)]
+    else:
+        messages = [{"role": role, "parts": [{"type": "text", "content": json_of(value, limit)}]}]
+    return json.dumps(messages, ensure_ascii=False, separators=(",", ":"))
+
+
+def _message(raw: Plain, role: str) -> Plain:
+    if not isinstance(raw, dict):
+        return {"role": role, "parts": [{"type": "text", "content": text_of(raw)}]}
+    own_role = raw.get("role") if isinstance(raw.get("role"), str) else role
+    out: dict[str, Plain] = {"role": own_role}
+    if isinstance(raw.get("name"), str):
+        out["name"] = raw["name"]
+    parts = raw.get("parts")
+    out["parts"] = parts if isinstance(parts, list) else _parts(raw, str(own_role))
+    if isinstance(raw.get("finish_reason"), str):
+        out["finish_reason"] = raw["finish_reason"]
+    return out
+
+
+def _parts(raw: dict[str, Plain], role: str) -> list[Plain]:
+    content = raw.get("content")
+    if role == "tool":
+        return [{"type": "tool_call_response", "id": raw.get("tool_call_id"), "response": content}]
+    parts: list[Plain] = []
+    if isinstance(content, str):
+        parts.append({"type": "text", "content": content})
+    elif isinstance(content, list):
+        parts.extend(_part(block) for block in content)
+    elif content is not None:
+        parts.append({"type": "text", "content": text_of(content)})
+    if isinstance(raw.get("refusal"), str):
+        parts.append({"type": "refusal", "content": raw["refusal"]})
+    calls = raw.get("tool_calls")
+    parts.extend(_call(call) for call in (calls if isinstance(calls, list) else []))
+    return parts
+
+
+def _part(block: Plain) -> Plain:
+    if not isinstance(block, dict):
+        return {"type": "text", "content": text_of(block)}
+    kind = block.get("type")
+    if kind in ("text", "input_text", "output_text"):
+        return {"type": "text", "content": block.get("text", block.get("content"))}
+    if kind == "tool_use":
+        return {
+            "type": "tool_call",
+            "id": block.get("id"),
+            "name": block.get("name"),
+            "arguments": block.get("input"),
+        }
+    if kind == "tool_result":
+        return {
+            "type": "tool_call_response",
+            "id": block.get("tool_use_id"),
+            "response": block.get("content"),
+        }
+    if kind == "thinking":
+        return {"type": "reasoning", "content": block.get("thinking")}
+    if kind == "image_url" and isinstance(block.get("image_url"), dict):
+        return {
+            "type": "uri",
+            "modality": "image",
+            "uri": cast("dict[str, Plain]", block["image_url"]).get("url"),
+        }
+    return block
+
+
+def _call(call: Plain) -> Plain:
+    if not isinstance(call, dict):
+        return {"type": "tool_call", "name": text_of(call)}
+    function = call.get("function")
+    inner = function if isinstance(function, dict) else call
+    arguments = inner.get("arguments", inner.get("args"))
+    if isinstance(arguments, str):
+        # A model may write broken JSON; then what it wrote is what we keep.
+        with contextlib.suppress(ValueError, RecursionError):
+            arguments = json.loads(arguments)
+    return {"type": "tool_call", "id": call.get("id"), "name": inner.get("name"), "arguments": arguments}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a provider's answer or stream chunk says; None where it says nothing."""
+
+    text: str | None = None
+    message: Plain = None
+    model: str | None = None
+    id: str | None = None
+    finish: str | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+
+def read_answer(value: object) -> Answer:
+    """The parts of an OpenAI or Anthropic answer, event or chunk (object or mapping), or a plain text."""
+    if isinstance(value, str):
+        return Answer(text=value)
+    choice = _first(_get(value, "choices"))
+    usage = (
+        _get(value, "usage")
+        or _get(_get(value, "message"), "usage")
+        or _get(_get(value, "response"), "usage")
+    )
+    delta = _get(choice, "delta") or _get(value, "delta")
+    message = _get(choice, "message")
+    text = (
+        _string(_get(message, "content")) or _string(_get(delta, "content")) or _string(_get(delta, "text"))
+    )
+    if text is None:
+        text = _string(delta) or _string(_get(value, "text")) or _string(_get(value, "output_text"))
+    if message is None and choice is None and isinstance(_get(value, "content"), (list, tuple)):
+        message = {"role": "assistant", "content": _get(value, "content")}
+    details = _get(usage, "prompt_tokens_details") or _get(usage, "input_tokens_details")
+    more = _get(usage, "completion_tokens_details") or _get(usage, "output_tokens_details")
+    return Answer(
+        text=text,
+        message=plain(message) if message is not None else None,
+        model=_string(_get(value, "model")),
+        id=_string(_get(value, "id")),
+        finish=_string(_get(choice, "finish_reason"))
+        or _string(_get(value, "stop_reason"))
+        or _string(_get(delta, "stop_reason")),
+        input_tokens=_whole(_get(usage, "prompt_tokens"), _get(usage, "input_tokens")),
+        output_tokens=_whole(_get(usage, "completion_tokens"), _get(usage, "output_tokens")),
+        cached_tokens=_whole(_get(details, "cached_tokens"), _get(usage, "cache_read_input_tokens")),
+        reasoning_tokens=_whole(_get(more, "reasoning_tokens")),
+    )
+
+
+def _get(value: object, name: str) -> object:
+    if value is None:
+        return None
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, object]", value).get(name)
+    return getattr(value, name, None)
+
+
+def _first(value: object) -> object:
+    return cast("Sequence[object]", value)[0] if isinstance(value, (list, tuple)) and value else None
+
+
+def _string(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _whole(*values: object) -> int | None:
+    return next((v for v in values if isinstance(v, int) and not isinstance(v, bool)), None)

@@ -1,0 +1,493 @@
+"""Spans that know what an LLM application does: messages, documents, tools, tokens, streams."""
+
+import time
+import traceback
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from typing import Any, Final, Literal, Self, TypeVar, cast, overload
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace as otel
+from opentelemetry.context import Context
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from watchkeeper.sdk import keys
+from watchkeeper.sdk.ambient import with_ambient
+from watchkeeper.sdk.client import client
+from watchkeeper.sdk.health import note, quiet
+from watchkeeper.sdk.messages import Answer, looks_like_messages, read_answer, to_messages
+from watchkeeper.sdk.values import MAX_TEXT, clip, json_of, message_of, plain, text_of
+
+T = TypeVar("T")
+Kind = Literal[
+    "llm", "embedding", "retrieval", "tool", "agent", "workflow", "guardrail", "evaluator", "rerank", "memory",
+    "http", "other",
+]  # fmt: skip
+
+_CURRENT: Final = otel_context.create_key("watchkeeper-span")
+_REMOTE: Final = frozenset({"llm", "embedding", "retrieval", "rerank", "http"})
+_MAX_NAME: Final = 300
+
+
+class Span:
+    """One step. Made by :func:`span` or ``@trace``; every method returns the span and never raises."""
+
+    __slots__ = (
+        "_ambient", "_attributes", "_before", "_chunks", "_ended", "_first", "_last", "_limit", "_muted", "_name", "_parts",
+        "_started", "_text", "kind", "otel",
+    )  # fmt: skip
+
+    def __init__(self, name: str, kind: str, attributes: dict[str, Any], ambient: Mapping[str, str]) -> None:
+        self.kind = kind
+        self.otel: otel.Span = otel.INVALID_SPAN
+        self._name = name
+        self._attributes = attributes
+        self._ambient = ambient
+        self._before: Context | None = None
+        self._started = self._first = self._last = 0
+        self._chunks = self._text = 0
+        self._parts: list[str] = []
+        self._limit = MAX_TEXT
+        self._ended = self._muted = False
+
+    # --- life ---------------------------------------------------------------------------------------
+
+    @quiet(None)
+    def start(self) -> None:
+        """Begin, as a child of the current span, and become the current span."""
+        if self._started:
+            return
+        current = otel_context.get_current()
+        parent = with_ambient(self._ambient, current) if self._ambient else current
+        state = client()
+        self._limit = state.settings.max_text
+        if self.kind != "other":
+            self._attributes[keys.SPAN_KIND] = self.kind
+            operation = keys.OPERATIONS.get(self.kind)
+            if operation is not None:
+                self._attributes[keys.OPERATION] = operation
+        span_kind = SpanKind.CLIENT if self.kind in _REMOTE else SpanKind.INTERNAL
+        self.otel = state.tracer.start_span(self._name, parent, span_kind)
+        self._muted = not self.otel.is_recording()
+        self._started = time.perf_counter_ns()
+        self._before = current
+        otel_context.attach(
+            otel_context.set_value(_CURRENT, self, otel.set_span_in_context(self.otel, parent))
+        )
+
+    @quiet(None)
+    def end(self, error: BaseException | None = None) -> None:
+        """Finish once, with the exception that ended the step if one did, and restore the span around."""
+        self.leave()
+        if self._ended:
+            return
+        self._ended = True
+        if not self._muted:
+            if error is not None:
+                self._record(error)
+            self._record_stream()
+            self.otel.set_attributes(self._attributes)
+        self.otel.end()
+
+    def leave(self) -> None:
+        """Stop being the current span without ending."""
+        if self._before is not None:
+            otel_context.attach(self._before)
+            self._before = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.end(error)
+
+    async def __aenter__(self) -> Self:
+        self.start()
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.end(error)
+
+    @property
+    def trace_id(self) -> str:
+        """32 hex digits, or "" before the start and when the SDK is off."""
+        context = self.otel.get_span_context()
+        return format(context.trace_id, "032x") if context.is_valid else ""
+
+    @property
+    def span_id(self) -> str:
+        """16 hex digits, or ""."""
+        context = self.otel.get_span_context()
+        return format(context.span_id, "016x") if context.is_valid else ""
+
+    @property
+    def recording(self) -> bool:
+        """Whether anything set now will be kept; False when sampled out, ended or switched off."""
+        return not (self._ended or self._muted)
+
+    def has(self, key: str) -> bool:
+        """Whether this attribute was set already."""
+        return key in self._attributes
+
+    # --- content ------------------------------------------------------------------------------------
+
+    def input(self, value: object) -> Self:
+        """What went in: text, chat messages in any provider's shape, or any object."""
+        return self._put(self._input, value)
+
+    def _input(self, value: object) -> None:
+        if self.kind == "retrieval" and isinstance(value, str):
+            self._attributes[keys.RETRIEVAL_QUERY] = text_of(value, self._limit)
+        elif self.kind == "tool":
+            self._attributes[keys.TOOL_ARGUMENTS] = text_of(value, self._limit)
+        elif self.kind in ("llm", "agent") or looks_like_messages(value):
+            self._attributes[keys.INPUT_MESSAGES] = to_messages(value, "user", self._limit)
+        else:
+            self._attributes[keys.INPUT] = text_of(value, self._limit)
+
+    def output(self, value: object) -> Self:
+        """What came out: text, chat messages, documents of a retrieval, a tool's result, or any object."""
+        return self._put(self._output, value)
+
+    def _output(self, value: object) -> None:
+        if self.kind == "retrieval" and isinstance(value, (list, tuple)):
+            self._documents(cast("Iterable[object]", value))
+        elif self.kind == "tool":
+            self._attributes[keys.TOOL_RESULT] = text_of(value, self._limit)
+        elif self.kind in ("llm", "agent") or looks_like_messages(value):
+            self._attributes[keys.OUTPUT_MESSAGES] = to_messages(value, "assistant", self._limit)
+        else:
+            self._attributes[keys.OUTPUT] = text_of(value, self._limit)
+
+    def system(self, text: object) -> Self:
+        """The system prompt, when it is not the first message of :meth:`input`."""
+        return self._put(
+            lambda v: self._attributes.__setitem__(
+                keys.SYSTEM_INSTRUCTIONS, json_of([{"type": "text", "content": v}], self._limit)
+            ),
+            text,
+        )
+
+    def documents(self, documents: Iterable[object], query: str | None = None) -> Self:
+        """What a retrieval found: ``{"id", "score", "content"}`` each; plain texts are numbered."""
+        if query is not None:
+            self.set(keys.RETRIEVAL_QUERY, query)
+        return self._put(lambda v: self._documents(cast("Iterable[object]", v)), documents)
+
+    def _documents(self, documents: Iterable[object]) -> None:
+        listed: list[object] = []
+        for number, document in enumerate(documents):
+            shown = plain(document, self._limit)
+            listed.append(shown if isinstance(shown, dict) else {"id": str(number), "content": shown})
+        self._attributes[keys.RETRIEVAL_DOCUMENTS] = json_of(listed, self._limit)
+
+    def tool(
+        self,
+        name: str | None = None,
+        arguments: object = None,
+        result: object = None,
+        error: object = None,
+        call_id: str | None = None,
+    ) -> Self:
+        """A tool call: its name, arguments, result, and the error that made it fail."""
+        self.set(keys.TOOL_NAME, name).set(keys.TOOL_CALL_ID, call_id)
+        if arguments is not None:
+            self._put(
+                lambda v: self._attributes.__setitem__(keys.TOOL_ARGUMENTS, text_of(v, self._limit)),
+                arguments,
+            )
+        if result is not None:
+            self._put(
+                lambda v: self._attributes.__setitem__(keys.TOOL_RESULT, text_of(v, self._limit)), result
+            )
+        return self if error is None else self.error(error)
+
+    def tools(self, definitions: object) -> Self:
+        """The tools offered to the model, as the provider's JSON."""
+        return self._put(
+            lambda v: self._attributes.__setitem__(keys.TOOL_DEFINITIONS, text_of(v, self._limit)),
+            definitions,
+        )
+
+    # --- numbers and names --------------------------------------------------------------------------
+
+    def llm(
+        self,
+        model: str | None = None,
+        provider: str | None = None,
+        temperature: float | None = None,
+        max_tokens: int | None = None,
+        response_model: str | None = None,
+        response_id: str | None = None,
+        **parameters: object,
+    ) -> Self:
+        """What was asked of the model: ``model``, ``provider`` and request parameters such as ``top_p``."""
+        self.set(keys.REQUEST_MODEL, model).set(keys.PROVIDER, provider)
+        self.set(keys.RESPONSE_MODEL, response_model).set(keys.RESPONSE_ID, response_id)
+        for name, value in {"temperature": temperature, "max_tokens": max_tokens, **parameters}.items():
+            self.set(keys.REQUEST_PREFIX + name, value)
+        return self
+
+    def usage(
+        self,
+        input_tokens: int | None = None,
+        output_tokens: int | None = None,
+        cached_input_tokens: int | None = None,
+        reasoning_output_tokens: int | None = None,
+    ) -> Self:
+        """Token counts. Cached tokens are part of the input, reasoning tokens part of the output."""
+        counts = {
+            keys.INPUT_TOKENS: input_tokens,
+            keys.OUTPUT_TOKENS: output_tokens,
+            keys.CACHED_TOKENS: cached_input_tokens,
+            keys.REASONING_TOKENS: reasoning_output_tokens,
+        }
+        for key, count in counts.items():
+            if isinstance(count, (int, float)) and count >= 0:
+                self._attributes[key] = int(count)
+        return self
+
+    def finish(self, reason: str | None) -> Self:
+        """Why the model stopped: ``stop``, ``length``, ``tool_calls``, ``content_filter`` …"""
+        return self.set(keys.FINISH_REASONS, [str(reason)] if reason is not None else None)
+
+    def prompt(self, name: str, version: object = None) -> Self:
+        """The prompt template this step used."""
+        return self.set(keys.PROMPT_NAME, name).set(
+            keys.PROMPT_VERSION, None if version is None else text_of(version, _MAX_NAME)
+        )
+
+    def user(self, id: object) -> Self:
+        """Who asked (see ``hash_users`` of ``init``)."""
+        return self.set(keys.USER_ID, text_of(id, _MAX_NAME))
+
+    def queued(self, milliseconds: float) -> Self:
+        """How long the request waited before this step began."""
+        return self.set(keys.QUEUE_MS, float(milliseconds))
+
+    def set(self, key: str, value: object) -> Self:
+        """Any attribute; None is ignored, and what OpenTelemetry cannot hold becomes JSON text."""
+        if value is not None:
+            self._put(
+                lambda v: self._attributes.__setitem__(clip(str(key), _MAX_NAME), _attribute(v, self._limit)),
+                value,
+            )
+        return self
+
+    def error(self, error: object) -> Self:
+        """Mark the step failed with an exception or a message, without raising."""
+        return self._put(self._record, error)
+
+    def response(self, answer: object) -> Self:
+        """Everything an OpenAI or Anthropic answer says: output, model, tokens, finish reason."""
+        return self._put(self._response, answer)
+
+    def _response(self, answer: object) -> None:
+        read = read_answer(answer)
+        if read.message is not None or read.text is not None:
+            self._output([read.message] if read.message is not None else read.text)
+        self._facts(read)
+
+    # --- streams ------------------------------------------------------------------------------------
+
+    def first_token(self) -> Self:
+        """The first piece of the answer is here: sets the time to first chunk."""
+        now = time.perf_counter_ns()
+        self._first = self._first or now
+        self._last = now
+        return self
+
+    @overload
+    def stream(
+        self, chunks: AsyncIterable[T], text: Callable[[T], object] | None = None
+    ) -> AsyncIterator[T]: ...
+    @overload
+    def stream(self, chunks: Iterable[T], text: Callable[[T], object] | None = None) -> Iterator[T]: ...
+    def stream(self, chunks: Any, text: Callable[[Any], object] | None = None) -> Any:
+        """``chunks`` unchanged, while their text, TTFT and TPOT are recorded.
+
+        Chunks may be texts or OpenAI or Anthropic events; ``text`` reads any other kind.
+        """
+        return (
+            self._stream_async(chunks, text) if hasattr(chunks, "__aiter__") else self._stream(chunks, text)
+        )
+
+    def _stream(self, chunks: Iterable[T], text: Callable[[T], object] | None) -> Iterator[T]:
+        for chunk in chunks:
+            self.saw(chunk, text)
+            yield chunk
+
+    async def _stream_async(
+        self, chunks: AsyncIterable[T], text: Callable[[T], object] | None
+    ) -> AsyncIterator[T]:
+        async for chunk in chunks:
+            self.saw(chunk, text)
+            yield chunk
+
+    @quiet(None)
+    def saw(self, chunk: object, text: Callable[[Any], object] | None = None) -> None:
+        """Note one chunk of a stream: its time, its text, and the usage or finish reason it carries."""
+        read = None if isinstance(chunk, str) else read_answer(chunk)
+        piece = text(chunk) if text is not None else chunk if read is None else read.text
+        if piece:
+            self.first_token()
+            self._chunks += 1
+            if isinstance(piece, str) and self._text < self._limit:
+                self._parts.append(clip(piece, self._limit - self._text))
+                self._text += len(piece)
+        if read is not None:
+            self._facts(read)
+
+    @property
+    def streamed(self) -> str:
+        """The text streamed so far."""
+        return "".join(self._parts)
+
+    @property
+    def streamed_chunks(self) -> int:
+        """How many chunks with text passed so far."""
+        return self._chunks
+
+    def _facts(self, read: Answer) -> None:
+        if read.model is not None:
+            self._attributes[keys.RESPONSE_MODEL] = read.model
+        if read.id is not None:
+            self._attributes.setdefault(keys.RESPONSE_ID, read.id)
+        if read.finish is not None:
+            self._attributes[keys.FINISH_REASONS] = [read.finish]
+        self.usage(read.input_tokens, read.output_tokens, read.cached_tokens, read.reasoning_tokens)
+
+    def _record_stream(self) -> None:
+        if self._parts and not (self.has(keys.OUTPUT_MESSAGES) or self.has(keys.OUTPUT)):
+            self._output(self.streamed)
+        if not self._first:
+            return
+        self._attributes.setdefault(keys.TIME_TO_FIRST_CHUNK, (self._first - self._started) / 1e9)
+        tokens = self._attributes.get(keys.OUTPUT_TOKENS) or self._chunks
+        if tokens > 1 and self._last > self._first:
+            pace = (self._last - self._first) / 1e9 / (tokens - 1)
+            self._attributes.setdefault(keys.TIME_PER_OUTPUT_TOKEN, pace)
+
+    # --- inner --------------------------------------------------------------------------------------
+
+    def _put(self, write: Callable[[Any], None], value: object) -> Self:
+        """Run ``write`` with ``value`` when it will be kept; a value that cannot be read is noted, not raised."""
+        if self.recording:
+            try:
+                write(value)
+            except Exception as error:  # noqa: BLE001  the value is the application's; counted and logged
+                note("a value cannot be recorded", type(error).__name__)
+        return self
+
+    def _record(self, error: object) -> None:
+        if isinstance(error, GeneratorExit):
+            self._attributes[keys.PARTIAL] = True
+            return
+        if not isinstance(error, BaseException):
+            message = text_of(error, 10_000)
+            self._attributes.setdefault(keys.ERROR_TYPE, "tool_error" if self.kind == "tool" else "_OTHER")
+            self.otel.set_status(Status(StatusCode.ERROR, message))
+            return
+        kind = type(error)
+        name = (
+            kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+        )
+        message = clip(message_of(error), 10_000)
+        self._attributes[keys.ERROR_TYPE] = name
+        event = {"exception.type": name, "exception.message": message, "exception.stacktrace": _stack(error)}
+        self.otel.add_event("exception", event)
+        self.otel.set_status(Status(StatusCode.ERROR, message))
+
+
+def _stack(error: BaseException) -> str:
+    # format_exception would print the exception's own text; only where it came from is wanted and safe.
+    return clip("".join(traceback.format_tb(error.__traceback__, limit=-30)), 20_000)
+
+
+def _attribute(value: object, limit: int) -> Any:
+    if isinstance(value, str):
+        return text_of(value, limit)
+    if isinstance(value, (bool, int, float)) and type(value) in (bool, int, float):
+        return value if not isinstance(value, int) or -(2**63) <= value < 2**63 else str(value)
+    if isinstance(value, (list, tuple)) and all(type(v) is str for v in cast("list[object]", value)):
+        return [text_of(v, limit) for v in cast("list[str]", value)]
+    return text_of(value, limit)
+
+
+def span(
+    name: str,
+    kind: Kind = "other",
+    *,
+    input: object = None,
+    scenario: str | None = None,
+    user_id: object = None,
+    prompt: tuple[str, object] | str | None = None,
+    model: str | None = None,
+    provider: str | None = None,
+    agent: str | None = None,
+    attributes: Mapping[str, object] | None = None,
+) -> Span:
+    """A step, as ``with`` or ``async with`` block.
+
+    >>> with span("search", kind="retrieval", input="red shoes") as step:
+    ...     step.documents([{"id": "7", "score": 0.83, "content": "Red shoes, size 42"}])  # doctest: +SKIP
+    """
+    try:
+        step = Span(clip(text_of(name), _MAX_NAME), kind, {}, context_values(scenario, user_id, prompt))
+        if model is not None or provider is not None:
+            step.llm(model=model, provider=provider)
+        step.set(keys.AGENT_NAME, agent)
+        if kind == "tool":
+            step.set(keys.TOOL_NAME, name)
+        for key, value in (attributes or {}).items():
+            step.set(key, value)
+        if input is not None:
+            step.input(input)
+    except Exception as error:  # noqa: BLE001  a wrong argument costs its value, never the application's request; counted
+        note("span arguments cannot be used", f"{type(error).__name__}: {error}")
+        step = Span("span", "other", {}, {})
+    return step
+
+
+def context_values(scenario: object, user_id: object, prompt: object) -> dict[str, str]:
+    """What the step passes on to everything inside it."""
+    values: dict[str, str] = {}
+    if scenario is not None:
+        values[keys.SCENARIO] = text_of(scenario, _MAX_NAME)
+    if user_id is not None:
+        values[keys.USER_ID] = text_of(user_id, _MAX_NAME)
+    if isinstance(prompt, str):
+        values[keys.PROMPT_NAME] = clip(prompt, _MAX_NAME)
+    elif isinstance(prompt, (tuple, list)) and prompt:
+        pair = cast("list[object]", prompt)
+        values[keys.PROMPT_NAME] = text_of(pair[0], _MAX_NAME)
+        if len(pair) > 1 and pair[1] is not None:
+            values[keys.PROMPT_VERSION] = text_of(pair[1], _MAX_NAME)
+    return values
+
+
+def current_span() -> Span:
+    """The innermost span of ours around here; outside of any, one that ignores everything."""
+    found = otel_context.get_value(_CURRENT)
+    return found if isinstance(found, Span) else _ended_span()
+
+
+def current_trace_id() -> str | None:
+    """The trace id around here (any OpenTelemetry span counts), to give feedback on later; None outside."""
+    context = otel.get_current_span().get_span_context()
+    return format(context.trace_id, "032x") if context.is_valid else None
+
+
+def _ended_span() -> Span:
+    nobody = Span("", "other", {}, {})
+    nobody.end()
+    return nobody
+
+
+@overload
+def stream(chunks: AsyncIterable[T], text: Callable[[T], object] | None = None) -> AsyncIterator[T]: ...
+@overload
+def stream(chunks: Iterable[T], text: Callable[[T], object] | None = None) -> Iterator[T]: ...
+def stream(chunks: Any, text: Callable[[Any], object] | None = None) -> Any:
+    """:meth:`Span.stream` of the current span."""
+    return current_span().stream(chunks, text)
