@@ -107,7 +107,7 @@ def _rest_is_fine(
     normals: dict[tuple[str, Cohort], Normal],
     alpha: float,
 ) -> bool:
-    left = Book(book.tick_ns)
+    left, some = Book(book.tick_ns), False
     since = end - monitor.reach
     for metric in monitor.metrics:
         for whole in book.points(metric, parent, since, end):
@@ -118,6 +118,9 @@ def _rest_is_fine(
             point = rest(whole, parts)
             if point is not None:
                 left.add([point])
+                some = True
+    if not some:
+        return False
     own = {m: n for (m, c), n in normals.items() if c == parent}
     truth = judge(monitor.tree, Reader(monitor, parent, end, left, own, {}, alpha)).truth
     return truth in (Truth.FALSE, Truth.UNKNOWN)

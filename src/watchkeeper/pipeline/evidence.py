@@ -82,7 +82,9 @@ def chart(points: Sequence[Point], metric: str, since: int, until: int) -> list[
 def alerting_metrics(monitor: Monitor, looked: Looked) -> tuple[str, ...]:
     """The metrics that made the condition true, the one to speak of first; shares speak of their metric."""
     made = [t.metric for t in looked.judgement.terms if t.truth == Truth.TRUE and t.metric]
-    return tuple(dict.fromkeys([*made, *(m for m in monitor.metrics if not m.startswith("share("))]))
+    indicators = {s.indicator for s in monitor.shares}
+    named = [s.metric for s in monitor.shares] + [m for m in monitor.metrics if m not in indicators]
+    return tuple(dict.fromkeys([*made, *named]))
 
 
 async def worst_traces(

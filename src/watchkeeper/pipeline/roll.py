@@ -134,6 +134,8 @@ class Roller:
         dirty = (await self.columns.named("roll_dirty", project, seconds=seconds, after=after)).rows
         ticks = sorted({int(tick) * SECOND for tick, _ in dirty if int(tick) * SECOND <= now_ns})
         seen = max([int(s) for _, s in dirty], default=int(mark.get("seen", 0)))
+        # A row written under a clock that ran ahead must not hide what is written after it.
+        seen = min(seen, now_ns)
         done = await self.recompute(project, ticks, now_ns)
         fresh = {"seen": seen, "seconds": seconds}
         if fresh != mark:

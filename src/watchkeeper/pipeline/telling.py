@@ -115,9 +115,8 @@ def alert_row(alert: Alert) -> dict[str, Any]:
         "owner": alert.owner,
         "runbook": alert.runbook,
         "summary": alert.summary,
-        "since": alert.since_ns,
-        "fired_at": alert.fired_ns,
-        "resolved_at": alert.resolved_ns,
-        "updated_at": alert.updated_ns,
-        "row_version": alert.updated_ns,
+        "since_ns": alert.since_ns,
+        "fired_ns": alert.fired_ns,
+        "resolved_ns": alert.resolved_ns,
+        "updated_ns": alert.updated_ns,
     }

@@ -31,6 +31,8 @@ from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
 SECOND, DAY, WEEK = 10**9, 86_400 * 10**9, 7 * 86_400 * 10**9
+# Onsets closer than this are one incident. Ticks for which an alert is left to a wider or narrower one not yet told.
+SAME_NS, PATIENCE = 6 * HOUR, 6
 
 
 @dataclass(frozen=True)
@@ -175,9 +177,11 @@ class Watcher:
         blocked = self._left_to_children(work, monitor, parent, seen, end, alpha)
         for cohort, looked in seen.items():
             watched = work.watched[watch_key(monitor.name, cohort)]
-            what = looked.seen
-            if cohort in blocked and watched.life.state != "firing" and what == "breach":
-                what, watched.reason = "near", f"explained by {cohort_words(blocked[cohort])}"
+            what, other = looked.seen, blocked.get(cohort)
+            if cohort != parent and other is None:
+                other = self._left_to_parent(work, monitor, cohort, parent, seen, parent in blocked, end)
+            if what == "breach" and watched.life.state != "firing" and other is not None:
+                what, watched.reason = "near", f"explained by {cohort_words(other)}"
                 watched.blocked += 1
             elif what != "breach":
                 watched.blocked = 0
@@ -185,6 +189,23 @@ class Watcher:
             for event in events:
                 await self._event(work, monitor, cohort, parent, watched, looked, event, end)
             await self._refresh(work, monitor, cohort, parent, watched, looked, end)
+
+    def _left_to_parent(
+        self,
+        work: Work,
+        monitor: Monitor,
+        cohort: Cohort,
+        parent: Cohort,
+        seen: Mapping[Cohort, Looked],
+        parent_blocked: bool,
+        end: int,
+    ) -> Cohort | None:
+        """The parent, if its alert about the same time tells this story already or is about to."""
+        watched, above = (work.watched[watch_key(monitor.name, c)] for c in (cohort, parent))
+        if above.life.state == "firing" and above.onset_ns is not None:
+            return parent if abs(self._onset(monitor, watched, end) - above.onset_ns) <= SAME_NS else None
+        about_to = seen[parent].seen == "breach" and not parent_blocked and watched.blocked < PATIENCE
+        return parent if about_to else None
 
     def _cohorts(self, work: Work, monitor: Monitor, end: int) -> list[Cohort]:
         """All traffic first, then every cohort with recent data or an open alert."""
@@ -218,7 +239,7 @@ class Watcher:
         told = [
             c for c in seen if c != parent and work.watched[watch_key(monitor.name, c)].life.state == "firing"
         ]
-        if not told and watched.blocked >= 6:
+        if not told and watched.blocked >= PATIENCE:
             return {}  # children that never fire themselves must not keep the parent silent for ever
         order = {"breach": 0, "near": 1}
         also = [c for c, looked in seen.items() if c != parent and c not in told and looked.seen in order]
@@ -426,7 +447,7 @@ class Watcher:
             and alert.state == "firing"
             and end - alert.updated_ns >= self.settings.refresh_ns
         )
-        if alert is None or not stale or watched.replaced or looked.seen == "no_data":
+        if alert is None or not stale or watched.replaced or looked.seen != "breach":
             return
         await self._fill(work, alert, monitor, cohort, parent, watched, looked, end)
         alert.updated_ns = end

@@ -60,7 +60,9 @@ class Columns:
 
     async def named(self, name: str, project: str, **params: Any) -> Table:
         if name == "watch_span":
-            ticks = [t for (_, _), by in self.points.items() for t, p in by.items() if p.key.project == project]
+            ticks = [
+                t for (_, _), by in self.points.items() for t, p in by.items() if p.key.project == project
+            ]
             first, last = (min(ticks) // 10**9, max(ticks) // 10**9) if ticks else (0, 0)
             return Table(["n", "first", "last"], [[len(ticks), first, last]])
         assert name == "watch_worst"
@@ -112,7 +114,9 @@ class Traffic:
             for version, by in values.items():
                 cohort = (("prompt_version", version),)
                 if by[metric]:
-                    points.append(gather(SeriesKey(self.project, metric, cohort), start, start + HOUR, axis, by[metric]))
+                    points.append(
+                        gather(SeriesKey(self.project, metric, cohort), start, start + HOUR, axis, by[metric])
+                    )
             everything = [x for by in values.values() for x in by[metric]]
             if everything:
                 points.append(gather(SeriesKey(self.project, metric), start, start + HOUR, axis, everything))
@@ -124,7 +128,9 @@ def steady(_: int) -> dict[str, tuple[float, Normal]]:
     return {"v1": (1.0, Normal())}
 
 
-def canary(start: int, stop: int, share: float = 0.4, bad: Normal | None = None) -> Callable[[int], dict[str, Any]]:
+def canary(
+    start: int, stop: int, share: float = 0.4, bad: Normal | None = None
+) -> Callable[[int], dict[str, Any]]:
     """v2 gets `share` of the traffic from hour `start` to hour `stop`: faster, and worse."""
     worse = bad if bad is not None else Normal(6.5, 0.64, 900.0)
 

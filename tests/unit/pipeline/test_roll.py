@@ -1,0 +1,273 @@
+"""Rolling over the real column store: sums and histograms equal those of the scores themselves."""
+
+import math
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.model.score import Score
+from watchkeeper.model.series import (
+    BINARY,
+    COUNT,
+    FIVE,
+    MILLISECONDS,
+    TEN,
+    UNIT,
+    Axis,
+    Point,
+    SeriesKey,
+    gather,
+)
+from watchkeeper.model.span import LLM, Context, Span, Totals, Trace, Usage
+from watchkeeper.pipeline.roll import DERIVED, Plan, Roller, guess_axis
+from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
+from watchkeeper.store.columns import TraceRow
+from watchkeeper.store.records.engine import Records
+from watchkeeper.store.records.tables import metadata
+
+HOUR = 3600 * 10**9
+T0 = 1_700_000_000 * 10**9 // HOUR * HOUR
+NOW = T0 + 100 * HOUR
+
+
+@pytest.fixture(scope="module")
+def columns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseColumns]:
+    store = open_columns(f"chdb:///{tmp_path_factory.mktemp('columns')}/c", clock=lambda: NOW)
+    yield store
+    store.close_now()
+
+
+@pytest.fixture
+async def records(tmp_path: Path) -> AsyncIterator[Records]:
+    found = Records(f"sqlite:///{tmp_path}/r.db")
+    metadata.create_all(found.engine)
+    yield found
+    found.close()
+
+
+def a_trace(
+    i: int,
+    hour: float,
+    version: str | None,
+    relevance: float | None,
+    project: str = "p",
+    error: str | None = None,
+    ms: float = 800.0,
+    keep: float | None = None,
+    assembled: int | None = None,
+) -> TraceRow:
+    start = T0 + round(hour * HOUR)
+    trace_id = f"{project}{i:030d}"
+    context = Context(prompt_version=version, scenario="support")
+    llm = LLM(request_model="m1", usage=Usage(10, 20), ttft_ms=100.0)
+    end = start + round(ms * 1e6)
+    span = Span(
+        trace_id,
+        "s1",
+        None,
+        "chat",
+        "llm",
+        start,
+        end,
+        "ok",
+        "gen_ai",
+        context,
+        llm=llm,
+        keep_probability=keep,
+    )
+    trace = Trace(trace_id, [span], context, Totals(10, 20, cost=0.01), start, end, True, error_class=error)
+    checks = [
+        Score(project, trace_id, "", "has_steps", "1", "check", start, start, passed=i % 4 != 0),
+    ]
+    if relevance is not None:
+        checks.append(Score(project, trace_id, "", "relevance", "1", "check", start, start, value=relevance))
+    return TraceRow(project, trace, checks, 1.0, "all", assembled if assembled is not None else start, start)
+
+
+def plan(**axes: Axis) -> Plan:
+    monitor = Monitor("m", "share(relevance < 7) > 5%", "o", "r", by=("prompt_version",))
+    return Plan.of(
+        [monitor], {"relevance": TEN, "has_steps": BINARY, **axes}, HOUR, sets=[("prompt_version",)]
+    )
+
+
+async def points(columns: ClickHouseColumns, project: str, metric: str, cohort: str = "") -> list[Point]:
+    found = await columns.read_points(project, T0 - HOUR, NOW, metric=metric, cohort=cohort)
+    return [p for p in found if p.n]
+
+
+def near(a: Point, b: Point) -> None:
+    assert (a.n, a.start_ns, a.end_ns, a.axis, a.key) == (b.n, b.start_ns, b.end_ns, b.axis, b.key)
+    for name in ("sw", "sw2", "swx", "swx2", "sw2x", "sw2x2"):
+        assert math.isclose(getattr(a, name), getattr(b, name), rel_tol=1e-9, abs_tol=1e-9), name
+    assert a.hist_w == pytest.approx(b.hist_w) and a.hist_w2 == pytest.approx(b.hist_w2)
+
+
+async def test_a_point_holds_exactly_the_sums_of_its_scores(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    values = [float(i % 11) for i in range(40)]
+    rows = [
+        a_trace(i, 0.5, "v1" if i % 3 else "v2", v, "exact", ms=50.0 * (i + 1)) for i, v in enumerate(values)
+    ]
+    await columns.write_traces(rows)
+    done = await Roller(columns, records, plan()).roll("exact", NOW)
+    assert (done.ticks, done.gone) == (1, 0)
+    for cohort, mine in {"": values, "prompt_version=v2": values[::3]}.items():
+        key = SeriesKey("exact", "relevance", (("prompt_version", "v2"),) if cohort else ())
+        (got,) = await points(columns, "exact", "relevance", cohort)
+        near(got, gather(key, T0, T0 + HOUR, TEN, [(v, 1.0) for v in mine]))
+    (low,) = await points(columns, "exact", "share(relevance < 7)")
+    assert low.swx == sum(v < 7 for v in values) and low.axis == BINARY
+    (latency,) = await points(columns, "exact", "latency_ms")
+    near(
+        latency,
+        gather(
+            SeriesKey("exact", "latency_ms"),
+            T0,
+            T0 + HOUR,
+            MILLISECONDS,
+            [(50.0 * (i + 1), 1.0) for i in range(40)],
+        ),
+    )
+    (steps,) = await points(columns, "exact", "has_steps", "prompt_version=v1")
+    assert (steps.n, steps.swx) == (26, sum(1 for i in range(40) if i % 3 and i % 4))
+
+
+async def test_sampled_scores_are_weighted_by_how_they_were_chosen(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    await columns.write_traces([a_trace(i, 0.1, "v1", None, "weighed", keep=0.5) for i in range(6)])
+    judged = [
+        Score("weighed", f"weighed{i:030d}", "", "judged", "1", "judge", T0 + round(0.1 * HOUR), T0 + HOUR,
+              judge_model="m", value=float(i), inclusion_probability=0.1 if i < 2 else 1.0)
+        for i in range(4)
+    ]  # fmt: skip
+    await columns.write_scores(judged)
+    await Roller(columns, records, plan(judged=TEN)).roll("weighed", NOW)
+    (got,) = await points(columns, "weighed", "judged")
+    near(
+        got,
+        gather(
+            SeriesKey("weighed", "judged"), T0, T0 + HOUR, TEN, [(0, 0.05), (1, 0.05), (2, 0.5), (3, 0.5)]
+        ),
+    )
+    (volume,) = await points(columns, "weighed", "traces")
+    assert (volume.n, volume.sw) == (6, 12.0)
+
+
+async def test_error_rate_is_transport_and_every_class_has_its_share(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    classes = ["timeout", "ungrounded", None, None, "rate_limit"]
+    await columns.write_traces([a_trace(i, 2.2, "v1", 8, "errs", error=c) for i, c in enumerate(classes)])
+    await Roller(columns, records, plan()).roll("errs", NOW)
+    rate = (await points(columns, "errs", "error_rate"))[0]
+    timeout = (await points(columns, "errs", "error_class:timeout"))[0]
+    unsafe = (await points(columns, "errs", "error_class:unsafe"))[0]
+    assert (rate.n, rate.swx) == (5, 2.0)
+    assert (timeout.n, timeout.swx, timeout.hist_w) == (5, 1.0, (4.0, 1.0, 0.0))
+    assert (unsafe.n, unsafe.swx, unsafe.hist_w) == (5, 0.0, (5.0, 0.0, 0.0))
+
+
+async def test_rolling_again_changes_nothing_and_late_data_reopens_its_tick(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    roller = Roller(columns, records, plan())
+    await columns.write_traces([a_trace(i, h, "v1", 8, "late") for i, h in enumerate((0.2, 0.4, 30.1))])
+    assert (await roller.roll("late", NOW)).ticks == 2
+    before = await points(columns, "late", "relevance")
+    # Only what lies within the margin of the last look is looked at again.
+    assert (await roller.roll("late", NOW)).ticks == 1
+    assert await points(columns, "late", "relevance") == before
+    await columns.write_traces([a_trace(9, 0.3, "v1", 2, "late", assembled=T0 + 60 * HOUR)])
+    done = await roller.roll("late", NOW)
+    assert T0 in done.late
+    assert [p.n for p in await points(columns, "late", "relevance")] == [3, 1]
+
+
+async def test_a_series_whose_traces_moved_elsewhere_is_emptied(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    roller = Roller(columns, records, plan())
+    await columns.write_traces([a_trace(1, 1.5, None, 8, "moved")])
+    await roller.roll("moved", NOW)
+    assert len(await points(columns, "moved", "relevance", "prompt_version=unknown")) == 1
+    await columns.write_traces([a_trace(1, 1.5, "v3", 8, "moved", assembled=T0 + 3 * HOUR)])
+    done = await roller.roll("moved", NOW)
+    assert done.gone > 0
+    assert await points(columns, "moved", "relevance", "prompt_version=unknown") == []
+    assert len(await points(columns, "moved", "relevance", "prompt_version=v3")) == 1
+
+
+async def test_small_cohorts_share_one_series_and_keep_their_place(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    base = plan()
+    small = Plan(base.tick_ns, base.sets, base.axes, base.shares, keep=2)
+    roller = Roller(columns, records, small)
+    rows = [a_trace(i, 0.5, f"v{min(i % 7, 3)}", 8, "many") for i in range(70)]
+    await columns.write_traces(rows)
+    await roller.roll("many", NOW)
+    sizes = {
+        v: sum(p.n for p in await points(columns, "many", "relevance", f"prompt_version={v}"))
+        for v in ("v3", "v0", "v1", "other")
+    }
+    assert sizes == {"v3": 40, "v0": 10, "v1": 0, "other": 20}
+    # v1 grows: it is still part of `other`, because a series does not change its meaning from one tick to the next.
+    await columns.write_traces([a_trace(100 + i, 3.5, "v1", 8, "many") for i in range(50)])
+    await roller.roll("many", NOW)
+    assert await points(columns, "many", "relevance", "prompt_version=v1") == []
+
+
+async def test_a_trace_of_the_future_makes_no_tick(columns: ClickHouseColumns, records: Records) -> None:
+    await columns.write_traces([a_trace(1, 10.5, "v1", 8, "soon")])
+    done = await Roller(columns, records, plan()).roll("soon", T0 + 2 * HOUR)
+    assert (done.ticks, done.points) == (0, 0)
+
+
+async def test_a_scorer_nobody_described_gets_an_axis_and_keeps_it(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    bare = Plan(HOUR, (), {})
+    roller = Roller(columns, records, bare)
+    await columns.write_traces([a_trace(i, 0.5, "v1", float(i), "guess") for i in range(9)])
+    await roller.roll("guess", NOW)
+    first = (await points(columns, "guess", "relevance"))[0].axis
+    await columns.write_traces(
+        [a_trace(20 + i, 40.5, "v1", 80.0, "guess", assembled=T0 + 41 * HOUR) for i in range(3)]
+    )
+    await roller.roll("guess", NOW)
+    assert {p.axis for p in await points(columns, "guess", "relevance")} == {first} == {TEN}
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "whole", "axis"),
+    [
+        (0, 1, True, BINARY),
+        (0.1, 0.9, False, UNIT),
+        (1, 5, True, FIVE),
+        (0, 10, True, TEN),
+        (0.5, 9.5, False, Axis(0.0, 10.0, 50)),
+        (3, 4000, True, COUNT),
+        (-2, 3, False, Axis(-3.0, 3.0, 60)),
+    ],
+)
+def test_an_axis_is_guessed_from_the_range(low: float, high: float, whole: bool, axis: Axis) -> None:
+    assert guess_axis(low, high, whole) == axis
+
+
+def test_a_plan_serves_its_monitors() -> None:
+    monitors = [
+        Monitor(
+            "a", "share(relevance < 7) > 5%", "o", "r", window=15 * 60 * 10**9, by=("model", "prompt_version")
+        ),
+        Monitor("b", "shift(cost) = 'up'", "o", "r", where=(("scenario", "support"),), by=("region",)),
+    ]
+    made = Plan.of(monitors, sets=())
+    assert made.tick_ns == 5 * 60 * 10**9
+    assert made.sets == (("model", "prompt_version"), ("region", "scenario"), ("scenario",))
+    assert [s.indicator for s in made.shares] == ["share(relevance < 7)"]
+    assert set(DERIVED) >= {"latency_ms", "cost", "error_rate", "traces"}
