@@ -10,7 +10,7 @@ from watchkeeper.dialects import messages as msgs
 from watchkeeper.dialects import replies, spellings
 from watchkeeper.dialects.pricing import price
 from watchkeeper.dialects.replies import Reply, Tokens
-from watchkeeper.dialects.values import Cut, as_text, decode, first, word
+from watchkeeper.dialects.values import as_text, decode, first, is_cut, word
 from watchkeeper.model.span import (
     LLM,
     Context,
@@ -145,7 +145,7 @@ class Draft:
         if self.inputs is not None or value is None:
             return
         decoded = decode(value)
-        if isinstance(decoded, Cut):
+        if is_cut(decoded):
             self.cut(key)
             self.input_text = self.input_text or str(decoded)
             return
@@ -154,7 +154,7 @@ class Draft:
     def take_reply(self, key: str, value: Any) -> None:
         """The model's answer, from any shape, with whatever came along; fills only what is empty."""
         decoded = decode(value)
-        if isinstance(decoded, Cut):
+        if is_cut(decoded):
             self.cut(key)
             self.output_text = self.output_text or str(decoded)
             return

@@ -7,7 +7,7 @@ type survives as `unknown` with its raw value.
 
 from typing import Any, cast
 
-from watchkeeper.dialects.values import Cut, as_text, decode
+from watchkeeper.dialects.values import as_text, decode, is_cut
 from watchkeeper.model.span import Message, Part, ToolCall
 
 _ROLES = {
@@ -178,8 +178,7 @@ def _call_part(block: dict[str, Any]) -> Part:
 
 def arguments_of(value: Any) -> Any:
     """Tool arguments as the object they stand for; the text itself where it does not parse."""
-    value = decode(value)
-    return str(value) if isinstance(value, Cut) else value
+    return decode(value)
 
 
 def _result_part(block: dict[str, Any]) -> Part:
@@ -323,7 +322,7 @@ def read(value: Any, role: str = "user") -> list[Message] | None:
     instructions beside it) gives its messages with the system message first.
     """
     value = decode(value)
-    if value is None or isinstance(value, Cut) or value == "":
+    if value is None or is_cut(value) or value == "":
         return None
     if isinstance(value, str):
         return [Message(role, [Part("text", text=value)])]

@@ -50,6 +50,16 @@ def normalise(
     raw: RawSpan, logs: list[LogRecord] | None = None, aliases: context.Aliases = context.DEFAULT
 ) -> Span:
     """`raw` as our span, with the log records that belong to it. Never fails on content; unknown stays None."""
+    try:
+        return _normalise(raw, logs, aliases)
+    except RecursionError:
+        # JSON nested hundreds of levels deep is nobody's conversation: the span is kept whole and unread.
+        draft = Draft(raw)
+        draft.truncated = ["nesting"]
+        return finish(draft, "unreadable")
+
+
+def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Aliases) -> Span:
     attributes = raw.attributes
     heads = {key.partition(".")[0] for key in attributes}
     draft = Draft(raw)

@@ -44,9 +44,23 @@ def load(data: bytes) -> Table:
     return msgspec.json.decode(data, type=Table)
 
 
+_in_force: list[Table] = []
+
+
+def use(table: Table) -> None:
+    """Price from now on with this table (the shipped one with the configuration's own prices over it)."""
+    _in_force[:] = [table]
+    _find.cache_clear()
+
+
+def in_force() -> Table:
+    """The table that prices calls now."""
+    return _in_force[0] if _in_force else default_table()
+
+
 @lru_cache(maxsize=4096)
 def _find(provider: str | None, model: str) -> Price | None:
-    return find(default_table(), provider, model)
+    return find(in_force(), provider, model)
 
 
 def find(table: Table, provider: str | None, model: str) -> Price | None:
@@ -101,10 +115,10 @@ def cost_of(price: Price, usage: Usage) -> float | None:
 def price(llm: LLM, table: Table | None = None) -> tuple[float | None, str]:
     """The cost of a call in US dollars and the version of the table that says so; None when model or usage is unknown."""
     model: Any = llm.response_model or llm.request_model
-    version = (table or default_table()).version
+    version = (table or in_force()).version
     if not model:
         return None, version
     found = find(table, llm.provider, model) if table else _find(llm.provider, model)
     if found is None and llm.response_model and llm.request_model:
-        found = find(table or default_table(), llm.provider, llm.request_model)
+        found = find(table or in_force(), llm.provider, llm.request_model)
     return (None if found is None else cost_of(found, llm.usage)), version

@@ -5,7 +5,7 @@ from typing import Any, cast
 import msgspec
 
 from watchkeeper.dialects import messages as msgs
-from watchkeeper.dialects.values import Cut, as_float, as_int, as_text, decode
+from watchkeeper.dialects.values import as_float, as_int, as_text, decode, is_cut
 from watchkeeper.model.span import Message
 
 
@@ -118,7 +118,7 @@ def read_usage(value: Any) -> Tokens | None:
 def read(value: Any) -> Reply | None:
     """Any value a client sends as a model's answer; None when it is absent, cut or says nothing."""
     value = decode(value)
-    if value is None or isinstance(value, Cut) or value == "":
+    if value is None or is_cut(value) or value == "":
         return None
     if isinstance(value, str):
         return Reply(msgs.read(value, "assistant") or [])

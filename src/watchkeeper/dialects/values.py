@@ -1,6 +1,7 @@
 """The attribute layer: AnyValue, JSON in a string, quoted scalars, Python reprs and flattened keys to plain values."""
 
 import ast
+import json
 import re
 from typing import Any, cast
 
@@ -16,16 +17,10 @@ _REDACTED = re.compile(
 Json = Any
 
 
-class Cut(str):
-    """Text that claims to be JSON and does not parse: a length limit cut it somewhere on the way."""
-
-    __slots__ = ()
-
-
 def decode(value: Any) -> Json:
     """A value that may be JSON inside a string, as the plain value it stands for.
 
-    A string that is not JSON stays itself; one that starts like JSON and does not parse comes back as `Cut`.
+    A string that is not JSON stays itself, also one that starts like JSON and was cut (see `is_cut`).
     Python reprs (dicts and lists printed by a careless client) are read too, up to `REPR_LIMIT` characters.
     """
     if not isinstance(value, str):
@@ -40,9 +35,15 @@ def decode(value: Any) -> Json:
     if text[0] == '"':
         return value
     read = from_repr(text)
-    if read is not None:
-        return read
-    return Cut(value) if text[-1] not in "]}" else value
+    return value if read is None else read
+
+
+def is_cut(decoded: Any) -> bool:
+    """Whether what `decode` left a string is JSON that a length limit cut somewhere on the way."""
+    if not isinstance(decoded, str):
+        return False
+    text = decoded.strip()
+    return len(text) > 1 and text[0] in "[{" and text[-1] not in "]}" and text[1] in "{[\"'0123456789-tfn \n"
 
 
 def from_repr(text: str) -> Json:
@@ -81,12 +82,16 @@ def as_text(value: Any) -> str | None:
         return "true" if value else "false"
     if isinstance(value, int | float):
         return str(value)
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:
+        # Integers past 64 bits.
+        return json.dumps(value, default=str, ensure_ascii=False)
 
 
 def word(value: Any) -> str | None:
-    """A short identifier: stripped text, None for '', 'None' and 'null'."""
-    text = as_text(value)
+    """A short identifier: stripped text, None for '', 'None', 'null' and anything that is no scalar."""
+    text = None if isinstance(value, dict | list) else as_text(value)
     if text is None:
         return None
     text = text.strip()

@@ -144,9 +144,9 @@ def _span(span: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns:
         events=events,
         links=links,
         resource=resource,
-        scope_name=scope.name,
-        scope_version=scope.version,
-        trace_state=span.trace_state,
+        scope_name=no_nul(scope.name),
+        scope_version=no_nul(scope.version),
+        trace_state=no_nul(span.trace_state),
         flags=span.flags,
         time_suspect=suspect,
     )
@@ -169,12 +169,12 @@ def _log(
         trace_id=trace_id,
         span_id=span_id,
         time_ns=time_ns,
-        name=event_name(record.event_name, values, body),
+        name=event_name(no_nul(record.event_name), values, body),
         severity=record.severity_number,
         body=body,
         attributes=values,
         resource=resource,
-        scope_name=scope.name,
+        scope_name=no_nul(scope.name),
         time_suspect=suspect,
     )
     log.log_id = log_id(log)

@@ -15,8 +15,11 @@ def test_it_decodes_json_reprs_and_scalars_and_marks_cut_json() -> None:
     assert values.decode("plain text") == "plain text"
     assert values.decode("[not json]") == "[not json]"
     cut = values.decode('[{"role": "user", "content": "x')
-    assert isinstance(cut, values.Cut) and cut == '[{"role": "user", "content": "x'
-    assert isinstance(values.decode("{'a': " + "1" * values.REPR_LIMIT), values.Cut)
+    assert values.is_cut(cut) and cut == '[{"role": "user", "content": "x'
+    assert values.is_cut(values.decode("{'a': " + "1" * values.REPR_LIMIT))
+    assert (
+        not values.is_cut("[done] ok") and not values.is_cut("{curly words") and not values.is_cut({"a": 1})
+    )
 
 
 def test_it_unflattens_lists_gaps_and_dicts() -> None:

@@ -1,0 +1,90 @@
+"""No content makes normalising fail: junk under any known key, nesting without end, wrong types everywhere."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from tests.unit.dialects.make import event, log, raw
+from watchkeeper import dialects
+
+KEYS = [
+    "openinference.span.kind", "langfuse.observation.type", "langsmith.span.kind", "mlflow.spanType", "ai.operationId",
+    "gen_ai.operation.name", "traceloop.span.kind", "llm.request.type", "gen_ai.input.messages", "gen_ai.output.messages",
+    "gen_ai.system_instructions", "gen_ai.tool.definitions", "gen_ai.prompt", "gen_ai.completion", "gen_ai.prompt.0.content",
+    "gen_ai.prompt.0", "gen_ai.completion.0.tool_calls", "llm.input_messages.0.message.role", "llm.input_messages.0",
+    "llm.output_messages.0.message.tool_calls.0.tool_call.function", "llm.invocation_parameters", "input.value", "output.value",
+    "retrieval.documents.0.document.metadata", "langfuse.observation.input", "langfuse.observation.output", "langfuse.trace.tags",
+    "langfuse.observation.usage_details", "langfuse.observation.cost_details", "langfuse.observation.completion_start_time",
+    "mlflow.spanInputs", "mlflow.spanOutputs", "mlflow.chat.tokenUsage", "ai.prompt.messages", "ai.prompt", "ai.response.toolCalls",
+    "ai.prompt.tools", "ai.toolCall.args", "traceloop.entity.input", "traceloop.entity.output", "metadata", "tag.tags", "session.id",
+    "user.id", "gen_ai.response.finish_reasons", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.cost",
+    "request_data", "response_data", "response", "events", "raw_input", "usage", "litellm.call_id", "hidden_params",
+    "metadata.usage_object", "llm.openai.messages", "llm.openai.choices", "gen_ai.tool.call.result", "gen_ai.tool.name",
+    "gen_ai.retrieval.documents", "evaluations.0.evaluation.name", "watchkeeper.span.kind", "watchkeeper.input", "watchkeeper.output",
+    "watchkeeper.score.tone", "gcp.vertex.agent.llm_request", "gcp.vertex.agent.llm_response", "crew_tasks", "error.type",
+    "http.response.status_code", "gen_ai.request.model", "gen_ai.response.model", "pydantic_ai.all_messages", "sampling.probability",
+    "langsmith.metadata.usage_metadata", "gen_ai.usage.input_token_details", "gen_ai.request.choice.count",
+]  # fmt: skip
+WORDS = ["LLM", "TOOL", "RETRIEVER", "EMBEDDING", "GUARDRAIL", "AGENT", "generation", "tool", "retriever", "guardrail", "llm", '"CHAT_MODEL"',
+         '"TOOL"', "ai.generateText.doGenerate", "ai.toolCall", "chat", "execute_tool", "retrieval", "embeddings", "odd"]  # fmt: skip
+
+
+def _junk(rng: random.Random, depth: int = 0) -> Any:
+    kind = rng.randrange(14)
+    if kind < 3 and depth < 4:
+        names = ["role", "content", "parts", "type", "messages", "tool_calls", "function", "id", "text", "name", "choices", "message",
+                 "usage", "output", "input", "kwargs", "documents", "metadata", "status", "error", "finish_reason", "event.name"]  # fmt: skip
+        return {rng.choice(names): _junk(rng, depth + 1) for _ in range(rng.randrange(5))}
+    if kind < 5 and depth < 4:
+        return [_junk(rng, depth + 1) for _ in range(rng.randrange(4))]
+    return rng.choice([None, True, -1, 7, 1.5, 10**30, "", "x", "user", "tool", "assistant", "text", "[", "{", '{"a":', "null", "'", "{'a': 1}",
+                       "2026-01-01", "1e999", "\ud7ff", "function_call", *WORDS])  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_it_reads_junk_under_every_known_key(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(60):
+        attributes: dict[str, Any] = {}
+        for key in rng.sample(KEYS, rng.randrange(1, 14)):
+            value = rng.choice(WORDS) if key in KEYS[:8] else _junk(rng)
+            attributes[key] = json.dumps(value) if rng.random() < 0.5 else value
+        events = [event(n, content=_junk(rng), message=_junk(rng), body=_junk(rng), gen_ai__prompt=_junk(rng))
+                  for n in ("gen_ai.user.message", "gen_ai.tool.message", "gen_ai.choice", "gen_ai.content.prompt", "exception")]  # fmt: skip
+        made = dialects.normalise(raw(attributes, events=events, status=rng.choice(["ok", "error", "unset"])))
+        logs = [log(n, _junk(rng), {"gen_ai.evaluation.name": _junk(rng)}, at=i)
+                for i, n in enumerate(("gen_ai.user.message", "gen_ai.choice", "gen_ai.evaluation.result"))]  # fmt: skip
+        json.dumps(dialects.to_json(dialects.assemble([made], logs)), allow_nan=False)
+
+
+def test_nesting_without_end_is_marked_and_does_not_fail() -> None:
+    for opening, closing in (
+        ('{"messages":[', "]}"),
+        ('{"message":', "}"),
+        ("[", "]"),
+        ('{"content":[', "]}"),
+        ('{"output":', "}"),
+    ):
+        deep = opening * 400 + '"x"' + closing * 400
+        for key in (
+            "gen_ai.input.messages",
+            "gen_ai.output.messages",
+            "input.value",
+            "output.value",
+            "gen_ai.prompt",
+        ):
+            made = dialects.normalise(raw({"openinference.span.kind": "LLM", key: deep}))
+            assert made.raw is not None and made.raw.attributes[key] == deep
+
+
+def test_a_very_long_conversation_is_read_in_full() -> None:
+    given = [
+        {"role": "user" if i % 2 else "assistant", "parts": [{"type": "text", "content": "x" * 300}]}
+        for i in range(4000)
+    ]
+    made = dialects.normalise(
+        raw({"gen_ai.operation.name": "chat", "gen_ai.input.messages": json.dumps(given)})
+    )
+    assert made.llm is not None and len(made.llm.input_messages) == 4000
