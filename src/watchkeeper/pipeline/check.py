@@ -168,6 +168,10 @@ class CheckFlow:
             row, new = self._finish(d, now, read, ledger)
             rows.append(row)
             work += new
+        said = [score for d in done for score in _from_telemetry(d.project, d.trace, now)]
+        if said:
+            # Before the trace rows, which pick up what is stored for them: one write of each row, not two.
+            await self._columns.write_scores(said)
         await self._columns.write_traces(rows)
         totals = await self._records.write(lambda c: self._record(c, work, ledger, now))
         await self._columns.write_coverage(totals)
@@ -309,6 +313,30 @@ class CheckFlow:
     def close(self) -> None:
         """Stop the thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _from_telemetry(project: str, trace: Trace, now: int) -> list[Score]:
+    """Scores that came inside the spans: evaluation events and annotations of other systems, by name and span."""
+    return [
+        Score(
+            project=project,
+            trace_id=trace.trace_id,
+            span_id="" if span.parent_id is None else span.span_id,
+            scorer=found.name,
+            version="1",
+            source="external",
+            time_ns=trace.start_ns,
+            scored_ns=now,
+            session_id=trace.context.session_id,
+            author="telemetry",
+            value=found.value,
+            label=found.label,
+            reason=found.explanation,
+        )
+        for span in trace.spans
+        for found in span.evaluations
+        if found.value is not None or found.label is not None
+    ]
 
 
 def _calls(trace: Trace) -> list[tuple[Any, Any]]:

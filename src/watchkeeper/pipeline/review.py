@@ -1,8 +1,10 @@
 """Scores and alerts become review items; a label closes them."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from sqlalchemy.engine import Connection
 
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.review import ReviewItem
@@ -35,22 +37,24 @@ class ReviewRouting:
             wanted.extend(candidates(self.policies, project, trace_id, scores, now))
         await self._add(wanted)
 
-    async def on_alert(self, alert: Alert, worst: Sequence[dict[str, Any]]) -> None:
-        """Open reviews for the worst traces behind a firing alert; each row has `trace_id` and maybe `why`."""
-        now = self.clock()
-        items = [
-            item(
+    @staticmethod
+    def open_for_alert(
+        conn: Connection, alert: Alert, worst: Sequence[Mapping[str, Any]], now_ns: int
+    ) -> None:
+        """Open reviews for the worst traces behind a firing alert, in the transaction that stores it; each row has
+        `trace_id` and maybe `why`. Doing it twice opens them once."""
+        for rank, row in enumerate(worst[:ALERT_WORST]):
+            reason = f"Among the worst behind “{alert.monitor}”: {row.get('why') or alert.summary}"
+            wanted = item(
                 alert.project,
                 str(row["trace_id"]),
                 f"alert:{alert.id}",
-                f"Among the worst behind “{alert.monitor}”: {row.get('why') or alert.summary}",
+                reason,
                 8.0 - rank * 0.1,
-                now,
+                now_ns,
                 alert_id=alert.id,
             )
-            for rank, row in enumerate(worst[:ALERT_WORST])
-        ]
-        await self._add([(i, None) for i in items])
+            reviews.add(conn, wanted)
 
     async def add(self, project: str, trace_id: str, reason: str, author: str, priority: float = 6.0) -> str:
         """Put a trace in the queue by hand and return the item's id."""

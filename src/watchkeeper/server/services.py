@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import LogRecord, RawSpan
+from watchkeeper.pipeline.ledger import Ledger
 from watchkeeper.server.metrics import Counters, Sample
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records.engine import Records
@@ -30,6 +31,8 @@ class Busy(Protocol):
 
 class IngestPort(Protocol):
     """What the receivers need of `pipeline.ingest.Ingest`."""
+
+    ledger: Ledger
 
     def admit(self, size: int) -> Busy | None:
         """None when a request of about this many bytes may be read now. Must be cheap: overload asks it most."""
