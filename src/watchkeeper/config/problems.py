@@ -22,7 +22,9 @@ class Problem:
         text = f"{self.file}:{self.line}:{self.column}: "
         text += f"{self.level}: " if self.level != "error" else ""
         text += f"{self.key}: {self.message}" if self.key else self.message
-        return f"{text} ({self.allowed})" if self.allowed else text
+        text = f"{text} ({self.allowed})" if self.allowed else text
+        # A key or value may hold anything, and this goes to a terminal and into a log of lines.
+        return "".join(c if c.isprintable() else "·" for c in text)
 
 
 class ConfigError(Exception):

@@ -127,10 +127,13 @@ class _Handlers(grpc.GenericRpcHandler):
         refused = refuse(self.services, None)
         if refused is not None:
             raise refused
-        body = b""
+        body: bytes | None = None
         async for message in messages:
             body = message
             break
+        if body is None:
+            # The library ends the stream of a message over its limit; the client has its answer already.
+            raise HttpError(400, "there was no message", "send one export request")
         limit = self.services.config.current.server.limits.body
         if len(body) > limit:
             raise HttpError(413, f"the message is larger than {limit} bytes", "send smaller batches")

@@ -13,7 +13,7 @@ import uvicorn
 
 from watchkeeper.server.app import App
 from watchkeeper.server.grpcserver import PortBusy, start_grpc
-from watchkeeper.server.protocol import protocol_for
+from watchkeeper.server.protocol import HEAD_SECONDS, protocol_for
 from watchkeeper.server.security import bind_refusal
 
 log = logging.getLogger("watchkeeper.server")
@@ -86,7 +86,7 @@ async def listening(app: App, host: str, port: int, grpc_port: int | None) -> As
     sock = bound(host, port)
     config = uvicorn.Config(
         app,
-        http=protocol_for(server_config.limits.connections),
+        http=protocol_for(server_config.limits.connections, HEAD_SECONDS),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -1,5 +1,6 @@
 """Our own numbers in the Prometheus text format."""
 
+import math
 import threading
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -15,7 +16,18 @@ class Sample(NamedTuple):
     kind: str = "gauge"
 
 
+def sampled(found: Iterable[tuple[str, Mapping[str, str], float]]) -> list[Sample]:
+    """Samples from the (name, labels, value) triples the pipeline's parts give; `_total` names are counters."""
+    return [
+        Sample(name, labels, value, HELP.get(name, ""), "counter" if name.endswith("_total") else "gauge")
+        for name, labels, value in found
+    ]
+
+
 HELP = {
+    "watchkeeper_ingest_received_total": "Records received, by project and signal.",
+    "watchkeeper_ingest_settled_total": "What became of received records; with in_flight it adds up to received.",
+    "watchkeeper_ingest_in_flight": "Records received and not settled yet.",
     "watchkeeper_http_requests_total": "HTTP requests answered, by route and status.",
     "watchkeeper_http_seconds_total": "Time spent answering, by route.",
     "watchkeeper_refused_total": "Requests refused before their body was read, by reason.",
@@ -57,7 +69,9 @@ def _escaped(text: str) -> str:
 
 
 def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))
 
 
 def render(samples: Iterable[Sample]) -> str:

@@ -19,11 +19,14 @@ from watchkeeper.wire.otlp import decode, encoding_of, export_response, rejectio
 IDLE_SECONDS = 10.0
 # Above this size decoding would hold up everybody else on the loop, so it happens in a thread.
 INLINE_BYTES = 64 * 1024
+# What is reserved for a body that does not say its length, and how much larger a compressed one becomes.
+UNKNOWN_BYTES = 512 * 1024
+INFLATION = 6
 PROJECT_ATTRIBUTE = "watchkeeper.project"
 Batch = tuple[list[RawSpan], list[LogRecord], list[MetricPoint]]
 
 
-def refuse(services: Services, size: int | None) -> HttpError | None:
+def refuse(services: Services, size: int | None, compressed: bool = False) -> HttpError | None:
     """Why a request of this many bytes (None: not said) is not taken now, decided without reading any of it."""
     limit = services.config.current.server.limits.body
     if size is not None and size > limit:
@@ -32,7 +35,8 @@ def refuse(services: Services, size: int | None) -> HttpError | None:
     if services.draining:
         services.counters.add("watchkeeper_refused_total", reason="draining")
         return HttpError(503, "the server is stopping", "try again", {"retry-after": "2"})
-    busy = services.ingest.admit(size or 0)
+    expected = size if size is not None else UNKNOWN_BYTES
+    busy = services.ingest.admit(expected * INFLATION if compressed else expected)
     if busy is not None:
         services.counters.add("watchkeeper_refused_total", reason="overload")
         return HttpError(503, str(busy.reason), "try again", {"retry-after": retry_after(busy.retry_after)})
@@ -101,21 +105,20 @@ def by_project(decoded: Decoded, principal: Principal, project: str) -> dict[str
 async def store(services: Services, principal: Principal, project: str, decoded: Decoded) -> tuple[int, str]:
     """Store what was decoded, durably; how many records were not taken and why. Raises `StoreUnavailable`."""
     rejected = list(decoded.rejected)
+    # Counted before storing: what the store refuses below comes again, and so do these.
+    _count(services, project, decoded)
     for name, (spans, logs, metrics) in by_project(decoded, principal, project).items():
         await services.ingest.accept(name, spans, logs, metrics)
-    _count(services, decoded)
     return len(rejected), rejection_message(rejected) if rejected else ""
 
 
-def _count(services: Services, decoded: Decoded) -> None:
-    add = services.counters.add
-    add("watchkeeper_otlp_records_total", decoded.received, signal=decoded.signal)
-    if decoded.rejected:
-        add("watchkeeper_otlp_rejected_total", len(decoded.rejected), signal=decoded.signal)
-    if decoded.ignored:
-        add("watchkeeper_otlp_ignored_total", decoded.ignored, signal=decoded.signal)
+def _count(services: Services, project: str, decoded: Decoded) -> None:
+    ledger, signal = services.ingest.ledger, decoded.signal
+    ledger.refuse(project, signal, len(decoded.rejected), "malformed")
+    ledger.receive(project, signal, decoded.ignored)
+    ledger.settle(project, signal, "dropped", decoded.ignored, "other_instrument")
     for what, number in decoded.counts.items():
-        add("watchkeeper_otlp_changed_total", number, what=what)
+        services.counters.add("watchkeeper_otlp_changed_total", number, what=what)
 
 
 async def understood(services: Services, signal: str, body: bytes, content_type: str | None) -> Decoded:
@@ -141,7 +144,7 @@ async def export(call: Call, signal: str) -> Response:
     try:
         encoding = encoding_of(content_type)
         inflater = Inflater(headers.get("content-encoding"), limit)
-        refused = refuse(call.services, _declared(headers.items()))
+        refused = refuse(call.services, _declared(headers.items()), inflater.encoding != "identity")
         if refused is not None:
             raise refused
         decoded = await understood(call.services, signal, await _body(call, inflater), content_type)

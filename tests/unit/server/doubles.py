@@ -12,6 +12,7 @@ from watchkeeper.config.models import Config
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import LogRecord, RawSpan
+from watchkeeper.pipeline.ledger import Ledger
 from watchkeeper.server.app import App, create_app
 from watchkeeper.server.services import Services
 from watchkeeper.store.columns import Table, TraceFilter
@@ -61,6 +62,7 @@ class MemoryIngest:
     taken: list[tuple[str, list[RawSpan], list[LogRecord]]] = field(default_factory=list)
     busy: Any = None
     error: Exception | None = None
+    ledger: Ledger = field(default_factory=Ledger)
 
     def admit(self, size: int) -> Any:
         return self.busy

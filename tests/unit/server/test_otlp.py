@@ -79,7 +79,7 @@ async def test_it_keeps_the_good_spans_and_counts_the_bad(served: Rig) -> None:
         and "spanId" in partial["errorMessage"]
     )
     assert [s.span_id for s in served.ingest.taken[0][1]] == [f"{1:016x}", f"{3:016x}"]
-    assert served.services.counters.get("watchkeeper_otlp_rejected_total", signal="traces") == 1
+    assert served.ingest.ledger.total("refused", "default", "traces") == 1
 
 
 async def test_it_says_in_a_status_what_is_wrong(served: Rig) -> None:

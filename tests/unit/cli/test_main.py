@@ -1,0 +1,279 @@
+"""The command line: exit statuses, words instead of tracebacks, files in and tables out."""
+
+import gzip
+import io
+import json
+import threading
+from collections.abc import Generator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from watchkeeper.cli.client import running_on
+from watchkeeper.cli.importing import files_of, requests
+from watchkeeper.cli.main import main
+from watchkeeper.cli.output import as_csv, harmless, shown, table
+
+GOOD = "monitors: [{name: a, condition: x < 1, owner: o, runbook: r}]"
+SPAN = {"traceId": "ab" * 16, "spanId": "cd" * 8, "name": "x", "startTimeUnixNano": "1795238000000000000"}
+REQUEST = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN, {**SPAN, "spanId": "zz"}]}]}]}
+
+
+class Fake:
+    """A server that answers as told and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, bytes, dict[str, str]]] = []
+        self.answers: list[tuple[int, dict[str, str], bytes]] = []
+        fake = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def answer(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                fake.asked.append(
+                    (self.command, self.path, body, {k.lower(): v for k, v in self.headers.items()})
+                )
+                status, headers, content = fake.answers.pop(0) if fake.answers else (200, {}, b"{}")
+                self.send_response(status)
+                for name, value in {"content-length": str(len(content)), **headers}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(content)
+
+            do_GET = do_POST = do_DELETE = answer
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.http = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.http.server_port}"
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def json(self, status: int, body: Any) -> None:
+        self.answers.append((status, {"content-type": "application/json"}, json.dumps(body).encode()))
+
+
+@pytest.fixture
+def fake() -> Generator[Fake]:
+    made = Fake()
+    yield made
+    made.http.shutdown()
+    made.http.server_close()
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "WATCHKEEPER_ENDPOINT",
+        "WATCHKEEPER_API_KEY",
+        "WATCHKEEPER_PROJECT",
+        "WATCHKEEPER_DATA_DIR",
+    ):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "serve" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    with pytest.raises(SystemExit) as caught:
+        main(["sevre"])
+    assert caught.value.code == 2
+    with pytest.raises(SystemExit) as fine:
+        main(["serve", "--help"])
+    assert fine.value.code == 0
+
+
+def test_it_checks_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text(GOOD)
+    assert main(["check", str(file)]) == 0
+    assert "1 monitors" in capsys.readouterr().out
+    file.write_text("monitors: [{nam: a}]")
+    assert main(["check", str(file)]) == 2
+    said = capsys.readouterr()
+    assert f"{file}:1:13: monitors[0].nam: unknown key (did you mean 'name'?" in said.err and said.out == ""
+    assert main(["check", str(file), "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["problems"][0]["line"] == 1
+    assert main(["check", "none.yaml"]) == 2
+    assert main(["check", "--schema"]) == 0
+
+
+def test_it_does_not_serve_a_bad_configuration_or_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("watchkeeper.compose")
+    file = tmp_path / "w.yaml"
+    file.write_text("servr: {}")
+    assert main(["serve", "--data-dir", str(tmp_path / "d"), "--config", str(file)]) == 2
+    assert "w.yaml:1:1: servr: unknown key" in capsys.readouterr().err
+    assert main(["serve", "--data-dir", str(tmp_path / "d"), "--no-auth", "--host", "0.0.0.0"]) == 2
+    assert "loopback only" in capsys.readouterr().err
+    assert main(["serve", "--data-dir", str(tmp_path / "d"), "--port", "99999"]) == 2
+    assert not (tmp_path / "d").exists()
+
+
+def test_it_says_that_no_server_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sql", "select 1", "--server", "http://127.0.0.1:9"]) == 2
+    assert "start one with 'watchkeeper serve'" in capsys.readouterr().err
+    assert main(["sql", "select 1", "--server", "ftp://x"]) == 2
+    assert main(["sql", " "]) == 2
+
+
+def test_it_prints_answers_as_table_csv_and_json(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    answer = {"columns": ["name", "n"], "rows": [["=cmd()", 1], ["\x1b[31mred\nline", 22]], "truncated": True}
+    for _ in range(3):
+        fake.json(200, answer)
+    arguments = ["sql", "select 1", "--server", fake.url, "--project", "p", "--api-key", "wk_x"]
+    assert main(arguments) == 0
+    said = capsys.readouterr()
+    assert "\x1b" not in said.out and said.out.splitlines()[2].endswith("  1") and "more rows" in said.err
+    assert main([*arguments, "--format", "csv"]) == 0
+    assert "'=cmd()" in capsys.readouterr().out
+    assert main([*arguments, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0]) == {"name": "=cmd()", "n": 1}
+    method, path, body, headers = fake.asked[0]
+    assert (method, path, json.loads(body)) == ("POST", "/api/sql", {"query": "select 1"})
+    assert headers["authorization"] == "Bearer wk_x" and headers["x-watchkeeper-project"] == "p"
+
+
+def test_it_passes_on_the_server_s_own_words(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.json(400, {"error": "DROP is not allowed", "hint": "write a SELECT"})
+    assert main(["sql", "drop", "--server", fake.url]) == 2
+    assert "DROP is not allowed\n  write a SELECT" in capsys.readouterr().err
+    fake.json(401, {"error": "no key", "hint": ""})
+    assert main(["sql", "select 1", "--server", fake.url]) == 2
+    assert "WATCHKEEPER_API_KEY" in capsys.readouterr().err
+    fake.answers.append((200, {}, b"<html>"))
+    assert main(["sql", "select 1", "--server", fake.url]) == 2
+    assert "does not answer like Watchkeeper" in capsys.readouterr().err
+
+
+def test_it_imports_every_kind_of_file(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps(REQUEST).encode()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one.json").write_bytes(text)
+    (tmp_path / "in" / "two.json.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "in" / "many.jsonl").write_bytes(text + b"\n\n" + b'{"resourceLogs": []}\n')
+    (tmp_path / "in" / "readme.md").write_text("no")
+    assert main(["import", str(tmp_path / "in"), "--server", fake.url]) == 0
+    said = capsys.readouterr()
+    assert "imported 3 of 3 files: 3 records stored, 3 rejected" in said.out
+    assert sorted(path for _, path, _, _ in fake.asked) == [
+        "/v1/logs",
+        "/v1/traces",
+        "/v1/traces",
+        "/v1/traces",
+    ]
+    assert all(headers["content-type"] == "application/json" for *_, headers in fake.asked)
+
+
+def test_it_tells_protobuf_signals_apart(tmp_path: Path) -> None:
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    logs = ExportLogsServiceRequest()
+    record = logs.resource_logs.add().scope_logs.add().log_records.add()
+    record.time_unix_nano, record.body.string_value = 1795238000000000000, "hello"
+    traces = ExportTraceServiceRequest()
+    traces.resource_spans.add().scope_spans.add().spans.add(
+        trace_id=b"\x01" * 16, span_id=b"\x02" * 8, name="x", start_time_unix_nano=1795238000000000000
+    )
+    (tmp_path / "a.pb").write_bytes(logs.SerializeToString())
+    (tmp_path / "b.pb").write_bytes(traces.SerializeToString())
+    (tmp_path / "c-logs.pb").write_bytes(b"")
+    found = [next(requests(p, None)).signal for p in files_of([tmp_path])]
+    assert found == ["logs", "traces", "logs"]
+    assert next(requests(tmp_path / "a.pb", "metrics")).signal == "metrics"
+
+
+def test_it_goes_on_after_a_file_it_cannot_import(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.json").write_text("{broken")
+    (tmp_path / "b.json").write_text('{"something": 1}')
+    (tmp_path / "c.json").write_text(json.dumps(REQUEST))
+    (tmp_path / "d.json.gz").write_bytes(b"\x1f\x8bnot gzip")
+    assert main(["import", str(tmp_path), "--server", fake.url]) == 2
+    said = capsys.readouterr()
+    assert (
+        "a.json: is not JSON" in said.err
+        and "b.json: is not an OTLP request" in said.err
+        and "d.json.gz" in said.err
+    )
+    assert "imported 1 of 4 files" in said.out
+    assert main(["import", "nothing-here", "--server", fake.url]) == 2
+
+
+def test_it_waits_when_the_server_is_busy(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("watchkeeper.cli.importing.time.sleep", waited.append)
+    (tmp_path / "a.json").write_text(json.dumps(REQUEST))
+    fake.answers = [(503, {"retry-after": "2"}, b""), (429, {"retry-after": "1"}, b""), (200, {}, b"{}")]
+    assert main(["import", str(tmp_path), "--server", fake.url]) == 0
+    assert waited == [2.0, 1.0]
+    fake.json(413, {"code": 8, "message": "too large"})
+    assert main(["import", str(tmp_path), "--server", fake.url]) == 2
+    assert "answered 413: too large" in capsys.readouterr().err
+
+
+def test_it_makes_lists_and_revokes_keys_on_a_stopped_server_s_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--data-dir", str(tmp_path / "data")]
+    assert main(["keys", "create", "ci", "--role", "editor", *where]) == 0
+    key = capsys.readouterr().out.strip()
+    assert key.startswith("wk_")
+    assert main(["keys", "list", *where]) == 0
+    listed = capsys.readouterr().out
+    assert key not in listed and "editor" in listed and "active" in listed
+    assert main(["keys", "revoke", key.split("_")[1], *where]) == 0
+    assert main(["keys", "revoke", key.split("_")[1], *where]) == 2
+    assert main(["keys", "create", " ", *where]) == 2
+    assert main(["login-link", *where]) == 0
+    assert "/login?token=" in capsys.readouterr().out
+    assert main(["login-link", "--email", "x@y.z", *where]) == 2
+    assert (tmp_path / "data").stat().st_mode & 0o077 == 0
+
+
+def test_it_finds_no_server_where_none_runs(tmp_path: Path) -> None:
+    assert running_on(tmp_path) is None
+    (tmp_path / "watchkeeper.lock").write_text("{}")
+    (tmp_path / "local.json").write_text('{"url": "http://x", "key": "k", "pid": 1}')
+    assert running_on(tmp_path) is None, "a killed server leaves the file, not the lock"
+
+
+def test_it_never_shows_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(args: Any) -> int:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr("watchkeeper.cli.sql.main", broken)
+    assert main(["sql", "select 1"]) == 2
+    said = capsys.readouterr().err
+    assert "a fault of ours: RuntimeError: boom" in said and "Traceback" not in said
+    monkeypatch.setenv("WATCHKEEPER_DEBUG", "1")
+    with pytest.raises(RuntimeError):
+        main(["sql", "select 1"])
+
+
+def test_it_keeps_terminals_and_spreadsheets_safe() -> None:
+    assert shown("a\x1b[2Jb\nc") == "a [2Jb c" and len(shown("x" * 500)) == 60
+    for risky in ("=1", "+1", "-1", "@x", "\tx", "＝1"):
+        assert str(harmless(risky)).startswith("'")
+    assert harmless(-1) == -1 and harmless({"a": 1}) == '{"a": 1}'
+    out = io.StringIO()
+    table(["名前", "n"], [["日本", 1], ["x", 10]], out)
+    lines = out.getvalue().splitlines()
+    assert lines[2].endswith(" 1") and lines[3].endswith("10")
+    text = io.StringIO()
+    as_csv(["a"], [["=x"], [None]], text)
+    assert text.getvalue().splitlines() == ["a", "'=x", '""']
