@@ -14,7 +14,7 @@ from watchkeeper.alerting.syntax import Ref, Share
 from watchkeeper.detection.baseline import Baseline, Config, fit, inherit
 from watchkeeper.detection.panel import State, start, update
 from watchkeeper.detection.protocol import Evidence
-from watchkeeper.model.series import Cohort, Estimate, Insufficient, Point, SeriesKey, empty, merge
+from watchkeeper.model.series import BINARY, Cohort, Estimate, Insufficient, Point, SeriesKey, empty, merge
 
 HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 BASELINE_NS, LEAST_NS = 14 * DAY, 7 * DAY
@@ -151,6 +151,19 @@ def evidence_direction(found: Evidence) -> str:
     return found.direction
 
 
+def mean_direction(recent: Sequence[Point], normal: Point | None) -> str:
+    """Where the mean went, when what moved most is the spread. Of a 0/1 series the spread is a function of the mean, so
+    one cannot change without the other; elsewhere the means must differ beyond doubt (99.9 %)."""
+    if normal is None or not recent:
+        return "none"
+    now, then = estimate(merge(recent), "mean", 0.0005), estimate(normal, "mean", 0.0005)
+    if isinstance(now, Insufficient) or isinstance(then, Insufficient):
+        return "none"
+    if normal.axis != BINARY and now.high >= then.low and then.high >= now.low:
+        return "none"
+    return "down" if now.value < then.value else "up"
+
+
 def slope_of(points: Sequence[Point]) -> float:
     """Theil–Sen slope of the ticks' means per tick; 0 for fewer than three."""
     means = [(p.start_ns, p.swx / p.sw) for p in points if p.sw > 0][-48:]
@@ -172,7 +185,11 @@ def movement_of(found: Evidence | None, normal: Normal, recent: Sequence[Point])
     slope = slope_of(recent) if strength in (Truth.NEAR, Truth.TRUE) else 0.0
     word = "decreasing" if slope < 0 else "increasing" if slope > 0 else "flat"
     reason = (found.reason or found.verdict) if strength == Truth.UNKNOWN else ""
-    way = evidence_direction(found) if strength in (Truth.NEAR, Truth.TRUE) else "none"
+    way = "none"
+    if strength in (Truth.NEAR, Truth.TRUE):
+        way = evidence_direction(found)
+        if way == "none":
+            way = mean_direction([p for p in recent if p.start_ns >= (found.onset_ns or 0)], normal.point)
     return Movement(strength, way, word, max(found.log10_m or 0.0, 0.0), reason)
 
 

@@ -256,16 +256,15 @@ class Watcher:
             key = (metric, cohort)
             normal = work.normals.setdefault(key, Normal())
             start = max(work.first, normal.not_before_ns)
-            age = end - start
+            # An hour is the lag, another what aligning to whole hours may take.
+            age = end - start - 2 * HOUR
             above = work.normals.get((metric, parent)) if cohort != parent else None
             young = normal.point is None or normal.to_ns - normal.from_ns < 13.9 * DAY
             may_inherit = above is not None and above.point is not None and normal.point is None
             if not young or normal.inherited or (age < LEAST_NS and not may_inherit):
                 continue
             grown = normal.point is not None and age < BASELINE_NS
-            waiting = (
-                normal.tried_ns and end - normal.tried_ns < DAY and not (may_inherit and not normal.tried_ns)
-            )
+            waiting = normal.tried_ns and end - normal.tried_ns < DAY
             if grown or waiting or self._troubled(work, metric, cohort, parent):
                 continue
             await self._freeze(work, monitor, metric, cohort, above, start, end, config)
