@@ -91,3 +91,21 @@ def test_its_json_is_plain_and_complete() -> None:
                 for s, r in zip(document["spans"], trace.spans, strict=True)
                 if r.raw
             )
+
+
+def test_every_agents_question_and_answer_are_what_a_person_would_call_them() -> None:
+    rows = [r for r in _SCENARIOS if r["scenario"] in ("agent_tool_error_retry", "crew_kickoff")]
+    if not rows:
+        shared_path("fixtures/otlp/index.jsonl")
+    for row in rows:
+        told = [t for t in _traces(_records(row["files"])).values() if len(t.spans) > 1]
+        for trace in told:
+            assert trace.input_text == "Where is my order A-1042?", row["client"]
+            assert "should arrive on Thursday" in (trace.output_text or ""), row["client"]
+            assert all(s.tool is None or isinstance(s.tool.arguments, dict) for s in trace.spans), row[
+                "client"
+            ]
+            assert [s.tool.arguments for s in trace.tools if s.tool][1:] in (
+                [],
+                [{"tracking_id": "TRK-77"}] * 2,
+            ), row["client"]

@@ -1,5 +1,6 @@
 """Spans and logs of one trace, in any order and any number of times, to the one trace they stand for."""
 
+import re
 from typing import Any, cast
 
 import msgspec
@@ -14,6 +15,7 @@ _INHERITED = ("session_id", "user_id", "scenario", "environment", "region", "rel
 _FIELDS = (*_INHERITED, "agent_name", "workflow", "prompt_name", "prompt_version", "service")
 _JOINED = frozenset((*events.MESSAGE_EVENTS, "gen_ai.choice", *events.DETAILS, "gen_ai.content.prompt",
                      "gen_ai.content.completion", "gen_ai.guardrail.result", "exception"))  # fmt: skip
+_DUMP = re.compile(r"[A-Z]\w+\(\w+=")
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -243,19 +245,24 @@ def _error_class(ordered: list[Span], roots: list[Span]) -> str | None:
 def _texts(ordered: list[Span]) -> tuple[str | None, str | None]:
     """What a person would call the question and the answer."""
     given = answer = None
-    for span in ordered:
-        if span.parent_id is None and span.kind != "http":
-            given = given or span.input_text
-            answer = answer or span.output_text
-            break
+    root = next((s for s in ordered if s.parent_id is None and s.kind != "http"), None)
+    if root is not None:
+        own = root.dialect == "watchkeeper" or root.kind == "llm"
+        given = root.input_text if own or _is_prose(root.input_text) else None
+        answer = root.output_text if own or _is_prose(root.output_text) else None
     calls = [s for s in ordered if s.kind == "llm" and s.llm is not None and s.llm.duplicate_of is None]
     if given is None:
         given = next((s.input_text for s in calls if s.input_text), None)
     if answer is None:
         answer = next((s.output_text for s in reversed(calls) if s.output_text), None)
     if given is None or answer is None:
-        for span in ordered:
-            if span.kind in ("agent", "workflow"):
+        for span in ([root] if root is not None else []) + ordered:
+            if span.kind in ("agent", "workflow", "other"):
                 given = given or span.input_text
                 answer = answer or span.output_text
     return given, answer
+
+
+def _is_prose(text: str | None) -> bool:
+    """Whether a person would call it a question or an answer, rather than a dump of an object."""
+    return text is not None and text[:1] not in "{[<" and _DUMP.match(text) is None

@@ -37,7 +37,15 @@ def errors(draft: Draft, attributes: dict[str, Any]) -> None:
         if event.name == "exception":
             values = event.attributes
             draft.error_type = draft.error_type or word(values.get("exception.type"))
-            draft.error_message = draft.error_message or as_text(values.get("exception.message"))
+            draft.error_message = draft.error_message or _message(values.get("exception.message"))
+
+
+def _message(value: Any) -> str | None:
+    """An exception's message without the traceback some clients append to it."""
+    text = as_text(value)
+    if text is None:
+        return None
+    return text.partition("Traceback (most recent call last)")[0].strip() or text
 
 
 def evaluation_event(draft: Draft, attributes: dict[str, Any]) -> None:

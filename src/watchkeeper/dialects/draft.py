@@ -7,7 +7,7 @@ ever writes `draft.field = draft.field or value`.
 from typing import Any
 
 from watchkeeper.dialects import messages as msgs
-from watchkeeper.dialects import replies, spellings
+from watchkeeper.dialects import replies, spellings, unwrap
 from watchkeeper.dialects.pricing import price
 from watchkeeper.dialects.replies import Reply, Tokens
 from watchkeeper.dialects.values import as_text, decode, first, is_cut, word
@@ -295,6 +295,8 @@ def finish(draft: Draft, dialect: str) -> Span:
     """The finished span of a draft that every dialect has seen."""
     raw = draft.raw
     kind = draft.kind or "other"
+    if kind == "tool":
+        _finish_tool(draft)
     error = _error(draft, kind)
     llm = _llm(draft) if kind in ("llm", "embedding") else None
     retrieval = tool = guardrail = None
@@ -302,7 +304,6 @@ def finish(draft: Draft, dialect: str) -> Span:
         query = draft.query or (draft.input_text if kind in ("retrieval", "rerank") else None)
         retrieval = Retrieval(query, draft.top_k, draft.documents or [])
     if kind == "tool":
-        _tool_from_messages(draft)
         failure = draft.tool_error
         if failure is None and error is not None:
             failure = error.message or as_text(draft.tool_result) or error.raw_type or "error"
@@ -338,8 +339,8 @@ def finish(draft: Draft, dialect: str) -> Span:
     )
 
 
-def _tool_from_messages(draft: Draft) -> None:
-    """A tool span may tell its arguments and result as messages (inference events on tool spans)."""
+def _finish_tool(draft: Draft) -> None:
+    """Arguments and result may come as messages (inference events on tool spans) and wrapped by a framework."""
     for message in draft.inputs or []:
         for part in message.parts:
             if part.type == "tool_call" and draft.tool_arguments is None:
@@ -348,6 +349,10 @@ def _tool_from_messages(draft: Draft) -> None:
         for part in message.parts:
             if part.type == "tool_result" and draft.tool_result is None:
                 draft.tool_result = part.result
+    draft.tool_arguments = unwrap.plain_arguments(draft.tool_arguments)
+    draft.tool_result, call_id, failure = unwrap.plain_result(draft.tool_result)
+    draft.tool_call_id = draft.tool_call_id or call_id
+    draft.tool_error = draft.tool_error or failure
 
 
 def last_user_text(found: list[Message]) -> str | None:

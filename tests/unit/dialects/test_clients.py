@@ -346,3 +346,33 @@ def test_it_keeps_a_span_of_an_unknown_client_whole() -> None:
     made = span({"acme.llm.thing": "x", "acme.n": 5}, name="mystery", kind="internal")
     assert (made.dialect, made.kind, made.llm) == ("plain", "other", None)
     assert made.raw == raw({"acme.llm.thing": "x", "acme.n": 5}, name="mystery", kind="internal")
+
+
+def test_it_unwraps_what_langchain_wraps_around_tools() -> None:
+    message = {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "ToolMessage"],
+               "kwargs": {"content": '{"status": "shipped"}', "tool_call_id": "t1", "status": "success", "type": "tool"}}  # fmt: skip
+    made = span(
+        {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find",
+         "gen_ai.tool.call.arguments": json.dumps({"input_str": "{'q': 'x'}", "tags": [], "metadata": {}}),
+         "gen_ai.tool.call.result": json.dumps({"output": message, "kwargs": {}})}
+    )  # fmt: skip
+    assert made.tool is not None
+    assert (made.tool.arguments, made.tool.result, made.tool.call_id, made.tool.error) == (
+        {"q": "x"},
+        {"status": "shipped"},
+        "t1",
+        None,
+    )
+
+
+def test_a_dump_of_an_object_is_no_question() -> None:
+    root = span({"input.value": '{"state": {"a": 1}}', "output.value": "StopEvent(result=AgentOutput())", "openinference.span.kind": "CHAIN"},
+                span_id="09" * 8, name="run")  # fmt: skip
+    call = span(
+        {"gen_ai.operation.name": "chat", "gen_ai.input.messages": json.dumps([{"role": "user", "parts": [{"type": "text", "content": "Hi"}]}]),
+         "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "Yo"}]}])},
+        parent="09" * 8, start=1,
+    )  # fmt: skip
+    trace = dialects.assemble([root, call], [])
+    assert (trace.input_text, trace.output_text) == ("Hi", "Yo")
+    assert dialects.assemble([root], []).input_text == '{"state": {"a": 1}}'

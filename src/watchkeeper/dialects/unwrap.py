@@ -1,0 +1,31 @@
+"""Tool arguments and results without what frameworks wrap around them."""
+
+from typing import Any, cast
+
+from watchkeeper.dialects.values import as_dict, as_text, decode, word
+
+
+def plain_arguments(value: Any) -> Any:
+    """Tool arguments without a framework's wrapping: LangChain's `input_str`, `args` and `kwargs` of a Python call."""
+    table = as_dict(value)
+    if table is None:
+        return value
+    if "input_str" in table:
+        return decode(table["input_str"])
+    kwargs = table.get("kwargs")
+    if isinstance(kwargs, dict) and set(table) <= {"args", "kwargs"}:
+        return cast(dict[str, Any], kwargs) or table.get("args") or {}
+    return value
+
+
+def plain_result(value: Any) -> tuple[Any, str | None, str | None]:
+    """A tool's result without a framework's wrapping, with the call id and the error a tool message carries."""
+    table = as_dict(value)
+    if table is None:
+        return value, None, None
+    body = as_dict(table.get("output")) or table
+    body = as_dict(body.get("kwargs")) or body
+    if "tool_call_id" not in body or "content" not in body:
+        return value, None, None
+    failed = as_text(body.get("content")) or "error" if body.get("status") == "error" else None
+    return decode(body["content"]), word(body.get("tool_call_id")), failed
