@@ -100,18 +100,18 @@ def channel_of(route: RouteConfig, egress: Egress, clock: Clock) -> Channel:
     match route.type:
         case "webhook":
             return WebhookChannel(
-                egress, str(route.url), None if route.secret is None else str(route.secret), clock
+                egress, route.url.reveal(), None if route.secret is None else route.secret.reveal(), clock
             )
         case "slack":
-            return SlackChannel(egress, str(route.url))
+            return SlackChannel(egress, route.url.reveal())
         case "teams":
-            return TeamsChannel(egress, str(route.url))
+            return TeamsChannel(egress, route.url.reveal())
         case "pagerduty":
-            return PagerDutyChannel(egress, str(route.key))
+            return PagerDutyChannel(egress, route.key.reveal())
         case "opsgenie":
-            return OpsgenieChannel(egress, str(route.key), *([str(route.url)] if route.url else []))
+            return OpsgenieChannel(egress, route.key.reveal(), *([route.url] if route.url else []))
         case "email":
-            password = None if route.password is None else str(route.password)
+            password = None if route.password is None else route.password.reveal()
             server = SmtpServer(route.host, route.port, route.user, password, route.tls)
             return EmailChannel(Mailer(egress.policy, server), route.sender, route.to)
         case "log":
