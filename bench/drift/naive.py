@@ -33,7 +33,7 @@ def statistics(data: Data) -> dict[str, Floats]:
     """Each rule's statistic (S, ticks after the baseline); 0 where the tick is missing."""
     hist, n = data.hist, np.maximum(data.n, 1.0)
     x = values_of(data)
-    means = hist @ x / n
+    means = np.where(data.n > 0, hist @ x / n, np.nan)
     base = hist[:, :BASE].sum(axis=1)
     m = base.sum(axis=1)
     p = base / m[:, None]
@@ -42,7 +42,8 @@ def statistics(data: Data) -> dict[str, Floats]:
     after, size = hist[:, BASE:], n[:, BASE:]
     q = after / size[..., None]
     windows = sliding_window_view(means, 168, axis=1)[:, BASE - 168 : -1]
-    two = np.abs(means[:, BASE:] - windows.mean(-1)) / np.maximum(windows.std(-1), 1e-12)
+    two = np.abs(means[:, BASE:] - np.nanmean(windows, -1)) / np.maximum(np.nanstd(windows, -1), 1e-12)
+    two = np.nan_to_num(two)
     three = np.minimum(two, np.minimum(np.roll(two, 1, 1), np.roll(two, 2, 1)))
     three[:, :2] = 0
     gap = np.cumsum(q, -1) - np.cumsum(p, -1)[:, None]
@@ -84,7 +85,10 @@ def river_rates(data: Data, series: int, seed: int) -> dict[str, float] | None:
     except ImportError:
         return None
     rng = np.random.default_rng(seed)
+    # Standardised: the defaults of Page-Hinkley are in units of the data.
     x = np.asarray(data.axis.centres)
+    p = data.hist[:, :BASE].sum(axis=(0, 1)) / data.hist[:, :BASE].sum()
+    x = (x - p @ x) / np.sqrt(p @ x**2 - (p @ x) ** 2)
     found = {"river ADWIN": 0, "river Page-Hinkley": 0}
     ticks = 0
     for s in range(min(series, data.hist.shape[0])):
@@ -101,4 +105,4 @@ def river_rates(data: Data, series: int, seed: int) -> dict[str, float] | None:
                 ticks += 1
                 for name in found:
                     found[name] += hit[name]
-    return {k: 1000 * v / ticks for k, v in found.items()}
+    return {k: float(1000 * v / ticks) for k, v in found.items()}

@@ -43,7 +43,9 @@ def fit_rates(k: Floats, n: Floats) -> RatePanel:
     total, size = k.sum(axis=1), n.sum(axis=1)
     rate = (total + 0.5) / (size + 1.0)
     spread = np.where(n > 0, n * (rate * (1 - rate))[:, None], 1.0)
-    e = np.where(n > 0, (k - n * rate[:, None]) / np.sqrt(spread), 0.0)
+    # Centred on the observed rate: around the smoothed one, a rate of zero would look perfectly autocorrelated.
+    observed = total / np.maximum(size, 1e-300)
+    e = np.where(n > 0, (k - n * observed[:, None]) / np.sqrt(spread), 0.0)
     seen = np.maximum((n > 0).sum(axis=1), 2)
     dispersion = (e * e).sum(axis=1) / (seen - 1)
     # χ² noise around 1 is not overdispersion: only what is beyond one standard error counts.

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats as st
 
 from watchkeeper.model.series import Estimate, Insufficient
-from watchkeeper.stats.estimates import kish, weights_of
+from watchkeeper.stats.estimates import kish, rate, weights_of
 from watchkeeper.stats.intervals import bootstrap, clopper_pearson, wilson, z_of
 
 Floats = NDArray[np.float64]
@@ -145,6 +145,34 @@ def rogan_gladen(
     value = min(max((p + sp - 1) / (se + sp - 1), 0.0), 1.0)
     low, high = max(0.0, theta1 + shift - half), min(1.0, theta1 + shift + half)
     return Estimate(value, min(low, value), max(high, value), labels, float(labels), level)
+
+
+def rogan_gladen_labels(
+    passed: float,
+    n_judged: float,
+    labelled_judge: ArrayLike,
+    labelled_human: ArrayLike,
+    *,
+    label_pi: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate | Insufficient:
+    """`rogan_gladen` from the raw labels of another period.
+
+    Labels drawn by verdict (half passes, half fails) must come with their π: without it sensitivity and specificity are
+    those of the labelled set, not of the judge.
+    """
+    j, h = np.asarray(labelled_judge, dtype=bool), np.asarray(labelled_human, dtype=bool)
+    pi = None if label_pi is None else np.asarray(label_pi, dtype=np.float64)
+    sides: list[Estimate] = []
+    for of, right in ((h, j), (~h, ~j)):
+        found = rate(right[of], None if pi is None else pi[of])
+        if isinstance(found, Insufficient):
+            return Insufficient("needs labels of good and of bad traces", int(j.size))
+        sides.append(found)
+    (se, sp) = sides
+    return rogan_gladen(
+        passed, n_judged, se.value * se.n_eff, se.n_eff, sp.value * sp.n_eff, sp.n_eff, level=level
+    )
 
 
 def kappa(a: ArrayLike, b: ArrayLike, *, weighting: Weighting = "none", w: ArrayLike | None = None) -> float:

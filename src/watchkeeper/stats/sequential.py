@@ -113,17 +113,17 @@ def obrien_fleming(looks: int, alpha: float = 0.05) -> Floats:
     (Armitage, McPherson and Rowe 1969) so that crossing at any look has probability `alpha`.
     """
     low, high = 1.0, 6.0
-    for _ in range(50):
+    for _ in range(22):
         c = (low + high) / 2
         low, high = (c, high) if _crossing(c, looks) > alpha else (low, c)
     return high * np.sqrt(looks / np.arange(1, looks + 1))
 
 
-def _crossing(c: float, looks: int, points: int = 801) -> float:
+def _crossing(c: float, looks: int, points: int = 301) -> float:
     # Brownian motion at times 1..K against the constant boundary c·√K, by numerical integration.
     bound = c * sqrt(looks)
-    grid = np.linspace(-bound, bound, points)
-    step = grid[1] - grid[0]
+    step = 2 * bound / points
+    grid = -bound + step * (np.arange(points) + 0.5)
     density = np.exp(-0.5 * grid**2) / sqrt(2 * np.pi)
     kernel = np.exp(-0.5 * (grid[:, None] - grid[None, :]) ** 2) / sqrt(2 * np.pi) * step
     crossed = 2 * float(ndtr(-bound))

@@ -1,0 +1,162 @@
+"""What every detector of `DETECTORS` must do, whatever it computes. A new one needs a line in `MAKE` and `STREAM` only."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from tests.unit.detection.made import BASE, events, point, quality, ticks
+from watchkeeper.detection import DETECTORS
+from watchkeeper.detection.baseline import Baseline, fit
+from watchkeeper.detection.panel import PanelDetector
+from watchkeeper.detection.protocol import Evidence
+from watchkeeper.detection.rates import RateBaseline, RateDetector, fit_rate
+from watchkeeper.detection.slo import BurnRateDetector
+from watchkeeper.detection.threshold import ThresholdDetector
+from watchkeeper.model.series import BINARY, TEN, Point
+
+
+def drift(seed: int) -> PanelDetector:
+    found = fit(quality(np.random.default_rng(seed), 0, BASE), ticks())
+    assert isinstance(found, Baseline)
+    return PanelDetector(found)
+
+
+def rate(seed: int) -> RateDetector:
+    found = fit_rate(events(np.random.default_rng(seed), 0, BASE, 0.02), ticks())
+    assert isinstance(found, RateBaseline)
+    return RateDetector(found)
+
+
+MAKE: dict[str, Callable[[int], Any]] = {
+    "drift": drift,
+    "rate": rate,
+    "threshold": lambda seed: ThresholdDetector(7.0, "below"),
+    "burn_rate": lambda seed: BurnRateDetector(0.95),
+}
+
+
+def stream(name: str, seed: int, count: int, *, bad: bool) -> list[Point]:
+    rng = np.random.default_rng(seed)
+    if name == "rate":
+        return events(rng, BASE, count, 0.08 if bad else 0.02)
+    if name == "burn_rate":
+        return events(rng, BASE, count, 0.7 if bad else 0.97)
+    return quality(rng, BASE, count, 6.3 if bad else 8.0)
+
+
+def run(detector: Any, points: list[Point]) -> tuple[Any, list[Evidence]]:
+    state, found = detector.start(), []
+    for p in points:
+        state, evidence = detector.update(state, p)
+        found.append(evidence)
+    return state, found
+
+
+def nothing(name: str, t: int) -> Point:
+    return point(t, [], BINARY if name in ("rate", "burn_rate") else TEN)
+
+
+NAMES = pytest.mark.parametrize("name", list(DETECTORS))
+
+
+def test_it_covers_every_detector_in_the_table():
+    assert set(MAKE) == set(DETECTORS)
+    for name, make in MAKE.items():
+        assert isinstance(make(1), DETECTORS[name])
+
+
+@NAMES
+def test_its_state_survives_json_and_goes_on_the_same(name: str):
+    detector = MAKE[name](1)
+    points = stream(name, 2, 12, bad=False) + stream(name, 3, 24, bad=True)[12:]
+    state, _ = run(detector, points[:10])
+    again = msgspec.json.decode(msgspec.json.encode(state), type=type(state))
+    assert again == state
+    for p in points[10:]:
+        state, a = detector.update(state, p)
+        again, b = detector.update(again, p)
+        assert a == b
+    assert again == state
+
+
+@NAMES
+def test_it_changes_nothing_when_a_tick_is_replayed(name: str):
+    detector = MAKE[name](1)
+    state = detector.start()
+    for p in stream(name, 4, 15, bad=True):
+        state, evidence = detector.update(state, p)
+        replayed, same = detector.update(state, p)
+        assert replayed == state
+        assert same == evidence
+
+
+@NAMES
+def test_it_leaves_its_arguments_alone(name: str):
+    detector = MAKE[name](1)
+    state, _ = run(detector, stream(name, 5, 5, bad=False))
+    p = stream(name, 6, 6, bad=True)[-1]
+    before = msgspec.json.encode((state, p))
+    detector.update(state, p)
+    assert msgspec.json.encode((state, p)) == before
+
+
+@NAMES
+def test_missing_data_is_neither_fine_nor_zero(name: str):
+    detector = MAKE[name](1)
+    state, _ = run(detector, stream(name, 7, 5, bad=False))
+    for t in range(5, 30):
+        state, evidence = detector.update(state, nothing(name, BASE + t))
+        assert evidence.verdict == "no_data"
+        assert not evidence.firing
+        assert evidence.current is None
+    assert evidence.reason
+
+
+@NAMES
+def test_missing_data_does_not_close_an_incident(name: str):
+    detector = MAKE[name](1)
+    state, found = run(detector, stream(name, 8, 20, bad=True))
+    assert found[-1].firing
+    state, evidence = detector.update(state, nothing(name, BASE + 20))
+    assert evidence.verdict == "no_data"
+    assert evidence.firing
+
+
+@NAMES
+def test_it_stays_quiet_on_data_like_the_baseline(name: str):
+    alarms = 0
+    for seed in range(4):
+        _, found = run(MAKE[name](seed + 20), stream(name, seed + 40, 120, bad=False))
+        alarms += sum(e.verdict == "firing" for e in found)
+    assert alarms == 0
+
+
+@NAMES
+def test_it_finds_a_clear_change_soon_and_once(name: str):
+    detector = MAKE[name](1)
+    calm, bad = stream(name, 9, 24, bad=False), stream(name, 10, 48, bad=True)[24:]
+    _, found = run(detector, calm + bad)
+    firing = [e.firing for e in found]
+    assert not any(firing[:24])
+    assert firing.index(True) <= 24 + 8
+    assert all(firing[firing.index(True) :])
+    last = found[-1]
+    assert last.n > 0
+    assert last.n_eff > 0
+    assert last.current is not None
+    assert last.current.low <= last.current.value <= last.current.high
+    assert last.baseline is not None
+
+
+@NAMES
+def test_it_says_resolved_once_after_recovery(name: str):
+    detector = MAKE[name](1)
+    points = stream(name, 11, 24, bad=True) + stream(name, 12, 72, bad=False)[24:]
+    _, found = run(detector, points)
+    verdicts = [e.verdict for e in found]
+    assert verdicts.count("resolved") == 1
+    assert "resolved" not in verdicts[:24]
+    assert not found[-1].firing

@@ -1,0 +1,166 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import DescrStatsW
+
+from watchkeeper.model.series import TEN, UNIT, Estimate, Insufficient, SeriesKey, empty, gather
+from watchkeeper.stats import estimates, intervals, power
+
+KEY = SeriesKey("p", "m")
+
+
+def sample(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 11, n).astype(float), rng.choice([0.02, 0.1, 1.0], n)
+
+
+def point(x, pi, axis=TEN):
+    return gather(KEY, 0, 1, axis, zip(x.tolist(), pi.tolist(), strict=True))
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=20, deadline=None)
+def test_sums_give_the_same_mean_and_interval_as_raw_scores(seed):
+    x, pi = sample(seed)
+    raw, summed = estimates.mean(x, pi), estimates.point_mean(point(x, pi))
+    assert isinstance(raw, Estimate) and isinstance(summed, Estimate)
+    for name in ("value", "low", "high", "n_eff"):
+        assert math.isclose(getattr(raw, name), getattr(summed, name), rel_tol=1e-8)
+
+
+def test_an_unweighted_mean_has_the_textbook_interval():
+    x, _ = sample(1)
+    ours = estimates.mean(x)
+    assert isinstance(ours, Estimate)
+    low, high = DescrStatsW(x).tconfint_mean()
+    assert ours.low == pytest.approx(low, rel=1e-6)
+    assert ours.high == pytest.approx(high, rel=1e-6)
+
+
+def test_weighting_removes_the_bias_of_keeping_every_error():
+    rng = np.random.default_rng(2)
+    covered, values = 0, []
+    for _ in range(300):
+        failed = rng.random(4000) < 0.15
+        pi = np.where(failed, 1.0, 0.05)
+        kept = rng.random(4000) < pi
+        found = estimates.rate(~failed[kept], pi[kept])
+        assert isinstance(found, Estimate)
+        covered += found.low <= 0.85 <= found.high
+        values.append(found.value)
+    assert np.mean(values) == pytest.approx(0.85, abs=0.005)
+    assert 0.91 <= covered / 300 <= 0.99
+
+
+@given(st.integers(0, 5000))
+@settings(max_examples=20, deadline=None)
+def test_a_rate_from_the_histogram_is_the_rate_from_raw_scores(seed):
+    x, pi = sample(seed)
+    raw = estimates.rate(x <= 4, pi)
+    summed = estimates.point_rate(point(x, pi), at_most=4.5)
+    above = estimates.point_rate(point(x, pi), above=4.5)
+    assert isinstance(raw, Estimate) and isinstance(summed, Estimate) and isinstance(above, Estimate)
+    assert raw.value == pytest.approx(summed.value)
+    assert raw.low == pytest.approx(summed.low)
+    assert above.value == pytest.approx(1 - raw.value)
+
+
+def test_quantiles_agree_and_their_interval_holds_the_truth():
+    rng = np.random.default_rng(3)
+    hits = 0
+    for _ in range(100):
+        x = rng.random(300)
+        found = estimates.quantile(x, 0.9)
+        assert isinstance(found, Estimate)
+        hits += found.low <= 0.9 <= found.high
+    assert hits >= 88
+    x, pi = rng.random(500), np.full(500, 0.5)
+    raw, hist = estimates.quantile(x, 0.5, pi), estimates.point_quantile(point(x, pi, UNIT), 0.5)
+    assert isinstance(raw, Estimate) and isinstance(hist, Estimate)
+    assert hist.value == pytest.approx(raw.value, abs=0.02)
+
+
+def test_nothing_is_insufficient_and_never_zero():
+    none = empty(KEY, 0, 1, TEN)
+    for found in (
+        estimates.mean([]),
+        estimates.mean([5.0]),
+        estimates.rate([]),
+        estimates.quantile([], 0.5),
+        estimates.point_mean(none),
+        estimates.point_rate(none),
+        estimates.point_quantile(none, 0.5),
+    ):
+        assert isinstance(found, Insufficient)
+        assert found.reason
+
+
+def test_probabilities_outside_zero_to_one_are_errors():
+    for pi in ([0.0, 1.0], [0.5, 1.2], [0.5]):
+        with pytest.raises(ValueError, match="inclusion"):
+            estimates.mean([1.0, 2.0], pi)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (85, 100)])
+def test_proportion_intervals_agree_with_statsmodels(k, n):
+    assert intervals.wilson(k, n) == pytest.approx(proportion_confint(k, n, method="wilson"), abs=1e-9)
+    assert intervals.clopper_pearson(k, n) == pytest.approx(proportion_confint(k, n, method="beta"), abs=1e-9)
+
+
+@given(st.integers(0, 50), st.integers(1, 50))
+def test_an_interval_holds_its_estimate_and_stays_in_range(k, n):
+    k = min(k, n)
+    for f in (intervals.wilson, intervals.clopper_pearson):
+        low, high = f(k, n)
+        assert 0 <= low <= k / n <= high <= 1
+        assert f(0, 0) == (0.0, 1.0)
+
+
+def test_a_difference_of_intervals_is_wider_than_either():
+    value, low, high = intervals.mover_difference((0.9, 0.85, 0.93), (0.8, 0.7, 0.88))
+    assert value == pytest.approx(0.1)
+    assert low < 0.1 - 0.05
+    assert high > 0.1 + 0.1
+
+
+def test_a_bootstrap_repeats_with_its_seed_and_respects_clusters():
+    x = np.repeat(np.random.default_rng(4).normal(size=40), 10)
+    stat = lambda i: float(x[i].mean())  # noqa: E731
+    a = intervals.bootstrap(stat, x.size, seed=1, repeats=300)
+    assert a == intervals.bootstrap(stat, x.size, seed=1, repeats=300)
+    wide = intervals.bootstrap(stat, x.size, seed=1, repeats=300, clusters=np.repeat(np.arange(40), 10))
+    assert wide[1] - wide[0] > 2 * (a[1] - a[0])
+
+
+def test_post_stratification_uses_known_volumes():
+    a = Estimate(0.9, 0.85, 0.95, 100, 100.0)
+    b = Estimate(0.5, 0.4, 0.6, 100, 100.0)
+    found = estimates.post_stratified([(900.0, a), (100.0, b)])
+    assert isinstance(found, Estimate)
+    assert found.value == pytest.approx(0.86)
+    assert found.low > 0.8
+
+
+def test_a_cheap_scorer_on_everything_tightens_the_dear_one():
+    rng = np.random.default_rng(5)
+    truth = rng.normal(size=20_000)
+    cheap = truth + rng.normal(0, 0.2, truth.size) + 0.3
+    some = rng.random(truth.size) < 0.02
+    alone, both = estimates.mean(truth[some]), estimates.chained(cheap, cheap[some], truth[some])
+    assert isinstance(alone, Estimate) and isinstance(both, Estimate)
+    assert both.high - both.low < 0.5 * (alone.high - alone.low)
+    assert both.low <= truth.mean() <= both.high
+
+
+def test_power_and_detectable_effect_are_each_others_inverse():
+    n = power.needed_n(1.0, 0.2)
+    assert power.detectable(1.0, n) == pytest.approx(0.2, rel=0.01)
+    # The specification's example: 100 an hour at a false-alarm rate of 1e-4 sees 0.46 sd.
+    assert power.detectable(1.0, 100, alpha=1e-4) == pytest.approx(0.456, abs=0.005)
+    assert power.rule_of_three_n(0.005) == 600
+    assert 0 < power.detectable_rate_drop(0.95, 200) < 0.1
+    assert power.detectable(1.0, 0) == math.inf
