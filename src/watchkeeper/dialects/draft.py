@@ -30,114 +30,60 @@ from watchkeeper.model.span import (
 class Draft:
     """What is known of one span so far; None is unknown. Names as in `model.span`."""
 
-    __slots__ = (
-        "agent",
-        "attempts",
-        "cost_client",
-        "documents",
-        "environment",
-        "error_message",
-        "error_status",
-        "error_type",
-        "evaluations",
-        "failed",
-        "finish_raw",
-        "guardrail_name",
-        "guardrail_result",
-        "guardrail_triggered",
-        "input_text",
-        "inputs",
-        "keep_probability",
-        "kind",
-        "metadata",
-        "output_text",
-        "outputs",
-        "params",
-        "prompt_name",
-        "prompt_version",
-        "provider_raw",
-        "query",
-        "raw",
-        "reasoned",
-        "region",
-        "release",
-        "request_model",
-        "response_id",
-        "response_model",
-        "scenario",
-        "session",
-        "stream",
-        "system",
-        "tags",
-        "tokens",
-        "tool_arguments",
-        "tool_call_id",
-        "tool_definitions",
-        "tool_error",
-        "tool_name",
-        "tool_result",
-        "top_k",
-        "truncated",
-        "ttft_ms",
-        "user",
-        "variant",
-        "weak_agent",
-        "weak_session",
-        "workflow",
-    )  # fmt: skip
+    # Class attributes are the defaults: setting fifty fields for every span would show in the profile.
+    kind: str | None = None
+    request_model: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    stream: bool | None = None
+    system: str | None = None
+    inputs: list[Message] | None = None
+    outputs: list[Message] | None = None
+    finish_raw: str | None = None
+    cost_client: float | None = None
+    ttft_ms: float | None = None
+    attempts: int | None = None
+    query: str | None = None
+    top_k: int | None = None
+    documents: list[Document] | None = None
+    tool_name: str | None = None
+    tool_call_id: str | None = None
+    tool_arguments: Any = None
+    tool_result: Any = None
+    tool_error: str | None = None
+    guardrail_name: str | None = None
+    guardrail_result: str | None = None
+    guardrail_triggered: bool | None = None
+    error_type: str | None = None
+    error_message: str | None = None
+    error_status: int | None = None
+    input_text: str | None = None
+    output_text: str | None = None
+    session: str | None = None
+    weak_session: str | None = None
+    user: str | None = None
+    agent: str | None = None
+    weak_agent: str | None = None
+    workflow: str | None = None
+    prompt_name: str | None = None
+    prompt_version: str | None = None
+    scenario: str | None = None
+    environment: str | None = None
+    region: str | None = None
+    release: str | None = None
+    variant: str | None = None
+    keep_probability: float | None = None
 
     def __init__(self, raw: RawSpan) -> None:
         self.raw = raw
-        self.kind: str | None = None
         self.provider_raw: dict[str, str] = {}
-        self.request_model: str | None = None
-        self.response_model: str | None = None
-        self.response_id: str | None = None
         self.params: dict[str, Any] = {}
-        self.stream: bool | None = None
-        self.system: str | None = None
-        self.inputs: list[Message] | None = None
-        self.outputs: list[Message] | None = None
         self.tool_definitions: list[dict[str, Any]] = []
-        self.finish_raw: str | None = None
         self.tokens = Tokens()
-        self.cost_client: float | None = None
-        self.ttft_ms: float | None = None
-        self.attempts: int | None = None
-        self.query: str | None = None
-        self.top_k: int | None = None
-        self.documents: list[Document] | None = None
-        self.tool_name: str | None = None
-        self.tool_call_id: str | None = None
-        self.tool_arguments: Any = None
-        self.tool_result: Any = None
-        self.tool_error: str | None = None
-        self.guardrail_name: str | None = None
-        self.guardrail_result: str | None = None
-        self.guardrail_triggered: bool | None = None
         self.evaluations: list[Evaluation] = []
-        self.error_type: str | None = None
-        self.error_message: str | None = None
-        self.error_status: int | None = None
         self.failed = raw.status == "error"
-        self.input_text: str | None = None
-        self.output_text: str | None = None
-        self.session: str | None = None
-        self.weak_session: str | None = None
-        self.user: str | None = None
-        self.agent: str | None = None
-        self.weak_agent: str | None = None
-        self.workflow: str | None = None
-        self.prompt_name: str | None = None
-        self.prompt_version: str | None = None
-        self.scenario: str | None = None
-        self.environment: str | None = None
-        self.region: str | None = None
-        self.release: str | None = None
-        self.variant: str | None = None
         self.tags: list[str] = []
         self.metadata: dict[str, Any] = {}
-        self.keep_probability: float | None = None
         self.truncated: list[str] = []
 
     def take_inputs(self, key: str, value: Any, role: str = "user") -> None:

@@ -62,6 +62,8 @@ def normalise(
 def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Aliases) -> Span:
     attributes = raw.attributes
     heads = {key.partition(".")[0] for key in attributes}
+    if "gen_ai" in heads and not traceloop.FLATTENED.isdisjoint(attributes):
+        heads.add("traceloop")
     draft = Draft(raw)
     primary: Any = next(d for d in TABLE if d.recognise(raw))
     primary.read(draft, attributes)

@@ -9,7 +9,16 @@ from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, first
 from watchkeeper.model.span import RawSpan
 
 NAME = "traceloop"
-HEADS = frozenset(("traceloop", "llm", "gen_ai"))
+HEADS = frozenset(("traceloop", "llm"))
+# Flattened messages under the conventions' own names.
+FLATTENED = frozenset(
+    (
+        "gen_ai.prompt.0.role",
+        "gen_ai.prompt.0.content",
+        "gen_ai.completion.0.role",
+        "gen_ai.completion.0.content",
+    )
+)
 _KINDS = {"workflow": "workflow", "task": "workflow", "agent": "agent", "tool": "tool"}
 _REQUESTS = {"chat": "llm", "completion": "llm", "embedding": "embedding", "rerank": "rerank"}
 
