@@ -113,6 +113,7 @@ class JudgeFlow:
         self._accounts: dict[tuple[str, str], Spending] = {}
         self._outage_until = 0
         self._outages_in_row = 0
+        self._open = 0
         self._results: asyncio.Queue[_Result] = asyncio.Queue()
         self._flying: set[asyncio.Task[None]] = set()
 
@@ -135,7 +136,7 @@ class JudgeFlow:
                 await committer
 
     async def run_until_idle(self) -> None:
-        """Work until nothing is due: for tests, backfills and commands."""
+        """Work until nothing is due or the provider is out: for tests, backfills and commands."""
         stop = asyncio.Event()
         running = asyncio.create_task(self.run(stop))
         try:
@@ -144,7 +145,8 @@ class JudgeFlow:
                 if self._flying or self._results.qsize():
                     continue
                 found = await self._records.read(lambda c: jobs.depth(c, self._clock(), kind=JUDGE))
-                if found.due == 0 and found.running == 0:
+                pausing = self._clock() < self._outage_until
+                if found.running == 0 and (found.due == 0 or pausing):
                     break
         finally:
             stop.set()
@@ -158,12 +160,15 @@ class JudgeFlow:
                 await asyncio.wait(self._flying, timeout=self._poll_s, return_when=asyncio.FIRST_COMPLETED)
                 return True
             return False
+        if self._outages_in_row and self._open:
+            return False
         # After an outage one probe, not a herd.
         wanted = 1 if self._outages_in_row else free
         taken = await self._records.write(
             lambda c: jobs.claim(c, JUDGE, self._worker, now, wanted, self._lease_ns)
         )
         self.counts.claimed += len(taken)
+        self._open += len(taken)
         for job in taken:
             task = asyncio.create_task(self._one(job))
             self._flying.add(task)
@@ -268,6 +273,7 @@ class JudgeFlow:
                 self.counts.store_errors += len(group)
                 log.exception("committing %d judgements failed", len(group))
             finally:
+                self._open -= len(group)
                 for _ in group:
                     self._results.task_done()
 

@@ -113,6 +113,9 @@ def _national(text: str, run: str, digits: str, before: str) -> str | None:
 
 def _phone(run: str, digits: str, before: str, after: str) -> bool:
     n = len(digits)
+    if re.fullmatch(r"\d{3}-\d{2}-\d{4}", run):
+        # The shape of a social security number that was never issued.
+        return False
     if not 6 <= n <= 21 or _DATE.match(run) or len(set(digits)) == 1:
         return False
     number = re.split(r"\s?(?:x|ext\.?|#)\s?(?=\d+$)", run, flags=re.IGNORECASE)[0]

@@ -122,6 +122,6 @@ def airline_traces(shared: Path) -> list[Trace]:
                 True,
                 input_text=asked,
                 output_text=said[-1] if said else None,
-            )  # fmt: skip
+            )
         )
     return out

@@ -1,0 +1,43 @@
+"""A column store in memory that keeps what the real one promises: rows replaced by key."""
+
+from typing import Any
+
+from watchkeeper.model.score import Score
+from watchkeeper.store.columns import StoreUnavailable, TraceRow
+
+
+class MemoryColumns:
+    """Only what the scoring flows write. `fail` makes the next writes of a method raise StoreUnavailable."""
+
+    def __init__(self) -> None:
+        self.traces: dict[tuple[str, str], TraceRow] = {}
+        self.scores: dict[tuple[str, ...], Score] = {}
+        self.score_writes = 0
+        self.coverage: dict[tuple[Any, ...], dict[str, Any]] = {}
+        self.fail: dict[str, int] = {}
+
+    def _maybe_fail(self, method: str) -> None:
+        if self.fail.get(method, 0) > 0:
+            self.fail[method] -= 1
+            raise StoreUnavailable(f"{method}: disk full")
+
+    async def write_traces(self, rows: list[TraceRow]) -> None:
+        self._maybe_fail("write_traces")
+        for row in rows:
+            self.traces[(row.project, row.trace.trace_id)] = row
+
+    async def write_scores(self, scores: list[Score]) -> None:
+        self._maybe_fail("write_scores")
+        for s in scores:
+            self.score_writes += 1
+            self.scores[(s.project, s.trace_id, s.span_id, s.scorer, s.version, s.judge_model, s.author)] = s
+
+    async def write_coverage(self, rows: list[dict[str, Any]]) -> None:
+        for r in rows:
+            self.coverage[(r["project"], r["scorer"], r["version"], r["time"])] = r
+
+    def covered(self, scorer: str) -> dict[str, int]:
+        """The scorer's totals over all windows."""
+        names = ("eligible", "selected", "scored", "failed", "late")
+        rows = [r for r in self.coverage.values() if r["scorer"] == scorer]
+        return {n: sum(r[n] for r in rows) for n in names}

@@ -1,0 +1,254 @@
+"""Complete traces become rows with scores, a decision, queued work and exact coverage."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.pipeline.doubles import MemoryColumns
+from tests.unit.scoring.build import failing, trace
+from watchkeeper.config.models import Metric, Sample, Scorecard
+from watchkeeper.model.score import Score, Subject
+from watchkeeper.model.span import Context, Tool
+from watchkeeper.pipeline.check import CheckFlow
+from watchkeeper.pipeline.isolate import Isolation
+from watchkeeper.pipeline.plan import Plan, make_plan
+from watchkeeper.pipeline.where import compile_condition
+from watchkeeper.scoring.custom import CustomScorer
+from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.store.records import jobs
+from watchkeeper.store.records.engine import Records
+from watchkeeper.store.records.tables import metadata
+
+NOW = 1_760_000_000 * 10**9
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    made = Records(f"sqlite:///{tmp_path}/records.db")
+    metadata.create_all(made.engine)
+    yield made
+    made.close()
+
+
+def card(*metrics: dict[str, Any], where: str | None = None, **sample: Any) -> Scorecard:
+    return Scorecard(
+        name="c", where=where, sample=Sample(**sample), metrics=tuple(Metric(**m) for m in metrics)
+    )
+
+
+JUDGE = {"name": "quality", "type": "llm_judge", "model": "fake:j", "prompt": "How good?"}
+
+
+@pytest.fixture
+def check(records: Records) -> Iterator[Callable[..., tuple[CheckFlow, MemoryColumns]]]:
+    made: list[CheckFlow] = []
+
+    def build(plan: Plan, **more: Any) -> tuple[CheckFlow, MemoryColumns]:
+        columns = MemoryColumns()
+        flow = CheckFlow(columns, records, lambda: NOW, lambda _: plan, **more)  # type: ignore[arg-type]
+        made.append(flow)
+        return flow, columns
+
+    yield build
+    for flow in made:
+        flow.close()
+
+
+async def test_a_trace_becomes_one_row_with_its_scores(check: Any) -> None:
+    flow, columns = check(make_plan([], salt="s"))
+    given = trace("Where is my order?", "Your order is on its way to Hamburg.", llm={"finish_reason": "stop"})
+    (row,) = await flow.on_traces([("p", given)], read_ns=5)
+    scores = {s.scorer: s for s in row.checks}
+    assert columns.traces[("p", given.trace_id)] is row and row.assembled_ns == 5
+    assert scores["truncation"].passed is True and scores["truncation"].value == 1.0
+    assert scores["answer_relevance"].source == "classifier" and scores["empty_output"].source == "check"
+    assert "tool_error" not in scores, "nothing to judge is no score"
+    assert all(s.inclusion_probability == 1.0 and s.time_ns == given.start_ns for s in row.checks)
+    assert (row.inclusion_probability, row.policy) == (1.0, "all") and given.error_class is None
+
+
+async def test_the_error_class_is_the_root_cause(check: Any) -> None:
+    flow, _ = check(make_plan([], salt="s"))
+    tools = [Tool("t", "1", {}, "Error: x")]
+    cases = [
+        (trace("q", "a", tools=tools, llm={"finish_reason": "length"}), "truncation"),
+        (trace("q", "a", tools=tools), "tool_error"),
+        (trace("q", " ", tools=tools), "tool_error"),
+        (trace("q", " "), "invalid_output"),
+        (trace("q", " ", spans=[failing("rate_limit")]), "rate_limit"),
+        (trace("q", "I'm sorry, but I can't help with that."), None),
+    ]
+    rows = await flow.on_traces([("p", t) for t, _ in cases])
+    assert [r.trace.error_class for r in rows] == [c for _, c in cases]
+
+
+async def test_judges_are_queued_for_the_chosen_traces_with_their_probability(
+    check: Any, records: Records
+) -> None:
+    plan = make_plan([card(JUDGE, rate=0.2, strata={"region": 0.5}, always=("error",))], salt="s")
+    flow, columns = check(plan)
+    plain = [trace("q", "a", trace_id=f"{i:032x}") for i in range(200)]
+    broken = [trace("q", "a", trace_id=f"e{i:031x}", spans=[failing("timeout")]) for i in range(20)]
+    placed = [trace("q", "a", trace_id=f"f{i:031x}", context=Context(region="eu")) for i in range(50)]
+    rows = await flow.on_traces([("p", t) for t in [*plain, *broken, *placed]])
+    taken = records.write_now(lambda c: jobs.claim(c, "judge", "w", NOW, 1000, 10))
+    chosen = {j.payload["trace_id"]: j for j in taken}
+    assert all(t.trace_id in chosen for t in broken)
+    assert (
+        20 < sum(t.trace_id in chosen for t in plain) < 65
+        and 12 < sum(t.trace_id in chosen for t in placed) < 40
+    )
+    assert {chosen[t.trace_id].payload["probability"] for t in plain if t.trace_id in chosen} == {0.2}
+    assert {j.payload["probability"] for t, j in chosen.items() if t.startswith("f")} == {0.5}
+    assert chosen[broken[0].trace_id].priority > chosen[next(t for t in chosen if t.startswith("0"))].priority
+    by_id = {r.trace.trace_id: r for r in rows}
+    assert by_id[plain[0].trace_id].inclusion_probability == 0.2
+    assert by_id[broken[0].trace_id].policy.startswith("always:error@")
+    assert columns.covered("quality") == {
+        "eligible": 270,
+        "selected": len(chosen),
+        "scored": 0,
+        "failed": 0,
+        "late": 0,
+    }
+
+
+async def test_the_same_trace_again_is_late_and_not_counted_twice(check: Any, records: Records) -> None:
+    flow, columns = check(make_plan([card(JUDGE, rate=1.0)], salt="s"))
+    given = trace("q", "an answer of some words")
+    await flow.on_traces([("p", given)])
+    await flow.on_traces([("p", given)])
+    assert columns.covered("empty_output") == {
+        "eligible": 1,
+        "selected": 1,
+        "scored": 1,
+        "failed": 0,
+        "late": 1,
+    }
+    assert records.read_now(lambda c: jobs.depth(c, NOW)).waiting == 1
+    assert flow.counts.traces_in == flow.counts.rows_out == 2
+
+
+async def test_coverage_survives_a_restart(check: Any) -> None:
+    plan = make_plan([], salt="s")
+    first, _ = check(plan)
+    await first.on_traces([("p", trace("q", "a", trace_id="1" * 32))])
+    second, columns = check(plan)
+    await second.on_traces([("p", trace("q", "a", trace_id="2" * 32))])
+    assert columns.covered("empty_output")["scored"] == 2
+
+
+async def test_a_scorecard_is_for_the_traces_it_names(check: Any) -> None:
+    metric = {"name": "no_refunds", "type": "policy", "deny": ["refund"]}
+    flow, _ = check(make_plan([card(metric, where="scenario = 'support'")], salt="s"))
+    rows = await flow.on_traces(
+        [
+            ("p", trace("q", "a refund", trace_id="1" * 32, context=Context(scenario="support"))),
+            ("p", trace("q", "a refund", trace_id="2" * 32, context=Context(scenario="sales"))),
+            ("p", trace("q", "a refund", trace_id="3" * 32)),
+        ]
+    )
+    found = [[s.passed for s in r.checks if s.scorer == "no_refunds"] for r in rows]
+    assert found == [[False], [], []]
+    assert [r.trace.error_class for r in rows] == ["invalid_output", None, None]
+
+
+async def test_when_the_store_is_down_nothing_is_queued_or_counted(check: Any, records: Records) -> None:
+    flow, columns = check(make_plan([card(JUDGE, rate=1.0)], salt="s"))
+    columns.fail["write_traces"] = 1
+    with pytest.raises(StoreUnavailable):
+        await flow.on_traces([("p", trace("q", "a"))])
+    assert records.read_now(lambda c: jobs.depth(c, NOW)).waiting == 0 and columns.coverage == {}
+    await flow.on_traces([("p", trace("q", "a"))])
+    assert columns.covered("quality")["eligible"] == 1
+
+
+async def test_listeners_hear_of_scores_and_a_broken_one_harms_nothing(check: Any) -> None:
+    heard: list[tuple[str, str, int]] = []
+
+    async def broken(_scored: Sequence[tuple[str, str, Sequence[Score]]]) -> None:
+        raise RuntimeError("listener")
+
+    async def listen(scored: Sequence[tuple[str, str, Sequence[Score]]]) -> None:
+        heard.extend((project, trace_id, len(scores)) for project, trace_id, scores in scored)
+
+    flow, _ = check(make_plan([], salt="s"), hooks=[broken, listen])
+    await flow.on_traces([("p", trace("q", "a"))])
+    assert heard[0][:2] == ("p", "a" * 32) and heard[0][2] > 5 and flow.counts.hook_errors == 1
+
+
+def custom(function: str, **more: Any) -> CustomScorer:
+    return CustomScorer(name=function, function=f"tests.unit.pipeline.users:{function}", **more)
+
+
+async def test_a_users_scorer_that_hangs_crashes_or_eats_memory_stops_nobody_else(check: Any) -> None:
+    clock = [0]
+    isolation = Isolation(lambda: clock[0], memory=4 << 30, strikes=2)
+    own = [custom("naughty", timeout_s=0.5), custom("good")]
+    flow, columns = check(make_plan([], salt="s", own=own), isolate=isolation)
+    try:
+        texts = ["fine", "not a number", "raise", "eat", "hang", "fine", "crash", "fine", "good"]
+        said: list[Any] = []
+        for i, text in enumerate(texts):
+            (row,) = await flow.on_traces([("p", trace("q", text, trace_id=f"{i:032x}"))])
+            by_name = {s.scorer: s.value for s in row.checks}
+            assert by_name["good"] == float(text == "good") and by_name["empty_output"] == 1.0
+            said.append(by_name.get("naughty"))
+        assert said == [0.5, None, None, None, None, 0.5, None, 0.5, 0.5]
+        covered = columns.covered("naughty")
+        assert covered["eligible"] == covered["scored"] + covered["failed"] == 9 and covered["failed"] == 5
+    finally:
+        isolation.close()
+
+
+async def test_a_users_scorer_that_keeps_hanging_rests(check: Any) -> None:
+    clock = [0]
+    isolation = Isolation(lambda: clock[0], strikes=1, rest_ns=100)
+    scorer = custom("naughty", timeout_s=0.3)
+    try:
+        first = isolation(scorer, [Subject(trace("q", "hang"))])[0]
+        second = isolation(scorer, [Subject(trace("q", "fine"))])[0]
+        clock[0] = 200
+        third = isolation(scorer, [Subject(trace("q", "fine"))])[0]
+        assert "no answer within" in str(first.reason) and "suspended" in str(second.reason)
+        assert getattr(third, "value", None) == 0.5
+    finally:
+        isolation.close()
+
+
+CONDITIONS = [
+    ("scenario = 'support'", True),
+    ("scenario != 'support'", False),
+    ("scenario in ('a', 'support') and not region = 'us'", True),
+    ("region is null", False),
+    ("release is null", True),
+    ("release = 'x' or cost > 0.01", True),
+    ("release = 'x'", False),
+    ("not release = 'x'", False),
+    ("duration_ms >= 20000 and spans = 1", True),
+    ("input_text like '%order%'", True),
+    ("input_text like 'order%'", False),
+    ("cost > '1'", False),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), CONDITIONS)
+def test_conditions_over_traces(text: str, expected: bool) -> None:
+    given = trace("my order", "a", context=Context(scenario="support", region="eu"), cost=0.02)
+    assert compile_condition(text)(given) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("colour = 'x'", "unknown column"), ("1 +", "not a condition"), ("sleep(3) = 1", "not understood")],
+)
+def test_a_condition_that_is_not_understood_says_what_is(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        compile_condition(text)
+
+
+def test_a_wrong_scorecard_says_which_metric_and_key() -> None:
+    with pytest.raises(ValueError, match=r"scorecard c: metric x: max: .*int is expected"):
+        make_plan([card({"name": "x", "type": "length", "max": "3"})], salt="s")

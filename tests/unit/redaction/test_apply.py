@@ -1,0 +1,153 @@
+"""Whole spans and logs are redacted in every string, and nothing else of them changes."""
+
+import copy
+from collections import Counter
+from typing import Any
+
+import msgspec
+
+from watchkeeper.model.span import LogRecord, RawEvent, RawLink, RawSpan
+from watchkeeper.redaction.apply import Redactor, keyed_hash, redact_pieces, redact_raw
+from watchkeeper.redaction.policy import Policy, PolicySpec
+
+EMAIL = "ann.lee@example.com"
+
+
+def raw(**more: Any) -> RawSpan:
+    fields: dict[str, Any] = {
+        "trace_id": "4" * 32,
+        "span_id": "1" * 16,
+        "parent_id": None,
+        "name": "chat",
+        "otel_kind": "client",
+        "start_ns": 1_750_000_000_000_000_000,
+        "end_ns": 1_750_000_001_000_000_000,
+        "status": "ok",
+        "status_message": None,
+        "attributes": {},
+        "events": [],
+        "links": [],
+        "resource": {},
+    }
+    return RawSpan(**{**fields, **more})
+
+
+def test_every_string_of_a_span_is_redacted() -> None:
+    span = raw(
+        name=f"mail {EMAIL}",
+        status_message=f"failed for {EMAIL}",
+        trace_state=f"v={EMAIL}",
+        attributes={
+            "gen_ai.prompt": f'[{{"content": "I am {EMAIL}"}}]',
+            f"header.{EMAIL}": 1,
+            "list": ["a", EMAIL, [EMAIL]],
+            "map": {"inner": {EMAIL: EMAIL}},
+            "bytes": EMAIL.encode(),
+            "card": 4111111111111111,
+        },
+        resource={"host.owner": EMAIL},
+        events=[RawEvent("exception", 1, {"exception.message": f"no mail for {EMAIL}"})],
+        links=[RawLink("5" * 32, "2" * 16, {"who": EMAIL})],
+    )
+    counts = redact_raw(span)
+    assert b"ann.lee" not in msgspec.json.encode(span)
+    assert b"4111111111111111" not in msgspec.json.encode(span)
+    assert counts["email"] == 13 and counts["card"] == 1
+    assert (span.trace_id, span.span_id, span.links[0].trace_id) == ("4" * 32, "1" * 16, "5" * 32)
+
+
+def test_a_clean_span_is_left_exactly_as_it_was() -> None:
+    span = raw(
+        attributes={
+            "gen_ai.request.model": "gpt-4o",
+            "n": 7,
+            "f": 0.5,
+            "b": True,
+            "none": None,
+            "ids": ["a1", "b2"],
+        },
+        resource={"service.name": "shop"},
+        events=[RawEvent("token", 1, {"text": "hello "}), RawEvent("token", 2, {"text": "world"})],
+    )
+    before = copy.deepcopy(span)
+    assert redact_raw(span) == {}
+    assert span == before
+
+
+def test_a_log_record_is_redacted_in_body_and_attributes() -> None:
+    log = LogRecord(
+        "4" * 32, "1" * 16, 1, "gen_ai.user.message", 9, {"content": f"I am {EMAIL}"}, {"x": EMAIL}, {}
+    )
+    assert redact_raw(log) == {"email": 2}
+    assert log.body == {"content": "I am [EMAIL]"} and log.attributes == {"x": "[EMAIL]"}
+
+
+def test_an_attributes_name_is_context_for_its_value() -> None:
+    span = raw(attributes={"customer.phone": "5552671234", "order.number": "5552671234"})
+    redact_raw(span)
+    assert span.attributes == {"customer.phone": "[PHONE]", "order.number": "5552671234"}
+
+
+def test_credentials_in_header_attributes_go_whatever_they_look_like() -> None:
+    span = raw(
+        attributes={
+            "http.request.header.authorization": "Basic abcdef",
+            "http.request.header.accept": "text/html",
+        }
+    )
+    redact_raw(span)
+    assert span.attributes["http.request.header.authorization"] == "[SECRET]"
+    assert span.attributes["http.request.header.accept"] == "text/html"
+
+
+def test_pieces_of_a_stream_are_redacted_together() -> None:
+    events = [
+        RawEvent("gen_ai.choice.chunk", i, {"delta": t})
+        for i, t in enumerate(["I am ann.l", "ee@exa", "mple.com, hi"])
+    ]
+    span = raw(events=events)
+    assert redact_raw(span) == {"email": 1}
+    assert "".join(e.attributes["delta"] for e in span.events) == "I am [EMAIL], hi"
+    assert redact_pieces(["a", "b"], None, Counter()) == ["a", "b"]
+
+
+def test_user_ids_stay_apart_when_hashed_and_cannot_be_guessed_without_the_key() -> None:
+    redactor = Redactor(Policy(PolicySpec(user_ids="hash", key="k1")))
+    spans = [raw(attributes={"user.id": u}) for u in ("ann", "bob", "ann")]
+    for span in spans:
+        redactor.span(span)
+    first, second, third = (s.attributes["user.id"] for s in spans)
+    assert first == third != second and "ann" not in first
+    assert keyed_hash("ann", "k1") == first != keyed_hash("ann", "k2")
+
+
+def test_user_ids_that_are_addresses_do_not_become_one_user_where_a_key_exists() -> None:
+    redactor = Redactor(Policy(PolicySpec(key="k1")))
+    spans = [raw(attributes={"user.id": u, "session.id": u}) for u in ("ann@example.com", "bob@example.com")]
+    for span in spans:
+        redactor.span(span)
+    assert spans[0].attributes["user.id"] != spans[1].attributes["user.id"]
+    assert spans[0].attributes["session.id"] != spans[1].attributes["session.id"]
+
+
+def test_fields_are_dropped_hashed_redacted_or_kept_by_policy() -> None:
+    spec = PolicySpec(key="k", fields={"secret.*": "drop", "id": "hash", "note": "redact", "mail": "keep"})
+    span = raw(attributes={"secret.a": 1, "id": "7", "note": "hello", "mail": EMAIL, "other": "x"})
+    counts = redact_raw(span, Policy(spec))
+    assert span.attributes == {"id": keyed_hash("7", "k"), "note": "[REDACTED]", "mail": EMAIL, "other": "x"}
+    assert counts == {"dropped": 1, "hashed": 1, "custom": 1}
+
+
+def test_nesting_without_end_is_cut_and_counted() -> None:
+    deep: Any = EMAIL
+    for _ in range(200):
+        deep = [deep]
+    span = raw(attributes={"deep": deep})
+    counts = redact_raw(span)
+    assert counts == {"too_deep": 1} and b"ann.lee" not in msgspec.json.encode(span)
+
+
+def test_surrogates_and_nul_do_not_stop_it() -> None:
+    span = raw(attributes={"a": f"\ud800 {EMAIL} \x00"})
+    assert redact_raw(span) == {"email": 1}
+    assert span.attributes["a"] == "\ud800 [EMAIL] \x00"

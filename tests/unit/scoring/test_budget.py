@@ -1,0 +1,94 @@
+"""Money is planned where it tells most, and never overspent."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchkeeper.scoring.budget import DAY_NS, Budget, Spending, Stratum, plan
+
+strata = st.lists(
+    st.builds(
+        Stratum,
+        name=st.uuids().map(str),
+        volume=st.floats(0, 1e6),
+        cost=st.floats(1e-4, 1.0),
+        sd=st.floats(0, 5),
+        take_all=st.booleans(),
+        floor=st.floats(0, 100),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(strata, st.floats(0, 1e4))
+def test_a_plan_never_costs_more_than_there_is(given_: list[Stratum], money: float) -> None:
+    made = plan(given_, money)
+    assert sum(a.cost for a in made) <= money * (1 + 1e-9) + 1e-9
+    for stratum, allocation in zip(given_, made, strict=True):
+        assert 0 <= allocation.calls <= stratum.volume * (1 + 1e-9)
+        assert 0 <= allocation.probability <= 1
+
+
+def test_money_goes_where_volume_and_spread_are_large_and_calls_are_cheap() -> None:
+    base = Stratum("base", 10_000, 0.01, 1.0)
+    made = {
+        a.name: a
+        for a in plan([base, Stratum("wide", 10_000, 0.01, 3.0), Stratum("dear", 10_000, 0.04, 1.0)], 20.0)
+    }
+    assert made["wide"].calls == pytest.approx(3 * made["base"].calls)
+    assert made["dear"].calls == pytest.approx(made["base"].calls / 2)
+    assert sum(a.cost for a in made.values()) == pytest.approx(20.0)
+
+
+def test_take_all_comes_first_and_floors_next() -> None:
+    made = {
+        a.name: a
+        for a in plan(
+            [
+                Stratum("errors", 100, 0.01, 1.0, take_all=True),
+                Stratum("tiny", 50, 0.01, 0.1),
+                Stratum("big", 1e6, 0.01, 2.0),
+            ],
+            3.0,
+        )
+    }
+    assert made["errors"].probability == 1.0
+    assert made["tiny"].calls >= 20 - 1e-9 or made["big"].calls <= 0.01 * 1e6
+    assert plan([Stratum("errors", 100, 0.01, 1.0, take_all=True)], 0.5)[0].calls == pytest.approx(50)
+
+
+def test_a_stratum_without_sense_is_an_error() -> None:
+    with pytest.raises(ValueError, match="'x'"):
+        plan([Stratum("x", 1, 0.0, 1.0)], 1.0)
+    with pytest.raises(ValueError, match="budget"):
+        plan([], float("nan"))
+
+
+def test_the_limit_holds_whatever_is_in_flight_and_routine_work_stops_first() -> None:
+    budget, account = Budget(1.0, kept_for_risk=0.2), Spending()
+    rng = random.Random(3)
+    flying: list[float] = []
+    routine = risky = 0
+    for _ in range(2000):
+        high = rng.random() < 0.3
+        if budget.reserve(account, 5, 0.01, high):
+            flying.append(0.01)
+            risky, routine = risky + high, routine + (not high)
+        if flying and rng.random() < 0.6:
+            budget.settle(account, flying.pop(), 0.01)
+        assert account.spent + account.reserved <= 1.0 + 1e-9
+    assert account.spent + account.reserved == pytest.approx(1.0)
+    assert budget.reserve(account, 5, 0.01, high_risk=True) is False
+    assert risky > 20 and routine <= 80
+
+
+def test_a_new_day_starts_anew_and_a_clock_that_steps_back_does_not() -> None:
+    budget, account = Budget(0.02), Spending()
+    assert budget.reserve(account, 3 * DAY_NS, 0.02, True)
+    budget.settle(account, 0.02, 0.02)
+    assert not budget.reserve(account, 3 * DAY_NS + 5, 0.01, True)
+    assert not budget.reserve(account, 2 * DAY_NS, 0.01, True)
+    assert budget.reserve(account, 4 * DAY_NS, 0.01, True)
