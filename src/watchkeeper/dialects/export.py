@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from watchkeeper.model.score import Score
-from watchkeeper.model.span import LLM, Message, Span, ToolCall, Trace, Usage
+from watchkeeper.model.span import LLM, Message, Retrieval, Span, ToolCall, Trace, Usage
 
 
 def _time(ns: int) -> str | None:
@@ -78,10 +78,32 @@ def _score(score: Score) -> dict[str, Any]:
     return msgspec.to_builtins(score)
 
 
-def _span(span: Span, scores: list[Score]) -> dict[str, Any]:
-    retrieval, tool, context = span.retrieval, span.tool, span.context
-    error = span.error
+def _raw(span: Span) -> dict[str, Any]:
     raw = span.raw
+    if raw is None:
+        return {"attributes": {}, "events": [], "links": [], "time_suspect": False}
+    return {
+        "attributes": raw.attributes,
+        "events": [
+            {"name": e.name, "time": _time(e.time_ns), "attributes": e.attributes} for e in raw.events
+        ],
+        "links": [{"trace_id": k.trace_id, "span_id": k.span_id} for k in raw.links],
+        "time_suspect": raw.time_suspect,
+    }
+
+
+def _retrieval(found: Retrieval) -> dict[str, Any]:
+    documents = [
+        {"id": d.id, "score": d.score, "content": d.content, "metadata": d.metadata} for d in found.documents
+    ]
+    return {"query": found.query, "top_k": found.top_k, "documents": documents}
+
+
+def _span(span: Span, scores: list[Score]) -> dict[str, Any]:
+    context, error = span.context, span.error
+    failure = None
+    if error is not None:
+        failure = {"class": error.class_, "message": error.message, "type": error.raw_type}
     return {
         "span_id": span.span_id,
         "parent_id": span.parent_id,
@@ -90,17 +112,9 @@ def _span(span: Span, scores: list[Score]) -> dict[str, Any]:
         "time": _time(span.start_ns),
         "duration_ms": span.duration_ms,
         "status": span.status,
-        "error": None
-        if error is None
-        else {"class": error.class_, "message": error.message, "type": error.raw_type},
+        "error": failure,
         "dialect": span.dialect,
-        "attributes": raw.attributes if raw is not None else {},
-        "events": [{"name": e.name, "time": _time(e.time_ns), "attributes": e.attributes} for e in raw.events]
-        if raw is not None
-        else [],
-        "links": [{"trace_id": k.trace_id, "span_id": k.span_id} for k in raw.links]
-        if raw is not None
-        else [],
+        **_raw(span),
         "input_text": span.input_text,
         "output_text": span.output_text,
         "session_id": context.session_id,
@@ -109,29 +123,11 @@ def _span(span: Span, scores: list[Score]) -> dict[str, Any]:
         "prompt_name": context.prompt_name,
         "prompt_version": context.prompt_version,
         "llm": None if span.llm is None else _llm(span.llm),
-        "retrieval": None
-        if retrieval is None
-        else {
-            "query": retrieval.query,
-            "top_k": retrieval.top_k,
-            "documents": [
-                {"id": d.id, "score": d.score, "content": d.content, "metadata": d.metadata}
-                for d in retrieval.documents
-            ],
-        },
-        "tool": None
-        if tool is None
-        else {
-            "name": tool.name,
-            "call_id": tool.call_id,
-            "arguments": tool.arguments,
-            "result": tool.result,
-            "error": tool.error,
-        },
-        "guardrail": None if span.guardrail is None else msgspec.to_builtins(span.guardrail),
+        "retrieval": None if span.retrieval is None else _retrieval(span.retrieval),
+        "tool": None if span.tool is None else msgspec.structs.asdict(span.tool),
+        "guardrail": None if span.guardrail is None else msgspec.structs.asdict(span.guardrail),
         "evaluations": msgspec.to_builtins(span.evaluations),
         "keep_probability": span.keep_probability,
-        "time_suspect": raw.time_suspect if raw is not None else False,
         "truncated": context.metadata.get("watchkeeper.truncated", []),
         "scores": [_score(s) for s in scores if s.span_id == span.span_id],
     }

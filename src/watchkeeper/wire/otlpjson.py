@@ -215,16 +215,8 @@ def _span(
         limits,
     )
     values = attributes(span.get("attributes"), "attributes", gauge)
-    nodes = _objects(span.get("events"), "events")
-    if len(nodes) > limits.events:
-        values["watchkeeper.dropped_events"] = len(nodes) - limits.events
-        gauge.counts["dropped_events"] += len(nodes) - limits.events
-    events = [_event(_object(e, "events"), gauge) for e in nodes[: limits.events]]
-    nodes = _objects(span.get("links"), "links")
-    if len(nodes) > limits.links:
-        values["watchkeeper.dropped_links"] = len(nodes) - limits.links
-        gauge.counts["dropped_links"] += len(nodes) - limits.links
-    links = [_link(_object(k, "links"), gauge) for k in nodes[: limits.links]]
+    events = _events(span, values, gauge)
+    links = _links(span, values, gauge)
     dropped = _int(_get(span, "droppedAttributesCount", "dropped_attributes_count"), "droppedAttributesCount")
     if dropped:
         values["otel.dropped_attributes_count"] = dropped
@@ -254,6 +246,24 @@ def _span(
     if suspect:
         gauge.counts["time_suspect"] += 1
     return made
+
+
+def _events(span: dict[str, Any], values: dict[str, Any], gauge: Gauge) -> list[RawEvent]:
+    nodes = _objects(span.get("events"), "events")
+    limit = gauge.limits.events
+    if len(nodes) > limit:
+        values["watchkeeper.dropped_events"] = len(nodes) - limit
+        gauge.counts["dropped_events"] += len(nodes) - limit
+    return [_event(_object(e, "events"), gauge) for e in nodes[:limit]]
+
+
+def _links(span: dict[str, Any], values: dict[str, Any], gauge: Gauge) -> list[RawLink]:
+    nodes = _objects(span.get("links"), "links")
+    limit = gauge.limits.links
+    if len(nodes) > limit:
+        values["watchkeeper.dropped_links"] = len(nodes) - limit
+        gauge.counts["dropped_links"] += len(nodes) - limit
+    return [_link(_object(k, "links"), gauge) for k in nodes[:limit]]
 
 
 def _event(node: dict[str, Any], gauge: Gauge) -> RawEvent:

@@ -14,6 +14,7 @@ from watchkeeper.model.span import LogRecord, RawEvent, RawLink, RawSpan
 from watchkeeper.wire.decoded import Decoded, Rejected
 from watchkeeper.wire.errors import Malformed
 from watchkeeper.wire.limits import (
+    MAX_TIME_NS,
     SMALL,
     Gauge,
     binary,
@@ -89,6 +90,27 @@ def _too_deep(key: str, gauge: Gauge) -> str:
     return f"[cut: nested deeper than {gauge.limits.depth} levels]"
 
 
+def _events(found: Any, values: dict[str, Any], gauge: Gauge) -> list[RawEvent]:
+    limit = gauge.limits.events
+    if len(found) > limit:
+        values["watchkeeper.dropped_events"] = len(found) - limit
+        gauge.counts["dropped_events"] += len(found) - limit
+        found = found[:limit]
+    return [
+        RawEvent(no_nul(e.name), min(e.time_unix_nano, MAX_TIME_NS), attributes(e.attributes, gauge))
+        for e in found
+    ]
+
+
+def _links(found: Any, values: dict[str, Any], gauge: Gauge) -> list[RawLink]:
+    limit = gauge.limits.links
+    if len(found) > limit:
+        values["watchkeeper.dropped_links"] = len(found) - limit
+        gauge.counts["dropped_links"] += len(found) - limit
+        found = found[:limit]
+    return [RawLink(k.trace_id.hex(), k.span_id.hex(), attributes(k.attributes, gauge)) for k in found]
+
+
 def _span(span: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns: int | None) -> RawSpan | str:
     """One span, or the reason it is rejected."""
     trace_id, span_id, parent_id = span.trace_id, span.span_id, span.parent_span_id
@@ -101,27 +123,8 @@ def _span(span: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns:
     limits = gauge.limits
     start, end, suspect = sane_times(span.start_time_unix_nano, span.end_time_unix_nano, now_ns, limits)
     values = attributes(span.attributes, gauge)
-    events: list[RawEvent] = []
-    if span.events:
-        pb_events = span.events
-        if len(pb_events) > limits.events:
-            values["watchkeeper.dropped_events"] = len(pb_events) - limits.events
-            gauge.counts["dropped_events"] += len(pb_events) - limits.events
-            pb_events = pb_events[: limits.events]
-        events = [
-            RawEvent(no_nul(e.name), min(e.time_unix_nano, 2**63 - 1), attributes(e.attributes, gauge))
-            for e in pb_events
-        ]
-    links: list[RawLink] = []
-    if span.links:
-        pb_links = span.links
-        if len(pb_links) > limits.links:
-            values["watchkeeper.dropped_links"] = len(pb_links) - limits.links
-            gauge.counts["dropped_links"] += len(pb_links) - limits.links
-            pb_links = pb_links[: limits.links]
-        links = [
-            RawLink(k.trace_id.hex(), k.span_id.hex(), attributes(k.attributes, gauge)) for k in pb_links
-        ]
+    events = _events(span.events, values, gauge) if span.events else []
+    links = _links(span.links, values, gauge) if span.links else []
     if span.dropped_attributes_count:
         values["otel.dropped_attributes_count"] = span.dropped_attributes_count
     if gauge.cut:
