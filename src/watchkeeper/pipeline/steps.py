@@ -1,0 +1,426 @@
+"""One tick of every monitor and cohort: baselines, looks, whose change it is, alerts. Reads, and writes nothing.
+
+The watcher runs these steps over the live store and commits what they changed; `rehearse` runs the same steps over
+history and throws the changes away. That is why a backtest says what would have happened.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from watchkeeper.alerting.cohorts import cohort_text, cohort_words
+from watchkeeper.alerting.estimates import look_error
+from watchkeeper.alerting.lifecycle import Event, Life, advance
+from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.alerting.routing import Routes, alert_id, cohort_of_alert, group_for, inhibitor
+from watchkeeper.detection.baseline import Config
+from watchkeeper.detection.fleet import threshold
+from watchkeeper.model.alert import Alert
+from watchkeeper.model.series import Cohort, Point, SeriesKey
+from watchkeeper.pipeline import evidence, telling
+from watchkeeper.pipeline.attribution import explained
+from watchkeeper.pipeline.look import BASELINE_NS, HOUR, LEAST_NS, Looked, Normal, Watched, look, make_normal
+from watchkeeper.pipeline.working import Work, watch_key
+from watchkeeper.store.columns import Columns
+
+log = logging.getLogger(__name__)
+SECOND, DAY, WEEK = 10**9, 86_400 * 10**9, 7 * 86_400 * 10**9
+# Onsets closer than this are one incident. Ticks for which an alert is left to a wider or narrower one not yet told.
+SAME_NS, PATIENCE = 6 * HOUR, 6
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`tick_ns` is that of the points. A tick is closed `grace_ns` after its end. `alarms_per_week` is the false-alarm
+    budget of the whole fleet. At most `batch` ticks are done in one transaction. `review_worst` traces of an alert
+    are handed to the review hook."""
+
+    tick_ns: int = HOUR
+    grace_ns: int = 5 * 60 * SECOND
+    alarms_per_week: float = 1.0
+    batch: int = 72
+    base_url: str = ""
+    review_worst: int = 5
+    refresh_ns: int = 6 * HOUR
+
+
+@dataclass
+class Counts:
+    """What the watcher has done since it started; exported as metrics."""
+
+    ticks: int = 0
+    looks: int = 0
+    fired: int = 0
+    resolved: int = 0
+    messages: int = 0
+    failed: int = 0
+
+
+class Steps:
+    """What happens at the end of each tick. `monitors` and `routes` may be replaced between ticks."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        monitors: Sequence[Monitor],
+        routes: Routes = Routes(),
+        settings: Settings = Settings(),
+    ) -> None:
+        self.columns = columns
+        self.monitors = tuple(monitors)
+        self.routes = routes
+        self.settings = settings
+        self.counts = Counts()
+
+    def mine(self, project: str) -> list[Monitor]:
+        """The monitors of one project."""
+        return [m for m in self.monitors if m.project == project]
+
+    async def read_points(self, work: Work, first_end: int, last_end: int) -> None:
+        """Read what the monitors need to judge the ticks that end in this range."""
+        monitors = self.mine(work.project)
+        reach = max([m.reach for m in monitors] + [2 * DAY]) + HOUR
+        for metric in sorted({"traces", *(x for m in monitors for x in m.metrics)}):
+            work.book.add(
+                await self.columns.read_points(
+                    work.project,
+                    first_end - reach,
+                    last_end,
+                    metric=metric,
+                    seconds=self.settings.tick_ns // SECOND,
+                )
+            )
+
+    async def step(self, work: Work, end: int) -> None:
+        """Do the tick that ends at `end`; what changed is in `work`."""
+        monitors = self.mine(work.project)
+        looks = len(work.watched) or len(monitors)
+        moving = sum(len(m.moving) for m in monitors for k in work.watched if k.startswith(f"{m.name}|")) or 1
+        for monitor in monitors:
+            config = Config(
+                threshold=threshold(
+                    moving,
+                    max(HOUR, self.settings.tick_ns),
+                    false_alarms_per_week=self.settings.alarms_per_week,
+                    page=monitor.severity == "page",
+                )
+            )
+            alpha = look_error(
+                looks, WEEK / self.settings.tick_ns, self.settings.alarms_per_week, monitor.severity
+            )
+            await self._monitor(work, monitor, end, config, alpha)
+        telling.due(work, self.mine(work.project), self.routes, end)
+
+    async def _monitor(self, work: Work, monitor: Monitor, end: int, config: Config, alpha: float) -> None:
+        parent: Cohort = monitor.where
+        cohorts = self._cohorts(work, monitor, end)
+        seen: dict[Cohort, Looked] = {}
+        for cohort in cohorts:
+            await self._normals(work, monitor, cohort, parent, end, config)
+            watched = work.watched.setdefault(watch_key(monitor.name, cohort), Watched(Life("no_data")))
+            seen[cohort] = look(watched, monitor, cohort, parent, end, work.book, work.normals, config, alpha)
+            self.counts.looks += 1
+        blocked = self._left_to_children(work, monitor, parent, seen, end, alpha)
+        for cohort, looked in seen.items():
+            watched = work.watched[watch_key(monitor.name, cohort)]
+            what, other = looked.seen, blocked.get(cohort)
+            if cohort != parent and other is None:
+                other = self._left_to_parent(work, monitor, cohort, parent, seen, parent in blocked, end)
+            if what == "breach" and watched.life.state != "firing" and other is not None:
+                what, watched.reason = "near", f"explained by {cohort_words(other)}"
+                watched.blocked += 1
+            elif what != "breach":
+                watched.blocked = 0
+            watched.life, events = advance(watched.life, what, end, monitor.timing)
+            for event in events:
+                await self._event(work, monitor, cohort, parent, watched, looked, event, end)
+            await self._refresh(work, monitor, cohort, parent, watched, looked, end)
+
+    def _left_to_parent(
+        self,
+        work: Work,
+        monitor: Monitor,
+        cohort: Cohort,
+        parent: Cohort,
+        seen: Mapping[Cohort, Looked],
+        parent_blocked: bool,
+        end: int,
+    ) -> Cohort | None:
+        """The parent, if its alert about the same time tells this story already or is about to."""
+        watched, above = (work.watched[watch_key(monitor.name, c)] for c in (cohort, parent))
+        if above.life.state == "firing" and above.onset_ns is not None:
+            return parent if abs(self._onset(monitor, watched, end) - above.onset_ns) <= SAME_NS else None
+        about_to = seen[parent].seen == "breach" and not parent_blocked and watched.blocked < PATIENCE
+        return parent if about_to else None
+
+    def _cohorts(self, work: Work, monitor: Monitor, end: int) -> list[Cohort]:
+        """All traffic first, then every cohort with recent data or an open alert."""
+        parent: Cohort = monitor.where
+        dims = tuple(sorted((*(k for k, _ in parent), *monitor.by)))
+        if not monitor.by:
+            return [parent]
+        since = end - max(monitor.reach, 2 * DAY)
+        found = set(work.book.cohorts((*monitor.metrics, "traces"), dims, parent, since, end))
+        found |= {
+            cohort_of_alert(a)
+            for a in work.alerts.values()
+            if a.monitor == monitor.name and a.state == "firing" and cohort_of_alert(a) != parent
+        }
+        return [parent, *sorted(found)]
+
+    def _left_to_children(
+        self,
+        work: Work,
+        monitor: Monitor,
+        parent: Cohort,
+        seen: Mapping[Cohort, Looked],
+        end: int,
+        alpha: float,
+    ) -> dict[Cohort, Cohort]:
+        """The parent, if what it sees is the doing of cohorts that see it too; see `attribution.explained`."""
+        watched = work.watched[watch_key(monitor.name, parent)]
+        mine = seen[parent]
+        if mine.seen != "breach" or watched.life.state == "firing":
+            return {}
+        told = [
+            c for c in seen if c != parent and work.watched[watch_key(monitor.name, c)].life.state == "firing"
+        ]
+        if not told and watched.blocked >= PATIENCE:
+            return {}  # children that never fire themselves must not keep the parent silent for ever
+        order = {"breach": 0, "near": 1}
+        also = [c for c, looked in seen.items() if c != parent and c not in told and looked.seen in order]
+        children = [*told, *sorted(also, key=lambda c: (order[seen[c].seen], -seen[c].strength))]
+        first = explained(monitor, parent, children, end, work.book, work.normals, watched, alpha)
+        return {parent: first} if first is not None else {}
+
+    # -- baselines -----------------------------------------------------------------------------------------------
+
+    async def _normals(
+        self, work: Work, monitor: Monitor, cohort: Cohort, parent: Cohort, end: int, config: Config
+    ) -> None:
+        for metric in monitor.metrics:
+            key = (metric, cohort)
+            normal = work.normals.setdefault(key, Normal())
+            start = max(work.first, normal.not_before_ns)
+            # An hour is the lag, another what aligning to whole hours may take.
+            age = end - start - 2 * HOUR
+            above = work.normals.get((metric, parent)) if cohort != parent else None
+            young = normal.point is None or normal.to_ns - normal.from_ns < 13.9 * DAY
+            may_inherit = above is not None and above.point is not None and normal.point is None
+            if not young or normal.inherited or (age < LEAST_NS and not may_inherit):
+                continue
+            grown = normal.point is not None and age < BASELINE_NS
+            waiting = normal.tried_ns and end - normal.tried_ns < DAY
+            if grown or waiting or self._troubled(work, metric, cohort, parent):
+                continue
+            await self._freeze(work, monitor, metric, cohort, above, start, end, config)
+
+    def _troubled(self, work: Work, metric: str, cohort: Cohort, parent: Cohort) -> bool:
+        """Is anything about this series pending or firing now? Then it is not normal and not frozen as such."""
+        names = {m.name for m in self.mine(work.project) if metric in m.metrics}
+        keys = {watch_key(n, c) for n in names for c in (cohort, parent)}
+        return any(work.watched[k].life.state in ("pending", "firing") for k in keys if k in work.watched)
+
+    async def _freeze(
+        self,
+        work: Work,
+        monitor: Monitor,
+        metric: str,
+        cohort: Cohort,
+        above: Normal | None,
+        start: int,
+        end: int,
+        config: Config,
+    ) -> None:
+        # Lagged one tick, so that what is being judged is never part of its own normal.
+        until = (end - HOUR) // HOUR * HOUR
+        since = max(start, until - BASELINE_NS)
+        points: list[Point] = await self.columns.read_points(
+            work.project,
+            since,
+            until,
+            metric=metric,
+            cohort=cohort_text(cohort),
+            seconds=self.settings.tick_ns // SECOND,
+        )
+        left_out = [
+            (a.onset_ns or a.since_ns, a.resolved_ns or end)
+            for a in work.alerts.values()
+            if a.fired_ns is not None and cohort_of_alert(a) in (cohort, monitor.where)
+        ]
+        made = make_normal(
+            points, SeriesKey(work.project, metric, cohort), since, until, config, above, left_out
+        )
+        made.tried_ns, made.not_before_ns = end, work.normals[(metric, cohort)].not_before_ns
+        old = work.normals[(metric, cohort)]
+        if made.point is None and old.point is not None:
+            old.tried_ns = end
+            made = old
+        work.normals[(metric, cohort)] = made
+        work.frozen.add((metric, cohort))
+        if made.point is not None and made is not old:
+            # Evidence gathered against another baseline means nothing against this one.
+            for m in self.mine(work.project):
+                watched = work.watched.get(watch_key(m.name, cohort))
+                if watched is not None:
+                    watched.detectors.pop(metric, None)
+
+    # -- alerts --------------------------------------------------------------------------------------------------
+
+    async def _event(
+        self,
+        work: Work,
+        monitor: Monitor,
+        cohort: Cohort,
+        parent: Cohort,
+        watched: Watched,
+        looked: Looked,
+        event: Event,
+        end: int,
+    ) -> None:
+        if event == "firing":
+            await self._fire(work, monitor, cohort, parent, watched, looked, end)
+        elif event == "resolved" and watched.alert_id in work.alerts:
+            alert = work.alerts[watched.alert_id]
+            alert.state, alert.resolved_ns, alert.updated_ns = "resolved", end, end
+            alert.evidence["resolution"] = list(watched.terms)
+            work.changed.add(alert.id)
+            watched.alert_id, watched.onset_ns = None, None
+            self.counts.resolved += 1
+            above = work.watched.get(watch_key(monitor.name, parent))
+            if above is not None and above is not watched and above.life.state != "firing":
+                # What the parent saw was this cohort's doing and is over; a shift of its own shows itself again.
+                above.detectors.clear()
+                above.evidence.clear()
+        elif event == "no_data" and monitor.no_data == "alert" and cohort == parent:
+            self._silence_alert(work, monitor, cohort, watched, end)
+        elif event == "recovered" and watched.alert_id in work.alerts:
+            alert = work.alerts[watched.alert_id]
+            alert.state, alert.resolved_ns, alert.updated_ns = "resolved", end, end
+            work.changed.add(alert.id)
+            watched.alert_id = None
+
+    def _onset(self, monitor: Monitor, watched: Watched, end: int) -> int:
+        """The earliest onset the evidence names; for limits the beginning of the window that first passed them."""
+        named = [
+            e.onset_ns
+            for m, e in watched.evidence.items()
+            if m in monitor.moving and e.onset_ns is not None and e.verdict in ("pending", "firing")
+        ]
+        since = watched.life.incident_since or end
+        return min(named) if named else since - min(monitor.window, 6 * HOUR)
+
+    async def _fire(
+        self,
+        work: Work,
+        monitor: Monitor,
+        cohort: Cohort,
+        parent: Cohort,
+        watched: Watched,
+        looked: Looked,
+        end: int,
+    ) -> None:
+        onset = self._onset(monitor, watched, end)
+        alert = Alert(
+            id=alert_id(work.project, monitor.name, cohort, onset),
+            project=work.project,
+            monitor=monitor.name,
+            cohort=dict(cohort),
+            state="firing",
+            severity=monitor.severity,
+            owner=monitor.owner,
+            runbook=monitor.runbook,
+            condition=monitor.condition,
+            since_ns=watched.life.incident_since or end,
+            onset_ns=onset,
+            fired_ns=end,
+            updated_ns=end,
+            routes=list(monitor.routes),
+        )
+        await self._fill(work, alert, monitor, cohort, parent, watched, looked, end)
+        wider = inhibitor(alert, work.alerts.values())
+        if wider is not None:
+            alert.evidence["inhibited_by"] = wider.id
+        else:
+            alert.evidence["group"] = group_for(alert, work.alerts.values())
+            work.groups.add(str(alert.evidence["group"]))
+        work.alerts[alert.id] = alert
+        work.changed.add(alert.id)
+        work.fresh.add(alert.id)
+        work.reviews.append(alert)
+        watched.alert_id, watched.onset_ns = alert.id, onset
+        self.counts.fired += 1
+
+    async def _fill(
+        self,
+        work: Work,
+        alert: Alert,
+        monitor: Monitor,
+        cohort: Cohort,
+        parent: Cohort,
+        watched: Watched,
+        looked: Looked,
+        end: int,
+    ) -> None:
+        metric = evidence.alerting_metrics(monitor, looked)[0]
+        normal = work.normals.get((metric, cohort)) or work.normals.get((metric, parent)) or Normal()
+        s = self.settings
+        try:
+            await evidence.fill(
+                self.columns, alert, monitor, watched, looked, normal, parent, end, s.base_url, s.review_worst
+            )
+        except Exception:  # an alert without its evidence is still an alert; it says what is missing
+            self.counts.failed += 1
+            log.exception("the evidence of alert %s could not be read", alert.id)
+            alert.summary = f"{monitor.name} for {cohort_words(cohort)}: {'; '.join(watched.terms)}"
+            alert.evidence |= {"metric": metric, "terms": list(watched.terms), "incomplete": True}
+
+    async def _refresh(
+        self,
+        work: Work,
+        monitor: Monitor,
+        cohort: Cohort,
+        parent: Cohort,
+        watched: Watched,
+        looked: Looked,
+        end: int,
+    ) -> None:
+        """Bring the figures of an open alert up to date now and then, so that its page and its reminders are true."""
+        alert = work.alerts.get(watched.alert_id or "")
+        stale = (
+            alert is not None
+            and alert.state == "firing"
+            and end - alert.updated_ns >= self.settings.refresh_ns
+        )
+        if alert is None or not stale or watched.replaced or looked.seen != "breach":
+            return
+        await self._fill(work, alert, monitor, cohort, parent, watched, looked, end)
+        alert.updated_ns = end
+        work.changed.add(alert.id)
+
+    def _silence_alert(
+        self, work: Work, monitor: Monitor, cohort: Cohort, watched: Watched, end: int
+    ) -> None:
+        since = watched.last_data_ns or end
+        alert = Alert(
+            id=alert_id(work.project, f"{monitor.name}/no_data", cohort, since),
+            project=work.project,
+            monitor=monitor.name,
+            cohort=dict(cohort),
+            state="firing",
+            severity=monitor.severity,
+            owner=monitor.owner,
+            runbook=monitor.runbook,
+            condition="no data",
+            since_ns=since,
+            onset_ns=since,
+            fired_ns=end,
+            updated_ns=end,
+            summary=f"No data for {monitor.name} ({cohort_words(cohort)}): {watched.reason or 'nothing arrived'}.",
+            routes=list(monitor.routes),
+        )
+        alert.evidence["group"] = group_for(alert, work.alerts.values())
+        work.groups.add(str(alert.evidence["group"]))
+        work.alerts[alert.id] = alert
+        work.changed.add(alert.id)
+        watched.alert_id = alert.id
