@@ -123,7 +123,8 @@ class Exporter:
             thread = self._thread
         if thread is None:
             self._start()
-        if waiting == self.settings.max_batch_spans or self._bytes >= self.settings.max_batch_bytes:
+        full = waiting >= self.settings.max_batch_spans or self._bytes >= self.settings.max_batch_bytes
+        if full and not self._wake.is_set():
             self._wake.set()
 
     def put_report(self, path: str, payload: Mapping[str, object]) -> None:

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from watchkeeper.sdk.values import Plain, json_of, plain, text_of
+from watchkeeper.sdk.values import Plain, json_of, plain, text_of, to_json
+
+_quoted = json.encoder.encode_basestring
 
 
 def looks_like_messages(value: object) -> bool:
@@ -20,16 +22,28 @@ def looks_like_messages(value: object) -> bool:
 def to_messages(value: object, role: str, limit: int) -> str:
     """JSON of the GenAI message list for a text, one message or a list of messages in any known shape."""
     if isinstance(value, str):
-        messages: list[Plain] = [
-            {"role": role, "parts": [{"type": "text", "content": text_of(value, limit)}]}
-        ]
+        messages = [_text_message(role, text_of(value, limit))]
     elif looks_like_messages(value):
-        messages = [_message(plain(item, limit), role) for item in cast("Sequence[object]", value)]
+        messages = [_read_message(item, role, limit) for item in cast("Sequence[object]", value)]
     elif isinstance(value, Mapping) and "role" in value:
-        messages = [_message(plain(cast("object", value), limit), role)]
+        messages = [to_json(_message(plain(cast("object", value), limit), role))]
     else:
-        messages = [{"role": role, "parts": [{"type": "text", "content": json_of(value, limit)}]}]
-    return json.dumps(messages, ensure_ascii=False, separators=(",", ":"))
+        messages = [_text_message(role, json_of(value, limit))]
+    return f"[{','.join(messages)}]"
+
+
+def _text_message(role: str, text: str) -> str:
+    # Written by hand: this is most of what an LLM span costs the application's thread.
+    return f'{{"role":{_quoted(role)},"parts":[{{"type":"text","content":{_quoted(text)}}}]}}'
+
+
+def _read_message(item: object, role: str, limit: int) -> str:
+    if type(item) is dict and len(cast("dict[str, object]", item)) == 2:
+        message = cast("dict[str, object]", item)
+        own, content = message.get("role"), message.get("content")
+        if type(own) is str and type(content) is str and own != "tool":
+            return _text_message(own, text_of(content, limit))
+    return to_json(_message(plain(item, limit), role))
 
 
 def _message(raw: Plain, role: str) -> Plain:

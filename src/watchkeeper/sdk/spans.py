@@ -222,9 +222,18 @@ class Span:
         **parameters: object,
     ) -> Self:
         """What was asked of the model: ``model``, ``provider`` and request parameters such as ``top_p``."""
-        self.set(keys.REQUEST_MODEL, model).set(keys.PROVIDER, provider)
-        self.set(keys.RESPONSE_MODEL, response_model).set(keys.RESPONSE_ID, response_id)
-        for name, value in {"temperature": temperature, "max_tokens": max_tokens, **parameters}.items():
+        given = {
+            keys.REQUEST_MODEL: model,
+            keys.PROVIDER: provider,
+            keys.RESPONSE_MODEL: response_model,
+            keys.RESPONSE_ID: response_id,
+            keys.REQUEST_PREFIX + "temperature": temperature,
+            keys.REQUEST_PREFIX + "max_tokens": max_tokens,
+        }
+        for key, value in given.items():
+            if value is not None:
+                self.set(key, value)
+        for name, value in parameters.items():
             self.set(keys.REQUEST_PREFIX + name, value)
         return self
 
@@ -267,12 +276,20 @@ class Span:
 
     def set(self, key: str, value: object) -> Self:
         """Any attribute; None is ignored, and what OpenTelemetry cannot hold becomes JSON text."""
-        if value is not None:
-            self._put(
-                lambda v: self._attributes.__setitem__(clip(str(key), _MAX_NAME), _attribute(v, self._limit)),
-                value,
-            )
-        return self
+        if value is None:
+            return self
+        if (
+            type(value) is str
+            and type(key) is str
+            and len(value) <= _MAX_NAME
+            and not (self._ended or self._muted)
+        ):
+            self._attributes[key] = value
+            return self
+        return self._put(
+            lambda v: self._attributes.__setitem__(clip(str(key), _MAX_NAME), _attribute(v, self._limit)),
+            value,
+        )
 
     def error(self, error: object) -> Self:
         """Mark the step failed with an exception or a message, without raising."""
@@ -372,7 +389,7 @@ class Span:
 
     def _put(self, write: Callable[[Any], None], value: object) -> Self:
         """Run ``write`` with ``value`` when it will be kept; a value that cannot be read is noted, not raised."""
-        if self.recording:
+        if not (self._ended or self._muted):
             try:
                 write(value)
             except Exception as error:  # noqa: BLE001  the value is the application's; counted and logged

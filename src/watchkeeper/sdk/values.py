@@ -17,6 +17,9 @@ MAX_DEPTH: Final = 24
 MAX_REPR: Final = 2_000
 MAX_ARRAY: Final = 256
 
+#: JSON text of what :func:`plain` gives, without spaces; made once because making an encoder costs more than using it.
+to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+
 Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | None"
 
 
@@ -63,7 +66,7 @@ def text_of(value: object, limit: int = MAX_TEXT) -> str:
 
 def json_of(value: object, limit: int = MAX_TEXT) -> str:
     """``value`` as JSON text. Long strings inside are cut one by one, so the result still parses."""
-    return json.dumps(plain(value, limit), ensure_ascii=False, separators=(",", ":"))
+    return to_json(plain(value, limit))
 
 
 def plain(value: object, limit: int = MAX_TEXT) -> Plain:

@@ -1,0 +1,329 @@
+"""What @trace and span record for every kind of function."""
+
+import asyncio
+import gc
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.unit.sdk.receiver import Receiver
+
+
+def test_it_records_a_plain_function_with_and_without_parentheses(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace
+    def bare(question: str) -> str:
+        return f"re: {question}"
+
+    @sdk.trace(scenario="support", name="answer", user_id="u1", prompt=("greet", "v7"), variant="b")
+    def full(question: str, k: int = 3) -> dict[str, int]:
+        return {"k": k}
+
+    assert bare("hello") == "re: hello"
+    assert full("hi", k=4) == {"k": 4}
+    assert sdk.flush()
+    one = receiver.span("test_it_records_a_plain_function_with_and_without_parentheses.bare")
+    assert one.attributes == {"watchkeeper.input": "hello", "watchkeeper.output": "re: hello"}
+    two = receiver.span("answer").attributes
+    assert json.loads(two["watchkeeper.input"]) == {"question": "hi", "k": 4}
+    assert json.loads(two["watchkeeper.output"]) == {"k": 4}
+    assert two["watchkeeper.scenario"] == "support"
+    assert two["user.id"] == "u1"
+    assert two["gen_ai.prompt.name"] == "greet"
+    assert two["watchkeeper.prompt.version"] == "v7"
+    assert two["watchkeeper.variant"] == "b"
+
+
+def test_it_keeps_name_signature_and_docstring_of_the_function(sdk: Any) -> None:
+    @sdk.trace(scenario="s")
+    def f(a: int, b: str = "x") -> None:
+        """Does f."""
+
+    assert f.__doc__ == "Does f."
+    assert f.__name__ == "f"
+    assert asyncio.iscoroutinefunction(f) is False
+
+
+def test_it_takes_user_and_session_from_the_arguments(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(
+        name="t", user_id=lambda question, user: user["id"], session_id=lambda question, user: user["chat"]
+    )
+    def f(question: str, user: dict[str, str]) -> None: ...
+
+    f("q", {"id": "u9", "chat": "c9"})
+    sdk.flush()
+    got = receiver.span("t").attributes
+    assert got["user.id"] == "u9"
+    assert got["gen_ai.conversation.id"] == "c9"
+
+
+def test_it_runs_the_function_even_when_its_own_settings_raise(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(name="t", user_id=lambda: 1 / 0)
+    def f(x: str) -> str:
+        return x
+
+    assert f("ok") == "ok"
+    sdk.flush()
+    assert receiver.span("t").status == 0
+
+
+def test_it_works_on_methods_static_and_class_methods(sdk: Any, receiver: Receiver) -> None:
+    class Bot:
+        @sdk.trace(name="method")
+        def a(self, q: str) -> str:
+            return q
+
+        @sdk.trace(name="class")
+        @classmethod
+        def b(cls, q: str) -> str:
+            return q
+
+        @sdk.trace(name="static")
+        @staticmethod
+        def c(q: str) -> str:
+            return q
+
+    assert (Bot().a("1"), Bot.b("2"), Bot.c("3"), Bot().c("3")) == ("1", "2", "3", "3")
+    sdk.flush()
+    assert receiver.span("method").attributes["watchkeeper.input"] == "1"
+    assert receiver.span("class").attributes["watchkeeper.input"] == "2"
+
+
+def test_it_marks_the_span_failed_and_raises_the_same_exception(sdk: Any, receiver: Receiver) -> None:
+    class Broken(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no text for you")
+
+    error = Broken()
+
+    @sdk.trace(name="t")
+    def f() -> None:
+        raise error
+
+    with pytest.raises(Broken) as caught:
+        f()
+    assert caught.value is error
+    sdk.flush()
+    span = receiver.span("t")
+    assert span.status == 2
+    assert span.attributes["error.type"].endswith("Broken")
+    assert span.events[0][0] == "exception"
+    assert "test_trace.py" in span.events[0][1]["exception.stacktrace"]
+
+
+async def test_it_records_async_functions_and_cancellation(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(name="fine")
+    async def fine(q: str) -> str:
+        await asyncio.sleep(0)
+        return q.upper()
+
+    @sdk.trace(name="slow")
+    async def slow() -> None:
+        await asyncio.sleep(30)
+
+    assert asyncio.iscoroutinefunction(fine)
+    assert await fine("a") == "A"
+    task = asyncio.create_task(slow())
+    await asyncio.sleep(0.01)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    sdk.flush()
+    assert receiver.span("fine").attributes["watchkeeper.output"] == "A"
+    assert receiver.span("slow").attributes["error.type"].endswith("CancelledError")
+
+
+def test_it_keeps_a_generators_span_open_until_it_ends(sdk: Any, receiver: Receiver) -> None:
+    inside: list[str] = []
+
+    @sdk.trace(name="gen")
+    def words() -> Iterator[str]:
+        inside.append(sdk.current_trace_id())
+        yield "Hello"
+        with sdk.span("step"):
+            yield " "
+            with sdk.span("deep"):
+                pass
+        yield "you"
+
+    with sdk.span("consumer") as consumer:
+        got = []
+        for word in words():
+            got.append(word)
+            # The consumer's own spans are not children of the generator.
+            assert sdk.current_span() is consumer
+            with sdk.span("use"):
+                pass
+    assert "".join(got) == "Hello you"
+    sdk.flush()
+    span = receiver.span("gen")
+    assert span.attributes["watchkeeper.output"] == "Hello you"
+    assert span.attributes["gen_ai.response.time_to_first_chunk"] > 0
+    assert span.parent_id == consumer.span_id
+    assert receiver.span("step").parent_id == span.span_id
+    assert receiver.span("deep").parent_id == receiver.span("step").span_id
+    assert {s.parent_id for s in receiver.spans if s.name == "use"} == {consumer.span_id}
+    assert inside == [consumer.trace_id]
+
+
+def test_it_passes_send_throw_return_and_close_through(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(name="echo")
+    def echo() -> Any:
+        got = yield "ready"
+        try:
+            yield f"got {got}"
+        except KeyError:
+            yield "caught"
+        return 42
+
+    generator = echo()
+    assert next(generator) == "ready"
+    assert generator.send("x") == "got x"
+    assert generator.throw(KeyError("k")) == "caught"
+    with pytest.raises(StopIteration) as stop:
+        next(generator)
+    assert stop.value.value == 42
+    closed = echo()
+    next(closed)
+    closed.close()
+    sdk.flush()
+    whole, partial = [s for s in receiver.spans if s.name == "echo"]
+    assert "watchkeeper.partial" not in whole.attributes
+    assert partial.attributes["watchkeeper.partial"] is True
+    assert partial.attributes["watchkeeper.output"] == "ready"
+    assert partial.status == 0
+
+
+def test_it_records_what_a_failing_generator_gave_before(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(name="gen")
+    def broken() -> Iterator[str]:
+        yield "half an "
+        raise ValueError("cut")
+
+    with pytest.raises(ValueError, match="cut"):
+        list(broken())
+    sdk.flush()
+    span = receiver.span("gen")
+    assert span.attributes["watchkeeper.output"] == "half an "
+    assert span.attributes["error.type"] == "ValueError"
+
+
+def test_it_ends_the_span_of_an_abandoned_generator(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(name="gen")
+    def endless() -> Iterator[str]:
+        while True:
+            yield "x"
+
+    next(endless())
+    gc.collect()
+    sdk.flush()
+    assert receiver.span("gen").attributes["watchkeeper.partial"] is True
+
+
+async def test_it_records_async_generators(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(name="agen", kind="llm")
+    async def words() -> AsyncIterator[str]:
+        yield "Hello"
+        await asyncio.sleep(0.01)
+        with sdk.span("inner"):
+            yield " you"
+
+    with sdk.span("outer") as outer:
+        got = [word async for word in words()]
+        stopped = words()
+        await anext(stopped)
+        await stopped.aclose()
+        assert sdk.current_span() is outer
+    assert got == ["Hello", " you"]
+    sdk.flush()
+    whole, partial = [s for s in receiver.spans if s.name == "agen"]
+    assert json.loads(whole.attributes["gen_ai.output.messages"])[0]["parts"][0]["content"] == "Hello you"
+    assert whole.attributes["watchkeeper.time_per_output_token"] >= 0.01
+    assert partial.attributes["watchkeeper.partial"] is True
+    assert receiver.span("inner").parent_id == whole.span_id
+
+
+async def test_it_keeps_concurrent_tasks_apart(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(name="turn")
+    async def turn(number: int) -> None:
+        with sdk.session(f"chat-{number}"), sdk.span(f"step-{number}"):
+            await asyncio.sleep(0.001 * (number % 3))
+            async with sdk.span(f"leaf-{number}"):
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(turn(n) for n in range(20)))
+    sdk.flush()
+    for n in range(20):
+        step, leaf = receiver.span(f"step-{n}"), receiver.span(f"leaf-{n}")
+        assert leaf.parent_id == step.span_id
+        assert leaf.attributes["gen_ai.conversation.id"] == f"chat-{n}"
+
+
+def test_it_collects_items_that_are_not_text(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(name="rows")
+    def rows() -> Iterator[dict[str, int]]:
+        yield {"a": 1}
+        yield {"a": 2}
+
+    assert list(rows()) == [{"a": 1}, {"a": 2}]
+    sdk.flush()
+    assert json.loads(receiver.span("rows").attributes["watchkeeper.output"]) == [{"a": 1}, {"a": 2}]
+
+
+def test_session_and_variant_reach_every_span_inside_and_none_outside(sdk: Any, receiver: Receiver) -> None:
+    with sdk.session("s1", user_id="u1"), sdk.variant("b", feature_flags={"rerank": True}):
+        with sdk.span("a"), sdk.span("b"):
+            pass
+        with sdk.session("s2"), sdk.span("c"):
+            pass
+    with sdk.span("d"):
+        pass
+    sdk.flush()
+    for name in "ab":
+        got = receiver.span(name).attributes
+        assert got["gen_ai.conversation.id"] == "s1"
+        assert got["user.id"] == "u1"
+        assert got["watchkeeper.variant"] == "b"
+        assert json.loads(got["watchkeeper.feature_flags"]) == {"rerank": True}
+    assert receiver.span("c").attributes["gen_ai.conversation.id"] == "s2"
+    assert receiver.span("c").attributes["watchkeeper.variant"] == "b"
+    assert receiver.span("d").attributes == {}
+
+
+def test_propagate_carries_span_and_session_into_threads(sdk: Any, receiver: Receiver) -> None:
+    def work(n: int) -> int:
+        with sdk.span(f"w{n}"):
+            return n
+
+    with ThreadPoolExecutor(4) as pool, sdk.session("s"), sdk.span("parent") as parent:
+        assert list(pool.map(sdk.propagate(work), range(20))) == list(range(20))
+        pool.submit(work, 99).result()
+    sdk.flush()
+    for n in range(20):
+        span = receiver.span(f"w{n}")
+        assert span.parent_id == parent.span_id
+        assert span.attributes["gen_ai.conversation.id"] == "s"
+    assert receiver.span("w99").parent_id == ""
+
+
+def test_it_joins_an_existing_provider_and_sees_other_peoples_spans(
+    start: Callable[..., Any], receiver: Receiver
+) -> None:
+    import watchkeeper
+
+    provider = start()
+    foreign = provider.get_tracer("some.library")
+    with watchkeeper.session("s"), watchkeeper.span("ours") as ours, foreign.start_as_current_span("theirs"):
+        assert watchkeeper.current_trace_id() == ours.trace_id
+    start(tracer_provider=provider)
+    with foreign.start_as_current_span("again"):
+        pass
+    watchkeeper.flush()
+    assert receiver.wait(lambda: len(receiver.spans) >= 3)
+    theirs = receiver.span("theirs")
+    assert theirs.parent_id == ours.span_id
+    assert theirs.scope == "some.library"
+    assert theirs.attributes["gen_ai.conversation.id"] == "s"
+    assert receiver.span("again").parent_id == ""
