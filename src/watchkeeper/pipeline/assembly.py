@@ -62,7 +62,8 @@ class Counts(msgspec.Struct):
 
 
 def shown(span: Span) -> tuple[object, ...]:
-    """What of a span is a column of `spans` and can change when logs and the rest of its trace are known."""
+    """What of a span is a column of `spans` and can change when logs and the rest of its trace are known. The agent and
+    the prompt are a step's own: inheriting them is left to reading, it would rewrite most spans for little."""
     c, m = span.context, span.llm
     about = (
         () if m is None else
@@ -71,8 +72,7 @@ def shown(span: Span) -> tuple[object, ...]:
     )  # fmt: skip
     return (
         span.kind, span.name, span.output_text, span.error and span.error.class_, c.session_id, c.user_id,
-        c.agent_name, c.prompt_name, c.prompt_version, c.scenario, c.service, c.environment, c.release, c.variant,
-        *about,
+        c.scenario, c.service, c.environment, c.release, c.variant, *about,
     )  # fmt: skip
 
 
@@ -256,16 +256,30 @@ class Assembly:
             raise
         # One trace that breaks a scorer or the store's encoding must not hold up the others.
         except Exception:
+            self.counts.failed += 1
             log.exception("a batch of %d traces failed; each on its own now", len(taken))
-            for key, trace in taken.items():
-                try:
-                    await self._put_together({key: trace})
-                except StoreUnavailable:
-                    self._put_back({key: trace})
-                except Exception:
-                    self.counts.failed += 1
-                    self._attempts[key] += 1
-                    log.exception("trace %s cannot be assembled", key[1])
+            await self._one_by_one(taken)
+
+    async def _one_by_one(self, taken: dict[Key, _Open]) -> None:
+        """Assemble each alone. A trace that fails three times is left as it is; when the first three all fail, the fault
+        is not theirs, and everything waits."""
+        keys = list(taken)
+        failed = 0
+        for at, key in enumerate(keys):
+            try:
+                await self._put_together({key: taken[key]})
+            except StoreUnavailable:
+                self._put_back({k: taken[k] for k in keys[at:]})
+                raise
+            except Exception as error:
+                failed += 1
+                self._attempts[key] += 1
+                log.error("trace %s cannot be assembled: %s: %s", key[1], type(error).__name__, error)
+                if self._attempts[key] < ATTEMPTS:
+                    self._put_back({key: taken[key]})
+                if failed == at + 1 == 3:
+                    self._put_back({k: taken[k] for k in keys[at + 1 :]})
+                    raise StoreUnavailable(f"nothing can be assembled: {error}") from error
 
     def _put_back(self, taken: dict[Key, _Open]) -> None:
         for key, trace in taken.items():

@@ -15,7 +15,8 @@ DAY_NS = 86_400_000_000_000
 BEFORE_NS, AFTER_NS = 400 * DAY_NS, DAY_NS
 MAX_NS = 2**63 - 1
 MAX_COUNT = 2**63 - 1
-ATTRIBUTE_CHARS = 1000
+# Long values are content: they are in the stored span, and the searchable map would hold them a second time.
+ATTRIBUTE_CHARS = 256
 CUT = "…"
 # Facts about the client's runtime, the same on every span: in the stored content, not in the searchable map.
 DULL = ("telemetry.", "process.", "os.", "host.", "container.", "k8s.pod.uid")
@@ -60,7 +61,7 @@ def count(value: Any) -> int | None:
 
 
 def text_of(value: Any) -> str:
-    """An attribute's value as the text of the searchable map, cut at 1,000 characters with a visible mark."""
+    """An attribute's value as the text of the searchable map, cut at 256 characters with a visible mark."""
     if isinstance(value, str):
         text = value
     elif value is True:

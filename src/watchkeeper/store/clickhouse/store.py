@@ -69,7 +69,7 @@ class ClickHouseColumns:
         return self._rows.run_now(migrate, self._clock())
 
     def _next_version(self) -> int:
-        self._version = max(self._version + 1, self._clock(), time.time_ns())
+        self._version = max(self._version + 1, self._clock())
         return self._version
 
     def _open(self) -> None:

@@ -147,11 +147,11 @@ def alert_row(row: dict[str, Any], version: int) -> tuple[Any, ...]:
 
 
 def coverage_row(row: dict[str, Any], version: int) -> tuple[Any, ...]:
-    """A tick of the coverage ledger; `time_ns` is its start."""
+    """A tick of the coverage ledger; `time` is its start in seconds."""
     return (
-        row["project"], row["scorer"], row.get("version", ""), row["time_ns"] // 10**9, row["seconds"],
+        row["project"], row["scorer"], row.get("version", ""), row["time"], row["seconds"],
         row.get("eligible", 0), row.get("selected", 0), row.get("scored", 0), row.get("failed", 0),
-        row.get("late", 0), version,
+        row.get("late", 0), row.get("row_version", version),
     )  # fmt: skip
 
 

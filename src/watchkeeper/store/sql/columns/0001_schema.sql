@@ -15,14 +15,14 @@ CREATE TABLE IF NOT EXISTS spans (
   cached_input_tokens Nullable(UInt64), reasoning_output_tokens Nullable(UInt64),
   cost Nullable(Float64), pricing_version LowCardinality(Nullable(String)),
   ttft_ms Nullable(Float64), finish_reason LowCardinality(Nullable(String)), tool_name LowCardinality(Nullable(String)),
-  output_text Nullable(String) CODEC(ZSTD(3)),
+  output_text Nullable(String) CODEC(ZSTD(1)),
   session_id Nullable(String), user_id Nullable(String), agent_name LowCardinality(Nullable(String)),
   prompt_name LowCardinality(Nullable(String)), prompt_version LowCardinality(Nullable(String)),
   scenario LowCardinality(Nullable(String)), service LowCardinality(Nullable(String)),
   environment LowCardinality(Nullable(String)), release LowCardinality(Nullable(String)),
   variant LowCardinality(Nullable(String)),
   duplicate_of Nullable(String),
-  attributes Map(LowCardinality(String), String) CODEC(ZSTD(3)),
+  attributes Map(LowCardinality(String), String) CODEC(ZSTD(1)),
   day Date, received_at DateTime64(9, 'UTC'), version UInt64,
   INDEX arrival received_at TYPE minmax, INDEX moment time TYPE minmax
 ) ENGINE = ReplacingMergeTree(version) PARTITION BY toMonday(day) ORDER BY (project, trace_id, span_id)
@@ -31,13 +31,13 @@ CREATE TABLE IF NOT EXISTS spans (
 -- What the client sent, redacted, whole: one JSON document a span. A list page never reads it.
 CREATE TABLE IF NOT EXISTS content (
   project LowCardinality(String), trace_id String, span_id String,
-  body String CODEC(ZSTD(3)), day Date, received_at DateTime64(9, 'UTC'), version UInt64
+  body String CODEC(ZSTD(1)), day Date, received_at DateTime64(9, 'UTC'), version UInt64
 ) ENGINE = ReplacingMergeTree(version) PARTITION BY day ORDER BY (project, trace_id, span_id)
   SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, merge_max_block_size = 512;
 
 CREATE TABLE IF NOT EXISTS logs (
   project LowCardinality(String), trace_id String, span_id String, log_id String,
-  time DateTime64(9, 'UTC'), name LowCardinality(String), body String CODEC(ZSTD(3)),
+  time DateTime64(9, 'UTC'), name LowCardinality(String), body String CODEC(ZSTD(1)),
   day Date, received_at DateTime64(9, 'UTC')
 ) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (project, trace_id, span_id, log_id)
   SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 512, merge_max_block_size = 1024;
@@ -48,7 +48,7 @@ CREATE TABLE IF NOT EXISTS traces (
   project LowCardinality(String), trace_id String, time DateTime64(9, 'UTC'), duration_ms Nullable(Float64),
   root_name String, complete Bool,
   spans UInt32, llm_calls UInt32, tool_calls UInt32, errors UInt32, error_class LowCardinality(Nullable(String)),
-  input_text Nullable(String) CODEC(ZSTD(3)), output_text Nullable(String) CODEC(ZSTD(3)),
+  input_text Nullable(String) CODEC(ZSTD(1)), output_text Nullable(String) CODEC(ZSTD(3)),
   models Array(LowCardinality(String)), provider LowCardinality(Nullable(String)),
   input_tokens Nullable(UInt64), output_tokens Nullable(UInt64),
   cached_input_tokens Nullable(UInt64), reasoning_output_tokens Nullable(UInt64),
