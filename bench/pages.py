@@ -48,7 +48,9 @@ def draw_times() -> None:
 async def pages(world: World, rounds: int) -> None:
     """Ask for every page `rounds` times."""
     columns = world.columns
-    found = await columns.sql(PROJECT, "select trace_id, count() as n from spans group by trace_id order by n desc limit 1")
+    found = await columns.sql(
+        PROJECT, "select trace_id, count() as n from spans group by trace_id order by n desc limit 1"
+    )
     longest = found.rows[0][0]
     addresses = [
         ("overview, 24 h", "/"),
@@ -100,7 +102,9 @@ async def main() -> None:
             world = await build(folder, round(given.spans / SPANS_PER_TRACE))
             print(f"built in {time.perf_counter() - started:.0f} s")
         stored = (await world.columns.stats())["tables"]
-        print(f"{stored['spans']['rows']:,} spans, {stored['traces']['rows']:,} traces, {stored['points']['rows']:,} points")
+        print(
+            f"{stored['spans']['rows']:,} spans, {stored['traces']['rows']:,} traces, {stored['points']['rows']:,} points"
+        )
         await pages(world, given.rounds)
         draw_times()
         print(f"peak memory {_peak_mb()} MB")

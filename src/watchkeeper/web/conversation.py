@@ -53,7 +53,11 @@ def readable(value: Any) -> str:
     try:
         plain = msgspec.to_builtins(value)
         short = json.dumps(plain, ensure_ascii=False, default=str)
-        return short if len(short) <= 72 else json.dumps(plain, indent=2, ensure_ascii=False, default=str)[:MAX_TEXT]
+        return (
+            short
+            if len(short) <= 72
+            else json.dumps(plain, indent=2, ensure_ascii=False, default=str)[:MAX_TEXT]
+        )
     except (TypeError, ValueError, RecursionError):
         return str(value)[:MAX_TEXT]
 
@@ -120,7 +124,14 @@ def turns(span: Span, trace: Trace) -> list[Turn]:
         made += [_turn(m, known, False) for m in llm.input_messages]
         made += [_turn(m, known, True) for m in llm.output_messages]
         if not llm.output_messages and llm.output_text:
-            made.append(Turn("assistant", "", (Piece("text", "", llm.output_text, cited(llm.output_text, known)),), output=True))
+            made.append(
+                Turn(
+                    "assistant",
+                    "",
+                    (Piece("text", "", llm.output_text, cited(llm.output_text, known)),),
+                    output=True,
+                )
+            )
         return made
     if span.tool is not None:
         return []
@@ -129,7 +140,12 @@ def turns(span: Span, trace: Trace) -> list[Turn]:
         made.append(Turn("user", "input", (Piece("text", "", span.input_text, (Segment(span.input_text),)),)))
     if span.output_text:
         made.append(
-            Turn("assistant", "output", (Piece("text", "", span.output_text, cited(span.output_text, known)),), output=True)
+            Turn(
+                "assistant",
+                "output",
+                (Piece("text", "", span.output_text, cited(span.output_text, known)),),
+                output=True,
+            )
         )
     return made
 

@@ -11,7 +11,7 @@ from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.metrics import Metric, describe
 from watchkeeper.web.view import DIMENSIONS, TimeRange, View
 
-SUMS: Final = ("n", "sw", "sw2", "swx", "swx2", "sw2x", "sw2x2")
+SUMS: Final[tuple[str, ...]] = ("n", "sw", "sw2", "swx", "swx2", "sw2x", "sw2x2")
 BASELINE_SECONDS: Final = 14 * 86_400
 Row = Mapping[str, Any]
 
@@ -33,7 +33,7 @@ def span(wanted: TimeRange) -> dict[str, int]:
 
 def add(these: Iterable[Row]) -> dict[str, float]:
     """Mergeable sums added up."""
-    total = dict.fromkeys(SUMS, 0.0)
+    total: dict[str, float] = dict.fromkeys(SUMS, 0.0)
     for row in these:
         for name in SUMS:
             total[name] += float(row[name] or 0)
@@ -88,13 +88,26 @@ def dots(found: Sequence[Row], wanted: TimeRange, bucket: int, unit: str) -> lis
 def baseline_of(wanted: TimeRange) -> TimeRange:
     """What a range is compared with: the 14 days before it, or as long before as it is itself."""
     length = max(BASELINE_SECONDS * humane.NS, wanted.until_ns - wanted.since_ns)
-    return TimeRange(wanted.since_ns - length, wanted.since_ns, "", f"the {humane.span_of(length / humane.NS)} before")
+    return TimeRange(
+        wanted.since_ns - length, wanted.since_ns, "", f"the {humane.span_of(length / humane.NS)} before"
+    )
 
 
-async def sums(view: View, wanted: TimeRange, bucket: int, metric: str = "") -> dict[str, list[Row]]:
-    """Every metric's sums per bucket for the view's cohort: from rolled points, else from the traces."""
-    params = {**span(wanted), "bucket": bucket, "metric": metric}
-    found = await rows(view, "page_points", cohort=view.cohort_text, **params)
+async def sums(
+    view: View,
+    wanted: TimeRange,
+    bucket: int,
+    metric: str = "",
+    before_ns: int | None = None,
+    scorers: bool = False,
+) -> dict[str, list[Row]]:
+    """Every metric's sums per bucket for the view's cohort: from rolled points, else from the traces.
+
+    A row whose start is 0 sums [before_ns, since). With `scorers`, trace-derived metrics are left out.
+    """
+    before = wanted.since_ns if before_ns is None else before_ns
+    params = {**span(wanted), "bucket": bucket, "metric": metric, "before": before}
+    found = await rows(view, "page_points", cohort=view.cohort_text, scorers=scorers, **params)
     if not found:
         found = await rows(view, "page_scores", **cohort_params(view), **params)
     by_metric: dict[str, list[Row]] = defaultdict(list)
@@ -108,21 +121,31 @@ def coarsest(found: Iterable[Sequence[Row]]) -> int:
     return max((int(r.get("tick_seconds") or 0) for these in found for r in these), default=0)
 
 
-async def all_series(view: View, metric: str = "", bucket: int | None = None) -> dict[str, Series]:
+def series_of(name: str, found: Sequence[Row], wanted: TimeRange, bucket: int) -> Series:
+    """One series from its sums, whose rows with start 0 are the baseline."""
+    known = describe(name, found)
+    now, then = [r for r in found if r["start"]], [r for r in found if not r["start"]]
+    current = (
+        estimate.from_sums(add(now), known.unit)
+        if now
+        else estimate.unknown("no scores in this range", known.unit)
+    )
+    base = (
+        estimate.from_sums(add(then), known.unit)
+        if then
+        else estimate.unknown("no scores before this range", known.unit)
+    )
+    return Series(known, dots(now, wanted, bucket, known.unit), current, base)
+
+
+async def all_series(
+    view: View, metric: str = "", bucket: int | None = None, scorers: bool = False
+) -> dict[str, Series]:
     """Every series of the view's cohort with its baseline."""
     size = bucket or view.range.bucket
-    now = await sums(view, view.range, size, metric)
-    size = max(size, coarsest(now.values()))
-    # One bucket for all of the baseline: only its total is shown.
-    before = baseline_of(view.range)
-    then = await sums(view, before, 365 * 86_400, metric)
-    made: dict[str, Series] = {}
-    for name in sorted({*now, *then}):
-        known = describe(name, [*now.get(name, []), *then.get(name, [])])
-        current = estimate.from_sums(add(now[name]), known.unit) if name in now else estimate.unknown("no scores in this range", known.unit)
-        base = estimate.from_sums(add(then[name]), known.unit) if name in then else estimate.unknown("no scores before this range", known.unit)
-        made[name] = Series(known, dots(now.get(name, []), view.range, size, known.unit), current, base)
-    return made
+    found = await sums(view, view.range, size, metric, baseline_of(view.range).since_ns, scorers)
+    size = max(size, coarsest(found.values()))
+    return {name: series_of(name, found[name], view.range, size) for name in sorted(found)}
 
 
 async def deploys(view: View) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from watchkeeper.web import humane
 
 Z95: Final = 1.959963984540054
 _KEY: Final = SeriesKey("", "")
+_SUMS: Final = ("sw", "sw2", "swx", "swx2", "sw2x", "sw2x2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,8 @@ def from_sums(sums: Mapping[str, Any], unit: str = "") -> Estimate:
     n = int(sums["n"] or 0)
     if n == 0 or not sums["sw"]:
         return unknown("no scores in this range", unit)
-    values = (float(sums[name] or 0) for name in ("sw", "sw2", "swx", "swx2", "sw2x", "sw2x2"))
-    point = Point(_KEY, 0, 1, BINARY, n, *values)
+    sw, sw2, swx, swx2, sw2x, sw2x2 = (float(sums[name] or 0) for name in _SUMS)
+    point = Point(_KEY, 0, 1, BINARY, n, sw, sw2, swx, swx2, sw2x, sw2x2)
     found = point_rate(point) if unit == "share" else point_mean(point)
     if isinstance(found, Insufficient):
         return Estimate(point.swx / point.sw, n=n, unit=unit, why="one score has no interval")
@@ -123,7 +124,9 @@ def mean_of(value: float | None, sd: float | None, n: int, unit: str = "") -> Es
     return Estimate(value, value - half, value + half, n, unit)
 
 
-def quantile(value: float | None, low: float | None, high: float | None, n: int, unit: str = "ms") -> Estimate:
+def quantile(
+    value: float | None, low: float | None, high: float | None, n: int, unit: str = "ms"
+) -> Estimate:
     """A quantile with the order statistics that bound it (Woodruff)."""
     if value is None or n == 0:
         return unknown("no values in this range", unit)

@@ -31,7 +31,12 @@ WORDS: Final = {
 }
 # Trace-derived metrics; everything else that has points is a scorer.
 DERIVED: Final = frozenset(UNITS)
-LOWER_IS_BETTER: Final = frozenset(UNITS) - {"traces"} | {"refusal", "escalated", "escalation", "user_escalated"}
+LOWER_IS_BETTER: Final = frozenset(UNITS) - {"traces"} | {
+    "refusal",
+    "escalated",
+    "escalation",
+    "user_escalated",
+}
 
 
 @dataclass(frozen=True, slots=True)

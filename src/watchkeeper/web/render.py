@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
@@ -81,26 +81,28 @@ def _strict() -> Environment:
 def environment() -> Environment:
     """The template environment with the filters every page uses."""
     made = _strict()
-    made.filters.update(
-        number=humane.number,
-        compact=humane.compact,
-        percent=humane.percent,
-        duration=humane.duration,
-        money=humane.money,
-        length_text=humane.length,
-        ago=_ago,
-        moment=_moment,
-        short_moment=_short_moment,
-    )
-    made.globals.update(
-        asset=asset_url,
-        iso=humane.iso,
-        ranges=RANGES,
-        dimensions=DIMENSIONS,
-        shortcuts=SHORTCUTS,
-        ago_wall=humane.ago,
-        taxonomy={c.name: c.definition for c in TAXONOMY},
-    )
+    filters: dict[str, Any] = {
+        "number": humane.number,
+        "compact": humane.compact,
+        "percent": humane.percent,
+        "duration": humane.duration,
+        "money": humane.money,
+        "length_text": humane.length,
+        "ago": _ago,
+        "moment": _moment,
+        "short_moment": _short_moment,
+    }
+    names: dict[str, Any] = {
+        "asset": asset_url,
+        "iso": humane.iso,
+        "ranges": RANGES,
+        "dimensions": DIMENSIONS,
+        "shortcuts": SHORTCUTS,
+        "ago_wall": humane.ago,
+        "taxonomy": {c.name: c.definition for c in TAXONOMY},
+    }
+    cast("dict[str, Any]", made.filters).update(filters)
+    cast("dict[str, Any]", made.globals).update(names)
     return made
 
 
@@ -129,7 +131,9 @@ def _short_moment(context: Context, ns: int | None) -> str:
     return humane.short_moment(ns, context["view"].zone)
 
 
-def frame(view: View, page: str, title: str, nav: Sequence[NavItem], projects: Sequence[str]) -> dict[str, Any]:
+def frame(
+    view: View, page: str, title: str, nav: Sequence[NavItem], projects: Sequence[str]
+) -> dict[str, Any]:
     """What `base.html` needs beside the view."""
     call = view.call
     return {

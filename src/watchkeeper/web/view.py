@@ -63,7 +63,9 @@ class TimeRange:
     def before(self) -> "TimeRange":
         """The range of the same length just before this one."""
         length = self.until_ns - self.since_ns
-        return TimeRange(self.since_ns - length, self.since_ns, "", f"the {humane.span_of(self.seconds)} before")
+        return TimeRange(
+            self.since_ns - length, self.since_ns, "", f"the {humane.span_of(self.seconds)} before"
+        )
 
 
 @dataclass
@@ -110,7 +112,9 @@ class View:
 
         Links to this page keep its own parameters too, except the page cursor.
         """
-        params = self.shared() if path is not None else {k: v for k, v in self.params.items() if k != "before"}
+        params = (
+            self.shared() if path is not None else {k: v for k, v in self.params.items() if k != "before"}
+        )
         if path is None and self.project != DEFAULT_PROJECT:
             params["project"] = self.project
         for name, value in changes.items():
@@ -151,7 +155,9 @@ def parse_cohort(text: str, problems: list[str]) -> dict[str, str]:
         except ValueError:
             name, value = "", ""
         if name not in DIMENSIONS or not value:
-            problems.append(f"“{part[:80]}” is not a cohort filter. Use one of {', '.join(DIMENSIONS)}, as name=value.")
+            problems.append(
+                f"“{part[:80]}” is not a cohort filter. Use one of {', '.join(DIMENSIONS)}, as name=value."
+            )
             continue
         found[name] = value
     return found

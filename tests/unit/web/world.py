@@ -65,9 +65,19 @@ class World:
 
 
 def _span(
-    trace_id: str, number: int, parent: int | None, name: str, at: tuple[int, int], attributes: dict[str, Any], error: str | None = None
+    trace_id: str,
+    number: int,
+    parent: int | None,
+    name: str,
+    at: tuple[int, int],
+    attributes: dict[str, Any],
+    error: str | None = None,
 ) -> RawSpan:
-    events = [RawEvent("exception", at[1], {"exception.type": "APIError", "exception.message": error})] if error else []
+    events = (
+        [RawEvent("exception", at[1], {"exception.type": "APIError", "exception.message": error})]
+        if error
+        else []
+    )
     return RawSpan(
         trace_id, f"{number:016x}", f"{parent:016x}" if parent else None, name, "internal", *at,
         "error" if error else "ok", error, attributes, events, [], RESOURCE,
@@ -77,11 +87,19 @@ def _span(
 def _messages(turn: assistant.Turn) -> list[dict[str, Any]]:
     articles = "\n\n".join(d["content"] for d in turn.documents)
     said: list[dict[str, Any]] = [
-        {"role": "system", "parts": [{"type": "text", "content": f"{assistant.PROMPTS[turn.version]}\n\n{articles}"}]},
+        {
+            "role": "system",
+            "parts": [{"type": "text", "content": f"{assistant.PROMPTS[turn.version]}\n\n{articles}"}],
+        },
         {"role": "user", "parts": [{"type": "text", "content": turn.question}]},
     ]
     if turn.tool:
-        call = {"type": "tool_call", "id": "call_1", "name": turn.tool["name"], "arguments": turn.tool["arguments"]}
+        call = {
+            "type": "tool_call",
+            "id": "call_1",
+            "name": turn.tool["name"],
+            "arguments": turn.tool["arguments"],
+        }
         answer = {"type": "tool_call_response", "id": "call_1", "result": turn.tool["result"]}
         said += [{"role": "assistant", "parts": [call]}, {"role": "tool", "parts": [answer]}]
     return said
@@ -113,7 +131,9 @@ def spans_of(turn: assistant.Turn, trace_id: str, at: int, number: int, scenario
     if failed:
         chat["error.type"] = "429"
     else:
-        said = [{"role": "assistant", "parts": [{"type": "text", "content": answer}], "finish_reason": "stop"}]
+        said = [
+            {"role": "assistant", "parts": [{"type": "text", "content": answer}], "finish_reason": "stop"}
+        ]
         chat |= {
             "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
             "gen_ai.output.messages": json.dumps(said),
@@ -159,7 +179,12 @@ def scores_of(trace: Trace, turn: assistant.Turn, rng: random.Random) -> tuple[l
         check("has_steps", float(steps), steps, None if steps else "no numbered step found"),
         check("answer_relevance", relevance, None, "share of the question's words that the answer takes up"),
         check("empty_output", 1.0, True),
-        check("tool_error", 0.0 if turn.failed else 1.0, not turn.failed, "the call failed" if turn.failed else None),
+        check(
+            "tool_error",
+            0.0 if turn.failed else 1.0,
+            not turn.failed,
+            "the call failed" if turn.failed else None,
+        ),
         check("token_overlap", round(min(1.0, max(0.0, rng.gauss(0.7, 0.12))), 3), None),
     ]
     if turn.rating is not None:
@@ -177,7 +202,12 @@ def turns(count: int, seed: int) -> Iterator[tuple[int, int, assistant.Turn, str
         scenario = "customer-support" if rng.random() < 0.86 else "order-status"
         version = "v2" if at > DEPLOY and scenario == "customer-support" and rng.random() < 0.5 else "v1"
         topic, question = assistant.question_for(rng)
-        yield number, min(at, NOW - 60_000 * MS), assistant.respond(question, version, (seed, number), topic), scenario
+        yield (
+            number,
+            min(at, NOW - 60_000 * MS),
+            assistant.respond(question, version, (seed, number), topic),
+            scenario,
+        )
 
 
 async def _write(columns: ClickHouseColumns, count: int, seed: int) -> tuple[list[str], list[str]]:
@@ -293,9 +323,13 @@ def _fill(conn: sa.engine.Connection, ids: list[str], worst: list[str]) -> None:
     )  # fmt: skip
     for one in (alert, over):
         alerts.save(conn, one)
-    told = Notification("note_1", PROJECT, alert.id, "group", "on-call", "firing", "s", "t", {}, alert.fired_ns or 0)
+    told = Notification(
+        "note_1", PROJECT, alert.id, "group", "on-call", "firing", "s", "t", {}, alert.fired_ns or 0
+    )
     outbox.enqueue(conn, told)
-    conn.execute(sa.update(notifications).values(status="delivered", delivered_ns=(alert.fired_ns or 0) + 10**9))
+    conn.execute(
+        sa.update(notifications).values(status="delivered", delivered_ns=(alert.fired_ns or 0) + 10**9)
+    )
     reasons = (
         ("low_score", "answer_relevance is 2.1: the answer takes up no word of the question"),
         ("thumbs_down", "The user was not satisfied: rating 1"),
@@ -303,7 +337,12 @@ def _fill(conn: sa.engine.Connection, ids: list[str], worst: list[str]) -> None:
     )
     for number, trace_id in enumerate(worst[:30]):
         source, reason = reasons[number % 3]
-        reviews.add(conn, ReviewItem(f"rev_{number:02d}", PROJECT, trace_id, reason, source, 8 - number / 10, NOW - number * HOUR))
+        reviews.add(
+            conn,
+            ReviewItem(
+                f"rev_{number:02d}", PROJECT, trace_id, reason, source, 8 - number / 10, NOW - number * HOUR
+            ),
+        )
     cases = [
         Case(
             f"case_{n:04d}", {"text": f"How do I get refund number {n}?", "messages": []}, {"documents": []},
@@ -313,13 +352,25 @@ def _fill(conn: sa.engine.Connection, ids: list[str], worst: list[str]) -> None:
         for n in range(14)
     ]  # fmt: skip
     made = {"author": "ana@example.com", "now_ns": NOW - 50 * HOUR}
-    datasets.commit(conn, PROJECT, "support-regressions", add=cases[:9], remove=[], note="first failures", **made)
-    datasets.commit(conn, PROJECT, "support-regressions", add=cases[9:], remove=[cases[0].id], note="concise prompt", **made)
+    datasets.commit(
+        conn, PROJECT, "support-regressions", add=cases[:9], remove=[], note="first failures", **made
+    )
+    datasets.commit(
+        conn,
+        PROJECT,
+        "support-regressions",
+        add=cases[9:],
+        remove=[cases[0].id],
+        note="concise prompt",
+        **made,
+    )
     for number, verdict in enumerate(("pass", "fail", "not_enough_evidence")):
         experiments.save(conn, _experiment(number, verdict, cases[1:]))
 
 
-async def build(folder: Path, traces: int = 0, seed: int = 7, no_auth: bool = True, roll: bool = True) -> World:
+async def build(
+    folder: Path, traces: int = 0, seed: int = 7, no_auth: bool = True, roll: bool = True
+) -> World:
     """The world with this many traces, in `folder`."""
     columns = open_columns(f"chdb://{folder}/columns", lambda: NOW)
     records = Records(f"sqlite:///{folder}/records.db")
@@ -328,7 +379,15 @@ async def build(folder: Path, traces: int = 0, seed: int = 7, no_auth: bool = Tr
     if traces:
         marks = [Deploy(PROJECT, "support-answer", "v2", DEPLOY, "more concise")]
         await columns.write_deploys([*marks, Deploy(PROJECT, "assistant", "2026.03.1", NOW - 9 * 24 * HOUR)])
-        ledger = {"project": PROJECT, "version": "3", "time_ns": NOW - 2 * HOUR, "seconds": 3600, "eligible": 900, "selected": 900, "late": 0}
+        ledger = {
+            "project": PROJECT,
+            "version": "3",
+            "time_ns": NOW - 2 * HOUR,
+            "seconds": 3600,
+            "eligible": 900,
+            "selected": 900,
+            "late": 0,
+        }
         await columns.write_coverage(
             [
                 {**ledger, "scorer": "answer_relevance", "scored": 881, "failed": 7},

@@ -2,12 +2,15 @@
 -- parameter a dimension, '' for any value. `before` is the start of the range compared with: [before, since).
 
 -- name: page_traffic
--- Volume, errors, latency, time to first token, cost and tokens per bucket of `bucket` seconds.
+-- Volume, errors, latency, time to first token, cost, tokens and scenarios per bucket of `bucket` seconds.
 SELECT toUnixTimestamp64Nano(toDateTime64(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})), 9, 'UTC')) AS start,
   count() AS n, countIf(errors > 0 OR isNotNull(error_class)) AS bad,
   quantile(0.5)(duration_ms) AS p50, quantile(0.95)(duration_ms) AS p95, count(duration_ms) AS timed,
   quantile(0.5)(ttft_ms) AS ttft, count(ttft_ms) AS ttft_n,
-  sum(cost) AS cost_sum, count(cost) AS cost_n, sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out
+  sum(cost) AS cost_sum, count(cost) AS cost_n, sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out,
+  toUnixTimestamp64Nano(max(time)) AS latest,
+  sumMap(map(toString(ifNull(scenario, '')), toUInt64(1))) AS scenarios,
+  sumMap(map(toString(ifNull(scenario, '')), toUInt64(errors > 0 OR isNotNull(error_class)))) AS bad_scenarios
 FROM traces FINAL
 WHERE project = {project:String}
   AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
@@ -57,43 +60,47 @@ WHERE project = {project:String}
 GROUP BY current
 
 -- name: page_points
--- Mergeable sums of every series of one cohort per bucket, from the rolled points. Of several tick lengths the
--- finest is read: each covers all data by itself.
+-- Mergeable sums of every series of one cohort per bucket, from the rolled points; start 0 is everything in
+-- [before, since), the baseline. Of several tick lengths the finest is read: each covers all data by itself.
 WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND cohort = {cohort:String}
       AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
-SELECT metric, any(seconds) AS tick_seconds, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32}))) * 1000000000 AS start,
+SELECT metric, any(seconds) AS tick_seconds,
+  if(tick < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
 FROM points FINAL
-WHERE project = {project:String} AND cohort = {cohort:String} AND seconds = finest
+WHERE project = {project:String} AND cohort = {cohort:String} AND (seconds = finest OR finest = 0)
   AND (empty({metric:String}) OR metric = {metric:String})
-  AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
-GROUP BY metric, start ORDER BY metric, start
+  AND (NOT {scorers:Bool} OR NOT (metric IN ('traces', 'latency_ms', 'ttft_ms', 'cost', 'input_tokens', 'output_tokens', 'error_rate', 'tool_error_rate') OR startsWith(metric, 'error_class:')))
+  AND tick >= fromUnixTimestamp64Nano({before:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY metric, start HAVING n > 0 ORDER BY metric, start
 
 -- name: page_cohort_points
 -- The same for every cohort of one dimension: those whose canonical text is `dimension=…` and nothing else.
 WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND metric = {metric:String}
       AND startsWith(cohort, concat({dimension:String}, '='))
       AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
-SELECT cohort, any(seconds) AS tick_seconds, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32}))) * 1000000000 AS start,
+SELECT cohort, any(seconds) AS tick_seconds,
+  if(tick < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
 FROM points FINAL
-WHERE project = {project:String} AND metric = {metric:String} AND seconds = finest
+WHERE project = {project:String} AND metric = {metric:String} AND (seconds = finest OR finest = 0)
   AND startsWith(cohort, concat({dimension:String}, '=')) AND position(cohort, ',') = 0
-  AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
-GROUP BY cohort, start ORDER BY cohort, start
+  AND tick >= fromUnixTimestamp64Nano({before:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY cohort, start HAVING n > 0 ORDER BY cohort, start
 
 -- name: page_scores
 -- The same sums of every scorer from the traces themselves, for cohorts that are not rolled. A check sees all
 -- traffic (weight 1), anything else weighs 1 / its inclusion probability.
-SELECT metric, toUnixTimestamp64Nano(toDateTime64(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})), 9, 'UTC')) AS start,
+SELECT metric,
+  if(time < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   count() AS n, sum(w) AS sw, sum(w * w) AS sw2, sum(w * x) AS swx, sum(w * x * x) AS swx2, sum(w * w * x) AS sw2x, sum(w * w * x * x) AS sw2x2
 FROM (
   SELECT time, tupleElement(one, 1) AS metric, tupleElement(one, 2) AS x,
     if(has(checks.scorer, metric) OR inclusion_probability <= 0, 1., 1. / inclusion_probability) AS w
   FROM traces FINAL ARRAY JOIN arrayZip(mapKeys(scores), mapValues(scores)) AS one
   WHERE project = {project:String}
-    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
     AND (empty({metric:String}) OR metric = {metric:String})
     AND (empty({scenario:String}) OR scenario = {scenario:String})
     AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
@@ -137,16 +144,6 @@ FROM (
     AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
 )
 GROUP BY family, name ORDER BY n DESC, name LIMIT 200
-
--- name: page_scenarios
--- Each scenario's traffic in the range.
-SELECT ifNull(scenario, '') AS scenario, count() AS n, countIf(errors > 0 OR isNotNull(error_class)) AS bad,
-  sum(cost) AS cost_sum
-FROM traces FINAL
-WHERE project = {project:String}
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-GROUP BY scenario ORDER BY n DESC LIMIT 20
 
 -- name: page_values
 -- The commonest values of one dimension in the range, for the cohort menu.

@@ -40,7 +40,9 @@ class Figure:
 def tip(dot: Dot, chart: SeriesChart, until_ns: int) -> str:
     """What hovering a point says: when, the value with interval and n, and what a click does."""
     estimate = Estimate(dot.value, dot.low, dot.high, dot.n, chart.unit)
-    said = " ".join(part for part in (estimate.text, estimate.interval, f"· n {humane.compact(dot.n)}") if part)
+    said = " ".join(
+        part for part in (estimate.text, estimate.interval, f"· n {humane.compact(dot.n)}") if part
+    )
     start = humane.short_moment(dot.at_ns, chart.zone)
     end = humane.short_moment(until_ns, chart.zone).split(" ")[-1]
     return f"{start}–{end}\n{said}\nShow these traces"
@@ -56,7 +58,8 @@ def figure(
 ) -> Figure:
     """A chart for a page. `traces(since_ns, until_ns)` is the link to what lies behind a point."""
     links = [
-        Link(s.x, s.width, traces(s.dot.at_ns, s.until_ns), tip(s.dot, chart, s.until_ns)) for s in strips(chart)
+        Link(s.x, s.width, traces(s.dot.at_ns, s.until_ns), tip(s.dot, chart, s.until_ns))
+        for s in strips(chart)
     ]
     every = humane.span_of(chart.bucket)
     parts = [f"n = {chart.n:,}, per {every}, band: 95 % interval"]

@@ -71,7 +71,15 @@ def spark(
         if upper and lower:
             bands.append("M" + "L".join(f"{a} {b}" for a, b in upper + lower) + "Z")
     last = next(((x(i), y(v)) for i in reversed(range(len(dots))) if (v := dots[i].value) is not None), None)
-    return Spark(width, height, "".join(lines), "".join(bands), alone, last, [round(2 + r * (width - 4), 1) for r in rules])
+    return Spark(
+        width,
+        height,
+        "".join(lines),
+        "".join(bands),
+        alone,
+        last,
+        [round(2 + r * (width - 4), 1) for r in rules],
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,16 @@ def bars(
         gap = 1 if step > 4 else 0
         until = start + bucket * 1_000_000_000
         found.append(
-            Bar(round(i * step, 2), round(step - gap, 2), round(tall, 1), round(marked, 1), n, bad, start, until)
+            Bar(
+                round(i * step, 2),
+                round(step - gap, 2),
+                round(tall, 1),
+                round(marked, 1),
+                n,
+                bad,
+                start,
+                until,
+            )
         )
     return found, top
 

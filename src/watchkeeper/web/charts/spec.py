@@ -144,10 +144,20 @@ def series(chart: SeriesChart, theme: Theme) -> dict[str, Any]:
     layers += _stretch_layers(chart, x, c, ms)
     layers += _baseline_layers(chart, y, c)
     band = {"type": "area", "color": c["accent"], "opacity": 0.2, "interpolate": "monotone", "clip": True}
-    line = {"type": "line", "color": c["accent"], "strokeWidth": 1.75, "interpolate": "monotone", "clip": True}
+    line = {
+        "type": "line",
+        "color": c["accent"],
+        "strokeWidth": 1.75,
+        "interpolate": "monotone",
+        "clip": True,
+    }
     dot = {"type": "point", "color": c["accent"], "filled": True, "size": 16, "opacity": 1, "clip": True}
     layers.append(
-        {"data": {"values": rows}, "mark": band, "encoding": {"x": x, "y": {**y, "field": "lo"}, "y2": {"field": "hi"}}}
+        {
+            "data": {"values": rows},
+            "mark": band,
+            "encoding": {"x": x, "y": {**y, "field": "lo"}, "y2": {"field": "hi"}},
+        }
     )
     layers.append({"data": {"values": rows}, "mark": line, "encoding": {"x": x, "y": y}})
     shown = rows if len([r for r in rows if r["v"] is not None]) <= 48 else [r for r in rows if r["alone"]]
@@ -173,7 +183,9 @@ def _alone(dots: Sequence[Dot], i: int) -> bool:
     return left is None and right is None
 
 
-def _stretch_layers(chart: SeriesChart, x: dict[str, Any], c: dict[str, str], ms: Any) -> list[dict[str, Any]]:
+def _stretch_layers(
+    chart: SeriesChart, x: dict[str, Any], c: dict[str, str], ms: Any
+) -> list[dict[str, Any]]:
     rows = [
         {"t": ms(max(s.since_ns, chart.since_ns)), "u": ms(min(s.until_ns, chart.until_ns)), "label": s.label}
         for s in chart.stretches
@@ -204,7 +216,11 @@ def _baseline_layers(chart: SeriesChart, y: dict[str, Any], c: dict[str, str]) -
     band = {"type": "rect", "color": c["muted"], "opacity": 0.14, "clip": True}
     rule = {"type": "rule", "color": c["muted"], "strokeDash": [2, 3], "clip": True}
     return [
-        {"data": {"values": rows}, "mark": band, "encoding": {"y": {**y, "field": "lo"}, "y2": {"field": "hi"}}},
+        {
+            "data": {"values": rows},
+            "mark": band,
+            "encoding": {"y": {**y, "field": "lo"}, "y2": {"field": "hi"}},
+        },
         {"data": {"values": rows}, "mark": rule, "encoding": {"y": y}},
     ]
 
@@ -220,13 +236,22 @@ def _deploy_layers(chart: SeriesChart, x: dict[str, Any], c: dict[str, str], ms:
         # A label near the right edge is written to the left of its rule.
         rows.append({"t": ms(deploy.at_ns), "label": deploy.label[:28], "left": share * plot > plot - 110})
     rule = {"type": "rule", "color": c["text"], "strokeDash": [4, 3], "opacity": 0.75}
-    text = {"type": "text", "color": c["text"], "baseline": "bottom", "y": -4, "fontSize": 11, "fontWeight": 500}
+    text = {
+        "type": "text",
+        "color": c["text"],
+        "baseline": "bottom",
+        "y": -4,
+        "fontSize": 11,
+        "fontWeight": 500,
+    }
     layers: list[dict[str, Any]] = [{"data": {"values": rows}, "mark": rule, "encoding": {"x": x}}]
     for left, align, dx in ((False, "left", -2), (True, "right", 2)):
         some = [r for r in rows if r["left"] is left]
         if some:
             words = {"text": {"field": "label", "type": "nominal"}, "x": x}
-            layers.append({"data": {"values": some}, "mark": {**text, "align": align, "dx": dx}, "encoding": words})
+            layers.append(
+                {"data": {"values": some}, "mark": {**text, "align": align, "dx": dx}, "encoding": words}
+            )
     return layers
 
 

@@ -41,12 +41,23 @@ def _line(moved: Moved) -> Line:
     unit = UNITS.get(moved.unit, "")
     if not unit and moved.metric.endswith("_ms"):
         unit = "ms"
-    before = Estimate(moved.baseline, moved.baseline_low, moved.baseline_high, moved.baseline_n, unit, "no baseline")
-    now = Estimate(moved.current, moved.current_low, moved.current_high, moved.current_n, unit, "no current value")
+    before = Estimate(
+        moved.baseline, moved.baseline_low, moved.baseline_high, moved.baseline_n, unit, "no baseline"
+    )
+    now = Estimate(
+        moved.current, moved.current_low, moved.current_high, moved.current_n, unit, "no current value"
+    )
     known = data.Series(data.describe(moved.metric), [], now, before)
     lower = data.describe(moved.metric).better < 0
     rose = (moved.current or 0) > (moved.baseline or 0)
-    return Line(moved.metric, before, now, moved.significant, moved.significant and rose == lower, _change(known, unit))
+    return Line(
+        moved.metric,
+        before,
+        now,
+        moved.significant,
+        moved.significant and rose == lower,
+        _change(known, unit),
+    )
 
 
 def _change(one: data.Series, unit: str) -> str:
@@ -87,7 +98,16 @@ async def _figure(view: View, alert: Alert) -> Figure | None:
     params = {"since": humane.iso(around.since_ns), "until": humane.iso(around.until_ns)}
     params["cohort"] = cohort_text(tuple(alert.cohort.items()))
     of = View(
-        view.call, view.project, view.path, params, view.now_ns, around, dict(alert.cohort), "", view.theme, view.zone
+        view.call,
+        view.project,
+        view.path,
+        params,
+        view.now_ns,
+        around,
+        dict(alert.cohort),
+        "",
+        view.theme,
+        view.zone,
     )
     wanted = next((b for b in BUCKETS if around.seconds / b <= 48), BUCKETS[-1])
     one = (await data.all_series(of, metric, wanted)).get(metric)
@@ -101,24 +121,55 @@ async def _figure(view: View, alert: Alert) -> Figure | None:
 def _baseline(alert: Alert, metric: str) -> tuple[float, float, float] | None:
     """What the alert itself was judged against: a new cohort has no past of its own."""
     for m in alert.moved:
-        if m.metric == metric and m.baseline is not None and m.baseline_low is not None and m.baseline_high is not None:
+        if (
+            m.metric == metric
+            and m.baseline is not None
+            and m.baseline_low is not None
+            and m.baseline_high is not None
+        ):
             return m.baseline, m.baseline_low, m.baseline_high
     return None
 
 
 def timeline(alert: Alert, told: list[tuple[str, Any]]) -> list[dict[str, Any]]:
     """Everything that happened to an alert, oldest first."""
-    lines: list[dict[str, Any]] = [{"at": d.time_ns, "icon": "releases", "words": f"Deployed {d.name} {d.version}", "more": d.note or ""} for d in alert.deploys]
+    lines: list[dict[str, Any]] = [
+        {"at": d.time_ns, "icon": "releases", "words": f"Deployed {d.name} {d.version}", "more": d.note or ""}
+        for d in alert.deploys
+    ]
     if alert.onset_ns:
-        lines.append({"at": alert.onset_ns, "icon": "flag", "words": "Estimated start of the change", "more": ""})
-    lines.append({"at": alert.since_ns, "icon": "clock", "words": "Pending: the condition was first met", "more": ""})
+        lines.append(
+            {"at": alert.onset_ns, "icon": "flag", "words": "Estimated start of the change", "more": ""}
+        )
+    lines.append(
+        {"at": alert.since_ns, "icon": "clock", "words": "Pending: the condition was first met", "more": ""}
+    )
     if alert.fired_ns:
         lines.append({"at": alert.fired_ns, "icon": "bad", "words": "Firing", "more": alert.condition})
     for status, message in told:
-        more = {"delivered": "delivered", "dead": f"never delivered: {message.failed_reason}", "due": "waiting to be sent", "superseded": "replaced by a newer message"}.get(status, status)
-        lines.append({"at": message.delivered_ns or message.created_ns, "icon": "alerts", "words": f"Told {message.route}: {message.event}", "more": more})
+        more = {
+            "delivered": "delivered",
+            "dead": f"never delivered: {message.failed_reason}",
+            "due": "waiting to be sent",
+            "superseded": "replaced by a newer message",
+        }.get(status, status)
+        lines.append(
+            {
+                "at": message.delivered_ns or message.created_ns,
+                "icon": "alerts",
+                "words": f"Told {message.route}: {message.event}",
+                "more": more,
+            }
+        )
     if alert.acknowledged_ns:
-        lines.append({"at": alert.acknowledged_ns, "icon": "check", "words": f"Taken by {alert.acknowledged_by}", "more": ""})
+        lines.append(
+            {
+                "at": alert.acknowledged_ns,
+                "icon": "check",
+                "words": f"Taken by {alert.acknowledged_by}",
+                "more": "",
+            }
+        )
     if alert.resolved_ns:
         lines.append({"at": alert.resolved_ns, "icon": "good", "words": "Resolved", "more": ""})
     return sorted(lines, key=lambda line: int(line["at"]))
@@ -140,11 +191,17 @@ async def listing(call: Call) -> Response:
 
     found, counts, silences = await call.services.records.read(read)
     order = {"firing": 0, "pending": 1, "unstable": 2, "no_data": 3}
-    found.sort(key=lambda a: (order.get(a.state, 9), {"page": 0, "warn": 1}.get(a.severity, 2), -a.updated_ns))
+    found.sort(
+        key=lambda a: (order.get(a.state, 9), {"page": 0, "warn": 1}.get(a.severity, 2), -a.updated_ns)
+    )
     context = {
         "alerts": found,
         "tab": tab,
-        "tab_counts": {"open": sum(counts.get(s, 0) for s in alerts.OPEN), "resolved": counts.get("resolved", 0), "all": sum(counts.values())},
+        "tab_counts": {
+            "open": sum(counts.get(s, 0) for s in alerts.OPEN),
+            "resolved": counts.get("resolved", 0),
+            "all": sum(counts.values()),
+        },
         "silences": silences,
         "monitors": [m for m in call.services.config.current.monitors if m.project == view.project],
         "words": lambda a: cohort_words(tuple(sorted(a.cohort.items()))),
@@ -187,7 +244,9 @@ async def detail(call: Call) -> Response:
         "monitor": monitor,
         "cohort_words": cohort_words(tuple(sorted(alert.cohort.items()))),
         "traces_href": view.between("/traces", since, until, cohort=cohort or None),
-        "series_href": view.url(f"/quality/{metric_of(alert)}", cohort=cohort or None, range="14d") if metric_of(alert) else None,
+        "series_href": view.url(f"/quality/{metric_of(alert)}", cohort=cohort or None, range="14d")
+        if metric_of(alert)
+        else None,
         "silenced": [s for s in silences if s.matchers.get("monitor") == alert.monitor],
         "silence_choices": SILENCES,
         "evidence": _evidence(alert),
@@ -201,7 +260,7 @@ async def _nothing() -> list[dict[str, Any]]:
 
 def _evidence(alert: Alert) -> dict[str, str]:
     """How sure: what the detector left behind, in words."""
-    said = dict.fromkeys(("holds", "suspicion", "reason", "strength"), "")
+    said: dict[str, str] = dict.fromkeys(("holds", "suspicion", "reason", "strength"), "")
     for key in ("holds", "suspicion", "reason"):
         if isinstance(alert.evidence.get(key), str):
             said[key] = alert.evidence[key]
@@ -216,7 +275,9 @@ async def _form(call: Call) -> dict[str, str]:
     return {k: v for k, v in form.items() if isinstance(v, str)}
 
 
-def _note(call: Call, conn: Connection, action: str, target: str, detail: dict[str, Any] | None = None) -> None:
+def _note(
+    call: Call, conn: Connection, action: str, target: str, detail: dict[str, Any] | None = None
+) -> None:
     audit.record(
         conn, project=call.project, now_ns=call.services.wall_clock(), actor=call.principal.actor,
         source=call.source, action=action, target=target, detail=detail,
@@ -251,7 +312,9 @@ async def silence(call: Call) -> Response:
     ends = now + duration_ns(form["for"])
 
     def work(conn: Connection) -> None:
-        made = alerts.add_silence(conn, call.project, matchers, now, ends, call.principal.actor, form.get("comment", "")[:500])
+        made = alerts.add_silence(
+            conn, call.project, matchers, now, ends, call.principal.actor, form.get("comment", "")[:500]
+        )
         _note(call, conn, "silence.add", made.id, {"matchers": matchers, "ends_ns": ends})
 
     await call.services.records.write(work)

@@ -86,7 +86,9 @@ def figure_of(view: View, chart: SeriesChart, metric: str, size: str, cohort: st
         return view.between("/traces", since_ns, until_ns, **changes)
 
     note = f"alerts: {', '.join(sorted({s.label for s in chart.stretches}))}" if chart.stretches else ""
-    return figure(chart, "/charts/series.svg", params, traces, f"{chart.title} over {view.range.label.lower()}", note)
+    return figure(
+        chart, "/charts/series.svg", params, traces, f"{chart.title} over {view.range.label.lower()}", note
+    )
 
 
 def _number(text: str | None) -> float | None:
@@ -105,7 +107,9 @@ async def _picture(call: Call, form: Format) -> Response:
     if not metric or size not in SIZES:
         raise HttpError(400, "a chart needs a metric and a size", f"size is one of {', '.join(SIZES)}")
     asked = given.get("bucket", "")
-    bucket = max(60, min(int(asked), 40 * 86_400)) if asked.isdigit() and len(asked) < 9 else view.range.bucket
+    bucket = (
+        max(60, min(int(asked), 40 * 86_400)) if asked.isdigit() and len(asked) < 9 else view.range.bucket
+    )
     known = (await data.all_series(view, metric, bucket)).get(metric)
     if known is None:
         raise HttpError(404, f"there is no series called {metric[:80]!r} in this range", "")
@@ -125,7 +129,9 @@ async def _picture(call: Call, form: Format) -> Response:
         return Response(status_code=304, headers={"etag": f'"{key}"'})
     kind = "image/svg+xml" if form == "svg" else "image/png"
     # The picture of a range that has ended does not change; a browser asks again all the same, and gets 304.
-    return Response(picture, media_type=kind, headers={"etag": f'"{key}"', "cache-control": "private, no-cache"})
+    return Response(
+        picture, media_type=kind, headers={"etag": f'"{key}"', "cache-control": "private, no-cache"}
+    )
 
 
 @route("GET", "/charts/series.svg", permission="viewer", kind="static")

@@ -33,7 +33,9 @@ async def nav(view: View) -> list[NavItem]:
     """The rail with how much is firing and waiting."""
 
     def counts(conn: Connection) -> tuple[int, int]:
-        return alerts.counts(conn, view.project).get("firing", 0), reviews.counts(conn, view.project).get("open", 0)
+        return alerts.counts(conn, view.project).get("firing", 0), reviews.counts(conn, view.project).get(
+            "open", 0
+        )
 
     return _nav(*await view.call.services.records.read(counts))
 

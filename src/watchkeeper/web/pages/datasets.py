@@ -48,7 +48,9 @@ async def one(call: Call) -> Response:
 
     found = await call.services.records.read(read)
     if found is None:
-        raise HttpError(404, "there is no such dataset or version in this project", "the list of datasets has all of them")
+        raise HttpError(
+            404, "there is no such dataset or version in this project", "the list of datasets has all of them"
+        )
     context = {**found, "input_text": input_text, "content": call.sees_content}
     return await answer(view, "datasets", name, "dataset.html", context)
 

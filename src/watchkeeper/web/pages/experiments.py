@@ -27,7 +27,12 @@ def _say(score: dict[str, Any] | None) -> dict[str, Any] | None:
     if passed:
         failed = any(p is False for p in passed)
         flaky = len(set(passed)) > 1
-        return {"tone": "bad" if failed else "good", "words": "flaky" if flaky else "fail" if failed else "pass", "value": 0.0 if failed else 1.0, "reason": score.get("reason") or ""}
+        return {
+            "tone": "bad" if failed else "good",
+            "words": "flaky" if flaky else "fail" if failed else "pass",
+            "value": 0.0 if failed else 1.0,
+            "reason": score.get("reason") or "",
+        }
     return {"tone": "", "words": f"{mean:.3g}", "value": mean, "reason": score.get("reason") or ""}
 
 
@@ -47,7 +52,9 @@ def compared(run: dict[str, Any], base: dict[str, Any] | None) -> list[dict[str,
             differs = differs or bool(then and then["words"] != now["words"])
             worst = max(worst, drop)
             cells[scorer] = {"now": now, "then": then, "worse": drop > 1e-9, "better": drop < -1e-9}
-        made.append({**result, "was_output": was.get("output"), "cells": cells, "worst": worst, "differs": differs})
+        made.append(
+            {**result, "was_output": was.get("output"), "cells": cells, "worst": worst, "differs": differs}
+        )
     return sorted(made, key=lambda r: (-r["worst"], not r["differs"], str(r["case_id"])))
 
 
@@ -60,7 +67,11 @@ async def one(call: Call) -> Response:
     if run is None:
         raise HttpError(404, "there is no such run in this project", "the list of gate runs has all of them")
     against = view.params.get("against") or run.get("baseline")
-    base = await call.services.records.read(lambda c: experiments.get(c, view.project, str(against))) if against else None
+    base = (
+        await call.services.records.read(lambda c: experiments.get(c, view.project, str(against)))
+        if against
+        else None
+    )
     others = await call.services.records.read(lambda c: experiments.listing(c, view.project))
     cases = compared(run, base)
     context = {

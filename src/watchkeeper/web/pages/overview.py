@@ -1,6 +1,7 @@
 """Is it still working? One sentence a scenario, then health, quality, cost and failures."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from watchkeeper.web.charts.spec import Dot
 from watchkeeper.web.data import Series
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.common import answer
-from watchkeeper.web.view import View, view_of
+from watchkeeper.web.view import BUCKETS, View, view_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,12 @@ def _health(found: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[st
 
 def _quantile(row: Mapping[str, Any], name: str, n: str) -> Estimate:
     if not row or not row.get(n):
-        return estimate.unknown("no call in this range says how long it took" if n == "timed" else "no call in this range reports it", "ms")
+        return estimate.unknown(
+            "no call in this range says how long it took"
+            if n == "timed"
+            else "no call in this range reports it",
+            "ms",
+        )
     return estimate.quantile(row[name], row[f"{name}_low"], row[f"{name}_high"], int(row[n]))
 
 
@@ -85,12 +91,19 @@ def _course(view: View, traffic: Sequence[Mapping[str, Any]], value: str, n: str
         if row is None:
             made.append(Dot(start, 0.0 if value == "n" else None, None, None, 0))
             continue
-        raw = row["bad"] / row["n"] if value == "share" else row[value]
+        if value == "share":
+            raw = row["bad"] / row["n"]
+        elif value == "cost_mean":
+            raw = row["cost_sum"] / row["cost_n"] if row["cost_n"] else None
+        else:
+            raw = row[value]
         made.append(Dot(start, None if raw is None or not row[n] else float(raw), None, None, int(row[n])))
     return spark(made, 232, 36, zero=value in ("n", "share", "cost_sum", "tokens_in", "tokens_out"))
 
 
-def health_stats(view: View, found: Sequence[Mapping[str, Any]], traffic: Sequence[Mapping[str, Any]]) -> list[Stat]:
+def health_stats(
+    view: View, found: Sequence[Mapping[str, Any]], traffic: Sequence[Mapping[str, Any]]
+) -> list[Stat]:
     """Volume, errors, p95 latency and time to first token, against the range before."""
     now, then = _health(found)
     n, n_before = int(now.get("n") or 0), int(then.get("n") or 0)
@@ -100,14 +113,43 @@ def health_stats(view: View, found: Sequence[Mapping[str, Any]], traffic: Sequen
     ttft, ttft_before = _quantile(now, "ttft", "ttft_n"), _quantile(then, "ttft", "ttft_n")
     failed = view.url("/traces", where="errors > 0 or error_class is not null")
     return [
-        Stat("Traces", Estimate(float(n), n=n, unit="count"), _before(humane.compact(n_before)), _course(view, traffic, "n"), link),
-        Stat("Errors", errors, _before(errors_before.text), _course(view, traffic, "share"), failed, _worse(errors, errors_before)),
-        Stat("p95 latency", p95, _before(p95_before.text), _course(view, traffic, "p95", "timed"), view.url("/traces", sort="duration"), _worse(p95, p95_before)),
-        Stat("First token, median", ttft, _before(ttft_before.text), _course(view, traffic, "ttft", "ttft_n"), link, _worse(ttft, ttft_before)),
+        Stat(
+            "Traces",
+            Estimate(float(n), n=n, unit="count"),
+            _before(humane.compact(n_before)),
+            _course(view, traffic, "n"),
+            link,
+        ),
+        Stat(
+            "Errors",
+            errors,
+            _before(errors_before.text),
+            _course(view, traffic, "share"),
+            failed,
+            _worse(errors, errors_before),
+        ),
+        Stat(
+            "p95 latency",
+            p95,
+            _before(p95_before.text),
+            _course(view, traffic, "p95", "timed"),
+            view.url("/traces", sort="duration"),
+            _worse(p95, p95_before),
+        ),
+        Stat(
+            "First token, median",
+            ttft,
+            _before(ttft_before.text),
+            _course(view, traffic, "ttft", "ttft_n"),
+            link,
+            _worse(ttft, ttft_before),
+        ),
     ]
 
 
-def cost_stats(view: View, found: Sequence[Mapping[str, Any]], traffic: Sequence[Mapping[str, Any]]) -> list[Stat]:
+def cost_stats(
+    view: View, found: Sequence[Mapping[str, Any]], traffic: Sequence[Mapping[str, Any]]
+) -> list[Stat]:
     """Money and tokens, against the range before."""
     now, then = _health(found)
     each, each_before = _mean_cost(now), _mean_cost(then)
@@ -121,20 +163,55 @@ def cost_stats(view: View, found: Sequence[Mapping[str, Any]], traffic: Sequence
     tokens_out = total(now, "tokens_out", "n", "count")
     link = view.url("/traces", sort="cost")
     return [
-        Stat("Cost", spent, _before(total(then, "cost_sum", "cost_n", "money").text), _course(view, traffic, "cost_sum", "cost_n"), link),
-        Stat("Cost per 1,000 traces", each, _before(each_before.text), _course(view, traffic, "cost_sum", "cost_n"), link, _worse(each, each_before)),
-        Stat("Input tokens", tokens_in, _before(total(then, "tokens_in", "n", "count").text), _course(view, traffic, "tokens_in"), link),
-        Stat("Output tokens", tokens_out, _before(total(then, "tokens_out", "n", "count").text), _course(view, traffic, "tokens_out"), link),
+        Stat(
+            "Cost",
+            spent,
+            _before(total(then, "cost_sum", "cost_n", "money").text),
+            _course(view, traffic, "cost_sum", "cost_n"),
+            link,
+        ),
+        Stat(
+            "Cost per 1,000 traces",
+            each,
+            _before(each_before.text),
+            _course(view, traffic, "cost_mean", "cost_n"),
+            link,
+            _worse(each, each_before),
+        ),
+        Stat(
+            "Input tokens",
+            tokens_in,
+            _before(total(then, "tokens_in", "n", "count").text),
+            _course(view, traffic, "tokens_in"),
+            link,
+        ),
+        Stat(
+            "Output tokens",
+            tokens_out,
+            _before(total(then, "tokens_out", "n", "count").text),
+            _course(view, traffic, "tokens_out"),
+            link,
+        ),
     ]
 
 
+def scenarios(traffic: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Each scenario's traces and errors over the range, busiest first."""
+    n: Counter[str] = Counter()
+    bad: Counter[str] = Counter()
+    for row in traffic:
+        n.update(row["scenarios"])
+        bad.update(row["bad_scenarios"])
+    return [{"scenario": name, "n": count, "bad": bad[name]} for name, count in n.most_common(12)]
+
+
 def sentences(
-    view: View, scenarios: Sequence[Mapping[str, Any]], alerts: Sequence[Alert], quality: Sequence[Series]
+    view: View, found: Sequence[Mapping[str, Any]], alerts: Sequence[Alert], quality: Sequence[Series]
 ) -> list[Sentence]:
     """One sentence a scenario. Its verdict is the alerts': they hold the false-alarm budget, a glance does not."""
     made: list[Sentence] = []
-    total = sum(int(s["n"]) for s in scenarios) or 1
-    for row in scenarios:
+    total = sum(int(s["n"]) for s in found) or 1
+    for row in found:
         name = str(row["scenario"])
         mine = [a for a in alerts if a.cohort.get("scenario", name) == name]
         loud = [a for a in mine if a.state == "firing"]
@@ -147,15 +224,25 @@ def sentences(
             more = f" and {len(loud) - 1} more" if len(loud) > 1 else ""
             since = humane.short_moment(first.onset_ns or first.since_ns, view.zone)
             words = f"{first.summary or first.condition}{'' if 'since' in first.summary.lower() else f', since {since}'}{more}."
-            made.append(Sentence("bad", title, words.replace("..", "."), detail, view.url(f"/alerts/{first.id}")))
+            made.append(
+                Sentence("bad", title, words.replace("..", "."), detail, view.url(f"/alerts/{first.id}"))
+            )
         elif watched:
             first = watched[0]
-            state = {"no_data": "has no data to judge by", "unstable": "is changing too fast to judge"}.get(first.state, "is being watched, not yet certain")
-            made.append(Sentence("warn", title, f"{first.monitor} {state}.", detail, view.url(f"/alerts/{first.id}")))
+            state = {"no_data": "has no data to judge by", "unstable": "is changing too fast to judge"}.get(
+                first.state, "is being watched, not yet certain"
+            )
+            made.append(
+                Sentence("warn", title, f"{first.monitor} {state}.", detail, view.url(f"/alerts/{first.id}"))
+            )
         else:
             judged = sum(1 for s in quality if s.current.n)
             scores = f"{judged} scores" if judged != 1 else "one score"
-            words = f"No alert. Errors, latency and {scores} are watched." if judged else "No alert, but nothing scores this traffic: errors and latency are all that is known."
+            words = (
+                f"No alert. Errors, latency and {scores} are watched."
+                if judged
+                else "No alert, but nothing scores this traffic: errors and latency are all that is known."
+            )
             made.append(Sentence("good" if judged else "unknown", title, words, detail, view.url("/quality")))
     return made
 
@@ -171,23 +258,34 @@ def gaps(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return made
 
 
+def _coarse(view: View) -> int:
+    """A bucket for sparklines: at most 48 of them."""
+    return next((b for b in BUCKETS if view.range.seconds / b <= 60), view.range.bucket)
+
+
 @route("GET", "/", permission="viewer")
 async def overview(call: Call) -> Response:
     """The first page: is it still working?"""
     view = view_of(call)
     params = {**data.span(view.range), **data.cohort_params(view)}
     before = view.range.before().since_ns
-    health, traffic, scenarios, failures, covered, series, changes, first = await asyncio.gather(
+    health, traffic, failures, covered, series, changes = await asyncio.gather(
         data.rows(view, "page_health", before=before, **params),
         data.rows(view, "page_traffic", bucket=view.range.bucket, **params),
-        data.rows(view, "page_scenarios", **data.span(view.range)),
         data.rows(view, "page_failures", before=before, **params),
         data.rows(view, "page_coverage", **data.span(view.range)),
-        data.all_series(view),
+        data.all_series(view, bucket=_coarse(view), scorers=True),
         data.deploys(view),
-        data.rows(view, "page_first_trace"),
     )
-    alerts = await call.services.records.read(lambda c: alert_records.find(c, view.project, alert_records.OPEN))
+    # Only an empty range needs to ask whether there was ever anything.
+    ever = (
+        [{"n": 1, "last_seen": traffic[-1]["latest"]}]
+        if traffic
+        else await data.rows(view, "page_first_trace")
+    )
+    alerts = await call.services.records.read(
+        lambda c: alert_records.find(c, view.project, alert_records.OPEN)
+    )
     quality = [s for s in series.values() if not s.metric.derived]
     quality.sort(key=lambda s: (s.shift >= 0, s.metric.name))
     length = view.range.until_ns - view.range.since_ns
@@ -199,9 +297,9 @@ async def overview(call: Call) -> Response:
         "overview.html",
         {
             "origin": str(call.request.base_url).rstrip("/"),
-            "ever": bool(first and first[0]["n"]),
-            "last_seen": first[0]["last_seen"] if first and first[0]["n"] else None,
-            "sentences": sentences(view, scenarios, alerts, quality),
+            "ever": bool(ever and ever[0]["n"]),
+            "last_seen": ever[0]["last_seen"] if ever and ever[0]["n"] else None,
+            "sentences": sentences(view, scenarios(traffic), alerts, quality),
             "alerts": alerts,
             "health": health_stats(view, health, traffic),
             "cost": cost_stats(view, health, traffic),

@@ -10,10 +10,9 @@ from starlette.responses import RedirectResponse, Response
 from watchkeeper.alerting.cohorts import cohort_parse, cohort_text
 from watchkeeper.server.routing import Call, route
 from watchkeeper.store.records import alerts
-from watchkeeper.web import data, estimate
+from watchkeeper.web import data
 from watchkeeper.web.charts.spec import y_domain
 from watchkeeper.web.data import Series
-from watchkeeper.web.metrics import describe
 from watchkeeper.web.pages.charts import chart_of, figure_of
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import DIMENSIONS, View, view_of
@@ -35,15 +34,15 @@ async def quality(call: Call) -> Response:
     view = view_of(call, "7d")
     if view.params.get("metric"):
         return RedirectResponse(view.url(f"/quality/{view.params['metric']}"), 303)
-    known, changes, alerted, first = await asyncio.gather(
+    known, changes, alerted = await asyncio.gather(
         data.all_series(view),
         data.deploys(view),
         call.services.records.read(lambda c: alerts.find(c, view.project, ("firing", "resolved"))),
-        data.rows(view, "page_first_trace"),
     )
+    first = [{"n": 1}] if known else await data.rows(view, "page_first_trace")
     bucket = _bucket(known, view.range.bucket)
     order = sorted(known.values(), key=lambda s: (s.metric.derived, s.shift >= 0, s.metric.name))
-    shown = [s for s in order if s.current.n or s.baseline.n]
+    shown = [s for s in order if s.metric.name != "traces" and not s.metric.name.startswith("error_class:")]
     cards = [
         (s, figure_of(view, chart_of(view, s, bucket, changes, alerted, "small"), s.metric.name, "small"))
         for s in shown[:MOST_CHARTS]
@@ -60,25 +59,25 @@ async def quality(call: Call) -> Response:
 
 async def _cohorts(view: View, metric: str, dimension: str, bucket: int) -> list[tuple[str, str, Series]]:
     """(canonical cohort, value, series) of one dimension, most observations first."""
-    now_rows, base_rows = await asyncio.gather(
-        data.rows(view, "page_cohort_points", metric=metric, dimension=dimension, bucket=bucket, **data.span(view.range)),
-        data.rows(view, "page_cohort_points", metric=metric, dimension=dimension, bucket=365 * 86_400, **data.span(data.baseline_of(view.range))),
+    before = data.baseline_of(view.range).since_ns
+    found = await data.rows(
+        view,
+        "page_cohort_points",
+        metric=metric,
+        dimension=dimension,
+        bucket=bucket,
+        before=before,
+        **data.span(view.range),
     )
-    now: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    then: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for row in now_rows:
-        now[str(row["cohort"])].append(row)
-    for row in base_rows:
-        then[str(row["cohort"])].append(row)
+    by_cohort: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in found:
+        by_cohort[str(row["cohort"])].append(row)
     made: list[tuple[str, str, Series]] = []
-    known = describe(metric, [*now_rows, *base_rows])
-    for cohort in {*now, *then}:
-        current = estimate.from_sums(data.add(now[cohort]), known.unit)
-        base = estimate.from_sums(data.add(then[cohort]), known.unit)
-        if base.value is None:
-            base = replace(base, why="this cohort did not exist before")
-        value = cohort_parse(cohort)[0][1]
-        made.append((cohort, value, Series(known, data.dots(now[cohort], view.range, bucket, known.unit), current, base)))
+    for cohort, rows in by_cohort.items():
+        one = data.series_of(metric, rows, view.range, bucket)
+        if one.baseline.value is None:
+            one = replace(one, baseline=replace(one.baseline, why="this cohort did not exist before"))
+        made.append((cohort, cohort_parse(cohort)[0][1], one))
     return sorted(made, key=lambda m: (-m[2].current.n, m[1]))
 
 
@@ -91,24 +90,42 @@ async def one_metric(call: Call) -> Response:
         data.all_series(view, metric),
         data.deploys(view),
         call.services.records.read(lambda c: alerts.find(c, view.project, ("firing", "resolved"))),
-        data.rows(view, "page_worst", metric=metric, most=10, **data.span(view.range), **data.cohort_params(view)),
-        data.rows(view, "page_distribution", metric=metric, before=data.baseline_of(view.range).since_ns, **data.span(view.range)),
+        data.rows(
+            view, "page_worst", metric=metric, most=10, **data.span(view.range), **data.cohort_params(view)
+        ),
+        data.rows(
+            view,
+            "page_distribution",
+            metric=metric,
+            before=data.baseline_of(view.range).since_ns,
+            **data.span(view.range),
+        ),
     )
     one = known.get(metric)
     bucket = _bucket(known, view.range.bucket)
     by = view.params.get("by", "prompt_version")
     by = by if by in DIMENSIONS else "prompt_version"
     cohorts = await _cohorts(view, metric, by, bucket) if one else []
-    charts = [chart_of(view, s, bucket, changes, alerted, "small", None, dict(cohort_parse(c))) for c, _, s in cohorts]
+    charts = [
+        chart_of(view, s, bucket, changes, alerted, "small", None, dict(cohort_parse(c)))
+        for c, _, s in cohorts
+    ]
     domain = y_domain(charts)
     multiples = [
-        (value, s, figure_of(view, replace(chart, domain=domain), metric, "small", _within(view, cohort)), _within(view, cohort))
+        (
+            value,
+            s,
+            figure_of(view, replace(chart, domain=domain), metric, "small", _within(view, cohort)),
+            _within(view, cohort),
+        )
         for (cohort, value, s), chart in zip(cohorts[:MOST_COHORTS], charts, strict=False)
     ]
     context = {
         "one": one,
         "metric": metric,
-        "figure": figure_of(view, chart_of(view, one, bucket, changes, alerted), metric, "wide") if one else None,
+        "figure": figure_of(view, chart_of(view, one, bucket, changes, alerted), metric, "wide")
+        if one
+        else None,
         "by": by,
         "multiples": multiples,
         "more_cohorts": max(0, len(cohorts) - MOST_COHORTS),
@@ -117,7 +134,9 @@ async def one_metric(call: Call) -> Response:
         "changes": changes,
         "baseline_label": data.baseline_of(view.range).label,
     }
-    return await answer(view, "quality", one.metric.title if one else metric, "metric.html", context, 200 if one else 404)
+    return await answer(
+        view, "quality", one.metric.title if one else metric, "metric.html", context, 200 if one else 404
+    )
 
 
 def _within(view: View, cohort: str) -> str:

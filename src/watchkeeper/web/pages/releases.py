@@ -40,7 +40,10 @@ async def _moved(view: View, at_ns: int) -> list[data.Series]:
         rows: list[Any] = [*now.get(name, []), *then.get(name, [])]
         known = describe(name, rows)
         one = data.Series(
-            known, [], estimate.from_sums(data.add(now.get(name, [])), known.unit), estimate.from_sums(data.add(then.get(name, [])), known.unit)
+            known,
+            [],
+            estimate.from_sums(data.add(now.get(name, [])), known.unit),
+            estimate.from_sums(data.add(then.get(name, [])), known.unit),
         )
         if one.shift:
             made.append(one)

@@ -46,8 +46,13 @@ def choices(configured: list[tuple[str, str]], used: list[tuple[str, int]]) -> l
     bad = list(names.items())[: MOST_CHOICES - 2]
     return [
         Choice("1", "Good", "good", "", "The answer is right as it is."),
-        Choice("2", "Bad", "bad", "", "Wrong or useless in a way that has no name yet; say how in the comment."),
-        *(Choice(str(i), name.replace("_", " "), "bad", name, words) for i, (name, words) in enumerate(bad, start=3)),
+        Choice(
+            "2", "Bad", "bad", "", "Wrong or useless in a way that has no name yet; say how in the comment."
+        ),
+        *(
+            Choice(str(i), name.replace("_", " "), "bad", name, words)
+            for i, (name, words) in enumerate(bad, start=3)
+        ),
     ]
 
 
@@ -73,7 +78,12 @@ async def queue(call: Call) -> Response:
     found = await call.services.records.read(read)
     ids = [i.trace_id for i in found["items"][:100]]
     rows = await data.rows(view, "page_traces_by_id", ids=ids) if ids and call.sees_content else []
-    context = {**found, "rows": {str(r["trace_id"]): r for r in rows}, "wall_ns": call.services.wall_clock(), "actor": call.principal.actor}
+    context = {
+        **found,
+        "rows": {str(r["trace_id"]): r for r in rows},
+        "wall_ns": call.services.wall_clock(),
+        "actor": call.principal.actor,
+    }
     return await answer(view, "review", "Review", "review.html", context)
 
 
@@ -108,7 +118,11 @@ async def one(call: Call) -> Response:
 
     def read(conn: Connection) -> dict[str, Any]:
         waiting = [i for i in reviews.queue(conn, view.project, "open", 50) if i.id != item.id]
-        free = [i for i in waiting if i.assigned_to in (None, call.principal.actor) or (i.reserved_until_ns or 0) < wall]
+        free = [
+            i
+            for i in waiting
+            if i.assigned_to in (None, call.principal.actor) or (i.reserved_until_ns or 0) < wall
+        ]
         return {
             "counts": reviews.counts(conn, view.project),
             "choices": _choices(call, conn),
@@ -124,7 +138,11 @@ async def one(call: Call) -> Response:
         await note_opened(call, item.trace_id, "review.open")
     trace, scores = loaded if loaded is not None else (None, [])
     asked = call.request.query_params.get("span")
-    shown = span_context(trace, chosen(trace, asked), scores, call.sees_content) if trace else {"span": None, "content": False}
+    shown = (
+        span_context(trace, chosen(trace, asked), scores, call.sees_content)
+        if trace
+        else {"span": None, "content": False}
+    )
     context = {
         **shown,
         **known,
@@ -133,7 +151,8 @@ async def one(call: Call) -> Response:
         "steps": tree(trace, scores)[:60] if trace else [],
         "severities": SEVERITIES,
         "dataset": known["all_datasets"][0] if known["all_datasets"] else "regressions",
-        "taken": item.assigned_to not in (None, call.principal.actor) and (item.reserved_until_ns or 0) > wall,
+        "taken": item.assigned_to not in (None, call.principal.actor)
+        and (item.reserved_until_ns or 0) > wall,
     }
     return await answer(view, "review", "Review", "review_item.html", context)
 
@@ -207,8 +226,12 @@ async def _promoted(call: Call, item: ReviewItem, made: Label, dataset: str) -> 
 async def undo(call: Call) -> Response:
     """Take back the newest label of the caller and open its item again."""
     now = call.services.clock()
-    item = await call.services.records.write(lambda c: reviews.undo(c, call.project, call.principal.actor, now))
-    return RedirectResponse(view_of(call).url(f"/review/{item.id}" if item else "/review", done="undone" if item else None), 303)
+    item = await call.services.records.write(
+        lambda c: reviews.undo(c, call.project, call.principal.actor, now)
+    )
+    return RedirectResponse(
+        view_of(call).url(f"/review/{item.id}" if item else "/review", done="undone" if item else None), 303
+    )
 
 
 @route("POST", "/review/{item_id}/release", permission="reviewer", kind="page")
@@ -216,6 +239,8 @@ async def release(call: Call) -> Response:
     """Give the item back and go to the queue."""
     item = await _item(call)
     form = await call.request.form(max_fields=5, max_files=0)
-    await call.services.records.write(lambda c: reviews.release(c, call.project, item.id, call.principal.actor))
+    await call.services.records.write(
+        lambda c: reviews.release(c, call.project, item.id, call.principal.actor)
+    )
     back = form.get("back")
     return RedirectResponse(safe_next(back if isinstance(back, str) else "/review"), 303)

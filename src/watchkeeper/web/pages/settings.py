@@ -12,7 +12,16 @@ from watchkeeper.web.view import view_of
 
 DAY: Final = 86_400 * 10**9
 LIVES: Final = {"": None, "30": 30 * DAY, "90": 90 * DAY, "365": 365 * DAY}
-ZONES: Final = ("UTC", "Europe/Berlin", "Europe/London", "America/New_York", "America/Los_Angeles", "Asia/Kolkata", "Asia/Tokyo", "Australia/Sydney")
+ZONES: Final = (
+    "UTC",
+    "Europe/Berlin",
+    "Europe/London",
+    "America/New_York",
+    "America/Los_Angeles",
+    "Asia/Kolkata",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+)
 
 
 async def _page(call: Call, secret: str | None = None, made: access.Key | None = None) -> Response:
@@ -56,7 +65,9 @@ async def settings(call: Call) -> Response:
 @route("POST", "/settings/keys", permission="admin", kind="page")
 async def new_key(call: Call) -> Response:
     """Make a key and show it, once, in this answer."""
-    form = {k: v for k, v in (await call.request.form(max_fields=10, max_files=0)).items() if isinstance(v, str)}
+    form = {
+        k: v for k, v in (await call.request.form(max_fields=10, max_files=0)).items() if isinstance(v, str)
+    }
     if form.get("life", "") not in LIVES:
         raise HttpError(400, "that is not a lifetime we offer", "choose one from the list")
     now, life = call.services.wall_clock(), LIVES[form.get("life", "")]

@@ -38,7 +38,10 @@ async def signals(call: Call) -> Response:
 
 
 def _line(found: dict[str, Any], now: int, then: int) -> dict[str, Any]:
-    share, share_before = estimate.proportion(int(found["n"]), now), estimate.proportion(int(found["n_before"]), then)
+    share, share_before = (
+        estimate.proportion(int(found["n"]), now),
+        estimate.proportion(int(found["n_before"]), then),
+    )
     apart = share.apart_from(share_before)
     grew = (share.value or 0) > (share_before.value or 0)
     return {
@@ -46,5 +49,9 @@ def _line(found: dict[str, Any], now: int, then: int) -> dict[str, Any]:
         "share": share,
         "share_before": share_before,
         "tone": "" if not apart else "bad" if grew else "good",
-        "kind": "check" if found["family"] == "check" else "transport" if found["name"] in TRANSPORT else "content",
+        "kind": "check"
+        if found["family"] == "check"
+        else "transport"
+        if found["name"] in TRANSPORT
+        else "content",
     }

@@ -64,7 +64,15 @@ def tree(trace: Trace, scores: Iterable[Score] = ()) -> list[Step]:
             seen.add(span.span_id)
             x = 1000 * (span.start_ns - trace.start_ns) / total
             width = max(3.0, 1000 * max(0, span.end_ns - span.start_ns) / total)
-            made.append(Step(span, depth, round(min(max(x, 0), 997), 1), round(min(width, 1000), 1), by_span[span.span_id]))
+            made.append(
+                Step(
+                    span,
+                    depth,
+                    round(min(max(x, 0), 997), 1),
+                    round(min(width, 1000), 1),
+                    by_span[span.span_id],
+                )
+            )
             pending += [(child, depth + 1) for child in reversed(children[span.span_id])]
 
     for top in children[None]:
@@ -92,7 +100,11 @@ async def _found(call: Call) -> tuple[Trace, list[Score]]:
     trace_id = str(call.request.path_params["trace_id"])
     loaded = await load_trace(call.services, call.project, trace_id) if TRACE_ID.fullmatch(trace_id) else None
     if loaded is None:
-        raise HttpError(404, "there is no such trace in this project", "it may not have arrived yet, or have passed its retention")
+        raise HttpError(
+            404,
+            "there is no such trace in this project",
+            "it may not have arrived yet, or have passed its retention",
+        )
     return loaded
 
 
@@ -210,7 +222,11 @@ async def to_review(call: Call) -> Response:
     """Put the trace in the review queue."""
     found, _ = await _found(call)
     form = await _form(call)
-    await _queue(call, [found.trace_id], form.get("reason", "").strip()[:500] or f"Sent to review by {call.principal.actor}")
+    await _queue(
+        call,
+        [found.trace_id],
+        form.get("reason", "").strip()[:500] or f"Sent to review by {call.principal.actor}",
+    )
     return RedirectResponse(safe_next(form.get("back")), 303)
 
 

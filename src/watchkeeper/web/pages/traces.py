@@ -3,7 +3,7 @@
 import asyncio
 import re
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.responses import RedirectResponse, Response
 
@@ -13,7 +13,7 @@ from watchkeeper.store.columns import QueryRefused, TraceFilter
 from watchkeeper.web import data, humane
 from watchkeeper.web.charts.inline import bars
 from watchkeeper.web.pages.common import answer
-from watchkeeper.web.view import DIMENSIONS, View, view_of
+from watchkeeper.web.view import DIMENSIONS, View, parse_cohort, view_of
 
 PAGE: Final = 50
 ORDERS: Final = {
@@ -103,13 +103,17 @@ def chips(view: View) -> list[dict[str, str]]:
 
 def _cursor(text: str) -> tuple[int, str] | None:
     time, _, trace_id = text.partition(".")
-    return (int(time), trace_id) if time.isdigit() and len(time) < 20 and TRACE_ID.fullmatch(trace_id) else None
+    return (
+        (int(time), trace_id) if time.isdigit() and len(time) < 20 and TRACE_ID.fullmatch(trace_id) else None
+    )
 
 
 def wanted(view: View) -> TraceFilter:
     """What the URL asks the store for."""
     every = [*cohort_conditions(view.cohort), *(f"({c})" for c in conditions(view))]
     order = ORDERS.get(view.params.get("sort", "time"), ORDERS["time"])[0]
+    if view.params.get("order"):
+        order = f"{view.params['order'][:120]} asc"
     return TraceFilter(
         since_ns=view.range.since_ns,
         until_ns=view.range.until_ns,
@@ -149,7 +153,9 @@ async def histogram(view: View, chosen: TraceFilter) -> list[tuple[int, int, int
     bucket = view.range.bucket
     simple = not (conditions(view) or chosen.text or chosen.session_id or chosen.user_id)
     if simple:
-        found = await data.rows(view, "page_traffic", bucket=bucket, **data.span(view.range), **data.cohort_params(view))
+        found = await data.rows(
+            view, "page_traffic", bucket=bucket, **data.span(view.range), **data.cohort_params(view)
+        )
         counted = {int(r["start"]): (int(r["n"]), int(r["bad"])) for r in found}
     else:
         try:
@@ -170,8 +176,10 @@ async def _counted(view: View, chosen: TraceFilter, bucket: int) -> dict[int, tu
     if chosen.where:
         parts.append(f"({chosen.where})")
     if chosen.text:
-        like = quoted("%" + chosen.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%")
-        parts.append(f"(input_text ilike {like} or output_text ilike {like})")
+        # The list's index matches whole words, every one of them; user SQL has no index, so the words are looked for.
+        for word in [w for w in re.split(r"[^\w]|_", chosen.text.lower()) if w][:20]:
+            like = quoted(f"%{word}%")
+            parts.append(f"(input_text ilike {like} or output_text ilike {like})")
     if chosen.session_id:
         parts.append(f"session_id = {quoted(chosen.session_id)}")
     if chosen.user_id:
@@ -201,7 +209,7 @@ async def traces(call: Call) -> Response:
     except QueryRefused as error:
         refused = error
     scorers = await call.services.columns.scorers(call.project)
-    first = await data.rows(view, "page_first_trace")
+    first = [{"n": 1}] if found else await data.rows(view, "page_first_trace")
     drawn, top = bars(counts or [], view.range.bucket)
     last = found[PAGE - 1] if len(found) > PAGE and chosen.order_by.startswith("time") else None
     older = f"{humane.to_ns(last['time'])}.{last['trace_id']}" if last else None
@@ -247,8 +255,6 @@ async def add_filter(call: Call) -> Response:
 
 
 def _params(query: str) -> dict[str, str]:
-    from urllib.parse import parse_qsl
-
     return {k: v for k, v in parse_qsl(query) if v}
 
 
@@ -263,8 +269,6 @@ async def set_cohort(call: Call) -> Response:
     view = view_of(call)
     view.path, view.params = back.path or "/", _params(back.query)
     problems: list[str] = []
-    from watchkeeper.web.view import parse_cohort
-
     view.cohort = parse_cohort(view.params.get("cohort", ""), problems)
     return RedirectResponse(view.with_cohort(name, value[:300]), 303)
 
