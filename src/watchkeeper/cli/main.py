@@ -111,14 +111,15 @@ def _administering(commands: "Parsers") -> None:
     link = commands.add_parser("login-link", help="a one-time link to sign in")
     link.add_argument("--email", default="admin@localhost", help="for whom (admin@localhost)")
     _runs(link, "watchkeeper.cli.keys:login_link")
-    backup = commands.add_parser("backup", help="copy everything while the server runs")
+    backup = commands.add_parser("backup", help="copy a stopped server's data, with checksums")
     backup.add_argument("to", type=Path, help="a folder that does not exist yet")
     _runs(backup, "watchkeeper.cli.backup:backup")
     restore = commands.add_parser("restore", help="make a data directory from a backup")
     restore.add_argument("source", type=Path, help="the backup's folder")
     add_data_dir(restore)
     _runs(restore, "watchkeeper.cli.backup:restore")
-    for one in (create, listing, revoke, link, backup):
+    add_data_dir(backup)
+    for one in (create, listing, revoke, link):
         add_server(one)
 
 

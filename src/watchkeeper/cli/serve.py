@@ -33,6 +33,8 @@ def holder_of(path: Path | None) -> ConfigHolder:
 def _set_up(args: argparse.Namespace) -> None:
     os.umask(0o077)
     level = getattr(logging, args.log_level.upper())
+    for chatty in ("alembic", "uvicorn", "asyncio"):
+        logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
     logging.basicConfig(
         level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )

@@ -277,3 +277,107 @@ def test_it_keeps_terminals_and_spreadsheets_safe() -> None:
     text = io.StringIO()
     as_csv(["a"], [["=x"], [None]], text)
     assert text.getvalue().splitlines() == ["a", "'=x", '""']
+
+
+def test_it_backs_up_and_restores_a_stopped_server_s_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, saved, again = tmp_path / "data", tmp_path / "saved", tmp_path / "again"
+    assert main(["keys", "create", "ci", "--data-dir", str(data)]) == 0
+    (data / "columns").mkdir()
+    (data / "columns" / "part.bin").write_bytes(b"x" * 3_000_000)
+    assert main(["backup", str(saved), "--data-dir", str(data)]) == 0
+    assert main(["backup", str(saved), "--data-dir", str(data)]) == 2
+    assert main(["restore", str(saved), "--data-dir", str(again)]) == 0
+    assert (again / "columns" / "part.bin").read_bytes() == b"x" * 3_000_000
+    assert main(["keys", "list", "--data-dir", str(again)]) == 0
+    assert "ci" in capsys.readouterr().out
+    assert main(["restore", str(saved), "--data-dir", str(again)]) == 2
+    (saved / "columns" / "part.bin").write_bytes(b"y" * 3_000_000)
+    assert main(["restore", str(saved), "--data-dir", str(tmp_path / "third")]) == 2
+    assert "damaged" in capsys.readouterr().err and not (tmp_path / "third").exists()
+    (saved / "manifest.json").write_text(json.dumps({"format": 1, "files": {"../data/records.db": "0"}}))
+    assert main(["restore", str(saved), "--data-dir", str(tmp_path / "third")]) == 2
+    assert "outside the backup" in capsys.readouterr().err
+    assert main(["restore", str(tmp_path / "none"), "--data-dir", str(tmp_path / "third")]) == 2
+    assert main(["backup", str(tmp_path / "b"), "--data-dir", str(tmp_path / "none")]) == 2
+
+
+TESTED = """
+monitors:
+  - name: low
+    condition: share(relevance < 7) > 5%
+    window: 15m
+    owner: o
+    runbook: r
+    tests:
+      - {{series: "8.2 x20, 6.5 x10, 8.2 x20", expect: {expect}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("expect", "code", "words"),
+    [
+        ("{firing_at: 21}", 0, "1 of 1 tests passed"),
+        ("{firing_by: 25, resolved_at: 33}", 0, "ok"),
+        ("{firing_at: 22}", 1, "it should fire at value 22 and fired at value 21"),
+        ("{never: firing}", 1, "should not have"),
+        ("{firing: 3}", 2, "firing_at, firing_by or resolved_at"),
+    ],
+)
+def test_it_runs_the_monitors_own_tests(
+    expect: str, code: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text(TESTED.format(expect=expect))
+    assert main(["test", str(file)]) == code
+    said = capsys.readouterr()
+    assert words in said.out + said.err
+
+
+def test_it_says_which_series_it_does_not_understand(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text(TESTED.format(expect="{never: firing}").replace("8.2 x20, 6.5", "high x20, 6.5"))
+    assert main(["test", str(file)]) == 2
+    assert "'high x20' is not understood" in capsys.readouterr().err
+    file.write_text(GOOD)
+    assert main(["test", str(file)]) == 2
+
+
+def test_it_plans_from_the_traffic_there_is(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "w.yaml"
+    judge = "{name: rel, type: llm_judge, model: 'openai:m', prompt: How good?, unit_cost: 0.01 USD}"
+    file.write_text(
+        "scorecards: [{name: s, sample: {rate: 10%, always: [error], budget: 5 USD/day}, metrics: ["
+        + judge
+        + "]}]"
+    )
+    for count in (70_000, 7_000):
+        fake.json(200, {"columns": ["n"], "rows": [[count]], "truncated": False})
+    assert main(["plan", str(file), "--server", fake.url]) == 0
+    line = capsys.readouterr().out.splitlines()[-1].split()
+    # 10,000 traces a day: 1,000 with errors and 10 % of the rest would be 1,900, of which 5 USD buy 500.
+    assert line[:6] == ["s", "rel", "10,000", "500", "5.00", "1,825.00"]
+
+
+def test_it_backtests_on_the_server(fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text(TESTED.format(expect="{never: firing}"))
+    alert = {
+        "fired": "2026-01-01T00:00:00.000Z", "resolved": None, "severity": "warn", "monitor": "low",
+        "cohort": {"model": "m"}, "summary": "worse",
+    }  # fmt: skip
+    fake.json(200, {"since": "a", "until": "b", "alerts": [alert]})
+    assert main(["backtest", str(file), "--server", fake.url, "--since", "3d"]) == 0
+    assert "low  (model=m)  until still firing" in capsys.readouterr().out
+    sent = json.loads(fake.asked[0][2])
+    assert (
+        sent["since"] == "3d"
+        and sent["monitors"][0]["window"] == "15m"
+        and "tests" not in sent["monitors"][0]
+    )
+    assert main(["backtest", str(file), "--server", fake.url, "--monitor", "hig"]) == 2

@@ -3,6 +3,7 @@
 from watchkeeper.server.api import (
     admin,
     alerts,
+    backtest,
     datasets,
     deploys,
     feedback,
@@ -14,4 +15,4 @@ from watchkeeper.server.api import (
     traces,
 )
 
-MODULES = (traces, sql, feedback, guard, deploys, series, alerts, reviews, datasets, keys, admin)
+MODULES = (traces, sql, feedback, guard, deploys, series, alerts, backtest, reviews, datasets, keys, admin)

@@ -1,0 +1,83 @@
+"""`watchkeeper test` and `watchkeeper backtest`: monitors over made-up series, and over history."""
+
+import argparse
+import asyncio
+import sys
+from typing import Any
+
+from watchkeeper.cli.check import loaded
+from watchkeeper.cli.client import Client
+from watchkeeper.cli.errors import BAD_INPUT, JUDGED_BAD, OK, CliError
+from watchkeeper.cli.output import Progress
+from watchkeeper.config.adapters import rules_of
+from watchkeeper.config.models import Monitor
+from watchkeeper.config.units import duration_text
+from watchkeeper.server.rehearsal import Outcome, SeriesError, run_test
+
+_DURATIONS = ("window", "hold", "keep_firing", "renotify", "response_time")
+
+
+def test(args: argparse.Namespace) -> int:
+    """Run every monitor's own tests; exit status 1 when one does not come out as expected."""
+    args.allow_missing_env = True
+    found = loaded(args)
+    if found is None:
+        return BAD_INPUT
+    wanted = [(rule, one) for rule in rules_of(found.config) for one in rule.tests]
+    if not wanted:
+        raise CliError(f"{args.config}: no monitor has tests; add some under monitors[].tests")
+    bar = Progress(len(wanted), "testing")
+    outcomes: list[Outcome] = []
+    for number, (rule, one) in enumerate(wanted):
+        bar.at(number, rule.name)
+        try:
+            outcomes.append(asyncio.run(run_test(rule, one)))
+        except SeriesError as error:
+            bar.end()
+            raise CliError(f"{args.config}: monitor {rule.name}: {error}") from None
+    bar.end()
+    for outcome in outcomes:
+        mark = "ok  " if outcome.wrong is None else "FAIL"
+        print(
+            f"{mark} {outcome.monitor}: {outcome.name}" + (f"\n     {outcome.wrong}" if outcome.wrong else "")
+        )
+    failed = sum(o.wrong is not None for o in outcomes)
+    print(f"{len(outcomes) - failed} of {len(outcomes)} tests passed")
+    return JUDGED_BAD if failed else OK
+
+
+def as_written(monitor: Monitor) -> dict[str, Any]:
+    """A monitor as JSON that the server reads back: durations as people write them."""
+    made = monitor.model_dump(mode="json", exclude_none=True, exclude={"tests"})
+    for name in _DURATIONS:
+        if name in made:
+            made[name] = duration_text(made[name])
+    return made
+
+
+def backtest(args: argparse.Namespace) -> int:
+    """Print when the monitors would have fired over the server's history."""
+    args.allow_missing_env = True
+    found = loaded(args)
+    if found is None:
+        return BAD_INPUT
+    monitors = [m for m in found.config.monitors if args.monitor in (None, m.name)]
+    if not monitors:
+        known = ", ".join(m.name for m in found.config.monitors) or "none"
+        raise CliError(f"{args.config}: there is no such monitor; it has {known}")
+    client = Client.of(args)
+    body = {"monitors": [as_written(m) for m in monitors], "since": args.since}
+    answer = client.call("POST", "/api/backtest", body)
+    for alert in answer["alerts"]:
+        cohort = ", ".join(f"{k}={v}" for k, v in alert["cohort"].items()) or "all traffic"
+        until = alert["resolved"] or "still firing"
+        print(f"{alert['fired']}  {alert['severity']:4}  {alert['monitor']}  ({cohort})  until {until}")
+        if alert["summary"]:
+            print(f"    {alert['summary']}")
+    count = len(answer["alerts"])
+    print(
+        f"{len(monitors)} monitors over {answer['since']} to {answer['until']}: "
+        f"{count} alert{'' if count == 1 else 's'}",
+        file=sys.stderr,
+    )
+    return OK
