@@ -100,7 +100,10 @@ def channel_of(route: RouteConfig, egress: Egress, clock: Clock) -> Channel:
     match route.type:
         case "webhook":
             return WebhookChannel(
-                egress, route.url.reveal(), None if route.secret is None else route.secret.reveal(), clock
+                egress,
+                route.url.reveal(),
+                None if route.secret is None else route.secret.reveal(),
+                time.time_ns,
             )
         case "slack":
             return SlackChannel(egress, route.url.reveal())

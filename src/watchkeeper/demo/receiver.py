@@ -51,7 +51,7 @@ class Receiver:
     def verify(self, timestamp: str, body: bytes, signature: str) -> bool:
         """Whether `signature` is the HMAC-SHA256 of `timestamp.body` under the shared secret."""
         wanted = hmac.new(self.secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-        return hmac.compare_digest(wanted, signature.removeprefix("sha256="))
+        return hmac.compare_digest(f"v1={wanted}", signature)
 
     def wait_for(self, count: int, seconds: float) -> bool:
         """Wait until `count` messages arrived; False when time ran out."""

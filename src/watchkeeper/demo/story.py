@@ -9,7 +9,7 @@ from typing import Any
 from watchkeeper.cli.gate import add_arguments
 from watchkeeper.cli.gate import main as gate_command
 from watchkeeper.demo.api import Api, DemoFailed
-from watchkeeper.demo.assistant import answer_v1
+from watchkeeper.demo.assistant import answer_v1, answer_v2
 from watchkeeper.demo.console import Console
 from watchkeeper.demo.receiver import Receiver
 from watchkeeper.demo.traffic import HOUR_NS, Mix, Traffic
@@ -18,6 +18,7 @@ SCENARIO = "customer-support"
 DATASET = "support-regressions"
 MONITOR = "answer-relevance-down"
 STEPS = "has_steps"
+STEP = "1. "
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Pace:
 
 
 FULL = Pace(per_hour=24.0, stride=1, golden=90)
-FAST = Pace(per_hour=14.0, stride=2, golden=70)
+FAST = Pace(per_hour=11.0, stride=2, golden=70)
 BASELINE_HOURS = 14 * 24
 SHARE_V2 = 0.5
 MAX_HOURS_TO_ALERT = 48
@@ -78,6 +79,7 @@ class Story:
         )
 
     async def alerts(self) -> list[dict[str, Any]]:
+        """Every alert there has been, not only those of the monitor the story is about."""
         answer = await self.call("GET", "/api/alerts")
         return answer["alerts"] if isinstance(answer, dict) else answer
 
@@ -98,7 +100,7 @@ class Story:
         )
         mix = Mix(0.0, "2026.11.1")
         await self.deploy("v1", "first version")
-        chunk = 12
+        chunk = 48
         for done in range(0, BASELINE_HOURS, chunk):
             await self.play_hours(chunk, mix)
             self.console.bar("two weeks", done + chunk, BASELINE_HOURS)
@@ -203,12 +205,20 @@ class Story:
         self, items: list[dict[str, Any]]
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The first reviewed trace whose question the old prompt answers well: the regression, not a hard question."""
+        found: list[tuple[dict[str, Any], dict[str, Any]]] = []
         for item in items:
             rows = await self.sql(
                 f"select input_text as input, output_text as output from traces where trace_id = '{item['trace_id']}'"
             )
-            if rows and "1. " in str((await asyncio.to_thread(answer_v1, rows[0]["input"]))["output"]):
+            if not rows:
+                continue
+            found.append((item, rows[0]))
+            listed = [STEP in str(f(rows[0]["input"])["output"]) for f in (answer_v1, answer_v2)]
+            if listed == [True, False]:
                 return item, rows[0]
+        for item, row in found:
+            if STEP in str(answer_v1(row["input"])["output"]):
+                return item, row
         raise DemoFailed("none of the worst traces is a question that v1 answers well")
 
     async def _golden(self) -> None:
@@ -288,10 +298,10 @@ class Story:
         for done in range(0, left, 12):
             await self.play_hours(min(12, left - done), mix)
         fired = [a for a in await self.alerts() if a.get("fired_ns")]
-        events = [m.get("event") for m in self.stage.receiver.messages]
+        events = [str(m.get("event")) for m in self.stage.receiver.messages]
         self.console.say(
             f"The days since: quiet. {self.traffic.turns:,} conversations, {self.traffic.spans:,} spans, "
-            f"{len(fired)} alert, {len(events)} messages to on-call.",
+            f"{len(fired)} alert; on-call heard: {', '.join(events)}.",
             self.now,
             "✓",
         )

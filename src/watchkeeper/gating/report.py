@@ -5,6 +5,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 WORDS = {"pass": "PASS", "fail": "FAIL", "not_enough_evidence": "NOT ENOUGH EVIDENCE"}
+SHOWN = ("reviewed_failures", "every_case")
 MARKS = {"pass": "✓", "fail": "✗", "not_enough_evidence": "?"}
 
 
@@ -37,9 +38,20 @@ def lines(experiment: Mapping[str, Any]) -> list[str]:
         f"{WORDS.get(verdict, verdict)}  {experiment['name']}: {experiment['target']} on "
         f"{experiment['dataset']} v{experiment['dataset_version']} ({experiment['n_cases']} cases)"
     ]
-    for metric in experiment["metrics"]:
+    metrics: Sequence[Mapping[str, Any]] = experiment["metrics"]
+    quiet = [
+        m
+        for m in metrics
+        if m["kind"] == "deterministic" and m["outcome"] == "pass" and m["scorer"] not in SHOWN
+    ]
+    for metric in metrics:
+        if metric not in quiet:
+            out.append(f"  {MARKS[metric['outcome']]} {metric['scorer']:<20} {metric['explanation']}")
+            if metric.get("difference") is not None:
+                out.append(f"{'':25}{change(metric)}")
+    if quiet:
         out.append(
-            f"  {MARKS[metric['outcome']]} {metric['scorer']:<24} {change(metric):<58} {metric['explanation']}"
+            f"  {MARKS['pass']} {len(quiet)} checks pass on every case: {', '.join(m['scorer'] for m in quiet)}"
         )
     for row in experiment["regressions"][:5]:
         out.append(f"    {row['case_id']} {row['scorer']}: {row['was']} → {row['now']}  {row['input'][:70]}")

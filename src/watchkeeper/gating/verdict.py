@@ -5,6 +5,7 @@ Deterministic checks must pass on every case, and there must be enough cases for
 clustered by session (`stats.experiments`). Nothing is decided on a point estimate.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -85,36 +86,56 @@ class Verdict:
     needed: int | None = None
 
 
-def deterministic(scorer: str, scores: Sequence[CaseScore], settings: GateSettings) -> MetricVerdict:
-    """Every case must pass; flaky cases are set aside by name and never count as passes."""
+def deterministic(scorer: str, scores: Sequence[CaseScore]) -> MetricVerdict:
+    """One check must pass on every case it applies to; flaky cases are set aside by name and never count as passes.
+
+    A check that applies to few cases proves little by itself; how many cases the run needs is `every_case`'s question.
+    """
     flaky = tuple(s.case_id for s in scores if s.flaky)
     steady = [s for s in scores if not s.flaky]
     failed = tuple(s.case_id for s in steady if any(p is False for p in s.passed))
     n = len(steady)
-    needed = -(-3 // settings.max_failure_rate) if settings.max_failure_rate > 0 else 0
-    needed_n = int(needed)
-    mean = (n - len(failed)) / n if n else None
-    if failed:
-        outcome: Outcome = "fail"
-        words = f"{len(failed)} of {n} cases failed"
-    elif n < needed_n:
-        outcome = "not_enough_evidence"
-        words = f"0 of {n} failed, but {needed_n} cases are needed to rule out a {settings.max_failure_rate:.1%} failure rate"
-    else:
-        outcome = "pass"
-        words = f"0 of {n} failed; the true failure rate is below {3 / n:.1%} (95 %)"
+    words = f"{len(failed)} of {n} cases failed" if failed else f"0 of {n} failed"
     if flaky:
         words += f"; {len(flaky)} flaky, set aside"
     return MetricVerdict(
         scorer,
         "deterministic",
+        "fail" if failed else "pass",
+        n,
+        words,
+        mean=(n - len(failed)) / n if n else None,
+        failed_cases=failed,
+        flaky_cases=flaky,
+    )
+
+
+def every_case(checks: Sequence[MetricVerdict], cases: int, settings: GateSettings) -> MetricVerdict:
+    """All deterministic checks together: no case fails any of them, on enough cases for that to mean something.
+
+    Zero failures in n rule out a failure rate of 3/n at 95 % (the rule of three), so n >= 3 / `max_failure_rate`.
+    """
+    failed = tuple(sorted({c for m in checks for c in m.failed_cases}))
+    aside = {c for m in checks for c in m.flaky_cases} - set(failed)
+    n = cases - len(aside)
+    needed = math.ceil(3 / settings.max_failure_rate - 1e-9)
+    outcome: Outcome
+    if failed:
+        outcome, words = "fail", f"{len(failed)} of {n} cases fail a check that must always pass"
+    elif n < needed:
+        outcome = "not_enough_evidence"
+        words = f"0 of {n} failed, but {needed} cases are needed to rule out a {settings.max_failure_rate:.1%} failure rate"
+    else:
+        outcome, words = "pass", f"0 of {n} failed; the true failure rate is below {3 / n:.1%} (95 %)"
+    return MetricVerdict(
+        "every_case",
+        "deterministic",
         outcome,
         n,
         words,
-        mean=mean,
-        needed=max(0, needed_n - n) or None if outcome == "not_enough_evidence" else None,
+        mean=(n - len(failed)) / n if n else None,
+        needed=needed - n if outcome == "not_enough_evidence" else None,
         failed_cases=failed,
-        flaky_cases=flaky,
     )
 
 

@@ -17,7 +17,14 @@ import msgspec
 
 from watchkeeper.gating.compare import semantic
 from watchkeeper.gating.subject import Answer, subjects_of
-from watchkeeper.gating.verdict import CaseScore, GateSettings, MetricVerdict, deterministic, overall
+from watchkeeper.gating.verdict import (
+    CaseScore,
+    GateSettings,
+    MetricVerdict,
+    deterministic,
+    every_case,
+    overall,
+)
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.review import Case, DatasetVersion
 from watchkeeper.model.score import Failed, NotScored, Outcome, Verdict
@@ -252,7 +259,10 @@ def _metrics(
             else:
                 alone[name] = found
         elif any(p is not None for s in found for p in s.passed):
-            hard.append(deterministic(name, found, settings))
+            hard.append(deterministic(name, found))
+    if hard:
+        answered = {case_id for case_id, name in scores if name in {m.scorer for m in hard}}
+        hard.insert(0, every_case(hard, len(answered), settings))
     must = [
         scores[case.id, name]
         for case in cases.values()

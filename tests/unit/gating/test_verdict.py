@@ -8,7 +8,7 @@ import pytest
 from watchkeeper.gating.compare import holm, paired, semantic
 from watchkeeper.gating.report import junit, lines, markdown
 from watchkeeper.gating.subject import Answer, subjects_of
-from watchkeeper.gating.verdict import CaseScore, GateSettings, deterministic, overall
+from watchkeeper.gating.verdict import CaseScore, GateSettings, deterministic, every_case, overall
 from watchkeeper.model.review import Case
 
 SETTINGS = GateSettings()
@@ -43,16 +43,25 @@ def pairs(n: int, shift: float, sd: float, seed: int = 1) -> list[tuple[CaseScor
 def test_deterministic_checks_need_every_case_and_enough_of_them(
     passed: int, failed: int, outcome: str
 ) -> None:
-    assert deterministic("json_valid", checks(passed, failed), SETTINGS).outcome == outcome
+    check = deterministic("json_valid", checks(passed, failed))
+    assert every_case([check], passed + failed, SETTINGS).outcome == outcome
+    assert check.outcome == ("fail" if failed else "pass")
 
 
 def test_it_says_how_many_more_cases_would_settle_it() -> None:
-    assert deterministic("json_valid", checks(20), SETTINGS).needed == 40
+    assert every_case([deterministic("json_valid", checks(20))], 20, SETTINGS).needed == 40
 
 
 def test_flaky_cases_are_set_aside_by_name_and_count_for_nothing() -> None:
-    verdict = deterministic("json_valid", checks(60, flaky=2), SETTINGS)
-    assert (verdict.outcome, verdict.n, verdict.flaky_cases) == ("pass", 60, ("x0", "x1"))
+    verdict = deterministic("json_valid", checks(58, flaky=2))
+    assert (verdict.outcome, verdict.n, verdict.flaky_cases) == ("pass", 58, ("x0", "x1"))
+    assert every_case([verdict], 60, SETTINGS).outcome == "not_enough_evidence"
+
+
+def test_a_check_that_applies_to_few_cases_does_not_hold_up_the_run() -> None:
+    few = deterministic("system_prompt_leak", checks(1))
+    many = deterministic("json_valid", checks(60))
+    assert overall([every_case([few, many], 60, SETTINGS), few, many]).outcome == "pass"
 
 
 def test_a_clear_drop_fails_and_an_identical_run_passes() -> None:
@@ -98,7 +107,7 @@ def test_nothing_measured_is_never_a_pass() -> None:
 
 
 def test_the_worst_metric_decides() -> None:
-    good, bad = deterministic("a", checks(60), SETTINGS), deterministic("b", checks(60, 1), SETTINGS)
+    good, bad = deterministic("a", checks(60)), deterministic("b", checks(60, 1))
     assert overall([good, bad]).outcome == "fail"
 
 
