@@ -3,6 +3,7 @@
     condition  := all ("or" all)*            all := one ("and" one)*
     one        := "not" one | "(" condition ")" | comparison
     comparison := value ("<" | "<=" | ">" | ">=") value
+                | "any" "(" [period "."] name ("<" | "<=" | ">" | ">=") number ")"
                 | "shift" "(" metric ")" "=" ("'down'" | "'up'" | "'any'")
                 | "trend" ["(" metric ")"] "=" ("'decreasing'" | "'increasing'")
     value      := values joined by + - * /, in parentheses where wanted; a number may carry ms, s, m, h, %, USD
@@ -26,6 +27,7 @@ from watchkeeper.alerting.syntax import (
     Compare,
     Condition,
     ConditionError,
+    Happened,
     Logic,
     Moves,
     Not,
@@ -156,12 +158,12 @@ class _Parser:
 
     def _opens_condition(self) -> bool:
         """Does this parenthesis hold a condition rather than a value? It does when a comparison or a logic word
-        stands in it anywhere but inside a share(…), whose comparison is part of a value."""
+        stands in it anywhere but inside a share(…), whose comparison is part of a value; any(…) is a condition."""
         of_share: list[bool] = []
         previous = self.next
         for token in self.tokens[self.at :]:
             if token.text == "(":
-                of_share.append(previous.kind == "word" and previous.text.lower() == "share")
+                of_share.append(previous.kind == "word" and previous.text.lower() in ("share", "any"))
             elif token.text == ")":
                 of_share.pop()
                 if not of_share:
@@ -187,6 +189,8 @@ class _Parser:
         following = self.tokens[min(self.at + 1, len(self.tokens) - 1)]
         if token.kind == "word" and token.text.lower() in ("shift", "trend") and following.text != ".":
             return self.moves()
+        if token.kind == "word" and token.text.lower() == "any" and following.text == "(":
+            return Happened(self.share(), False, token.at)
         left = self.value()
         op, sign = self.comparator()
         if self.next.kind == "text":
@@ -267,7 +271,7 @@ class _Parser:
             return self.share()
         if token.kind in ("word", "quoted"):
             return self.reference()
-        raise self.fail(token, "a metric", "a number", "'share('", "'shift('", "'not'", "'('")
+        raise self.fail(token, "a metric", "a number", "'share('", "'any('", "'shift('", "'not'", "'('")
 
     def number(self) -> Quantity:
         at = self.next.at
@@ -363,6 +367,8 @@ def references(tree: Condition | Operand) -> Iterator[Ref | Share | Moves]:
                 yield from references(part)
         case Not():
             yield from references(tree.inner)
+        case Happened():
+            yield tree.share
         case Compare() | Arithmetic():
             yield from references(tree.left)
             yield from references(tree.right)

@@ -10,6 +10,7 @@ from watchkeeper.alerting.syntax import (
     Comparator,
     Compare,
     Condition,
+    Happened,
     Logic,
     Moves,
     Operand,
@@ -50,6 +51,9 @@ class Readings(Protocol):
 
     def estimate(self, wanted: Ref | Share) -> Estimate | Insufficient: ...
     def movement(self, metric: str) -> Movement: ...
+    def hits(self, wanted: Share) -> Estimate | Insufficient:
+        """How many scores satisfied the comparison; no minimum of scores applies."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,15 @@ def _compare(node: Compare, readings: Readings) -> Term:
     return Term(text, truth, _metric(node), left.n or right.n)
 
 
+def _happened(node: Happened, readings: Readings) -> Term:
+    found = readings.hits(node.share)
+    if isinstance(found, Insufficient):
+        return Term(f"{node} unknown: {found.reason}", Truth.UNKNOWN, node.share.metric, found.n)
+    seen = found.value > 0
+    truth = Truth.TRUE if seen != node.negated else Truth.FALSE
+    return Term(f"{node}: {figure(found.value)} of {found.n}", truth, node.share.metric, found.n)
+
+
 def _moves(node: Moves, readings: Readings) -> Term:
     found = readings.movement(node.metric)
     if node.kind == "trend":
@@ -184,6 +197,9 @@ def _judge(condition: Condition, readings: Readings) -> Judgement:
     match condition:
         case Compare():
             term = _compare(condition, readings)
+            return Judgement(term.truth, (term,))
+        case Happened():
+            term = _happened(condition, readings)
             return Judgement(term.truth, (term,))
         case Moves():
             term = _moves(condition, readings)

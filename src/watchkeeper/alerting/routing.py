@@ -180,7 +180,7 @@ def due_message(
         anything = any(a.state == "firing" for a in alerts)
         if told.status != "firing" or anything:
             return None
-        gone = worst_first(a for a in alerts if a.state == "resolved")
+        gone = worst_first(a for a in alerts if a.state == "resolved" or a.id in told.alerts)
         if not gone:
             return None
         return _message(group, "resolved", "resolved", gone, _channels(gone, routes), now, told)

@@ -144,6 +144,18 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
+class Happened:
+    """A hard event: at least one score satisfied `share`'s comparison. No statistics: one is enough."""
+
+    share: Share
+    negated: bool = False
+    at: At = field(default_factory=At)
+
+    def __str__(self) -> str:
+        return ("not " if self.negated else "") + "any" + str(self.share).removeprefix("share")
+
+
+@dataclass(frozen=True, slots=True)
 class Moves:
     """What the sequential evidence says of a metric.
 
@@ -187,7 +199,7 @@ class Logic:
         return f" {self.op} ".join(f"({p})" if isinstance(p, Logic) else str(p) for p in self.parts)
 
 
-Condition = Compare | Moves | Not | Logic
+Condition = Compare | Happened | Moves | Not | Logic
 RESERVED = frozenset(
     [
         "and",

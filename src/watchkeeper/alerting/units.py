@@ -6,6 +6,7 @@ from watchkeeper.alerting.syntax import (
     Compare,
     Condition,
     ConditionError,
+    Happened,
     Logic,
     Moves,
     Not,
@@ -87,6 +88,8 @@ def normalise(tree: Condition, negate: bool = False) -> Condition:
             return Logic(op, tuple(parts), tree.at)
         case Compare():
             return Compare(tree.left, NEGATED[tree.op], tree.right, tree.at) if negate else tree
+        case Happened():
+            return Happened(tree.share, not tree.negated, tree.at) if negate else tree
         case _:
             if not negate:
                 return tree

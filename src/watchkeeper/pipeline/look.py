@@ -182,7 +182,12 @@ def movement_of(found: Evidence | None, normal: Normal, recent: Sequence[Point])
     strength = {"pending": Truth.NEAR, "firing": Truth.TRUE}.get(found.verdict, Truth.FALSE)
     if found.verdict in ("no_data", "insufficient", "unstable"):
         strength = Truth.TRUE if found.firing else Truth.UNKNOWN
-    slope = slope_of(recent) if strength in (Truth.NEAR, Truth.TRUE) else 0.0
+    slope = 0.0
+    if strength in (Truth.NEAR, Truth.TRUE) and recent:
+        # As much before the onset as after it: a long calm before would make the median pair flat.
+        onset = found.onset_ns or recent[0].start_ns
+        after = max(recent[-1].end_ns - onset, 3 * HOUR)
+        slope = slope_of([p for p in recent if p.start_ns >= onset - after])
     word = "decreasing" if slope < 0 else "increasing" if slope > 0 else "flat"
     reason = (found.reason or found.verdict) if strength == Truth.UNKNOWN else ""
     way = "none"
@@ -224,6 +229,13 @@ class Reader:
         until = self.end - length if period.name == "previous" else self.end
         return estimate(
             self.book.window(metric, self.cohort, until - length, until), stat, self.alpha, self.monitor.min_n
+        )
+
+    def hits(self, wanted: Share) -> Estimate | Insufficient:
+        """Scores of the period that satisfied the comparison, weighted."""
+        length = self.monitor.window if wanted.period.name == "window" else wanted.period.seconds * 10**9
+        return estimate(
+            self.book.window(wanted.indicator, self.cohort, self.end - length, self.end), "sum", 0.025, 1
         )
 
     def movement(self, metric: str) -> Movement:

@@ -55,6 +55,12 @@ SAME = [
     ("a > -1", "a > -1"),
     ("a\n  < 1\n  and b > 1_000", "a < 1 and b > 1000"),
     ("traces.n < 10", "traces.n < 10"),
+    ("any(error_class:unsafe > 0)", "any(error_class:unsafe > 0)"),
+    (
+        "(any(toxicity >= 0.9) or a < 1) and not any(b > 2)",
+        "(any(toxicity >= 0.9) or a < 1) and not any(b > 2)",
+    ),
+    ("any < 3", "any < 3"),
 ]
 
 

@@ -19,6 +19,9 @@ class Given:
         found = self.values.get(str(wanted))
         return Insufficient("no data") if found is None else Estimate(*found, n=100, n_eff=100.0)
 
+    def hits(self, wanted: Share) -> Estimate | Insufficient:
+        return self.estimate(wanted)
+
     def movement(self, metric: str) -> Movement:
         return self.moves.get(metric, Movement(Truth.UNKNOWN, reason="no baseline yet"))
 
@@ -84,6 +87,14 @@ def test_a_shift_counts_only_in_its_direction() -> None:
     assert judge(parse("shift(b) = 'up'"), given).truth == Truth.NEAR
     assert judge(parse("shift(a) != 'down'"), given).truth == Truth.FALSE
     assert judge(parse("shift(c) = 'down'"), given).truth == Truth.UNKNOWN
+
+
+def test_one_hard_event_is_enough() -> None:
+    given = Given({"share(toxicity > 0.9)": (1.0, -1.0, 3.0), "share(b > 1)": (0.0, 0.0, 0.0)})
+    assert judge(parse("any(toxicity > 0.9)"), given).truth == Truth.TRUE
+    assert judge(parse("any(b > 1)"), given).truth == Truth.FALSE
+    assert judge(parse("not any(b > 1)"), given).truth == Truth.TRUE
+    assert judge(parse("any(c > 1)"), given).truth == Truth.UNKNOWN
 
 
 def test_every_comparison_shows_its_interval_and_n() -> None:

@@ -1,0 +1,290 @@
+"""Monitors over history and over invented series: the watcher's own steps, nothing stored, nobody told."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Any, cast
+
+from watchkeeper.alerting.cohorts import cohort_text
+from watchkeeper.alerting.conditions import baselines_of
+from watchkeeper.alerting.evidence import iso
+from watchkeeper.alerting.monitor import Monitor, MonitorError, Test
+from watchkeeper.alerting.routing import cohort_of_alert
+from watchkeeper.alerting.units import unit_of_metric
+from watchkeeper.model.alert import Alert, Deploy
+from watchkeeper.model.series import BINARY, DOLLARS, MILLISECONDS, Axis, Point, SeriesKey, gather
+from watchkeeper.pipeline.look import BASELINE_NS, HOUR, Book
+from watchkeeper.pipeline.roll import guess_axis
+from watchkeeper.pipeline.steps import Settings, Steps
+from watchkeeper.pipeline.working import Work
+from watchkeeper.store.columns import Columns, Table
+
+EPOCH = 1_700_006_400 * 10**9
+EXPECTS = ("firing_at", "firing_by", "resolved_at", "resolved_by", "never")
+_RUN = re.compile(r"(?P<value>-?\d+(?:\.\d+)?%?|_|missing)(?:\s*x\s*(?P<times>\d+))?\Z")
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One incident that a monitor would have made. `resolved_ns` None: it was still firing at the end."""
+
+    monitor: str
+    cohort: str
+    onset_ns: int
+    fired_ns: int
+    resolved_ns: int | None
+    severity: str
+    summary: str
+
+    def line(self) -> str:
+        """One line for a table."""
+        end = iso(self.resolved_ns) or "still firing"
+        return f"{iso(self.fired_ns)}  {end}  {self.monitor}  {self.cohort or 'all traffic'}  {self.summary}"
+
+
+class History:
+    """Points in memory where the watcher expects the column store; there are no traces and no deploys."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        self._points = sorted(points, key=lambda p: p.start_ns)
+
+    async def read_points(
+        self,
+        project: str,
+        since_ns: int,
+        until_ns: int,
+        metric: str | None = None,
+        cohort: str | None = None,
+        seconds: int | None = None,
+    ) -> list[Point]:
+        """Points of one project, filtered."""
+        return [
+            p
+            for p in self._points
+            if since_ns <= p.start_ns < until_ns
+            and p.key.project == project
+            and metric in (None, p.key.metric)
+            and (cohort is None or cohort == cohort_text(p.key.cohort))
+        ]
+
+    async def read_deploys(self, project: str, since_ns: int, until_ns: int) -> list[Deploy]:
+        """None."""
+        return []
+
+    async def named(self, name: str, project: str, **params: Any) -> Table:
+        """An empty table."""
+        return Table([], [])
+
+
+def episode(alert: Alert) -> Episode:
+    """The episode an alert records."""
+    return Episode(
+        alert.monitor,
+        cohort_text(cohort_of_alert(alert)),
+        alert.onset_ns or alert.since_ns,
+        alert.fired_ns or alert.since_ns,
+        alert.resolved_ns,
+        alert.severity,
+        alert.summary,
+    )
+
+
+async def backtest(
+    columns: Columns,
+    monitors: Sequence[Monitor],
+    since_ns: int,
+    until_ns: int,
+    settings: Settings = Settings(),
+) -> list[Episode]:
+    """When these monitors (of one project) would have fired between two times, by stored history.
+
+    Baselines are gathered from up to 14 days before `since_ns`, exactly as the live watcher would have. Monitors share
+    the false-alarm budget with each other, as they would live.
+    """
+    if not monitors:
+        return []
+    project, step = monitors[0].project, settings.tick_ns
+    steps = Steps(columns, monitors, settings=settings)
+    first = (since_ns - BASELINE_NS - 2 * HOUR) // step * step
+    work = Work(project, Book(step), {}, {}, {}, {}, [], first, first)
+    ends = range(since_ns // step * step + step, until_ns + 1, step)
+    for chunk in range(0, len(ends), 96):
+        some = ends[chunk : chunk + 96]
+        await steps.read_points(work, some[0], some[-1])
+        for end in some:
+            await steps.step(work, end)
+        work.messages.clear()
+        work.book.forget(some[-1] - max(m.reach for m in monitors) - 3 * 24 * HOUR)
+    return sorted((episode(a) for a in work.alerts.values()), key=lambda e: (e.fired_ns, e.monitor, e.cohort))
+
+
+@dataclass(frozen=True)
+class TestResult:
+    """What came of one of a monitor's own tests. `fired` and `resolved` are 1-based positions in the series."""
+
+    name: str
+    passed: bool
+    message: str
+    fired: tuple[int, ...] = ()
+    resolved: tuple[int, ...] = ()
+
+    __test__ = False
+
+
+def read_series(text: str) -> list[float | None]:
+    """`8.2 x20, 6.5 x10, missing x2, 5%` as one value a tick, None for a tick without data.
+
+    Raises ValueError that names the part it cannot read.
+
+    >>> read_series("8.2 x2, missing, 5%")
+    [8.2, 8.2, None, 0.05]
+    """
+    values: list[float | None] = []
+    for number, part in enumerate(text.split(","), start=1):
+        found = _RUN.match(part.strip())
+        if found is None:
+            raise ValueError(
+                f"part {number} of the series, '{part.strip()}', is not 'value' or 'value x times'"
+            )
+        times = int(found["times"] or 1)
+        if not 1 <= times <= 10_000 or len(values) + times > 20_000:
+            raise ValueError(f"part {number} of the series repeats {times} times; 1 to 10000 are allowed")
+        word = found["value"]
+        value = (
+            None if word in ("_", "missing") else float(word.rstrip("%")) / (100 if word.endswith("%") else 1)
+        )
+        values.extend([value] * times)
+    return values
+
+
+def _series_of(monitor: Monitor, test: Test) -> dict[str, list[float | None]]:
+    """The test's series by base metric: one for the only metric, or `metric: series; metric: series`."""
+    indicators = {s.indicator: s.metric for s in monitor.shares}
+    bases = tuple(dict.fromkeys(indicators.get(m, m) for m in monitor.metrics))
+    if ":" not in test.series:
+        if len(bases) != 1:
+            raise ValueError(
+                f"the condition reads {', '.join(bases)}; write a series for each: {bases[0]}: 8 x20; …"
+            )
+        return {bases[0]: read_series(test.series)}
+    found: dict[str, list[float | None]] = {}
+    for piece in test.series.split(";"):
+        name, _, values = piece.rpartition(":")
+        if name.strip().strip('"') not in bases:
+            raise ValueError(f"'{name.strip()}' is not read by the condition; it reads {', '.join(bases)}")
+        found[name.strip().strip('"')] = read_series(values)
+    return found
+
+
+def _axis(metric: str, values: Sequence[float]) -> Axis:
+    unit = unit_of_metric(metric)
+    fixed = {"ms": MILLISECONDS, "USD": DOLLARS, "rate": BINARY}
+    return (
+        fixed[unit]
+        if unit in fixed
+        else guess_axis(min(values, default=0), max(max(values, default=1), 1.5), False)
+    )
+
+
+def _scores(value: float, n: int, axis: Axis, spread: bool) -> list[float]:
+    """`n` scores with this mean. Of a rate, so many ones; otherwise all equal, or, where a detector needs something to
+    stand out from, spread evenly over a normal curve (15 % of the scale; 40 % of the value on a log scale)."""
+    if axis == BINARY:
+        ones = round(min(max(value, 0.0), 1.0) * n)
+        return [1.0] * ones + [0.0] * (n - ones)
+    if not spread or (value <= 0 and axis.log):
+        return [value] * n
+    curve = [NormalDist().inv_cdf((i + 0.5) / n) for i in range(n)]
+    if axis.log:
+        return [value * 2.718281828 ** (0.4 * z) for z in curve]
+    sd = 0.15 * (axis.high - axis.low)
+    return [min(max(value + sd * z, axis.low), axis.high) for z in curve]
+
+
+def _points(monitor: Monitor, test: Test, step: int, series: Mapping[str, list[float | None]]) -> list[Point]:
+    """The invented history: two weeks of each series' first value where a baseline is read, then the series."""
+    needed = {
+        s.metric if (s := next((x for x in monitor.shares if x.indicator == m), None)) else m
+        for m in baselines_of(monitor.tree)
+    }
+    points: list[Point] = []
+    for metric, values in series.items():
+        known = [v for v in values if v is not None]
+        axis = _axis(metric, known)
+        spread = metric in monitor.moving
+        before = BASELINE_NS // step + 3 if needed and known else 0
+        whole: list[float | None] = [*([known[0] if known else None] * before), *values]
+        for i, value in enumerate(whole):
+            start = EPOCH + (i - before) * step
+            if value is None:
+                continue
+            scores = [(x, 1.0) for x in _scores(value, test.n, axis, spread)]
+
+            def made(name: str, on: Axis, of: list[tuple[float, float]], start: int = start) -> Point:
+                return gather(SeriesKey(monitor.project, name, monitor.where), start, start + step, on, of)
+
+            points.append(made(metric, axis, scores))
+            for share in monitor.shares:
+                if share.metric == metric:
+                    holds = {"<": float.__lt__, "<=": float.__le__, ">": float.__gt__, ">=": float.__ge__}[
+                        share.op
+                    ]
+                    points.append(
+                        made(share.indicator, BINARY, [(float(holds(x, share.limit)), w) for x, w in scores])
+                    )
+    return points
+
+
+async def run_test(monitor: Monitor, test: Test, number: int = 1) -> TestResult:
+    """Run one test of a monitor: each value of the series is one tick (an hour for conditions that watch for a shift
+    or for windows of an hour and more) of `n` scores."""
+    name = test.name or f"test {number}"
+    unknown = sorted(set(test.expect) - set(EXPECTS))
+    if unknown or not test.expect:
+        return TestResult(
+            name, False, f"expect knows {', '.join(EXPECTS)}, not {', '.join(unknown) or 'nothing'}"
+        )
+    plain = replace(monitor, by=(), tests=())
+    step = plain.tick()
+    try:
+        series = _series_of(plain, test)
+    except ValueError as error:
+        return TestResult(name, False, str(error))
+    length = max(len(v) for v in series.values())
+    points = _points(plain, test, step, series)
+    steps = Steps(cast(Columns, History(points)), [plain], settings=Settings(tick_ns=step))
+    first = min((p.start_ns for p in points), default=EPOCH)
+    work = Work(plain.project, Book(step), {}, {}, {}, {}, [], EPOCH, first)
+    work.book.add(points)
+    for i in range(length):
+        await steps.step(work, EPOCH + (i + 1) * step)
+    episodes = sorted((episode(a) for a in work.alerts.values()), key=lambda e: e.fired_ns)
+    fired = tuple((e.fired_ns - EPOCH) // step for e in episodes)
+    resolved = tuple((e.resolved_ns - EPOCH) // step for e in episodes if e.resolved_ns is not None)
+    wrong = _wrong(test.expect, fired, resolved)
+    return TestResult(name, not wrong, "; ".join(wrong) or "as expected", fired, resolved)
+
+
+def _wrong(expect: Mapping[str, Any], fired: tuple[int, ...], resolved: tuple[int, ...]) -> list[str]:
+    wrong: list[str] = []
+    for key, wanted in expect.items():
+        kind, _, how = key.partition("_")
+        seen = fired if kind == "firing" else resolved
+        words = f"{'fired' if kind == 'firing' else 'resolved'} at {', '.join(map(str, seen)) or 'no tick'}"
+        if key == "never":
+            if wanted in ("firing", True) and fired:
+                wrong.append(f"expected never firing, but it fired at {', '.join(map(str, fired))}")
+        elif not isinstance(wanted, int):
+            wrong.append(f"{key} must be a position in the series, not {wanted!r}")
+        elif (how == "at" and wanted not in seen) or (how == "by" and not any(s <= wanted for s in seen)):
+            wrong.append(f"expected {kind} {how} {wanted}, but it {words}")
+    return wrong
+
+
+async def run_tests(monitor: Monitor) -> list[TestResult]:
+    """All tests of a monitor; a monitor that cannot be tested gives one failed result that says why."""
+    try:
+        return [await run_test(monitor, test, i) for i, test in enumerate(monitor.tests, start=1)]
+    except MonitorError as error:
+        return [TestResult(monitor.name, False, str(error))]
