@@ -104,7 +104,12 @@ def fit_refusal(shared: Path) -> None:
 
 
 def publish(
-    name: str, features: tuple[str, ...], weights: np.ndarray, intercept: float, source: str, scale: float = 1.0
+    name: str,
+    features: tuple[str, ...],
+    weights: np.ndarray,
+    intercept: float,
+    source: str,
+    scale: float = 1.0,
 ) -> None:
     document = {
         "features": features,
@@ -122,13 +127,22 @@ def grounded_pairs(shared: Path) -> list[tuple[str, str, str, str, bool, str]]:
     out: list[tuple[str, str, str, str, bool, str]] = []
     for r in rows(shared, "begin_groundedness.jsonl"):
         supported = r["label"] == "Fully attributable"
-        out.append((f"begin_{r['source']}", r["response"], r["context"], r["message"], supported, r["context"]))
+        out.append(
+            (f"begin_{r['source']}", r["response"], r["context"], r["message"], supported, r["context"])
+        )
     for r in rows(shared, "expertqa_claims.jsonl"):
         for claim in r["claims"]:
             evidence = "\n".join(claim["evidence"])
             if evidence and claim["support"] in ("Complete", "Partial", "Incomplete"):
                 out.append(
-                    ("expertqa", claim["text"], evidence, r["question"], claim["support"] == "Complete", r["question"])
+                    (
+                        "expertqa",
+                        claim["text"],
+                        evidence,
+                        r["question"],
+                        claim["support"] == "Complete",
+                        r["question"],
+                    )
                 )
     return out
 
@@ -227,9 +241,10 @@ def relevance_pairs(shared: Path) -> list[tuple[str, str, str, str]]:
 
 def fit_relevance(shared: Path) -> None:
     from watchkeeper.scoring.classifiers.answer_relevance import FEATURES, features
+    from watchkeeper.scoring.facts import words
 
     pairs = relevance_pairs(shared)
-    x = np.array(features([p[1] for p in pairs], [p[2] for p in pairs]))
+    x = np.array([features(words(p[1])[-250:], words(p[2]), p[2]) for p in pairs])
     kinds = np.array([p[0] for p in pairs])
     y = (kinds == "real").astype(int)
     z = cross_predict(x, y, [p[3] for p in pairs], 2, 1.0)
@@ -238,8 +253,10 @@ def fit_relevance(shared: Path) -> None:
     for kind in ("other", "evasive", "cut", "echo"):
         mask = (kinds == kind) | (kinds == "real")
         value = 10 / (1 + np.exp(-scale * score[kinds == kind]))
-        print(f"{kind}: n={np.sum(kinds == kind)} AUROC {auroc(score[mask], kinds[mask] == 'real'):.3f}"
-              f" score mean {value.mean():.2f} sd {value.std():.2f}")
+        print(
+            f"{kind}: n={np.sum(kinds == kind)} AUROC {auroc(score[mask], kinds[mask] == 'real'):.3f}"
+            f" score mean {value.mean():.2f} sd {value.std():.2f}"
+        )
     value = 10 / (1 + np.exp(-scale * score[kinds == "real"]))
     print(f"real: n={np.sum(kinds == 'real')} score mean {value.mean():.2f} sd {value.std():.2f}")
     w, b = softmax_fit(x, y, 2, 1.0)
@@ -247,7 +264,11 @@ def fit_relevance(shared: Path) -> None:
     publish("answer_relevance", FEATURES, w[1] - w[0], b[1] - b[0], source, scale)
 
 
-FITS: dict[str, Callable[[Path], None]] = {"refusal": fit_refusal, "grounded": fit_grounded, "relevance": fit_relevance}
+FITS: dict[str, Callable[[Path], None]] = {
+    "refusal": fit_refusal,
+    "grounded": fit_grounded,
+    "relevance": fit_relevance,
+}
 
 
 def main() -> None:

@@ -77,27 +77,26 @@ def _cards(text: str, start: int, end: int, before: str) -> Iterator[tuple[int, 
         i += 1
 
 
-def _national(text: str, run: str, digits: str, before: str) -> str | None:
+def _national(run: str, digits: str, before: str) -> str | None:
     """The kind of national id a run is, by shape and checksum; without separators only beside a word that says so."""
-    if re.fullmatch(r"\d{3}-\d{2}-\d{4}", run) and verify.ssn(digits):
-        return "ssn"
-    if len(digits) == 9 and _SSN_WORDS.search(before) and verify.ssn(digits):
-        return "ssn"
-    if re.fullmatch(r"\d{3}\.\d{3}\.\d{3}-\d{2}", run) and verify.cpf(digits):
-        return "national_id"
-    if re.fullmatch(r"[2-9]\d{3} \d{4} \d{4}", run) and verify.aadhaar(digits):
-        return "national_id"
-    if re.fullmatch(r"[12] \d{2} \d{2} \d{2,3} \d{3} \d{3} \d{2}", run) and verify.nir(digits):
-        return "national_id"
+    n = len(digits)
+    if n not in (9, 10, 11, 12, 15):
+        return None
     if (
-        re.fullmatch(r"(?:19|20)?\d{6}-\d{4}", run)
-        and verify.luhn(digits[-10:])
-        and "01" <= digits[-8:-6] <= "12"
+        n == 9
+        and (re.fullmatch(r"\d{3}-\d{2}-\d{4}", run) or _SSN_WORDS.search(before))
+        and verify.ssn(digits)
     ):
+        return "ssn"
+    shaped = (
+        (n == 11 and re.fullmatch(r"\d{3}\.\d{3}\.\d{3}-\d{2}", run) and verify.cpf(digits))
+        or (n == 12 and re.fullmatch(r"[2-9]\d{3} \d{4} \d{4}", run) and verify.aadhaar(digits))
+        or (n == 15 and (run == digits or run.count(" ") >= 5) and digits[3:5] <= "12" and verify.nir(digits))
+        or (n in (10, 12) and re.fullmatch(r"(?:19|20)?\d{6}-\d{4}", run) and _personnummer(digits))
+    )
+    if shaped:
         return "national_id"
-    if len(digits) == 15 and run == digits and digits[3:5] <= "12" and verify.nir(digits):
-        return "national_id"
-    if not _ID_WORDS.search(before):
+    if n == 15 or not _ID_WORDS.search(before):
         return None
     known = (
         verify.cpf(digits)
@@ -105,10 +104,14 @@ def _national(text: str, run: str, digits: str, before: str) -> str | None:
         or verify.steuer_id(digits)
         or verify.weighted(digits, (9, 8, 7, 6, 5, 4, 3, 2, -1), 11)
         or verify.weighted(digits, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1), 10)
-        or (len(digits) == 9 and verify.luhn(digits))
-        or (len(digits) == 10 and verify.luhn(digits))
+        or (n in (9, 10) and verify.luhn(digits))
     )
     return "national_id" if known else None
+
+
+def _personnummer(digits: str) -> bool:
+    """Sweden: six digits of the birth date, four more, Luhn over the last ten."""
+    return verify.luhn(digits[-10:]) and "01" <= digits[-8:-6] <= "12"
 
 
 def _phone(run: str, digits: str, before: str, after: str) -> bool:
@@ -141,6 +144,8 @@ def numbers(text: str, kinds: frozenset[str], context: str = "") -> Iterator[tup
         run = match.group(0)
         while run[-1] in " ().-/":
             run, end = run[:-1], end - 1
+        if len(run) == 10 and _DATE.match(run):
+            continue
         before = text[max(0, start - _BEFORE) : start]
         if start < _BEFORE and context:
             before = f"{context} {before}"
@@ -150,7 +155,7 @@ def numbers(text: str, kinds: frozenset[str], context: str = "") -> Iterator[tup
             if found:
                 yield from ((a, b, "card") for a, b in found)
                 continue
-        kind = _national(text, run, digits, before)
+        kind = _national(run, digits, before)
         if kind is not None:
             if kind in kinds:
                 yield start, end, kind

@@ -9,7 +9,7 @@ from watchkeeper.model.sensitive import Found
 from watchkeeper.redaction import prefilter, verify, views
 from watchkeeper.redaction.digits import numbers
 from watchkeeper.redaction.policy import Policy
-from watchkeeper.redaction.secrets import secrets
+from watchkeeper.redaction.secrets import assigned, keys
 
 _EMAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9](?:[A-Za-z0-9._%+'-]{0,63})@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
@@ -48,7 +48,7 @@ def _ibans(text: str) -> Iterator[tuple[int, int]]:
             yield match.start(), at
 
 
-def _ips(text: str) -> Iterator[tuple[int, int]]:
+def _ipv4s(text: str) -> Iterator[tuple[int, int]]:
     for match in _IPV4.finditer(text):
         parts = match.group(0).split(".")
         if any(int(p) > 255 or (len(p) > 1 and p[0] == "0") for p in parts):
@@ -56,6 +56,9 @@ def _ips(text: str) -> Iterator[tuple[int, int]]:
         if parts[0] in ("0", "127") or _VERSION.search(text[max(0, match.start() - 12) : match.start()]):
             continue
         yield match.span()
+
+
+def _ipv6s(text: str) -> Iterator[tuple[int, int]]:
     for match in _IPV6.finditer(text):
         groups = [g for g in match.group(0).split(":") if g]
         if len(groups) < 3 or not any(c.isdigit() for c in match.group(0)):
@@ -97,10 +100,14 @@ def _plain(text: str, hits: frozenset[int], policy: Policy, context: str) -> Ite
             for match in _CHINESE.finditer(text):
                 if verify.chinese_id(match.group(0)):
                     yield Found(match.start(), match.end(), "national_id")
-    if "ip" in kinds and (prefilter.IPV4 in hits or prefilter.IPV6 in hits):
-        yield from (Found(a, b, "ip") for a, b in _ips(text))
+    if prefilter.IPV4 in hits and "ip" in kinds:
+        yield from (Found(a, b, "ip") for a, b in _ipv4s(text))
+    if prefilter.IPV6 in hits and "ip" in kinds:
+        yield from (Found(a, b, "ip") for a, b in _ipv6s(text))
     if prefilter.SECRET in hits and "secret" in kinds:
-        yield from (Found(a, b, "secret") for a, b in secrets(text))
+        yield from (Found(a, b, "secret") for a, b in keys(text))
+    if prefilter.ASSIGNED in hits and "secret" in kinds:
+        yield from (Found(a, b, "secret") for a, b in assigned(text))
     if prefilter.ALNUM_ID in hits and "national_id" in kinds:
         yield from (Found(a, b, "national_id") for a, b in _ids(text))
     for kind, label, pattern in policy.own:
@@ -138,16 +145,17 @@ def find(text: str, policy: Policy | None = None, context: str = "") -> list[Fou
 
 def _all(text: str, policy: Policy, context: str, depth: int) -> list[Found]:
     hits = frozenset(_prefilter().ids(text))
-    found = list(_plain(text, hits, policy, context)) if hits or policy.own else []
+    escaped = prefilter.ESCAPED in hits and depth < 3
+    plain, exotic = views.quickly(text) if escaped else (text, False)
+    found: list[Found] = []
+    # Backslash escapes never stand inside a finding, so the plain text shows all there is.
+    if (plain is text or plain == text or exotic) and (hits or policy.own):
+        found = list(_plain(text, hits, policy, context))
     if depth >= 3:
         return found
-    view = views.unescaped(text) if prefilter.ESCAPED in hits else None
-    folded = views.folded(text)
-    for other in (view, folded):
-        if other is not None:
-            for f in _all(other.text, policy, context, depth + 1):
-                start, end = other.back(f.start, f.end)
-                found.append(Found(start, end, f.kind, f.label))
+    if escaped and plain != text and _all(plain, policy, context, depth + 1):
+        found += _through(views.unescaped(text), policy, context, depth)
+    found += _through(views.folded(text), policy, context, depth)
     if prefilter.RUN in hits:
 
         def holds(decoded: str) -> str | None:
@@ -156,6 +164,16 @@ def _all(text: str, policy: Policy, context: str, depth: int) -> list[Found]:
 
         found += [Found(a, b, kind) for a, b, kind in views.encoded(text, holds)]
     return found
+
+
+def _through(view: views.View | None, policy: Policy, context: str, depth: int) -> list[Found]:
+    """Findings of a changed text at their places in the original."""
+    if view is None:
+        return []
+    return [
+        Found(*view.back(f.start, f.end), f.kind, f.label)
+        for f in _all(view.text, policy, context, depth + 1)
+    ]
 
 
 def _merge(found: list[Found]) -> list[Found]:

@@ -6,25 +6,26 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-EMAIL, DIGITS, IBAN, IPV4, IPV6, SECRET, ALNUM_ID, ESCAPED, RUN = range(9)
+EMAIL, DIGITS, IBAN, IPV4, IPV6, SECRET, ALNUM_ID, ESCAPED, RUN, ASSIGNED = range(10)
 
 _KEYWORDS = "passw|pwd|passphrase|secret|api[_ -]?key|apikey|access[_ -]?key|account[_ -]?key|token|bearer|authorization|credential"
 _PREFIXES = (
     r"eyJ[A-Za-z0-9_-]{6}|-----BEGIN|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abposre]-|xapp-|sk-|[srp]k_(?:live|test)_"
     r"|AIza|ya29\.|whsec_|SG\.|npm_|pypi-|hf_|gsk_|dop_v1_|shp(?:at|ss|ca|pa)_|key-|xai-|pplx-|lin_api_|wk_|sq0|AccountKey"
-    r"|:\/\/[^\s/:@]{1,64}:[^\s/@]{3,64}@"
 )
+_URL_PASSWORD = r":\/\/[^\s/:@]{1,64}:[^\s/@]{3,64}@"
 PATTERNS: tuple[str, ...] = (
     r"[\w.%+-]@[\w-]",
     r"\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d",
     r"[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}",
     r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}",
-    r"[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]|[0-9A-Fa-f]::[0-9A-Fa-f]",
-    rf"{_PREFIXES}|(?i:{_KEYWORDS})",
+    r"[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:|[0-9A-Fa-f]::[0-9A-Fa-f]",
+    _PREFIXES,
     r"[A-Za-z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-Da-d]|[XYZxyz]?-?\d{7,8}-?[A-Za-z]|[A-Za-z]{6}\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}"
     r"|\d{6}[-+A]\d{3}[0-9A-Za-z]",
     r"%[2-7][0-9A-Fa-f]|\\u00|\\[nrt\"'/]|&#",
     r"[A-Za-z0-9+/]{16}",
+    rf"(?i:{_KEYWORDS})|{_URL_PASSWORD}",
 )
 
 

@@ -63,8 +63,8 @@ def _is_secret(key: str, value: str) -> bool:
     return entropy(bare) >= 3.2
 
 
-def secrets(text: str) -> Iterator[tuple[int, int]]:
-    """Start and end of every secret; overlaps are possible."""
+def keys(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of every key, token and private key that shows by its form; overlaps are possible."""
     for pattern in (_PREFIXED, _PEM):
         for match in pattern.finditer(text):
             yield match.span()
@@ -72,6 +72,10 @@ def secrets(text: str) -> Iterator[tuple[int, int]]:
         # `sk-` also starts words; a key mixes digits and letters at random.
         if _mixed(match.group(0)[3:]) and entropy(match.group(0)) >= 3.5:
             yield match.span()
+
+
+def assigned(text: str) -> Iterator[tuple[int, int]]:
+    """Start and end of every value given to a name such as `password`, and of passwords in URLs."""
     for match in _URL_PASSWORD.finditer(text):
         yield match.span(1)
     for match in _ASSIGNED.finditer(text):

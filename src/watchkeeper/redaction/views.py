@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Callable
 
 ESCAPE = re.compile(r"%[2-7][0-9A-Fa-f]|\\u00[0-7][0-9A-Fa-f]|\\[nrt\"'/]|&#x?[0-9A-Fa-f]{2,5};")
-BASE64 = re.compile(r"(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_-]{16,}={0,2}(?![A-Za-z0-9+/_=-])")
+BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _INVISIBLE = dict.fromkeys((0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x00AD))
 _SHORT = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "/": "/"}
 
@@ -32,6 +32,22 @@ def _decode(token: str) -> str:
         number = int(token[3:-1], 16) if token[2] in "xX" else int(re.sub(r"\D", "", token) or "0")
         return chr(number) if 0 < number < 0x110000 else token
     return chr(int(token[2:], 16)) if token[1] == "u" else _SHORT[token[1]]
+
+
+_QUICK = (('\\"', '"'), ("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\/", "/"), ("\\'", "'"))
+_SLOW = re.compile(r"%[2-7][0-9A-Fa-f]|\\u00[0-7][0-9A-Fa-f]|&#x?[0-9A-Fa-f]{2,5};")
+
+
+def quickly(text: str) -> tuple[str, bool]:
+    """The text with its escapes undone but no way back, and whether any was more than a backslash escape: enough to see
+    that most escaped texts (JSON in JSON) hold nothing."""
+    plain = text
+    if "\\" in text:
+        for escape, char in _QUICK:
+            plain = plain.replace(escape, char)
+    if _SLOW.search(plain) is None:
+        return plain, False
+    return _SLOW.sub(lambda m: _decode(m.group(0)), plain), True
 
 
 def unescaped(text: str) -> View | None:
@@ -93,6 +109,9 @@ def encoded(text: str, holds: Callable[[str], str | None]) -> list[tuple[int, in
 
 def _plain(run: str) -> str | None:
     """The text a base64 run stands for, None where it is not printable text (ids, hashes, images)."""
+    # Encoded text mixes cases; identifiers and hexadecimal numbers do not.
+    if run.islower() or run.isupper() or run.isdigit():
+        return None
     body = run.rstrip("=").replace("-", "+").replace("_", "/")
     if len(body) % 4 == 1:
         return None

@@ -1,18 +1,32 @@
 """What several scorers read out of a subject, worked out once per subject and kept in its `extra`."""
 
 import re
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, cast
 
 import msgspec
 
 from watchkeeper.model.score import Subject
+from watchkeeper.model.sensitive import Found
 from watchkeeper.model.span import LLM, Message, Span
 
 _KEY = "_facts"
 _WORD = re.compile(r"\w+")
 # ASCII letters in lower case, digits and underscore kept, everything else a blank: several times faster than `re`.
 _ASCII = bytes(ord(chr(b).lower()) if chr(b).isalnum() or b == 95 else 32 for b in range(128)) + b" " * 128
+# Typographic marks that make most English texts non-ASCII.
+_MARKS = (
+    ("’", "'"),
+    ("‘", "'"),
+    ("“", " "),
+    ("”", " "),
+    ("–", " "),
+    ("—", " "),
+    ("…", " "),
+    ("•", " "),
+    ("\u00a0", " "),
+)
 _SPACE = re.compile(r"\s+")
 
 
@@ -43,7 +57,11 @@ def words(text: str) -> list[str]:
     """Lower-case words of a text; apostrophes are dropped (`don't` is `dont`)."""
     if text.isascii():
         return text.encode("ascii").translate(_ASCII, b"'").decode("ascii").split()
-    return _WORD.findall(text.lower().replace("'", "").replace("’", ""))
+    for mark, plain in _MARKS:
+        text = text.replace(mark, plain)
+    if text.isascii():
+        return text.encode("ascii").translate(_ASCII, b"'").decode("ascii").split()
+    return _WORD.findall(text.lower().replace("'", ""))
 
 
 def squeeze(text: str) -> str:
@@ -60,6 +78,7 @@ class Facts:
         self._span = subject.span
         self.input = subject.input_text
         self.output = subject.output_text
+        self._sensitive: tuple[Callable[[str], Sequence[Found]], Sequence[Found]] | None = None
 
     @cached_property
     def spans(self) -> list[Span]:
@@ -131,8 +150,12 @@ class Facts:
         return squeeze("\n".join(self.evidence))
 
     @cached_property
+    def evidence_tokens(self) -> list[str]:
+        return words("\n".join(self.evidence))
+
+    @cached_property
     def evidence_words(self) -> set[str]:
-        return {w for text in self.evidence for w in words(text)}
+        return set(self.evidence_tokens)
 
     @cached_property
     def input_squeezed(self) -> str:
@@ -145,6 +168,12 @@ class Facts:
     @cached_property
     def input_words(self) -> list[str]:
         return words(self.input or "")
+
+    def sensitive(self, find: Callable[[str], Sequence[Found]]) -> Sequence[Found]:
+        """What `find` says about the output; several checks ask, it is looked at once."""
+        if self._sensitive is None:
+            self._sensitive = (find, find(self.output or ""))
+        return self._sensitive[1] if self._sensitive[0] is find else find(self.output or "")
 
     @cached_property
     def untrusted(self) -> list[str]:

@@ -5,22 +5,30 @@ from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import Check, measured
 from watchkeeper.scoring.facts import facts
 
-_NUMBER = re.compile(r"(?<![\w.,])\d[\d,. ]*\d(?![\w])|(?<![\w.,])\d(?![\w])|\d+(?:\.\d+)?(?=%)")
+_NUMBER = re.compile(r"\d[\d.,]*")
 _MARK = re.compile(r"\[[\d,; ]+\]|^\s*\d{1,2}[.)]\s", re.MULTILINE)
 
 
 def numbers(text: str) -> set[str]:
-    """Numbers in one spelling: grouping removed, trailing zeros of decimals dropped."""
+    """Numbers in one spelling: grouping removed, trailing zeros of decimals dropped. Digits that touch a letter or an
+    underscore belong to an identifier and are left out."""
     found: set[str] = set()
-    for raw in _NUMBER.findall(text):
-        digits = raw.replace(" ", "")
-        if "," in digits and "." in digits:
-            digits = digits.replace(",", "")
-        elif digits.count(",") == 1 and len(digits.split(",")[1]) != 3:
-            digits = digits.replace(",", ".")
-        else:
-            digits = digits.replace(",", "")
-        digits = digits.rstrip(".")
+    for match in _NUMBER.finditer(text):
+        before = text[match.start() - 1] if match.start() else " "
+        after = text[match.end()] if match.end() < len(text) else " "
+        if (
+            before == "_"
+            or before.isalpha()
+            or after == "_"
+            or (after.isalpha() and after.islower() and after not in "kms")
+        ):
+            continue
+        digits = match.group(0).rstrip(".,")
+        if "," in digits:
+            if "." not in digits and digits.count(",") == 1 and len(digits) - digits.index(",") != 4:
+                digits = digits.replace(",", ".")
+            else:
+                digits = digits.replace(",", "")
         if digits.count(".") == 1:
             digits = digits.rstrip("0").rstrip(".")
         found.add(digits.lstrip("0") or "0")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.model.sensitive import Found
 from watchkeeper.scoring.checks.base import PASS, Check, fail
+from watchkeeper.scoring.facts import facts
 
 _PLACEHOLDER = re.compile(r"\[(EMAIL|PHONE|CARD|IBAN|SSN|NATIONAL_ID|IP|NAME)\]")
 SECRET_KINDS = frozenset(("secret",))
@@ -37,7 +38,7 @@ class PiiInOutput(Check):
         found = [m.lower() for m in _PLACEHOLDER.findall(text)] if "[" in text else []
         placed = list(found)
         if self.find is not None:
-            spans = [f for f in self.find(text) if f.kind not in SECRET_KINDS]
+            spans = [f for f in facts(subject).sensitive(self.find) if f.kind not in SECRET_KINDS]
             source = subject.input_text or ""
             if self.allow_from_input:
                 spans = [f for f in spans if text[f.start : f.end] not in source]

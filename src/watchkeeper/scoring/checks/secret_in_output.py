@@ -3,6 +3,7 @@ from dataclasses import dataclass, field
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.checks.pii_in_output import SECRET_KINDS, Find
+from watchkeeper.scoring.facts import facts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,6 @@ class SecretInOutput(Check):
             return NotScored("no output recorded")
         if "[SECRET]" in text:
             return fail("held a secret, now redacted", self.error_class)
-        if self.find is not None and any(f.kind in SECRET_KINDS for f in self.find(text)):
+        if self.find is not None and any(f.kind in SECRET_KINDS for f in facts(subject).sensitive(self.find)):
             return fail("holds a secret", self.error_class)
         return PASS

@@ -2,8 +2,9 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
@@ -19,6 +20,7 @@ _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][a-z]{2,}\b")
 _LONGEST = 60_000
 
 
+@lru_cache(maxsize=100_000)
 def _stem(word: str) -> str:
     """Crude plural and verb endings off, so that `ships` and `shipping` meet."""
     for ending in ("ing", "edly", "ed", "es", "s", "ly"):
@@ -27,8 +29,8 @@ def _stem(word: str) -> str:
     return word
 
 
-def _content(tokens: Sequence[str]) -> list[str]:
-    return [_stem(t) for t in tokens if t not in STOPWORDS]
+def _content(tokens: Iterable[str]) -> set[str]:
+    return set(map(_stem, set(tokens) - STOPWORDS))
 
 
 def _share(part: set[Any], whole: set[Any]) -> float:
@@ -44,15 +46,15 @@ def _longest_run(tokens: list[str], pairs: set[tuple[str, str]]) -> float:
     return best / max(1, len(tokens) - 1)
 
 
-def features(answer: str, evidence: str) -> list[float]:
+def features(answer: str, evidence: str, known_tokens: list[str] | None = None) -> list[float]:
     """The numbers the model looks at, in the order of `FEATURES`; shares of the answer found in the evidence."""
     evidence = evidence[:_LONGEST]
-    known_tokens = words(evidence)
-    known = set(_content(known_tokens))
+    known_tokens = (words(evidence) if known_tokens is None else known_tokens)[: _LONGEST // 4]
+    known = _content(known_tokens)
     pairs = set(itertools.pairwise(known_tokens))
     tokens = words(answer)
-    content = set(_content(tokens))
-    sentences = [s for s in (set(_content(words(p))) for p in _SENTENCE.split(answer)) if len(s) >= 2]
+    content = _content(tokens)
+    sentences = [s for s in ((_content(words(p))) for p in _SENTENCE.split(answer)) if len(s) >= 2]
     said = numbers(answer)
     names = {n.lower() for n in _NAME.findall(answer)}
     return [
@@ -94,7 +96,7 @@ class Groundedness(Check):
             return NotScored("no output of three words or more")
         if not seen.evidence:
             return NotScored("no retrieved text or tool result is known")
-        x = features(seen.output, "\n".join(seen.evidence))
+        x = features(seen.output, "\n".join(seen.evidence), seen.evidence_tokens)
         value = load("groundedness").probability(x)
         reason = f"word overlap {x[0]:.2f}, weakest sentence {x[2]:.2f}, numbers {x[4]:.2f}, names {x[5]:.2f}"
         if self.floor is None:
