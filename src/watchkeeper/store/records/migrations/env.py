@@ -1,6 +1,7 @@
 """Alembic's entry point: it runs on the connection `migrate.upgrade` hands over, inside its transaction."""
 
 from alembic import context
+
 from watchkeeper.store.records.tables import metadata
 
 context.configure(
