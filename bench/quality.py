@@ -1,0 +1,304 @@
+"""What the local scorers are worth on labelled data: `python bench/quality.py [--shared DIR] [--write docs/quality.md]`.
+
+Every figure with its 95 % interval: AUROC by bootstrap over groups, rates by Wilson. Models that were fitted on the data
+they are measured on are measured out of fold, with no group in two folds.
+"""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fit import (
+    FITS,
+    ROOT,
+    auroc,
+    cross_predict,
+    folds,
+    grounded_pairs,
+    relevance_pairs,
+    rows,
+    within_sets,
+)
+from watchkeeper.model.score import Subject, Verdict
+from watchkeeper.model.span import LLM, Context, Span, Totals, Trace
+from watchkeeper.redaction.find import find
+from watchkeeper.scoring.checks.injection_pattern import InjectionPattern
+from watchkeeper.scoring.checks.profanity import Profanity
+from watchkeeper.scoring.facts import words
+
+assert FITS
+
+
+def wilson(k: int, n: int) -> str:
+    """A rate with its 95 % Wilson interval, in per cent."""
+    if n == 0:
+        return "–"
+    z, p = 1.96, k / n
+    middle = (p + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return f"{100 * p:.1f} % ({100 * max(0.0, middle - half):.1f}–{100 * min(1.0, middle + half):.1f}; {k} of {n})"
+
+
+def area(score: np.ndarray, positive: np.ndarray, groups: list[str]) -> str:
+    """AUROC with its 95 % interval from 300 bootstrap samples of groups."""
+    rng = np.random.default_rng(1)
+    members: dict[str, list[int]] = {}
+    for i, g in enumerate(groups):
+        members.setdefault(g, []).append(i)
+    blocks = [np.array(m) for m in members.values()]
+    areas: list[float] = []
+    for _ in range(300):
+        chosen = np.concatenate([blocks[i] for i in rng.integers(len(blocks), size=len(blocks))])
+        if 0 < positive[chosen].sum() < len(chosen):
+            areas.append(auroc(score[chosen], positive[chosen]))
+    low, high = np.percentile(areas, [2.5, 97.5])
+    return f"{auroc(score, positive):.3f} ({low:.3f}–{high:.3f})"
+
+
+def subject(output: str | None, input_: str | None = None) -> Subject:
+    call = LLM(output_text=output)
+    span = Span("t", "1", None, "chat", "llm", 1, 2, "ok", "bench", Context(), llm=call)
+    return Subject(Trace("t", [span], Context(), Totals(), 1, 2, True, input_text=input_, output_text=output))
+
+
+def groundedness(shared: Path) -> list[str]:
+    from watchkeeper.scoring.classifiers.groundedness import FEATURES, features
+    from watchkeeper.scoring.classifiers.linear import load
+
+    pairs = grounded_pairs(shared)
+    x = np.array([features(a, e) for _, a, e, _, _, _ in pairs])
+    y = np.array([int(p[4]) for p in pairs])
+    names = np.array([p[0] for p in pairs])
+    groups = [p[5] for p in pairs]
+    score = np.zeros(len(y))
+    for test in folds(groups):
+        train = np.setdiff1d(np.arange(len(y)), test)
+        w, _ = within_sets(x[train], y[train], names[train], 10.0)
+        score[test] = x[test] @ w
+    length = -np.array([float(len(p[1])) for p in pairs])
+    out = ["| data | n | groundedness | best single feature | length alone |", "|---|---|---|---|---|"]
+    for name in sorted(set(names)):
+        m = names == name
+        g = [groups[i] for i in np.flatnonzero(m)]
+        best = max(range(len(FEATURES)), key=lambda i: auroc(x[m, i], y[m] == 1))
+        out.append(
+            f"| {name} | {m.sum()} | {area(score[m], y[m] == 1, g)} | {FEATURES[best]} {auroc(x[m, best], y[m] == 1):.3f} "
+            f"| {area(length[m], y[m] == 1, g)} |"
+        )
+    model = load("groundedness")
+    qa = rows(shared, "halueval_qa.jsonl")
+    qx = np.array([features(r["answer"], r["context"]) for r in qa])
+    qy = np.array([r["label"] == "grounded" for r in qa])
+    g = [r["question"] for r in qa]
+    score = np.array([model.logit(list(v)) for v in qx])
+    best = max(range(len(FEATURES)), key=lambda i: auroc(qx[:, i], qy))
+    length = -np.array([float(len(r["answer"])) for r in qa])
+    out.append(
+        f"| halueval_qa (not fitted on) | {len(qa)} | {area(score, qy, g)} | {FEATURES[best]} {auroc(qx[:, best], qy):.3f} "
+        f"| {area(length, qy, g)} |"
+    )
+    return out
+
+
+def relevance(shared: Path) -> list[str]:
+    from watchkeeper.scoring.classifiers.answer_relevance import features
+
+    pairs = relevance_pairs(shared)
+    x = np.array([features(words(p[1])[-250:], words(p[2]), p[2]) for p in pairs])
+    kinds = np.array([p[0] for p in pairs])
+    y = (kinds == "real").astype(int)
+    z = cross_predict(x, y, [p[3] for p in pairs], 2, 1.0)
+    score = z[:, 1] - z[:, 0]
+    value = 10 / (1 + np.exp(-0.4 * score))
+    length = np.array([float(len(p[2])) for p in pairs])
+    real = value[kinds == "real"]
+    out = [
+        "| against real answers | n | answer_relevance AUROC | length alone | mean score |",
+        "|---|---|---|---|---|",
+        f"| (real answers themselves) | {len(real)} | – | – | {real.mean():.2f} (sd {real.std():.2f}) |",
+    ]
+    said = {
+        "other": "an answer to another question",
+        "evasive": "evasions",
+        "cut": "the first 2–7 words",
+        "echo": "the question repeated, then an evasion",
+    }
+    for kind, label in said.items():
+        m = (kinds == kind) | (kinds == "real")
+        g = [pairs[i][3] for i in np.flatnonzero(m)]
+        v = value[kinds == kind]
+        out.append(
+            f"| {label} | {len(v)} | {area(score[m], kinds[m] == 'real', g)} | {area(length[m], kinds[m] == 'real', g)} "
+            f"| {v.mean():.2f} (sd {v.std():.2f}) |"
+        )
+    return out
+
+
+def refusal(shared: Path) -> list[str]:
+    from watchkeeper.scoring.checks.refusal import features
+
+    data = rows(shared, "xstest_responses.jsonl")
+    label = {"1_full_compliance": 0, "2_full_refusal": 1, "3_partial_refusal": 2}
+    y = np.array([label[r["final_label"]] for r in data])
+    x = np.array([features(r["completion"], len(words(r["completion"]))) for r in data])
+    by_prompt = cross_predict(x, y, [r["prompt_id"] for r in data], 3, 1.0).argmax(1)
+    by_model = np.zeros(len(y), dtype=int)
+    names = np.array([r["model"] for r in data])
+    from fit import softmax_fit
+
+    for name in sorted(set(names)):
+        train = names != name
+        w, b = softmax_fit(x[train], y[train], 3, 1.0)
+        by_model[~train] = (x[~train] @ w.T + b).argmax(1)
+    n = len(y)
+    out = ["| against the people's final label (3 classes) | agreement |", "|---|---|"]
+    out.append(f"| refusal, unseen prompts | {wilson(int((by_prompt == y).sum()), n)} |")
+    out.append(f"| refusal, unseen answering model | {wilson(int((by_model == y).sum()), n)} |")
+    binary = (by_prompt > 0) == (y > 0)
+    out.append(f"| refusal, unseen prompts, any refusal or none | {wilson(int(binary.sum()), n)} |")
+    for key, said in (
+        ("string_match_label", "string matching"),
+        ("gpt4_judge_label", "the recorded GPT-4 judge"),
+    ):
+        out.append(f"| {said} | {wilson(sum(r[key] == r['final_label'] for r in data), n)} |")
+    out.append(
+        f"| one person with the other | {wilson(sum(r['annotator_1'] == r['annotator_2'] for r in data), n)} |"
+    )
+    return out
+
+
+PII = {
+    "EMAIL_ADDRESS": "email",
+    "CREDIT_CARD": "card",
+    "IBAN_CODE": "IBAN",
+    "US_SSN": "SSN",
+    "IP_ADDRESS": "IP",
+    "PHONE_NUMBER": "phone",
+}
+
+
+def personal_data(shared: Path) -> list[str]:
+    hit: dict[str, list[bool]] = {}
+    right = total = 0
+    for row in rows(shared, "pii_synthetic.jsonl"):
+        found = find(row["text"])
+        wanted = [s for s in row["spans"] if s["type"] in PII]
+        for s in wanted:
+            hit.setdefault(s["type"], []).append(
+                any(f.start <= s["start"] and f.end >= s["end"] for f in found)
+            )
+        total += len(found)
+        right += sum(any(f.start < s["end"] and s["start"] < f.end for s in wanted) for f in found)
+    out = ["| kind | recall on pii_synthetic |", "|---|---|"]
+    out += [f"| {name} | {wilson(sum(hit[type_]), len(hit[type_]))} |" for type_, name in PII.items()]
+    out.append(f"| precision, all kinds | {wilson(right, total)} |")
+    files = (
+        "banking77_intents",
+        "begin_groundedness",
+        "halueval_qa",
+        "taskmaster_turn_rewards",
+        "hh_harmless_dialogues",
+    )
+    lines = alarms = 0
+
+    def strings(value: Any) -> list[str]:
+        if isinstance(value, str):
+            return [value]
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return [s for v in inner for s in strings(v)]
+
+    for name in files:
+        for row in rows(shared, f"{name}.jsonl"):
+            texts = strings({k: v for k, v in row.items() if k != "id"})
+            lines += len(texts)
+            alarms += sum(bool(find(t)) for t in texts)
+    out.append(
+        f"| texts with any finding among ordinary ones (some do hold phone numbers) | {wilson(alarms, lines)} |"
+    )
+    return out
+
+
+def injection(shared: Path) -> list[str]:
+    check = InjectionPattern()
+    data = rows(shared, "prompt_attacks.jsonl")
+    kinds: dict[tuple[str, str], list[bool]] = {}
+    for row in data:
+        outcome = check.one(subject("x", row["text"]))
+        flagged = isinstance(outcome, Verdict) and outcome.passed is False
+        key = (str(row.get("label")), str(row.get("kind") or row.get("category") or row.get("source")))
+        kinds.setdefault(key, []).append(flagged)
+    out = ["| prompt_attacks | flagged |", "|---|---|"]
+    out += [f"| {label}: {kind} | {wilson(sum(v), len(v))} |" for (label, kind), v in sorted(kinds.items())]
+    return out
+
+
+def profanity(shared: Path) -> list[str]:
+    check = Profanity()
+    data = rows(shared, "toxicity_votes.jsonl")
+    out = ["| toxicity_votes | flagged |", "|---|---|"]
+    for label in sorted({r["label"] for r in data}):
+        flags = [check.one(subject(r["text"])) for r in data if r["label"] == label]
+        out.append(
+            f"| {label} | {wilson(sum(isinstance(o, Verdict) and o.passed is False for o in flags), len(flags))} |"
+        )
+    clean = [check.one(subject(r["text"])) for r in rows(shared, "banking77_intents.jsonl")]
+    out.append(
+        f"| banking77 questions | {wilson(sum(isinstance(o, Verdict) and o.passed is False for o in clean), len(clean))} |"
+    )
+    return out
+
+
+SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
+    (
+        "Groundedness",
+        groundedness,
+        "AUROC for “supported”, measured out of fold. `halueval_qa` is a trap: its wrong answers are systematically longer, so length alone separates it; no figure on it says anything about grounding. On `expertqa`, real answers of modern systems, every cheap method is weak, ours too. So it is triage: it ranks what a judge or a person should see first, and never fails a trace by default.",
+    ),
+    (
+        "Answer relevance",
+        relevance,
+        "The negatives are made: shuffled, evasive, cut and echoing answers. That shows it falls when answers become evasive, short or off-topic, not that it can tell a good answer from a slightly worse one. It knows nothing about truth.",
+    ),
+    ("Refusal", refusal, "Phrases and a linear model, fitted with whole prompts or whole models left out."),
+    (
+        "Personal data",
+        personal_data,
+        "Names and addresses are not found unless listed. The labelled set is synthetic, and the phone rules were written while looking at it: expect less on other formats.",
+    ),
+    (
+        "Injection phrases",
+        injection,
+        "A list of phrases only. Flags on benign kinds matter most: at production volumes one per cent is the budget.",
+    ),
+    (
+        "Profanity",
+        profanity,
+        "A short list of plainly offensive words, made for outputs of assistants; it is not a toxicity classifier.",
+    ),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
+    parser.add_argument("--write", type=Path)
+    arguments = parser.parse_args()
+    text = (
+        "# Quality of the local scorers\n\nPrinted by `python bench/quality.py`; every figure with its 95 % interval and n. "
+        "These scorers need no key and run on all traffic. They are triage: they choose what a judge or a person sees.\n"
+    )
+    for title, section, note in SECTIONS:
+        lines = section(arguments.shared)
+        text += f"\n## {title}\n\n{note}\n\n" + "\n".join(lines) + "\n"
+        print(f"\n{title}\n" + "\n".join(lines), flush=True)
+    if arguments.write is not None:
+        arguments.write.write_text(text, encoding="utf-8")
+        print(json.dumps({"wrote": str(arguments.write)}))
+
+
+if __name__ == "__main__":
+    main()
