@@ -165,9 +165,11 @@ class Story:
         arrived = await asyncio.to_thread(self.stage.receiver.wait_for, 1, 20.0)
         if not arrived:
             raise DemoFailed("the on-call webhook never arrived")
-        self.console.detail(
-            f"on-call was told once, signature verified ({len(self.stage.receiver.messages)} message)"
-        )
+        told = len(self.stage.receiver.messages)
+        if told != 1:
+            raise DemoFailed(f"on-call was told {told} times about one alert")
+        await self.call("POST", f"/api/alerts/{alert['id']}/ack", {})
+        self.console.detail("on-call was told once, signature verified, and acknowledged")
 
     async def review(self, alert: dict[str, Any]) -> None:
         queue = await self.call("GET", "/api/reviews?limit=200")
