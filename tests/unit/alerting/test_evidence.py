@@ -1,0 +1,131 @@
+import pytest
+
+from watchkeeper.alerting import evidence as say
+from watchkeeper.alerting.cohorts import cohort_parse, cohort_text, cohort_words, is_child
+from watchkeeper.alerting.estimates import estimate, look_error, scaled
+from watchkeeper.alerting.message import moved_line
+from watchkeeper.model.alert import Alert, Deploy, Moved
+from watchkeeper.model.series import BINARY, TEN, Estimate, Insufficient, SeriesKey, gather
+
+HOUR = 3600 * 10**9
+AT = 1_699_020_000 * 10**9
+V2 = (("prompt_version", "v2"),)
+
+
+def est(value: float, half: float, n: int = 100) -> Estimate:
+    return Estimate(value, value - half, value + half, n, float(n))
+
+
+def test_the_sentence_says_what_for_whom_from_what_to_what_since_when() -> None:
+    said = say.what_changed("m", V2, "answer_relevance", est(8.2, 0.1, 4012), est(6.5, 0.2, 412), AT)
+    assert said == (
+        "answer_relevance for prompt_version v2 fell from 8.2 (8.1 to 8.3, n 4,012) to 6.5 (6.3 to 6.7, n 412) "
+        "since Fri 3 Nov 14:00 UTC."
+    )
+    assert "is 6.5" in say.what_changed("m", (), "a", Insufficient("no data"), est(6.5, 0.2), None)
+    assert "no current value" in say.what_changed("m", (), "a", est(8, 1), Insufficient("no data"), AT)
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "shown"),
+    [("error_rate", 0.052, "5.2 %"), ("latency_ms", 1234.0, "1.23 s"), ("ttft_ms", 80.0, "80 ms"), ("cost", 0.0042, "$0.0042"), ("a", 8.2, "8.2")],
+)  # fmt: skip
+def test_values_carry_their_unit(metric: str, value: float, shown: str) -> None:
+    assert say.show(metric, value) == shown
+
+
+def test_what_moved_is_told_apart_from_what_held() -> None:
+    lines = [
+        say.moved("relevance", est(8.2, 0.1), est(6.5, 0.2)),
+        say.moved("steps", est(0.92, 0.01), est(0.64, 0.03)),
+        say.moved("error_rate", est(0.004, 0.002), est(0.005, 0.004)),
+        say.moved("latency_ms", est(1200, 20), est(900, 20)),
+        say.moved("rating", est(4.1, 0.1), Insufficient("no data")),
+    ]
+    assert [say.direction(x) for x in lines] == ["fell", "fell", "held", "fell", "unknown"]
+    said = say.what_holds(lines, ["relevance"])
+    assert said == (
+        "Also moved: steps fell, latency_ms fell. Held: error_rate. "
+        "Uptime metrics are all green (error_rate, latency_ms)."
+    )
+    slower = [*lines[:3], say.moved("latency_ms", est(1200, 20), est(1500, 20))]
+    assert "green" not in say.what_holds(slower)
+
+
+def test_the_more_metrics_are_compared_the_further_one_must_move() -> None:
+    assert say.moved("a", est(8.0, 0.1), est(7.8, 0.1), 1).significant
+    assert not say.moved("a", est(8.0, 0.1), est(7.8, 0.1), 30).significant
+
+
+def deploy(name: str, version: str, hours: float, note: str | None = None) -> Deploy:
+    return Deploy("p", name, version, AT + round(hours * HOUR), note)
+
+
+def test_the_first_suspect_is_the_change_that_made_the_cohort() -> None:
+    found = say.suspects(
+        [deploy("index", "7", -1), deploy("prompt", "v2", -2), deploy("fix", "9", 3), deploy("old", "1", -100)],
+        V2, AT, AT + 10 * HOUR,
+    )  # fmt: skip
+    assert [s.deploy.name for s in found] == ["prompt", "index", "fix"]
+    assert "introduced v2" in found[0].reason and found[2].reason == "made after it began"
+    assert say.suspicion(found).startswith("First suspect: prompt v2, ")
+    assert say.suspicion(()) == "No deployment or configuration change is recorded near the onset."
+    nobody = say.suspects([deploy("index", "7", -3), deploy("index", "8", -1)], (), AT, AT + HOUR)
+    assert nobody[0].deploy.version == "8" and nobody[0].reason == "the last change before it began"
+
+
+def test_long_texts_of_traces_are_cut() -> None:
+    rows = say.worst_rows([{"trace_id": str(i), "output_text": "x" * 1000} for i in range(9)], 3)
+    assert len(rows) == 3 and all(len(r["output_text"]) == 401 for r in rows)
+
+
+def test_links_quote_what_they_carry() -> None:
+    alert = Alert("a1", "p", "m", {"model": "a&b"}, "firing", "warn", "o", "r", "c", 1)
+    found = say.links("https://wk.example/", alert, "x y", AT)
+    assert found["alert"] == "https://wk.example/alerts/a1"
+    assert "model%3Da%26b" in found["traces"] and "x%20y" in found["series"]
+
+
+def test_a_line_says_from_what_to_what() -> None:
+    line = say.moved("answer_relevance", est(8.2, 0.1, 4012), est(6.5, 0.2, 412))
+    assert moved_line(line) == "answer_relevance: 8.2 (n 4,012) → 6.5 (6.3 to 6.7, n 412) fell"
+    assert moved_line(Moved("a", None, None, None, 0, None, None, None, 3)) == "a: unknown (n 3)"
+
+
+def test_cohorts_have_one_spelling() -> None:
+    assert cohort_text((("prompt_version", "v2"), ("model", "m"))) == "model=m,prompt_version=v2"
+    assert cohort_parse("model=a,b,region=eu") == (("model", "a,b"), ("region", "eu"))
+    assert cohort_parse("") == () and cohort_words(()) == "all traffic"
+    assert is_child(V2, ()) and not is_child((), V2) and not is_child(V2, V2)
+
+
+def test_estimates_state_their_bounds_and_refuse_small_samples() -> None:
+    key = SeriesKey("p", "a")
+    scores = gather(key, 0, HOUR, TEN, [(float(i % 11), 1.0) for i in range(110)])
+    mean = estimate(scores, "mean", 0.025)
+    wide = estimate(scores, "mean", 0.0005)
+    assert isinstance(mean, Estimate) and isinstance(wide, Estimate)
+    assert mean.value == pytest.approx(5.0) and wide.low < mean.low < 5 < mean.high < wide.high
+    p50 = estimate(scores, "p50")
+    assert isinstance(p50, Estimate) and p50.value == pytest.approx(5.0, abs=0.1)
+    total, count, sd = (estimate(scores, s) for s in ("sum", "n", "sd"))
+    assert isinstance(total, Estimate) and total.value == pytest.approx(550)
+    assert isinstance(count, Estimate) and (count.low, count.high) == (110, 110)
+    assert isinstance(sd, Estimate) and sd.low < 3.18 < sd.high
+    assert estimate(scores, "mean", min_n=200) == Insufficient("fewer than 200 scores", 110, 110.0)
+    assert estimate(None, "n") == Insufficient("no data")
+    twice = scaled(total, 2.0)
+    assert isinstance(twice, Estimate) and twice.value == pytest.approx(1100)
+
+
+def test_a_rare_event_far_in_the_tail_is_judged_exactly() -> None:
+    # 2 of 23: Wilson's bound at one in ten thousand is 1.1 %, the exact one 0.06 %.
+    point = gather(SeriesKey("p", "a"), 0, HOUR, BINARY, [(1.0, 1.0)] * 2 + [(0.0, 1.0)] * 21)
+    found = estimate(point, "mean", 1e-4)
+    assert isinstance(found, Estimate) and found.low < 0.002
+
+
+def test_the_error_of_a_look_follows_from_the_budget() -> None:
+    assert look_error(100, 168) == pytest.approx(1 / 16800)
+    assert look_error(100, 168, severity="page") == pytest.approx(1 / 168000)
+    assert look_error(1, 1, 100) == 0.025 and look_error(10**9, 10**4) == 1e-6
