@@ -201,47 +201,48 @@ def fit_panel(
     level = np.einsum("st,stc->sc", n, g) / np.maximum(n.sum(axis=1), 1e-300)[:, None]
     reps = representatives(centres, p, level[:, 0], np.maximum(level[:, 1], 0.0))
     squares = (reps - level[:, :1]) ** 2
-    f1, s1, t1 = variance_table(reps, p)
-    f2, s2, t2 = variance_table(squares, p)
+    tables = [variance_table(reps, p), variance_table(squares, p)]
     v = np.empty((s, N_COMPONENTS))
     v[:, 0] = level[:, 1]
     v[:, 1] = (p * squares**2).sum(axis=1) - ((p * squares).sum(axis=1)) ** 2
     v[:, 2:] = level[:, 2:] * (1 - level[:, 2:])
     kappa = _design(reps, squares, p, pooled2, own) if pooled2 is not None else np.ones_like(v)
-    mask = np.concatenate([v[:, :2] > 1e-12, own.mask & (v[:, 2:] > 0)], axis=1)
+    tau2, d, se = _noise(n[..., None] * kappa[:, None, :], g - m, v, params, steps)
+    return Panel(
+        coef=coef,
+        mask=np.concatenate([v[:, :2] > 1e-12, own.mask & (v[:, 2:] > 0)], axis=1),
+        cuts_at=own.at,
+        v=v,
+        tau2=tau2,
+        d=d,
+        band=np.maximum(min_effect * np.sqrt(v), 3 * se) if steps.dead_band else np.zeros_like(se),
+        se=se,
+        kappa=kappa,
+        first=np.stack([t[0] for t in tables], 1),
+        step=np.stack([t[1] for t in tables], 1),
+        table=np.stack([t[2] for t in tables], 1).reshape(s, 2, GRID),
+        count=counts if counts is not None else n.sum(axis=1),
+        n_eff=n.sum(axis=1),
+    )
 
-    n_c = n[..., None] * kappa[:, None, :]
+
+def _noise(
+    n_c: Floats, residual: Floats, v: Floats, params: Floats, steps: Steps
+) -> tuple[Floats, Floats, Floats]:
+    """(τ², D, standard error of the expected value), each (S, C), from residuals (S, T, C) at sizes n_c."""
     seen = n_c > 0
-    s2_t = np.where(seen, v[:, None, :] / np.where(seen, n_c, 1.0), 0.0)
-    r = np.where(seen, g - m, 0.0)
+    sampling = np.where(seen, v[:, None, :] / np.where(seen, n_c, 1.0), 0.0)
+    r = np.where(seen, residual, 0.0)
     number = np.maximum(seen.sum(axis=1), 1.0)
     dof = number / np.maximum(number - params, 1.0)
-    wt = np.where(seen, n_c, 0.0)
-    wsum = np.maximum(wt.sum(axis=1), 1e-300)
-    tau2 = np.maximum(0.0, ((wt * r * r).sum(axis=1) * dof - (wt * s2_t).sum(axis=1)) / wsum)
+    wsum = np.maximum(n_c.sum(axis=1), 1e-300)
+    tau2 = np.maximum(0.0, ((n_c * r * r).sum(axis=1) * dof - (n_c * sampling).sum(axis=1)) / wsum)
     if not steps.overdispersion:
         tau2 = np.zeros_like(tau2)
-    e = np.where(seen, r / np.sqrt(np.maximum(s2_t + tau2[:, None], 1e-300)), 0.0)
-    d = long_run(e) if steps.autocorrelation else np.ones_like(tau2)
-    noise = np.where(seen, 1.0 / np.maximum(s2_t + tau2[:, None], 1e-300), 0.0).sum(axis=1)
-    se = np.sqrt(d * params / np.maximum(noise, 1e-300))
-    band = np.maximum(min_effect * np.sqrt(v), 3 * se) if steps.dead_band else np.zeros_like(se)
-    return Panel(
-        coef,
-        mask,
-        own.at,
-        v,
-        tau2,
-        d,
-        band,
-        se,
-        kappa,
-        np.stack([f1, f2], 1),
-        np.stack([s1, s2], 1),
-        np.stack([t1, t2], 1).reshape(s, 2, GRID),
-        counts if counts is not None else n.sum(axis=1),
-        n.sum(axis=1),
-    )
+    total = np.maximum(sampling + tau2[:, None], 1e-300)
+    d = long_run(np.where(seen, r / np.sqrt(total), 0.0)) if steps.autocorrelation else np.ones_like(tau2)
+    information = np.where(seen, 1.0 / total, 0.0).sum(axis=1)
+    return tau2, d, np.sqrt(d * params / np.maximum(information, 1e-300))
 
 
 def _season_or_level(

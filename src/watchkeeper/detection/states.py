@@ -9,6 +9,8 @@ from typing import Literal
 
 import msgspec
 
+from watchkeeper.detection.protocol import Evidence
+
 Phase = Literal["ok", "pending", "firing", "resolved", "no_data", "unstable"]
 
 
@@ -59,6 +61,34 @@ def advance(
     if m_at_least_a and now - pending >= hold:
         return Status("firing", now, open=True, pending_since=pending)
     return msgspec.structs.replace(_to(status, "pending", now), pending_since=pending)
+
+
+def follow(
+    status: Status,
+    evidence: Evidence,
+    now: datetime,
+    *,
+    hold: timedelta = timedelta(0),
+    keep_firing: timedelta = timedelta(0),
+) -> Status:
+    """The status of a series after a detector's evidence: what a monitor calls once per tick.
+
+    The detector has already applied its threshold and its resolution test; this adds `hold` and `keep_firing`. A tick
+    that was too small to judge leaves everything as it was.
+    """
+    if evidence.verdict == "insufficient":
+        return status
+    return advance(
+        status,
+        now,
+        has_data=evidence.verdict != "no_data",
+        m_at_least_root=evidence.verdict in ("pending", "firing", "unstable"),
+        m_at_least_a=evidence.firing,
+        over=not evidence.firing,
+        unstable=evidence.verdict == "unstable",
+        hold=hold,
+        keep_firing=keep_firing,
+    )
 
 
 def _to(status: Status, phase: Phase, now: datetime) -> Status:

@@ -1,7 +1,7 @@
 """An absolute limit: is the metric wholly past it, not merely on the wrong side this hour? (statistics.md §3)
 
 The evidence of a tick is its likelihood ratio against the limit itself: exact binomial for 0/1 metrics, normal with the
-tick's own variance otherwise. It runs through the Shiryaev–Roberts recursion, so it may be looked at after every tick.
+running variance otherwise. It runs through the Shiryaev–Roberts recursion, so it may be looked at after every tick.
 Beside it runs a confidence sequence since the evidence last vanished, at the same false-alarm level 1/A: `firing` when
 it lies wholly past the limit or M ≥ A, `pending` while the 95 % one straddles and the estimate is past, otherwise `quiet`.
 """
@@ -84,13 +84,17 @@ class ThresholdDetector:
         if variance <= 0:
             return None
         z = self._sign() * (x - self.limit) * sqrt(n / variance)
-        return _DELTAS * min(max(z, -6.0), 6.0) - _DELTAS**2 / 2
+        # The mean of a few skewed scores is not normal far out: small ticks may only make small bets.
+        deltas = np.minimum(_DELTAS, sqrt(n) / 2)
+        return deltas * min(max(z, -6.0), 6.0) - deltas**2 / 2
 
     def _variance(self, point: Point, state: LimitState) -> float:
-        own = max(point.swx2 / point.sw - (point.swx / point.sw) ** 2, 0.0)
-        # A tick of a few equal scores has no variance of its own; the running one steps in.
-        held = min(state.seen, 50.0)
-        return (own * point.n_eff + state.variance * held) / (point.n_eff + held)
+        # The running variance, this tick included: a tick's own goes with its mean where scores are skewed, and is
+        # zero for a few equal scores.
+        n = point.n_eff
+        own = max(point.swx2 / point.sw - (point.swx / point.sw) ** 2, 0.0) * n / max(n - 1, 1.0)
+        held = min(state.seen, 5000.0)
+        return (own * n + state.variance * held) / (n + held)
 
     def _watch(self, state: LimitState, point: Point, ell: "np.ndarray") -> tuple[LimitState, Evidence]:
         r = np.array(state.r) if state.r else np.zeros(ell.size)
@@ -99,7 +103,9 @@ class ThresholdDetector:
         fresh = state.epoch is None or state.w <= 0
         epoch = point if fresh or state.epoch is None else merge([state.epoch, point])
         m = float(r.mean())
-        now, sure = self._sequence(epoch, 0.05), self._sequence(epoch, 2 / self.a)
+        now, sure = (
+            self._sequence(epoch, alpha, self._variance(point, state)) for alpha in (0.05, 2 / self.a)
+        )
         # The sequence is asymptotic: before 50 effective scores only the evidence may fire.
         firing = m >= self.a or (sure is not None and epoch.n_eff >= 50 and self._past(sure))
         straddles = now is not None and self._wrong(now.value) and w > 0
@@ -127,7 +133,11 @@ class ThresholdDetector:
         last = state.last
         m = 10.0**last.log10_m if last is not None and last.log10_m is not None else self.a
         evidence = self._evidence(
-            point, "resolved" if done else "firing", m, state.onset, self._sequence(point, 0.05)
+            point,
+            "resolved" if done else "firing",
+            m,
+            state.onset,
+            self._sequence(point, 0.05, self._variance(point, state)),
         )
         if done:
             new = LimitState(point.start_ns, variance=state.variance, seen=state.seen, last=evidence)
@@ -138,15 +148,17 @@ class ThresholdDetector:
         past = self._wrong(point.swx / point.sw)
         verdict: Verdict = "firing" if past else "resolved" if state.open else "quiet"
         onset = (state.onset or point.start_ns) if past else state.onset
-        evidence = self._evidence(point, verdict, None, onset, self._sequence(point, 0.05))
+        evidence = self._evidence(
+            point, verdict, None, onset, self._sequence(point, 0.05, self._variance(point, state))
+        )
         return LimitState(point.start_ns, open=past, onset=onset if past else None, last=evidence), evidence
 
-    def _sequence(self, point: Point, alpha: float) -> Estimate | None:
+    def _sequence(self, point: Point, alpha: float, running: float) -> Estimate | None:
         found = point_rate(point) if point.axis == BINARY else point_mean(point)
         if isinstance(found, Insufficient):
             return None
         x = point.swx / point.sw
-        variance = max(point.swx2 / point.sw - x * x, 0.0)
+        variance = max(point.swx2 / point.sw - x * x, running, 0.0)
         if point.axis == BINARY:
             variance = max(variance, self.limit * (1 - self.limit))
         half = mixture_half_width(point.n_eff, sqrt(variance), alpha, max(point.n_eff / 4, 20.0))

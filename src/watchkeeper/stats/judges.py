@@ -295,13 +295,7 @@ def judge_gate(
     floor = wilson(agreed, n, 0.95, one_sided=True)[0]
     found = kappa_interval(x, y, seed=seed, weighting=weighting, clusters=clusters)
     own = found if isinstance(found, Estimate) else None
-    recall: dict[str, Estimate] = {}
-    for label in np.unique(y):
-        of = y == label
-        hits = int((x[of] == label).sum())
-        size = int(of.sum())
-        a, b = wilson(hits, size)
-        recall[str(label)] = Estimate(hits / size, a, b, size, float(size))
+    recall = _recalls(x, y)
     failed: list[str] = []
     if agreed / n < min_agreement:
         failed.append(f"agreement {agreed / n:.1%} is below {min_agreement:.0%}")
@@ -318,3 +312,13 @@ def judge_gate(
         recall,
         tuple(failed),
     )
+
+
+def _recalls(judge: NDArray[np.generic], human: NDArray[np.generic]) -> dict[str, Estimate]:
+    out: dict[str, Estimate] = {}
+    for label in np.unique(human):
+        of = human == label
+        hits, size = int((judge[of] == label).sum()), int(of.sum())
+        low, high = wilson(hits, size)
+        out[str(label)] = Estimate(hits / size, low, high, size, float(size))
+    return out

@@ -5,6 +5,7 @@ import pytest
 
 from tests.unit.detection.made import BASE, HOUR, KEY, START, at, events, point, quality, ticks
 from watchkeeper.detection import fleet, rates, resolve, states, trend
+from watchkeeper.detection.protocol import Evidence
 from watchkeeper.detection.slo import BurnRateDetector
 from watchkeeper.detection.threshold import ThresholdDetector
 from watchkeeper.model.series import BINARY, Insufficient, SeriesKey, cohort_of
@@ -58,6 +59,30 @@ def test_it_waits_as_long_as_for_says_and_keeps_firing_as_long_as_told():
 
 def test_an_unstable_series_never_fires():
     assert moved(ROOT, FULL, QUIET, unstable=True)[1] == ["unstable", "unstable", "ok"]
+
+
+def test_a_status_follows_a_detector_and_keeps_firing_through_gaps():
+    def said(verdict, firing=False):
+        return Evidence(0, verdict, firing=firing)
+
+    status, phases = states.Status("ok", NOW), []
+    story = [
+        said("quiet"),
+        said("pending"),
+        said("firing", True),
+        said("no_data", True),
+        said("insufficient", True),
+        said("firing", True),
+        said("resolved"),
+        said("quiet"),
+        said("quiet"),
+        said("quiet"),
+    ]
+    for i, e in enumerate(story):
+        status = states.follow(status, e, NOW + i * STEP, keep_firing=2 * STEP)
+        phases.append(status.phase)
+    assert phases[:6] == ["ok", "pending", "firing", "no_data", "no_data", "firing"]
+    assert phases[6:] == ["firing", "firing", "resolved", "ok"]
 
 
 def test_the_threshold_is_the_budget_and_pages_are_ten_times_rarer():
