@@ -329,15 +329,23 @@ def _looks_dialled(text: str, run: str, lead: int, end: int) -> bool:
 
 
 def _ibans(text: str) -> Iterator[Found]:
-    for match in _IBAN_TAIL.finditer(text):
+    at = 0
+    while (match := _IBAN_TAIL.search(text, at)) is not None:
         start = match.start() - 2
-        if start < 0 or not text[start : start + 2].isalpha() or not text[start : start + 2].isascii():
-            continue
-        if start and text[start - 1].isalnum():
+        run = _GROUPS.match(text, match.start())
+        # What follows the digits may be swept into the match and be the real one.
+        at = run.end() if run is not None else match.end()
+        country = text[max(0, start) : start + 2]
+        if (
+            start < 0
+            or not (country.isalpha() and country.isascii())
+            or (start and text[start - 1].isalnum())
+        ):
             continue
         end = _iban_end(text, start, match.end())
         if end is not None:
             yield Found(start, end, "IBAN")
+            at = end
 
 
 def _iban_end(text: str, start: int, end: int) -> int | None:

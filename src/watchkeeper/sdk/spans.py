@@ -258,7 +258,7 @@ class Span:
 
     def finish(self, reason: str | None) -> Self:
         """Why the model stopped: ``stop``, ``length``, ``tool_calls``, ``content_filter`` …"""
-        return self.set(keys.FINISH_REASONS, [str(reason)] if reason is not None else None)
+        return self.set(keys.FINISH_REASONS, [text_of(reason, _MAX_NAME)] if reason is not None else None)
 
     def prompt(self, name: str, version: object = None) -> Self:
         """The prompt template this step used."""

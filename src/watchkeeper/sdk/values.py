@@ -12,6 +12,8 @@ from pathlib import PurePath
 from typing import Any, Final, TypeAlias, cast
 
 MAX_TEXT: Final = 1_000_000
+#: Longest mark :func:`clip` appends; a text that carries one already is not cut again.
+_MARK: Final = 40
 MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 24
 MAX_REPR: Final = 2_000
@@ -25,7 +27,7 @@ Plain: TypeAlias = "bool | int | float | str | list[Plain] | dict[str, Plain] | 
 
 def clip(text: str, limit: int = MAX_TEXT) -> str:
     """``text`` cut to about ``limit`` characters, with a mark that says how many are missing."""
-    if len(text) <= limit:
+    if len(text) <= limit or (len(text) <= limit + _MARK and text.endswith(" characters]")):
         return text
     return f"{text[:limit]}…[truncated {len(text) - limit} characters]"
 

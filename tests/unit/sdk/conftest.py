@@ -8,7 +8,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import watchkeeper
 from tests.unit.sdk.receiver import Receiver, black_hole
-from watchkeeper.sdk import client, health
+from watchkeeper.sdk import client, exporter, health
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def start(receiver: Receiver) -> Iterator[Callable[..., TracerProvider]]:
+def start(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., TracerProvider]]:
     """Start the SDK against the receiver (or another ``endpoint``) with its own tracer provider."""
 
     def begin(endpoint: str | None = None, **settings: Any) -> TracerProvider:
@@ -29,6 +29,7 @@ def start(receiver: Receiver) -> Iterator[Callable[..., TracerProvider]]:
         watchkeeper.init(endpoint or receiver.url, tracer_provider=provider, **settings)
         return provider
 
+    monkeypatch.setattr(exporter, "_LAST_DELAY", 0.3)
     health.forget_after_fork()
     yield begin
     watchkeeper.shutdown(0.3)

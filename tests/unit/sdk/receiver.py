@@ -175,8 +175,13 @@ class Receiver:
 
     def wait(self, condition: Any, timeout: float = 10.0) -> bool:
         """Until ``condition()`` holds; False when it does not within ``timeout`` seconds."""
-        with self.arrived:
-            return self.arrived.wait_for(condition, timeout)
+        until = time.monotonic() + timeout
+        while not condition():
+            if time.monotonic() > until:
+                return False
+            with self.arrived:
+                self.arrived.wait(0.02)
+        return True
 
     def span(self, name: str) -> GotSpan:
         """The one span of this name."""

@@ -1,0 +1,260 @@
+"""The attributes a span carries, in the names the server reads."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.unit.sdk.receiver import Receiver
+
+
+def test_it_writes_an_llm_call_in_the_genai_conventions(sdk: Any, receiver: Receiver) -> None:
+    with sdk.span("chat", kind="llm", model="gpt-4o-mini", provider="openai") as s:
+        s.input(
+            [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [{"type": "text", "text": "Weather?"}]},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "tool_calls": [
+                        {"id": "c1", "function": {"name": "weather", "arguments": '{"city":"Oslo"}'}}
+                    ],
+                },
+                {"role": "tool", "tool_call_id": "c1", "content": "snow"},
+            ]
+        )
+        s.llm(temperature=0.2, max_tokens=100, top_p=0.9, response_model="gpt-4o-mini-2024")
+        s.output("Snow.").usage(30, 4, cached_input_tokens=10, reasoning_output_tokens=1).finish(
+            "stop"
+        ).queued(12)
+    sdk.flush()
+    got = receiver.span("chat").attributes
+    assert got["gen_ai.operation.name"] == "chat"
+    assert got["watchkeeper.span.kind"] == "llm"
+    assert got["gen_ai.provider.name"] == "openai"
+    assert got["gen_ai.request.model"] == "gpt-4o-mini"
+    assert got["gen_ai.response.model"] == "gpt-4o-mini-2024"
+    assert (got["gen_ai.request.temperature"], got["gen_ai.request.max_tokens"]) == (0.2, 100)
+    assert got["gen_ai.request.top_p"] == 0.9
+    assert (got["gen_ai.usage.input_tokens"], got["gen_ai.usage.output_tokens"]) == (30, 4)
+    assert got["gen_ai.usage.cache_read.input_tokens"] == 10
+    assert got["gen_ai.usage.reasoning.output_tokens"] == 1
+    assert got["gen_ai.response.finish_reasons"] == ["stop"]
+    assert got["watchkeeper.queue_ms"] == 12.0
+    assert json.loads(got["gen_ai.input.messages"]) == [
+        {"role": "system", "parts": [{"type": "text", "content": "Be brief."}]},
+        {"role": "user", "parts": [{"type": "text", "content": "Weather?"}]},
+        {
+            "role": "assistant",
+            "parts": [{"type": "tool_call", "id": "c1", "name": "weather", "arguments": {"city": "Oslo"}}],
+        },
+        {"role": "tool", "parts": [{"type": "tool_call_response", "id": "c1", "response": "snow"}]},
+    ]
+    assert json.loads(got["gen_ai.output.messages"]) == [
+        {"role": "assistant", "parts": [{"type": "text", "content": "Snow."}]}
+    ]
+    assert receiver.span("chat").kind == 3
+
+
+def test_it_reads_anthropic_blocks(sdk: Any, receiver: Receiver) -> None:
+    with sdk.span("chat", kind="llm") as s:
+        s.input(
+            [
+                {
+                    "role": "assistant",
+                    "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}],
+                },
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "ok"}]},
+            ]
+        )
+    sdk.flush()
+    first, second = json.loads(receiver.span("chat").attributes["gen_ai.input.messages"])
+    assert first["parts"] == [{"type": "tool_call", "id": "t", "name": "f", "arguments": {"a": 1}}]
+    assert second["parts"] == [{"type": "tool_call_response", "id": "t", "response": "ok"}]
+
+
+def test_it_keeps_broken_tool_arguments_and_quotes_as_they_are(sdk: Any, receiver: Receiver) -> None:
+    with sdk.span("chat", kind="llm") as s:
+        s.input('say "hi"\n\x01 \\ é')
+        s.output([{"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": '{"a": '}}]}])
+    sdk.flush()
+    got = receiver.span("chat").attributes
+    assert json.loads(got["gen_ai.input.messages"])[0]["parts"][0]["content"] == 'say "hi"\n\x01 \\ é'
+    assert json.loads(got["gen_ai.output.messages"])[0]["parts"][0]["arguments"] == '{"a": '
+
+
+def test_it_reads_a_whole_openai_answer(sdk: Any, receiver: Receiver) -> None:
+    message = SimpleNamespace(role="assistant", content="Hi", tool_calls=None)
+    message.model_dump = lambda: {"role": "assistant", "content": "Hi"}
+    details = SimpleNamespace(cached_tokens=5)
+    answer = SimpleNamespace(
+        id="chatcmpl-1",
+        model="gpt-4o-2024",
+        choices=[SimpleNamespace(message=message, finish_reason="stop")],
+        usage=SimpleNamespace(prompt_tokens=9, completion_tokens=2, prompt_tokens_details=details),
+    )
+    with sdk.span("chat", kind="llm") as s:
+        s.response(answer)
+    sdk.flush()
+    got = receiver.span("chat").attributes
+    assert json.loads(got["gen_ai.output.messages"])[0]["parts"][0]["content"] == "Hi"
+    assert got["gen_ai.usage.cache_read.input_tokens"] == 5
+    assert got["gen_ai.response.id"] == "chatcmpl-1"
+    assert got["gen_ai.response.finish_reasons"] == ["stop"]
+
+
+def test_it_reads_a_whole_anthropic_answer(sdk: Any, receiver: Receiver) -> None:
+    answer = {
+        "id": "msg_1",
+        "model": "claude",
+        "content": [{"type": "text", "text": "Hi"}],
+        "stop_reason": "end_turn",
+        "usage": {"input_tokens": 9, "output_tokens": 2, "cache_read_input_tokens": 4},
+    }
+    with sdk.span("chat", kind="llm") as s:
+        s.response(answer)
+    sdk.flush()
+    got = receiver.span("chat").attributes
+    assert json.loads(got["gen_ai.output.messages"])[0]["parts"] == [{"type": "text", "content": "Hi"}]
+    assert got["gen_ai.usage.output_tokens"] == 2
+    assert got["gen_ai.response.finish_reasons"] == ["end_turn"]
+
+
+def test_it_writes_tools_and_retrievals(sdk: Any, receiver: Receiver) -> None:
+    with sdk.span("weather", kind="tool") as s:
+        s.tool(arguments={"city": "Oslo"}, result="", error="no such city", call_id="c1")
+    with sdk.span("search", kind="retrieval", input="red shoes") as s:
+        s.documents([{"id": 7, "score": 0.8, "content": "Red shoes"}, "plain text"])
+
+    @sdk.trace(kind="tool", name="add")
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    @sdk.trace(kind="retrieval", name="find")
+    def find(query: str) -> list[dict[str, Any]]:
+        return [{"id": "1", "score": 0.5, "content": "x"}]
+
+    @sdk.trace(kind="agent", name="planner")
+    def plan(task: str) -> str:
+        return "done"
+
+    add(1, b=2), find("q"), plan("go")
+    sdk.flush()
+    tool = receiver.span("weather")
+    assert tool.attributes["gen_ai.operation.name"] == "execute_tool"
+    assert tool.attributes["gen_ai.tool.name"] == "weather"
+    assert json.loads(tool.attributes["gen_ai.tool.call.arguments"]) == {"city": "Oslo"}
+    assert tool.attributes["gen_ai.tool.call.result"] == ""
+    assert tool.attributes["gen_ai.tool.call.id"] == "c1"
+    assert (tool.status, tool.message, tool.attributes["error.type"]) == (2, "no such city", "tool_error")
+    search = receiver.span("search").attributes
+    assert search["gen_ai.retrieval.query.text"] == "red shoes"
+    documents = json.loads(search["gen_ai.retrieval.documents"])
+    assert documents == [
+        {"id": 7, "score": 0.8, "content": "Red shoes"},
+        {"id": "1", "content": "plain text"},
+    ]
+    added = receiver.span("add").attributes
+    assert json.loads(added["gen_ai.tool.call.arguments"]) == {"a": 1, "b": 2}
+    assert added["gen_ai.tool.call.result"] == "3"
+    assert json.loads(receiver.span("find").attributes["gen_ai.retrieval.documents"])[0]["score"] == 0.5
+    planner = receiver.span("planner").attributes
+    assert planner["gen_ai.agent.name"] == "planner"
+    assert planner["gen_ai.operation.name"] == "invoke_agent"
+
+
+def test_a_stream_records_text_ttft_tpot_and_usage(sdk: Any, receiver: Receiver) -> None:
+    def chunk(text: str | None, **more: Any) -> Any:
+        return SimpleNamespace(choices=[SimpleNamespace(delta=SimpleNamespace(content=text), **more)])
+
+    usage = SimpleNamespace(choices=[], usage=SimpleNamespace(prompt_tokens=5, completion_tokens=11))
+    chunks = [chunk(None), chunk("Hel"), chunk("lo"), chunk(None, finish_reason="length"), usage]
+    with sdk.span("chat", kind="llm") as s:
+        assert list(s.stream(iter(chunks))) == chunks
+    with sdk.span("texts"):
+        assert "".join(sdk.stream(["a", "b", "c"])) == "abc"
+    sdk.flush()
+    got = receiver.span("chat").attributes
+    assert json.loads(got["gen_ai.output.messages"])[0]["parts"][0]["content"] == "Hello"
+    assert got["gen_ai.usage.output_tokens"] == 11
+    assert got["gen_ai.response.finish_reasons"] == ["length"]
+    assert 0 < got["gen_ai.response.time_to_first_chunk"] < 5
+    assert 0 < got["watchkeeper.time_per_output_token"] < 5
+    assert receiver.span("texts").attributes["watchkeeper.output"] == "abc"
+
+
+def test_an_anthropic_stream_and_a_custom_reader(sdk: Any, receiver: Receiver) -> None:
+    events = [
+        {"type": "message_start", "message": {"usage": {"input_tokens": 7}}},
+        {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Hi "}},
+        {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "you"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 3}},
+    ]
+    with sdk.span("chat", kind="llm") as s:
+        list(s.stream(events))
+    with sdk.span("own") as s:
+        list(s.stream([(1, "x"), (2, "y")], text=lambda pair: pair[1]))
+    sdk.flush()
+    got = receiver.span("chat").attributes
+    assert json.loads(got["gen_ai.output.messages"])[0]["parts"][0]["content"] == "Hi you"
+    assert (got["gen_ai.usage.input_tokens"], got["gen_ai.usage.output_tokens"]) == (7, 3)
+    assert got["gen_ai.response.finish_reasons"] == ["end_turn"]
+    assert receiver.span("own").attributes["watchkeeper.output"] == "xy"
+
+
+async def test_an_async_stream_passes_errors_and_keeps_the_partial_text(sdk: Any, receiver: Receiver) -> None:
+    async def chunks() -> AsyncIterator[str]:
+        yield "half"
+        await asyncio.sleep(0)
+        raise ConnectionError("cut")
+
+    with pytest.raises(ConnectionError):
+        async with sdk.span("chat") as s:
+            async for _ in s.stream(chunks()):
+                pass
+    sdk.flush()
+    span = receiver.span("chat")
+    assert span.attributes["watchkeeper.output"] == "half"
+    assert span.attributes["error.type"] == "ConnectionError"
+
+
+def test_outside_of_any_span_everything_is_ignored(sdk: Any, receiver: Receiver) -> None:
+    nobody = sdk.current_span()
+    nobody.input("x").output("y").usage(1, 2).set("a", 1)
+    assert list(sdk.stream(["a"])) == ["a"]
+    assert sdk.current_trace_id() is None
+    assert nobody.trace_id == ""
+
+
+def test_switched_off_it_does_nothing_and_still_runs_the_application(start: Any, receiver: Receiver) -> None:
+    import watchkeeper
+
+    start(enabled=False)
+
+    @watchkeeper.trace
+    def f(x: str) -> str:
+        with watchkeeper.span("s", kind="llm") as s:
+            s.input("a").output("b")
+        return x
+
+    assert f("ok") == "ok"
+    assert watchkeeper.flush()
+    assert not watchkeeper.feedback("0" * 31 + "1", rating="up")
+    assert watchkeeper.guard.check("g", input="x").verdict == "pass"
+    assert receiver.requests == 0
+
+
+def test_an_endpoint_that_is_no_url_is_logged_and_harmless(
+    start: Any, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    import watchkeeper
+
+    start("localhost:4318")
+    with watchkeeper.span("s"):
+        pass
+    assert "not a URL like http://127.0.0.1:4318" in caplog.text
+    assert receiver.requests == 0
