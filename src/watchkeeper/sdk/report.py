@@ -36,8 +36,10 @@ def feedback(
     >>> feedback(trace_id, rating="down", comment="wrong order")  # doctest: +SKIP
     """
     target = _trace(trace_id, "feedback")
-    if target is None or (rating is None and comment is None and correction is None and name == "rating"):
-        note("feedback without trace or content is not sent")
+    if target is None:
+        return False
+    if rating is None and comment is None and correction is None and name == "rating":
+        note("feedback without content is not sent")
         return False
     value = _THUMBS.get(rating, rating) if isinstance(rating, str) else rating
     value = int(value) if isinstance(value, bool) else value
@@ -76,8 +78,10 @@ def score(
     target = _trace(trace_id, "score")
     if isinstance(value, str):
         value, label = None, label or value
-    if target is None or (value is None and label is None):
-        note("a score without trace or value is not sent", name)
+    if target is None:
+        return False
+    if value is None and label is None:
+        note("a score without a value is not sent", name)
         return False
     number = None if value is None else float(value)
     if number is not None and not math.isfinite(number):
@@ -98,7 +102,10 @@ def score(
 
 def _trace(given: str | None, what: str) -> str | None:
     if given is None:
-        return current_trace_id()
+        current = current_trace_id()
+        if current is None:
+            note(f"{what} outside of any trace is not sent; pass trace_id")
+        return current
     compact = str(given).replace("-", "").lower()
     if len(compact) != 32 or any(c not in "0123456789abcdef" for c in compact):
         note(f"{what} for something that is not a trace id is not sent")

@@ -1,0 +1,57 @@
+"""Where settings come from, and what is said about those that cannot be used."""
+
+import pytest
+
+from watchkeeper.sdk.settings import read_settings
+
+
+def test_the_default_is_the_local_server() -> None:
+    settings = read_settings({}, {})
+    assert settings.endpoint == "http://127.0.0.1:4318"
+    assert settings.traces_url == "http://127.0.0.1:4318/v1/traces"
+    assert settings.redact
+    assert settings.enabled
+
+
+def test_arguments_win_over_our_environment_over_otel() -> None:
+    otel = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:4318/",
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-api-key=a%20b,c=d",
+    }
+    ours = otel | {"WATCHKEEPER_ENDPOINT": "https://wk.example/prefix/", "WATCHKEEPER_API_KEY": "wk_1"}
+    assert read_settings({}, otel).endpoint == "http://otel:4318"
+    assert read_settings({}, otel).headers == {"x-api-key": "a b", "c": "d"}
+    assert read_settings({}, ours).traces_url == "https://wk.example/prefix/v1/traces"
+    assert read_settings({}, ours).api_key == "wk_1"
+    assert read_settings({"endpoint": "http://me:1", "api_key": "wk_2"}, ours).endpoint == "http://me:1"
+    assert read_settings({"endpoint": "http://me:1", "api_key": "wk_2"}, ours).api_key == "wk_2"
+
+
+def test_the_otel_traces_endpoint_is_used_as_it_is() -> None:
+    env = {
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:9/custom",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "3",
+    }
+    settings = read_settings({}, env)
+    assert settings.traces_url == "http://collector:9/custom"
+    assert settings.timeout == 3
+    assert read_settings({"endpoint": "http://me:1/v1/traces"}, env).traces_url == "http://me:1/v1/traces"
+
+
+@pytest.mark.parametrize("name", ["OTEL_SDK_DISABLED", "WATCHKEEPER_DISABLED"])
+def test_it_can_be_switched_off_from_outside(name: str) -> None:
+    assert not read_settings({}, {name: "true"}).enabled
+
+
+@pytest.mark.parametrize("endpoint", ["localhost:4318", "ftp://x", "http://", "4318", ""])
+def test_an_endpoint_that_is_no_url_is_named(endpoint: str) -> None:
+    if not endpoint:
+        assert read_settings({"endpoint": endpoint}, {}).endpoint == "http://127.0.0.1:4318"
+        return
+    with pytest.raises(ValueError, match="is not a URL like"):
+        read_settings({"endpoint": endpoint}, {})
+
+
+def test_names_must_be_a_list() -> None:
+    with pytest.raises(ValueError, match="names must be a list of words, not str"):
+        read_settings({"names": "Ada"}, {})
