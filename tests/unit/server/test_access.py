@@ -70,7 +70,7 @@ def test_it_keeps_no_secret_of_a_key_or_session(served: Rig, tmp_path: Path) -> 
     served.services.records.close()
     stored = b"".join(p.read_bytes() for p in tmp_path.iterdir() if p.is_file())
     for secret in secrets:
-        assert secret.encode() not in stored and secret.split("_")[-1].encode() not in stored
+        assert secret.encode() not in stored and secret[-40:].encode() not in stored
         assert secret not in repr(served.services)
 
 

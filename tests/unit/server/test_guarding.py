@@ -41,10 +41,9 @@ def guards(
 ) -> Guards:
     text = CONFIG.format(budget=budget, fail=fail, action=action, shadow=shadow)
     holder = ConfigHolder(load_text(text).config)
-    made = Guards(
+    return Guards(
         holder, lambda spec: Check(does), Counters(), lambda text: text.replace("secret", "[SECRET]")
     )
-    return made
 
 
 async def test_it_passes_redacts_and_blocks() -> None:
