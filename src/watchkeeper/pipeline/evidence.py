@@ -11,6 +11,7 @@ from watchkeeper.alerting.estimates import estimate
 from watchkeeper.alerting.evaluate import Truth
 from watchkeeper.alerting.monitor import DIMENSIONS, Monitor
 from watchkeeper.alerting.routing import cohort_of_alert, onset_of
+from watchkeeper.detection.protocol import Evidence
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.model.series import Cohort, Estimate, Insufficient, Point, merge
@@ -149,17 +150,15 @@ async def fill(
     inherited = normal.inherited or (normal.point is None and not _by_metric(own, since, until))
     before = _by_metric(above if inherited else own, since, min(until, onset))
     lines = compare(before, _by_metric(own, onset, now), metrics)
-    line = next((x for x in lines if x.metric == metric), None)
     down = went_down(monitor, watched, lines, metric)
     deploys = await columns.read_deploys(alert.project, onset - 14 * DAY, now + 1)
     found = say.suspects(deploys, cohort, onset, now, tick=HOUR)
     rows = await worst_traces(columns, alert, metric, onset, now, down, worst)
-    first, then = _pair(line, before.get(metric), own, metric, onset, now)
+    first, then = _one(before.get(metric)), _one(_by_metric(own, onset, now).get(metric))
     alert.summary = say.what_changed(monitor.name, cohort, metric, first, then, onset)
     alert.moved = lines[:20]
     alert.worst = say.worst_rows(rows, worst)
     alert.deploys = [s.deploy for s in found]
-    seen = watched.evidence.get(metric)
     alert.evidence |= {
         "metric": metric,
         "direction": "down" if down else "up",
@@ -169,28 +168,26 @@ async def fill(
         "suspects": [{"name": s.deploy.name, "version": s.deploy.version, "reason": s.reason} for s in found],
         "links": say.links(base_url, alert, metric, onset),
         "inherited_baseline": inherited,
-        "baseline": {"from_ns": since, "to_ns": until, **_estimate(first)},
-        "current": {"from_ns": onset, "to_ns": now, **_estimate(then)},
+        "baseline": {"from_ns": since, "to_ns": until, **_plain(first)},
+        "current": {"from_ns": onset, "to_ns": now, **_plain(then)},
         "chart": chart(own, metric, now - CHART_NS, now),
         "chart_parent": chart(above, metric, now - CHART_NS, now) if cohort != parent else [],
+        **_strength(watched.evidence.get(metric)),
     }
-    if seen is not None:
-        alert.evidence |= {"component": seen.component, "log10_m": seen.log10_m, "log10_a": seen.log10_a}
-        alert.evidence |= {"detectable": seen.detectable}
     return alert
 
 
-def _pair(
-    line: Moved | None,
-    before: Sequence[Point] | None,
-    own: Sequence[Point],
-    metric: str,
-    onset: int,
-    now: int,
-) -> tuple[Estimate | Insufficient, Estimate | Insufficient]:
-    after = _by_metric(own, onset, now).get(metric)
-    return _one(before), _one(after)
+def _strength(seen: Evidence | None) -> dict[str, Any]:
+    """How sure the detector is, when a detector it was."""
+    if seen is None:
+        return {}
+    return {
+        "component": seen.component,
+        "log10_m": seen.log10_m,
+        "log10_a": seen.log10_a,
+        "detectable": seen.detectable,
+    }
 
 
-def _estimate(found: Estimate | Insufficient) -> dict[str, Any]:
+def _plain(found: Estimate | Insufficient) -> dict[str, Any]:
     return dict(msgspec.to_builtins(found))
