@@ -1,13 +1,15 @@
 """Semantic scores against a baseline: paired, clustered by session, with one-sided bounds and Holm's correction."""
 
 import math
-from collections import defaultdict
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scipy import stats as scipy_stats
 
 from watchkeeper.gating.verdict import CaseScore, GateSettings, MetricVerdict, Outcome
+from watchkeeper.model.series import Insufficient
+from watchkeeper.stats.experiments import holm, paired_difference
 
 MIN_CLUSTERS = 5
 Pair = tuple[CaseScore, CaseScore]
@@ -15,7 +17,8 @@ Pair = tuple[CaseScore, CaseScore]
 
 @dataclass(frozen=True)
 class Paired:
-    """A paired difference: mean over cases, its standard error clustered by session, and the number of clusters."""
+    """A paired difference new − baseline: means over cases, standard error clustered by session (infinite with fewer
+    than two sessions), and the number of sessions."""
 
     n: int
     clusters: int
@@ -27,34 +30,17 @@ class Paired:
 
 
 def paired(pairs: Sequence[Pair]) -> Paired:
-    """Mean difference new − baseline per case with the cluster-robust variance G/(G−1)·Σ_g(Σ_{i∈g}(d_i − d̄))²/n²."""
-    differences = [new.mean - old.mean for new, old in pairs]
-    n = len(pairs)
-    difference = math.fsum(differences) / n
-    groups: dict[str, float] = defaultdict(float)
-    for (new, _), d in zip(pairs, differences, strict=True):
-        groups[new.cluster or new.case_id] += d - difference
-    count = len(groups)
-    variance = (
-        count / (count - 1) * math.fsum(v * v for v in groups.values()) / n**2 if count > 1 else math.inf
-    )
-    old_values = [old.mean for _, old in pairs]
-    old_mean = math.fsum(old_values) / n
-    spread = math.fsum((v - old_mean) ** 2 for v in old_values) / max(1, n - 1)
-    return Paired(
-        n, count, old_mean + difference, old_mean, difference, math.sqrt(variance), math.sqrt(spread)
-    )
-
-
-def holm(p_values: Sequence[float], level: float) -> list[bool]:
-    """Which hypotheses Holm's step-down procedure rejects at family-wise `level` (Holm 1979)."""
-    order = sorted(range(len(p_values)), key=p_values.__getitem__)
-    rejected = [False] * len(p_values)
-    for rank, index in enumerate(order):
-        if p_values[index] > level / (len(p_values) - rank):
-            break
-        rejected[index] = True
-    return rejected
+    """The paired difference of at least one case scored in both runs (`stats.experiments.paired_difference`)."""
+    new, old = [n.mean for n, _ in pairs], [o.mean for _, o in pairs]
+    clusters = [n.cluster or n.case_id for n, _ in pairs]
+    groups = len(set(clusters))
+    found = paired_difference(old, new, clusters)
+    error = math.inf
+    if not isinstance(found, Insufficient):
+        error = (found.high - found.value) / float(scipy_stats.t.ppf(0.5 + found.level / 2, groups - 1))
+    mean, old_mean = statistics.fmean(new), statistics.fmean(old)
+    spread = statistics.stdev(old) if len(old) > 1 else 0.0
+    return Paired(len(pairs), groups, mean, old_mean, mean - old_mean, error, spread)
 
 
 def _one_sided(estimate: float, error: float, df: int) -> float:
@@ -94,15 +80,14 @@ def semantic(pairs: Mapping[str, Sequence[Pair]], settings: GateSettings) -> lis
     found = {name: paired(pairs[name]) if pairs[name] else None for name in names}
     tested = [n for n in names if (p := found[n]) is not None and p.clusters >= MIN_CLUSTERS]
     margins = {n: _margin(n, p, settings) for n in names if (p := found[n]) is not None}
-    within: list[float] = []
-    worse: list[float] = []
+    within: dict[str, float] = {}
+    worse: dict[str, float] = {}
     for name in tested:
         p = found[name]
         assert p is not None
-        within.append(_one_sided(p.difference + margins[name], p.error, p.clusters - 1))
-        worse.append(_one_sided(-p.difference, p.error, p.clusters - 1))
-    passes = dict(zip(tested, holm(within, settings.level), strict=True))
-    fails = dict(zip(tested, holm(worse, settings.level), strict=True))
+        within[name] = _one_sided(p.difference + margins[name], p.error, p.clusters - 1)
+        worse[name] = _one_sided(-p.difference, p.error, p.clusters - 1)
+    passes, fails = holm(within, settings.level), holm(worse, settings.level)
     verdicts: list[MetricVerdict] = []
     for name in names:
         p = found[name]

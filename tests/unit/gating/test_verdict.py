@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from watchkeeper.gating.compare import holm, paired, semantic
+from watchkeeper.gating.compare import paired, semantic
 from watchkeeper.gating.report import junit, lines, markdown
 from watchkeeper.gating.subject import Answer, subjects_of
 from watchkeeper.gating.verdict import CaseScore, GateSettings, deterministic, every_case, overall
@@ -95,11 +95,6 @@ def test_cases_of_one_session_do_not_count_as_independent() -> None:
     clustered = paired(alike)
     spread = paired([(CaseScore(n.case_id, "rel", n.values, (None,)), o) for n, o in alike])
     assert clustered.clusters == 6 and clustered.error > 4 * spread.error
-
-
-def test_holm_rejects_step_down() -> None:
-    assert holm([0.01, 0.04, 0.03], 0.05) == [True, False, False]
-    assert holm([0.01, 0.02, 0.03], 0.05) == [True, True, True]
 
 
 def test_nothing_measured_is_never_a_pass() -> None:
