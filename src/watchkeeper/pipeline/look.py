@@ -344,7 +344,8 @@ def _seen(judgement: Judgement, watched: Watched, monitor: Monitor, n: int) -> S
     unknown = next((t.text for t in judgement.terms if t.truth == Truth.UNKNOWN), "")
     watched.reason = unknown
     if n == 0:
-        return "no_data"
+        # Silence counts as fine only where the owner said so, and never ends an incident.
+        return "clear" if monitor.no_data == "ok" and watched.life.state != "firing" else "no_data"
     unstable = any(watched.evidence[m].verdict == "unstable" for m in monitor.moving if m in watched.evidence)
     return "unstable" if unstable else "unknown"
 

@@ -233,6 +233,18 @@ async def test_silence_of_the_data_is_its_own_state_and_told_when_asked_for(reco
     assert [n.event for n in sent(records)] == ["firing", "resolved"]
 
 
+async def test_silence_is_fine_only_where_the_owner_said_so(records: Records) -> None:
+    columns = filled(Traffic(steady), range(30))
+    rules = [
+        relevance_down(name=f"when-{word}", condition="relevance < 5", no_data=word, window=HOUR, by=())
+        for word in ("ok", "keep")
+    ]
+    await Watcher(columns, records, rules).tick(at(40))  # type: ignore[arg-type]
+    watched = records.read_now(lambda c: states.get_all(c, "default", "watched"))
+    assert {k: w["life"]["state"] for k, w in watched.items()} == {"when-ok|": "ok", "when-keep|": "no_data"}
+    assert found(records) == []
+
+
 async def test_an_incident_does_not_end_because_the_data_did(records: Records) -> None:
     def mix(h: int) -> dict[str, tuple[float, Normal]]:
         return {"v1": (1.0, Normal(4.0))} if h >= 20 else steady(h)
