@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from watchkeeper.alerting.cohorts import cohort_text, is_child
-from watchkeeper.alerting.lifecycle import Event
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort
 
@@ -105,7 +104,7 @@ def silenced(alert: Alert, silences: Iterable[Silence], now: int) -> Silence | N
 
 def inhibitor(alert: Alert, firing: Iterable[Alert], within: int = 6 * HOUR) -> Alert | None:
     """The firing alert that already tells this story: same monitor, a wider cohort, at least as severe, about the
-    same onset. Which of parent and child is the story is decided before (see `pipeline.watch`); here an alert
+    same onset. Which of parent and child is the story is decided before (see `pipeline.attribution`); here an alert
     that was told first is not told again in smaller pieces."""
     mine = cohort_of_alert(alert)
     for other in firing:
@@ -228,6 +227,3 @@ def acknowledge(alert: Alert, author: str, now: int) -> Alert:
     if alert.acknowledged_ns is None:
         alert.acknowledged_by, alert.acknowledged_ns = author, now
     return alert
-
-
-NOTIFIABLE: tuple[Event, ...] = ("firing", "resolved", "no_data")

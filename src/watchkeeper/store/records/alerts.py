@@ -73,11 +73,6 @@ def counts(conn: Connection, project: str) -> dict[str, int]:
     return {str(state): int(n) for state, n in conn.execute(query)}
 
 
-def remove(conn: Connection, project: str, alert_id: str) -> None:
-    """Forget an alert that never fired: a pending one that went back to ok."""
-    conn.execute(sa.delete(alerts).where(alerts.c.project == project, alerts.c.id == alert_id))
-
-
 def acknowledge(conn: Connection, project: str, alert_id: str, author: str, now_ns: int) -> Alert | None:
     """Record who has taken the alert; the first one stays. The alert, or None when there is no such alert."""
     alert = get(conn, project, alert_id)
