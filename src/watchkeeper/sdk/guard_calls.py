@@ -18,7 +18,7 @@ from watchkeeper.sdk.client import client
 from watchkeeper.sdk.health import note
 from watchkeeper.sdk.settings import Settings
 from watchkeeper.sdk.transport import Poster, Reply
-from watchkeeper.sdk.values import plain, valid
+from watchkeeper.sdk.values import valid
 
 GUARD_PATH: Final = "/api/guard"
 _THREADS: Final = 8
@@ -154,10 +154,9 @@ def _begin(
     state = client()
     if state.exporter is None:
         return None, GuardAnswer(failure="unavailable: the SDK is switched off")
-    try:
-        body = valid(json.dumps(plain(call), ensure_ascii=False)).encode()
-    except Exception as error:  # noqa: BLE001  the context is the application's object; the check counts as skipped
-        return None, GuardAnswer(failure=f"unreadable: {type(error).__name__}")
+    if "input" not in call and "output" not in call:
+        return None, GuardAnswer(failure="nothing to check: give an input, an output, or both")
+    body = valid(json.dumps(call, ensure_ascii=False)).encode()
     with _lock:
         line = _line
         if line is None or line.settings is not state.settings:
@@ -181,8 +180,9 @@ def _read(reply: Reply) -> GuardAnswer:
     if reply.status == 0:
         return GuardAnswer(failure=f"unavailable: {reply.problem.partition(':')[0]}")
     if not reply.ok:
-        word = "unavailable" if reply.retryable else "refused"
-        return GuardAnswer(failure=f"{word}: HTTP {reply.status}")
+        if reply.retryable:
+            return GuardAnswer(failure=f"unavailable: HTTP {reply.status}")
+        return GuardAnswer(failure=f"refused: HTTP {reply.status}{_explained(reply.body)}")
     try:
         document: Any = json.loads(reply.body)
     except ValueError:
@@ -199,6 +199,16 @@ def _read(reply: Reply) -> GuardAnswer:
         _words(fields.get("skipped")),
         output if isinstance(output, str) else None,
     )
+
+
+def _explained(body: bytes) -> str:
+    """The server's own words about a mistake in the call, such as a guard it does not have."""
+    try:
+        document: Any = json.loads(body)
+    except ValueError:
+        return ""
+    error = cast("dict[str, Any]", document).get("error") if isinstance(document, dict) else None
+    return f", {error[:200]}" if isinstance(error, str) else ""
 
 
 def _words(value: Any) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, cast
 from watchkeeper.sdk import guard_calls, keys
 from watchkeeper.sdk.health import note
 from watchkeeper.sdk.spans import Span
-from watchkeeper.sdk.values import MAX_TEXT, text_of
+from watchkeeper.sdk.values import MAX_TEXT, plain, text_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -158,10 +158,15 @@ class Guard:
 
     def _call(self, input: object, output: object, context: object) -> dict[str, object]:
         call: dict[str, object] = {"guard": self.name}
-        given = {"input": input, "output": output, "context": self._context if context is None else context}
-        for key, value in given.items():
-            if value is not None:
-                call[key] = text_of(value, MAX_TEXT) if key != "context" else value
+        call |= {
+            key: text_of(value, MAX_TEXT)
+            for key, value in (("input", input), ("output", output))
+            if value is not None
+        }
+        given = self._context if context is None else context
+        if given is not None:
+            shown = plain(given)
+            call["context"] = shown if isinstance(shown, (str, list, dict)) else str(shown)
         return call
 
     def _open(self, call: dict[str, object]) -> Span:

@@ -1,19 +1,22 @@
 """Feedback and scores about traces, sent in the background like spans."""
 
 import math
-import uuid
+import re
 from typing import Final
 
 from watchkeeper.sdk.client import client
-from watchkeeper.sdk.encode import Cleaner
 from watchkeeper.sdk.health import note, quiet
 from watchkeeper.sdk.spans import current_trace_id
 from watchkeeper.sdk.values import text_of
 
 FEEDBACK_PATH: Final = "/api/feedback"
 SCORES_PATH: Final = "/api/scores"
-_MAX_COMMENT: Final = 20_000
-_THUMBS: Final = {"up": 1, "👍": 1, "down": 0, "👎": 0}
+#: What the server accepts, less room for a truncation mark and for placeholders longer than what they hide.
+_MAX_LONG: Final = 19_000
+_MAX_SHORT: Final = 200
+_MAX_NAME: Final = 100
+_THUMBS: Final = {"up": "up", "👍": "up", "down": "down", "👎": "down"}
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 @quiet(False)
@@ -22,41 +25,36 @@ def feedback(
     rating: bool | float | str | None = None,
     comment: str | None = None,
     source: str = "user",
-    name: str = "rating",
+    name: str | None = None,
     *,
     correction: str | None = None,
+    span_id: str | None = None,
 ) -> bool:
     """What a user said or did about an answer; True when it was queued.
 
-    ``trace_id``: which answer, by default the current trace. ``rating``: ``True``/``"up"`` is 1,
-    ``False``/``"down"`` is 0, a number stays (stars, seconds), another text stays. ``name``: which signal
-    (``rating``, ``stars``, ``copied``, ``edited``, ``escalated``, ``resolved`` …). ``correction``: the
-    text the user replaced the answer by.
+    ``trace_id``: which answer, by default the current trace. ``rating``: ``True``/``"up"`` and
+    ``False``/``"down"`` are thumbs, a number is stars or any measurement. ``name``: which signal (``copied``,
+    ``escalated``, ``resolved``, ``minutes_to_resolution`` …); by default thumbs or a user rating, as the value
+    says. ``correction``: the text the user replaced the answer by.
 
     >>> feedback(trace_id, rating="down", comment="wrong order")  # doctest: +SKIP
     """
     target = _trace(trace_id, "feedback")
     if target is None:
         return False
-    if rating is None and comment is None and correction is None and name == "rating":
-        note("feedback without content is not sent")
+    if correction is not None:
+        name = name or "edited"
+        comment = correction if comment is None else f"{comment}\n\n{correction}"
+    if rating is None and comment is None and name is None:
+        note("feedback without rating, comment or name is not sent")
         return False
-    value = _THUMBS.get(rating, rating) if isinstance(rating, str) else rating
-    value = int(value) if isinstance(value, bool) else value
-    if isinstance(value, float) and not math.isfinite(value):
-        note("feedback with a rating that is not a number is not sent")
+    value = _rating(rating)
+    if rating is not None and value is None:
+        note("feedback whose rating is not up, down, true, false or a number is not sent")
         return False
-    return _send(
-        FEEDBACK_PATH,
-        {
-            "trace_id": target,
-            "rating": value,
-            "name": name,
-            "source": source,
-            "comment": comment,
-            "correction": correction,
-        },
-    )
+    fields: dict[str, object] = {"trace_id": target, "span_id": span_id, "rating": value}
+    fields |= {"name": _name(name), "source": _short(source), "comment": _long(comment)}
+    return _send(FEEDBACK_PATH, fields)
 
 
 @quiet(False)
@@ -71,7 +69,8 @@ def score(
 ) -> bool:
     """The result of a check of your own on a trace or one of its spans; True when it was queued.
 
-    ``value``: a number, or True/False; a text is a label.
+    ``value``: a number, or True/False for passed or not; a text is a label. The same name on the same trace
+    again replaces the earlier score.
 
     >>> score("answer_has_steps", True, reason="3 steps found")  # doctest: +SKIP
     """
@@ -80,24 +79,28 @@ def score(
         value, label = None, label or value
     if target is None:
         return False
-    if value is None and label is None:
-        note("a score without a value is not sent", name)
-        return False
     number = None if value is None else float(value)
-    if number is not None and not math.isfinite(number):
-        note("a score that is not a number is not sent", name)
+    if (number is None and label is None) or (number is not None and not math.isfinite(number)):
+        note("a score without a value or label is not sent", name)
         return False
-    return _send(
-        SCORES_PATH,
-        {
-            "trace_id": target,
-            "span_id": span_id,
-            "scorer": text_of(name, 200),
-            "value": number,
-            "label": label,
-            "reason": reason,
-        },
-    )
+    fields: dict[str, object] = {
+        "trace_id": target,
+        "span_id": span_id,
+        "scorer": _name(name),
+        "value": number,
+    }
+    fields |= {"label": _short(label), "reason": _long(reason)}
+    if isinstance(value, bool):
+        fields["passed"] = value
+    return _send(SCORES_PATH, fields)
+
+
+def _rating(rating: bool | float | str | None) -> bool | float | str | None:
+    if isinstance(rating, str):
+        return _THUMBS.get(rating.strip().lower())
+    if isinstance(rating, bool) or rating is None:
+        return rating
+    return rating if math.isfinite(float(rating)) else None
 
 
 def _trace(given: str | None, what: str) -> str | None:
@@ -113,16 +116,32 @@ def _trace(given: str | None, what: str) -> str | None:
     return compact
 
 
+def _name(name: str | None) -> str | None:
+    """A name as the server and its SQL columns take it: letters, digits, ``_``, ``.`` and ``-``."""
+    if name is None:
+        return None
+    clean = re.sub(r"[^A-Za-z0-9_.\-]+", "_", name)[:_MAX_NAME]
+    return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"[:_MAX_NAME]
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else _CONTROLS.sub(" ", text_of(text, _MAX_SHORT)) or None
+
+
+def _long(text: str | None) -> str | None:
+    return None if text is None else text_of(text, _MAX_LONG)
+
+
 def _send(path: str, fields: dict[str, object]) -> bool:
-    state = client()
-    if state.exporter is None:
+    exporter = client().exporter
+    if exporter is None:
         return False
-    cleaner: Cleaner = state.exporter.encoder.cleaner
-    # The id lets the server recognise a repeat: a request may arrive although its answer was lost.
-    payload: dict[str, object] = {"id": uuid.uuid4().hex}
-    for key, value in fields.items():
-        if value is not None:
-            exact = key in ("trace_id", "span_id") or not isinstance(value, str)
-            payload[key] = value if exact else cleaner.text(text_of(value, _MAX_COMMENT))
-    state.exporter.put_report(path, payload)
+    clean = exporter.encoder.cleaner.text
+    private = ("comment", "reason", "label", "source")
+    payload = {
+        key: clean(value) if key in private and isinstance(value, str) else value
+        for key, value in fields.items()
+        if value is not None
+    }
+    exporter.put_report(path, payload)
     return True
