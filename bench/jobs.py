@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-
 ROOT = str(Path(__file__).resolve().parents[1])
 
 

@@ -5,11 +5,8 @@ from collections.abc import Iterator
 
 from watchkeeper.redaction import verify
 
-# Digits with what people put between them. Letters may not touch it: ids and hashes are not numbers.
-RUN = re.compile(
-    r"(?<![0-9A-Za-z_])(?:\+\s?)?\(?\d(?:[ .()/-]{0,3}\d){5,30}(?:\s?(?:x|ext\.?|#)\s?\d{1,6})?(?![0-9A-Za-z_])",
-    re.IGNORECASE,
-)
+# Digits with what people put between them. It starts with a digit, so that `re` skips everything else quickly.
+RUN = re.compile(r"\d(?:[ .()/-]{0,3}\d){5,30}(?:\s?(?:x|ext\.?|#)\s?\d{1,6})?", re.IGNORECASE)
 _TOKEN = re.compile(r"\d+")
 _DATE = re.compile(
     r"(?:19|20)\d\d([-/. ])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])(?!\d)"
@@ -137,13 +134,33 @@ def _phone(run: str, digits: str, before: str, after: str) -> bool:
     return number.count(".") in (0, len(groups) - 1) and all(g <= 8 for g in groups[1:]) and "/" not in number
 
 
+def _run(text: str, start: int, end: int) -> tuple[int, int] | None:
+    """The run with its `+` and `(`, groups that touch a letter left out: parts of ids and hashes are not numbers."""
+    while start < end and start and (text[start - 1].isalnum() or text[start - 1] == "_"):
+        gap = next((i for i in range(start, end) if not text[i].isdigit()), end)
+        start = next((i for i in range(gap, end) if text[i].isdigit()), end)
+    while start < end and end < len(text) and (text[end].isalnum() or text[end] == "_"):
+        gap = next((i for i in range(end - 1, start - 1, -1) if not text[i].isdigit()), start - 1)
+        end = next((i + 1 for i in range(gap, start - 1, -1) if text[i].isdigit()), start)
+    if end - start < 6:
+        return None
+    if start and text[start - 1] == "(":
+        start -= 1
+    if start and text[start - 1] == "+":
+        start -= 1
+    elif start > 1 and text[start - 2 : start] == "+ ":
+        start -= 2
+    return start, end
+
+
 def numbers(text: str, kinds: frozenset[str], context: str = "") -> Iterator[tuple[int, int, str]]:
     """Cards, national ids and phones among the digit runs of a text. `context` is read as if it stood before it."""
     for match in RUN.finditer(text):
-        start, end = match.span()
-        run = match.group(0)
-        while run[-1] in " ().-/":
-            run, end = run[:-1], end - 1
+        bounds = _run(text, *match.span())
+        if bounds is None:
+            continue
+        start, end = bounds
+        run = text[start:end]
         if len(run) == 10 and _DATE.match(run):
             continue
         before = text[max(0, start - _BEFORE) : start]

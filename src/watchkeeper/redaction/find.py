@@ -27,7 +27,7 @@ _CF = re.compile(
     r"(?<![A-Za-z0-9])[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z](?![A-Za-z0-9])", re.IGNORECASE
 )
 _HETU = re.compile(r"(?<![A-Za-z0-9])(\d{6})[-+A](\d{3})([0-9A-Y])(?![A-Za-z0-9])")
-_CHINESE = re.compile(r"(?<![A-Za-z0-9])[1-9]\d{16}[0-9Xx](?![A-Za-z0-9])")
+_CHINESE = re.compile(r"[1-9]\d{16}[0-9Xx](?![A-Za-z0-9])")
 
 
 def _ibans(text: str) -> Iterator[tuple[int, int]]:
@@ -98,7 +98,8 @@ def _plain(text: str, hits: frozenset[int], policy: Policy, context: str) -> Ite
         yield from (Found(a, b, kind) for a, b, kind in numbers(text, kinds, context))
         if "national_id" in kinds:
             for match in _CHINESE.finditer(text):
-                if verify.chinese_id(match.group(0)):
+                before = text[match.start() - 1] if match.start() else " "
+                if not before.isalnum() and verify.chinese_id(match.group(0)):
                     yield Found(match.start(), match.end(), "national_id")
     if prefilter.IPV4 in hits and "ip" in kinds:
         yield from (Found(a, b, "ip") for a, b in _ipv4s(text))

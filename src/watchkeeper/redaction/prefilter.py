@@ -21,8 +21,7 @@ PATTERNS: tuple[str, ...] = (
     r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}",
     r"[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:|[0-9A-Fa-f]::[0-9A-Fa-f]",
     _PREFIXES,
-    r"[A-Za-z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-Da-d]|[XYZxyz]?-?\d{7,8}-?[A-Za-z]|[A-Za-z]{6}\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}"
-    r"|\d{6}[-+A]\d{3}[0-9A-Za-z]",
+    r"\d{2} ?\d{2} ?\d{2} ?[A-D]|\d{7}-?[A-Z]|\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}|\d{6}[-+A]\d{3}[0-9A-Z]",
     r"%[2-7][0-9A-Fa-f]|\\u00|\\[nrt\"'/]|&#",
     r"[A-Za-z0-9+/]{16}",
     rf"(?i:{_KEYWORDS})|{_URL_PASSWORD}",

@@ -50,11 +50,13 @@ def features(answer: str, evidence: str, known_tokens: list[str] | None = None) 
     """The numbers the model looks at, in the order of `FEATURES`; shares of the answer found in the evidence."""
     evidence = evidence[:_LONGEST]
     known_tokens = (words(evidence) if known_tokens is None else known_tokens)[: _LONGEST // 4]
+    parts = [words(p) for p in _SENTENCE.split(answer)]
+    tokens = [t for part in parts for t in part]
+    own = set(tokens)
     known = _content(known_tokens)
-    pairs = set(itertools.pairwise(known_tokens))
-    tokens = words(answer)
+    pairs = {pair for pair in itertools.pairwise(known_tokens) if pair[0] in own}
     content = _content(tokens)
-    sentences = [s for s in ((_content(words(p))) for p in _SENTENCE.split(answer)) if len(s) >= 2]
+    sentences = [s for s in map(_content, parts[:40]) if len(s) >= 2]
     said = numbers(answer)
     names = {n.lower() for n in _NAME.findall(answer)}
     return [
