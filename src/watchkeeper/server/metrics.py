@@ -16,14 +16,6 @@ class Sample(NamedTuple):
     kind: str = "gauge"
 
 
-def sampled(found: Iterable[tuple[str, Mapping[str, str], float]]) -> list[Sample]:
-    """Samples from the (name, labels, value) triples the pipeline's parts give; `_total` names are counters."""
-    return [
-        Sample(name, labels, value, HELP.get(name, ""), "counter" if name.endswith("_total") else "gauge")
-        for name, labels, value in found
-    ]
-
-
 HELP = {
     "watchkeeper_ingest_received_total": "Records received, by project and signal.",
     "watchkeeper_ingest_settled_total": "What became of received records; with in_flight it adds up to received.",
@@ -32,6 +24,13 @@ HELP = {
     "watchkeeper_http_seconds_total": "Time spent answering, by route.",
     "watchkeeper_refused_total": "Requests refused before their body was read, by reason.",
     "watchkeeper_errors_total": "Faults of our own that a caller saw as 500, by route.",
+    "watchkeeper_jobs": "Queued work (judgements), by status.",
+    "watchkeeper_jobs_oldest_due_seconds": "Age of the oldest work that is due.",
+    "watchkeeper_notifications": "Messages to people, by status.",
+    "watchkeeper_notifications_oldest_due_seconds": "Age of the oldest message not delivered yet.",
+    "watchkeeper_store_rows": "Rows stored, by table.",
+    "watchkeeper_store_bytes": "Bytes on disk, by table.",
+    "watchkeeper_store_free_bytes": "Bytes that may still be written on the store's disk.",
     "watchkeeper_auth_failures_total": "Requests with missing or invalid credentials, by reason.",
 }
 
@@ -82,9 +81,10 @@ def render(samples: Iterable[Sample]) -> str:
     lines: list[str] = []
     for name in sorted(groups):
         rows = groups[name]
-        if rows[0].help:
-            lines.append(f"# HELP {name} {rows[0].help}")
-        lines.append(f"# TYPE {name} {rows[0].kind}")
+        about = rows[0].help or HELP.get(name)
+        if about:
+            lines.append(f"# HELP {name} {about}")
+        lines.append(f"# TYPE {name} {'counter' if name.endswith('_total') else rows[0].kind}")
         for row in rows:
             labels = ",".join(f'{k}="{_escaped(str(v))}"' for k, v in sorted(row.labels.items()))
             lines.append(

@@ -2,12 +2,16 @@
 
 import asyncio
 import html
+import logging
 from typing import Any
 
 from watchkeeper.server import answers
+from watchkeeper.server.gauges import columns_answer, gauges, records_answer
 from watchkeeper.server.metrics import Sample, render
 from watchkeeper.server.openapi import document
 from watchkeeper.server.routing import Call, Response, route
+
+log = logging.getLogger("watchkeeper.server")
 
 CHECK_SECONDS = 2.0
 
@@ -21,12 +25,21 @@ async def health(call: Call) -> dict[str, str]:
 @route("GET", "/readyz", permission="public")
 async def ready(call: Call) -> Response:
     """Whether requests would be served: 200, or 503 with the names of what is not well."""
-    wrong: list[str] = ["draining"] if call.services.draining else []
-    for name, check in call.services.checks.items():
+    services = call.services
+    wrong: list[str] = ["draining"] if services.draining else []
+    checks = {
+        "records": lambda: records_answer(services),
+        "columns": lambda: columns_answer(services),
+        **services.checks,
+    }
+    for name, check in checks.items():
         try:
             said = await asyncio.wait_for(check(), CHECK_SECONDS)
         except TimeoutError:
             said = "did not answer"
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a part is its answer; logged
+            log.warning("%s is not ready: %r", name, error)
+            said = "failed"
         if said is not None:
             wrong.append(f"{name}: {said}" if call.banner else name)
     body = {"status": "not ready" if wrong else "ready", "problems": wrong}
@@ -37,8 +50,7 @@ async def ready(call: Call) -> Response:
 async def metrics(call: Call) -> Response:
     """Our own numbers as Prometheus text: what came in and what became of it, queues, lags, refusals."""
     samples: list[Sample] = list(call.services.counters.samples())
-    for sampler in call.services.samplers:
-        samples.extend(await sampler())
+    samples.extend(await gauges(call.services))
     holder = call.services.config
     samples.append(
         Sample("watchkeeper_config_generation", {}, holder.generation, "Configurations used since start.")

@@ -32,6 +32,7 @@ class MemoryColumns:
     statements: list[tuple[str, str]] = field(default_factory=list)
     asked: list[TraceFilter] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
+    broken: bool = False
     answer: Callable[[str], Table] = lambda query: Table([], [])
 
     async def read_trace(self, project: str, trace_id: str) -> tuple[list[RawSpan], list[LogRecord]]:
@@ -49,6 +50,11 @@ class MemoryColumns:
     async def list_traces(self, project: str, wanted: TraceFilter) -> list[dict[str, Any]]:
         self.asked.append(wanted)
         return [r for r in self.rows if r["project"] == project][: wanted.limit]
+
+    async def stats(self) -> dict[str, Any]:
+        if self.broken:
+            raise OSError("the disk is gone")
+        return {"tables": {"spans": {"rows": 3, "bytes": 10}}, "free_bytes": 5}
 
     async def sql(self, project: str, query: str, max_rows: int = 10_000) -> Table:
         self.statements.append((project, query))

@@ -314,6 +314,23 @@ async def test_it_silences_for_a_while_and_ends_it(served: Rig) -> None:
         assert (await client.delete(f"/api/silences/{silence_id}")).status_code == 404
 
 
+async def test_it_acknowledges_and_silences_an_alert(served: Rig) -> None:
+    alert = Alert("al1", "default", "m", {"model": "x"}, "firing", "page", "o", "r", "c", NOW)
+    served.services.records.write_now(lambda c: alerts.save(c, alert))
+    async with served.client(served.key("editor")) as client:
+        taken = (await client.post("/api/alerts/al1/ack")).json()
+        assert taken["acknowledged_by"] == "key:editor of default" and taken["acknowledged"]
+        assert (await client.delete("/api/alerts/al1/ack")).json()["acknowledged_by"] is None
+        made = await client.post("/api/alerts/al1/silence", json={"duration": "1h"})
+        assert made.status_code == 201 and made.json()["matchers"] == {"monitor": "m", "model": "x"}
+        assert (await client.post("/api/alerts/al1/silence", json={"duration": "x"})).status_code == 400
+        assert [a["id"] for a in (await client.get("/api/alerts", params={"state": "open"})).json()] == [
+            "al1"
+        ]
+        assert (await client.get("/api/alerts", params={"state": "resolved"})).json() == []
+        assert (await client.get("/api/alerts", params={"state": "burning"})).status_code == 400
+
+
 async def test_it_shows_a_new_key_once_and_lets_project_admins_rule_only_their_project(served: Rig) -> None:
     async with served.client(served.key("admin", "mine")) as client:
         made = (await client.post("/api/keys", json={"name": "ci", "role": "ingest"})).json()
@@ -371,6 +388,22 @@ async def test_it_counts_what_it_answers(served: Rig) -> None:
         text = (await client.get("/metrics")).text
     assert 'watchkeeper_http_requests_total{route="GET /api/alerts",status="200"} 1' in text
     assert "# TYPE watchkeeper_http_requests_total counter" in text
+
+
+async def test_it_shows_queues_stores_and_what_cannot_be_read(served: Rig) -> None:
+    async with served.client(served.key("viewer")) as client:
+        text = (await client.get("/metrics")).text
+        assert (
+            'watchkeeper_jobs{status="due"} 0' in text and 'watchkeeper_store_rows{table="spans"} 3' in text
+        )
+        assert (await client.get("/readyz")).json() == {"status": "ready", "problems": []}
+        served.columns.broken = True
+        text = (await client.get("/metrics")).text
+        assert "watchkeeper_store_rows" not in text and 'watchkeeper_jobs{status="due"} 0' in text
+        assert 'watchkeeper_errors_total{route="metrics"} 1' in (await client.get("/metrics")).text
+        unready = await client.get("/readyz")
+        assert unready.status_code == 503 and unready.json()["problems"] == ["columns"]
+        assert unready.headers["retry-after"] == "5"
 
 
 def test_it_says_in_json_what_json_cannot_hold() -> None:

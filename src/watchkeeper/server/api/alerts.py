@@ -36,6 +36,13 @@ class NewSilence(Body):
     duration: str | None = Field(None, max_length=20)
 
 
+class Quiet(Body):
+    """For how long nobody is to be told about an alert like this."""
+
+    duration: str = Field("2h", max_length=20)
+    comment: Long = ""
+
+
 class Which(Query):
     """Which incidents."""
 
@@ -159,6 +166,20 @@ async def silence(call: Call) -> dict[str, Any]:
         return _silence_json(await call.services.records.write(work))
     except ValueError as error:
         raise HttpError(400, str(error), "") from None
+
+
+@route("POST", "/api/alerts/{alert_id}/silence", permission="editor", body=Quiet, status=201)
+async def silence_alert(call: Call) -> dict[str, Any]:
+    """Silence an alert's monitor for its cohort, for two hours unless `duration` says otherwise."""
+    given: Quiet = call.body
+    found = await call.services.records.read(lambda c: alerts.get(c, call.project, _id(call)))
+    if found is None:
+        raise _no_alert(call)
+    matchers = {"monitor": found.monitor, **found.cohort}
+    call.body = NewSilence.model_validate(
+        {"matchers": matchers, "duration": given.duration, "comment": given.comment}
+    )
+    return await silence(call)
 
 
 def _ends(given: NewSilence, starts: int, now: int) -> int:
