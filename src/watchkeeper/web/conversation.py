@@ -58,7 +58,9 @@ def readable(value: Any) -> str:
             if len(short) <= 72
             else json.dumps(plain, indent=2, ensure_ascii=False, default=str)[:MAX_TEXT]
         )
-    except (TypeError, ValueError, RecursionError):
+    except RecursionError:
+        return "nested too deeply to show"
+    except (TypeError, ValueError):
         return str(value)[:MAX_TEXT]
 
 

@@ -13,6 +13,8 @@ from watchkeeper.web.view import DIMENSIONS, TimeRange, View
 
 SUMS: Final[tuple[str, ...]] = ("n", "sw", "sw2", "swx", "swx2", "sw2x", "sw2x2")
 BASELINE_SECONDS: Final = 14 * 86_400
+# Below this an interval is too unsure of itself to call anything better or worse; monitors wait for as many.
+FEWEST: Final = 20
 Row = Mapping[str, Any]
 
 
@@ -52,7 +54,9 @@ class Series:
     @property
     def shift(self) -> int:
         """+1 better than the baseline, -1 worse, 0 not apart: by intervals that do not overlap, not a test."""
-        if not self.current.apart_from(self.baseline) or self.metric.better == 0:
+        if self.metric.better == 0 or min(self.current.n, self.baseline.n) < FEWEST:
+            return 0
+        if not self.current.apart_from(self.baseline):
             return 0
         higher = (self.current.value or 0) > (self.baseline.value or 0)
         return self.metric.better if higher else -self.metric.better

@@ -33,8 +33,14 @@ class Estimate:
 
     @property
     def spread(self) -> float | None:
-        """Half the interval's width, None without an interval."""
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+        """What decides the digits: half the interval's width, or its shorter arm where it is lopsided; None without."""
+        if self.low is None or self.high is None:
+            return None
+        half = (self.high - self.low) / 2
+        if self.value is None:
+            return half
+        short = min(self.high - self.value, self.value - self.low)
+        return short if 0 < short < 0.75 * half else half
 
     @property
     def text(self) -> str:
@@ -84,7 +90,8 @@ def _write(value: float | None, unit: str, spread: float | None, bare: bool = Fa
     if unit == "money":
         return humane.money(value)
     if unit == "count":
-        return humane.compact(value)
+        fine = abs(value) < 10_000 and spread is not None
+        return humane.number(value, humane.digits_for(spread, value)) if fine else humane.compact(value)
     return humane.number(value, humane.digits_for(spread, value))
 
 

@@ -76,8 +76,8 @@ def duration(ms: float | None) -> str:
     if hours < 1:
         return f"{sign}{minutes} min {whole % 60:02d} s"
     if days < 1:
-        return f"{sign}{hours} h {minutes % 60:02d} min"
-    return f"{sign}{days} d {hours % 24} h"
+        return f"{sign}{hours} h {minutes % 60:02d} min" if minutes % 60 else f"{sign}{hours} h"
+    return f"{sign}{days} d {hours % 24} h" if hours % 24 else f"{sign}{days} d"
 
 
 def money(amount: float | None, currency: str = "$") -> str:

@@ -64,6 +64,11 @@ def asset_url(name: str) -> str:
     return f"/static/{name}?v={versions()[name]}"
 
 
+def web_link(text: str) -> bool:
+    """Whether a stored text may be a link's target: an address of the web and nothing that runs (`javascript:`)."""
+    return text.startswith(("https://", "http://")) and not any(c.isspace() or ord(c) < 32 for c in text)
+
+
 def _strict() -> Environment:
     # Autoescape is not chosen by file name: every template escapes, whatever it is called.
     return Environment(
@@ -99,6 +104,7 @@ def environment() -> Environment:
         "dimensions": DIMENSIONS,
         "shortcuts": SHORTCUTS,
         "ago_wall": humane.ago,
+        "web_link": web_link,
         "taxonomy": {c.name: c.definition for c in TAXONOMY},
     }
     cast("dict[str, Any]", made.filters).update(filters)

@@ -149,17 +149,15 @@ def at(ns: int) -> datetime:
 def parse_cohort(text: str, problems: list[str]) -> dict[str, str]:
     """The cohort of a canonical string; what is not a known dimension is reported and left out."""
     found: dict[str, str] = {}
-    for part in text.split(",") if text else []:
-        try:
-            ((name, value),) = cohort_parse(part)
-        except ValueError:
-            name, value = "", ""
-        if name not in DIMENSIONS or not value:
-            problems.append(
-                f"“{part[:80]}” is not a cohort filter. Use one of {', '.join(DIMENSIONS)}, as name=value."
-            )
-            continue
-        found[name] = value
+    pairs = cohort_parse(text)
+    unread = [text] if text and not pairs else []
+    for name, value in pairs:
+        if name in DIMENSIONS and value:
+            found[name] = value
+        else:
+            unread.append(f"{name}={value}")
+    allowed = ", ".join(DIMENSIONS)
+    problems += [f"“{u[:80]}” is not a cohort filter. Use one of {allowed}, as name=value." for u in unread]
     return found
 
 

@@ -382,7 +382,7 @@ async def build(
         ledger = {
             "project": PROJECT,
             "version": "3",
-            "time_ns": NOW - 2 * HOUR,
+            "time": NOW // 10**9 - 7200,
             "seconds": 3600,
             "eligible": 900,
             "selected": 900,

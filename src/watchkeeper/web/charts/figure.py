@@ -32,9 +32,12 @@ class Figure:
     caption: str
     strips: list[Link]
 
-    def src(self, theme: str) -> str:
-        """The picture's URL in one theme."""
-        return f"{self.address}?{urlencode({**self.params, 'theme': theme})}"
+    def src(self, theme: str, size: str | None = None) -> str:
+        """The picture's URL in one theme; `size` another than its own, for a narrow screen."""
+        params = {**self.params, "theme": theme}
+        if size is not None:
+            params["size"] = size
+        return f"{self.address}?{urlencode(params)}"
 
 
 def tip(dot: Dot, chart: SeriesChart, until_ns: int) -> str:
@@ -55,14 +58,21 @@ def figure(
     traces: Callable[[int, int], str],
     alt: str,
     note: str = "",
+    brief: bool = False,
 ) -> Figure:
-    """A chart for a page. `traces(since_ns, until_ns)` is the link to what lies behind a point."""
+    """A chart for a page. `traces(since_ns, until_ns)` is the link to what lies behind a point.
+
+    `brief` leaves the explanation of the marks to the larger chart behind a small one.
+    """
     links = [
         Link(s.x, s.width, traces(s.dot.at_ns, s.until_ns), tip(s.dot, chart, s.until_ns))
         for s in strips(chart)
     ]
     every = humane.span_of(chart.bucket)
-    parts = [f"n = {chart.n:,}, per {every}, band: 95 % interval"]
+    parts = [f"n = {chart.n:,} · per {every}"]
+    if brief:
+        return Figure(address, params, chart.width, chart.height, alt, parts[0], links)
+    parts.append("band: 95 % interval")
     if chart.baseline is not None:
         parts.append("grey: baseline")
     if chart.deploys:

@@ -16,7 +16,7 @@ from watchkeeper.store.records import alerts, audit, outbox
 from watchkeeper.web import data, humane
 from watchkeeper.web.charts.figure import Figure
 from watchkeeper.web.estimate import Estimate
-from watchkeeper.web.pages.charts import chart_of, figure_of
+from watchkeeper.web.pages.charts import chart_of, figure_of, metric_of
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import BUCKETS, TimeRange, View, view_of
 
@@ -69,14 +69,6 @@ def _change(one: data.Series, unit: str) -> str:
     if unit in ("ms", "money"):
         return f"{(now / before - 1) * 100:+.0f} %" if before else ""
     return f"{now - before:+.2f}"
-
-
-def metric_of(alert: Alert) -> str | None:
-    """The series an alert is about: named in its evidence, else the first that moved."""
-    named = alert.evidence.get("metric")
-    if isinstance(named, str) and named:
-        return named
-    return alert.moved[0].metric if alert.moved else None
 
 
 def window_of(alert: Alert, now_ns: int) -> TimeRange:

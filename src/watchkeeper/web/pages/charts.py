@@ -22,9 +22,12 @@ DRAWER: Final = Drawer()
 SIZES: Final = {"wide": (960, 260), "half": (560, 210), "small": (380, 150)}
 
 
-def about(alert: Alert, metric: str) -> bool:
-    """Whether an alert concerns this metric."""
-    return alert.evidence.get("metric") == metric or any(m.metric == metric for m in alert.moved)
+def metric_of(alert: Alert) -> str | None:
+    """The series an alert is about: named in its evidence, else the first that moved."""
+    named = alert.evidence.get("metric")
+    if isinstance(named, str) and named:
+        return named
+    return alert.moved[0].metric if alert.moved else None
 
 
 def stretches(found: list[Alert], metric: str, cohort: Mapping[str, str], now_ns: int) -> list[Stretch]:
@@ -32,7 +35,7 @@ def stretches(found: list[Alert], metric: str, cohort: Mapping[str, str], now_ns
     made: list[Stretch] = []
     for alert in found:
         fits = all(cohort.get(k, v) == v for k, v in alert.cohort.items())
-        if about(alert, metric) and fits and alert.fired_ns is not None:
+        if metric_of(alert) == metric and fits and alert.fired_ns is not None:
             since = alert.onset_ns or alert.since_ns
             made.append(Stretch(since, alert.resolved_ns or now_ns, alert.monitor))
     return made
@@ -86,9 +89,8 @@ def figure_of(view: View, chart: SeriesChart, metric: str, size: str, cohort: st
         return view.between("/traces", since_ns, until_ns, **changes)
 
     note = f"alerts: {', '.join(sorted({s.label for s in chart.stretches}))}" if chart.stretches else ""
-    return figure(
-        chart, "/charts/series.svg", params, traces, f"{chart.title} over {view.range.label.lower()}", note
-    )
+    alt = f"{chart.title} over {view.range.label.lower()}"
+    return figure(chart, "/charts/series.svg", params, traces, alt, note, brief=size == "small")
 
 
 def _number(text: str | None) -> float | None:

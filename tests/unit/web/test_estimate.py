@@ -1,0 +1,83 @@
+import random
+
+import pytest
+
+from watchkeeper.model.series import TEN, SeriesKey, gather
+from watchkeeper.stats.estimates import point_mean
+from watchkeeper.web import estimate
+from watchkeeper.web.data import Series, add, dots
+from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.metrics import describe, is_binary
+from watchkeeper.web.view import TimeRange
+
+SECOND = 1_000_000_000
+
+
+def sums(values: list[float], weight: float = 1.0) -> dict[str, float]:
+    w2 = weight * weight
+    return {
+        "n": len(values), "sw": weight * len(values), "sw2": w2 * len(values), "swx": weight * sum(values),
+        "swx2": weight * sum(v * v for v in values), "sw2x": w2 * sum(values), "sw2x2": w2 * sum(v * v for v in values),
+    }  # fmt: skip
+
+
+def test_it_agrees_with_the_statistics_core() -> None:
+    rng = random.Random(3)
+    values = [min(10.0, max(0.0, rng.gauss(8, 1.8))) for _ in range(400)]
+    expected = point_mean(gather(SeriesKey("p", "m"), 0, 1, TEN, [(v, 0.5) for v in values]))
+    found = estimate.from_sums(sums(values, 2.0))
+    assert found.value == pytest.approx(expected.value)  # type: ignore[union-attr]
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high))  # type: ignore[union-attr]
+
+
+def test_it_writes_value_interval_and_n() -> None:
+    found = Estimate(7.94, 7.74, 8.14, 412)
+    assert (found.text, found.interval, found.n) == ("7.9", "± 0.2", 412)
+
+
+def test_it_writes_the_ends_where_the_interval_is_lopsided() -> None:
+    found = estimate.proportion(1, 100)
+    assert found.text == "1.0 %"
+    assert found.interval == "0.2–5.4"
+
+
+def test_it_does_not_know_what_nothing_says() -> None:
+    nothing = estimate.from_sums(sums([]))
+    assert nothing.value is None
+    assert nothing.text == "–"
+    assert nothing.why
+
+
+def test_it_gives_one_score_no_interval_and_says_why() -> None:
+    one = estimate.from_sums(sums([4.0]))
+    assert (one.value, one.interval, one.why) == (4.0, "", "one score has no interval")
+
+
+def test_it_tells_shares_from_scales_by_their_sums() -> None:
+    assert is_binary([sums([0, 1, 1, 1])])
+    assert not is_binary([sums([0.2, 0.7])])
+    assert not is_binary([])
+    assert describe("has_steps", [sums([0, 1])]).unit == "share"
+    assert describe("answer_relevance", [sums([7.5, 8.1])]).unit == ""
+
+
+def test_it_leaves_buckets_without_scores_unknown() -> None:
+    wanted = TimeRange(3600 * SECOND, 4 * 3600 * SECOND, "", "")
+    found = dots([{"start": 2 * 3600 * SECOND, **sums([1.0, 3.0])}], wanted, 3600, "")
+    assert [d.value for d in found] == [None, 2.0, None]
+    assert [d.n for d in found] == [0, 2, 0]
+
+
+def test_it_calls_a_fall_of_latency_better_and_of_a_score_worse() -> None:
+    high, low = Estimate(10, 9, 11, 99), Estimate(5, 4, 6, 99)
+    assert Series(describe("latency_ms"), [], low, high).shift == 1
+    assert Series(describe("answer_relevance"), [], low, high).shift == -1
+    assert Series(describe("answer_relevance"), [], low, Estimate(5.5, 4.5, 6.5, 99)).shift == 0
+
+
+def test_it_calls_nothing_better_on_a_handful_of_scores() -> None:
+    assert Series(describe("rating"), [], Estimate(5, 4.9, 5.1, 2), Estimate(3, 2.9, 3.1, 400)).shift == 0
+
+
+def test_it_adds_sums() -> None:
+    assert add([sums([1, 2]), sums([3])]) == sums([1, 2, 3])

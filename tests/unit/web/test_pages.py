@@ -1,0 +1,321 @@
+"""Pages over the whole application and the real store: nothing, a little, and what people do on them."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.unit.web.world import NOW, PROJECT, World, build
+from watchkeeper.config.models import Config, Privacy
+from watchkeeper.store.records import access, alerts, datasets, reviews
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PAGES = (
+    "/", "/traces", "/quality", "/alerts", "/review", "/signals", "/datasets", "/experiments", "/releases", "/settings",
+)  # fmt: skip
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def empty(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    made = await build(tmp_path_factory.mktemp("empty"), 0)
+    yield made
+    await made.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory, empty: World) -> AsyncIterator[World]:
+    # One process opens one embedded store at a time, so this world is written into the first one's.
+    made = await build(Path(empty.services.data_dir), 600, seed=11)
+    yield made
+
+
+def client(world: World) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(world.app), base_url="http://127.0.0.1")
+
+
+async def test_it_teaches_on_the_first_day(empty: World) -> None:
+    async with client(empty) as browser:
+        for path in PAGES:
+            answer = await browser.get(path)
+            assert answer.status_code == 200, path
+        first = (await browser.get("/")).text
+        assert "No traces yet" in first
+        assert "WATCHKEEPER_ENDPOINT=http://127.0.0.1" in first
+        assert "watchkeeper demo" in first
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT" in (await browser.get("/traces")).text
+        assert "runbook:" in (await browser.get("/alerts")).text
+
+
+async def test_it_shows_every_page_with_data(world: World) -> None:
+    some = world.trace_ids[-1]
+    async with client(world) as browser:
+        for path in (
+            *PAGES,
+            f"/traces/{some}",
+            f"/traces/{some}/panel",
+            "/quality/answer_relevance?by=prompt_version",
+            "/alerts/al_relevance",
+            "/alerts/al_tools",
+            "/review/rev_00",
+            "/datasets/support-regressions",
+            "/datasets/support-regressions?version=1",
+            "/datasets/support-regressions/cases/case_0003",
+            "/experiments/exp_1",
+            "/experiments/exp_1?against=exp_0",
+        ):
+            answer = await browser.get(path)
+            assert answer.status_code == 200, (path, answer.text[:300])
+            assert "None" not in re.sub(r"<[^>]+>", " ", answer.text), path
+
+
+async def test_it_answers_in_one_sentence_whether_it_still_works(world: World) -> None:
+    async with client(world) as browser:
+        page = (await browser.get("/")).text
+    assert "answer_relevance for prompt_version v2 fell from 8.1 to 6.6" in page
+    assert "order-status" in page
+    assert "/alerts/al_relevance" in page
+
+
+async def test_it_filters_by_score_text_and_cohort(world: World) -> None:
+    async with client(world) as browser:
+        everything = (await browser.get("/traces?range=30d")).text
+        low = (await browser.get("/traces?range=30d&where=answer_relevance+%3C+4")).text
+        nothing = (await browser.get("/traces?range=30d&q=zebra")).text
+        cohort = (await browser.get("/traces?range=30d&cohort=prompt_version%3Dv2")).text
+    assert "600 match" in everything
+    assert 0 < low.count("<tr class=") < everything.count("<tr class=") + 1
+    assert "Nothing matches" in nothing
+    assert "v1 ·" not in cohort
+
+
+async def test_it_says_what_is_wrong_with_a_filter(world: World) -> None:
+    async with client(world) as browser:
+        answer = await browser.get("/traces?where=answr_relevance+%3C+4")
+    assert answer.status_code == 400
+    assert "This filter cannot be used" in answer.text
+    assert "answer_relevance" in answer.text
+
+
+async def test_it_turns_a_menu_line_into_a_chip_and_back(world: World) -> None:
+    async with client(world) as browser:
+        answer = await browser.get(
+            "/traces/filter",
+            params={"field": "duration_ms", "op": ">", "value": "100", "back": "/traces?range=30d"},
+        )
+        there = await browser.get(answer.headers["location"])
+        wrong = await browser.get("/traces/filter", params={"field": "nope", "op": "=", "value": "1"})
+        away = await browser.get(
+            "/traces/filter", params={"field": "cost", "op": ">", "value": "1", "back": "https://evil/"}
+        )
+    assert answer.status_code == 303
+    assert "duration_ms &gt; 100" in there.text
+    assert wrong.status_code == 400
+    assert away.headers["location"].startswith("/")
+
+
+async def test_it_pages_through_every_trace_once(world: World) -> None:
+    seen: list[str] = []
+    address: str | None = "/traces?range=30d"
+    async with client(world) as browser:
+        while address:
+            page = (await browser.get(address)).text
+            seen += re.findall(r'data-id="([0-9a-f]{32})"', page)
+            following = re.search(r'href="(/traces\?[^"]*before=[^"]+)"', page)
+            address = following.group(1).replace("&amp;", "&") if following else None
+    assert len(seen) == len(set(seen)) == 600
+
+
+async def test_it_goes_straight_to_a_trace_by_its_id(world: World) -> None:
+    async with client(world) as browser:
+        answer = await browser.get("/traces", params={"q": world.trace_ids[0].upper()})
+        missing = await browser.get(f"/traces/{'0' * 32}")
+        nonsense = await browser.get("/traces/..%2f..%2fetc")
+    assert answer.headers["location"].startswith(f"/traces/{world.trace_ids[0]}")
+    assert (missing.status_code, nonsense.status_code) == (404, 404)
+
+
+async def test_it_shows_one_trace_as_tree_conversation_and_scores(world: World) -> None:
+    async with client(world) as browser:
+        page = (await browser.get(f"/traces/{world.worst[0]}")).text
+    for words in (
+        "support.answer",
+        "retrieval support-articles",
+        "chat gpt-4o-mini",
+        "You are a support assistant",
+        "Documents",
+        "has_steps",
+        "answer_relevance",
+    ):
+        assert words in page
+    assert 'href="#document-1"' in page or "[kb-" not in page
+
+
+async def test_it_hides_content_from_roles_that_may_not_see_it(world: World) -> None:
+    holder = world.services.config
+    before = holder.current
+    key = await world.services.records.write(
+        lambda c: access.create_key(
+            c, project=PROJECT, name="looker", role="viewer", created_by="t", now_ns=NOW
+        )
+    )
+    holder.current = Config(privacy=Privacy(content_role="editor"))  # pyright: ignore[reportCallIssue]
+    world.services.no_auth = False
+    headers = {"authorization": f"Bearer {key[1]}"}
+    try:
+        async with client(world) as browser:
+            pages = {
+                p: (await browser.get(p, headers=headers)).text
+                for p in (
+                    "/traces?range=30d",
+                    f"/traces/{world.worst[0]}",
+                    f"/traces/{world.worst[0]}/panel",
+                    "/alerts/al_relevance",
+                    "/review",
+                    "/quality/answer_relevance",
+                    "/signals",
+                    "/datasets/support-regressions",
+                )
+            }
+    finally:
+        holder.current = before
+        world.services.no_auth = True
+    for path, page in pages.items():
+        assert "How do I" not in page, path
+        assert "Our documentation" not in page, path
+        assert "You asked:" not in page, path
+    assert "hidden for your role" in pages["/traces?range=30d"]
+
+
+async def test_it_takes_and_gives_back_an_alert(world: World) -> None:
+    async with client(world) as browser:
+        await browser.post("/alerts/al_relevance/ack", data={"back": "/alerts"})
+        taken = await world.services.records.read(lambda c: alerts.get(c, PROJECT, "al_relevance"))
+        assert taken is not None
+        assert taken.acknowledged_by == "local"
+        assert "taken by local" in (await browser.get("/alerts/al_relevance")).text
+        await browser.post("/alerts/al_relevance/ack", data={"undo": "yes"})
+        given = await world.services.records.read(lambda c: alerts.get(c, PROJECT, "al_relevance"))
+        assert given is not None
+        assert given.acknowledged_by is None
+
+
+async def test_it_silences_and_ends_a_silence(world: World) -> None:
+    async with client(world) as browser:
+        wrong = await browser.post("/alerts/al_relevance/silence", data={"for": "9y"})
+        await browser.post("/alerts/al_relevance/silence", data={"for": "4h", "comment": "known"})
+        page = (await browser.get("/alerts")).text
+        (row,) = await world.services.records.read(lambda c: alerts.list_silences(c, PROJECT, NOW))
+        await browser.post(f"/silences/{row.id}/end")
+    assert wrong.status_code == 400
+    assert "known" in page
+    assert not await world.services.records.read(lambda c: alerts.list_silences(c, PROJECT, NOW))
+
+
+async def test_it_labels_promotes_moves_on_and_undoes(world: World) -> None:
+    async with client(world) as browser:
+        first = (await browser.post("/review/next")).headers["location"]
+        assert first.startswith("/review/rev_")
+        bad = await browser.post(f"{first.partition('?')[0]}/label", data={"verdict": "maybe"})
+        assert bad.status_code == 400
+        data = {
+            "verdict": "bad",
+            "taxonomy": "ungrounded",
+            "severity": "high",
+            "expected": "1. Do this",
+            "actual": "No.",
+            "promote": "yes",
+            "dataset": "fresh",
+        }
+        second = (await browser.post(f"{first.partition('?')[0]}/label", data=data)).headers["location"]
+        assert second.partition("?")[0] != first.partition("?")[0]
+        assert "done=promoted" in second
+        made = await world.services.records.read(lambda c: datasets.get(c, PROJECT, "fresh"))
+        assert made is not None
+        assert made.cases[0].expected == "1. Do this"
+        (given,) = await world.services.records.read(lambda c: reviews.labels_of(c, PROJECT))
+        assert (given.verdict, given.taxonomy, given.severity) == ("bad", "ungrounded", "high")
+        back = (await browser.post("/review/undo")).headers["location"]
+        assert back.startswith(first.partition("?")[0])
+    assert not await world.services.records.read(lambda c: reviews.labels_of(c, PROJECT))
+
+
+async def test_it_sends_traces_to_review_and_to_datasets(world: World) -> None:
+    some = world.trace_ids[5]
+    async with client(world) as browser:
+        await browser.post(f"/traces/{some}/review", data={"back": "/traces"})
+        assert "In review" in (await browser.get(f"/traces/{some}")).text
+        there = await browser.post(f"/traces/{some}/dataset", data={"dataset": "by-hand"})
+        assert there.headers["location"].startswith("/datasets/by-hand")
+        assert "by-hand" in (await browser.get(f"/traces/{some}")).text
+        none = await browser.post("/traces/selected", data={})
+        many = await browser.post("/traces/selected", data={"trace": world.trace_ids[6:9], "back": "/traces"})
+    assert none.status_code == 400
+    assert many.status_code == 303
+    for trace_id in world.trace_ids[6:9]:
+        assert await world.services.records.read(lambda c, t=trace_id: reviews.for_trace(c, PROJECT, t))
+
+
+async def test_it_shows_a_new_key_once(world: World) -> None:
+    async with client(world) as browser:
+        made = await browser.post("/settings/keys", data={"name": "app", "role": "ingest", "life": "30"})
+        (secret,) = re.findall(r"wk_[0-9a-z]{12}_[0-9A-Za-z]{49}", made.text)
+        later = (await browser.get("/settings")).text
+        key_id = secret.split("_")[1]
+        await browser.post(f"/settings/keys/{key_id}/revoke")
+        after = (await browser.get("/settings")).text
+    assert made.headers["cache-control"] == "no-store"
+    assert secret not in later
+    assert "app" in later
+    assert "revoked" in after
+
+
+async def test_it_draws_charts_by_address_and_says_when_it_cannot(world: World) -> None:
+    async with client(world) as browser:
+        page = (await browser.get("/quality/answer_relevance?range=14d")).text
+        (address, *_) = re.findall(r'<img src="(/charts/[^"]+)"', page)
+        address = address.replace("&amp;", "&")
+        picture = await browser.get(address)
+        again = await browser.get(address, headers={"if-none-match": picture.headers["etag"]})
+        png = await browser.get(address.replace(".svg", ".png"))
+        unknown = await browser.get("/charts/series.svg?metric=nope")
+        wrong = await browser.get("/charts/series.svg?metric=answer_relevance&size=huge")
+    assert picture.headers["content-type"] == "image/svg+xml"
+    assert "support-answer v2" in picture.text
+    assert again.status_code == 304
+    assert png.content.startswith(b"\x89PNG")
+    assert (unknown.status_code, wrong.status_code) == (404, 400)
+
+
+async def test_it_computes_a_cohort_that_is_not_rolled_from_the_traces(world: World) -> None:
+    async with client(world) as browser:
+        rolled = (await browser.get("/quality?range=14d")).text
+        made = (await browser.get("/quality?range=14d&cohort=region%3Deu-west-1")).text
+    assert "answer_relevance" in rolled
+    assert "answer_relevance" in made
+
+
+async def test_it_sends_only_headers_that_forbid_foreign_code(world: World) -> None:
+    async with client(world) as browser:
+        answer = await browser.get("/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "require-trusted-types-for 'script'" in policy
+
+
+async def test_it_suggests_values_and_sets_a_cohort(world: World) -> None:
+    async with client(world) as browser:
+        found = (await browser.get("/cohort/values?name=prompt_version&range=30d")).json()
+        models = (await browser.get("/cohort/values?name=model&range=30d")).json()
+        wrong = await browser.get("/cohort/values?name=password")
+        there = await browser.get(
+            "/cohort", params={"name": "prompt_version", "value": "v2", "back": "/traces?range=7d"}
+        )
+    assert set(found) == {"v1", "v2"}
+    assert models
+    assert wrong.status_code == 400
+    assert there.headers["location"] == "/traces?range=7d&cohort=prompt_version%3Dv2"

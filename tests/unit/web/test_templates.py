@@ -1,0 +1,120 @@
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from jinja2 import UndefinedError
+
+from watchkeeper.model.score import Score
+from watchkeeper.web.estimate import Estimate, unknown
+from watchkeeper.web.render import asset_url, environment, web_link
+from watchkeeper.web.routes import error_page
+
+HOSTILE = "\"><script>alert(1)</script>'&{{7*7}}"
+VIEW = SimpleNamespace(now_ns=1_772_550_000_000_000_000, zone=None, theme="auto")
+
+
+def macro(call: str, **names: Any) -> str:
+    source = '{% import "parts/macros.html" as m with context %}{{ m.' + call + " }}"
+    return environment().from_string(source).render(view=VIEW, **names)
+
+
+def test_it_shows_value_interval_and_n() -> None:
+    shown = macro("num(e)", e=Estimate(7.94, 7.74, 8.14, 412))
+    assert "7.9" in shown
+    assert "± 0.2" in shown
+    assert "n 412" in shown
+    assert "95 % interval 7.7 to 8.1" in shown
+
+
+def test_it_shows_a_dash_with_its_reason_for_what_is_unknown() -> None:
+    shown = macro("num(e)", e=unknown("no scores in this range"))
+    assert ">–<" in shown
+    assert 'title="no scores in this range"' in shown
+    assert "0" not in shown
+
+
+def test_it_marks_provisional_scorers() -> None:
+    assert "Provisional" in macro("num(e)", e=Estimate(1.0, 0.9, 1.1, 50, provisional=True))
+
+
+def test_it_says_states_in_words_and_shape_not_by_colour_alone() -> None:
+    for state, word in (
+        ("firing", "Firing"),
+        ("no_data", "No data"),
+        ("not_enough_evidence", "Not enough evidence"),
+        (None, "not judged"),
+    ):
+        shown = macro("state(s)", s=state)
+        assert word in shown
+        assert "<svg" in shown
+
+
+def test_it_folds_long_text_with_its_length() -> None:
+    shown = macro("text(t, 100)", t="word " * 4000)
+    assert "20k characters" in shown
+    assert "<details" in shown
+    assert "<details" not in macro("text(t, 100)", t="short")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        "text(t)",
+        "text(t, 4)",
+        "badge('bad', t, none, t)",
+        "severity(t)",
+        "state(t)",
+        "error_class(t)",
+        "empty(t, t, t, t, t)",
+    ],
+)
+def test_it_escapes_whatever_it_shows(call: str) -> None:
+    shown = macro(call, t=HOSTILE)
+    assert "<script" not in shown
+    assert (
+        '">' not in shown.replace('">', "", shown.count('">') - shown.count('"><script'))
+        or "&lt;script" in shown
+    )
+    assert "49" not in shown
+
+
+def test_it_escapes_scores() -> None:
+    one = Score("p", "t", "", HOSTILE, HOSTILE, "user", 1, 1, label=HOSTILE, reason=HOSTILE)
+    shown = macro("score(s)", s=one)
+    assert "<script" not in shown
+    assert "&lt;script" in shown
+
+
+def test_it_refuses_names_nobody_defined() -> None:
+    with pytest.raises(UndefinedError):
+        environment().from_string("{{ nothing_here }}").render()
+
+
+@pytest.mark.parametrize(
+    ("text", "fine"),
+    [
+        ("https://x/y", True),
+        ("http://x", True),
+        ("javascript:alert(1)", False),
+        ("JaVaScRiPt:x", False),
+        ("data:text/html,x", False),
+        ("//x", False),
+        ("https://x\ny", False),
+        (" https://x", False),
+    ],
+)
+def test_it_makes_links_only_of_addresses_of_the_web(text: str, fine: bool) -> None:
+    assert web_link(text) is fine
+
+
+def test_it_names_static_files_by_content() -> None:
+    assert asset_url("tokens.css").startswith("/static/tokens.css?v=")
+    with pytest.raises(KeyError):
+        asset_url("nothing.css")
+
+
+def test_it_shows_errors_as_text() -> None:
+    shown = error_page(404, HOSTILE, HOSTILE)
+    assert "<script" not in shown
+    assert "Not found" in shown
+    assert "Something went wrong" in error_page(500, "a fault of ours", "")
