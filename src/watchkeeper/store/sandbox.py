@@ -126,6 +126,13 @@ def _check_clauses(node: exp.Expr) -> None:
 
 def _check_node(node: exp.Expr) -> None:
     name = type(node).__name__
+    if isinstance(node, exp.Aliases) and isinstance(node.this, (exp.Anonymous, exp.AnonymousAggFunc)):
+        # A second pair of brackets after a name that is no aggregate with parameters.
+        _check_function(str(node.this.this))
+        raise _refuse(
+            f"the function {node.this.this} takes no parameters before its arguments",
+            "write it with one pair of brackets",
+        )
     if name not in NODES:
         raise _refuse(f"{name.upper()} is not available here", "only reading with SELECT is; " + TABLES_HINT)
     _check_clauses(node)
@@ -281,6 +288,8 @@ def prepare(
 
 
 def _condition_tree(where: str) -> exp.Expr:
+    if not where.strip():
+        raise _refuse("the condition is empty", "leave it out, or write for example scenario = 'support'")
     tree = _parse(f"SELECT 1 FROM traces WHERE ({where}\n)")
     clauses = {k for k, v in tree.args.items() if v} - {"expressions", "from_", "where"}
     if not isinstance(tree, exp.Select) or clauses:
@@ -325,6 +334,20 @@ def check_condition(where: str, scorers: Sequence[str]) -> str:
     return condition.sql(dialect=_Dialect, comments=False)
 
 
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
+
+
+def _compare_as_numbers(part: exp.Expr) -> None:
+    """`attributes['n'] > 5` compares numbers; attributes are stored as text."""
+    for holder in list(part.find_all(exp.Bracket)):
+        comparison = holder.parent
+        if isinstance(comparison, _COMPARISONS):
+            other = comparison.expression if comparison.this is holder else comparison.this
+            other = other.this if isinstance(other, exp.Neg) else other
+            if isinstance(other, exp.Literal) and not other.is_string:
+                holder.replace(exp.Anonymous(this="toFloat64OrNull", expressions=[holder.copy()]))
+
+
 _JOINERS = (exp.And, exp.Or, exp.Not, exp.Paren, exp.Xor)
 
 
@@ -357,6 +380,7 @@ def compile_condition(where: str, scorers: Sequence[str], database: str = "defau
     by_column = {tables.scorer_column(s): s for s in scorers if tables.SCORER_NAME.match(s)}
     for part, keys in _attribute_predicates(condition):
         has = " AND ".join(f"mapContains(attributes, {_text(k)})" for k in sorted(keys)) or "1"
+        _compare_as_numbers(part)
         inner = sqlglot.parse_one(
             f'SELECT trace_id FROM "{database}".spans WHERE project = {{{tables.PROJECT}:String}} AND {has}',
             read=_Dialect,

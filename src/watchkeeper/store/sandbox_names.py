@@ -190,6 +190,7 @@ CLAUSES: dict[type[exp.Expr], frozenset[str]] = {
     exp.In: frozenset(["this", "expressions", "query"]),
     exp.Column: frozenset(["this", "table"]),
     exp.Interval: frozenset(["this", "unit"]),
+    exp.TableAlias: frozenset(["this"]),
     exp.Offset: frozenset(["this", "expression"]),
 }
 TYPES: frozenset[str] = frozenset(

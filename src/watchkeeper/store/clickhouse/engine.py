@@ -12,6 +12,9 @@ from urllib.parse import urlsplit
 
 import clickhouse_connect
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DataError
+
+from watchkeeper.store.clickhouse.rows import valid
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -144,16 +147,6 @@ def insert(client: Client, table: str, names: Sequence[str], rows: Sequence[Sequ
         return
     try:
         client.insert(table, list(zip(*rows, strict=True)), column_names=names, column_oriented=True)
-    except UnicodeEncodeError:
-        repaired = [[_valid(v) for v in row] for row in rows]
+    except (UnicodeEncodeError, DataError):
+        repaired = [[valid(v) for v in row] for row in rows]
         client.insert(table, list(zip(*repaired, strict=True)), column_names=names, column_oriented=True)
-
-
-def _valid(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode()
-    if isinstance(value, dict):
-        return {_valid(k): _valid(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_valid(v) for v in value]
-    return value

@@ -5,6 +5,12 @@ from importlib import resources
 
 from clickhouse_connect.driver.client import Client
 
+# Files and directory of a new part are synced before the insert returns; a merged or mutated part before it replaces its
+# sources, because those are deleted within seconds: erased bytes must go, and the new part is all there is then.
+DURABLE = (
+    "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, old_parts_lifetime = 5, "
+    "cleanup_delay_period = 10, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 20"
+)
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 
@@ -25,7 +31,7 @@ def known() -> list[tuple[int, str, str]]:
 
 def statements(text: str) -> list[str]:
     """The statements of a migration; each ends with a semicolon at the end of a line."""
-    bare = _COMMENT.sub("", text)
+    bare = _COMMENT.sub("", text).replace("${durable}", DURABLE)
     return [s.strip() for s in re.split(r";\s*(?:\n|$)", bare) if s.strip()]
 
 
@@ -34,7 +40,7 @@ def migrate(client: Client, now_ns: int) -> list[str]:
     statement and its record is repaired by the next start. Raises SchemaTooNew."""
     client.command(
         "CREATE TABLE IF NOT EXISTS schema_migrations (number UInt32, name String, applied_at DateTime64(9, 'UTC')) "
-        "ENGINE = ReplacingMergeTree ORDER BY number SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
+        f"ENGINE = ReplacingMergeTree ORDER BY number SETTINGS {DURABLE}"
     )
     done = {int(row[0]) for row in client.query("SELECT number FROM schema_migrations").result_rows}
     shipped = known()

@@ -10,6 +10,11 @@ from watchkeeper.store.columns import QueryRefused
 from watchkeeper.store.sandbox import did_you_mean
 
 MB = 1024 * 1024
+MAX_ANSWER_BYTES = 10 * MB
+TOO_LARGE = (
+    "the answer is too large",
+    "an answer holds at most 10,000 rows and 10 MB: add a LIMIT or aggregate",
+)
 # Applied in order; `readonly` goes last, because nothing can be set after it.
 SANDBOX: dict[str, Any] = {
     "max_execution_time": 5,
@@ -18,6 +23,7 @@ SANDBOX: dict[str, Any] = {
     "max_result_rows": 10_001,
     "max_result_bytes": 10 * MB,
     "result_overflow_mode": "throw",
+    "max_block_size": 2048,
     "max_threads": 2,
     "max_ast_depth": 500,
     "max_ast_elements": 20_000,
@@ -51,6 +57,17 @@ _USERS = {
 }  # fmt: skip
 
 
+def size_of(value: Any) -> int:
+    """Roughly the bytes of a value in an answer."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(str(k)) + size_of(v) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return sum(map(size_of, value))
+    return 8
+
+
 def _code(text: str) -> int:
     found = re.search(r"Code:\s*(\d+)", text)
     return int(found.group(1)) if found else 0
@@ -80,9 +97,7 @@ def refusal_of(error: Error, columns: Iterable[str], scorers: Iterable[str]) -> 
             "the statement needed more than 512 MB of memory", "narrow it by time, or group by less"
         )
     if code in _TOO_LARGE:
-        return QueryRefused(
-            _TOO_LARGE[code], "an answer holds at most 10,000 rows and 10 MB: add a LIMIT or aggregate"
-        )
+        return QueryRefused(*TOO_LARGE)
     unknown = _IDENTIFIER.search(text)
     if code == 47 and unknown:
         name = unknown.group(1).split(".")[-1]

@@ -76,17 +76,11 @@ def _mutate(client: Client, table: str, change: str, where: str) -> None:
         client.command(f"ALTER TABLE {table} {change}", settings=FINISHED)
 
 
-def _clear_old_parts(client: Client) -> None:
-    """Replaced parts lie on disk for minutes by default; erasure does not wait."""
-    for table in BY_TRACE:
-        client.command(f"ALTER TABLE {table} MODIFY SETTING old_parts_lifetime = 1")
-
-
 def erase(client: Client, project: str, user_id: str | None, trace_ids: Sequence[str]) -> Erased:
     """Remove every row of these traces, or of all traces of a user, in every table that has a trace.
 
-    The mutations are finished when this returns. Replaced parts leave the disk within seconds (`old_parts_lifetime`
-    is 1 s once anything was erased). A user's traces are those with a span or trace row that names them.
+    The mutations are finished when this returns. Replaced parts leave the disk within half a minute (the
+    cleanup settings of the tables). A user's traces are those with a span or trace row that names them.
     """
     ids = set(trace_ids)
     if user_id is not None:
@@ -99,7 +93,6 @@ def erase(client: Client, project: str, user_id: str | None, trace_ids: Sequence
     removed: dict[str, int] = dict.fromkeys(BY_TRACE, 0)
     if not ids:
         return Erased(removed)
-    _clear_old_parts(client)
     bound = {"project": project, "ids": sorted(ids)}
     where = "project = {project:String} AND trace_id IN {ids:Array(String)}"
     for table in BY_TRACE:

@@ -24,6 +24,25 @@ DULL = ("telemetry.", "process.", "os.", "host.", "container.", "k8s.pod.uid")
 _json = msgspec.json.Encoder(enc_hook=str)
 
 
+def valid(value: Any) -> Any:
+    """The same with text made valid Unicode: lone surrogates become question marks."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, dict):
+        return {valid(k): valid(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [valid(v) for v in value]
+    return value
+
+
+def document(item: Any) -> str:
+    """A record as one JSON document."""
+    try:
+        return _json.encode(item).decode()
+    except UnicodeEncodeError:
+        return _json.encode(valid(msgspec.to_builtins(item, enc_hook=str))).decode()
+
+
 def plausible(time_ns: int, arrived_ns: int) -> bool:
     """Whether a client's clock can be believed: between 400 days before and one day after the arrival."""
     return arrived_ns - BEFORE_NS <= time_ns <= arrived_ns + AFTER_NS
@@ -73,7 +92,7 @@ def text_of(value: Any) -> str:
     elif isinstance(value, (int, float)):
         text = str(value)
     else:
-        text = _json.encode(value).decode()
+        text = document(value)
     return text if len(text) <= ATTRIBUTE_CHARS else text[:ATTRIBUTE_CHARS] + CUT
 
 
@@ -150,7 +169,7 @@ def content_row(row: SpanRow) -> tuple[Any, ...]:
     """One row of `content`: the redacted raw span as one JSON document."""
     s = row.span
     return (
-        row.project, s.trace_id, s.span_id, _json.encode(s.raw).decode() if s.raw is not None else "",
+        row.project, s.trace_id, s.span_id, document(s.raw) if s.raw is not None else "",
         day_of(s.start_ns, row.received_ns), row.received_ns, moment(s.end_ns),
     )  # fmt: skip
 
@@ -163,7 +182,7 @@ def log_row(row: LogRow) -> tuple[Any, ...]:
     log = row.log
     return (
         row.project, log.trace_id, log.span_id, log.log_id, moment(log.time_ns), log.name,
-        _json.encode(log).decode(), day_of(log.time_ns, row.received_ns), row.received_ns,
+        document(log), day_of(log.time_ns, row.received_ns), row.received_ns,
     )  # fmt: skip
 
 
@@ -223,6 +242,14 @@ def _checks(checks: list[Score]) -> tuple[list[Any], ...]:
     )  # fmt: skip
 
 
+def believable(row: TraceRow) -> bool:
+    """Whether a trace's start can steer anything. The decoder compared it with the arrival, which is the same at every
+    rewrite of the row; the time of assembly is not."""
+    start = row.trace.start_ns
+    flagged = any(s.start_ns == start and s.raw is not None and s.raw.time_suspect for s in row.trace.spans)
+    return not flagged and plausible(start, row.received_ns or row.assembled_ns)
+
+
 def trace_row(row: TraceRow, others: list[Score]) -> tuple[Any, ...]:
     """One row of `traces`; `others` are the scores of this trace that live in the table `scores`."""
     t, totals = row.trace, row.trace.totals
@@ -233,7 +260,7 @@ def trace_row(row: TraceRow, others: list[Score]) -> tuple[Any, ...]:
     last = calls[-1].llm if calls else None
     ttft = [s.llm.ttft_ms for s in calls if s.llm is not None and s.llm.ttft_ms is not None]
     kept = [s.keep_probability for s in t.spans if s.keep_probability is not None]
-    time_ns = t.start_ns if plausible(t.start_ns, arrived) else arrived
+    time_ns = t.start_ns if believable(row) else arrived
     return (
         row.project, t.trace_id, moment(time_ns), t.duration_ms, root.name if root else "", t.complete,
         len(t.spans), len(calls), len(t.tools), sum(s.error is not None or s.status == "error" for s in t.spans),

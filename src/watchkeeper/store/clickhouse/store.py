@@ -19,7 +19,7 @@ from watchkeeper.store import sandbox, sandbox_tables
 from watchkeeper.store.clickhouse import listing, queries, reading, removal, writing
 from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source
 from watchkeeper.store.clickhouse.migrations import migrate
-from watchkeeper.store.clickhouse.refusal import SANDBOX, refusal_of
+from watchkeeper.store.clickhouse.refusal import MAX_ANSWER_BYTES, SANDBOX, TOO_LARGE, refusal_of, size_of
 from watchkeeper.store.columns import (
     Columns,
     Erased,
@@ -275,7 +275,21 @@ def _query(client: Client, sql: str, bound: dict[str, Any]) -> tuple[list[str], 
 
 
 def _answer(client: Client, prepared: sandbox.Prepared, project: str) -> Table:
-    names, rows = _query(client, prepared.sql, {sandbox_tables.PROJECT: project})
+    """The answer to a user's statement, read in blocks, because the embedded engine does not limit its size."""
+    # Without a placeholder the driver would look for %(name)s of its own in the text, and in the user's literals.
+    bound = {sandbox_tables.PROJECT: project} if prepared.tables else None
+    rows: list[list[Any]] = []
+    size = 0
+    with client.query_row_block_stream(prepared.sql, parameters=bound) as blocks:
+        names: list[str] = list(getattr(blocks.source, "column_names", ()))
+        for block in blocks:
+            rows += [list(row) for row in block]
+            size += sum(map(size_of, block))
+            if size > MAX_ANSWER_BYTES:
+                raise QueryRefused(*TOO_LARGE)
+    if not names:
+        described = client.query(f"DESCRIBE TABLE ({prepared.sql})", parameters=bound)
+        names = [str(r[0]) for r in described.result_rows]
     most = prepared.limit - 1
     return Table([_plain(c) for c in names], rows[:most], truncated=len(rows) > most)
 

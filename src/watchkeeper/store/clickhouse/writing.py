@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import Error
+from clickhouse_connect.driver.exceptions import DataError, Error
 
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
@@ -28,9 +28,12 @@ FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(St
 
 
 def guarded(work: Callable[[], None]) -> None:
-    """Run a write; whatever the engine or the disk says becomes StoreUnavailable, because nothing is promised then."""
+    """Run a write; whatever the engine or the disk says becomes StoreUnavailable, because nothing is promised then.
+    A record that cannot be encoded is the record's fault: DataError passes."""
     try:
         work()
+    except DataError:
+        raise
     except (Error, OSError) as error:
         log.error("write failed: %s", str(error).split("\n")[0][:500])
         raise StoreUnavailable(
@@ -78,7 +81,7 @@ def traces(client: Client, batch: Sequence[TraceRow]) -> None:
 
 def _arrivals(client: Client, batch: Sequence[TraceRow]) -> None:
     """A trace whose clock cannot be believed is placed by its first arrival, the same at every rewrite."""
-    odd = [r for r in batch if not r.received_ns and not rows.plausible(r.trace.start_ns, r.assembled_ns)]
+    odd = [r for r in batch if not r.received_ns and not rows.believable(r)]
     for project, ids in _by_project([(r.project, r.trace.trace_id) for r in odd]).items():
         first = reading.arrived(client, project, ids)
         for row in odd:

@@ -1,7 +1,8 @@
 -- Every table has a project. Rows are replaced by key (ReplacingMergeTree); readers that must not see a row twice use
 -- FINAL or LIMIT 1 BY. Partitions follow `day`, the span's own date where it is plausible and the arrival date
--- where it is not, so that a client's clock cannot scatter partitions or hasten retention. Every insert is fsynced,
--- file and directory, before it is acknowledged. Statements end with a semicolon at the end of a line.
+-- where it is not, so that a client's clock cannot scatter partitions or hasten retention. ${durable}
+-- stands for the settings of `clickhouse/migrations.py`: inserts are fsynced before they are acknowledged, merges before
+-- they replace what was. Statements end with a semicolon at the end of a line.
 
 CREATE TABLE IF NOT EXISTS spans (
   project LowCardinality(String), trace_id String, span_id String, parent_id Nullable(String),
@@ -26,21 +27,21 @@ CREATE TABLE IF NOT EXISTS spans (
   day Date, received_at DateTime64(9, 'UTC'), version UInt64,
   INDEX arrival received_at TYPE minmax, INDEX moment time TYPE minmax
 ) ENGINE = ReplacingMergeTree(version) PARTITION BY toMonday(day) ORDER BY (project, trace_id, span_id)
-  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 2048, merge_max_block_size = 4096;
+  SETTINGS ${durable}, index_granularity = 2048, merge_max_block_size = 4096;
 
 -- What the client sent, redacted, whole: one JSON document a span. A list page never reads it.
 CREATE TABLE IF NOT EXISTS content (
   project LowCardinality(String), trace_id String, span_id String,
   body String CODEC(ZSTD(1)), day Date, received_at DateTime64(9, 'UTC'), version UInt64
 ) ENGINE = ReplacingMergeTree(version) PARTITION BY day ORDER BY (project, trace_id, span_id)
-  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 256, merge_max_block_size = 512;
+  SETTINGS ${durable}, index_granularity = 256, merge_max_block_size = 512;
 
 CREATE TABLE IF NOT EXISTS logs (
   project LowCardinality(String), trace_id String, span_id String, log_id String,
   time DateTime64(9, 'UTC'), name LowCardinality(String), body String CODEC(ZSTD(1)),
   day Date, received_at DateTime64(9, 'UTC')
 ) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (project, trace_id, span_id, log_id)
-  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 512, merge_max_block_size = 1024;
+  SETTINGS ${durable}, index_granularity = 512, merge_max_block_size = 1024;
 
 -- One row a trace: everything known about it, rewritten when something arrives. `scores` holds the latest value of
 -- every scorer; `checks` the deterministic scores themselves (the rest are rows of `scores`).
@@ -69,7 +70,7 @@ CREATE TABLE IF NOT EXISTS traces (
   INDEX words lowerUTF8(concat(ifNull(input_text, ''), ' ', ifNull(output_text, '')))
     TYPE text(tokenizer = splitByNonAlpha)
 ) ENGINE = ReplacingMergeTree(assembled_at) PARTITION BY toMonday(day) ORDER BY (project, trace_id)
-  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 512, merge_max_block_size = 2048;
+  SETTINGS ${durable}, index_granularity = 512, merge_max_block_size = 2048;
 
 -- Scores that are not made with the trace row itself: judges, classifiers, signals, users, people, other systems.
 CREATE TABLE IF NOT EXISTS scores (
@@ -81,7 +82,7 @@ CREATE TABLE IF NOT EXISTS scores (
   time DateTime64(9, 'UTC'), scored_at DateTime64(9, 'UTC'), day Date, row_version UInt64
 ) ENGINE = ReplacingMergeTree(row_version) PARTITION BY toMonday(day)
   ORDER BY (project, trace_id, span_id, scorer, version, judge_model, author)
-  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, index_granularity = 1024;
+  SETTINGS ${durable}, index_granularity = 1024;
 
 -- Mergeable sums of a metric in a cohort over one tick; a tick is recomputed whole, the latest row wins.
 CREATE TABLE IF NOT EXISTS points (
@@ -89,12 +90,12 @@ CREATE TABLE IF NOT EXISTS points (
   n UInt64, sw Float64, sw2 Float64, swx Float64, swx2 Float64, sw2x Float64, sw2x2 Float64,
   edges LowCardinality(String), hist_w Array(Float64), hist_w2 Array(Float64), row_version UInt64
 ) ENGINE = ReplacingMergeTree(row_version) PARTITION BY toYYYYMM(tick) ORDER BY (project, metric, cohort, seconds, tick)
-  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+  SETTINGS ${durable};
 
 CREATE TABLE IF NOT EXISTS deploys (
   project LowCardinality(String), name String, version String, time DateTime64(9, 'UTC'), note Nullable(String)
 ) ENGINE = ReplacingMergeTree ORDER BY (project, time, name, version)
-  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+  SETTINGS ${durable};
 
 -- The state of each alert as last changed, mirrored from the records for SQL.
 CREATE TABLE IF NOT EXISTS alerts (
@@ -103,7 +104,7 @@ CREATE TABLE IF NOT EXISTS alerts (
   summary String, since DateTime64(9, 'UTC'), fired_at Nullable(DateTime64(9, 'UTC')),
   resolved_at Nullable(DateTime64(9, 'UTC')), updated_at DateTime64(9, 'UTC'), row_version UInt64
 ) ENGINE = ReplacingMergeTree(row_version) ORDER BY (project, id)
-  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+  SETTINGS ${durable};
 
 -- The coverage ledger: what each scorer should have seen and what became of it.
 CREATE TABLE IF NOT EXISTS coverage (
@@ -111,7 +112,7 @@ CREATE TABLE IF NOT EXISTS coverage (
   time DateTime('UTC'), seconds UInt32,
   eligible UInt64, selected UInt64, scored UInt64, failed UInt64, late UInt64, row_version UInt64
 ) ENGINE = ReplacingMergeTree(row_version) ORDER BY (project, scorer, version, seconds, time)
-  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+  SETTINGS ${durable};
 
 -- Data points of the clients' own instruments (tokens, durations, costs); a histogram as its sum and count.
 CREATE TABLE IF NOT EXISTS measurements (
@@ -119,4 +120,4 @@ CREATE TABLE IF NOT EXISTS measurements (
   time DateTime64(9, 'UTC'), value Float64, n UInt64, attributes Map(LowCardinality(String), String),
   day Date, received_at DateTime64(9, 'UTC')
 ) ENGINE = ReplacingMergeTree(received_at) PARTITION BY toMonday(day) ORDER BY (project, name, time, attributes)
-  SETTINGS fsync_after_insert = 1, fsync_part_directory = 1;
+  SETTINGS ${durable};

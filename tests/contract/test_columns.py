@@ -1,0 +1,642 @@
+"""What every column store must do, on the real embedded engine. Projects are distinct, the directory is shared."""
+
+import asyncio
+import itertools
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from tests.contract.columns_world import (
+    DAY,
+    NOW,
+    joined,
+    log,
+    log_rows,
+    new_trace_id,
+    normal,
+    raw,
+    rows,
+    score,
+    trace_row,
+)
+from tests.unit.store.hostile import statements
+from tests.unit.store.test_sandbox_accepts import CONDITIONS, SCORERS, USEFUL
+from watchkeeper.model.alert import Deploy
+from watchkeeper.model.series import BINARY, SeriesKey, gather
+from watchkeeper.model.span import RawSpan
+from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
+from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
+from watchkeeper.store.columns import MetricRow, QueryRefused, Retention, StoreUnavailable, TraceFilter
+
+_projects = (f"project-{n}" for n in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseColumns]:
+    folder = tmp_path_factory.mktemp("columns")
+    opened = open_columns(f"chdb://{folder / 'data'}", clock=lambda: NOW, known_scorers=lambda _: SCORERS)
+    yield opened
+    opened.close_now()
+
+
+@pytest.fixture
+def project() -> str:
+    return next(_projects)
+
+
+async def put(store: ClickHouseColumns, project: str, raws: list[RawSpan], **more: object) -> None:
+    await store.write_spans(rows(project, raws), [])
+    await store.write_traces([trace_row(project, raws, **more)])  # type: ignore[arg-type]
+
+
+async def only(store: ClickHouseColumns, project: str, query: str) -> list[object]:
+    table = await store.sql(project, query)
+    assert len(table.rows) == 1
+    return table.rows[0]
+
+
+# -- spans, logs, content ----------------------------------------------------------------------------------------
+
+
+async def test_a_span_is_read_back_whole(store: ClickHouseColumns, project: str) -> None:
+    sent = raw(new_trace_id(), text="é\u0000\n\"'\\", deep={"a": [1, 2.5, None, True]}, big="x" * 100_000)
+    await store.write_spans(rows(project, [sent]), [])
+    spans, logs = await store.read_trace(project, sent.trace_id)
+    assert spans == [sent]
+    assert logs == []
+
+
+async def test_text_that_is_not_unicode_does_not_sink_the_batch(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    good, bad = raw(trace_id, 0, output="fine"), raw(trace_id, 1, output="half \ud83d surrogate")
+    await store.write_spans(rows(project, [good, bad]), [])
+    spans, _ = await store.read_trace(project, trace_id)
+    assert [s.attributes["output"] for s in spans] == ["fine", "half ? surrogate"]
+
+
+async def test_duplicates_in_any_order_converge_to_the_latest_end(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    early, late = raw(trace_id, end=NOW + 5, output="early"), raw(trace_id, end=NOW + 9, output="late")
+    for chosen in ([late], [early], [early, late], [late]):
+        await store.write_spans(rows(project, chosen), [])
+    spans, _ = await store.read_trace(project, trace_id)
+    assert spans == [late]
+    assert await only(store, project, "select count(), any(output_text) from spans") == [1, "late"]
+
+
+async def test_logs_join_their_trace_once(store: ClickHouseColumns, project: str) -> None:
+    trace_id = new_trace_id()
+    first, second = log(trace_id, log_id="a"), log(trace_id, log_id="b", body={"deep": [1]})
+    await store.write_spans([], log_rows(project, [first, second]))
+    await store.write_spans(rows(project, [raw(trace_id)]), log_rows(project, [first]))
+    spans, logs = await store.read_trace(project, trace_id)
+    assert len(spans) == 1
+    assert sorted(logs, key=lambda x: x.log_id) == [first, second]
+
+
+async def test_a_trace_of_ten_thousand_spans_is_read_whole(store: ClickHouseColumns, project: str) -> None:
+    trace_id = new_trace_id()
+    await store.write_spans(
+        rows(project, [raw(trace_id, n, parent=0 if n else None) for n in range(10_000)]), []
+    )
+    spans, _ = await store.read_trace(project, trace_id)
+    assert [s.attributes["n"] for s in spans] == list(range(10_000))
+
+
+async def test_two_projects_with_one_trace_id_never_meet(store: ClickHouseColumns) -> None:
+    trace_id, mine, other = new_trace_id(), next(_projects), next(_projects)
+    await put(store, mine, [raw(trace_id, output="mine")])
+    await put(store, other, [raw(trace_id, output="other")])
+    await store.write_scores([score(other, trace_id, "judge", 3.0)])
+    spans, _ = await store.read_trace(mine, trace_id)
+    assert [s.attributes["output"] for s in spans] == ["mine"]
+    assert await store.read_scores(mine, [trace_id]) == []
+    assert [r["output_text"] for r in await store.list_traces(mine, TraceFilter())] == ["mine"]
+    assert await only(store, mine, "select count() from spans where output_text = 'other'") == [0]
+
+
+async def test_a_clock_nobody_believes_moves_no_partition(store: ClickHouseColumns, project: str) -> None:
+    for start in (1, NOW - 500 * DAY, NOW + 3 * DAY, 2**63 - 1, NOW):
+        trace_id = new_trace_id()
+        await put(store, project, [raw(trace_id, start=start)])
+        await put(store, project, [raw(trace_id, start=start)], at=NOW + 3 * DAY)
+    table = await store.sql(project, "select trace_id, time from traces")
+    arrival = datetime.fromtimestamp(NOW / 1e9, UTC)
+    assert len(table.rows) == 5
+    assert all(abs((row[1] - arrival).total_seconds()) < 1 for row in table.rows)
+
+
+async def test_attributes_are_text_and_long_ones_are_cut_visibly(
+    store: ClickHouseColumns, project: str
+) -> None:
+    await store.write_spans(
+        rows(project, [raw(new_trace_id(), flag=True, long="y" * 5000, list=[1, "a"])]), []
+    )
+    row = await only(
+        store, project,
+        "select attributes['flag'], attributes['n'], length(attributes['long']) < 300, endsWith(attributes['long'], '…'),"
+        " attributes['list'], attributes['service.name'], mapContains(attributes, 'telemetry.sdk.name') from spans",
+    )  # fmt: skip
+    assert row == ["true", "0", 1, 1, '[1,"a"]', "bot", 0]
+
+
+async def test_unknown_is_null_and_never_zero(store: ClickHouseColumns, project: str) -> None:
+    await put(store, project, [raw(new_trace_id(), kind="llm")])
+    assert (
+        await only(store, project, "select input_tokens, cost, ttft_ms, session_id from spans") == [None] * 4
+    )
+    assert await only(store, project, "select input_tokens, cost, answer_relevance from traces") == [None] * 3
+
+
+async def test_numbers_that_are_none_are_unknown(store: ClickHouseColumns, project: str) -> None:
+    odd = raw(new_trace_id(), kind="llm", cost=float("nan"), **{"in": -5, "out": 10**30})
+    await store.write_spans(rows(project, [odd]), [])
+    assert await only(store, project, "select cost, input_tokens, output_tokens from spans") == [None] * 3
+
+
+# -- traces and scores ---------------------------------------------------------------------------------------------
+
+
+async def test_scores_are_columns_of_traces_when_the_call_returns(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    check = score(project, trace_id, "valid_json", source="check", passed=False, reason="no")
+    await put(store, project, [raw(trace_id, scenario="support")], checks=[check])
+    await store.write_scores([score(project, trace_id, "answer_relevance", 4.0)])
+    row = await only(
+        store, project,
+        "select answer_relevance, valid_json, failed_checks from traces where scenario = 'support' "
+        "and answer_relevance < 5 and time > toDateTime64('2020-01-01', 3, 'UTC') order by time desc limit 50",
+    )  # fmt: skip
+    assert row == [4.0, 0.0, ["valid_json"]]
+    assert {s.scorer: (s.value, s.passed) for s in await store.read_scores(project, [trace_id])} == {
+        "valid_json": (None, False),
+        "answer_relevance": (4.0, None),
+    }
+
+
+async def test_a_score_before_its_trace_is_shown_when_the_trace_comes(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    await store.write_scores([score(project, trace_id, "thumbs", 1.0, source="user")])
+    await put(store, project, [raw(trace_id)])
+    assert await only(store, project, "select thumbs from traces") == [1.0]
+
+
+async def test_the_latest_score_wins_and_a_repeat_is_one_row(store: ClickHouseColumns, project: str) -> None:
+    trace_id = new_trace_id()
+    await put(store, project, [raw(trace_id)])
+    for value, at in ((2.0, 10), (9.0, 30), (5.0, 20), (9.0, 30)):
+        await store.write_scores([score(project, trace_id, "judge", value, scored_ns=NOW + at)])
+    await store.write_scores([score(project, trace_id, "judge", 1.0, version="2", scored_ns=NOW + 5)])
+    assert await only(store, project, "select judge from traces") == [9.0]
+    table = await store.sql(project, "select version, value from scores order by version")
+    assert table.rows == [["1", 9.0], ["2", 1.0]]
+
+
+async def test_a_score_of_the_whole_trace_stands_before_those_of_spans(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    await put(store, project, [raw(trace_id)])
+    await store.write_scores(
+        [score(project, trace_id, "j", 1.0, span_id="a", passed=False, scored_ns=NOW + 99)]
+    )
+    await store.write_scores([score(project, trace_id, "j", 7.0)])
+    assert await only(store, project, "select j from traces") == [7.0]
+
+
+async def test_checks_and_other_scores_are_one_table(store: ClickHouseColumns, project: str) -> None:
+    trace_id = new_trace_id()
+    made = [
+        score(project, trace_id, "length", 12.0, source="check"),
+        score(project, trace_id, "ok", passed=True),
+    ]
+    await put(store, project, [raw(trace_id)], checks=made)
+    await store.write_scores([score(project, trace_id, "judge", 3.0, session_id="s")])
+    table = await store.sql(project, "select scorer, source, value, passed from scores order by scorer")
+    assert table.rows == [
+        ["judge", "judge", 3.0, None],
+        ["length", "check", 12.0, None],
+        ["ok", "check", None, True],
+    ]
+
+
+async def test_a_later_assembly_wins_over_an_earlier_one_and_over_refreshes(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    short, whole = [raw(trace_id)], [raw(trace_id), raw(trace_id, 1, parent=0)]
+    await put(store, project, short, at=NOW + 100)
+    await store.write_scores([score(project, trace_id, "judge", 3.0)])
+    await put(store, project, whole, at=NOW + 10_000_000)
+    await put(store, project, short, at=NOW + 50)
+    assert await only(store, project, "select spans, judge from traces") == [2, 3.0]
+
+
+async def test_concurrent_scores_of_one_trace_are_all_shown(store: ClickHouseColumns, project: str) -> None:
+    trace_id = new_trace_id()
+    await put(store, project, [raw(trace_id)])
+    await asyncio.gather(
+        *(store.write_scores([score(project, trace_id, f"j{n}", float(n))]) for n in range(8))
+    )
+    assert await only(store, project, f"select {', '.join(f'j{n}' for n in range(8))} from traces") == [
+        *map(float, range(8))
+    ]
+
+
+async def test_scorers_are_those_with_a_value_and_those_configured(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    assert await store.scorers(project) == sorted(SCORERS)
+    await store.write_scores([score(project, trace_id, "fresh", 3.0)])
+    assert "fresh" in await store.scorers(project)
+
+
+# -- lists -----------------------------------------------------------------------------------------------------------
+
+
+async def test_the_list_is_newest_first_and_pages_without_gaps(
+    store: ClickHouseColumns, project: str
+) -> None:
+    made = [[raw(new_trace_id(), start=NOW + (n // 3) * 1000)] for n in range(25)]
+    await store.write_traces([trace_row(project, m) for m in made])
+    seen: list[str] = []
+    before: tuple[int, str] | None = None
+    while page := await store.list_traces(project, TraceFilter(limit=7, before=before)):
+        seen += [r["trace_id"] for r in page]
+        last = page[-1]["time"]
+        before = (int(last.timestamp()) * 10**9 + last.microsecond * 1000, page[-1]["trace_id"])
+    assert seen == [
+        m[0].trace_id for m in sorted(made, key=lambda m: (m[0].start_ns, m[0].trace_id), reverse=True)
+    ]
+
+
+async def test_the_list_is_filtered_by_everything_at_once(store: ClickHouseColumns, project: str) -> None:
+    good, wrong = new_trace_id(), new_trace_id()
+    for trace_id, topic in ((good, "Refund please"), (wrong, "Weather today")):
+        await put(
+            store, project,
+            [raw(trace_id, user="u1", session="s1", scenario="support", input=topic, output="Ünïcode words")],
+        )  # fmt: skip
+        await store.write_scores([score(project, trace_id, "answer_relevance", 3.0)])
+    found = await store.list_traces(
+        project,
+        TraceFilter(
+            since_ns=NOW - 10, until_ns=NOW + 10, text="REFUND ünïcode", user_id="u1", session_id="s1",
+            where="scenario = 'support' and answer_relevance < 5 and attributes['input'] like 'Refund%'",
+        ),
+    )  # fmt: skip
+    assert [r["trace_id"] for r in found] == [good]
+    assert found[0]["scores"] == {"answer_relevance": 3.0}
+    assert await store.list_traces(project, TraceFilter(since_ns=NOW + 1)) == []
+    assert await store.list_traces(project, TraceFilter(until_ns=NOW)) == []
+    assert await store.list_traces(project, TraceFilter(text="refund weather")) == []
+
+
+async def test_the_list_is_ordered_by_a_column_or_a_scorer(store: ClickHouseColumns, project: str) -> None:
+    ids = [new_trace_id() for _ in range(3)]
+    for trace_id, value in zip(ids, (2.0, 9.0, None), strict=True):
+        await put(store, project, [raw(trace_id)])
+        if value is not None:
+            await store.write_scores([score(project, trace_id, "judge", value)])
+    found = await store.list_traces(project, TraceFilter(order_by="judge desc"))
+    assert [r["trace_id"] for r in found] == [ids[1], ids[0], ids[2]]
+    with pytest.raises(QueryRefused):
+        await store.list_traces(project, TraceFilter(order_by="judge desc; drop table spans"))
+
+
+@pytest.mark.parametrize(("where", "_part"), CONDITIONS)
+async def test_every_kind_of_condition_runs(
+    store: ClickHouseColumns, project: str, where: str, _part: str
+) -> None:
+    assert await store.list_traces(project, TraceFilter(where=where)) == []
+
+
+async def test_a_wrong_condition_is_explained(store: ClickHouseColumns, project: str) -> None:
+    for where in ("scenari = 'x'", "errors + 'a' > 3", "trace_id in content"):
+        with pytest.raises(QueryRefused):
+            await store.list_traces(project, TraceFilter(where=where))
+
+
+# -- assembly after a kill ----------------------------------------------------------------------------------------
+
+
+async def test_what_was_not_assembled_is_found(store: ClickHouseColumns, project: str) -> None:
+    done, fresh, grown, heard = (new_trace_id() for _ in range(4))
+    for trace_id in (done, grown, heard):
+        await put(store, project, [raw(trace_id)], at=NOW + 100)
+    await store.write_spans(rows(project, [raw(fresh)]), [])
+    # The same arrival time as what was assembled: only its number tells that it is missing.
+    await store.write_spans(rows(project, [raw(grown, 1, parent=0)]), [])
+    await store.write_spans([], log_rows(project, [log(heard)], received=NOW + 200))
+    left = {t for p, t in await store.unassembled(0, 10_000) if p == project}
+    assert left == {fresh, grown, heard}
+    assert (project, fresh) not in await store.unassembled(NOW + 10_000, 10_000)
+
+
+async def test_rewritten_spans_keep_their_content_and_count_once(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    sent = raw(trace_id)
+    await store.write_spans(rows(project, [sent]), [])
+    trace = joined([normal(sent)], [log(trace_id, body="from a log")])
+    await store.rewrite_spans([type(rows(project, [sent])[0])(project, trace.spans[0], NOW + 50)])
+    assert await only(store, project, "select output_text from spans") == ["from a log"]
+    spans, _ = await store.read_trace(project, trace_id)
+    assert spans == [sent]
+
+
+# -- the other tables ------------------------------------------------------------------------------------------------
+
+
+async def test_points_come_back_as_they_were_and_a_tick_is_replaced(
+    store: ClickHouseColumns, project: str
+) -> None:
+    key = SeriesKey(project, "ok", (("model", "a,b"), ("prompt", "x")))
+    start = NOW // 10**9 // 3600 * 3600 * 10**9
+    for scores in ([(1.0, 0.5)], [(1.0, 0.5), (0.0, 1.0)]):
+        await store.write_points([gather(key, start, start + 60 * 10**9, BINARY, scores)])
+    found = await store.read_points(
+        project, start, start + 1, metric="ok", cohort="model=a,b,prompt=x", seconds=60
+    )
+    assert found == [gather(key, start, start + 60 * 10**9, BINARY, [(1.0, 0.5), (0.0, 1.0)])]
+    assert await store.read_points(project, start + 1, start + 10**9) == []
+    row = await only(store, project, "select metric, cohort, n, mean, low < mean, high > mean from series")
+    assert row == ["ok", "model=a,b,prompt=x", 2, pytest.approx(2 / 3), 1, 1]
+
+
+async def test_deploys_alerts_and_coverage_are_tables(store: ClickHouseColumns, project: str) -> None:
+    deploy = Deploy(project, "prompt", "v2", NOW, "shorter")
+    await store.write_deploys([deploy, deploy])
+    assert await store.read_deploys(project, NOW, NOW + 1) == [deploy]
+    assert await only(store, project, "select name, version, note from deploys") == [
+        "prompt",
+        "v2",
+        "shorter",
+    ]
+    alert = {
+        "project": project,
+        "id": "a1",
+        "monitor": "m",
+        "state": "pending",
+        "since_ns": NOW,
+        "owner": "me",
+    }
+    await store.write_alerts([alert])
+    await store.write_alerts([{**alert, "state": "firing", "fired_ns": NOW + 5}])
+    assert await only(store, project, "select state, owner, isNotNull(fired_at) from alerts") == [
+        "firing",
+        "me",
+        1,
+    ]
+    tick = {
+        "project": project,
+        "scorer": "j",
+        "version": "1",
+        "time": NOW // 10**9,
+        "seconds": 60,
+        "eligible": 5,
+    }
+    await store.write_coverage([tick])
+    await store.write_coverage([{**tick, "scored": 4}])
+    assert await only(store, project, "select eligible, scored from coverage") == [5, 4]
+    assert [c["scored"] for c in await store.read_coverage(project, NOW, NOW + 1)] == [4]
+
+
+async def test_measurements_are_kept(store: ClickHouseColumns, project: str) -> None:
+    await store.write_metrics(
+        [MetricRow(project, "gen_ai.client.token.usage", "1", NOW, 5.0, 2, {"a": 1}, NOW)]
+    )
+    assert (await store.stats())["tables"]["measurements"]["rows"] >= 1
+
+
+async def test_named_queries_bind_the_project_and_say_what_is_missing(
+    store: ClickHouseColumns, project: str
+) -> None:
+    assert (await store.named("assembly_earlier", project, ids=["a"], before=NOW)).rows == []
+    with pytest.raises(KeyError):
+        await store.named("no_such_query", project)
+    with pytest.raises(TypeError, match="before"):
+        await store.named("assembly_earlier", project, ids=["a"])
+
+
+# -- removal ------------------------------------------------------------------------------------------------------------
+
+
+async def test_erasing_a_user_leaves_no_byte(tmp_path: Path) -> None:
+    secret = "zebra-" + "q" * 24
+    code = f"""
+import asyncio, os, sys
+from pathlib import Path
+from tests.contract.columns_world import *
+from watchkeeper.store.clickhouse import open_columns
+folder, secret = Path(sys.argv[1]), {secret!r}
+store = open_columns(f"chdb://{{folder}}", clock=lambda: NOW)
+def files():
+    return len(holding())
+def holding():
+    found = []
+    for at, _, names in os.walk(folder):
+        for name in names:
+            try:
+                if secret.encode() in Path(at, name).read_bytes():
+                    found.append(name)
+            except FileNotFoundError:
+                continue
+    return found
+async def main():
+    for codec in ("content MODIFY COLUMN body String CODEC(NONE)", "traces MODIFY COLUMN output_text Nullable(String) CODEC(NONE)"):
+        await store._rows.run(lambda c: c.command("ALTER TABLE " + codec))
+    gone, kept = new_trace_id(), new_trace_id()
+    for trace_id, user in ((gone, "u-gone"), (kept, "u-kept")):
+        raws = [raw(trace_id, user=user, output=secret if user == "u-gone" else "harmless")]
+        await store.write_spans(rows("p", raws), log_rows("p", [log(trace_id, body=raws[0].attributes["output"])]))
+        await store.write_traces([trace_row("p", raws)])
+        await store.write_scores([score("p", trace_id, "j", 1.0, reason=raws[0].attributes["output"])])
+    assert files() > 0, "the control: before, it is there"
+    receipt = await store.erase("p", user_id="u-gone")
+    assert receipt.trace_ids == [gone], receipt
+    assert receipt.rows == {{"spans": 1, "content": 1, "logs": 1, "traces": 2, "scores": 1}}, receipt
+    assert await store.read_trace("p", gone) == ([], [])
+    assert len((await store.read_trace("p", kept))[0]) == 1
+    assert (await store.sql("p", "select count() from traces")).rows == [[1]]
+    for _ in range(60):
+        if files() == 0:
+            break
+        await asyncio.sleep(0.5)
+    assert files() == 0, holding()
+    await store.close()
+asyncio.run(main())
+print("clean")
+"""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", code, str(tmp_path / "data")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout.strip() == "clean", done.stderr[-2000:]
+
+
+async def test_data_expires_by_class(store: ClickHouseColumns, project: str) -> None:
+    old, fresh = new_trace_id(), new_trace_id()
+    await put(store, project, [raw(old, start=NOW - 40 * DAY, output="long ago", input="asked")])
+    await put(store, project, [raw(fresh, output="today")])
+    await store.expire(NOW, Retention(content_days=30, trace_days=90))
+    assert await store.read_trace(project, old) == ([], [])
+    table = await store.sql(project, "select output_text, input_text from traces order by time")
+    assert table.rows == [[None, None], ["today", None]]
+    table = await store.sql(project, "select output_text from spans order by time")
+    assert table.rows == [[None], ["today"]]
+    await store.expire(NOW + 60 * DAY, Retention(content_days=90, trace_days=90))
+    assert await only(store, project, "select trace_id from traces") == [fresh]
+    assert await only(store, project, "select trace_id from spans") == [fresh]
+    assert len((await store.read_trace(project, fresh))[0]) == 1
+
+
+# -- user SQL on the engine ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("query", USEFUL)
+async def test_what_analysts_write_runs(store: ClickHouseColumns, project: str, query: str) -> None:
+    await put(store, project, [raw(new_trace_id(), kind="llm", scenario="support")])
+    table = await store.sql(project, query)
+    assert table.columns
+    assert all(len(r) == len(table.columns) for r in table.rows)
+
+
+async def test_no_hostile_statement_leaves_a_trace(
+    store: ClickHouseColumns, project: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.csv"
+    before = (await store.stats())["tables"]
+    for query in statements(str(out)):
+        with pytest.raises(QueryRefused):
+            await store.sql(project, query)
+    assert not out.exists()
+    assert {t: s["rows"] for t, s in before.items()} == {
+        t: s["rows"] for t, s in (await store.stats())["tables"].items()
+    }
+    assert (await store.sql(project, "select 1")).rows == [[1]]
+
+
+async def test_the_engine_would_write_the_file_if_it_were_asked(
+    store: ClickHouseColumns, tmp_path: Path
+) -> None:
+    """The control of the test above: the read-only connection alone does not stop it."""
+    out = tmp_path / "out.csv"
+    await store._sandbox.run(lambda c: c.command(f"SELECT 1 INTO OUTFILE '{out}' FORMAT CSV"))
+    assert out.exists()
+
+
+async def test_a_literal_means_what_the_engine_means_by_it(store: ClickHouseColumns, project: str) -> None:
+    dice = random.Random(11)
+    for _ in range(150):
+        text = "".join(dice.choice("'\\\"`n0tx;-/*%é{}() \u2028") for _ in range(dice.randint(0, 9)))
+        literal = "'" + text.replace("\\", "\\\\").replace("'", dice.choice(["\\'", "''"])) + "'"
+        assert await only(store, project, f"select {literal} as x") == [text]
+        assert await only(store, project, f"select count() from traces where root_name = {literal}") == [0]
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("select foo from traces", "no column foo"),
+        ("select scenaro from traces", "no column scenaro"),
+        ("select sum(name) from spans", "Illegal type"),
+        ("select sum(a.n + b.n) from (select arrayJoin(range(1000000)) as n) as a "
+         "cross join (select arrayJoin(range(1000000)) as n) as b", "seconds"),
+        ("select groupArray(x) from (select arrayJoin(range(900000)) as x) as a, "
+         "(select arrayJoin(range(900)) as y) as b", "memory"),
+        ("select arrayJoin(range(9000)) as x, leftPad(toString(x), 5000, 'x')", "too large"),
+    ],
+)  # fmt: skip
+async def test_a_statement_that_asks_too_much_is_stopped(
+    store: ClickHouseColumns, project: str, query: str, says: str
+) -> None:
+    with pytest.raises(QueryRefused, match=says) as refused:
+        await store.sql(project, query)
+    assert refused.value.hint
+    assert "/" not in str(refused.value)
+
+
+async def test_a_wrong_column_gets_a_suggestion(store: ClickHouseColumns, project: str) -> None:
+    with pytest.raises(QueryRefused) as refused:
+        await store.sql(project, "select answer_relevence from traces")
+    assert "answer_relevance" in refused.value.hint
+
+
+async def test_a_long_answer_is_cut_and_says_so(store: ClickHouseColumns, project: str) -> None:
+    table = await store.sql(project, "select arrayJoin(range(50)) as x", max_rows=10)
+    assert (len(table.rows), table.truncated) == (10, True)
+    table = await store.sql(project, "select arrayJoin(range(10)) as x", max_rows=10)
+    assert (len(table.rows), table.truncated) == (10, False)
+
+
+async def test_an_empty_answer_still_has_columns(store: ClickHouseColumns, project: str) -> None:
+    table = await store.sql(project, "select trace_id, attributes['a'] from spans")
+    assert (table.columns, table.rows) == (["trace_id", "attributes['a']"], [])
+
+
+# -- the directory -----------------------------------------------------------------------------------------------------
+
+
+async def test_the_directory_is_ours_alone(tmp_path: Path) -> None:
+    lock = DataDirLock(tmp_path / "data", clock=lambda: NOW)
+    lock.announce("http://127.0.0.1:4318")
+    with pytest.raises(DataDirBusy, match=r"process \d+, started 2026-.*http://127.0.0.1:4318"):
+        DataDirLock(tmp_path / "data")
+    assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
+    lock.release()
+    DataDirLock(tmp_path / "data").release()
+
+
+async def test_a_closed_store_takes_nothing(tmp_path: Path) -> None:
+    code = """
+import asyncio, sys
+from tests.contract.columns_world import *
+from watchkeeper.store.clickhouse import open_columns
+from watchkeeper.store.columns import StoreUnavailable
+async def main():
+    for round in range(2):
+        store = open_columns("chdb://" + sys.argv[1], clock=lambda: NOW)
+        assert len((await store.read_trace("p", "a" * 32))[0]) == round
+        await store.write_spans(rows("p", [raw("a" * 32)]), [])
+        await store.close()
+        await store.close()
+        try:
+            await store.write_spans(rows("p", [raw("b" * 32)]), [])
+        except StoreUnavailable:
+            print("refused")
+asyncio.run(main())
+"""
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split() == ["refused", "refused"], done.stderr[-2000:]
+
+
+async def test_a_directory_that_cannot_be_used_is_named(store: ClickHouseColumns, tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="does not open"):
+        open_columns(f"chdb://{tmp_path / 'second'}")

@@ -1,0 +1,140 @@
+"""What user SQL may say, and what becomes of it."""
+
+import pytest
+
+from watchkeeper.store.columns import QueryRefused
+from watchkeeper.store.sandbox import check_condition, compile_condition, prepare
+
+SCORERS = ["answer_relevance", "grounded.v2", "cost"]
+
+USEFUL = [
+    "select * from traces where scenario = 'support' and answer_relevance < 5 and time > now() - interval 24 hour "
+    "order by time desc limit 50",
+    "select toStartOfHour(time) as h, request_model, quantile(0.95)(duration_ms) from spans group by h, request_model",
+    "select count(), countIf(status = 'error'), avgIf(cost, cost > 0) from spans",
+    "select attributes['http.route'] as r, uniq(trace_id) from spans group by r having uniq(trace_id) > 3",
+    "with bad as (select trace_id from scores where scorer = 'toxic' and passed = false) "
+    "select t.time, t.input_text from traces t join bad using (trace_id)",
+    "select scorer, count(), avg(value) from scores group by scorer order by 2 desc",
+    "select metric, time, mean, low, high from series where cohort = '' order by time",
+    "select name, version, time from deploys order by time desc",
+    "select m, count() from traces array join models as m group by m",
+    "select has(failed_checks, 'valid_json'), arrayMap(x -> upper(x), models) from traces",
+    "select row_number() over (partition by scenario order by cost desc) as n, trace_id from traces",
+    "select if(cost is null, 'unknown', 'known') as k, count() from traces group by k",
+    "select case when errors > 0 then 'bad' else 'good' end, count() from traces group by all",
+    "select trace_id from traces where trace_id in (select trace_id from scores where value < 2) limit 5 offset 10",
+    "select * except (input_text, output_text) from traces",
+    "select dateAdd(day, 1, time), dateDiff('minute', time, now()), toDate(time) from traces",
+    "select 1 union all select 2",
+    "select cast(duration_ms as UInt64), duration_ms::String from spans",
+    "select JSONExtractString(output_text, 'answer') from spans where isValidJSON(output_text)",
+    "select kind from spans limit 2 by kind",
+    "select sum(cost) from traces final",
+    "select t.*, s.value from traces t left join scores s on t.trace_id = s.trace_id",
+    "select monitor, state, severity from alerts where state in ('firing', 'no_data')",
+    "select scorer, sum(eligible), sum(scored) from coverage group by scorer",
+    "from spans select name",
+    "select name from spans where name = '\\' union all select * from system.tables -- '",
+    "/* a comment */ select 1 -- and another",
+]
+
+
+@pytest.mark.parametrize("query", USEFUL)
+def test_it_accepts_what_analysts_write(query: str) -> None:
+    prepared = prepare(query, SCORERS)
+    assert prepared.sql.count("{wk_project: String}") >= len(prepared.tables)
+
+
+def test_every_table_is_bound_to_the_project() -> None:
+    sql = prepare("select a.name from spans a, spans b where a.trace_id = b.trace_id", SCORERS).sql
+    assert sql.count('"project" = {wk_project: String}') == 2
+
+
+def test_a_scorer_is_a_column_and_a_missing_score_is_null() -> None:
+    sql = prepare("select answer_relevance from traces", SCORERS).sql
+    assert """if(mapContains("scores", 'answer_relevance'), "scores"['answer_relevance'], NULL)""" in sql
+    assert "grounded" not in sql
+
+
+def test_a_star_shows_every_scorer() -> None:
+    sql = prepare("select * from traces", SCORERS).sql
+    assert '"answer_relevance"' in sql and '"grounded.v2"' in sql
+
+
+def test_a_scorer_named_like_a_column_gets_a_name_of_its_own() -> None:
+    assert '"score_cost"' in prepare("select cost, score_cost from traces", SCORERS).sql
+
+
+def test_comments_are_not_passed_on() -> None:
+    assert "secret" not in prepare("select 1 /* secret */ -- secret", SCORERS).sql
+
+
+@pytest.mark.parametrize(
+    ("query", "limit"),
+    [("select 1", 10001), ("select 1 limit 7", 7), ("select 1 limit 999999", 10001)],
+)
+def test_an_answer_has_at_most_the_allowed_rows(query: str, limit: int) -> None:
+    assert prepare(query, []).sql.endswith(f"LIMIT {limit}")
+
+
+def test_a_limit_of_a_union_holds_for_all_of_it() -> None:
+    assert prepare("select 1 union all select 2 limit 1", []).sql.endswith('AS "answer" LIMIT 10001')
+
+
+def test_a_name_out_of_scope_does_not_reach_a_physical_table() -> None:
+    sql = prepare(
+        "select * from (with content as (select 1 as a) select a from content) as x, content", []
+    ).sql
+    assert '"wkq_content"' in sql and '"content"' not in sql.replace('AS "content"', "")
+
+
+@pytest.mark.parametrize(
+    ("query", "says", "hints"),
+    [
+        ("select * from trace", "no table trace", "traces"),
+        ("select quantil(0.5)(cost) from traces", "quantil", "quantile"),
+        ("select * from spans settings max_threads = 1", "SETTINGS", "SELECT takes"),
+        ("drop table spans", "DROP", "SELECT"),
+        ("select 1; select 2", "more than one", "one SELECT"),
+        ("", "empty", "one SELECT"),
+        ("select * from spans limit cost", "LIMIT", "LIMIT 100"),
+        ("with spans as (select 1) select * from spans", "taken", "another name"),
+    ],
+)
+def test_a_refusal_names_the_construct_and_what_is_allowed(query: str, says: str, hints: str) -> None:
+    with pytest.raises(QueryRefused) as refused:
+        prepare(query, SCORERS)
+    assert says in str(refused.value)
+    assert hints in refused.value.hint
+
+
+CONDITIONS = [
+    ("scenario = 'support' and answer_relevance < 5", "if(mapContains(\"scores\", 'answer_relevance')"),
+    ("errors > 0 or not complete", '"errors" > 0'),
+    ("attributes['http.route'] = '/chat'", '"trace_id" IN (SELECT "trace_id" FROM "default"."spans"'),
+    ("attributes['n'] > 5 and cost > 1", "mapContains(\"attributes\", 'n')"),
+    ("has(models, 'gpt-4o')", "has("),
+    ("input_text ilike '%refund%'", "ILIKE"),
+    ("time > now() - interval 1 day", "INTERVAL"),
+]
+
+
+@pytest.mark.parametrize(("where", "part"), CONDITIONS)
+def test_a_condition_is_compiled_for_the_physical_table(where: str, part: str) -> None:
+    assert part in compile_condition(where, SCORERS)
+    assert check_condition(check_condition(where, SCORERS), SCORERS) == check_condition(where, SCORERS)
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "foo = 1", "trace_id in (select trace_id from spans)", "1 = 1 limit 5", "1 = 1 settings max_threads = 1",
+        "exists(select 1)", "project = 'other'", "spans.name = 'x'", "attributes['a'] = root_name", "1 = 1) --",
+        "sleep(3) = 0", "count() over () > 1", "1 = 1; drop table spans", "input_text = file('x')", "",
+        "trace_id in content", "1 = 1 union all select 1", "1=1) union all select (1",
+    ],
+)  # fmt: skip
+def test_a_condition_that_is_more_than_a_condition_is_refused(where: str) -> None:
+    with pytest.raises(QueryRefused):
+        compile_condition(where, SCORERS)
