@@ -4,25 +4,49 @@ import base64
 import binascii
 import re
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Callable
+from functools import cached_property
 
 ESCAPE = re.compile(r"%[2-7][0-9A-Fa-f]|\\u00[0-7][0-9A-Fa-f]|\\[nrt\"'/]|&#x?[0-9A-Fa-f]{2,5};")
 BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
 _INVISIBLE = dict.fromkeys((0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x00AD))
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 _SHORT = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "/": "/"}
 
 
 class View:
-    """A changed text; `starts[i]` and `ends[i]` are where its i-th character came from."""
+    """A changed text, piece by piece: a piece is either copied as it was or stands whole for a part of the original."""
 
-    def __init__(self, text: str, starts: list[int], ends: list[int]) -> None:
-        self.text = text
-        self._starts = starts
-        self._ends = ends
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._at: list[int] = []
+        self._from: list[tuple[int, int, bool]] = []
+        self._length = 0
+
+    def add(self, piece: str, start: int, end: int, copied: bool) -> None:
+        """Append a piece that comes from characters `start` to `end` of the original."""
+        if piece:
+            self._pieces.append(piece)
+            self._at.append(self._length)
+            self._from.append((start, end, copied))
+            self._length += len(piece)
+
+    @cached_property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    def _origin(self, position: int) -> tuple[int, int]:
+        index = bisect_right(self._at, position) - 1
+        start, end, copied = self._from[index]
+        if not copied:
+            return start, end
+        at = start + position - self._at[index]
+        return at, at + 1
 
     def back(self, start: int, end: int) -> tuple[int, int]:
         """The part of the original that characters `start` to `end` stand for."""
-        return self._starts[start], self._ends[end - 1]
+        return self._origin(start)[0], self._origin(end - 1)[1]
 
 
 def _decode(token: str) -> str:
@@ -52,27 +76,16 @@ def quickly(text: str) -> tuple[str, bool]:
 
 def unescaped(text: str) -> View | None:
     """URL, JSON and character-reference escapes of ASCII characters undone; None when there are none."""
-    pieces: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
+    view = View()
     at = 0
     for match in ESCAPE.finditer(text):
-        _copy(text, at, match.start(), pieces, starts, ends)
-        for char in _decode(match.group(0)):
-            pieces.append(char)
-            starts.append(match.start())
-            ends.append(match.end())
+        view.add(text[at : match.start()], at, match.start(), True)
+        view.add(_decode(match.group(0)), match.start(), match.end(), False)
         at = match.end()
     if not at:
         return None
-    _copy(text, at, len(text), pieces, starts, ends)
-    return View("".join(pieces), starts, ends)
-
-
-def _copy(text: str, start: int, end: int, pieces: list[str], starts: list[int], ends: list[int]) -> None:
-    pieces.append(text[start:end])
-    starts.extend(range(start, end))
-    ends.extend(range(start + 1, end + 1))
+    view.add(text[at:], at, len(text), True)
+    return view
 
 
 def folded(text: str) -> View | None:
@@ -82,17 +95,17 @@ def folded(text: str) -> View | None:
         return None
     if unicodedata.is_normalized("NFKC", text) and not any(chr(c) in text for c in _INVISIBLE):
         return None
-    pieces: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
-    for i, char in enumerate(text):
-        if ord(char) in _INVISIBLE:
-            continue
-        for plain in char if char < "\x80" else unicodedata.normalize("NFKC", char):
-            pieces.append(plain)
-            starts.append(i)
-            ends.append(i + 1)
-    return View("".join(pieces), starts, ends)
+    view = View()
+    at = 0
+    for match in _NOT_ASCII.finditer(text):
+        char = match.group(0)
+        plain = "" if ord(char) in _INVISIBLE else unicodedata.normalize("NFKC", char)
+        if plain != char:
+            view.add(text[at : match.start()], at, match.start(), True)
+            view.add(plain, match.start(), match.end(), False)
+            at = match.end()
+    view.add(text[at:], at, len(text), True)
+    return view
 
 
 def encoded(text: str, holds: Callable[[str], str | None]) -> list[tuple[int, int, str]]:
