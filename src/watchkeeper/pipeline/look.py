@@ -225,7 +225,8 @@ class Reader:
                 if stat in ("sum", "n")
                 else found
             )
-        length = window if period.name == "window" else period.seconds * 10**9
+        # A window shorter than a tick is the tick: there is nothing finer to read.
+        length = max(window if period.name == "window" else period.seconds * 10**9, self.book.tick_ns)
         until = self.end - length if period.name == "previous" else self.end
         return estimate(
             self.book.window(metric, self.cohort, until - length, until), stat, self.alpha, self.monitor.min_n
@@ -234,6 +235,7 @@ class Reader:
     def hits(self, wanted: Share) -> Estimate | Insufficient:
         """Scores of the period that satisfied the comparison, weighted."""
         length = self.monitor.window if wanted.period.name == "window" else wanted.period.seconds * 10**9
+        length = max(length, self.book.tick_ns)
         return estimate(
             self.book.window(wanted.indicator, self.cohort, self.end - length, self.end), "sum", 0.025, 1
         )

@@ -22,7 +22,7 @@ from watchkeeper.store.columns import Columns, Table
 
 EPOCH = 1_700_006_400 * 10**9
 EXPECTS = ("firing_at", "firing_by", "resolved_at", "resolved_by", "never")
-_RUN = re.compile(r"(?P<value>-?\d+(?:\.\d+)?%?|_|missing)(?:\s*x\s*(?P<times>\d+))?\Z")
+_RUN = re.compile(r"(?P<value>-?\d+(?:\.\d+)?%?|_|none|missing)(?:\s*x\s*(?P<times>\d+))?\Z")
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,8 @@ async def backtest(
     """
     if not monitors:
         return []
-    project, step = monitors[0].project, settings.tick_ns
     steps = Steps(columns, monitors, settings=settings)
+    project, step = monitors[0].project, steps.tick_ns
     first = (since_ns - BASELINE_NS - 2 * HOUR) // step * step
     work = Work(project, Book(step), {}, {}, {}, {}, [], first, first)
     ends = range(since_ns // step * step + step, until_ns + 1, step)
@@ -152,7 +152,9 @@ def read_series(text: str) -> list[float | None]:
             raise ValueError(f"part {number} of the series repeats {times} times; 1 to 10000 are allowed")
         word = found["value"]
         value = (
-            None if word in ("_", "missing") else float(word.rstrip("%")) / (100 if word.endswith("%") else 1)
+            None
+            if word in ("_", "none", "missing")
+            else float(word.rstrip("%")) / (100 if word.endswith("%") else 1)
         )
         values.extend([value] * times)
     return values

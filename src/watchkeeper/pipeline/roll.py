@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from watchkeeper.alerting.cohorts import OTHER, cohort_parse
-from watchkeeper.alerting.monitor import DIMENSIONS, Monitor
+from watchkeeper.alerting.monitor import DIMENSIONS, Monitor, tick_of
 from watchkeeper.alerting.syntax import Share
 from watchkeeper.model.errors import TAXONOMY, TRANSPORT
 from watchkeeper.model.series import (
@@ -86,12 +86,12 @@ class Plan:
     ) -> "Plan":
         """The plan that serves these monitors: their sets, their shares, and a tick fine enough for all of them."""
         wanted, shares = {tuple(sorted(s)) for s in sets}, dict[str, Share]()
-        tick = tick_ns if tick_ns is not None else HOUR
+        monitors = tuple(monitors)
+        tick = tick_ns if tick_ns is not None else tick_of(monitors)
         for m in monitors:
             fixed = tuple(sorted(k for k, _ in m.where))
             wanted |= {fixed, tuple(sorted((*fixed, *m.by)))}
             shares |= {s.indicator: replace(s, period=type(s.period)()) for s in m.shares}
-            tick = min(tick, m.tick()) if tick_ns is None else tick
         return cls(tick, tuple(sorted(wanted - {()})), dict(axes or {}), tuple(shares.values()))
 
 

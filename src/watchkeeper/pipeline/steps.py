@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from watchkeeper.alerting.cohorts import cohort_text, cohort_words
 from watchkeeper.alerting.estimates import look_error
 from watchkeeper.alerting.lifecycle import Event, Life, advance
-from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.alerting.monitor import Monitor, tick_of
 from watchkeeper.alerting.routing import Routes, alert_id, cohort_of_alert, group_for, inhibitor
 from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.fleet import threshold
@@ -31,11 +31,11 @@ SAME_NS, PATIENCE = 6 * HOUR, 6
 
 @dataclass(frozen=True)
 class Settings:
-    """`tick_ns` is that of the points. A tick is closed `grace_ns` after its end. `alarms_per_week` is the false-alarm
-    budget of the whole fleet. At most `batch` ticks are done in one transaction. `review_worst` traces of an alert
-    are handed to the review hook."""
+    """`tick_ns` is that of the points; None: what `Plan.of` the same monitors rolls. A tick is closed `grace_ns` after
+    its end. `alarms_per_week` is the false-alarm budget of the whole fleet. At most `batch` ticks are done in one
+    transaction. `review_worst` traces of an alert are handed to the review hook."""
 
-    tick_ns: int = HOUR
+    tick_ns: int | None = None
     grace_ns: int = 5 * 60 * SECOND
     alarms_per_week: float = 1.0
     batch: int = 72
@@ -72,6 +72,11 @@ class Steps:
         self.settings = settings
         self.counts = Counts()
 
+    @property
+    def tick_ns(self) -> int:
+        """The length of a tick now."""
+        return self.settings.tick_ns if self.settings.tick_ns is not None else tick_of(self.monitors)
+
     def mine(self, project: str) -> list[Monitor]:
         """The monitors of one project."""
         return [m for m in self.monitors if m.project == project]
@@ -87,7 +92,7 @@ class Steps:
                     first_end - reach,
                     last_end,
                     metric=metric,
-                    seconds=self.settings.tick_ns // SECOND,
+                    seconds=self.tick_ns // SECOND,
                 )
             )
 
@@ -100,14 +105,12 @@ class Steps:
             config = Config(
                 threshold=threshold(
                     moving,
-                    max(HOUR, self.settings.tick_ns),
+                    max(HOUR, self.tick_ns),
                     false_alarms_per_week=self.settings.alarms_per_week,
                     page=monitor.severity == "page",
                 )
             )
-            alpha = look_error(
-                looks, WEEK / self.settings.tick_ns, self.settings.alarms_per_week, monitor.severity
-            )
+            alpha = look_error(looks, WEEK / self.tick_ns, self.settings.alarms_per_week, monitor.severity)
             await self._monitor(work, monitor, end, config, alpha)
         telling.due(work, self.mine(work.project), self.routes, end)
 
@@ -241,7 +244,7 @@ class Steps:
             until,
             metric=metric,
             cohort=cohort_text(cohort),
-            seconds=self.settings.tick_ns // SECOND,
+            seconds=self.tick_ns // SECOND,
         )
         left_out = [
             (a.onset_ns or a.since_ns, a.resolved_ns or end)

@@ -61,15 +61,13 @@ class Watcher(Steps):
         return done
 
     async def _project(self, project: str, now: int) -> int:
-        s = self.settings
-        span = (await self.columns.named("watch_span", project, seconds=s.tick_ns // SECOND)).dicts()
+        s, tick = self.settings, self.tick_ns
+        span = (await self.columns.named("watch_span", project, seconds=tick // SECOND)).dicts()
         if not span or not int(span[0]["n"]):
             return 0
-        work = await self.records.read(
-            lambda c: load(c, project, s.tick_ns, int(span[0]["first"]) * SECOND, now)
-        )
-        closed = (now - s.grace_ns) // s.tick_ns * s.tick_ns
-        ends = list(range(work.mark + s.tick_ns, closed + 1, s.tick_ns))[: s.batch]
+        work = await self.records.read(lambda c: load(c, project, tick, int(span[0]["first"]) * SECOND, now))
+        closed = (now - s.grace_ns) // tick * tick
+        ends = list(range(work.mark // tick * tick + tick, closed + 1, tick))[: s.batch]
         if ends:
             await self.read_points(work, ends[0], ends[-1])
         for end in ends:

@@ -1,7 +1,7 @@
 import pytest
 
 from watchkeeper.alerting.conditions import parse
-from watchkeeper.alerting.monitor import HOUR, MINUTE, Monitor, MonitorError
+from watchkeeper.alerting.monitor import HOUR, MINUTE, Monitor, MonitorError, tick_of
 from watchkeeper.alerting.packs import PACKS
 
 
@@ -40,7 +40,8 @@ def test_it_knows_what_it_reads() -> None:
     assert monitor.metrics == ("share(a < 7)", "b", "c")
     assert monitor.moving == ("b",) and [s.metric for s in monitor.shares] == ["a"]
     assert monitor.reach == 14 * 24 * HOUR and monitor.tick() == HOUR
-    assert made(window=15 * MINUTE).tick() == 5 * MINUTE and made(window=5 * MINUTE).tick() == MINUTE
+    assert made(window=15 * MINUTE).tick() == 5 * MINUTE and made(window=MINUTE).tick() == 5 * MINUTE
+    assert tick_of([made(), made(window=15 * MINUTE)]) == 5 * MINUTE and tick_of([]) == HOUR
     assert made(window=15 * MINUTE).tick(MINUTE) == MINUTE
 
 

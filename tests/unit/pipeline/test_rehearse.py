@@ -4,6 +4,7 @@ from tests.unit.pipeline.world import EPOCH, HOUR, Traffic, canary, steady
 from watchkeeper.alerting.monitor import MINUTE, Monitor, Test
 from watchkeeper.alerting.packs import PACKS
 from watchkeeper.pipeline.rehearse import History, backtest, read_series, run_test, run_tests
+from watchkeeper.pipeline.steps import Settings
 
 
 def monitor(condition: str, *tests: Test, **change: object) -> Monitor:
@@ -88,4 +89,6 @@ async def test_a_backtest_finds_what_the_watcher_would_have() -> None:
 async def test_the_packs_are_quiet_on_quiet_traffic() -> None:
     points = [p for h in range(250) for p in Traffic(steady).hour(h)]
     rules = [m for name in ("errors", "watchkeeper") for m in PACKS[name].monitors("ml", "r.md")]
-    assert await backtest(History(points), rules, EPOCH + 200 * HOUR, EPOCH + 250 * HOUR) == []  # type: ignore[arg-type]
+    assert (
+        await backtest(History(points), rules, EPOCH + 200 * HOUR, EPOCH + 250 * HOUR, Settings(HOUR)) == []
+    )  # type: ignore[arg-type]

@@ -72,3 +72,23 @@ async def test_a_worse_version_is_told_with_its_worst_traces(
         alert.fired_ns,
     )
     records.close()
+
+
+async def test_a_short_window_is_rolled_and_watched_at_the_same_tick(
+    columns: ClickHouseColumns, tmp_path: Path
+) -> None:
+    records = Records(f"sqlite:///{tmp_path}/r.db")
+    metadata.create_all(records.engine)
+    rows = [
+        a_trace(i, i / 100, "v1", 8.0, "short", error="timeout" if i >= 250 else None) for i in range(300)
+    ]
+    await columns.write_traces(rows)
+    monitor = Monitor("errors", "error_rate > 5%", "ops", "r.md", "short", window=15 * 60 * 10**9)
+    watcher = Watcher(columns, records, [monitor])
+    plan = Plan.of([monitor], {"relevance": TEN, "has_steps": BINARY})
+    assert plan.tick_ns == watcher.tick_ns == HOUR // 12
+    await Roller(columns, records, plan).roll("short", NOW)
+    await watcher.tick(T0 + 3 * HOUR + HOUR // 6)
+    (alert,) = records.read_now(lambda c: alerts.find(c, "short"))
+    assert T0 + 2.5 * HOUR <= (alert.fired_ns or 0) <= T0 + 2.75 * HOUR
+    records.close()
