@@ -426,6 +426,8 @@ async def services(
             await flows.review.on_scored([(s.project, s.trace_id, [s]) for s in given])
 
         made.on_scores = on_scores
+        spent = [(p, card.name) for p, plan in scoring.plans.items() for card in plan.cards]
+        await flows.judges.restore_spending(spent)
         calm_gc()
         async with _running(flows):
             yield made
