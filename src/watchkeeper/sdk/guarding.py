@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, cast
 
 from watchkeeper.sdk import guard_calls, keys
-from watchkeeper.sdk.health import note
 from watchkeeper.sdk.spans import Span
 from watchkeeper.sdk.values import MAX_TEXT, plain, text_of
 
@@ -115,44 +114,83 @@ class Guard:
     # --- @guard("name") -------------------------------------------------------------------------------
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """Check the first text argument before, and a text result after, each call."""
+        """Check the first text argument before, and a text result after, each call.
+
+        Of a generator only the input is checked, before its first item; a blocked one gives the replacement.
+        """
         target = cast("Any", function)
-        if inspect.isgeneratorfunction(target) or inspect.isasyncgenfunction(target):
-            note(
-                "a guard on a generator checks its input only; check the finished text with guard.check",
-                self.name,
-            )
-        if inspect.iscoroutinefunction(target):
+        if inspect.isasyncgenfunction(target):
+            made = self._async_generator(target)
+        elif inspect.isgeneratorfunction(target):
+            made = self._generator(target)
+        elif inspect.iscoroutinefunction(target):
+            made = self._coroutine(target)
+        else:
+            made = self._plain(target)
+        return cast("Callable[P, R]", functools.wraps(target)(made))
 
-            @functools.wraps(target)
-            async def run_async(*args: Any, **kwargs: Any) -> Any:
-                if self._on in ("input", "both") and (text := _first_text(args, kwargs)) is not None:
-                    before = await self.acheck(input=text)
-                    if before.blocked and self._on_block != "note":
-                        return self._instead(before)
-                    args, kwargs = _redacted(before, text, args, kwargs)
-                result = await target(*args, **kwargs)
-                if self._on in ("output", "both") and isinstance(result, str):
-                    return self._after(
-                        await self.acheck(output=result, input=_first_text(args, kwargs)), result
-                    )
-                return result
-
-            return cast("Callable[P, R]", run_async)
-
-        @functools.wraps(target)
+    def _plain(self, target: Any) -> Any:
         def run(*args: Any, **kwargs: Any) -> Any:
-            if self._on in ("input", "both") and (text := _first_text(args, kwargs)) is not None:
+            text = self._asked(args, kwargs)
+            if text is not None:
                 before = self.check(input=text)
-                if before.blocked and self._on_block != "note":
+                if self._stops(before):
                     return self._instead(before)
                 args, kwargs = _redacted(before, text, args, kwargs)
             result = target(*args, **kwargs)
-            if self._on in ("output", "both") and isinstance(result, str):
+            if self._on != "input" and isinstance(result, str):
                 return self._after(self.check(output=result, input=_first_text(args, kwargs)), result)
             return result
 
-        return cast("Callable[P, R]", run)
+        return run
+
+    def _coroutine(self, target: Any) -> Any:
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            text = self._asked(args, kwargs)
+            if text is not None:
+                before = await self.acheck(input=text)
+                if self._stops(before):
+                    return self._instead(before)
+                args, kwargs = _redacted(before, text, args, kwargs)
+            result = await target(*args, **kwargs)
+            if self._on != "input" and isinstance(result, str):
+                return self._after(await self.acheck(output=result, input=_first_text(args, kwargs)), result)
+            return result
+
+        return run
+
+    def _generator(self, target: Any) -> Any:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            text = self._asked(args, kwargs)
+            if text is not None:
+                before = self.check(input=text)
+                if self._stops(before):
+                    yield self._instead(before)
+                    return None
+                args, kwargs = _redacted(before, text, args, kwargs)
+            return (yield from target(*args, **kwargs))
+
+        return run
+
+    def _async_generator(self, target: Any) -> Any:
+        async def run(*args: Any, **kwargs: Any) -> Any:
+            text = self._asked(args, kwargs)
+            if text is not None:
+                before = await self.acheck(input=text)
+                if self._stops(before):
+                    yield self._instead(before)
+                    return
+                args, kwargs = _redacted(before, text, args, kwargs)
+            async for item in target(*args, **kwargs):
+                yield item
+
+        return run
+
+    def _asked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        return _first_text(args, kwargs) if self._on != "output" else None
+
+    def _stops(self, verdict: Verdict) -> bool:
+        return verdict.blocked and self._on_block != "note"
 
     # --- inner ----------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -182,3 +182,27 @@ def test_objects_that_cannot_be_read_do_not_break_the_check(sdk: Any, receiver: 
 
     assert sdk.guard.check("g", input=Bad(), context={"a": Bad(), "s": "\ud800"}, budget_ms=LONG).allowed
     assert "repr failed" in receiver.posts[0][1]["input"]
+
+
+async def test_generators_have_their_input_checked_before_the_first_piece(
+    sdk: Any, receiver: Receiver
+) -> None:
+    begun: list[str] = []
+
+    @sdk.guard("g", replacement="Sorry.", budget_ms=LONG)
+    def words(question: str) -> Iterator[str]:
+        begun.append(question)
+        yield from ("a", "b")
+
+    @sdk.guard("g", replacement="Sorry.", budget_ms=LONG)
+    async def awords(question: str) -> AsyncIterator[str]:
+        begun.append(question)
+        yield "a"
+        yield "b"
+
+    assert list(words("q")) == ["a", "b"]
+    assert [word async for word in awords("q")] == ["a", "b"]
+    receiver.script.guard = {"verdict": "block", "reasons": ["r"]}
+    assert list(words("bad")) == ["Sorry."]
+    assert [word async for word in awords("bad")] == ["Sorry."]
+    assert begun == ["q", "q"]
