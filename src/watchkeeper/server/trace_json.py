@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from watchkeeper.model.score import Score
-from watchkeeper.model.span import LLM, Message, Retrieval, Span, Tool, Trace, Usage
+from watchkeeper.model.span import LLM, Evaluation, Message, Retrieval, Span, Tool, Trace, Usage
 from watchkeeper.server.answers import iso
 
 HIDDEN = None
@@ -34,6 +34,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
 def _llm(llm: LLM, content: bool) -> dict[str, Any]:
     return {
         "provider": llm.provider,
+        "provider_raw": llm.provider_raw,
         "request_model": llm.request_model,
         "response_model": llm.response_model,
         "response_id": llm.response_id,
@@ -88,6 +89,11 @@ def _tool(tool: Tool, content: bool) -> dict[str, Any]:
     }
 
 
+def _evaluation(said: Evaluation, content: bool) -> dict[str, Any]:
+    explanation = said.explanation if content else HIDDEN
+    return {"name": said.name, "value": said.value, "label": said.label, "explanation": explanation}
+
+
 def score_json(score: Score) -> dict[str, Any]:
     """One score."""
     return {
@@ -137,6 +143,8 @@ def span_json(span: Span, scores: Iterable[Score], content: bool = True) -> dict
         "llm": _llm(span.llm, content) if span.llm else None,
         "retrieval": _retrieval(span.retrieval, content) if span.retrieval else None,
         "tool": _tool(span.tool, content) if span.tool else None,
+        "guardrail": msgspec.to_builtins(span.guardrail) if span.guardrail else None,
+        "evaluations": [_evaluation(e, content) for e in span.evaluations],
         "scores": [score_json(s) for s in scores],
     }
 
@@ -165,6 +173,7 @@ def trace_json(trace: Trace, scores: Iterable[Score], content: bool = True) -> d
         "release": context.release,
         "variant": context.variant,
         "tags": context.tags,
+        "metadata": context.metadata if content else HIDDEN,
         "complete": trace.complete,
         "error_class": trace.error_class,
         "input_text": trace.input_text if content else HIDDEN,
