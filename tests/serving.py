@@ -6,11 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def free_port() -> int:
@@ -21,7 +22,10 @@ def free_port() -> int:
 
 
 class Server:
-    """`watchkeeper serve` on a free port. `start` returns when it printed `ready`; `stop` asks it to drain."""
+    """`watchkeeper serve` on a free port. `start` returns when it printed `ready`; `stop` asks it to drain.
+
+    `headers` go with every call (`x-watchkeeper-project`, `authorization`).
+    """
 
     def __init__(
         self, data_dir: Path, *arguments: str, no_auth: bool = True, env: dict[str, str] | None = None
@@ -38,7 +42,9 @@ class Server:
         if no_auth:
             self._command.append("--no-auth")
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self.headers: dict[str, str] = {}
         self.process: subprocess.Popen[str] | None = None
+        self._drain: threading.Thread | None = None
 
     def start(self) -> "Server":
         self.process = subprocess.Popen(
@@ -51,25 +57,37 @@ class Server:
                 break
         else:
             raise AssertionError("the server did not start:\n" + "\n".join(self.lines))
+        # A pipe nobody reads would stop a server that has much to say.
+        self._drain = threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True)
+        self._drain.start()
         return self
+
+    def _listen(self, output: IO[str]) -> None:
+        self.lines.extend(line.rstrip() for line in output)
+
+    def _ended(self, process: subprocess.Popen[str], seconds: float) -> int:
+        status = process.wait(seconds)
+        if self._drain is not None:
+            self._drain.join(seconds)
+        if process.stdout is not None:
+            process.stdout.close()
+        return status
 
     def stop(self) -> int:
         """SIGTERM, then the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         try:
-            rest, _ = self.process.communicate(timeout=30)
+            return self._ended(self.process, 30)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            rest, _ = self.process.communicate()
-        self.lines += rest.splitlines()
-        return self.process.returncode
+            return self._ended(self.process, 30)
 
     def kill(self) -> None:
         """SIGKILL: what a crash looks like from outside."""
         assert self.process is not None
         self.process.kill()
-        self.process.communicate()
+        self._ended(self.process, 30)
 
     def __enter__(self) -> "Server":
         return self.start()
@@ -88,7 +106,7 @@ class Server:
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers in lower case, and body; HTTP errors are answers too."""
         data = raw if raw is not None else None if body is None else json.dumps(body).encode()
-        sent = {"content-type": "application/json", **(headers or {})}
+        sent = {"content-type": "application/json", **self.headers, **(headers or {})}
         request = urllib.request.Request(self.url + path, data, sent, method=method)
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
