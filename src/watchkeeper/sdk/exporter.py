@@ -31,6 +31,7 @@ _LAST_DELAY: Final = 5.0
 _LONGEST_RETRY_AFTER: Final = 30.0
 _IN_HAND: Final = 4
 _STRIKES: Final = 3
+_STUCK: Final = 0.25
 _BREATH: Final = 0.0002
 
 Item: TypeAlias = ReadableSpan | Parcel
@@ -68,6 +69,8 @@ class Exporter:
         # Re-entrant: a signal handler or a finaliser may make a span while this thread is appending one.
         self._lock = threading.RLock()
         self._wake = threading.Event()
+        self._pressure = threading.Event()
+        self._waiting_since = 0.0
         self._idle = threading.Condition(self._lock)
         self._queue: deque[tuple[Item, int]] = deque()
         self._bytes = 0
@@ -126,6 +129,8 @@ class Exporter:
         full = waiting >= self.settings.max_batch_spans or self._bytes >= self.settings.max_batch_bytes
         if full and not self._wake.is_set():
             self._wake.set()
+        if self._spool is not None and not self._pressure.is_set() and self._pressed():
+            self._pressure.set()
 
     def put_report(self, path: str, payload: Mapping[str, object]) -> None:
         """Queue a JSON body for ``path`` (feedback, a score), or count it dropped."""
@@ -175,6 +180,7 @@ class Exporter:
         if waiting and thread is None:
             thread = self._start()
         self._wake.set()
+        self._pressure.set()
         if thread is not None and thread.is_alive():
             # Keep a share of the time to spool from here, in case the thread hangs in the network.
             thread.join(timeout * (0.6 if self._spool is not None else 1.0))
@@ -197,6 +203,8 @@ class Exporter:
                 note("the export thread cannot start", error)
                 return None
             self._thread = thread
+            if self._spool is not None:
+                threading.Thread(target=self._relieve, name="watchkeeper-spool", daemon=True).start()
         _close_with_multiprocessing(self)
         return thread
 
@@ -361,7 +369,9 @@ class Exporter:
         if poster is None:
             poster = Poster(base, self.headers, self.settings.timeout, self.settings.certificate)
             self._posters[base] = poster
+        self._waiting_since = time.monotonic()
         reply = poster.post(path, parcel.body, parcel.headers(), timeout)
+        self._waiting_since = 0.0
         self._last_status = reply.status
         if reply.retryable:
             self._back_off(reply)
@@ -438,6 +448,22 @@ class Exporter:
                 parcel = self._in_hand[0] if self._in_hand else self._pack()
                 if parcel is None or not self._keep(parcel):
                     return
+
+    def _relieve(self) -> None:
+        """A second thread, with a spool only: a request that hangs must not let the memory run full meanwhile."""
+        while not self._closed:
+            self._pressure.wait()
+            since = self._waiting_since
+            if not self._pressed():
+                self._pressure.clear()
+            elif since and time.monotonic() - since > _STUCK:
+                with self._packing:
+                    parcel = self._pack() if len(self._in_hand) < _IN_HAND else None
+                    kept = parcel is not None and self._keep(parcel)
+                if not kept:
+                    time.sleep(_STUCK)
+            else:
+                time.sleep(0.02)
 
     def _keep(self, parcel: Parcel) -> bool:
         """To disk; False when the disk does not take it, and the parcel stays in hand."""

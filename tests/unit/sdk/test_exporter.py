@@ -349,6 +349,27 @@ def test_spans_left_at_exit_wait_in_the_spool_for_the_next_process(
     assert len(names(receiver)) == 10
 
 
+def test_a_request_that_hangs_does_not_stop_the_spool(start: Any, tmp_path: Path, dead_port: int) -> None:
+    start(
+        f"http://127.0.0.1:{dead_port}",
+        spool_dir=tmp_path,
+        timeout=300,
+        max_queue_spans=200,
+        max_batch_spans=20,
+    )
+    until = time.monotonic() + 30
+    made = 0
+    while made < 2000 and time.monotonic() < until:
+        if len(exporter()._queue) < 180:
+            make(10, f"n{made}-")
+            made += 10
+        else:
+            time.sleep(0.01)
+    assert made == 2000
+    assert stats()["dropped_spans"] == {}
+    assert stats()["spooled_spans"] >= 1500
+
+
 def test_beyond_the_spools_cap_the_count_is_exact(start: Any, tmp_path: Path) -> None:
     port = closed_port()
     start(
