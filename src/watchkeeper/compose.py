@@ -46,6 +46,7 @@ from watchkeeper.pipeline.ingest import Ingest, calm_gc, default_reserve
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.plan import Plan, make_plan
+from watchkeeper.pipeline.plan import services as scorer_services
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
@@ -242,6 +243,11 @@ def _review_hook(clock: Clock) -> Callable[[Connection, Alert, Sequence[Mapping[
     return hook
 
 
+def _guard_builder() -> Callable[[dict[str, Any]], Scorer]:
+    given = scorer_services()
+    return lambda spec: build(spec, given)
+
+
 def _asking(providers: Providers) -> Callable[[Judge, Prompt], Awaitable[Reply]]:
     async def ask(_judge: Judge, prompt: Prompt) -> Reply:
         return await providers.ask(prompt)
@@ -417,7 +423,7 @@ async def services(
         )
         made.watch, made.judge, made.review = flows.watcher, flows.judges, flows.review
         made.gate = Gate(flows.records, scoring.scorers, clock, _asking(providers))
-        made.guard = Guards(holder, build, made.counters, redaction.text)
+        made.guard = Guards(holder, _guard_builder(), made.counters, redaction.text)
         stack.callback(made.guard.close)
         made.samplers.extend(_samplers(flows))
         made.catch_up = flows.catch_up
@@ -429,5 +435,7 @@ async def services(
         spent = [(p, card.name) for p, plan in scoring.plans.items() for card in plan.cards]
         await flows.judges.restore_spending(spent)
         calm_gc()
+        for project in {"default", *(m.project for m in flows.watcher.monitors)}:
+            await flows.watcher.mirror_all(project)
         async with _running(flows):
             yield made

@@ -5,6 +5,8 @@ import asyncio
 import sys
 from typing import Any
 
+from watchkeeper.alerting.monitor import Monitor as Rule
+from watchkeeper.alerting.monitor import Test
 from watchkeeper.cli.check import loaded
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, JUDGED_BAD, OK, CliError
@@ -12,7 +14,7 @@ from watchkeeper.cli.output import Progress
 from watchkeeper.config.adapters import rules_of
 from watchkeeper.config.models import Monitor
 from watchkeeper.config.units import duration_text
-from watchkeeper.server.rehearsal import Outcome, SeriesError, run_test
+from watchkeeper.pipeline.rehearse import EXPECTS, TestResult, read_series, run_test
 
 _DURATIONS = ("window", "hold", "keep_firing", "renotify", "response_time")
 
@@ -26,24 +28,33 @@ def test(args: argparse.Namespace) -> int:
     wanted = [(rule, one) for rule in rules_of(found.config) for one in rule.tests]
     if not wanted:
         raise CliError(f"{args.config}: no monitor has tests; add some under monitors[].tests")
+    for rule, one in wanted:
+        _check(args.config, rule, one)
     bar = Progress(len(wanted), "testing")
-    outcomes: list[Outcome] = []
+    outcomes: list[tuple[str, TestResult]] = []
     for number, (rule, one) in enumerate(wanted):
         bar.at(number, rule.name)
-        try:
-            outcomes.append(asyncio.run(run_test(rule, one)))
-        except SeriesError as error:
-            bar.end()
-            raise CliError(f"{args.config}: monitor {rule.name}: {error}") from None
+        outcomes.append((rule.name, asyncio.run(run_test(rule, one, number + 1))))
     bar.end()
-    for outcome in outcomes:
-        mark = "ok  " if outcome.wrong is None else "FAIL"
-        print(
-            f"{mark} {outcome.monitor}: {outcome.name}" + (f"\n     {outcome.wrong}" if outcome.wrong else "")
-        )
-    failed = sum(o.wrong is not None for o in outcomes)
+    for name, outcome in outcomes:
+        mark = "ok  " if outcome.passed else "FAIL"
+        print(f"{mark} {name}: {outcome.name}" + ("" if outcome.passed else f"\n     {outcome.message}"))
+    failed = sum(not o.passed for _, o in outcomes)
     print(f"{len(outcomes) - failed} of {len(outcomes)} tests passed")
     return JUDGED_BAD if failed else OK
+
+
+def _check(where: object, rule: Rule, one: Test) -> None:
+    """A test that cannot be run is a fault of the file, not of the monitor."""
+    unknown = sorted(set(one.expect) - set(EXPECTS))
+    if unknown or not one.expect:
+        words = f"expect knows {', '.join(EXPECTS)}, not {', '.join(unknown) or 'nothing'}"
+        raise CliError(f"{where}: monitor {rule.name}: {words}")
+    for part in one.series.split(";"):
+        try:
+            read_series(part.rpartition(":")[2])
+        except ValueError as error:
+            raise CliError(f"{where}: monitor {rule.name}: {error}") from None
 
 
 def as_written(monitor: Monitor) -> dict[str, Any]:

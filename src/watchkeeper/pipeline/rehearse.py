@@ -97,6 +97,18 @@ async def backtest(
     until_ns: int,
     settings: Settings = Settings(),
 ) -> list[Episode]:
+    """`replay` as episodes, by the time they fired."""
+    found = await replay(columns, monitors, since_ns, until_ns, settings)
+    return sorted((episode(a) for a in found), key=lambda e: (e.fired_ns, e.monitor, e.cohort))
+
+
+async def replay(
+    columns: Columns,
+    monitors: Sequence[Monitor],
+    since_ns: int,
+    until_ns: int,
+    settings: Settings = Settings(),
+) -> list[Alert]:
     """When these monitors (of one project) would have fired between two times, by stored history.
 
     Baselines are gathered from up to 14 days before `since_ns`, exactly as the live watcher would have. Monitors share
@@ -116,7 +128,7 @@ async def backtest(
             await steps.step(work, end)
         work.messages.clear()
         work.book.forget(some[-1] - max(m.reach for m in monitors) - 3 * 24 * HOUR)
-    return sorted((episode(a) for a in work.alerts.values()), key=lambda e: (e.fired_ns, e.monitor, e.cohort))
+    return [a for a in work.alerts.values() if a.fired_ns is not None]
 
 
 @dataclass(frozen=True)

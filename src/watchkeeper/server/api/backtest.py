@@ -8,10 +8,10 @@ from pydantic import Field
 from watchkeeper.alerting.monitor import MonitorError
 from watchkeeper.config.adapters import rule_of
 from watchkeeper.config.models import Monitor
+from watchkeeper.pipeline.afresh import backtest_afresh
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.alerts import alert_json
 from watchkeeper.server.api.shapes import Body, moment_ns
-from watchkeeper.server.rehearsal import SeriesError, backtest
 from watchkeeper.server.routing import Call, HttpError, route
 
 LONGEST_NS = 100 * 86_400 * 10**9
@@ -41,9 +41,6 @@ async def run(call: Call) -> dict[str, Any]:
     if _turn.locked():
         raise HttpError(503, "another backtest is running", "try again", {"retry-after": "5"})
     async with _turn:
-        try:
-            found = await backtest(call.services.columns, rules, since, now)
-        except SeriesError as error:
-            raise HttpError(400, str(error), "") from None
+        found = await backtest_afresh(call.services.columns, rules, since, now)
     shown = [alert_json(a) for a in found]
     return {"since": iso(since), "until": iso(now), "alerts": shown}
