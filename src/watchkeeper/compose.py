@@ -8,7 +8,7 @@ import random
 import secrets
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +273,7 @@ class _Routing:
 
     watcher: Watcher
     roller: Roller
+    delivery: Delivery
     egress: Egress
     clock: Clock
     channels: dict[str, Channel]
@@ -285,6 +286,8 @@ class _Routing:
         self.channels.clear()
         self.channels.update(made)
         self.watcher.monitors, self.watcher.routes = tuple(rules), routes
+        self.watcher.settings = replace(self.watcher.settings, base_url=config.server.public_url or "")
+        self.delivery.fallback = routes.page
         self.roller.plan = RollPlan.of(rules)
         pricing.use(adapters.prices_of(config))
 
@@ -342,7 +345,7 @@ async def _connect(
     watcher = Watcher(columns, records, (), Routes(), Settings(), _review_hook(clock))
     channels: dict[str, Channel] = {}
     delivery = Delivery(records, channels, clock, random.random)
-    routing = _Routing(watcher, roller, egress, clock, channels)
+    routing = _Routing(watcher, roller, delivery, egress, clock, channels)
     routing.use(holder.current)
     holder.on_change(routing.use)
     flows = Flows(

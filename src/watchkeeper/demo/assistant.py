@@ -32,8 +32,8 @@ class Behaviour:
 
 
 BEHAVIOUR = {
-    "v1": Behaviour(0.92, 0.03, 2.1, (0.03, 0.06, 0.14, 0.32, 0.45), 0.110),
-    "v2": Behaviour(0.64, 0.22, 1.3, (0.14, 0.17, 0.25, 0.23, 0.21), 0.130),
+    "v1": Behaviour(0.92, 0.05, 2.1, (0.03, 0.06, 0.14, 0.32, 0.45), 0.110),
+    "v2": Behaviour(0.64, 0.25, 1.3, (0.14, 0.17, 0.25, 0.23, 0.21), 0.130),
 }
 
 
@@ -94,8 +94,11 @@ def write(topic: Topic, question: str, version: str, rng: random.Random) -> str:
     if draw < how.evasive:
         return rng.choice(EVASIONS)
     if draw >= 1 - how.steps:
-        asked = question.split("? ")[0].rstrip("?").removeprefix("Hi, ").removeprefix("Hello! ")
-        return f"You asked: {asked}? {topic.lead}\n\nHere is how:\n{_numbered(topic.steps)}"
+        asked, _, rest = question.partition("? ")
+        for greeting in ("Hi, ", "Hello! ", "Hi there. "):
+            asked = asked.removeprefix(greeting)
+        opening = f"You asked: {asked.rstrip('?')}? {rest}".strip()
+        return f"{opening}\n\n{topic.lead}\n\n{_numbered(topic.steps)}"
     return topic.lead
 
 
