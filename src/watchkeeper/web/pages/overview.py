@@ -201,7 +201,8 @@ def scenarios(traffic: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     bad: Counter[str] = Counter()
     for row in traffic:
         n.update(row["scenarios"])
-        bad.update(row["bad_scenarios"])
+        # The engine leaves a sum of nothing but zeros out, or unknown.
+        bad.update({name: count for name, count in row["bad_scenarios"].items() if count})
     return [{"scenario": name, "n": count, "bad": bad[name]} for name, count in n.most_common(12)]
 
 

@@ -1,0 +1,84 @@
+"""Pages in a real browser: Debian's Chromium driven by Playwright, served from a thread of the test process."""
+
+import asyncio
+import shutil
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from tests.unit.web.world import World
+
+CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs a browser; without one it is skipped with the reason."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in Path(str(item.path)).parents:
+            item.add_marker(pytest.mark.browser)
+            if CHROMIUM is None:
+                item.add_marker(pytest.mark.skip(reason="needs Chromium: apt-get install chromium"))
+
+
+@contextmanager
+def serving(make: Callable[[], Awaitable[World]]) -> Iterator[tuple[World, str]]:
+    """The world `make` builds, served over HTTP by a thread with an event loop of its own."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = int(found.getsockname()[1])
+    ready = threading.Event()
+    made: list[World] = []
+    failed: list[BaseException] = []
+    servers: list[uvicorn.Server] = []
+
+    async def run() -> None:
+        try:
+            world = await make()
+            made.append(world)
+            server = uvicorn.Server(uvicorn.Config(world.app, port=port, log_level="error", lifespan="off"))
+            servers.append(server)
+            serve = asyncio.create_task(server.serve())
+            # uvicorn says that it listens by a flag alone.
+            while not server.started:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            ready.set()
+            await serve
+            await world.close()
+        except BaseException as error:
+            failed.append(error)
+            ready.set()
+            raise
+
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    thread.start()
+    ready.wait(120)
+    if failed:
+        raise failed[0]
+    try:
+        yield made[0], f"http://127.0.0.1:{port}"
+    finally:
+        servers[0].should_exit = True
+        thread.join(30)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """One browser for all tests."""
+    driver_of = pytest.importorskip(
+        "playwright.sync_api", reason="needs the package playwright"
+    ).sync_playwright
+    with driver_of() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()

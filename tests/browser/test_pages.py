@@ -1,0 +1,212 @@
+"""What people do on the pages, with a keyboard, in a browser."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import serving
+from tests.unit.web.world import World, build
+
+ADDRESSES = (
+    "/", "/traces", "/quality", "/quality/answer_relevance", "/alerts", "/alerts/al_relevance", "/review",
+    "/review/rev_00", "/signals", "/datasets", "/datasets/support-regressions", "/experiments", "/experiments/exp_1",
+    "/releases", "/settings",
+)  # fmt: skip
+
+
+def until(page: Any, truth: str) -> None:
+    """Wait for an expression to be true. Playwright's own way evaluates text in the page, which the policy forbids."""
+    for _ in range(200):
+        if page.evaluate(truth):
+            return
+        page.wait_for_timeout(25)
+    raise AssertionError(f"never true: {truth}")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
+    with serving(lambda: build(tmp_path_factory.mktemp("browser"), 400, seed=5)) as served:
+        yield served
+
+
+@pytest.fixture
+def page(chromium: Any, world: tuple[World, str]) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=world[1])
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    made = context.new_page()
+    made.complaints = []
+    made.on("console", lambda m: made.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    made.on("pageerror", lambda e: made.complaints.append(str(e)))
+    yield made
+    assert made.complaints == []
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ADDRESSES)
+def test_it_loads_without_a_complaint_from_the_browser(
+    chromium: Any, world: tuple[World, str], path: str, scheme: str
+) -> None:
+    context = chromium.new_context(color_scheme=scheme, base_url=world[1])
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: complaints.append(str(e)))
+    page.on("requestfailed", lambda r: complaints.append(r.url))
+    page.on("response", lambda r: complaints.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    page.goto(path, wait_until="networkidle")
+    assert complaints == []
+    assert page.locator("h1").count() == 1
+    assert page.evaluate("document.querySelectorAll('[style]').length") == 0
+    unlabelled = page.evaluate(
+        """() => [...document.querySelectorAll('input:not([type=hidden]), select, textarea:not([hidden])')]
+            .filter((f) => !f.labels?.length && !f.getAttribute('aria-label')).map((f) => f.outerHTML)"""
+    )
+    assert unlabelled == []
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll('a[href], button')]
+            .filter((e) => !e.textContent.trim() && !e.getAttribute('aria-label') && !e.title).map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
+    context.close()
+
+
+@pytest.mark.parametrize("width", [390, 900, 1440])
+@pytest.mark.parametrize(
+    "path", ["/", "/traces", "/alerts", "/alerts/al_relevance", "/review/rev_00", "/quality/answer_relevance"]
+)
+def test_it_never_scrolls_sideways(chromium: Any, world: tuple[World, str], path: str, width: int) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 800}, base_url=world[1])
+    page = context.new_page()
+    page.goto(path, wait_until="load")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    context.close()
+
+
+def test_it_goes_places_by_keyboard(page: Any) -> None:
+    page.goto("/")
+    for key, path in (("t", "/traces"), ("a", "/alerts"), ("r", "/review"), ("q", "/quality"), ("o", "/")):
+        page.keyboard.press("g")
+        page.keyboard.press(key)
+        page.wait_for_url(re.compile(rf"^[^/]*//[^/]+{path}(\?.*)?$"))
+    page.keyboard.press("?")
+    assert page.locator("#help").evaluate("d => d.open")
+    page.keyboard.press("Escape")
+    assert not page.locator("#help").evaluate("d => d.open")
+    page.keyboard.press("/")
+    assert page.evaluate("document.activeElement.id") == "q"
+    page.keyboard.type("refund")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/traces?*q=refund*")
+
+
+def test_it_walks_the_list_and_opens_beside_it(page: Any) -> None:
+    page.goto("/traces?range=30d")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    first = page.locator("tr.go").first
+    assert "at" in (first.get_attribute("class") or "").split()
+    page.keyboard.press("o")
+    page.wait_for_selector("#side #panel")
+    assert first.get_attribute("data-id") in page.locator("#side").inner_text()
+    page.keyboard.press("j")
+    second = page.locator("tr.go").nth(1).get_attribute("data-id")
+    until(page, f"document.querySelector('#side').textContent.includes('{second}')")
+    page.keyboard.press("Escape")
+    assert page.locator("#side").is_hidden()
+    page.keyboard.press("x")
+    assert page.locator("#selected-n").inner_text() == "1"
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/traces/{second}*")
+
+
+def test_it_selects_a_step_without_loading_the_page(page: Any, world: tuple[World, str]) -> None:
+    page.goto(f"/traces/{world[0].worst[0]}")
+    page.evaluate("window.kept = true")
+    page.locator(".tree a[data-step]").first.click()
+    until(page, "document.querySelector('#span h2').textContent === 'support.answer'")
+    assert page.evaluate("window.kept") is True
+    assert "span=0000000000000001" in page.url
+    page.locator("[data-copy-link]").click()
+    assert page.evaluate("navigator.clipboard.readText()") == page.url
+
+
+def test_it_labels_thirty_traces_with_the_keyboard_alone(page: Any) -> None:
+    page.goto("/review")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/review/rev_*")
+    page.evaluate("window.kept = true")
+    for turn in range(4):
+        before = page.url
+        page.keyboard.press("3" if turn % 2 else "1")
+        until(page, f"location.href !== '{before}'")
+        page.wait_for_selector("#label-form")
+    assert page.evaluate("window.kept") is True, "the next item is swapped in, not loaded"
+    assert "4 done" in page.locator(".progress").inner_text()
+    page.keyboard.press("u")
+    until(page, "document.querySelector('.progress').innerText.includes('3 done')")
+
+
+def test_it_shows_how_the_expected_output_differs(page: Any) -> None:
+    page.goto("/review/rev_04")
+    page.keyboard.press("e")
+    page.keyboard.press("Control+End")
+    page.keyboard.type(" Open Orders.")
+    assert page.locator("#diff ins").inner_text().strip() == "Open Orders."
+    assert page.locator("#promote").is_checked()
+    page.keyboard.press("Escape")
+    page.keyboard.press("p")
+    assert not page.locator("#promote").is_checked()
+
+
+def test_it_remembers_the_theme(page: Any) -> None:
+    page.goto("/quality/answer_relevance")
+    page.wait_for_load_state("networkidle")
+    light = page.evaluate("getComputedStyle(document.body.parentElement).backgroundColor")
+    page.locator("#theme-switch").click()
+    page.locator("#theme-switch").click()
+    assert page.locator("#theme-name").inner_text() == "dark"
+    dark = page.evaluate("getComputedStyle(document.body.parentElement).backgroundColor")
+    assert dark != light
+    page.reload(wait_until="networkidle")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert "theme=dark" in page.locator(".chart img").first.get_attribute("src")
+
+
+def test_it_links_chart_points_to_their_traces(page: Any) -> None:
+    page.goto("/quality/answer_relevance?range=14d", wait_until="networkidle")
+    point = page.locator(".chart svg.over a").nth(3)
+    assert "n " in point.get_attribute("data-tip")
+    point.hover()
+    assert "Show these traces" in page.locator(".tip").inner_text()
+    point.click()
+    page.wait_for_url("**/traces?*since=*")
+    assert page.locator("tr.go").count() > 0
+
+
+def test_it_suggests_cohort_values_and_filters_by_one(page: Any) -> None:
+    page.goto("/traces?range=30d")
+    page.locator("#cohort-menu summary").click()
+    page.locator("#cohort-name").select_option("prompt_version")
+    until(page, "[...document.querySelectorAll('#cohort-values option')].some(o => o.value === 'v2')")
+    page.locator("#cohort-value").fill("v2")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**cohort=prompt_version%3Dv2*")
+    assert "prompt_version v2" in page.locator(".chip").first.inner_text().replace("\n", " ")
+    page.keyboard.press("g")
+    page.keyboard.press("o")
+    page.wait_for_url("**/?*cohort=prompt_version%3Dv2*")
+
+
+def test_it_shows_where_the_focus_is_and_skips_to_the_content(page: Any) -> None:
+    page.goto("/traces")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("location.hash") == "#main"
+    page.locator(".rail a").nth(2).focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
