@@ -3,6 +3,7 @@
 The truth is computed here from the conversations alone, by rules that share no code with the checks.
 """
 
+import itertools
 import json
 import sys
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ def truth(rows: list[dict[str, Any]]) -> dict[str, set[str]]:
         results = [m["content"] for m in run["messages"] if m["role"] == "tool"]
         if any(r.startswith("Error:") for r in results):
             found["tool_error"].add(run["id"])
-        if any(a == b for a, b in zip(calls, calls[1:], strict=False)):
+        if any(a == b for a, b in itertools.pairwise(calls)):
             found["repeated_call"].add(run["id"])
         if len(set(calls)) < len(calls):
             found["repeated_anywhere"].add(run["id"])
