@@ -4,13 +4,13 @@
 -- name: page_traffic
 -- Volume, errors, latency, time to first token, cost, tokens and scenarios per bucket of `bucket` seconds.
 SELECT toUnixTimestamp64Nano(toDateTime64(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})), 9, 'UTC')) AS start,
-  count() AS n, countIf(errors > 0 OR error_class IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error')) AS bad,
+  count() AS n, countIf(errors > 0 OR ifNull(error_class, '') IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error')) AS bad,
   quantile(0.5)(duration_ms) AS p50, quantile(0.95)(duration_ms) AS p95, count(duration_ms) AS timed,
   quantile(0.5)(ttft_ms) AS ttft, count(ttft_ms) AS ttft_n,
   sum(cost) AS cost_sum, count(cost) AS cost_n, sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out,
   toUnixTimestamp64Nano(max(time)) AS latest,
   sumMap(map(toString(ifNull(scenario, '')), toUInt64(1))) AS scenarios,
-  sumMap(map(toString(ifNull(scenario, '')), toUInt64(errors > 0 OR error_class IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error')))) AS bad_scenarios
+  sumMap(map(toString(ifNull(scenario, '')), toUInt64(errors > 0 OR ifNull(error_class, '') IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error')))) AS bad_scenarios
 FROM traces FINAL
 WHERE project = {project:String}
   AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
@@ -35,7 +35,7 @@ WITH 1.96 * sqrt(0.25 / greatest(count(duration_ms), 1)) AS h50, 1.96 * sqrt(0.0
   1.96 * sqrt(0.25 / greatest(count(ttft_ms), 1)) AS t50,
   arraySort(groupArray(duration_ms)) AS d, arraySort(groupArray(ttft_ms)) AS t
 SELECT time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
-  count() AS n, countIf(errors > 0 OR error_class IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error')) AS bad,
+  count() AS n, countIf(errors > 0 OR ifNull(error_class, '') IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error')) AS bad,
   length(d) AS timed, length(t) AS ttft_n,
   d[toUInt32(ceil(0.5 * timed))] AS p50, d[toUInt32(greatest(1, floor((0.5 - h50) * timed)))] AS p50_low, d[toUInt32(least(toFloat64(timed), ceil((0.5 + h50) * timed)))] AS p50_high,
   d[toUInt32(ceil(0.95 * timed))] AS p95, d[toUInt32(greatest(1, floor((0.95 - h95) * timed)))] AS p95_low, d[toUInt32(least(toFloat64(timed), ceil((0.95 + h95) * timed)))] AS p95_high,
