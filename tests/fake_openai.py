@@ -41,7 +41,7 @@ def _chat(body: dict[str, Any]) -> dict[str, Any]:
 class FakeOpenAI:
     """Serves `/v1/chat/completions`. A user message that contains `fail 429` (or another status) fails with it."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.requests: list[dict[str, Any]] = []
         outer = self
 
@@ -94,7 +94,7 @@ class FakeOpenAI:
             def log_message(self, format: str, *args: Any) -> None:
                 """Tests read `requests`."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}/v1"
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
