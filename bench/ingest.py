@@ -35,7 +35,28 @@ from watchkeeper.store.records.engine import Records
 from watchkeeper.wire import decode
 
 SPANS_PER_TRACE = 5
-SYLLABLES = ["ka", "lo", "mi", "re", "ta", "su", "no", "ve", "di", "pa", "gu", "he", "zi", "or", "an", "el", "ti", "ma", "be", "ru"]
+SYLLABLES = [
+    "ka",
+    "lo",
+    "mi",
+    "re",
+    "ta",
+    "su",
+    "no",
+    "ve",
+    "di",
+    "pa",
+    "gu",
+    "he",
+    "zi",
+    "or",
+    "an",
+    "el",
+    "ti",
+    "ma",
+    "be",
+    "ru",
+]
 
 
 def vocabulary(n: int, seed: int) -> list[str]:
@@ -155,16 +176,19 @@ class Rig:
         pairs: list[tuple[str, Trace]] = list(items)
         await self.columns.write_traces([TraceRow(p, t, [], 1.0, "all", read_ns) for p, t in pairs])
 
-    async def send(self, bodies: list[bytes], writers: int) -> None:
-        """Every body once, by so many writers at a time."""
-        queue = list(reversed(bodies))
+    async def send(self, bodies: list[bytes], writers: int, rounds: int = 1) -> None:
+        """Every body once a round, by so many writers at a time. Later rounds get ids of their own after decoding, so that
+        a long run does not need memory for its bodies."""
+        queue = [(r, body) for r in range(rounds) for body in bodies][::-1]
 
         async def writer() -> None:
             while queue:
-                body = queue.pop()
+                turn, body = queue.pop()
                 while self.ingest.admit(len(body)) is not None:  # noqa: ASYNC110 - as a client would
                     await asyncio.sleep(0.01)
                 decoded = await asyncio.to_thread(decode, "traces", body, now_ns=time.time_ns())
+                for span in decoded.spans if turn else ():
+                    span.trace_id = f"{turn:08x}{span.trace_id[8:]}"
                 await self.ingest.accept("default", decoded.spans, decoded.logs)
 
         await asyncio.gather(*(writer() for _ in range(writers)))
@@ -202,9 +226,10 @@ def cpu_by_thread() -> dict[str, float]:
 async def run(args: argparse.Namespace, folder: Path) -> None:
     """Make the bodies, warm up, measure, print."""
     traffic = Traffic()
-    bodies = [traffic.body(args.batch) for _ in range(args.spans // args.batch)]
-    spans = len(bodies) * (args.batch // SPANS_PER_TRACE) * SPANS_PER_TRACE
-    wire = sum(map(len, bodies))
+    rounds = max(1, args.spans // 20_000)
+    bodies = [traffic.body(args.batch) for _ in range(args.spans // args.batch // rounds)]
+    spans = rounds * len(bodies) * (args.batch // SPANS_PER_TRACE) * SPANS_PER_TRACE
+    wire = rounds * sum(map(len, bodies))
     opened = time.perf_counter()
     rig = Rig(folder, not args.no_checks)
     print(f"open {time.perf_counter() - opened:.2f} s, {rss_mb(False):.0f} MB with the bodies made")
@@ -216,7 +241,7 @@ async def run(args: argparse.Namespace, folder: Path) -> None:
     calm_gc()
     before, threads = rss_mb(False), cpu_by_thread()
     started, cpu = time.perf_counter(), time.process_time()
-    await rig.send(bodies, args.writers)
+    await rig.send(bodies, args.writers, rounds)
     acknowledged = time.perf_counter() - started
     await asyncio.sleep(1.6)
     await rig.assembly.flush(everything=True)

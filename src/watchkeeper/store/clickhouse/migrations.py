@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 # sources, because those are deleted within seconds: erased bytes must go, and the new part is all there is then.
 DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, old_parts_lifetime = 5, "
-    "cleanup_delay_period = 10, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 20"
+    "merge_selector_base = 10, cleanup_delay_period = 10, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 20"
 )
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 

@@ -1,8 +1,9 @@
 """What is read back: raw spans, logs, scores, points. Functions of a client, run in a reader's lane."""
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from clickhouse_connect.driver.client import Client
@@ -13,6 +14,8 @@ from watchkeeper.model.series import Axis, Point, SeriesKey
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.store.clickhouse.rows import cohort_pairs
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 Arrived = tuple[list[RawSpan], list[LogRecord]]
 _span = msgspec.json.Decoder(RawSpan)
 _log = msgspec.json.Decoder(LogRecord)
@@ -49,15 +52,25 @@ def ns_of(moment: datetime) -> int:
     return int(whole.timestamp()) * 10**9 + whole.microsecond * 1000
 
 
+def _decoded(decoder: msgspec.json.Decoder[T], body: str, trace_id: str) -> T | None:
+    """A stored record; one that does not decode must not hide the rest of its trace."""
+    try:
+        return decoder.decode(body)
+    except msgspec.MsgspecError as error:
+        log.error("a stored record of trace %s does not decode: %s", trace_id, error)
+        return None
+
+
 def traces(client: Client, project: str, ids: Sequence[str]) -> dict[str, Arrived]:
     """Spans and logs of each trace that has any."""
     bound = {"project": project, "ids": list(ids)}
     found: dict[str, Arrived] = {}
     for trace_id, body in client.query(SPANS, parameters=bound).result_rows:
-        if body:
-            found.setdefault(trace_id, ([], []))[0].append(_span.decode(body))
+        if body and (span := _decoded(_span, body, trace_id)) is not None:
+            found.setdefault(trace_id, ([], []))[0].append(span)
     for trace_id, body in client.query(LOGS, parameters=bound).result_rows:
-        found.setdefault(trace_id, ([], []))[1].append(_log.decode(body))
+        if (record := _decoded(_log, body, trace_id)) is not None:
+            found.setdefault(trace_id, ([], []))[1].append(record)
     for spans, _ in found.values():
         spans.sort(key=lambda s: (s.start_ns, s.span_id))
     return found

@@ -17,7 +17,7 @@ from watchkeeper.model.series import Point
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.store import sandbox, sandbox_tables
 from watchkeeper.store.clickhouse import listing, queries, reading, removal, writing
-from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source
+from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source, give_back
 from watchkeeper.store.clickhouse.migrations import migrate
 from watchkeeper.store.clickhouse.refusal import MAX_ANSWER_BYTES, SANDBOX, TOO_LARGE, refusal_of, size_of
 from watchkeeper.store.columns import (
@@ -37,6 +37,7 @@ from watchkeeper.store.columns import (
 log = logging.getLogger(__name__)
 READERS, SANDBOXES, SANDBOX_QUEUE = 3, 2, 6
 SCORERS_SECONDS = 30.0
+GIVE_BACK_SPANS = 10_000
 KEEP = Retention()
 
 
@@ -50,7 +51,7 @@ class ClickHouseColumns:
     def __init__(
         self, source: Source, clock: Callable[[], int], known_scorers: Callable[[str], Iterable[str]] | None
     ) -> None:
-        self._source = source
+        self.source = source
         self._clock = clock
         self._known = known_scorers
         self._database = source.database
@@ -62,6 +63,8 @@ class ClickHouseColumns:
         self._asked = 0
         self._version = 0
         self._scorers: dict[str, tuple[float, set[str]]] = {}
+        self._written = 0
+        self._relief: asyncio.Future[None] | None = None
         self._closed = False
 
     def start(self) -> list[str]:
@@ -87,6 +90,11 @@ class ClickHouseColumns:
         for failed in done:
             if failed is not None:
                 raise failed
+        self._written += len(spans)
+        if self._written >= GIVE_BACK_SPANS and self.source.embedded:
+            self._written = 0
+            # Not awaited: it is nobody's answer, and `close` waits for the lane.
+            self._relief = asyncio.ensure_future(self._readers.run(give_back))
 
     async def write_metrics(self, rows: list[MetricRow]) -> None:
         self._open()
@@ -246,9 +254,9 @@ class ClickHouseColumns:
 
     def free_bytes(self) -> int | None:
         """Bytes the process may still write on the store's disk; None for a server elsewhere."""
-        if self._source.path is None:
+        if self.source.path is None:
             return None
-        disk = os.statvfs(self._source.path)
+        disk = os.statvfs(self.source.path)
         return disk.f_bavail * disk.f_frsize
 
     async def close(self) -> None:
@@ -262,7 +270,7 @@ class ClickHouseColumns:
         self._closed = True
         for lane in (self._content, self._spans, self._rows, self._sandbox, self._readers):
             lane.close()
-        self._source.close()
+        self.source.close()
 
 
 def _query(client: Client, sql: str, bound: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
