@@ -50,9 +50,11 @@ from watchkeeper.pipeline.plan import services as scorer_services
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.signals import SignalFlow
 from watchkeeper.pipeline.watch import Settings, Watcher
 from watchkeeper.redaction.apply import Redactor, redact_text
 from watchkeeper.redaction.policy import Policy
+from watchkeeper.scoring.classifiers import embed as embedding
 from watchkeeper.scoring.protocol import Judge, Scorer
 from watchkeeper.scoring.registry import build
 from watchkeeper.server.guarding import Guards
@@ -69,6 +71,9 @@ Clock = Callable[[], int]
 DAY_NS = 86_400 * 10**9
 WATCH_SECONDS = 5.0
 RETENTION_SECONDS = 600.0
+SIGNAL_SECONDS = 120.0
+# A clock that is moved by hand passes days in seconds; grouping once in so many of its hours is enough.
+GROUPED_NS = 6 * 3600 * 10**9
 
 
 class InstallSecrets(msgspec.Struct):
@@ -191,19 +196,28 @@ class Flows:
     watcher: Watcher
     delivery: Delivery
     review: ReviewRouting
+    signals: SignalFlow
     holder: ConfigHolder
     watching: asyncio.Lock = field(default_factory=asyncio.Lock)
+    grouped_ns: int = 0
 
     async def watch_once(self) -> None:
         """Roll what changed and watch every tick that closed."""
         async with self.watching:
             now = self.clock()
-            projects = {"default", *(m.project for m in self.watcher.monitors)}
-            projects |= {project for project, _, _ in self._projects_seen()}
-            for project in sorted(projects):
+            for project in self._projects():
                 await self.roller.roll(project, now)
             if await self.watcher.tick(now):
                 self.delivery.wake.set()
+
+    async def group_once(self) -> None:
+        """Group every project's failures into signals."""
+        for project in self._projects():
+            await self.signals.run_once(project)
+
+    def _projects(self) -> list[str]:
+        seen = {project for project, _, _ in self._projects_seen()}
+        return sorted({"default", *(m.project for m in self.watcher.monitors), *seen})
 
     def _projects_seen(self) -> list[tuple[str, str, float]]:
         return [
@@ -217,6 +231,10 @@ class Flows:
         await self.assembly.flush(everything=True)
         await self.watch_once()
         await self.delivery.deliver_due()
+        now = self.clock()
+        if not 0 <= now - self.grouped_ns < GROUPED_NS:
+            self.grouped_ns = now
+            await self.group_once()
 
     async def retain(self) -> None:
         """Drop what is older than the configuration keeps."""
@@ -246,6 +264,16 @@ def _review_hook(clock: Clock) -> Callable[[Connection, Alert, Sequence[Mapping[
 def _guard_builder() -> Callable[[dict[str, Any]], Scorer]:
     given = scorer_services()
     return lambda spec: build(spec, given)
+
+
+def _owning(watcher: Watcher) -> Callable[[str, str], str | None]:
+    """Who answers for a scorer: the owner of the first monitor that watches it."""
+
+    def owner(project: str, scorer: str) -> str | None:
+        watching = (m for m in watcher.monitors if m.project == project and scorer in m.metrics)
+        return next((m.owner for m in watching), None)
+
+    return owner
 
 
 def _asking(providers: Providers) -> Callable[[Judge, Prompt], Awaitable[Reply]]:
@@ -343,13 +371,27 @@ async def _connect(
     )
     roller = Roller(columns, records, RollPlan())
     watcher = Watcher(columns, records, (), Routes(), Settings(), _review_hook(clock))
+    vectors = embedding.embed if embedding.available() else None
+    signals = SignalFlow(columns, records, clock, vectors, owner_of=_owning(watcher))
     channels: dict[str, Channel] = {}
     delivery = Delivery(records, channels, clock, random.random)
     routing = _Routing(watcher, roller, delivery, egress, clock, channels)
     routing.use(holder.current)
     holder.on_change(routing.use)
     flows = Flows(
-        clock, columns, records, ingest, assembly, checks, judges, roller, watcher, delivery, review, holder
+        clock,
+        columns,
+        records,
+        ingest,
+        assembly,
+        checks,
+        judges,
+        roller,
+        watcher,
+        delivery,
+        review,
+        signals,
+        holder,
     )
     return flows, redaction, scoring, providers
 
@@ -368,9 +410,10 @@ def _samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
                 if isinstance(value, int):
                     labels = {"stage": stage, "what": name}
                     found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
-        for what, value in flows.review.counts.items():
-            labels = {"stage": "review", "what": what}
-            found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
+        for stage, told in (("review", flows.review.counts), ("signals", flows.signals.counts)):
+            for what, value in told.items():
+                labels = {"stage": stage, "what": what}
+                found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
         return found
 
     return [pipeline]
@@ -384,6 +427,7 @@ async def _running(flows: Flows) -> AsyncGenerator[None]:
     flows.assembly.start()
     loops = [
         asyncio.create_task(_forever("watching", WATCH_SECONDS, flows.watch_once)),
+        asyncio.create_task(_forever("grouping failures", SIGNAL_SECONDS, flows.group_once)),
         asyncio.create_task(_forever("retention", RETENTION_SECONDS, flows.retain)),
         asyncio.create_task(flows.delivery.run()),
     ]

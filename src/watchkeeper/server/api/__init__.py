@@ -11,8 +11,23 @@ from watchkeeper.server.api import (
     keys,
     reviews,
     series,
+    signals,
     sql,
     traces,
 )
 
-MODULES = (traces, sql, feedback, guard, deploys, series, alerts, backtest, reviews, datasets, keys, admin)
+MODULES = (
+    traces,
+    sql,
+    feedback,
+    guard,
+    deploys,
+    series,
+    alerts,
+    backtest,
+    reviews,
+    signals,
+    datasets,
+    keys,
+    admin,
+)

@@ -1,4 +1,4 @@
-"""The review queue: what waits for a person, labels, undo, and the failure signals the labels make."""
+"""The review queue: what waits for a person, labels and undo."""
 
 import secrets
 from typing import Any, Literal
@@ -143,36 +143,3 @@ async def undo(call: Call) -> dict[str, Any]:
         lambda c: reviews.undo(c, call.project, call.principal.actor, now)
     )
     return {"item": item_json(item) if item else None}
-
-
-_WORSE = {"low": 1, "medium": 2, "high": 3, "critical": 4}
-
-
-def signals_of(labels: list[Label]) -> list[dict[str, Any]]:
-    """Failures grouped by the name reviewers gave them, most frequent first, each with a representative trace."""
-    groups: dict[str, list[Label]] = {}
-    for given in labels:
-        if given.verdict == "bad" and given.taxonomy:
-            groups.setdefault(given.taxonomy, []).append(given)
-    made: list[dict[str, Any]] = []
-    for name, group in groups.items():
-        times = [g.time_ns for g in group]
-        worst = max(group, key=lambda g: (_WORSE.get(g.severity or "", 0), g.time_ns))
-        made.append(
-            {
-                "name": name,
-                "count": len({g.trace_id for g in group}),
-                "severity": worst.severity,
-                "status": "confirmed",
-                "representative": worst.trace_id,
-                "first_seen": iso(min(times)),
-                "last_seen": iso(max(times)),
-            }
-        )
-    return sorted(made, key=lambda s: (-s["count"], s["name"]))
-
-
-@route("GET", "/api/signals", permission="viewer")
-async def signals(call: Call) -> list[dict[str, Any]]:
-    """Failures people confirmed, grouped by the name they gave them."""
-    return signals_of(await call.services.records.read(lambda c: reviews.labels_of(c, call.project)))

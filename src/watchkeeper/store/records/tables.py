@@ -286,3 +286,29 @@ experiments = sa.Table(
     _ns("finished_ns", nullable=True),
     sa.Column("document", sa.JSON, nullable=False),
 )
+
+# A kind of failure; `document` is the whole `Signal`.
+signals = sa.Table(
+    "signals",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("state", sa.String(16), nullable=False),
+    _ns("last_ns"),
+    _ns("updated_ns"),
+    sa.Column("document", sa.JSON, nullable=False),
+)
+
+# Which failures of the window belong to which signal: one row per trace and scorer.
+signal_traces = sa.Table(
+    "signal_traces",
+    metadata,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("trace_id", sa.String(64), primary_key=True),
+    sa.Column("scorer", sa.String(255), primary_key=True),
+    sa.Column("signal_id", sa.String(64), nullable=False, index=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    _ns("time_ns"),
+    sa.Column("release", sa.String(255)),
+    sa.Column("weight", sa.Float, nullable=False),
+)

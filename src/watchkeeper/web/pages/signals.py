@@ -6,9 +6,8 @@ from typing import Any
 from starlette.responses import Response
 
 from watchkeeper.model.errors import TRANSPORT
-from watchkeeper.server.api.reviews import signals_of
+from watchkeeper.server.api.signals import listed
 from watchkeeper.server.routing import Call, route
-from watchkeeper.store.records import reviews
 from watchkeeper.web import data, estimate
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import view_of
@@ -20,16 +19,16 @@ async def signals(call: Call) -> Response:
     view = view_of(call, "7d")
     before = view.range.before()
     params = {**data.span(view.range), **data.cohort_params(view), "before": before.since_ns}
-    failures, health, labels = await asyncio.gather(
+    failures, health, grouped = await asyncio.gather(
         data.rows(view, "page_failures", **params),
         data.rows(view, "page_health", **params),
-        call.services.records.read(lambda c: reviews.labels_of(c, view.project)),
+        listed(call),
     )
     now = sum(int(r["n"]) for r in health if r["current"])
     then = sum(int(r["n"]) for r in health if not r["current"])
     context = {
         "failures": [_line(f, now, then) for f in failures],
-        "confirmed": signals_of(labels),
+        "grouped": grouped,
         "content": call.sees_content,
         "before_label": before.label,
         "total": now,

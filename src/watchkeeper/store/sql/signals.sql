@@ -1,0 +1,78 @@
+-- What failure signals are made of. Times are integer nanoseconds since 1970 UTC, [since, until). `low_names` and `low_values` say
+-- below which value a score counts as a failure although its scorer sets no rule.
+
+-- name: signals_checks
+-- Failed and low checks, one row each, newest first.
+SELECT trace_id, toUnixTimestamp64Nano(time) AS at, c.1 AS scorer, c.2 AS span_id, ifNull(c.5, ifNull(c.4, '')) AS message,
+  error_class, release, substring(ifNull(input_text, ''), 1, 600) AS input, 1 / keep_probability AS weight
+FROM (
+  SELECT *, arrayJoin(arrayFilter(x -> (isNotNull(x.6) AND x.6 = false) OR
+      (isNotNull(x.3) AND has({low_names:Array(String)}, x.1) AND x.3 < {low_values:Array(Float64)}[indexOf({low_names:Array(String)}, x.1)]),
+    arrayMap((a, b, v, l, r, p) -> (toString(a), b, v, toString(l), r, p),
+      checks.scorer, checks.span_id, checks.value, checks.label, checks.reason, checks.passed))) AS c
+  FROM (
+    SELECT trace_id, time, error_class, release, input_text, keep_probability,
+      checks.scorer, checks.span_id, checks.value, checks.label, checks.reason, checks.passed
+    FROM traces FINAL
+    WHERE project = {project:String}
+      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  )
+)
+ORDER BY at DESC, trace_id, scorer LIMIT {limit:UInt32}
+
+-- name: signals_scores
+-- Failed and low scores of judges, users, classifiers and others, the latest of each scorer and trace, newest first.
+SELECT s.trace_id AS trace_id, s.at AS at, s.scorer AS scorer, s.source AS source, s.message AS message, s.span_id AS span_id,
+  t.error_class AS error_class, t.release AS release, t.input AS input, s.weight AS weight
+FROM (
+  SELECT trace_id, scorer, argMax(source, scored_at) AS source, toUnixTimestamp64Nano(max(time)) AS at,
+    argMax(span_id, scored_at) AS span_id, argMax(ifNull(reason, ifNull(toString(label), '')), scored_at) AS message,
+    argMax(1 / inclusion_probability, scored_at) AS weight,
+    argMax(ifNull(passed = false, false) OR (isNotNull(value) AND has({low_names:Array(String)}, toString(scorer))
+      AND ifNull(value, 0) < {low_values:Array(Float64)}[indexOf({low_names:Array(String)}, toString(scorer))]), scored_at) AS bad
+  FROM scores FINAL
+  WHERE project = {project:String}
+    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  GROUP BY trace_id, scorer HAVING bad
+  ORDER BY at DESC, trace_id, scorer LIMIT {limit:UInt32}
+) AS s
+LEFT JOIN (
+  SELECT trace_id, error_class, release, substring(ifNull(input_text, ''), 1, 600) AS input FROM traces FINAL
+  WHERE project = {project:String}
+    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+) AS t ON t.trace_id = s.trace_id
+ORDER BY at DESC, trace_id, scorer
+
+-- name: signals_errors
+-- Spans whose call or tool failed: what failed, in which tool, under which names, newest traces first.
+SELECT trace_id, span_id, toUnixTimestamp64Nano(time) AS at, name, tool_name, error_class,
+  substring(ifNull(error_message, ''), 1, 600) AS message
+FROM spans FINAL
+WHERE project = {project:String} AND (isNotNull(error_class) OR status = 'error')
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+ORDER BY at DESC, trace_id, span_id LIMIT {limit:UInt32}
+
+-- name: signals_broken
+-- Traces with an error class and no failed check to carry it, newest first; `ids` adds traces people labelled.
+SELECT trace_id, toUnixTimestamp64Nano(time) AS at, error_class, release, empty(failed_checks) AS alone,
+  substring(ifNull(input_text, ''), 1, 600) AS input, 1 / keep_probability AS weight
+FROM traces FINAL
+WHERE project = {project:String}
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  AND ((isNotNull(error_class) AND empty(failed_checks)) OR has({ids:Array(String)}, trace_id))
+ORDER BY at DESC, trace_id LIMIT {limit:UInt32}
+
+-- name: signals_traffic
+-- Traces in the window and in its last part, by release, with the release's first appearance.
+SELECT ifNull(toString(release), '') AS version, sum(1 / keep_probability) AS total,
+  sumIf(1 / keep_probability, time >= fromUnixTimestamp64Nano({recent:Int64})) AS lately,
+  toUnixTimestamp64Nano(min(time)) AS first_seen
+FROM traces FINAL
+WHERE project = {project:String}
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY version ORDER BY version

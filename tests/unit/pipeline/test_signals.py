@@ -1,0 +1,121 @@
+"""Failed checks, low scores, broken calls and bad labels in the real stores become signals."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
+from tests.unit.reviewing.test_signals import embed
+from watchkeeper.model.review import Label, ReviewItem
+from watchkeeper.model.score import Score
+from watchkeeper.pipeline.signals import SignalFlow
+from watchkeeper.reviewing.signals import decided
+from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
+from watchkeeper.store.columns import TraceRow
+from watchkeeper.store.records import migrate, reviews, signals
+from watchkeeper.store.records.engine import Records
+
+NOW = T0 + 32 * HOUR
+
+
+@pytest.fixture
+def columns(tmp_path: Path) -> Iterator[ClickHouseColumns]:
+    store = open_columns(f"chdb:///{tmp_path}/c", clock=lambda: NOW)
+    yield store
+    store.close_now()
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Iterator[Records]:
+    found = Records(f"sqlite:///{tmp_path}/r.db")
+    migrate.upgrade(found)
+    yield found
+    found.close()
+
+
+def row(i: int, bad: bool = False, release: str = "1.0", hour: float | None = None) -> TraceRow:
+    made = a_trace(i, i / 60 if hour is None else hour, "v1", 8.0, "live")
+    made.trace.context.release = release
+    check = Score(
+        "live", made.trace.trace_id, "", "cites_form", "1", "check", made.trace.start_ns, NOW,
+        passed=not bad, value=float(not bad), reason=f"found {i} of {i + 2} steps" if bad else None,
+    )  # fmt: skip
+    return msgspec.structs.replace(made, checks=[check])
+
+
+async def test_it_groups_what_failed_and_reopens_what_returns_after_its_fix(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    rows = [row(i, bad=i % 10 == 0) for i in range(100)]
+    await columns.write_traces(rows)
+    low = [
+        Score(
+            "live", rows[i].trace.trace_id, "", "answer_relevance", "1", "judge", rows[i].trace.start_ns, NOW,
+            value=2.0 if i < 4 else 9.0, reason="ignores the refund question", inclusion_probability=0.1,
+        )
+        for i in range(8)
+    ]  # fmt: skip
+    await columns.write_scores(low)
+    now = NOW
+    flow = SignalFlow(columns, records, lambda: now, embed, owner_of=lambda _p, s: f"team of {s}")
+    made = await flow.run_once("live")
+    by_scorer = {s.scorer: s for s in made.signals}
+    steps, judged = by_scorer["cites_form"], by_scorer["answer_relevance"]
+    assert (
+        steps.traces == 10 and steps.title == "found <n> of <n> steps" and steps.owner == "team of cites_form"
+    )
+    assert steps.prevalence.value == pytest.approx(0.1)
+    assert judged.traces == 4 and judged.weight == pytest.approx(40) and judged.source == "judge"
+    stored = await records.read(lambda c: signals.find(c, "live"))
+    assert {s.id for s in stored} == {s.id for s in made.signals} and await flow.run_once("other")
+    assert await records.read(lambda c: len(signals.members(c, "live", steps.id))) == 10
+
+    await records.write(lambda c: signals.put(c, decided(steps, NOW, state="fixed", release="1.1")))
+    after = [row(200 + i, bad=True, release=r, hour=32.5) for i, r in enumerate(("1.0", "1.1"))]
+    now = NOW + HOUR
+    await columns.write_traces(after[:1])
+    assert (await flow.run_once("live")).regressed == []
+    await columns.write_traces(after[1:])
+    again = await flow.run_once("live")
+    assert again.regressed == [steps.id]
+    found = await records.read(lambda c: signals.get(c, "live", steps.id))
+    assert found is not None and (found.state, found.regressed_release) == ("regressed", "1.1")
+    assert flow.counts["regressed"] == 1
+
+
+async def test_a_bad_label_names_a_signal_and_undoing_it_takes_the_signal_back(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    rows = [row(i) for i in range(20)]
+    await columns.write_traces(rows)
+    trace = rows[5].trace.trace_id
+    label = Label(
+        "l1", "live", "i1", trace, "ana", NOW - HOUR, "bad", taxonomy="wrong form", comment="old form"
+    )
+    await records.write(
+        lambda c: reviews.add(c, ReviewItem("i1", "live", trace, "low", "x", 5.0, NOW - HOUR))
+    )
+    await records.write(lambda c: reviews.label(c, label))
+    flow = SignalFlow(columns, records, lambda: NOW, None)
+    (signal,) = (await flow.run_once("live")).signals
+    assert (signal.name, signal.state, signal.representative) == ("wrong form", "confirmed", trace)
+    await records.write(lambda c: reviews.undo(c, "live", "ana", NOW))
+    assert (await flow.run_once("live")).signals == []
+    assert await records.read(lambda c: (signals.find(c, "live"), signals.members(c, "live"))) == ([], [])
+
+
+async def test_a_decision_made_while_it_ran_is_kept(columns: ClickHouseColumns, records: Records) -> None:
+    await columns.write_traces([row(i, bad=True) for i in range(5)])
+    flow = SignalFlow(columns, records, lambda: NOW, None)
+    (signal,) = (await flow.run_once("live")).signals
+    was = await records.read(lambda c: signals.find(c, "live"))
+    members = await records.read(lambda c: signals.members(c, "live"))
+    await records.write(lambda c: signals.put(c, decided(signal, NOW + 1, state="ignored", owner="ben")))
+    from watchkeeper.pipeline.signals import merged
+
+    late = msgspec.structs.replace(signal, traces=9, owner="rule", updated_ns=NOW + 2)
+    await records.write(lambda c: signals.replace(c, "live", was, [late], members, merged))
+    kept = await records.read(lambda c: signals.get(c, "live", signal.id))
+    assert kept is not None and (kept.state, kept.owner, kept.traces) == ("ignored", "ben", 9)
