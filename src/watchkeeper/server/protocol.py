@@ -1,5 +1,5 @@
-"""uvicorn's HTTP protocol with two limits it lacks: time for the head of a request, and a bound on connections that
-answers instead of hanging up."""
+"""uvicorn's HTTP protocol with what it lacks: time for the head of a request, a bound on connections that answers
+instead of hanging up, and answers that arrive although the request was refused before it was read."""
 
 import asyncio
 from typing import Any
@@ -7,11 +7,34 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS = 10.0
+LINGER_SECONDS = 2.0
 _SAID = b'{"error":"too many connections","hint":"try again in a second"}'
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(_SAID), _SAID)
 )
+
+
+class Lingering:
+    """A request's transport whose `close` first lets the client finish sending, for at most `LINGER_SECONDS`.
+
+    Closing a socket with bytes unread resets the connection, and the client loses the answer: it would take a 413 for
+    a network fault and send the same again.
+    """
+
+    def __init__(self, transport: Any, cycle: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport, self._cycle, self._loop = transport, cycle, loop
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        """Close now when everything was read, else when the rest has come or the time is over."""
+        if not self._cycle.more_body:
+            self._transport.close()
+            return
+        self._cycle.flow.resume_reading()
+        self._loop.call_later(LINGER_SECONDS, self._transport.close)
 
 
 def protocol_for(connections: int, head_seconds: float = HEAD_SECONDS) -> type[asyncio.Protocol]:
@@ -48,6 +71,14 @@ def protocol_for(connections: int, head_seconds: float = HEAD_SECONDS) -> type[a
                 self._head_timer.cancel()
                 self._head_timer = None
             super().on_headers_complete()
+            # Connections that are kept read the rest anyway; only those about to be closed need the patience.
+            if not self.cycle.keep_alive:
+                self.cycle.transport = Lingering(self.transport, self.cycle, self.loop)  # type: ignore[assignment]
+
+        def on_message_complete(self) -> None:
+            super().on_message_complete()
+            if self.cycle.response_complete and not self.cycle.keep_alive:
+                self.transport.close()
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._head_timer is not None:
