@@ -114,6 +114,8 @@ def _check_type(node: exp.DataType) -> None:
 
 
 def _check_clauses(node: exp.Expr) -> None:
+    if isinstance(node, exp.Table) and node.db:
+        raise _refuse(f"the table {node.db[:50]}.{node.name[:50]} is not available", TABLES_HINT)
     for kind, allowed in CLAUSES.items():
         if isinstance(node, kind):
             extra = sorted(k.rstrip("_") for k, v in node.args.items() if v and k not in allowed)
