@@ -33,6 +33,8 @@ async def running(services: Services, host: str, port: int, grpc_port: int | Non
     async with listening(app, host, port, grpc_port) as where:
         known = local.publish(services.data_dir, where.url)
         app.auth.trust(known.key, LOCAL)
+        if services.answering is not None:
+            services.answering(where.url)
         try:
             yield Running(app, where, await _first_login(services, where.url))
         finally:

@@ -61,7 +61,7 @@ class Services:
     `ingest` is `pipeline.ingest.Ingest`; `watch`, `guard`, `review`, `gate` and `judge` are the pipeline's own
     objects and None where the server runs without that role. `on_scores` is told of scores that came in by the API, so
     that the trace's row and the review queue follow. `catch_up` does everything that is due at the clock's time, for
-    a demo that moves the clock. `samplers` add lines to `/metrics`; `checks` answer
+    a demo that moves the clock. `answering` hears the address once the server answers. `samplers` add lines to `/metrics`; `checks` answer
     `/readyz`: each returns None when well and otherwise one sentence that says what is wrong.
     """
 
@@ -82,6 +82,7 @@ class Services:
     gate: Any = None
     on_scores: Callable[[Sequence[Score]], Awaitable[None]] | None = None
     catch_up: Callable[[], Awaitable[None]] = nothing_due
+    answering: Callable[[str], None] | None = None
     counters: Counters = field(default_factory=Counters)
     samplers: list[Sampler] = field(default_factory=list)
     checks: dict[str, Check] = field(default_factory=dict)

@@ -1,5 +1,6 @@
 """One process may hold a data directory: the lock, and the name of whoever holds it."""
 
+import contextlib
 import fcntl
 import os
 import time
@@ -65,9 +66,10 @@ class DataDirLock:
         os.ftruncate(self._file, len(text))
 
     def announce(self, url: str) -> None:
-        """Write where this process answers, for the message a second one shows."""
+        """Write where this process answers, for the message a second one shows; a full disk only costs the message."""
         self.holder.url = url
-        self._write()
+        with contextlib.suppress(OSError):
+            self._write()
 
     def release(self) -> None:
         """Give the directory up; doing it twice is harmless."""
