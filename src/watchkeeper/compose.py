@@ -473,7 +473,7 @@ async def services(
         made.guard = Guards(holder, _guard_builder(), made.counters, redaction.text)
         stack.callback(made.guard.close)
         made.samplers.extend(_samplers(flows))
-        made.catch_up = flows.catch_up
+        made.catch_up, made.answering = flows.catch_up, lock.announce
 
         async def on_scores(given: Sequence[Score]) -> None:
             await flows.review.on_scored([(s.project, s.trace_id, [s]) for s in given])
