@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -38,6 +39,11 @@ class Writer:
                 self.ready.set()
             elif word == "ack":
                 self.acknowledged.add(int(number))
+
+    def stop(self) -> None:
+        """Freeze it, and let what it said so far arrive."""
+        self._process.send_signal(signal.SIGSTOP)
+        time.sleep(0.3)
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)
@@ -83,6 +89,53 @@ def test_the_check_sees_what_is_missing(tmp_path: Path) -> None:
         time.sleep(0.02)
     writer.kill()
     assert "lost" in check(tmp_path / "columns", {*writer.acknowledged, 10**6})
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("mkfs.ext4") is None, reason="needs root and loop devices"
+)
+@pytest.mark.parametrize("synced", [True, False], ids=["synced", "control-without-fsync"])
+def test_a_power_cut_takes_nothing_that_was_acknowledged(tmp_path: Path, synced: bool) -> None:
+    """A copy of a file system whose journal commits by itself only every five minutes holds what was fsynced, no more.
+    The control runs without fsync and must lose data, or the test would mean nothing."""
+    image, crash, live, after = (tmp_path / n for n in ("image", "crash", "live", "after"))
+    site = tmp_path / "site"
+    for folder in (live, after, site):
+        folder.mkdir()
+    (site / "sitecustomize.py").write_text(
+        "import watchkeeper.store.clickhouse.migrations as m\n"
+        "m.DURABLE = m.DURABLE.replace('fsync_after_insert = 1', 'fsync_after_insert = 0')"
+        ".replace('fsync_part_directory = 1', 'fsync_part_directory = 0')"
+        ".replace('min_rows_to_fsync_after_merge = 1', 'min_rows_to_fsync_after_merge = 0')\n"
+    )
+    _run("truncate", "-s", "512M", str(image))
+    _run("mkfs.ext4", "-q", "-F", str(image))
+    if subprocess.run(["mount", "-o", "loop,commit=300", str(image), str(live)], check=False).returncode:
+        pytest.skip("loop devices cannot be mounted here")
+    try:
+        writer = Writer(live / "columns", 0, {} if synced else {"PYTHONPATH": str(site)})
+        assert writer.ready.wait(60), writer.errors()
+        deadline = time.monotonic() + 60
+        while len(writer.acknowledged) < 60 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        writer.stop()
+        acknowledged = set(writer.acknowledged)
+        _run("cp", "--sparse=always", str(image), str(crash))
+        writer.kill()
+    finally:
+        _run("umount", str(live))
+    _run("mount", "-o", "loop", str(crash), str(after))
+    try:
+        said = check(after / "columns", acknowledged)
+    finally:
+        _run("umount", str(after))
+    assert len(acknowledged) >= 60
+    assert said.startswith("clean") is synced, said
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_a_second_process_is_told_who_holds_the_directory(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What is written: functions of a client, run one at a time in a writer's lane."""
 
 import logging
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -35,9 +36,13 @@ def guarded(work: Callable[[], None]) -> None:
     except DataError:
         raise
     except (Error, OSError) as error:
-        log.error("write failed: %s", str(error).split("\n")[0][:500])
+        line = str(error).split("\n")[0]
+        log.error("write failed: %s", line[:500])
+        # The message reaches clients: the kind of failure, without paths.
+        kinds = re.findall(r"\(([A-Z_]{4,})\)", line)
+        kind = kinds[-1] if kinds else type(error).__name__
         raise StoreUnavailable(
-            f"the store could not take the write: {str(error).split(chr(10))[0][:200]}"
+            f"the store could not take the write ({kind}); nothing of it is promised"
         ) from error
 
 

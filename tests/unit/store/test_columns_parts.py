@@ -1,0 +1,113 @@
+"""Pieces of the ClickHouse store that need no engine."""
+
+import pytest
+
+from tests.contract.columns_world import DAY, NOW, new_trace_id, normal, raw, score, trace_row
+from watchkeeper.model.series import BINARY, SeriesKey, gather
+from watchkeeper.store.clickhouse import migrations, queries, rows
+from watchkeeper.store.clickhouse.refusal import refusal_of, size_of
+from watchkeeper.store.columns import SpanRow
+
+
+def test_every_named_query_binds_the_project() -> None:
+    found = queries.load()
+    assert "assembly_earlier" in found
+    assert all(q.parameters["project"] == "String" for q in found.values())
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("-- name: a\n-- All of it.\nSELECT 1", "must bind"),
+        ("-- name: a\n-- x\nSELECT {project:String}\n-- name: a\n-- y\nSELECT {project:String}", "twice"),
+    ],
+)
+def test_a_query_file_that_is_wrong_is_refused(text: str, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        queries.parse(text, "x.sql")
+
+
+def test_a_query_keeps_its_parameters_and_loses_its_comments() -> None:
+    [query] = queries.parse(
+        "-- intro\n\n-- name: one\n-- What.\nSELECT {project:String}, {ids:Array(String)};\n", "x.sql"
+    ).values()
+    assert query.sql == "SELECT {project:String}, {ids:Array(String)}"
+    assert query.parameters == {"project": "String", "ids": "Array(String)"}
+
+
+def test_migrations_are_numbered_without_gaps_and_may_run_twice() -> None:
+    known = migrations.known()
+    assert [n for n, _, _ in known] == list(range(1, len(known) + 1))
+    for _, name, text in known:
+        for statement in migrations.statements(text):
+            assert "IF NOT EXISTS" in statement or "IF EXISTS" in statement, (name, statement[:60])
+
+
+def test_every_table_is_synced_on_insert_and_after_merges_and_has_a_project() -> None:
+    for _, _, text in migrations.known():
+        for statement in migrations.statements(text):
+            if statement.startswith("CREATE TABLE"):
+                assert "fsync_after_insert = 1" in statement
+                assert "fsync_part_directory = 1" in statement
+                assert "min_rows_to_fsync_after_merge = 1" in statement
+                assert "project LowCardinality(String)" in statement
+
+
+@pytest.mark.parametrize(
+    ("start", "day"),
+    [(NOW, NOW), (NOW - 399 * DAY, NOW - 399 * DAY), (NOW - 401 * DAY, NOW), (NOW + 2 * DAY, NOW), (0, NOW), (2**64, NOW)],
+)  # fmt: skip
+def test_a_day_follows_the_client_only_where_it_can_be_believed(start: int, day: int) -> None:
+    assert rows.day_of(start, NOW) == day // DAY
+
+
+def test_columns_and_values_agree_in_number() -> None:
+    span = normal(raw(new_trace_id(), kind="llm"))
+    row = SpanRow("p", span, NOW)
+    assert len(rows.span_row(row)) == len(rows.SPAN_COLUMNS) == len(set(rows.SPAN_COLUMNS))
+    assert len(rows.content_row(row)) == len(rows.CONTENT_COLUMNS)
+    made = trace_row("p", [raw(new_trace_id())], checks=[score("p", "t", "c", 1.0)])
+    assert len(rows.trace_row(made, [])) == len(rows.TRACE_COLUMNS) == len(set(rows.TRACE_COLUMNS))
+    assert len(rows.score_row(score("p", "t", "s"))) == len(rows.SCORE_COLUMNS)
+    point = gather(SeriesKey("p", "m"), 0, 10**9, BINARY, [])
+    assert len(rows.point_row(point, 1)) == len(rows.POINT_COLUMNS)
+
+
+@pytest.mark.parametrize("cohort", [(), (("a", "1"),), (("a", "x,y"), ("b", "k=v"))])
+def test_a_cohort_survives_its_text(cohort: tuple[tuple[str, str], ...]) -> None:
+    assert rows.cohort_pairs(rows.cohort_text(cohort)) == cohort
+
+
+@pytest.mark.parametrize(
+    ("scores", "shown"),
+    [
+        ([score("p", "t", "s", None, label="odd")], None),
+        ([score("p", "t", "s", None, passed=True)], 1.0),
+        ([score("p", "t", "s", float("inf"))], None),
+        ([score("p", "t", "s", 1.0), score("p", "t", "s", 9.0, span_id="x", scored_ns=NOW + 9)], 1.0),
+        ([score("p", "t", "s", 9.0, span_id="x", passed=True), score("p", "t", "s", 2.0, span_id="y", passed=False)], 2.0),
+        ([score("p", "t", "s", 1.0), score("p", "t", "s", 9.0, scored_ns=NOW + 9)], 9.0),
+    ],
+)  # fmt: skip
+def test_one_value_stands_for_a_scorer(scores: list[object], shown: float | None) -> None:
+    assert rows.trace_value(scores) == shown  # type: ignore[arg-type]
+
+
+def test_a_refusal_gives_no_path_and_no_version_away() -> None:
+    from clickhouse_connect.driver.exceptions import DatabaseError
+
+    told = refusal_of(
+        DatabaseError(
+            "Code: 43. DB::Exception: Illegal type String of argument of function plus: In scope SELECT x FROM "
+            "default.spans. (ILLEGAL_TYPE_OF_ARGUMENT) (version 26.9.2.1)"
+        ),
+        ["a"],
+        [],
+    )
+    assert str(told) == "Illegal type String of argument of function plus"
+    told = refusal_of(DatabaseError("Code: 76. DB::Exception: Cannot open file /var/lib/x"), [], [])
+    assert "/var" not in str(told) + told.hint
+
+
+def test_the_size_of_an_answer_counts_what_is_nested() -> None:
+    assert size_of(["ab", {"k": "vvv"}, ("x",), 5]) == 2 + 1 + 3 + 1 + 8
