@@ -21,7 +21,7 @@ RULES = {
 }
 PORTS = {"store", "llm", "notify", "egress", "wire"}
 FLOWS = {"pipeline", "config"}
-SURFACES = {"server", "web", "gateway", "cli", "demo"}
+SURFACES = {"server", "web", "gateway", "cli", "demo", "mcp"}
 
 ALLOWED: dict[str, set[str]] = {
     **{f: FACTS for f in FACTS},

@@ -84,6 +84,12 @@ def _using(commands: "Parsers") -> None:
     importing.add_argument("--signal", choices=("traces", "logs", "metrics"), help="what protobuf files hold")
     add_server(importing)
     _runs(importing, "watchkeeper.cli.importing:main")
+    agents = commands.add_parser("mcp", help="serve a coding agent (MCP on standard input and output)")
+    agents.add_argument(
+        "--target", help="what run_gate asks: 'module:function', 'command: …', a URL, or 'outputs:file.jsonl'"
+    )
+    add_server(agents)
+    _runs(agents, "watchkeeper.mcp.server:main")
     gating = commands.add_parser(
         "gate", help="judge a target over a dataset: pass, fail, not enough evidence"
     )
@@ -143,6 +149,8 @@ def _missing(error: ModuleNotFoundError) -> str | None:
     name = (error.name or "").split(".")[0]
     if name == "watchkeeper":
         return None
+    if name in ("mcp", "mcp_types"):
+        return "this command needs the MCP SDK; install it with: pip install 'watchkeeper[mcp]'"
     return (
         f"this command needs the server, of which {name} is not installed; "
         "install it with: pip install 'watchkeeper[server]'"

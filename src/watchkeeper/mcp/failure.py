@@ -1,0 +1,38 @@
+"""One trace as a failure to understand: what was asked, what came, which step broke, what scorers said."""
+
+from typing import Any
+
+
+def failure_of(trace: dict[str, Any]) -> dict[str, Any]:
+    """The API's trace without what explains no failure: raw attributes, resources, passing scores' words."""
+    scores = trace["scores"]
+    failed = [s for s in scores if s["passed"] is False]
+    return {
+        **{k: trace[k] for k in ("trace_id", "time", "duration_ms", "session_id", "scenario", "service", "release")},
+        **{k: trace[k] for k in ("prompt_name", "prompt_version", "error_class", "complete", "content_hidden")},
+        "failed": [_score(s) for s in failed],
+        "other_scores": {s["scorer"]: s["value"] if s["value"] is not None else s["label"] for s in scores if s not in failed},
+        "input": trace["input_text"],
+        "output": trace["output_text"],
+        "steps": [_step(s) for s in trace["spans"]],
+    }  # fmt: skip
+
+
+def _score(score: dict[str, Any]) -> dict[str, Any]:
+    return {k: score[k] for k in ("scorer", "source", "value", "label", "reason", "span_id", "author")}
+
+
+def _step(span: dict[str, Any]) -> dict[str, Any]:
+    llm, found, tool = span["llm"] or {}, span["retrieval"] or {}, span["tool"] or {}
+    return {
+        **{k: span[k] for k in ("span_id", "parent_id", "name", "kind", "duration_ms", "error")},
+        "model": llm.get("response_model") or llm.get("request_model"),
+        "finish_reason": llm.get("finish_reason"),
+        "system": llm.get("system"),
+        "messages": [{"role": m["role"], "text": m["text"]} for m in llm.get("input_messages", [])],
+        "output": llm.get("output_text"),
+        "tool_calls": llm.get("tool_calls"),
+        "query": found.get("query"),
+        "documents": [{"id": d["id"], "content": d["content"]} for d in found.get("documents", [])],
+        "tool": {k: tool.get(k) for k in ("name", "arguments", "result", "error")} if tool else None,
+    }
