@@ -126,9 +126,9 @@ def _past(op: Comparator, difference: _Interval) -> Truth:
 
 
 def figure(value: float) -> str:
-    """A number for people: four significant digits, no exponent for ordinary sizes."""
+    """A number for people: three significant digits, no exponent for ordinary sizes."""
     if value == 0 or 1e-4 <= abs(value) < 1e6:
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+        return f"{value:.3g}" if abs(value) < 1e3 else f"{value:,.0f}"
     return f"{value:.3g}"
 
 

@@ -117,6 +117,17 @@ def what_changed(
     return f"{subject} {verb} from {span(metric, baseline)} to {span(metric, current)}{since}."
 
 
+def headline(
+    cohort: Cohort, metric: str, baseline: Estimate | Insufficient, current: Estimate | Insufficient
+) -> str:
+    """The alert in one line without its intervals, for a title; "" when there are no two values to compare."""
+    if isinstance(current, Insufficient) or isinstance(baseline, Insufficient):
+        return ""
+    verb = "fell" if current.value < baseline.value else "rose"
+    subject = f" for {cohort_words(cohort)}" if cohort else ""
+    return f"{metric} {verb} from {show(metric, baseline.value)} to {show(metric, current.value)}{subject}"
+
+
 def what_holds(lines: Sequence[Moved], alerting: Iterable[str] = ()) -> str:
     """A sentence about everything else, so that the reader need not look: what moved with it, what holds, and
     whether uptime alone would have shown anything."""

@@ -65,12 +65,13 @@ class Story:
         return await asyncio.to_thread(self.stage.api.sql, query)
 
     async def play_hours(self, hours: int, mix: Mix) -> None:
-        """Send `hours` of traffic, let the server digest it, and move its clock to the end of them."""
+        """Send `hours` of traffic and let the server digest it, its clock at the end of them: nothing that arrives may
+        seem to come from the future."""
+        self.stage.set_clock(self.now + hours * HOUR_NS)
         for _ in range(hours):
             await asyncio.to_thread(self.traffic.hour, self.now, mix)
             self.now += HOUR_NS
         await asyncio.to_thread(self.traffic.flush)
-        self.stage.set_clock(self.now)
         await self.stage.catch_up()
 
     async def deploy(self, version: str, note: str) -> None:

@@ -161,6 +161,7 @@ async def fill(
     alert.deploys = [s.deploy for s in found]
     alert.evidence |= {
         "metric": metric,
+        "headline": say.headline(cohort, metric, first, then),
         "direction": "down" if down else "up",
         "terms": list(watched.terms),
         "holds": say.what_holds(lines, metrics),

@@ -62,6 +62,12 @@ class Series:
         return self.metric.better if higher else -self.metric.better
 
     @property
+    def steady(self) -> bool:
+        """Whether there is nothing to look at: a share that is 0 % or 100 % now and was in the baseline."""
+        values = {e.value for e in (self.current, self.baseline) if e.value is not None}
+        return self.metric.unit == "share" and len(values) == 1 and values <= {0.0, 1.0}
+
+    @property
     def change(self) -> str:
         """The difference to the baseline in the metric's own words."""
         if self.current.value is None or self.baseline.value is None:

@@ -230,11 +230,21 @@ def _deploy_layers(chart: SeriesChart, x: dict[str, Any], c: dict[str, str], ms:
     if not inside:
         return []
     plot = chart.width - PAD["left"] - PAD["right"]
+    # A small picture names the version only; the larger one behind it has the room for the rest.
+    short = chart.width < 500
     rows: list[dict[str, Any]] = []
-    for deploy in inside:
-        share = (deploy.at_ns - chart.since_ns) / (chart.until_ns - chart.since_ns)
-        # A label near the right edge is written to the left of its rule.
-        rows.append({"t": ms(deploy.at_ns), "label": deploy.label[:28], "left": share * plot > plot - 110})
+    taken = [-1.0, -1.0]
+    for deploy in sorted(inside, key=lambda d: d.at_ns):
+        at = (deploy.at_ns - chart.since_ns) / (chart.until_ns - chart.since_ns) * plot
+        label = (deploy.label.rsplit(" ", 1)[-1] if short else deploy.label)[:28]
+        reach = 7.0 * len(label) + 8
+        # A label near the right edge is written to the left of its rule; one that would cover its neighbour is left out.
+        left = at + reach > plot
+        first, last = (at - reach, at) if left else (at, at + reach)
+        free = first >= taken[1] or last <= taken[0]
+        rows.append({"t": ms(deploy.at_ns), "label": label if free else "", "left": left})
+        if free:
+            taken = [min(first, taken[0]) if taken[1] >= 0 else first, max(last, taken[1])]
     rule = {"type": "rule", "color": c["text"], "strokeDash": [4, 3], "opacity": 0.75}
     text = {
         "type": "text",

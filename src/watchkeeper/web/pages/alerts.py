@@ -252,8 +252,8 @@ async def _nothing() -> list[dict[str, Any]]:
 
 def _evidence(alert: Alert) -> dict[str, str]:
     """How sure: what the detector left behind, in words."""
-    said: dict[str, str] = dict.fromkeys(("holds", "suspicion", "reason", "strength"), "")
-    for key in ("holds", "suspicion", "reason"):
+    said: dict[str, str] = dict.fromkeys(("headline", "holds", "suspicion", "reason", "strength"), "")
+    for key in ("headline", "holds", "suspicion", "reason"):
         if isinstance(alert.evidence.get(key), str):
             said[key] = alert.evidence[key]
     strength = alert.evidence.get("log10_m")

@@ -43,14 +43,16 @@ async def quality(call: Call) -> Response:
     bucket = _bucket(known, view.range.bucket)
     order = sorted(known.values(), key=lambda s: (s.metric.derived, s.shift >= 0, s.metric.name))
     shown = [s for s in order if s.metric.name != "traces" and not s.metric.name.startswith("error_class:")]
+    moving = [s for s in shown if not s.steady]
     cards = [
         (s, figure_of(view, chart_of(view, s, bucket, changes, alerted, "small"), s.metric.name, "small"))
-        for s in shown[:MOST_CHARTS]
+        for s in moving[:MOST_CHARTS]
     ]
     context = {
         "scores": [c for c in cards if not c[0].metric.derived],
         "derived": [c for c in cards if c[0].metric.derived],
-        "rest": shown[MOST_CHARTS:],
+        "rest": moving[MOST_CHARTS:],
+        "steady": [s for s in shown if s.steady],
         "ever": bool(first and first[0]["n"]),
         "baseline_label": data.baseline_of(view.range).label,
     }
