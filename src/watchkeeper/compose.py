@@ -72,8 +72,8 @@ DAY_NS = 86_400 * 10**9
 WATCH_SECONDS = 5.0
 RETENTION_SECONDS = 600.0
 SIGNAL_SECONDS = 120.0
-# A clock that is moved by hand passes days in seconds; grouping once in so many of its hours is enough.
-GROUPED_NS = 6 * 3600 * 10**9
+# A clock that is moved by hand passes days in seconds; grouping once a day of its time is enough.
+GROUPED_NS = 24 * 3600 * 10**9
 
 
 class InstallSecrets(msgspec.Struct):

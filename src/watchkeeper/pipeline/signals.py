@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from watchkeeper.model.errors import PRECEDENCE
 from watchkeeper.model.review import Label
 from watchkeeper.model.signal import Failure, Signal
 from watchkeeper.reviewing.clusters import Embed
@@ -26,8 +27,10 @@ _CHANGED_BY_PEOPLE = (
 
 
 def lows_of(policies: Sequence[ReviewPolicy]) -> dict[str, float]:
-    """Below which value a scorer's score is a failure, from the policies of the review queue."""
-    return {s: p.below for p in policies if p.below is not None for s in p.scorers}
+    """Below which value a scorer's score is a failure, from the review queue's policy for low scores. Its other limits
+    only choose what is worth a look: a measurement nobody calibrated is no failure."""
+    low = (p for p in policies if p.source == "low_score" and p.below is not None)
+    return {s: p.below for p in low if p.below is not None for s in p.scorers}
 
 
 class SignalFlow:
@@ -139,6 +142,10 @@ def _labelled(row: Mapping[str, Any], label: Label) -> Failure:
     )  # fmt: skip
 
 
+def _about_calls(scorer: str) -> bool:
+    return scorer in PRECEDENCE or scorer.startswith("tool")
+
+
 class _Steps:
     """The failed spans of traces: which step a failure is about."""
 
@@ -155,9 +162,11 @@ class _Steps:
 
     def failure(self, row: Mapping[str, Any], source: str) -> Failure:
         trace_id, span_id = str(row["trace_id"]), str(row["span_id"])
-        span = self._spans.get((trace_id, span_id)) if span_id else self._first.get(trace_id)
-        # What a judge or a user says of the whole answer is not about the tool that failed on the way.
-        about = span if source in ("check", "class") else None
+        # Whatever else failed in the trace is no part of a failure that does not speak of it.
+        speaks = source == "class" or (source == "check" and _about_calls(str(row["scorer"])))
+        about = (
+            self._spans.get((trace_id, span_id)) if span_id else self._first.get(trace_id) if speaks else None
+        )
         said = str(row["message"] or "")
         if about is not None and about["message"] and source == "class":
             said = str(about["message"])
@@ -165,7 +174,7 @@ class _Steps:
         name = str(about["name"]) if about is not None else ""
         return Failure(
             trace_id, int(row["at"]), str(row["scorer"]), source, said,
-            error_class=row["error_class"] if source in ("check", "class") else None,
+            error_class=row["error_class"] if speaks else about["error_class"] if about is not None else None,
             tool=tool, path=name, step=name, input=str(row["input"] or ""), release=row["release"] or None,
             weight=max(float(row["weight"]), 1.0),
         )  # fmt: skip

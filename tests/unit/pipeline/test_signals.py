@@ -119,3 +119,23 @@ async def test_a_decision_made_while_it_ran_is_kept(columns: ClickHouseColumns, 
     await records.write(lambda c: signals.replace(c, "live", was, [late], members, merged))
     kept = await records.read(lambda c: signals.get(c, "live", signal.id))
     assert kept is not None and (kept.state, kept.owner, kept.traces) == ("ignored", "ben", 9)
+
+
+def test_a_failure_carries_only_the_step_it_speaks_of() -> None:
+    from watchkeeper.pipeline.signals import _Steps  # pyright: ignore[reportPrivateUsage]
+
+    broken = {
+        "trace_id": "t", "span_id": "s1", "name": "pay", "tool_name": "pay", "error_class": "tool_error", "message": "no",
+    }  # fmt: skip
+    steps = _Steps([broken])
+    row = {
+        "trace_id": "t", "span_id": "", "at": 1, "message": "m", "input": "i", "release": "", "weight": 1.0,
+        "error_class": "tool_error",
+    }  # fmt: skip
+    words = steps.failure({**row, "scorer": "has_steps"}, "check")
+    assert (words.tool, words.error_class, words.step) == (None, None, "")
+    for scorer, span_id in (("tool_error", ""), ("json_valid", "s1")):
+        about = steps.failure({**row, "scorer": scorer, "span_id": span_id}, "check")
+        assert (about.tool, about.error_class, about.step) == ("pay", "tool_error", "pay")
+    call = steps.failure({**row, "scorer": "tool_error", "message": ""}, "class")
+    assert call.message == "no" and call.tool == "pay"
