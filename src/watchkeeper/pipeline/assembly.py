@@ -25,6 +25,7 @@ BATCH_SPANS = 10_000
 LONGEST_S = 600.0
 STARTUP_S = 600.0
 SWEEP_S = 300.0
+RETRY_S = 5.0
 ATTEMPTS = 3
 # Versions of one trace row are at least this far apart: a refresh of its scores counts up by one in between.
 VERSION_STEP = 1_000_000
@@ -197,30 +198,38 @@ class Assembly:
     # -- completing ----------------------------------------------------------------------------------------------
 
     async def _run(self) -> None:
-        await self._guard(self.recover())
-        swept = self._clock()
+        found = await self._guard(self.recover())
+        swept = tried = self._clock()
         while not self._stop.is_set():
             await self._guard(self.flush())
-            if self._clock() - swept >= SWEEP_S * S:
-                swept = self._clock()
+            now = self._clock()
+            if not found and now - tried >= RETRY_S * S:
+                # A start on a full disk: what an earlier process left is looked for until it could be done.
+                found, tried = await self._guard(self.recover()), now
+            if now - swept >= SWEEP_S * S:
+                swept = now
                 await self._guard(self.recover(since_ns=swept - 2 * int(SWEEP_S * S) - self._longest))
             try:
                 await asyncio.wait_for(self._stop.wait(), self._poll)
             except TimeoutError:
                 continue
 
-    async def _guard(self, work: Awaitable[object]) -> None:
+    async def _guard(self, work: Awaitable[object]) -> bool:
+        """Whether the work could be done."""
         try:
             await work
         except StoreUnavailable as error:
             self.counts.retried += 1
             log.warning("traces wait for the store: %s", error)
             await asyncio.sleep(min(4 * self._poll, 2.0))
+            return False
         # This loop must outlive anything: without it no trace would ever be scored again.
         except Exception:
             self.counts.failed += 1
             log.exception("assembling failed; it goes on")
             await asyncio.sleep(min(4 * self._poll, 2.0))
+            return False
+        return True
 
     async def flush(self, everything: bool = False) -> int:
         """Complete every trace that is due at the clock's time (or every open one); how many. Raises StoreUnavailable."""
@@ -367,7 +376,11 @@ class Assembly:
                     chosen = keys[start : start + BATCH_TRACES]
                     now = self._clock()
                     await self._complete(
-                        {k: _Open(now, now, {}, [], whole=False) for k in chosen if k not in self._open}
+                        {
+                            k: _Open(now, now, {}, [], whole=False, again=True)
+                            for k in chosen
+                            if k not in self._open
+                        }
                     )
             tried.update(keys)
             total += len(keys)
