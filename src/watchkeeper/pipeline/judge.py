@@ -122,7 +122,7 @@ class JudgeFlow:
         committer = asyncio.create_task(self._commit_loop(), name="judge commits")
         try:
             while not stop.is_set():
-                if not await self._claim_some():
+                if not await self._claim_or_wait(stop):
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), self._poll_s)
             if self._flying:
@@ -151,6 +151,20 @@ class JudgeFlow:
         finally:
             stop.set()
             await running
+
+    async def _claim_or_wait(self, stop: asyncio.Event) -> bool:
+        """Claim, or pause while the database takes no writes: this is the only worker, and its jobs stay due."""
+        try:
+            return await self._claim_some()
+        except StoreUnavailable as error:
+            log.warning("no work can be claimed: %s", error)
+        # A locked or broken database must not end scoring until the next restart either.
+        except Exception:
+            log.exception("no work can be claimed")
+        self.counts.store_errors += 1
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), 8 * self._poll_s)
+        return False
 
     async def _claim_some(self) -> bool:
         free = self._concurrency - len(self._flying)
