@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import logging
@@ -23,6 +24,7 @@ from watchkeeper.server.routing import (
 )
 from watchkeeper.server.security import cross_site, csrf_token
 from watchkeeper.server.services import Services
+from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import access, audit
 
 log = logging.getLogger("watchkeeper.auth")
@@ -135,12 +137,14 @@ class Authenticator:
             return
         key_id = text.split("_")[1][:12] if text.startswith("wk_") and text.count("_") >= 2 else ""
         now = self.services.wall_clock()
-        await self.services.records.write(
-            lambda c: audit.record(
-                c, project=EVERY_PROJECT, now_ns=now, actor="unknown", source=source,
-                action="key.refused", target=f"key {key_id}", detail={"reason": why},
-            )
-        )  # fmt: skip
+        # On a full disk the caller still hears 401 and not a fault of ours.
+        with contextlib.suppress(StoreUnavailable):
+            await self.services.records.write(
+                lambda c: audit.record(
+                    c, project=EVERY_PROJECT, now_ns=now, actor="unknown", source=source,
+                    action="key.refused", target=f"key {key_id}", detail={"reason": why},
+                )
+            )  # fmt: skip
 
     async def by_session(self, secret: str) -> Principal | None:
         """The person behind a session cookie, None when it is no longer valid."""
@@ -160,10 +164,13 @@ class Authenticator:
         return made
 
     async def flush(self) -> None:
-        """Write down when keys were last used."""
+        """Write down when keys were last used; on a full disk a later call does."""
         used, self._last_used = self._last_used, {}
         if used:
-            await self.services.records.write(lambda c: access.touch_keys(c, used))
+            try:
+                await self.services.records.write(lambda c: access.touch_keys(c, used))
+            except StoreUnavailable:
+                self._last_used = {**used, **self._last_used}
 
     async def drop_expired(self) -> None:
         """Delete login links and sessions that are over."""

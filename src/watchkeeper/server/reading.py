@@ -1,11 +1,16 @@
 """Reading one trace, the same way for the API and the pages."""
 
+import logging
+
 from watchkeeper.dialects import assemble, normalise
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
 from watchkeeper.server.routing import Call
 from watchkeeper.server.services import Services
+from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import audit
+
+log = logging.getLogger("watchkeeper.audit")
 
 
 async def load_trace(services: Services, project: str, trace_id: str) -> tuple[Trace, list[Score]] | None:
@@ -17,12 +22,19 @@ async def load_trace(services: Services, project: str, trace_id: str) -> tuple[T
     return trace, await services.columns.read_scores(project, [trace_id])
 
 
-async def note_opened(call: Call, trace_id: str, action: str = "trace.open") -> None:
-    """Write down that somebody saw the content of a trace."""
+async def note_opened(call: Call, target: str, action: str = "trace.open") -> None:
+    """Write down that somebody saw content: a trace, a dataset, the answer to a query. On a full disk reading goes on,
+    and the server's own log has the line instead."""
     now = call.services.wall_clock()
-    await call.services.records.write(
-        lambda c: audit.record(
-            c, project=call.project, now_ns=now, actor=call.principal.actor, source=call.source,
-            action=action, target=trace_id,
+    try:
+        await call.services.records.write(
+            lambda c: audit.record(
+                c, project=call.project, now_ns=now, actor=call.principal.actor, source=call.source,
+                action=action, target=target,
+            )
+        )  # fmt: skip
+    except StoreUnavailable:
+        call.services.counters.add("watchkeeper_audit_unwritten_total")
+        log.warning(
+            "not in the audit log, the disk is full: %s by %s: %r", action, call.principal.actor, target
         )
-    )  # fmt: skip

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from watchkeeper.server.api.shapes import Body
+from watchkeeper.server.reading import note_opened
 from watchkeeper.server.routing import Call, HttpError, route
-from watchkeeper.store.records import audit
 
 
 class Statement(Body):
@@ -25,12 +25,6 @@ async def run(call: Call) -> dict[str, Any]:
         raise HttpError(
             403, "SQL can read prompts and outputs", f"it needs the role {needed} (privacy.content_role)"
         )
-    now = call.services.wall_clock()
-    await call.services.records.write(
-        lambda c: audit.record(
-            c, project=call.project, now_ns=now, actor=call.principal.actor, source=call.source,
-            action="sql", target=statement.query[:500],
-        )
-    )  # fmt: skip
+    await note_opened(call, statement.query[:500], "sql")
     table = await call.services.columns.sql(call.project, statement.query, statement.max_rows)
     return {"columns": table.columns, "rows": table.rows, "truncated": table.truncated}

@@ -10,8 +10,14 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+
+from watchkeeper.store.columns import StoreUnavailable
 
 T = TypeVar("T")
+
+# What SQLite and PostgreSQL say when the disk takes no more: nobody's fault and over when space is freed.
+_FULL = ("database or disk is full", "disk I/O error", "No space left on device")
 
 
 def _sqlite_pragmas(connection: DBAPIConnection, _record: object) -> None:
@@ -48,9 +54,16 @@ class Records:
             return work(connection)
 
     def write_now(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in the single write transaction; any exception rolls all of it back (blocking)."""
-        with self._turn, self.engine.begin() as connection:
-            return work(connection)
+        """Run `work` in the single write transaction; any exception rolls all of it back (blocking). Raises
+        `StoreUnavailable` when the disk takes no more."""
+        try:
+            with self._turn, self.engine.begin() as connection:
+                return work(connection)
+        except DBAPIError as error:
+            said = str(error.orig)
+            if any(words in said for words in _FULL):
+                raise StoreUnavailable(f"the records cannot be written: {said[:200]}") from error
+            raise
 
     async def read(self, work: Callable[[Connection], T]) -> T:
         """`read_now` in a worker thread."""
