@@ -1,0 +1,243 @@
+"""Writers that keep a ledger of what was acknowledged, and views of what is stored: the parts of the kill tests.
+
+Rule of the ledger: an item is acknowledged only after the whole 2xx answer, and then written down with fsync.
+"""
+
+import gzip
+import http.client
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import grpc
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.flow.sending import Connection, call, hex_id, request, span
+from tests.serving import Server
+
+Ids = tuple[str, str]
+GRPC_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+
+
+class Ledger:
+    """Acknowledged items, one a line, each on the disk before it counts."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("a")
+        self._lock = threading.Lock()
+        self.items: list[Any] = []
+
+    def add(self, items: Iterable[Any]) -> None:
+        with self._lock:
+            for item in items:
+                self.items.append(item)
+                self._file.write(json.dumps(item) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def batch(writer: str, number: int, traces: int = 4) -> list[dict[str, Any]]:
+    """A writer's batch: traces of a model call with two children, ids made of its name and number."""
+    made: list[dict[str, Any]] = []
+    for i in range(traces):
+        trace_id, root = hex_id(writer, number, i), hex_id(writer, number, i, digits=16)
+        name = f"{writer}/{number}/{i}"
+        made.append(
+            call(trace_id, root, f"question {name}?", f"answer to {name}", watchkeeper__scenario=writer)
+        )
+        for step in ("search", "fetch"):
+            child = hex_id(writer, number, i, step, digits=16)
+            made.append(span(trace_id, child, step, parent=root, gen_ai__operation__name="execute_tool",
+                             gen_ai__tool__name=step, gen_ai__tool__call__result="found"))  # fmt: skip
+    return made
+
+
+def ids_of(spans: list[dict[str, Any]]) -> list[Ids]:
+    return [(s["traceId"], s["spanId"]) for s in spans]
+
+
+def as_protobuf(spans: list[dict[str, Any]]) -> bytes:
+    """The spans as a protobuf request; only what this module makes."""
+    made = ExportTraceServiceRequest()
+    into = made.resource_spans.add().scope_spans.add().spans
+    for s in spans:
+        one = into.add(
+            trace_id=bytes.fromhex(s["traceId"]),
+            span_id=bytes.fromhex(s["spanId"]),
+            parent_span_id=bytes.fromhex(s.get("parentSpanId", "")),
+            name=s["name"],
+            kind=1,
+            start_time_unix_nano=int(s["startTimeUnixNano"]),
+            end_time_unix_nano=int(s["endTimeUnixNano"]),
+        )
+        for a in s["attributes"]:
+            value = a["value"]
+            item = one.attributes.add(key=a["key"])
+            if "intValue" in value:
+                item.value.int_value = int(value["intValue"])
+            else:
+                item.value.string_value = value["stringValue"]
+    return made.SerializeToString()
+
+
+class Writers:
+    """Threads that send batch after batch, each until it is acknowledged, through kills and restarts."""
+
+    def __init__(self, port: int, grpc_port: int, folder: Path, seed: int, pause_s: float = 0.02) -> None:
+        self.port, self.grpc_port, self.seed, self._pause = port, grpc_port, seed, pause_s
+        self.spans = Ledger(folder / "spans.ledger")
+        self.people = Ledger(folder / "people.ledger")
+        self.sent: set[Ids] = set()
+        self.refused: Counter[int] = Counter()
+        self.unanswered = 0
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._write, args=(f"json{seed}", self._json), daemon=True),
+            threading.Thread(target=self._write, args=(f"proto{seed}", self._protobuf), daemon=True),
+            threading.Thread(target=self._write, args=(f"grpc{seed}", self._grpc), daemon=True),
+            threading.Thread(target=self._people, daemon=True),
+        ]
+        self._local = threading.local()
+
+    def start(self) -> "Writers":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def finish(self) -> None:
+        """Let every writer get its last batch acknowledged."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive(), "a writer could not get its last batch acknowledged"
+        self.spans.close()
+        self.people.close()
+
+    def _connection(self) -> Connection:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = Connection(self.port)
+        return self._local.connection
+
+    def _write(self, name: str, send: Callable[[list[dict[str, Any]]], bool]) -> None:
+        number = 0
+        while not self._stop.is_set():
+            made = batch(name, number)
+            self.sent.update(ids_of(made))
+            while not send(made):
+                time.sleep(0.05)
+            self.spans.add(ids_of(made))
+            number += 1
+            time.sleep(self._pause)
+
+    def _posted(self, path: str, body: bytes, content_type: str = "application/json", **headers: str) -> Any:
+        try:
+            status, _, answer = self._connection().post(path, body, content_type, **headers)
+        except (OSError, http.client.HTTPException):
+            self.unanswered += 1
+            return None
+        if 200 <= status < 300:
+            return json.loads(answer) if content_type == "application/json" else True
+        self.refused[status] += 1
+        return None
+
+    def _json(self, spans: list[dict[str, Any]]) -> bool:
+        return self._posted("/v1/traces", request(spans)) is not None
+
+    def _protobuf(self, spans: list[dict[str, Any]]) -> bool:
+        body = gzip.compress(as_protobuf(spans), 1)
+        return bool(self._posted("/v1/traces", body, "application/x-protobuf", content_encoding="gzip"))
+
+    def _grpc(self, spans: list[dict[str, Any]]) -> bool:
+        if not hasattr(self._local, "channel"):
+            options = [("grpc.max_reconnect_backoff_ms", 200), ("grpc.initial_reconnect_backoff_ms", 50)]
+            self._local.channel = grpc.insecure_channel(f"127.0.0.1:{self.grpc_port}", options=options)
+        try:
+            self._local.channel.unary_unary(GRPC_METHOD)(as_protobuf(spans), timeout=10)
+        except grpc.RpcError as error:
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                self.unanswered += 1
+            else:
+                self.refused[-1] += 1
+            return False
+        return True
+
+    def _people(self) -> None:
+        """Users and reviewers: feedback and a label on traces that were acknowledged."""
+        number = 0
+        while not self._stop.is_set():
+            if number >= len(self.spans.items):
+                time.sleep(0.05)
+                continue
+            trace_id, _ = self.spans.items[number]
+            said = {"trace_id": trace_id, "rating": "down", "comment": f"number {number}"}
+            item = self._until("/api/feedback", said) and self._until(
+                "/api/reviews", {"trace_id": trace_id, "reason": f"number {number}"}
+            )
+            if item:
+                label = self._until(
+                    f"/api/reviews/{item['id']}/label", {"verdict": "bad", "comment": trace_id}
+                )
+                if label:
+                    self.people.add([(trace_id, item["id"], label["id"])])
+            number += 12
+            time.sleep(0.05)
+
+    def _until(self, path: str, body: dict[str, Any]) -> Any:
+        while not self._stop.is_set():
+            answer = self._posted(path, json.dumps(body).encode())
+            if answer is not None:
+                return answer
+            time.sleep(0.05)
+        return None
+
+
+def compare(acknowledged: Iterable[Ids], stored: Iterable[Ids]) -> tuple[set[Ids], list[Ids]]:
+    """What was acknowledged and is not stored, and what is stored more than once."""
+    counted = Counter(stored)
+    return set(acknowledged) - counted.keys(), [key for key, n in counted.items() if n > 1]
+
+
+def in_sql(server: Server) -> list[Ids]:
+    """Every span SQL shows, page by page of trace ids, because answers are limited."""
+    found: list[Ids] = []
+    for digit in "0123456789abcdef":
+        rows = server.json(
+            "POST",
+            "/api/sql",
+            {"query": f"select trace_id, span_id from spans where startsWith(trace_id, '{digit}')"},
+        )
+        assert not rows["truncated"], "too many spans for this reader"
+        found += [(row[0], row[1]) for row in rows["rows"]]
+    return found
+
+
+OFFLINE = """
+import json, sys, clickhouse_connect
+client = clickhouse_connect.get_client(dsn=sys.argv[1])
+for table in ("spans", "content"):
+    rows = client.query(f"select trace_id, span_id from {table} final").result_rows
+    print(json.dumps([[str(v) for v in row] for row in rows]))
+"""
+
+
+def offline(data_dir: Path) -> tuple[list[Ids], list[Ids]]:
+    """What the files of a stopped server hold, read without any code of ours: columns and content."""
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE, f"chdb://{data_dir}/columns"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    columns, content = (json.loads(line) for line in done.stdout.splitlines()[-2:])
+    return [(a, b) for a, b in columns], [(a, b) for a, b in content]

@@ -1,0 +1,308 @@
+"""kill -9 under concurrent writers, a disk that fills up, restarts: what was acknowledged is there, once.
+
+`WATCHKEEPER_CHAOS=full` makes it 200 kills; the seed is printed and may be set with WATCHKEEPER_CHAOS_SEED.
+"""
+
+import gzip
+import json
+import os
+import random
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.flow.crashing import Writers, batch, compare, ids_of, in_sql, offline
+from tests.flow.sending import Connection, hex_id, request
+from tests.serving import Server, free_port
+
+FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
+KILLS = 200 if FULL else 12
+READY_SECONDS = 30.0  # A guard against a hang; what a restart takes is printed.
+MB = 1024 * 1024
+
+
+def chaos(folder: Path, kills: int) -> tuple[Server, Writers, list[float]]:
+    """Writers against a server that is killed at random moments; it runs again when this returns."""
+    seed = int(os.environ.get("WATCHKEEPER_CHAOS_SEED", time.time_ns() % 10**6))
+    chance, grpc_port = random.Random(seed), free_port()
+    server = Server(folder / "data", "--grpc-port", str(grpc_port)).start()
+    writers = Writers(server.port, grpc_port, folder, seed).start()
+    restarts: list[float] = []
+    for _ in range(kills):
+        time.sleep(chance.uniform(0.05, 1.2))
+        server.kill()
+        began = time.monotonic()
+        server.start()
+        restarts.append(time.monotonic() - began)
+    time.sleep(0.5)
+    writers.finish()
+    print(
+        f"\nseed {seed}: {kills} kills, {len(writers.spans.items)} spans and {len(writers.people.items)} labels"
+        f" acknowledged, {writers.unanswered} requests unanswered, refused {dict(writers.refused)},"
+        f" restart {sum(restarts) / len(restarts):.1f} s on average, {max(restarts):.1f} s at most"
+    )
+    return server, writers, restarts
+
+
+@pytest.mark.slow
+def test_nothing_acknowledged_is_lost_or_doubled_by_kills(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with capsys.disabled():
+        server, writers, restarts = chaos(tmp_path, KILLS)
+    try:
+        assert max(restarts) < READY_SECONDS
+        assert not [s for s in writers.refused if s < 500 and s != 429], writers.refused
+        assert len(writers.spans.items) > 20 * KILLS
+        acknowledged = [(t, s) for t, s in writers.spans.items]
+        stored = in_sql(server)
+        lost, doubled = compare(acknowledged, stored)
+        assert not lost and not doubled, (len(lost), len(doubled))
+        assert set(stored) <= writers.sent, "a span that nobody sent"
+        _every_trace_is_assembled(server, acknowledged)
+        _the_api_agrees(server, acknowledged)
+        _what_people_said_is_there(server, writers)
+    finally:
+        assert server.stop() == 0
+    for view in offline(tmp_path / "data"):
+        lost, doubled = compare(acknowledged, view)
+        assert not lost and not doubled, (len(lost), len(doubled))
+    # The control: a view that lacks one span, and one that shows a span twice, are found out.
+    assert compare(acknowledged, stored[1:]) == ({stored[0]} & set(acknowledged), [])
+    assert compare(acknowledged, [*stored, stored[0]])[1] == [stored[0]]
+
+
+def _every_trace_is_assembled(server: Server, acknowledged: list[tuple[str, str]]) -> None:
+    traces = {t for t, _ in acknowledged}
+    server.eventually(
+        "select count() as n, sum(spans) as spans, countIf(input_length is null) as unscored from traces",
+        lambda r: r[0]["n"] >= len(traces) and r[0]["spans"] >= len(acknowledged) and r[0]["unscored"] == 0,
+        60,
+    )
+    (row,) = server.sql("select count() as n, uniqExact(trace_id) as ids, max(spans) as most from traces")
+    assert row["n"] == row["ids"] and row["most"] == 3
+
+
+def _the_api_agrees(server: Server, acknowledged: list[tuple[str, str]]) -> None:
+    by_trace: dict[str, set[str]] = {}
+    for trace_id, span_id in acknowledged:
+        by_trace.setdefault(trace_id, set()).add(span_id)
+    for trace_id in random.Random(0).sample(sorted(by_trace), min(60, len(by_trace))):
+        shown = [s["span_id"] for s in server.json("GET", f"/api/traces/{trace_id}")["spans"]]
+        assert sorted(shown) == sorted(by_trace[trace_id])
+
+
+def _what_people_said_is_there(server: Server, writers: Writers) -> None:
+    assert writers.people.items
+    rows = server.sql("select trace_id, count() as n from scores where scorer = 'thumbs' group by trace_id")
+    given = {r["trace_id"]: r["n"] for r in rows}
+    for trace_id, item_id, label_id in writers.people.items:
+        assert given.get(trace_id) == 1, "feedback is lost or doubled"
+        item = server.json("GET", f"/api/reviews/{item_id}")
+        assert item["trace_id"] == trace_id and item["status"] == "done"
+        assert label_id in [found["id"] for found in item["labels"]]
+
+
+class EagerProxy:
+    """The control of the kill test: answers 200 at once and forwards half a second later."""
+
+    def __init__(self, target: int) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                threading.Timer(0.5, self._forward, (self.path, body)).start()
+                self.send_response(200)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def _forward(self, path: str, body: bytes) -> None:
+                connection = Connection(target)
+                try:
+                    connection.post(path, body)
+                except OSError:
+                    pass
+                finally:
+                    connection.close()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_the_kill_test_goes_red_when_answers_come_before_the_disk(tmp_path: Path) -> None:
+    """Without this, "0 lost" could mean that nothing was looked at."""
+    server = Server(tmp_path / "data").start()
+    proxy = EagerProxy(server.port)
+    connection = Connection(proxy.port)
+    acknowledged = []
+    for number in range(10):
+        made = batch("eager", number)
+        assert connection.post("/v1/traces", request(made))[0] == 200
+        acknowledged += ids_of(made)
+    server.kill()
+    connection.close()
+    time.sleep(1.0)
+    proxy.close()
+    with server:
+        lost, _ = compare(acknowledged, in_sql(server))
+    assert lost
+
+
+def test_the_same_batch_again_in_any_way_stays_one_copy_across_a_restart(tmp_path: Path) -> None:
+    made = batch("again", 0, traces=20)
+    data = tmp_path / "data"
+
+    def everything(server: Server) -> None:
+        def send(part: list[dict[str, object]], **headers: str) -> None:
+            connection, body = Connection(server.port), request(part)
+            packed = gzip.compress(body) if headers else body
+            assert connection.post("/v1/traces", packed, **headers)[0] == 200
+            connection.close()
+
+        jobs = [
+            threading.Thread(target=send, args=(made,)),
+            threading.Thread(target=send, args=(made[::-1],), kwargs={"content_encoding": "gzip"}),
+            *(threading.Thread(target=send, args=(made[i : i + 7],)) for i in range(0, len(made), 7)),
+            threading.Thread(target=send, args=([*made, *made],)),
+        ]
+        for job in jobs:
+            job.start()
+        for job in jobs:
+            job.join()
+
+    for _ in range(2):
+        with Server(data) as server:
+            everything(server)
+            lost, doubled = compare(ids_of(made), in_sql(server))
+            assert not lost and not doubled
+            rows = server.eventually(
+                "select count() as n, sum(spans) as spans, sum(output_tokens) as tokens from traces",
+                lambda r: r[0]["n"] == 20 and r[0]["spans"] == 60,
+            )
+            assert rows == [{"n": 20, "spans": 60, "tokens": 20 * 12}]
+        # The second start is after a clean stop; a kill is the other tests' matter.
+
+
+def test_traces_that_a_kill_left_unassembled_get_their_rows(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data").start()
+    connection = Connection(server.port)
+    made = batch("open", 0, traces=25)
+    assert connection.post("/v1/traces", request(made))[0] == 200
+    server.kill()
+    connection.close()
+    with server:
+        rows = server.eventually(
+            "select count() as n, sum(spans) as spans, countIf(input_length is null) as unscored from traces",
+            lambda r: r[0]["n"] == 25,
+        )
+        assert rows == [{"n": 25, "spans": 75, "unscored": 0}]
+
+
+def test_a_killed_server_leaves_no_lock_and_says_who_holds_one(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data").start()
+    server.kill()
+    with server:
+        assert server.call("GET", "/healthz")[0] == 200
+        other = Server(tmp_path / "data")
+        with pytest.raises(AssertionError, match=rf"in use by process {server.process.pid}"):  # type: ignore[union-attr]
+            other.start()
+    assert server.process is not None and server.process.returncode == 0
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 340 MB: the reserve is 256 MB, so some 80 MB can be used."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=340M", "tmpfs", str(where)], capture_output=True, text=True
+    )
+    if made.returncode != 0:
+        pytest.skip(f"a tmpfs cannot be mounted here: {made.stderr.strip()}")
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
+
+
+def fill(where: Path, leave: int) -> Path:
+    """A file that leaves about `leave` bytes free."""
+    filler = where / "filler"
+    disk = os.statvfs(where)
+    size = disk.f_bavail * disk.f_frsize - leave
+    with filler.open("wb") as file:
+        for _ in range(size // MB):
+            file.write(b"\0" * MB)
+    return filler
+
+
+def test_a_full_disk_refuses_writes_politely_and_recovers_by_itself(small_disk: Path) -> None:
+    data = small_disk / "data"
+    server = Server(data).start()
+    connection = Connection(server.port)
+    acknowledged = []
+
+    def send(number: int) -> tuple[int, dict[str, str]]:
+        made = batch("disk", number)
+        status, headers, _ = connection.post("/v1/traces", request(made))
+        if status == 200:
+            acknowledged.extend(ids_of(made))
+        return status, headers
+
+    def reads_work() -> None:
+        lost, doubled = compare(acknowledged, in_sql(server))
+        assert not lost and not doubled
+        assert server.call("GET", f"/api/traces/{hex_id('disk', 0, 0)}")[0] == 200
+        for page in ("/", "/traces", "/healthz", "/metrics"):
+            assert server.call("GET", page)[0] == 200, page
+
+    def until(wanted: int, number: int) -> dict[str, str]:
+        deadline = time.monotonic() + 10
+        while True:
+            status, headers = send(number)
+            if status == wanted:
+                return headers
+            assert status in (200, 503) and time.monotonic() < deadline, status
+            time.sleep(0.2)
+
+    try:
+        for number in range(5):
+            assert send(number)[0] == 200
+        reads_work()
+        # Below the reserve: refused before anything is read, with room left for deleting.
+        filler = fill(small_disk, 200 * MB)
+        assert 1 <= int(until(503, 5)["retry-after"]) <= 5
+        reads_work()
+        filler.unlink()
+        until(200, 6)
+        # Not a byte left, as another program may leave it.
+        filler = fill(small_disk, 0)
+        assert 1 <= int(until(503, 7)["retry-after"]) <= 5
+        reads_work()
+        # A killed server starts on the full disk, reads, refuses, and takes up again.
+        server.kill()
+        connection.close()
+        server.start()
+        reads_work()
+        assert until(503, 8)
+        filler.unlink()
+        until(200, 9)
+        reads_work()
+        traces = {t for t, _ in acknowledged}
+        server.eventually("select count() as n from traces", lambda r: r[0]["n"] == len(traces))
+    finally:
+        connection.close()
+        if server.process is not None and server.process.poll() is None:
+            assert server.stop() == 0
+    assert json.dumps(server.lines).count("Traceback") == 0, "\n".join(server.lines[-80:])
