@@ -169,6 +169,12 @@ def _join(units: Sequence[Unit], signals: Sequence[Signal]) -> None:
             u.signal = near[best].id
 
 
+def _near(u: Unit, signal: Signal) -> float:
+    if u.vector is None or len(signal.mean) != len(u.vector):
+        return 0.0
+    return float(np.asarray(signal.mean, dtype=np.float32) @ u.vector)
+
+
 def _bundles(
     loose: Sequence[Unit], failures: Sequence[Failure], kept: Mapping[str, Signal], members: Sequence[Member]
 ) -> list[list[Unit]]:
@@ -180,11 +186,10 @@ def _bundles(
     for u in loose:
         lived = Counter(home[_key(failures[i])] for i in u.failures if _key(failures[i]) in home)
         signal = kept.get(min(lived, key=lambda s: (-lived[s], s))) if lived else None
-        if signal is not None and u.vector is not None and len(signal.mean) == len(u.vector):
-            if float(np.asarray(signal.mean, dtype=np.float32) @ u.vector) >= clusters.CORE:
-                cores[signal.id].append(u)
-                continue
-        out.append([u])
+        if signal is not None and _near(u, signal) >= clusters.CORE:
+            cores[signal.id].append(u)
+        else:
+            out.append([u])
     return [*cores.values(), *out]
 
 
