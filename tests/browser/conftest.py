@@ -46,7 +46,11 @@ def serving(make: Callable[[], Awaitable[World]]) -> Iterator[tuple[World, str]]
         try:
             world = await make()
             made.append(world)
-            server = uvicorn.Server(uvicorn.Config(world.app, port=port, log_level="error", lifespan="off"))
+            server = uvicorn.Server(
+                uvicorn.Config(
+                    world.app, port=port, log_level="error", lifespan="off", timeout_graceful_shutdown=3
+                )
+            )
             servers.append(server)
             serve = asyncio.create_task(server.serve())
             # uvicorn says that it listens by a flag alone.
