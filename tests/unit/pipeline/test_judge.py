@@ -18,6 +18,7 @@ from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.scoring.budget import DAY_NS, Budget
 from watchkeeper.scoring.judges.rubric import Dimension, Rubric, RubricJudge
 from watchkeeper.scoring.sampling import Policy, Sampler
+from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
@@ -282,3 +283,21 @@ def test_backoff_grows_to_its_cap_and_respects_wishes() -> None:
     waits = [backoff_ns(n, 0.0) / SECOND for n in range(1, 12)]
     assert waits == sorted(waits) and waits[0] == 0.5 and waits[-1] == 150.0
     assert backoff_ns(1, 0.0, after_s=77.0) == 77 * SECOND
+
+
+async def test_a_database_that_takes_no_writes_for_a_while_does_not_end_scoring(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.queue(3)
+    write, failures = world.records.write, itertools.count()
+
+    async def full(work: Any) -> Any:
+        number = next(failures)
+        if number < 3:
+            raise StoreUnavailable("the disk is full") if number else RuntimeError("database is locked")
+        return await write(work)
+
+    monkeypatch.setattr(world.records, "write", full)
+    flow = await world.work()
+    assert world.depth().waiting == 0 and len(world.columns.scores) == 3
+    assert flow.counts.store_errors == 3

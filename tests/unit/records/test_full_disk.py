@@ -1,0 +1,34 @@
+"""A disk that takes no more: said as such, rolled back, and over when there is room again."""
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.store.records.engine import Records
+
+PAGES = 20
+
+
+def test_a_full_disk_is_told_apart_from_a_fault_and_passes(tmp_path: Path) -> None:
+    records = Records(f"sqlite:///{tmp_path}/r.db")
+
+    def limit(pages: int) -> None:
+        records.write_now(lambda c: c.execute(sa.text(f"PRAGMA max_page_count = {pages}")).scalar())
+
+    def put(size: int) -> None:
+        records.write_now(lambda c: c.execute(sa.text("INSERT INTO t VALUES (:x)"), {"x": "x" * size}))
+
+    records.write_now(lambda c: c.execute(sa.text("CREATE TABLE t (x TEXT)")))
+    put(10)
+    # What SQLite does at its page limit is what it does at the end of a disk.
+    limit(PAGES)
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        put(PAGES * 8192)
+    assert records.read_now(lambda c: c.execute(sa.text("SELECT count(*) FROM t")).scalar()) == 1
+    limit(PAGES * 100)
+    put(PAGES * 8192)
+    with pytest.raises(sa.exc.OperationalError, match="no such table"):
+        records.write_now(lambda c: c.execute(sa.text("INSERT INTO nowhere VALUES (1)")))
+    records.close()
