@@ -11,6 +11,7 @@ import pytest_asyncio
 from tests.unit.web.world import NOW, PROJECT, World, build
 from watchkeeper.config.models import Config, Privacy
 from watchkeeper.store.records import access, alerts, datasets, reviews
+from watchkeeper.web.pictures import alert_picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -288,6 +289,16 @@ async def test_it_draws_charts_by_address_and_says_when_it_cannot(world: World) 
     assert again.status_code == 304
     assert png.content.startswith(b"\x89PNG")
     assert (unknown.status_code, wrong.status_code) == (404, 400)
+
+
+async def test_it_draws_an_alert_for_its_message(world: World) -> None:
+    alert = await world.services.records.read(lambda c: alerts.get(c, PROJECT, "al_relevance"))
+    assert alert is not None
+    picture = await alert_picture(world.columns, alert, NOW)
+    assert picture is not None
+    assert picture.startswith(b"\x89PNG")
+    alert.evidence, alert.moved = {}, []
+    assert await alert_picture(world.columns, alert, NOW) is None
 
 
 async def test_it_computes_a_cohort_that_is_not_rolled_from_the_traces(world: World) -> None:

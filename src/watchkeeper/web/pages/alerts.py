@@ -15,6 +15,7 @@ from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import alerts, audit, outbox
 from watchkeeper.web import data, humane
 from watchkeeper.web.charts.figure import Figure
+from watchkeeper.web.charts.spec import SeriesChart
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.charts import chart_of, figure_of, metric_of
 from watchkeeper.web.pages.common import answer
@@ -82,32 +83,32 @@ def window_of(alert: Alert, now_ns: int) -> TimeRange:
     return TimeRange((since - lead) // minute * minute, -(-until // minute) * minute, "", "around the alert")
 
 
-async def _figure(view: View, alert: Alert) -> Figure | None:
-    metric = metric_of(alert)
-    if metric is None:
-        return None
+def around_alert(view: View, alert: Alert) -> View:
+    """The view an alert's chart is drawn in: its cohort, and the time around it."""
     around = window_of(alert, view.now_ns)
     params = {"since": humane.iso(around.since_ns), "until": humane.iso(around.until_ns)}
     params["cohort"] = cohort_text(tuple(alert.cohort.items()))
-    of = View(
-        view.call,
-        view.project,
-        view.path,
-        params,
-        view.now_ns,
-        around,
-        dict(alert.cohort),
-        "",
-        view.theme,
-        view.zone,
-    )
-    wanted = next((b for b in BUCKETS if around.seconds / b <= 48), BUCKETS[-1])
+    return replace(view, params=params, range=around, cohort=dict(alert.cohort), search="", problems=[])
+
+
+async def alert_chart(of: View, alert: Alert) -> tuple[str, SeriesChart] | None:
+    """The metric an alert is about and its chart in the view `around_alert`; None where there is nothing to draw."""
+    metric = metric_of(alert)
+    if metric is None:
+        return None
+    wanted = next((b for b in BUCKETS if of.range.seconds / b <= 48), BUCKETS[-1])
     one = (await data.all_series(of, metric, wanted)).get(metric)
     if one is None or not one.current.n:
         return None
     bucket = (one.dots[1].at_ns - one.dots[0].at_ns) // humane.NS if len(one.dots) > 1 else wanted
     chart = chart_of(of, one, bucket, await data.deploys(of), [alert])
-    return figure_of(of, replace(chart, baseline=_baseline(alert, metric) or chart.baseline), metric, "wide")
+    return metric, replace(chart, baseline=_baseline(alert, metric) or chart.baseline)
+
+
+async def _figure(view: View, alert: Alert) -> Figure | None:
+    of = around_alert(view, alert)
+    found = await alert_chart(of, alert)
+    return None if found is None else figure_of(of, found[1], found[0], "wide")
 
 
 def _baseline(alert: Alert, metric: str) -> tuple[float, float, float] | None:
