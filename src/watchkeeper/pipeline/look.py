@@ -318,8 +318,10 @@ def look(
     mine = {m: normals[(m, subject)] for m in monitor.metrics if (m, subject) in normals}
     run_detectors(watched, monitor, subject, end, book, mine, config)
     moves = {
+        # Which way it moved is told by the cohort's own points, also while its parent decides whether it is over:
+        # the parent did not move, and "no direction" would end an incident that the evidence still holds open.
         m: movement_of(
-            watched.evidence.get(m), mine.get(m, Normal()), book.points(m, subject, end - 48 * HOUR, end)
+            watched.evidence.get(m), mine.get(m, Normal()), book.points(m, cohort, end - 48 * HOUR, end)
         )
         for m in monitor.moving
     }
