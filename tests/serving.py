@@ -1,5 +1,6 @@
 """A real Watchkeeper server in its own process, for tests that drive it from outside."""
 
+import atexit
 import json
 import os
 import signal
@@ -47,6 +48,9 @@ class Server:
         self._drain: threading.Thread | None = None
 
     def start(self) -> "Server":
+        if self.process is None:
+            # A test that fails before it stops its server must not leave it behind.
+            atexit.register(self._sweep)
         self.process = subprocess.Popen(
             self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self._env
         )
@@ -61,6 +65,10 @@ class Server:
         self._drain = threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True)
         self._drain.start()
         return self
+
+    def _sweep(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
 
     def _listen(self, output: IO[str]) -> None:
         self.lines.extend(line.rstrip() for line in output)

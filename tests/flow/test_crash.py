@@ -8,6 +8,7 @@ import json
 import os
 import random
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -106,6 +107,61 @@ def _what_people_said_is_there(server: Server, writers: Writers) -> None:
         item = server.json("GET", f"/api/reviews/{item_id}")
         assert item["trace_id"] == trace_id and item["status"] == "done"
         assert label_id in [found["id"] for found in item["labels"]]
+
+
+APPLICATION = """
+import json, sys, time
+from watchkeeper import current_trace_id, feedback, flush, init, span, trace
+from watchkeeper.sdk import stats
+
+init(endpoint=sys.argv[1], flush_interval=0.1)
+
+@trace(scenario="sdk")
+def answer(question):
+    with span("search", kind="tool") as step:
+        step.tool(arguments={"q": question}, result="found")
+    return current_trace_id()
+
+made = []
+until = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < until:
+    made.append(answer(f"question {len(made)}"))
+    if len(made) % 10 == 0:
+        feedback(made[-1], rating="up")
+    time.sleep(0.02)
+# `flush` is one attempt and comes back when the server is away.
+until = time.monotonic() + 60
+while not flush(5):
+    assert time.monotonic() < until, stats()
+    time.sleep(0.2)
+print(json.dumps({"traces": made, "stats": stats()}))
+"""
+
+
+def test_an_application_with_our_sdk_loses_nothing_while_the_server_is_killed(tmp_path: Path) -> None:
+    server = Server(tmp_path / "data").start()
+    command = [sys.executable, "-c", APPLICATION, server.url, "8"]
+    application = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for _ in range(3):
+        time.sleep(1.0)
+        server.kill()
+        server.start()
+    output, said = application.communicate(timeout=90)
+    assert application.returncode == 0, said
+    told = json.loads(output)
+    traces, stats = told["traces"], told["stats"]
+    assert not stats["dropped_spans"] and stats["sent_spans"] == 2 * len(traces), stats
+    try:
+        rows = server.sql(
+            "select trace_id, count() as n, uniqExact(span_id) as ids from spans group by trace_id"
+        )
+        assert {r["trace_id"]: (r["n"], r["ids"]) for r in rows} == dict.fromkeys(traces, (2, 2))
+        (row,) = server.sql(
+            "select count() as n, uniqExact(trace_id) as ids from scores where scorer = 'thumbs'"
+        )
+        assert row == {"n": len(traces) // 10, "ids": len(traces) // 10}
+    finally:
+        assert server.stop() == 0
 
 
 class EagerProxy:
