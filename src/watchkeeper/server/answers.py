@@ -71,6 +71,8 @@ def page(title: str, body: str, status: int = 200, headers: dict[str, str] | Non
     text = (
         "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
         "<meta name='viewport' content='width=device-width,initial-scale=1'>"
+        # Under the header's no-referrer a browser sends forms with `Origin: null`, which is refused as another site's.
+        "<meta name='referrer' content='same-origin'>"
         f"<title>{html.escape(title)} · Watchkeeper</title>"
         "<link rel='stylesheet' href='/static/app.css'></head>"
         f"<body class='plain'><main class='plain'>{body}</main></body></html>"

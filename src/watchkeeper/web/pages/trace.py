@@ -117,6 +117,7 @@ def span_context(trace: Trace, span: Span | None, scores: list[Score], content: 
     documents = list(enumerate(trace.documents, start=1))
     return {
         "span": span,
+        "scores_beside": False,
         "content": content,
         "turns": conversation.turns(span, trace) if content else [],
         "documents": documents if content else [],
@@ -169,6 +170,7 @@ async def trace(call: Call) -> Response:
         **session,
         **record,
         **span_context(found, selected, scores, call.sees_content),
+        "scores_beside": True,
     }
     return await answer(view, "traces", _title(found), "trace.html", context)
 
