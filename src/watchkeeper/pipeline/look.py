@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -124,6 +124,7 @@ class Watched(msgspec.Struct):
     blocked: int = 0
     reason: str = ""
     terms: tuple[str, ...] = ()
+    ways: dict[str, str] = {}
 
     @property
     def replaced(self) -> bool:
@@ -296,6 +297,17 @@ def run_detectors(
         watched.detectors[metric], watched.evidence[metric] = update(normal.fit, state, point, config)
 
 
+def keep_directions(watched: Watched, moves: dict[str, Movement]) -> None:
+    """While an incident is open its direction is the one it fired with. A widened spread has no direction of its own,
+    and the mean's can waver, or be the parent's; the incident ends when the evidence does, not when that wavers."""
+    for metric, move in moves.items():
+        if watched.life.state != "firing":
+            if move.direction != "none":
+                watched.ways[metric] = move.direction
+        elif move.strength == Truth.TRUE and metric in watched.ways:
+            moves[metric] = replace(move, direction=watched.ways[metric])
+
+
 def look(
     watched: Watched,
     monitor: Monitor,
@@ -318,13 +330,12 @@ def look(
     mine = {m: normals[(m, subject)] for m in monitor.metrics if (m, subject) in normals}
     run_detectors(watched, monitor, subject, end, book, mine, config)
     moves = {
-        # Which way it moved is told by the cohort's own points, also while its parent decides whether it is over:
-        # the parent did not move, and "no direction" would end an incident that the evidence still holds open.
         m: movement_of(
             watched.evidence.get(m), mine.get(m, Normal()), book.points(m, cohort, end - 48 * HOUR, end)
         )
         for m in monitor.moving
     }
+    keep_directions(watched, moves)
     judgement = judge(monitor.tree, Reader(monitor, subject, end, book, mine, moves, alpha))
     n = traffic(book, monitor, subject, end - max(monitor.window, book.tick_ns), end)
     watched.terms = tuple(t.text for t in judgement.terms)

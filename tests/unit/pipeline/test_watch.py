@@ -106,6 +106,21 @@ async def test_a_worse_prompt_version_makes_one_alert_that_resolves_after_the_ro
     assert columns.mirrored[alert.id]["state"] == "resolved"
 
 
+@pytest.mark.parametrize("seed", [5, 7, 8])
+async def test_a_version_whose_answers_partly_collapse_is_one_incident_to_its_end(
+    seed: int, records: Records
+) -> None:
+    # Few scores an hour and a widened spread: what fires is the spread, and its direction is the mean's.
+    partly = Normal(8.3, 0.64, 900.0, collapsed=0.3)
+    end = START + 40
+    columns = filled(Traffic(canary(START, START + 10, share=0.5, bad=partly), n=24, seed=seed), range(end))
+    watcher = Watcher(columns, records, [relevance_down()])  # type: ignore[arg-type]
+    for hour in range(START + 2, end, 2):
+        await watcher.tick(at(hour))
+    assert [(a.cohort, a.state) for a in found(records)] == [({"prompt_version": "v2"}, "resolved")]
+    assert [n.event for n in sent(records)] == ["firing", "resolved"]
+
+
 async def test_when_every_version_gets_worse_all_traffic_is_the_one_alert(records: Records) -> None:
     def mix(h: int) -> dict[str, tuple[float, Normal]]:
         now = Normal(6.9, 0.8) if h >= START else Normal()

@@ -75,12 +75,14 @@ class Columns:
 
 @dataclass(frozen=True)
 class Normal:
-    """How one prompt version behaves: mean relevance (sd 1.8 on 0–10), share with steps, latency, error rate."""
+    """How one prompt version behaves: mean relevance (sd 1.8 on 0–10), share with steps, latency, error rate, and the
+    share of answers that are worth nothing (relevance 0 or 1)."""
 
     relevance: float = 8.2
     steps: float = 0.92
     latency: float = 1200.0
     errors: float = 0.004
+    collapsed: float = 0.0
 
 
 @dataclass
@@ -98,6 +100,8 @@ class Traffic:
         for version, (share, normal) in self.mix(h).items():
             n = int(rng.poisson(self.n * share))
             relevance = np.clip(np.round(rng.normal(normal.relevance, 1.8, n)), 0, 10)
+            if normal.collapsed:
+                relevance = np.where(rng.random(n) < normal.collapsed, rng.integers(0, 2, n), relevance)
             made = {
                 "traces": np.ones(n),
                 "relevance": relevance,
