@@ -22,7 +22,7 @@ from tests.flow.sending import Connection, hex_id, request
 from tests.serving import Server, free_port
 
 FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-KILLS = 200 if FULL else 12
+KILLS = 200 if FULL else 8
 READY_SECONDS = 30.0  # A guard against a hang; what a restart takes is printed.
 MB = 1024 * 1024
 

@@ -114,13 +114,13 @@ def judge() -> Iterator[Judge]:
 
 
 def send(server: Server, *questions: tuple[str, str, str], times: int = 1) -> None:
+    made = [
+        call(hex_id(name), hex_id(name, digits=16), question, answer, watchkeeper__scenario="support")
+        for name, question, answer in questions
+    ]
     connection = Connection(server.port)
     for _ in range(times):
-        for name, question, answer in questions:
-            made = call(
-                hex_id(name), hex_id(name, digits=16), question, answer, watchkeeper__scenario="support"
-            )
-            assert connection.post("/v1/traces", request([made]))[0] == 200
+        assert connection.post("/v1/traces", request(made))[0] == 200
     connection.close()
 
 
