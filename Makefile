@@ -35,7 +35,9 @@ run: $(VENV)/.server  ## start the demo: the whole loop on a support assistant's
 
 test: $(VENV)/.dev  ## install what the tests need and run them (the long campaigns are `make chaos`)
 	@echo "running the tests (a few minutes) …"
-	@$(BIN)/python -m pytest tests -n 2 -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest tests --ignore=tests/browser -n 2 -m "not slow" $(ARGS)
+	@echo "… and the pages in a real browser …"
+	@$(BIN)/python -m pytest tests/browser -m "not slow"
 	@echo "All tests passed. Next: 'make run' shows the product, 'make check' also formats, lints and type-checks."
 
 check: $(VENV)/.dev  ## format, lint, types, then every test: what a change must pass
@@ -49,7 +51,8 @@ bench: $(VENV)/.dev  ## print every figure the documentation claims
 	@echo "== bench/drift"; $(BIN)/python -m bench.drift $(ARGS)
 
 chaos: $(VENV)/.dev  ## the long reliability campaigns
-	WATCHKEEPER_CHAOS=full $(BIN)/python -m pytest tests/flow tests/browser $(ARGS)
+	WATCHKEEPER_CHAOS=full $(BIN)/python -m pytest tests/flow $(ARGS)
+	$(BIN)/python -m pytest tests/browser
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache build dist
