@@ -70,6 +70,10 @@ def _neyman(strata: Sequence[Stratum], floors: dict[str, float], left: float) ->
     while open_:
         weight = {s.name: s.volume * max(s.sd, 0.1) / math.sqrt(s.cost) for s in open_}
         total = sum(weight[s.name] * s.cost for s in open_)
+        if total <= 0:
+            # Strata with next to no traffic weigh nothing; their floors are all they need.
+            out.update({s.name: floors[s.name] for s in open_})
+            break
         ideal = {s.name: money * weight[s.name] / total for s in open_}
         fixed = [
             (s, s.volume if ideal[s.name] > s.volume else floors[s.name])
