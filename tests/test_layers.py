@@ -24,11 +24,11 @@ FLOWS = {"pipeline", "config"}
 SURFACES = {"server", "web", "gateway", "cli", "demo", "mcp"}
 
 ALLOWED: dict[str, set[str]] = {
-    **{f: FACTS for f in FACTS},
+    **dict.fromkeys(FACTS, FACTS),
     **{r: FACTS | {"stats", r} for r in RULES},
     **{p: FACTS | {p} for p in PORTS},
-    **{f: FACTS | RULES | PORTS | FLOWS for f in FLOWS},
-    **{s: FACTS | RULES | PORTS | FLOWS | SURFACES for s in SURFACES},
+    **dict.fromkeys(FLOWS, FACTS | RULES | PORTS | FLOWS),
+    **dict.fromkeys(SURFACES, FACTS | RULES | PORTS | FLOWS | SURFACES),
     "sdk": {"sdk"},
     "testing": FACTS | RULES | PORTS | FLOWS | {"testing"},
     "__init__": {"sdk"},

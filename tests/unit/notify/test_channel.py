@@ -1,6 +1,15 @@
 import pytest
 
-from watchkeeper.notify.channel import Delivered, Permanent, Retry, body_of, clip, one_line, outcome_of, retry_after
+from watchkeeper.notify.channel import (
+    Delivered,
+    Permanent,
+    Retry,
+    body_of,
+    clip,
+    one_line,
+    outcome_of,
+    retry_after,
+)
 from watchkeeper.notify.fakes import FakeReply
 from watchkeeper.notify.slack import escape
 
@@ -42,7 +51,9 @@ def test_text_is_made_safe_for_one_line_and_one_size() -> None:
     assert body_of({"a": "\ud800é"}) == b'{"a":"\\ud800\\u00e9"}'
 
 
-@pytest.mark.parametrize("text", ["<!channel>", "<!here|x>", "<@U1>", "<#C1>", "<https://e|t>", "&lt;!channel&gt;"])
+@pytest.mark.parametrize(
+    "text", ["<!channel>", "<!here|x>", "<@U1>", "<#C1>", "<https://e|t>", "&lt;!channel&gt;"]
+)
 def test_slack_control_sequences_do_not_survive(text: str) -> None:
     assert "<" not in escape(text) and ">" not in escape(text)
     assert escape(text).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == text
