@@ -167,7 +167,10 @@ def test_the_probability_of_being_chosen_is_stored(judge: Judge, tmp_path: Path)
     with serving(tmp_path, judge, "25%") as server:
         send(server, *[(n, f"question {n}?", f"Answer to {n}.") for n in names])
         server.eventually("select count() as n from traces", lambda r: r[0]["n"] == len(names))
-        (chosen,) = server.sql("select sum(selected) as n from coverage where scorer = 'helpful'")
+        (chosen,) = server.eventually(
+            "select sum(selected) as n, sum(eligible) as seen from coverage where scorer = 'helpful'",
+            lambda r: r[0]["seen"] == len(names),
+        )
         rows = server.eventually(
             "select trace_id, inclusion_probability as p, policy from scores where source = 'judge'",
             lambda rows: len(rows) == chosen["n"],
