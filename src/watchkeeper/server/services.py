@@ -1,4 +1,4 @@
-"""Everything the surfaces may use, made once by `compose.py` and handed to every request."""
+"""Everything the surfaces may use, made once by `compose` and handed to every request."""
 
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence

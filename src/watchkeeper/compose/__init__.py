@@ -1,0 +1,63 @@
+"""Where everything is made: the only package that creates clocks, clients and engines, and connects the parts."""
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable, Sequence
+from pathlib import Path
+
+from watchkeeper.compose.connect import asking, connect, guard_builder
+from watchkeeper.compose.flows import running, samplers
+from watchkeeper.compose.installation import install_secrets
+from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.model.score import Score
+from watchkeeper.pipeline.gate import Gate
+from watchkeeper.pipeline.ingest import calm_gc
+from watchkeeper.server.guarding import Guards
+from watchkeeper.server.services import Services
+from watchkeeper.store.clickhouse.lock import DataDirLock
+
+Clock = Callable[[], int]
+
+
+@contextlib.asynccontextmanager
+async def services(
+    data_dir: Path, holder: ConfigHolder, *, no_auth: bool = False, clock: Clock = time.time_ns
+) -> AsyncGenerator[Services]:
+    """Everything a server needs on one data directory, running until the context ends.
+
+    `clock` is data time in ns; the demo runs it faster than the world. Raises `DataDirBusy`, `NewerSchema`,
+    `StoreUnavailable` and `ConfigError`.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        lock = DataDirLock(data_dir)
+        stack.callback(lock.release)
+        flows, redaction, scoring, providers = await connect(
+            data_dir, holder, clock, install_secrets(data_dir), stack
+        )
+        made = Services(
+            data_dir=data_dir,
+            records=flows.records,
+            columns=flows.columns,
+            config=holder,
+            clock=clock,
+            ingest=flows.ingest,
+            no_auth=no_auth,
+        )
+        made.watch, made.judge, made.review = flows.watcher, flows.judges, flows.review
+        made.gate = Gate(flows.records, scoring.scorers, clock, asking(providers))
+        made.guard = Guards(holder, guard_builder(), made.counters, redaction.text)
+        stack.callback(made.guard.close)
+        made.samplers.extend(samplers(flows))
+        made.catch_up, made.answering = flows.catch_up, lock.announce
+
+        async def on_scores(given: Sequence[Score]) -> None:
+            await flows.review.on_scored([(s.project, s.trace_id, [s]) for s in given])
+
+        made.on_scores = on_scores
+        spent = [(p, card.name) for p, plan in scoring.plans.items() for card in plan.cards]
+        await flows.judges.restore_spending(spent)
+        calm_gc()
+        for project in {"default", *(m.project for m in flows.watcher.monitors)}:
+            await flows.watcher.mirror_all(project)
+        async with running(flows):
+            yield made

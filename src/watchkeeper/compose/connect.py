@@ -1,0 +1,164 @@
+"""The parts of the pipeline made and connected."""
+
+import asyncio
+import contextlib
+import random
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine import Connection
+
+from watchkeeper.alerting.routing import Routes
+from watchkeeper.compose.flows import Flows
+from watchkeeper.compose.following import Redaction, Routing, Scoring
+from watchkeeper.compose.installation import InstallSecrets, columns_dsn
+from watchkeeper.config import adapters
+from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.dialects import assemble, normalise, trace_id_of
+from watchkeeper.egress.http import Egress
+from watchkeeper.llm.table import Providers
+from watchkeeper.model.alert import Alert
+from watchkeeper.model.prompt import Prompt, Reply
+from watchkeeper.model.score import Subject
+from watchkeeper.notify import (
+    Channel,
+)
+from watchkeeper.pipeline.alert import Delivery
+from watchkeeper.pipeline.assembly import Assembly
+from watchkeeper.pipeline.check import CheckFlow
+from watchkeeper.pipeline.ingest import Ingest, default_reserve
+from watchkeeper.pipeline.isolate import Isolation
+from watchkeeper.pipeline.judge import JudgeFlow
+from watchkeeper.pipeline.plan import services as scorer_services
+from watchkeeper.pipeline.review import ReviewRouting
+from watchkeeper.pipeline.roll import Plan as RollPlan
+from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.signals import SignalFlow
+from watchkeeper.pipeline.watch import Settings, Watcher
+from watchkeeper.scoring.classifiers import embed as embedding
+from watchkeeper.scoring.protocol import Judge, Scorer
+from watchkeeper.scoring.registry import build
+from watchkeeper.store.clickhouse.store import ClickHouseColumns, open_columns
+from watchkeeper.store.records import migrate
+from watchkeeper.store.records.engine import Records
+
+Clock = Callable[[], int]
+
+
+def review_hook(clock: Clock) -> Callable[[Connection, Alert, Sequence[Mapping[str, Any]]], None]:
+    def hook(connection: Connection, alert: Alert, worst: Sequence[Mapping[str, Any]]) -> None:
+        ReviewRouting.open_for_alert(connection, alert, worst, clock())
+
+    return hook
+
+
+def guard_builder() -> Callable[[dict[str, Any]], Scorer]:
+    given = scorer_services()
+    return lambda spec: build(spec, given)
+
+
+def owning(watcher: Watcher) -> Callable[[str, str], str | None]:
+    """Who answers for a scorer: the owner of the first monitor that watches it."""
+
+    def owner(project: str, scorer: str) -> str | None:
+        watching = (m for m in watcher.monitors if m.project == project and scorer in m.metrics)
+        return next((m.owner for m in watching), None)
+
+    return owner
+
+
+def asking(providers: Providers) -> Callable[[Judge, Prompt], Awaitable[Reply]]:
+    async def ask(_judge: Judge, prompt: Prompt) -> Reply:
+        return await providers.ask(prompt)
+
+    return ask
+
+
+def loading(columns: ClickHouseColumns) -> Callable[[str, str, str], Awaitable[Subject | None]]:
+    async def load(project: str, trace_id: str, span_id: str) -> Subject | None:
+        raws, logs = await columns.read_trace(project, trace_id)
+        trace = assemble([normalise(r) for r in raws], logs)
+        if not trace.spans:
+            return None
+        span = next((s for s in trace.spans if s.span_id == span_id), None)
+        return None if span_id and span is None else Subject(trace, span)
+
+    return load
+
+
+async def connect(
+    data_dir: Path,
+    holder: ConfigHolder,
+    clock: Clock,
+    secret: InstallSecrets,
+    stack: contextlib.AsyncExitStack,
+) -> tuple[Flows, Redaction, Scoring, Providers]:
+    redaction = Redaction(secret.hash_key)
+    scoring = Scoring(holder, secret.sampling_salt)
+    for part in (redaction, scoring):
+        part.use(holder.current)
+        holder.on_change(part.use)
+    records = Records(migrate.url_of(data_dir))
+    stack.callback(records.close)
+    opening = asyncio.to_thread(open_columns, columns_dsn(data_dir), clock, scoring.names)
+    _, columns = await asyncio.gather(asyncio.to_thread(migrate.upgrade, records), opening)
+    stack.push_async_callback(columns.close)
+    egress = Egress(adapters.egress_of(holder.current))
+    stack.push_async_callback(egress.close)
+    providers = Providers(lambda: egress.session(timeout_s=600.0), adapters.providers_of(holder.current))
+    stack.push_async_callback(providers.close)
+    review = ReviewRouting(records, clock)
+    isolation = Isolation(clock)
+    stack.callback(isolation.close)
+    checks = CheckFlow(columns, records, clock, scoring.plan, isolate=isolation, hooks=[review.on_scored])
+    stack.callback(checks.close)
+    assembly = Assembly(columns, clock, normalise, assemble, checks.on_traces)
+    ingest = Ingest(
+        columns,
+        clock,
+        normalise,
+        redaction.record,
+        assembly,
+        trace_of=trace_id_of,
+        free_bytes=columns.free_bytes,
+        reserve_bytes=default_reserve(data_dir),
+    )
+    judges = JudgeFlow(
+        records,
+        columns,
+        providers.ask,
+        loading(columns),
+        scoring.plan,
+        clock,
+        worker=secrets.token_hex(4),
+        roll=random.random,
+        nonce=lambda: secrets.token_hex(12),
+        hooks=[review.on_scored],
+    )
+    roller = Roller(columns, records, RollPlan())
+    watcher = Watcher(columns, records, (), Routes(), Settings(), review_hook(clock))
+    vectors = embedding.embed if embedding.available() else None
+    signals = SignalFlow(columns, records, clock, vectors, owner_of=owning(watcher))
+    channels: dict[str, Channel] = {}
+    delivery = Delivery(records, channels, clock, random.random)
+    routing = Routing(watcher, roller, delivery, egress, clock, channels)
+    routing.use(holder.current)
+    holder.on_change(routing.use)
+    flows = Flows(
+        clock,
+        columns,
+        records,
+        ingest,
+        assembly,
+        checks,
+        judges,
+        roller,
+        watcher,
+        delivery,
+        review,
+        signals,
+        holder,
+    )
+    return flows, redaction, scoring, providers

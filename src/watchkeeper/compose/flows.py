@@ -1,0 +1,152 @@
+"""The pipeline of one process, the loops that drive it and what it says of itself."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.pipeline.alert import Delivery
+from watchkeeper.pipeline.assembly import Assembly
+from watchkeeper.pipeline.check import CheckFlow
+from watchkeeper.pipeline.ingest import Ingest
+from watchkeeper.pipeline.judge import JudgeFlow
+from watchkeeper.pipeline.review import ReviewRouting
+from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.signals import SignalFlow
+from watchkeeper.pipeline.watch import Watcher
+from watchkeeper.server.metrics import Sample
+from watchkeeper.store.clickhouse.store import ClickHouseColumns
+from watchkeeper.store.columns import Retention
+from watchkeeper.store.records.engine import Records
+
+log = logging.getLogger(__name__)
+Clock = Callable[[], int]
+DAY_NS = 86_400 * 10**9
+WATCH_SECONDS = 5.0
+RETENTION_SECONDS = 600.0
+SIGNAL_SECONDS = 120.0
+# A clock that is moved by hand passes days in seconds; grouping once a day of its time is enough.
+GROUPED_NS = 24 * 3600 * 10**9
+
+
+@dataclass
+class Flows:
+    """The pipeline of one process, connected."""
+
+    clock: Clock
+    columns: ClickHouseColumns
+    records: Records
+    ingest: Ingest
+    assembly: Assembly
+    checks: CheckFlow
+    judges: JudgeFlow
+    roller: Roller
+    watcher: Watcher
+    delivery: Delivery
+    review: ReviewRouting
+    signals: SignalFlow
+    holder: ConfigHolder
+    watching: asyncio.Lock = field(default_factory=asyncio.Lock)
+    grouped_ns: int = 0
+
+    async def watch_once(self) -> None:
+        """Roll what changed and watch every tick that closed."""
+        async with self.watching:
+            now = self.clock()
+            for project in self._projects():
+                await self.roller.roll(project, now)
+            if await self.watcher.tick(now):
+                self.delivery.wake.set()
+
+    async def group_once(self) -> None:
+        """Group every project's failures into signals."""
+        for project in self._projects():
+            await self.signals.run_once(project)
+
+    def _projects(self) -> list[str]:
+        seen = {project for project, _, _ in self._projects_seen()}
+        return sorted({"default", *(m.project for m in self.watcher.monitors), *seen})
+
+    def _projects_seen(self) -> list[tuple[str, str, float]]:
+        return [
+            (labels["project"], name, value)
+            for name, labels, value in self.ingest.ledger.samples()
+            if name == "watchkeeper_ingest_received_total"
+        ]
+
+    async def catch_up(self) -> None:
+        """Finish everything that has arrived: assemble every open trace, roll, watch, deliver what is due."""
+        await self.assembly.flush(everything=True)
+        await self.watch_once()
+        await self.delivery.deliver_due()
+        now = self.clock()
+        if not 0 <= now - self.grouped_ns < GROUPED_NS:
+            self.grouped_ns = now
+            await self.group_once()
+
+    async def retain(self) -> None:
+        """Drop what is older than the configuration keeps."""
+        kept = self.holder.current.server.retention
+        keep = Retention(kept.content // DAY_NS, kept.traces // DAY_NS, kept.aggregates // DAY_NS)
+        await self.columns.expire(self.clock(), keep)
+
+
+async def forever(name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await work()
+        except (
+            Exception
+        ):  # this loop must outlive any failure of the store: without it nothing would be watched
+            log.exception("%s failed; it is tried again in %g s", name, seconds)
+
+
+def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
+    async def pipeline() -> list[Sample]:
+        found = [Sample(*s) for s in flows.ingest.ledger.samples()]
+        found += [Sample(*s) for s in flows.assembly.samples()]
+        for stage, counts in (
+            ("check", flows.checks.counts),
+            ("judge", flows.judges.counts),
+            ("watch", flows.watcher.counts),
+            ("deliver", flows.delivery.counts),
+        ):
+            for name, value in vars(counts).items():
+                if isinstance(value, int):
+                    labels = {"stage": stage, "what": name}
+                    found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
+        for stage, told in (("review", flows.review.counts), ("signals", flows.signals.counts)):
+            for what, value in told.items():
+                labels = {"stage": stage, "what": what}
+                found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
+        return found
+
+    return [pipeline]
+
+
+@contextlib.asynccontextmanager
+async def running(flows: Flows) -> AsyncGenerator[None]:
+    """Every background loop, stopped in the order that loses nothing: first what takes in, last what tells."""
+    stop = asyncio.Event()
+    flows.ingest.start()
+    flows.assembly.start()
+    loops = [
+        asyncio.create_task(forever("watching", WATCH_SECONDS, flows.watch_once)),
+        asyncio.create_task(forever("grouping failures", SIGNAL_SECONDS, flows.group_once)),
+        asyncio.create_task(forever("retention", RETENTION_SECONDS, flows.retain)),
+        asyncio.create_task(flows.delivery.run()),
+    ]
+    judging = asyncio.create_task(flows.judges.run(stop))
+    try:
+        yield
+    finally:
+        await flows.ingest.close()
+        await flows.assembly.close()
+        stop.set()
+        await judging
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)

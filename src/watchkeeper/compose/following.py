@@ -1,0 +1,139 @@
+"""The parts that follow the configuration: redaction, scoring plans, monitors, routes and channels."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from watchkeeper.config import adapters
+from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.config.models import Config
+from watchkeeper.config.models import Route as RouteConfig
+from watchkeeper.dialects import pricing
+from watchkeeper.egress.http import Egress
+from watchkeeper.egress.smtp import Mailer, SmtpServer
+from watchkeeper.model.span import LogRecord, RawSpan
+from watchkeeper.notify import (
+    Channel,
+    EmailChannel,
+    LogChannel,
+    OpsgenieChannel,
+    PagerDutyChannel,
+    SlackChannel,
+    TeamsChannel,
+    WebhookChannel,
+)
+from watchkeeper.pipeline.alert import Delivery
+from watchkeeper.pipeline.plan import Plan, make_plan
+from watchkeeper.pipeline.roll import Plan as RollPlan
+from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.watch import Watcher
+from watchkeeper.redaction.apply import Redactor, redact_text
+from watchkeeper.redaction.policy import Policy
+from watchkeeper.scoring.protocol import Scorer
+
+Clock = Callable[[], int]
+
+
+def channel_of(route: RouteConfig, egress: Egress, clock: Clock) -> Channel:
+    """The channel a configured route names."""
+    match route.type:
+        case "webhook":
+            return WebhookChannel(
+                egress,
+                route.url.reveal(),
+                None if route.secret is None else route.secret.reveal(),
+                time.time_ns,
+            )
+        case "slack":
+            return SlackChannel(egress, route.url.reveal())
+        case "teams":
+            return TeamsChannel(egress, route.url.reveal())
+        case "pagerduty":
+            return PagerDutyChannel(egress, route.key.reveal())
+        case "opsgenie":
+            return OpsgenieChannel(egress, route.key.reveal(), *([route.url] if route.url else []))
+        case "email":
+            password = None if route.password is None else route.password.reveal()
+            server = SmtpServer(route.host, route.port, route.user, password, route.tls)
+            return EmailChannel(Mailer(egress.policy, server), route.sender, route.to)
+        case "log":
+            return LogChannel()
+
+
+@dataclass
+class Redaction:
+    """Redacts records before anything is stored; replaced whole when the configuration changes."""
+
+    hash_key: str
+    redactor: Redactor | None = None
+    policy: Policy | None = None
+
+    def use(self, config: Config) -> None:
+        spec = adapters.redaction_of(config, self.hash_key)
+        self.policy = None if spec is None else Policy(spec)
+        self.redactor = None if self.policy is None else Redactor(self.policy)
+
+    def record(self, _project: str, item: RawSpan | LogRecord) -> None:
+        if self.redactor is None:
+            return
+        if isinstance(item, RawSpan):
+            self.redactor.span(item)
+        else:
+            self.redactor.log(item)
+
+    def text(self, text: str) -> str:
+        return text if self.policy is None else redact_text(text, self.policy)[0]
+
+
+@dataclass
+class Scoring:
+    """The scoring plan of every project, made on first use and again when the configuration changes."""
+
+    holder: ConfigHolder
+    salt: str
+    plans: dict[str, Plan] = field(default_factory=dict[str, Plan])
+
+    def use(self, config: Config) -> None:
+        """Build the plan of every project the configuration names; a fault in it raises before the old one is gone."""
+        projects = {"default", *(c.project for c in config.scorecards)}
+        self.plans = {p: self._made(config, p) for p in projects}
+
+    def _made(self, config: Config, project: str) -> Plan:
+        return make_plan([c for c in config.scorecards if c.project == project], salt=self.salt)
+
+    def plan(self, project: str) -> Plan:
+        if project not in self.plans:
+            self.plans[project] = self._made(self.holder.current, project)
+        return self.plans[project]
+
+    def scorers(self, project: str) -> list[Scorer]:
+        plan = self.plan(project)
+        return [*(s.scorer for s in plan.scheduled), *plan.judges.values()]
+
+    def names(self, project: str) -> list[str]:
+        return [s.name for s in self.scorers(project)]
+
+
+@dataclass
+class Routing:
+    """What follows the configuration: monitors, routes and channels."""
+
+    watcher: Watcher
+    roller: Roller
+    delivery: Delivery
+    egress: Egress
+    clock: Clock
+    channels: dict[str, Channel]
+
+    def use(self, config: Config) -> None:
+        rules = adapters.rules_of(config)
+        routes = adapters.routes_of(config)
+        self.egress.policy = adapters.egress_of(config)
+        made = {r.name: channel_of(r, self.egress, self.clock) for r in config.routes}
+        self.channels.clear()
+        self.channels.update(made)
+        self.watcher.monitors, self.watcher.routes = tuple(rules), routes
+        self.watcher.settings = replace(self.watcher.settings, base_url=config.server.public_url or "")
+        self.delivery.fallback = routes.page
+        self.roller.plan = RollPlan.of(rules)
+        pricing.use(adapters.prices_of(config))
