@@ -82,16 +82,17 @@ def _send(c: Connection, work: Work, message: Message, at: int, now: int) -> Non
     if lead.severity == "page" and message.status == "firing":
         title = f"{lead.monitor}: {cohort_words(cohort_of_alert(lead))}"
         opened = incidents.open_for(
-            c, work.project, message.group, title, lead.severity, lead.owner, at, "watch"
-        )
+            c, work.project, message.group, title, lead.severity, lead.owner, at, "watch",
+            tuple(a.id for a in message.alerts),
+        )  # fmt: skip
         incidents.note(c, work.project, opened, at, "alert", "watch", f"{message.event}: {lead.summary}")
         for deploy in lead.deploys[:3]:
             text = f"{deploy.name} {deploy.version}"
             incidents.note(c, work.project, opened, deploy.time_ns, "deploy", "watch", text)
     elif message.status == "resolved":
-        for incident in incidents.find(c, work.project, "open"):
-            if incident.document.get("group") == message.group:
-                incidents.note(c, work.project, incident.id, at, "alert", "watch", "all alerts resolved")
+        known = incidents.get(c, work.project, incidents.id_of_group(work.project, message.group))
+        if known is not None:
+            incidents.note(c, work.project, known[0].id, at, "alert", "watch", "all alerts resolved")
 
 
 def _forget(work: Work, monitors: Sequence[Monitor], mark: int) -> None:

@@ -203,6 +203,24 @@ timeline = sa.Table(
     sa.Column("detail", sa.JSON, nullable=False),
 )
 
+# What was done about alerts and incidents, by the configuration or by people; the id is a function of what and for which
+# alert, so that nothing is done twice for one alert. state: due, done, failed, undone, dry.
+actions = sa.Table(
+    "actions",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("alert_id", sa.String(64), index=True),
+    sa.Column("incident_id", sa.String(64)),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    _ns("created_ns"),
+    _ns("next_attempt_ns"),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Index("ix_actions_due", "state", "next_attempt_ns"),
+)
+
 review_items = sa.Table(
     "review_items",
     metadata,
