@@ -279,7 +279,8 @@ def judge_gate(
 ) -> JudgeVerdict | Insufficient:
     """The 85 % gate of §2: agreement ≥ 85 %, its one-sided 95 % lower bound ≥ 80 % (needs 45/50, 87/100, 170/200) and
 
-    the lower end of kappa's interval ≥ 0.4; otherwise provisional. The bound is Wilson's, which gives those counts.
+    the lower end of kappa's interval ≥ 0.4; otherwise provisional. The bound is Wilson's, which gives those counts. Items of
+    one cluster (session) count as the fewer that they are worth.
     Raises ValueError when the lists differ in length.
     """
     if len(judge) != len(human):
@@ -291,8 +292,9 @@ def judge_gate(
     if weighting != "none":
         x, y = np.asarray(judge, dtype=np.float64), np.asarray(human, dtype=np.float64)
     agreed = int((x == y).sum())
-    low, high = clopper_pearson(agreed, n)
-    floor = wilson(agreed, n, 0.95, one_sided=True)[0]
+    size = _independent(x == y, clusters)
+    low, high = clopper_pearson(agreed * size / n, size)
+    floor = wilson(agreed * size / n, size, 0.95, one_sided=True)[0]
     found = kappa_interval(x, y, seed=seed, weighting=weighting, clusters=clusters)
     own = found if isinstance(found, Estimate) else None
     recall = _recalls(x, y)
@@ -306,12 +308,30 @@ def judge_gate(
         failed.append(f"kappa is {said}; a lower bound of {min_kappa:g} is needed")
     return JudgeVerdict(
         "provisional" if failed else "calibrated",
-        Estimate(agreed / n, low, high, n, float(n)),
+        Estimate(agreed / n, low, high, n, size),
         floor,
         own,
         recall,
         tuple(failed),
     )
+
+
+def _independent(right: NDArray[np.bool_], clusters: ArrayLike | None) -> float:
+    """How many independent items these are worth: all of them unless clusters repeat; then p(1 − p) over the clustered
+    variance of their mean, at most all, and the number of clusters where every item is alike."""
+    n = right.size
+    if clusters is None:
+        return float(n)
+    names, codes = np.unique(np.asarray(clusters), return_inverse=True)
+    groups, p = names.size, float(right.mean())
+    if groups == n or groups < 2:
+        return float(groups)
+    if p in (0.0, 1.0):
+        return float(groups)
+    sums = np.zeros(groups)
+    np.add.at(sums, codes, right - p)
+    variance = groups / (groups - 1) * float((sums**2).sum()) / n**2
+    return min(float(n), p * (1 - p) / variance) if variance > 0 else float(n)
 
 
 def _recalls(judge: NDArray[np.generic], human: NDArray[np.generic]) -> dict[str, Estimate]:

@@ -330,3 +330,32 @@ signal_traces = sa.Table(
     sa.Column("release", sa.String(255)),
     sa.Column("weight", sa.Float, nullable=False),
 )
+
+# Traces drawn to be labelled for a scorer version: `document` is the Pair without its label, `passed` the scorer's verdict.
+calibration_samples = sa.Table(
+    "calibration_samples",
+    metadata,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("scorer", sa.String(255), primary_key=True),
+    sa.Column("trace_id", sa.String(64), primary_key=True),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("judge_model", sa.String(255), nullable=False),
+    sa.Column("passed", sa.Boolean, nullable=False),
+    sa.Column("probability", sa.Float, nullable=False),
+    _ns("drawn_ns"),
+    sa.Column("document", sa.JSON, nullable=False),
+)
+
+# Every comparison of a scorer version with people; `document` is the whole `Calibration`.
+calibrations = sa.Table(
+    "calibrations",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("scorer", sa.String(255), nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    _ns("time_ns"),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Index("ix_calibrations_scorer", "project", "scorer", "time_ns"),
+)
