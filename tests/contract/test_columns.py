@@ -428,6 +428,10 @@ async def test_named_queries_bind_the_project_and_say_what_is_missing(
     store: ClickHouseColumns, project: str
 ) -> None:
     assert (await store.named("assembly_earlier", project, ids=["a"], before=NOW)).rows == []
+    assert (await store.named("assembly_before", project, before=NOW)).rows == []
+    await store.write_spans(rows(project, [raw("a" * 32)], NOW), [])
+    assert (await store.named("assembly_before", project, before=NOW)).rows == []
+    assert len((await store.named("assembly_before", project, before=NOW + 1)).rows) == 1
     with pytest.raises(KeyError):
         await store.named("no_such_query", project)
     with pytest.raises(TypeError, match="before"):

@@ -1,5 +1,6 @@
 """Who and what a span belongs to: tables of the attribute names clients and applications use."""
 
+from collections.abc import Set
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -120,7 +121,7 @@ _META_HEADS = frozenset(
 
 
 def fill(
-    draft: Draft, attributes: dict[str, Any], aliases: Aliases = DEFAULT, heads: set[str] | None = None
+    draft: Draft, attributes: dict[str, Any], aliases: Aliases = DEFAULT, heads: Set[str] | None = None
 ) -> None:
     """Session, user, agent, prompt, release and the rest, from every spelling; redacted ids stay unknown.
 
@@ -162,8 +163,7 @@ def _prefixed(draft: Draft, attributes: dict[str, Any], aliases: Aliases) -> Non
 
 def _identity(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], field: str) -> str | None:
     for key in keys:
-        text = word(attributes.get(key))
-        if text is None:
+        if key not in attributes or (text := word(attributes[key])) is None:
             continue
         if is_redacted(text):
             # The application named its session; a generated id beside it is not that session.

@@ -1,7 +1,7 @@
 """One client span to our span: the dialect that recognises it first, then every other one that has something to add."""
 
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 from watchkeeper.dialects import (
     adk,
@@ -59,17 +59,54 @@ def normalise(
         return finish(draft, "unreadable")
 
 
+class _Shape(NamedTuple):
+    """What the names of a span's attributes decide, whatever their values."""
+
+    heads: frozenset[str]
+    primary: Any
+    others: tuple[Any, ...]
+    sampled: bool
+
+
+# An application's spans repeat a few sets of attribute names. Clients that invent names fill the table; it starts anew then.
+_SHAPES: dict[tuple[Any, ...], _Shape] = {}
+_MOST_SHAPES = 4096
+_LONGEST_SHAPE = 64
+# The values that recognition looks at beside the names.
+_MARKS = ("gen_ai.system", "telemetry.sdk.name")
+
+
+def _shape(raw: RawSpan) -> _Shape:
+    attributes = raw.attributes
+    if len(attributes) > _LONGEST_SHAPE:
+        return _read_shape(raw)
+    marks = tuple(str(attributes[m])[:64] for m in _MARKS if m in attributes)
+    key = (raw.scope_name, raw.otel_kind, marks, *attributes)
+    known = _SHAPES.get(key)
+    if known is None:
+        if len(_SHAPES) >= _MOST_SHAPES:
+            _SHAPES.clear()
+        known = _SHAPES[key] = _read_shape(raw)
+    return known
+
+
+def _read_shape(raw: RawSpan) -> _Shape:
+    heads = {key.partition(".")[0] for key in raw.attributes}
+    if "gen_ai" in heads and not traceloop.FLATTENED.isdisjoint(raw.attributes):
+        heads.add("traceloop")
+    primary: Any = next(d for d in TABLE if d.recognise(raw))
+    others = tuple(d for d in TABLE if d is not primary and not heads.isdisjoint(d.HEADS))
+    sampled = "sampl" in " ".join(heads).lower() or "logfire" in heads
+    return _Shape(frozenset(heads), primary, others, sampled)
+
+
 def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Aliases) -> Span:
     attributes = raw.attributes
-    heads = {key.partition(".")[0] for key in attributes}
-    if "gen_ai" in heads and not traceloop.FLATTENED.isdisjoint(attributes):
-        heads.add("traceloop")
+    heads, primary, others, sampled = _shape(raw)
     draft = Draft(raw)
-    primary: Any = next(d for d in TABLE if d.recognise(raw))
     primary.read(draft, attributes)
-    for dialect in TABLE:
-        if dialect is not primary and not heads.isdisjoint(dialect.HEADS):
-            dialect.read(draft, attributes)
+    for dialect in others:
+        dialect.read(draft, attributes)
     happened = raw.events
     if logs:
         happened = happened + [events.as_event(log) for log in logs]
@@ -79,6 +116,6 @@ def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Alia
         plain.guess(draft)
     context.fill(draft, attributes, aliases, heads)
     common.errors(draft, attributes)
-    if raw.trace_state or "sampl" in " ".join(heads).lower() or "logfire" in heads:
+    if sampled or raw.trace_state:
         draft.keep_probability = common.keep_probability(raw.trace_state, attributes, raw.resource)
     return finish(draft, primary.NAME)

@@ -14,6 +14,8 @@ _REDACTED = re.compile(
     re.IGNORECASE,
 )
 
+_NO_WORD = frozenset(("", "None", "null", "undefined"))
+
 Json = Any
 
 
@@ -91,11 +93,15 @@ def as_text(value: Any) -> str | None:
 
 def word(value: Any) -> str | None:
     """A short identifier: stripped text, None for '', 'None', 'null' and anything that is no scalar."""
-    text = None if isinstance(value, dict | list) else as_text(value)
-    if text is None:
+    if value is None:
         return None
+    text = value
+    if type(value) is not str or value[:1] == '"':
+        text = None if isinstance(value, dict | list) else as_text(value)
+        if text is None:
+            return None
     text = text.strip()
-    return None if text in ("", "None", "null", "undefined") else text
+    return None if text in _NO_WORD else text
 
 
 def identifier(value: Any) -> str | None:

@@ -116,6 +116,7 @@ class Assembly:
         self._done = Recent()
         self._attempts: Counter[Key] = Counter()
         self._started_ns = clock()
+        self._before: dict[str, bool] = {}
         self._version = 0
         self._thread = ThreadPoolExecutor(1, "assembly")
         self._turn = asyncio.Lock()
@@ -325,6 +326,8 @@ class Assembly:
                 doubtful.setdefault(project, []).append(trace_id)
         # Clients send again what the previous process may have stored in part: its traces are read back.
         for project, ids in doubtful.items():
+            if not await self._had_before(project):
+                continue
             table = await self._columns.named("assembly_earlier", project, ids=ids, before=self._started_ns)
             wanted.setdefault(project, []).extend(str(row[0]) for row in table.rows)
         found: dict[Key, tuple[list[RawSpan], list[LogRecord]]] = {}
@@ -333,6 +336,13 @@ class Assembly:
                 found[(project, trace_id)] = arrived
         self.counts.read_back += len(found)
         return found
+
+    async def _had_before(self, project: str) -> bool:
+        """Whether an earlier process stored anything of the project; asked once, as its answer cannot become yes."""
+        if project not in self._before:
+            table = await self._columns.named("assembly_before", project, before=self._started_ns)
+            self._before[project] = bool(table.rows)
+        return self._before[project]
 
     def _build(
         self, taken: dict[Key, _Open], stored: dict[Key, tuple[list[RawSpan], list[LogRecord]]], read_ns: int

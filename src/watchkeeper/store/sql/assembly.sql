@@ -7,3 +7,13 @@ WHERE project = {project:String} AND received_at < fromUnixTimestamp64Nano({befo
 UNION DISTINCT
 SELECT DISTINCT trace_id FROM logs
 WHERE project = {project:String} AND received_at < fromUnixTimestamp64Nano({before:Int64}) AND trace_id IN {ids:Array(String)}
+
+-- name: assembly_before
+-- Whether anything of the project arrived before `before` (ns): one row if so.
+SELECT 1 FROM (
+  SELECT received_at FROM spans
+  WHERE project = {project:String} AND received_at < fromUnixTimestamp64Nano({before:Int64}) LIMIT 1
+  UNION ALL
+  SELECT received_at FROM logs
+  WHERE project = {project:String} AND received_at < fromUnixTimestamp64Nano({before:Int64}) LIMIT 1
+) LIMIT 1
