@@ -236,6 +236,8 @@ review_items = sa.Table(
     sa.Column("assigned_to", sa.String(255)),
     _ns("reserved_until_ns", nullable=True),
     _ns("created_ns"),
+    sa.Column("reviewers", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("probability", sa.Float),
     sa.UniqueConstraint("project", "trace_id", "source"),
     sa.Index("ix_review_queue", "project", "status", "priority"),
 )
@@ -255,6 +257,47 @@ labels = sa.Table(
     sa.Column("expected_output", sa.Text),
     sa.Column("comment", sa.Text),
     _ns("undone_ns", nullable=True),
+    sa.Column("role", sa.String(16), nullable=False, server_default="vote"),
+    sa.Column("replaces", sa.String(64)),
+    _ns("replaced_ns", nullable=True),
+    sa.Column("relabelled_by", sa.String(255)),
+)
+
+# Who is reading an item now: several people may, when it wants several independent labels.
+review_seats = sa.Table(
+    "review_seats",
+    metadata,
+    sa.Column("item_id", sa.String(64), primary_key=True),
+    sa.Column("reviewer", sa.String(255), primary_key=True),
+    _project(),
+    _ns("until_ns"),
+)
+
+# Names of failures that people accepted. A retired name says what it `became` when it was merged or renamed.
+taxonomy = sa.Table(
+    "taxonomy",
+    metadata,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("definition", sa.Text, nullable=False),
+    sa.Column("author", sa.String(255), nullable=False),
+    _ns("created_ns"),
+    _ns("retired_ns", nullable=True),
+    sa.Column("became", sa.String(255)),
+)
+
+# Configuration that was made from a signal and not yet written into a file; `document` is a `Managed`.
+managed = sa.Table(
+    "managed",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("signal_id", sa.String(64), nullable=False, index=True),
+    sa.Column("author", sa.String(255), nullable=False),
+    _ns("created_ns"),
+    _ns("retired_ns", nullable=True),
+    sa.Column("retired_by", sa.String(255)),
+    sa.Column("document", sa.JSON, nullable=False),
 )
 
 datasets = sa.Table(
