@@ -116,3 +116,18 @@ class Standing(msgspec.Struct, frozen=True):
     def covers(self, version: str) -> bool:
         """Whether a score of this version comes from a scorer that may decide."""
         return not self.provisional and version == self.version
+
+
+class Corrected(msgspec.Struct, frozen=True):
+    """The share of answers people would call good, beside the scorer's own pass rate `raw`.
+
+    `method` is post_stratified, ppi or rogan_gladen; with None `reason` says why there is no correction. `labels` is how
+    many labels it rests on, of which `recent` are from the very window.
+    """
+
+    raw: Estimate | None
+    estimate: Estimate | None = None
+    method: Literal["post_stratified", "ppi", "rogan_gladen"] | None = None
+    reason: str = ""
+    labels: int = 0
+    recent: int = 0

@@ -19,6 +19,7 @@ DAY_NS = 86_400 * 10**9
 VALID_NS = 90 * DAY_NS
 WANTED = 100
 CANARY = 50
+FEWEST_LABELS = 50
 # Below these a bias probe says nothing; beyond them a bias of this size, with an interval that excludes 0, is reported.
 FEWEST_PAIRS, FEWEST_OF_A_KIND, BIAS = 20, 10, 0.05
 DRIFT_P = 0.01
@@ -111,7 +112,7 @@ def calibrate(
     """The comparison, and whether it is good enough to decide by the gate of `stats.judges.judge_gate`.
 
     Agreement and kappa are of the labelled set as it is: half fails and half passes, so that a scorer which always passes
-    cannot look good. Recall per class and `agreement_weighted` are weighted to the traffic the set was drawn from. It is
+    cannot look good. At least `FEWEST_LABELS` are needed whatever they say. Recall per class and `agreement_weighted` are weighted to the traffic the set was drawn from. It is
     valid for `valid_ns`.
     """
     alpha, annotators = annotator_alpha(labels)
@@ -133,6 +134,9 @@ def calibrate(
         made.failed = [found.reason]
         return made
     made.status, made.failed = found.status, list(found.failed)
+    if len(pairs) < FEWEST_LABELS:
+        made.status = "provisional"
+        made.failed.insert(0, f"{len(pairs)} labels; at least {FEWEST_LABELS} are needed")
     made.agreement, made.agreement_floor, made.kappa = found.agreement, found.agreement_floor, found.kappa
     pi = np.array([p.probability for p in pairs])
     same = np.array([p.passed == p.good for p in pairs])

@@ -85,23 +85,47 @@ def ppi_mean(
     have unequal π. Below `min_labels` it under-covers (83 % at 50): `Insufficient`, bin and post-stratify instead.
     """
     f_all = np.asarray(judge, dtype=np.float64)
+    if f_all.size < 2:
+        return Insufficient(
+            "PPI++ needs the judge's scores of the window", int(np.asarray(labelled_human).size)
+        )
+    spread = float(f_all.var(ddof=1)) / f_all.size
+    return ppi_from(
+        float(f_all.mean()), spread, float(f_all.size), labelled_judge, labelled_human,
+        label_pi=label_pi, level=level, min_labels=min_labels,
+    )  # fmt: skip
+
+
+def ppi_from(
+    judge_mean: float,
+    judge_error: float,
+    n_judged: float,
+    labelled_judge: ArrayLike,
+    labelled_human: ArrayLike,
+    *,
+    label_pi: ArrayLike | None = None,
+    level: float = 0.95,
+    min_labels: int = 200,
+) -> Estimate | Insufficient:
+    """`ppi_mean` where all that is known of the window is the judge's (weighted) mean, the variance of that mean
+    (`judge_error`) and its effective size."""
     f, y = np.asarray(labelled_judge, dtype=np.float64), np.asarray(labelled_human, dtype=np.float64)
     w = weights_of(label_pi, y.size)
-    n_eff, big = kish(w), f_all.size
-    if n_eff < min_labels or big < 2:
+    n_eff = kish(w)
+    if n_eff < min_labels or n_judged < 2:
         return Insufficient(
             f"PPI++ needs {min_labels} effective labels; bin the score and post-stratify", int(y.size), n_eff
         )
     p = w / w.sum()
     mf, my = float(p @ f), float(p @ y)
     var_f = float(p @ (f - mf) ** 2)
-    lam = float(p @ ((f - mf) * (y - my))) / ((1 + n_eff / big) * var_f) if var_f > 0 else 0.0
+    lam = float(p @ ((f - mf) * (y - my))) / ((1 + n_eff / n_judged) * var_f) if var_f > 0 else 0.0
     lam = min(max(lam, 0.0), 1.0)
     residual = y - lam * f
     mean_r = float(p @ residual)
-    variance = float(p @ (residual - mean_r) ** 2) / (n_eff - 1) + lam**2 * float(f_all.var(ddof=1)) / big
+    variance = float(p @ (residual - mean_r) ** 2) / (n_eff - 1) + lam**2 * judge_error
     half = float(st.t.ppf(0.5 + level / 2, n_eff - 1)) * sqrt(variance)
-    value = lam * float(f_all.mean()) + mean_r
+    value = lam * judge_mean + mean_r
     return Estimate(value, value - half, value + half, int(y.size), n_eff, level)
 
 

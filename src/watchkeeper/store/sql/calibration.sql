@@ -1,0 +1,88 @@
+-- A scorer version's verdicts on whole traces, for comparing it with people. Times are integer nanoseconds since 1970 UTC,
+-- [since, until). A verdict is value >= cut where `has_cut`, the scorer's own pass otherwise. A cohort is given one parameter
+-- a dimension, '' for any value. Checks and local classifiers are in the trace's row, everything else in `scores`.
+
+-- name: calibration_candidates
+-- Scored traces in random order within each verdict, at most `most` of each, with how many there are in all (`size`).
+WITH
+  stored AS (
+    SELECT trace_id, argMax(value, scored_at) AS value, argMax(passed, scored_at) AS passed,
+      argMax(inclusion_probability, scored_at) AS chance
+    FROM scores FINAL
+    WHERE project = {project:String} AND scorer = {scorer:String} AND version = {version:String}
+      AND judge_model = {judge_model:String} AND span_id = '' AND inclusion_probability > 0
+      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    GROUP BY trace_id
+  ),
+  seen AS (
+    SELECT trace_id, toUnixTimestamp64Nano(time) AS at, session_id, models, ifNull(lengthUTF8(output_text), 0) AS letters,
+      scenario, prompt_name, prompt_version, provider, variant, release, service, environment, region, agent_name,
+      if(keep_probability > 0, keep_probability, 1) AS keep,
+      indexOf(arrayMap((a, b, c) -> (toString(a), toString(b), c), checks.scorer, checks.version, checks.span_id),
+        ({scorer:String}, {version:String}, '')) AS place,
+      if(place > 0, checks.value[place], NULL) AS own_value, if(place > 0, checks.passed[place], NULL) AS own_passed
+    FROM traces FINAL
+    WHERE project = {project:String}
+      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  ),
+  said AS (
+    SELECT s.trace_id AS trace_id, at, session_id, models, letters, scenario, prompt_name, prompt_version, provider, variant,
+      release, service, environment, region, agent_name,
+      if(place > 0, own_value, o.value) AS x, if(place > 0, own_passed, o.passed) AS p,
+      keep * if(place > 0 OR o.chance <= 0, 1., o.chance) AS chance,
+      if({has_cut:Bool}, if(isNull(x), NULL, x >= {cut:Float64}), p) AS ok
+    FROM seen AS s LEFT JOIN stored AS o ON o.trace_id = s.trace_id
+    WHERE place > 0 OR o.chance > 0
+  )
+SELECT * FROM (
+  SELECT trace_id, at, session_id, models, letters, scenario, prompt_name, prompt_version, provider, variant, release, service,
+    environment, region, agent_name, x AS value, chance, assumeNotNull(ok) AS passed,
+    count() OVER (PARTITION BY ok) AS size,
+    row_number() OVER (PARTITION BY ok ORDER BY sipHash64({salt:String}, trace_id)) AS place
+  FROM said WHERE isNotNull(ok)
+) WHERE place <= {most:UInt32} ORDER BY passed, place
+
+-- name: calibration_window
+-- Weighted sums of the verdicts of a window and cohort: w = 1 / probability of being scored.
+WITH
+  stored AS (
+    SELECT trace_id, argMax(value, scored_at) AS value, argMax(passed, scored_at) AS passed,
+      argMax(inclusion_probability, scored_at) AS chance
+    FROM scores FINAL
+    WHERE project = {project:String} AND scorer = {scorer:String} AND version = {version:String}
+      AND judge_model = {judge_model:String} AND span_id = '' AND inclusion_probability > 0
+      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    GROUP BY trace_id
+  ),
+  seen AS (
+    SELECT trace_id, if(keep_probability > 0, keep_probability, 1) AS keep,
+      indexOf(arrayMap((a, b, c) -> (toString(a), toString(b), c), checks.scorer, checks.version, checks.span_id),
+        ({scorer:String}, {version:String}, '')) AS place,
+      if(place > 0, checks.value[place], NULL) AS own_value, if(place > 0, checks.passed[place], NULL) AS own_passed
+    FROM traces FINAL
+    WHERE project = {project:String}
+      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+      AND (empty({scenario:String}) OR scenario = {scenario:String})
+      AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
+      AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
+      AND (empty({model:String}) OR has(models, {model:String}))
+      AND (empty({provider:String}) OR provider = {provider:String})
+      AND (empty({variant:String}) OR variant = {variant:String})
+      AND (empty({release:String}) OR release = {release:String})
+      AND (empty({service:String}) OR service = {service:String})
+      AND (empty({environment:String}) OR environment = {environment:String})
+      AND (empty({region:String}) OR region = {region:String})
+      AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+  ),
+  said AS (
+    SELECT if(place > 0, own_value, o.value) AS x, if(place > 0, own_passed, o.passed) AS p,
+      1 / (keep * if(place > 0 OR o.chance <= 0, 1., o.chance)) AS w,
+      if({has_cut:Bool}, if(isNull(x), NULL, toFloat64(x >= {cut:Float64})), toFloat64(p)) AS ok
+    FROM seen AS s LEFT JOIN stored AS o ON o.trace_id = s.trace_id
+    WHERE place > 0 OR o.chance > 0
+  )
+SELECT count() AS n, sum(w) AS sw, sum(w * w) AS sw2, sum(w * ok) AS swx, sum(w * w * ok) AS sw2x,
+  sum(w * x) AS swv, sum(w * x * x) AS swv2, sum(w * w * x) AS sw2v, sum(w * w * x * x) AS sw2v2, count(x) AS measured
+FROM said WHERE isNotNull(ok)
