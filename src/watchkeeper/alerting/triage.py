@@ -10,7 +10,7 @@ hours, or new with nearly all traffic (then nothing in the data separates it fro
 
 A fact's part (length, number of documents, a tool that was used) is the mix term of Kitagawa's decomposition (1955): the
 change of its distribution times the metric's mean in each bin, both windows averaged.
-Every factor must pass a test at 0.05 divided by the number of factors.
+Every factor must pass a test at 0.01 divided by the number of factors.
 """
 
 from collections.abc import Callable, Sequence
@@ -99,7 +99,7 @@ def _moved(name: str, before: _Mean, after: _Mean, unit: str, significant: bool)
 
 @dataclass(frozen=True)
 class _Whole:
-    """The change to be explained. `z` is the normal quantile at 0.05 / number of factors."""
+    """The change to be explained. `z` is the normal quantile at 0.01 / number of factors."""
 
     sample: Sample
     before: _Mean
@@ -222,8 +222,14 @@ def _fact_factor(whole: _Whole, step: str, name: str) -> Factor:
     words = s.words.get(name, name.replace("_", " "))
     if not (before.known and after.known):
         few = min(before.n, after.n)
-        note = "no trace has it" if not (before.n or after.n) else f"{few} traces on one side; {FEWEST} are needed"
-        return Factor(step, words, "fact", "not_enough", _moved(words, before, after, unit, False), note, value=name)
+        note = (
+            "no trace has it"
+            if not (before.n or after.n)
+            else f"{few} traces on one side; {FEWEST} are needed"
+        )
+        return Factor(
+            step, words, "fact", "not_enough", _moved(words, before, after, unit, False), note, value=name
+        )
     # A rate that was never seen on one side has no spread there: one trace of the other kind bounds it.
     floor = 1 / min(before.n, after.n) if rate else 0.0
     se = max(hypot(before.se, after.se), floor)
@@ -233,7 +239,13 @@ def _fact_factor(whole: _Whole, step: str, name: str) -> Factor:
     verdict: Verdict = "holds"
     if moved and low > 0 and share >= CONTRIBUTES:
         verdict = "explains" if share >= EXPLAINS else "contributes"
-    note = "as before" if not moved else "moved" if verdict != "holds" else "moved, but this does not explain the change"
+    note = (
+        "as before"
+        if not moved
+        else "moved"
+        if verdict != "holds"
+        else "moved, but this does not explain the change"
+    )
     line = _moved(words, before, after, unit, moved)
     return Factor(step, words, "fact", verdict, line, note, share, low, high, moved=moved, value=name)
 
@@ -250,7 +262,8 @@ def _step(name: str, factors: Sequence[Factor]) -> Step:
     found = sorted((f for f in factors if f.step == name), key=_order)
     if not found:
         return Step(name, "not_enough", "Nothing is recorded that could be looked at.", [])
-    verdict = min((f.verdict for f in found), key=_RANK.__getitem__)
+    verdicts: list[Verdict] = [f.verdict for f in found]
+    verdict = min(verdicts, key=lambda v: _RANK[v])
     strong = [f for f in found if f.verdict in ("explains", "contributes")]
     if strong:
         says = "; ".join(f"{f.name} accounts for {share_text(f)} of the change" for f in strong[:3]) + "."
@@ -269,11 +282,15 @@ def share_text(factor: Factor) -> str:
     return f"{factor.share * 100:.0f} % ({factor.share_low * 100:.0f} to {factor.share_high * 100:.0f} %)"
 
 
-def _summary(ranked: Sequence[Factor], cohort: Cohort, deploys: Sequence[Deploy], onset: int, now: int) -> str:
+def _summary(
+    ranked: Sequence[Factor], cohort: Cohort, deploys: Sequence[Deploy], onset: int, now: int
+) -> str:
     if not ranked:
         return "No cohort and no fact of the traces explains the change; look at what is not recorded."
     first = ranked[0]
-    said = f"First suspect: {first.name}, which accounts for {share_text(first)} of the change ({first.note})."
+    said = (
+        f"First suspect: {first.name}, which accounts for {share_text(first)} of the change ({first.note})."
+    )
     named = ((first.name.split(" ")[0], first.value),) if first.kind == "cohort" else cohort
     made = [x for x in suspects(deploys, named, onset, now) if x.deploy.version in {v for _, v in named}]
     if made:
@@ -295,12 +312,10 @@ def triage(
     """What explains the change of `metric` between two windows (ns) in the traffic of `cohort`. `extra` are factors that
     are not measured on traces, such as volume."""
     unit = unit_of_metric(metric) or ""
-    first, then = (
-        _mean(sample.value[side], sample.weight[side]) for side in (~sample.after, sample.after)
-    )
+    first, then = (_mean(sample.value[side], sample.weight[side]) for side in (~sample.after, sample.after))
     values = {d: sorted(set(v)) for d, v in sample.cohorts.items()}
     looked = max(1, sum(len(v) for v in values.values()) + len(sample.facts))
-    whole = _Whole(sample, first, then, z_of(1 - 0.05 / looked))
+    whole = _Whole(sample, first, then, z_of(1 - 0.01 / looked))
     apart = first.known and then.known and abs(whole.change) > z_of(0.95) * whole.se
     line = _moved(metric, first, then, unit, apart)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchkeeper.cli import gate
+from watchkeeper.cli import calibrate, gate
 from watchkeeper.cli.client import add_data_dir, add_server
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
@@ -79,8 +79,32 @@ def _using(commands: "Parsers") -> None:
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
     add_server(sql)
     _runs(sql, "watchkeeper.cli.sql:main")
-    importing = commands.add_parser("import", help="import recorded OTLP requests (.pb, .json, .jsonl, .gz)")
-    importing.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    incident = commands.add_parser("incident", help="list incidents, export a post-mortem").add_subparsers(
+        dest="what", required=True, metavar="list|export"
+    )
+    incidents = incident.add_parser("list", help="incidents, latest first")
+    incidents.add_argument(
+        "--status", choices=("open", "acknowledged", "resolved", "unresolved", "all"), default="all"
+    )
+    _runs(incidents, "watchkeeper.cli.incident:listing")
+    export = incident.add_parser("export", help="the draft of a post-mortem in Markdown")
+    export.add_argument("id", help="as `incident list` shows it")
+    export.add_argument("--output", help="a file; standard output when not given")
+    _runs(export, "watchkeeper.cli.incident:export")
+    for one in (incidents, export):
+        add_server(one)
+    importing = commands.add_parser(
+        "import", help="import OTLP files and exports of Langfuse, LangSmith, Phoenix or Watchkeeper"
+    )
+    importing.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files or folders")
+    importing.add_argument(
+        "--format",
+        choices=("otlp", "langfuse", "langsmith", "phoenix", "watchkeeper"),
+        help="what the files are; each is recognised by its records otherwise",
+    )
+    importing.add_argument(
+        "--resume", type=Path, metavar="FILE", help="note here what is done; run again to go on from there"
+    )
     importing.add_argument("--signal", choices=("traces", "logs", "metrics"), help="what protobuf files hold")
     add_server(importing)
     _runs(importing, "watchkeeper.cli.importing:main")
@@ -90,6 +114,12 @@ def _using(commands: "Parsers") -> None:
     )
     add_server(agents)
     _runs(agents, "watchkeeper.mcp.server:main")
+    calibrating = commands.add_parser(
+        "calibrate", help="compare a scorer with people; only then may it gate and page"
+    )
+    calibrate.add_arguments(calibrating)
+    add_server(calibrating)
+    _runs(calibrating, "watchkeeper.cli.calibrate:main")
     gating = commands.add_parser(
         "gate", help="judge a target over a dataset: pass, fail, not enough evidence"
     )

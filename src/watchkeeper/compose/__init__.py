@@ -44,7 +44,9 @@ async def services(
             no_auth=no_auth,
         )
         made.watch, made.judge, made.review = flows.watcher, flows.judges, flows.review
-        made.gate = Gate(flows.records, scoring.scorers, clock, asking(providers))
+        made.incidents = flows.incidents
+        made.scorers = flows.calibrator
+        made.gate = Gate(flows.records, scoring.scorers, clock, asking(providers), flows.calibrator.standings)
         made.guard = Guards(holder, guard_builder(), made.counters, redaction.text)
         stack.callback(made.guard.close)
         made.samplers.extend(samplers(flows))

@@ -27,10 +27,13 @@ from watchkeeper.notify import (
 )
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.assembly import Assembly
+from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow
+from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.pipeline.ingest import Ingest, default_reserve
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.judge import JudgeFlow
+from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.plan import services as scorer_services
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Plan as RollPlan
@@ -67,6 +70,15 @@ def owning(watcher: Watcher) -> Callable[[str, str], str | None]:
         return next((m.owner for m in watching), None)
 
     return owner
+
+
+def splitting(watcher: Watcher) -> Callable[[str, str], Sequence[str] | None]:
+    """By which dimensions a monitor is split; None for one that is not configured any more."""
+
+    def split_by(project: str, monitor: str) -> Sequence[str] | None:
+        return next((m.by for m in watcher.monitors if (m.project, m.name) == (project, monitor)), None)
+
+    return split_by
 
 
 def asking(providers: Providers) -> Callable[[Judge, Prompt], Awaitable[Reply]]:
@@ -137,10 +149,20 @@ async def connect(
         nonce=lambda: secrets.token_hex(12),
         hooks=[review.on_scored],
     )
+    late = LatePolicies(columns, records, loading(columns), scoring.plan, clock)
     roller = Roller(columns, records, RollPlan())
     watcher = Watcher(columns, records, (), Routes(), Settings(), review_hook(clock))
     vectors = embedding.embed if embedding.available() else None
     signals = SignalFlow(columns, records, clock, vectors, owner_of=owning(watcher))
+    calibrator = Calibrator(
+        records,
+        columns,
+        scoring.scorers,
+        loading(columns),
+        clock,
+        ask=asking(providers),
+        salt=secret.sampling_salt,
+    )
     channels: dict[str, Channel] = {}
     delivery = Delivery(records, channels, clock, random.random)
     routing = Routing(watcher, roller, delivery, egress, clock, channels)
@@ -154,11 +176,14 @@ async def connect(
         assembly,
         checks,
         judges,
+        late,
         roller,
         watcher,
         delivery,
         review,
         signals,
+        IncidentFlow(columns, records, clock, splitting(watcher)),
         holder,
+        calibrator,
     )
     return flows, redaction, scoring, providers

@@ -6,12 +6,18 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from watchkeeper.alerting.monitor import Monitor, capped
+from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.config.models import Config
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.assembly import Assembly
+from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow
+from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.pipeline.ingest import Ingest
 from watchkeeper.pipeline.judge import JudgeFlow
+from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Roller
 from watchkeeper.pipeline.signals import SignalFlow
@@ -25,8 +31,10 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], int]
 DAY_NS = 86_400 * 10**9
 WATCH_SECONDS = 5.0
+TRIAGE_SECONDS = 10.0
 RETENTION_SECONDS = 600.0
 SIGNAL_SECONDS = 120.0
+CALIBRATION_SECONDS = 300.0
 # A clock that is moved by hand passes days in seconds; grouping once a day of its time is enough.
 GROUPED_NS = 24 * 3600 * 10**9
 
@@ -42,12 +50,16 @@ class Flows:
     assembly: Assembly
     checks: CheckFlow
     judges: JudgeFlow
+    late: LatePolicies
     roller: Roller
     watcher: Watcher
     delivery: Delivery
     review: ReviewRouting
     signals: SignalFlow
+    incidents: IncidentFlow
     holder: ConfigHolder
+    calibrator: Calibrator
+    rules: tuple[Config | None, tuple[Monitor, ...]] = (None, ())
     watching: asyncio.Lock = field(default_factory=asyncio.Lock)
     grouped_ns: int = 0
 
@@ -56,14 +68,36 @@ class Flows:
         async with self.watching:
             now = self.clock()
             for project in self._projects():
+                await self.late.run_once(project)
                 await self.roller.roll(project, now)
+            await self.hold_back()
             if await self.watcher.tick(now):
                 self.delivery.wake.set()
+
+    async def hold_back(self) -> None:
+        """Monitors that page on a scorer nobody has calibrated warn instead, until somebody has."""
+        if self.rules[0] is not self.holder.current:
+            self.rules = (self.holder.current, tuple(adapters.rules_of(self.holder.current)))
+        rules = self.rules[1]
+        provisional: dict[str, dict[str, str]] = {}
+        for project in {m.project for m in rules if m.severity == "page"}:
+            found = await self.calibrator.standings(project)
+            provisional[project] = {n: s.reason for n, s in found.items() if s.provisional}
+        self.watcher.monitors = tuple(capped(m, provisional.get(m.project, {})) for m in rules)
+
+    async def calibrate_once(self) -> None:
+        """What is due once a day: new labels, new samples, canaries."""
+        await self.calibrator.nightly(self._projects())
 
     async def group_once(self) -> None:
         """Group every project's failures into signals."""
         for project in self._projects():
             await self.signals.run_once(project)
+
+    async def triage_once(self) -> None:
+        """Compute the triage of every incident that has none or an old one."""
+        for project in self._projects():
+            await self.incidents.run_due(project)
 
     def _projects(self) -> list[str]:
         seen = {project for project, _, _ in self._projects_seen()}
@@ -80,6 +114,7 @@ class Flows:
         """Finish everything that has arrived: assemble every open trace, roll, watch, deliver what is due."""
         await self.assembly.flush(everything=True)
         await self.watch_once()
+        await self.triage_once()
         await self.delivery.deliver_due()
         now = self.clock()
         if not 0 <= now - self.grouped_ns < GROUPED_NS:
@@ -111,14 +146,20 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
         for stage, counts in (
             ("check", flows.checks.counts),
             ("judge", flows.judges.counts),
+            ("late", flows.late.counts),
             ("watch", flows.watcher.counts),
             ("deliver", flows.delivery.counts),
+            ("triage", flows.incidents.counts),
         ):
             for name, value in vars(counts).items():
                 if isinstance(value, int):
                     labels = {"stage": stage, "what": name}
                     found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
-        for stage, told in (("review", flows.review.counts), ("signals", flows.signals.counts)):
+        for stage, told in (
+            ("review", flows.review.counts),
+            ("signals", flows.signals.counts),
+            ("calibration", flows.calibrator.counts),
+        ):
             for what, value in told.items():
                 labels = {"stage": stage, "what": what}
                 found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
@@ -135,7 +176,9 @@ async def running(flows: Flows) -> AsyncGenerator[None]:
     flows.assembly.start()
     loops = [
         asyncio.create_task(forever("watching", WATCH_SECONDS, flows.watch_once)),
+        asyncio.create_task(forever("triage", TRIAGE_SECONDS, flows.triage_once)),
         asyncio.create_task(forever("grouping failures", SIGNAL_SECONDS, flows.group_once)),
+        asyncio.create_task(forever("calibration", CALIBRATION_SECONDS, flows.calibrate_once)),
         asyncio.create_task(forever("retention", RETENTION_SECONDS, flows.retain)),
         asyncio.create_task(flows.delivery.run()),
     ]

@@ -114,7 +114,11 @@ async def run(columns: Columns, question: Question, now: int) -> Triage:
         _documents(columns, q.project, rows, steps_of),
         columns.read_deploys(q.project, q.after[0] - 14 * DAY, now + 1),
         columns.read_points(
-            q.project, q.before[0], q.after[1], metric="traces", cohort=",".join(f"{k}={v}" for k, v in q.cohort)
+            q.project,
+            q.before[0],
+            q.after[1],
+            metric="traces",
+            cohort=",".join(f"{k}={v}" for k, v in q.cohort),
         ),
     )
 
@@ -144,7 +148,9 @@ async def _documents(
     found: dict[str, tuple[int, float | None]] = {}
     for start in range(0, len(wanted), 50):
         part = await columns.read_traces(project, wanted[start : start + 50])
-        found |= await asyncio.to_thread(lambda p=part: {t: d for t, (raws, _) in p.items() if (d := _found(raws))})
+        found |= await asyncio.to_thread(
+            lambda p=part: {t: d for t, (raws, _) in p.items() if (d := _found(raws))}
+        )
     return found
 
 
@@ -232,7 +238,9 @@ def volume(points: Sequence[Point], q: Question) -> Factor:
     """Traces per hour before and after, from whole hours; it cannot be a share of a mean, so it only stands beside."""
     sides: list[tuple[float, float, float, int] | None] = []
     for since, until in (q.before, q.after):
-        hours: dict[int, float] = dict.fromkeys(range(-(-since // HOUR) * HOUR, until // HOUR * HOUR, HOUR), 0.0)
+        hours: dict[int, float] = dict.fromkeys(
+            range(-(-since // HOUR) * HOUR, until // HOUR * HOUR, HOUR), 0.0
+        )
         for p in points:
             at = p.start_ns // HOUR * HOUR
             if at in hours:
@@ -247,7 +255,9 @@ def volume(points: Sequence[Point], q: Question) -> Factor:
     b, a = sides
     if b is None or a is None:
         line = Moved(name, None, None, None, 0, None, None, None, 0)
-        return Factor("upstream", name, "fact", "not_enough", line, "fewer than three whole hours on one side")
+        return Factor(
+            "upstream", name, "fact", "not_enough", line, "fewer than three whole hours on one side"
+        )
     # Days differ from nights: only a change beyond half is worth a word without a seasonal model behind it.
     moved = (a[1] > b[2] or a[2] < b[1]) and not 0.5 <= a[0] / max(b[0], 1e-9) <= 2
     line = Moved(name, *b[:3], b[3], *a[:3], a[3], "", moved)

@@ -23,6 +23,7 @@ SHORTCUTS: Final = (
     ("g t", "Go to traces"),
     ("g q", "Go to quality"),
     ("g a", "Go to alerts"),
+    ("g i", "Go to incidents"),
     ("g r", "Go to review"),
     ("g d", "Go to datasets"),
     ("j k", "Next, previous row"),

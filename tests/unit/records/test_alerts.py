@@ -134,16 +134,44 @@ def test_states_are_documents_by_project_kind_and_key(records: Records) -> None:
 def test_an_incident_opens_once_per_group_and_keeps_its_story(records: Records) -> None:
     def opened(at: int) -> str:
         return records.write_now(
-            lambda c: incidents.open_for(c, "default", "g", "relevance fell", "page", "ml", at, "w")
+            lambda c: incidents.open_for(c, "default", "g", "relevance fell", "page", "ml", at, "w", ("a",))
         )
 
     first = opened(1)
     assert opened(2) == first
     records.write_now(lambda c: incidents.note(c, "default", first, 3, "comment", "ann", "looking"))
     records.write_now(lambda c: incidents.note(c, "default", first, 3, "comment", "ann", "looking"))
-    assert records.write_now(lambda c: incidents.close(c, "default", first, 4, "ann"))
-    assert not records.write_now(lambda c: incidents.close(c, "default", first, 5, "ann"))
-    assert opened(6) == first
+    assert records.write_now(lambda c: incidents.change(c, "default", first, "acknowledged", 4, "ann"))
+    assert records.write_now(
+        lambda c: incidents.change(c, "default", first, "resolved", 5, "ann", "rolled back")
+    )
+    assert not records.write_now(lambda c: incidents.change(c, "default", first, "resolved", 6, "ann"))
+    assert not records.write_now(lambda c: incidents.change(c, "default", first, "acknowledged", 6, "ann"))
+    assert opened(7) == first
     found = records.read_now(lambda c: incidents.get(c, "default", first))
+    assert found is not None and found[0].status == "open" and found[0].closed_ns is None
+    assert [e.kind for e in found[1]] == ["opened", "comment", "acknowledged", "resolved", "reopened"]
+    assert found[0].document["alerts"] == ["a"]
+
+
+def test_whoever_takes_an_alert_takes_its_incident(records: Records) -> None:
+    made = records.write_now(
+        lambda c: incidents.open_for(c, "default", "g", "t", "page", "ml", 1, "w", ("a",))
+    )
+    records.write_now(lambda c: incidents.on_alert_taken(c, "default", "g", 2, "ann", "took it"))
+    records.write_now(lambda c: incidents.on_alert_taken(c, "default", "other", 2, "ann", "took it"))
+    assert records.read_now(lambda c: incidents.counts(c, "default")) == {"acknowledged": 1}
+    records.write_now(lambda c: incidents.on_alert_taken(c, "default", "g", 3, "ann", "gave it back", False))
+    found = records.read_now(lambda c: incidents.get(c, "default", made))
     assert found is not None and found[0].status == "open"
-    assert [e.kind for e in found[1]] == ["opened", "comment", "closed", "reopened"]
+
+
+def test_a_form_sent_twice_opens_one_incident(records: Records) -> None:
+    def opened(at: int) -> str:
+        about = {"metric": "m", "cohort": {}, "since_ns": 1}
+        return records.write_now(
+            lambda c: incidents.open_by_hand(c, "default", "short", "warn", "ml", at, "ann", about)
+        )
+
+    assert opened(10**10) == opened(10**10 + 5 * 10**9) != opened(10**12)
+    assert len(records.read_now(lambda c: incidents.find(c, "default", incidents.UNRESOLVED))) == 2

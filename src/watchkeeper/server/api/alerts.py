@@ -1,4 +1,4 @@
-"""Alerts, silences and incidents: what fires, who took it, what was done."""
+"""Alerts and silences: what fires, and who took it."""
 
 from typing import Any, Literal
 
@@ -41,25 +41,6 @@ class Quiet(Body):
 
     duration: str = Field("2h", max_length=20)
     comment: Long = ""
-
-
-class Which(Query):
-    """Which incidents."""
-
-    status: Literal["open", "closed", "all"] = "all"
-    limit: int = Field(100, ge=1, le=1000)
-
-
-class Comment(Body):
-    """A line for the timeline."""
-
-    text: Long = Field(min_length=1)
-
-
-class Closing(Body):
-    """Why an incident is over."""
-
-    text: Long = ""
 
 
 def alert_json(alert: Alert) -> dict[str, Any]:
@@ -106,6 +87,9 @@ async def _acknowledged(call: Call, on: bool) -> dict[str, Any]:
         else:
             found = alerts.unacknowledge(conn, call.project, _id(call))
         if found is not None:
+            group, actor = found.evidence.get("group"), call.principal.actor
+            words = f"{'took' if on else 'gave back'} {found.monitor}"
+            incidents.on_alert_taken(conn, call.project, group, now, actor, words, on)
             _note(call, conn, wall, "alert.acknowledge" if on else "alert.unacknowledge", found.id)
         return found
 
@@ -209,65 +193,3 @@ async def unsilence(call: Call) -> dict[str, Any]:
     if not await call.services.records.write(work):
         raise HttpError(404, "there is no such silence, or it is over", "GET /api/silences lists them")
     return {"id": silence_id, "ends": iso(now)}
-
-
-def incident_json(incident: incidents.Incident) -> dict[str, Any]:
-    """One incident with its times as ISO 8601."""
-    shown = msgspec.to_builtins(incident)
-    return {**shown, "opened": iso(incident.opened_ns), "closed": iso(incident.closed_ns)}
-
-
-@route("GET", "/api/incidents", permission="viewer", query=Which)
-async def list_incidents(call: Call) -> list[dict[str, Any]]:
-    """Incidents, latest first."""
-    wanted: Which = call.query
-    status = None if wanted.status == "all" else wanted.status
-    found = await call.services.records.read(lambda c: incidents.find(c, call.project, status, wanted.limit))
-    return [incident_json(i) for i in found]
-
-
-async def _incident(call: Call) -> tuple[incidents.Incident, list[incidents.Entry]]:
-    incident_id = str(call.request.path_params["incident_id"])
-    found = await call.services.records.read(lambda c: incidents.get(c, call.project, incident_id))
-    if found is None:
-        raise HttpError(404, f"there is no incident {incident_id[:80]!r}", "GET /api/incidents lists them")
-    return found
-
-
-@route("GET", "/api/incidents/{incident_id}", permission="viewer")
-async def one_incident(call: Call) -> dict[str, Any]:
-    """One incident with its timeline."""
-    incident, lines = await _incident(call)
-    shown = [{**msgspec.to_builtins(line), "time": iso(line.time_ns)} for line in lines]
-    return {**incident_json(incident), "timeline": shown}
-
-
-@route("POST", "/api/incidents/{incident_id}/notes", permission="reviewer", body=Comment, status=201)
-async def comment(call: Call) -> dict[str, Any]:
-    """Add a line to the timeline."""
-    incident, _ = await _incident(call)
-    given: Comment = call.body
-    now = call.services.clock()
-    await call.services.records.write(
-        lambda c: incidents.note(
-            c, call.project, incident.id, now, "comment", call.principal.actor, given.text
-        )
-    )
-    return {"id": incident.id, "time": iso(now)}
-
-
-@route("POST", "/api/incidents/{incident_id}/close", permission="reviewer", body=Closing)
-async def close(call: Call) -> dict[str, Any]:
-    """Close an incident; closing a closed one changes nothing."""
-    incident, _ = await _incident(call)
-    given: Closing = call.body
-    now, wall = call.services.clock(), call.services.wall_clock()
-
-    def work(conn: Any) -> bool:
-        done = incidents.close(conn, call.project, incident.id, now, call.principal.actor, given.text)
-        if done:
-            _note(call, conn, wall, "incident.close", incident.id)
-        return done
-
-    await call.services.records.write(work)
-    return {"id": incident.id, "status": "closed"}

@@ -12,7 +12,7 @@ from watchkeeper.config.units import duration_ns
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.routing import Call, HttpError, route
-from watchkeeper.store.records import alerts, audit, outbox
+from watchkeeper.store.records import alerts, audit, incidents, outbox
 from watchkeeper.web import data, humane
 from watchkeeper.web.charts.figure import Figure
 from watchkeeper.web.charts.spec import SeriesChart
@@ -105,7 +105,8 @@ async def alert_chart(of: View, alert: Alert) -> tuple[str, SeriesChart] | None:
     return metric, replace(chart, baseline=_baseline(alert, metric) or chart.baseline)
 
 
-async def _figure(view: View, alert: Alert) -> Figure | None:
+async def figure_around(view: View, alert: Alert) -> Figure | None:
+    """The alert's chart with its links; None where there is nothing to draw."""
     of = around_alert(view, alert)
     found = await alert_chart(of, alert)
     return None if found is None else figure_of(of, found[1], found[0], "wide")
@@ -217,7 +218,7 @@ async def detail(call: Call) -> Response:
     alert = await _alert(call)
     ids = [str(w["trace_id"]) for w in alert.worst[:5] if w.get("trace_id")]
     picture, worst, told, silences = await asyncio.gather(
-        _figure(view, alert),
+        figure_around(view, alert),
         data.rows(view, "page_traces_by_id", ids=ids) if ids and call.sees_content else _nothing(),
         call.services.records.read(lambda c: outbox.find(c, view.project, alert_id=alert.id)),
         call.services.records.read(lambda c: alerts.list_silences(c, view.project, view.now_ns)),
@@ -243,8 +244,16 @@ async def detail(call: Call) -> Response:
         "silenced": [s for s in silences if s.matchers.get("monitor") == alert.monitor],
         "silence_choices": SILENCES,
         "evidence": _evidence(alert),
+        "incident": await call.services.records.read(lambda c: _incident_of(c, view.project, alert)),
     }
     return await answer(view, "alerts", alert.monitor, "alert.html", context)
+
+
+def _incident_of(conn: Connection, project: str, alert: Alert) -> incidents.Incident | None:
+    """The incident people work on because of this alert, if there is one."""
+    group = str(alert.evidence.get("group") or alert.id)
+    found = incidents.get(conn, project, incidents.id_of_group(project, group))
+    return None if found is None else found[0]
 
 
 async def _nothing() -> list[dict[str, Any]]:
@@ -288,6 +297,9 @@ async def acknowledge(call: Call) -> Response:
             alerts.unacknowledge(conn, call.project, alert.id)
         else:
             alerts.acknowledge(conn, call.project, alert.id, call.principal.actor, call.services.clock())
+        group, now = alert.evidence.get("group"), call.services.clock()
+        words = f"{'gave back' if undo else 'took'} {alert.monitor}"
+        incidents.on_alert_taken(conn, call.project, group, now, call.principal.actor, words, not undo)
         _note(call, conn, "alert.unacknowledge" if undo else "alert.acknowledge", alert.id)
 
     await call.services.records.write(work)

@@ -1,0 +1,36 @@
+"""`watchkeeper incident`: the incidents of a server, and the draft of one's post-mortem."""
+
+import argparse
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+from watchkeeper.cli.client import Client
+from watchkeeper.cli.errors import OK, CliError
+from watchkeeper.cli.output import table
+
+
+def listing(args: argparse.Namespace) -> int:
+    """Print the incidents, latest first."""
+    found = Client.of(args).call("GET", f"/api/incidents?status={quote(args.status)}")
+    columns = ["id", "status", "severity", "owner", "opened", "title"]
+    table(columns, [[i[c] for c in columns] for i in found], sys.stdout)
+    return OK
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write the draft of a post-mortem in Markdown to a file or standard output."""
+    client = Client.of(args)
+    answer = client.send("GET", f"/api/incidents/{quote(args.id, safe='')}/postmortem", None)
+    if answer.status >= 400:
+        raise CliError(client.words(answer))
+    text = answer.body.decode("utf-8", "replace")
+    if args.output is None:
+        sys.stdout.write(text)
+        return OK
+    try:
+        Path(args.output).write_text(text)
+    except OSError as error:
+        raise CliError(f"--output {args.output}: {error.strerror}") from None
+    print(f"written to {args.output}", file=sys.stderr)
+    return OK
