@@ -1,4 +1,4 @@
-"""`watchkeeper import`: recorded OTLP requests from files, sent to the server as a client would send them."""
+"""`watchkeeper import`: recorded OTLP requests and other products' exports, sent to the server as a client would."""
 
 import argparse
 import json
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from watchkeeper.cli import history, tables
 from watchkeeper.cli.client import Answer, Client
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import Progress
@@ -20,7 +21,7 @@ BATCH_BYTES = 4 << 20
 ATTEMPTS = 60
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 _KEYS = {"resourceSpans": "traces", "resourceLogs": "logs", "resourceMetrics": "metrics"}
-_SUFFIXES = (".pb", ".bin", ".json", ".jsonl", ".ndjson", ".gz")
+_SUFFIXES = (".pb", ".bin", ".gz", *tables.SUFFIXES)
 
 
 @dataclass
@@ -142,15 +143,85 @@ def send(client: Client, path: Path, request: Request) -> Answer:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Import every file; exit status 2 when one could not be imported, after trying the others."""
-    client, tally, faults = Client.of(args), Tally(), 0
+    """Import every file; exit status 2 when a file or a record could not be imported, after trying the others."""
+    client, tally = Client.of(args), Tally()
     files = files_of(args.files)
+    requests_, exports, faults = sorted_out(files, args.format)
+    if requests_:
+        faults += _import_requests(client, requests_, args.signal, tally)
+    if exports:
+        faults += _import_exports(client, exports, args.resume)
+    return BAD_INPUT if faults else OK
+
+
+def sorted_out(files: list[Path], wanted: str | None) -> tuple[list[Path], list[tuple[Path, str]], int]:
+    """The files of OTLP requests, the exports with their format, and how many are neither (said on standard error)."""
+    requests_: list[Path] = []
+    exports: list[tuple[Path, str]] = []
+    faults = 0
+    for path in files:
+        if wanted == "otlp" or (wanted is None and tables.suffix_of(path) not in tables.SUFFIXES):
+            requests_.append(path)
+            continue
+        try:
+            form = history.format_of(path, wanted)
+            if form is None and tables.suffix_of(path) in tables.TABLES:
+                raise CliError(
+                    f"{path}: its columns are nobody's we know; say what it is with --format langfuse, langsmith or phoenix"
+                )
+        except CliError as error:
+            if tables.suffix_of(path) not in tables.TABLES and wanted is None:
+                form = None
+            else:
+                print(error, file=sys.stderr)
+                faults += 1
+                continue
+        if form is None:
+            requests_.append(path)
+        else:
+            exports.append((path, form))
+    return requests_, exports, faults
+
+
+def _import_exports(client: Client, files: list[tuple[Path, str]], resume: Path | None) -> int:
+    tally, progressed = history.Tally(), history.Progressed(resume)
+    bar = Progress(1000, "importing")
+
+    def transmit(signal: str, body: bytes) -> None:
+        send(client, Path(f"a batch of {signal}"), Request(signal, body, PROTOBUF))
+
+    try:
+        known = history.index(files, lambda share, name: bar.at(int(share * 300), f"looking at {name}"))
+        history.send_files(
+            files,
+            known,
+            transmit,
+            tally,
+            progressed,
+            lambda share, name: bar.at(300 + int(share * 700), name),
+        )
+    finally:
+        bar.end()
+    forms = ", ".join(sorted({form for _, form in files}))
+    print(
+        f"imported {len(files)} {forms} file{'' if len(files) == 1 else 's'}: {tally.spans} spans and {tally.scores} "
+        f"scores from {tally.records} records, {tally.bad} records could not be imported"
+    )
+    if tally.before:
+        print(f"{tally.before} records were imported before and not sent again")
+    for reason, number in sorted(tally.skipped.items()):
+        print(f"{number} left out: {reason}")
+    return tally.bad
+
+
+def _import_requests(client: Client, files: list[Path], signal: str | None, tally: Tally) -> int:
+    faults = 0
     bar = Progress(len(files), "importing")
     try:
         for number, path in enumerate(files):
             bar.at(number, path.name)
             try:
-                _import(client, path, args.signal, tally)
+                _import(client, path, signal, tally)
             except CliError as error:
                 bar.end()
                 print(error, file=sys.stderr)
@@ -161,7 +232,7 @@ def main(args: argparse.Namespace) -> int:
         f"imported {tally.files} of {len(files)} files: {tally.received - tally.rejected} records stored, "
         f"{tally.rejected} rejected"
     )
-    return BAD_INPUT if faults else OK
+    return faults
 
 
 def _import(client: Client, path: Path, signal: str | None, tally: Tally) -> None:

@@ -1,0 +1,193 @@
+"""Importing what other products exported: two passes over the files, sent as OTLP in batches that may come twice."""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from watchkeeper.cli.errors import CliError
+from watchkeeper.cli.tables import records
+from watchkeeper.dialects import history
+from watchkeeper.model.span import LogRecord, RawSpan
+from watchkeeper.wire import encode
+
+BATCH_SPANS = 500
+BATCH_BYTES = 3 << 20
+SHOWN_FAULTS = 20
+Send = Callable[[str, bytes], None]
+
+
+@dataclass
+class Tally:
+    """What became of the records of all files."""
+
+    records: int = 0
+    spans: int = 0
+    scores: int = 0
+    skipped: dict[str, int] = field(default_factory=dict[str, int])
+    bad: int = 0
+    before: int = 0
+
+    def fault(self, path: Path, where: str, reason: str) -> None:
+        """Count a record that cannot be imported; the first ones are shown."""
+        self.bad += 1
+        if self.bad <= SHOWN_FAULTS:
+            print(f"{path}: {where}: {reason}", file=sys.stderr)
+        elif self.bad == SHOWN_FAULTS + 1:
+            print("… more records that cannot be imported are counted only", file=sys.stderr)
+
+
+class Progressed:
+    """How many records of each file were acknowledged, kept in a file so that an interrupted import can go on."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.done: dict[str, int] = {}
+        if path is not None and path.exists():
+            try:
+                read: Any = json.loads(path.read_text())
+                self.done = {str(k): int(v) for k, v in read.items()}
+            except (OSError, ValueError, AttributeError, TypeError):
+                raise CliError(f"{path}: is not a file that an import wrote to resume from") from None
+
+    @staticmethod
+    def key(path: Path) -> str:
+        """A file by its size and beginning, wherever it lies."""
+        with open(path, "rb") as file:
+            start = hashlib.blake2b(file.read(1 << 20), digest_size=12).hexdigest()
+        return f"{path.stat().st_size}-{start}"
+
+    def save(self, key: str, number: int) -> None:
+        """Note that this many records are stored."""
+        self.done[key] = number
+        if self.path is not None:
+            partial = self.path.with_name(self.path.name + ".partial")
+            partial.write_text(json.dumps(self.done))
+            os.replace(partial, self.path)
+
+
+class _Batch:
+    """Spans and evaluations not yet sent; spans go first, so that what is said of them finds them."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.spans: list[RawSpan] = []
+        self.logs: list[LogRecord] = []
+        self._size = 0
+
+    def add(self, taken: history.Taken) -> None:
+        self.spans += taken.spans
+        self.logs += taken.logs
+        self._size += sum(_weight(s) for s in taken.spans)
+
+    @property
+    def full(self) -> bool:
+        return len(self.spans) + len(self.logs) >= BATCH_SPANS or self._size >= BATCH_BYTES
+
+    def flush(self) -> None:
+        for spans in _pieces(_shared(self.spans)):
+            self._send("traces", encode.traces(spans))
+        if self.logs:
+            self._send("logs", encode.logs(self.logs))
+        self.spans, self.logs, self._size = [], [], 0
+
+
+def _weight(span: RawSpan) -> int:
+    return 200 + sum(len(v) for v in span.attributes.values() if isinstance(v, str))
+
+
+def _pieces(spans: list[RawSpan]) -> Iterator[list[RawSpan]]:
+    """One record may be a trace of any size, and the server takes requests of some megabytes."""
+    piece: list[RawSpan] = []
+    size = 0
+    for span in spans:
+        if piece and size + _weight(span) > BATCH_BYTES:
+            yield piece
+            piece, size = [], 0
+        piece.append(span)
+        size += _weight(span)
+    if piece:
+        yield piece
+
+
+def _shared(spans: list[RawSpan]) -> list[RawSpan]:
+    """Equal resources become one object: the encoder groups by it."""
+    known: dict[str, dict[str, Any]] = {}
+    for span in spans:
+        span.resource = known.setdefault(
+            json.dumps(span.resource, sort_keys=True, default=str), span.resource
+        )
+    return spans
+
+
+def format_of(path: Path, wanted: str | None) -> str | None:
+    """The export's format: as asked, else what its first readable records look like; None when nobody's."""
+    if wanted is not None:
+        return wanted
+    for looked, (_, _, record) in enumerate(records(path)):
+        if isinstance(record, dict) and (found := history.recognise(record)) is not None:
+            return found
+        if looked >= 20:
+            break
+    return None
+
+
+def index(files: list[tuple[Path, str]], at: Callable[[float, str], None]) -> history.Index:
+    """The first pass: what the records of all files say of each other."""
+    made = history.Index()
+    for number, (path, form) in enumerate(files):
+        for _, share, record in records(path):
+            at((number + share) / len(files), path.name)
+            if isinstance(record, dict):
+                history.note(form, record, made)
+    return made
+
+
+def send_files(
+    files: list[tuple[Path, str]],
+    known: history.Index,
+    send: Send,
+    tally: Tally,
+    progressed: Progressed,
+    at: Callable[[float, str], None],
+) -> None:
+    """The second pass: every record to spans and evaluations, sent in batches. Raises `CliError` when refused."""
+    for number, (path, form) in enumerate(files):
+        key = Progressed.key(path)
+        done, batch, count = progressed.done.get(key, 0), _Batch(send), 0
+        for where, share, record in records(path):
+            count += 1
+            at((number + share) / len(files), path.name)
+            if count <= done:
+                tally.before += 1
+                continue
+            for taken in _taken(path, where, form, record, known, tally):
+                batch.add(taken)
+            if batch.full:
+                batch.flush()
+                progressed.save(key, count)
+        batch.flush()
+        progressed.save(key, count)
+
+
+def _taken(
+    path: Path, where: str, form: str, record: dict[str, Any] | str, known: history.Index, tally: Tally
+) -> Iterator[history.Taken]:
+    tally.records += 1
+    if isinstance(record, str):
+        tally.fault(path, where, record)
+        return
+    try:
+        taken = history.read(form, record, known)
+    except history.Unreadable as error:
+        tally.fault(path, where, str(error))
+        return
+    if taken.skipped is not None:
+        tally.skipped[taken.skipped] = tally.skipped.get(taken.skipped, 0) + 1
+    tally.spans += len(taken.spans)
+    tally.scores += sum(1 for log in taken.logs if log.name == "gen_ai.evaluation.result")
+    yield taken

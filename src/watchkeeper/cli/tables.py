@@ -1,0 +1,174 @@
+"""Records out of exported files, one after another: JSON, JSON lines, CSV, Parquet, Arrow; the first three also gzipped."""
+
+import contextlib
+import csv
+import gzip
+import importlib
+import io
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import IO, Any, cast
+
+import orjson
+
+from watchkeeper.cli.errors import CliError
+
+TABLES = (".csv", ".parquet", ".arrow", ".feather")
+LINES = (".jsonl", ".ndjson")
+SUFFIXES = (*LINES, *TABLES, ".json")
+MOST_JSON = 1 << 30
+# The lists that APIs wrap their records in.
+_WRAPPERS = ("data", "runs", "spans", "traces", "observations", "scores", "feedback", "items", "results")
+Found = tuple[str, float, "dict[str, Any] | str"]
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that says what is in the file, without `.gz`."""
+    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix.lower()
+
+
+def records(path: Path) -> Iterator[Found]:
+    """`(where, share of the file read, record)`; in place of a record that cannot be read stands the reason.
+
+    Raises `CliError` when the file as a whole cannot be read.
+    """
+    kind = suffix_of(path)
+    try:
+        if kind in LINES:
+            yield from _lines(path)
+        elif kind == ".csv":
+            yield from _csv(path)
+        elif kind in (".parquet", ".arrow", ".feather"):
+            yield from _columns(path, kind)
+        else:
+            yield from _json(path)
+    except (OSError, EOFError) as error:
+        raise CliError(f"{path}: cannot be read: {error}") from None
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Generator[tuple[IO[bytes], IO[bytes]]]:
+    """The plain bytes of a file, and the file itself, which knows how far it is."""
+    with open(path, "rb") as file:
+        if file.peek(2)[:2] == b"\x1f\x8b":
+            with gzip.GzipFile(fileobj=file) as plain:
+                yield cast(IO[bytes], plain), file
+        else:
+            yield file, file
+
+
+def _share(file: IO[bytes], size: int) -> float:
+    return min(1.0, file.tell() / size) if size else 1.0
+
+
+def _lines(path: Path) -> Iterator[Found]:
+    size = path.stat().st_size
+    with _opened(path) as (file, raw):
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            where, share = f"line {number}", _share(raw, size)
+            try:
+                made = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                yield where, share, f"it is not JSON: {error}"
+                continue
+            if isinstance(made, dict):
+                yield where, share, cast(dict[str, Any], made)
+            else:
+                yield where, share, f"it is a JSON {type(made).__name__}, not an object"
+
+
+def _json(path: Path) -> Iterator[Found]:
+    if path.stat().st_size > MOST_JSON:
+        raise CliError(f"{path}: larger than 1 GiB in one JSON value; export JSON lines instead")
+    with _opened(path) as (file, _):
+        data = file.read()
+    try:
+        made: Any = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        # Several objects one after another are often called .json.
+        if data.lstrip()[:1] == b"{" and b"\n{" in data:
+            yield from _lines(path)
+            return
+        raise CliError(f"{path}: is not JSON: {error}") from None
+    if isinstance(made, dict):
+        table = cast(dict[str, Any], made)
+        wrapped = next((table[k] for k in _WRAPPERS if isinstance(table.get(k), list)), None)
+        alone = wrapped is None or "trace_id" in table or "id" in table
+        made = [table] if alone else wrapped
+    if not isinstance(made, list):
+        raise CliError(f"{path}: holds a JSON {type(made).__name__}, not records")
+    listed = cast(list[Any], made)
+    for number, item in enumerate(listed, start=1):
+        where, share = f"record {number}", number / len(listed)
+        if isinstance(item, dict):
+            yield where, share, cast(dict[str, Any], item)
+        else:
+            yield where, share, f"it is a JSON {type(item).__name__}, not an object"
+
+
+def _csv(path: Path) -> Iterator[Found]:
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    size = path.stat().st_size
+    with (
+        _opened(path) as (file, raw),
+        io.TextIOWrapper(file, "utf-8-sig", "replace", newline="") as text,
+    ):
+        reader = csv.DictReader(text)
+        try:
+            for row in reader:
+                where, share = f"line {reader.line_num}", _share(raw, size)
+                if None in row:
+                    yield where, share, "it has more cells than the first line has names"
+                    continue
+                yield where, share, {str(k): v for k, v in row.items() if v not in ("", None)}
+        except csv.Error as error:
+            yield f"line {reader.line_num}", 1.0, f"it is not CSV: {error}"
+
+
+def _columns(path: Path, kind: str) -> Iterator[Found]:
+    try:
+        arrow = importlib.import_module("pyarrow")
+        parquet = importlib.import_module("pyarrow.parquet")
+        feather = importlib.import_module("pyarrow.feather")
+    except ModuleNotFoundError:
+        raise CliError(f"{path}: {kind} files need pyarrow; install it with: pip install pyarrow") from None
+    try:
+        if kind == ".parquet":
+            file = parquet.ParquetFile(path)
+            total, batches = file.metadata.num_rows, file.iter_batches(batch_size=500)
+        else:
+            whole = _arrow_table(arrow, feather, path)
+            total, batches = whole.num_rows, whole.to_batches(max_chunksize=500)
+        number = 0
+        for batch in batches:
+            for row in _plain(arrow, batch).to_pylist():
+                number += 1
+                yield (
+                    f"record {number}",
+                    number / max(1, total),
+                    {k: v for k, v in row.items() if v is not None},
+                )
+    except arrow.ArrowException as error:
+        raise CliError(f"{path}: is not a {kind[1:]} file we can read: {error}") from None
+
+
+def _arrow_table(arrow: Any, feather: Any, path: Path) -> Any:
+    try:
+        return feather.read_table(path, memory_map=True)
+    except arrow.ArrowInvalid:
+        # A stream rather than a file: the same data without its footer.
+        with arrow.memory_map(str(path)) as source:
+            return arrow.ipc.open_stream(source).read_all()
+
+
+def _plain(arrow: Any, batch: Any) -> Any:
+    """Times as integer nanoseconds: a Python datetime would lose the last three digits."""
+    columns: list[Any] = []
+    for field, column in zip(batch.schema, batch.columns, strict=True):
+        if arrow.types.is_timestamp(field.type):
+            column = column.cast(arrow.timestamp("ns", tz=field.type.tz), safe=False).cast(arrow.int64())
+        columns.append(column)
+    return arrow.RecordBatch.from_arrays(columns, names=batch.schema.names)

@@ -1,0 +1,250 @@
+"""Langfuse exports: the API's camelCase (traces with or without their observations and scores), the pages' table export
+and the blob store's snake_case, legacy and enriched."""
+
+import re
+from datetime import UTC, datetime
+from typing import Any, cast
+
+from watchkeeper.dialects.history import common
+from watchkeeper.dialects.history.common import Index, Taken, Unreadable, empty, optional, put, put_all
+from watchkeeper.dialects.values import as_dict, as_float, as_list, as_text, decode
+from watchkeeper.model.span import LogRecord
+
+SOURCE = "langfuse"
+_TYPES = frozenset(
+    (
+        "generation",
+        "span",
+        "event",
+        "embedding",
+        "retriever",
+        "tool",
+        "agent",
+        "chain",
+        "guardrail",
+        "evaluator",
+    )
+)
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_TRACE_MARKS = frozenset(
+    (
+        "user_id",
+        "session_id",
+        "release",
+        "public",
+        "bookmarked",
+        "html_path",
+        "project_id",
+        "tags",
+        "observations",
+    )
+)
+# What is mapped below, under whichever name; everything else is kept under `langfuse.export.`.
+_KNOWN = frozenset(
+    (
+        "id", "trace_id", "type", "parent_observation_id", "start_time", "end_time", "name", "input", "output", "model",
+        "provided_model_name", "model_parameters", "usage_details", "cost_details", "usage", "metadata", "level",
+        "status_message", "version", "environment", "completion_start_time", "prompt_name", "prompt_version",
+        "calculated_total_cost", "total_cost", "user_id", "session_id", "release", "tags", "trace_name", "timestamp",
+        "observations", "scores", "latency", "html_path", "created_at", "updated_at", "trace_tags", "input_usage",
+        "output_usage", "total_usage", "prompt_tokens", "completion_tokens", "total_tokens",
+    )
+)  # fmt: skip
+
+
+def _snake(record: dict[str, Any]) -> dict[str, Any]:
+    return {_CAMEL.sub("_", key).lower(): value for key, value in record.items()}
+
+
+def _shape(record: dict[str, Any]) -> str | None:
+    if str(record.get("type", "")).lower() in _TYPES and "trace_id" in record:
+        return "observation"
+    named = "name" in record and ("trace_id" in record or "session_id" in record)
+    if named and {"data_type", "string_value", "source"} & record.keys() and "run_type" not in record:
+        return "score"
+    if "id" in record and "timestamp" in record and _TRACE_MARKS & record.keys():
+        return "trace"
+    return None
+
+
+def recognise(record: dict[str, Any]) -> bool:
+    """Whether this is a trace, an observation or a score of Langfuse."""
+    return _shape(_snake(record)) is not None
+
+
+def note(record: dict[str, Any], index: Index) -> None:
+    """Remember the traces that have a record of their own: their first observations hang below it."""
+    table = _snake(record)
+    if _shape(table) == "trace":
+        index.traces[str(table["id"])] = common.time_ns(table["timestamp"]) or 0
+
+
+def read(record: dict[str, Any], index: Index) -> Taken:
+    """A trace with what is in it, an observation, or a score."""
+    table = _snake(record)
+    shape = _shape(table)
+    if shape == "observation":
+        return Taken(spans=[_observation(table, index)])
+    if shape == "score":
+        return _score(table)
+    if shape == "trace":
+        return _trace(table, index)
+    raise Unreadable("it is no trace, observation or score of Langfuse")
+
+
+def _root(trace: str) -> str:
+    return f"langfuse-trace:{trace}"
+
+
+def _trace(table: dict[str, Any], index: Index) -> Taken:
+    trace = common.required(table, "id")
+    start = common.start_of(table, "timestamp")
+    attributes: dict[str, Any] = {"langfuse.observation.type": "span"}
+    put(attributes, "langfuse.trace.name", table.get("name"))
+    put(attributes, "langfuse.observation.input", _payload(table.get("input")))
+    put(attributes, "langfuse.observation.output", _payload(table.get("output")))
+    _context(attributes, table)
+    put_all(attributes, "langfuse.trace.metadata.", table.get("metadata"))
+    _rest(attributes, table)
+    latency = as_float(table.get("latency"))
+    made = common.span(
+        source=SOURCE, trace=trace, ident=_root(trace), parent=None,
+        name=optional(table, "name") or "trace", start_ns=start,
+        end_ns=start + int((latency or 0.0) * 1e9), attributes=attributes,
+    )  # fmt: skip
+    out = Taken(spans=[made])
+    for item in as_list(table.get("observations")) or []:
+        # The table export lists only the ids here; the observations are records of their own.
+        if isinstance(item, dict):
+            inner = _snake(cast(dict[str, Any], item))
+            out.spans.append(_observation({"trace_id": trace, **inner}, index))
+    out.logs += _scores_of(table.get("scores"), trace, start)
+    return out
+
+
+def _scores_of(scores: Any, trace: str, start: int) -> list[LogRecord]:
+    """Scores inside a trace: full records, or the table export's name → value(s)."""
+    found: list[LogRecord] = []
+    scores = decode(scores)
+    if isinstance(scores, list):
+        for item in cast(list[Any], scores):
+            if isinstance(item, dict):
+                found += _score(
+                    {"trace_id": trace, "timestamp": start, **_snake(cast(dict[str, Any], item))}
+                ).logs
+    elif isinstance(scores, dict):
+        for name, given in cast(dict[str, Any], scores).items():
+            values = as_list(given)
+            value = values[0] if values else given
+            if empty(value) or isinstance(value, dict):
+                continue
+            number = as_float(value)
+            label = None if number is not None else value
+            found.append(
+                common.evaluation(common.trace_id(trace), "", start, name, number, label, None, SOURCE, None)
+            )
+    return found
+
+
+def _context(attributes: dict[str, Any], table: dict[str, Any]) -> None:
+    put(attributes, "user.id", optional(table, "user_id"))
+    put(attributes, "session.id", optional(table, "session_id"))
+    put(attributes, "langfuse.release", optional(table, "release"))
+    put(attributes, "langfuse.version", optional(table, "version"))
+    put(attributes, "langfuse.environment", optional(table, "environment"))
+    put(attributes, "langfuse.trace.tags", as_list(table.get("tags")) or as_list(table.get("trace_tags")))
+    put(attributes, "langfuse.trace.name", optional(table, "trace_name"))
+
+
+def _observation(table: dict[str, Any], index: Index) -> Any:
+    trace = common.required(table, "trace_id")
+    kind = common.required(table, "type").lower()
+    start = common.start_of(table, "start_time", "timestamp")
+    end = common.time_ns(table.get("end_time"))
+    attributes: dict[str, Any] = {"langfuse.observation.type": kind}
+    put(attributes, "langfuse.observation.input", _payload(table.get("input")))
+    put(attributes, "langfuse.observation.output", _payload(table.get("output")))
+    put(attributes, "langfuse.observation.model.name", optional(table, "provided_model_name", "model"))
+    put(attributes, "langfuse.observation.model.parameters", _payload(table.get("model_parameters")))
+    _usage(attributes, table)
+    put(attributes, "langfuse.observation.level", optional(table, "level"))
+    put(attributes, "langfuse.observation.status_message", as_text(table.get("status_message")))
+    put(attributes, "langfuse.observation.prompt.name", optional(table, "prompt_name"))
+    put(attributes, "langfuse.observation.prompt.version", optional(table, "prompt_version"))
+    first = common.time_ns(table.get("completion_start_time"))
+    if first is not None and first >= start:
+        put(attributes, "langfuse.observation.completion_start_time", _iso(first))
+    _context(attributes, table)
+    put_all(attributes, "langfuse.observation.metadata.", table.get("metadata"))
+    _rest(attributes, table)
+    parent = optional(table, "parent_observation_id")
+    if parent is None and trace in index.traces:
+        parent = _root(trace)
+    failed = attributes.get("langfuse.observation.level") == "ERROR"
+    return common.span(
+        source=SOURCE, trace=trace, ident=common.required(table, "id"), parent=parent,
+        name=optional(table, "name") or kind, start_ns=start,
+        end_ns=end if end is not None else start, attributes=attributes,
+        failed=failed, message=attributes.get("langfuse.observation.status_message"),
+    )  # fmt: skip
+
+
+def _iso(ns: int) -> str:
+    seconds, rest = divmod(ns, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06d}+00:00"
+
+
+def _payload(value: Any) -> Any:
+    return None if empty(value) else as_text(value)
+
+
+def _usage(attributes: dict[str, Any], table: dict[str, Any]) -> None:
+    """Token counts and the client's cost, from whichever of four spellings; all zeros are how Langfuse says unknown."""
+    details = as_dict(table.get("usage_details"))
+    if not details:
+        usage = as_dict(table.get("usage")) or {}
+        details = usage if str(usage.get("unit") or "TOKENS").upper() == "TOKENS" else {}
+    if not any(as_float(v) for v in details.values()):
+        details = {
+            "input": table.get("input_usage", table.get("prompt_tokens")),
+            "output": table.get("output_usage", table.get("completion_tokens")),
+        }
+    counted = {k: int(n) for k, v in details.items() if (n := as_float(v)) is not None and k != "unit"}
+    if any(counted.values()):
+        attributes["langfuse.observation.usage_details"] = as_text(counted)
+    costs = {
+        k: n for k, v in (as_dict(table.get("cost_details")) or {}).items() if (n := as_float(v)) is not None
+    }
+    total = as_float(table.get("calculated_total_cost")) or as_float(table.get("total_cost"))
+    if total and "total" not in costs:
+        costs["total"] = total
+    if any(costs.values()):
+        attributes["langfuse.observation.cost_details"] = as_text(costs)
+
+
+def _rest(attributes: dict[str, Any], table: dict[str, Any]) -> None:
+    for key, value in table.items():
+        if key not in _KNOWN:
+            put(attributes, f"langfuse.export.{key}", value)
+
+
+def _score(table: dict[str, Any]) -> Taken:
+    name = common.required(table, "name")
+    trace = optional(table, "trace_id")
+    if trace is None:
+        return Taken(skipped="scores of whole sessions are not imported")
+    value, label = table.get("value"), table.get("string_value")
+    if isinstance(value, str) and as_float(value) is None:
+        value, label = None, label or value
+    kind = str(table.get("data_type") or "").upper()
+    if kind == "CATEGORICAL" and not empty(label):
+        # Langfuse numbers the categories of a scale, or writes 0 for all of them: the word is the score.
+        value = None
+    observation = optional(table, "observation_id")
+    author = optional(table, "author_user_id") or str(table.get("source") or "").lower() or None
+    when = common.time_ns(table.get("timestamp")) or common.time_ns(table.get("created_at")) or 0
+    made = common.evaluation(
+        common.trace_id(trace), common.span_id(observation) if observation else "", when, name, value, label,
+        as_text(table.get("comment")), SOURCE, author,
+    )  # fmt: skip
+    return Taken(logs=[made])

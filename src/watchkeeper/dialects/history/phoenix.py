@@ -1,0 +1,142 @@
+"""Phoenix exports: the spans dataframe (flattened `attributes.*` columns) or the API's nested JSON, and annotations."""
+
+from typing import Any, cast
+
+from watchkeeper.dialects.history import common
+from watchkeeper.dialects.history.common import Index, Taken, Unreadable, empty, optional, put
+from watchkeeper.dialects.values import as_dict, as_list, as_text, decode
+from watchkeeper.model.span import RawEvent
+
+SOURCE = "phoenix"
+# OpenInference writes these as JSON text; the export has parsed them.
+_WHOLE = (
+    "metadata",
+    "variables",
+    "invocation_parameters",
+    "json_schema",
+    "parameters",
+    "prompt_template.variables",
+)
+_KNOWN = frozenset(
+    ("name", "span_kind", "parent_id", "start_time", "end_time", "status_code", "status_message", "events", "context",
+     "attributes", "context.trace_id", "context.span_id", "trace_id", "span_id", "id", "links")
+)  # fmt: skip
+
+
+def recognise(record: dict[str, Any]) -> bool:
+    """Whether this is a span or an annotation of Phoenix."""
+    if "annotator_kind" in record or "annotation_name" in record:
+        return True
+    if "context.trace_id" in record or "context.span_id" in record:
+        return True
+    context = as_dict(record.get("context"))
+    return (context is not None and "trace_id" in context) or (
+        "span_kind" in record and any(key.startswith("attributes.") for key in record)
+    )
+
+
+def _is_annotation(record: dict[str, Any]) -> bool:
+    return "annotator_kind" in record or "annotation_name" in record
+
+
+def _ids(record: dict[str, Any]) -> tuple[str, str]:
+    context = as_dict(record.get("context")) or {}
+    trace = optional(record, "context.trace_id", "trace_id") or optional(context, "trace_id")
+    span = optional(record, "context.span_id", "span_id") or optional(context, "span_id")
+    if trace is None or span is None:
+        raise Unreadable(
+            "it has no context.trace_id and context.span_id; write the dataframe with its index (reset_index())"
+        )
+    return trace, span
+
+
+def note(record: dict[str, Any], index: Index) -> None:
+    """Remember which trace a span is of: annotations name the span only."""
+    if not _is_annotation(record):
+        try:
+            trace, span = _ids(record)
+        except Unreadable:
+            return
+        index.span_traces[span] = trace
+
+
+def read(record: dict[str, Any], index: Index) -> Taken:
+    """A span, or an annotation of one."""
+    if _is_annotation(record):
+        return _annotation(record, index)
+    trace, ident = _ids(record)
+    attributes: dict[str, Any] = {}
+    for key, value in record.items():
+        if key.startswith("attributes."):
+            _flatten(attributes, key[len("attributes.") :], decode(value))
+        elif key not in _KNOWN:
+            put(attributes, f"phoenix.{key}", value)
+    for key, value in (as_dict(record.get("attributes")) or {}).items():
+        _flatten(attributes, key, value)
+    put(attributes, "openinference.span.kind", optional(record, "span_kind") or "UNKNOWN")
+    start = common.start_of(record, "start_time")
+    status = (optional(record, "status_code") or "UNSET").upper().removeprefix("STATUS_CODE_")
+    made = common.span(
+        source=SOURCE, trace=trace, ident=ident, parent=optional(record, "parent_id"),
+        name=optional(record, "name") or "span", start_ns=start,
+        end_ns=common.time_ns(record.get("end_time")) or 0, attributes=attributes, failed=status == "ERROR",
+        message=as_text(record.get("status_message")), events=_events(record.get("events"), start),
+    )  # fmt: skip
+    if status == "UNSET":
+        made.status = "unset"
+    return Taken(spans=[made])
+
+
+def _flatten(out: dict[str, Any], key: str, value: Any) -> None:
+    """Objects and lists of objects as dotted keys with indexes, as OpenInference sends them."""
+    if empty(value):
+        return
+    if key.endswith(_WHOLE):
+        out[key] = as_text(value)
+    elif isinstance(value, dict):
+        for name, inner in cast(dict[str, Any], value).items():
+            _flatten(out, f"{key}.{name}", inner)
+    elif isinstance(value, list) and any(isinstance(v, dict) for v in cast(list[Any], value)):
+        for position, inner in enumerate(cast(list[Any], value)):
+            _flatten(out, f"{key}.{position}", inner)
+    else:
+        put(out, key, value)
+
+
+def _events(value: Any, start: int) -> list[RawEvent]:
+    found: list[RawEvent] = []
+    for item in as_list(value) or []:
+        event = as_dict(item)
+        if event is None:
+            continue
+        attributes: dict[str, Any] = {}
+        for key, inner in (as_dict(event.get("attributes")) or {}).items():
+            _flatten(attributes, key, inner)
+        when = common.time_ns(event.get("timestamp")) or common.time_ns(event.get("time")) or start
+        found.append(RawEvent(optional(event, "name") or "event", when, attributes))
+    return found
+
+
+def _annotation(record: dict[str, Any], index: Index) -> Taken:
+    name = common.required(record, "annotation_name", "name")
+    span = optional(record, "span_id", "context.span_id")
+    trace = optional(record, "trace_id", "context.trace_id")
+    if trace is None and span is not None:
+        trace = index.span_traces.get(span)
+    if trace is None:
+        raise Unreadable(
+            f"no span {span} is in these files; import the annotations together with their spans"
+            if span
+            else "it has neither a span_id nor a trace_id"
+        )
+    result = as_dict(record.get("result")) or {}
+    value = record.get("result.score", record.get("score", result.get("score")))
+    label = record.get("result.label", record.get("label", result.get("label")))
+    reason = record.get("result.explanation", record.get("explanation", result.get("explanation")))
+    when = common.time_ns(record.get("updated_at")) or common.time_ns(record.get("created_at")) or 0
+    author = (optional(record, "annotator_kind") or "").lower() or None
+    made = common.evaluation(
+        common.trace_id(trace), common.span_id(span) if span else "", when, name,
+        None if empty(value) else value, label, reason, SOURCE, author,
+    )  # fmt: skip
+    return Taken(logs=[made])

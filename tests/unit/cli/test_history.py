@@ -1,0 +1,146 @@
+"""Importing exports: file formats, bad lines, batches that were acknowledged are not sent again."""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet
+import pytest
+
+from tests.unit.cli.test_main import Fake
+from watchkeeper.cli import history, tables
+from watchkeeper.cli.errors import CliError
+from watchkeeper.cli.main import main
+from watchkeeper.wire.otlp import decode
+
+
+def runs(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"00000000-0000-4000-8000-{n:012d}",
+            "trace_id": "00000000-0000-4000-8000-000000000000",
+            "run_type": "chain",
+            "name": f"run {n}",
+            "start_time": "2026-10-01T08:00:00.000001",
+            "end_time": "2026-10-01T08:00:01",
+        }
+        for n in range(count)
+    ]
+
+
+def sent_spans(fake: Fake) -> list[str]:
+    return [
+        s.name
+        for _, path, body, _ in fake.asked
+        if path == "/v1/traces"
+        for s in decode("traces", body).spans
+    ]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    """The rows in the format that the suffix says."""
+    text = "".join(json.dumps(r) + "\n" for r in rows)
+    kind = path.suffix
+    if kind == ".jsonl":
+        path.write_text(text)
+    elif kind == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    elif kind == ".json":
+        path.write_text(json.dumps({"runs": rows}))
+    elif kind == ".csv":
+        pyarrow.csv.write_csv(pa.Table.from_pylist(rows), path)
+    elif kind == ".parquet":
+        pyarrow.parquet.write_table(pa.Table.from_pylist(rows), path)
+    elif kind == ".feather":
+        pyarrow.feather.write_feather(pa.Table.from_pylist(rows), path)
+    else:
+        with (
+            pa.OSFile(str(path), "wb") as sink,
+            pa.ipc.new_stream(sink, pa.Table.from_pylist(rows).schema) as out,
+        ):
+            out.write_table(pa.Table.from_pylist(rows))
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["r.jsonl", "r.jsonl.gz", "r.json", "r.csv", "r.parquet", "r.feather", "r.arrow"]
+)
+def test_every_file_format_gives_the_same_spans(tmp_path: Path, name: str) -> None:
+    fake = Fake()
+    path = write(tmp_path / name, runs(3))
+    assert main(["import", str(path), "--server", fake.url]) == 0
+    assert sent_spans(fake) == ["run 0", "run 1", "run 2"]
+
+
+def test_a_bad_line_is_named_counted_and_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = Fake()
+    path = tmp_path / "runs.jsonl"
+    good = [json.dumps(r) for r in runs(2)]
+    path.write_text(
+        "\n".join([good[0], "{oops", "", '["a"]', json.dumps({"id": "x", "run_type": "llm"}), good[1]])
+    )
+    assert main(["import", str(path), "--server", fake.url]) == 2
+    assert sent_spans(fake) == ["run 0", "run 1"]
+    told = capsys.readouterr()
+    assert "line 2: it is not JSON" in told.err and "line 4: it is a JSON list" in told.err
+    assert "line 5: it has no time it began" in told.err
+    assert "2 spans" in told.out and "3 records could not be imported" in told.out
+
+
+def test_times_of_a_parquet_file_keep_their_nanoseconds(tmp_path: Path) -> None:
+    table = pa.table({"start_time": pa.array([1_790_841_600_123_456_789], pa.timestamp("ns", tz="UTC"))})
+    pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
+    ((_, _, row),) = tables.records(tmp_path / "t.parquet")
+    assert row == {"start_time": 1_790_841_600_123_456_789}
+
+
+def test_an_interrupted_import_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(history, "BATCH_SPANS", 10)
+    fake, state = Fake(), tmp_path / "state.json"
+    path = write(tmp_path / "r.jsonl", runs(25))
+    fake.answers = [(200, {}, b""), (400, {}, b"no")]
+    assert main(["import", str(path), "--server", fake.url, "--resume", str(state)]) == 2
+    assert len(sent_spans(fake)) == 20
+    fake.asked.clear()
+    assert main(["import", str(path), "--server", fake.url, "--resume", str(state)]) == 0
+    assert sent_spans(fake) == [f"run {n}" for n in range(10, 25)]
+    assert "10 records were imported before" in capsys.readouterr().out
+    fake.asked.clear()
+    assert main(["import", str(path), "--server", fake.url, "--resume", str(state)]) == 0
+    assert sent_spans(fake) == []
+
+
+def test_a_file_to_resume_from_that_is_something_else_is_refused(tmp_path: Path) -> None:
+    state = tmp_path / "state.json"
+    state.write_text("[]")
+    with pytest.raises(CliError, match="to resume from"):
+        history.Progressed(state)
+
+
+def test_what_nobody_exported_is_refused_with_what_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = Fake()
+    (tmp_path / "x.csv").write_text("question,answer\na,b\n")
+    assert main(["import", str(tmp_path / "x.csv"), "--server", fake.url]) == 2
+    assert "--format langfuse, langsmith or phoenix" in capsys.readouterr().err
+    (tmp_path / "x.parquet").write_bytes(b"PAR?")
+    assert main(["import", str(tmp_path / "x.parquet"), "--server", fake.url]) == 2
+    assert "not a parquet file" in capsys.readouterr().err
+    assert fake.asked == []
+
+
+def test_one_record_of_any_size_is_sent_in_requests_of_some_megabytes(tmp_path: Path) -> None:
+    fake = Fake()
+    big = [{**r, "inputs": {"question": "x" * 400_000}} for r in runs(20)]
+    assert main(["import", str(write(tmp_path / "r.jsonl", big)), "--server", fake.url]) == 0
+    sizes = [len(body) for _, path, body, _ in fake.asked if path == "/v1/traces"]
+    assert len(sent_spans(fake)) == 20 and len(sizes) > 2 and max(sizes) < 4 << 20

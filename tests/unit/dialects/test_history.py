@@ -1,0 +1,294 @@
+"""Exports of other products: each record becomes the span its own client would have sent."""
+
+import json
+from typing import Any
+
+import pytest
+
+from watchkeeper import dialects
+from watchkeeper.dialects import history
+from watchkeeper.dialects.history import common
+from watchkeeper.model.span import LogRecord, RawSpan, Trace
+from watchkeeper.wire import encode
+from watchkeeper.wire.otlp import decode
+
+UUID = "6f1e3c0a-0c52-4a4c-9a39-2f9c53f1a001"
+RUN = "1b64098b-4ab7-43f6-afee-992304f198d8"
+CHILD = "809ed3a2-0172-4f4d-8a02-a64e9b7a0f8a"
+LANGFUSE_TRACE: dict[str, Any] = {
+    "id": UUID, "timestamp": "2026-10-01T08:00:00.000Z", "name": "answer", "input": {"question": "Where is my parcel?"},
+    "output": "On its way.", "userId": "u-7", "sessionId": "s-9", "release": "2026.9", "tags": ["eu"], "public": False,
+    "environment": "production", "metadata": {"tier": "gold"}, "latency": 2.5,
+}  # fmt: skip
+LANGFUSE_CALL: dict[str, Any] = {
+    "id": "obs-1", "traceId": UUID, "type": "GENERATION", "name": "draft", "startTime": "2026-10-01T08:00:00.100Z",
+    "endTime": "2026-10-01T08:00:02.100Z", "completionStartTime": "2026-10-01T08:00:00.600Z", "model": "gpt-4o-mini",
+    "modelParameters": {"temperature": 0.2}, "input": [{"role": "user", "content": "Where is my parcel?"}],
+    "output": {"role": "assistant", "content": "On its way."}, "parentObservationId": None, "level": "DEFAULT",
+    "usageDetails": {"input": 12, "output": 4, "total": 16}, "costDetails": {"total": 0.0001}, "promptName": "support",
+    "promptVersion": 3, "metadata": {"scenario": "tracking"}, "timeToFirstToken": 0.5,
+}  # fmt: skip
+PHOENIX: dict[str, Any] = {
+    "context.trace_id": "ab" * 16, "context.span_id": "cd" * 8, "parent_id": None, "name": "ChatCompletion",
+    "span_kind": "LLM", "start_time": "2026-10-01 08:00:00.123456+00:00", "end_time": "2026-10-01 08:00:01.123456+00:00",
+    "status_code": "OK", "status_message": "", "events": [],
+    "attributes.llm.model_name": "gpt-4o-mini", "attributes.llm.token_count.prompt": 22.0,
+    "attributes.llm.token_count.completion": 12.0, "attributes.session.id": "s-1",
+    "attributes.llm.invocation_parameters": '{"temperature": 1.0}', "attributes.metadata": {"user_id": "u-1"},
+    "attributes.llm.input_messages": [
+        {"message.role": "system", "message.content": "Be brief."},
+        {"message.role": "user", "message.content": "What is the capital of France?"},
+    ],
+    "attributes.llm.output_messages": [{"message.role": "assistant", "message.content": "Paris."}],
+    "attributes.output.value": float("nan"),
+}  # fmt: skip
+LANGSMITH: dict[str, Any] = {
+    "id": CHILD, "trace_id": RUN, "dotted_order": f"20261001T080000000000Z{RUN}.20261001T080000100000Z{CHILD}",
+    "run_type": "llm", "name": "ChatOpenAI", "start_time": "2026-10-01T08:00:00.100000",
+    "end_time": "2026-10-01T08:00:02.100000", "first_token_time": "2026-10-01T08:00:00.400000",
+    "inputs": {"messages": [[{"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "HumanMessage"],
+                              "kwargs": {"content": "Where is my parcel?", "type": "human"}}]]},
+    "outputs": {"generations": [[{"text": "On its way.", "message": {
+        "lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "AIMessage"],
+        "kwargs": {"content": "On its way.", "type": "ai", "response_metadata": {"finish_reason": "stop"}}}}]]},
+    "extra": {"metadata": {"ls_model_name": "gpt-4o-mini", "ls_provider": "openai", "thread_id": "t-3"},
+              "invocation_params": {"model": "gpt-4o-mini", "temperature": 0.3}, "runtime": {"sdk": "langsmith-py"}},
+    "prompt_tokens": 12, "completion_tokens": 4, "total_cost": 0.0002, "session_name": "shop", "tags": ["eu"],
+    "feedback_stats": {"helpful": {"n": 2, "avg": 0.5, "values": {}}, "tone": {"n": 1, "avg": None, "values": {"rude": 1}}},
+    "status": "success", "error": None,
+}  # fmt: skip
+
+
+def taken(*records: dict[str, Any]) -> tuple[list[RawSpan], list[LogRecord]]:
+    """What these records become after a trip over the wire."""
+    index = history.Index()
+    forms = [history.recognise(r) for r in records]
+    for form, record in zip(forms, records, strict=True):
+        assert form is not None
+        history.note(form, record, index)
+    spans: list[RawSpan] = []
+    logs: list[LogRecord] = []
+    for form, record in zip(forms, records, strict=True):
+        got = history.read(str(form), record, index)
+        spans += decode("traces", encode.traces(got.spans)).spans
+        logs += decode("logs", encode.logs(got.logs)).logs
+    return spans, logs
+
+
+def trace_of(*records: dict[str, Any]) -> Trace:
+    spans, logs = taken(*records)
+    return dialects.assemble([dialects.normalise(s) for s in spans], logs)
+
+
+def test_a_langfuse_trace_and_its_call_become_one_trace() -> None:
+    trace = trace_of(LANGFUSE_CALL, LANGFUSE_TRACE)
+    assert trace.trace_id == UUID.replace("-", "")
+    root, call = trace.spans
+    assert (root.name, root.parent_id, call.parent_id) == ("answer", None, root.span_id)
+    assert trace.complete and trace.duration_ms == 2500
+    assert (trace.context.user_id, trace.context.session_id) == ("u-7", "s-9")
+    assert (trace.context.release, trace.context.environment, trace.context.tags) == (
+        "2026.9",
+        "production",
+        ["eu"],
+    )
+    assert trace.input_text == "Where is my parcel?" and trace.output_text == "On its way."
+    assert call.llm is not None and call.dialect == "langfuse" and call.kind == "llm"
+    assert (call.llm.usage.input_tokens, call.llm.usage.output_tokens) == (12, 4)
+    assert (
+        call.llm.cost_client == 0.0001 and call.llm.params["temperature"] == 0.2 and call.llm.ttft_ms == 500
+    )
+    assert (call.context.prompt_name, call.context.prompt_version) == ("support", "3")
+    assert call.raw is not None and call.raw.attributes["langfuse.export.time_to_first_token"] == 0.5
+
+
+def test_a_blob_store_row_in_snake_case_is_the_same_call() -> None:
+    row = {
+        "id": "obs-1", "trace_id": UUID, "project_id": "p", "type": "GENERATION", "parent_observation_id": "",
+        "start_time": "2026-10-01 08:00:00.100000", "end_time": "2026-10-01 08:00:02.100000", "name": "draft",
+        "provided_model_name": "gpt-4o-mini", "model_parameters": '{"temperature": 0.2}', "level": "ERROR",
+        "input": '[{"role": "user", "content": "Where is my parcel?"}]', "output": None, "status_message": "rate limited",
+        "usage_details": {"input": 0, "output": 0, "total": 0}, "total_cost": 0, "user_id": "u-7", "session_id": "s-9",
+        "trace_name": "answer", "tags": ["eu"], "metadata": {"tier": "gold"},
+    }  # fmt: skip
+    trace = trace_of(row)
+    (call,) = trace.spans
+    assert call.parent_id is None and call.start_ns == 1_790_841_600_100_000_000
+    assert (call.context.user_id, call.context.session_id) == ("u-7", "s-9")
+    assert call.llm is not None and call.llm.usage.input_tokens is None and call.llm.cost_client is None
+    assert call.error is not None and call.error.message == "rate limited"
+
+
+def test_langfuse_scores_reach_the_trace_and_the_observation() -> None:
+    scores = [
+        {"id": "1", "name": "helpful", "value": 1, "dataType": "NUMERIC", "source": "API", "traceId": UUID,
+         "timestamp": "2026-10-02T00:00:00Z", "comment": "said so"},
+        {"id": "2", "name": "tone", "value": 0, "stringValue": "rude", "dataType": "CATEGORICAL", "source": "ANNOTATION",
+         "traceId": UUID, "observationId": "obs-1", "timestamp": "2026-10-02T00:00:00Z"},
+    ]  # fmt: skip
+    trace = trace_of(LANGFUSE_TRACE, LANGFUSE_CALL, *scores)
+    root, call = trace.spans
+    assert [(e.name, e.value, e.label, e.explanation) for e in root.evaluations] == [
+        ("helpful", 1.0, None, "said so")
+    ]
+    assert [(e.name, e.value, e.label) for e in call.evaluations] == [("tone", None, "rude")]
+
+
+def test_a_trace_with_everything_inside_is_the_same_as_its_parts() -> None:
+    score = {"id": "1", "name": "helpful", "value": 0.5, "dataType": "NUMERIC", "source": "API"}
+    whole = {**LANGFUSE_TRACE, "observations": [LANGFUSE_CALL], "scores": [score]}
+    trace = trace_of(whole)
+    assert [s.name for s in trace.spans] == ["answer", "draft"]
+    assert [(e.name, e.value) for e in trace.spans[0].evaluations] == [("helpful", 0.5)]
+    apart = trace_of(LANGFUSE_CALL, LANGFUSE_TRACE)
+    assert [s.span_id for s in apart.spans] == [s.span_id for s in trace.spans]
+
+
+def test_the_table_export_names_scores_and_observation_ids_only() -> None:
+    row = {**LANGFUSE_TRACE, "observations": ["obs-1"], "scores": {"helpful": [0.5], "tone": ["rude"]}}
+    (root,) = trace_of(row).spans
+    assert {(e.name, e.value, e.label) for e in root.evaluations} == {
+        ("helpful", 0.5, None),
+        ("tone", None, "rude"),
+    }
+
+
+def test_a_phoenix_row_is_read_like_its_own_otlp() -> None:
+    trace = trace_of(PHOENIX)
+    (call,) = trace.spans
+    assert (call.trace_id, call.span_id, call.dialect, call.kind) == (
+        "ab" * 16,
+        "cd" * 8,
+        "openinference",
+        "llm",
+    )
+    assert call.start_ns == 1_790_841_600_123_456_000 and call.duration_ms == 1000
+    assert call.llm is not None and [m.role for m in call.llm.input_messages] == ["user"]
+    assert call.llm.system == "Be brief."
+    assert (
+        call.llm.output_text == "Paris."
+        and call.llm.usage.input_tokens == 22
+        and call.llm.params["temperature"] == 1
+    )
+    assert (trace.context.session_id, trace.context.user_id) == ("s-1", "u-1")
+
+
+def test_a_phoenix_row_of_a_csv_file_holds_reprs_and_means_the_same() -> None:
+    row = {k: v if isinstance(v, str) else str(v) for k, v in PHOENIX.items() if v is not None}
+    (call,) = trace_of(row).spans
+    assert call.llm is not None and call.llm.output_text == "Paris." and call.llm.usage.output_tokens == 12
+
+
+def test_a_phoenix_annotation_finds_its_trace_through_its_span() -> None:
+    note = {"span_id": "cd" * 8, "name": "correct", "annotator_kind": "HUMAN",
+            "result": {"score": 1.0, "label": "yes", "explanation": "it is"}}  # fmt: skip
+    trace = trace_of(note, PHOENIX)
+    assert [(e.name, e.value, e.label, e.explanation) for e in trace.spans[0].evaluations] == [
+        ("correct", 1.0, "yes", "it is")
+    ]
+    with pytest.raises(history.Unreadable, match="together with their spans"):
+        history.read("phoenix", note, history.Index())
+
+
+def test_a_langsmith_run_with_its_feedback() -> None:
+    root = {"id": RUN, "trace_id": RUN, "run_type": "chain", "name": "agent", "start_time": "2026-10-01T08:00:00",
+            "end_time": "2026-10-01T08:00:03", "inputs": {"question": "Where is my parcel?"}, "prompt_tokens": 12,
+            "completion_tokens": 4, "outputs": {"answer": "On its way."}, "dotted_order": f"20261001T080000000000Z{RUN}"}  # fmt: skip
+    said = {
+        "run_id": RUN,
+        "key": "thumbs",
+        "score": False,
+        "comment": "no",
+        "feedback_source": {"type": "app"},
+    }
+    trace = trace_of(LANGSMITH, root, said)
+    top, call = trace.spans
+    assert trace.trace_id == RUN.replace("-", "") and call.parent_id == top.span_id
+    assert (
+        trace.totals.input_tokens == 12
+        and trace.context.service == "shop"
+        and trace.context.session_id == "t-3"
+    )
+    assert (
+        call.llm is not None
+        and call.llm.request_model == "gpt-4o-mini"
+        and call.llm.output_text == "On its way."
+    )
+    assert call.llm.ttft_ms == 300 and call.llm.finish_reason == "stop" and call.llm.cost_client == 0.0002
+    assert {(e.name, e.value, e.label) for e in call.evaluations} == {
+        ("helpful", 0.5, None),
+        ("tone", None, "rude"),
+    }
+    assert [(e.name, e.value, e.explanation) for e in top.evaluations] == [("thumbs", 0.0, "no")]
+
+
+def test_the_bulk_export_holds_json_text_and_means_the_same() -> None:
+    row = {k: json.dumps(v) if isinstance(v, dict | list) else v for k, v in LANGSMITH.items()}
+    del row["trace_id"]
+    (call,) = trace_of(row).spans
+    assert (
+        call.trace_id == RUN.replace("-", "")
+        and call.llm is not None
+        and call.llm.output_text == "On its way."
+    )
+
+
+def test_a_failed_run_is_a_failed_span_with_its_class() -> None:
+    row = {**LANGSMITH, "outputs": None, "error": "RateLimitError('slow down')Traceback (most recent call last): …",
+           "status": "error", "first_token_time": None}  # fmt: skip
+    (call,) = trace_of(row).spans
+    assert call.status == "error" and call.error is not None
+    assert (call.error.class_, call.error.raw_type) == ("rate_limit", "RateLimitError")
+
+
+@pytest.mark.parametrize("record", [LANGFUSE_TRACE, LANGFUSE_CALL, PHOENIX, LANGSMITH], ids=str)
+def test_every_record_becomes_the_same_ids_every_time(record: dict[str, Any]) -> None:
+    first, again = taken(record), taken(json.loads(json.dumps(record)))
+    assert [(s.trace_id, s.span_id) for s in first[0]] == [(s.trace_id, s.span_id) for s in again[0]]
+    assert [r.log_id for r in first[1]] == [r.log_id for r in again[1]]
+
+
+@pytest.mark.parametrize(
+    ("form", "record", "words"),
+    [
+        ("langfuse", {"id": "x", "traceId": "t", "type": "SPAN"}, "no time it began"),
+        ("langfuse", {"traceId": "t", "type": "SPAN", "startTime": "2026-10-01"}, "no time it began"),
+        (
+            "langfuse",
+            {"name": "s", "traceId": "t", "dataType": "NUMERIC", "value": None},
+            "neither a number nor a label",
+        ),
+        ("phoenix", {"context.trace_id": "t", "span_kind": "LLM"}, "reset_index"),
+        ("langsmith", {"id": RUN, "run_type": "llm"}, "no time it began"),
+        ("langsmith", {"run_id": CHILD, "key": "k", "score": 1}, "together with its runs"),
+        ("watchkeeper", {"trace_id": "t", "spans": [], "usage": {}}, "no raw spans"),
+    ],
+)
+def test_a_record_that_lacks_what_it_needs_says_so(form: str, record: dict[str, Any], words: str) -> None:
+    with pytest.raises(history.Unreadable, match=words):
+        history.read(form, record, history.Index())
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("2026-10-01T08:00:00.123456789Z", 1_790_841_600_123_456_789),
+        ("2026-10-01 08:00:00", 1_790_841_600_000_000_000),
+        ("2026-10-01T10:00:00.5+02:00", 1_790_841_600_500_000_000),
+        (1_790_841_600, 1_790_841_600_000_000_000),
+        (1_790_841_600_123, 1_790_841_600_123_000_000),
+        ("1790841600123456", 1_790_841_600_123_456_000),
+        (1_790_841_600_123_456_789, 1_790_841_600_123_456_789),
+        ("yesterday", None),
+        (float("nan"), None),
+        (True, None),
+        (-5, None),
+    ],
+)
+def test_times_are_read_in_every_writing(value: object, wanted: int | None) -> None:
+    assert common.time_ns(value) == wanted
+
+
+def test_what_belongs_to_nobody_is_not_guessed() -> None:
+    assert history.recognise({"question": "a", "answer": "b"}) is None
+    assert history.recognise({"resourceSpans": []}) is None
