@@ -1,8 +1,10 @@
-"""Rare-event rates: guard hits, errors, failures (statistics.md §3, step 8).
+"""Rates of 0/1 metrics: guard hits, errors, failures, answers that passed (statistics.md §3, step 8).
 
-R ← (1 + R)·LR with the exact binomial likelihood ratio of a rate r times the baseline's, r ∈ {0.5, 1.5, 2, 3, 5, 10};
-M is the average over r. The baseline is the unfavourable end of its 90 % Beta interval, so that a rate known from few
-events does not alarm by itself, and the log ratio is divided by D, the dispersion and autocorrelation of its counts.
+R ← (1 + R)·LR with the exact binomial likelihood ratio of odds r times the baseline's, r ∈ {0.5, 1.5, 2, 3, 5, 10} and
+0.8, 1.25 for rates that are not rare (of a rare event the odds are the rate); M is the average over r. The baseline is
+the unfavourable end of its 90 % Beta interval, so that a rate known from few events does not alarm by itself, and the log
+ratio is divided by D, the dispersion and autocorrelation of its counts. A daily or weekly cycle is followed where it
+predicts held-out days. Of a metric that is mostly 1 the zeros are counted: 92 % to 88 % is half as many failures again.
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats as st
 
 from watchkeeper.detection.baseline import Config
-from watchkeeper.detection.fit import DAY_NS, long_run
+from watchkeeper.detection.fit import DAY_NS, N_SEASON, expected, fit_season, long_run
 from watchkeeper.detection.protocol import Evidence, Verdict
 from watchkeeper.detection.resolve import LOG_REJECT, MAX_GAIN
 from watchkeeper.model.series import Estimate, Insufficient, Point, SeriesKey
@@ -24,49 +26,82 @@ from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.sequential import R_MAX
 
 Floats = NDArray[np.float64]
-RATIOS = np.array([0.5, 1.5, 2.0, 3.0, 5.0, 10.0])
+RATIOS = np.array([0.5, 0.8, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0])
+_NOTHING = (0.0,) * RATIOS.size
 
 
 @dataclass(frozen=True)
 class RatePanel:
-    """Baselines of S rates: `low`, `high` ends of the 90 % Beta interval, `d` the inflation, `rate` the estimate (S,)."""
+    """Baselines of S rates: `low`, `high` ends of the 90 % Beta interval, `d` the inflation, `rate` the estimate (S,);
+    `coef` (S, 13) the seasonal coefficients of the rate (the level alone: the first)."""
 
     low: Floats
     high: Floats
     d: Floats
     rate: Floats
     n_eff: Floats
+    coef: Floats
 
 
-def fit_rates(k: Floats, n: Floats) -> RatePanel:
-    """Baselines from effective counts: k events of n (S, T), n = 0 where the tick is missing."""
+def at_odds(p: Floats, ratio: Floats) -> Floats:
+    """The rate whose odds are `ratio` times those of `p`."""
+    return ratio * p / (1.0 - p + ratio * p)
+
+
+def fit_rates(k: Floats, n: Floats, times_ns: NDArray[np.int64] | None = None) -> RatePanel:
+    """Baselines from effective counts: k events of n (S, T), n = 0 where the tick is missing. With the middles of the
+    ticks (T,) a cycle is fitted where it predicts."""
     total, size = k.sum(axis=1), n.sum(axis=1)
     rate = (total + 0.5) / (size + 1.0)
-    spread = np.where(n > 0, n * (rate * (1 - rate))[:, None], 1.0)
     # Centred on the observed rate: around the smoothed one, a rate of zero would look perfectly autocorrelated.
     observed = total / np.maximum(size, 1e-300)
-    e = np.where(n > 0, (k - n * observed[:, None]) / np.sqrt(spread), 0.0)
+    coef = np.zeros((k.shape[0], N_SEASON))
+    coef[:, 0] = observed
+    if times_ns is not None:
+        share = np.where(n > 0, k / np.where(n > 0, n, 1.0), 0.0)
+        coef = fit_season(times_ns, n, share[..., None])[0][:, 0]
+    m = _at(coef, observed, times_ns if times_ns is not None else np.zeros(n.shape[1], dtype=np.int64))
+    spread = np.where(n > 0, n * np.maximum(m * (1 - m), (rate * (1 - rate))[:, None] / 9), 1.0)
+    e = np.where(n > 0, (k - n * m) / np.sqrt(spread), 0.0)
     seen = np.maximum((n > 0).sum(axis=1), 2)
     dispersion = (e * e).sum(axis=1) / (seen - 1)
     # χ² noise around 1 is not overdispersion: only what is beyond one standard error counts.
     noise = np.sqrt(2.0 / seen + 1.0 / np.maximum(total, 1.0))
     d = np.maximum(1.0, np.where(dispersion > 1 + noise, dispersion, 1.0)) * long_run(e[..., None])[:, 0]
     a, b = total / d + 0.5, (size - total) / d + 0.5
-    return RatePanel(st.beta.ppf(0.05, a, b), st.beta.ppf(0.95, a, b), d, rate, size)
+    return RatePanel(st.beta.ppf(0.05, a, b), st.beta.ppf(0.95, a, b), d, rate, size, coef)
 
 
-def step_rates(base: RatePanel, r: Floats, k: Floats, n: Floats) -> Floats:
-    """One tick of S rates: evidence (S, 6) after k events of n; a series with n = 0 keeps its evidence."""
-    p = np.where(RATIOS < 1, base.low[:, None], base.high[:, None])
-    q = np.minimum(p * RATIOS, 0.5 * (1 + p))
-    k2, n2 = k[:, None], n[:, None]
-    ell = (k2 * np.log(q / p) + (n2 - k2) * np.log((1 - q) / (1 - p))) / base.d[:, None]
+def _at(coef: Floats, level: Floats, times_ns: NDArray[np.int64]) -> Floats:
+    # m_t (S, T); linear, so kept within a third and three times the level, and off 0 and 1.
+    m = expected(coef[:, None, :], times_ns)[..., 0]
+    return np.clip(m, level[:, None] / 3, np.minimum(3 * level, (2 + level) / 3)[:, None])
+
+
+def log_ratios(base: RatePanel, k: Floats, n: Floats, times_ns: NDArray[np.int64]) -> Floats:
+    """Log likelihood ratios (S, T, R) of k events of n (S, T) against the baseline at the middles of the ticks (T,)."""
+    level = np.maximum(base.coef[:, 0], 1e-300)
+    factor = (_at(base.coef, level, times_ns) / level[:, None])[..., None]
+    p = np.where(RATIOS < 1, base.low[:, None], base.high[:, None])[:, None, :]
+    p = np.clip(at_odds(p, factor), 1e-12, 1 - 1e-12)
+    q = at_odds(p, RATIOS)
+    k2, n2 = k[..., None], n[..., None]
+    return (k2 * np.log(q / p) + (n2 - k2) * np.log((1 - q) / (1 - p))) / base.d[:, None, None]
+
+
+def step_rates(base: RatePanel, r: Floats, k: Floats, n: Floats, time_ns: int = 0) -> Floats:
+    """One tick of S rates: evidence (S, R) after k events of n; a series with n = 0 keeps its evidence."""
+    ell = log_ratios(base, k[:, None], n[:, None], np.array([time_ns], dtype=np.int64))[:, 0]
     after = np.minimum((1.0 + r) * np.exp(np.minimum(ell, 200.0)), R_MAX)
-    return np.where(n2 > 0, after, r)
+    return np.where(n[:, None] > 0, after, r)
 
 
 class RateBaseline(msgspec.Struct, frozen=True):
-    """The frozen normal of one rate: its estimate, the ends of its 90 % Beta interval, D, and what it was fitted on."""
+    """The frozen normal of one rate: its estimate, the ends of its 90 % Beta interval, D, and what it was fitted on.
+
+    With `flip` the zeros are counted, because they are the rarer; `rate`, `low`, `high` and `coef` are then of the zeros.
+    `unstable`: fitted on its first half, it alarmed on its own second half.
+    """
 
     key: SeriesKey
     rate: float
@@ -76,15 +111,18 @@ class RateBaseline(msgspec.Struct, frozen=True):
     n: int
     n_eff: float
     inherited_from: SeriesKey | None = None
+    coef: tuple[float, ...] = ()
+    flip: bool = False
+    unstable: bool = False
 
 
 class RateState(msgspec.Struct, frozen=True):
     """State of one rate: evidence `r` and CUSUM `w` per ratio, where each left zero, the incident, the last evidence."""
 
     tick: int = -1
-    r: tuple[float, ...] = (0.0,) * 6
-    w: tuple[float, ...] = (0.0,) * 6
-    since: tuple[int, ...] = (0,) * 6
+    r: tuple[float, ...] = _NOTHING
+    w: tuple[float, ...] = _NOTHING
+    since: tuple[int, ...] = (0,) * RATIOS.size
     ratio: float | None = None
     log_e: float = 0.0
     last: Evidence | None = None
@@ -119,16 +157,41 @@ def fit_rate(
             n_eff,
         )
     pairs = np.array([counts(p) for p in mine])
-    base = fit_rates(pairs[None, :, 0], pairs[None, :, 1])
+    times = np.array([(p.start_ns + p.end_ns) // 2 for p in mine], dtype=np.int64)
+    flip = bool(pairs[:, 0].sum() > 0.5 * pairs[:, 1].sum())
+    k, size = (pairs[:, 1] - pairs[:, 0] if flip else pairs[:, 0])[None], pairs[None, :, 1]
+    base = fit_rates(k, size, times)
+    half = len(mine) // 2
+    trial = fit_rates(k[:, :half], size[:, :half], times[:half])
+    alarm = dry_run_rates(trial, k[:, half:], size[:, half:], times[half:])[0]
     return RateBaseline(
         mine[0].key,
-        float(pairs[:, 0].sum() / pairs[:, 1].sum()),
+        float(k.sum() / size.sum()),
         float(base.low[0]),
         float(base.high[0]),
         float(base.d[0]),
         n,
         n_eff,
+        coef=tuple(base.coef[0].tolist()),
+        flip=flip,
+        unstable=bool(alarm >= (config.unstable_at or config.threshold)),
     )
+
+
+def dry_run_rates(base: RatePanel, k: Floats, n: Floats, times_ns: NDArray[np.int64]) -> Floats:
+    """The highest M (S,) that each series reaches on these ticks."""
+    ell = np.where((n > 0)[..., None], np.minimum(log_ratios(base, k, n, times_ns), 200.0), 0.0)
+    r, top = np.zeros((k.shape[0], RATIOS.size)), np.zeros(k.shape[0])
+    for t in range(k.shape[1]):
+        r = np.where(n[:, t, None] > 0, np.minimum((1.0 + r) * np.exp(ell[:, t]), R_MAX), r)
+        top = np.maximum(top, r.mean(axis=1))
+    return top
+
+
+def _panel_of(b: RateBaseline) -> RatePanel:
+    low, high, d, rate, n_eff = (np.array([x]) for x in (b.low, b.high, b.d, b.rate, b.n_eff))
+    coef = np.array([b.coef]) if b.coef else np.array([[b.rate, *(0.0,) * (N_SEASON - 1)]])
+    return RatePanel(low, high, d, rate, n_eff, coef)
 
 
 def update_rate(
@@ -150,37 +213,46 @@ def update_rate(
         )
         return msgspec.structs.replace(state, tick=point.start_ns, last=evidence), evidence
     k, n = counts(point)
+    k = n - k if baseline.flip else k
+    middle = np.array([(point.start_ns + point.end_ns) // 2], dtype=np.int64)
     if state.ratio is not None:
-        return _recovering(baseline, state, point, k, n)
-    ell = _log_ratios(baseline, k, n)
+        return _recovering(baseline, state, point, k, n, middle)
+    ell = log_ratios(_panel_of(baseline), np.array([[k]]), np.array([[n]]), middle)[0, 0]
     r = np.minimum((1 + np.array(state.r)) * np.exp(np.minimum(ell, 200.0)), R_MAX)
     before = np.array(state.w)
     w = np.maximum(0.0, before + ell)
     since = tuple(point.start_ns if b <= 0 else s for b, s in zip(before.tolist(), state.since, strict=True))
     m = float(r.mean())
     best = int(np.argmax(r))
-    pending, firing = m >= sqrt(config.threshold), m >= config.threshold
-    verdict: Verdict = "firing" if firing else "pending" if pending else "quiet"
+    pending, reached = m >= sqrt(config.threshold), m >= config.threshold
+    firing = reached and not baseline.unstable
+    verdict: Verdict = (
+        "quiet" if not pending else "unstable" if baseline.unstable else "firing" if firing else "pending"
+    )
     evidence = _rate_evidence(baseline, point, verdict, config.threshold, m, best, since[best])
     if firing:
         return RateState(point.start_ns, ratio=float(RATIOS[best]), last=evidence), evidence
+    if reached:
+        return RateState(point.start_ns, last=evidence), evidence
     new = RateState(point.start_ns, tuple(r.tolist()), tuple(w.tolist()), since, last=evidence)
     return new, evidence
 
 
-def _log_ratios(b: RateBaseline, k: float, n: float) -> Floats:
-    p = np.where(RATIOS < 1, b.low, b.high)
-    q = np.minimum(p * RATIOS, 0.5 * (1 + p))
-    return (k * np.log(q / p) + (n - k) * np.log((1 - q) / (1 - p))) / b.d
-
-
 def _recovering(
-    baseline: RateBaseline, state: RateState, point: Point, k: float, n: float
+    baseline: RateBaseline,
+    state: RateState,
+    point: Point,
+    k: float,
+    n: float,
+    middle: NDArray[np.int64],
 ) -> tuple[RateState, Evidence]:
     # e-process against "still shifted by at least half of what fired": see resolve.py.
     assert state.ratio is not None and state.last is not None
-    p = baseline.high if state.ratio > 1 else baseline.low
-    q = min(p * (1 + (state.ratio - 1) / 2), 0.5 * (1 + p))
+    panel = _panel_of(baseline)
+    factor = float(_at(panel.coef, panel.coef[:, 0], middle)[0, 0] / max(panel.coef[0, 0], 1e-300))
+    p = float(at_odds(np.array(baseline.high if state.ratio > 1 else baseline.low), np.array(factor)))
+    p = min(max(p, 1e-12), 1 - 1e-12)
+    q = float(at_odds(np.array(p), np.array(1 + (state.ratio - 1) / 2)))
     gain = -(k * log(q / p) + (n - k) * log((1 - q) / (1 - p))) / baseline.d
     log_e = max(0.0, state.log_e + min(gain, MAX_GAIN))
     done = log_e >= LOG_REJECT
@@ -208,33 +280,40 @@ def _rate_evidence(
     b: RateBaseline, point: Point, verdict: Verdict, a: float, m: float, best: int, onset: int
 ) -> Evidence:
     low, high = wilson(b.rate * b.n_eff / b.d, b.n_eff / b.d)
+    level = (1 - b.rate, 1 - high, 1 - low) if b.flip else (b.rate, low, high)
     quiet = verdict == "quiet"
+    more = (RATIOS[best] > 1) != b.flip
     return Evidence(
         point.start_ns,
         verdict,
         firing=verdict == "firing",
         component=None if quiet else "rate",
-        direction=None if quiet else "up" if RATIOS[best] > 1 else "down",
+        direction=None if quiet else "up" if more else "down",
         log10_m=log10(m) if m > 0 else -300.0,
         log10_a=log10(a),
         onset_ns=None if quiet else onset,
         current=_current(point),
-        baseline=Estimate(b.rate, low, high, b.n, b.n_eff),
+        baseline=Estimate(*level, b.n, b.n_eff),
         n=point.n,
         n_eff=point.n_eff,
         detectable=detectable_ratio(b, point.n_eff, a),
-        reason="the cohort is new: compared with the baseline of all traffic" if b.inherited_from else None,
+        reason="this series also alarms on its own baseline; treat its drift as a hint"
+        if verdict == "unstable"
+        else "the cohort is new: compared with the baseline of all traffic"
+        if b.inherited_from
+        else None,
     )
 
 
 def detectable_ratio(b: RateBaseline, n_eff: float, a: float, *, ticks: int = 24) -> float | None:
-    """The smallest increase of the rate (in rate units) among the watched ratios found within `ticks` ticks; None when
-    even ten times the baseline would take longer."""
+    """The smallest change of the rate (in rate units, towards more of the rarer outcome) among the watched ratios found
+    within `ticks` ticks; None when even ten times the odds would take longer."""
+    p = min(max(b.high, 1e-12), 1 - 1e-12)
     for ratio in RATIOS[RATIOS > 1]:
-        q = min(b.high * ratio, 0.5 * (1 + b.high))
-        gain = n_eff * (q * log(q / b.high) + (1 - q) * log((1 - q) / (1 - b.high))) / b.d
+        q = float(at_odds(np.array(p), np.array(ratio)))
+        gain = n_eff * (q * log(q / p) + (1 - q) * log((1 - q) / (1 - p))) / b.d
         if gain * ticks >= log(a * RATIOS.size):
-            return float(q - b.rate)
+            return q - b.rate
     return None
 
 

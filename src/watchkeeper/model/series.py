@@ -118,6 +118,8 @@ class Point(msgspec.Struct, frozen=True, gc=False):
     `n` scores; `sw` = sum of w; `sw2` = sum of w squared; `swx` = sum of w x; `swx2` = sum of w x²;
     `sw2x` = sum of w² x; `sw2x2` = sum of w² x²; the histograms hold the sums of w and of w² per bin.
     n = 0 says that the tick was looked at and held nothing: missing data, not zero.
+    `version` says what made the values (scorer version and judge model, price table, embedding): points of different
+    versions are two series. "" where nothing makes them, or the point is older than this field.
     """
 
     key: SeriesKey
@@ -133,11 +135,21 @@ class Point(msgspec.Struct, frozen=True, gc=False):
     sw2x2: float = 0.0
     hist_w: tuple[float, ...] = ()
     hist_w2: tuple[float, ...] = ()
+    version: str = ""
 
     @property
     def n_eff(self) -> float:
         """Kish's effective sample size, (sum w)² / sum w²; 0 when there is nothing."""
         return self.sw * self.sw / self.sw2 if self.sw2 > 0 else 0.0
+
+
+def remade(before: str, after: str) -> bool:
+    """Were the values of two points made by different versions? An unknown version is no different one.
+
+    >>> remade("1 gpt-5", "2 gpt-5"), remade("", "2 gpt-5")
+    (True, False)
+    """
+    return bool(before) and bool(after) and before != after
 
 
 class Estimate(msgspec.Struct, frozen=True):
@@ -195,7 +207,8 @@ def gather(
 def merge(points: Sequence[Point]) -> Point:
     """All points as one: of several ticks, or of several cohorts (the cohort kept is what they have in common).
 
-    Associative and commutative up to rounding. Raises ValueError for no points, for points of different metrics,
+    Associative and commutative up to rounding. Several versions are named together; who compares keeps them apart
+    before. Raises ValueError for no points, for points of different metrics,
     or with different axes: their histograms cannot be added.
     """
     if not points:
@@ -223,4 +236,5 @@ def merge(points: Sequence[Point]) -> Point:
         math.fsum(p.sw2x2 for p in points),
         tuple(math.fsum(c) for c in zip(*(p.hist_w for p in points), strict=True)),
         tuple(math.fsum(c) for c in zip(*(p.hist_w2 for p in points), strict=True)),
+        " + ".join(sorted({p.version for p in points if p.version})),
     )

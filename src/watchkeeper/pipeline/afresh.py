@@ -11,7 +11,7 @@ from watchkeeper.alerting.cohorts import cohort_text
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.alert import Alert, Deploy
 from watchkeeper.model.series import Cohort, Point
-from watchkeeper.pipeline.look import BASELINE_NS
+from watchkeeper.pipeline.normals import BASELINE_NS
 from watchkeeper.pipeline.rehearse import replay
 from watchkeeper.pipeline.roll import Plan, Roller
 from watchkeeper.pipeline.steps import Settings

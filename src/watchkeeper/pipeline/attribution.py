@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from watchkeeper.alerting.evaluate import Truth, judge
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.series import Cohort, Point
-from watchkeeper.pipeline.look import HOUR, Book, Normal, Reader, Watched
+from watchkeeper.pipeline.book import Book, Watched
+from watchkeeper.pipeline.look import Reader
+from watchkeeper.pipeline.normals import HOUR, Normal
 
 
 def rest(whole: Point, parts: Sequence[Point]) -> Point | None:
@@ -30,7 +32,7 @@ def rest(whole: Point, parts: Sequence[Point]) -> Point | None:
     )
     return Point(
         whole.key, whole.start_ns, whole.end_ns, whole.axis, n, less("sw"), less("sw2"), swx, less("swx2"), sw2x,
-        less("sw2x2"), hist_w, hist_w2,
+        less("sw2x2"), hist_w, hist_w2, whole.version,
     )  # fmt: skip
 
 

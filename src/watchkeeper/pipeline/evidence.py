@@ -14,17 +14,10 @@ from watchkeeper.alerting.routing import cohort_of_alert, onset_of
 from watchkeeper.detection.protocol import Evidence
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.errors import TRANSPORT
-from watchkeeper.model.series import Cohort, Estimate, Insufficient, Point, merge
-from watchkeeper.pipeline.look import (
-    BASELINE_NS,
-    DAY,
-    HOUR,
-    Looked,
-    Normal,
-    Watched,
-    evidence_direction,
-    hours,
-)
+from watchkeeper.model.series import Cohort, Estimate, Insufficient, Point, merge, remade
+from watchkeeper.pipeline.book import Watched
+from watchkeeper.pipeline.look import Looked, evidence_direction
+from watchkeeper.pipeline.normals import BASELINE_NS, DAY, HOUR, Normal, hours, of_newest
 from watchkeeper.store.columns import Columns
 
 CHART_NS = 7 * DAY
@@ -46,8 +39,11 @@ def _by_metric(points: Sequence[Point], since: int, until: int) -> dict[str, lis
 def _one(points: Sequence[Point] | None) -> Estimate | Insufficient:
     if not points:
         return Insufficient("no data")
-    newest = points[-1].axis
-    return estimate(merge([p for p in points if p.axis == newest]), "mean")
+    return estimate(merge(of_newest(points)), "mean")
+
+
+def _versions_differ(before: Sequence[Point] | None, after: Sequence[Point] | None) -> bool:
+    return bool(before) and bool(after) and remade(before[-1].version, after[-1].version)
 
 
 def compare(
@@ -58,7 +54,14 @@ def compare(
     names = [
         m for m in {**before, **after} if m != "traces" and (not m.startswith("share(") or m in alerting)
     ]
-    lines = [say.moved(m, _one(before.get(m)), _one(after.get(m)), len(names)) for m in names]
+    lines: list[Moved] = []
+    for m in names:
+        old = before.get(m)
+        if _versions_differ(old, after.get(m)):
+            then: Estimate | Insufficient = Insufficient("made by another version")
+        else:
+            then = _one(old)
+        lines.append(say.moved(m, then, _one(after.get(m)), len(names)))
     kept = [
         line
         for line in lines
@@ -169,6 +172,7 @@ async def fill(
         "suspects": [{"name": s.deploy.name, "version": s.deploy.version, "reason": s.reason} for s in found],
         "links": say.links(base_url, alert, metric, onset),
         "inherited_baseline": inherited,
+        "capped": monitor.capped,
         "baseline": {"from_ns": since, "to_ns": until, **_plain(first)},
         "current": {"from_ns": onset, "to_ns": now, **_plain(then)},
         "chart": chart(own, metric, now - CHART_NS, now),

@@ -14,9 +14,11 @@ from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Alert, Deploy
 from watchkeeper.model.series import BINARY, DOLLARS, MILLISECONDS, Axis, Point, SeriesKey, gather
-from watchkeeper.pipeline.look import BASELINE_NS, HOUR, Book
+from watchkeeper.pipeline.book import Book
+from watchkeeper.pipeline.normals import BASELINE_NS, HOUR
 from watchkeeper.pipeline.roll import guess_axis
 from watchkeeper.pipeline.steps import Settings, Steps
+from watchkeeper.pipeline.versions import is_version_alert
 from watchkeeper.pipeline.working import Work
 from watchkeeper.store.columns import Columns, Table
 
@@ -128,7 +130,7 @@ async def replay(
             await steps.step(work, end)
         work.messages.clear()
         work.book.forget(some[-1] - max(m.reach for m in monitors) - 3 * 24 * HOUR)
-    return [a for a in work.alerts.values() if a.fired_ns is not None]
+    return [a for a in work.alerts.values() if a.fired_ns is not None and not is_version_alert(a)]
 
 
 @dataclass(frozen=True)

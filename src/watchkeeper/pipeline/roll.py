@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from watchkeeper.alerting.cohorts import OTHER, cohort_parse
 from watchkeeper.alerting.monitor import DIMENSIONS, Monitor, tick_of
@@ -43,6 +44,10 @@ DERIVED: dict[str, Axis] = {
     "error_rate": BINARY,
     "tool_error_rate": BINARY,
 }
+# As many versions of one scorer are remembered; more would be a scorer whose version changes with every trace.
+VERSIONS = 50
+# For how long it is known what a tick held when it was judged.
+KEPT_NS = 3 * DAY
 ERROR_CLASSES = tuple(f"error_class:{c.name}" for c in TAXONOMY)
 
 
@@ -97,12 +102,13 @@ class Plan:
 
 @dataclass
 class Rolled:
-    """What one call did: ticks recomputed, points written, points overwritten because their series is gone."""
+    """What one call did: ticks recomputed, points written, points overwritten because their series is gone; how many
+    values of all traffic are in each tick."""
 
     ticks: int = 0
     points: int = 0
     gone: int = 0
-    late: tuple[int, ...] = ()
+    sizes: dict[int, int] = field(default_factory=dict[int, int])
 
 
 class Roller:
@@ -138,8 +144,13 @@ class Roller:
         seen = min(seen, now_ns)
         done = await self.recompute(project, ticks, now_ns)
         fresh = {"seen": seen, "seconds": seconds}
-        if fresh != mark:
-            await self.records.write(lambda c: states.put(c, project, "roll", "mark", fresh, now_ns))
+        if fresh != mark or done.sizes:
+
+            def store(conn: Connection) -> None:
+                states.put(conn, project, "roll", "mark", fresh, now_ns)
+                self._tell_late(conn, project, done.sizes, now_ns)
+
+            await self.records.write(store)
         return done
 
     async def recompute(self, project: str, ticks: Sequence[int], now_ns: int) -> Rolled:
@@ -150,14 +161,31 @@ class Roller:
         axes = await self._axes(project, ticks[0], now_ns)
         known = await self._known(project, ticks[-1] + self.plan.tick_ns, now_ns)
         for first, last in self._ranges(ticks):
-            points = await self._points(project, first, last, axes, known)
+            points = await self._points(project, first, last, axes, known, now_ns)
             gone = await self._gone(project, first, last, points)
             if points or gone:
                 await self.columns.write_points([*points, *gone])
             done.points += len(points)
             done.gone += len(gone)
-        done.late = tuple(t for t in ticks if t + 2 * self.plan.tick_ns <= now_ns)
+            for p in points:
+                if not p.key.cohort:
+                    done.sizes[p.start_ns] = done.sizes.get(p.start_ns, 0) + p.n
         return done
+
+    def _tell_late(self, conn: Connection, project: str, sizes: Mapping[int, int], now_ns: int) -> None:
+        """Note the ticks that hold something else than when the watcher judged them, for it to judge again."""
+        mark = int(states.get(conn, project, "watch", "mark") or 0)
+        known = {int(k): int(n) for k, n in (states.get(conn, project, "roll", "sizes") or {}).items()}
+        late = {
+            t: n for t, n in sizes.items() if t + self.plan.tick_ns <= mark and t in known and known[t] != n
+        }
+        if late:
+            stored = states.get(conn, project, "roll", "late") or {}
+            fresh = {**stored, **{str(t): n for t, n in late.items()}}
+            states.put(conn, project, "roll", "late", fresh, now_ns)
+        kept = {str(t): n for t, n in {**known, **sizes}.items() if t > now_ns - KEPT_NS}
+        if kept != {str(t): n for t, n in known.items()}:
+            states.put(conn, project, "roll", "sizes", kept, now_ns)
 
     def _ranges(self, ticks: Sequence[int]) -> list[tuple[int, int]]:
         """[start, end) of runs of neighbouring ticks, none longer than a chunk."""
@@ -215,7 +243,13 @@ class Roller:
         return known
 
     async def _points(
-        self, project: str, first: int, last: int, axes: Mapping[str, Axis], known: list[list[str]]
+        self,
+        project: str,
+        first: int,
+        last: int,
+        axes: Mapping[str, Axis],
+        known: list[list[str]],
+        now_ns: int,
     ) -> list[Point]:
         names, shares = list(axes), self.plan.shares
         positions = [[DIMENSIONS.index(d) + 1 for d in s] for s in self.plan.sets]
@@ -240,12 +274,28 @@ class Roller:
         )
         sets = ((), *self.plan.sets)
         found = [self._point(project, row, sets, axes) for row in table.rows]
-        return _with_absent_classes(found)
+        return _with_absent_classes(await self._of_one_version(project, found, now_ns))
+
+    async def _of_one_version(self, project: str, points: list[Point], now_ns: int) -> list[Point]:
+        """The points of one version for each metric and tick; see `choose_versions`. When a version was first seen is
+        stored, because that decides which of two is the newer."""
+        stored = await self.records.read(lambda c: states.get_all(c, project, "versions"))
+        known = {metric: {str(v): int(t) for v, t in seen.items()} for metric, seen in stored.items()}
+        fresh: dict[str, dict[str, int]] = {}
+        for p in points:
+            seen = known.setdefault(p.key.metric, {})
+            if p.version and p.start_ns < seen.get(p.version, now_ns + 1):
+                seen[p.version] = p.start_ns
+                fresh[p.key.metric] = seen
+        if fresh:
+            kept = {m: dict(sorted(v.items(), key=lambda i: i[1])[-VERSIONS:]) for m, v in fresh.items()}
+            await self.records.write(lambda c: states.put_all(c, project, "versions", kept, now_ns))
+        return choose_versions(points, known)
 
     def _point(
         self, project: str, row: Sequence[Any], sets: Sequence[tuple[str, ...]], axes: Mapping[str, Axis]
     ) -> Point:
-        tick, metric, which, values, n, *sums, hist = row
+        tick, metric, which, values, n, *sums, hist, made = row
         axis = axes.get(metric, BINARY)
         cohort: Cohort = tuple(sorted(zip(sets[int(which) - 1], (str(v) for v in values), strict=True)))
         hist_w, hist_w2 = [0.0] * axis.size, [0.0] * axis.size
@@ -255,7 +305,7 @@ class Roller:
         key = SeriesKey(project, str(metric), cohort)
         return Point(
             key, start, start + self.plan.tick_ns, axis, int(n), *(float(s) for s in sums),
-            hist_w=tuple(hist_w), hist_w2=tuple(hist_w2),
+            hist_w=tuple(hist_w), hist_w2=tuple(hist_w2), version=str(made),
         )  # fmt: skip
 
     async def _gone(self, project: str, first: int, last: int, points: Iterable[Point]) -> list[Point]:
@@ -274,6 +324,24 @@ class Roller:
                     empty(SeriesKey(project, str(metric), cohort), start, start + self.plan.tick_ns, axis)
                 )
         return found
+
+
+def choose_versions(points: Sequence[Point], first_seen: Mapping[str, Mapping[str, int]]) -> list[Point]:
+    """The points of one version for each metric and tick: values of two judges are not one series.
+
+    It is the version with the most scores of all traffic; among those with at least half as many, the newest. So an hour
+    in which a judge was replaced belongs to whoever did most of it, and of two that run side by side the newer counts.
+    """
+    sizes: dict[tuple[str, int], dict[str, int]] = {}
+    for p in points:
+        if not p.key.cohort:
+            sizes.setdefault((p.key.metric, p.start_ns), {})[p.version] = p.n
+    chosen: dict[tuple[str, int], str] = {}
+    for (metric, tick), by_version in sizes.items():
+        most, seen = max(by_version.values()), first_seen.get(metric, {})
+        enough = [v for v, n in by_version.items() if 2 * n >= most]
+        chosen[(metric, tick)] = max(enough, key=lambda v: (seen.get(v, 0), v))
+    return [p for p in points if chosen.get((p.key.metric, p.start_ns), p.version) == p.version]
 
 
 def read_axis(text: str) -> Axis:

@@ -16,10 +16,14 @@ from watchkeeper.alerting.routing import Routes, alert_id, cohort_of_alert, grou
 from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.fleet import threshold
 from watchkeeper.model.alert import Alert
-from watchkeeper.model.series import Cohort, Point, SeriesKey
+from watchkeeper.model.series import Cohort, Point, SeriesKey, remade
 from watchkeeper.pipeline import evidence, telling
 from watchkeeper.pipeline.attribution import explained
-from watchkeeper.pipeline.look import BASELINE_NS, HOUR, LEAST_NS, Looked, Normal, Watched, look, make_normal
+from watchkeeper.pipeline.book import Watched
+from watchkeeper.pipeline.look import Looked, look
+from watchkeeper.pipeline.moving import checkpoint, judge_again
+from watchkeeper.pipeline.normals import BASELINE_NS, HOUR, LEAST_NS, Normal, make_normal, relearn
+from watchkeeper.pipeline.versions import is_version_alert, version_alert
 from watchkeeper.pipeline.working import Work, watch_key
 from watchkeeper.store.columns import Columns
 
@@ -46,7 +50,12 @@ class Settings:
 
 @dataclass
 class Counts:
-    """What the watcher has done since it started; exported as metrics."""
+    """What the watcher has done since it started; exported as metrics.
+
+    `versions`: series begun anew because what makes their values changed. Of the series with data in an hour that had been
+    judged: `late` were judged again, `late_firing` left alone because their incident is open or has just ended,
+    `late_too_old` because it came more than two days late.
+    """
 
     ticks: int = 0
     looks: int = 0
@@ -54,6 +63,10 @@ class Counts:
     resolved: int = 0
     messages: int = 0
     failed: int = 0
+    versions: int = 0
+    late: int = 0
+    late_firing: int = 0
+    late_too_old: int = 0
 
 
 class Steps:
@@ -100,16 +113,8 @@ class Steps:
         """Do the tick that ends at `end`; what changed is in `work`."""
         monitors = self.mine(work.project)
         looks = len(work.watched) or len(monitors)
-        moving = sum(len(m.moving) for m in monitors for k in work.watched if k.startswith(f"{m.name}|")) or 1
         for monitor in monitors:
-            config = Config(
-                threshold=threshold(
-                    moving,
-                    max(HOUR, self.tick_ns),
-                    false_alarms_per_week=self.settings.alarms_per_week,
-                    page=monitor.severity == "page",
-                )
-            )
+            config = self._config(work, monitor)
             alpha = look_error(looks, WEEK / self.tick_ns, self.settings.alarms_per_week, monitor.severity)
             await self._monitor(work, monitor, end, config, alpha)
         telling.due(work, self.mine(work.project), self.routes, end)
@@ -122,6 +127,7 @@ class Steps:
             await self._normals(work, monitor, cohort, parent, end, config)
             watched = work.watched.setdefault(watch_key(monitor.name, cohort), Watched(Life("no_data")))
             seen[cohort] = look(watched, monitor, cohort, parent, end, work.book, work.normals, config, alpha)
+            checkpoint(watched, end)
             self.counts.looks += 1
         blocked = self._left_to_children(work, monitor, parent, seen, end, alpha)
         for cohort, looked in seen.items():
@@ -204,6 +210,7 @@ class Steps:
         for metric in monitor.metrics:
             key = (metric, cohort)
             normal = work.normals.setdefault(key, Normal())
+            normal = self._versioned(work, monitor, metric, cohort, normal, end)
             start = max(work.first, normal.not_before_ns)
             # An hour is the lag, another what aligning to whole hours may take.
             age = end - start - 2 * HOUR
@@ -214,9 +221,74 @@ class Steps:
                 continue
             grown = normal.point is not None and age < BASELINE_NS
             waiting = normal.tried_ns and end - normal.tried_ns < DAY
-            if grown or waiting or self._troubled(work, metric, cohort, parent):
+            troubled = not normal.relearning and self._troubled(work, metric, cohort, parent)
+            if grown or waiting or troubled:
                 continue
             await self._freeze(work, monitor, metric, cohort, above, start, end, config)
+
+    def _versioned(
+        self, work: Work, monitor: Monitor, metric: str, cohort: Cohort, normal: Normal, end: int
+    ) -> Normal:
+        """The normal, or a fresh one to be gathered when the series' values are made by another version now: another
+        judge's scale is no change of quality."""
+        now = work.book.version(metric, cohort, end)
+        if not remade(normal.version, now):
+            if now and not normal.version:
+                normal.version = now
+                work.frozen.add((metric, cohort))
+            return normal
+        tick = end - self.tick_ns
+        first = min(work.versions.get(metric, {}).get(now, tick), tick)
+        fresh = relearn(normal, now, tick, first)
+        work.normals[(metric, cohort)] = fresh
+        work.frozen.add((metric, cohort))
+        for m in self.mine(work.project):
+            watched = work.watched.get(watch_key(m.name, cohort))
+            if watched is not None and metric in m.metrics:
+                watched.begin_again(metric)
+        if cohort == monitor.where:
+            alert = version_alert(work.project, monitor, metric, cohort, normal.version, now, tick)
+            work.alerts[alert.id] = alert
+            work.changed.add(alert.id)
+            self.counts.versions += 1
+        return fresh
+
+    def judge_late(self, work: Work, ticks: Sequence[int], end: int) -> None:
+        """Judge again what had data after the fact in `ticks` (their starts). An open incident, or one that ended since,
+        is left alone: its alert has been sent, and there must not be a second about the same hours."""
+        first = min(ticks)
+        for monitor in self.mine(work.project):
+            for cohort in self._cohorts(work, monitor, end):
+                watched = work.watched.get(watch_key(monitor.name, cohort))
+                if watched is None or not (watched.detectors or watched.rates):
+                    continue
+                mine = [
+                    a
+                    for a in work.alerts.values()
+                    if a.monitor == monitor.name and cohort_of_alert(a) == cohort and a.fired_ns is not None
+                ]
+                told = any(a.state == "firing" or (a.resolved_ns or 0) > first - 2 * DAY for a in mine)
+                if told or watched.life.state == "firing":
+                    self.counts.late_firing += 1
+                    continue
+                normals = {m: n for m in monitor.moving if (n := work.normals.get((m, cohort))) is not None}
+                config = self._config(work, monitor)
+                done = judge_again(watched, monitor, cohort, first, end, work.book, normals, config)
+                self.counts.late += done
+                self.counts.late_too_old += not done
+
+    def _config(self, work: Work, monitor: Monitor) -> Config:
+        """The detector's settings: its threshold is the fleet's budget over everything that moves."""
+        rules = self.mine(work.project)
+        moving = sum(len(m.moving) for m in rules for k in work.watched if k.startswith(f"{m.name}|")) or 1
+        return Config(
+            threshold=threshold(
+                moving,
+                max(HOUR, self.tick_ns),
+                false_alarms_per_week=self.settings.alarms_per_week,
+                page=monitor.severity == "page",
+            )
+        )
 
     def _troubled(self, work: Work, metric: str, cohort: Cohort, parent: Cohort) -> bool:
         """Is anything about this series pending or firing now? Then it is not normal and not frozen as such."""
@@ -246,16 +318,24 @@ class Steps:
             cohort=cohort_text(cohort),
             seconds=self.tick_ns // SECOND,
         )
+        old = work.normals[(metric, cohort)]
+        # An incident that was open when the version changed cannot be followed in the new values; it ends there.
+        cut = old.changed_ns or end
         left_out = [
-            (a.onset_ns or a.since_ns, a.resolved_ns or end)
+            (a.onset_ns or a.since_ns, a.resolved_ns or (cut if (a.fired_ns or 0) < cut else end))
             for a in work.alerts.values()
-            if a.fired_ns is not None and cohort_of_alert(a) in (cohort, monitor.where)
+            if a.fired_ns is not None
+            and not is_version_alert(a)
+            and cohort_of_alert(a) in (cohort, monitor.where)
         ]
         made = make_normal(
             points, SeriesKey(work.project, metric, cohort), since, until, config, above, left_out
         )
-        made.tried_ns, made.not_before_ns = end, work.normals[(metric, cohort)].not_before_ns
-        old = work.normals[(metric, cohort)]
+        made.tried_ns, made.not_before_ns = end, old.not_before_ns
+        made.changed_ns, made.was = old.changed_ns, old.was
+        made.version = made.version or old.version
+        if old.relearning and made.point is None:
+            made.reason = old.reason
         if made.point is None and old.point is not None:
             old.tried_ns = end
             made = old
@@ -266,7 +346,7 @@ class Steps:
             for m in self.mine(work.project):
                 watched = work.watched.get(watch_key(m.name, cohort))
                 if watched is not None:
-                    watched.detectors.pop(metric, None)
+                    watched.begin_again(metric)
 
     # -- alerts --------------------------------------------------------------------------------------------------
 
@@ -293,8 +373,8 @@ class Steps:
             above = work.watched.get(watch_key(monitor.name, parent))
             if above is not None and above is not watched and above.life.state != "firing":
                 # What the parent saw was this cohort's doing and is over; a shift of its own shows itself again.
-                above.detectors.clear()
-                above.evidence.clear()
+                for metric in monitor.moving:
+                    above.begin_again(metric)
         elif event == "no_data" and monitor.no_data == "alert" and cohort == parent:
             self._silence_alert(work, monitor, cohort, watched, end)
         elif event == "recovered" and watched.alert_id in work.alerts:

@@ -46,8 +46,9 @@ def commit(
     mark: int,
     now: int,
     on_review: ReviewHook | None = None,
+    judged: Mapping[int, int] | None = None,
 ) -> bool:
-    """Write everything a call changed. False, with nothing written, when another watcher has been here meanwhile: what
+    """Write everything a call changed; `judged` are the late ticks that are settled with it. False, with nothing written, when another watcher has been here meanwhile: what
     it wrote is the same, because it read the same."""
     stored = states.get(c, work.project, "watch", "mark")
     if stored is not None and int(stored) != work.mark:
@@ -60,6 +61,10 @@ def commit(
         states.put_all(
             c, work.project, "watched", {k: msgspec.to_builtins(w) for k, w in work.watched.items()}, now
         )
+    if judged:
+        left = states.get(c, work.project, "roll", "late") or {}
+        left = {k: n for k, n in left.items() if judged.get(int(k)) != n}
+        states.put(c, work.project, "roll", "late", left, now)
     frozen = {series_key(k): msgspec.to_builtins(work.normals[k]) for k in work.frozen}
     states.put_all(c, work.project, "normal", frozen, now)
     told = {g: asdict(work.told[g]) for g in work.groups if g in work.told}

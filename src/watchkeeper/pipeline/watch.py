@@ -15,7 +15,7 @@ from watchkeeper.alerting.routing import Routes
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort
 from watchkeeper.pipeline import telling
-from watchkeeper.pipeline.look import Normal
+from watchkeeper.pipeline.normals import Normal
 from watchkeeper.pipeline.steps import SECOND, Counts, Settings, Steps
 from watchkeeper.pipeline.telling import ReviewHook
 from watchkeeper.pipeline.working import load, series_key
@@ -23,6 +23,8 @@ from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import alerts, states
 from watchkeeper.store.records.engine import Records
 
+# Late data is judged again from a checkpoint at most three days old.
+KEPT_NS = 3 * 24 * 3600 * SECOND
 log = logging.getLogger(__name__)
 __all__ = ["Counts", "Settings", "Watcher"]
 
@@ -68,8 +70,12 @@ class Watcher(Steps):
         work = await self.records.read(lambda c: load(c, project, tick, int(span[0]["first"]) * SECOND, now))
         closed = (now - s.grace_ns) // tick * tick
         ends = list(range(work.mark // tick * tick + tick, closed + 1, tick))[: s.batch]
+        judged = {t: n for t, n in work.late.items() if ends and t < ends[0] - tick}
         if ends:
-            await self.read_points(work, ends[0], ends[-1])
+            early = min(judged, default=ends[0])
+            await self.read_points(work, max(min(early, ends[0]), ends[0] - KEPT_NS), ends[-1])
+        if judged:
+            self.judge_late(work, list(judged), ends[0] - tick)
         for end in ends:
             await self.step(work, end)
             self.counts.ticks += 1
@@ -77,7 +83,9 @@ class Watcher(Steps):
             # Reminders, escalations and the ends of silences come with time, not with data.
             telling.due(work, self.mine(project), self.routes, max(now, ends[-1] if ends else 0))
         mark, monitors = (ends[-1] if ends else work.mark), self.mine(project)
-        if await self.records.write(lambda c: telling.commit(c, work, monitors, mark, now, self.on_review)):
+        if await self.records.write(
+            lambda c: telling.commit(c, work, monitors, mark, now, self.on_review, judged)
+        ):
             self.counts.messages += len(work.messages)
             await self._mirror([work.alerts[i] for i in sorted(work.changed)])
         return len(ends)

@@ -9,7 +9,8 @@ from watchkeeper.alerting.cohorts import cohort_parse, cohort_text
 from watchkeeper.alerting.routing import Message, Silence, Told
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort
-from watchkeeper.pipeline.look import Book, Normal, Watched
+from watchkeeper.pipeline.book import Book, Watched
+from watchkeeper.pipeline.normals import Normal
 from watchkeeper.store.records import alerts, states
 
 DAY = 86_400 * 10**9
@@ -17,7 +18,11 @@ DAY = 86_400 * 10**9
 
 @dataclass
 class Work:
-    """One call's working memory of one project: read at its start, written at its end in one transaction."""
+    """One call's working memory of one project: read at its start, written at its end in one transaction.
+
+    `versions`: when each version of a metric's scorer was first seen. `late`: ticks that got data after they were judged,
+    with the traces and scores now in them.
+    """
 
     project: str
     book: Book
@@ -34,6 +39,8 @@ class Work:
     messages: list[tuple[Message, int]] = field(default_factory=list[tuple[Message, int]])
     groups: set[str] = field(default_factory=set[str])
     reviews: list[Alert] = field(default_factory=list[Alert])
+    versions: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    late: dict[int, int] = field(default_factory=dict[int, int])
 
 
 def watch_key(monitor: str, cohort: Cohort) -> str:
@@ -71,4 +78,6 @@ def load(c: Connection, project: str, tick_ns: int, first: int, now: int) -> Wor
         ],
         int(mark) if mark is not None else first,
         first,
+        versions={k: dict(v) for k, v in states.get_all(c, project, "versions").items()},
+        late={int(k): int(n) for k, n in (states.get(c, project, "roll", "late") or {}).items()},
     )

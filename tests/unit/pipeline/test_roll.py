@@ -24,6 +24,7 @@ from watchkeeper.model.span import LLM, Context, Span, Totals, Trace, Usage
 from watchkeeper.pipeline.roll import DERIVED, Plan, Roller, guess_axis
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import TraceRow
+from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
@@ -182,10 +183,57 @@ async def test_rolling_again_changes_nothing_and_late_data_reopens_its_tick(
     # Only what lies within the margin of the last look is looked at again.
     assert (await roller.roll("late", NOW)).ticks == 1
     assert await points(columns, "late", "relevance") == before
+    records.write_now(lambda c: states.put(c, "late", "watch", "mark", T0 + 31 * HOUR, NOW))
     await columns.write_traces([a_trace(9, 0.3, "v1", 2, "late", assembled=T0 + 60 * HOUR)])
-    done = await roller.roll("late", NOW)
-    assert T0 in done.late
-    assert [p.n for p in await points(columns, "late", "relevance")] == [3, 1]
+    early = T0 + 61 * HOUR
+    await roller.roll("late", early)
+    # The tick was rolled longer ago than is remembered at NOW, so what it held is not known; from here on it is.
+    assert records.read_now(lambda c: states.get(c, "late", "roll", "late")) is None
+    await columns.write_traces([a_trace(10, 0.3, "v1", 2, "late", assembled=T0 + 60 * HOUR)])
+    done = await roller.roll("late", early)
+    assert records.read_now(lambda c: states.get(c, "late", "roll", "late")) == {str(T0): done.sizes[T0]}
+    again = await roller.roll("late", early)
+    assert again.sizes[T0] == done.sizes[T0]
+    assert [p.n for p in await points(columns, "late", "relevance")] == [4, 1]
+
+
+def judged(project: str, i: int, hour: float, version: str, value: float, model: str = "gpt-5") -> Score:
+    at = T0 + round(hour * HOUR)
+    return Score(
+        project,
+        f"{project}{i:030d}",
+        "",
+        "helpful",
+        version,
+        "judge",
+        at,
+        at + HOUR,
+        judge_model=model,
+        value=value,
+    )
+
+
+async def test_values_of_two_judges_are_never_in_one_point(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    await columns.write_traces([a_trace(i, i / 10, "v1", None, "judges") for i in range(40)])
+    # Hour 0: the old judge. Hour 1: mostly the new one. Hour 2: mostly the old one. Hour 3: both, all of them.
+    scores = [judged("judges", i, i / 10, "1", 9.0) for i in (*range(10), *range(10, 13), *range(20, 40))]
+    scores += [
+        judged("judges", i, i / 10, "1", 5.0, "gpt-6") for i in (*range(13, 20), 20, 21, *range(30, 40))
+    ]
+    await columns.write_scores(scores)
+    await Roller(columns, records, plan(helpful=TEN)).roll("judges", NOW)
+    found = await points(columns, "judges", "helpful")
+    assert [(p.version, p.n, p.swx / p.sw) for p in found] == [
+        ("1 gpt-5", 10, 9.0),
+        ("1 gpt-6", 7, 5.0),
+        ("1 gpt-5", 10, 9.0),
+        ("1 gpt-6", 10, 5.0),
+    ]
+    of_v1 = await points(columns, "judges", "helpful", "prompt_version=v1")
+    assert [p.version for p in of_v1] == [p.version for p in found]
+    assert {p.version for p in await points(columns, "judges", "latency_ms")} == {""}
 
 
 async def test_a_series_whose_traces_moved_elsewhere_is_emptied(

@@ -117,7 +117,7 @@ def checks(client: Client, project: str, ids: Sequence[str]) -> dict[str, list[S
 
 
 POINTS = """
-SELECT metric, cohort, toUnixTimestamp(tick), seconds, n, sw, sw2, swx, swx2, sw2x, sw2x2, edges, hist_w, hist_w2
+SELECT metric, cohort, toUnixTimestamp(tick), seconds, n, sw, sw2, swx, swx2, sw2x, sw2x2, edges, hist_w, hist_w2, version
 FROM points FINAL
 WHERE project = {project:String} AND tick >= toDateTime({since:Int64}, 'UTC') AND tick < toDateTime({until:Int64}, 'UTC')
   AND (isNull({metric:Nullable(String)}) OR metric = {metric:Nullable(String)})
@@ -141,7 +141,7 @@ def points(
         "metric": metric, "cohort": cohort, "seconds": seconds,
     }  # fmt: skip
     found: list[Point] = []
-    for name, where, tick, length, n, *sums, edges, hist_w, hist_w2 in client.query(
+    for name, where, tick, length, n, *sums, edges, hist_w, hist_w2, version in client.query(
         POINTS, parameters=bound
     ).result_rows:
         low, high, bins, log = edges.split("|")
@@ -149,7 +149,7 @@ def points(
             Point(
                 SeriesKey(project, name, cohort_pairs(where)), tick * 10**9, (tick + length) * 10**9,
                 Axis(float(low), float(high), int(bins), log == "1"), n, *sums,
-                hist_w=tuple(hist_w), hist_w2=tuple(hist_w2),
+                hist_w=tuple(hist_w), hist_w2=tuple(hist_w2), version=version,
             )
         )  # fmt: skip
     return found

@@ -283,11 +283,11 @@ SCORE_COLUMNS = (
 
 
 def score_row(s: Score) -> tuple[Any, ...]:
-    """One row of `scores`; the latest `scored_ns` of a key wins."""
+    """One row of `scores`; of a key the one scored or weighed last wins."""
     return (
         s.project, s.trace_id, s.span_id, s.session_id, s.scorer, s.version, s.source, s.judge_model, s.author,
         number(s.value), s.label, s.passed, s.reason, number(s.cost), s.inclusion_probability, s.policy,
-        moment(s.time_ns), moment(s.scored_ns), day_of(s.time_ns, s.scored_ns), moment(s.scored_ns),
+        moment(s.time_ns), moment(s.scored_ns), day_of(s.time_ns, s.scored_ns), moment(max(s.scored_ns, s.weighed_ns)),
     )  # fmt: skip
 
 
@@ -301,7 +301,7 @@ def deploy_row(d: Deploy) -> tuple[Any, ...]:
 
 POINT_COLUMNS = (
     "project", "metric", "cohort", "tick", "seconds", "n", "sw", "sw2", "swx", "swx2", "sw2x", "sw2x2",
-    "edges", "hist_w", "hist_w2", "row_version",
+    "edges", "hist_w", "hist_w2", "version", "row_version",
 )  # fmt: skip
 
 
@@ -328,5 +328,5 @@ def point_row(p: Point, version: int) -> tuple[Any, ...]:
     return (
         p.key.project, p.key.metric, cohort_text(p.key.cohort), p.start_ns // 10**9,
         (p.end_ns - p.start_ns) // 10**9, p.n, p.sw, p.sw2, p.swx, p.swx2, p.sw2x, p.sw2x2,
-        axis, list(p.hist_w), list(p.hist_w2), version,
+        axis, list(p.hist_w), list(p.hist_w2), p.version, version,
     )  # fmt: skip

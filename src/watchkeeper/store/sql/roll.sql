@@ -40,6 +40,7 @@ SELECT metric, count() AS n, min(x) AS low, max(x) AS high, min(x = round(x)) AS
 -- Mergeable sums and histograms of every metric, indicator and cohort for all ticks in a range, in one pass.
 -- names/low/high/bins/logs: the axes. ind_*: 0/1 series of shares. sets: dimensions of each cohort set.
 -- known: the values of each dimension that keep their own series; the others together are 'other'.
+-- made: what made a value (scorer version and judge model, price table); values of different makers stay apart.
 WITH
   chosen AS (
     SELECT trace_id, intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32} AS tick,
@@ -51,20 +52,22 @@ WITH
         ifNull(scenario, 'unknown'), ifNull(service, 'unknown'), ifNull(variant, 'unknown')
       ], {known:Array(Array(String))}) AS dims,
       arrayFilter(m -> isNotNull(m.2), [
-        ('traces', toNullable(1.0)), ('latency_ms', duration_ms), ('ttft_ms', ttft_ms), ('cost', cost),
-        ('input_tokens', toFloat64(input_tokens)), ('output_tokens', toFloat64(output_tokens)),
-        ('error_rate', toNullable(toFloat64(has({transport:Array(String)}, ifNull(error_class, ''))))),
-        ('tool_error_rate', if(tool_calls > 0, toNullable(toFloat64(ifNull(error_class, '') = 'tool_error')), NULL)),
-        (concat('error_class:', ifNull(error_class, '')), if(isNull(error_class), NULL, toNullable(1.0)))
+        ('traces', toNullable(1.0), ''), ('latency_ms', duration_ms, ''), ('ttft_ms', ttft_ms, ''),
+        ('cost', cost, ifNull(toString(pricing_version), '')),
+        ('input_tokens', toFloat64(input_tokens), ''), ('output_tokens', toFloat64(output_tokens), ''),
+        ('error_rate', toNullable(toFloat64(has({transport:Array(String)}, ifNull(error_class, '')))), ''),
+        ('tool_error_rate', if(tool_calls > 0, toNullable(toFloat64(ifNull(error_class, '') = 'tool_error')), NULL), ''),
+        (concat('error_class:', ifNull(error_class, '')), if(isNull(error_class), NULL, toNullable(1.0)), '')
       ]) AS facts,
-      arrayMap(s -> (s, toNullable(scores[s])), arrayFilter(s -> mapContains(scores, s), arrayDistinct(checks.scorer))) AS checked
+      arrayMap(s -> (toString(s), toNullable(scores[s]), toString(checks.version[indexOf(checks.scorer, s)])),
+        arrayFilter(s -> mapContains(scores, s), arrayDistinct(checks.scorer))) AS checked
     FROM traces FINAL
     WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
       AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
       AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
   ),
   others AS (
-    SELECT trace_id, scorer,
+    SELECT trace_id, scorer, concat(version, if(judge_model = '', '', ' '), judge_model) AS made,
       argMax(ifNull(value, toFloat64(passed)), (span_id = '', scored_at)) AS x,
       argMax(1 / inclusion_probability, (span_id = '', scored_at)) AS chance
     FROM scores FINAL
@@ -72,18 +75,18 @@ WITH
       AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
       AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
       AND inclusion_probability > 0 AND (isNotNull(value) OR isNotNull(passed))
-    GROUP BY trace_id, scorer
+    GROUP BY trace_id, scorer, made
   ),
   measured AS (
-    SELECT tick, dims, m.1 AS base, assumeNotNull(m.2) AS value, keep AS weight
+    SELECT tick, dims, m.1 AS base, assumeNotNull(m.2) AS value, m.3 AS made, keep AS weight
     FROM chosen ARRAY JOIN arrayConcat(facts, checked) AS m
     UNION ALL
-    SELECT c.tick AS tick, c.dims AS dims, o.scorer AS base, o.x AS value, c.keep * o.chance AS weight
+    SELECT c.tick AS tick, c.dims AS dims, o.scorer AS base, o.x AS value, o.made AS made, c.keep * o.chance AS weight
     FROM others AS o INNER JOIN chosen AS c ON o.trace_id = c.trace_id
     WHERE NOT has(arrayMap(m -> m.1, c.checked), o.scorer)
   ),
   named AS (
-    SELECT tick, dims, weight, s.1 AS metric, s.2 AS x
+    SELECT tick, dims, weight, made, s.1 AS metric, s.2 AS x
     FROM measured
     ARRAY JOIN arrayConcat([(base, value)],
       arrayMap(i -> ({ind_name:Array(String)}[i], toFloat64(multiIf(
@@ -95,7 +98,7 @@ WITH
     WHERE isFinite(value)
   ),
   placed AS (
-    SELECT tick, dims, metric, x, weight, indexOf({names:Array(String)}, metric) AS axis,
+    SELECT tick, dims, metric, made, x, weight, indexOf({names:Array(String)}, metric) AS axis,
       {low:Array(Float64)}[axis] AS a, {high:Array(Float64)}[axis] AS b, {bins:Array(UInt32)}[axis] AS k,
       if({logs:Array(UInt8)}[axis] = 1, if(x <= a, -1, log(x / a) / log(b / a) * k), (x - a) / (b - a) * k) AS place,
       toUInt16(greatest(0, least(toFloat64(k) + 1, ceil(place - 1e-9)))) AS bin
@@ -103,11 +106,11 @@ WITH
   )
 SELECT tick, metric, c.1 AS cohort_set, c.2 AS cohort, count() AS n, sum(weight) AS sw, sum(weight * weight) AS sw2,
   sum(weight * x) AS swx, sum(weight * x * x) AS swx2, sum(weight * weight * x) AS sw2x,
-  sum(weight * weight * x * x) AS sw2x2, sumMap([bin], [weight], [weight * weight]) AS hist
+  sum(weight * weight * x * x) AS sw2x2, sumMap([bin], [weight], [weight * weight]) AS hist, made
 FROM placed
 ARRAY JOIN arrayMap((s, i) -> (i, arrayMap(d -> dims[d], s)), {sets:Array(Array(UInt8))},
   arrayEnumerate({sets:Array(Array(UInt8))})) AS c
-GROUP BY tick, metric, cohort_set, cohort
+GROUP BY tick, metric, made, cohort_set, cohort
 
 -- name: roll_existing
 -- Which series already have a point in these ticks, so that one that is gone is overwritten and not left behind.

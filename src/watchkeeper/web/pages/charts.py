@@ -8,12 +8,13 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from watchkeeper.model.alert import Alert
+from watchkeeper.pipeline.versions import is_version_alert
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import alerts
 from watchkeeper.web import data
 from watchkeeper.web.charts.draw import Drawer, Format
 from watchkeeper.web.charts.figure import Figure, figure
-from watchkeeper.web.charts.spec import SeriesChart, Stretch, series
+from watchkeeper.web.charts.spec import Mark, SeriesChart, Stretch, series
 from watchkeeper.web.charts.theme import Theme
 from watchkeeper.web.data import Series
 from watchkeeper.web.view import View, view_of
@@ -35,10 +36,19 @@ def stretches(found: list[Alert], metric: str, cohort: Mapping[str, str], now_ns
     made: list[Stretch] = []
     for alert in found:
         fits = all(cohort.get(k, v) == v for k, v in alert.cohort.items())
-        if metric_of(alert) == metric and fits and alert.fired_ns is not None:
+        if metric_of(alert) == metric and fits and alert.fired_ns is not None and not is_version_alert(alert):
             since = alert.onset_ns or alert.since_ns
             made.append(Stretch(since, alert.resolved_ns or now_ns, alert.monitor))
     return made
+
+
+def version_marks(found: list[Alert], metric: str) -> list[Mark]:
+    """When what makes this metric's values changed: from there on it is another series."""
+    return [
+        Mark(a.since_ns, f"scorer version {a.evidence.get('after', '')}")
+        for a in found
+        if is_version_alert(a) and metric_of(a) == metric
+    ]
 
 
 def chart_of(
@@ -61,7 +71,7 @@ def chart_of(
         until_ns=view.range.until_ns,
         bucket=bucket,
         unit=one.metric.unit,
-        deploys=data.marks(changes),
+        deploys=[*data.marks(changes), *version_marks(alerted, one.metric.name)],
         stretches=stretches(alerted, one.metric.name, view.cohort if cohort is None else cohort, view.now_ns),
         baseline=(base.value or 0.0, base.low or 0.0, base.high or 0.0) if known else None,
         domain=domain,
