@@ -67,7 +67,7 @@ def text_of(message: Message) -> str:
     for alert in message.alerts:
         state = f"resolved {when(alert.resolved_ns)}" if alert.resolved_ns is not None else alert.state
         lines += [alert.summary, f"Monitor {alert.monitor} ({alert.condition}): {state}."]
-        lines += [alert.evidence[k] for k in ("holds", "suspicion") if alert.evidence.get(k)]
+        lines += [alert.evidence[k] for k in ("holds", "suspicion", "capped") if alert.evidence.get(k)]
         lines += [f"  {moved_line(m)}" for m in alert.moved]
         lines += [
             f"  worst: {w.get('trace_id')} {alert.evidence.get('metric', '')} {w.get('value')}"

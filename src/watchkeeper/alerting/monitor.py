@@ -1,7 +1,7 @@
 """A monitor: one rule, its owner, and what to do when it fires."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -62,6 +62,7 @@ class Monitor:
     `condition` is the text of `alerting.conditions`. `by` splits it into one series per combination of dimension
     values beside the one for all traffic; `where` keeps only traffic with these values. `routes` are channel names.
     `no_data`: what silence means: "keep" shows the state no_data, "alert" also tells the routes, "ok" ignores it.
+    `capped` says, in words, why it only warns although it was written to page; empty when nothing holds it back.
     Raises MonitorError naming the field.
     """
 
@@ -83,6 +84,7 @@ class Monitor:
     no_data: Literal["alert", "keep", "ok"] = "keep"
     description: str = ""
     tests: tuple[Test, ...] = field(default=())
+    capped: str = ""
 
     def __post_init__(self) -> None:
         for name in ("owner", "runbook"):
@@ -154,3 +156,18 @@ class Monitor:
 def tick_of(monitors: Iterable[Monitor], longest: int = HOUR) -> int:
     """The tick that serves all of these monitors, ns: series are rolled at this length and the watcher reads them so."""
     return min((m.tick(longest) for m in monitors), default=longest)
+
+
+def read_scorers(monitor: Monitor) -> set[str]:
+    """The metrics whose values decide it: those it reads, with the metric behind each share."""
+    shares = {s.indicator: s.metric for s in monitor.shares}
+    return {shares.get(m, m) for m in monitor.metrics}
+
+
+def capped(monitor: Monitor, provisional: Mapping[str, str]) -> Monitor:
+    """The monitor as it may act: one that pages on a provisional scorer (name to why it is provisional) warns instead."""
+    held = sorted(read_scorers(monitor) & provisional.keys())
+    if monitor.severity != "page" or not held:
+        return monitor
+    words = "; ".join(f"{name} is provisional ({provisional[name]})" for name in held)
+    return replace(monitor, severity="warn", capped=f"It would page, but {words}.")

@@ -4,9 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
-WORDS = {"pass": "PASS", "fail": "FAIL", "not_enough_evidence": "NOT ENOUGH EVIDENCE"}
+WORDS = {
+    "pass": "PASS",
+    "fail": "FAIL",
+    "not_enough_evidence": "NOT ENOUGH EVIDENCE",
+    "not_calibrated": "NOT CALIBRATED",
+}
 SHOWN = ("reviewed_failures", "every_case")
-MARKS = {"pass": "✓", "fail": "✗", "not_enough_evidence": "?"}
+MARKS = {"pass": "✓", "fail": "✗", "not_enough_evidence": "?", "not_calibrated": "◇"}
 
 
 def _number(value: float | None) -> str:

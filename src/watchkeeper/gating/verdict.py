@@ -7,10 +7,12 @@ clustered by session (`stats.experiments`). Nothing is decided on a point estima
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-Outcome = Literal["pass", "fail", "not_enough_evidence"]
+Outcome = Literal["pass", "fail", "not_enough_evidence", "not_calibrated"]
+# A scorer that is not calibrated is shown and decides nothing.
+NOT_CALIBRATED = "not_calibrated"
 ORDER: dict[str, int] = {"pass": 0, "not_enough_evidence": 1, "fail": 2}
 
 
@@ -47,6 +49,7 @@ class GateSettings:
         margin: worst acceptable loss per semantic scorer in its own unit; others get `margin_sd` of the baseline's sd.
         margin_sd: default margin in baseline standard deviations.
         level: one-sided error rate of each decision, Holm-corrected over the semantic metrics.
+        max_flaky: the share of cases whose repeats may disagree before the run says too little.
     """
 
     semantic: tuple[str, ...] = ()
@@ -55,6 +58,7 @@ class GateSettings:
     margin: Mapping[str, float] = field(default_factory=dict[str, float])
     margin_sd: float = 0.15
     level: float = 0.05
+    max_flaky: float = 0.1
 
 
 @dataclass(frozen=True)
@@ -139,10 +143,70 @@ def every_case(checks: Sequence[MetricVerdict], cases: int, settings: GateSettin
     )
 
 
+def not_calibrated(metric: MetricVerdict, why: str) -> MetricVerdict:
+    """The same figures as something that decides nothing, and why."""
+    words = f"provisional ({why}): measured, decides nothing; run watchkeeper calibrate {metric.scorer}"
+    return replace(metric, outcome=NOT_CALIBRATED, explanation=words, needed=None)
+
+
+def flakiness(
+    scores: Sequence[CaseScore], before: Sequence[CaseScore], settings: GateSettings
+) -> list[MetricVerdict]:
+    """Cases whose repeats disagree: quarantined by measurement, and measured themselves, so that a release cannot hide
+    its failures by failing only sometimes.
+
+    With a baseline that repeated too, McNemar's exact test (one-sided) asks whether more cases became flaky than
+    stopped being so; without one, or where that shows nothing, too many flaky cases are not enough evidence. Nothing
+    where no case was repeated.
+    """
+    now = _unsteady(scores)
+    if not now:
+        return []
+    was = _unsteady(before)
+    flaky = tuple(sorted(c for c, unsteady in now.items() if unsteady))
+    both = now.keys() & was.keys()
+    began = sum(now[c] and not was[c] for c in both)
+    ended = sum(was[c] and not now[c] for c in both)
+    p = _at_least(began, began + ended)
+    allowed = math.floor(settings.max_flaky * len(now))
+    outcome: Outcome
+    words = f"{len(flaky)} of {len(now)} repeated cases are flaky and set aside"
+    if began and p <= settings.level:
+        outcome = "fail"
+        words += f"; {began} became so since the baseline and {ended} steady (McNemar p = {p:.2g})"
+    elif len(flaky) > allowed:
+        outcome = "not_enough_evidence"
+        words += f"; more than {settings.max_flaky:.0%} leave too little to judge by"
+    else:
+        outcome = "pass"
+    return [
+        MetricVerdict(
+            "flaky_cases", "deterministic", outcome, len(now), words,
+            mean=1 - len(flaky) / len(now), flaky_cases=flaky,
+            needed=len(flaky) - allowed if outcome == "not_enough_evidence" else None,
+        )
+    ]  # fmt: skip
+
+
+def _unsteady(scores: Sequence[CaseScore]) -> dict[str, bool]:
+    """Per repeated case, whether any check's repeats disagree."""
+    found: dict[str, bool] = {}
+    for score in scores:
+        if len(score.values) > 1:
+            found[score.case_id] = found.get(score.case_id, False) or score.flaky
+    return found
+
+
+def _at_least(k: int, n: int) -> float:
+    """P(X >= k) for X ~ Binomial(n, 1/2)."""
+    return sum(math.comb(n, i) for i in range(k, n + 1)) / 2**n
+
+
 def overall(metrics: Sequence[MetricVerdict]) -> Verdict:
-    """The verdict over all metrics; no metrics at all is not enough evidence, never a pass."""
-    if not metrics:
-        return Verdict("not_enough_evidence", ())
-    worst = max(metrics, key=lambda m: ORDER[m.outcome]).outcome
-    needed = [m.needed for m in metrics if m.needed]
+    """The verdict over the metrics that may decide; none at all is not enough evidence, never a pass."""
+    deciding = [m for m in metrics if m.outcome != NOT_CALIBRATED]
+    if not deciding:
+        return Verdict("not_enough_evidence", tuple(metrics))
+    worst = max(deciding, key=lambda m: ORDER[m.outcome]).outcome
+    needed = [m.needed for m in deciding if m.needed]
     return Verdict(worst, tuple(metrics), max(needed) if needed and worst == "not_enough_evidence" else None)
