@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.contract.columns_world import (
@@ -192,6 +193,30 @@ async def test_a_score_before_its_trace_is_shown_when_the_trace_comes(
     await store.write_scores([score(project, trace_id, "thumbs", 1.0, source="user")])
     await put(store, project, [raw(trace_id)])
     assert await only(store, project, "select thumbs from traces") == [1.0]
+
+
+async def test_a_probability_that_rose_is_kept_and_never_falls(
+    store: ClickHouseColumns, project: str
+) -> None:
+    known, unknown = new_trace_id(), new_trace_id()
+    await put(store, project, [raw(known)])
+    judged = score(project, known, "quality", 4.0, inclusion_probability=0.05, policy="random@1")
+    await store.write_scores([judged, score(project, known, "thumbs", 0.0, source="user", passed=False)])
+    evidence = (await store.named("late_evidence", project, after=NOW, limit=10)).rows
+    assert [row[0] for row in evidence] == [known]
+    assert (await store.named("late_rows", project, ids=[known, unknown])).rows[0][0] == known
+    query = "select inclusion_probability, policy from traces"
+    rare = msgspec.structs.replace(
+        trace_row(project, [raw(known)], at=NOW + 3), inclusion_probability=0.05, policy="random@1"
+    )
+    await store.write_traces([rare])
+    for offered, kept in ((0.5, 0.5), (0.2, 0.5), (1.0, 1.0)):
+        await store.redecide(project, {known: (offered, f"p{offered}"), unknown: (1.0, "x@1")})
+        assert await only(store, project, query) == [kept, f"p{kept}"]
+    again = msgspec.structs.replace(judged, inclusion_probability=1.0, policy="always@1", weighed_ns=NOW + 5)
+    await store.write_scores([again, judged])
+    kept = next(s for s in await store.read_scores(project, [known]) if s.scorer == "quality")
+    assert (kept.inclusion_probability, kept.policy, kept.scored_ns) == (1.0, "always@1", NOW)
 
 
 async def test_the_latest_score_wins_and_a_repeat_is_one_row(store: ClickHouseColumns, project: str) -> None:

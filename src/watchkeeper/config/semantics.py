@@ -17,6 +17,7 @@ from watchkeeper.pipeline.where import COLUMNS, compile_condition
 from watchkeeper.redaction.policy import Policy as RedactionPolicy
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.registry import SpecError, build
+from watchkeeper.scoring.sampling import Sampler
 
 log = logging.getLogger("watchkeeper.config")
 
@@ -143,7 +144,7 @@ def _scorecards(config: Config) -> Iterator[Finding]:
         if card.where is not None:
             yield from _where(("scorecards", i, "where"), card.where)
         try:
-            sampling_of(card.sample)
+            Sampler(sampling_of(card.sample), "")
         except ValueError as error:
             yield Finding(("scorecards", i, "sample"), str(error))
 

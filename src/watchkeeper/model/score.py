@@ -61,7 +61,8 @@ class Score(msgspec.Struct, gc=False):
     """One stored score. Unique in effect per (project, trace, span, scorer, version, judge model, author).
 
     `time_ns` is the trace's time, `scored_ns` when the score was made. `inclusion_probability` is the probability
-    with which this trace was chosen for this scorer; 1.0 for whatever sees all traffic.
+    with which this trace was chosen for this scorer; 1.0 for whatever sees all traffic. `weighed_ns` is when that was
+    last decided, where an event after the score changed it; 0 otherwise, and when read back.
     """
 
     project: str
@@ -82,3 +83,4 @@ class Score(msgspec.Struct, gc=False):
     cost: float | None = None
     inclusion_probability: float = 1.0
     policy: str = ""
+    weighed_ns: int = 0

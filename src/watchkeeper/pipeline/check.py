@@ -1,21 +1,28 @@
 """Complete traces to scores: every deterministic scorer, the sampling decision, one row a trace, judge work queued."""
 
 import asyncio
-import hashlib
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
 from watchkeeper.model.errors import root_cause
 from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, Verdict
 from watchkeeper.model.span import Trace
+from watchkeeper.pipeline.deciding import (
+    HOUR_S,
+    RISKY,
+    JudgeWork,
+    dimensions,
+    new_job,
+    raise_jobs,
+    reweigh,
+    subjects_of,
+)
 from watchkeeper.pipeline.plan import Card, Plan
-from watchkeeper.pipeline.where import COLUMNS
+from watchkeeper.scoring import evidence
 from watchkeeper.scoring.drive import Batch, direct, run_checks
 from watchkeeper.scoring.protocol import BatchScorer, Scorer
 from watchkeeper.scoring.sampling import Decision, Sampled
@@ -25,33 +32,9 @@ from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
 MINUTE_NS = 60 * 10**9
-HOUR_S = 3600
-JUDGE = "judge"
 _REMEMBERED = 200_000
-_RISKY = frozenset(("error", "timeout", "guard", "policy_deny", "thumbs_down", "escalation", "step_cap"))
 Scored = Sequence[tuple[str, str, Sequence[Score]]]
 Hook = Callable[[Scored], Awaitable[None]]
-
-
-def job_key(project: str, trace_id: str, span_id: str, scorer: str, version: str, model: str) -> str:
-    """The idempotent id of one judgement: one score and one charge per key."""
-    parts = "\x00".join((project, trace_id, span_id, scorer, version, model))
-    return "judge:" + hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:48]
-
-
-class JudgeWork(msgspec.Struct, frozen=True):
-    """A queued judgement's payload. `window_s` is the coverage window of its selection."""
-
-    trace_id: str
-    span_id: str
-    scorer: str
-    version: str
-    probability: float
-    policy: str
-    time_ns: int
-    window_s: int
-    session_id: str | None = None
-    high_risk: bool = False
 
 
 def flags(trace: Trace, outcomes: Sequence[tuple[Scorer, Outcome]]) -> frozenset[str]:
@@ -78,25 +61,19 @@ def flags(trace: Trace, outcomes: Sequence[tuple[Scorer, Outcome]]) -> frozenset
     return frozenset(name for name, on in raised.items() if on)
 
 
-def dimensions(trace: Trace) -> dict[str, str]:
-    """The strata a trace can belong to: context columns, model, provider and string metadata (user segment)."""
-    found = {name: read(trace) for name, read in COLUMNS.items() if not name.endswith("_text")}
-    dims = {name: value for name, value in found.items() if isinstance(value, str)}
-    for key, value in trace.context.metadata.items():
-        if isinstance(value, str):
-            dims.setdefault(key, value)
-    return dims
-
-
 def keep_probability(trace: Trace) -> float | None:
     """With what probability upstream sampling kept the trace: the smallest its spans say."""
     kept = [s.keep_probability for s in trace.spans if s.keep_probability is not None]
     return min(kept) if kept else None
 
 
-def decide(card: Card, trace: Trace, raised: frozenset[str]) -> Decision:
-    """The card's sampling decision for a trace."""
-    seen = Sampled(trace.trace_id, dimensions(trace), raised, trace.totals.cost, trace.duration_ms)
+def decide(
+    card: Card, trace: Trace, raised: frozenset[str], observed: Mapping[str, float] | None = None
+) -> Decision:
+    """The card's sampling decision for a trace. `observed`: the events its stored scores stand for, by `scoring.evidence`."""
+    events = {flag: p for flag, p in (observed or {}).items() if flag not in raised}
+    every = raised | frozenset(events)
+    seen = Sampled(trace.trace_id, dimensions(trace), every, trace.totals.cost, trace.duration_ms, events)
     kept = keep_probability(trace)
     return card.sampler.decide(seen, kept if kept is not None and 0 < kept <= 1 else None)
 
@@ -123,6 +100,7 @@ class _Done:
     plan: Plan
     outcomes: list[tuple[BatchScorer, Subject, Outcome]]
     late: bool
+    observed: Mapping[str, float] = field(default_factory=dict[str, float])
 
 
 class CheckFlow:
@@ -161,6 +139,7 @@ class CheckFlow:
         read = now if read_ns is None else read_ns
         loop = asyncio.get_running_loop()
         done = await loop.run_in_executor(self._pool, self._score, items)
+        await self._events(done)
         rows: list[TraceRow] = []
         work: list[jobs.NewJob] = []
         ledger: dict[coverage.Cell, Counter[str]] = {}
@@ -173,8 +152,9 @@ class CheckFlow:
             # Before the trace rows, which pick up what is stored for them: one write of each row, not two.
             await self._columns.write_scores(said)
         await self._columns.write_traces(rows)
-        totals = await self._records.write(lambda c: self._record(c, work, ledger, now))
+        totals, raised = await self._records.write(lambda c: self._record(c, work, ledger, now))
         await self._columns.write_coverage(totals)
+        await self._reweigh(raised, now)
         for d in done:
             self._remember(d.project, d.trace.trace_id)
         self.counts.traces_in += len(items)
@@ -182,11 +162,37 @@ class CheckFlow:
         await self._tell([(r.project, r.trace.trace_id, r.checks) for r in rows])
         return rows
 
+    async def _events(self, done: list[_Done]) -> None:
+        """What was said about these traces before they were complete, or since they were first."""
+        wanted: dict[str, list[_Done]] = {}
+        for d in done:
+            if d.plan.cards:
+                wanted.setdefault(d.project, []).append(d)
+        for project, group in wanted.items():
+            said: dict[str, list[Score]] = {}
+            for score in await self._columns.read_scores(project, [d.trace.trace_id for d in group]):
+                said.setdefault(score.trace_id, []).append(score)
+            for d in group:
+                d.observed = evidence.observed(said.get(d.trace.trace_id, ()))
+
     def _record(
         self, connection: Any, work: list[jobs.NewJob], ledger: dict[coverage.Cell, Counter[str]], now: int
-    ) -> list[dict[str, Any]]:
-        self.counts.jobs += jobs.add(connection, work, now)
-        return coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items()], now)
+    ) -> tuple[list[dict[str, Any]], list[tuple[str, JudgeWork]]]:
+        by_project: dict[str, list[jobs.NewJob]] = {}
+        for job in work:
+            by_project.setdefault(job.project, []).append(job)
+        raised: list[tuple[str, JudgeWork]] = []
+        for project, wanted in by_project.items():
+            new, risen = raise_jobs(connection, wanted, now)
+            self.counts.jobs += len(new)
+            raised += [(project, w) for w in risen]
+        return coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items()], now), raised
+
+    async def _reweigh(self, raised: list[tuple[str, JudgeWork]], now: int) -> None:
+        """Late spans can make a policy match as well: what has been judged gets its weight."""
+        for project in {p for p, _ in raised}:
+            offered = {(w.trace_id, w.span_id, w.scorer, w.version): w for p, w in raised if p == project}
+            await reweigh(self._columns, project, offered, None, now)
 
     def _score(self, items: Sequence[tuple[str, Trace]]) -> list[_Done]:
         """CPU work: every scorer over all traces of a project it applies to, batch-wise."""
@@ -237,9 +243,9 @@ class CheckFlow:
         for card in d.plan.cards:
             if not card.applies(trace):
                 continue
-            decision = decide(card, trace, raised)
+            decision = decide(card, trace, raised, d.observed)
             best = decision if best is None or decision.probability > best.probability else best
-            work += self._queue(d, card, decision, raised, window, ledger, now)
+            work += self._queue(d, card, decision, raised | frozenset(d.observed), window, ledger, now)
         policy = "all" if best is None else f"{best.policy}@{best.version}"
         probability = 1.0 if best is None else best.probability
         return TraceRow(d.project, trace, scores, probability, policy, read), work
@@ -269,31 +275,17 @@ class CheckFlow:
         ledger: dict[coverage.Cell, Counter[str]],
         now: int,
     ) -> list[jobs.NewJob]:
-        risky = bool(raised & _RISKY)
+        risky = bool(raised & RISKY)
         new: list[jobs.NewJob] = []
         for judge in card.judges:
-            subjects = (
-                [Subject(d.trace)]
-                if judge.level != "span"
-                else [Subject(d.trace, s) for s, _ in _calls(d.trace)]
-            )
             cell = coverage.Cell(d.project, judge.name, judge.version, window, self._window_s)
             count = ledger.setdefault(cell, Counter())
-            for subject in subjects:
-                span_id = subject.span.span_id if subject.span is not None else ""
+            for subject in subjects_of(judge, d.trace):
                 if not d.late:
                     count["eligible"] += 1
                     count["selected"] += decision.selected
-                if not decision.selected:
-                    continue
-                payload = JudgeWork(
-                    d.trace.trace_id, span_id, judge.name, judge.version, decision.probability,
-                    f"{decision.policy}@{decision.version}", d.trace.start_ns, window, d.trace.context.session_id, risky,
-                )  # fmt: skip
-                key = job_key(d.project, d.trace.trace_id, span_id, judge.name, judge.version, judge.model)
-                new.append(
-                    jobs.NewJob(key, d.project, JUDGE, msgspec.to_builtins(payload), now, 10 if risky else 0)
-                )
+                if decision.selected:
+                    new.append(new_job(d.project, subject, judge, decision, window, risky, now))
         return new
 
     def _remember(self, project: str, trace_id: str) -> None:
@@ -337,10 +329,6 @@ def _from_telemetry(project: str, trace: Trace, now: int) -> list[Score]:
         for found in span.evaluations
         if found.value is not None or found.label is not None
     ]
-
-
-def _calls(trace: Trace) -> list[tuple[Any, Any]]:
-    return [(s, s.llm) for s in trace.llm_calls]
 
 
 def _score(project: str, trace: Trace, span_id: str, scorer: Scorer, verdict: Verdict, now: int) -> Score:

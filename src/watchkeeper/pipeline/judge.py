@@ -19,7 +19,8 @@ from sqlalchemy.engine import Connection
 from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, Verdict
-from watchkeeper.pipeline.check import HOUR_S, JUDGE, Hook, JudgeWork
+from watchkeeper.pipeline.check import Hook
+from watchkeeper.pipeline.deciding import HOUR_S, JUDGE, JudgeWork
 from watchkeeper.pipeline.plan import Plan
 from watchkeeper.scoring.budget import DAY_NS, Spending
 from watchkeeper.scoring.drive import drive
@@ -294,15 +295,24 @@ class JudgeFlow:
     async def _commit(self, group: list[_Result]) -> None:
         now = self._clock()
         self._note_outages(group, now)
-        await self._records.write(lambda c: self._keep_replies(c, group, now))
-        scores = [s for r in group if (s := self._score(r, now)) is not None]
-        if scores:
-            await self._columns.write_scores(scores)
-        totals = await self._records.write(lambda c: self._close(c, group, now))
-        if totals:
-            await self._columns.write_coverage(totals)
-        if scores and self.hooks:
-            await self._tell([(s.project, s.trace_id, [s]) for s in scores])
+        weighed = await self._records.write(lambda c: self._keep_replies(c, group, now))
+        told: list[Score] = []
+        open_ = group
+        while open_:
+            for r in open_:
+                r.work = weighed.get(r.job.key, r.work)
+            scores = [s for r in open_ if (s := self._score(r, now)) is not None]
+            if scores:
+                await self._columns.write_scores(scores)
+            told += [s for s in scores if open_ is group]
+            totals, weighed = await self._records.write(lambda c, g=open_, n=now: self._close(c, g, n))
+            if totals:
+                await self._columns.write_coverage(totals)
+            # An event between the two writes has raised the probability: these are written once more.
+            open_ = [r for r in open_ if r.job.key in weighed]
+            now += 1
+        if told and self.hooks:
+            await self._tell([(s.project, s.trace_id, [s]) for s in told])
 
     def _note_outages(self, group: list[_Result], now: int) -> None:
         errors = [r.outcome for r in group if isinstance(r.outcome, ProviderError) and r.outcome.outage]
@@ -315,8 +325,9 @@ class JudgeFlow:
             wish = max((e.retry_after_s or 0.0 for e in errors), default=0.0)
             self._outage_until = now + backoff_ns(self._outages_in_row, self._roll(), wish, cap_s=30.0)
 
-    def _keep_replies(self, connection: Connection, group: list[_Result], now: int) -> None:
-        """Every reply that came is charged; the replies of a usable judgement are kept."""
+    def _keep_replies(self, connection: Connection, group: list[_Result], now: int) -> dict[str, JudgeWork]:
+        """Every reply that came is charged; the replies of a usable judgement are kept. Returns each job's work as it is
+        weighed now: an event since the claim may have raised its probability."""
         for r in group:
             if not r.replies:
                 self.counts.cached += r.from_cache
@@ -327,6 +338,12 @@ class JudgeFlow:
             if isinstance(r.outcome, Verdict | NotScored):
                 stored = {"replies": msgspec.to_builtins(r.replies), "key": r.job.key}
                 jobs.cache(connection, r.job.project, r.hash, stored, now)
+        return self._weighed(connection, group)
+
+    @staticmethod
+    def _weighed(connection: Connection, group: list[_Result]) -> dict[str, JudgeWork]:
+        found = jobs.payloads(connection, [r.job.key for r in group])
+        return {key: msgspec.convert(payload, JudgeWork) for key, payload in found.items()}
 
     def _score(self, r: _Result, now: int) -> Score | None:
         if not isinstance(r.outcome, Verdict) or r.judge is None:
@@ -351,9 +368,20 @@ class JudgeFlow:
             policy=r.work.policy,
         )
 
-    def _close(self, connection: Connection, group: list[_Result], now: int) -> list[dict[str, Any]]:
+    def _close(
+        self, connection: Connection, group: list[_Result], now: int
+    ) -> tuple[list[dict[str, Any]], dict[str, JudgeWork]]:
+        """Close the group's jobs but those whose probability rose since their scores were written: these are returned."""
+        weighed = self._weighed(connection, group)
+        risen = {
+            r.job.key: work
+            for r in group
+            if (work := weighed.get(r.job.key, r.work)) != r.work and isinstance(r.outcome, Verdict)
+        }
         ledger: dict[coverage.Cell, Counter[str]] = {}
         for r in group:
+            if r.job.key in risen:
+                continue
             ended = self._close_one(connection, r, now)
             if ended is None or r.judge is None:
                 continue
@@ -361,7 +389,7 @@ class JudgeFlow:
                 r.job.project, r.judge.name, r.judge.version, r.work.window_s, self._window_s
             )
             ledger.setdefault(cell, Counter())[ended] += 1
-        return coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items() if n], now)
+        return coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items() if n], now), risen
 
     def _close_one(self, connection: Connection, r: _Result, now: int) -> str | None:
         """Give the job back, finish it or set it aside; what the coverage ledger counts."""

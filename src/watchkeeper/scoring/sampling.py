@@ -20,7 +20,9 @@ ALWAYS = (
     "low_confidence",
     "thumbs_down",
     "escalation",
+    "low_score",
 )
+SIGNAL = "signal:"
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -37,13 +39,18 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class Sampled(msgspec.Struct, frozen=True):
-    """What sampling looks at: dimensions (scenario, model, prompt_version, region, …), raised flags, cost, latency."""
+    """What sampling looks at: dimensions (scenario, model, prompt_version, region, …), raised flags, cost, latency.
+
+    `observed` is the probability with which the evidence for a flag was seen, 1 where it is not named: a low score of a
+    judge that saw 5 % of traffic is known for 5 % of the traces that deserve it, and no policy can offer more than that.
+    """
 
     trace_id: str
     dims: dict[str, str] = {}
     flags: frozenset[str] = frozenset()
     cost: float | None = None
     latency_ms: float | None = None
+    observed: dict[str, float] = {}
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -76,9 +83,10 @@ class Sampler:
                     f"sampling policy {policy.name!r}: probability {policy.probability} must be above 0 and at most 1;"
                     " leave the policy out to sample nothing"
                 )
-            if policy.flag is not None and policy.flag not in ALWAYS:
+            if policy.flag is not None and policy.flag not in ALWAYS and not policy.flag.startswith(SIGNAL):
                 raise ValueError(
-                    f"sampling policy {policy.name!r}: {policy.flag!r} is not allowed; one of {', '.join(ALWAYS)}"
+                    f"sampling policy {policy.name!r}: {policy.flag!r} is not allowed; one of {', '.join(ALWAYS)},"
+                    f" or {SIGNAL}NAME"
                 )
             if policy.name in seen:
                 raise ValueError(f"sampling policy {policy.name!r} is given twice")
@@ -100,10 +108,25 @@ class Sampler:
             raise ValueError(
                 f"keep_probability {keep} of trace {facts.trace_id} must be above 0 and at most 1"
             )
-        matched = [p for p in self.policies if _matches(p, facts)]
-        probability = max((p.probability for p in matched), default=0.0)
+        return self._decided([p for p in self.policies if _matches(p, facts)], facts, keep)
+
+    def late(self, facts: Sampled) -> Decision | None:
+        """What the policies that wait for an event offer once the event has come; None when none of them matches.
+
+        Policies without a flag have had their say when the trace was complete. Asking them again under a newer configuration
+        would choose single traces at a rate their neighbours were not chosen with."""
+        matched = [p for p in self.policies if p.flag is not None and _matches(p, facts)]
+        return self._decided(matched, facts, 1.0) if matched else None
+
+    def waits_for(self, flags: frozenset[str]) -> bool:
+        """Whether any policy waits for one of these events."""
+        return any(p.flag in flags for p in self.policies if p.flag is not None)
+
+    def _decided(self, matched: Sequence[Policy], facts: Sampled, keep: float) -> Decision:
+        offers = [(_offer(p, facts), p.name) for p in matched]
+        probability = max((offer for offer, _ in offers), default=0.0)
         # The first policy that offers π names it; which one does not change the estimate.
-        policy = next((p.name for p in matched if p.probability == probability), "")
+        policy = next((name for offer, name in offers if offer == probability), "")
         u = self.u(facts.trace_id)
         return Decision(
             selected=u < probability,
@@ -114,6 +137,12 @@ class Sampler:
             matched=tuple(p.name for p in matched),
             version=self.version,
         )
+
+
+def _offer(policy: Policy, facts: Sampled) -> float:
+    """What a matching policy offers. Evidence seen with probability p was seen iff u < p (one hash for all), so the trace is
+    chosen iff u < min(p, policy's probability)."""
+    return min(policy.probability, facts.observed.get(policy.flag, 1.0) if policy.flag is not None else 1.0)
 
 
 def _matches(policy: Policy, facts: Sampled) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from watchkeeper.model.score import Score
-from watchkeeper.store.columns import StoreUnavailable, TraceRow
+from watchkeeper.store.columns import StoreUnavailable, Table, TraceRow
 
 
 class MemoryColumns:
@@ -31,6 +31,29 @@ class MemoryColumns:
         for s in scores:
             self.score_writes += 1
             self.scores[(s.project, s.trace_id, s.span_id, s.scorer, s.version, s.judge_model, s.author)] = s
+
+    async def read_scores(self, project: str, trace_ids: list[str]) -> list[Score]:
+        return [s for s in self.scores.values() if s.project == project and s.trace_id in trace_ids]
+
+    async def redecide(self, project: str, chosen: dict[str, tuple[float, str]]) -> None:
+        for trace_id, (probability, policy) in chosen.items():
+            row = self.traces.get((project, trace_id))
+            if row is not None and row.inclusion_probability < probability:
+                row.inclusion_probability, row.policy = probability, policy
+
+    async def named(self, name: str, project: str, **params: Any) -> Table:
+        """The two queries of the late decisions."""
+        if name == "late_rows":
+            found = [self.traces[(project, i)] for i in params["ids"] if (project, i) in self.traces]
+            return Table(["trace_id", "assembled_at"], [[r.trace.trace_id, r.assembled_ns] for r in found])
+        assert name == "late_evidence"
+        seen: dict[str, int] = {}
+        for s in self.scores.values():
+            version = max(s.scored_ns, s.weighed_ns)
+            if s.project == project and version >= params["after"]:
+                seen[s.trace_id] = max(seen.get(s.trace_id, 0), version)
+        rows = sorted(([i, at] for i, at in seen.items()), key=lambda r: (r[1], r[0]))
+        return Table(["trace_id", "seen"], rows[: params["limit"]])
 
     async def write_coverage(self, rows: list[dict[str, Any]]) -> None:
         for r in rows:

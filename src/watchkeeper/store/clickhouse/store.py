@@ -116,6 +116,11 @@ class ClickHouseColumns:
         for score in scores:
             self._learn(score.project, (score.scorer,))
 
+    async def redecide(self, project: str, chosen: dict[str, tuple[float, str]]) -> None:
+        self._open()
+        if chosen:
+            await self._rows.run(writing.redecide, project, chosen)
+
     async def write_deploys(self, deploys: list[Deploy]) -> None:
         self._open()
         await self._rows.run(writing.deploys, deploys)

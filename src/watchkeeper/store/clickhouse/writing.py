@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -26,6 +26,14 @@ INSERT INTO traces SELECT * REPLACE (
                 {shown:Array(Array(Float64))}[indexOf({ids:Array(String)}, trace_id)]) AS scores,
   assembled_at + 1 AS assembled_at)
 FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}"""
+
+REDECIDE = """
+INSERT INTO traces SELECT * REPLACE (
+  {probabilities:Array(Float64)}[indexOf({ids:Array(String)}, trace_id)] AS inclusion_probability,
+  {policies:Array(String)}[indexOf({ids:Array(String)}, trace_id)] AS policy,
+  assembled_at + 1 AS assembled_at)
+FROM (SELECT * FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
+  AND inclusion_probability < {probabilities:Array(Float64)}[indexOf({ids:Array(String)}, trace_id)])"""
 
 
 def guarded(work: Callable[[], None]) -> None:
@@ -123,6 +131,26 @@ def refresh(client: Client, project: str, ids: Sequence[str]) -> None:
             "shown": [list(v.values()) for v in values],
         },
     )
+
+
+def redecide(client: Client, project: str, chosen: Mapping[str, tuple[float, str]]) -> None:
+    """Raise the inclusion probability of trace rows that exist; one that is as large already stays."""
+
+    def work() -> None:
+        ids = list(chosen)
+        for start in range(0, len(ids), CHUNK):
+            part = ids[start : start + CHUNK]
+            client.command(
+                REDECIDE,
+                parameters={
+                    "project": project,
+                    "ids": part,
+                    "probabilities": [chosen[i][0] for i in part],
+                    "policies": [chosen[i][1] for i in part],
+                },
+            )
+
+    guarded(work)
 
 
 def deploys(client: Client, batch: Sequence[Deploy]) -> None:

@@ -87,6 +87,22 @@ def add(connection: Connection, new: Sequence[NewJob], now_ns: int) -> int:
     return insert_missing(connection, jobs, rows)
 
 
+def payloads(connection: Connection, keys: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """What these jobs carry, in whatever state they are; a key that does not exist is missing."""
+    found: dict[str, dict[str, Any]] = {}
+    for start in range(0, len(keys), 500):
+        part = keys[start : start + 500]
+        rows = connection.execute(sa.select(jobs.c.key, jobs.c.payload).where(jobs.c.key.in_(part)))
+        found |= {str(key): cast("dict[str, Any]", payload) for key, payload in rows}
+    return found
+
+
+def replace_payload(connection: Connection, key: str, payload: dict[str, Any], priority: int) -> None:
+    """Give a job another payload and at least this priority, in whatever state it is."""
+    higher = sa.case((jobs.c.priority < priority, priority), else_=jobs.c.priority)
+    connection.execute(sa.update(jobs).where(jobs.c.key == key).values(payload=payload, priority=higher))
+
+
 def _claimable(kind: str, now_ns: int) -> sa.ColumnElement[bool]:
     expired = sa.and_(jobs.c.status == "running", jobs.c.lease_until_ns <= now_ns)
     ready = sa.and_(jobs.c.status == "due", jobs.c.due_ns <= now_ns)

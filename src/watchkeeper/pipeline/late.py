@@ -1,0 +1,190 @@
+"""Decisions taken again: an event after its trace makes a policy match, π rises, and the work is queued then.
+
+What is due is asked of the store and not remembered, and every step may run twice, so a crash loses nothing: the probability of
+a judgement only ever rises, to the largest that any policy has offered (`design/statistics.md` §1).
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from watchkeeper.model.score import Score, Subject
+from watchkeeper.pipeline.deciding import (
+    HOUR_S,
+    RISKY,
+    JudgeWork,
+    dimensions,
+    new_job,
+    raise_jobs,
+    reweigh,
+    subjects_of,
+)
+from watchkeeper.pipeline.plan import Card, Plan
+from watchkeeper.scoring.evidence import observed
+from watchkeeper.scoring.sampling import Decision, Sampled
+from watchkeeper.store.columns import Columns
+from watchkeeper.store.records import coverage, jobs, states
+from watchkeeper.store.records.engine import Records
+
+DAY_NS = 86_400 * 10**9
+MARGIN_NS = 600 * 10**9
+CHUNK, MOST = 200, 20_000
+Load = Callable[[str, str, str], Awaitable[Subject | None]]
+
+
+@dataclass
+class Counts:
+    """looked: traces with new evidence; chosen: judgements queued because of it; raised: judgements whose probability rose;
+    gone: traces whose content is no longer stored."""
+
+    looked: int = 0
+    chosen: int = 0
+    raised: int = 0
+    gone: int = 0
+
+
+class LatePolicies:
+    """Takes a project's decisions again for traces about which something was said since the last call."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        records: Records,
+        load: Load,
+        plan_for: Callable[[str], Plan],
+        clock: Callable[[], int],
+        *,
+        window_s: int = HOUR_S,
+    ) -> None:
+        self._columns, self._records, self._load = columns, records, load
+        self._plan_for, self._clock, self._window_s = plan_for, clock, window_s
+        self.counts = Counts()
+
+    async def run_once(self, project: str) -> int:
+        """How many judgements were queued. Evidence before the day this first ran is left alone. Raises StoreUnavailable."""
+        now = self._clock()
+        mark = await self._records.read(lambda c: states.get(c, project, "late", "mark"))
+        reached = int(mark) if mark is not None else now - DAY_NS
+        after = max(reached - MARGIN_NS, 0)
+        chosen = 0
+        waiting = [c for c in self._plan_for(project).cards if any(p.flag for p in c.sampler.policies)]
+        rows: list[list[Any]] = []
+        if waiting:
+            found = await self._columns.named("late_evidence", project, after=after, limit=MOST)
+            rows = found.rows
+        ids = [str(trace_id) for trace_id, _ in rows]
+        for start in range(0, len(ids), CHUNK):
+            chosen += await self._take(project, waiting, ids[start : start + CHUNK], now)
+        # Where more waits than one look may take, the next look goes on from there; the margin would hold it back.
+        full = len(rows) >= MOST
+        fresh = min(int(rows[-1][1]) + MARGIN_NS if full else now, now)
+        if fresh > reached:
+            await self._records.write(lambda c: states.put(c, project, "late", "mark", fresh, now))
+        return chosen
+
+    async def _take(self, project: str, cards: Sequence[Card], ids: list[str], now: int) -> int:
+        by_trace: dict[str, list[Score]] = {}
+        for score in await self._columns.read_scores(project, ids):
+            by_trace.setdefault(score.trace_id, []).append(score)
+        events = {i: observed(by_trace.get(i, [])) for i in ids}
+        wanted = [i for i in ids if any(c.sampler.waits_for(frozenset(events[i])) for c in cards)]
+        self.counts.looked += len(wanted)
+        if not wanted:
+            return 0
+        table = await self._columns.named("late_rows", project, ids=wanted)
+        made_at = {str(trace_id): int(at) for trace_id, at in table.rows}
+        work: list[jobs.NewJob] = []
+        best: dict[str, Decision] = {}
+        for trace_id in wanted:
+            if trace_id not in made_at:
+                # Not assembled yet: the event is read when it is.
+                continue
+            subject = await self._load(project, trace_id, "")
+            if subject is None:
+                self.counts.gone += 1
+                continue
+            for card in cards:
+                decision = self._decide(card, subject, events[trace_id])
+                if decision is None or not decision.selected:
+                    continue
+                known = best.get(trace_id)
+                best[trace_id] = (
+                    decision if known is None or decision.probability > known.probability else known
+                )
+                work += self._jobs(project, card, subject, decision, events[trace_id], made_at[trace_id], now)
+        return await self._settle(project, work, best, by_trace, now)
+
+    @staticmethod
+    def _decide(card: Card, subject: Subject, events: dict[str, float]) -> Decision | None:
+        trace = subject.trace
+        if not card.applies(trace):
+            return None
+        seen = Sampled(
+            trace.trace_id, dimensions(trace), frozenset(events), trace.totals.cost, trace.duration_ms, events
+        )
+        return card.sampler.late(seen)
+
+    def _jobs(
+        self,
+        project: str,
+        card: Card,
+        whole: Subject,
+        decision: Decision,
+        events: dict[str, float],
+        made_at: int,
+        now: int,
+    ) -> list[jobs.NewJob]:
+        window = made_at // 10**9 // self._window_s * self._window_s
+        risky = bool(RISKY & set(events))
+        return [
+            new_job(project, subject, judge, decision, window, risky, now)
+            for judge in card.judges
+            for subject in subjects_of(judge, whole.trace)
+        ]
+
+    async def _settle(
+        self,
+        project: str,
+        work: list[jobs.NewJob],
+        best: dict[str, Decision],
+        stored: dict[str, list[Score]],
+        now: int,
+    ) -> int:
+        if not work:
+            return 0
+        scored = {(s.trace_id, s.span_id, s.scorer, s.version) for found in stored.values() for s in found}
+
+        def record(connection: Connection) -> tuple[int, list[JudgeWork], list[dict[str, Any]]]:
+            # A score without its job is a judgement whose finished job was forgotten: it is weighed, not asked again.
+            asked = [j for j in work if _score_key(j) not in scored]
+            forgotten = [j for j in work if _score_key(j) in scored]
+            new, raised = raise_jobs(connection, asked, now, late=True)
+            _, again = raise_jobs(connection, forgotten, now, late=True, add=False)
+            ledger: dict[coverage.Cell, Counter[str]] = {}
+            for job in new:
+                p = msgspec.convert(job.payload, JudgeWork)
+                cell = coverage.Cell(project, p.scorer, p.version, p.window_s, self._window_s)
+                ledger.setdefault(cell, Counter()).update(("selected",))
+            totals = coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items()], now)
+            return len(new), [*raised, *again], totals
+
+        new, raised, totals = await self._records.write(record)
+        if totals:
+            await self._columns.write_coverage(totals)
+        offered = {_score_key(j): msgspec.convert(j.payload, JudgeWork) for j in work}
+        await reweigh(self._columns, project, offered, stored, now)
+        await self._columns.redecide(
+            project, {i: (d.probability, f"{d.policy}@{d.version}") for i, d in best.items()}
+        )
+        self.counts.chosen += new
+        self.counts.raised += len(raised)
+        return new
+
+
+def _score_key(job: jobs.NewJob) -> tuple[str, str, str, str]:
+    p = job.payload
+    return (p["trace_id"], p["span_id"], p["scorer"], p["version"])
