@@ -13,6 +13,8 @@ from bench.drift.scenarios import (
     CHANGES,
     LATENCY_SD,
     NULLS,
+    RATE_CHANGES,
+    RATE_NULLS,
     REPORTED,
     VARIANTS,
     World,
@@ -111,6 +113,27 @@ def small_cohort(series: int, seed: int) -> None:
     print(f"{whole.name:36s} {delay:6.1f} ({missed:4.1%}) {37:5d} info")
 
 
+def zero_one(series: int, seed: int) -> None:
+    print("\n0/1 metrics: the rate detector that `shift` uses on them, and the panel on the same series")
+    print(f"{'no change: alarms per 1000':36s} {'rate':>7s} {'gate':>5s} {'':5s} {'panel':>7s}")
+    for world in RATE_NULLS:
+        rate = null_rate(world, series, seed)
+        said = gate(f"null of rates {world.name}", rate, 0.2)
+        other = null_rate(world, min(series, 500), seed, as_panel=True) if world.fail[0] else float("nan")
+        print(f"{world.name:36s} {rate:7.3f} {0.2:5.1f} {said:5s} {other:7.3f}", flush=True)
+    print(f"{'change: delay (missed)':36s} {'rate':>15s} {'panel':>15s}")
+    for world in RATE_CHANGES:
+        cells: list[str] = []
+        for as_panel in (False, True):
+            if as_panel and not world.fail[0]:
+                continue
+            delay, missed = delays(world, min(series, 300), seed, as_panel=as_panel)
+            cells.append(f"{delay:6.1f} ({missed:5.1%})")
+            if not as_panel:
+                gate(f"missed rate {world.name}", missed, 0.0)
+        print(f"{world.name:36s} " + " ".join(f"{c:>15s}" for c in cells), flush=True)
+
+
 def fleet_run(seed: int) -> None:
     print("\nFleet: 2000 series, n = 50, 20 changed by -0.5 sd, one week")
     print(f"{'rule':28s} {'alerts':>7s} {'true':>6s} {'found':>6s} {'delay':>6s}")
@@ -158,7 +181,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="smaller samples, under a minute")
     parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--only", choices=["nulls", "changes", "fleet", "flapping", "speed", "river"])
+    parser.add_argument(
+        "--only", choices=["nulls", "changes", "rates", "fleet", "flapping", "speed", "river"]
+    )
     args = parser.parse_args()
     began = time.perf_counter()
     print(
@@ -169,6 +194,7 @@ def main() -> int:
     parts = {
         "nulls": lambda: nulls(400 if quick else 2000, args.seed),
         "changes": lambda: changes(100 if quick else 1000, args.seed),
+        "rates": lambda: zero_one(400 if quick else 2000, args.seed),
         "fleet": lambda: fleet_run(args.seed),
         "flapping": lambda: flapping(30 if quick else 300, args.seed),
         "speed": speed,

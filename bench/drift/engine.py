@@ -18,10 +18,12 @@ def fit(data: Data, steps: Steps = Steps()) -> Panel:
     return fit_panel(ticks, data.times[:BASE], centres, pooled, steps=steps)
 
 
-def evidence(world: World, data: Data, threshold: float, steps: Steps = Steps()) -> NDArray[np.bool_]:
+def evidence(
+    world: World, data: Data, threshold: float, steps: Steps = Steps(), as_panel: bool = False
+) -> NDArray[np.bool_]:
     """(S, T) alarms after the baseline; the evidence of a series starts again after each alarm."""
     after = of(data.ticks(), slice(BASE, None))
-    if world.kind == "failures":
+    if world.kind == "failures" and not as_panel:
         return _rates(data, threshold)
     panel = fit(data, steps)
     z = z_scores(panel, after, data.times[BASE:])
@@ -39,32 +41,43 @@ def evidence(world: World, data: Data, threshold: float, steps: Steps = Steps())
 
 def _rates(data: Data, threshold: float) -> NDArray[np.bool_]:
     k, n = data.hist[:, :, 1], data.n
-    base = rates.fit_rates(k[:, :BASE], n[:, :BASE])
+    mostly = k[:, :BASE].sum(axis=1) > 0.5 * n[:, :BASE].sum(axis=1)
+    k = np.where(mostly[:, None], n - k, k)
+    base = rates.fit_rates(k[:, :BASE], n[:, :BASE], data.times[:BASE])
     s, t = k.shape[0], k.shape[1] - BASE
     r = np.zeros((s, rates.RATIOS.size))
     alarms = np.zeros((s, t), dtype=bool)
     for i in range(t):
-        r = rates.step_rates(base, r, k[:, BASE + i], n[:, BASE + i])
+        r = rates.step_rates(base, r, k[:, BASE + i], n[:, BASE + i], int(data.times[BASE + i]))
         hit = r.mean(axis=1) >= threshold
         alarms[:, i] = hit
         r[hit] = 0
     return alarms
 
 
-def null_rate(world: World, series: int, seed: int, threshold: float = 1e4, steps: Steps = Steps()) -> float:
+def null_rate(
+    world: World,
+    series: int,
+    seed: int,
+    threshold: float = 1e4,
+    steps: Steps = Steps(),
+    as_panel: bool = False,
+) -> float:
     """False alarms per 1000 window-series over the quiet and the watched period."""
     alarms, windows = 0, 0
     for block in range(-(-series // 500)):
         data = simulate(world, min(500, series - block * 500), seed * 1000 + block)
-        found = evidence(world, data, threshold, steps)
+        found = evidence(world, data, threshold, steps, as_panel)
         alarms += int(found.sum())
         windows += found.size
     return 1000 * alarms / windows
 
 
-def delays(world: World, series: int, seed: int, threshold: float = 1e4) -> tuple[float, float]:
+def delays(
+    world: World, series: int, seed: int, threshold: float = 1e4, as_panel: bool = False
+) -> tuple[float, float]:
     """(median delay in ticks, the first changed tick being 1; share missed)."""
     data = simulate(world, series, seed)
-    found = evidence(world, data, threshold)[:, world.quiet :]
+    found = evidence(world, data, threshold, as_panel=as_panel)[:, world.quiet :]
     missed = ~found.any(axis=1)
     return float(np.median(np.where(missed, np.inf, found.argmax(axis=1) + 1))), float(missed.mean())

@@ -5,10 +5,11 @@ Effect sizes that statistics.md §3 does not state are chosen here and printed w
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import expit, logit, ndtr
 from scipy.stats import beta
 
 from watchkeeper.detection.family import Ticks
@@ -107,13 +108,13 @@ def simulate(w: World, s: int, seed: int) -> Data:
     n[:, BASE:] *= w.volume
     if w.missing:
         n *= rng.random((s, total)) >= w.missing
-    if w.kind == "failures":
-        return _failures(rng, w, n, on, times)
     offset = np.zeros((s, total))
     if w.wander:
         offset += w.wander * wandering(rng, s, total, w.phi)
     hours = np.arange(total)
     offset += w.daily * np.sin(2 * np.pi * (hours % 24 - 9) / 24) - w.weekly * (hours // 24 % 7 >= 5)
+    if w.kind == "failures":
+        return _failures(rng, w, n, on, times, offset)
     if w.shift is not None:
         offset += np.where(on, w.shift(since.astype(float)), 0.0)
     shares = _shares(w, offset, on)
@@ -175,10 +176,17 @@ def _keep_mean(sd: float) -> float:
 
 
 def _failures(
-    rng: np.random.Generator, w: World, n: Floats, on: NDArray[np.bool_], times: NDArray[np.int64]
+    rng: np.random.Generator,
+    w: World,
+    n: Floats,
+    on: NDArray[np.bool_],
+    times: NDArray[np.int64],
+    offset: Floats,
 ) -> Data:
+    # Of a 0/1 metric the cycle and the wandering are in log-odds.
     p = np.where(on, w.fail[1], w.fail[0])
-    k = rng.binomial(n.astype(np.int64), p[None, :]).astype(np.float64)
+    p = expit(logit(p)[None, :] + offset) if offset.any() else np.broadcast_to(p, n.shape)
+    k = rng.binomial(n.astype(np.int64), p).astype(np.float64)
     hist = np.stack([n - k, k, np.zeros_like(k)], axis=-1)
     return Data(hist, n, n.copy(), times, w.axis)
 
@@ -230,3 +238,26 @@ CHANGES = [
 def at_three(world: World) -> World:
     """The change at 03:00, when traffic differs most from the mean of the day."""
     return replace(world, name=world.name + " at 03:00", quiet=world.quiet + 3)
+
+
+# 0/1 metrics, for the detector that `shift` uses on them; the panel runs beside it.
+PASSES: dict[str, Any] = {"kind": "failures", "n": 100}
+RATE_NULLS = [
+    World("92 % pass", fail=(0.92, 0.92), **PASSES),
+    World("92 % pass, wandering (AR .7)", fail=(0.92, 0.92), phi=0.7, wander=0.15, **PASSES),
+    World("92 % pass, daily + weekly", fail=(0.92, 0.92), daily=0.4, weekly=0.3, **PASSES),
+    World("92 % pass, n = 8", kind="failures", n=8, fail=(0.92, 0.92)),
+    World("50 % pass", fail=(0.5, 0.5), **PASSES),
+    World("2 % guarded", fail=(0.02, 0.02), **PASSES),
+    World("never (0 %)", fail=(0.0, 0.0), **PASSES),
+    World("failures 0.1 %, n = 1000", kind="failures", n=1000),
+]
+RATE_CHANGES = [
+    World("92 % -> 88 % pass", fail=(0.92, 0.88), **PASSES),
+    World("92 % -> 80 % pass", fail=(0.92, 0.80), **PASSES),
+    World("92 % -> 88 %, daily + weekly", fail=(0.92, 0.88), daily=0.4, weekly=0.3, **PASSES),
+    World("50 % -> 42 % pass", fail=(0.5, 0.42), **PASSES),
+    World("2 % -> 5 % guarded", fail=(0.02, 0.05), **PASSES),
+    World("0.1 % -> 0.4 %, n = 1000", kind="failures", n=1000, fail=(0.001, 0.004)),
+    World("0 % -> 0.5 %", fail=(0.0, 0.005), **PASSES),
+]

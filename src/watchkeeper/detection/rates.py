@@ -78,10 +78,16 @@ def _at(coef: Floats, level: Floats, times_ns: NDArray[np.int64]) -> Floats:
     return np.clip(m, level[:, None] / 3, np.minimum(3 * level, (2 + level) / 3)[:, None])
 
 
+def _season_odds(coef: Floats, times_ns: NDArray[np.int64]) -> Floats:
+    # The odds at each time over those of the level (S, T).
+    level = np.clip(coef[:, 0], 1e-12, 1 - 1e-12)
+    m = np.clip(_at(coef, level, times_ns), 1e-12, 1 - 1e-12)
+    return m / (1 - m) * ((1 - level) / level)[:, None]
+
+
 def log_ratios(base: RatePanel, k: Floats, n: Floats, times_ns: NDArray[np.int64]) -> Floats:
     """Log likelihood ratios (S, T, R) of k events of n (S, T) against the baseline at the middles of the ticks (T,)."""
-    level = np.maximum(base.coef[:, 0], 1e-300)
-    factor = (_at(base.coef, level, times_ns) / level[:, None])[..., None]
+    factor = _season_odds(base.coef, times_ns)[..., None]
     p = np.where(RATIOS < 1, base.low[:, None], base.high[:, None])[:, None, :]
     p = np.clip(at_odds(p, factor), 1e-12, 1 - 1e-12)
     q = at_odds(p, RATIOS)
@@ -248,8 +254,7 @@ def _recovering(
 ) -> tuple[RateState, Evidence]:
     # e-process against "still shifted by at least half of what fired": see resolve.py.
     assert state.ratio is not None and state.last is not None
-    panel = _panel_of(baseline)
-    factor = float(_at(panel.coef, panel.coef[:, 0], middle)[0, 0] / max(panel.coef[0, 0], 1e-300))
+    factor = float(_season_odds(_panel_of(baseline).coef, middle)[0, 0])
     p = float(at_odds(np.array(baseline.high if state.ratio > 1 else baseline.low), np.array(factor)))
     p = min(max(p, 1e-12), 1 - 1e-12)
     q = float(at_odds(np.array(p), np.array(1 + (state.ratio - 1) / 2)))
