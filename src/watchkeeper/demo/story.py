@@ -11,6 +11,7 @@ from watchkeeper.cli.gate import main as gate_command
 from watchkeeper.demo.api import Api, DemoFailed
 from watchkeeper.demo.assistant import answer_v1, answer_v2
 from watchkeeper.demo.console import Console
+from watchkeeper.demo.knowledge import EVASIONS
 from watchkeeper.demo.receiver import Receiver
 from watchkeeper.demo.traffic import HOUR_NS, Mix, Traffic
 
@@ -19,6 +20,9 @@ DATASET = "support-regressions"
 MONITOR = "answer-relevance-down"
 STEPS = "has_steps"
 STEP = "1. "
+SCORER = "answer_relevance"
+CUT = 6.0
+LABELS = 60
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,7 @@ class Story:
     async def play(self) -> None:
         """The whole story, in order."""
         await self.two_good_weeks()
+        await self.calibrate()
         await self.the_edit()
         alert = await self.until_it_fires()
         await self.what_the_alert_says(alert)
@@ -118,6 +123,32 @@ class Story:
         fired = [a for a in await self.alerts() if a.get("fired_ns") or a["state"] == "firing"]
         if fired:
             raise DemoFailed(f"a false alarm in two normal weeks: {fired[0]['summary']}")
+
+    async def calibrate(self) -> None:
+        """Only a scorer that agrees with people may page: somebody labels a blind sample of the two weeks."""
+        path = f"/api/scorers/{SCORER}/calibration"
+        drawn = await self.call("POST", f"{path}/sample", {"labels": LABELS, "days": 14, "cut": CUT})
+        queue = await self.call("GET", "/api/reviews?limit=1000")
+        mine = {i["trace_id"]: i["id"] for i in queue["items"] if i["source"] == f"calibration:{SCORER}"}
+        if len(mine) != drawn["drawn"]:
+            raise DemoFailed(f"{len(mine)} of {drawn['drawn']} drawn traces wait in review")
+        ids = ", ".join(f"'{trace_id}'" for trace_id in mine)
+        for row in await self.sql(
+            f"select trace_id, output_text as output from traces where trace_id in ({ids})"
+        ):
+            verdict = "bad" if row["output"] in EVASIONS else "good"
+            await self.call("POST", f"/api/reviews/{mine[row['trace_id']]}/label", {"verdict": verdict})
+        made = await self.call("POST", path, {})
+        if made["status"] != "calibrated":
+            raise DemoFailed(f"{SCORER} does not agree with people: {'; '.join(made['failed'])}")
+        agreement, kappa = made["agreement"], made["kappa"]
+        self.console.say(
+            f"{SCORER} is a model, so people check it first: {made['n']} answers labelled blind, agreement"
+            f" {agreement['value']:.0%} ({agreement['low']:.0%} to {agreement['high']:.0%}), kappa {kappa['value']:.2f}."
+            " It may page now.",
+            self.now,
+            "✓",
+        )
 
     async def the_edit(self) -> None:
         await self.deploy("v2", "be more concise; half of the traffic")
