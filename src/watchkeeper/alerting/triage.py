@@ -10,7 +10,7 @@ hours, or new with nearly all traffic (then nothing in the data separates it fro
 
 A fact's part (length, number of documents, a tool that was used) is the mix term of Kitagawa's decomposition (1955): the
 change of its distribution times the metric's mean in each bin, both windows averaged.
-Every factor must pass a test at 0.01 divided by the number of factors.
+Every factor must pass a test at 0.01 divided by the number of factors, and the cohort that an alert named one at 0.05.
 """
 
 from collections.abc import Callable, Sequence
@@ -99,12 +99,14 @@ def _moved(name: str, before: _Mean, after: _Mean, unit: str, significant: bool)
 
 @dataclass(frozen=True)
 class _Whole:
-    """The change to be explained. `z` is the normal quantile at 0.01 / number of factors."""
+    """The change to be explained. `z` is the normal quantile at 0.01 / number of factors; `named` are the cohorts a
+    monitor has already found, which are one hypothesis and not one of many."""
 
     sample: Sample
     before: _Mean
     after: _Mean
     z: float
+    named: Cohort = ()
 
     @property
     def change(self) -> float:
@@ -114,11 +116,17 @@ class _Whole:
     def se(self) -> float:
         return hypot(self.before.se, self.after.se)
 
-    def share(self, part: float, se: float) -> tuple[float, float, float]:
-        """`part` over the change with its 95 % interval by the delta method, part and change taken as independent,
-        which is the wider choice: a part and its whole move together."""
+    def share(self, part: float, se: float, apart: bool) -> tuple[float, float, float]:
+        """`part` over the change with its 95 % interval by the delta method. A cohort and the rest of the traffic are
+        `apart`: their errors are independent and add up to the whole's. A fact's part is not; it is taken as independent
+        of the whole, which is the wider choice, since a part and its whole move together."""
         s = part / self.change
-        half = z_of(0.95) * sqrt(se**2 + (s * self.se) ** 2) / abs(self.change)
+        if apart:
+            rest = max(self.se**2 - se**2, 0.0)
+            variance = ((1 - s) * se) ** 2 + s**2 * rest
+        else:
+            variance = se**2 + (s * self.se) ** 2
+        half = z_of(0.95) * sqrt(variance) / abs(self.change)
         return s, s - half, s + half
 
 
@@ -140,11 +148,12 @@ def _cohort_factor(whole: _Whole, dimension: str, value: str, unit: str) -> Fact
         + (after.value - m) ** 2 * p_a * (1 - p_a) / max(whole.after.n, 1)
         + (before.value - m) ** 2 * p_b * (1 - p_b) / max(whole.before.n, 1)
     )  # fmt: skip
-    share, low, high = whole.share(part, se)
+    share, low, high = whole.share(part, se, apart=True)
     name, step = f"{dimension} {value}", COHORT_STEPS.get(dimension, "upstream")
     coincides = p_b < NEW and p_a > ALL
     gap, gap_se = after.value - rest.value, hypot(after.se, rest.se)
-    apart = after.known and rest.known and gap * whole.change > 0 and abs(gap) > whole.z * gap_se
+    z = z_of(0.95) if (dimension, value) in whole.named else whole.z
+    apart = after.known and rest.known and gap * whole.change > 0 and abs(gap) > z * gap_se
     line = _moved(name, before, after, unit, apart or coincides)
     made: dict[str, object] = {"traffic": (p_b, p_a), "moved": apart or coincides, "value": value}
     if not after.known and p_a > 0.02:
@@ -233,9 +242,11 @@ def _fact_factor(whole: _Whole, step: str, name: str) -> Factor:
     # A rate that was never seen on one side has no spread there: one trace of the other kind bounds it.
     floor = 1 / min(before.n, after.n) if rate else 0.0
     se = max(hypot(before.se, after.se), floor)
-    moved = abs(after.value - before.value) > whole.z * se
+    # Sums of equal numbers differ in their last digit.
+    rounding = 1e-9 * max(abs(after.value), abs(before.value))
+    moved = abs(after.value - before.value) > max(whole.z * se, rounding)
     part, part_se = _mix(whole, x)
-    share, low, high = whole.share(part, part_se)
+    share, low, high = whole.share(part, part_se, apart=False)
     verdict: Verdict = "holds"
     if moved and low > 0 and share >= CONTRIBUTES:
         verdict = "explains" if share >= EXPLAINS else "contributes"
@@ -308,14 +319,15 @@ def triage(
     now: int,
     deploys: Sequence[Deploy] = (),
     extra: Sequence[Factor] = (),
+    named: Cohort = (),
 ) -> Triage:
     """What explains the change of `metric` between two windows (ns) in the traffic of `cohort`. `extra` are factors that
-    are not measured on traces, such as volume."""
+    are not measured on traces, such as volume; `named` is the part of the traffic a monitor alerted about."""
     unit = unit_of_metric(metric) or ""
     first, then = (_mean(sample.value[side], sample.weight[side]) for side in (~sample.after, sample.after))
     values = {d: sorted(set(v)) for d, v in sample.cohorts.items()}
     looked = max(1, sum(len(v) for v in values.values()) + len(sample.facts))
-    whole = _Whole(sample, first, then, z_of(1 - 0.01 / looked))
+    whole = _Whole(sample, first, then, z_of(1 - 0.01 / looked), named)
     apart = first.known and then.known and abs(whole.change) > z_of(0.95) * whole.se
     line = _moved(metric, first, then, unit, apart)
 

@@ -56,13 +56,15 @@ WORDING = {
 
 @dataclass(frozen=True)
 class Question:
-    """What is to be explained: a metric of a cohort, the calm before [ns, ns) and the trouble since [ns, ns)."""
+    """What is to be explained: a metric of a cohort, the calm before [ns, ns) and the trouble since [ns, ns). `named` is what
+    the alert adds to the cohort."""
 
     project: str
     metric: str
     cohort: Cohort
     before: tuple[int, int]
     after: tuple[int, int]
+    named: Cohort = ()
 
 
 def question_of(alert: Alert, where: Cohort, now: int, deploys: Sequence[Deploy] = ()) -> Question | None:
@@ -81,7 +83,8 @@ def question_of(alert: Alert, where: Cohort, now: int, deploys: Sequence[Deploy]
     fired = alert.fired_ns or now
     acted = [d.time_ns for d in deploys if d.time_ns > fired]
     until = max(min(alert.resolved_ns or now, now, *acted), onset + 1)
-    return Question(alert.project, metric, where, (min(start, end - 1), end), (onset, until))
+    named = tuple(x for x in cohort_of_alert(alert) if x not in where)
+    return Question(alert.project, metric, where, (min(start, end - 1), end), (onset, until), named)
 
 
 def where_of(alert: Alert, monitor_by: Sequence[str] | None) -> Cohort:
@@ -125,7 +128,7 @@ async def run(columns: Columns, question: Question, now: int) -> Triage:
     def work() -> Triage:
         sample = sample_of(rows, steps_of, documents, q.metric)
         extra = [volume(points, q)]
-        return triage(sample, q.metric, q.cohort, q.before, q.after, now, deploys, extra)
+        return triage(sample, q.metric, q.cohort, q.before, q.after, now, deploys, extra, q.named)
 
     return await asyncio.to_thread(work)
 

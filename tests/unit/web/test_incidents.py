@@ -1,0 +1,152 @@
+"""Incidents over the whole application and the real store: triage that names the cause, the story, the draft."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.unit.web.world import DEPLOY, HOUR, PROJECT, World, build
+from watchkeeper.pipeline.incidents import IncidentFlow
+from watchkeeper.store.records import alerts, audit, incidents
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    made = await build(tmp_path_factory.mktemp("incidents"), 2600, seed=3)
+    s = made.services
+    s.incidents = IncidentFlow(
+        made.columns, s.records, s.clock, lambda _project, _monitor: ("prompt_version",)
+    )
+    yield made
+    await made.close()
+
+
+def client(world: World) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(world.app), base_url="http://127.0.0.1")
+
+
+async def opened(browser: httpx.AsyncClient, world: World) -> str:
+    answer = await browser.post("/api/incidents", json={"alert_id": world.alert_id})
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+async def test_triage_names_the_prompt_version_and_clears_the_rest(world: World) -> None:
+    async with client(world) as browser:
+        made = await opened(browser, world)
+        assert made == await opened(browser, world)
+        found = (await browser.post(f"/api/incidents/{made}/triage")).json()["triage"]
+        assert found["ranked"][0]["name"] == "prompt_version v2"
+        first = found["ranked"][0]
+        assert first["verdict"] == "explains" and first["share_low"] > 0.2 and first["line"]["current_n"] > 40
+        verdicts = {s["name"]: s["verdict"] for s in found["steps"]}
+        assert [s["name"] for s in found["steps"]] == ["retrieval", "generation", "routing", "upstream"]
+        assert verdicts["generation"] == "explains"
+        assert verdicts["retrieval"] == verdicts["routing"] == verdicts["upstream"] == "holds"
+        documents = next(f for f in found["steps"][0]["factors"] if f["name"] == "documents retrieved")
+        assert documents["line"]["baseline_n"] >= 100 and documents["line"]["current_n"] >= 100
+        assert "support-answer v2 (more concise) was deployed" in found["says"]
+        page = (await browser.get(f"/incidents/{made}")).text
+        assert page.index("1. Retrieval") < page.index("2. Generation") < page.index("4. Upstream")
+        assert "First suspect: prompt_version v2" in page and "Explains it" in page
+        assert "prompt_version v2" in (await browser.get("/incidents")).text
+        assert f"/incidents/{made}" in (await browser.get(f"/alerts/{world.alert_id}")).text
+
+
+async def test_the_flow_computes_what_is_missing_once(world: World) -> None:
+    async with client(world) as browser:
+        made = await opened(browser, world)
+    flow: IncidentFlow = world.services.incidents
+    await world.services.records.write(lambda c: incidents.put(c, PROJECT, made, "triage", None))
+    assert await flow.run_due(PROJECT) == 1
+    assert await flow.run_due(PROJECT) == 0
+
+
+async def test_a_rollback_is_not_part_of_the_trouble(world: World) -> None:
+    flow: IncidentFlow = world.services.incidents
+    alert = world.services.records.read_now(lambda c: alerts.get(c, PROJECT, world.alert_id))
+    assert alert is not None and alert.fired_ns is not None
+    from watchkeeper.model.alert import Deploy
+    from watchkeeper.pipeline.triage import question_of
+
+    rollback = Deploy(PROJECT, "support-answer", "v1", alert.fired_ns + 2 * HOUR, "rollback")
+    before = Deploy(PROJECT, "support-answer", "v2", DEPLOY)
+    asked = question_of(alert, (), flow.clock(), [before, rollback])
+    assert asked is not None and asked.after == (DEPLOY, rollback.time_ns)
+
+
+async def test_people_work_on_it_and_everything_is_on_record(world: World) -> None:
+    async with client(world) as browser:
+        made = await opened(browser, world)
+        path = f"/api/incidents/{made}"
+        assert (await browser.post(f"{path}/ack", json={})).json()["status"] == "acknowledged"
+        assert (await browser.post(f"{path}/notes", json={"text": "<b>looking</b>"})).status_code == 201
+        assert (await browser.post(f"{path}/resolve", json={"text": "rolled back"})).json()[
+            "status"
+        ] == "resolved"
+        assert (await browser.post(f"{path}/resolve", json={})).json()["status"] == "resolved"
+        assert (await browser.post(f"{path}/ack", json={})).status_code == 409
+        kinds = [line["kind"] for line in (await browser.get(path)).json()["timeline"]]
+        assert kinds == ["deploy", "opened", "acknowledged", "comment", "resolved"]
+        page = (await browser.get(f"/incidents/{made}")).text
+        assert "&lt;b&gt;looking" in page and "<b>looking" not in page
+        listed = (await browser.get("/api/incidents?status=resolved")).json()
+        assert [i["id"] for i in listed] == [made] and "triage" not in listed[0]["document"]
+        assert (await browser.post(f"{path}/reopen", json={})).json()["status"] == "open"
+    lines = world.services.records.read_now(lambda c: audit.latest(c, PROJECT))
+    assert {"incident.open", "incident.acknowledged", "incident.resolved"} <= {
+        str(x["action"]) for x in lines
+    }
+
+
+async def test_the_draft_of_the_post_mortem_is_a_file(world: World) -> None:
+    async with client(world) as browser:
+        made = await opened(browser, world)
+        await browser.post(f"/api/incidents/{made}/triage")
+        answer = await browser.get(f"/api/incidents/{made}/postmortem")
+        assert answer.headers["content-type"].startswith("text/markdown")
+        assert "attachment" in answer.headers["content-disposition"]
+        assert (
+            "Generation: explains it." in answer.text and "| alert" not in answer.text.split("## Timeline")[0]
+        )
+        assert (await browser.get("/api/incidents/none/postmortem")).status_code == 404
+
+
+async def test_one_opened_by_hand_explains_the_metric_it_names(world: World) -> None:
+    async with client(world) as browser:
+        about = {"title": "answers got vague", "owner": "ml", "metric": "has_steps", "since": "26h"}
+        made = (await browser.post("/api/incidents", json=about)).json()["id"]
+        found = (await browser.post(f"/api/incidents/{made}/triage")).json()["triage"]
+        assert found["ranked"][0]["name"] == "prompt_version v2"
+        bare = (await browser.post("/api/incidents", json={"title": "odd", "owner": "ml"})).json()["id"]
+        assert (await browser.post(f"/api/incidents/{bare}/triage")).status_code == 409
+        assert "No metric was named" in (await browser.get(f"/incidents/{bare}")).text
+        for wrong in (
+            {"title": "x"},
+            {"alert_id": "nope"},
+            {"title": "x", "owner": "y", "cohort": {"colour": "red"}},
+        ):
+            assert (await browser.post("/api/incidents", json=wrong)).status_code in (400, 404), wrong
+
+
+async def test_forms_open_take_note_and_resolve(world: World) -> None:
+    async with client(world) as browser:
+        form = {"title": "by form", "owner": "ml", "severity": "page", "metric": "", "since": ""}
+        headers = {"origin": "http://127.0.0.1"}
+        answer = await browser.post("/incidents", data=form, headers=headers)
+        assert answer.status_code == 303, answer.text
+        path = answer.headers["location"]
+        for action, data in (
+            ("change", {"what": "take", "back": path}),
+            ("note", {"text": "on it", "back": path}),
+            ("change", {"what": "resolve", "back": path}),
+        ):
+            done = await browser.post(f"{path}/{action}", data=data, headers=headers)
+            assert (done.status_code, done.headers["location"]) == (303, path), done.text
+        assert (
+            await browser.post(f"{path}/change", data={"what": "burn"}, headers=headers)
+        ).status_code == 400
+        assert "on it" in (await browser.get(path)).text
