@@ -137,9 +137,10 @@ class Calibrator:
         scorer = self.scorer(project, name)
         chosen_cut = await self._cut(project, scorer, cut)
         now = self._clock()
+        since = max(now - days * DAY_NS, await self._drifted_ns(project, name))
         salt = hashlib.sha256(f"{self._salt}\x1f{name}\x1f{scorer.version}\x1f{now}".encode()).hexdigest()
         table = await self._columns.named(
-            "calibration_candidates", project, since=now - days * DAY_NS, until=now + 1, salt=salt,
+            "calibration_candidates", project, since=since, until=now + 1, salt=salt,
             most=wanted, **self._said(scorer, chosen_cut),
         )  # fmt: skip
         rows = table.dicts()
@@ -161,6 +162,11 @@ class Calibrator:
         self.counts["drawn"] += await self._records.write(write)
         by_verdict = {"fail": sum(not c.passed for c, _ in drawn), "pass": sum(c.passed for c, _ in drawn)}
         return {"drawn": len(drawn), **by_verdict, "of": sum(sizes.values()), "cut": chosen_cut}
+
+    async def _drifted_ns(self, project: str, name: str) -> int:
+        """When the judge was found to have drifted; what it said before is not what it would say now. 0 when it has not."""
+        found = (await self._records.read(lambda c: store.canaries(c, project))).get(name)
+        return found.time_ns if found is not None and found.drifted else 0
 
     def _said(self, scorer: Scorer, cut: float | None) -> dict[str, Any]:
         return {
@@ -230,7 +236,7 @@ class Calibrator:
         self, project: str, scorer: Scorer, cut: float | None
     ) -> tuple[list[Pair], list[tuple[str, str, str]], int]:
         """The drawn sample with what people said of it."""
-        since = self._clock() - self._valid_ns
+        since = max(self._clock() - self._valid_ns, await self._drifted_ns(project, scorer.name))
         model = model_of(scorer)
 
         def read(c: Connection) -> tuple[list[tuple[Candidate, float, int]], list[tuple[str, str, str]]]:
