@@ -39,6 +39,9 @@ ALLOWED: dict[str, set[str]] = {
 for surface in ("cli", "demo"):
     ALLOWED[surface] = ALLOWED[surface] | {"compose", "sdk", "testing", "__init__"}
 
+# An agent's gate runs the same targets as the command line.
+ALLOWED["mcp"] = ALLOWED["mcp"] | {"testing"}
+
 # The core of the product must not reach for the clock or the dice: time and randomness arrive as arguments.
 FORBIDDEN_CALLS = {
     ("time", "time"),

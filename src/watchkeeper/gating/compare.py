@@ -9,7 +9,7 @@ from scipy import stats as scipy_stats
 
 from watchkeeper.gating.verdict import CaseScore, GateSettings, MetricVerdict, Outcome
 from watchkeeper.model.series import Insufficient
-from watchkeeper.stats.experiments import holm, paired_difference
+from watchkeeper.stats.experiments import clustered_mean, holm, paired_difference
 
 MIN_CLUSTERS = 5
 Pair = tuple[CaseScore, CaseScore]
@@ -27,6 +27,37 @@ class Paired:
     difference: float
     error: float
     baseline_sd: float
+    df: float = 0.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """A scorer over a window of production: the weighted (Hájek) mean with its standard error clustered by session, the
+    standard deviation of single traces, traces, effective traces and sessions."""
+
+    mean: float
+    error: float
+    sd: float
+    n: int
+    n_eff: float
+    sessions: int
+
+
+def window_of(sums: Sequence[tuple[float, float, float, float, int]]) -> Window | None:
+    """One row a session: Σw, Σwx, Σwx², Σw², n, with w one over the inclusion probability. None without two sessions.
+
+    V = G/(G−1) · Σ_g(Σ_{i∈g} w(x − μ))² / (Σw)² (statistics.md §1 and §5).
+    """
+    groups = len(sums)
+    total = sum(w for w, *_ in sums)
+    if groups < 2 or total <= 0:
+        return None
+    mean = sum(wx for _, wx, *_ in sums) / total
+    variance = groups / (groups - 1) * sum((wx - mean * w) ** 2 for w, wx, *_ in sums) / total**2
+    spread = max(0.0, sum(wxx for _, _, wxx, *_ in sums) / total - mean**2)
+    squares = sum(ww for *_, ww, _ in sums)
+    n_eff = total**2 / squares if squares > 0 else 0.0
+    return Window(mean, math.sqrt(variance), math.sqrt(spread), sum(n for *_, n in sums), n_eff, groups)
 
 
 def paired(pairs: Sequence[Pair]) -> Paired:
@@ -40,10 +71,28 @@ def paired(pairs: Sequence[Pair]) -> Paired:
         error = (found.high - found.value) / float(scipy_stats.t.ppf(0.5 + found.level / 2, groups - 1))
     mean, old_mean = statistics.fmean(new), statistics.fmean(old)
     spread = statistics.stdev(old) if len(old) > 1 else 0.0
-    return Paired(len(pairs), groups, mean, old_mean, mean - old_mean, error, spread)
+    return Paired(len(pairs), groups, mean, old_mean, mean - old_mean, error, spread, max(1, groups - 1))
 
 
-def _one_sided(estimate: float, error: float, df: int) -> float:
+def beside(scores: Sequence[CaseScore], window: Window) -> Paired:
+    """The difference of a run's mean over cases from a production window: independent samples, each clustered by
+    session, with Welch's degrees of freedom. At least one case."""
+    values = [s.mean for s in scores]
+    clusters = [s.cluster or s.case_id for s in scores]
+    groups = len(set(clusters))
+    own = clustered_mean(values, clusters)
+    mean = statistics.fmean(values)
+    error, df = math.inf, 1.0
+    if not isinstance(own, Insufficient):
+        half = (own.high - own.value) / float(scipy_stats.t.ppf(0.5 + own.level / 2, groups - 1))
+        total = half**2 + window.error**2
+        error = math.sqrt(total)
+        parts = half**4 / (groups - 1) + window.error**4 / (window.sessions - 1)
+        df = total**2 / parts if parts > 0 else groups + window.sessions - 2
+    return Paired(len(values), groups, mean, window.mean, mean - window.mean, error, window.sd, df)
+
+
+def _one_sided(estimate: float, error: float, df: float) -> float:
     """P(T >= estimate / error) for Student's t: small when the estimate is clearly above zero."""
     if error == 0:
         return 0.0 if estimate > 0 else 1.0
@@ -70,31 +119,41 @@ def _needed(found: Paired, margin: float, level: float, power: float = 0.8) -> i
 
 
 def semantic(pairs: Mapping[str, Sequence[Pair]], settings: GateSettings) -> list[MetricVerdict]:
-    """One verdict per semantic scorer.
+    """One verdict per semantic scorer against a run on the same cases, paired case by case; see `_decided`."""
+    found = {name: paired(given) if given else None for name, given in pairs.items()}
+    return _decided(found, "no case was scored in both runs", settings)
 
-    It passes when the loss is shown to be smaller than the margin, fails when the score is shown to be worse (and not
+
+def against_window(
+    scores: Mapping[str, Sequence[CaseScore]], windows: Mapping[str, Window], settings: GateSettings
+) -> list[MetricVerdict]:
+    """One verdict per semantic scorer against a window of production; see `_decided`."""
+    found = {
+        name: beside(given, windows[name]) if given and name in windows else None
+        for name, given in scores.items()
+    }
+    return _decided(found, "production has no scores of this version of the scorer in that window", settings)
+
+
+def _decided(found: Mapping[str, Paired | None], absent: str, settings: GateSettings) -> list[MetricVerdict]:
+    """It passes when the loss is shown to be smaller than the margin, fails when the score is shown to be worse (and not
     shown to be within the margin), both by one-sided t tests Holm-corrected over the scorers; otherwise the answer is
-    not enough evidence, with the number of further cases that would settle it.
-    """
-    names = sorted(pairs)
-    found = {name: paired(pairs[name]) if pairs[name] else None for name in names}
-    tested = [n for n in names if (p := found[n]) is not None and p.clusters >= MIN_CLUSTERS]
+    not enough evidence, with the number of further cases that would settle it."""
+    names = sorted(found)
     margins = {n: _margin(n, p, settings) for n in names if (p := found[n]) is not None}
     within: dict[str, float] = {}
     worse: dict[str, float] = {}
-    for name in tested:
+    for name, margin in margins.items():
         p = found[name]
-        assert p is not None
-        within[name] = _one_sided(p.difference + margins[name], p.error, p.clusters - 1)
-        worse[name] = _one_sided(-p.difference, p.error, p.clusters - 1)
+        if p is not None and p.clusters >= MIN_CLUSTERS:
+            within[name] = _one_sided(p.difference + margin, p.error, p.df)
+            worse[name] = _one_sided(-p.difference, p.error, p.df)
     passes, fails = holm(within, settings.level), holm(worse, settings.level)
     verdicts: list[MetricVerdict] = []
     for name in names:
         p = found[name]
         if p is None:
-            verdicts.append(
-                MetricVerdict(name, "semantic", "not_enough_evidence", 0, "no case was scored in both runs")
-            )
+            verdicts.append(MetricVerdict(name, "semantic", "not_enough_evidence", 0, absent))
             continue
         verdicts.append(_verdict(name, p, margins[name], passes.get(name), fails.get(name), settings))
     return verdicts
@@ -103,11 +162,7 @@ def semantic(pairs: Mapping[str, Sequence[Pair]], settings: GateSettings) -> lis
 def _verdict(
     name: str, p: Paired, margin: float, passes: bool | None, fails: bool | None, settings: GateSettings
 ) -> MetricVerdict:
-    half = (
-        0.0
-        if p.error == 0
-        else float(scipy_stats.t.ppf(1 - settings.level, max(1, p.clusters - 1))) * p.error
-    )
+    half = 0.0 if p.error == 0 else float(scipy_stats.t.ppf(1 - settings.level, max(1.0, p.df))) * p.error
     outcome: Outcome
     if passes:
         outcome, words = "pass", f"not worse by more than {margin:.3g}"

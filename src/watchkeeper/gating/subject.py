@@ -25,7 +25,8 @@ from watchkeeper.model.span import (
 
 class Answer(msgspec.Struct):
     """What a target returned for one case. Only `output` is needed; what is absent is taken from the case's recording
-    (documents) or unknown (usage, cost). `error` is set when the target failed, and then nothing is scored."""
+    (documents) or unknown (usage, cost). `error` is set when the target failed, and then nothing is scored; `excused` when
+    the case could not be asked or settled at all, which says nothing about the target. `attempts` counts retries."""
 
     case_id: str
     output: str | None = None
@@ -38,6 +39,15 @@ class Answer(msgspec.Struct):
     latency_ms: float | None = None
     repeat: int = 0
     error: str | None = None
+    excused: bool = False
+    attempts: int = 1
+
+
+def input_text(case: Case) -> str:
+    """What the case asks, as text."""
+    if isinstance(case.input, dict):
+        return str(case.input.get("text") or case.input.get("messages") or case.input)
+    return str(case.input)
 
 
 def _span(case: Case, number: int, kind: str, name: str, end_ns: int) -> Span:

@@ -13,9 +13,10 @@ from mcp_types import ToolAnnotations
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import CliError
-from watchkeeper.cli.targets import TargetError, run
 from watchkeeper.mcp.failure import failure_of
 from watchkeeper.mcp.fence import fenced
+from watchkeeper.testing.targets import How, TargetError, run
+from watchkeeper.testing.targets.running import Finished
 
 INSTRUCTIONS = (
     "Watchkeeper records and scores the traffic of an LLM application. To fix a failure: list_signals, read_failure of a "
@@ -118,7 +119,7 @@ class Tools:
             try:
                 # Standard output carries the protocol; what a target prints must not.
                 with contextlib.redirect_stdout(sys.stderr):
-                    given = await run(target, cases["cases"])
+                    given = await run(target, cases["cases"], How(fresh=True))
             except TargetError as error:
                 raise ToolError(str(error)) from None
         body = {
@@ -126,6 +127,8 @@ class Tools:
             "answers": given,
         }  # fmt: skip
         made = await self._call("POST", "/api/experiments", body)
+        if isinstance(given, Finished):
+            given.stored()
         shown = {"id": made["id"], "verdict": made["verdict"], "report": made["report"]["text"]}
         return f"verdict: {made['verdict']}\n{fenced(shown, 8_000)}"
 

@@ -4,41 +4,60 @@ The target itself runs wherever the gate's client runs (CI, a laptop); its answe
 is judged by exactly the scorer objects that watch production.
 """
 
-import asyncio
 import hashlib
-import logging
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
+from watchkeeper.config.units import duration_ns
 from watchkeeper.gating.compare import Window, window_of
-from watchkeeper.gating.judgement import Baseline, document, stored_scores, worst_of
-from watchkeeper.gating.subject import Answer, subjects_of
+from watchkeeper.gating.judgement import Baseline, document, is_semantic, stored_scores
+from watchkeeper.gating.subject import Answer
 from watchkeeper.gating.verdict import GateSettings
-from watchkeeper.model.prompt import Prompt, Reply
-from watchkeeper.model.review import Case, DatasetVersion
-from watchkeeper.model.score import Outcome
-from watchkeeper.scoring.drive import drive, run_checks
-from watchkeeper.scoring.protocol import BatchScorer, Judge, Scorer
+from watchkeeper.model.calibration import Standing
+from watchkeeper.model.review import DatasetVersion
+from watchkeeper.pipeline.answers import Ask, score_answers
+from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import datasets, experiments
 from watchkeeper.store.records.engine import Records
 
-log = logging.getLogger(__name__)
-Ask = Callable[[Judge, Prompt], Awaitable[Reply]]
+DEFAULT_WINDOW = "7d"
+_WINDOW = re.compile(r"(production|release):([^@]+)(?:@(.+))?\Z")
+LONGEST_NS = 400 * 86_400 * 10**9
 
 
 class GateError(Exception):
     """The gate cannot run as asked: unknown dataset, no answers, answers for other cases. The text says what to do."""
 
 
-Outcomes = dict[tuple[str, str], list[Outcome]]
+def window_asked(baseline: str, now_ns: int) -> tuple[int, str] | None:
+    """Since when and of which release ('' for any) a baseline like `production:7d`, `release:1.4` or `release:1.4@30d`
+    is; None for the name of an experiment.
+
+    Raises:
+        GateError: it begins like a window and is none.
+    """
+    found = _WINDOW.match(baseline)
+    if not found:
+        return None
+    kind, what, since = found.groups()
+    release, length = (what, since or DEFAULT_WINDOW) if kind == "release" else ("", what)
+    try:
+        ns = duration_ns(length)
+    except ValueError:
+        ns = 0
+    if not 0 < ns <= LONGEST_NS or (kind == "production" and since):
+        raise GateError(f"baseline {baseline}: write production:7d, release:1.4.2, or release:1.4.2@30d")
+    return now_ns - ns, release
 
 
 class Gate:
-    """Evaluates experiments. `scorers(project)` gives the scorers in force, `ask` runs a judge's prompt (or None)."""
+    """Evaluates experiments. `scorers(project)` gives the scorers in force, `ask` runs a judge's prompt (or None), and
+    `columns` holds production, for baselines that are a window of it (or None). `standings` says which model-based scorers
+    may decide (all of them when None)."""
 
     def __init__(
         self,
@@ -46,11 +65,15 @@ class Gate:
         scorers: Callable[[str], Sequence[Scorer]],
         clock: Callable[[], int],
         ask: Ask | None = None,
+        columns: Columns | None = None,
+        standings: Callable[[str], Awaitable[Mapping[str, Standing]]] | None = None,
     ) -> None:
         self.records = records
         self.scorers = scorers
         self.clock = clock
         self.ask = ask
+        self.columns = columns
+        self.standings = standings
 
     async def evaluate(
         self,
@@ -60,17 +83,19 @@ class Gate:
         answers: Sequence[Answer],
         *,
         target: str,
+        split: str | None = None,
         name: str | None = None,
         baseline: str | None = None,
         settings: GateSettings | None = None,
     ) -> dict[str, Any]:
-        """Score `answers`, compare with the experiment called `baseline` (name or id), store and return the experiment.
+        """Score `answers`, compare with the baseline (name or id of an experiment, or a window such as `production:7d`),
+        store and return the experiment. `split` leaves the cases of other splits out.
 
         Raises:
-            GateError: the dataset, version or baseline is unknown, or the answers do not belong to it.
+            GateError: the dataset, version, split or baseline is unknown, or the answers do not belong to it.
         """
         settings = settings or GateSettings()
-        cases = await self._dataset(project, dataset, version)
+        cases = await self._dataset(project, dataset, version, split)
         known = {c.id: c for c in cases.cases}
         strangers = sorted({a.case_id for a in answers} - known.keys())
         if strangers:
@@ -79,16 +104,26 @@ class Gate:
             )
         if not answers:
             raise GateError("no answers were sent; run the target over the dataset first")
-        base = await self._baseline(project, baseline)
         chosen = [s for s in self.scorers(project) if s.name not in settings.ignore]
-        outcomes = await self._score(known, answers, chosen)
-        document = self._document(project, cases, answers, outcomes, chosen, base, settings)
-        document.update(name=name or f"{dataset}-{target}", target=target)
-        document["id"] = "exp_" + hashlib.sha256(msgspec.json.encode(document)).hexdigest()[:20]
-        await self.records.write(lambda conn: experiments.save(conn, document))
-        return document
+        soft = [s for s in chosen if is_semantic(s.name, s.kind, settings)]
+        base = await self._baseline(project, baseline, soft)
+        outcomes = await score_answers(known, answers, chosen, self.ask)
+        standings = {} if self.standings is None else await self.standings(project)
+        provisional = {name: s.reason for name, s in standings.items() if s.provisional}
+        kinds = {s.name: s.kind for s in chosen}
+        made = document(cases, answers, outcomes, kinds, base, settings, provisional)
+        now = self.clock()
+        made.update(
+            project=project, name=name or f"{dataset}-{target}", target=target, split=split, created_ns=now,
+            finished_ns=now, scorers={s.name: s.version for s in chosen},
+        )  # fmt: skip
+        made["id"] = "exp_" + hashlib.sha256(msgspec.json.encode(made)).hexdigest()[:20]
+        await self.records.write(lambda conn: experiments.save(conn, made))
+        return made
 
-    async def _dataset(self, project: str, dataset: str, version: int | None) -> DatasetVersion:
+    async def _dataset(
+        self, project: str, dataset: str, version: int | None, split: str | None
+    ) -> DatasetVersion:
         found = await self.records.read(lambda conn: datasets.get(conn, project, dataset, version))
         if found is None:
             names = await self.records.read(lambda conn: [d["name"] for d in datasets.listing(conn, project)])
@@ -96,40 +131,49 @@ class Gate:
             raise GateError(
                 f"there is no dataset {which} in {project}; it has {', '.join(names) or 'none yet'}"
             )
+        if split is not None:
+            found.cases = [c for c in found.cases if c.split == split]
         if not found.cases:
-            raise GateError(f"dataset {dataset} v{found.version} has no cases")
+            part = f" of split {split}" if split else ""
+            raise GateError(f"dataset {dataset} v{found.version} has no cases{part}")
         return found
 
-    async def _baseline(self, project: str, baseline: str | None) -> dict[str, Any] | None:
+    async def _baseline(self, project: str, baseline: str | None, soft: Sequence[Scorer]) -> Baseline | None:
         if baseline is None:
             return None
         found = await self.records.read(lambda conn: experiments.get(conn, project, baseline))
-        if found is None:
+        if found is not None:
+            return Baseline(str(found["name"]), str(found["id"]), stored_scores(found))
+        window = window_asked(baseline, self.clock())
+        if window is None:
             raise GateError(
                 f"there is no experiment {baseline} to compare with; run the gate with --save {baseline} first"
             )
-        return found
+        return await self._window(project, baseline, *window, soft)
 
-    async def _score(
-        self, known: dict[str, Case], answers: Sequence[Answer], scorers: Sequence[Scorer]
-    ) -> Outcomes:
-        batch = [s for s in scorers if isinstance(s, BatchScorer)]
-        judges = [s for s in scorers if isinstance(s, Judge)]
-        outcomes: Outcomes = defaultdict(list)
-        for answer in answers:
-            if answer.error is not None:
-                continue
-            subjects = subjects_of(known[answer.case_id], answer)
-            found = await asyncio.to_thread(run_checks, batch, subjects)
-            worst: dict[str, Outcome] = {}
-            for scorer, _subject, outcome in found:
-                worst[scorer.name] = _worse(worst.get(scorer.name), outcome)
-            for judge in judges:
-                if self.ask is not None:
-                    ask = self.ask
-                    worst[judge.name] = await drive(
-                        judge.steps(subjects[0]), lambda p, j=judge, a=ask: a(j, p)
-                    )
-            for name, outcome in worst.items():
-                outcomes[answer.case_id, name].append(outcome)
-        return outcomes
+    async def _window(
+        self, project: str, name: str, since_ns: int, release: str, soft: Sequence[Scorer]
+    ) -> Baseline:
+        if self.columns is None:
+            raise GateError(f"baseline {name}: this gate has no production traffic to compare with")
+        until = self.clock()
+        wanted = {(s.name, s.version) for s in soft}
+        table = await self.columns.named("gate_window", project, since=since_ns, until=until, release=release)
+        sums: dict[str, list[tuple[float, float, float, float, int]]] = {}
+        for row in table.dicts():
+            if (row["scorer"], row["version"]) in wanted:
+                sums.setdefault(row["scorer"], []).append(
+                    (row["w"], row["wx"], row["wxx"], row["ww"], int(row["n"]))
+                )
+        windows: dict[str, Window] = {}
+        for scorer, rows in sums.items():
+            window = window_of(rows)
+            if window is not None:
+                windows[scorer] = window
+        about = {
+            "since_ns": since_ns,
+            "until_ns": until,
+            "release": release or None,
+            "scorers": {n: msgspec.to_builtins(w) for n, w in sorted(windows.items())},
+        }
+        return Baseline(name, None, windows=windows, about=about)

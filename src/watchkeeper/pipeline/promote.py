@@ -1,14 +1,17 @@
 """One action turns a reviewed trace into a test case in the next version of a dataset."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 
+from watchkeeper.gating.subject import input_text
 from watchkeeper.model.review import Case, DatasetVersion, Label
+from watchkeeper.model.score import Score
 from watchkeeper.model.span import Message, Trace
 from watchkeeper.reviewing.similar import nearest
+from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.store.records import datasets
 from watchkeeper.store.records.engine import Records
 
@@ -24,6 +27,16 @@ class NearDuplicate(Exception):
         )
         self.case_id = case_id
         self.similarity = similarity
+
+
+def must_pass_of(scores: Iterable[Score], scorers: Iterable[Scorer]) -> list[str]:
+    """The scorers that failed on a trace and that a better answer can pass: those that read only the input would fail on
+    this case whatever the next release answers. `scorers` are those in force."""
+    of_input = {
+        s.name for s in scorers if getattr(s, "of_input", False) or getattr(s, "where", "output") == "input"
+    }
+    failed = {s.scorer for s in scores if s.passed is False and s.source in ("check", "judge", "classifier")}
+    return sorted(failed - of_input)
 
 
 def _messages(messages: Sequence[Message]) -> list[dict[str, Any]]:
@@ -53,6 +66,7 @@ def case_of(
         ],
         "session_id": trace.context.session_id,
         "prompt": {"name": trace.context.prompt_name, "version": trace.context.prompt_version},
+        "tools": first.tool_definitions if first else [],
         "model": (first.response_model or first.request_model) if first else None,
         "release": trace.context.release,
     }
@@ -71,13 +85,6 @@ def case_of(
         split=split,
         must_pass=sorted(set(failed)),
     )
-
-
-def input_text(case: Case) -> str:
-    """What the case asks, as text."""
-    if isinstance(case.input, dict):
-        return str(case.input.get("text") or case.input.get("messages") or case.input)
-    return str(case.input)
 
 
 async def promote(

@@ -88,6 +88,11 @@ def error_page(error: HttpError) -> Response:
     return page(title, f"{said}<p><a href='/'>Back to the overview</a></p>", error.status, error.headers)
 
 
+def timed(row: dict[str, Any]) -> dict[str, Any]:
+    """The row with every `…_ns` also as a time that people read."""
+    return {**row, **{k.removesuffix("_ns"): iso(v) for k, v in row.items() if k.endswith("_ns")}}
+
+
 def iso(ns: int | None) -> str | None:
     """Nanoseconds since 1970 as ISO 8601 UTC with milliseconds; None stays None, and so does what no calendar has."""
     if ns is None:

@@ -38,3 +38,14 @@ async def note_opened(call: Call, target: str, action: str = "trace.open") -> No
         log.warning(
             "not in the audit log, the disk is full: %s by %s: %r", action, call.principal.actor, target
         )
+
+
+async def note_change(call: Call, action: str, target: str) -> None:
+    """Write down that somebody changed something of this project."""
+    now = call.services.wall_clock()
+    await call.services.records.write(
+        lambda c: audit.record(
+            c, project=call.project, now_ns=now, actor=call.principal.actor, source=call.source,
+            action=action, target=target,
+        )
+    )  # fmt: skip

@@ -1,12 +1,14 @@
 """The JSON API: one module per noun, each handler declaring its permission."""
 
 from watchkeeper.server.api import (
+    act,
     admin,
     alerts,
     backtest,
     datasets,
     deploys,
     experiments,
+    export,
     feedback,
     guard,
     incidents,
@@ -22,6 +24,7 @@ from watchkeeper.server.api import (
 MODULES = (
     traces,
     sql,
+    export,
     feedback,
     guard,
     deploys,
@@ -31,6 +34,7 @@ MODULES = (
     backtest,
     reviews,
     signals,
+    act,
     scorers,
     datasets,
     experiments,

@@ -1,23 +1,18 @@
-"""Datasets with their immutable versions, cases from traces, and experiments judged by the gate."""
+"""Datasets with their immutable versions, and cases from traces."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from pydantic import Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
-from watchkeeper.gating import report
-from watchkeeper.gating.subject import Answer
-from watchkeeper.gating.verdict import GateSettings
 from watchkeeper.model.review import Case
-from watchkeeper.pipeline.gate import GateError
-from watchkeeper.pipeline.promote import NearDuplicate, case_of, promote
-from watchkeeper.server.answers import iso
-from watchkeeper.server.api.shapes import Body, Finite, Long, Page, Query, ScorerName, Short, TraceId
-from watchkeeper.server.reading import load_trace, note_opened
+from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
+from watchkeeper.server.answers import timed
+from watchkeeper.server.api.shapes import Body, DatasetName, Long, Query, ScorerName, Short, TraceId
+from watchkeeper.server.reading import load_trace, note_change, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
-from watchkeeper.store.records import audit, datasets, experiments, reviews
+from watchkeeper.store.records import datasets, reviews
 
-DatasetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
 _NAME: TypeAdapter[str] = TypeAdapter(DatasetName)
 
 
@@ -69,48 +64,11 @@ class Version(Query):
     version: int | None = Field(None, ge=1)
 
 
-class Settings(Body):
-    """What the gate asks for; see `docs/cli.md`."""
-
-    semantic: list[Short] = []
-    ignore: list[Short] = []
-    margin: dict[str, Finite] = {}
-    margin_sd: float = Field(0.15, gt=0, le=10)
-    max_failure_rate: float = Field(0.05, gt=0, lt=1)
-    level: float = Field(0.05, gt=0, lt=0.5)
-
-
-class Run(Body):
-    """A target's answers over a dataset, to be scored and compared."""
-
-    dataset: DatasetName
-    version: int | None = Field(None, ge=1)
-    target: Short
-    name: Short | None = None
-    baseline: Short | None = None
-    answers: list[dict[str, Any]] = Field(max_length=100_000)
-    settings: Settings = Settings()  # pyright: ignore[reportCallIssue]
-
-
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, **{k.removesuffix("_ns"): iso(v) for k, v in row.items() if k.endswith("_ns")}}
-
-
-async def _noted(call: Call, action: str, target: str) -> None:
-    now = call.services.wall_clock()
-    await call.services.records.write(
-        lambda c: audit.record(
-            c, project=call.project, now_ns=now, actor=call.principal.actor, source=call.source,
-            action=action, target=target,
-        )
-    )  # fmt: skip
-
-
 @route("GET", "/api/datasets", permission="viewer")
 async def list_datasets(call: Call) -> list[dict[str, Any]]:
     """Every dataset with its newest version and number of cases."""
     rows = await call.services.records.read(lambda c: datasets.listing(c, call.project))
-    return [_shown(row) for row in rows]
+    return [timed(row) for row in rows]
 
 
 @route("POST", "/api/datasets", permission="editor", body=Made, status=201)
@@ -123,7 +81,7 @@ async def make(call: Call) -> dict[str, Any]:
     )
     if not new:
         raise HttpError(409, f"there is already a dataset {given.name}", "choose another name")
-    await _noted(call, "dataset.create", given.name)
+    await note_change(call, "dataset.create", given.name)
     return {"name": given.name}
 
 
@@ -148,7 +106,7 @@ async def one(call: Call) -> dict[str, Any]:
             404, f"there is no dataset {name[:100]!r}" + (f" version {version}" if version else ""), hint
         )
     await note_opened(call, f"{name} v{found.version}", "dataset.open")
-    return {**msgspec.to_builtins(found), "created": iso(found.created_ns)}
+    return {**msgspec.to_builtins(found), "created": timed({"created_ns": found.created_ns})["created"]}
 
 
 @route("GET", "/api/datasets/{name}/versions", permission="viewer")
@@ -159,7 +117,7 @@ async def list_versions(call: Call) -> list[dict[str, Any]]:
         known = await call.services.records.read(lambda c: datasets.listing(c, call.project))
         if _name(call) not in [d["name"] for d in known]:
             raise HttpError(404, f"there is no dataset {_name(call)[:100]!r}", "GET /api/datasets lists them")
-    return [_shown(row) for row in rows]
+    return [timed(row) for row in rows]
 
 
 @route("POST", "/api/datasets/{name}/cases", permission="editor", body=Cases, status=201, max_body=32 << 20)
@@ -176,7 +134,7 @@ async def change(call: Call) -> dict[str, Any]:
             author=call.principal.actor, note=given.note, now_ns=now,
         )
     )  # fmt: skip
-    await _noted(call, "dataset.change", f"{name} v{made.version}")
+    await note_change(call, "dataset.change", f"{name} v{made.version}")
     return {
         "dataset": name,
         "version": made.version,
@@ -204,9 +162,7 @@ async def promote_trace(call: Call) -> dict[str, Any]:
         raise HttpError(404, f"there is no trace {given.trace_id} in {call.project}", "")
     trace, scores = found
     labels = await call.services.records.read(lambda c: reviews.labels_of(c, call.project, [given.trace_id]))
-    failed = sorted(
-        {s.scorer for s in scores if s.passed is False and s.source in ("check", "judge", "classifier")}
-    )
+    failed = must_pass_of(scores, call.services.gate.scorers(call.project) if call.services.gate else [])
     case = case_of(trace, labels[-1] if labels else None, given.split, given.owner, failed)
     try:
         made = await promote(
@@ -215,62 +171,5 @@ async def promote_trace(call: Call) -> dict[str, Any]:
         )  # fmt: skip
     except NearDuplicate as error:
         raise HttpError(409, str(error), "send force: true to add it anyway") from None
-    await _noted(call, "dataset.promote", f"{name} v{made.version} {given.trace_id}")
+    await note_change(call, "dataset.promote", f"{name} v{made.version} {given.trace_id}")
     return {"dataset": name, "version": made.version, "case_id": case.id, "cases": len(made.cases)}
-
-
-@route("GET", "/api/experiments", permission="viewer", query=Page)
-async def list_experiments(call: Call) -> list[dict[str, Any]]:
-    """The newest experiments, without their per-case results."""
-    limit = int(call.query.limit)
-    rows = await call.services.records.read(lambda c: experiments.listing(c, call.project, limit))
-    return [_shown(row) for row in rows]
-
-
-@route("GET", "/api/experiments/{experiment_id}", permission="viewer")
-async def one_experiment(call: Call) -> dict[str, Any]:
-    """One experiment with its verdict, metrics and results, by id or name."""
-    wanted = str(call.request.path_params["experiment_id"])
-    found = await call.services.records.read(lambda c: experiments.get(c, call.project, wanted))
-    if found is None:
-        raise HttpError(404, f"there is no experiment {wanted[:100]!r}", "GET /api/experiments lists them")
-    return _reported(found)
-
-
-def _reported(experiment: dict[str, Any]) -> dict[str, Any]:
-    written = {
-        "text": "\n".join(report.lines(experiment)),
-        "markdown": report.markdown(experiment),
-        "junit": report.junit(experiment),
-    }
-    return {**_shown(experiment), "report": written}
-
-
-@route("POST", "/api/experiments", permission="editor", body=Run, status=201, max_body=64 << 20)
-async def run(call: Call) -> dict[str, Any]:
-    """Score a target's answers with the scorers in force and say pass, fail or not enough evidence."""
-    given: Run = call.body
-    if call.services.gate is None:
-        raise HttpError(503, "this server does not run the gate", "", {"retry-after": "5"})
-    try:
-        answers = msgspec.convert(given.answers, list[Answer], strict=False)
-    except msgspec.ValidationError as error:
-        raise HttpError(400, f"answers: {error}", "each answer needs case_id and output (or error)") from None
-    chosen = given.settings
-    settings = GateSettings(
-        semantic=tuple(chosen.semantic),
-        ignore=tuple(chosen.ignore),
-        max_failure_rate=chosen.max_failure_rate,
-        margin=chosen.margin,
-        margin_sd=chosen.margin_sd,
-        level=chosen.level,
-    )
-    try:
-        made = await call.services.gate.evaluate(
-            call.project, given.dataset, given.version, answers,
-            target=given.target, name=given.name, baseline=given.baseline, settings=settings,
-        )  # fmt: skip
-    except GateError as error:
-        raise HttpError(400, str(error), "") from None
-    await _noted(call, "experiment.run", f"{given.dataset} {made['verdict']}")
-    return _reported(made)

@@ -1,0 +1,164 @@
+"""What `gate`, `experiment run` and `replay` share: a dataset fetched, a target run over it, its answers handed over.
+
+Standard library only: an application's CI installs the light package, not the server.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import urllib.parse
+from pathlib import Path
+from typing import Any
+
+from watchkeeper.cli.client import Client, add_server
+from watchkeeper.cli.errors import CliError
+from watchkeeper.testing.targets import How, TargetError, run
+from watchkeeper.testing.targets.prompt import find_model
+from watchkeeper.testing.targets.running import Finished
+
+TARGETS = "'module:function', 'command: …' (JSON lines), an http(s) URL, 'prompt:file.txt' with --model, or 'outputs:file.jsonl'"
+
+
+def add_target(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say what answers, and how it is run."""
+    parser.add_argument("--target", required=True, help=TARGETS)
+    model = parser.add_argument_group("the model of a prompt target")
+    model.add_argument(
+        "--model", metavar="PROVIDER:MODEL", help="of the server's configuration; or a name, with --base-url"
+    )
+    model.add_argument("--base-url", help="an OpenAI-compatible address, e.g. http://127.0.0.1:8080/v1")
+    model.add_argument(
+        "--api-key-env", metavar="NAME", help="environment variable that holds the model's key"
+    )
+    model.add_argument("--price", metavar="IN,OUT", help="USD per million tokens where the server knows none")
+    model.add_argument("--temperature", type=float, default=0.0, help="0 by default")
+    model.add_argument("--max-tokens", type=int, help="longest answer")
+    how = parser.add_argument_group("how the target is run")
+    how.add_argument("--repeats", type=int, default=1, help="answers per case, to measure flakiness (1)")
+    how.add_argument("--concurrency", type=int, default=8, help="cases at once (8)")
+    how.add_argument("--timeout", type=float, default=60.0, help="seconds a case may take (60)")
+    how.add_argument(
+        "--retries", type=int, default=2, help="further attempts after overload or a cut connection (2)"
+    )
+    how.add_argument("--max-cost", type=float, metavar="USD", help="begin no case that could exceed this")
+    how.add_argument(
+        "--cache", type=Path, metavar="FILE", help="keep answers here and never ask the same twice"
+    )
+    how.add_argument(
+        "--fresh", action="store_true", help="ask again what an interrupted run or the cache has"
+    )
+    how.add_argument(
+        "--target-version", metavar="TEXT", help="what else identifies the target, e.g. a commit"
+    )
+
+
+def add_service(parser: argparse.ArgumentParser) -> None:
+    """The arguments that say which server."""
+    add_server(parser)
+
+
+def how_of(args: argparse.Namespace, client: Client) -> How:
+    """The run's settings. Raises `CliError` and `TargetError`."""
+    for name, least in (("repeats", 1), ("concurrency", 1), ("retries", 0)):
+        if getattr(args, name) < least:
+            raise CliError(f"--{name} {getattr(args, name)}: must be at least {least}")
+    if args.timeout <= 0:
+        raise CliError(f"--timeout {args.timeout:g}: must be more than 0 seconds")
+    if args.max_cost is not None and args.max_cost <= 0:
+        raise CliError(f"--max-cost {args.max_cost:g}: must be more than 0 dollars")
+    model = None
+    if args.target.startswith("prompt:"):
+        model = find_model(
+            args.model, args.base_url, args.api_key_env, args.price, args.temperature, args.max_tokens,
+            lambda name: client.call("GET", f"/api/models?model={urllib.parse.quote(name, safe='')}"),
+        )  # fmt: skip
+    elif args.model:
+        raise CliError(f"--model says what answers a prompt; the target {args.target} answers by itself")
+    return How(
+        repeats=args.repeats, concurrency=args.concurrency, timeout=args.timeout, retries=args.retries,
+        max_cost=args.max_cost, cache=args.cache, fresh=args.fresh, version=args.target_version, model=model,
+    )  # fmt: skip
+
+
+def dataset_of(given: str) -> tuple[str, int | None]:
+    """`NAME[@VERSION]` in two. Raises `CliError`."""
+    name, at, version = given.rpartition("@")
+    if not at:
+        return given, None
+    if not version.isdigit():
+        raise CliError(f"--dataset {given}: the version after @ is a number, e.g. golden@3")
+    return name, int(version)
+
+
+def cases_of(client: Client, given: str, split: str | None = None) -> dict[str, Any]:
+    """The dataset version that is asked for. Raises `CliError` when it has no cases."""
+    name, version = dataset_of(given)
+    query = f"?version={version}" if version is not None else ""
+    found: dict[str, Any] = client.call("GET", f"/api/datasets/{urllib.parse.quote(name, safe='')}{query}")
+    if not found.get("cases"):
+        raise CliError(f"dataset {name} has no cases yet; promote reviewed traces first")
+    if split is not None:
+        chosen = [c for c in found["cases"] if c.get("split") == split]
+        if not chosen:
+            there = sorted({str(c.get("split")) for c in found["cases"]})
+            raise CliError(
+                f"dataset {name} v{found['version']} has no case of split {split}; it has {', '.join(there)}"
+            )
+        found["cases"] = chosen
+    return found
+
+
+def _progress(quiet: bool) -> Any:
+    def show(done: int, total: int) -> None:
+        if not quiet and sys.stderr.isatty():
+            width = 30 * done // max(1, total)
+            sys.stderr.write(f"\r  answering {'█' * width}{'·' * (30 - width)} {done}/{total} ")
+            if done == total:
+                sys.stderr.write("\n")
+            sys.stderr.flush()
+
+    return show
+
+
+def named(target: str, how: How) -> str:
+    """How the target is called in the stored experiment."""
+    return f"{target} with {how.model.name}" if how.model else target
+
+
+def answer(args: argparse.Namespace, how: How, cases: list[dict[str, Any]]) -> Finished:
+    """The target's answers; `stored()` of them once the server has them. Raises `CliError`."""
+    try:
+        found = asyncio.run(run(args.target, cases, how, _progress(args.quiet)))
+    except TargetError as error:
+        raise CliError(str(error)) from None
+    except KeyboardInterrupt:
+        print("\nstopped; the same command continues where this left off", file=sys.stderr)
+        raise
+    if found.remembered and not args.quiet:
+        where = "the cache" if args.cache else "a run that was interrupted"
+        print(f"{found.remembered} answers are from {where}; --fresh asks again", file=sys.stderr)
+    return found
+
+
+def evaluate(client: Client, answers: Finished, body: dict[str, Any]) -> dict[str, Any]:
+    """The experiment the server made of these answers."""
+    made: dict[str, Any] = client.call("POST", "/api/experiments", {**body, "answers": list(answers)})
+    answers.stored()
+    return made
+
+
+def write(path: str | None, text: str) -> None:
+    """Write a report. Raises `CliError`."""
+    if path:
+        try:
+            Path(path).write_text(text, "utf-8")
+        except OSError as error:
+            raise CliError(f"cannot write {path}: {error.strerror}") from error
+
+
+def write_reports(args: argparse.Namespace, experiment: dict[str, Any]) -> None:
+    """The JUnit, Markdown and JSON files that were asked for."""
+    write(args.junit, experiment["report"]["junit"])
+    write(args.markdown, experiment["report"]["markdown"])
+    write(args.json, json.dumps({k: v for k, v in experiment.items() if k != "report"}, indent=1))

@@ -1,0 +1,60 @@
+"""Answers of a target scored by the very scorer objects that watch production: in the gate, and offline in tests."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+from watchkeeper.gating.judgement import worst_of
+from watchkeeper.gating.subject import Answer, subjects_of
+from watchkeeper.model.prompt import Prompt, Reply
+from watchkeeper.model.review import Case
+from watchkeeper.model.score import Outcome
+from watchkeeper.scoring.drive import drive, run_checks
+from watchkeeper.scoring.protocol import BatchScorer, Judge, Scorer
+
+Ask = Callable[[Judge, Prompt], Awaitable[Reply]]
+Outcomes = dict[tuple[str, str], list[Outcome]]
+CASES_AT_ONCE = 256
+JUDGED_AT_ONCE = 8
+
+
+async def score_answers(
+    cases: Mapping[str, Case], answers: Sequence[Answer], scorers: Sequence[Scorer], ask: Ask | None
+) -> Outcomes:
+    """Every scorer's outcome for every answer, repeats in order; the worst where a scorer looks at several spans.
+
+    Answers with an error are not scored. Judges are left out without `ask`.
+    """
+    batch = [s for s in scorers if isinstance(s, BatchScorer)]
+    judges = [s for s in scorers if isinstance(s, Judge)] if ask is not None else []
+    given = [a for a in answers if a.error is None]
+    limit = asyncio.Semaphore(JUDGED_AT_ONCE)
+
+    async def judged(judge: Judge, answer: Answer) -> tuple[str, str, Outcome]:
+        assert ask is not None
+        subject = subjects_of(cases[answer.case_id], answer)[0]
+        async with limit:
+            outcome = await drive(judge.steps(subject), lambda prompt, asked=ask: asked(judge, prompt))
+        return answer.case_id, judge.name, outcome
+
+    outcomes: Outcomes = defaultdict(list)
+    for start in range(0, len(given), CASES_AT_ONCE):
+        part = given[start : start + CASES_AT_ONCE]
+        for case_id, name, outcome in await asyncio.to_thread(_checked, cases, part, batch):
+            outcomes[case_id, name].append(outcome)
+    for case_id, name, outcome in await asyncio.gather(*(judged(j, a) for a in given for j in judges)):
+        outcomes[case_id, name].append(outcome)
+    return outcomes
+
+
+def _checked(
+    cases: Mapping[str, Case], answers: Sequence[Answer], scorers: Sequence[BatchScorer]
+) -> list[tuple[str, str, Outcome]]:
+    """Deterministic scorers see many answers at once: a classifier embeds them in one go."""
+    subjects = [subjects_of(cases[a.case_id], a) for a in answers]
+    owner = {id(s): i for i, group in enumerate(subjects) for s in group}
+    worst: dict[tuple[int, str], Outcome] = {}
+    for scorer, subject, outcome in run_checks(scorers, [s for group in subjects for s in group]):
+        key = (owner[id(subject)], scorer.name)
+        worst[key] = worst_of(worst.get(key), outcome)
+    return [(answers[i].case_id, name, outcome) for (i, name), outcome in worst.items()]
