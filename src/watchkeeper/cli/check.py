@@ -5,9 +5,14 @@ import json
 import os
 import sys
 
+import msgspec
+
+from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, OK
 from watchkeeper.config.load import Loaded, load
+from watchkeeper.config.managed import merged
 from watchkeeper.config.problems import ConfigError
+from watchkeeper.model.managed import Managed
 
 
 def loaded(args: argparse.Namespace) -> Loaded | None:
@@ -27,6 +32,20 @@ def loaded(args: argparse.Namespace) -> Loaded | None:
         return None
 
 
+def with_managed(found: Loaded, client: Client) -> Loaded:
+    """The configuration together with what the server made from signals, each entry named. Raises `CliError`."""
+    entries = msgspec.convert(client.call("GET", "/api/managed"), list[Managed], strict=False)
+    whole = merged(found, entries)
+    for entry in entries:
+        names = [str(m["name"]) for c in entry.scorecards for m in c["metrics"]] + [
+            str(m["name"]) for m in entry.monitors
+        ]
+        print(f"managed {entry.id} (signal {entry.signal_id}): {', '.join(names)}")
+    for warning in whole.warnings[len(found.warnings) :]:
+        print(warning, file=sys.stderr)
+    return whole
+
+
 def main(args: argparse.Namespace) -> int:
     """Exit status 0 when the configuration can be used, 2 when not."""
     if args.schema:
@@ -37,6 +56,8 @@ def main(args: argparse.Namespace) -> int:
     found = loaded(args)
     if found is None:
         return BAD_INPUT
+    if args.managed and not args.json:
+        found = with_managed(found, Client.of(args))
     config = found.config
     if args.json:
         print(json.dumps({"ok": True, "problems": [vars(w) for w in found.warnings]}, indent=1))

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchkeeper.cli import calibrate, gate
+from watchkeeper.cli import calibrate, gate, signal
 from watchkeeper.cli.client import add_data_dir, add_server
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
@@ -56,6 +56,10 @@ def _configuration(commands: "Parsers") -> None:
         "--allow-missing-env", action="store_true", help="do not require the secrets to be set"
     )
     check.add_argument("--schema", action="store_true", help="print the JSON Schema for editors instead")
+    check.add_argument(
+        "--managed", action="store_true", help="together with what a server made from signals (--server)"
+    )
+    add_server(check)
     _runs(check, "watchkeeper.cli.check:main")
     plan = commands.add_parser("plan", help="what this configuration would cost and see")
     plan.add_argument("config", type=Path, help="file or folder")
@@ -108,6 +112,27 @@ def _using(commands: "Parsers") -> None:
     importing.add_argument("--signal", choices=("traces", "logs", "metrics"), help="what protobuf files hold")
     add_server(importing)
     _runs(importing, "watchkeeper.cli.importing:main")
+    exporting = commands.add_parser("export", help="write data to a file: JSON lines, CSV, Parquet, Arrow")
+    exporting.add_argument(
+        "-o", "--output", default="-", metavar="FILE", help="- is standard output (default)"
+    )
+    exporting.add_argument(
+        "--format",
+        choices=("jsonl", "csv", "parquet", "arrow"),
+        help="by the file's suffix otherwise, or jsonl",
+    )
+    exporting.add_argument(
+        "--query", metavar="SELECT", help="one read-only statement, or - for standard input"
+    )
+    exporting.add_argument("--table", choices=("traces", "spans", "scores"), help="a whole table (traces)")
+    exporting.add_argument(
+        "--traces", action="store_true", help="whole traces with their raw spans, for 'watchkeeper import'"
+    )
+    exporting.add_argument("--since", help="from this time, or so long ago (7d)")
+    exporting.add_argument("--until", help="before this time")
+    exporting.add_argument("--where", help="a condition over the table's columns and scorers")
+    add_server(exporting)
+    _runs(exporting, "watchkeeper.cli.exporting:main")
     agents = commands.add_parser("mcp", help="serve a coding agent (MCP on standard input and output)")
     agents.add_argument(
         "--target", help="what run_gate asks: 'module:function', 'command: …', a URL, or 'outputs:file.jsonl'"
@@ -120,6 +145,8 @@ def _using(commands: "Parsers") -> None:
     calibrate.add_arguments(calibrating)
     add_server(calibrating)
     _runs(calibrating, "watchkeeper.cli.calibrate:main")
+    signals = commands.add_parser("signal", help="failure signals, and what one action makes of one")
+    signal.add_arguments(signals)
     gating = commands.add_parser(
         "gate", help="judge a target over a dataset: pass, fail, not enough evidence"
     )

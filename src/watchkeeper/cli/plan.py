@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from watchkeeper.cli.check import loaded
+from watchkeeper.cli.check import loaded, with_managed
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import table
@@ -114,12 +114,13 @@ def main(args: argparse.Namespace) -> int:
     found = loaded(args)
     if found is None:
         return BAD_INPUT
+    client = Client.of(args)
+    found = with_managed(found, client)
     config = found.config
     checks = sum(
         1 for c in config.scorecards for m in c.metrics if not isinstance(build(m.spec(), services()), Judge)
     )
     print(f"{checks} checks and classifiers run on every trace they are for, at no cost per trace.")
-    client = Client.of(args)
     lines = lines_of(config, client, args.days)
     if not lines:
         print("No judges: nothing is sampled and nothing is paid for.")

@@ -5,16 +5,19 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
-from watchkeeper.compose.connect import asking, connect, guard_builder
+from watchkeeper.compose.connect import asking, connect, guard_builder, reading
 from watchkeeper.compose.flows import running, samplers
 from watchkeeper.compose.installation import install_secrets
+from watchkeeper.compose.operating import operating
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.model.score import Score
+from watchkeeper.pipeline.act import ActFlow
 from watchkeeper.pipeline.gate import Gate
 from watchkeeper.pipeline.ingest import calm_gc
 from watchkeeper.server.guarding import Guards
 from watchkeeper.server.services import Services
 from watchkeeper.store.clickhouse.lock import DataDirLock
+from watchkeeper.store.records import managed
 
 Clock = Callable[[], int]
 
@@ -45,10 +48,25 @@ async def services(
         )
         made.watch, made.judge, made.review = flows.watcher, flows.judges, flows.review
         made.incidents = flows.incidents
+        beside = operating(flows, data_dir)
+        made.selfwatch = beside.watch
         made.scorers = flows.calibrator
-        made.gate = Gate(flows.records, scoring.scorers, clock, asking(providers), flows.calibrator.standings)
+        made.gate = Gate(
+            flows.records, scoring.gating, clock, asking(providers), flows.columns, flows.calibrator.standings
+        )
+        made.act = ActFlow(
+            flows.records,
+            flows.columns,
+            clock,
+            holder,
+            reading(flows.columns),
+            scoring.scorers,
+            asking(providers),
+        )
+        holder.manage(await flows.records.read(managed.find))
         made.guard = Guards(holder, guard_builder(), made.counters, redaction.text)
         stack.callback(made.guard.close)
+        made.redact = redaction.text
         made.samplers.extend(samplers(flows))
         made.catch_up, made.answering = flows.catch_up, lock.announce
 
@@ -61,5 +79,5 @@ async def services(
         calm_gc()
         for project in {"default", *(m.project for m in flows.watcher.monitors)}:
             await flows.watcher.mirror_all(project)
-        async with running(flows):
+        async with running(flows, beside.loops()):
             yield made

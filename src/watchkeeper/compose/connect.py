@@ -22,11 +22,13 @@ from watchkeeper.llm.table import Providers
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Subject
+from watchkeeper.model.span import Trace
 from watchkeeper.notify import (
     Channel,
 )
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.assembly import Assembly
+from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.incidents import IncidentFlow
@@ -100,6 +102,23 @@ def loading(columns: ClickHouseColumns) -> Callable[[str, str, str], Awaitable[S
     return load
 
 
+def reading(columns: ClickHouseColumns) -> Callable[[str, Sequence[str]], Awaitable[Mapping[str, Trace]]]:
+    """Many traces at once, derived anew from what was stored."""
+
+    async def read(project: str, trace_ids: Sequence[str]) -> Mapping[str, Trace]:
+        found = await columns.read_traces(project, list(trace_ids))
+
+        def derive() -> dict[str, Trace]:
+            made = {
+                i: assemble([normalise(r) for r in found[i][0]], found[i][1]) for i in trace_ids if i in found
+            }
+            return {i: t for i, t in made.items() if t.spans}
+
+        return await asyncio.to_thread(derive)
+
+    return read
+
+
 async def connect(
     data_dir: Path,
     holder: ConfigHolder,
@@ -149,6 +168,7 @@ async def connect(
         nonce=lambda: secrets.token_hex(12),
         hooks=[review.on_scored],
     )
+    behaviour = BehaviourFlow(columns, records, clock, scoring.behaviours, hooks=[review.on_scored])
     late = LatePolicies(columns, records, loading(columns), scoring.plan, clock)
     roller = Roller(columns, records, RollPlan())
     watcher = Watcher(columns, records, (), Routes(), Settings(), review_hook(clock))
@@ -177,6 +197,7 @@ async def connect(
         checks,
         judges,
         late,
+        behaviour,
         roller,
         watcher,
         delivery,

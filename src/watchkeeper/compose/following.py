@@ -1,7 +1,7 @@
 """The parts that follow the configuration: redaction, scoring plans, monitors, routes and channels."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from watchkeeper.config import adapters
@@ -23,13 +23,14 @@ from watchkeeper.notify import (
     WebhookChannel,
 )
 from watchkeeper.pipeline.alert import Delivery
-from watchkeeper.pipeline.plan import Plan, make_plan
+from watchkeeper.pipeline.plan import Plan, make_plan, scoped
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.redaction.apply import Redactor, redact_text
 from watchkeeper.redaction.policy import Policy
-from watchkeeper.scoring.protocol import Scorer
+from watchkeeper.scoring.behaviour import default_behaviours
+from watchkeeper.scoring.protocol import BatchScorer, Scorer
 
 Clock = Callable[[], int]
 
@@ -92,6 +93,7 @@ class Scoring:
     holder: ConfigHolder
     salt: str
     plans: dict[str, Plan] = field(default_factory=dict[str, Plan])
+    watched: Sequence[BatchScorer] = field(default_factory=default_behaviours)
 
     def use(self, config: Config) -> None:
         """Build the plan of every project the configuration names; a fault in it raises before the old one is gone."""
@@ -110,8 +112,24 @@ class Scoring:
         plan = self.plan(project)
         return [*(s.scorer for s in plan.scheduled), *plan.judges.values()]
 
+    def gating(self, project: str) -> list[Scorer]:
+        """The scorers as the gate runs them: one made for a signal of one scenario says nothing of other scenarios' cases."""
+        scopes = {
+            str(metric["name"]): str(card["where"])
+            for entry in self.holder.managed
+            if entry.project == project
+            for card in entry.scorecards
+            if card.get("where")
+            for metric in card["metrics"]
+        }
+        return [scoped(s, scopes[s.name]) if s.name in scopes else s for s in self.scorers(project)]
+
+    def behaviours(self, _project: str) -> Sequence[BatchScorer]:
+        """What is scored of sessions, once the user's next message is known."""
+        return self.watched
+
     def names(self, project: str) -> list[str]:
-        return [s.name for s in self.scorers(project)]
+        return [*(s.name for s in self.scorers(project)), *(b.name for b in self.watched)]
 
 
 @dataclass

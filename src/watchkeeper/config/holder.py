@@ -1,13 +1,15 @@
 """The configuration in use, replaced whole or not at all."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from watchkeeper.config.load import Loaded, load
+from watchkeeper.config.managed import check, merged
 from watchkeeper.config.models import Config
 from watchkeeper.config.problems import ConfigError, Problem
+from watchkeeper.model.managed import Managed
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,9 @@ class Rejected:
 
 
 class ConfigHolder:
-    """`current` is always a complete, valid configuration. Readers take it once and keep it for their unit of work."""
+    """`current` is always a complete, valid configuration. Readers take it once and keep it for their unit of work.
+
+    `managed` are the entries made from signals, merged with the files' configuration (`written`) at every change."""
 
     def __init__(self, config: Config, path: Path | None = None, warnings: tuple[Problem, ...] = ()) -> None:
         self.current = config
@@ -27,6 +31,8 @@ class ConfigHolder:
         self.warnings = warnings
         self.rejected: Rejected | None = None
         self.generation = 1
+        self.written = Loaded(config, warnings)
+        self.managed: tuple[Managed, ...] = ()
         self._lock = threading.Lock()
         self._listeners: list[Callable[[Config], None]] = []
 
@@ -56,8 +62,23 @@ class ConfigHolder:
         self.rejected = None
         return True
 
-    def replace(self, loaded: Loaded) -> None:
+    def manage(self, entries: Sequence[Managed]) -> None:
+        """Use these entries beside the files. One that does not fit is left out and becomes a warning."""
+        before = self.managed
+        self.managed = tuple(entries)
+        try:
+            self.replace(self.written)
+        except ConfigError:
+            self.managed = before
+            raise
+
+    def would_manage(self, entry: Managed) -> None:
+        """Raises `ConfigError` saying why `entry` could not be used now."""
+        check(self.written, self.managed, entry)
+
+    def replace(self, written: Loaded) -> None:
         """Use another configuration; raises `ConfigError` when a listener refuses it, leaving the old one in use."""
+        loaded = merged(written, self.managed)
         with self._lock:
             old, told = self.current, []
             try:
@@ -68,6 +89,7 @@ class ConfigHolder:
                 for listener in told:
                     listener(old)
                 raise
+            self.written = written
             self.current = loaded.config
             self.warnings = loaded.warnings
             self.generation += 1

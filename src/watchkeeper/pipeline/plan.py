@@ -1,9 +1,12 @@
 """What runs for a project: its scorers, and the scorecards that sample traces for judges. Built from configuration."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from watchkeeper.config.models import Scorecard
+from watchkeeper.model.prompt import Prompt, Reply
+from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.where import Condition, compile_condition
 from watchkeeper.redaction.find import find
@@ -23,6 +26,50 @@ def services() -> Services:
 def everything(_trace: Trace) -> bool:
     """The condition of a scorer for all traces."""
     return True
+
+
+class ScopedCheck:
+    """A deterministic scorer that does not apply outside its condition."""
+
+    kind: ClassVar[str] = "check"
+    trusted: ClassVar[bool] = True
+
+    def __init__(self, inner: BatchScorer, applies: Condition, where: str) -> None:
+        self.inner, self.applies, self.where_not = inner, applies, NotScored(f"only where {where}")
+        self.name, self.version, self.level = inner.name, inner.version, inner.level
+
+    def score(self, subjects: Sequence[Subject]) -> Sequence[Outcome]:
+        mine = [s for s in subjects if self.applies(s.trace)]
+        found = iter(self.inner.score(mine) if mine else ())
+        return [next(found) if self.applies(s.trace) else self.where_not for s in subjects]
+
+
+class ScopedJudge:
+    """A judge that does not apply outside its condition."""
+
+    kind: ClassVar[str] = "judge"
+    trusted: ClassVar[bool] = True
+
+    def __init__(self, inner: Judge, applies: Condition, where: str) -> None:
+        self.inner, self.applies, self.where_not = inner, applies, NotScored(f"only where {where}")
+        self.name, self.version, self.level = inner.name, inner.version, inner.level
+        self.model, self.unit_cost = inner.model, inner.unit_cost
+
+    def refuses(self, subject: Subject) -> str | None:
+        return self.inner.refuses(subject)
+
+    def steps(self, subject: Subject) -> Generator[Prompt, Reply, Outcome]:
+        if not self.applies(subject.trace):
+            return self.where_not
+        return (yield from self.inner.steps(subject))
+
+
+def scoped(scorer: Scorer, where: str) -> Scorer:
+    """The scorer, not applying to traces outside `where`. Raises ValueError."""
+    applies = compile_condition(where)
+    if isinstance(scorer, Judge):
+        return ScopedJudge(scorer, applies, where)
+    return ScopedCheck(scorer, applies, where) if isinstance(scorer, BatchScorer) else scorer
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from watchkeeper.reviewing.clusters import Embed
 from watchkeeper.reviewing.queue import DEFAULT_POLICIES, ReviewPolicy
 from watchkeeper.reviewing.signals import Outcome, Traffic, regroup
 from watchkeeper.store.columns import Columns
-from watchkeeper.store.records import reviews, signals, states
+from watchkeeper.store.records import managed, reviews, signals, states
 from watchkeeper.store.records.engine import Records
 
 DAY_NS = 86_400 * 10**9
@@ -63,12 +63,13 @@ class SignalFlow:
         async with self._turn:
             now = self.clock()
             since = now - self.window_ns
-            was, members, labels, last = await self.records.read(
+            was, members, labels, last, aimed = await self.records.read(
                 lambda c: (
                     signals.find(c, project),
                     signals.members(c, project),
                     [x for x in reviews.labels_of(c, project) if x.time_ns >= since],
                     states.get(c, project, "signals", "night"),
+                    managed.scorers(c, project),
                 )
             )
             failures = await self._failures(project, since, now, labels)
@@ -78,6 +79,7 @@ class SignalFlow:
             made = await asyncio.to_thread(
                 regroup, failures, [msgspec.structs.replace(s) for s in was], members, traffic, now,
                 project=project, embed=self.embed, nightly=nightly, owner_of=lambda s: self.owner_of(project, s),
+                aimed=aimed,
             )  # fmt: skip
 
             def store(conn: Any) -> None:

@@ -18,7 +18,7 @@ CORE = 0.45
 SAMPLE = 3000
 _WORD = re.compile(r"\w+")
 # The commonest English words. All texts share them; what is left after taking their direction out is the subject.
-_COMMON = (  # noqa: SIM905
+COMMON = (  # noqa: SIM905
     "the of and to a in is it you that he was for on are with as i his they be at one have this from or had by not but "
     "what some we can out other were all there when up use your how said an each she which do their time if will way "
     "about many then them would like so these her has him more could go come did my no most who over know than call "
@@ -42,7 +42,7 @@ def centred(texts: Sequence[Sequence[str]], embed: Embed) -> Vectors:
     texts, so that a vector of today can be compared with a signal of last month, and a block of one single failure is
     not torn apart by being compared with its own mean. A text without words is a row of zeros."""
     made = embed(texts)
-    centre = embed([_COMMON])[0] * _CENTRE_WEIGHT
+    centre = embed([COMMON])[0] * _CENTRE_WEIGHT
     empty = ~made.any(axis=1)
     out = unit(made - centre)
     out[empty] = 0.0

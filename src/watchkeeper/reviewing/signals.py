@@ -44,6 +44,7 @@ class Unit:
     fingerprints: set[str]
     vector: Vectors | None = None
     signal: str | None = None
+    aimed: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,16 +108,22 @@ def regroup(
     embed: Embed | None,
     nightly: bool,
     owner_of: Callable[[str], str | None] = lambda _scorer: None,
+    aimed: Mapping[str, str] | None = None,
 ) -> Outcome:
     """One run over all failures of the window.
 
     Always: what has a signal's fingerprint joins it, what is near a signal joins the nearest, and what remains opens
     signals where at least `MIN_TRACES` traces, or one that a person named, are together. `nightly` also clusters the
     members of signals nobody has judged again and carries their ids over to the clusters that hold most of the same
-    failures. Signals a person judged keep their members.
+    failures. Signals a person judged keep their members. `aimed` names scorers that were made for a signal: what they find
+    is that signal, whatever its words.
     """
     units = units_of(failures, embed)
     kept = {s.id: s for s in old}
+    for u in units:
+        target = (aimed or {}).get(failures[u.failures[0]].scorer)
+        if target in kept and failures[u.failures[0]].source != "human":
+            u.signal, u.aimed = target, True
     fixed_points = [s for s in old if s.pinned] if nightly else list(old)
     _join(units, fixed_points)
     loose = [u for u in units if u.signal is None]
@@ -153,6 +160,8 @@ def _join(units: Sequence[Unit], signals: Sequence[Signal]) -> None:
         if s.mean:
             by_block[s.scorer, s.error_class or "", s.tool or ""].append(s)
     for u in units:
+        if u.signal is not None:
+            continue
         hits = Counter(known[p] for p in u.fingerprints if p in known)
         if hits:
             u.signal = min(hits, key=lambda s: (-hits[s], s))
@@ -311,9 +320,12 @@ def _describe(
     signal.prevalence = prevalence(weights, traffic.total)
     signal.growth = growth(recent, weights, traffic.recent, traffic.total)
     signal.trend = trend_of(signal.growth)
-    largest = max(units, key=lambda u: (len(u.failures), min(u.fingerprints)))
+    # What a scorer made for the signal says of it is not what the failure was known by.
+    own = [u for u in units if not u.aimed] or units
+    largest = max(own, key=lambda u: (len(u.failures), min(u.fingerprints)))
     head = failures[largest.failures[0]]
-    signal.title = (head.taxonomy or template(head.message) or head.error_class or head.scorer)[:200]
+    if not largest.aimed or not signal.title:
+        signal.title = (head.taxonomy or template(head.message) or head.error_class or head.scorer)[:200]
     names = Counter(f.taxonomy for f in ours if f.taxonomy)
     if names:
         signal.name = signal.name or names.most_common(1)[0][0]
@@ -326,7 +338,7 @@ def _describe(
     seen = dict.fromkeys(p for u in units for p in sorted(u.fingerprints))
     signal.fingerprints = list(dict.fromkeys([*seen, *signal.fingerprints]))[:_FINGERPRINTS]
     signal.updated_ns = now_ns
-    _exemplify(signal, units, failures)
+    _exemplify(signal, own, failures)
 
 
 def _exemplify(signal: Signal, units: Sequence[Unit], failures: Sequence[Failure]) -> None:

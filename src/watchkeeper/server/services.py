@@ -58,9 +58,9 @@ class Services:
     """What a request may reach. Data time comes from `clock` (nanoseconds since 1970 UTC), which a demo may run
     faster than the world; `wall_clock` is the world's, for keys, sessions and the audit log.
 
-    `ingest` is `pipeline.ingest.Ingest`, `scorers` `pipeline.calibrate.Calibrator`; `watch`, `guard`, `review`, `gate`,
+    `ingest` is `pipeline.ingest.Ingest`, `scorers` `pipeline.calibrate.Calibrator`; `watch`, `guard`, `review`, `gate`, `act`,
     `incidents` and `judge` are the pipeline's own objects and None where the server runs without that role. `on_scores` is told of scores that came in by the API, so
-    that the trace's row and the review queue follow. `catch_up` does everything that is due at the clock's time, for
+    that the trace's row and the review queue follow. `redact` removes personal data and secrets from a text before it is kept. `catch_up` does everything that is due at the clock's time, for
     a demo that moves the clock. `answering` hears the address once the server answers. `samplers` add lines to `/metrics`; `checks` answer
     `/readyz`: each returns None when well and otherwise one sentence that says what is wrong.
     """
@@ -80,8 +80,11 @@ class Services:
     judge: Any = None
     review: Any = None
     gate: Any = None
+    act: Any = None
     scorers: Any = None
     incidents: Any = None
+    selfwatch: Any = None
+    redact: Callable[[str], str] = str
     on_scores: Callable[[Sequence[Score]], Awaitable[None]] | None = None
     catch_up: Callable[[], Awaitable[None]] = nothing_due
     answering: Callable[[str], None] | None = None

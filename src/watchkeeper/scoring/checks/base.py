@@ -32,7 +32,7 @@ class Check:
 
     type: its name in configuration. row: the requirement it serves. summary: one line for documentation.
     error_class: what a failed verdict implies. default: runs on all traffic without configuration.
-    example: a configuration. unit: what a measurement counts ("" for pass = 1, fail = 0).
+    of_input: reads only what came in, so that no better answer can pass it. example: a configuration. unit: what a measurement counts ("" for pass = 1, fail = 0).
     """
 
     type: ClassVar[str]
@@ -42,6 +42,7 @@ class Check:
     default: ClassVar[bool] = False
     example: ClassVar[Mapping[str, Any]] = {}
     unit: ClassVar[str] = ""
+    of_input: ClassVar[bool] = False
     kind: ClassVar[str] = "check"
     trusted: ClassVar[bool] = True
 

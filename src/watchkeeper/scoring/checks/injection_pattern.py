@@ -35,6 +35,7 @@ class InjectionPattern(Check):
 
     type = "injection_pattern"
     row = "C4"
+    of_input = True
     summary = "No known prompt-injection or jailbreak phrase in input, documents or tool results."
     error_class = "unsafe"
     default = True

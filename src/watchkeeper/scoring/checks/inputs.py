@@ -22,6 +22,7 @@ class InputEmpty(Check):
 
     type = "input_empty"
     row = "C6"
+    of_input = True
     summary = "The recorded input is not blank."
     default = True
 
@@ -38,6 +39,7 @@ class InputEncoding(Check):
 
     type = "input_encoding"
     row = "C6"
+    of_input = True
     summary = "The input shows no encoding damage (�, Ã©, control characters, lone surrogates)."
     default = True
 
@@ -63,6 +65,7 @@ class InputLength(Check):
 
     type = "input_length"
     row = "C6"
+    of_input = True
     summary = "The input is at most `max` characters long."
     default = True
     example = {"max": 20000}
@@ -89,6 +92,7 @@ class InputFields(Check):
 
     type = "input_fields"
     row = "C6"
+    of_input = True
     summary = "A JSON input holds every required field, none of them empty."
     example = {"required": ["question", "customer_id"]}
 

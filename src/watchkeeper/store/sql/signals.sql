@@ -76,3 +76,14 @@ WHERE project = {project:String}
   AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
   AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
 GROUP BY version ORDER BY version
+
+-- name: signals_passing
+-- Traces in which nothing failed, a fixed random choice: of these scenarios (of all when none is named), without `ids`.
+SELECT trace_id FROM traces FINAL
+WHERE project = {project:String}
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  AND isNull(error_class) AND empty(failed_checks) AND isNotNull(output_text)
+  AND NOT has({ids:Array(String)}, trace_id)
+  AND (empty({scenarios:Array(String)}) OR has({scenarios:Array(String)}, ifNull(toString(scenario), '')))
+ORDER BY sipHash64(trace_id) LIMIT {limit:UInt32}
