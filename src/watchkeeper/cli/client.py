@@ -8,6 +8,7 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
@@ -110,6 +111,24 @@ class Client:
                 f"no Watchkeeper answers at {self.server} ({reason}); start one with 'watchkeeper serve', "
                 "or name it with --server or --data-dir"
             ) from None
+
+    def download(self, path: str, take: Callable[[bytes], object]) -> None:
+        """Give the answer to a GET to `take`, piece by piece. Raises `CliError`, also when the answer is cut off."""
+        request = urllib.request.Request(self.server + path, None, self.headers)
+        try:
+            opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+            with opener.open(request, timeout=600) as answer:
+                while piece := answer.read(1 << 18):
+                    take(piece)
+        except urllib.error.HTTPError as error:
+            raise CliError(self.words(Answer(error.code, error.headers, error.read()))) from None
+        except (http.client.IncompleteRead, ConnectionError):
+            raise CliError(
+                "the server cut the answer off, it is not whole; the server's log says why; narrow it by time"
+            ) from None
+        except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
+            reason = getattr(error, "reason", error)
+            raise CliError(f"no Watchkeeper answers at {self.server} ({reason})") from None
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON answer. Raises `CliError` with the server's own words."""

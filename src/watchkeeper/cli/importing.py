@@ -89,7 +89,10 @@ def _json_signal(path: Path, line: bytes, where: str) -> str:
         raise CliError(f"{path}{where}: is not JSON: {error}") from None
     keys = [s for k, s in _KEYS.items() if isinstance(document, dict) and k in document]
     if len(keys) != 1:
-        raise CliError(f"{path}{where}: is not an OTLP request; it has none of {', '.join(_KEYS)}")
+        raise CliError(
+            f"{path}{where}: is not an OTLP request; it has none of {', '.join(_KEYS)}; and it looks like no export we "
+            "know; say what it is with --format"
+        )
     return keys[0]
 
 

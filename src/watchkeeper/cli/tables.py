@@ -5,6 +5,7 @@ import csv
 import gzip
 import importlib
 import io
+import json
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -62,6 +63,19 @@ def _share(file: IO[bytes], size: int) -> float:
     return min(1.0, file.tell() / size) if size else 1.0
 
 
+def _loads(data: bytes) -> Any:
+    """JSON, also with the NaN that Python writes for an empty cell. Raises ValueError."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if b"NaN" not in data and b"Infinity" not in data:
+            raise
+        try:
+            return json.loads(data)
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+
+
 def _lines(path: Path) -> Iterator[Found]:
     size = path.stat().st_size
     with _opened(path) as (file, raw):
@@ -70,8 +84,8 @@ def _lines(path: Path) -> Iterator[Found]:
                 continue
             where, share = f"line {number}", _share(raw, size)
             try:
-                made = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
+                made = _loads(line)
+            except ValueError as error:
                 yield where, share, f"it is not JSON: {error}"
                 continue
             if isinstance(made, dict):
@@ -86,8 +100,8 @@ def _json(path: Path) -> Iterator[Found]:
     with _opened(path) as (file, _):
         data = file.read()
     try:
-        made: Any = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        made: Any = _loads(data)
+    except ValueError as error:
         # Several objects one after another are often called .json.
         if data.lstrip()[:1] == b"{" and b"\n{" in data:
             yield from _lines(path)

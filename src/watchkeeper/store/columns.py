@@ -1,5 +1,6 @@
 """The column store port: what the rest of the product may ask of ClickHouse, embedded or clustered."""
 
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 import msgspec
@@ -73,6 +74,9 @@ class TraceFilter(msgspec.Struct, kw_only=True):
     limit: int = 50
 
 
+EXPORT_FORMATS = ("jsonl", "csv", "parquet", "arrow")
+
+
 class Table(msgspec.Struct):
     """A query's answer."""
 
@@ -120,7 +124,8 @@ class Columns(Protocol):
     `read_scores` includes the checks. `list_traces` returns rows of `traces` (texts cut to 400 characters) with `time`
     as datetime UTC and `scores`, a dictionary of the latest values. `unassembled` names (project, trace_id) whose spans
     or logs, received since then, are not all in a trace row; `arrived` gives the first arrival of each trace. `sql` and `list_traces` raise QueryRefused. `named` raises
-    KeyError for a query that does not exist. `erase` finishes only when the rows are gone from the files.
+    KeyError for a query that does not exist. `export` streams the answer to a statement of any size in one of
+    EXPORT_FORMATS; it raises QueryRefused at the first piece or, when the engine gives up, at a later one. `erase` finishes only when the rows are gone from the files.
     """
 
     async def write_spans(self, spans: list[SpanRow], logs: list[LogRow]) -> None: ...
@@ -154,6 +159,7 @@ class Columns(Protocol):
     async def arrived(self, project: str, trace_ids: list[str]) -> dict[str, int]: ...
     async def scorers(self, project: str) -> list[str]: ...
     async def sql(self, project: str, query: str, max_rows: int = 10_000) -> Table: ...
+    def export(self, project: str, query: str, form: str) -> AsyncGenerator[bytes]: ...
     async def named(self, name: str, project: str, **params: Any) -> Table: ...
     async def expire(self, now_ns: int, keep: Retention = ...) -> dict[str, int]: ...
     async def erase(

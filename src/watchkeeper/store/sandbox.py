@@ -289,6 +289,11 @@ def prepare(
     return Prepared(render(limited), used, max_rows + 1)
 
 
+def plain_name(name: str) -> str:
+    """A column of an answer under the name its user gave it."""
+    return re.sub(rf"\b{CTE_PREFIX}", "", name)
+
+
 def _condition_tree(where: str) -> exp.Expr:
     if not where.strip():
         raise _refuse("the condition is empty", "leave it out, or write for example scenario = 'support'")

@@ -1,11 +1,13 @@
 """The column store: every method hands a function to a lane of clients and awaits it."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -16,7 +18,7 @@ from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.store import sandbox, sandbox_tables
-from watchkeeper.store.clickhouse import listing, queries, reading, removal, writing
+from watchkeeper.store.clickhouse import exporting, listing, queries, reading, removal, writing
 from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source, give_back
 from watchkeeper.store.clickhouse.migrations import migrate
 from watchkeeper.store.clickhouse.refusal import MAX_ANSWER_BYTES, SANDBOX, TOO_LARGE, refusal_of, size_of
@@ -35,7 +37,8 @@ from watchkeeper.store.columns import (
 )
 
 log = logging.getLogger(__name__)
-READERS, SANDBOXES, SANDBOX_QUEUE = 3, 2, 6
+READERS, SANDBOXES, SANDBOX_QUEUE, EXPORTS = 3, 2, 6, 2
+TAKEN_SECONDS = 120.0
 SCORERS_SECONDS = 30.0
 GIVE_BACK_SPANS = 10_000
 KEEP = Retention()
@@ -60,6 +63,9 @@ class ClickHouseColumns:
         self._rows = Lane("rows", 1, lambda: source.client({**WRITER, "max_memory_usage": 0}))
         self._readers = Lane("read", READERS, lambda: source.client(READER))
         self._sandbox = Lane("sandbox", SANDBOXES, lambda: source.client(SANDBOX))
+        self._exports = Lane("export", EXPORTS, lambda: source.client(exporting.EXPORT))
+        self._exporting = 0
+        self._stopping = threading.Event()
         self._asked = 0
         self._version = 0
         self._scorers: dict[str, tuple[float, set[str]]] = {}
@@ -220,6 +226,50 @@ class ClickHouseColumns:
         finally:
             self._asked -= 1
 
+    async def export(self, project: str, query: str, form: str) -> AsyncGenerator[bytes]:
+        """A user's statement of any size as a file of this format, piece by piece, at the pace it is taken.
+
+        Raises QueryRefused before the first piece for what is not accepted, and later where the engine gives up.
+        """
+        names = await self.scorers(project)
+        prepared = sandbox.prepare(query, names, self._database, exporting.UNLIMITED_ROWS)
+        if self._exporting >= EXPORTS:
+            raise QueryRefused("other exports are running", "wait for them to finish and try again")
+        self._exporting += 1
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[bytes | None] = asyncio.Queue(2)
+        gone = threading.Event()
+
+        def emit(piece: bytes) -> None:
+            if gone.is_set() or self._stopping.is_set():
+                raise exporting.Abandoned
+            # The reader's pace: a slow one holds up its own export and nothing else.
+            asyncio.run_coroutine_threadsafe(pieces.put(piece), loop).result(TAKEN_SECONDS)
+
+        async def work() -> None:
+            try:
+                await self._exports.run(exporting.export, prepared, project, form, emit)
+            finally:
+                await pieces.put(None)
+
+        task = asyncio.create_task(work())
+        try:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+            await task
+        except Error as error:
+            known = [c for t in prepared.tables for c in sandbox_tables.COLUMNS[t]]
+            raise refusal_of(error, known, names if "traces" in prepared.tables else []) from None
+        finally:
+            gone.set()
+            while not task.done():
+                with contextlib.suppress(asyncio.QueueEmpty):
+                    pieces.get_nowait()
+                await asyncio.sleep(0.01)
+            self._exporting -= 1
+            if not task.cancelled():
+                task.exception()
+
     async def named(self, name: str, project: str, **params: Any) -> Table:
         query = queries.load()[name]
         bound = {"project": project, **params}
@@ -273,7 +323,8 @@ class ClickHouseColumns:
     def close_now(self) -> None:
         """Finish what runs, then close every client (blocking)."""
         self._closed = True
-        for lane in (self._content, self._spans, self._rows, self._sandbox, self._readers):
+        self._stopping.set()
+        for lane in (self._exports, self._content, self._spans, self._rows, self._sandbox, self._readers):
             lane.close()
         self.source.close()
 
@@ -304,11 +355,7 @@ def _answer(client: Client, prepared: sandbox.Prepared, project: str) -> Table:
         described = client.query(f"DESCRIBE TABLE ({prepared.sql})", parameters=bound)
         names = [str(r[0]) for r in described.result_rows]
     most = prepared.limit - 1
-    return Table([_plain(c) for c in names], rows[:most], truncated=len(rows) > most)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"\bwkq_", "", name)
+    return Table([sandbox.plain_name(c) for c in names], rows[:most], truncated=len(rows) > most)
 
 
 def open_columns(

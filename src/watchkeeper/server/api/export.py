@@ -1,0 +1,165 @@
+"""Data out: the answer to a statement as a file of any size, and whole traces in a form that can be imported again."""
+
+import logging
+from collections.abc import AsyncGenerator
+from typing import Any, Literal
+
+import msgspec
+from pydantic import Field
+from starlette.responses import StreamingResponse
+
+from watchkeeper.dialects import assemble, normalise
+from watchkeeper.model.score import Score
+from watchkeeper.server.answers import to_json
+from watchkeeper.server.api.shapes import Query, moment_ns, sql_time
+from watchkeeper.server.reading import note_opened
+from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.trace_json import trace_json
+from watchkeeper.store.columns import QueryRefused, TraceFilter
+
+log = logging.getLogger("watchkeeper.export")
+MEDIA = {
+    "jsonl": "application/jsonl",
+    "csv": "text/csv; charset=utf-8",
+    "parquet": "application/vnd.apache.parquet",
+    "arrow": "application/vnd.apache.arrow.stream",
+}
+# How many traces are in memory at once; one may be of ten thousand spans.
+TRACES_AT_ONCE = 20
+PAGE = 500
+
+
+class _Range(Query):
+    since: str | None = Field(
+        None, max_length=40, description="ISO 8601, nanoseconds, or how long ago (`24h`)."
+    )
+    until: str | None = Field(None, max_length=40)
+    where: str | None = Field(
+        None, max_length=4000, description="Condition over the table's columns and scorers."
+    )
+
+
+class Rows(_Range):
+    """What to export: one SELECT, or a table with a time range and a condition."""
+
+    format: Literal["jsonl", "csv", "parquet", "arrow"] = "jsonl"
+    query: str | None = Field(None, max_length=20_000, description="One SELECT, as for /api/sql.")
+    table: Literal["traces", "spans", "scores"] = "traces"
+
+
+class Whole(_Range):
+    """Which traces to export whole."""
+
+    text: str | None = Field(None, max_length=500, description="Words in the input or output.")
+    session_id: str | None = Field(None, max_length=500)
+    user_id: str | None = Field(None, max_length=500)
+
+
+def _content_only(call: Call) -> None:
+    if not call.sees_content:
+        needed = call.services.config.current.privacy.content_role
+        raise HttpError(
+            403, "an export holds prompts and outputs", f"it needs the role {needed} (privacy.content_role)"
+        )
+
+
+def statement(wanted: Rows, now_ns: int) -> str:
+    """The one SELECT these parameters stand for. Raises `HttpError` 400."""
+    if wanted.query is not None:
+        if wanted.since or wanted.until or wanted.where or "table" in wanted.model_fields_set:
+            raise HttpError(
+                400, "query: leave out table, since, until and where", "write the condition into the query"
+            )
+        return wanted.query
+    parts: list[str] = []
+    if wanted.since:
+        parts.append(f"time >= {sql_time(moment_ns(wanted.since, now_ns, 'since'))}")
+    if wanted.until:
+        parts.append(f"time < {sql_time(moment_ns(wanted.until, now_ns, 'until'))}")
+    if wanted.where:
+        parts.append(f"({wanted.where}\n)")
+    return f"select * from {wanted.table}" + (f" where {' and '.join(parts)}" if parts else "")
+
+
+async def _watched(call: Call, pieces: AsyncGenerator[bytes], first: bytes) -> AsyncGenerator[bytes]:
+    """The pieces; a failure after the answer has begun can only cut it off, which every HTTP client notices."""
+    try:
+        yield first
+        async for piece in pieces:
+            yield piece
+    except QueryRefused as error:
+        call.services.counters.add("watchkeeper_export_failed_total")
+        log.warning("an export was cut off: %s", error)
+        raise
+    finally:
+        await pieces.aclose()
+
+
+async def _answer(call: Call, pieces: AsyncGenerator[bytes], form: str, name: str) -> StreamingResponse:
+    # The first piece is awaited, so that what is refused is still answered in words.
+    first = await anext(pieces, b"")
+    headers = {"content-disposition": f'attachment; filename="{name}.{form}"', "cache-control": "no-store"}
+    return StreamingResponse(_watched(call, pieces, first), media_type=MEDIA[form], headers=headers)
+
+
+@route("GET", "/api/export", permission="viewer", query=Rows)
+async def export_rows(call: Call) -> StreamingResponse:
+    """A statement's whole answer as JSON lines, CSV, Parquet or an Arrow stream. It is noted in the audit log."""
+    wanted: Rows = call.query
+    _content_only(call)
+    query = statement(wanted, call.services.clock())
+    await note_opened(call, f"{wanted.format}: {query[:480]}", "export")
+    pieces = call.services.columns.export(call.project, query, wanted.format)
+    return await _answer(call, pieces, wanted.format, "watchkeeper" if wanted.query else wanted.table)
+
+
+@route("GET", "/api/export/traces", permission="viewer", query=Whole)
+async def export_traces(call: Call) -> StreamingResponse:
+    """Whole traces as JSON lines, newest first, with the raw spans that `watchkeeper import` takes back."""
+    wanted: Whole = call.query
+    _content_only(call)
+    now = call.services.clock()
+    chosen = TraceFilter(
+        since_ns=moment_ns(wanted.since, now, "since") if wanted.since else None,
+        until_ns=moment_ns(wanted.until, now, "until") if wanted.until else None,
+        where=wanted.where,
+        text=wanted.text,
+        session_id=wanted.session_id,
+        user_id=wanted.user_id,
+        limit=PAGE,
+    )
+    said = {k: v for k, v in wanted.model_dump().items() if v is not None}
+    await note_opened(call, f"traces: {said}"[:500], "export")
+    return await _answer(call, whole_traces(call, chosen), "jsonl", "traces")
+
+
+async def whole_traces(call: Call, wanted: TraceFilter) -> AsyncGenerator[bytes]:
+    """Every trace of the filter as one line of JSON; pages are read as they are taken."""
+    columns = call.services.columns
+    while True:
+        rows = await columns.list_traces(call.project, wanted)
+        for at in range(0, len(rows), TRACES_AT_ONCE):
+            ids = [str(r["trace_id"]) for r in rows[at : at + TRACES_AT_ONCE]]
+            found = await columns.read_traces(call.project, ids)
+            scores = await columns.read_scores(call.project, ids)
+            lines = [_line(*found[i], [s for s in scores if s.trace_id == i]) for i in ids if i in found]
+            if lines:
+                yield b"".join(lines)
+        if len(rows) < wanted.limit:
+            return
+        last = rows[-1]
+        moment = last["time"]
+        before = (
+            moment if isinstance(moment, int) else int(moment.timestamp() * 1_000_000) * 1000,
+            last["trace_id"],
+        )
+        wanted = msgspec.structs.replace(wanted, before=before)
+
+
+def _line(spans: list[Any], logs: list[Any], scores: list[Score]) -> bytes:
+    made = trace_json(assemble([normalise(s) for s in spans], logs), scores)
+    made["raw"] = {"spans": msgspec.to_builtins(spans), "logs": msgspec.to_builtins(logs)}
+    return to_json(made) + b"\n"
+
+
+__all__ = ["export_rows", "export_traces", "statement", "whole_traces"]
