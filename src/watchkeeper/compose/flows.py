@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from watchkeeper.alerting.monitor import Monitor, capped
@@ -12,6 +13,7 @@ from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.assembly import Assembly
+from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.incidents import IncidentFlow
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 Clock = Callable[[], int]
 DAY_NS = 86_400 * 10**9
 WATCH_SECONDS = 5.0
+BEHAVIOUR_SECONDS = 10.0
 TRIAGE_SECONDS = 10.0
 RETENTION_SECONDS = 600.0
 SIGNAL_SECONDS = 120.0
@@ -51,6 +54,7 @@ class Flows:
     checks: CheckFlow
     judges: JudgeFlow
     late: LatePolicies
+    behaviour: BehaviourFlow
     roller: Roller
     watcher: Watcher
     delivery: Delivery
@@ -62,6 +66,7 @@ class Flows:
     rules: tuple[Config | None, tuple[Monitor, ...]] = (None, ())
     watching: asyncio.Lock = field(default_factory=asyncio.Lock)
     grouped_ns: int = 0
+    watched_at: float | None = None
 
     async def watch_once(self) -> None:
         """Roll what changed and watch every tick that closed."""
@@ -73,6 +78,7 @@ class Flows:
             await self.hold_back()
             if await self.watcher.tick(now):
                 self.delivery.wake.set()
+            self.watched_at = time.monotonic()
 
     async def hold_back(self) -> None:
         """Monitors that page on a scorer nobody has calibrated warn instead, until somebody has."""
@@ -89,6 +95,11 @@ class Flows:
         """What is due once a day: new labels, new samples, canaries."""
         await self.calibrator.nightly(self._projects())
 
+    async def behave_once(self) -> None:
+        """Score what users did after their last answers."""
+        for project in self._projects():
+            await self.behaviour.run_once(project)
+
     async def group_once(self) -> None:
         """Group every project's failures into signals."""
         for project in self._projects():
@@ -98,6 +109,10 @@ class Flows:
         """Compute the triage of every incident that has none or an old one."""
         for project in self._projects():
             await self.incidents.run_due(project)
+
+    def projects(self) -> list[str]:
+        """Every project that has a monitor or has sent something."""
+        return self._projects()
 
     def _projects(self) -> list[str]:
         seen = {project for project, _, _ in self._projects_seen()}
@@ -113,6 +128,7 @@ class Flows:
     async def catch_up(self) -> None:
         """Finish everything that has arrived: assemble every open trace, roll, watch, deliver what is due."""
         await self.assembly.flush(everything=True)
+        await self.behave_once()
         await self.watch_once()
         await self.triage_once()
         await self.delivery.deliver_due()
@@ -147,6 +163,7 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
             ("check", flows.checks.counts),
             ("judge", flows.judges.counts),
             ("late", flows.late.counts),
+            ("behaviour", flows.behaviour.counts),
             ("watch", flows.watcher.counts),
             ("deliver", flows.delivery.counts),
             ("triage", flows.incidents.counts),
@@ -169,7 +186,9 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
 
 
 @contextlib.asynccontextmanager
-async def running(flows: Flows) -> AsyncGenerator[None]:
+async def running(
+    flows: Flows, more: Sequence[tuple[str, float, Callable[[], Awaitable[None]]]] = ()
+) -> AsyncGenerator[None]:
     """Every background loop, stopped in the order that loses nothing: first what takes in, last what tells."""
     stop = asyncio.Event()
     flows.ingest.start()
@@ -177,10 +196,12 @@ async def running(flows: Flows) -> AsyncGenerator[None]:
     loops = [
         asyncio.create_task(forever("watching", WATCH_SECONDS, flows.watch_once)),
         asyncio.create_task(forever("triage", TRIAGE_SECONDS, flows.triage_once)),
+        asyncio.create_task(forever("scoring behaviour", BEHAVIOUR_SECONDS, flows.behave_once)),
         asyncio.create_task(forever("grouping failures", SIGNAL_SECONDS, flows.group_once)),
         asyncio.create_task(forever("calibration", CALIBRATION_SECONDS, flows.calibrate_once)),
         asyncio.create_task(forever("retention", RETENTION_SECONDS, flows.retain)),
         asyncio.create_task(flows.delivery.run()),
+        *(asyncio.create_task(forever(name, seconds, work)) for name, seconds, work in more),
     ]
     judging = asyncio.create_task(flows.judges.run(stop))
     try:

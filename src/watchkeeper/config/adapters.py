@@ -5,6 +5,8 @@ from typing import Any
 
 import msgspec
 
+from watchkeeper.alerting.builtin import BuiltIn
+from watchkeeper.alerting.builtin import rules as built_in
 from watchkeeper.alerting.monitor import Monitor as Rule
 from watchkeeper.alerting.monitor import Test
 from watchkeeper.alerting.routing import Routes
@@ -52,6 +54,22 @@ def routes_of(config: Config) -> Routes:
     """The routes of monitors that name none, by severity, and of escalation."""
     named = {s: tuple(r.name for r in config.routes if s in r.default_for) for s in ("page", "warn", "info")}
     return Routes(**named, escalation=tuple(r.name for r in config.routes if r.escalation))
+
+
+def built_in_of(config: Config) -> tuple[BuiltIn, ...]:
+    """The monitors of Watchkeeper itself that are in force."""
+    own = config.self_monitoring
+    if not own.enabled:
+        return ()
+    seconds = {"ingest-lag": own.ingest_lag, "scoring-lag": own.scoring_lag}
+    shares = {
+        "drops": own.drops,
+        "judge-errors": own.judge_errors,
+        "disk": own.disk,
+        "coverage": own.coverage,
+    }
+    limits = {k: v / 1e9 for k, v in seconds.items() if v is not None}
+    return built_in(own.off, limits | {k: v for k, v in shares.items() if v is not None})
 
 
 def redaction_of(config: Config, key: str) -> PolicySpec | None:

@@ -19,6 +19,7 @@ ALWAYS = (
     "error", "timeout", "tool_failure", "guard", "policy_deny", "step_cap", "low_confidence", "thumbs_down",
     "escalation",
 )  # fmt: skip
+BuiltInName = Literal["ingest-lag", "scoring-lag", "drops", "judge-errors", "disk", "coverage"]
 COHORT_KEYS = (
     "scenario", "model", "provider", "prompt_name", "prompt_version", "variant", "release", "service",
     "environment", "region", "agent_name",
@@ -291,6 +292,29 @@ Route = Annotated[
 ]
 
 
+class Heartbeat(Strict):
+    """A message at an interval, so that silence is noticed: the receiver raises the alarm when it stops."""
+
+    route: Line
+    every: Annotated[Duration, Field(ge=10 * 10**9, le=DAY)] = 5 * MINUTE
+
+
+class SelfMonitoring(Strict):
+    """The built-in monitors of Watchkeeper itself."""
+
+    enabled: bool = True
+    owner: Line = "operator"
+    runbook: Line = "docs/alerts.md#watching-itself"
+    notify: tuple[Line, ...] = Field((), description="Routes; those of the severity when not set.")
+    off: tuple[BuiltInName, ...] = Field((), description="Built-in monitors to leave out.")
+    ingest_lag: Annotated[Duration, Field(ge=10**9)] | None = Field(None, description="2m when not set.")
+    scoring_lag: Annotated[Duration, Field(ge=10**9)] | None = Field(None, description="30m when not set.")
+    drops: Share | None = Field(None, description="Any drop when not set.")
+    judge_errors: Share | None = Field(None, description="20% when not set.")
+    disk: Share | None = Field(None, description="Free part; 10% when not set.")
+    coverage: Share | None = Field(None, description="20% when not set.")
+
+
 class Provider(Strict):
     """A model provider judges may ask; a judge's model is `provider:model`."""
 
@@ -338,6 +362,8 @@ class Config(Strict):
     routes: tuple[Route, ...] = ()
     providers: tuple[Provider, ...] = ()
     egress: Egress = Egress()  # pyright: ignore[reportCallIssue]
+    heartbeat: Heartbeat | None = None
+    self_monitoring: SelfMonitoring = SelfMonitoring()  # pyright: ignore[reportCallIssue]
     price: tuple[Price, ...] = ()
 
 

@@ -44,6 +44,7 @@ def findings(config: Config, env: Mapping[str, str] | None = None) -> list[Findi
     return [
         *_names(config),
         *_routes(config),
+        *_told(config),
         *_secrets(config, environment),
         *_monitors(config),
         *_scorecards(config),
@@ -91,6 +92,20 @@ def _routes(config: Config) -> Iterator[Finding]:
             said = f"there is no route {shown(wanted)}, so nothing will be delivered"
             allowed = did_you_mean(wanted, known) or "describe it under routes"
             yield Finding(("monitors", i, "notify", j), said, allowed, level)
+
+
+def _told(config: Config) -> Iterator[Finding]:
+    """Routes that are named outside of monitors."""
+    known = [r.name for r in config.routes]
+    wanted: list[tuple[Loc, str]] = [
+        (("self_monitoring", "notify", i), n) for i, n in enumerate(config.self_monitoring.notify)
+    ]
+    if config.heartbeat is not None:
+        wanted.append((("heartbeat", "route"), config.heartbeat.route))
+    for loc, name in wanted:
+        if name not in known:
+            allowed = did_you_mean(name, known) or "describe it under routes"
+            yield Finding(loc, f"there is no route {shown(name)}", allowed)
 
 
 def _secrets(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:

@@ -148,6 +148,11 @@ class Assembly:
             found.append(("watchkeeper_assembly_total", {"what": name}, float(getattr(self.counts, name))))
         return found
 
+    def waiting(self) -> tuple[int, int | None]:
+        """How many finished traces wait to be assembled, and when the last span of the one that waits longest came."""
+        finished = [t.last_ns for t in self._open.values() if t.root_ended]
+        return len(finished), min(finished, default=None)
+
     # -- gathering -----------------------------------------------------------------------------------------------
 
     def add(self, spans: Sequence[SpanRow], logs: Sequence[LogRow]) -> None:

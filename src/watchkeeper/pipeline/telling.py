@@ -24,7 +24,8 @@ def due(work: Work, monitors: Sequence[Monitor], routes: Routes, at: int) -> Non
     by_group: dict[str, list[Alert]] = {}
     for alert in work.alerts.values():
         group = alert.evidence.get("group")
-        if isinstance(group, str):
+        # Those about ourselves are told by `selfwatch`, which also works where no monitor is configured.
+        if isinstance(group, str) and not alert.evidence.get("built_in"):
             by_group.setdefault(group, []).append(alert)
     rules = {m.name: m for m in monitors}
     for group, members in by_group.items():

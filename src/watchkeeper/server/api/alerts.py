@@ -7,6 +7,7 @@ from pydantic import Field
 
 from watchkeeper.config.units import duration_ns
 from watchkeeper.model.alert import Alert
+from watchkeeper.pipeline.selfwatch import document
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Long, Query, Short, moment_ns
 from watchkeeper.server.routing import Call, HttpError, route
@@ -193,3 +194,10 @@ async def unsilence(call: Call) -> dict[str, Any]:
     if not await call.services.records.write(work):
         raise HttpError(404, "there is no such silence, or it is over", "GET /api/silences lists them")
     return {"id": silence_id, "ends": iso(now)}
+
+
+@route("GET", "/api/self-monitoring", permission="viewer")
+async def self_monitoring(call: Call) -> list[dict[str, Any]]:
+    """The built-in monitors of Watchkeeper itself: condition, state, and the figure last read with its n."""
+    watch = call.services.selfwatch
+    return [] if watch is None else document(watch.latest)

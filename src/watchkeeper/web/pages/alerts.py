@@ -7,9 +7,11 @@ from typing import Any, Final
 from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
+from watchkeeper.alerting.builtin import figure
 from watchkeeper.alerting.cohorts import cohort_text, cohort_words
 from watchkeeper.config.units import duration_ns
 from watchkeeper.model.alert import Alert, Moved
+from watchkeeper.pipeline.selfwatch import document
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import alerts, audit, incidents, outbox
@@ -198,9 +200,23 @@ async def listing(call: Call) -> Response:
         },
         "silences": silences,
         "monitors": [m for m in call.services.config.current.monitors if m.project == view.project],
+        "capped": [
+            m for m in getattr(call.services.watch, "monitors", ()) if m.project == view.project and m.capped
+        ],
         "words": lambda a: cohort_words(tuple(sorted(a.cohort.items()))),
+        "built_in": _built_in(call),
     }
     return await answer(view, "alerts", "Alerts", "alerts.html", context)
+
+
+def _built_in(call: Call) -> list[dict[str, Any]]:
+    """How the monitors of Watchkeeper itself stand; none where they are switched off or have not looked yet."""
+    watch = call.services.selfwatch
+    found = [] if watch is None else document(watch.latest)
+    return [
+        {**one, "figure": None if one["value"] is None else figure(str(one["unit"]), float(one["value"]))}
+        for one in found
+    ]
 
 
 async def _alert(call: Call) -> Alert:
@@ -262,8 +278,10 @@ async def _nothing() -> list[dict[str, Any]]:
 
 def _evidence(alert: Alert) -> dict[str, str]:
     """How sure: what the detector left behind, in words."""
-    said: dict[str, str] = dict.fromkeys(("headline", "holds", "suspicion", "reason", "strength"), "")
-    for key in ("headline", "holds", "suspicion", "reason"):
+    said: dict[str, str] = dict.fromkeys(
+        ("headline", "holds", "suspicion", "reason", "strength", "capped"), ""
+    )
+    for key in ("headline", "holds", "suspicion", "reason", "capped"):
         if isinstance(alert.evidence.get(key), str):
             said[key] = alert.evidence[key]
     strength = alert.evidence.get("log10_m")

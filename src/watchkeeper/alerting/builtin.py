@@ -1,0 +1,103 @@
+"""The monitors Watchkeeper has for itself: limits on what it reads of its own stages, with the life of any alert."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from watchkeeper.alerting.lifecycle import Seen, Timing
+
+Severity = Literal["page", "warn"]
+MINUTE = 60 * 10**9
+PREFIX = "watchkeeper."
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a stage said of itself: a value in the rule's unit over `n` things; None where there is nothing to say yet."""
+
+    value: float | None
+    n: int
+    says: str
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """One rule: it is a breach when the reading passes `limit` ("below": stands under it). `unit`: seconds or share. Fewer
+    than `min_n` things say nothing. Times in ns."""
+
+    name: str
+    what: str
+    unit: Literal["seconds", "share"]
+    limit: float
+    severity: Severity
+    hold: int = 2 * MINUTE
+    keep_firing: int = 5 * MINUTE
+    min_n: int = 1
+    side: Literal["above", "below"] = "above"
+
+    @property
+    def monitor(self) -> str:
+        """Its name as an alert's monitor."""
+        return PREFIX + self.name
+
+    @property
+    def condition(self) -> str:
+        """What it watches, for people."""
+        return f"{self.what} {'>' if self.side == 'above' else '<'} {figure(self.unit, self.limit)}"
+
+    @property
+    def timing(self) -> Timing:
+        """The lifecycle's durations."""
+        return Timing(self.hold, self.keep_firing, 0)
+
+    def seen(self, reading: Reading) -> Seen:
+        """What the reading means to the lifecycle."""
+        if reading.value is None or reading.n < self.min_n:
+            return "unknown"
+        over = reading.value > self.limit if self.side == "above" else reading.value < self.limit
+        return "breach" if over else "clear"
+
+
+def figure(unit: str, value: float) -> str:
+    """A value in a rule's unit: 90 s, 12 min, 3.5 %.
+
+    >>> figure("seconds", 720.0), figure("share", 0.035)
+    ('12 min', '3.5 %')
+    """
+    if unit == "share":
+        return f"{value * 100:.3g} %"
+    return (
+        f"{value:.3g} s"
+        if value < 120
+        else f"{value / 60:.3g} min"
+        if value < 7200
+        else f"{value / 3600:.3g} h"
+    )
+
+
+RULES: tuple[BuiltIn, ...] = (
+    BuiltIn("ingest-lag", "the oldest finished trace waits to be assembled for", "seconds", 120.0, "warn"),
+    BuiltIn("scoring-lag", "the oldest due judge job has waited for", "seconds", 1800.0, "warn"),
+    BuiltIn("drops", "received records dropped in the last 15 minutes", "share", 0.0, "page", hold=0),
+    BuiltIn("judge-errors", "judge calls that failed in the last hour", "share", 0.2, "warn", min_n=20),
+    BuiltIn("disk", "free part of the disk", "share", 0.1, "page", hold=0, side="below"),
+    BuiltIn(
+        "coverage", "selected traces that a scorer failed on in the last day", "share", 0.2, "warn", min_n=50
+    ),
+)
+NAMES = tuple(r.name for r in RULES)
+
+
+def rules(off: tuple[str, ...] = (), limits: Mapping[str, float] | None = None) -> tuple[BuiltIn, ...]:
+    """The rules in force: without those switched off, with other limits where given. Raises KeyError for a name that is
+    none of `NAMES`."""
+    wanted = dict(limits or {})
+    wrong = sorted((set(off) | set(wanted)) - set(NAMES))
+    if wrong:
+        raise KeyError(wrong[0])
+    found: list[BuiltIn] = []
+    for rule in RULES:
+        if rule.name not in off:
+            values = {**rule.__dict__, "limit": wanted.get(rule.name, rule.limit)}
+            found.append(BuiltIn(**values))
+    return tuple(found)

@@ -1,0 +1,127 @@
+"""What runs beside the pipeline and looks after it: self-monitoring and the heartbeat."""
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from watchkeeper.alerting.builtin import Reading
+from watchkeeper.compose.flows import Flows
+from watchkeeper.config import adapters
+from watchkeeper.config.models import Config
+from watchkeeper.pipeline import selfwatch
+from watchkeeper.pipeline.selfwatch import PROJECT, SelfWatch, Window, queue_age, share
+from watchkeeper.store.records import jobs
+
+log = logging.getLogger(__name__)
+LOOK_SECONDS, BEAT_SECONDS = 15.0, 5.0
+# A watcher that has not come through for this long is not alive, whatever else still runs.
+SILENT_SECONDS = 300.0
+
+
+@dataclass
+class Readings:
+    """What the stages of one process say of themselves."""
+
+    flows: Flows
+    data_dir: Path
+    dropped: Window = field(default_factory=lambda: Window(selfwatch.MINUTE * 15))
+    judged: Window = field(default_factory=lambda: Window(selfwatch.HOUR))
+
+    def all(self) -> dict[str, Callable[[], Awaitable[Reading]]]:
+        """By the name of the rule that reads it."""
+        return {
+            "ingest-lag": self.ingest_lag,
+            "scoring-lag": self.scoring_lag,
+            "drops": self.drops,
+            "judge-errors": self.judge_errors,
+            "disk": self.disk,
+            "coverage": self.coverage,
+        }
+
+    async def ingest_lag(self) -> Reading:
+        open_, since = self.flows.assembly.waiting()
+        return queue_age(since, self.flows.clock(), open_, "traces wait to be assembled")
+
+    async def scoring_lag(self) -> Reading:
+        now = self.flows.clock()
+        depth = await self.flows.records.read(lambda c: jobs.depth(c, now))
+        return queue_age(depth.oldest_due_ns, now, depth.due, "judge jobs are due")
+
+    async def drops(self) -> Reading:
+        ledger = self.flows.ingest.ledger
+        totals = float(ledger.total("dropped")), float(ledger.total("received"))
+        dropped, received = self.dropped.grew(self.flows.clock(), totals)
+        return share(dropped, received, f"{dropped:,.0f} of {received:,.0f} records were dropped")
+
+    async def judge_errors(self) -> Reading:
+        counts = self.flows.judges.counts
+        failed = float(counts.retried + counts.dead)
+        good = float(counts.scored + sum(counts.not_scored.values()))
+        wrong, right = self.judged.grew(self.flows.clock(), (failed, good))
+        return share(wrong, wrong + right, f"{wrong:,.0f} of {wrong + right:,.0f} judge calls failed")
+
+    async def disk(self) -> Reading:
+        usage = await asyncio.to_thread(shutil.disk_usage, self.data_dir)
+        return Reading(usage.free / usage.total, 1, f"{usage.free / 1e9:,.1f} GB are free")
+
+    async def coverage(self) -> Reading:
+        return await selfwatch.coverage(self.flows.columns, self.flows.projects(), self.flows.clock())
+
+
+@dataclass
+class Operating:
+    """Self-monitoring and the heartbeat of one process; follows the configuration."""
+
+    flows: Flows
+    watch: SelfWatch
+    monotonic: Callable[[], float] = time.monotonic
+    _failed: int = 0
+    _came_through: float | None = None
+
+    def use(self, config: Config) -> None:
+        """Take the rules, the owner and the routes of a configuration."""
+        own = config.self_monitoring
+        self.watch.rules = adapters.built_in_of(config)
+        self.watch.owner, self.watch.runbook, self.watch.notify = own.owner, own.runbook, own.notify
+        self.watch.routes = adapters.routes_of(config)
+
+    async def look(self) -> None:
+        """One look at ourselves."""
+        if await self.watch.look():
+            self.flows.delivery.wake.set()
+
+    def alive(self) -> bool:
+        """Has the watcher come through lately, with every project? A beat from a process that watches nothing would be
+        a lie."""
+        now, failed = self.monotonic(), self.flows.watcher.counts.failed
+        if self._came_through is None or (failed == self._failed and self.flows.watched_at is not None):
+            self._came_through = self.flows.watched_at if self.flows.watched_at is not None else now
+        self._failed = failed
+        return now - self._came_through <= SILENT_SECONDS
+
+    async def beat(self) -> None:
+        """Queue the beat of the present interval, once."""
+        heartbeat = self.flows.holder.current.heartbeat
+        if heartbeat is None:
+            return
+        if not self.alive():
+            log.error("no heartbeat is sent: watching has not come through for %g s", SILENT_SECONDS)
+            return
+        await self.flows.delivery.heartbeat(PROJECT, (heartbeat.route,), heartbeat.every)
+
+    def loops(self) -> list[tuple[str, float, Callable[[], Awaitable[None]]]]:
+        """What to run, and how often in seconds."""
+        return [("self-monitoring", LOOK_SECONDS, self.look), ("the heartbeat", BEAT_SECONDS, self.beat)]
+
+
+def operating(flows: Flows, data_dir: Path) -> Operating:
+    """Everything of this module, following the configuration."""
+    readings = Readings(flows, data_dir).all()
+    made = Operating(flows, SelfWatch(flows.records, flows.clock, readings, flows.columns))
+    made.use(flows.holder.current)
+    flows.holder.on_change(made.use)
+    return made

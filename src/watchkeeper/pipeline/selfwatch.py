@@ -1,0 +1,240 @@
+"""Watchkeeper watching itself: lag, drops, judge errors, disk and coverage, through the lifecycle and the outbox of any
+other alert. Its figures come from its own stages, so it works while every series is silent."""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import msgspec
+from sqlalchemy.engine import Connection
+
+from watchkeeper.alerting.builtin import RULES, BuiltIn, Reading, figure
+from watchkeeper.alerting.evidence import iso
+from watchkeeper.alerting.lifecycle import Life, advance
+from watchkeeper.alerting.message import notifications
+from watchkeeper.alerting.routing import Routes, Silence, Told, alert_id, due_message, group_key
+from watchkeeper.model.alert import Alert
+from watchkeeper.pipeline.telling import alert_row
+from watchkeeper.store.columns import Columns
+from watchkeeper.store.records import alerts, outbox, states
+from watchkeeper.store.records.engine import Records
+
+log = logging.getLogger(__name__)
+PROJECT = "default"
+MINUTE, HOUR, DAY = 60 * 10**9, 3600 * 10**9, 86_400 * 10**9
+RUNBOOK = "docs/alerts.md#watching-itself"
+Read = Callable[[], Awaitable[Reading]]
+
+
+class Window:
+    """Growing counters read over the last `length` ns: how much each grew since then. In memory only: a restart starts
+    counting again, and says so by a small n."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self._seen: deque[tuple[int, tuple[float, ...]]] = deque()
+
+    def grew(self, now: int, counters: tuple[float, ...]) -> tuple[float, ...]:
+        """Growth of each counter within the window that ends now."""
+        self._seen.append((now, counters))
+        while len(self._seen) > 1 and self._seen[1][0] <= now - self.length:
+            self._seen.popleft()
+        first = self._seen[0][1]
+        return tuple(max(b - a, 0.0) for a, b in zip(first, counters, strict=True))
+
+
+def share(part: float, whole: float, says: str) -> Reading:
+    """A part of a whole as a reading; unknown of nothing."""
+    return Reading(part / whole if whole > 0 else None, int(whole), says)
+
+
+async def coverage(columns: Columns, projects: Sequence[str], now: int) -> Reading:
+    """The scorer that failed on the largest part of what was selected for it in the last day, the latest hour left out:
+    judges need time."""
+    worst = Reading(None, 0, "nothing was selected in the last day")
+    for project in projects:
+        sums: dict[str, list[int]] = {}
+        for row in await columns.read_coverage(project, now - DAY, now - HOUR):
+            one = sums.setdefault(str(row["scorer"]), [0, 0])
+            one[0] += int(row["selected"])
+            one[1] += int(row["failed"])
+        for scorer, (selected, failed) in sums.items():
+            if selected >= 50 and failed / selected >= (worst.value or 0.0):
+                says = f"{scorer} failed on {failed:,} of {selected:,} selected traces of project {project}"
+                worst = Reading(failed / selected, selected, says)
+    return worst
+
+
+class Beside(msgspec.Struct):
+    """What is remembered of one rule between looks and restarts."""
+
+    life: Life
+    alert_id: str | None = None
+
+
+@dataclass
+class Counts:
+    """What self-monitoring has done; exported as metrics."""
+
+    looks: int = 0
+    unreadable: int = 0
+    fired: int = 0
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One rule as it stands now, for pages."""
+
+    rule: BuiltIn
+    reading: Reading
+    state: str
+
+
+@dataclass
+class SelfWatch:
+    """`readings` by rule name; `rules`, `routes`, `owner` and `notify` may be replaced between looks. `clock` gives ns."""
+
+    records: Records
+    clock: Callable[[], int]
+    readings: Mapping[str, Read]
+    columns: Columns | None = None
+    rules: tuple[BuiltIn, ...] = RULES
+    routes: Routes = field(default_factory=Routes)
+    owner: str = "operator"
+    runbook: str = RUNBOOK
+    notify: tuple[str, ...] = ()
+    renotify: int | None = 24 * HOUR
+    latest: list[Standing] = field(default_factory=list[Standing])
+    counts: Counts = field(default_factory=Counts)
+
+    async def look(self) -> int:
+        """Read everything, advance every rule, tell whoever is to be told; how many messages were queued."""
+        now = self.clock()
+        read = {r.name: await self._read(r) for r in self.rules}
+        self.counts.looks += 1
+        changed, messages, standing = await self.records.write(lambda c: self._advance(c, read, now))
+        self.latest = standing
+        if changed and self.columns is not None:
+            await self._mirror(self.columns, changed)
+        return messages
+
+    async def _read(self, rule: BuiltIn) -> Reading:
+        try:
+            return await self.readings[rule.name]()
+        except Exception as error:  # a stage that cannot be read is unknown, and the other rules must go on
+            self.counts.unreadable += 1
+            log.exception("the reading of %s failed", rule.monitor)
+            return Reading(None, 0, f"could not be read ({type(error).__name__})")
+
+    async def _mirror(self, columns: Columns, changed: Sequence[Alert]) -> None:
+        try:
+            await columns.write_alerts([alert_row(a) for a in changed])
+        except Exception:  # the mirror is for SQL; the records are the truth and have it
+            self.counts.unreadable += 1
+            log.exception("alerts about ourselves could not be mirrored to the column store")
+
+    def _advance(
+        self, c: Connection, read: Mapping[str, Reading], now: int
+    ) -> tuple[list[Alert], int, list[Standing]]:
+        known = {k: msgspec.convert(v, Beside) for k, v in states.get_all(c, PROJECT, "built_in").items()}
+        changed: list[Alert] = []
+        standing: list[Standing] = []
+        messages = 0
+        quiet = [
+            Silence(s.id, tuple(s.matchers.items()), s.starts_ns, s.ends_ns, s.author, s.comment)
+            for s in alerts.list_silences(c, PROJECT, now)
+        ]
+        for rule in self.rules:
+            beside, reading = known.get(rule.name) or Beside(Life()), read[rule.name]
+            beside.life, events = advance(beside.life, rule.seen(reading), now, rule.timing)
+            alert = self._alert(c, rule, beside, reading, events, now)
+            if alert is not None:
+                alerts.save(c, alert)
+                changed.append(alert)
+            states.put(c, PROJECT, "built_in", rule.name, msgspec.to_builtins(beside), now)
+            standing.append(Standing(rule, reading, beside.life.state))
+            if beside.alert_id is not None:
+                messages += self._tell(c, beside, now, quiet)
+        for gone in set(known) - {r.name for r in self.rules}:
+            changed += self._switched_off(c, known[gone], now)
+            states.delete(c, PROJECT, "built_in", [gone])
+        return changed, messages, standing
+
+    def _alert(
+        self, c: Connection, rule: BuiltIn, beside: Beside, reading: Reading, events: Sequence[str], now: int
+    ) -> Alert | None:
+        if "firing" in events:
+            self.counts.fired += 1
+            since = beside.life.incident_since or now
+            # A cohort of its own: traffic's baselines leave out what fired for them, and this did not.
+            cohort = (("built_in", rule.name),)
+            beside.alert_id = alert_id(PROJECT, rule.monitor, cohort, since)
+            value = figure(rule.unit, reading.value) if reading.value is not None else "unknown"
+            return Alert(
+                beside.alert_id, PROJECT, rule.monitor, dict(cohort), "firing", rule.severity, self.owner, self.runbook,
+                rule.condition, since, since, now, None, now, summary=f"{rule.what}: {value}. {reading.says}.",
+                evidence={"group": group_key(PROJECT, cohort, since), "built_in": True,
+                          "headline": f"{rule.what}: {value}", "reading": value, "n": reading.n, "at": iso(now)},
+                routes=list(self.notify),
+            )  # fmt: skip
+        if "resolved" in events and beside.alert_id is not None:
+            return _over(c, beside.alert_id, now)
+        return None
+
+    def _switched_off(self, c: Connection, beside: Beside, now: int) -> list[Alert]:
+        """A rule nobody wants any more must not leave an alert that fires for ever."""
+        if beside.life.state != "firing" or beside.alert_id is None:
+            return []
+        over = _over(c, beside.alert_id, now)
+        if over is None:
+            return []
+        alerts.save(c, over)
+        return [over]
+
+    def _tell(self, c: Connection, beside: Beside, now: int, silences: Sequence[Silence]) -> int:
+        alert = alerts.get(c, PROJECT, beside.alert_id or "")
+        if alert is None:
+            return 0
+        group = str(alert.evidence["group"])
+        stored = states.get(c, PROJECT, "told", group)
+        told = msgspec.convert(stored, Told) if stored is not None else Told()
+        message = due_message(group, [alert], told, now, self.routes, self.renotify, None, silences)
+        if message is None:
+            return 0
+        states.put(c, PROJECT, "told", group, asdict(message.told), now)
+        queued = notifications(message, PROJECT, now)
+        for notification in queued:
+            outbox.enqueue(c, notification)
+        if alert.state == "resolved":
+            beside.alert_id = None
+            states.put(
+                c, PROJECT, "built_in", alert.monitor.partition(".")[2], msgspec.to_builtins(beside), now
+            )
+        return len(queued)
+
+
+def _over(c: Connection, wanted: str, now: int) -> Alert | None:
+    alert = alerts.get(c, PROJECT, wanted)
+    if alert is None:
+        return None
+    alert.state, alert.resolved_ns, alert.updated_ns = "resolved", now, now
+    return alert
+
+
+def queue_age(oldest_due_ns: int | None, now: int, waiting: int, what: str) -> Reading:
+    """How long the oldest of a queue has waited; an empty queue waits for nothing."""
+    age = max((now - oldest_due_ns) / 1e9, 0.0) if oldest_due_ns is not None else 0.0
+    return Reading(age, max(waiting, 1), f"{waiting:,} {what}")
+
+
+def document(latest: Sequence[Standing]) -> list[dict[str, Any]]:
+    """How the rules stand, as plain data."""
+    return [
+        {
+            "name": s.rule.monitor, "condition": s.rule.condition, "severity": s.rule.severity, "state": s.state,
+            "value": s.reading.value, "unit": s.rule.unit, "n": s.reading.n, "says": s.reading.says,
+        }
+        for s in latest
+    ]  # fmt: skip
