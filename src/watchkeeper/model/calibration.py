@@ -1,5 +1,6 @@
 """How far a model-based scorer may be trusted: its agreement with people, and what follows from it."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -116,6 +117,12 @@ class Standing(msgspec.Struct, frozen=True):
     def covers(self, version: str) -> bool:
         """Whether a score of this version comes from a scorer that may decide."""
         return not self.provisional and version == self.version
+
+
+def is_provisional(scorer: str, version: str, source: str, standings: Mapping[str, Standing]) -> bool:
+    """Whether a stored score comes from a model nobody has compared with people in that version. A rule never does."""
+    known = standings.get(scorer)
+    return not known.covers(version) if known is not None else source in MODEL_BASED
 
 
 class Corrected(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 import logging
 
 from watchkeeper.dialects import assemble, normalise
+from watchkeeper.model.calibration import Standing
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
 from watchkeeper.server.routing import Call
@@ -20,6 +21,12 @@ async def load_trace(services: Services, project: str, trace_id: str) -> tuple[T
         return None
     trace = assemble([normalise(span) for span in raw], logs)
     return trace, await services.columns.read_scores(project, [trace_id])
+
+
+async def standings(call: Call) -> dict[str, Standing]:
+    """Which model-based scorers of the call's project may decide; empty where this server runs no scorers."""
+    found = call.services.scorers
+    return {} if found is None else await found.standings(call.project)
 
 
 async def note_opened(call: Call, target: str, action: str = "trace.open") -> None:

@@ -1,16 +1,18 @@
 """One trace as the stable JSON of the API."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from watchkeeper.model.calibration import Standing, is_provisional
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import LLM, Evaluation, Message, Retrieval, Span, Tool, Trace, Usage
 from watchkeeper.server.answers import iso
 
 HIDDEN = None
+Trust = Mapping[str, Standing]
 
 
 def _message(message: Message, content: bool) -> dict[str, Any]:
@@ -94,12 +96,19 @@ def _evaluation(said: Evaluation, content: bool) -> dict[str, Any]:
     return {"name": said.name, "value": said.value, "label": said.label, "explanation": explanation}
 
 
-def score_json(score: Score) -> dict[str, Any]:
-    """One score."""
+def score_json(score: Score, trust: Trust | None = None) -> dict[str, Any]:
+    """One score. `provisional`: its scorer is a model that has not been calibrated in this version, None where `trust` is
+    unknown."""
+    known = None if trust is None else trust.get(score.scorer)
+    # A local classifier's score is stored with the checks of its trace.
+    source = known.kind if known is not None and score.source == "check" else score.source
     return {
         "scorer": score.scorer,
         "version": score.version,
-        "source": score.source,
+        "source": source,
+        "provisional": None
+        if trust is None
+        else is_provisional(score.scorer, score.version, score.source, trust),
         "span_id": score.span_id or None,
         "judge_model": score.judge_model or None,
         "author": score.author or None,
@@ -115,7 +124,9 @@ def score_json(score: Score) -> dict[str, Any]:
     }
 
 
-def span_json(span: Span, scores: Iterable[Score], content: bool = True) -> dict[str, Any]:
+def span_json(
+    span: Span, scores: Iterable[Score], content: bool = True, trust: Trust | None = None
+) -> dict[str, Any]:
     """One span; without `content` its prompts, outputs, documents, tool data and raw attributes are null."""
     error = None
     if span.error is not None:
@@ -145,11 +156,13 @@ def span_json(span: Span, scores: Iterable[Score], content: bool = True) -> dict
         "tool": _tool(span.tool, content) if span.tool else None,
         "guardrail": msgspec.to_builtins(span.guardrail) if span.guardrail else None,
         "evaluations": [_evaluation(e, content) for e in span.evaluations],
-        "scores": [score_json(s) for s in scores],
+        "scores": [score_json(s, trust) for s in scores],
     }
 
 
-def trace_json(trace: Trace, scores: Iterable[Score], content: bool = True) -> dict[str, Any]:
+def trace_json(
+    trace: Trace, scores: Iterable[Score], content: bool = True, trust: Trust | None = None
+) -> dict[str, Any]:
     """One trace with its spans and scores, as `docs/api.md` describes it."""
     by_span: dict[str, list[Score]] = defaultdict(list)
     everything = sorted(scores, key=lambda s: (s.scorer, s.span_id, s.scored_ns))
@@ -188,6 +201,6 @@ def trace_json(trace: Trace, scores: Iterable[Score], content: bool = True) -> d
         },
         "log_events": trace.log_events,
         "orphan_parents": trace.orphan_parents,
-        "spans": [span_json(s, by_span.get(s.span_id, ()), content) for s in trace.spans],
-        "scores": [score_json(s) for s in everything],
+        "spans": [span_json(s, by_span.get(s.span_id, ()), content, trust) for s in trace.spans],
+        "scores": [score_json(s, trust) for s in everything],
     }

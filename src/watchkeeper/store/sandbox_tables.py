@@ -37,7 +37,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "coverage": (
         "scorer", "version", "time", "seconds", "eligible", "selected", "scored", "failed", "late",
     ),
-    "series": ("metric", "cohort", "time", "seconds", "n", "n_eff", "mean", "low", "high"),
+    "series": ("metric", "cohort", "time", "seconds", "version", "n", "n_eff", "mean", "low", "high"),
 }  # fmt: skip
 
 _CHECKS = {
@@ -47,14 +47,22 @@ _CHECKS = {
     "policy": "''", "scored_at": "fromUnixTimestamp64Nano(toInt64(assembled_at), 'UTC')",
 }  # fmt: skip
 
-# The weighted mean of a series and its interval: Hájek's estimator m = Σwx/Σw with the linearised variance
-# Σw²(x−m)²/(Σw)², all from the stored sums.
+# The weighted mean of a series and its 95 % interval, all from the stored sums: Hájek's estimator m = Σwx/Σw with the linearised
+# variance Σw²(x−m)²/(Σw)²; for 0/1 series Wilson's interval on the Korn–Graubard size m(1−m)/V, which is not zero wide where
+# all are alike. One score has a mean and no interval.
 _SERIES = """
-SELECT metric, cohort, toDateTime64(tick, 3, 'UTC') AS time, seconds, n, if(sw2 > 0, sw * sw / sw2, 0) AS n_eff,
-  if(sw > 0, swx / sw, NULL) AS mean,
-  if(sw > 0, swx / sw - 1.96 * sqrt(greatest(sw2x2 - 2 * swx / sw * sw2x + pow(swx / sw, 2) * sw2, 0)) / sw, NULL) AS low,
-  if(sw > 0, swx / sw + 1.96 * sqrt(greatest(sw2x2 - 2 * swx / sw * sw2x + pow(swx / sw, 2) * sw2, 0)) / sw, NULL) AS high
-FROM {db}.points FINAL WHERE {bound}"""
+SELECT metric, cohort, toDateTime64(tick, 3, 'UTC') AS time, seconds, version, n, n_eff, mean,
+  multiIf(isNull(mean) OR (n < 2 AND NOT binary), NULL, binary, greatest(0., centre - half), mean - 1.96 * sqrt(variance)) AS low,
+  multiIf(isNull(mean) OR (n < 2 AND NOT binary), NULL, binary, least(1., centre + half), mean + 1.96 * sqrt(variance)) AS high
+FROM (
+  SELECT *, if(sw2 > 0, sw * sw / sw2, 0) AS n_eff, if(sw > 0, swx / sw, NULL) AS mean,
+    if(sw > 0, greatest(sw2x2 - 2 * mean * sw2x + mean * mean * sw2, 0) / (sw * sw), NULL) AS variance,
+    edges IN ('0|1|1|0', '0.0|1.0|1|0') AS binary,
+    if(variance > 0 AND mean > 0 AND mean < 1, least(mean * (1 - mean) / variance, toFloat64(n)), n_eff) AS size,
+    (mean + 3.8416 / (2 * size)) / (1 + 3.8416 / size) AS centre,
+    1.96 / (1 + 3.8416 / size) * sqrt(greatest(mean * (1 - mean), 0) / size + 3.8416 / (4 * size * size)) AS half
+  FROM {db}.points FINAL WHERE {bound}
+)"""
 
 
 def quoted(name: str) -> str:

@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from watchkeeper.server.reading import standings
 from watchkeeper.web import estimate, humane
 from watchkeeper.web.charts.spec import Dot, Mark
 from watchkeeper.web.estimate import Estimate
@@ -155,7 +156,15 @@ async def all_series(
     size = bucket or view.range.bucket
     found = await sums(view, view.range, size, metric, baseline_of(view.range).since_ns, scorers)
     size = max(size, coarsest(found.values()))
-    return {name: series_of(name, found[name], view.range, size) for name in sorted(found)}
+    made = {name: series_of(name, found[name], view.range, size) for name in sorted(found)}
+    held = {name for name, s in (await standings(view.call)).items() if s.provisional}
+    return {name: provisional(s) if name in held else s for name, s in made.items()}
+
+
+def provisional(one: Series) -> Series:
+    """The series of a scorer that has not been calibrated, marked as such."""
+    current, baseline = (replace(e, provisional=True) for e in (one.current, one.baseline))
+    return replace(one, current=current, baseline=baseline)
 
 
 async def deploys(view: View) -> list[dict[str, Any]]:

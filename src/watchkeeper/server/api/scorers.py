@@ -41,12 +41,6 @@ def calibrator(call: Call) -> Calibrator:
     return found
 
 
-async def standings(call: Call) -> dict[str, Standing]:
-    """Who may decide in the call's project; empty where this server runs no scorers."""
-    found: Calibrator | None = call.services.scorers
-    return {} if found is None else await found.standings(call.project)
-
-
 def standing_json(one: Standing) -> dict[str, Any]:
     """Whether a scorer may gate and page, and until when."""
     return {

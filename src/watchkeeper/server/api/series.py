@@ -1,10 +1,13 @@
 """Series of metrics by window and cohort, and the ledger of what every scorer saw."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
+from watchkeeper.model.calibration import Standing, is_provisional
 from watchkeeper.server.api.shapes import Query, literal, moment_ns, sql_time
+from watchkeeper.server.reading import standings
 from watchkeeper.server.routing import Call, route
 
 Metric = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.:\-]{0,150}$")]
@@ -32,7 +35,8 @@ class Ledger(Query):
 
 @route("GET", "/api/series", permission="viewer", query=Wanted)
 async def series(call: Call) -> list[dict[str, Any]]:
-    """Points, oldest first: count, mean and interval of a metric in a window and cohort."""
+    """Points, oldest first: n, n_eff, mean and interval of a metric in a window and cohort. `provisional`: its scorer is a model
+    that has not been calibrated in this version."""
     wanted: Wanted = call.query
     now = call.services.clock()
     where = [f"time >= {sql_time(moment_ns(wanted.since, now, 'since'))}"]
@@ -45,12 +49,22 @@ async def series(call: Call) -> list[dict[str, Any]]:
     query = (
         f"select * from series where {' and '.join(where)} order by time, metric, cohort limit {wanted.limit}"
     )
-    return (await call.services.columns.sql(call.project, query, wanted.limit)).dicts()
+    rows = (await call.services.columns.sql(call.project, query, wanted.limit)).dicts()
+    trust = await standings(call)
+    return [{**r, "provisional": _provisional(str(r["metric"]), str(r["version"]), trust)} for r in rows]
+
+
+def _provisional(metric: str, version: str, trust: Mapping[str, Standing]) -> bool:
+    """By the version behind a point, which a judge's model may follow; by the one in force where none was noted."""
+    known = trust.get(metric)
+    if known is None:
+        return False
+    return is_provisional(metric, version.partition(" ")[0], "", trust) if version else known.provisional
 
 
 @route("GET", "/api/coverage", permission="viewer", query=Ledger)
 async def coverage(call: Call) -> list[dict[str, Any]]:
-    """Per scorer and window: eligible, selected, scored, failed, late; newest first."""
+    """Per scorer and window: eligible, selected, scored, failed, late; newest first. `provisional` as in the series."""
     wanted: Ledger = call.query
     where = [f"time >= {sql_time(moment_ns(wanted.since, call.services.clock(), 'since'))}"]
     if wanted.scorer is not None:
@@ -58,4 +72,6 @@ async def coverage(call: Call) -> list[dict[str, Any]]:
     query = (
         f"select * from coverage where {' and '.join(where)} order by time desc, scorer limit {wanted.limit}"
     )
-    return (await call.services.columns.sql(call.project, query, wanted.limit)).dicts()
+    rows = (await call.services.columns.sql(call.project, query, wanted.limit)).dicts()
+    trust = await standings(call)
+    return [{**r, "provisional": is_provisional(r["scorer"], r["version"], "", trust)} for r in rows]

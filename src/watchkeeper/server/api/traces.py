@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import MAX_NS, Query, TraceId, moment_ns
-from watchkeeper.server.reading import load_trace, note_opened
+from watchkeeper.server.reading import load_trace, note_opened, standings
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.server.trace_json import trace_json
 from watchkeeper.store.columns import TraceFilter
@@ -94,7 +94,7 @@ async def one_trace(call: Call) -> dict[str, Any]:
         raise HttpError(404, f"there is no trace {trace_id} in {call.project}", "it may not have arrived yet")
     if call.sees_content:
         await note_opened(call, trace_id)
-    return trace_json(*found, content=call.sees_content)
+    return trace_json(*found, content=call.sees_content, trust=await standings(call))
 
 
 def trace_id_of(call: Call) -> str:

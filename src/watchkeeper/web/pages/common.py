@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
+from watchkeeper.server.reading import standings
 from watchkeeper.server.routing import DEFAULT_PROJECT, EVERY_PROJECT, Call
 from watchkeeper.store.records import access, alerts, reviews
 from watchkeeper.web import render
@@ -55,4 +56,5 @@ async def answer(
 ) -> Response:
     """The page `template` inside the frame."""
     frame = render.frame(view, page, title, await nav(view), await projects(view.call))
-    return render.html(template, view, {**frame, **context}, status)
+    trust = await standings(view.call)
+    return render.html(template, view, {"trust": trust, **frame, **context}, status)

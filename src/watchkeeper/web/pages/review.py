@@ -15,6 +15,7 @@ from watchkeeper.server.login import safe_next
 from watchkeeper.server.reading import load_trace, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import audit, datasets, reviews
+from watchkeeper.store.records.calibration import SOURCE as CALIBRATION
 from watchkeeper.web import data
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.pages.trace import chosen, span_context, tree
@@ -137,6 +138,9 @@ async def one(call: Call) -> Response:
     if loaded is not None and call.sees_content:
         await note_opened(call, item.trace_id, "review.open")
     trace, scores = loaded if loaded is not None else (None, [])
+    if item.source.startswith(CALIBRATION):
+        # Labels that know the verdict are not evidence about it.
+        scores = []
     asked = call.request.query_params.get("span")
     shown = (
         span_context(trace, chosen(trace, asked), scores, call.sees_content)
