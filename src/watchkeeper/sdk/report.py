@@ -42,10 +42,7 @@ def feedback(
     target = _trace(trace_id, "feedback")
     if target is None:
         return False
-    if correction is not None:
-        name = name or "edited"
-        comment = correction if comment is None else f"{comment}\n\n{correction}"
-    if rating is None and comment is None and name is None:
+    if rating is None and comment is None and name is None and correction is None:
         note("feedback without rating, comment or name is not sent")
         return False
     value = _rating(rating)
@@ -54,6 +51,7 @@ def feedback(
         return False
     fields: dict[str, object] = {"trace_id": target, "span_id": span_id, "rating": value}
     fields |= {"name": _name(name), "source": _short(source), "comment": _long(comment)}
+    fields |= {"correction": _long(correction)}
     return _send(FEEDBACK_PATH, fields)
 
 
@@ -137,7 +135,7 @@ def _send(path: str, fields: dict[str, object]) -> bool:
     if exporter is None:
         return False
     clean = exporter.encoder.cleaner.text
-    private = ("comment", "reason", "label", "source")
+    private = ("comment", "correction", "reason", "label", "source")
     payload = {
         key: clean(value) if key in private and isinstance(value, str) else value
         for key, value in fields.items()

@@ -44,7 +44,7 @@ def test_a_correction_and_a_business_outcome_are_feedback_too(sdk: Any, receiver
     assert sdk.feedback(TRACE, name="minutes_to_resolution", rating=12.5, source="crm")
     assert sdk.feedback(TRACE, name="copied")
     assert sdk.flush()
-    assert (receiver.posts[0][1]["name"], receiver.posts[0][1]["comment"]) == ("edited", "better text")
+    assert receiver.posts[0][1]["correction"] == "better text" and "comment" not in receiver.posts[0][1]
     assert receiver.posts[1][1]["source"] == "crm"
 
 

@@ -155,7 +155,12 @@ async def test_it_answers_sql_with_columns_rows_and_hints(served: Rig) -> None:
         (2, None, ("user_rating", 2.0, None, False)),
         (3, None, ("user_rating", 3.0, None, None)),
         (0.4, "edit_distance", ("edit_distance", 0.4, None, None)),
-        (None, "escalated", ("escalated", 1.0, None, None)),
+        (None, "escalated", ("escalated", 1.0, None, False)),
+        (False, "escalated", ("escalated", 0.0, "no", True)),
+        (True, "task_completed", ("task_completed", 1.0, "yes", True)),
+        (False, "deflected", ("deflected", 0.0, "no", False)),
+        (None, "copy", ("copy", 1.0, None, None)),
+        (12.5, "minutes_to_resolution", ("minutes_to_resolution", 12.5, None, None)),
     ],
 )
 def test_it_understands_thumbs_stars_and_events(given_rating: Any, name: str | None, expected: Any) -> None:
@@ -199,6 +204,49 @@ async def test_it_takes_feedback_and_external_scores_also_before_the_trace(serve
         ("my.eval", "external", 0.3, "key:ingest of default"),
     ]
     assert told == served.columns.scores
+
+
+async def test_a_correction_is_compared_with_the_answer_and_redacted(served: Rig) -> None:
+    answer = "Tap Orders, then Return."
+    asked: list[str] = []
+
+    def found(query: str) -> Table:
+        asked.append(query)
+        if TRACE not in query:
+            return Table([], [])
+        if "from spans" in query:
+            return Table(["output_text"], [["Tap Orders."]])
+        return Table(
+            ["time", "session_id", "output_text"], [[datetime(2026, 1, 1, tzinfo=UTC), "s1", answer]]
+        )
+
+    served.columns.answer = found
+    served.services.redact = lambda text: text.replace("ann@example.com", "[EMAIL]")
+    given = {
+        "trace_id": TRACE,
+        "correction": "Tap Orders, then Refund. ann@example.com",
+        "comment": "ann@example.com",
+    }
+    early = "ef" * 16
+    async with served.client(served.key("ingest")) as client:
+        first = (await client.post("/api/feedback", json={**given, "rating": "down"})).json()
+        step = await client.post(
+            "/api/feedback", json={**given, "correction": "Tap Orders.", "span_id": "cd" * 8}
+        )
+        later = await client.post("/api/feedback", json={"trace_id": early, "correction": "x y"})
+    thumbs, correction, of_step, pending = served.columns.scores
+    assert first == {
+        "scorer": "thumbs",
+        "value": 0.0,
+        "label": "down",
+        "passed": False,
+        "edit_distance": correction.value,
+    }
+    assert thumbs.reason == "[EMAIL]" and correction.reason == "Tap Orders, then Refund. [EMAIL]"
+    assert (correction.scorer, correction.session_id, correction.passed) == ("correction", "s1", None)
+    assert correction.value == pytest.approx(4 / 9, abs=1e-3)
+    assert (step.json()["value"], of_step.span_id) == (0.0, "cd" * 8)
+    assert later.json()["edit_distance"] is None and pending.value is None and pending.reason == "x y"
 
 
 async def test_it_lists_traces_by_page(served: Rig) -> None:

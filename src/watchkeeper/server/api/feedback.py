@@ -3,30 +3,36 @@
 from datetime import datetime
 from typing import Any, Literal
 
+import msgspec
 from pydantic import model_validator
 
 from watchkeeper.model.score import Score
+from watchkeeper.scoring.edits import edit_distance
+from watchkeeper.scoring.evidence import ESCALATIONS
 from watchkeeper.server.api.shapes import Body, Finite, Long, ScorerName, Short, SpanId, TraceId, literal
 from watchkeeper.server.routing import Call, route
 
 STAR_NAMES = ("user_rating", "rating", "stars")
+THUMBS = ("thumbs", "thumbs_up", "thumbs_down", "user_feedback")
 
 
 class Feedback(Body):
-    """One user's word: a rating (`up`, `down`, true, false, or a number such as 1 to 5 stars), a comment, or both."""
+    """One user's word: a rating (`up`, `down`, true, false, or a number such as 1 to 5 stars), a comment, or both. `correction`
+    is the text the user made of the answer; `name` what happened: `copy`, `escalated`, `task_completed`, `minutes_to_resolution`."""
 
     trace_id: TraceId
     span_id: SpanId | None = None
     rating: Literal["up", "down"] | bool | Finite | None = None
     name: ScorerName | None = None
     comment: Long | None = None
+    correction: Long | None = None
     source: Short = "user"
     author: Short | None = None
 
     @model_validator(mode="after")
     def _says_something(self) -> "Feedback":
-        if self.rating is None and not self.comment and self.name is None:
-            raise ValueError("give a rating, a comment, or the name of what happened")
+        if self.rating is None and not self.comment and self.name is None and self.correction is None:
+            raise ValueError("give a rating, a comment, a correction, or the name of what happened")
         return self
 
 
@@ -56,43 +62,69 @@ def judged(given: Feedback) -> tuple[str, float | None, str | None, bool | None]
     rating = given.rating
     if isinstance(rating, bool) or rating in ("up", "down"):
         up = rating is True or rating == "up"
-        return given.name or "thumbs", float(up), "up" if up else "down", up
+        if given.name is None or given.name in THUMBS:
+            return given.name or "thumbs", float(up), "up" if up else "down", up
+        # That somebody had to take over is true when it is bad.
+        good = not up if given.name in ESCALATIONS else up
+        return given.name, float(up), "yes" if up else "no", good
     if isinstance(rating, int | float):
         name = given.name or "user_rating"
         stars = name in STAR_NAMES and 1 <= rating <= 5
         passed = (False if rating <= 2 else True if rating >= 4 else None) if stars else None
         return name, float(rating), None, passed
+    if given.name is None:
+        return "comment", None, None, None
     # A named event without a number happened: `copy`, `escalated`, `task_completed`.
-    return given.name or "comment", 1.0 if given.name else None, None, None
+    return given.name, 1.0, None, False if given.name in ESCALATIONS else None
 
 
-async def trace_time(call: Call, trace_id: str) -> tuple[int, str | None]:
-    """When the trace began and its session, as far as we know; now when it has not arrived yet."""
-    query = f"select time, session_id from traces where trace_id = {literal(trace_id)} limit 1"
+def corrected(call: Call, given: Feedback, output: str | None) -> tuple[float | None, str]:
+    """How much of the answer the user changed (None while the answer has not arrived), and the correction."""
+    text = call.services.redact(given.correction or "")
+    return (None if output is None else round(edit_distance(output, text), 4)), text
+
+
+class Answered(msgspec.Struct):
+    """When a trace began (now while it has not arrived), its session and its answer, as far as they are known."""
+
+    time_ns: int
+    session: str | None = None
+    output: str | None = None
+
+
+async def answered(call: Call, trace_id: str, span_id: str | None = None) -> Answered:
+    """What feedback on a trace or one of its spans needs to know of it."""
+    query = f"select time, session_id, output_text from traces where trace_id = {literal(trace_id)} limit 1"
     table = await call.services.columns.sql(call.project, query, 1)
     if not table.rows:
-        return call.services.clock(), None
-    time, session = table.rows[0]
-    if isinstance(time, datetime):
-        return int(time.timestamp() * 1_000_000) * 1000, session
-    return call.services.clock(), session
+        return Answered(call.services.clock())
+    time, session, output = table.rows[0]
+    if span_id is not None:
+        step = f"select output_text from spans where trace_id = {literal(trace_id)} and span_id = {literal(span_id)} limit 1"
+        found = await call.services.columns.sql(call.project, step, 1)
+        output = found.rows[0][0] if found.rows else None
+    when = int(time.timestamp() * 1_000_000) * 1000 if isinstance(time, datetime) else call.services.clock()
+    return Answered(when, session, output)
 
 
-async def keep(call: Call, score: Score) -> None:
-    """Store a score and let the rest of the product know of it."""
-    await call.services.columns.write_scores([score])
+async def keep(call: Call, *scores: Score) -> None:
+    """Store scores and let the rest of the product know of them."""
+    await call.services.columns.write_scores(list(scores))
     if call.services.on_scores is not None:
-        await call.services.on_scores([score])
+        await call.services.on_scores(list(scores))
 
 
 @route("POST", "/api/feedback", permission="ingest", body=Feedback, status=201)
 async def give_feedback(call: Call) -> dict[str, Any]:
     """Record what a user said about a trace, as a score with the source `user`. The trace may arrive later."""
     given: Feedback = call.body
-    name, value, label, passed = judged(given)
-    time_ns, session = await trace_time(call, given.trace_id)
-    await keep(
-        call,
+    known = await answered(call, given.trace_id, given.span_id)
+    comment = call.services.redact(given.comment) if given.comment else None
+    said = [(*judged(given), comment)] if given.rating is not None or given.correction is None else []
+    if given.correction is not None:
+        distance, text = corrected(call, given, known.output)
+        said.append(("correction", distance, None, None, text))
+    scores = [
         Score(
             project=call.project,
             trace_id=given.trace_id,
@@ -100,24 +132,28 @@ async def give_feedback(call: Call) -> dict[str, Any]:
             scorer=name,
             version="1",
             source="user",
-            time_ns=time_ns,
+            time_ns=known.time_ns,
             scored_ns=call.services.clock(),
-            session_id=session,
+            session_id=known.session,
             author=given.author or given.source,
             value=value,
             label=label,
             passed=passed,
-            reason=given.comment,
-        ),
-    )
-    return {"scorer": name, "value": value, "label": label, "passed": passed}
+            reason=reason,
+        )
+        for name, value, label, passed, reason in said
+    ]
+    await keep(call, *scores)
+    first = scores[0]
+    made = {"scorer": first.scorer, "value": first.value, "label": first.label, "passed": first.passed}
+    return made if given.correction is None else {**made, "edit_distance": scores[-1].value}
 
 
 @route("POST", "/api/scores", permission="ingest", body=External, status=201)
 async def give_score(call: Call) -> dict[str, Any]:
     """Record a score made by another system. Sending it again with the same scorer and version replaces it."""
     given: External = call.body
-    time_ns, session = await trace_time(call, given.trace_id)
+    known = await answered(call, given.trace_id)
     await keep(
         call,
         Score(
@@ -127,14 +163,14 @@ async def give_score(call: Call) -> dict[str, Any]:
             scorer=given.scorer,
             version=given.version,
             source="external",
-            time_ns=time_ns,
+            time_ns=known.time_ns,
             scored_ns=call.services.clock(),
-            session_id=session,
+            session_id=known.session,
             author=given.author or call.principal.actor,
             value=given.value,
             label=given.label,
             passed=given.passed,
-            reason=given.reason,
+            reason=call.services.redact(given.reason) if given.reason else None,
         ),
     )
     return {"scorer": given.scorer, "value": given.value, "label": given.label}

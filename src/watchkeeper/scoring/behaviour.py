@@ -1,0 +1,300 @@
+"""What users do after an answer, without a word of feedback: ask again, ask what it means, lose patience, ask for a person,
+leave (requirement F2).
+
+Each scorer is about one answer, a trace of a session. It reads the user's next message (`extra["next"]`), or that the session
+has ended without one (`extra["ended"]`); while neither is known it says nothing. 1 means that it happened, and then the answer
+is not `passed`. Word lists are English; rephrasing is measured in any language the embedding knows.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, cast
+
+from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
+from watchkeeper.scoring.classifiers import embed
+from watchkeeper.scoring.lexicon import STOPWORDS
+from watchkeeper.scoring.texts import words
+from watchkeeper.scoring.version import content_version
+from watchkeeper.scoring.vocabulary import stem
+
+_OPEN = NotScored("the session goes on: what the user does next is not known yet")
+_LONGEST = 4000
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """A scorer of one kind of behaviour. Subclasses set `type` and `summary` and write `said` or `one`."""
+
+    type: ClassVar[str]
+    summary: ClassVar[str]
+    row: ClassVar[str] = "F2"
+    kind: ClassVar[str] = "signal"
+    trusted: ClassVar[bool] = True
+    default: ClassVar[bool] = True
+    example: ClassVar[Mapping[str, Any]] = {}
+    unit: ClassVar[str] = ""
+
+    @property
+    def name(self) -> str:
+        return self.type
+
+    @property
+    def level(self) -> str:
+        return "session"
+
+    @property
+    def version(self) -> str:
+        return self._version
+
+    @cached_property
+    def _version(self) -> str:
+        return content_version(type(self), self.type, embed.available())
+
+    def score(self, subjects: Sequence[Subject]) -> Sequence[Outcome]:
+        return [self.one(s) for s in subjects]
+
+    def one(self, subject: Subject) -> Outcome:
+        said = next_message(subject)
+        if said is None:
+            return NotScored("no message followed") if subject.extra.get("ended") else _OPEN
+        return self.judged(subject, said)
+
+    def judged(self, subject: Subject, said: str) -> Outcome:
+        """The verdict where the user has said something next."""
+        raise NotImplementedError
+
+
+def next_message(subject: Subject) -> str | None:
+    """What the user said after this answer, None when it is not known or nothing."""
+    return cast("str | None", subject.extra.get("next")) or None
+
+
+def happened(reason: str) -> Verdict:
+    """It did, and the answer is not passed."""
+    return Verdict(value=1.0, passed=False, reason=reason[:500])
+
+
+def not_happened(reason: str | None = None) -> Verdict:
+    """It did not."""
+    return Verdict(value=0.0, passed=True, reason=reason)
+
+
+# -- asking again ----------------------------------------------------------------------------------------------------
+
+_AGREES = re.compile(
+    r"\s*(?:yes|yeah|yep|yup|sure|correct|right|exactly|ok|okay|thanks|thank you)\b", re.IGNORECASE
+)
+SIMILAR = 0.72
+SHARED = 0.6
+_EMPTY_WORDS = frozenset(
+    ["please", "thanks", "thank", "hi", "hello", "hey", "ok", "okay", "yes", "no", "yeah", "sure", "want", "need", "like", "get", "tell", "know", "help", "actually", "just", "really"]
+)
+
+
+def content_of(tokens: Sequence[str]) -> set[str]:
+    """The words that carry a message's meaning, without endings."""
+    return {stem(t) for t in tokens if t not in STOPWORDS and t not in _EMPTY_WORDS}
+
+
+def similarity(before: str, after: str) -> tuple[float, float]:
+    """Cosine of the two messages' embeddings (0 without the package), and the share of content words they have in common
+    (Jaccard)."""
+    a, b = words(before[-_LONGEST:]), words(after[:_LONGEST])
+    mine, theirs = content_of(a), content_of(b)
+    shared = len(mine & theirs) / len(mine | theirs) if mine | theirs else 0.0
+    if not embed.available() or not a or not b:
+        return 0.0, shared
+    one, other = embed.embed([a, b])
+    return float(one @ other), shared
+
+
+@dataclass(frozen=True)
+class Rephrased(Behaviour):
+    """The user asks the same again, in the same or other words. Both messages need at least two content words, so that
+    a second "yes, please" is no repetition."""
+
+    type = "rephrased"
+    summary = "The user repeated or rephrased the question after this answer."
+
+    def judged(self, subject: Subject, said: str) -> Outcome:
+        before = subject.input_text
+        if not before:
+            return NotScored("the question is not known")
+        mine, theirs = content_of(words(before[-_LONGEST:])), content_of(words(said[:_LONGEST]))
+        if min(len(mine), len(theirs)) < 2:
+            return not_happened("too short to be a question asked again")
+        if _AGREES.match(said):
+            return not_happened("the message agrees")
+        near, shared = similarity(before, said)
+        reason = f"similarity {near:.2f}, shared words {shared:.2f}"
+        # A correction of one detail ("no, order 17") shares few words with a long question; embeddings alone see the topic.
+        again = shared >= SHARED or (near >= SIMILAR and shared >= 0.2)
+        return happened(f"asked again: {reason}") if again else not_happened(reason)
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+_CLARIFY = re.compile(
+    r"\b(?:what (?:do|does|did) (?:you|that|this|it) mean|what(?:'s| is) that (?:supposed to )?mean|"
+    r"(?:i )?(?:do not|don'?t|did not|didn'?t) (?:quite |really )?(?:understand|get (?:it|that|this)|follow)|"
+    r"i'?m (?:confused|lost|not following|not sure (?:i understand|what you mean))|"
+    r"(?:can|could|would) you (?:please )?(?:clarify|explain (?:that|this|it|again|what|more|further)|elaborate|rephrase|"
+    r"be more (?:specific|clear|precise))|please (?:clarify|elaborate|explain (?:that|it|again))|"
+    r"(?:that|this|it) (?:does not|doesn'?t|makes no) (?:make (?:any )?)?sense|which one do you mean|"
+    r"in (?:simple|plain|other) (?:words|terms|english)|not clear to me|unclear)\b"
+    r"|^\s*(?:huh|what|pardon|come again|say again|meaning)\s*\?+\s*$",
+    re.IGNORECASE,
+)
+_FRUSTRATED = re.compile(
+    r"\b(?:useless|worthless|pathetic|ridiculous|(?:this|that|it|you)(?:'?s| is|'?re| are) (?:so |really |absolutely |just )?"
+    r"(?:terrible|awful|garbage|trash|rubbish|stupid|dumb|horrible|nonsense|a joke|frustrating|annoying)|"
+    r"(?:still|again) (?:not (?:right|correct|working|what i)|wrong|does ?n[o']?t work|doesn'?t work)|"
+    r"(?:that|this)(?:'?s| is) (?:still )?(?:not (?:at all )?what i (?:asked|wanted|said|meant|need)|(?:completely|totally|just) "
+    r"wrong|wrong|no help|not helpful|unhelpful)|wrong again|"
+    r"(?:you(?:'?re| are) )?not (?:listening|helping|answering)|are you (?:even )?(?:listening|stupid|kidding|serious)|"
+    r"i(?:'?ve| have)? (?:already|just) (?:told|said|asked|explained|answered)|(?:you )?already (?:said|told me|asked)|"
+    r"(?:for the|this is the) (?:second|third|fourth|fifth|\d+(?:nd|rd|th)|last|hundredth) time|how many times (?:do|must|should|have) i (?:have to|need to|must|told|asked|said|to)|"
+    r"(?:i'?m |i am )?(?:so |really |very |getting )?(?:frustrated|fed up|annoyed|sick of)|waste of (?:my )?time|"
+    r"forget it|never ?mind then|i give up|give up|for god'?s sake|for (?:heaven'?s|fuck'?s) sake|wtf|what the (?:hell|fuck|heck)|"
+    r"stop (?:repeating|saying that|asking)|you keep (?:saying|asking|repeating|giving)|doesn'?t help (?:me )?(?:at all)?|"
+    r"answer (?:my|the) (?:damn |bloody )?question)\b",
+    re.IGNORECASE,
+)
+_INSULT = re.compile(
+    r"\b(?:idiot|moron|(?:stupid|dumb) (?:bot|machine|ai|thing|answer)|fuck (?:you|this|off)|piece of (?:shit|crap)|"
+    r"bullshit|read the fucking|answer the fucking)\b",
+    re.IGNORECASE,
+)
+_PERSON = r"(?:human(?: being)?|real (?:person|human|agent)|live (?:agent|person|chat|representative)|person|someone real|" \
+    r"(?:customer )?(?:service |support |care )?(?:agent|representative|rep|operator|specialist)|manager|supervisor|somebody else)"  # fmt: skip
+_ESCALATE = re.compile(
+    rf"\b(?:(?:talk|speak|chat|connect(?:ed)?|transfer(?:red)?|escalate[ds]?|hand(?:ed)? (?:me )?over|put (?:me )?through|pass me)"
+    rf"(?: me)? ?(?:directly |on )?(?:to|with)?(?: an?| the| your| some)? ?(?:actual |another |different )?{_PERSON}|"
+    rf"(?:want|need|like|get|give|find) (?:me )?(?:to (?:talk|speak|chat) (?:to|with) )?(?:an?|the|your|some) (?:actual )?"
+    rf"(?:human|real (?:person|human|agent)|live (?:agent|person|representative)|manager|supervisor|representative)|"
+    rf"(?:is there|can i have|could i have) (?:an?|some) (?:actual |real )?(?:human|person|agent|representative|manager|supervisor)|"
+    rf"escalate (?:this|my|the)|file a (?:formal )?complaint)\b|^\s*(?:human|agent|representative|operator)[.!]*\s*$",
+    re.IGNORECASE,
+)
+_CLOSING = re.compile(
+    r"\b(?:thanks|thank you|thx|cheers|bye|goodbye|great|perfect|awesome|that'?s all|that is all|all set|have a (?:good|nice|great))\b",
+    re.IGNORECASE,
+)
+
+
+def clarification_in(text: str) -> str | None:
+    """The words that ask what an answer means, None without any."""
+    found = _CLARIFY.search(text[:_LONGEST])
+    return found.group(0).strip() if found else None
+
+
+def frustration_in(text: str) -> str | None:
+    """The words of lost patience; also shouting (five words or more, nearly all in capitals)."""
+    text = text[:_LONGEST]
+    found = _FRUSTRATED.search(text) or _INSULT.search(text)
+    if found:
+        return found.group(0).strip()
+    spelled: list[str] = re.findall(r"[A-Za-z]{2,}", text)
+    shouted = [w for w in spelled if w.isupper()]
+    return "shouting" if len(spelled) >= 5 and len(shouted) >= 0.8 * len(spelled) else None
+
+
+def escalation_in(text: str) -> str | None:
+    """The words that ask for a person."""
+    found = _ESCALATE.search(text[:_LONGEST])
+    return found.group(0).strip() if found else None
+
+
+def closes(text: str) -> bool:
+    """Whether a message thanks or says goodbye without asking anything."""
+    return "?" not in text and _CLOSING.search(text[:_LONGEST]) is not None and len(words(text)) <= 25
+
+
+@dataclass(frozen=True)
+class Clarification(Behaviour):
+    """The user asks what the answer means."""
+
+    type = "clarification"
+    summary = "The user asked what this answer means."
+
+    def judged(self, subject: Subject, said: str) -> Outcome:
+        found = clarification_in(said)
+        return happened(f"“{found}”") if found else not_happened()
+
+
+@dataclass(frozen=True)
+class Frustration(Behaviour):
+    """The user loses patience: says that it is wrong again or useless, insults, shouts."""
+
+    type = "frustration"
+    summary = "The user lost patience after this answer."
+
+    def judged(self, subject: Subject, said: str) -> Outcome:
+        found = frustration_in(said)
+        return happened(f"“{found}”") if found else not_happened()
+
+
+@dataclass(frozen=True)
+class EscalationRequest(Behaviour):
+    """The user asks for a person. In a session's first message this counts for the answer to it, because there is none before."""
+
+    type = "escalation_request"
+    summary = "The user asked for a person."
+
+    def one(self, subject: Subject) -> Outcome:
+        said = next_message(subject)
+        first = subject.input_text if not subject.earlier else None
+        if said is None and not subject.extra.get("ended"):
+            return _OPEN
+        texts = [t for t in (said, first) if t]
+        if not texts:
+            return NotScored("no message of the user is known")
+        found = next((f for t in texts if (f := escalation_in(t))), None)
+        return happened(f"“{found}”") if found else not_happened()
+
+
+@dataclass(frozen=True)
+class Abandoned(Behaviour):
+    """The session ended right after an answer that left the user without help: it failed (`extra["bad"]` says how), or the user's
+    message before it was itself a repetition, a question what is meant, or impatience, and nobody said thanks. A session that
+    ends after a good answer has reached its end."""
+
+    type = "abandoned"
+    summary = "The session ended after a bad answer, without thanks."
+
+    def one(self, subject: Subject) -> Outcome:
+        if next_message(subject) is not None:
+            return not_happened("the user went on")
+        if not subject.extra.get("ended"):
+            return _OPEN
+        asked = subject.input_text or ""
+        if closes(asked):
+            return not_happened("the user's last words were thanks")
+        bad = cast("str | None", subject.extra.get("bad"))
+        if bad:
+            return happened(f"the last answer: {bad}")
+        before = subject.earlier[-1].input_text if subject.earlier else None
+        complaint = frustration_in(asked) or clarification_in(asked)
+        if complaint and before:
+            return happened(f"the user's last words: “{complaint}”")
+        if before:
+            again = Rephrased().judged(Subject(subject.earlier[-1]), asked)
+            if isinstance(again, Verdict) and again.passed is False:
+                return happened("the user's last message asked the same again")
+        return not_happened("the session ended after an answer with nothing against it")
+
+
+BEHAVIOURS: tuple[type[Behaviour], ...] = (
+    Rephrased,
+    Clarification,
+    Frustration,
+    EscalationRequest,
+    Abandoned,
+)
+
+
+def default_behaviours() -> list[Behaviour]:
+    """All of them, as they run on every session."""
+    return [b() for b in BEHAVIOURS]
