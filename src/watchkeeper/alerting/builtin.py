@@ -1,7 +1,7 @@
 """The monitors Watchkeeper has for itself: limits on what it reads of its own stages, with the life of any alert."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from watchkeeper.alerting.lifecycle import Seen, Timing
@@ -52,7 +52,9 @@ class BuiltIn:
 
     def seen(self, reading: Reading) -> Seen:
         """What the reading means to the lifecycle."""
-        if reading.value is None or reading.n < self.min_n:
+        if reading.value is None:
+            return "no_data"
+        if reading.n < self.min_n:
             return "unknown"
         over = reading.value > self.limit if self.side == "above" else reading.value < self.limit
         return "breach" if over else "clear"
@@ -95,9 +97,4 @@ def rules(off: tuple[str, ...] = (), limits: Mapping[str, float] | None = None) 
     wrong = sorted((set(off) | set(wanted)) - set(NAMES))
     if wrong:
         raise KeyError(wrong[0])
-    found: list[BuiltIn] = []
-    for rule in RULES:
-        if rule.name not in off:
-            values = {**rule.__dict__, "limit": wanted.get(rule.name, rule.limit)}
-            found.append(BuiltIn(**values))
-    return tuple(found)
+    return tuple(replace(r, limit=wanted.get(r.name, r.limit)) for r in RULES if r.name not in off)

@@ -147,7 +147,7 @@ class SelfWatch:
             for s in alerts.list_silences(c, PROJECT, now)
         ]
         for rule in self.rules:
-            beside, reading = known.get(rule.name) or Beside(Life()), read[rule.name]
+            beside, reading = known.get(rule.name) or Beside(Life("no_data")), read[rule.name]
             beside.life, events = advance(beside.life, rule.seen(reading), now, rule.timing)
             alert = self._alert(c, rule, beside, reading, events, now)
             if alert is not None:

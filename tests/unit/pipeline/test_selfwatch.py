@@ -94,6 +94,16 @@ async def test_it_fires_once_tells_its_route_and_resolves(bench: Bench, name: st
     assert sorted(a.state for a in found) == ["firing", "resolved"]
 
 
+async def test_nothing_read_is_neither_well_nor_over(bench: Bench) -> None:
+    bench.read["drops"] = Reading(None, 0, "nothing came")
+    await bench.after(1)
+    assert {s.rule.name: s.state for s in bench.watch.latest}["drops"] == "no_data"
+    bench.read["drops"] = Reading(0.5, 10, "")
+    await bench.after(1)
+    bench.read["drops"] = Reading(None, 0, "nothing came")
+    assert [(await bench.after(5))[0].state for _ in range(4)] == ["firing"] * 4
+
+
 async def test_a_short_stall_does_not_fire(bench: Bench) -> None:
     bench.read["ingest-lag"] = Reading(600.0, 1, "")
     assert await bench.after(1) == []
