@@ -43,10 +43,10 @@ def softmax_fit(x: np.ndarray, y: np.ndarray, classes: int, penalty: float) -> t
     return w[:, :d], w[:, d]
 
 
-def folds(groups: list[str], k: int = 5) -> list[np.ndarray]:
+def folds(groups: list[str], k: int = 5, seed: int = 7) -> list[np.ndarray]:
     """Test indices per fold; a group is in one fold only."""
     order = sorted(set(groups))
-    np.random.default_rng(7).shuffle(order)
+    np.random.default_rng(seed).shuffle(order)
     of = {g: i % k for i, g in enumerate(order)}
     fold = np.array([of[g] for g in groups])
     return [np.flatnonzero(fold == i) for i in range(k)]
@@ -122,17 +122,20 @@ def publish(
     write(name, document)
 
 
-def grounded_pairs(shared: Path) -> list[tuple[str, str, str, str, bool, str]]:
+GroundedPair = tuple[str, str, list[str], str, bool, str]
+
+
+def grounded_pairs(shared: Path) -> list[GroundedPair]:
     """(set, answer, evidence, question, supported, group). HaluEval is left out: length alone separates it."""
-    out: list[tuple[str, str, str, str, bool, str]] = []
+    out: list[GroundedPair] = []
     for r in rows(shared, "begin_groundedness.jsonl"):
         supported = r["label"] == "Fully attributable"
         out.append(
-            (f"begin_{r['source']}", r["response"], r["context"], r["message"], supported, r["context"])
+            (f"begin_{r['source']}", r["response"], [r["context"]], r["message"], supported, r["context"])
         )
     for r in rows(shared, "expertqa_claims.jsonl"):
         for claim in r["claims"]:
-            evidence = "\n".join(claim["evidence"])
+            evidence = [e for e in claim["evidence"] if e]
             if evidence and claim["support"] in ("Complete", "Partial", "Incomplete"):
                 out.append(
                     (
@@ -147,43 +150,71 @@ def grounded_pairs(shared: Path) -> list[tuple[str, str, str, str, bool, str]]:
     return out
 
 
-def within_sets(x: np.ndarray, y: np.ndarray, sets: np.ndarray, penalty: float) -> tuple[np.ndarray, float]:
-    """Logistic regression with weights of at least 0 and one intercept a set, so that it learns to rank within a set and
-    not which set an answer comes from. Returns the weights and the mean intercept."""
+# Weights may take either sign only where a feature describes the evidence or the question; more support is never worse.
+EITHER_SIGN = frozenset(
+    ("topic", "answers_question", "repeats_question", "capitals", "links", "overlap_high", "passage_high")
+)
+# An invented number or name counts against an answer even where the labels hold too few of them to show it.
+AT_LEAST = {"numbers": 0.25, "names": 0.25}
+GROUNDED_PENALTY = 3.0
+
+
+def within_sets(
+    x: np.ndarray, y: np.ndarray, sets: np.ndarray, least: np.ndarray, penalty: float = GROUNDED_PENALTY
+) -> tuple[np.ndarray, float]:
+    """Logistic regression with one intercept a set, so that it learns to rank within a set and not which set an answer
+    comes from. Weights are at least `least`. Claims of real modern answers count twice. Returns the weights
+    and the mean intercept."""
     names = sorted(set(sets))
     dummies = (sets[:, None] == np.array(names)[None, :]).astype(float)
+    counts = np.where(sets == "expertqa", 2.0, 1.0)
     d = x.shape[1]
 
     def loss(v: np.ndarray) -> tuple[float, np.ndarray]:
         z = x @ v[:d] + dummies @ v[d:]
-        delta = 1 / (1 + np.exp(-z)) - y
-        value = (np.logaddexp(0, z) - y * z).sum() + 0.5 * penalty * (v[:d] ** 2).sum()
+        delta = counts * (1 / (1 + np.exp(-z)) - y)
+        value = (counts * (np.logaddexp(0, z) - y * z)).sum() + 0.5 * penalty * (v[:d] ** 2).sum()
         return value, np.concatenate([x.T @ delta + penalty * v[:d], dummies.T @ delta])
 
-    bounds = [(0, None)] * d + [(None, None)] * len(names)
+    bounds = [(low, None) for low in least] + [(None, None)] * len(names)
     v = minimize(loss, np.zeros(d + len(names)), jac=True, method="L-BFGS-B", bounds=bounds).x
     return v[:d], float(v[d:].mean())
 
 
-def fit_grounded(shared: Path) -> None:
+def grounded_data(shared: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[str], np.ndarray]:
+    """Features, labels (1 supported), set names, groups, and the least value of each weight."""
     from watchkeeper.scoring.classifiers.groundedness import FEATURES, features
+    from watchkeeper.scoring.texts import Texts
 
     pairs = grounded_pairs(shared)
-    x = np.array([features(a, e) for _, a, e, _, _, _ in pairs])
+    x = np.array([features(Texts(q, a, e)) for _, a, e, q, _, _ in pairs])
     y = np.array([int(p[4]) for p in pairs])
-    names = np.array([p[0] for p in pairs])
+    least = np.array([-np.inf if f in EITHER_SIGN else AT_LEAST.get(f, 0.0) for f in FEATURES])
+    return x, y, np.array([p[0] for p in pairs]), [p[5] for p in pairs], least
+
+
+def grounded_out_of_fold(
+    x: np.ndarray, y: np.ndarray, names: np.ndarray, groups: list[str], least: np.ndarray, seed: int = 7
+) -> np.ndarray:
+    """Scores of pairs whose evidence (BEGIN) or question (ExpertQA) the model did not see."""
     score = np.zeros(len(y))
-    for test in folds([p[5] for p in pairs]):
+    for test in folds(groups, seed=seed):
         train = np.setdiff1d(np.arange(len(y)), test)
-        w, _ = within_sets(x[train], y[train], names[train], 10.0)
+        w, _ = within_sets(x[train], y[train], names[train], least)
         score[test] = x[test] @ w
-    length = np.array([len(p[1]) for p in pairs])
+    return score
+
+
+def fit_grounded(shared: Path) -> None:
+    from watchkeeper.scoring.classifiers.groundedness import FEATURES
+
+    x, y, names, groups, least = grounded_data(shared)
+    score = grounded_out_of_fold(x, y, names, groups, least)
     for name in sorted(set(names)):
         mask = names == name
         single = ", ".join(f"{f} {auroc(x[mask, i], y[mask] == 1):.3f}" for i, f in enumerate(FEATURES))
         print(f"{name} n={mask.sum()} model {auroc(score[mask], y[mask] == 1):.3f} | {single}")
-        print(f"   length alone {auroc(length[mask], y[mask] == 1):.3f}")
-    w, b = within_sets(x, y, names, 10.0)
+    w, b = within_sets(x, y, names, least)
     publish("groundedness", FEATURES, w, b, "begin_groundedness and expertqa_claims")
 
 
@@ -241,10 +272,10 @@ def relevance_pairs(shared: Path) -> list[tuple[str, str, str, str]]:
 
 def fit_relevance(shared: Path) -> None:
     from watchkeeper.scoring.classifiers.answer_relevance import FEATURES, features
-    from watchkeeper.scoring.facts import words
+    from watchkeeper.scoring.texts import Texts
 
     pairs = relevance_pairs(shared)
-    x = np.array([features(words(p[1])[-250:], words(p[2]), p[2]) for p in pairs])
+    x = np.array([features(Texts(p[1], p[2])) for p in pairs])
     kinds = np.array([p[0] for p in pairs])
     y = (kinds == "real").astype(int)
     z = cross_predict(x, y, [p[3] for p in pairs], 2, 1.0)

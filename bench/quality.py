@@ -17,11 +17,11 @@ from fit import (
     ROOT,
     auroc,
     cross_predict,
-    folds,
+    grounded_data,
+    grounded_out_of_fold,
     grounded_pairs,
     relevance_pairs,
     rows,
-    within_sets,
 )
 from watchkeeper.model.score import Subject, Verdict
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace
@@ -44,8 +44,9 @@ def wilson(k: int, n: int) -> str:
 
 
 def area(score: np.ndarray, positive: np.ndarray, groups: list[str]) -> str:
-    """AUROC with its 95 % interval from 300 bootstrap samples of groups."""
+    """AUROC with its 95 % interval from 300 bootstrap samples of groups. Several rows of scores (foldings): their mean."""
     rng = np.random.default_rng(1)
+    rows_of = np.atleast_2d(score)
     members: dict[str, list[int]] = {}
     for i, g in enumerate(groups):
         members.setdefault(g, []).append(i)
@@ -54,9 +55,9 @@ def area(score: np.ndarray, positive: np.ndarray, groups: list[str]) -> str:
     for _ in range(300):
         chosen = np.concatenate([blocks[i] for i in rng.integers(len(blocks), size=len(blocks))])
         if 0 < positive[chosen].sum() < len(chosen):
-            areas.append(auroc(score[chosen], positive[chosen]))
+            areas.append(float(np.mean([auroc(r[chosen], positive[chosen]) for r in rows_of])))
     low, high = np.percentile(areas, [2.5, 97.5])
-    return f"{auroc(score, positive):.3f} ({low:.3f}–{high:.3f})"
+    return f"{np.mean([auroc(r, positive) for r in rows_of]):.3f} ({low:.3f}–{high:.3f})"
 
 
 def subject(output: str | None, input_: str | None = None) -> Subject:
@@ -65,50 +66,54 @@ def subject(output: str | None, input_: str | None = None) -> Subject:
     return Subject(Trace("t", [span], Context(), Totals(), 1, 2, True, input_text=input_, output_text=output))
 
 
+# Features that are measures of support by themselves; the others describe the evidence or the question.
+SUPPORT = ("overlap", "pairs", "passage", "worst_sentence", "topic")
+FOLDINGS = 6
+
+
 def groundedness(shared: Path) -> list[str]:
     from watchkeeper.scoring.classifiers.groundedness import FEATURES, features
     from watchkeeper.scoring.classifiers.linear import load
+    from watchkeeper.scoring.texts import Texts
 
-    pairs = grounded_pairs(shared)
-    x = np.array([features(a, e) for _, a, e, _, _, _ in pairs])
-    y = np.array([int(p[4]) for p in pairs])
-    names = np.array([p[0] for p in pairs])
-    groups = [p[5] for p in pairs]
-    score = np.zeros(len(y))
-    for test in folds(groups):
-        train = np.setdiff1d(np.arange(len(y)), test)
-        w, _ = within_sets(x[train], y[train], names[train], 10.0)
-        score[test] = x[test] @ w
-    length = -np.array([float(len(p[1])) for p in pairs])
-    out = ["| data | n | groundedness | best single feature | length alone |", "|---|---|---|---|---|"]
-    for name in sorted(set(names)):
-        m = names == name
+    x, y, names, groups, least = grounded_data(shared)
+    score = np.array([grounded_out_of_fold(x, y, names, groups, least, seed) for seed in range(FOLDINGS)])
+    length = -np.array([float(len(p[1])) for p in grounded_pairs(shared)])
+    out = ["| data | n | groundedness | best single measure | length alone |", "|---|---|---|---|---|"]
+
+    def line(label: str, m: np.ndarray) -> str:
         g = [groups[i] for i in np.flatnonzero(m)]
-        best = max(range(len(FEATURES)), key=lambda i: auroc(x[m, i], y[m] == 1))
-        out.append(
-            f"| {name} | {m.sum()} | {area(score[m], y[m] == 1, g)} | {FEATURES[best]} {auroc(x[m, best], y[m] == 1):.3f} "
+        columns = [FEATURES.index(f) for f in SUPPORT]
+        best = max(columns, key=lambda i: auroc(x[m, i], y[m] == 1))
+        return (
+            f"| {label} | {m.sum()} | {area(score[:, m], y[m] == 1, g)} | {FEATURES[best]} {auroc(x[m, best], y[m] == 1):.3f} "
             f"| {area(length[m], y[m] == 1, g)} |"
         )
+
+    out += [line(name, names == name) for name in sorted(set(names))]
+    linked = x[:, FEATURES.index("links")] >= 0.8
+    out.append(line("expertqa, evidence is more than a link", (names == "expertqa") & ~linked))
     model = load("groundedness")
     qa = rows(shared, "halueval_qa.jsonl")
-    qx = np.array([features(r["answer"], r["context"]) for r in qa])
+    qx = np.array([features(Texts(r["question"], r["answer"], [r["context"]])) for r in qa])
     qy = np.array([r["label"] == "grounded" for r in qa])
     g = [r["question"] for r in qa]
-    score = np.array([model.logit(list(v)) for v in qx])
-    best = max(range(len(FEATURES)), key=lambda i: auroc(qx[:, i], qy))
-    length = -np.array([float(len(r["answer"])) for r in qa])
+    value = np.array([model.logit(list(v)) for v in qx])
+    best = max((FEATURES.index(f) for f in SUPPORT), key=lambda i: auroc(qx[:, i], qy))
+    shorter = -np.array([float(len(r["answer"])) for r in qa])
     out.append(
-        f"| halueval_qa (not fitted on) | {len(qa)} | {area(score, qy, g)} | {FEATURES[best]} {auroc(qx[:, best], qy):.3f} "
-        f"| {area(length, qy, g)} |"
+        f"| halueval_qa (not fitted on) | {len(qa)} | {area(value, qy, g)} | {FEATURES[best]} {auroc(qx[:, best], qy):.3f} "
+        f"| {area(shorter, qy, g)} |"
     )
     return out
 
 
 def relevance(shared: Path) -> list[str]:
     from watchkeeper.scoring.classifiers.answer_relevance import features
+    from watchkeeper.scoring.texts import Texts
 
     pairs = relevance_pairs(shared)
-    x = np.array([features(words(p[1])[-250:], words(p[2]), p[2]) for p in pairs])
+    x = np.array([features(Texts(p[1], p[2])) for p in pairs])
     kinds = np.array([p[0] for p in pairs])
     y = (kinds == "real").astype(int)
     z = cross_predict(x, y, [p[3] for p in pairs], 2, 1.0)

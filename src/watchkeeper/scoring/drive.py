@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Failed, NotScored, Outcome, Subject, Verdict
@@ -21,6 +21,15 @@ class TooManyPrompts(Exception):
 
 def checked(outcome: object) -> Outcome:
     """The outcome if it is one, else `Failed`. NaN and infinity are failures: they would poison every mean."""
+    kind = type(outcome)
+    if kind is NotScored:
+        return cast("NotScored", outcome)
+    if kind is Verdict:
+        verdict = cast("Verdict", outcome)
+        # The common case first: this runs for every scorer on every trace. x - x is 0 for finite numbers only.
+        value = verdict.value
+        if type(value) is float and value - value == 0.0 and verdict.cost is None:
+            return verdict
     if isinstance(outcome, Verdict):
         for field in ("value", "cost"):
             number = getattr(outcome, field)

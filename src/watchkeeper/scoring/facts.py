@@ -1,8 +1,6 @@
 """What several scorers read out of a subject, worked out once per subject and kept in its `extra`."""
 
-import re
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, cast
 
 import msgspec
@@ -10,24 +8,11 @@ import msgspec
 from watchkeeper.model.score import Subject
 from watchkeeper.model.sensitive import Found
 from watchkeeper.model.span import LLM, Message, Span
+from watchkeeper.scoring.lazy import lazy
+from watchkeeper.scoring.texts import Texts, squeeze, words
 
 _KEY = "_facts"
-_WORD = re.compile(r"\w+")
-# ASCII letters in lower case, digits and underscore kept, everything else a blank: several times faster than `re`.
-_ASCII = bytes(ord(chr(b).lower()) if chr(b).isalnum() or b == 95 else 32 for b in range(128)) + b" " * 128
-# Typographic marks that make most English texts non-ASCII.
-_MARKS = (
-    ("’", "'"),
-    ("‘", "'"),
-    ("“", " "),
-    ("”", " "),
-    ("–", " "),
-    ("—", " "),
-    ("…", " "),
-    ("•", " "),
-    ("\u00a0", " "),
-)
-_SPACE = re.compile(r"\s+")
+__all__ = ["Facts", "ToolRun", "as_text", "facts", "squeeze", "tool_schema", "words"]
 
 
 class ToolRun(msgspec.Struct, gc=False):
@@ -53,39 +38,21 @@ def as_text(value: Any) -> str:
         return str(value)
 
 
-def words(text: str) -> list[str]:
-    """Lower-case words of a text; apostrophes are dropped (`don't` is `dont`)."""
-    if text.isascii():
-        return text.encode("ascii").translate(_ASCII, b"'").decode("ascii").split()
-    for mark, plain in _MARKS:
-        text = text.replace(mark, plain)
-    if text.isascii():
-        return text.encode("ascii").translate(_ASCII, b"'").decode("ascii").split()
-    return _WORD.findall(text.lower().replace("'", ""))
-
-
-def squeeze(text: str) -> str:
-    """Lower case, runs of white space as one blank, typographic quotes as plain ones: for verbatim comparison."""
-    plain = text.replace("’", "'").replace("‘", "'").replace("“", '"').replace("”", '"')
-    return _SPACE.sub(" ", plain).strip().lower()
-
-
-class Facts:
+class Facts(Texts):
     """Lazy views of one subject."""
 
     def __init__(self, subject: Subject) -> None:
+        super().__init__(subject.input_text, subject.output_text)
         self._trace = subject.trace
         self._span = subject.span
-        self.input = subject.input_text
-        self.output = subject.output_text
         self._sensitive: tuple[Callable[[str], Sequence[Found]], Sequence[Found]] | None = None
 
-    @cached_property
+    @lazy
     def spans(self) -> list[Span]:
         """The span itself for a span subject, else every span of the trace."""
         return [self._span] if self._span is not None else self._trace.spans
 
-    @cached_property
+    @lazy
     def llm(self) -> list[tuple[Span, LLM]]:
         """The provider calls, each once."""
         return [
@@ -94,12 +61,12 @@ class Facts:
             if s.kind == "llm" and s.llm is not None and s.llm.duplicate_of is None
         ]
 
-    @cached_property
+    @lazy
     def system(self) -> list[str]:
         """The distinct system prompts."""
         return list({c.system: None for _, c in self.llm if c.system})
 
-    @cached_property
+    @lazy
     def tool_runs(self) -> list[ToolRun]:
         """Tool executions: the tool spans, or where there are none what the conversation shows since the last user
         message (earlier turns belong to earlier traces)."""
@@ -117,7 +84,7 @@ class Facts:
         ]
         return runs if runs or not self.llm else _runs_of_conversation(*self.llm[-1])
 
-    @cached_property
+    @lazy
     def requested(self) -> list[ToolRun]:
         """Tool calls that models asked for, with the name of the span that asked."""
         return [
@@ -126,7 +93,7 @@ class Facts:
             for c in llm.tool_calls
         ]
 
-    @cached_property
+    @lazy
     def definitions(self) -> dict[str, dict[str, Any]]:
         """Tool name to JSON Schema of its arguments, from the tool definitions sent to the model."""
         found: dict[str, dict[str, Any]] = {}
@@ -137,37 +104,12 @@ class Facts:
                     found[name] = schema
         return found
 
-    @cached_property
-    def evidence(self) -> list[str]:
-        """Texts an answer may rest on: retrieved documents, else tool results."""
+    def _evidence(self) -> list[str]:
+        """Retrieved documents, else tool results."""
         spans = self._trace.spans
         documents = [d.content for s in spans if s.retrieval is not None for d in s.retrieval.documents]
         texts = [d for d in documents if d]
         return texts or [t for t in (as_text(r.result) for r in self.tool_runs) if t]
-
-    @cached_property
-    def evidence_squeezed(self) -> str:
-        return squeeze("\n".join(self.evidence))
-
-    @cached_property
-    def evidence_tokens(self) -> list[str]:
-        return words("\n".join(self.evidence))
-
-    @cached_property
-    def evidence_words(self) -> set[str]:
-        return set(self.evidence_tokens)
-
-    @cached_property
-    def input_squeezed(self) -> str:
-        return squeeze(self.input or "")
-
-    @cached_property
-    def output_words(self) -> list[str]:
-        return words(self.output or "")
-
-    @cached_property
-    def input_words(self) -> list[str]:
-        return words(self.input or "")
 
     def sensitive(self, find: Callable[[str], Sequence[Found]]) -> Sequence[Found]:
         """What `find` says about the output; several checks ask, it is looked at once."""
@@ -175,7 +117,7 @@ class Facts:
             self._sensitive = (find, find(self.output or ""))
         return self._sensitive[1] if self._sensitive[0] is find else find(self.output or "")
 
-    @cached_property
+    @lazy
     def untrusted(self) -> list[str]:
         """Texts that came from outside: the input, retrieved documents and tool results."""
         spans = self.spans
@@ -189,12 +131,12 @@ class Facts:
 
 def facts(subject: Subject) -> Facts:
     """The facts of a subject, made on first use."""
-    known = subject.extra.get(_KEY)
+    known: Facts | None = subject.extra.get(_KEY)
     if known is None:
         # A shared default dictionary must not carry one trace's facts into another.
         known = Facts(subject)
         subject.extra = {**subject.extra, _KEY: known}
-    return cast("Facts", known)
+    return known
 
 
 def _span_error(span: Span) -> str | None:

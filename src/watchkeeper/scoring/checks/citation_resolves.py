@@ -4,19 +4,22 @@ from dataclasses import dataclass
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 
-_NUMBER = re.compile(r"(?<![\w\]])(?:\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\]|【(\d{1,3})(?:[†:][^】]*)?】)(?!\()")
+# Both begin with a literal, which `re` looks for much faster than for what must not stand before it.
+_BRACKETS = re.compile(r"\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\](?!\()")
+_LENSES = re.compile(r"【(\d{1,3})(?:[†:][^】]*)?】(?!\()")
 _NAMED = re.compile(r"\[(?:doc(?:ument)?|source|ref)[ :_#-]?\s*([\w./-]{1,80})\]", re.IGNORECASE)
-_AFTER_WORD = re.compile(r"(?<=[\w.,!?\"')\]])\s?\[(\d{1,3}(?:\s*[,;]\s*\d{1,3})*)\](?!\()")
 
 
 def cited(text: str) -> tuple[list[int], list[str]]:
     """Numbers and document names that a text cites, in order, once each."""
     numbers: dict[int, None] = {}
-    for pattern in (_AFTER_WORD, _NUMBER):
-        for match in pattern.finditer(text):
-            group = next((g for g in match.groups() if g), "")
-            for part in re.split(r"[,;]", group):
-                numbers[int(part)] = None
+    for match in _BRACKETS.finditer(text):
+        for part in match.group(1).replace(";", ",").split(","):
+            numbers[int(part)] = None
+    for match in _LENSES.finditer(text):
+        before = text[match.start() - 1] if match.start() else " "
+        if not (before == "]" or before == "_" or before.isalnum()):
+            numbers[int(match.group(1))] = None
     return list(numbers), list({m.group(1): None for m in _NAMED.finditer(text)})
 
 

@@ -1,8 +1,10 @@
 from dataclasses import dataclass
+from functools import lru_cache
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.facts import facts
+from watchkeeper.scoring.vocabulary import Ids, Vocabulary
 
 # Words that are offensive in nearly every sense. Ambiguous ones (ass, dick, hell, crap) are left out: a support bot that
 # names Moby-Dick or damn good coffee must not page anyone.
@@ -76,6 +78,11 @@ WORDS: frozenset[str] = frozenset(
 )
 
 
+@lru_cache(maxsize=16)
+def _numbers(listed: frozenset[str], vocabulary: Vocabulary) -> Ids:
+    return vocabulary.ids(sorted(listed))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Profanity(Check):
     """The output uses no word from a short list of plainly offensive ones. Quoting the user is no excuse.
@@ -101,7 +108,9 @@ class Profanity(Check):
         if subject.output_text is None:
             return NotScored("no output recorded")
         listed: frozenset[str] = self.__dict__["_listed"]
-        tokens = facts(subject).output_words
-        if listed.isdisjoint(tokens):
+        seen = facts(subject)
+        # Numbers first: the words themselves are only spelled out where one is on the list.
+        if not seen.output_mark[_numbers(listed, seen.vocabulary)].any():
             return PASS
+        tokens = seen.output_words
         return fail(f"says “{next(t for t in tokens if t in listed)}”", self.error_class)

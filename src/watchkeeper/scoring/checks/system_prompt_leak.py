@@ -1,9 +1,12 @@
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
-from watchkeeper.scoring.facts import facts, words
+from watchkeeper.scoring.facts import Facts, facts, words
+from watchkeeper.scoring.vocabulary import Hashes, Vocabulary, runs_of
 
 
 def _shingles(tokens: list[str], size: int) -> set[tuple[str, ...]]:
@@ -14,6 +17,24 @@ def _shingles(tokens: list[str], size: int) -> set[tuple[str, ...]]:
 def _system_shingles(prompt: str, size: int) -> frozenset[tuple[str, ...]]:
     """A system prompt is the same in thousands of traces."""
     return frozenset(_shingles(words(prompt), size))
+
+
+@lru_cache(maxsize=256)
+def _system_runs(prompt: str, size: int, vocabulary: Vocabulary) -> Hashes:
+    """Sorted hashes of the same runs."""
+    return np.sort(runs_of(vocabulary.ids(words(prompt)), size))
+
+
+def _may_leak(seen: Facts, size: int, least: int) -> bool:
+    """Whether `least` runs can be shared at all; nearly always not, and then nothing is spelled out."""
+    said = runs_of(seen.output_ids, size)
+    for prompt in seen.system:
+        runs = _system_runs(prompt, size, seen.vocabulary)
+        if len(runs):
+            places = np.minimum(np.searchsorted(runs, said), len(runs) - 1)
+            if np.count_nonzero(runs[places] == said) >= least:
+                return True
+    return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +64,9 @@ class SystemPromptLeak(Check):
             return NotScored("no output recorded")
         if not seen.system:
             return NotScored("no system prompt recorded")
-        if len(seen.output_words) < self.run + self.min_runs - 1:
+        if len(seen.output_ids) < self.run + self.min_runs - 1 or not _may_leak(
+            seen, self.run, self.min_runs
+        ):
             return PASS
         said = _shingles(seen.output_words, self.run)
         for prompt in seen.system:

@@ -1,9 +1,12 @@
 import re
 from dataclasses import dataclass
 
+import numpy as np
+
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
 from watchkeeper.scoring.checks.base import Check
 from watchkeeper.scoring.facts import facts
+from watchkeeper.scoring.vocabulary import Ids, runs_of
 
 _SENTENCE = re.compile(r"[.!?…]+(?=\s|$)|\n+")
 _VOWELS = re.compile(r"[aeiouy]+")
@@ -61,12 +64,13 @@ def readability(tokens: list[str], sentence_count: int) -> float | None:
     return min(100.0, max(0.0, score))
 
 
-def repetition(tokens: list[str], size: int = 4) -> float | None:
-    """The share of word runs of length `size` that occurred before; 0 in normal prose, near 1 in a stuck model."""
-    runs = len(tokens) - size + 1
-    if runs < 10:
+def repetition(tokens: Ids, size: int = 4) -> float | None:
+    """The share of word runs of length `size` that occurred before; 0 in normal prose, near 1 in a stuck model. Words are
+    given as numbers."""
+    if len(tokens) - size + 1 < 10:
         return None
-    return 1.0 - len(set(zip(*(tokens[i:] for i in range(size)), strict=False))) / runs
+    seen = np.sort(runs_of(tokens, size))
+    return float(np.count_nonzero(seen[1:] == seen[:-1]) / len(seen))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,18 +107,19 @@ class TextStatistics(Check):
     def _value(self, text: str, subject: Subject) -> float | None:
         if self.statistic == "characters":
             return float(len(text))
-        tokens = facts(subject).output_words
+        seen = facts(subject)
+        if self.statistic == "words":
+            return float(len(seen.output_ids))
+        if self.statistic == "repetition":
+            return repetition(seen.output_ids)
+        tokens = seen.output_words
         match self.statistic:
-            case "words":
-                return float(len(tokens))
             case "sentences":
                 return float(sentences(text))
             case "readability":
                 return readability(tokens, sentences(text))
-            case "formality":
-                return 1.0 - sum(t in _INFORMAL for t in tokens) / len(tokens) if len(tokens) >= 10 else None
             case _:
-                return repetition(tokens)
+                return 1.0 - sum(t in _INFORMAL for t in tokens) / len(tokens) if len(tokens) >= 10 else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,10 @@
 from dataclasses import dataclass
 
+import numpy as np
+
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import Check, measured
 from watchkeeper.scoring.facts import facts
-from watchkeeper.scoring.lexicon import STOPWORDS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +30,11 @@ class TokenOverlap(Check):
         seen = facts(subject)
         if not seen.evidence:
             return NotScored("no retrieved text or tool result is known")
-        said = set(seen.output_words) - STOPWORDS
+        said = seen.said
         if len(said) < 3:
             return NotScored("fewer than three content words")
-        known = seen.evidence_words | set(seen.input_words)
-        share = len(said & known) / len(said)
-        reason = f"{len(said - known)} of {len(said)} content words are not in the evidence"
-        return measured(share, self.floor, reason if share < 1.0 else "", self.error_class)
+        asked = seen.vocabulary.marked(seen.input_ids)
+        n = len(said)
+        found = int(np.count_nonzero(seen.evidence_mark[said] | asked[said]))
+        reason = f"{n - found} of {n} content words are not in the evidence"
+        return measured(found / n, self.floor, reason if found < n else "", self.error_class)

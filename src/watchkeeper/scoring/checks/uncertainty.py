@@ -1,7 +1,9 @@
 from dataclasses import dataclass
 
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
+from watchkeeper.scoring import phrases
 from watchkeeper.scoring.checks.base import Check
+from watchkeeper.scoring.facts import facts
 from watchkeeper.scoring.patterns import PatternSet
 
 PATTERNS: tuple[str, ...] = (
@@ -14,6 +16,7 @@ PATTERNS: tuple[str, ...] = (
     r"\bI (?:might|may|could) be (?:wrong|mistaken)\b",
     r"\bas an AI\b|\bas a language model\b|\bmy knowledge cutoff\b|\bas of my last\b",
 )
+_GROUP = phrases.register(PATTERNS)
 LABELS = ("apology", "apology", *("uncertain",) * 6)
 
 
@@ -32,7 +35,7 @@ class Uncertainty(Check):
         text = subject.output_text
         if not text:
             return NotScored("no output recorded")
-        hits = _set().ids(text)
+        hits = phrases.hits(facts(subject), _GROUP)
         if not hits:
             return Verdict(value=0.0, label="plain")
         phrase = _set().first(text) or ""

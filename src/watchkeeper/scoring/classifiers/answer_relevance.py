@@ -1,19 +1,21 @@
 """Whether an answer speaks to the question: triage, never a verdict (figures in docs/quality.md)."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
+from watchkeeper.scoring import phrases
 from watchkeeper.scoring.checks.base import Check
 from watchkeeper.scoring.classifiers import embed
 from watchkeeper.scoring.classifiers.linear import load, raw
 from watchkeeper.scoring.facts import facts
-from watchkeeper.scoring.lexicon import STOPWORDS
-from watchkeeper.scoring.patterns import PatternSet
+from watchkeeper.scoring.texts import Texts
+from watchkeeper.scoring.vocabulary import distinct
 
 FEATURES = ("cosine", "best_sentence", "overlap", "short", "evasive", "echo")
-_MOST = 400
+_NEEDED = NotScored("input and output are needed")
 _QUESTION = 250
 EVASIVE: tuple[str, ...] = (
     r"\b(?:please |kindly |you (?:can|may|could|should) )?(?:contact|reach out to|get in touch with|speak (?:to|with)|call|ask|consult) (?:\w+ ){0,4}(?:support|team|agent|representative|customer service|professional|provider|administrator|help ?desk|expert)",
@@ -25,35 +27,30 @@ EVASIVE: tuple[str, ...] = (
     r"\b(?:good|great|interesting) question\b|\bthank you for (?:reaching out|your (?:question|patience|message))\b",
     r"\b(?:more information|more details|provide more|clarify|elaborate)\b",
 )
-_compiled: list[PatternSet] = []
+_GROUP = phrases.register(EVASIVE)
 
 
-def _evasive() -> PatternSet:
-    if not _compiled:
-        _compiled.append(PatternSet(EVASIVE))
-    return _compiled[0]
-
-
-def _telling(words: Sequence[str]) -> list[str]:
-    """The words that carry the topic; all of them where only function words were said."""
-    return [w for w in words if w not in STOPWORDS] or list(words)
-
-
-def features(question: Sequence[str], answer: Sequence[str], text: str) -> list[float]:
-    """The numbers the model looks at, in the order of `FEATURES`. Question and answer as words, `text` the answer itself."""
-    whole, best = embed.cosines(_telling(question), _telling(answer)[:_MOST])
-    asked = {w for w in question if w not in STOPWORDS}
-    said = {w for w in answer if w not in STOPWORDS}
+def features(seen: Texts) -> list[float]:
+    """The numbers the model looks at, in the order of `FEATURES`, from input and output."""
+    vocabulary = seen.vocabulary
+    # What is asked comes last, what is pasted comes first.
+    question, answer = seen.input_ids[-_QUESTION:], seen.output_ids
+    # The words that carry the topic; all of them where only function words were said.
+    topical = question[vocabulary.content[question]]
+    of = embed.vectors(vocabulary).sums(topical if len(topical) else question)
+    whole, best = embed.cosines(of, embed.of_output(seen))
+    said, asked = seen.said, distinct(topical)
+    shared = int(np.count_nonzero(vocabulary.marked(asked)[said]))
     n = len(answer)
-    phrases = len(_evasive().ids(text))
+    evasions = len(phrases.hits(seen, _GROUP))
     return [
         whole,
         best,
-        len(asked & said) / len(asked) if asked else 0.5,
+        shared / len(asked) if len(asked) else 0.5,
         max(0.0, 1.0 - n / 30.0),
         # The same phrase is courtesy in a long answer and the whole answer in a short one.
-        min(2.0, phrases * 30.0 / max(n, 15)),
-        len(said & asked) / len(said) if said else 0.0,
+        min(2.0, evasions * 30.0 / max(n, 15)),
+        shared / len(said) if len(said) else 0.0,
     ]
 
 
@@ -88,11 +85,9 @@ class AnswerRelevance(Check):
         seen = facts(subject)
         if not embed.available():
             return NotScored("the embedding package wordllama is not installed")
-        if not seen.input_words or not (seen.output or "").strip():
-            return NotScored("input and output are needed")
-        # What is asked comes last, what is pasted comes first.
-        question = seen.input_words[-_QUESTION:]
-        x = features(question, seen.output_words, seen.output or "")
+        if not seen.output or seen.output.isspace() or not len(seen.input_ids):
+            return _NEEDED
+        x = features(seen)
         value = 10.0 * load("answer_relevance").probability(x)
         reason = f"similarity {x[1]:.2f}, shared words {x[2]:.2f}" + (", evasive" if x[4] > 0.6 else "")
         passed = None if self.floor is None else value >= self.floor

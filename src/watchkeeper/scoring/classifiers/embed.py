@@ -13,15 +13,33 @@ from typing import Any
 
 import numpy as np
 
+from watchkeeper.scoring.texts import Texts
+from watchkeeper.scoring.vocabulary import Ids, Vocabulary
+
 Vector = np.ndarray[Any, np.dtype[np.float32]]
 DIMENSIONS = 256
+SHORT = 64
+OUTPUT_WORDS = 400
+_OUTPUT = "embed.output"
 _CAPACITY = 40_000
 _LONGEST_WORD = 40
 
 
+@lru_cache(maxsize=1)
 def available() -> bool:
     """Whether the embedding package is installed."""
     return importlib.util.find_spec("wordllama") is not None
+
+
+def _token_sums(table: Any, tokenizer: Any, words: Sequence[str]) -> tuple[Vector, Vector]:
+    """Vector sums and token counts of words."""
+    encoded = tokenizer.encode_batch([f" {w}" for w in words], add_special_tokens=False)
+    # Padding of the batch is not part of a word.
+    ids = [[i for i, kept in zip(t.ids, t.attention_mask, strict=True) if kept] for t in encoded]
+    out = np.zeros((len(words), DIMENSIONS), dtype=np.float32)
+    for row, tokens in enumerate(ids):
+        out[row] = np.asarray(table[tokens], dtype=np.float32).sum(axis=0)
+    return out, np.array([len(tokens) for tokens in ids], dtype=np.float32)
 
 
 class Words:
@@ -38,14 +56,10 @@ class Words:
         self._counts = np.zeros(_CAPACITY, dtype=np.float32)
 
     def _learn(self, new: Sequence[str]) -> None:
-        encoded = self._tokenizer.encode_batch([f" {w}" for w in new], add_special_tokens=False)
-        for word, tokens in zip(new, encoded, strict=True):
-            row = len(self._rows)
-            # Padding of the batch is not part of the word.
-            ids = [i for i, kept in zip(tokens.ids, tokens.attention_mask, strict=True) if kept]
-            self._sums[row] = np.asarray(self._table[ids], dtype=np.float32).sum(axis=0)
-            self._counts[row] = len(ids)
-            self._rows[word] = row
+        start = len(self._rows)
+        rows = slice(start, start + len(new))
+        self._sums[rows], self._counts[rows] = _token_sums(self._table, self._tokenizer, new)
+        self._rows.update((word, start + i) for i, word in enumerate(new))
 
     def lookup(self, words: Sequence[str]) -> tuple[Vector, Vector]:
         """Vector sums (n × 256) and token counts (n) of the words."""
@@ -62,8 +76,8 @@ class Words:
 
 
 @lru_cache(maxsize=1)
-def vocabulary() -> Words:
-    """The shared words, loaded on first use. Raises ModuleNotFoundError saying what to install."""
+def _model() -> tuple[Any, Any]:
+    """Token table and tokenizer, loaded on first use. Raises ModuleNotFoundError saying what to install."""
     spec = importlib.util.find_spec("wordllama")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("wordllama is not installed; `pip install watchkeeper[server]` brings it")
@@ -71,30 +85,92 @@ def vocabulary() -> Words:
 
     # Without these two arguments it looks for its tokenizer elsewhere and then asks the network.
     model: Any = WordLlama.load(cache_dir=Path(spec.origin).parent, disable_download=True)
-    return Words(model.embedding, model.tokenizer)
+    return model.embedding, model.tokenizer
 
 
-def _unit(vectors: Vector) -> Vector:
+def token_sums(words: Sequence[str]) -> tuple[Vector, Vector]:
+    """Vector sums (n × 256) and token counts (n) of words, not remembered."""
+    kept = [w[:_LONGEST_WORD].encode("utf-8", "replace").decode() for w in words]
+    return _token_sums(*_model(), kept)
+
+
+@lru_cache(maxsize=1)
+def vocabulary() -> Words:
+    """The shared words of `embed`, by their spelling."""
+    return Words(*_model())
+
+
+class Vectors:
+    """Vector sums of a vocabulary's words by number, in the first `SHORT` dimensions (the model is trained so that they
+    stand alone; on our data they rank no worse than all 256)."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._lock = threading.Lock()
+        self._known = 0
+        self._sums: Vector = np.zeros((0, SHORT), dtype=np.float32)
+
+    def sums(self, ids: Ids) -> Vector:
+        """One row per word (n × `SHORT`)."""
+        if self._known < len(self._vocabulary):
+            self._learn()
+        return self._sums[ids]
+
+    def _learn(self) -> None:
+        """Take in every word that the vocabulary has learned since."""
+        with self._lock:
+            end = len(self._vocabulary)
+            if self._known >= end:
+                return
+            if end > len(self._sums):
+                larger = np.zeros((2 * end, SHORT), dtype=np.float32)
+                larger[: self._known] = self._sums[: self._known]
+                self._sums = larger
+            new = self._vocabulary.words[self._known : end]
+            self._sums[self._known : end] = token_sums(new)[0][:, :SHORT]
+            self._known = end
+
+
+@lru_cache(maxsize=2)
+def vectors(vocabulary: Vocabulary) -> Vectors:
+    """The vectors that belong to a vocabulary."""
+    return Vectors(vocabulary)
+
+
+def unit(vectors: Vector) -> Vector:
+    """Rows of length 1; a row of zeros stays one."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.maximum(norms, 1e-9)
 
 
-def cosines(question: Sequence[str], answer: Sequence[str], block: int = 12) -> tuple[float, float]:
-    """Cosine of the two texts' vectors, and the largest over neighbouring pairs of blocks of the answer's words, so that one
-    good passage in a long answer counts. Texts are lists of words; an empty one gives 0."""
-    if not question or not answer:
+def of_output(seen: Texts) -> Vector:
+    """The vectors of the output's first `OUTPUT_WORDS` content words (all words where it has none), shared by scorers."""
+    known = seen.kept.get(_OUTPUT)
+    if known is None:
+        ids = seen.output_content if len(seen.output_content) else seen.output_ids
+        known = seen.kept[_OUTPUT] = vectors(seen.vocabulary).sums(ids[:OUTPUT_WORDS])
+    return known
+
+
+def cosine(one: Vector, other: Vector) -> float:
+    """Cosine of two texts given as the vectors of their words; 0 for an empty one."""
+    a, b = one.sum(axis=0), other.sum(axis=0)
+    return float(a @ b) / max(1e-9, float(np.sqrt((a @ a) * (b @ b))))
+
+
+def cosines(question: Vector, answer: Vector, block: int = 12) -> tuple[float, float]:
+    """Cosine of two texts' vectors, given as the vectors of their words, and the largest over neighbouring pairs of blocks
+    of the answer's words, so that one good passage in a long answer counts. An empty text gives 0."""
+    if not len(question) or not len(answer):
         return 0.0, 0.0
-    words = vocabulary()
-    asked_sums, _ = words.lookup(question)
-    asked = _unit(asked_sums.sum(axis=0))
-    sums, counts = words.lookup(answer)
-    if not counts.any():
-        return 0.0, 0.0
-    blocks = np.add.reduceat(sums, np.arange(0, len(answer), block), axis=0)
-    whole = float(_unit(blocks.sum(axis=0)) @ asked)
+    asked = unit(question.sum(axis=0))
+    blocks = np.add.reduceat(answer, np.arange(0, len(answer), block), axis=0)
+    whole = float(unit(blocks.sum(axis=0)) @ asked)
     if len(blocks) < 3:
         return whole, whole
-    return whole, max(whole, float(np.max(_unit(blocks[:-1] + blocks[1:]) @ asked)))
+    pairs = blocks[:-1] + blocks[1:]
+    norms = np.sqrt(np.einsum("ij,ij->i", pairs, pairs))
+    return whole, max(whole, float(np.max(pairs @ asked / np.maximum(norms, 1e-9))))
 
 
 def embed(texts: Sequence[Sequence[str]]) -> Vector:
@@ -103,5 +179,5 @@ def embed(texts: Sequence[Sequence[str]]) -> Vector:
     out = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
     for i, text in enumerate(texts):
         if text:
-            out[i] = _unit(words.lookup(text)[0].sum(axis=0))
+            out[i] = unit(words.lookup(text)[0].sum(axis=0))
     return out

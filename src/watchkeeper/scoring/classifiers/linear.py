@@ -3,6 +3,7 @@
 import math
 from functools import lru_cache
 from importlib import resources
+from operator import mul
 from typing import Any
 
 import msgspec
@@ -18,7 +19,9 @@ class Linear(msgspec.Struct, frozen=True):
     scale: float = 1.0
 
     def logit(self, x: list[float]) -> float:
-        return self.intercept + sum(w * v for w, v in zip(self.weights, x, strict=True))
+        if len(x) != len(self.weights):
+            raise ValueError(f"{len(x)} features for {len(self.weights)} weights")
+        return self.intercept + sum(map(mul, self.weights, x))
 
     def probability(self, x: list[float]) -> float:
         """Between 0 and 1; `scale` below 1 flattens it so that a score spreads over its range."""
