@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchkeeper.cli import calibrate, gate, signal
+from watchkeeper.cli import calibrate, experiment, gate, signal
 from watchkeeper.cli.client import add_data_dir, add_server
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
@@ -152,6 +152,22 @@ def _using(commands: "Parsers") -> None:
     )
     gate.add_arguments(gating)
     _runs(gating, "watchkeeper.cli.gate:main")
+    trying = commands.add_parser(
+        "experiment", help="run a target over a dataset, compare two runs, list them"
+    )
+    which = trying.add_subparsers(dest="what", required=True, metavar="run|compare|list")
+    running = which.add_parser("run", help="store a target's scored answers")
+    experiment.add_run(running)
+    _runs(running, "watchkeeper.cli.experiment:run")
+    comparing = which.add_parser("compare", help="two runs side by side, differences first")
+    experiment.add_compare(comparing)
+    _runs(comparing, "watchkeeper.cli.experiment:compare")
+    listing = which.add_parser("list", help="the newest runs")
+    experiment.add_list(listing)
+    _runs(listing, "watchkeeper.cli.experiment:listed")
+    again = commands.add_parser("replay", help="ask stored traces again with a new prompt, model or release")
+    experiment.add_replay(again)
+    _runs(again, "watchkeeper.cli.experiment:replay")
 
 
 def _administering(commands: "Parsers") -> None:

@@ -121,7 +121,7 @@ def _needed(found: Paired, margin: float, level: float, power: float = 0.8) -> i
 def semantic(pairs: Mapping[str, Sequence[Pair]], settings: GateSettings) -> list[MetricVerdict]:
     """One verdict per semantic scorer against a run on the same cases, paired case by case; see `_decided`."""
     found = {name: paired(given) if given else None for name, given in pairs.items()}
-    return _decided(found, "no case was scored in both runs", settings)
+    return _decided(found, "no case was scored in both runs by this version of the scorer", settings)
 
 
 def against_window(

@@ -1,5 +1,6 @@
 """A run's answers and outcomes as one experiment: metrics with their verdicts, regressions, results case by case."""
 
+import hashlib
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -76,11 +77,26 @@ def case_scores(cases: Mapping[str, Case], outcomes: Outcomes) -> Scores:
     return found
 
 
-def stored_scores(experiment: Mapping[str, Any]) -> Scores:
-    """The scores of a stored experiment."""
+def asked_hash(case: Case) -> str:
+    """What a case asks and expects, as a hash: answers to another question are not compared."""
+    whole = [case.input, case.context, case.expected]
+    return hashlib.sha256(msgspec.json.encode(whole, order="deterministic")).hexdigest()[:16]
+
+
+def stored_scores(
+    experiment: Mapping[str, Any], cases: Mapping[str, Case], versions: Mapping[str, str]
+) -> Scores:
+    """The scores of a stored experiment that compare with a run over `cases` by scorers of these `versions`: neither
+    another question nor another version of a scorer gets in."""
     found: Scores = {}
+    made_by = experiment.get("scorers") or {}
     for result in experiment.get("results", []):
+        case = cases.get(result["case_id"])
+        if case is None or result.get("asked", asked_hash(case)) != asked_hash(case):
+            continue
         for scorer, score in result["scores"].items():
+            if made_by.get(scorer) != versions.get(scorer) and scorer in made_by and scorer in versions:
+                continue
             found[result["case_id"], scorer] = CaseScore(
                 result["case_id"], scorer, tuple(score["values"]), tuple(score["passed"]), score.get("reason"),
                 result.get("session"),
@@ -306,6 +322,7 @@ def _results(cases: Mapping[str, Case], answers: Sequence[Answer], scores: Score
             "case_id": case_id,
             "input": input_text(cases[case_id]),
             "expected": cases[case_id].expected,
+            "asked": asked_hash(cases[case_id]),
             "session": cases[case_id].context.get("session_id") or case_id,
             "trace_id": cases[case_id].trace_id,
             "owner": cases[case_id].owner,

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
+from watchkeeper.gating.contrast import percent
+
 WORDS = {
     "pass": "PASS",
     "fail": "FAIL",
@@ -113,6 +115,82 @@ def _case_link(row: Mapping[str, Any], url: str | None) -> str:
         base = url.split("/experiments/")[0]
         return f"[{row['case_id']}]({base}/traces/{row['trace_id']})"
     return f"{row['case_id']}"
+
+
+SIGNS = {"worse": "▼", "better": "▲", "unclear": "·", "equal": "="}
+
+
+def _changed(change: Mapping[str, Any]) -> str:
+    share = ""
+    if change["relative"] is not None:
+        share = f"{percent(change['relative'])} ({percent(change['relative_low'])} to {percent(change['relative_high'])})"
+    elif change["low"] is not None:
+        share = f"{change['difference']:+.3g} ({change['low']:+.3g} to {change['high']:+.3g})"
+    return share or "no interval"
+
+
+def compared_lines(found: Mapping[str, Any]) -> list[str]:
+    """A comparison for a terminal: the sentence, a line a figure, then the cases that got worse."""
+    out = [
+        f"{found['after']['name']} against {found['before']['name']}: {found['n']} cases, {found['sessions']} sessions",
+        f"  {found['headline']}",
+    ]
+    equal = [c for c in found["changes"] if c["direction"] == "equal"]
+    for c in found["changes"]:
+        if c not in equal:
+            values = f"{_number(c['before'])} → {_number(c['after'])}"
+            out.append(
+                f"  {SIGNS[c['direction']]} {c['metric']:<22} {values:<18} {_changed(c)}  n = {c['n']}"
+            )
+    if equal:
+        out.append(
+            f"  = {len(equal)} figures are the same on every case: {', '.join(c['metric'] for c in equal)}"
+        )
+    out += [f"  not compared, scored by another version: {name}" for name in found["other_version"]]
+    left = found["left_out"]
+    if any(left.values()):
+        out.append(
+            f"  left out: {left['changed_cases']} cases that ask something else by now, {left['only_before']} only in "
+            f"the first run, {left['only_after']} only in the second"
+        )
+    worse = [c for c in found["cases"] if c["worse"]]
+    for case in worse[:8]:
+        what = ", ".join(
+            f"{n} {v['before']:.3g} → {v['after']:.3g}" for n, v in case["changes"].items() if v["worse"]
+        )
+        out.append(f"    {case['case_id']}  {what or case['error']}  {str(case['input'] or '')[:70]}")
+    if len(worse) > 8:
+        out.append(f"    and {len(worse) - 8} more cases got worse")
+    return out
+
+
+def compared_markdown(found: Mapping[str, Any]) -> str:
+    """A comparison for a pull request comment."""
+    out = [
+        f"## {_plain(str(found['after']['name']))} against {_plain(str(found['before']['name']))}",
+        "",
+        f"{_plain(str(found['headline']), 600)}",
+        "",
+        "| | figure | before → after | change (95 % CI) | n |",
+        "|---|---|---|---|---|",
+    ]
+    out += [
+        f"| {SIGNS[c['direction']]} | {_plain(c['metric'])} | {_number(c['before'])} → {_number(c['after'])} | {_changed(c)} | {c['n']} |"
+        for c in found["changes"]
+        if c["direction"] != "equal"
+    ]
+    worse = [c for c in found["cases"] if c["worse"]]
+    if worse:
+        out += ["", f"### Worse ({len(worse)})", "", "| case | what | input | owner |", "|---|---|---|---|"]
+        for case in worse[:20]:
+            what = ", ".join(
+                f"{n} {v['before']:.3g} → {v['after']:.3g}" for n, v in case["changes"].items() if v["worse"]
+            )
+            out.append(
+                f"| {case['case_id']} | {_plain(what or str(case['error']))} | {_plain(str(case['input'] or ''))} "
+                f"| {_plain(case.get('owner') or '–')} |"
+            )
+    return "\n".join(out) + "\n"
 
 
 def junit(experiment: Mapping[str, Any]) -> str:

@@ -17,7 +17,7 @@ from watchkeeper.gating.judgement import Baseline, document, is_semantic, stored
 from watchkeeper.gating.subject import Answer
 from watchkeeper.gating.verdict import GateSettings
 from watchkeeper.model.calibration import Standing
-from watchkeeper.model.review import DatasetVersion
+from watchkeeper.model.review import Case, DatasetVersion
 from watchkeeper.pipeline.answers import Ask, score_answers
 from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.store.columns import Columns
@@ -106,7 +106,8 @@ class Gate:
             raise GateError("no answers were sent; run the target over the dataset first")
         chosen = [s for s in self.scorers(project) if s.name not in settings.ignore]
         soft = [s for s in chosen if is_semantic(s.name, s.kind, settings)]
-        base = await self._baseline(project, baseline, soft)
+        versions = {s.name: s.version for s in chosen}
+        base = await self._baseline(project, baseline, known, versions, soft)
         outcomes = await score_answers(known, answers, chosen, self.ask)
         standings = {} if self.standings is None else await self.standings(project)
         provisional = {name: s.reason for name, s in standings.items() if s.provisional}
@@ -115,7 +116,7 @@ class Gate:
         now = self.clock()
         made.update(
             project=project, name=name or f"{dataset}-{target}", target=target, split=split, created_ns=now,
-            finished_ns=now, scorers={s.name: s.version for s in chosen},
+            finished_ns=now, scorers=versions,
         )  # fmt: skip
         made["id"] = "exp_" + hashlib.sha256(msgspec.json.encode(made)).hexdigest()[:20]
         await self.records.write(lambda conn: experiments.save(conn, made))
@@ -138,12 +139,19 @@ class Gate:
             raise GateError(f"dataset {dataset} v{found.version} has no cases{part}")
         return found
 
-    async def _baseline(self, project: str, baseline: str | None, soft: Sequence[Scorer]) -> Baseline | None:
+    async def _baseline(
+        self,
+        project: str,
+        baseline: str | None,
+        cases: Mapping[str, Case],
+        versions: Mapping[str, str],
+        soft: Sequence[Scorer],
+    ) -> Baseline | None:
         if baseline is None:
             return None
         found = await self.records.read(lambda conn: experiments.get(conn, project, baseline))
         if found is not None:
-            return Baseline(str(found["name"]), str(found["id"]), stored_scores(found))
+            return Baseline(str(found["name"]), str(found["id"]), stored_scores(found, cases, versions))
         window = window_asked(baseline, self.clock())
         if window is None:
             raise GateError(

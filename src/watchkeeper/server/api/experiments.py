@@ -8,15 +8,21 @@ from pydantic import Field
 from watchkeeper.config import adapters
 from watchkeeper.dialects import pricing
 from watchkeeper.gating import report
+from watchkeeper.gating.contrast import contrast
 from watchkeeper.gating.subject import Answer
 from watchkeeper.gating.verdict import GateSettings
 from watchkeeper.llm import table
 from watchkeeper.pipeline.gate import GateError
+from watchkeeper.pipeline.replay import chosen, replay
 from watchkeeper.server.answers import timed
-from watchkeeper.server.api.shapes import Body, DatasetName, Finite, Page, Query, Short
-from watchkeeper.server.reading import note_change
+from watchkeeper.server.api.shapes import Body, DatasetName, Finite, Page, Query, Short, TraceId, moment_ns
+from watchkeeper.server.reading import load_trace, note_change
 from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.store.columns import TraceFilter
 from watchkeeper.store.records import experiments
+
+# A replay chooses among this many newest traces that match.
+AMONG = 5_000
 
 
 class Settings(Body):
@@ -136,3 +142,91 @@ async def model(call: Call) -> dict[str, Any]:
         "key_env": settings.key_env,
         "price": None if price is None else {"input": price.input, "output": price.output},
     }
+
+
+class Beside(Query):
+    """The experiment to compare with, by id or name: the earlier one."""
+
+    against: str = Field(min_length=1, max_length=255)
+
+
+@route("GET", "/api/experiments/{experiment_id}/compare", permission="viewer", query=Beside)
+async def compare(call: Call) -> dict[str, Any]:
+    """Two experiments side by side: every figure paired case by case and clustered by session with its 95 % interval, new and
+    fixed violations, and the cases, differences first."""
+    wanted, against = str(call.request.path_params["experiment_id"]), str(call.query.against)
+    found: list[dict[str, Any]] = []
+    for name in (against, wanted):
+        one = await call.services.records.read(lambda c, name=name: experiments.get(c, call.project, name))
+        if one is None:
+            raise HttpError(404, f"there is no experiment {name[:100]!r}", "GET /api/experiments lists them")
+        found.append(one)
+    made = contrast(found[0], found[1])
+    if not call.sees_content:
+        hidden = ("input", "expected", "before", "after")
+        made["cases"] = [{**c, **dict.fromkeys(hidden)} for c in made["cases"]]
+    return {
+        **made,
+        "report": {
+            "text": "\n".join(report.compared_lines(made)),
+            "markdown": report.compared_markdown(made),
+        },
+    }
+
+
+class Again(Body):
+    """Which stored traces to ask again. Times are ISO 8601, nanoseconds, or how long ago (`7d`)."""
+
+    trace_ids: list[TraceId] = Field([], max_length=500)
+    since: str = Field("7d", max_length=40)
+    until: str | None = Field(None, max_length=40)
+    where: str | None = Field(None, max_length=4000)
+    text: str | None = Field(None, max_length=500)
+    limit: int = Field(100, ge=1, le=500)
+    name: Short | None = None
+
+
+@route("POST", "/api/replays", permission="editor", body=Again, status=201)
+async def make_replay(call: Call) -> dict[str, Any]:
+    """Make stored traces a version of the dataset `replay` and score what production answered as the baseline. Run a target over it
+    and post its answers with that baseline; tools are answered from `context.steps` of the case."""
+    given: Again = call.body
+    if call.services.gate is None:
+        raise HttpError(503, "this server does not run the gate", "", {"retry-after": "5"})
+    if not call.sees_content:
+        raise HttpError(
+            403, "a replay holds prompts and outputs", "this needs the role of privacy.content_role"
+        )
+    ids = list(dict.fromkeys(given.trace_ids)) or await _traces(call, given)
+    loaded = [await load_trace(call.services, call.project, trace_id) for trace_id in ids]
+    traces = [found[0] for found in loaded if found is not None]
+    what = given.where or given.text or ("chosen traces" if given.trace_ids else "all traffic")
+    name = given.name or f"recorded: {what}, {given.since}"[:200]
+    try:
+        made = await replay(
+            call.services.gate,
+            call.project,
+            traces,
+            name=name,
+            author=call.principal.actor,
+            note=f"replay of {what}",
+        )
+    except GateError as error:
+        raise HttpError(400, str(error), "") from None
+    await note_change(call, "replay.make", f"{made['dataset']} v{made['version']} {made['cases']} traces")
+    return made
+
+
+async def _traces(call: Call, given: Again) -> list[str]:
+    now = call.services.clock()
+    rows = await call.services.columns.list_traces(
+        call.project,
+        TraceFilter(
+            since_ns=moment_ns(given.since, now, "since"),
+            until_ns=moment_ns(given.until, now, "until") if given.until else None,
+            where=given.where,
+            text=given.text,
+            limit=AMONG,
+        ),
+    )
+    return chosen([str(row["trace_id"]) for row in rows], given.limit)

@@ -23,7 +23,7 @@ FROM (
       AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
       AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
       AND (c.3 IS NOT NULL OR c.4 IS NOT NULL)
-  )
+  ) AS scored
   INNER JOIN (
     SELECT trace_id, if(keep_probability > 0, keep_probability, 1) AS keep FROM traces FINAL
     WHERE project = {project:String} AND (empty({release:String}) OR release = {release:String})

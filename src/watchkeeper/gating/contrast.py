@@ -1,0 +1,279 @@
+"""Two experiments side by side: every figure paired case by case and clustered by session, differences first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import isfinite
+from typing import Any
+
+from scipy import stats as scipy_stats
+
+from watchkeeper.model.series import Estimate, Insufficient
+from watchkeeper.stats.experiments import holm, paired_difference, ratio
+
+LOWER_IS_BETTER = frozenset(("cost", "latency_ms"))
+
+
+@dataclass(frozen=True)
+class Change:
+    """One figure in both runs, on the cases both have.
+
+    `difference` is after − before with its 95 % interval (`low`, `high`); `relative` is after/before − 1 with its own
+    (ratio of means, log scale), None where a mean is not positive. `n_eff` is the number of independent cases with the same
+    variance. `direction` is better or worse only where that is shown at 5 % after Holm's correction over all figures of the
+    comparison; otherwise it is unclear, or equal where no case differs.
+    """
+
+    metric: str
+    kind: str
+    n: int
+    sessions: int
+    before: float
+    after: float
+    difference: float
+    n_eff: float | None = None
+    low: float | None = None
+    high: float | None = None
+    relative: float | None = None
+    relative_low: float | None = None
+    relative_high: float | None = None
+    direction: str = "unclear"
+
+
+@dataclass(frozen=True)
+class Violations:
+    """Deterministic checks: cases (with check) that pass before and fail now, the reverse, and those failing in both."""
+
+    n: int
+    new: tuple[tuple[str, str], ...]
+    fixed: tuple[tuple[str, str], ...]
+    still: int
+
+
+def _score(result: Mapping[str, Any], scorer: str) -> Mapping[str, Any] | None:
+    found = result.get("scores", {}).get(scorer)
+    return found if found and found.get("values") else None
+
+
+def mean_of(score: Mapping[str, Any]) -> float:
+    """A scorer's mean over the repeats of a case."""
+    values: Sequence[float] = score["values"]
+    return sum(values) / len(values)
+
+
+def fails(score: Mapping[str, Any]) -> bool | None:
+    """Whether a check failed on a case: on any repeat. None for a measurement, and for a flaky case, which is quarantined."""
+    passed = {p for p in score.get("passed") or [] if p is not None}
+    return None if len(passed) != 1 else passed == {False}
+
+
+def _change(metric: str, kind: str, rows: Sequence[tuple[float, float, str]]) -> tuple[Change, float]:
+    """The change of one figure from (before, after, session) rows, and the p-value of "no difference"."""
+    before, after, sessions = [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows]
+    n, groups = len(rows), len(set(sessions))
+    old, new = sum(before) / n, sum(after) / n
+    found = paired_difference(before, after, sessions)
+    low = high = n_eff = None
+    p = 1.0
+    if isinstance(found, Estimate):
+        low, high, n_eff = found.low, found.high, found.n_eff
+        half = (found.high - found.low) / 2
+        t = float(scipy_stats.t.ppf(0.975, groups - 1))
+        p = (
+            float(2 * scipy_stats.t.sf(abs(found.value) / (half / t), groups - 1))
+            if half > 0
+            else float(found.value == 0)
+        )
+    share = ratio(after, before, sessions) if min(*before, *after, 0.0) >= 0 else Insufficient("negative", n)
+    relative = share if isinstance(share, Estimate) and isfinite(share.high) else None
+    return Change(
+        metric, kind, n, groups, old, new, new - old, n_eff, low, high,
+        relative.value - 1 if relative else None,
+        relative.low - 1 if relative else None,
+        relative.high - 1 if relative else None,
+        "equal" if before == after else "unclear",
+    ), p  # fmt: skip
+
+
+def _common(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[list[tuple[Mapping[str, Any], Mapping[str, Any]]], int]:
+    """Results of both runs on the same case, and how many cases ask something else by now and are left out."""
+    old = {r["case_id"]: r for r in before.get("results", [])}
+    pairs: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+    changed = 0
+    for now in after.get("results", []):
+        was = old.get(now["case_id"])
+        if was is None:
+            continue
+        if was.get("asked") and now.get("asked") and was["asked"] != now["asked"]:
+            changed += 1
+            continue
+        pairs.append((was, now))
+    return pairs, changed
+
+
+def other_version(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Scorers whose version differs between the runs: their figures are not comparable."""
+    old, new = before.get("scorers") or {}, after.get("scorers") or {}
+    return sorted(n for n in old.keys() & new.keys() if old[n] != new[n])
+
+
+def contrast(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """The comparison of two stored experiments as a document: `headline`, `changes` (shown ones first), `violations`,
+    `cases` (worse first, then what differs, then the rest), and what could not be compared."""
+    pairs, changed = _common(before, after)
+    apart = other_version(before, after)
+    semantic = _semantic(before) | _semantic(after)
+    names = sorted({s for _, now in pairs for s in now.get("scores", {})} - set(apart))
+    made: list[tuple[Change, float]] = []
+    for name in names:
+        rows = [
+            (mean_of(a), mean_of(b), str(now.get("session") or now["case_id"]))
+            for was, now in pairs
+            if (a := _score(was, name)) is not None and (b := _score(now, name)) is not None
+        ]
+        if rows:
+            made.append(_change(name, "semantic" if name in semantic else "check", rows))
+    for name in ("cost", "latency_ms"):
+        rows = [
+            (float(was[name]), float(now[name]), str(now.get("session") or now["case_id"]))
+            for was, now in pairs
+            if was.get(name) is not None and now.get(name) is not None
+        ]
+        if rows:
+            made.append(_change(name, "cost", rows))
+    changes = _directed(made)
+    violations = _violations(pairs, [n for n in names if n not in semantic])
+    return {
+        "before": {k: before.get(k) for k in ("id", "name", "dataset", "dataset_version", "target", "created_ns")},
+        "after": {k: after.get(k) for k in ("id", "name", "dataset", "dataset_version", "target", "created_ns")},
+        "n": len(pairs),
+        "sessions": len({now.get("session") or now["case_id"] for _, now in pairs}),
+        "left_out": {"changed_cases": changed, "only_before": _lacking(before, after), "only_after": _lacking(after, before)},
+        "other_version": apart,
+        "headline": headline(changes, violations, len(pairs)),
+        "changes": [asdict(c) for c in changes],
+        "violations": asdict(violations),
+        "cases": by_case(pairs),
+    }  # fmt: skip
+
+
+def _lacking(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    return len(
+        {r["case_id"] for r in one.get("results", [])} - {r["case_id"] for r in other.get("results", [])}
+    )
+
+
+def _semantic(experiment: Mapping[str, Any]) -> set[str]:
+    return {m["scorer"] for m in experiment.get("metrics", []) if m["kind"] == "semantic"}
+
+
+def _directed(made: Sequence[tuple[Change, float]]) -> list[Change]:
+    shown = holm({c.metric: p for c, p in made if c.n_eff is not None})
+    found: list[Change] = []
+    for change, _ in made:
+        if shown.get(change.metric) and change.difference:
+            up = change.difference > 0
+            better = up != (change.metric in LOWER_IS_BETTER)
+            change = replace(change, direction="better" if better else "worse")
+        found.append(change)
+    rank = {"worse": 0, "better": 1, "unclear": 2, "equal": 3}
+    return sorted(
+        found, key=lambda c: (rank[c.direction], c.kind == "check", -abs(c.relative or 0.0), c.metric)
+    )
+
+
+def _violations(
+    pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], checks: Sequence[str]
+) -> Violations:
+    new: list[tuple[str, str]] = []
+    fixed: list[tuple[str, str]] = []
+    still, judged = 0, set[str]()
+    for was, now in pairs:
+        for name in checks:
+            a, b = _score(was, name), _score(now, name)
+            if a is None or b is None or (old := fails(a)) is None or (cur := fails(b)) is None:
+                continue
+            judged.add(str(now["case_id"]))
+            if cur and not old:
+                new.append((str(now["case_id"]), name))
+            elif old and not cur:
+                fixed.append((str(now["case_id"]), name))
+            elif old and cur:
+                still += 1
+    return Violations(len(judged), tuple(new), tuple(fixed), still)
+
+
+def by_case(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """Both runs case by case: those that got worse first (by how much, in shares of the old value), then those that
+    differ, then the rest."""
+    rows: list[tuple[tuple[float, bool, str], dict[str, Any]]] = []
+    for was, now in pairs:
+        cells: dict[str, dict[str, Any]] = {}
+        worst = 0.0
+        for name in sorted(set(was.get("scores", {})) | set(now.get("scores", {}))):
+            a, b = _score(was, name), _score(now, name)
+            if a is None or b is None:
+                continue
+            drop = (mean_of(a) - mean_of(b)) / (abs(mean_of(a)) or 1.0)
+            if fails(b) and fails(a) is False:
+                drop = max(drop, 2.0)
+            worst = max(worst, drop)
+            if drop or fails(a) != fails(b):
+                cells[name] = {
+                    "before": mean_of(a),
+                    "after": mean_of(b),
+                    "reason": b.get("reason"),
+                    "worse": drop > 0,
+                }
+        if now.get("error") and not was.get("error"):
+            worst = max(worst, 3.0)
+        differs = bool(cells) or was.get("output") != now.get("output")
+        row = {
+            **{
+                k: now.get(k)
+                for k in ("case_id", "input", "expected", "trace_id", "owner", "severity", "error")
+            },
+            "before": was.get("output"),
+            "after": now.get("output"),
+            "before_error": was.get("error"),
+            "changes": cells,
+            "worse": worst > 0,
+            "differs": differs,
+        }
+        rows.append(((-worst, not differs, str(now["case_id"])), row))
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
+
+
+def percent(value: float) -> str:
+    """A share as a signed percentage."""
+    text = f"{value:+.1%}" if abs(value) < 0.0995 else f"{value:+.0%}"
+    return text.replace("%", " %")
+
+
+def _said(change: Change) -> str:
+    name = change.metric.replace("_ms", "").replace("_", " ")
+    if change.relative is not None and change.relative_low is not None and change.relative_high is not None:
+        return f"{name} {percent(change.relative)} (95 % CI {percent(change.relative_low)} to {percent(change.relative_high)})"
+    if change.low is not None and change.high is not None:
+        return f"{name} {change.difference:+.3g} (95 % CI {change.low:+.3g} to {change.high:+.3g})"
+    return f"{name} {change.difference:+.3g} (too few sessions for an interval)"
+
+
+def headline(changes: Sequence[Change], violations: Violations, n: int) -> str:
+    """The comparison in one sentence: semantic scores and cost with their intervals, then violations."""
+    if n == 0:
+        return "the two runs have no case in common"
+    told = [c for c in changes if c.kind != "check" and (c.direction != "equal" or c.kind == "semantic")]
+    parts = [_said(c) for c in sorted(told, key=lambda c: c.kind != "semantic")[:4]]
+    if violations.new:
+        parts.append(
+            f"{len(violations.new)} new violations" if len(violations.new) > 1 else "1 new violation"
+        )
+    elif violations.n:
+        bound = 3 / violations.n
+        below = f" (true rate below {100 * bound:.2g} %, 95 %)" if violations.n > 3 else ""
+        parts.append(f"no new violations in {violations.n} cases{below}")
+    if violations.fixed:
+        parts.append(f"{len(violations.fixed)} fixed")
+    return ", ".join(parts) or f"nothing to compare on {n} cases"
