@@ -6,6 +6,7 @@
                 | "any" "(" [period "."] name ("<" | "<=" | ">" | ">=") number ")"
                 | "shift" "(" metric ")" "=" ("'down'" | "'up'" | "'any'")
                 | "trend" ["(" metric ")"] "=" ("'decreasing'" | "'increasing'")
+                | "drift" "(" ("input" | "output") ")"
     value      := values joined by + - * /, in parentheses where wanted; a number may carry ms, s, m, h, %, USD
     metric     := [period "."] name ["." statistic]
     share      := "share" "(" [period "."] name ("<" | "<=" | ">" | ">=") number ")"
@@ -38,6 +39,7 @@ from watchkeeper.alerting.syntax import (
     Share,
 )
 from watchkeeper.alerting.units import check_units, normalise
+from watchkeeper.model.sketch import FIELDS, metric_of_field
 
 UNITS: dict[str, tuple[str, float]] = {
     "us": ("ms", 0.001),
@@ -59,6 +61,7 @@ PERIODS: dict[str, Period] = {
 _PERIOD = re.compile(r"(last|previous)_([1-9]\d{0,5})([mhdw])\Z")
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)\Z")
 STATS = ("mean", "sum", "n", "sd")
+DISTANCES = ("ks", "psi", "js", "wasserstein", "smd")
 TREND: dict[str, Literal["down", "up", "any"]] = {"decreasing": "down", "increasing": "up"}
 SHIFT: dict[str, Literal["down", "up", "any"]] = {"down": "down", "up": "up", "any": "any"}
 _COMPARISONS = ("<", "<=", ">", ">=", "=", "==", "!=", "<>")
@@ -66,9 +69,9 @@ MAX_DEPTH = 50
 
 
 def is_stat(name: str) -> bool:
-    """Is `name` a statistic: mean, sum, n, sd or a percentile above 0 and below 100?"""
+    """Is `name` a statistic: mean, sum, n, sd, a percentile above 0 and below 100, or a distance from the baseline?"""
     found = _PERCENTILE.match(name)
-    return name in STATS or (found is not None and 0 < float(found[1]) < 100)
+    return name in STATS or name in DISTANCES or (found is not None and 0 < float(found[1]) < 100)
 
 
 def period_named(name: str) -> Period | None:
@@ -189,6 +192,8 @@ class _Parser:
         following = self.tokens[min(self.at + 1, len(self.tokens) - 1)]
         if token.kind == "word" and token.text.lower() in ("shift", "trend") and following.text != ".":
             return self.moves()
+        if token.kind == "word" and token.text.lower() == "drift" and following.text == "(":
+            return self.drift()
         if token.kind == "word" and token.text.lower() == "any" and following.text == "(":
             return Happened(self.share(), False, token.at)
         left = self.value()
@@ -209,6 +214,15 @@ class _Parser:
         found = Compare(left, op, right, token.at)
         check_units(found)
         return found
+
+    def drift(self) -> Condition:
+        word = self.take()
+        self.expect("(")
+        token = self.take()
+        if token.kind != "word" or token.text not in FIELDS:
+            raise self.fail(token, *FIELDS, hint="; drift(…) watches texts, shift(…) a metric")
+        self.expect(")")
+        return Moves("drift", metric_of_field(token.text), "any", False, word.at)
 
     def moves(self) -> Condition:
         word = self.take()
@@ -315,7 +329,13 @@ class _Parser:
                 stat += self.take().text
             if not is_stat(stat):
                 hint = '; a metric name with a dot is written in double quotes: "a.b"'
-                raise self.fail(token, "mean", "p50", "p95", "p99", "sum", "n", "sd", hint=hint)
+                raise self.fail(token, "mean", "p50", "p95", "p99", "sum", "n", "sd", *DISTANCES, hint=hint)
+            if stat in DISTANCES and period.name == "baseline":
+                raise ConditionError(
+                    f"{stat} is a distance from the baseline; the baseline has none from itself",
+                    at.line,
+                    at.column,
+                )
         return Ref(metric, stat, period, at)
 
     def share(self) -> Share:
@@ -399,6 +419,8 @@ def baselines_of(tree: Condition) -> tuple[str, ...]:
         dict.fromkeys(
             r.indicator if isinstance(r, Share) else r.metric
             for r in references(tree)
-            if isinstance(r, Moves) or r.period.name == "baseline"
+            if isinstance(r, Moves)
+            or r.period.name == "baseline"
+            or (isinstance(r, Ref) and r.stat in DISTANCES)
         )
     )

@@ -181,6 +181,8 @@ def _moves(node: Moves, readings: Readings) -> Term:
     if node.negated and truth != Truth.UNKNOWN:
         truth = Truth.TRUE if truth == Truth.FALSE else Truth.FALSE
     why = f": {found.reason}" if found.reason else f" (evidence 10^{found.log10_m:.1f})"
+    if node.kind == "drift":
+        return Term(f"{node.metric}{why}", truth, node.metric)
     return Term(f"{node.kind}({node.metric}) {seen}{why}", truth, node.metric)
 
 

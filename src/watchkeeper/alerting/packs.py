@@ -157,4 +157,14 @@ _SELF = Pack(
     ),
 )
 
-PACKS: dict[str, Pack] = {p.name: p for p in (_LATENCY, _ERRORS, _COST, _QUALITY, _SAFETY, _SELF)}
+_TEXTS = Pack(
+    "texts",
+    "what users ask and what is answered",
+    (),
+    (
+        ("asked", "drift(input)", HOUR, 0, "warn", "users ask for something else than in the baseline"),
+        ("answered", "drift(output)", HOUR, 0, "warn", "answers read differently than in the baseline"),
+    ),
+)
+
+PACKS: dict[str, Pack] = {p.name: p for p in (_LATENCY, _ERRORS, _COST, _QUALITY, _SAFETY, _TEXTS, _SELF)}

@@ -160,10 +160,11 @@ class Moves:
     """What the sequential evidence says of a metric.
 
     `kind` shift: any change of its distribution against the frozen baseline, with the direction it took
-    (down, up, any). `kind` trend: the same evidence with a slope to it (decreasing, increasing).
+    (down, up, any). `kind` trend: the same evidence with a slope to it (decreasing, increasing). `kind` drift: the texts
+    of a field moved against their map; a direction they have not.
     """
 
-    kind: Literal["shift", "trend"]
+    kind: Literal["shift", "trend", "drift"]
     metric: str
     direction: Literal["down", "up", "any"]
     negated: bool = False
@@ -171,6 +172,8 @@ class Moves:
 
     def __str__(self) -> str:
         word = self.direction
+        if self.kind == "drift":
+            return ("not " if self.negated else "") + self.metric
         if self.kind == "trend":
             word = {"down": "decreasing", "up": "increasing", "any": "any"}[self.direction]
         return f"{self.kind}({quote(self.metric)}) {'!=' if self.negated else '='} '{word}'"

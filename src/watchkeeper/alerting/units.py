@@ -46,6 +46,8 @@ def unit_of(operand: Operand) -> str | None:
                 return right
             return left if left is not None else right
         case _:
+            if operand.stat in ("ks", "psi", "js", "smd"):
+                return None
             return "count" if operand.stat == "n" else unit_of_metric(operand.metric)
 
 

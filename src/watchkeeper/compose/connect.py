@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import importlib.metadata
 import random
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from watchkeeper.alerting.routing import Routes
 from watchkeeper.compose.flows import Flows
 from watchkeeper.compose.following import Redaction, Routing, Scoring
 from watchkeeper.compose.installation import InstallSecrets, columns_dsn
+from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.dialects import assemble, normalise, trace_id_of
@@ -28,6 +31,7 @@ from watchkeeper.notify import (
 )
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.assembly import Assembly
+from watchkeeper.pipeline.acting import SignalActions
 from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow
@@ -41,10 +45,12 @@ from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
 from watchkeeper.pipeline.signals import SignalFlow
+from watchkeeper.pipeline.sketch import Embed, Sketcher
 from watchkeeper.pipeline.watch import Settings, Watcher
 from watchkeeper.scoring.classifiers import embed as embedding
 from watchkeeper.scoring.protocol import Judge, Scorer
 from watchkeeper.scoring.registry import build
+from watchkeeper.scoring.texts import words
 from watchkeeper.store.clickhouse.store import ClickHouseColumns, open_columns
 from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
@@ -81,6 +87,14 @@ def splitting(watcher: Watcher) -> Callable[[str, str], Sequence[str] | None]:
         return next((m.by for m in watcher.monitors if (m.project, m.name) == (project, monitor)), None)
 
     return split_by
+
+
+def embedder() -> tuple[Embed | None, str]:
+    """How texts become vectors, and the name and version of what makes them; None without the package."""
+    if not embedding.available():
+        return None, ""
+    name = f"wordllama {importlib.metadata.version('wordllama')}"
+    return (lambda texts: embedding.embed([words(t)[:400] for t in texts])), name
 
 
 def asking(providers: Providers) -> Callable[[Judge, Prompt], Awaitable[Reply]]:
@@ -140,7 +154,7 @@ async def connect(
     stack.push_async_callback(egress.close)
     providers = Providers(lambda: egress.session(timeout_s=600.0), adapters.providers_of(holder.current))
     stack.push_async_callback(providers.close)
-    review = ReviewRouting(records, clock)
+    review = ReviewRouting(records, clock, routed=scoring.routed)
     isolation = Isolation(clock)
     stack.callback(isolation.close)
     checks = CheckFlow(columns, records, clock, scoring.plan, isolate=isolation, hooks=[review.on_scored])
@@ -169,10 +183,19 @@ async def connect(
         hooks=[review.on_scored],
     )
     behaviour = BehaviourFlow(columns, records, clock, scoring.behaviours, hooks=[review.on_scored])
-    late = LatePolicies(columns, records, loading(columns), scoring.plan, clock)
+    late = LatePolicies(
+        columns,
+        records,
+        loading(columns),
+        scoring.plan,
+        clock,
+        act=SignalActions(records, loading(columns), clock),
+    )
     roller = Roller(columns, records, RollPlan())
     watcher = Watcher(columns, records, (), Routes(), Settings(), review_hook(clock))
     vectors = embedding.embed if embedding.available() else None
+    sketcher = Sketcher(columns, records, lambda: watcher.monitors, *embedder())
+    watcher.examples = sketcher.examples
     signals = SignalFlow(columns, records, clock, vectors, owner_of=owning(watcher))
     calibrator = Calibrator(
         records,
@@ -184,8 +207,9 @@ async def connect(
         salt=secret.sampling_salt,
     )
     channels: dict[str, Channel] = {}
-    delivery = Delivery(records, channels, clock, random.random)
-    routing = Routing(watcher, roller, delivery, egress, clock, channels)
+    pictures = Pictures(columns, records, holder, secret.hash_key, clock, time.time_ns)
+    delivery = Delivery(records, channels, clock, random.random, dress=pictures.link)
+    routing = Routing(watcher, roller, delivery, egress, clock, channels, pictures.of)
     routing.use(holder.current)
     holder.on_change(routing.use)
     flows = Flows(
@@ -206,5 +230,7 @@ async def connect(
         IncidentFlow(columns, records, clock, splitting(watcher)),
         holder,
         calibrator,
+        sketcher,
     )
+    flows.pictures = pictures
     return flows, redaction, scoring, providers

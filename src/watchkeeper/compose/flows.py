@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from watchkeeper.alerting.monitor import Monitor, capped
+from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config
@@ -23,6 +24,7 @@ from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Roller
 from watchkeeper.pipeline.signals import SignalFlow
+from watchkeeper.pipeline.sketch import Sketcher
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.server.metrics import Sample
 from watchkeeper.store.clickhouse.store import ClickHouseColumns
@@ -63,10 +65,12 @@ class Flows:
     incidents: IncidentFlow
     holder: ConfigHolder
     calibrator: Calibrator
+    sketcher: Sketcher
     rules: tuple[Config | None, tuple[Monitor, ...]] = (None, ())
     watching: asyncio.Lock = field(default_factory=asyncio.Lock)
     grouped_ns: int = 0
     watched_at: float | None = None
+    pictures: Pictures | None = None
 
     async def watch_once(self) -> None:
         """Roll what changed and watch every tick that closed."""
@@ -75,6 +79,7 @@ class Flows:
             for project in self._projects():
                 await self.late.run_once(project)
                 await self.roller.roll(project, now)
+                await self.sketcher.run(project, now)
             await self.hold_back()
             if await self.watcher.tick(now):
                 self.delivery.wake.set()

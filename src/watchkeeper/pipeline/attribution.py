@@ -76,6 +76,7 @@ def _rest_is_still(
     book: Book,
     normals: dict[tuple[str, Cohort], Normal],
 ) -> bool:
+    compared = False
     for metric in monitor.moving:
         whole, normal = book.window(metric, parent, since, end), normals.get((metric, parent))
         if whole is None or normal is None or normal.point is None:
@@ -89,10 +90,12 @@ def _rest_is_still(
         if left is None or not parts:
             # Nothing but the children is left: then they are the whole of it, and the parent is the shorter story.
             return False
+        compared = True
         normal_mean = normal.point.swx / normal.point.sw
         if abs(left.swx / left.sw - normal_mean) >= 0.5 * abs(whole.swx / whole.sw - normal_mean):
             return False
-    return True
+    # Of texts there is nothing to subtract; then the wider cohort speaks.
+    return compared
 
 
 def _size(monitor: Monitor, cohort: Cohort, since: int, end: int, book: Book) -> float:

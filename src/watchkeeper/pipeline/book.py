@@ -5,10 +5,12 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from watchkeeper.alerting.lifecycle import Life
+from watchkeeper.detection.cloud import CloudState
 from watchkeeper.detection.panel import State
 from watchkeeper.detection.protocol import Evidence
 from watchkeeper.detection.rates import RateState
 from watchkeeper.model.series import Cohort, Point, merge, remade
+from watchkeeper.model.sketch import Sketch
 
 # A cohort is replaced when this much traffic of its parent should have held some of it and did not.
 REPLACED_AFTER, REPLACED_EXPECTED = 2, 10.0
@@ -21,6 +23,7 @@ class Book:
         self.tick_ns = tick_ns
         self._series: dict[tuple[str, Cohort], dict[int, Point]] = {}
         self._merged: dict[tuple[str, Cohort, int, int], Point | None] = {}
+        self.sketches: dict[tuple[str, Cohort], dict[int, Sketch]] = {}
 
     def add(self, points: Iterable[Point]) -> None:
         """Take points; a tick that is already there is replaced."""
@@ -35,6 +38,14 @@ class Book:
         for ticks in self._series.values():
             for tick in [t for t in ticks if t < before]:
                 del ticks[tick]
+        for sums in self.sketches.values():
+            for tick in [t for t in sums if t < before]:
+                del sums[tick]
+
+    def add_sketches(self, sketches: Iterable[Sketch]) -> None:
+        """Take sketches of texts; a tick that is already there is replaced."""
+        for s in sketches:
+            self.sketches.setdefault((s.key.metric, s.key.cohort), {})[s.start_ns] = s
 
     def window(self, metric: str, cohort: Cohort, since: int, until: int) -> Point | None:
         """Everything in [since, until) as one point, None when there is nothing."""
@@ -116,12 +127,14 @@ class Watched(msgspec.Struct):
     terms: tuple[str, ...] = ()
     ways: dict[str, str] = {}
     rates: dict[str, RateState] = {}
+    clouds: dict[str, CloudState] = {}
     checkpoints: tuple[Checkpoint, ...] = ()
 
     def begin_again(self, metric: str) -> None:
         """Forget the evidence of one metric: it was gathered against a baseline that no longer counts."""
         self.detectors.pop(metric, None)
         self.rates.pop(metric, None)
+        self.clouds.pop(metric, None)
         self.evidence.pop(metric, None)
         self.checkpoints = ()
 

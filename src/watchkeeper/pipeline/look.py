@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from watchkeeper.alerting.conditions import DISTANCES
+from watchkeeper.alerting.distances import distance
 from watchkeeper.alerting.estimates import estimate, scaled
 from watchkeeper.alerting.evaluate import Judgement, Movement, Truth, judge
 from watchkeeper.alerting.lifecycle import Seen
@@ -76,6 +78,8 @@ def movement_of(found: Evidence | None, normal: Normal, recent: Sequence[Point])
         slope = slope_of([p for p in recent if p.start_ns >= onset - after])
     word = "decreasing" if slope < 0 else "increasing" if slope > 0 else "flat"
     reason = (found.reason or found.verdict) if strength == Truth.UNKNOWN else ""
+    if normal.cloud is not None:
+        return Movement(strength, "none", word, max(found.log10_m or 0.0, 0.0), found.reason or "")
     way = "none"
     if strength in (Truth.NEAR, Truth.TRUE):
         way = evidence_direction(found)
@@ -118,6 +122,11 @@ class Reader:
         now = self.book.version(metric, self.cohort, self.end)
         if point is not None and remade(point.version, now):
             return Insufficient(f"made by version {point.version}, which is not comparable with {now}")
+        if stat in DISTANCES:
+            normal = self.normals.get(metric, Normal())
+            if normal.point is None:
+                return Insufficient(normal.reason)
+            return distance(normal.point, point, stat, self.alpha, self.monitor.min_n)
         return estimate(point, stat, self.alpha, self.monitor.min_n)
 
     def hits(self, wanted: Share) -> Estimate | Insufficient:

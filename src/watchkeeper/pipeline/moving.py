@@ -6,9 +6,11 @@ import msgspec
 
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.detection.baseline import Config
+from watchkeeper.detection.cloud import CloudState, update_cloud
 from watchkeeper.detection.panel import start, update
 from watchkeeper.detection.rates import RateState, update_rate
 from watchkeeper.model.series import BINARY, Cohort, SeriesKey, empty, remade
+from watchkeeper.model.sketch import Sketch
 from watchkeeper.pipeline.book import Book, Checkpoint, Watched
 from watchkeeper.pipeline.normals import DAY, HOUR, Normal
 
@@ -29,11 +31,12 @@ def run_detectors(
     for metric in monitor.moving:
         normal = normals.get(metric)
         if normal is not None and normal.watchable:
-            _feed(watched, metric, subject, end - length, end, book, normal, config)
+            _feed(watched, monitor.project, metric, subject, end - length, end, book, normal, config)
 
 
 def _feed(
     watched: Watched,
+    project: str,
     metric: str,
     subject: Cohort,
     since: int,
@@ -42,13 +45,19 @@ def _feed(
     normal: Normal,
     config: Config,
 ) -> None:
-    assert normal.point is not None
+    if normal.cloud is not None:
+        sketch = book.sketches.get((metric, subject), {}).get(since)
+        if sketch is None or remade(normal.version, sketch.version):
+            sketch = Sketch(SeriesKey(project, metric, subject), since, end)
+        before = watched.clouds.get(metric, CloudState())
+        watched.clouds[metric], watched.evidence[metric] = update_cloud(normal.cloud, before, sketch, config)
+        return
     axis = normal.fit.axis if normal.fit is not None else BINARY
     point = book.window(metric, subject, since, end)
     if point is not None and (point.axis != axis or remade(normal.version, point.version)):
         return
     if point is None:
-        point = empty(SeriesKey(normal.point.key.project, metric, subject), since, end, axis)
+        point = empty(SeriesKey(project, metric, subject), since, end, axis)
     else:
         # Whole ticks, wherever in them the scores lie: the state is keyed by the tick's start.
         point = msgspec.structs.replace(point, start_ns=since, end_ns=end)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from watchkeeper.detection.baseline import Baseline, Config, fit, inherit
+from watchkeeper.detection.cloud import Reference
 from watchkeeper.detection.rates import RateBaseline, fit_rate
 from watchkeeper.model.series import BINARY, Insufficient, Point, SeriesKey, merge, remade
 
@@ -15,7 +16,7 @@ BASELINE_NS, LEAST_NS = 14 * DAY, 7 * DAY
 class Normal(msgspec.Struct):
     """The frozen normal of a series: the detector's baseline, and the sums for conditions that read `baseline.`.
 
-    `rate` is the baseline of a 0/1 series, `fit` of any other. `reason` says why there is none yet; `tried_ns` when that
+    `rate` is the baseline of a 0/1 series, `cloud` of texts, `fit` of any other. `reason` says why there is none yet; `tried_ns` when that
     was last tested; `not_before_ns` is set when people accepted a new normal, or what makes the values changed, and
     nothing before it counts. `version` is what made the values; `changed_ns` when it last changed, `was` from what.
     """
@@ -32,16 +33,17 @@ class Normal(msgspec.Struct):
     version: str = ""
     changed_ns: int = 0
     was: str = ""
+    cloud: Reference | None = None
 
     @property
     def watchable(self) -> bool:
         """Is there something a detector can compare with?"""
-        return self.fit is not None or self.rate is not None
+        return self.fit is not None or self.rate is not None or self.cloud is not None
 
     @property
     def relearning(self) -> bool:
         """Was there a normal, until what makes the values changed?"""
-        return self.point is None and self.changed_ns > 0
+        return self.point is None and self.cloud is None and self.changed_ns > 0
 
 
 def relearn(old: Normal, version: str, at_ns: int, first_seen_ns: int) -> Normal:

@@ -14,6 +14,7 @@ from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Alert, Deploy
 from watchkeeper.model.series import BINARY, DOLLARS, MILLISECONDS, Axis, Point, SeriesKey, gather
+from watchkeeper.model.sketch import field_of_metric
 from watchkeeper.pipeline.book import Book
 from watchkeeper.pipeline.normals import BASELINE_NS, HOUR
 from watchkeeper.pipeline.roll import guess_axis
@@ -261,6 +262,10 @@ async def run_test(monitor: Monitor, test: Test, number: int = 1) -> TestResult:
         return TestResult(
             name, False, f"expect knows {', '.join(EXPECTS)}, not {', '.join(unknown) or 'nothing'}"
         )
+    texts = [m for m in monitor.metrics if field_of_metric(m) is not None]
+    if texts:
+        why = f"{texts[0]} watches texts, which a series of numbers cannot stand for; use `watchkeeper backtest`"
+        return TestResult(name, False, why)
     plain = replace(monitor, by=(), tests=())
     step = plain.tick()
     try:

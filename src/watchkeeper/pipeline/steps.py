@@ -17,9 +17,11 @@ from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.fleet import threshold
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort, Point, SeriesKey, remade
-from watchkeeper.pipeline import evidence, telling
+from watchkeeper.model.sketch import field_of_metric
+from watchkeeper.pipeline import clouds, evidence, telling
 from watchkeeper.pipeline.attribution import explained
 from watchkeeper.pipeline.book import Watched
+from watchkeeper.pipeline.clouds import Examples
 from watchkeeper.pipeline.look import Looked, look
 from watchkeeper.pipeline.moving import checkpoint, judge_again
 from watchkeeper.pipeline.normals import BASELINE_NS, HOUR, LEAST_NS, Normal, make_normal, relearn
@@ -84,6 +86,7 @@ class Steps:
         self.routes = routes
         self.settings = settings
         self.counts = Counts()
+        self.examples: Examples | None = None
 
     @property
     def tick_ns(self) -> int:
@@ -98,7 +101,11 @@ class Steps:
         """Read what the monitors need to judge the ticks that end in this range."""
         monitors = self.mine(work.project)
         reach = max([m.reach for m in monitors] + [2 * DAY]) + HOUR
+        for metric in sorted({x for m in monitors for x in m.moving if field_of_metric(x) is not None}):
+            await clouds.read(self.columns, work, metric, first_end - 2 * DAY, last_end)
         for metric in sorted({"traces", *(x for m in monitors for x in m.metrics)}):
+            if field_of_metric(metric) is not None:
+                continue
             work.book.add(
                 await self.columns.read_points(
                     work.project,
@@ -209,6 +216,9 @@ class Steps:
     ) -> None:
         for metric in monitor.metrics:
             key = (metric, cohort)
+            if field_of_metric(metric) is not None:
+                await clouds.freeze(self.columns, work, monitor, metric, cohort, end, self.mine(work.project))
+                continue
             normal = work.normals.setdefault(key, Normal())
             normal = self._versioned(work, monitor, metric, cohort, normal, end)
             start = max(work.first, normal.not_before_ns)
@@ -452,6 +462,9 @@ class Steps:
             await evidence.fill(
                 self.columns, alert, monitor, watched, looked, normal, parent, end, s.base_url, s.review_worst
             )
+            field = field_of_metric(metric)
+            if field is not None:
+                await clouds.tell(alert, field, cohort, watched.clouds.get(metric), end, self.examples)
         except Exception:  # an alert without its evidence is still an alert; it says what is missing
             self.counts.failed += 1
             log.exception("the evidence of alert %s could not be read", alert.id)

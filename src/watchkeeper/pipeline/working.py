@@ -16,11 +16,21 @@ from watchkeeper.store.records import alerts, states
 DAY = 86_400 * 10**9
 
 
+@dataclass(frozen=True)
+class Map:
+    """The map of a field's texts: which baseline [from, to) it was made from, and the moments of its features."""
+
+    version: str
+    from_ns: int
+    to_ns: int
+    moments: tuple[float, float, float, float]
+
+
 @dataclass
 class Work:
     """One call's working memory of one project: read at its start, written at its end in one transaction.
 
-    `versions`: when each version of a metric's scorer was first seen. `late`: ticks that got data after they were judged,
+    `maps`: of each field of texts that is watched, by metric. `versions`: when each version of a metric's scorer was first seen. `late`: ticks that got data after they were judged,
     with the traces and scores now in them.
     """
 
@@ -40,6 +50,7 @@ class Work:
     groups: set[str] = field(default_factory=set[str])
     reviews: list[Alert] = field(default_factory=list[Alert])
     versions: dict[str, dict[str, int]] = field(default_factory=dict[str, dict[str, int]])
+    maps: dict[str, Map] = field(default_factory=dict[str, Map])
     late: dict[int, int] = field(default_factory=dict[int, int])
 
 

@@ -1,6 +1,6 @@
 """The column store port: what the rest of the product may ask of ClickHouse, embedded or clustered."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -89,6 +89,22 @@ class Table(msgspec.Struct):
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+class Position(msgspec.Struct, frozen=True):
+    """Where a reader of what arrived is: a time in ns, and within it a project and a key."""
+
+    ns: int
+    project: str = ""
+    key: tuple[str, str, str] = ("", "", "")
+
+
+class Fed(msgspec.Struct):
+    """One record of a feed and its position; None where what is stored does not decode. `size` is its bytes, roughly."""
+
+    position: Position
+    record: RawSpan | LogRecord | Score | None
+    size: int
+
+
 class QueryRefused(Exception):
     """A statement the sandbox does not accept: `str(error)` says what, `hint` what is allowed instead."""
 
@@ -121,6 +137,8 @@ class Columns(Protocol):
 
     `rewrite_spans` replaces the columns of spans (what logs or the rest of the trace told about them), not their content.
     `redecide` raises the inclusion probability of stored traces (id to probability and policy; one that is as large stays).
+    `feed` gives what arrived after a position (signal traces, logs) or was made (scores, checks), oldest first, of
+    some projects or all; `backlog` how much there is and the oldest.
     `read_scores` includes the checks. `list_traces` returns rows of `traces` (texts cut to 400 characters) with `time`
     as datetime UTC and `scores`, a dictionary of the latest values. `unassembled` names (project, trace_id) whose spans
     or logs, received since then, are not all in a trace row; `arrived` gives the first arrival of each trace. `sql` and `list_traces` raise QueryRefused. `named` raises
@@ -136,6 +154,7 @@ class Columns(Protocol):
     async def redecide(self, project: str, chosen: dict[str, tuple[float, str]]) -> None: ...
     async def write_deploys(self, deploys: list[Deploy]) -> None: ...
     async def write_points(self, points: list[Point]) -> None: ...
+    async def write_sketches(self, rows: list[dict[str, Any]]) -> None: ...
     async def write_alerts(self, rows: list[dict[str, Any]]) -> None: ...
     async def write_coverage(self, rows: list[dict[str, Any]]) -> None: ...
     async def read_trace(self, project: str, trace_id: str) -> tuple[list[RawSpan], list[LogRecord]]: ...
@@ -155,6 +174,12 @@ class Columns(Protocol):
     async def read_deploys(self, project: str, since_ns: int, until_ns: int) -> list[Deploy]: ...
     async def read_coverage(self, project: str, since_ns: int, until_ns: int) -> list[dict[str, Any]]: ...
     async def list_traces(self, project: str, wanted: TraceFilter) -> list[dict[str, Any]]: ...
+    async def feed(
+        self, signal: str, after: Position, until_ns: int, limit: int, projects: Sequence[str] = ()
+    ) -> list[Fed]: ...
+    async def backlog(
+        self, signal: str, after_ns: int, projects: Sequence[str] = ()
+    ) -> tuple[int, int | None]: ...
     async def unassembled(self, since_ns: int, limit: int) -> list[tuple[str, str]]: ...
     async def arrived(self, project: str, trace_ids: list[str]) -> dict[str, int]: ...
     async def scorers(self, project: str) -> list[str]: ...

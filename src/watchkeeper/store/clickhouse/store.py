@@ -7,7 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -18,15 +18,17 @@ from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.store import sandbox, sandbox_tables
-from watchkeeper.store.clickhouse import exporting, listing, queries, reading, removal, writing
+from watchkeeper.store.clickhouse import exporting, feed, listing, queries, reading, removal, writing
 from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source, give_back
 from watchkeeper.store.clickhouse.migrations import migrate
 from watchkeeper.store.clickhouse.refusal import MAX_ANSWER_BYTES, SANDBOX, TOO_LARGE, refusal_of, size_of
 from watchkeeper.store.columns import (
     Columns,
     Erased,
+    Fed,
     LogRow,
     MetricRow,
+    Position,
     QueryRefused,
     Retention,
     SpanRow,
@@ -135,6 +137,10 @@ class ClickHouseColumns:
         self._open()
         await self._rows.run(writing.points, points, self._next_version())
 
+    async def write_sketches(self, rows: list[dict[str, Any]]) -> None:
+        self._open()
+        await self._rows.run(writing.dict_rows, "sketches", rows, self._next_version())
+
     async def write_alerts(self, rows: list[dict[str, Any]]) -> None:
         self._open()
         await self._rows.run(writing.dict_rows, "alerts", rows, self._next_version())
@@ -185,6 +191,16 @@ class ClickHouseColumns:
 
     async def read_coverage(self, project: str, since_ns: int, until_ns: int) -> list[dict[str, Any]]:
         return await self._readers.run(reading.coverage, project, since_ns, until_ns)
+
+    async def feed(
+        self, signal: str, after: Position, until_ns: int, limit: int, projects: Sequence[str] = ()
+    ) -> list[Fed]:
+        return await self._readers.run(feed.read, signal, after, until_ns, limit, projects)
+
+    async def backlog(
+        self, signal: str, after_ns: int, projects: Sequence[str] = ()
+    ) -> tuple[int, int | None]:
+        return await self._readers.run(feed.backlog, signal, after_ns, projects)
 
     async def unassembled(self, since_ns: int, limit: int) -> list[tuple[str, str]]:
         return await self._readers.run(reading.unassembled, since_ns, limit)
