@@ -202,7 +202,7 @@ async def test_a_probability_that_rose_is_kept_and_never_falls(
     await put(store, project, [raw(known)])
     judged = score(project, known, "quality", 4.0, inclusion_probability=0.05, policy="random@1")
     await store.write_scores([judged, score(project, known, "thumbs", 0.0, source="user", passed=False)])
-    evidence = (await store.named("late_evidence", project, after=NOW, limit=10)).rows
+    evidence = (await store.named("late_evidence", project, after=NOW, named=[], limit=10)).rows
     assert [row[0] for row in evidence] == [known]
     assert (await store.named("late_rows", project, ids=[known, unknown])).rows[0][0] == known
     query = "select inclusion_probability, policy from traces"

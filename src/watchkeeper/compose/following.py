@@ -22,6 +22,7 @@ from watchkeeper.notify import (
     TeamsChannel,
     WebhookChannel,
 )
+from watchkeeper.notify.mail import Picture
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.plan import Plan, make_plan, scoped
 from watchkeeper.pipeline.roll import Plan as RollPlan
@@ -35,8 +36,8 @@ from watchkeeper.scoring.protocol import BatchScorer, Scorer
 Clock = Callable[[], int]
 
 
-def channel_of(route: RouteConfig, egress: Egress, clock: Clock) -> Channel:
-    """The channel a configured route names."""
+def channel_of(route: RouteConfig, egress: Egress, clock: Clock, picture: Picture | None = None) -> Channel:
+    """The channel a configured route names; `picture` draws the chart of a mail."""
     match route.type:
         case "webhook":
             return WebhookChannel(
@@ -56,7 +57,7 @@ def channel_of(route: RouteConfig, egress: Egress, clock: Clock) -> Channel:
         case "email":
             password = None if route.password is None else route.password.reveal()
             server = SmtpServer(route.host, route.port, route.user, password, route.tls)
-            return EmailChannel(Mailer(egress.policy, server), route.sender, route.to)
+            return EmailChannel(Mailer(egress.policy, server), route.sender, route.to, picture)
         case "log":
             return LogChannel()
 
@@ -97,11 +98,16 @@ class Scoring:
 
     def use(self, config: Config) -> None:
         """Build the plan of every project the configuration names; a fault in it raises before the old one is gone."""
-        projects = {"default", *(c.project for c in config.scorecards)}
+        projects = {"default", *(c.project for c in (*config.scorecards, *config.signals))}
         self.plans = {p: self._made(config, p) for p in projects}
 
     def _made(self, config: Config, project: str) -> Plan:
-        return make_plan([c for c in config.scorecards if c.project == project], salt=self.salt)
+        cards = [c for c in config.scorecards if c.project == project]
+        return make_plan(cards, salt=self.salt, signals=adapters.signals_of(config, project))
+
+    def routed(self, project: str) -> frozenset[str]:
+        """The signals whose way the configuration says; no default decides about them."""
+        return frozenset(r.scorer for r in self.plan(project).signals)
 
     def plan(self, project: str) -> Plan:
         if project not in self.plans:
@@ -142,12 +148,13 @@ class Routing:
     egress: Egress
     clock: Clock
     channels: dict[str, Channel]
+    picture: Picture | None = None
 
     def use(self, config: Config) -> None:
         rules = adapters.rules_of(config)
         routes = adapters.routes_of(config)
         self.egress.policy = adapters.egress_of(config)
-        made = {r.name: channel_of(r, self.egress, self.clock) for r in config.routes}
+        made = {r.name: channel_of(r, self.egress, self.clock, self.picture) for r in config.routes}
         self.channels.clear()
         self.channels.update(made)
         self.watcher.monitors, self.watcher.routes = tuple(rules), routes

@@ -14,7 +14,9 @@ from watchkeeper.config.models import Config, Monitor, Sample
 from watchkeeper.dialects import pricing
 from watchkeeper.egress.policy import Policy as EgressPolicy
 from watchkeeper.llm.table import DEFAULTS, Settings
+from watchkeeper.pipeline.forward import Target
 from watchkeeper.redaction.policy import CustomPattern, PolicySpec
+from watchkeeper.scoring.evidence import ALIASES, SignalRoute
 from watchkeeper.scoring.sampling import Policy, policies_of
 
 
@@ -93,6 +95,22 @@ def egress_of(config: Config) -> EgressPolicy:
     return EgressPolicy.of(*config.egress.allow)
 
 
+def forward_of(config: Config) -> list[Target]:
+    """Where else what is stored goes."""
+    return [
+        Target(
+            name=f.name,
+            endpoint=f.endpoint,
+            headers={k: v.reveal() for k, v in f.headers.items()},
+            signals=tuple(dict.fromkeys(f.signals)),
+            projects=f.projects,
+            start=f.start,
+            timeout_s=f.timeout / 1e9,
+        )
+        for f in config.forward
+    ]
+
+
 def providers_of(config: Config) -> dict[str, Settings]:
     """The configured model providers by name, on top of `llm.table.DEFAULTS`."""
     made: dict[str, Settings] = {}
@@ -131,6 +149,28 @@ def prices_of(config: Config) -> pricing.Table:
         )
     content = msgspec.json.encode([p.model_dump() for p in config.price], order="deterministic")
     return pricing.Table(f"{table.version}+{hashlib.sha256(content).hexdigest()[:8]}", models, table.aliases)
+
+
+def signals_of(config: Config, project: str) -> list[SignalRoute]:
+    """What becomes of each signal of a project."""
+    made: list[SignalRoute] = []
+    for signal in config.signals:
+        if signal.project != project:
+            continue
+        scorer, when = ALIASES.get(signal.signal, (signal.signal, "failed"))
+        made.append(
+            SignalRoute(
+                name=signal.name or signal.signal,
+                scorer=scorer,
+                when=signal.when or when,
+                below=signal.below,
+                above=signal.above,
+                actions=signal.do,
+                share=signal.share,
+                dataset=signal.dataset,
+            )
+        )
+    return made
 
 
 def sampling_of(sample: Sample) -> list[Policy]:

@@ -328,6 +328,40 @@ class Provider(Strict):
     structured: Literal["schema", "object", "none"] = Field("schema", description="How it is asked for JSON.")
 
 
+class Signal(Strict):
+    """What becomes of one signal: a user's word, something users did, or an external score."""
+
+    signal: Name = Field(
+        description="The score's name: thumbs_down, user_rating, correction, frustration, escalated, …"
+    )
+    name: Name | None = Field(
+        None, description="Names this way when a signal has several; the signal's name by default."
+    )
+    project: Project = "default"
+    when: Literal["failed", "passed", "any"] | None = Field(
+        None, description="Which scores of that name: failed (also events that happened), passed, or any."
+    )
+    below: Annotated[float, Field(strict=False)] | None = Field(None, description="Only values under this.")
+    above: Annotated[float, Field(strict=False)] | None = Field(None, description="Only values over this.")
+    do: tuple[Literal["review_now", "review", "judge", "golden", "baseline"], ...] = Field(
+        min_length=1,
+        description="review_now: first in the review queue; review: later in it; judge: the project's judges see it; golden: a"
+        " case of a dataset; baseline: only counted in its series.",
+    )
+    share: Share = Field(1.0, description="Share of the traces with this signal that the judges see.")
+    dataset: Name = Field("golden", description="The dataset that golden adds to.")
+
+    @model_validator(mode="after")
+    def _one_way(self) -> "Signal":
+        if "baseline" in self.do and len(self.do) > 1:
+            raise PydanticCustomError(
+                "signal", "baseline means that nothing else happens; leave it out or alone"
+            )
+        if "judge" in self.do and self.share <= 0:
+            raise PydanticCustomError("signal", "share must be above 0; leave judge out to judge none")
+        return self
+
+
 class Egress(Strict):
     """The only addresses beside the public internet that the server itself may call."""
 
@@ -350,6 +384,20 @@ class Price(Strict):
     request: Rate | None = Field(None, description="Dollars for a request.")
 
 
+class Forward(Strict):
+    """Another OTLP backend that gets what is stored here, after redaction."""
+
+    name: Name
+    endpoint: Url = Field(description="Its address without /v1/traces.")
+    headers: dict[Line, SecretText] = Field({}, description="Sent with every request, such as its key.")
+    signals: tuple[Literal["traces", "logs", "scores", "checks"], ...] = Field(
+        ("traces", "scores"), min_length=1, description="Scores go as gen_ai.evaluation.result log events."
+    )
+    projects: tuple[Project, ...] = Field((), description="Only these; all when not set.")
+    start: Literal["now", "beginning"] = Field("now", description="Where a new target begins.")
+    timeout: Annotated[Duration, Field(ge=10**9, le=300 * 10**9)] = 30 * 10**9
+
+
 class Config(Strict):
     """Everything, whatever files it came from."""
 
@@ -362,14 +410,15 @@ class Config(Strict):
     routes: tuple[Route, ...] = ()
     providers: tuple[Provider, ...] = ()
     egress: Egress = Egress()  # pyright: ignore[reportCallIssue]
+    forward: tuple[Forward, ...] = ()
     heartbeat: Heartbeat | None = None
     self_monitoring: SelfMonitoring = SelfMonitoring()  # pyright: ignore[reportCallIssue]
     price: tuple[Price, ...] = ()
+    signals: tuple[Signal, ...] = ()
 
 
 # Sections of the design that this version does not act on: refusing them is kinder than ignoring them.
 NOT_AVAILABLE = {
-    "signals": "routing of feedback signals",
     "dashboards": "dashboards as code",
     "releases": "release control",
     "budgets": "spending budgets",

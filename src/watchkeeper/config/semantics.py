@@ -64,10 +64,14 @@ def _doubles(section: str, names: Iterable[tuple[Loc, Any]]) -> Iterator[Finding
 
 
 def _names(config: Config) -> Iterator[Finding]:
-    for section in ("scorecards", "guards", "monitors", "routes", "providers", "taxonomy"):
+    for section in ("scorecards", "guards", "monitors", "routes", "providers", "taxonomy", "forward"):
         items = getattr(config, section)
         named = (((section, i, "name"), (getattr(x, "project", ""), x.name)) for i, x in enumerate(items))
         yield from _doubles(section.removesuffix("s"), named)
+    signals = (
+        (("signals", i, "signal"), (s.project, s.name or s.signal)) for i, s in enumerate(config.signals)
+    )
+    yield from _doubles("signal", signals)
     metrics = (
         (("scorecards", i, "metrics", j, "name"), (card.project, metric.name))
         for i, card in enumerate(config.scorecards)
@@ -116,6 +120,11 @@ def _secrets(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
                 yield Finding(
                     ("routes", i, name), "a secret is written in the file", "use ${NAME}", "warning"
                 )
+    for i, target in enumerate(config.forward):
+        for name, value in target.headers.items():
+            if value.origin == "written in the file" and name.lower() != "content-type":
+                where = ("forward", i, "headers", name)
+                yield Finding(where, "a header's value is written in the file", "use ${NAME}", "warning")
     for i, provider in enumerate(config.providers):
         if provider.key_env is not None and not env.get(provider.key_env):
             said = f"the environment variable {provider.key_env} is not set or empty"

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from watchkeeper.model.errors import root_cause
 from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, Verdict
@@ -124,7 +126,10 @@ class CheckFlow:
         self.hooks = list(hooks)
         self._window_s = window_s
         self.counts = Counts()
-        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._seen: OrderedDict[tuple[str, str], int] = OrderedDict()
+        # A trace that began before this may have been counted by another process, or be forgotten here: the store knows.
+        self._doubtful_ns = clock()
+        self._begun: set[tuple[str, str]] = set()
         # One thread: the interpreter runs one at a time anyway, and the event loop keeps answering.
         self._pool = ThreadPoolExecutor(1, "checks")
 
@@ -138,7 +143,8 @@ class CheckFlow:
         now = self._clock()
         read = now if read_ns is None else read_ns
         loop = asyncio.get_running_loop()
-        done = await loop.run_in_executor(self._pool, self._score, items)
+        late = await self._counted(items)
+        done = await loop.run_in_executor(self._pool, self._score, items, late)
         await self._events(done)
         rows: list[TraceRow] = []
         work: list[jobs.NewJob] = []
@@ -152,15 +158,31 @@ class CheckFlow:
             # Before the trace rows, which pick up what is stored for them: one write of each row, not two.
             await self._columns.write_scores(said)
         await self._columns.write_traces(rows)
-        totals, raised = await self._records.write(lambda c: self._record(c, work, ledger, now))
+        again = {(d.project, d.trace.trace_id) for d in done if d.late}
+        totals, raised = await self._records.write(lambda c: self._record(c, work, ledger, again, now))
         await self._columns.write_coverage(totals)
         await self._reweigh(raised, now)
         for d in done:
-            self._remember(d.project, d.trace.trace_id)
+            self._remember(d.project, d.trace.trace_id, now)
         self.counts.traces_in += len(items)
         self.counts.rows_out += len(rows)
         await self._tell([(r.project, r.trace.trace_id, r.checks) for r in rows])
         return rows
+
+    async def _counted(self, items: Sequence[tuple[str, Trace]]) -> set[tuple[str, str]]:
+        """The traces that the ledger has counted already: those remembered, and of the doubtful ones those with a row. One
+        that was begun here and not finished has not been, whatever is stored."""
+        late = {(p, t.trace_id) for p, t in items if (p, t.trace_id) in self._seen}
+        doubtful: dict[str, list[str]] = {}
+        for project, trace in items:
+            key = (project, trace.trace_id)
+            if trace.start_ns < self._doubtful_ns and key not in late and key not in self._begun:
+                doubtful.setdefault(project, []).append(trace.trace_id)
+        for project, ids in doubtful.items():
+            table = await self._columns.named("late_rows", project, ids=ids)
+            late |= {(project, str(row[0])) for row in table.rows}
+        self._begun |= {(p, t.trace_id) for p, t in items} - late
+        return late
 
     async def _events(self, done: list[_Done]) -> None:
         """What was said about these traces before they were complete, or since they were first."""
@@ -173,10 +195,15 @@ class CheckFlow:
             for score in await self._columns.read_scores(project, [d.trace.trace_id for d in group]):
                 said.setdefault(score.trace_id, []).append(score)
             for d in group:
-                d.observed = evidence.observed(said.get(d.trace.trace_id, ()))
+                d.observed = evidence.observed(said.get(d.trace.trace_id, ()), d.plan.signals)
 
     def _record(
-        self, connection: Any, work: list[jobs.NewJob], ledger: dict[coverage.Cell, Counter[str]], now: int
+        self,
+        connection: Any,
+        work: list[jobs.NewJob],
+        ledger: dict[coverage.Cell, Counter[str]],
+        again: Set[tuple[str, str]],
+        now: int,
     ) -> tuple[list[dict[str, Any]], list[tuple[str, JudgeWork]]]:
         by_project: dict[str, list[jobs.NewJob]] = {}
         for job in work:
@@ -185,8 +212,14 @@ class CheckFlow:
         for project, wanted in by_project.items():
             new, risen = raise_jobs(connection, wanted, now)
             self.counts.jobs += len(new)
+            for job in new:
+                p = msgspec.convert(job.payload, JudgeWork)
+                if (project, p.trace_id) in again:
+                    # Late data made a policy match: it was eligible then and is selected only now.
+                    cell = coverage.Cell(project, p.scorer, p.version, p.window_s, self._window_s)
+                    ledger.setdefault(cell, Counter()).update(("selected",))
             raised += [(project, w) for w in risen]
-        return coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items()], now), raised
+        return coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items() if n], now), raised
 
     async def _reweigh(self, raised: list[tuple[str, JudgeWork]], now: int) -> None:
         """Late spans can make a policy match as well: what has been judged gets its weight."""
@@ -194,12 +227,12 @@ class CheckFlow:
             offered = {(w.trace_id, w.span_id, w.scorer, w.version): w for p, w in raised if p == project}
             await reweigh(self._columns, project, offered, None, now)
 
-    def _score(self, items: Sequence[tuple[str, Trace]]) -> list[_Done]:
+    def _score(self, items: Sequence[tuple[str, Trace]], late: Set[tuple[str, str]]) -> list[_Done]:
         """CPU work: every scorer over all traces of a project it applies to, batch-wise."""
         by_project: dict[str, list[_Done]] = {}
         for project, trace in items:
-            late = (project, trace.trace_id) in self._seen
-            done = _Done(project, trace, self._plan_for(project), [], late)
+            again = (project, trace.trace_id) in late
+            done = _Done(project, trace, self._plan_for(project), [], again)
             by_project.setdefault(project, []).append(done)
         for group in by_project.values():
             self._score_group(group)
@@ -229,6 +262,7 @@ class CheckFlow:
         window = now // 10**9 // self._window_s * self._window_s
         for scorer, subject, outcome in d.outcomes:
             cell = coverage.Cell(d.project, scorer.name, scorer.version, window, self._window_s)
+            # A cell without a count says nothing: a scorer that applied to nothing has no line with zeros.
             count = ledger.setdefault(cell, Counter())
             self._count(scorer, outcome, count, d.late)
             if isinstance(outcome, Verdict):
@@ -288,10 +322,12 @@ class CheckFlow:
                     new.append(new_job(d.project, subject, judge, decision, window, risky, now))
         return new
 
-    def _remember(self, project: str, trace_id: str) -> None:
-        self._seen[(project, trace_id)] = None
+    def _remember(self, project: str, trace_id: str, now: int) -> None:
+        self._seen[(project, trace_id)] = now
+        self._begun.discard((project, trace_id))
         if len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
+            _, at = self._seen.popitem(last=False)
+            self._doubtful_ns = max(self._doubtful_ns, at)
 
     async def _tell(self, scored: Scored) -> None:
         for hook in self.hooks:

@@ -5,7 +5,7 @@ a judgement only ever rises, to the largest that any policy has offered (`design
 """
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,7 @@ from watchkeeper.pipeline.deciding import (
     subjects_of,
 )
 from watchkeeper.pipeline.plan import Card, Plan
-from watchkeeper.scoring.evidence import observed
+from watchkeeper.scoring.evidence import SignalRoute, observed
 from watchkeeper.scoring.sampling import Decision, Sampled
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import coverage, jobs, states
@@ -33,6 +33,7 @@ from watchkeeper.store.records.engine import Records
 DAY_NS = 86_400 * 10**9
 MARGIN_NS = 600 * 10**9
 CHUNK, MOST = 200, 20_000
+Act = Callable[[str, Sequence[SignalRoute], Mapping[str, Sequence[Score]]], Awaitable[None]]
 Load = Callable[[str, str, str], Awaitable[Subject | None]]
 
 
@@ -48,7 +49,8 @@ class Counts:
 
 
 class LatePolicies:
-    """Takes a project's decisions again for traces about which something was said since the last call."""
+    """Takes a project's decisions again for traces about which something was said since the last call. `act` does what the
+    configuration says of signals beside judging them; it may be told of the same scores again."""
 
     def __init__(
         self,
@@ -58,10 +60,11 @@ class LatePolicies:
         plan_for: Callable[[str], Plan],
         clock: Callable[[], int],
         *,
+        act: Act | None = None,
         window_s: int = HOUR_S,
     ) -> None:
         self._columns, self._records, self._load = columns, records, load
-        self._plan_for, self._clock, self._window_s = plan_for, clock, window_s
+        self._plan_for, self._clock, self._act, self._window_s = plan_for, clock, act, window_s
         self.counts = Counts()
 
     async def run_once(self, project: str) -> int:
@@ -71,14 +74,16 @@ class LatePolicies:
         reached = int(mark) if mark is not None else now - DAY_NS
         after = max(reached - MARGIN_NS, 0)
         chosen = 0
-        waiting = [c for c in self._plan_for(project).cards if any(p.flag for p in c.sampler.policies)]
+        plan = self._plan_for(project)
+        waiting = [c for c in plan.cards if any(p.flag for p in c.sampler.policies)]
         rows: list[list[Any]] = []
-        if waiting:
-            found = await self._columns.named("late_evidence", project, after=after, limit=MOST)
+        if waiting or plan.signals:
+            named = sorted({r.scorer for r in plan.signals})
+            found = await self._columns.named("late_evidence", project, after=after, named=named, limit=MOST)
             rows = found.rows
         ids = [str(trace_id) for trace_id, _ in rows]
         for start in range(0, len(ids), CHUNK):
-            chosen += await self._take(project, waiting, ids[start : start + CHUNK], now)
+            chosen += await self._take(project, plan, waiting, ids[start : start + CHUNK], now)
         # Where more waits than one look may take, the next look goes on from there; the margin would hold it back.
         full = len(rows) >= MOST
         fresh = min(int(rows[-1][1]) + MARGIN_NS if full else now, now)
@@ -86,11 +91,13 @@ class LatePolicies:
             await self._records.write(lambda c: states.put(c, project, "late", "mark", fresh, now))
         return chosen
 
-    async def _take(self, project: str, cards: Sequence[Card], ids: list[str], now: int) -> int:
+    async def _take(self, project: str, plan: Plan, cards: Sequence[Card], ids: list[str], now: int) -> int:
         by_trace: dict[str, list[Score]] = {}
         for score in await self._columns.read_scores(project, ids):
             by_trace.setdefault(score.trace_id, []).append(score)
-        events = {i: observed(by_trace.get(i, [])) for i in ids}
+        if self._act is not None and plan.signals:
+            await self._act(project, plan.signals, by_trace)
+        events = {i: observed(by_trace.get(i, []), plan.signals) for i in ids}
         wanted = [i for i in ids if any(c.sampler.waits_for(frozenset(events[i])) for c in cards)]
         self.counts.looked += len(wanted)
         if not wanted:

@@ -13,9 +13,10 @@ from watchkeeper.redaction.find import find
 from watchkeeper.scoring.budget import Budget
 from watchkeeper.scoring.checks.table import default_checks
 from watchkeeper.scoring.classifiers.table import default_classifiers
+from watchkeeper.scoring.evidence import SignalRoute
 from watchkeeper.scoring.protocol import BatchScorer, Judge, Scorer, Services
 from watchkeeper.scoring.registry import build
-from watchkeeper.scoring.sampling import Sampler, policies_of
+from watchkeeper.scoring.sampling import Policy, Sampler, policies_of
 
 
 def services() -> Services:
@@ -98,6 +99,7 @@ class Plan:
     scheduled: tuple[Scheduled, ...]
     cards: tuple[Card, ...] = ()
     judges: Mapping[str, Judge] = field(default_factory=dict[str, Judge])
+    signals: tuple[SignalRoute, ...] = ()
 
     def card_of(self, judge: str) -> Card | None:
         """The scorecard a judge belongs to."""
@@ -109,18 +111,25 @@ def default_scorers(given: Services | None = None) -> list[BatchScorer]:
     return [*default_checks(given or services()), *default_classifiers()]
 
 
-def make_plan(cards: Iterable[Scorecard], *, salt: str, own: Sequence[BatchScorer] = ()) -> Plan:
+def make_plan(
+    cards: Iterable[Scorecard],
+    *,
+    salt: str,
+    own: Sequence[BatchScorer] = (),
+    signals: Sequence[SignalRoute] = (),
+) -> Plan:
     """The plan of one project: the defaults, `own` scorers, then the scorecards' (a scorer of the same name replaces a
-    default). `salt` is the installation's sampling salt. Raises ValueError (SpecError) naming scorecard, metric and key."""
+    default). `salt` is the installation's sampling salt; `signals` that go to judges are policies of every card. Raises ValueError (SpecError) naming scorecard, metric and key."""
     given = services()
     scheduled = {s.name: Scheduled(s) for s in [*default_scorers(given), *own]}
     made: list[Card] = []
+    asked = [Policy(r.flag, r.share, flag=r.flag) for r in signals if "judge" in r.actions]
     for card in cards:
         try:
             applies = compile_condition(card.where) if card.where else everything
             built = [(m.name, _build(m.spec(), m.name, given)) for m in card.metrics]
             sample = card.sample
-            sampler = Sampler(policies_of(sample.rate, sample.strata, sample.always), salt)
+            sampler = Sampler([*policies_of(sample.rate, sample.strata, sample.always), *asked], salt)
         except ValueError as error:
             raise ValueError(f"scorecard {card.name}: {error}") from error
         for name, scorer in built:
@@ -131,7 +140,7 @@ def make_plan(cards: Iterable[Scorecard], *, salt: str, own: Sequence[BatchScore
         if judges:
             made.append(Card(card.name, judges, sampler, applies, budget))
     by_name = {j.name: j for c in made for j in c.judges}
-    return Plan(tuple(scheduled.values()), tuple(made), by_name)
+    return Plan(tuple(scheduled.values()), tuple(made), by_name, tuple(signals))
 
 
 def _build(spec: dict[str, object], name: str, given: Services) -> Scorer:

@@ -19,21 +19,31 @@ ALERT_WORST = 10
 
 
 class ReviewRouting:
-    """Feeds the review queue. Counts what it added and what a full queue displaced."""
+    """Feeds the review queue. `routed(project)` names the signals the configuration routes itself. Counts what it added and what a full queue displaced."""
 
     def __init__(
-        self, records: Records, clock: Callable[[], int], policies: Sequence[ReviewPolicy] = DEFAULT_POLICIES
+        self,
+        records: Records,
+        clock: Callable[[], int],
+        policies: Sequence[ReviewPolicy] = DEFAULT_POLICIES,
+        routed: Callable[[str], frozenset[str]] = lambda _project: frozenset(),
     ) -> None:
         self.records = records
         self.clock = clock
         self.policies = policies
+        self.routed = routed
         self.counts: dict[str, int] = {"in": 0, "added": 0, "not_added_full": 0}
 
     async def on_scored(self, scored: Sequence[tuple[str, str, Sequence[Score]]]) -> None:
         """Take (project, trace id, scores) of freshly scored traces; one transaction for all of them."""
         now = self.clock()
         wanted: list[tuple[ReviewItem, int | None]] = []
-        for project, trace_id, scores in scored:
+        for project, trace_id, found in scored:
+            # Where the configuration says what becomes of a signal, no default does.
+            routed = self.routed(project)
+            scores = [
+                s for s in found if s.source not in ("user", "signal", "external") or s.scorer not in routed
+            ]
             wanted.extend(candidates(self.policies, project, trace_id, scores, now))
         await self._add(wanted)
 
