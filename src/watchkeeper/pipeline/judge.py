@@ -269,7 +269,8 @@ class JudgeFlow:
         """After a start: what was spent today counts against today's budgets of (project, scorecard)."""
         day = self._clock() // DAY_NS
         for project, card in projects:
-            _, usd = await self._records.read(lambda c, p=project: jobs.spent(c, p, day))
+            judges = [j.name for c in self._plan_for(project).cards if c.name == card for j in c.judges]
+            usd = await self._records.read(lambda c, p=project, j=judges: jobs.spent_by(c, p, day, j))
             self._accounts[(project, card)] = Spending(day=day, spent=usd)
 
     async def _commit_loop(self) -> None:
@@ -334,7 +335,8 @@ class JudgeFlow:
                 continue
             self.counts.calls += len(r.replies)
             cost = sum(reply.cost or 0.0 for reply in r.replies)
-            jobs.charge(connection, r.job.project, now // DAY_NS, len(r.replies), cost, now)
+            day = now // DAY_NS
+            jobs.charge(connection, r.job.project, day, len(r.replies), cost, now, r.work.scorer)
             if isinstance(r.outcome, Verdict | NotScored):
                 stored = {"replies": msgspec.to_builtins(r.replies), "key": r.job.key}
                 jobs.cache(connection, r.job.project, r.hash, stored, now)
@@ -383,16 +385,21 @@ class JudgeFlow:
             if r.job.key in risen:
                 continue
             ended = self._close_one(connection, r, now)
-            if ended is None or r.judge is None:
+            if ended is None:
                 continue
+            # The cell it was selected in, whatever has become of its judge since.
             cell = coverage.Cell(
-                r.job.project, r.judge.name, r.judge.version, r.work.window_s, self._window_s
+                r.job.project, r.work.scorer, r.work.version, r.work.window_s, self._window_s
             )
-            ledger.setdefault(cell, Counter())[ended] += 1
+            if ended == "withdrawn":
+                ledger.setdefault(cell, Counter()).update({"eligible": -1, "selected": -1})
+            else:
+                ledger.setdefault(cell, Counter())[ended] += 1
         return coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items() if n], now), risen
 
     def _close_one(self, connection: Connection, r: _Result, now: int) -> str | None:
-        """Give the job back, finish it or set it aside; what the coverage ledger counts."""
+        """Give the job back, finish it or set it aside; what the coverage ledger counts. A judge that does not apply, or a trace
+        that is gone, was never eligible: it is withdrawn, so that it is no gap."""
         key, worker, outcome = r.job.key, self._worker, r.outcome
         if isinstance(outcome, Verdict | NotScored):
             if not jobs.finish(connection, key, worker, now):
@@ -402,7 +409,7 @@ class JudgeFlow:
                 self.counts.scored += 1
                 return "scored"
             self.counts.not_scored[outcome.reason[:80]] += 1
-            return None
+            return "withdrawn"
         blameless = (isinstance(outcome, ProviderError) and outcome.outage) or bool(r.later_ns)
         wish = outcome.retry_after_s if isinstance(outcome, ProviderError) else None
         due = r.later_ns or now + backoff_ns(r.job.attempts, self._roll(), wish)

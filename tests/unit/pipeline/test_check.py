@@ -17,6 +17,7 @@ from watchkeeper.pipeline.plan import Plan, make_plan
 from watchkeeper.pipeline.where import compile_condition
 from watchkeeper.scoring.custom import CustomScorer
 from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
@@ -129,6 +130,56 @@ async def test_the_same_trace_again_is_late_and_not_counted_twice(check: Any, re
     }
     assert records.read_now(lambda c: jobs.depth(c, NOW)).waiting == 1
     assert flow.counts.traces_in == flow.counts.rows_out == 2
+
+
+async def test_a_trace_reopened_after_a_restart_is_late_and_not_counted_twice(check: Any) -> None:
+    plan = make_plan([card(JUDGE, rate=1.0)], salt="s")
+    first, before = check(plan)
+    given = trace("q", "an answer of some words", trace_id="1" * 32)
+    await first.on_traces([("p", given)])
+    second, columns = check(plan)
+    columns.traces.update(before.traces)
+    await second.on_traces([("p", given), ("p", trace("q", "a", trace_id="2" * 32))])
+    assert columns.covered("empty_output") == {
+        "eligible": 2,
+        "selected": 2,
+        "scored": 2,
+        "failed": 0,
+        "late": 1,
+    }
+    assert columns.covered("quality")["eligible"] == columns.covered("quality")["selected"] == 2
+
+
+async def test_a_trace_whose_ledger_could_not_be_written_is_counted_when_it_is_done_again(
+    check: Any, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow, columns = check(make_plan([], salt="s"))
+    given = ("p", trace("q", "a", trace_id="3" * 32))
+    with monkeypatch.context() as patched:
+
+        async def full(_work: Any) -> Any:
+            raise StoreUnavailable("the disk is full")
+
+        patched.setattr(records, "write", full)
+        with pytest.raises(StoreUnavailable):
+            await flow.on_traces([given])
+    assert ("p", "3" * 32) in columns.traces and columns.covered("empty_output")["eligible"] == 0
+    await flow.on_traces([given])
+    assert columns.covered("empty_output") == {
+        "eligible": 1,
+        "selected": 1,
+        "scored": 1,
+        "failed": 0,
+        "late": 0,
+    }
+
+
+async def test_a_scorer_that_applied_to_nothing_has_no_line_in_the_ledger(check: Any) -> None:
+    flow, columns = check(make_plan([], salt="s"))
+    await flow.on_traces([("p", trace("q", "a", trace_id="4" * 32))])
+    seen = {r["scorer"] for r in columns.coverage.values()}
+    assert "empty_output" in seen and "tool_error" not in seen
+    assert all(r["eligible"] > 0 for r in columns.coverage.values())
 
 
 async def test_coverage_survives_a_restart(check: Any) -> None:

@@ -249,6 +249,7 @@ async def test_a_judge_of_the_answers_own_family_is_never_asked(records: Records
     assert world.provider.prompts == [] and world.columns.scores == {}
     assert "self-judging refused" in next(iter(flow.counts.not_scored))
     assert world.depth().done == 1
+    assert set(world.columns.covered("quality").values()) == {0}, "what it does not apply to is no gap"
 
 
 async def test_a_trace_that_was_erased_meanwhile_is_not_judged(world: World) -> None:
@@ -270,6 +271,18 @@ async def test_the_days_budget_is_never_passed_and_the_rest_waits_for_tomorrow(r
     world.now = 20_001 * DAY_NS
     await world.work()
     assert world.provider.replies == 10 and world.depth().dead == 0
+
+
+async def test_a_restart_charges_each_scorecard_with_its_own_judges_only(records: Records) -> None:
+    world = World(records, budget=Budget(0.01, kept_for_risk=0.0))
+    records.write_now(lambda c: jobs.charge(c, "p", 20_000, 3, 5.0, world.now, "another_judge"))
+    records.write_now(lambda c: jobs.charge(c, "p", 20_000, 3, 0.006, world.now, "quality"))
+    await world.queue(30)
+    flow = world.flow()
+    await flow.restore_spending([("p", "card")])
+    await asyncio.wait_for(flow.run_until_idle(), 20)
+    assert world.provider.replies == 4
+    assert records.read_now(lambda c: jobs.spent(c, "p", 20_000))[1] == pytest.approx(5.01)
 
 
 async def test_every_call_has_its_own_nonce(world: World) -> None:

@@ -1,7 +1,7 @@
 """The durable queue, what judges have cost, and their cached replies. Work is claimed by conditional update, so no lock
 is held while it is done, any worker may die at any point, and any step may run twice."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -259,17 +259,30 @@ def cache(
     insert_missing(connection, judge_cache, [row])
 
 
-def charge(connection: Connection, project: str, day: int, calls: int, cost: float, now_ns: int) -> None:
-    """Add what calls cost to the day's account (days since 1970 UTC), whether or not their replies were usable."""
+def charge(
+    connection: Connection,
+    project: str,
+    day: int,
+    calls: int,
+    cost: float,
+    now_ns: int,
+    scorer: str | None = None,
+) -> None:
+    """Add what calls cost to the day's account (days since 1970 UTC), whether or not their replies were usable. `scorer` made
+    them; None for calls that no scorecard's budget pays."""
     key = str(day)
     where = (states.c.project == project, states.c.kind == SPENDING, states.c.key == key)
     old = connection.execute(sa.select(states.c.value).where(*where)).scalar()
+    before: dict[str, Any] = cast("dict[str, Any]", old) if old is not None else {"calls": 0, "usd": 0.0}
+    value = {**before, "calls": before["calls"] + calls, "usd": before["usd"] + cost}
+    if scorer is not None:
+        own = {**before.get("scorers", {})}
+        own[scorer] = own.get(scorer, 0.0) + cost
+        value["scorers"] = own
     if old is None:
-        value = {"calls": calls, "usd": cost}
         row = {"project": project, "kind": SPENDING, "key": key, "value": value, "updated_ns": now_ns}
         connection.execute(sa.insert(states).values(row))
         return
-    value = {"calls": old["calls"] + calls, "usd": old["usd"] + cost}
     connection.execute(sa.update(states).where(*where).values(value=value, updated_ns=now_ns))
 
 
@@ -278,3 +291,11 @@ def spent(connection: Connection, project: str, day: int) -> tuple[int, float]:
     where = (states.c.project == project, states.c.kind == SPENDING, states.c.key == str(day))
     value = connection.execute(sa.select(states.c.value).where(*where)).scalar()
     return (int(value["calls"]), float(value["usd"])) if value is not None else (0, 0.0)
+
+
+def spent_by(connection: Connection, project: str, day: int, scorers: Iterable[str]) -> float:
+    """USD charged on a day for calls of these scorers."""
+    where = (states.c.project == project, states.c.kind == SPENDING, states.c.key == str(day))
+    value = connection.execute(sa.select(states.c.value).where(*where)).scalar()
+    known: dict[str, float] = (value or {}).get("scorers", {})
+    return float(sum(known.get(name, 0.0) for name in scorers))
