@@ -17,7 +17,6 @@ from watchkeeper.pipeline.plan import Plan, make_plan
 from watchkeeper.pipeline.where import compile_condition
 from watchkeeper.scoring.custom import CustomScorer
 from watchkeeper.store.columns import StoreUnavailable
-from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
