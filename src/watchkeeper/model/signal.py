@@ -2,6 +2,7 @@
 
 import msgspec
 
+KINDS = ("failure", "topic", "unanswered")
 STATES = ("new", "confirmed", "fixed", "regressed", "ignored")
 SEVERITIES = ("low", "medium", "high", "critical")
 
@@ -48,7 +49,8 @@ class Signal(msgspec.Struct):
     before, and `trend` what that ratio's interval allows to say (growing, steady, shrinking, unknown). `traces` and
     `weight` are of the window. `title` is a template, not anyone's words, except where a person gave the `name`.
     `representative` is the weighted medoid, `examples` up to three more that cover the rest. `mean` is the mean of its
-    members' vectors. `*_by_person` fields are never overwritten by the grouping.
+    members' vectors. `*_by_person` fields are never overwritten by the grouping. `kind` topic groups what is asked, unanswered
+    what is asked and was not answered, in the same way.
     """
 
     id: str
@@ -81,6 +83,7 @@ class Signal(msgspec.Struct):
     fingerprints: list[str] = []
     mean: list[float] = []
     updated_ns: int = 0
+    kind: str = "failure"
 
     @property
     def pinned(self) -> bool:

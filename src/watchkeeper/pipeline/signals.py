@@ -9,7 +9,7 @@ import msgspec
 
 from watchkeeper.model.errors import PRECEDENCE
 from watchkeeper.model.review import Label
-from watchkeeper.model.signal import Failure, Signal
+from watchkeeper.model.signal import KINDS, Failure, Signal
 from watchkeeper.reviewing.clusters import Embed
 from watchkeeper.reviewing.queue import DEFAULT_POLICIES, ReviewPolicy
 from watchkeeper.reviewing.signals import Outcome, Traffic, regroup
@@ -20,6 +20,7 @@ from watchkeeper.store.records.engine import Records
 DAY_NS = 86_400 * 10**9
 WINDOW_DAYS = 14
 LIMIT = 20_000
+ASKED = 5_000
 _CHANGED_BY_PEOPLE = (
     "state", "name", "severity", "severity_by_person", "owner", "owner_by_person", "fixed_ns", "fixed_release",
     "regressed_ns", "regressed_release", "regressed_trace",
@@ -89,7 +90,43 @@ class SignalFlow:
 
             await self.records.write(store)
             self._count(failures, made)
+            if nightly:
+                for kind in KINDS[1:]:
+                    await self._asked(project, kind, since, now, traffic)
             return made
+
+    async def _asked(self, project: str, kind: str, since: int, now: int, traffic: Traffic) -> Outcome:
+        """Group what people asked in the same way: all of it (`topic`), or what was not answered (`unanswered`)."""
+        found = await self.columns.named(
+            "signals_inputs" if kind == "topic" else "signals_unanswered", project, since=since, until=now + 1,
+            limit=ASKED, **({} if kind == "topic" else self._low()),
+        )  # fmt: skip
+        rows = found.dicts()
+        # A sample of n stands for all of the window: every trace in it for N/n.
+        sampled = sum(float(r["weight"]) for r in rows)
+        times = float(rows[0]["total"]) / sampled if rows and kind == "topic" and sampled > 0 else 1.0
+        asked = [
+            Failure(
+                str(r["trace_id"]), int(r["at"]), kind, kind, str(r["input"]), release=r["release"] or None,
+                weight=max(float(r["weight"]), 1.0) * max(times, 1.0),
+            )
+            for r in sorted(rows, key=lambda r: (int(r["at"]), str(r["trace_id"])))
+        ]  # fmt: skip
+        was, members = await self.records.read(
+            lambda c: (signals.find(c, project, kind=kind), signals.members(c, project, kind=kind))
+        )
+        made = await asyncio.to_thread(
+            regroup, asked, [msgspec.structs.replace(s) for s in was], members, traffic, now,
+            project=project, embed=self.embed, nightly=True, kind=kind,
+        )  # fmt: skip
+        await self.records.write(
+            lambda c: signals.replace(c, project, was, made.signals, made.members, merged, kind)
+        )
+        self.counts[f"{kind}_read"] += len(asked)
+        return made
+
+    def _low(self) -> dict[str, Any]:
+        return {"low_names": list(self.low), "low_values": list(self.low.values())}
 
     def _count(self, failures: Sequence[Failure], made: Outcome) -> None:
         self.counts["runs"] += 1
@@ -114,7 +151,7 @@ class SignalFlow:
 
     async def _failures(self, project: str, since: int, now: int, labels: Sequence[Label]) -> list[Failure]:
         span = {"since": since, "until": now + 1, "limit": LIMIT}
-        low = {"low_names": list(self.low), "low_values": list(self.low.values())}
+        low = self._low()
         bad = {x.trace_id: x for x in labels if x.verdict == "bad"}
         checks, scores, errors, broken = await asyncio.gather(
             self.columns.named("signals_checks", project, **span, **low),

@@ -109,6 +109,7 @@ def regroup(
     nightly: bool,
     owner_of: Callable[[str], str | None] = lambda _scorer: None,
     aimed: Mapping[str, str] | None = None,
+    kind: str = "failure",
 ) -> Outcome:
     """One run over all failures of the window.
 
@@ -128,7 +129,7 @@ def regroup(
     _join(units, fixed_points)
     loose = [u for u in units if u.signal is None]
     grouped = _gather(_bundles(loose, failures, kept, members) if nightly else [[u] for u in loose])
-    opened = _open(grouped, failures, kept, members, now_ns, project, nightly)
+    opened = _open(grouped, failures, kept, members, now_ns, project, nightly, kind)
     regressed: list[str] = []
     alive = _by_signal(units)
     for signal_id, ours in alive.items():
@@ -227,6 +228,7 @@ def _open(
     now_ns: int,
     project: str,
     nightly: bool,
+    kind: str,
 ) -> list[str]:
     large = [g for g in grouped if _enough(g, failures)]
     keys = [{_key(failures[i]) for u in g for i in u.failures} for g in large]
@@ -247,7 +249,7 @@ def _open(
             signal_id = _new_id(project, head, now_ns, kept)
             kept[signal_id] = Signal(
                 signal_id, project, "", head.scorer, head.source, head.time_ns, head.time_ns,
-                error_class=head.error_class, tool=head.tool,
+                error_class=head.error_class, tool=head.tool, kind=kind,
             )  # fmt: skip
             opened.append(signal_id)
         for u in group:

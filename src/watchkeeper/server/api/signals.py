@@ -7,22 +7,35 @@ from pydantic import Field
 
 from watchkeeper.model.review import Label
 from watchkeeper.model.signal import Signal
+from watchkeeper.pipeline.signals import DAY_NS, WINDOW_DAYS
 from watchkeeper.reviewing.signals import decided
 from watchkeeper.server.answers import iso
+from watchkeeper.server.api.act import managed_json
 from watchkeeper.server.api.shapes import Body, Query, Short
 from watchkeeper.server.routing import Call, HttpError, route
-from watchkeeper.store.records import audit, reviews
+from watchkeeper.stats.intervals import wilson
+from watchkeeper.store.records import audit, managed, reviews
 from watchkeeper.store.records import signals as store
 
+MOST_IDS = 5_000
 RELEASES_NS = 90 * 86_400 * 10**9
 _WORSE = {"low": 1, "medium": 2, "high": 3, "critical": 4}
 _INTERNAL = ("mean", "fingerprints", "severity_by_person", "owner_by_person", "project", "traces", "state")
 
 
 class Wanted(Query):
-    """Which signals; `open` is everything but fixed and ignored."""
+    """Which signals; `open` is everything but fixed and ignored. `kind` topic groups what is asked, unanswered what is asked
+    and not answered."""
 
     state: Literal["new", "confirmed", "fixed", "regressed", "ignored", "open", "all"] = "all"
+    kind: Literal["failure", "topic", "unanswered"] = "failure"
+
+
+class Members(Query):
+    """Which of a signal's failures."""
+
+    limit: int = Field(200, ge=1, le=1000)
+    offset: int = Field(0, ge=0, le=1_000_000)
 
 
 class Changed(Body):
@@ -72,10 +85,13 @@ def named_by_people(labels: list[Label]) -> list[dict[str, Any]]:
     return sorted(made, key=lambda s: (-s["count"], s["name"]))
 
 
-async def listed(call: Call) -> list[dict[str, Any]]:
-    """The project's signals, those that need somebody first, then the commonest."""
+async def listed(call: Call, kind: str = "failure") -> list[dict[str, Any]]:
+    """The project's signals of a kind, those that need somebody first, then the commonest."""
     found, labels = await call.services.records.read(
-        lambda c: (store.find(c, call.project), reviews.labels_of(c, call.project))
+        lambda c: (
+            store.find(c, call.project, kind=kind),
+            reviews.labels_of(c, call.project) if kind == "failure" else [],
+        )
     )
     shown = [signal_json(s, call.sees_content) for s in found]
     known = {str(s["name"]).casefold() for s in shown}
@@ -88,7 +104,7 @@ async def listed(call: Call) -> list[dict[str, Any]]:
 async def signals(call: Call) -> list[dict[str, Any]]:
     """Failures grouped into signals: how common, growing or not, whose, and in which state."""
     state = call.query.state
-    found = await listed(call)
+    found = await listed(call, call.query.kind)
     if state == "all":
         return found
     hidden = ("fixed", "ignored")
@@ -103,28 +119,71 @@ def _none(call: Call) -> HttpError:
     return HttpError(404, f"there is no signal {_id(call)[:80]!r}", "GET /api/signals lists them")
 
 
-@route("GET", "/api/signals/{signal_id}", permission="viewer")
-async def one_signal(call: Call) -> dict[str, Any]:
-    """One signal with its newest failures."""
-    signal, members = await call.services.records.read(
+async def detail(call: Call, limit: int, offset: int) -> dict[str, Any]:
+    """Everything about one signal: its numbers, a page of its failures, where it happens, what was done to it and what was made
+    of it. Raises `HttpError` 404."""
+    project, signal_id = call.project, _id(call)
+    signal, members, total, deeds, entries = await call.services.records.read(
         lambda c: (
-            store.get(c, call.project, _id(call)),
-            store.members(c, call.project, _id(call), limit=200),
+            store.get(c, project, signal_id),
+            store.members(c, project, signal_id),
+            store.count(c, project, signal_id),
+            audit.of_target(c, project, signal_id),
+            managed.find(c, project, signal_id=signal_id, retired=True),
         )
     )
     if signal is None:
         raise _none(call)
     lines = [
         {"trace_id": m.trace_id, "scorer": m.scorer, "time": iso(m.time_ns), "release": m.release, "weight": m.weight}
-        for m in members
+        for m in members[offset : offset + limit]
     ]  # fmt: skip
-    return {**signal_json(signal, call.sees_content), "failures": lines}
+    return {
+        **signal_json(signal, call.sees_content),
+        "kind": signal.kind,
+        "failures": lines,
+        "n_failures": total,
+        "cohorts": await _cohorts(call, [m.trace_id for m in members]),
+        "history": [
+            {"time": iso(d["time_ns"]), "by": d["actor"], "action": d["action"], "detail": d["detail"]}
+            for d in deeds
+        ],
+        "managed": [managed_json(e) for e in entries],
+    }
+
+
+async def _cohorts(call: Call, trace_ids: list[str]) -> list[dict[str, Any]]:
+    """How common the signal is in each cohort it occurs in, with a 95 % interval, the most affected first."""
+    if not trace_ids:
+        return []
+    now = call.services.clock()
+    found = await call.services.columns.named(
+        "signals_cohorts", call.project, since=now - WINDOW_DAYS * DAY_NS, until=now + 1,
+        ids=list(dict.fromkeys(trace_ids))[:MOST_IDS],
+    )  # fmt: skip
+    made: list[dict[str, Any]] = []
+    for row in found.dicts():
+        k, n = int(row["k"]), int(row["n"])
+        low, high = wilson(k, n)
+        share = {"value": k / n if n else None, "low": low, "high": high}
+        made.append({"dimension": row["dimension"], "value": row["value"], "k": k, "n": n, "share": share})
+    return sorted(made, key=lambda r: (r["dimension"], -r["share"]["low"]))
+
+
+@route("GET", "/api/signals/{signal_id}", permission="viewer", query=Members)
+async def one_signal(call: Call) -> dict[str, Any]:
+    """One signal with a page of its failures, the cohorts it occurs in, its history and what was made of it."""
+    return await detail(call, int(call.query.limit), int(call.query.offset))
 
 
 @route("POST", "/api/signals/{signal_id}", permission="reviewer", body=Changed)
 async def change(call: Call) -> dict[str, Any]:
     """Say what a signal is: its state, name, owner or severity. A fixed one that returns becomes regressed by itself."""
-    given: Changed = call.body
+    return signal_json(await decide(call, call.body), call.sees_content)
+
+
+async def decide(call: Call, given: Changed) -> Signal:
+    """Store what a person decided about the signal of this address, with who and when. Raises `HttpError`."""
     if given.release is not None and given.state != "fixed":
         raise HttpError(400, "release says what holds the fix", "send it with state: fixed")
     now, wall = call.services.clock(), call.services.wall_clock()
@@ -140,16 +199,17 @@ async def change(call: Call) -> dict[str, Any]:
             found, now, state=given.state, release=release, name=given.name, owner=given.owner, severity=given.severity
         )  # fmt: skip
         store.put(conn, made)
+        detail = given.model_dump(exclude_none=True) | ({"release": release} if release else {})
         audit.record(
             conn, project=call.project, now_ns=wall, actor=call.principal.actor, source=call.source,
-            action="signal.change", target=made.id, detail=given.model_dump(exclude_none=True),
+            action="signal.change", target=made.id, detail={**detail, "was": found.state},
         )  # fmt: skip
         return made
 
     made = await call.services.records.write(work)
     if made is None:
         raise _none(call)
-    return signal_json(made, call.sees_content)
+    return made
 
 
 async def _newest_release(call: Call, now: int) -> str | None:

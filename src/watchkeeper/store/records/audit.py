@@ -88,3 +88,14 @@ def latest(
     if before is not None:
         query = query.where(audit.c.seq < before)
     return [dict(row) for row in conn.execute(query).mappings()]
+
+
+def of_target(conn: Connection, project: str, target: str, limit: int = 100) -> list[dict[str, Any]]:
+    """What was done to one thing, newest first."""
+    query = (
+        sa.select(audit)
+        .where(audit.c.project == project, audit.c.target == target)
+        .order_by(audit.c.seq.desc())
+        .limit(limit)
+    )
+    return [dict(row) for row in conn.execute(query).mappings()]

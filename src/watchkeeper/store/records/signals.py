@@ -6,17 +6,20 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from watchkeeper.model.signal import Member, Signal
+from watchkeeper.model.signal import KINDS, Member, Signal
 from watchkeeper.store.records.tables import signal_traces, signals
 
 
-def find(conn: Connection, project: str, states: Sequence[str] | None = None) -> list[Signal]:
-    """The project's signals, the latest failure first."""
+def find(
+    conn: Connection, project: str, states: Sequence[str] | None = None, kind: str = "failure"
+) -> list[Signal]:
+    """The project's signals of a kind, the latest failure first."""
     query = sa.select(signals.c.document).where(signals.c.project == project)
     if states is not None:
         query = query.where(signals.c.state.in_(states))
     query = query.order_by(signals.c.last_ns.desc(), signals.c.id)
-    return [msgspec.convert(d, Signal, strict=False) for d in conn.scalars(query)]
+    found = [msgspec.convert(d, Signal, strict=False) for d in conn.scalars(query)]
+    return [s for s in found if s.kind == kind]
 
 
 def get(conn: Connection, project: str, signal_id: str) -> Signal | None:
@@ -27,17 +30,35 @@ def get(conn: Connection, project: str, signal_id: str) -> Signal | None:
 
 
 def members(
-    conn: Connection, project: str, signal_id: str | None = None, limit: int | None = None
+    conn: Connection,
+    project: str,
+    signal_id: str | None = None,
+    limit: int | None = None,
+    offset: int = 0,
+    kind: str = "failure",
 ) -> list[Member]:
-    """The failures of one signal, or of all, newest first."""
+    """The failures of one signal, or of all of a kind, newest first."""
     query = sa.select(signal_traces).where(signal_traces.c.project == project)
     if signal_id is not None:
         query = query.where(signal_traces.c.signal_id == signal_id)
+    elif kind == "failure":
+        query = query.where(signal_traces.c.scorer.not_in(KINDS[1:]))
+    else:
+        # The members of topics have the kind for a scorer, so that one trace may be in one of each.
+        query = query.where(signal_traces.c.scorer == kind)
     query = query.order_by(signal_traces.c.time_ns.desc(), signal_traces.c.trace_id, signal_traces.c.scorer)
-    rows = conn.execute(query.limit(limit) if limit is not None else query)
+    rows = conn.execute(query.limit(limit).offset(offset) if limit is not None else query)
     return [
         Member(r.trace_id, r.scorer, r.signal_id, r.fingerprint, r.time_ns, r.release, r.weight) for r in rows
     ]
+
+
+def count(conn: Connection, project: str, signal_id: str) -> int:
+    """How many members a signal has."""
+    query = sa.select(sa.func.count()).where(
+        signal_traces.c.project == project, signal_traces.c.signal_id == signal_id
+    )
+    return int(conn.scalar(query) or 0)
 
 
 def of_trace(conn: Connection, project: str, trace_id: str) -> list[str]:
@@ -72,13 +93,14 @@ def replace(
     now: Sequence[Signal],
     ours: Sequence[Member],
     merge: Callable[[Signal, Signal], Signal],
+    kind: str = "failure",
 ) -> None:
     """Store the outcome of a run that read `was`: signals, and members in the place of all earlier ones.
 
     A signal that a person changed in between is given to `merge(stored, new)` and not overwritten.
     """
     read = {s.id: s for s in was}
-    stored = {s.id: s for s in find(conn, project)}
+    stored = {s.id: s for s in find(conn, project, kind=kind)}
     kept = {s.id for s in now}
     for signal in now:
         current = stored.get(signal.id)
@@ -89,7 +111,7 @@ def replace(
     gone = [i for i in stored if i in read and i not in kept and stored[i] == read[i]]
     for start in range(0, len(gone), 500):
         conn.execute(sa.delete(signals).where(signals.c.id.in_(gone[start : start + 500])))
-    before = {m.key: m for m in members(conn, project)}
+    before = {m.key: m for m in members(conn, project, kind=kind)}
     after = {m.key: m for m in ours}
     lost = [k for k in before if k not in after]
     for trace_id, scorer in [*lost, *(k for k in after if k in before and before[k] != after[k])]:

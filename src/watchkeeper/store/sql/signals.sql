@@ -87,3 +87,42 @@ WHERE project = {project:String}
   AND NOT has({ids:Array(String)}, trace_id)
   AND (empty({scenarios:Array(String)}) OR has({scenarios:Array(String)}, ifNull(toString(scenario), '')))
 ORDER BY sipHash64(trace_id) LIMIT {limit:UInt32}
+
+-- name: signals_inputs
+-- What was asked: a fixed random sample of the window's traces with an input, and of how many it was taken (weighted).
+SELECT trace_id, toUnixTimestamp64Nano(time) AS at, release, substring(ifNull(input_text, ''), 1, 600) AS input,
+  1 / keep_probability AS weight, sum(1 / keep_probability) OVER () AS total
+FROM traces FINAL
+WHERE project = {project:String}
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  AND notEmpty(trimBoth(ifNull(input_text, '')))
+ORDER BY sipHash64(trace_id) LIMIT {limit:UInt32}
+
+-- name: signals_unanswered
+-- What was asked and not answered: refused, answered with "I don't know", or with an answer that is not about the question.
+SELECT trace_id, toUnixTimestamp64Nano(time) AS at, release, substring(ifNull(input_text, ''), 1, 600) AS input,
+  1 / keep_probability AS weight, 0 AS total
+FROM traces FINAL
+WHERE project = {project:String}
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  AND notEmpty(trimBoth(ifNull(input_text, '')))
+  AND (scores['refusal'] >= 0.5 OR scores['uncertainty'] >= 0.5
+    OR arrayExists((n, v) -> mapContains(scores, n) AND scores[n] < v, {low_names:Array(String)}, {low_values:Array(Float64)}))
+ORDER BY time DESC, trace_id LIMIT {limit:UInt32}
+
+-- name: signals_cohorts
+-- Of every value of the usual dimensions: traces of the window and how many of them are among `ids`.
+SELECT dimension, value, count() AS n, countIf(has({ids:Array(String)}, trace_id)) AS k
+FROM (
+  SELECT trace_id, arrayJoin([('scenario', toString(scenario)), ('prompt_version', toString(prompt_version)),
+      ('release', toString(release)), ('model', if(empty(models), NULL, toString(models[1]))), ('service', toString(service)),
+      ('environment', toString(environment)), ('region', toString(region)), ('variant', toString(variant)),
+      ('agent_name', toString(agent_name))]) AS pair, pair.1 AS dimension, pair.2 AS value
+  FROM traces FINAL
+  WHERE project = {project:String}
+    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+)
+WHERE isNotNull(value) GROUP BY dimension, value HAVING k > 0 ORDER BY dimension, k DESC LIMIT 60

@@ -1,22 +1,41 @@
-"""Failures grouped: by the checks and error classes that found them, and by the names people gave them."""
+"""Failures grouped: by the checks and error classes that found them, and like bugs; what one action makes of one."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
-from starlette.responses import Response
+import msgspec
+from pydantic import ValidationError
+from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.model.errors import TRANSPORT
-from watchkeeper.server.api.signals import listed
-from watchkeeper.server.routing import Call, route
+from watchkeeper.model.managed import Managed
+from watchkeeper.model.signal import SEVERITIES
+from watchkeeper.pipeline.promote import input_text
+from watchkeeper.server.api.act import Act, acted, choice_of
+from watchkeeper.server.api.signals import Changed, decide, detail, listed
+from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.web import data, estimate
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import view_of
 
+KINDS: Final = {
+    "failure": ("Failures", "What goes wrong, how often and since when"),
+    "topic": ("Topics", "What people ask, grouped by meaning over a random sample of all traffic"),
+    "unanswered": ("Unanswered", "What people ask and do not get an answer to: refused, “I don't know”, or beside the point"),
+}  # fmt: skip
+PAGE: Final = 50
+
 
 @route("GET", "/signals", permission="viewer")
 async def signals(call: Call) -> Response:
-    """What goes wrong, how often, and since when."""
+    """What goes wrong, how often, and since when; what is asked; what is not answered."""
     view = view_of(call, "7d")
+    kind = view.params.get("kind", "failure")
+    kind = kind if kind in KINDS else "failure"
+    if kind != "failure":
+        grouped = await listed(call, kind)
+        context = {"kind": kind, "kinds": KINDS, "grouped": grouped, "content": call.sees_content}
+        return await answer(view, "signals", "Signals", "signals.html", context)
     before = view.range.before()
     params = {**data.span(view.range), **data.cohort_params(view), "before": before.since_ns}
     failures, health, grouped = await asyncio.gather(
@@ -27,6 +46,8 @@ async def signals(call: Call) -> Response:
     now = sum(int(r["n"]) for r in health if r["current"])
     then = sum(int(r["n"]) for r in health if not r["current"])
     context = {
+        "kind": kind,
+        "kinds": KINDS,
         "failures": [_line(f, now, then) for f in failures],
         "grouped": grouped,
         "content": call.sees_content,
@@ -54,3 +75,100 @@ def _line(found: dict[str, Any], now: int, then: int) -> dict[str, Any]:
         if found["name"] in TRANSPORT
         else "content",
     }
+
+
+def _back(call: Call, done: str | None = None) -> Response:
+    return RedirectResponse(
+        view_of(call).url(f"/signals/{call.request.path_params['signal_id']}", done=done), 303
+    )
+
+
+async def _form(call: Call) -> dict[str, str]:
+    raw = await call.request.form(max_fields=20, max_files=0)
+    return {k: v.strip() for k, v in raw.items() if isinstance(v, str) and v.strip() and k != "csrf"}
+
+
+@route("GET", "/signals/{signal_id}", permission="viewer")
+async def one(call: Call) -> Response:
+    """One signal: how common, where, since when, what was done about it."""
+    view = view_of(call, "30d")
+    text = view.params.get("offset", "0")
+    offset = int(text) if text.isdecimal() and len(text) < 8 else 0
+    signal = await detail(call, PAGE, offset)
+    shown = [i for i in (signal["representative"], *signal["examples"]) if i]
+    ids = list(dict.fromkeys([*shown, *(f["trace_id"] for f in signal["failures"])]))
+    rows = await data.rows(view, "page_traces_by_id", ids=ids) if ids and call.sees_content else []
+    context = {
+        "signal": signal,
+        "shown": shown,
+        "rows": {str(r["trace_id"]): r for r in rows},
+        "severities": SEVERITIES,
+        "page_size": PAGE,
+        "offset": offset,
+        "cohorts": [{**c, "wide": c["n"] > 0 and c["share"]["low"] > (signal["prevalence"]["high"] or 1)} for c in signal["cohorts"]],
+    }  # fmt: skip
+    return await answer(view, "signals", signal["name"], "signal.html", context)
+
+
+@route("POST", "/signals/{signal_id}/change", permission="reviewer", kind="page")
+async def change(call: Call) -> Response:
+    """Confirm, assign, rate, ignore or fix."""
+    form = await _form(call)
+    try:
+        given = Changed.model_validate(form)
+    except ValidationError:
+        raise HttpError(
+            400, "that is no state, owner or severity of a signal", "go back and choose one"
+        ) from None
+    await decide(call, given)
+    return _back(call, "changed")
+
+
+@route("GET", "/signals/{signal_id}/act", permission="editor")
+async def preview(call: Call) -> Response:
+    """What one action would make of the signal, before anything is stored."""
+    view = view_of(call)
+    wanted = {
+        k: v for k in ("kind", "dataset", "name", "owner", "runbook", "model") if (v := view.params.get(k))
+    }
+    try:
+        given = Act.model_validate(wanted)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise HttpError(400, f"{fault['loc'][0]}: {fault['msg']}", "go back and change it") from None
+    seen = await acted(call, choice_of(given), False)
+    assert not isinstance(seen, Managed)
+    context = {
+        "seen": seen,
+        "signal": seen.signal,
+        "title": seen.signal.name or (seen.signal.title if call.sees_content else seen.signal.scorer),
+        "given": given,
+        "proposals": [msgspec.to_builtins(p) for p in seen.proposals],
+        "asks": {c.id: input_text(c) for c in seen.cases} if call.sees_content else {},
+    }
+    return await answer(view, "signals", "Act on a signal", "signal_act.html", context)
+
+
+@route("POST", "/signals/{signal_id}/act", permission="editor", kind="page")
+async def accept(call: Call) -> Response:
+    """Do what was shown."""
+    try:
+        given = Act.model_validate(await _form(call))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        raise HttpError(400, f"{fault['loc'][0]}: {fault['msg']}", "go back and change it") from None
+    await acted(call, choice_of(given), True)
+    return _back(call, "acted")
+
+
+@route("POST", "/signals/{signal_id}/retire", permission="editor", kind="page")
+async def retire(call: Call) -> Response:
+    """Take the signal's scorer and monitor out of force."""
+    form = await _form(call)
+    if call.services.act is None:
+        raise HttpError(503, "this server does not run actions on signals", "")
+    await call.services.act.retire(
+        call.project, form.get("id", ""),
+        actor=call.principal.actor, source=call.source, wall_ns=call.services.wall_clock(),
+    )  # fmt: skip
+    return _back(call, "retired")
