@@ -4,6 +4,7 @@ import email
 import email.policy
 import json
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -282,3 +283,64 @@ async def test_the_recording_channel_follows_its_script() -> None:
     channel = RecordingChannel([Retry("down"), Permanent("gone")])
     assert [type(await channel.send(notification())) for _ in range(3)] == [Retry, Permanent, Delivered]
     assert (len(channel.attempts), len(channel.sent)) == (3, 1)
+
+
+# What a reader must find whatever the channel: what changed, both figures with interval and n, the cohort, a worst trace, a
+# change near the onset, owner and runbook, and the chart's address (mail has the picture itself).
+A3 = (
+    "8.2 (n 4,012)",
+    "6.5 (6.3 to 6.7, n 412)",
+    "prompt_version v2",
+    "t1",
+    "support-prompt v2, Tue",
+    "support-ml",
+    "runbooks/relevance.md",
+)
+CHART = "https://wk.example/pictures/abc.def"
+
+
+def full() -> Notification:
+    told = notification()
+    told.payload |= {
+        "changes": ["support-prompt v2, Tue 17 Nov 07:00 UTC"],
+        "links": {**told.payload["links"], "chart": CHART},
+    }
+    told.text = "\n".join(
+        [told.payload["summary"], *told.payload["lines"], *told.payload["changes"], "worst: t1 3.0",
+         "Owner support-ml. Runbook runbooks/relevance.md"]
+    )  # fmt: skip
+    return told
+
+
+@pytest.mark.parametrize("kind", BUILD)
+async def test_it_carries_everything_an_alert_must_say(kind: str, sink: HttpSink, egress: Egress) -> None:
+    assert isinstance(await BUILD[kind](egress, sink.url).send(full()), Delivered)
+    said = json.loads(sink.seen[0][2])
+    text = json.dumps(said, ensure_ascii=False).replace("\\\\", "")
+    assert [x for x in (*A3, CHART) if x not in text] == []
+
+
+async def test_a_mail_has_everything_and_the_chart_inside(mail: SmtpSink) -> None:
+    async def picture(_: Notification) -> bytes | None:
+        return b"\x89PNG\r\n\x1a\nrest"
+
+    channel = replace(email_channel(mail), picture=picture)
+    assert isinstance(await channel.send(full()), Delivered)
+    message = email.message_from_string(mail.mails[-1], policy=email.policy.default)
+    pages = message.get_body(("html",))
+    assert pages is not None
+    (image,) = [p for p in message.walk() if p.get_content_type() == "image/png"]
+    assert image["Content-ID"] == "<chart@watchkeeper>" and image.get_content().startswith(b"\x89PNG")
+    plain = message.get_body(("plain",))
+    assert plain is not None
+    html = " ".join(pages.get_content().split())
+    assert "cid:chart@watchkeeper" in html and "http" not in html.split("<img")[1].split(">")[0]
+    assert [x for x in A3 if x not in html] == [] and [x for x in A3 if x not in plain.get_content()] == []
+
+
+async def test_a_mail_without_a_chart_has_no_image(mail: SmtpSink) -> None:
+    async def nothing(_: Notification) -> bytes | None:
+        return None
+
+    await replace(email_channel(mail), picture=nothing).send(full())
+    assert "image/png" not in mail.mails[-1] and "<img" not in mail.mails[-1]

@@ -27,6 +27,7 @@ PUBLIC = {
     ("GET", "/login"),
     ("POST", "/login"),
     ("GET", "/static/{name:path}"),
+    ("GET", "/pictures/{token}"),
 }
 
 

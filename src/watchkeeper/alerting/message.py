@@ -8,7 +8,7 @@ import msgspec
 from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.evidence import direction, iso, show, when
 from watchkeeper.alerting.routing import Message, cohort_of_alert
-from watchkeeper.model.alert import Alert, Moved, Notification
+from watchkeeper.model.alert import Alert, Deploy, Moved, Notification
 
 _MARK = {"page": "PAGE", "warn": "WARN", "info": "INFO"}
 
@@ -25,6 +25,12 @@ def moved_line(line: Moved) -> str:
         return f"{line.metric}: {now}"
     was = f"{show(line.metric, line.baseline)} (n {line.baseline_n:,})"
     return f"{line.metric}: {was} → {now} {direction(line)}"
+
+
+def change_line(deploy: Deploy) -> str:
+    """One change near the onset, for people: "support-answer v2 (more concise), Tue 17 Nov 07:00 UTC"."""
+    note = f" ({deploy.note})" if deploy.note else ""
+    return f"{deploy.name} {deploy.version}{note}, {when(deploy.time_ns)}"
 
 
 def alert_data(alert: Alert) -> dict[str, Any]:
@@ -69,6 +75,7 @@ def text_of(message: Message) -> str:
         lines += [alert.summary, f"Monitor {alert.monitor} ({alert.condition}): {state}."]
         lines += [alert.evidence[k] for k in ("holds", "suspicion", "capped") if alert.evidence.get(k)]
         lines += [f"  {moved_line(m)}" for m in alert.moved]
+        lines += [f"  changed: {change_line(d)}" for d in alert.deploys[:3]]
         lines += [
             f"  worst: {w.get('trace_id')} {alert.evidence.get('metric', '')} {w.get('value')}"
             for w in alert.worst[:3]
@@ -95,6 +102,7 @@ def payload_of(message: Message) -> dict[str, Any]:
         "holds": lead.evidence.get("holds", ""),
         "suspicion": lead.evidence.get("suspicion", ""),
         "lines": [moved_line(m) for m in lead.moved],
+        "changes": [change_line(d) for d in lead.deploys[:5]],
         "owner": lead.owner,
         "runbook": lead.runbook,
         "links": lead.evidence.get("links", {}),

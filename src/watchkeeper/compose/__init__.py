@@ -7,6 +7,7 @@ from pathlib import Path
 
 from watchkeeper.compose.connect import asking, connect, guard_builder, reading
 from watchkeeper.compose.flows import running, samplers
+from watchkeeper.compose.forwarding import forwarding, sampler
 from watchkeeper.compose.installation import install_secrets
 from watchkeeper.compose.operating import operating
 from watchkeeper.config.holder import ConfigHolder
@@ -49,7 +50,7 @@ async def services(
         made.watch, made.judge, made.review = flows.watcher, flows.judges, flows.review
         made.incidents = flows.incidents
         beside = operating(flows, data_dir)
-        made.selfwatch = beside.watch
+        made.selfwatch, made.pictures = beside.watch, flows.pictures
         made.scorers = flows.calibrator
         made.gate = Gate(
             flows.records, scoring.gating, clock, asking(providers), flows.columns, flows.calibrator.standings
@@ -79,5 +80,7 @@ async def services(
         calm_gc()
         for project in {"default", *(m.project for m in flows.watcher.monitors)}:
             await flows.watcher.mirror_all(project)
-        async with running(flows, beside.loops()):
+        async with running(flows, beside.loops()), forwarding(flows, holder) as forward:
+            made.forward = forward
+            made.samplers.append(sampler(forward))
             yield made

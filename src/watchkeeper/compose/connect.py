@@ -29,9 +29,9 @@ from watchkeeper.model.span import Trace
 from watchkeeper.notify import (
     Channel,
 )
+from watchkeeper.pipeline.acting import SignalActions
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.assembly import Assembly
-from watchkeeper.pipeline.acting import SignalActions
 from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow

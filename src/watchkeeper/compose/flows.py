@@ -29,6 +29,7 @@ from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.server.metrics import Sample
 from watchkeeper.store.clickhouse.store import ClickHouseColumns
 from watchkeeper.store.columns import Retention
+from watchkeeper.store.records.coverage import COUNTS
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
@@ -187,7 +188,24 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
                 found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
         return found
 
-    return [pipeline]
+    async def coverage() -> list[Sample]:
+        found: list[Sample] = []
+        now = flows.clock()
+        for project in flows.projects():
+            sums: dict[str, Counter[str]] = {}
+            for row in await flows.columns.read_coverage(project, now - DAY_NS, now):
+                sums.setdefault(str(row["scorer"]), Counter()).update({k: int(row[k]) for k in COUNTS})
+            for scorer, n in sorted(sums.items()):
+                missing = max(n["selected"] - n["scored"] - n["failed"], 0)
+                for what, value in (*n.items(), ("missing", missing)):
+                    labels = {"project": project, "scorer": scorer, "what": what}
+                    found.append(Sample("watchkeeper_coverage", labels, value))
+            for name, one in (await flows.calibrator.standings(project)).items():
+                labels = {"project": project, "scorer": name}
+                found.append(Sample("watchkeeper_scorer_provisional", labels, float(one.provisional)))
+        return found
+
+    return [pipeline, coverage]
 
 
 @contextlib.asynccontextmanager

@@ -40,6 +40,8 @@ class Readings:
             "judge-errors": self.judge_errors,
             "disk": self.disk,
             "coverage": self.coverage,
+            "coverage-gap": self.coverage_gap,
+            "judge-drift": self.judge_drift,
         }
 
     async def ingest_lag(self) -> Reading:
@@ -70,6 +72,12 @@ class Readings:
 
     async def coverage(self) -> Reading:
         return await selfwatch.coverage(self.flows.columns, self.flows.projects(), self.flows.clock())
+
+    async def coverage_gap(self) -> Reading:
+        return await selfwatch.coverage_gap(self.flows.columns, self.flows.projects(), self.flows.clock())
+
+    async def judge_drift(self) -> Reading:
+        return await selfwatch.judge_drift(self.flows.records, self.flows.projects())
 
 
 @dataclass

@@ -129,6 +129,22 @@ def clip(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
+def web_address(given: Any) -> str:
+    """A link of ours that can be put into another's markup: http(s) and nothing that ends the markup; "" otherwise."""
+    text = given if isinstance(given, str) else ""
+    good = text.startswith(("https://", "http://")) and not any(c in text for c in "<>|\"'() \r\n")
+    return text if good else ""
+
+
+def worst_lines(payload: Mapping[str, Any], most: int = 3) -> list[str]:
+    """The worst traces of a message, a line each: id, value, the beginning of the output."""
+    rows = [row for alert in payload.get("alerts", []) for row in alert.get("worst", [])][:most]
+    return [
+        clip(one_line(f"{r.get('trace_id', '')}  {r.get('value', '')}  {r.get('output_text') or ''}"), 200)
+        for r in rows
+    ]
+
+
 def one_line(text: str) -> str:
     """Text without line breaks or control characters, for subjects, headers and log lines."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

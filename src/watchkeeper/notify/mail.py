@@ -1,6 +1,7 @@
-"""E-mail: text and HTML, threaded by group."""
+"""E-mail: text and HTML, threaded by group, the chart inside."""
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
 from html import escape
@@ -9,9 +10,12 @@ from typing import Any
 from watchkeeper.model.alert import Notification
 from watchkeeper.notify.channel import Delivered, Mail, Outcome, Permanent, Retry, clip, one_line
 
+Picture = Callable[[Notification], Awaitable[bytes | None]]
+_CHART = "chart@watchkeeper"
 
-def _html(notification: Notification) -> str:
-    """A page without images, scripts or remote content; everything from a trace is escaped text."""
+
+def _html(notification: Notification, chart: bool) -> str:
+    """A page without scripts or remote content, whose only image travels with it; everything from a trace is escaped."""
     payload: dict[str, Any] = notification.payload
     colour = "#067647" if payload.get("status") == "resolved" else "#b42318"
 
@@ -21,6 +25,7 @@ def _html(notification: Notification) -> str:
     lines = "".join(
         f"<li style='font-family:monospace'>{escape(str(x))}</li>" for x in payload.get("lines", [])
     )
+    deploys = "".join(f"<li>{escape(str(d))}</li>" for d in payload.get("changes", []))
     worst = [row for alert in payload.get("alerts", []) for row in alert.get("worst", [])][:3]
     traces = "".join(
         f"<li><code>{escape(str(r.get('trace_id', '')))}</code> {escape(clip(str(r.get('output_text') or ''), 300))}</li>"
@@ -37,9 +42,11 @@ def _html(notification: Notification) -> str:
         f"<h2 style='font-size:18px;border-left:4px solid {colour};padding-left:8px'>"
         f"{escape(one_line(notification.subject))}</h2>"
         + paragraph(payload.get("summary") or notification.text)
+        + (f"<p><img src='cid:{_CHART}' alt='chart' style='max-width:100%'></p>" if chart else "")
         + paragraph(payload.get("suspicion"))
         + paragraph(payload.get("holds"))
         + (f"<ul>{lines}</ul>" if lines else "")
+        + (f"<p>Recent changes</p><ul>{deploys}</ul>" if deploys else "")
         + (f"<p>Worst traces</p><ul>{traces}</ul>" if traces else "")
         + paragraph(f"Owner {payload.get('owner', '')} · Runbook {payload.get('runbook', '')}")
         + opened
@@ -47,8 +54,10 @@ def _html(notification: Notification) -> str:
     )
 
 
-def render(notification: Notification, sender: str, recipients: tuple[str, ...]) -> EmailMessage:
-    """The message. Its id is the notification's, so a mail sent twice after a crash is one mail to most clients;
+def render(
+    notification: Notification, sender: str, recipients: tuple[str, ...], chart: bytes | None = None
+) -> EmailMessage:
+    """The message, with its `chart` (PNG) inside when there is one. Its id is the notification's, so a mail sent twice after a crash is one mail to most clients;
     all mails of a group refer to one id, so they are one thread."""
     domain = one_line(sender.rpartition("@")[2].strip("<> ")) or "watchkeeper.invalid"
     thread = hashlib.sha256(notification.dedup_key.encode()).hexdigest()[:32]
@@ -62,22 +71,29 @@ def render(notification: Notification, sender: str, recipients: tuple[str, ...])
     message["X-Watchkeeper-Dedup-Key"] = one_line(notification.dedup_key)
     # Lone surrogates can come out of broken telemetry and cannot be encoded.
     message.set_content(notification.text.encode("utf-8", "replace").decode())
-    message.add_alternative(_html(notification).encode("utf-8", "replace").decode(), subtype="html")
+    page = _html(notification, chart is not None).encode("utf-8", "replace").decode()
+    message.add_alternative(page, subtype="html")
+    if chart is not None:
+        body = message.get_body(("html",))
+        if isinstance(body, EmailMessage):
+            body.add_related(chart, "image", "png", cid=f"<{_CHART}>", filename="chart.png")
     return message
 
 
 @dataclass(frozen=True)
 class EmailChannel:
-    """Mails `recipients` from `sender`."""
+    """Mails `recipients` from `sender`; `picture` gives a message's chart, or None, and does not raise."""
 
     mail: Mail
     sender: str
     recipients: tuple[str, ...]
+    picture: Picture | None = None
 
     async def send(self, notification: Notification) -> Outcome:
         """One mail to all recipients."""
+        chart = None if self.picture is None else await self.picture(notification)
         try:
-            message = render(notification, self.sender, self.recipients)
+            message = render(notification, self.sender, self.recipients, chart)
         except (ValueError, IndexError) as error:
             # The email package raises these for addresses it cannot parse.
             return Permanent(

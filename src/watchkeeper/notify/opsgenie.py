@@ -5,7 +5,16 @@ from typing import Any
 from urllib.parse import quote
 
 from watchkeeper.model.alert import Notification
-from watchkeeper.notify.channel import JSON_HEADERS, Http, Outcome, body_of, clip, one_line, outcome_of
+from watchkeeper.notify.channel import (
+    JSON_HEADERS,
+    Http,
+    Outcome,
+    body_of,
+    clip,
+    one_line,
+    outcome_of,
+    web_address,
+)
 
 URL = "https://api.opsgenie.com"
 _PRIORITY = {"page": "P1", "warn": "P3", "info": "P5"}
@@ -21,7 +30,11 @@ def render(notification: Notification) -> dict[str, Any]:
         "source": "watchkeeper",
         "priority": _PRIORITY.get(str(payload.get("severity")), "P3"),
         "tags": [one_line(str(payload.get("severity", "")))],
-        "details": {"owner": str(payload.get("owner", "")), "runbook": str(payload.get("runbook", ""))},
+        "details": {
+            "owner": str(payload.get("owner", "")),
+            "runbook": str(payload.get("runbook", "")),
+            "chart": web_address(payload.get("links", {}).get("chart")),
+        },
     }
 
 

@@ -4,7 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from watchkeeper.model.alert import Notification
-from watchkeeper.notify.channel import JSON_HEADERS, Http, Outcome, body_of, clip, one_line, outcome_of
+from watchkeeper.notify.channel import (
+    JSON_HEADERS,
+    Http,
+    Outcome,
+    body_of,
+    clip,
+    one_line,
+    outcome_of,
+    web_address,
+    worst_lines,
+)
 
 URL = "https://events.pagerduty.com/v2/enqueue"
 _SEVERITY = {"page": "critical", "warn": "warning", "info": "info"}
@@ -22,6 +32,7 @@ def render(notification: Notification, routing_key: str) -> dict[str, Any]:
     if resolved:
         return event
     links = payload.get("links", {})
+    chart = web_address(links.get("chart"))
     pages = [
         ("Alert", links.get("alert")),
         ("Traces", links.get("traces")),
@@ -42,8 +53,11 @@ def render(notification: Notification, routing_key: str) -> dict[str, Any]:
                 "metrics": payload.get("lines", []),
                 "suspicion": payload.get("suspicion"),
                 "holds": payload.get("holds"),
+                "recent changes": payload.get("changes", []),
+                "worst traces": worst_lines(payload),
             },
         },
+        **({"images": [{"src": chart, "alt": "chart"}]} if chart else {}),
         "links": [
             {"href": h, "text": t}
             for t, h in pages

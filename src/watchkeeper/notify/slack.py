@@ -4,7 +4,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from watchkeeper.model.alert import Notification
-from watchkeeper.notify.channel import JSON_HEADERS, Http, Outcome, body_of, clip, one_line, outcome_of
+from watchkeeper.notify.channel import (
+    JSON_HEADERS,
+    Http,
+    Outcome,
+    body_of,
+    clip,
+    one_line,
+    outcome_of,
+    web_address,
+)
 
 _COLOUR = {"page": "#b42318", "warn": "#b54708", "info": "#475467"}
 _GOOD = "#067647"
@@ -42,6 +51,8 @@ def render(notification: Notification) -> dict[str, Any]:
         blocks.append(
             _section("```" + _plain("\n".join(payload["lines"]), 1500).replace("```", "'''") + "```")
         )
+    if payload.get("changes"):
+        blocks.append(_section("Recent changes\n" + _plain("\n".join(payload["changes"]), 800)))
     worst = [row for alert in payload.get("alerts", []) for row in alert.get("worst", [])][:3]
     if worst:
         rows = "\n".join(
@@ -51,6 +62,10 @@ def render(notification: Notification) -> dict[str, Any]:
     facts = [f"Owner {payload.get('owner', '')}", f"Runbook {payload.get('runbook', '')}"]
     facts += [str(payload.get("links", {}).get("alert") or "")]
     text = _plain(" · ".join(f for f in facts if f))
+    # A link and not an image block: Slack refuses a whole message whose image it cannot fetch.
+    chart = web_address(payload.get("links", {}).get("chart"))
+    if chart:
+        text = f"{text} · <{chart}|Chart>"
     blocks.append({"type": "context", "elements": [{"type": "mrkdwn", "text": text, "verbatim": True}]})
     colour = (
         _GOOD

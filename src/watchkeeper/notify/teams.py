@@ -4,7 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from watchkeeper.model.alert import Notification
-from watchkeeper.notify.channel import JSON_HEADERS, Http, Outcome, body_of, clip, one_line, outcome_of
+from watchkeeper.notify.channel import (
+    JSON_HEADERS,
+    Http,
+    Outcome,
+    body_of,
+    clip,
+    one_line,
+    outcome_of,
+    web_address,
+    worst_lines,
+)
 
 _COLOUR = {"page": "Attention", "warn": "Warning", "info": "Default"}
 
@@ -29,6 +39,11 @@ def render(notification: Notification) -> dict[str, Any]:
     ]
     body += [_block(str(payload[key])) for key in ("suspicion", "holds") if payload.get(key)]
     body += [_block(line, spacing="None", fontType="Monospace") for line in payload.get("lines", [])[:12]]
+    body += [_block(f"Changed: {line}") for line in payload.get("changes", [])[:3]]
+    body += [_block(f"Worst: {line}", spacing="None") for line in worst_lines(payload)]
+    chart = web_address(payload.get("links", {}).get("chart"))
+    if chart:
+        body.append({"type": "Image", "url": chart, "altText": "chart"})
     body.append(
         _block(f"Owner {payload.get('owner', '')} · Runbook {payload.get('runbook', '')}", isSubtle=True)
     )
@@ -41,6 +56,11 @@ def render(notification: Notification) -> dict[str, Any]:
     link = payload.get("links", {}).get("alert")
     if isinstance(link, str) and link.startswith(("https://", "http://")):
         card["actions"] = [{"type": "Action.OpenUrl", "title": "Open the alert", "url": link}]
+    if chart:
+        card["actions"] = [
+            *card.get("actions", []),
+            {"type": "Action.OpenUrl", "title": "Chart", "url": chart},
+        ]
     attachment = {"contentType": "application/vnd.microsoft.card.adaptive", "content": card}
     return {"type": "message", "attachments": [attachment]}
 

@@ -54,7 +54,8 @@ class Delivery:
     """`channels` by route name; `clock` gives ns; `roll` gives numbers in [0, 1) for jitter.
 
     `fallback` are the routes that hear that a message could not be delivered; `max_age_ns` is when a message that
-    always fails is given up and becomes a dead letter.
+    always fails is given up and becomes a dead letter. `dress` adds what should be fresh when a message leaves, such
+    as an address that expires.
     """
 
     records: Records
@@ -62,6 +63,7 @@ class Delivery:
     clock: Callable[[], int]
     roll: Callable[[], float]
     fallback: tuple[str, ...] = ()
+    dress: Callable[[Notification], Notification] | None = None
     lease_ns: int = 60 * SECOND
     send_timeout_s: float = 30.0
     max_age_ns: int = 24 * 3600 * SECOND
@@ -110,8 +112,9 @@ class Delivery:
             known = ", ".join(sorted(self.channels)) or "none"
             return Permanent(f"there is no route named '{notification.route}' (configured: {known})")
         try:
+            dressed = notification if self.dress is None else self.dress(notification)
             async with asyncio.timeout(self.send_timeout_s):
-                return await channel.send(notification)
+                return await channel.send(dressed)
         except TimeoutError:
             return Retry("no answer in time")
         except Exception as error:  # one broken channel must not stop the others' messages

@@ -80,10 +80,12 @@ class Services:
     judge: Any = None
     review: Any = None
     gate: Any = None
+    forward: Any = None
     act: Any = None
     scorers: Any = None
     incidents: Any = None
     selfwatch: Any = None
+    pictures: Any = None
     redact: Callable[[str], str] = str
     on_scores: Callable[[Sequence[Score]], Awaitable[None]] | None = None
     catch_up: Callable[[], Awaitable[None]] = nothing_due

@@ -20,7 +20,7 @@ async def alert_picture(columns: Columns, alert: Alert, now_ns: int, theme: Them
     None when the alert names no series or nothing is stored of it. `columns` is read; nothing else is needed.
     """
     # Pages read through a view of a request; here there is none, only the store it would have led to.
-    call = cast("Call", SimpleNamespace(services=SimpleNamespace(columns=columns)))
+    call = cast("Call", SimpleNamespace(services=SimpleNamespace(columns=columns, scorers=None)))
     nothing = TimeRange(0, 1, "", "")
     view = View(call, alert.project, "/", {}, now_ns, nothing, {}, "", "light", UTC)
     found = await alert_chart(around_alert(view, alert), alert)

@@ -3,10 +3,15 @@
 from collections.abc import AsyncIterator
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 
 from tests.unit.web.world import DEPLOY, HOUR, PROJECT, World, build
+from watchkeeper.compose.pictures import Pictures
+from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.config.models import Config
+from watchkeeper.model.alert import Notification
 from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.store.records import alerts, audit, incidents
 
@@ -150,3 +155,28 @@ async def test_forms_open_take_note_and_resolve(world: World) -> None:
             await browser.post(f"{path}/change", data={"what": "burn"}, headers=headers)
         ).status_code == 400
         assert "on it" in (await browser.get(path)).text
+
+
+async def test_the_chart_of_an_alert_opens_by_its_signed_address_and_no_other(world: World) -> None:
+    s = world.services
+    told = Notification("n", PROJECT, world.alert_id, "g", "r", "firing", "s", "t", {}, s.clock())
+    holder = ConfigHolder(Config.model_validate_json('{"server": {"public_url": "https://w.example.com"}}'))
+    s.pictures = Pictures(world.columns, s.records, holder, "key", s.clock, s.wall_clock)
+    assert s.pictures.link(told) is told
+    about = [{"id": world.alert_id, "evidence": {"metric": "answer_relevance"}}]
+    told = msgspec.structs.replace(told, payload={"alerts": about, "links": {"alert": "x"}})
+    links = s.pictures.link(told).payload["links"]
+    assert links["alert"] == "x" and links["chart"].startswith("https://w.example.com/pictures/")
+    async with client(world) as browser:
+        answer = await browser.get(links["chart"].removeprefix("https://w.example.com"))
+        assert answer.status_code == 200 and answer.content.startswith(b"\x89PNG"), answer.text
+        assert answer.content == (await browser.get(f"/api/alerts/{world.alert_id}/chart.png")).content
+        assert (await browser.get("/pictures/" + "a" * 40)).status_code == 404
+        assert (await browser.get("/api/alerts/nope/chart.png")).status_code == 404
+    assert await s.pictures.of(told) is not None
+
+
+async def test_a_picture_that_cannot_be_drawn_is_left_out(world: World) -> None:
+    s = world.services
+    broken = Pictures(None, s.records, s.config, "key", s.clock, s.wall_clock)  # type: ignore[arg-type]
+    assert await broken.draw(PROJECT, world.alert_id) is None and broken.counts["failed"] == 1

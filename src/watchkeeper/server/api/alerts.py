@@ -4,7 +4,9 @@ from typing import Any, Literal
 
 import msgspec
 from pydantic import Field
+from starlette.responses import Response
 
+from watchkeeper.alerting.picture_link import read
 from watchkeeper.config.units import duration_ns
 from watchkeeper.model.alert import Alert
 from watchkeeper.pipeline.selfwatch import document
@@ -77,6 +79,29 @@ async def one_alert(call: Call) -> dict[str, Any]:
     if found is None:
         raise _no_alert(call)
     return alert_json(found)
+
+
+async def _picture(call: Call, project: str, alert_id: str) -> Response:
+    drawn = None if call.services.pictures is None else await call.services.pictures.draw(project, alert_id)
+    if drawn is None:
+        raise HttpError(404, "there is no chart of this alert", "it may be about no series, or be forgotten")
+    return Response(drawn, media_type="image/png", headers={"cache-control": "private, max-age=300"})
+
+
+@route("GET", "/api/alerts/{alert_id}/chart.png", permission="viewer")
+async def chart(call: Call) -> Response:
+    """The alert's chart: its series against the baseline, with deploys and the alert's span, as PNG."""
+    return await _picture(call, call.project, _id(call))
+
+
+@route("GET", "/pictures/{token}", permission="public", kind="static")
+async def picture(call: Call) -> Response:
+    """The chart of an alert by the signed address its messages carry, good for a day after sending."""
+    pictures, given = call.services.pictures, str(call.request.path_params["token"])
+    known = None if pictures is None else read(pictures.key, given, call.services.wall_clock() // 10**9)
+    if known is None:
+        raise HttpError(404, "this address is over, or was never ours", "open the alert instead")
+    return await _picture(call, *known)
 
 
 async def _acknowledged(call: Call, on: bool) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""Forwarding made and run: its own way out, which follows the configuration."""
+
+import contextlib
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable
+
+from watchkeeper.compose.flows import Flows
+from watchkeeper.config import adapters
+from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.config.models import Config
+from watchkeeper.egress.http import Egress
+from watchkeeper.pipeline.forward import ForwardFlow
+from watchkeeper.server.metrics import Sample
+
+
+def sampler(flow: ForwardFlow) -> Callable[[], Awaitable[list[Sample]]]:
+    """Backlog, lag and counts of every target for `/metrics`."""
+
+    async def read() -> list[Sample]:
+        return [Sample(*s) for s in await flow.samples()]
+
+    return read
+
+
+@contextlib.asynccontextmanager
+async def forwarding(flows: Flows, holder: ConfigHolder) -> AsyncGenerator[ForwardFlow]:
+    """Forward while the context lasts; what was not acknowledged by its end is sent after the next start."""
+    egress = Egress(adapters.egress_of(holder.current))
+    flow = ForwardFlow(
+        flows.columns,
+        flows.records,
+        flows.clock,
+        lambda: flows.ingest.settled_ns,
+        egress.request,
+        random.random,
+    )
+
+    def follow(config: Config) -> None:
+        egress.policy = adapters.egress_of(config)
+        flow.use(adapters.forward_of(config))
+
+    follow(holder.current)
+    holder.on_change(follow)
+    flow.start()
+    try:
+        yield flow
+    finally:
+        await flow.close()
+        await egress.close()
