@@ -221,6 +221,7 @@ actions = sa.Table(
     sa.Index("ix_actions_due", "state", "next_attempt_ns"),
 )
 
+# status: open, disputed (its reviewers disagree), done, displaced. `assigned_to` is who should read it, None for anybody.
 review_items = sa.Table(
     "review_items",
     metadata,
@@ -234,7 +235,6 @@ review_items = sa.Table(
     sa.Column("priority", sa.Float, nullable=False),
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("assigned_to", sa.String(255)),
-    _ns("reserved_until_ns", nullable=True),
     _ns("created_ns"),
     sa.Column("reviewers", sa.Integer, nullable=False, server_default="1"),
     sa.Column("probability", sa.Float),
@@ -401,4 +401,27 @@ calibrations = sa.Table(
     sa.Column("status", sa.String(16), nullable=False),
     sa.Column("document", sa.JSON, nullable=False),
     sa.Index("ix_calibrations_scorer", "project", "scorer", "time_ns"),
+)
+
+# Scorers run over history; `document` is the whole `Backfill`.
+backfills = sa.Table(
+    "backfills",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("state", sa.String(16), nullable=False),
+    _ns("created_ns"),
+    sa.Column("document", sa.JSON, nullable=False),
+)
+
+# Classifiers trained from labels; `document` is the whole `Trained`, weights included.
+trained = sa.Table(
+    "trained",
+    metadata,
+    sa.Column("project", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    _ns("created_ns"),
+    sa.Column("document", sa.JSON, nullable=False),
 )
