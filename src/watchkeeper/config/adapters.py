@@ -69,6 +69,7 @@ def built_in_of(config: Config) -> tuple[BuiltIn, ...]:
         "judge-errors": own.judge_errors,
         "disk": own.disk,
         "coverage": own.coverage,
+        "coverage-gap": own.coverage_gap,
     }
     limits = {k: v / 1e9 for k, v in seconds.items() if v is not None}
     return built_in(own.off, limits | {k: v for k, v in shares.items() if v is not None})

@@ -223,6 +223,8 @@ def _early(document: Document) -> list[Problem]:
 
 
 def _may_be_secret(loc: Loc) -> bool:
+    if loc and loc[0] == "forward":
+        return len(loc) == 4 and loc[2] == "headers"
     return bool(loc) and loc[0] == "routes" and loc[-1] in ("url", "secret", "key", "password")
 
 

@@ -19,7 +19,9 @@ ALWAYS = (
     "error", "timeout", "tool_failure", "guard", "policy_deny", "step_cap", "low_confidence", "thumbs_down",
     "escalation",
 )  # fmt: skip
-BuiltInName = Literal["ingest-lag", "scoring-lag", "drops", "judge-errors", "disk", "coverage"]
+BuiltInName = Literal[
+    "ingest-lag", "scoring-lag", "drops", "judge-errors", "disk", "coverage", "coverage-gap", "judge-drift"
+]
 COHORT_KEYS = (
     "scenario", "model", "provider", "prompt_name", "prompt_version", "variant", "release", "service",
     "environment", "region", "agent_name",
@@ -313,6 +315,7 @@ class SelfMonitoring(Strict):
     judge_errors: Share | None = Field(None, description="20% when not set.")
     disk: Share | None = Field(None, description="Free part; 10% when not set.")
     coverage: Share | None = Field(None, description="20% when not set.")
+    coverage_gap: Share | None = Field(None, description="1% when not set.")
 
 
 class Provider(Strict):

@@ -140,6 +140,13 @@ class Ingest:
         self._task: asyncio.Task[None] | None = None
         self._working: set[asyncio.Task[None]] = set()
         self._closing = False
+        self._arrival = 0
+        self._settled = clock()
+
+    @property
+    def settled_ns(self) -> int:
+        """Everything that arrived up to this time is stored whole; what arrives later gets a later time."""
+        return self._settled
 
     def start(self) -> None:
         """Begin committing; needs the running event loop."""
@@ -295,7 +302,8 @@ class Ingest:
                 await self._commit(batch)
 
     async def _commit(self, batch: list[_Request]) -> None:
-        now = self._clock()
+        # Arrival is an order that readers follow: a clock set back must not hide what comes after.
+        now = self._arrival = max(self._clock(), self._arrival + 1)
         for request in batch:
             for row in (*request.spans, *request.logs, *request.metrics):
                 row.received_ns = now
@@ -320,6 +328,7 @@ class Ingest:
             else:
                 self._fail(batch, StoreUnavailable(f"these records could not be stored: {error}"), "fault")
             return
+        self._settled = max(self._settled, now)
         for request in batch:
             self._settle(request)
             if not request.done.done():

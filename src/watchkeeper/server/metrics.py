@@ -31,6 +31,14 @@ HELP = {
     "watchkeeper_store_rows": "Rows stored, by table.",
     "watchkeeper_store_bytes": "Bytes on disk, by table.",
     "watchkeeper_store_free_bytes": "Bytes that may still be written on the store's disk.",
+    "watchkeeper_forward_sent_total": "Records another backend has taken, by target and signal.",
+    "watchkeeper_forward_dead_total": "Records another backend will never take, by target and signal.",
+    "watchkeeper_forward_retried_total": "Attempts to forward that have to be made again.",
+    "watchkeeper_forward_backlog": "Records not forwarded yet, by target and signal.",
+    "watchkeeper_forward_lag_seconds": "Age of the oldest record not forwarded yet.",
+    "watchkeeper_forward_waiting": "1 while a target takes nothing.",
+    "watchkeeper_coverage": "Traces of the last day by scorer and what became of them: eligible, selected, scored, failed, late, missing.",
+    "watchkeeper_scorer_provisional": "1 for a model-based scorer that has not been calibrated in this version, 0 for one that has.",
     "watchkeeper_auth_failures_total": "Requests with missing or invalid credentials, by reason.",
 }
 

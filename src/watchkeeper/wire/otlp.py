@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
@@ -79,6 +80,21 @@ def rejection_message(rejected: list[Rejected]) -> str:
     return text[:_MESSAGE_LIMIT]
 
 
+def partial_success(body: bytes, content_type: str) -> tuple[int, str]:
+    """How many records the receiver of an export says it rejected, and its words; (0, '') when it says nothing."""
+    # The three answers have the same shape under the same field numbers.
+    answer = ExportTraceServiceResponse()
+    try:
+        if "json" in content_type:
+            told = orjson.loads(body or b"{}").get("partialSuccess") or {}
+            count = next((int(v) for k, v in told.items() if k.startswith("rejected")), 0)
+            return count, str(told.get("errorMessage", ""))[:_MESSAGE_LIMIT]
+        answer.ParseFromString(body)
+    except (DecodeError, ValueError, TypeError, AttributeError):
+        return 0, ""
+    return answer.partial_success.rejected_spans, answer.partial_success.error_message[:_MESSAGE_LIMIT]
+
+
 def export_response(signal: str, encoding: str, rejected: int = 0, message: str = "") -> tuple[bytes, str]:
     """Body and content type of a 200 answer: empty, or partial success with the number of rejected records."""
     response: Any
@@ -109,5 +125,5 @@ def status_response(code: int, message: str, encoding: str) -> tuple[bytes, str]
 
 __all__ = [
     "MEDIA", "SIGNALS", "Decoded", "Limits", "Malformed", "Rejected", "UnsupportedEncoding", "decode", "encoding_of",
-    "export_response", "rejection_message", "status_response",
+    "export_response", "partial_success", "rejection_message", "status_response",
 ]  # fmt: skip

@@ -139,7 +139,7 @@ class ClickHouseColumns:
 
     async def write_sketches(self, rows: list[dict[str, Any]]) -> None:
         self._open()
-        await self._rows.run(writing.dict_rows, "sketches", rows, self._next_version())
+        await self._rows.run(writing.sketches, rows, self._next_version())
 
     async def write_alerts(self, rows: list[dict[str, Any]]) -> None:
         self._open()

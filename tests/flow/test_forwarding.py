@@ -1,0 +1,180 @@
+"""Forwarding to another backend that is down, overloaded, picky or slow, across kills: nothing is lost, nothing invented."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving import Server, free_port
+from watchkeeper.wire.otlp import decode
+
+START = 1_795_238_000_000_000_000
+
+
+class Receiver:
+    """Another OTLP backend. `mode` decides how it answers; what it acknowledged is in `spans` and `events`."""
+
+    def __init__(self, port: int) -> None:
+        self.spans: Counter[str] = Counter()
+        self.attributes: dict[str, dict[str, Any]] = {}
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
+        self.asked: Counter[str] = Counter()
+        self.keys: set[str] = set()
+        self.mode = "ok"
+        self.lock = threading.Lock()
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers.get("content-length") or 0))
+                receiver.keys.add(self.headers.get("x-api-key", ""))
+                status, headers = receiver.take(self.path, body)
+                self.send_response(status)
+                for name, value in {
+                    "content-type": "application/x-protobuf",
+                    "content-length": "0",
+                    **headers,
+                }.items():
+                    self.send_header(name, value)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        ThreadingHTTPServer.daemon_threads = True
+        self.http = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+        threading.Thread(target=self.http.serve_forever, daemon=True).start()
+
+    def take(self, path: str, body: bytes) -> tuple[int, dict[str, str]]:
+        with self.lock:
+            self.asked[self.mode] += 1
+            if self.mode == "busy":
+                return 503, {"retry-after": "1"}
+            if self.mode == "slow":
+                time.sleep(0.2)
+            if path == "/v1/traces":
+                made = decode("traces", body)
+                if any(s.name.startswith("poison") for s in made.spans):
+                    return 400, {}
+                for span in made.spans:
+                    self.spans[span.span_id] += 1
+                    self.attributes[span.span_id] = span.attributes
+            else:
+                self.events += [(r.name, r.trace_id, r.attributes) for r in decode("logs", body).logs]
+        return 200, {}
+
+    def close(self) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+
+
+def span(n: int, name: str = "step", **attributes: str) -> dict[str, Any]:
+    return {
+        "traceId": f"{n // 10 + 1:032x}", "spanId": f"{n + 1:016x}", "name": name,
+        "startTimeUnixNano": str(START + n), "endTimeUnixNano": str(START + n + 1000),
+        "attributes": [{"key": k, "value": {"stringValue": v}} for k, v in attributes.items()],
+    }  # fmt: skip
+
+
+def send(server: Server, spans: list[dict[str, Any]]) -> None:
+    body = {"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}
+    assert server.call("POST", "/v1/traces", body)[0] == 200
+
+
+def eventually(wanted: Any, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not wanted():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)
+
+
+def way(server: Server, signal: str = "traces") -> dict[str, Any]:
+    return next(w for w in server.json("GET", "/api/forwarding") if w["signal"] == signal)
+
+
+def configured(folder: Path, port: int, signals: str = "[traces, scores]") -> Path:
+    path = folder / "watchkeeper.yaml"
+    path.write_text(
+        f"egress: {{allow: ['127.0.0.1:{port}']}}\n"
+        f"forward:\n  - name: other\n    endpoint: http://127.0.0.1:{port}\n    signals: {signals}\n"
+        "    headers: {x-api-key: '${OTHER_KEY}'}\n"
+    )
+    return path
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[tuple[Server, int]]:
+    port = free_port()
+    config = configured(tmp_path, port)
+    server = Server(tmp_path / "data", "--config", str(config), env={"OTHER_KEY": "secret-key"})
+    yield server.start(), port
+    if server.process is not None and server.process.poll() is None:
+        server.stop()
+
+
+def test_a_receiver_that_is_down_then_busy_then_slow_gets_everything_across_a_kill(
+    world: tuple[Server, int],
+) -> None:
+    server, port = world
+    send(server, [span(n, **{"gen_ai.prompt": "mail ann@example.com"}) for n in range(400)])
+    eventually(lambda: way(server)["state"] == "waiting")
+    assert way(server)["backlog"] == 400 and "connection failed" in way(server)["problem"]
+    server.kill()
+    server.start()
+    send(server, [span(n) for n in range(400, 700)])
+    receiver = Receiver(port)
+    receiver.mode = "busy"
+    eventually(lambda: receiver.asked["busy"] >= 2)
+    assert not receiver.spans
+    receiver.mode = "slow"
+    eventually(lambda: len(receiver.spans) >= 300)
+    server.kill()
+    server.start()
+    eventually(lambda: len(receiver.spans) == 700)
+    # Sent again at most what one page held when the server died.
+    assert sum(receiver.spans.values()) - 700 <= 300
+    assert receiver.keys == {"secret-key"}
+    assert "ann@example.com" not in str(receiver.attributes) and "EMAIL" in str(receiver.attributes)
+    eventually(lambda: way(server)["backlog"] == 0)
+    metrics = server.call("GET", "/metrics")[2].decode()
+    assert 'watchkeeper_forward_backlog{signal="traces",target="other"} 0' in metrics
+    receiver.close()
+
+
+def test_a_record_that_is_refused_for_ever_is_counted_and_the_others_arrive(
+    world: tuple[Server, int],
+) -> None:
+    server, port = world
+    receiver = Receiver(port)
+    send(server, [span(n, "poison" if n == 57 else "step") for n in range(100)])
+    eventually(lambda: len(receiver.spans) == 99)
+    eventually(lambda: way(server)["dead"] == 1)
+    found = way(server)
+    assert found["last_dead"][0]["span_id"] == f"{58:016x}" and "400" in found["last_dead"][0]["reason"]
+    assert found["sent"] >= 99 and found["backlog"] == 0
+    receiver.close()
+
+
+def test_scores_go_as_evaluation_events_once_each(world: tuple[Server, int]) -> None:
+    server, port = world
+    receiver = Receiver(port)
+    send(server, [span(0)])
+    for rating, comment in (("down", "wrong"), ("up", "right after all")):
+        body = {"trace_id": f"{1:032x}", "rating": rating, "comment": comment}
+        assert server.call("POST", "/api/feedback", body)[0] == 201
+    eventually(
+        lambda: any(v["gen_ai.evaluation.explanation"] == "right after all" for _, _, v in receiver.events)
+    )
+    # Its window is read again, and what was sent is not sent again.
+    time.sleep(4)
+    name, trace_id, values = receiver.events[-1]
+    assert (name, trace_id) == ("gen_ai.evaluation.result", f"{1:032x}")
+    assert (values["gen_ai.evaluation.name"], values["gen_ai.evaluation.score.value"]) == ("thumbs", 1.0)
+    assert values["watchkeeper.score.source"] == "user"
+    assert len(receiver.events) == len({str(e) for e in receiver.events})
+    receiver.close()
