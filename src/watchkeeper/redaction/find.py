@@ -15,18 +15,20 @@ _EMAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9](?:[A-Za-z0-9._%+'-]{0,63})@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
     r"(?![A-Za-z0-9])|[^\W\d_][\w.%+-]{0,63}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}"
 )
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}\d{2}(?=[ -]?[A-Za-z0-9]{4})")
-_IPV4 = re.compile(r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)")
+_IBAN = re.compile(r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z]\d{2}(?=[ -]?[A-Za-z0-9]{4})")
+_IPV4 = re.compile(r"\d(?<![\w.].)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?![\w:])")
 _VERSION = re.compile(r"(?:\bv|version|release|build|firmware|section|chapter|v\.)\W*$", re.IGNORECASE)
 _NINO = re.compile(
-    r"(?<![A-Za-z0-9])(?!BG|GB|NK|KN|TN|NT|ZZ)[A-CEGHJ-PR-TW-Z][A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?![A-Za-z0-9])"
+    r"[A-CEGHJ-PR-TW-Z](?<![A-Za-z0-9].)(?<!B(?=G))(?<!G(?=B))(?<!N(?=[KT]))(?<!K(?=N))(?<!T(?=N))(?<!Z(?=Z))[A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?![A-Za-z0-9])"
 )
-_DNI = re.compile(r"(?<![A-Za-z0-9])(?:[XYZ]-?\d{7}|\d{8})-?[A-HJ-NP-TV-Z](?![A-Za-z0-9])")
+_DNI = re.compile(
+    r"[XYZ\d](?<![A-Za-z0-9].)(?:(?<=[XYZ])-?\d{7}|(?<=\d)\d{7})-?[A-HJ-NP-TV-Z](?![A-Za-z0-9])"
+)
 _CF = re.compile(
-    r"(?<![A-Za-z0-9])[A-Z]{6}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z](?![A-Za-z0-9])", re.IGNORECASE
+    r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z]{5}\d{2}[A-EHLMPRSTa-ehlmprst]\d{2}[A-Za-z]\d{3}[A-Za-z](?![A-Za-z0-9])"
 )
-_HETU = re.compile(r"(?<![A-Za-z0-9])(\d{6})[-+A](\d{3})([0-9A-Y])(?![A-Za-z0-9])")
+_HETU = re.compile(r"(\d(?<![A-Za-z0-9].)\d{5})[-+A](\d{3})([0-9A-Y])(?![A-Za-z0-9])")
 _CHINESE = re.compile(r"[1-9]\d{16}[0-9Xx](?![A-Za-z0-9])")
 
 
@@ -154,9 +156,15 @@ def _all(text: str, policy: Policy, context: str, depth: int) -> list[Found]:
         found = list(_plain(text, hits, policy, context))
     if depth >= 3:
         return found
-    if escaped and plain != text and _all(plain, policy, context, depth + 1):
-        found += _through(views.unescaped(text), policy, context, depth)
-    found += _through(views.folded(text), policy, context, depth)
+    if escaped and plain != text:
+        inner = _all(plain, policy, context, depth + 1)
+        if inner:
+            found += _through(views.unescaped(text), plain, inner, policy, context, depth)
+    simple = views.quickly_folded(text)
+    if simple is not text:
+        inner = _all(simple, policy, context, depth + 1)
+        if inner:
+            found += _through(views.folded(text), simple, inner, policy, context, depth)
     if prefilter.RUN in hits:
 
         def holds(decoded: str) -> str | None:
@@ -167,14 +175,15 @@ def _all(text: str, policy: Policy, context: str, depth: int) -> list[Found]:
     return found
 
 
-def _through(view: views.View | None, policy: Policy, context: str, depth: int) -> list[Found]:
-    """Findings of a changed text at their places in the original."""
+def _through(
+    view: views.View | None, seen: str, inner: list[Found], policy: Policy, context: str, depth: int
+) -> list[Found]:
+    """Findings of a changed text at their places in the original; `inner` is what was found in `seen`, which nearly always
+    is that text."""
     if view is None:
         return []
-    return [
-        Found(*view.back(f.start, f.end), f.kind, f.label)
-        for f in _all(view.text, policy, context, depth + 1)
-    ]
+    found = inner if view.text == seen else _all(view.text, policy, context, depth + 1)
+    return [Found(*view.back(f.start, f.end), f.kind, f.label) for f in found]
 
 
 def _merge(found: list[Found]) -> list[Found]:

@@ -8,7 +8,11 @@ from typing import Any
 
 EMAIL, DIGITS, IBAN, IPV4, IPV6, SECRET, ALNUM_ID, ESCAPED, RUN, ASSIGNED = range(10)
 
-_KEYWORDS = "passw|pwd|passphrase|secret|api[_ -]?key|apikey|access[_ -]?key|account[_ -]?key|token|bearer|authorization|credential"
+# As `secrets._ASSIGNED` up to its value: names alone (`token limit`) are far more frequent than assignments.
+_ASSIGNED = (
+    r"(?i:(?:passw(?:or)?d|passphrase|pwd|secret|(?:api|access|account|secret)[_ -]?key|token|credentials?|authorization"
+    r"|bearer)\\?[\"']?\s{0,3}(?:is|:|=)|bearer\\?[\"']?\s)"
+)
 _PREFIXES = (
     r"eyJ[A-Za-z0-9_-]{6}|-----BEGIN|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abposre]-|xapp-|sk-|[srp]k_(?:live|test)_"
     r"|AIza|ya29\.|whsec_|SG\.|npm_|pypi-|hf_|gsk_|dop_v1_|shp(?:at|ss|ca|pa)_|key-|xai-|pplx-|lin_api_|wk_|sq0|AccountKey"
@@ -24,7 +28,7 @@ PATTERNS: tuple[str, ...] = (
     r"\d{2} ?\d{2} ?\d{2} ?[A-D]|\d{7}-?[A-Z]|\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}|\d{6}[-+A]\d{3}[0-9A-Z]",
     r"%[2-7][0-9A-Fa-f]|\\u00|\\[nrt\"'/]|&#",
     r"[A-Za-z0-9+/]{16}",
-    rf"(?i:{_KEYWORDS})|{_URL_PASSWORD}",
+    rf"{_ASSIGNED}|{_URL_PASSWORD}",
 )
 
 

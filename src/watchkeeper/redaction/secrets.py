@@ -31,6 +31,11 @@ _ASSIGNED = re.compile(
     r"(?P<value>[^\s\"'<>,;\\{}()\[\]]{6,512})",
     re.IGNORECASE,
 )
+_NAMES = (
+    "passw", "passphrase", "pwd", "secret", "api", "access", "account", "token", "credential", "authorization", "bearer"
+)  # fmt: skip
+# Letters that `re` takes for an ASCII letter in another case, although lower case does not make them one.
+_ODD_CASES = frozenset("\u017f\u0131\u0130\u212a")
 _DULL = re.compile(
     r"(?:true|false|null|none|string|required|optional|example|changeme|your[-_\w]*|x+|\*+|\.+|<.*>|\$\{?.*|%\w.*|[\w.]+\(.*)\Z",
     re.IGNORECASE,
@@ -74,11 +79,32 @@ def keys(text: str) -> Iterator[tuple[int, int]]:
             yield match.span()
 
 
+def _assignments(text: str) -> Iterator[re.Match[str]]:
+    """What `_ASSIGNED.finditer` gives, tried only where one of its names begins: about ten times as fast."""
+    lowered = text.lower()
+    if len(lowered) != len(text) or not _ODD_CASES.isdisjoint(text):
+        yield from _ASSIGNED.finditer(text)
+        return
+    starts: set[int] = set()
+    for name in _NAMES:
+        at = lowered.find(name)
+        while at >= 0:
+            starts.add(at)
+            at = lowered.find(name, at + 1)
+    end = 0
+    for start in sorted(starts):
+        if start >= end:
+            match = _ASSIGNED.match(text, start)
+            if match is not None:
+                yield match
+                end = match.end()
+
+
 def assigned(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of every value given to a name such as `password`, and of passwords in URLs."""
     for match in _URL_PASSWORD.finditer(text):
         yield match.span(1)
-    for match in _ASSIGNED.finditer(text):
+    for match in _assignments(text):
         is_call = text[match.end("value") : match.end("value") + 1] == "("
         if not is_call and _is_secret(match.group("key"), match.group("value")):
             start, end = match.span("value")

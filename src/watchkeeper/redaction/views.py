@@ -6,43 +6,54 @@ import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable
-from functools import cached_property
+from functools import lru_cache
 
 ESCAPE = re.compile(r"%[2-7][0-9A-Fa-f]|\\u00[0-7][0-9A-Fa-f]|\\[nrt\"'/]|&#x?[0-9A-Fa-f]{2,5};")
-BASE64 = re.compile(r"[A-Za-z0-9+/_-]{16,}={0,2}")
+_B64 = "A-Za-z0-9+/_-"
+# The next base64 run from here on. Shorter words are passed over inside one match: searching would try each of their letters.
+_NEXT_RUN = re.compile(rf"[^{_B64}]*+(?:[{_B64}]{{1,15}}+[^{_B64}]++)*+([{_B64}]{{16,}}+={{0,2}})")
 _INVISIBLE = dict.fromkeys((0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x00AD))
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+_PRINTABLE = bytes((9, 10, 13, *range(32, 127)))
 _SHORT = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "/": "/"}
 
 
 class View:
-    """A changed text, piece by piece: a piece is either copied as it was or stands whole for a part of the original."""
+    """A changed text with the way back: every match of a pattern is replaced, the rest stands as it was."""
 
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._at: list[int] = []
-        self._from: list[tuple[int, int, bool]] = []
-        self._length = 0
+    def __init__(self, text: str, pattern: re.Pattern[str], change: Callable[[str], str]) -> None:
+        # Of every replaced token: where its piece begins and ends in the view, where it stood in the original.
+        self._begins: list[int] = []
+        self._tokens: list[tuple[int, int, int]] = []
+        shift = 0
 
-    def add(self, piece: str, start: int, end: int, copied: bool) -> None:
-        """Append a piece that comes from characters `start` to `end` of the original."""
-        if piece:
-            self._pieces.append(piece)
-            self._at.append(self._length)
-            self._from.append((start, end, copied))
-            self._length += len(piece)
+        def take(match: re.Match[str]) -> str:
+            nonlocal shift
+            token = match.group()
+            piece = change(token)
+            if piece is not token:
+                start, end = match.span()
+                begin = start + shift
+                self._begins.append(begin)
+                self._tokens.append((begin + len(piece), start, end))
+                shift += len(piece) - len(token)
+            return piece
 
-    @cached_property
-    def text(self) -> str:
-        return "".join(self._pieces)
+        self.text = pattern.sub(take, text)
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was replaced."""
+        return bool(self._tokens)
 
     def _origin(self, position: int) -> tuple[int, int]:
-        index = bisect_right(self._at, position) - 1
-        start, end, copied = self._from[index]
-        if not copied:
+        index = bisect_right(self._begins, position) - 1
+        if index < 0:
+            return position, position + 1
+        piece_end, start, end = self._tokens[index]
+        if position < piece_end:
             return start, end
-        at = start + position - self._at[index]
-        return at, at + 1
+        return end + position - piece_end, end + position - piece_end + 1
 
     def back(self, start: int, end: int) -> tuple[int, int]:
         """The part of the original that characters `start` to `end` stand for."""
@@ -76,47 +87,48 @@ def quickly(text: str) -> tuple[str, bool]:
 
 def unescaped(text: str) -> View | None:
     """URL, JSON and character-reference escapes of ASCII characters undone; None when there are none."""
-    view = View()
-    at = 0
-    for match in ESCAPE.finditer(text):
-        view.add(text[at : match.start()], at, match.start(), True)
-        view.add(_decode(match.group(0)), match.start(), match.end(), False)
-        at = match.end()
-    if not at:
-        return None
-    view.add(text[at:], at, len(text), True)
-    return view
+    view = View(text, ESCAPE, _decode)
+    return view if view.changed else None
+
+
+@lru_cache(maxsize=4096)
+def _fold(char: str) -> str:
+    """A character without its disguise; the very same object where it has none."""
+    plain = "" if ord(char) in _INVISIBLE else unicodedata.normalize("NFKC", char)
+    return char if plain == char else plain
+
+
+def _may_fold(text: str) -> bool:
+    if text.isascii():
+        return False
+    return not unicodedata.is_normalized("NFKC", text) or any(chr(c) in text for c in _INVISIBLE)
+
+
+def quickly_folded(text: str) -> str:
+    """The text of `folded`, without the way back; the text itself when nothing changes."""
+    return _NOT_ASCII.sub(lambda m: _fold(m.group()), text) if _may_fold(text) else text
 
 
 def folded(text: str) -> View | None:
     """Compatibility look-alikes (full-width digits, ＠, mathematical letters) as plain characters, invisible characters
     left out; None when nothing changes."""
-    if text.isascii():
+    if not _may_fold(text):
         return None
-    if unicodedata.is_normalized("NFKC", text) and not any(chr(c) in text for c in _INVISIBLE):
-        return None
-    view = View()
-    at = 0
-    for match in _NOT_ASCII.finditer(text):
-        char = match.group(0)
-        plain = "" if ord(char) in _INVISIBLE else unicodedata.normalize("NFKC", char)
-        if plain != char:
-            view.add(text[at : match.start()], at, match.start(), True)
-            view.add(plain, match.start(), match.end(), False)
-            at = match.end()
-    view.add(text[at:], at, len(text), True)
-    return view
+    view = View(text, _NOT_ASCII, lambda char: char if _fold(char) == char else _fold(char))
+    return view if view.changed else None
 
 
 def encoded(text: str, holds: Callable[[str], str | None]) -> list[tuple[int, int, str]]:
     """Base64 runs whose decoded text `holds` something: start, end and what it said."""
     out: list[tuple[int, int, str]] = []
-    for match in BASE64.finditer(text):
-        decoded = _plain(match.group(0))
+    match = _NEXT_RUN.match(text)
+    while match is not None:
+        decoded = _plain(match.group(1))
         if decoded is not None:
             kind = holds(decoded)
             if kind is not None:
-                out.append((match.start(), match.end(), kind))
+                out.append((*match.span(1), kind))
+        match = _NEXT_RUN.match(text, match.end())
     return out
 
 
@@ -140,4 +152,4 @@ def _plain(run: str) -> str | None:
 
 
 def _printable(raw: bytes) -> bool:
-    return sum(32 <= b < 127 or b in (9, 10, 13) for b in raw) >= 0.95 * len(raw)
+    return len(raw.translate(None, _PRINTABLE)) <= len(raw) - 0.95 * len(raw)
