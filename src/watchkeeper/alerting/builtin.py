@@ -86,6 +86,15 @@ RULES: tuple[BuiltIn, ...] = (
     BuiltIn(
         "coverage", "selected traces that a scorer failed on in the last day", "share", 0.2, "warn", min_n=50
     ),
+    BuiltIn(
+        "coverage-gap",
+        "traces selected in the last day that a scorer never scored",
+        "share",
+        0.01,
+        "warn",
+        min_n=20,
+    ),
+    BuiltIn("judge-drift", "judges that grade their canaries differently now", "share", 0.0, "warn", hold=0),
 )
 NAMES = tuple(r.name for r in RULES)
 

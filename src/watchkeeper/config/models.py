@@ -110,6 +110,28 @@ class Failure(Strict):
     severity: Literal["low", "medium", "high", "critical"] | None = None
 
 
+class Review(Strict):
+    """How people review."""
+
+    reviewers_per_item: int = Field(
+        1, ge=1, le=5, description="Blind reviewers an item gets before it is decided."
+    )
+    sources: dict[Name, Annotated[int, Field(ge=1, le=5)]] = Field(
+        {}, description="The same for one reason, e.g. {calibration: 2}."
+    )
+    reservation: Annotated[Duration, Field(ge=MINUTE, le=DAY)] = Field(
+        15 * MINUTE, description="How long an opened item is kept for whoever opened it."
+    )
+    sample: Share = Field(
+        0.0,
+        description="Share of all traces reviewed at random, with known probability, whatever their scores.",
+    )
+    triage: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "never"] = (
+        Field("friday", description="On which day (UTC) the week's worst traces are put together.")
+    )
+    triage_size: int = Field(30, ge=1, le=200, description="How many traces that are.")
+
+
 class Sample(Strict):
     """Which traces the paid scorers of a scorecard see: the union of these policies, within the budget."""
 
@@ -407,6 +429,7 @@ class Config(Strict):
     server: Server = Server()  # pyright: ignore[reportCallIssue]
     privacy: Privacy = Privacy()  # pyright: ignore[reportCallIssue]
     taxonomy: tuple[Failure, ...] = ()
+    review: Review = Review()  # pyright: ignore[reportCallIssue]
     scorecards: tuple[Scorecard, ...] = ()
     guards: tuple[Guard, ...] = ()
     monitors: tuple[Monitor, ...] = ()

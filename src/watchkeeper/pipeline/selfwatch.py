@@ -16,9 +16,10 @@ from watchkeeper.alerting.lifecycle import Life, advance
 from watchkeeper.alerting.message import notifications
 from watchkeeper.alerting.routing import Routes, Silence, Told, alert_id, due_message, group_key
 from watchkeeper.model.alert import Alert
+from watchkeeper.model.calibration import Drift
 from watchkeeper.pipeline.telling import alert_row
 from watchkeeper.store.columns import Columns
-from watchkeeper.store.records import alerts, outbox, states
+from watchkeeper.store.records import alerts, calibration, outbox, states
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
@@ -65,6 +66,36 @@ async def coverage(columns: Columns, projects: Sequence[str], now: int) -> Readi
                 says = f"{scorer} failed on {failed:,} of {selected:,} selected traces of project {project}"
                 worst = Reading(failed / selected, selected, says)
     return worst
+
+
+async def coverage_gap(columns: Columns, projects: Sequence[str], now: int) -> Reading:
+    """The scorer that neither scored nor failed on the largest part of what was selected for it in the last day, the latest
+    two hours left out: nobody waits longer for a judge that works."""
+    worst = Reading(None, 0, "nothing was selected in the last day")
+    for project in projects:
+        sums: dict[str, list[int]] = {}
+        for row in await columns.read_coverage(project, now - DAY, now - 2 * HOUR):
+            one = sums.setdefault(str(row["scorer"]), [0, 0])
+            one[0] += int(row["selected"])
+            one[1] += int(row["selected"]) - int(row["scored"]) - int(row["failed"])
+        for scorer, (selected, missing) in sums.items():
+            if selected >= 20 and missing / selected >= (worst.value or 0.0):
+                says = (
+                    f"{scorer} never scored {missing:,} of {selected:,} selected traces of project {project}"
+                )
+                worst = Reading(max(missing, 0) / selected, selected, says)
+    return worst
+
+
+async def judge_drift(records: Records, projects: Sequence[str]) -> Reading:
+    """How many judges have drifted since their calibration, of those with a canary."""
+    found: dict[str, Drift] = {}
+    for project in projects:
+        canaries = await records.read(lambda c, p=project: calibration.canaries(c, p))
+        found |= {f"{name} of project {project}": d for name, d in canaries.items()}
+    drifted = sorted(name for name, d in found.items() if d.drifted)
+    says = f"{', '.join(drifted)} drifted" if drifted else f"{len(found)} judges with canaries, none drifted"
+    return Reading(len(drifted) / len(found) if found else None, len(found), says)
 
 
 class Beside(msgspec.Struct):

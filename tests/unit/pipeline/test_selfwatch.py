@@ -14,8 +14,17 @@ from watchkeeper.config import adapters
 from watchkeeper.config.models import Config, SelfMonitoring
 from watchkeeper.model.alert import Alert
 from watchkeeper.pipeline.alert import Delivery
-from watchkeeper.pipeline.selfwatch import SelfWatch, Window, coverage, queue_age, share
+from watchkeeper.pipeline.selfwatch import (
+    SelfWatch,
+    Window,
+    coverage,
+    coverage_gap,
+    judge_drift,
+    queue_age,
+    share,
+)
 from watchkeeper.store.records import alerts, outbox
+from watchkeeper.store.records import calibration as calibrations
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
@@ -23,9 +32,11 @@ MINUTE = 60 * 10**9
 WELL = {
     "ingest-lag": Reading(1.0, 3, "fine"), "scoring-lag": Reading(0.0, 1, "fine"), "drops": Reading(0.0, 500, "fine"),
     "judge-errors": Reading(0.01, 500, "fine"), "disk": Reading(0.6, 1, "fine"), "coverage": Reading(0.0, 500, "fine"),
+    "coverage-gap": Reading(0.0, 500, "fine"), "judge-drift": Reading(0.0, 2, "fine"),
 }  # fmt: skip
 ILL = {
     "ingest-lag": 600.0, "scoring-lag": 7200.0, "drops": 0.02, "judge-errors": 0.5, "disk": 0.04, "coverage": 0.9,
+    "coverage-gap": 0.1, "judge-drift": 0.5,
 }  # fmt: skip
 
 
@@ -68,7 +79,7 @@ def bench(tmp_path: Path) -> Bench:
 
 async def test_all_is_well_and_nothing_fires(bench: Bench) -> None:
     assert [await bench.after(1) for _ in range(10)] == [[]] * 10
-    assert {s.state for s in bench.watch.latest} == {"ok"} and len(bench.watch.latest) == 6
+    assert {s.state for s in bench.watch.latest} == {"ok"} and len(bench.watch.latest) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -170,6 +181,32 @@ async def test_the_coverage_gap_is_that_of_the_worst_scorer() -> None:
         and found.n == 200
         and found.says.startswith("b failed on 80 of 200")
     )
+
+
+async def test_what_was_selected_and_never_scored_is_a_gap_and_what_failed_is_not() -> None:
+    class Columns:
+        async def read_coverage(self, project: str, since_ns: int, until_ns: int) -> list[dict[str, object]]:
+            assert until_ns <= 10**18 - 2 * 60 * MINUTE, "a judge may take its time"
+            cells = (("a", 100, 60, 40), ("b", 100, 90, 5), ("tiny", 10, 0, 0))
+            return [{"scorer": s, "selected": n, "scored": x, "failed": f} for s, n, x, f in cells]
+
+    found = await coverage_gap(Columns(), ["default"], 10**18)  # type: ignore[arg-type]
+    assert found.value == pytest.approx(0.05)
+    assert found.says == "b never scored 5 of 100 selected traces of project default"
+
+
+async def test_a_drifted_judge_is_named(tmp_path: Path) -> None:
+    records = Records(f"sqlite:///{tmp_path}/r.db")
+    metadata.create_all(records.engine)
+    assert (await judge_drift(records, ["p"])).value is None
+    for name, turned in (("helpful", 0), ("polite", 9)):
+        last = {"n": 50, "to_fail": turned, "to_pass": 0, "p": 0.004, "drifted": turned > 0, "time_ns": 1}
+        records.write_now(
+            lambda c, n=name, x=last: calibrations.keep_canary(c, "p", n, {"verdicts": {}, "last": x}, 1)
+        )
+    found = await judge_drift(records, ["p"])
+    assert (found.value, found.says) == (0.5, "polite of project p drifted")
+    records.close()
 
 
 def test_the_configuration_switches_and_limits_them() -> None:
