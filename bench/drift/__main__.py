@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.drift import naive, operations
+from bench.drift import naive, operations, texts
 from bench.drift.engine import delays, null_rate
 from bench.drift.scenarios import (
     CHANGES,
@@ -134,6 +134,17 @@ def zero_one(series: int, seed: int) -> None:
         print(f"{world.name:36s} " + " ".join(f"{c:>15s}" for c in cells), flush=True)
 
 
+def text_drift(trials: int, seed: int) -> None:
+    print(f"\nDrift of texts, {trials} batches each: share with p < .05")
+    for name, got in texts.run(trials, seed).items():
+        said = ""
+        if name.startswith("no change"):
+            # Four standard errors above the nominal 5 %.
+            said = gate(f"texts {name}", got["together"], 0.05 + 4 * (0.05 * 0.95 / trials) ** 0.5)
+            said += " " + gate(f"texts {name}, e-value", got["e-value"], 1.6)
+        print(f"{name:36s} " + "  ".join(f"{k} {v:.2f}" for k, v in got.items()) + f"  {said}", flush=True)
+
+
 def fleet_run(seed: int) -> None:
     print("\nFleet: 2000 series, n = 50, 20 changed by -0.5 sd, one week")
     print(f"{'rule':28s} {'alerts':>7s} {'true':>6s} {'found':>6s} {'delay':>6s}")
@@ -182,7 +193,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller samples, under a minute")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument(
-        "--only", choices=["nulls", "changes", "rates", "fleet", "flapping", "speed", "river"]
+        "--only", choices=["nulls", "changes", "rates", "texts", "fleet", "flapping", "speed", "river"]
     )
     args = parser.parse_args()
     began = time.perf_counter()
@@ -195,6 +206,7 @@ def main() -> int:
         "nulls": lambda: nulls(400 if quick else 2000, args.seed),
         "changes": lambda: changes(100 if quick else 1000, args.seed),
         "rates": lambda: zero_one(400 if quick else 2000, args.seed),
+        "texts": lambda: text_drift(30 if quick else 150, args.seed),
         "fleet": lambda: fleet_run(args.seed),
         "flapping": lambda: flapping(30 if quick else 300, args.seed),
         "speed": speed,

@@ -7,15 +7,17 @@ import msgspec
 import numpy as np
 import pytest
 
-from tests.unit.detection.made import BASE, events, point, quality, ticks
+from tests.unit.detection.made import BASE, at, events, point, quality, ticks, vectors
 from watchkeeper.detection import DETECTORS
 from watchkeeper.detection.baseline import Baseline, fit
+from watchkeeper.detection.cloud import CloudDetector, Reference, fit_reference, make_geometry, project
 from watchkeeper.detection.panel import PanelDetector
 from watchkeeper.detection.protocol import Evidence
 from watchkeeper.detection.rates import RateBaseline, RateDetector, fit_rate
 from watchkeeper.detection.slo import BurnRateDetector
 from watchkeeper.detection.threshold import ThresholdDetector
-from watchkeeper.model.series import BINARY, TEN, Point
+from watchkeeper.model.series import BINARY, TEN, Insufficient, Point, SeriesKey
+from watchkeeper.model.sketch import Sketch
 
 
 def drift(seed: int) -> PanelDetector:
@@ -30,16 +32,37 @@ def rate(seed: int) -> RateDetector:
     return RateDetector(found)
 
 
+GEOMETRY = make_geometry(vectors(np.random.default_rng(1), 1500), 0)
+
+
+def sketch(t: int, found: Any) -> Sketch:
+    assert not isinstance(GEOMETRY, Insufficient)
+    key = SeriesKey("p", "drift(input)")
+    sums = tuple(project(GEOMETRY, found).sum(axis=0).tolist()) if len(found) else ()
+    return Sketch(key, at(t), at(t + 1), len(found), sums)
+
+
+def embedding(seed: int) -> CloudDetector:
+    assert not isinstance(GEOMETRY, Insufficient)
+    rng = np.random.default_rng(seed)
+    found = fit_reference([sketch(t, vectors(rng, 100)) for t in range(0, BASE, 6)], GEOMETRY.moments)
+    assert isinstance(found, Reference)
+    return CloudDetector(found)
+
+
 MAKE: dict[str, Callable[[int], Any]] = {
     "drift": drift,
     "rate": rate,
     "threshold": lambda seed: ThresholdDetector(7.0, "below"),
     "burn_rate": lambda seed: BurnRateDetector(0.95),
+    "embedding": embedding,
 }
 
 
-def stream(name: str, seed: int, count: int, *, bad: bool) -> list[Point]:
+def stream(name: str, seed: int, count: int, *, bad: bool) -> list[Any]:
     rng = np.random.default_rng(seed)
+    if name == "embedding":
+        return [sketch(BASE + t, vectors(rng, 500, 0.08 if bad else 0.0)) for t in range(count)]
     if name == "rate":
         return events(rng, BASE, count, 0.08 if bad else 0.02)
     if name == "burn_rate":
@@ -47,7 +70,7 @@ def stream(name: str, seed: int, count: int, *, bad: bool) -> list[Point]:
     return quality(rng, BASE, count, 6.3 if bad else 8.0)
 
 
-def run(detector: Any, points: list[Point]) -> tuple[Any, list[Evidence]]:
+def run(detector: Any, points: list[Any]) -> tuple[Any, list[Evidence]]:
     state, found = detector.start(), []
     for p in points:
         state, evidence = detector.update(state, p)
@@ -55,7 +78,9 @@ def run(detector: Any, points: list[Point]) -> tuple[Any, list[Evidence]]:
     return state, found
 
 
-def nothing(name: str, t: int) -> Point:
+def nothing(name: str, t: int) -> Point | Sketch:
+    if name == "embedding":
+        return sketch(t, [])
     return point(t, [], BINARY if name in ("rate", "burn_rate") else TEN)
 
 

@@ -171,3 +171,18 @@ def test_it_knows_which_series_a_condition_needs() -> None:
 
 def test_the_docstring_examples_run() -> None:
     assert doctest.testmod(conditions).failed == 0
+
+
+def test_texts_are_watched_by_name():
+    found = parse("drift(input) or not drift(output)")
+    assert str(found) == "drift(input) or not drift(output)"
+    assert metrics_of(found) == ("drift(input)", "drift(output)")
+    with pytest.raises(ConditionError, match=r"found 'latency_ms', expected one of input, output"):
+        parse("drift(latency_ms)")
+
+
+def test_distances_are_statistics_of_a_metric_and_need_its_baseline():
+    found = parse("relevance.psi > 0.2 and latency_ms.ks > 0.1 and cost.wasserstein > 0.5")
+    assert baselines_of(found) == ("relevance", "latency_ms", "cost")
+    with pytest.raises(ConditionError, match="distance from the baseline"):
+        parse("baseline.relevance.psi > 0.2")

@@ -37,3 +37,17 @@ def quality(rng: np.random.Generator, start: int, count: int, mean: float = 8.0,
 
 def events(rng: np.random.Generator, start: int, count: int, p: float, n: int = 500) -> list[Point]:
     return [point(t, (rng.random(n) < p).astype(float), BINARY) for t in range(start, start + count)]
+
+
+TOPICS = np.random.default_rng(99).standard_normal((8, 32))
+
+
+def vectors(rng: np.random.Generator, n: int, new: float = 0.0, first: float = 0.0) -> np.ndarray:
+    """Unit vectors of texts about eight topics; a share `new` about something never seen, `first` about the first."""
+    topic = rng.integers(0, 8, n)
+    topic[: round(first * n)] = 0
+    x = TOPICS[topic] + 0.9 * rng.standard_normal((n, 32))
+    strange = round(new * n)
+    if strange:
+        x[-strange:] = 3.0 * np.ones(32) + 0.3 * rng.standard_normal((strange, 32))
+    return x / np.linalg.norm(x, axis=1, keepdims=True)

@@ -30,6 +30,7 @@ from watchkeeper.store.columns import (
     MetricRow,
     Position,
     QueryRefused,
+    Repriced,
     Retention,
     SpanRow,
     StoreUnavailable,
@@ -117,6 +118,12 @@ class ClickHouseColumns:
         await self._rows.run(writing.traces, rows)
         for row in rows:
             self._learn(row.project, (c.scorer for c in row.checks))
+
+    async def reprice(self, project: str, traces: list[Repriced], now_ns: int) -> None:
+        self._open()
+        # Spans first: a trace row of the new version says that all of it is done.
+        await self._spans.run(writing.reprice_spans, project, traces)
+        await self._rows.run(writing.reprice_traces, project, traces, now_ns)
 
     async def write_scores(self, scores: list[Score]) -> None:
         self._open()

@@ -13,7 +13,7 @@ from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.store.clickhouse import reading, rows
 from watchkeeper.store.clickhouse.engine import insert
-from watchkeeper.store.columns import LogRow, MetricRow, SpanRow, StoreUnavailable, TraceRow
+from watchkeeper.store.columns import LogRow, MetricRow, Repriced, SpanRow, StoreUnavailable, TraceRow
 
 log = logging.getLogger(__name__)
 CHUNK = 500
@@ -34,6 +34,23 @@ INSERT INTO traces SELECT * REPLACE (
   assembled_at + 1 AS assembled_at)
 FROM (SELECT * FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
   AND inclusion_probability < {probabilities:Array(Float64)}[indexOf({ids:Array(String)}, trace_id)])"""
+
+_AT = "indexOf({ids:Array(String)}, trace_id)"
+REPRICE_TRACES = f"""
+INSERT INTO traces SELECT * REPLACE (
+  {{costs:Array(Nullable(Float64))}}[{_AT}] AS cost,
+  {{versions:Array(Nullable(String))}}[{_AT}] AS pricing_version,
+  greatest(assembled_at + 1, {{now:UInt64}}) AS assembled_at)
+FROM traces FINAL WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}}"""
+
+_AT_SPAN = "indexOf({keys:Array(String)}, concat(trace_id, span_id))"
+REPRICE_SPANS = f"""
+INSERT INTO spans SELECT * REPLACE (
+  {{costs:Array(Nullable(Float64))}}[{_AT_SPAN}] AS cost,
+  {{versions:Array(Nullable(String))}}[{_AT_SPAN}] AS pricing_version,
+  version + 1 AS version)
+FROM spans FINAL WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}}
+  AND concat(trace_id, span_id) IN {{keys:Array(String)}}"""
 
 
 def guarded(work: Callable[[], None]) -> None:
@@ -153,6 +170,47 @@ def redecide(client: Client, project: str, chosen: Mapping[str, tuple[float, str
     guarded(work)
 
 
+def reprice_traces(client: Client, project: str, batch: Sequence[Repriced], now_ns: int) -> None:
+    """The cost of trace rows, and that they changed now, so that their series are made again."""
+
+    def work() -> None:
+        for start in range(0, len(batch), CHUNK):
+            part = batch[start : start + CHUNK]
+            client.command(
+                REPRICE_TRACES,
+                parameters={
+                    "project": project,
+                    "ids": [t.trace_id for t in part],
+                    "costs": [t.cost for t in part],
+                    "versions": [t.pricing_version for t in part],
+                    "now": now_ns,
+                },
+            )
+
+    guarded(work)
+
+
+def reprice_spans(client: Client, project: str, batch: Sequence[Repriced]) -> None:
+    """The cost of the calls of these traces."""
+
+    def work() -> None:
+        calls = [(t.trace_id, span, *made) for t in batch for span, made in t.spans.items()]
+        for start in range(0, len(calls), CHUNK):
+            part = calls[start : start + CHUNK]
+            client.command(
+                REPRICE_SPANS,
+                parameters={
+                    "project": project,
+                    "ids": list({c[0] for c in part}),
+                    "keys": [c[0] + c[1] for c in part],
+                    "costs": [c[2] for c in part],
+                    "versions": [c[3] for c in part],
+                },
+            )
+
+    guarded(work)
+
+
 def deploys(client: Client, batch: Sequence[Deploy]) -> None:
     """Deploy markers."""
     guarded(lambda: insert(client, "deploys", rows.DEPLOY_COLUMNS, [rows.deploy_row(d) for d in batch]))
@@ -189,6 +247,15 @@ def coverage_row(row: dict[str, Any], version: int) -> tuple[Any, ...]:
         row.get("eligible", 0), row.get("selected", 0), row.get("scored", 0), row.get("failed", 0),
         row.get("late", 0), row.get("row_version", version),
     )  # fmt: skip
+
+
+SKETCH_COLUMNS = ("project", "field", "cohort", "tick", "seconds", "n", "sums", "version", "row_version")
+
+
+def sketches(client: Client, batch: Sequence[Mapping[str, Any]], version: int) -> None:
+    """Sums of texts by field, cohort and tick (in seconds)."""
+    made = [tuple(row[name] for name in SKETCH_COLUMNS[:-1]) + (version,) for row in batch]
+    guarded(lambda: insert(client, "sketches", SKETCH_COLUMNS, made))
 
 
 def dict_rows(client: Client, table: str, batch: Sequence[dict[str, Any]], version: int) -> None:
