@@ -89,6 +89,10 @@ class Calibrator:
         self._salt, self._valid_ns = salt, valid_ns
         self.counts = {"drawn": 0, "calibrated": 0, "canaries": 0, "failed": 0}
 
+    def scorers_of(self, project: str) -> Sequence[Scorer]:
+        """Every scorer in force."""
+        return self._scorers(project)
+
     def models(self, project: str) -> dict[str, Scorer]:
         """The model-based scorers in force, by name."""
         return {s.name: s for s in self._scorers(project) if s.kind in MODEL_BASED}

@@ -22,6 +22,7 @@ SHORTCUTS: Final = (
     ("g o", "Go to overview"),
     ("g t", "Go to traces"),
     ("g q", "Go to quality"),
+    ("g c", "Go to scorers"),
     ("g a", "Go to alerts"),
     ("g i", "Go to incidents"),
     ("g r", "Go to review"),

@@ -5,6 +5,7 @@ from typing import Final
 
 from watchkeeper.web import files, render
 from watchkeeper.web.pages import (
+    actions,
     alerts,
     charts,
     datasets,
@@ -14,6 +15,7 @@ from watchkeeper.web.pages import (
     quality,
     releases,
     review,
+    scorers,
     settings,
     signals,
     trace,
@@ -27,7 +29,9 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     traces,
     trace,
     quality,
+    scorers,
     alerts,
+    actions,
     incidents,
     review,
     signals,

@@ -5,10 +5,15 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import Field, StringConstraints
 
+from watchkeeper.alerting.cohorts import cohort_parse
+from watchkeeper.alerting.monitor import DIMENSIONS
 from watchkeeper.model.calibration import Calibration, Standing
+from watchkeeper.model.series import Estimate, Insufficient
+from watchkeeper.pipeline import scorecards
 from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
+from watchkeeper.pipeline.scorecards import Line
 from watchkeeper.server.answers import iso
-from watchkeeper.server.api.shapes import Body, Finite, Page
+from watchkeeper.server.api.shapes import Body, Finite, Page, Query, moment_ns
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import audit
 from watchkeeper.store.records import calibration as store
@@ -23,6 +28,19 @@ class Compared(Body):
     dataset: DatasetName | None = None
     version: int | None = Field(None, ge=1)
     cut: Finite | None = None
+
+
+class Wanted(Query):
+    """Which window: times are ISO 8601, nanoseconds, or how long ago (`7d`)."""
+
+    since: str = Field("7d", max_length=40)
+    until: str | None = Field(None, max_length=40)
+
+
+class Within(Wanted):
+    """A window and a cohort: `k=v,k2=v2`, the empty string is everything."""
+
+    cohort: str = Field("", max_length=500)
 
 
 class Drawn(Body):
@@ -58,6 +76,87 @@ def calibration_json(made: Calibration) -> dict[str, Any]:
         k: v for k, v in msgspec.to_builtins(made).items() if k not in ("project", "time_ns", "expires_ns")
     }
     return {**shown, "time": iso(made.time_ns), "expires": iso(made.expires_ns)}
+
+
+def estimate_json(found: Estimate | Insufficient | None) -> dict[str, Any]:
+    """A mean or rate with n, n_eff and its interval; nulls and the reason where it is not known."""
+    if isinstance(found, Estimate):
+        return {**msgspec.to_builtins(found), "reason": None}
+    reason = found.reason if found is not None else "not known"
+    n, n_eff = (found.n, found.n_eff) if found is not None else (0, 0.0)
+    return {"value": None, "low": None, "high": None, "n": n, "n_eff": n_eff, "level": 0.95, "reason": reason}
+
+
+def line_json(one: Line) -> dict[str, Any]:
+    """One scorer in a window."""
+    return {
+        "name": one.name,
+        "kind": one.kind,
+        "version": one.version,
+        "judge_model": one.model or None,
+        "level": one.level,
+        "provisional": one.provisional,
+        "standing": None if one.standing is None else standing_json(one.standing),
+        "estimate": estimate_json(one.estimate),
+        "coverage": {**one.coverage, "missing": one.missing},
+        "cost": one.cost,
+        "waiting": one.waiting,
+        "versions": [
+            {
+                "version": v.version,
+                "estimate": estimate_json(v.estimate),
+                "first_seen": iso(v.first_ns),
+                "last_seen": iso(v.last_ns),
+                "coverage": dict(v.coverage) or None,
+            }
+            for v in one.versions
+        ],
+    }
+
+
+def window_of(call: Call) -> tuple[int, int]:
+    """The [since, until) of a `Wanted` query."""
+    wanted: Wanted = call.query
+    now = call.services.clock()
+    return moment_ns(wanted.since, now, "since"), (
+        moment_ns(wanted.until, now, "until") if wanted.until else now
+    )
+
+
+@route("GET", "/api/scorers", permission="viewer", query=Wanted)
+async def listing(call: Call) -> list[dict[str, Any]]:
+    """Every scorer: version, standing, coverage, weighted mean with n, n_eff and interval, cost."""
+    since, until = window_of(call)
+    s = call.services
+    found = await scorecards.lines(s.columns, s.records, calibrator(call), call.project, since, until)
+    return [line_json(one) for one in found]
+
+
+@route("GET", "/api/scorers/{name}/estimate", permission="viewer", query=Within)
+async def corrected(call: Call) -> dict[str, Any]:
+    """A model-based scorer's pass rate in a window and cohort, and beside it the share people would call good: estimate,
+    interval, method (post_stratified, ppi or rogan_gladen) and labels; `reason` where there is none."""
+    _known(call)
+    since, until = window_of(call)
+    cohort = dict(cohort_parse(call.query.cohort))
+    unknown = sorted(set(cohort) - set(DIMENSIONS))
+    if unknown or (call.query.cohort and not cohort):
+        raise HttpError(
+            400, f"cohort: {call.query.cohort[:80]!r} is not a cohort", f"any of {', '.join(DIMENSIONS)}"
+        )
+    found = await calibrator(call).corrected(call.project, _name(call), since, until, cohort)
+    if found is None:
+        raise HttpError(
+            400, f"{_name(call)} passes nothing by itself", "calibrate it with a cut, or give it a floor"
+        )
+    return {
+        "scorer": _name(call),
+        "raw": estimate_json(found.raw),
+        "corrected": estimate_json(found.estimate or Insufficient(found.reason)),
+        "method": found.method,
+        "labels": found.labels,
+        "recent_labels": found.recent,
+    }
 
 
 def _name(call: Call) -> str:

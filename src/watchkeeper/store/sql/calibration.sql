@@ -86,3 +86,32 @@ WITH
 SELECT count() AS n, sum(w) AS sw, sum(w * w) AS sw2, sum(w * ok) AS swx, sum(w * w * ok) AS sw2x,
   sum(w * x) AS swv, sum(w * x * x) AS swv2, sum(w * w * x) AS sw2v, sum(w * w * x * x) AS sw2v2, count(x) AS measured
 FROM said WHERE isNotNull(ok)
+
+-- name: scorer_sums
+-- Mergeable sums of every scorer of all traffic by the version that made them, from the rolled points.
+WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND cohort = ''
+      AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
+SELECT metric, splitByChar(' ', toString(version))[1] AS made, any(edges) AS axis,
+  toUnixTimestamp(min(tick)) * 1000000000 AS first_seen, toUnixTimestamp(max(tick)) * 1000000000 AS last_seen,
+  sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
+FROM points FINAL
+WHERE project = {project:String} AND cohort = '' AND seconds = finest AND n > 0
+  AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY metric, made ORDER BY metric, last_seen
+
+-- name: scorer_coverage
+-- What each scorer version should have seen and what became of it.
+SELECT scorer, version, sum(eligible) AS eligible, sum(selected) AS selected, sum(scored) AS scored, sum(failed) AS failed,
+  sum(late) AS late, toUnixTimestamp(min(time)) * 1000000000 AS first_seen, toUnixTimestamp(max(time)) * 1000000000 AS last_seen
+FROM coverage FINAL
+WHERE project = {project:String} AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY scorer, version ORDER BY scorer, last_seen
+
+-- name: scorer_costs
+-- What the judgements of the window cost, in USD; a score without a known cost is counted in `n` only.
+SELECT scorer, sum(cost) AS usd, count(cost) AS priced, count() AS n
+FROM scores FINAL
+WHERE project = {project:String} AND source = 'judge'
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY scorer ORDER BY scorer

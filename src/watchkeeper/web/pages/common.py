@@ -20,6 +20,7 @@ def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
         NavItem("overview", "Overview", "/", "overview", "g o"),
         NavItem("traces", "Traces", "/traces", "traces", "g t"),
         NavItem("quality", "Quality", "/quality", "quality", "g q"),
+        NavItem("scorers", "Scorers", "/scorers", "evaluator", "g c"),
         NavItem("alerts", "Alerts", "/alerts", "alerts", "g a", alerts, "bad", "firing"),
         NavItem("incidents", "Incidents", "/incidents", "flag", "g i"),
         NavItem("review", "Review", "/review", "review", "g r", open_reviews, "", "waiting"),

@@ -209,7 +209,7 @@ document.addEventListener("input", (event) => {
   }
 });
 
-const GO = { o: "/", t: "/traces", q: "/quality", a: "/alerts", r: "/review", s: "/signals", d: "/datasets", e: "/experiments", l: "/releases", ",": "/settings" };
+const GO = { o: "/", t: "/traces", q: "/quality", c: "/scorers", a: "/alerts", r: "/review", s: "/signals", d: "/datasets", e: "/experiments", l: "/releases", ",": "/settings" };
 let going = 0;
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, textarea, select, [contenteditable]");

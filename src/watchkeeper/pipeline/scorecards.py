@@ -1,0 +1,143 @@
+"""What every scorer of a project saw, said and cost in a window, and whether it may decide: the figures behind the scorers'
+pages and API."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from watchkeeper.model.calibration import MODEL_BASED, Standing
+from watchkeeper.model.series import Axis, Estimate, Insufficient, Point, SeriesKey
+from watchkeeper.pipeline.calibrate import Calibrator, model_of
+from watchkeeper.stats.estimates import point_mean, point_rate
+from watchkeeper.store.columns import Columns
+from watchkeeper.store.records import calibration as store
+from watchkeeper.store.records.engine import Records
+
+COUNTS = ("eligible", "selected", "scored", "failed", "late")
+_SUMS = ("sw", "sw2", "swx", "swx2", "sw2x", "sw2x2")
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a scorer in the window. `estimate` is its weighted mean, or rate where it says 0 or 1."""
+
+    version: str
+    estimate: Estimate | Insufficient
+    first_ns: int | None = None
+    last_ns: int | None = None
+    coverage: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+@dataclass(frozen=True)
+class Line:
+    """One scorer. `coverage` sums over its versions, `missing` is what was selected and has neither a score nor a failure,
+    `estimate` is the version in force's. `standing` is None for rules: they need none. `cost` is USD, None where nothing is
+    paid or no price is known; `waiting` counts drawn traces nobody has labelled yet."""
+
+    name: str
+    kind: str
+    version: str
+    model: str
+    level: str
+    standing: Standing | None
+    estimate: Estimate | Insufficient
+    binary: bool
+    coverage: Mapping[str, int]
+    cost: float | None = None
+    versions: tuple[Version, ...] = ()
+    waiting: int = 0
+
+    @property
+    def missing(self) -> int:
+        """Selected, and neither scored nor failed."""
+        c = self.coverage
+        return max(0, c.get("selected", 0) - c.get("scored", 0) - c.get("failed", 0))
+
+    @property
+    def provisional(self) -> bool:
+        """Whether it may neither gate nor page."""
+        return self.standing is not None and self.standing.provisional
+
+
+async def lines(
+    columns: Columns, records: Records, calibrator: Calibrator, project: str, since_ns: int, until_ns: int
+) -> list[Line]:
+    """Every scorer in force: the provisional ones first, then those with a gap, then by name."""
+    window = {"since": since_ns, "until": until_ns}
+    sums, seen, costs, standings, waiting = await asyncio.gather(
+        columns.named("scorer_sums", project, **window),
+        columns.named("scorer_coverage", project, **window),
+        columns.named("scorer_costs", project, **window),
+        calibrator.standings(project),
+        records.read(lambda c: store.waiting(c, project)),
+    )
+    by_metric, by_scorer = _grouped(sums.dicts(), "metric"), _grouped(seen.dicts(), "scorer")
+    paid = {str(r["scorer"]): float(r["usd"]) for r in costs.dicts() if r["priced"]}
+    made: list[Line] = []
+    for scorer in calibrator.scorers_of(project):
+        rows, covered = by_metric.get(scorer.name, []), by_scorer.get(scorer.name, [])
+        binary = bool(rows) and all(_axis(r) == Axis(0.0, 1.0, 1) for r in rows)
+        versions = _versions(scorer.version, rows, covered)
+        made.append(
+            Line(
+                scorer.name,
+                scorer.kind,
+                scorer.version,
+                model_of(scorer),
+                scorer.level,
+                standings.get(scorer.name) if scorer.kind in MODEL_BASED else None,
+                versions[0].estimate,
+                binary,
+                {name: sum(int(r[name]) for r in covered) for name in COUNTS},
+                paid.get(scorer.name),
+                tuple(v for v in versions if v.coverage or isinstance(v.estimate, Estimate)),
+                waiting.get(scorer.name, 0),
+            )
+        )
+    return sorted(made, key=lambda x: (x.standing is None, not x.provisional, not x.missing, x.name))
+
+
+def _grouped(rows: Sequence[Mapping[str, Any]], by: str) -> dict[str, list[Mapping[str, Any]]]:
+    found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        found[str(row[by])].append(row)
+    return found
+
+
+def _axis(row: Mapping[str, Any]) -> Axis:
+    low, high, bins, log = str(row["axis"]).split("|")
+    return Axis(float(low), float(high), int(bins), log == "1")
+
+
+def estimate_of(row: Mapping[str, Any]) -> Estimate | Insufficient:
+    """The weighted mean of a series' sums, a rate with Wilson's interval where all values are 0 or 1."""
+    sw, sw2, swx, swx2, sw2x, sw2x2 = (float(row[name] or 0) for name in _SUMS)
+    axis, key = _axis(row), SeriesKey("", str(row["metric"]))
+    point = Point(key, 0, 1, axis, int(row["n"]), sw, sw2, swx, swx2, sw2x, sw2x2)
+    return point_rate(point) if axis == Axis(0.0, 1.0, 1) else point_mean(point)
+
+
+def _versions(
+    in_force: str, rows: Sequence[Mapping[str, Any]], covered: Sequence[Mapping[str, Any]]
+) -> list[Version]:
+    """The version in force first, then the others, latest first."""
+    names = [in_force, *(str(r["made"]) for r in rows), *(str(r["version"]) for r in covered)]
+    made: list[Version] = []
+    for name in dict.fromkeys(names):
+        said = next((r for r in rows if r["made"] == name), None)
+        saw = next((r for r in covered if r["version"] == name), None)
+        times = [r for r in (said, saw) if r is not None]
+        made.append(
+            Version(
+                name,
+                estimate_of(said)
+                if said is not None
+                else Insufficient("no scores of this version in the window"),
+                min((int(r["first_seen"]) for r in times), default=None),
+                max((int(r["last_seen"]) for r in times), default=None),
+                {n: int(saw[n]) for n in COUNTS} if saw is not None else {},
+            )
+        )
+    return [made[0], *sorted(made[1:], key=lambda v: -(v.last_ns or 0))]

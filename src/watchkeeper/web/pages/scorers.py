@@ -1,0 +1,232 @@
+"""Scorers: what each saw and said, what it cost, and how far people agree with it."""
+
+import asyncio
+from typing import Any, Final
+
+from sqlalchemy.engine import Connection
+from starlette.responses import RedirectResponse, Response
+
+from watchkeeper.alerting.cohorts import cohort_parse
+from watchkeeper.model.calibration import Calibration, Corrected, Probe
+from watchkeeper.model.series import Estimate as Figure
+from watchkeeper.model.series import Insufficient
+from watchkeeper.pipeline import scorecards
+from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
+from watchkeeper.pipeline.scorecards import Line
+from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.store.records import audit
+from watchkeeper.store.records import calibration as store
+from watchkeeper.web import data, estimate
+from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.quality import spread_bars
+from watchkeeper.web.view import DIMENSIONS, View, view_of
+
+METHODS: Final = {
+    "post_stratified": "post-stratified on the verdict",
+    "ppi": "PPI++",
+    "rogan_gladen": "Rogan–Gladen, labels of another time",
+}
+MOST_COHORTS: Final = 12
+DRAWN: Final = 100
+
+
+def figure(
+    found: Figure | Insufficient | None, unit: str = "", why: str = "not known", provisional: bool = False
+) -> Estimate:
+    """An estimate as pages show it."""
+    if isinstance(found, Figure):
+        return Estimate(found.value, found.low, found.high, found.n, unit, provisional=provisional)
+    return estimate.unknown(found.reason if found is not None else why, unit)
+
+
+def _calibrator(call: Call) -> Calibrator:
+    found: Calibrator | None = call.services.scorers
+    if found is None:
+        raise HttpError(503, "this server runs no scorers", "")
+    return found
+
+
+async def _lines(view: View) -> list[Line]:
+    s = view.call.services
+    return await scorecards.lines(
+        s.columns, s.records, _calibrator(view.call), view.project, view.range.since_ns, view.range.until_ns
+    )
+
+
+def _row(one: Line, history: dict[str, Calibration]) -> dict[str, Any]:
+    last = history.get(one.name)
+    done = one.coverage.get("scored", 0)
+    return {
+        "line": one,
+        "value": figure(one.estimate, "share" if one.binary else "", provisional=one.provisional),
+        "covered": estimate.proportion(done, one.coverage.get("selected", 0)),
+        "agreement": figure(last.agreement if last else None, "share", "no labels yet"),
+    }
+
+
+@route("GET", "/scorers", permission="viewer")
+async def listing(call: Call) -> Response:
+    """Every scorer with its standing, coverage, figure and cost."""
+    view = view_of(call, "7d")
+    found, history = await asyncio.gather(
+        _lines(view), call.services.records.read(lambda c: store.history(c, view.project))
+    )
+    newest: dict[str, Calibration] = {}
+    for one in history:
+        newest.setdefault(one.scorer, one)
+    context = {
+        "models": [_row(one, newest) for one in found if one.standing is not None],
+        "rules": [
+            _row(one, newest) for one in found if one.standing is None and one.coverage.get("eligible")
+        ],
+        "idle": [one for one in found if one.standing is None and not one.coverage.get("eligible")],
+    }
+    return await answer(view, "scorers", "Scorers", "scorers.html", context)
+
+
+async def _cohorts(
+    view: View, name: str, dimension: str, unit: str, held: bool
+) -> list[tuple[str, Estimate]]:
+    """(value, estimate) of the dimension's cohorts over the range, most scores first."""
+    found = await data.rows(
+        view, "page_cohort_points", metric=name, dimension=dimension, bucket=view.range.bucket,
+        before=view.range.since_ns, **data.span(view.range),
+    )  # fmt: skip
+    by_cohort: dict[str, list[data.Row]] = {}
+    for row in found:
+        by_cohort.setdefault(str(row["cohort"]), []).append(row)
+    made: list[tuple[str, Estimate]] = []
+    for cohort, rows in by_cohort.items():
+        one = estimate.from_sums(data.add(rows), unit)
+        marked = Estimate(one.value, one.low, one.high, one.n, unit, one.why, held)
+        made.append((cohort_parse(cohort)[0][1], marked))
+    return sorted(made, key=lambda m: (-m[1].n, m[0]))
+
+
+def probe_words(one: Probe) -> str:
+    """What a bias probe found, in one line."""
+    if one.value is None or one.low is None or one.high is None:
+        return one.words
+    return f"{one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f}) {one.words}"
+
+
+def twin(found: Corrected | None) -> dict[str, Any] | None:
+    """The corrected figure with the raw one beside it, None for a scorer that cannot have one."""
+    if found is None:
+        return None
+    return {
+        "raw": figure(found.raw, "share"),
+        "value": figure(found.estimate, "share", found.reason),
+        "method": METHODS.get(found.method or "", ""),
+        "labels": found.labels,
+        "reason": found.reason,
+    }
+
+
+@route("GET", "/scorers/{name}", permission="viewer")
+async def one(call: Call) -> Response:
+    """One scorer in full. `?by=` names the dimension its cohorts are cut by."""
+    view = view_of(call, "7d")
+    name = str(call.request.path_params["name"])[:200]
+    line = next((x for x in await _lines(view) if x.name == name), None)
+    if line is None:
+        raise HttpError(404, "there is no such scorer in this project", "the list of scorers has all of them")
+    by = view.params.get("by", "prompt_version")
+    by = by if by in DIMENSIONS else "prompt_version"
+    unit = "share" if line.binary else ""
+    before = data.baseline_of(view.range).since_ns
+
+    def read(c: Connection) -> tuple[list[Calibration], Any]:
+        return store.history(c, view.project, name, 20), store.canaries(c, view.project).get(name)
+
+    (history, canary), cohorts, worst, spread, corrected = await asyncio.gather(
+        call.services.records.read(read),
+        _cohorts(view, name, by, unit, line.provisional),
+        data.rows(
+            view, "page_worst", metric=name, most=8, **data.span(view.range), **data.cohort_params(view)
+        ),
+        data.rows(view, "page_distribution", metric=name, before=before, **data.span(view.range)),
+        _calibrator(call).corrected(
+            view.project, name, view.range.since_ns, view.range.until_ns, view.cohort
+        ),
+    )
+    last = history[0] if history else None
+    context = {
+        **_row(line, {name: last} if last else {}),
+        "name": name,
+        "unit": unit,
+        "by": by,
+        "cohorts": cohorts[:MOST_COHORTS],
+        "more_cohorts": max(0, len(cohorts) - MOST_COHORTS),
+        "worst": worst if call.sees_content else [],
+        "spread": [] if line.binary else spread_bars(spread),
+        "twin": twin(corrected),
+        "last": last,
+        "history": history,
+        "kappa": figure(last.kappa if last else None, "", "both always said the same"),
+        "weighted": figure(last.agreement_weighted if last else None, "share"),
+        "recall": {k: figure(v, "share") for k, v in sorted(last.recall.items())} if last else {},
+        "probes": [(p, probe_words(p)) for p in last.probes] if last else [],
+        "canary": canary,
+        "versions": [(v, figure(v.estimate, unit)) for v in line.versions],
+        "said": view.params.get("said", "")[:500],
+        "drawn": DRAWN,
+    }
+    return await answer(view, "scorers", name, "scorer.html", context)
+
+
+async def _form(call: Call) -> dict[str, str]:
+    form = await call.request.form(max_fields=10, max_files=0)
+    return {k: v for k, v in form.items() if isinstance(v, str)}
+
+
+def _cut(form: dict[str, str]) -> float | None:
+    text = form.get("cut", "").strip()
+    if not text:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        raise HttpError(
+            400, f"{text[:40]!r} is not a number", "the cut is on the scorer's own scale"
+        ) from None
+
+
+async def _noted(call: Call, name: str, action: str, detail: dict[str, Any]) -> None:
+    await call.services.records.write(
+        lambda c: audit.record(
+            c, project=call.project, now_ns=call.services.wall_clock(), actor=call.principal.actor,
+            source=call.source, action=action, target=name, detail=detail,
+        )
+    )  # fmt: skip
+
+
+@route("POST", "/scorers/{name}/sample", permission="editor", kind="page")
+async def sample(call: Call) -> Response:
+    """Put a random sample of the last week into the review queue."""
+    name, form = str(call.request.path_params["name"]), await _form(call)
+    view = view_of(call)
+    try:
+        made = await _calibrator(call).draw(view.project, name, wanted=DRAWN, cut=_cut(form))
+        said = f"{made['drawn']} traces wait in review."
+        await _noted(call, name, "scorer.sample", made)
+    except CalibrationError as error:
+        said = str(error)
+    return RedirectResponse(view.url(f"/scorers/{name}", said=said), 303)
+
+
+@route("POST", "/scorers/{name}/calibrate", permission="editor", kind="page")
+async def compare(call: Call) -> Response:
+    """Compare the scorer with the labels there are now."""
+    name, form = str(call.request.path_params["name"]), await _form(call)
+    view = view_of(call)
+    try:
+        made = await _calibrator(call).calibrate(
+            view.project, name, cut=_cut(form), author=call.principal.actor
+        )
+        said = f"Compared with {made.n} labels: {made.status}."
+        await _noted(call, name, "scorer.calibrate", {"status": made.status, "n": made.n})
+    except CalibrationError as error:
+        said = str(error)
+    return RedirectResponse(view.url(f"/scorers/{name}", said=said), 303)
