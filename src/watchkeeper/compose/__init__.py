@@ -12,9 +12,10 @@ from watchkeeper.compose.installation import install_secrets
 from watchkeeper.compose.operating import operating
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.model.score import Score
-from watchkeeper.pipeline.act import ActFlow
+from watchkeeper.pipeline.from_signal import ActFlow
 from watchkeeper.pipeline.gate import Gate
 from watchkeeper.pipeline.ingest import calm_gc
+from watchkeeper.pipeline.reprice import Recompute
 from watchkeeper.server.guarding import Guards
 from watchkeeper.server.services import Services
 from watchkeeper.store.clickhouse.lock import DataDirLock
@@ -50,12 +51,14 @@ async def services(
         made.watch, made.judge, made.review = flows.watcher, flows.judges, flows.review
         made.incidents = flows.incidents
         beside = operating(flows, data_dir)
-        made.selfwatch, made.pictures = beside.watch, flows.pictures
+        made.selfwatch, made.pictures, made.actor = beside.watch, flows.pictures, flows.actor
+        if flows.pauses is not None:
+            await flows.pauses.refresh_all()
         made.scorers = flows.calibrator
         made.gate = Gate(
             flows.records, scoring.gating, clock, asking(providers), flows.columns, flows.calibrator.standings
         )
-        made.act = ActFlow(
+        made.from_signal = ActFlow(
             flows.records,
             flows.columns,
             clock,
@@ -68,6 +71,7 @@ async def services(
         made.guard = Guards(holder, guard_builder(), made.counters, redaction.text)
         stack.callback(made.guard.close)
         made.redact = redaction.text
+        made.backfill = flows.backfill
         made.samplers.extend(samplers(flows))
         made.catch_up, made.answering = flows.catch_up, lock.announce
 
@@ -82,5 +86,10 @@ async def services(
             await flows.watcher.mirror_all(project)
         async with running(flows, beside.loops()), forwarding(flows, holder) as forward:
             made.forward = forward
+            made.reprice = Recompute(flows.columns, flows.records, clock)
+            await made.reprice.resume()
             made.samplers.append(sampler(forward))
-            yield made
+            try:
+                yield made
+            finally:
+                await made.reprice.close()

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from watchkeeper.alerting.routing import Routes
+from watchkeeper.compose.acting import acting, following
 from watchkeeper.compose.flows import Flows
 from watchkeeper.compose.following import Redaction, Routing, Scoring
 from watchkeeper.compose.installation import InstallSecrets, columns_dsn
@@ -32,6 +33,7 @@ from watchkeeper.notify import (
 from watchkeeper.pipeline.acting import SignalActions
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.assembly import Assembly
+from watchkeeper.pipeline.backfill import BackfillFlow
 from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow
@@ -40,6 +42,7 @@ from watchkeeper.pipeline.ingest import Ingest, default_reserve
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.late import LatePolicies
+from watchkeeper.pipeline.levers import Pauses
 from watchkeeper.pipeline.plan import services as scorer_services
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Plan as RollPlan
@@ -133,6 +136,15 @@ def reading(columns: ClickHouseColumns) -> Callable[[str, Sequence[str]], Awaita
     return read
 
 
+def review_routing(
+    records: Records, clock: Clock, columns: ClickHouseColumns, scoring: Scoring, holder: ConfigHolder
+) -> ReviewRouting:
+    """What feeds the review queue, with the settings in force."""
+    return ReviewRouting(
+        records, clock, routed=scoring.routed, columns=columns, settings=lambda: holder.current.review
+    )
+
+
 async def connect(
     data_dir: Path,
     holder: ConfigHolder,
@@ -154,10 +166,12 @@ async def connect(
     stack.push_async_callback(egress.close)
     providers = Providers(lambda: egress.session(timeout_s=600.0), adapters.providers_of(holder.current))
     stack.push_async_callback(providers.close)
-    review = ReviewRouting(records, clock, routed=scoring.routed)
+    review = review_routing(records, clock, columns, scoring, holder)
     isolation = Isolation(clock)
     stack.callback(isolation.close)
-    checks = CheckFlow(columns, records, clock, scoring.plan, isolate=isolation, hooks=[review.on_scored])
+    pauses = Pauses(records)
+    incoming = pauses.wrap(scoring.plan)
+    checks = CheckFlow(columns, records, clock, incoming, isolate=isolation, hooks=[review.on_scored])
     stack.callback(checks.close)
     assembly = Assembly(columns, clock, normalise, assemble, checks.on_traces)
     ingest = Ingest(
@@ -183,6 +197,7 @@ async def connect(
         hooks=[review.on_scored],
     )
     behaviour = BehaviourFlow(columns, records, clock, scoring.behaviours, hooks=[review.on_scored])
+    backfill = BackfillFlow(columns, records, scoring.plan, scoring.place, clock, isolate=isolation)
     late = LatePolicies(
         columns,
         records,
@@ -222,6 +237,7 @@ async def connect(
         judges,
         late,
         behaviour,
+        backfill,
         roller,
         watcher,
         delivery,
@@ -232,5 +248,10 @@ async def connect(
         calibrator,
         sketcher,
     )
-    flows.pictures = pictures
+    flows.pictures, flows.pauses = pictures, pauses
+    flows.actor = acting(columns, records, channels, pauses, clock, time.time_ns)
+    watcher.on_change = flows.actor.on_change
+    follow = following(flows.actor)
+    follow(holder.current)
+    holder.on_change(follow)
     return flows, redaction, scoring, providers

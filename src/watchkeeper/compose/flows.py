@@ -13,15 +13,19 @@ from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config
+from watchkeeper.pipeline.act import Actor
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.assembly import Assembly
+from watchkeeper.pipeline.backfill import BackfillFlow
 from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow
+from watchkeeper.pipeline.desk import Desk
 from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.pipeline.ingest import Ingest
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.late import LatePolicies
+from watchkeeper.pipeline.levers import Pauses
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Roller
 from watchkeeper.pipeline.signals import SignalFlow
@@ -38,6 +42,7 @@ Clock = Callable[[], int]
 DAY_NS = 86_400 * 10**9
 WATCH_SECONDS = 5.0
 BEHAVIOUR_SECONDS = 10.0
+BACKFILL_SECONDS = 0.5
 TRIAGE_SECONDS = 10.0
 RETENTION_SECONDS = 600.0
 SIGNAL_SECONDS = 120.0
@@ -59,6 +64,7 @@ class Flows:
     judges: JudgeFlow
     late: LatePolicies
     behaviour: BehaviourFlow
+    backfill: BackfillFlow
     roller: Roller
     watcher: Watcher
     delivery: Delivery
@@ -73,6 +79,8 @@ class Flows:
     grouped_ns: int = 0
     watched_at: float | None = None
     pictures: Pictures | None = None
+    pauses: Pauses | None = None
+    actor: Actor | None = None
 
     async def watch_once(self) -> None:
         """Roll what changed and watch every tick that closed."""
@@ -109,8 +117,10 @@ class Flows:
 
     async def group_once(self) -> None:
         """Group every project's failures into signals."""
+        desk = Desk(self.records, self.holder.current.review, self.clock, self.clock)
         for project in self._projects():
             await self.signals.run_once(project)
+            await desk.triage_due(project, self.columns)
 
     async def triage_once(self) -> None:
         """Compute the triage of every incident that has none or an old one."""
@@ -139,6 +149,8 @@ class Flows:
         await self.watch_once()
         await self.triage_once()
         await self.delivery.deliver_due()
+        if self.actor is not None:
+            await self.actor.run_due()
         now = self.clock()
         if not 0 <= now - self.grouped_ns < GROUPED_NS:
             self.grouped_ns = now
@@ -171,6 +183,7 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
             ("judge", flows.judges.counts),
             ("late", flows.late.counts),
             ("behaviour", flows.behaviour.counts),
+            ("backfill", flows.backfill.counts),
             ("watch", flows.watcher.counts),
             ("deliver", flows.delivery.counts),
             ("triage", flows.incidents.counts),
@@ -220,6 +233,7 @@ async def running(
     loops = [
         asyncio.create_task(forever("watching", WATCH_SECONDS, flows.watch_once)),
         asyncio.create_task(forever("triage", TRIAGE_SECONDS, flows.triage_once)),
+        asyncio.create_task(forever("backfilling", BACKFILL_SECONDS, flows.backfill.run_once)),
         asyncio.create_task(forever("scoring behaviour", BEHAVIOUR_SECONDS, flows.behave_once)),
         asyncio.create_task(forever("grouping failures", SIGNAL_SECONDS, flows.group_once)),
         asyncio.create_task(forever("calibration", CALIBRATION_SECONDS, flows.calibrate_once)),

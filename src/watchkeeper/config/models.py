@@ -204,6 +204,47 @@ class MonitorTest(Strict):
     n: int | None = Field(None, ge=1, description="Scores behind each point; 100 when not set.")
 
 
+class MonitorAction(Strict):
+    """Something to do when the monitor's alert fires or resolves; done once for one alert."""
+
+    type: Literal["webhook", "open_reviews", "pause", "mark_release"]
+    name: Name | None = Field(None, description="How it is called; its type when not set.")
+    when: Literal["firing", "resolved"] = "firing"
+    automatic: bool = Field(
+        True, description="Done by itself; otherwise only when somebody presses the button."
+    )
+    dry_run: bool = Field(False, description="Only say what would be done.")
+    revert: bool = Field(False, description="Take it back when the alert resolves.")
+    route: Line | None = Field(None, description="webhook: the webhook route that is told.")
+    count: int | None = Field(
+        None, ge=1, le=200, description="open_reviews: how many of the worst traces (20)."
+    )
+    scorer: Name | None = Field(None, description="pause: a judge.")
+    scorecard: Name | None = Field(None, description="pause: a whole scorecard's judges.")
+    version: Line | None = Field(None, description="mark_release: which; the alert's own when not set.")
+
+    @model_validator(mode="after")
+    def _has_its_own(self) -> "MonitorAction":
+        wanted: dict[str, tuple[str, ...]] = {"webhook": ("route",), "pause": ("scorer", "scorecard")}
+        own = wanted.get(self.type, ())
+        if own and sum(getattr(self, k) is not None for k in own) != 1:
+            raise PydanticCustomError(
+                "action", "{type} needs {keys}", {"type": self.type, "keys": " or ".join(own)}
+            )
+        allowed = {*own, *({"open_reviews": ("count",), "mark_release": ("version",)}.get(self.type, ()))}
+        for key in ("route", "count", "scorer", "scorecard", "version"):
+            if key not in allowed and getattr(self, key) is not None:
+                raise PydanticCustomError(
+                    "action", "{key} is not for {type}", {"key": key, "type": self.type}
+                )
+        return self
+
+    def params(self) -> dict[str, Any]:
+        """The lever's own settings."""
+        found = {k: getattr(self, k) for k in ("route", "count", "scorer", "scorecard", "version")}
+        return {k: v for k, v in found.items() if v is not None}
+
+
 class Monitor(Strict):
     """One rule with its owner and what to do when it fires."""
 
@@ -232,6 +273,7 @@ class Monitor(Strict):
         None, description="What silence means: a state (keep), also a message (alert), or nothing (ok)."
     )
     description: Text | None = None
+    actions: tuple[MonitorAction, ...] = ()
     tests: tuple[MonitorTest, ...] = ()
 
     @field_validator("severity")
@@ -240,6 +282,35 @@ class Monitor(Strict):
         if value not in SEVERITIES:
             raise PydanticCustomError("severity", "must be one of {all}", {"all": ", ".join(SEVERITIES)})
         return SEVERITIES[value]
+
+
+class Objective(Strict):
+    """A promise about a score over weeks; three monitors watch how fast its error budget is spent."""
+
+    name: Name
+    project: Project = "default"
+    good: Text = Field(description="A 0/1 metric (1 = good), or what is good: `answer_relevance >= 7`.")
+    target: Annotated[Share, Field(gt=0, lt=1)] = Field(description="The share of good ones promised: 95%.")
+    period: Annotated[Duration, Field(ge=DAY, le=92 * DAY)] = Field(28 * DAY, description="Over how long.")
+    by: tuple[Literal[COHORT_KEYS], ...] = ()  # type: ignore[valid-type]
+    where: dict[Name, str] = Field({}, description="Only these cohorts, e.g. scenario: support.")
+    owner: Line
+    runbook: Line
+    response_time: Duration | None = None
+    notify: tuple[Line, ...] = ()
+    description: Text | None = None
+
+
+class EnabledPack(Strict):
+    """A set of ready-made monitors, with whoever answers for them."""
+
+    name: Literal["latency", "errors", "cost", "quality", "safety", "texts", "watchkeeper"]
+    project: Project = "default"
+    owner: Line
+    runbook: Line
+    by: tuple[Literal[COHORT_KEYS], ...] = ()  # type: ignore[valid-type]
+    notify: tuple[Line, ...] = ()
+    without: tuple[Name, ...] = Field((), description="Monitors of the pack to leave out, by name.")
 
 
 class Channel(Strict):
@@ -433,6 +504,8 @@ class Config(Strict):
     scorecards: tuple[Scorecard, ...] = ()
     guards: tuple[Guard, ...] = ()
     monitors: tuple[Monitor, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    packs: tuple[EnabledPack, ...] = ()
     routes: tuple[Route, ...] = ()
     providers: tuple[Provider, ...] = ()
     egress: Egress = Egress()  # pyright: ignore[reportCallIssue]

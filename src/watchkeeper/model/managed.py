@@ -21,7 +21,8 @@ class Proposal(msgspec.Struct, frozen=True):
     `spec` is the metric as configuration writes it, without its name. `recall` is over the signal's failures, `false_alarms`
     over passing traces, `labelled_bad` and `labelled_good` over what people labelled of them; all by rules learned without
     the trace they are measured on (`folds`, 1 where nothing was learned). `precision` is what to expect of a flag in live
-    traffic, from the signal's prevalence. `existing` names the scorer in force that does the same.
+    traffic, from the signal's prevalence. `flagged` are passing traces it flags: false alarms, or failures nobody has seen yet.
+    `existing` names the scorer in force that does the same.
     """
 
     kind: str
@@ -36,6 +37,7 @@ class Proposal(msgspec.Struct, frozen=True):
     folds: int = 1
     existing: str | None = None
     measured: bool = True
+    flagged: list[str] = []
 
 
 class GateEntry(msgspec.Struct, frozen=True):

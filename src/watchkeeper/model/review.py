@@ -6,7 +6,12 @@ import msgspec
 
 
 class ReviewItem(msgspec.Struct):
-    """One trace waiting for a person. Higher `priority` first; `reason` says why it is here, in words."""
+    """One trace waiting for people. Higher `priority` first; `reason` says why it is here, in words.
+
+    `status` is open, disputed (`reviewers` people labelled it and they disagree), done or displaced. `assigned_to` is who should
+    read it, None for anybody; `held_by` reads it now; `votes` people have labelled it. `probability` is that with which it was
+    drawn, None unless it is part of a random sample.
+    """
 
     id: str
     project: str
@@ -19,11 +24,18 @@ class ReviewItem(msgspec.Struct):
     scorer: str | None = None
     alert_id: str | None = None
     assigned_to: str | None = None
-    reserved_until_ns: int | None = None
+    reviewers: int = 1
+    probability: float | None = None
+    held_by: list[str] = []
+    votes: int = 0
 
 
 class Label(msgspec.Struct):
-    """What a reviewer said. `verdict` is good or bad; a correction is a new label with its author and time."""
+    """What a reviewer said. `verdict` is good or bad; a correction is a new label with its author and time.
+
+    `role` is vote, or final where somebody decided between votes that disagree. A label whose name was changed later keeps
+    author and time, `replaces` the one with the old name, and says who changed it in `relabelled_by`.
+    """
 
     id: str
     project: str
@@ -36,6 +48,9 @@ class Label(msgspec.Struct):
     severity: str | None = None
     expected_output: str | None = None
     comment: str | None = None
+    role: str = "vote"
+    replaces: str | None = None
+    relabelled_by: str | None = None
 
 
 class Case(msgspec.Struct):

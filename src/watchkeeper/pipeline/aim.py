@@ -21,6 +21,7 @@ FOLDS = 5
 GOOD_RECALL = 0.6
 MOST_FALSE = 0.02
 JUDGED = 20
+FLAGGED = 5
 # A single false alarm among few passing traces weighs more than a missed failure.
 _COST = 5.0
 Ask = Callable[[Judge, Prompt], Awaitable[Reply]]
@@ -126,7 +127,7 @@ def proposal_of(
     return Proposal(
         _key(candidate), dict(candidate.spec), candidate.why, recall, wrong,
         measured(sum(i in flagged for i in bad), len(bad)), measured(sum(i in flagged for i in good), len(good)),
-        value, low, folds, None, measured_now,
+        value, low, folds, None, measured_now, [i for i in passing if i in flagged and i not in evidence.bad][:FLAGGED],
     )  # fmt: skip
 
 

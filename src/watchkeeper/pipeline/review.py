@@ -6,16 +6,29 @@ from typing import Any
 
 from sqlalchemy.engine import Connection
 
+from watchkeeper.config.models import Config, Review
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.review import ReviewItem
 from watchkeeper.model.score import Score
-from watchkeeper.reviewing.queue import DEFAULT_POLICIES, ReviewPolicy, candidates, item
+from watchkeeper.reviewing.queue import (
+    DEFAULT_POLICIES,
+    OPINIONS,
+    ReviewPolicy,
+    candidates,
+    disagreement,
+    item,
+    sampled,
+)
+from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import reviews
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
 
 ALERT_WORST = 10
+DEFAULTS = Config().review
+DISAGREEING, DISAGREEMENT_CAP = 5.5, 100
+SAMPLE_PRIORITY = 3.0
 
 
 class ReviewRouting:
@@ -27,16 +40,22 @@ class ReviewRouting:
         clock: Callable[[], int],
         policies: Sequence[ReviewPolicy] = DEFAULT_POLICIES,
         routed: Callable[[str], frozenset[str]] = lambda _project: frozenset(),
+        *,
+        columns: Columns | None = None,
+        settings: Callable[[], Review] = lambda: DEFAULTS,
     ) -> None:
         self.records = records
         self.clock = clock
         self.policies = policies
         self.routed = routed
+        self.columns = columns
+        self.settings = settings
         self.counts: dict[str, int] = {"in": 0, "added": 0, "not_added_full": 0}
 
     async def on_scored(self, scored: Sequence[tuple[str, str, Sequence[Score]]]) -> None:
         """Take (project, trace id, scores) of freshly scored traces; one transaction for all of them."""
         now = self.clock()
+        share = self.settings().sample
         wanted: list[tuple[ReviewItem, int | None]] = []
         for project, trace_id, found in scored:
             # Where the configuration says what becomes of a signal, no default does.
@@ -45,7 +64,37 @@ class ReviewRouting:
                 s for s in found if s.source not in ("user", "signal", "external") or s.scorer not in routed
             ]
             wanted.extend(candidates(self.policies, project, trace_id, scores, now))
+            # A trace is checked whatever else happens to it, so that the sample is one of all traffic.
+            if share > 0 and any(s.source == "check" for s in scores) and sampled(trace_id, share):
+                reason = "Random sample: is this answer good?"
+                drawn = item(project, trace_id, "sample", reason, SAMPLE_PRIORITY, now, probability=share)
+                wanted.append((drawn, None))
+        wanted.extend(await self._disagreements(scored, now))
         await self._add(wanted)
+
+    async def _disagreements(
+        self, scored: Sequence[tuple[str, str, Sequence[Score]]], now: int
+    ) -> list[tuple[ReviewItem, int | None]]:
+        """Traces on which a fresh opinion contradicts an earlier one."""
+        by_project: dict[str, list[str]] = {}
+        for project, trace_id, scores in scored:
+            if any(s.source in OPINIONS and s.passed is not None for s in scores):
+                by_project.setdefault(project, []).append(trace_id)
+        if self.columns is None or not by_project:
+            return []
+        made: list[tuple[ReviewItem, int | None]] = []
+        for project, ids in by_project.items():
+            known: dict[str, list[Score]] = {}
+            fresh = [s for p, t, given in scored if p == project and t in ids for s in given]
+            for score in [*await self.columns.read_scores(project, ids), *fresh]:
+                known.setdefault(score.trace_id, []).append(score)
+            for trace_id in ids:
+                pair = disagreement(known.get(trace_id, []))
+                if pair is not None:
+                    reason = f"{pair[0].scorer} passes it and {pair[1].scorer} does not: {pair[1].reason or 'no reason'}"
+                    one = item(project, trace_id, "disagreement", reason, DISAGREEING, now, pair[1].scorer)
+                    made.append((one, DISAGREEMENT_CAP))
+        return made
 
     @staticmethod
     def open_for_alert(

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from watchkeeper.reviewing.clusters import COMMON
 
-KINDS = ("json_schema", "tools", "citation", "check", "deny", "regex", "required")
+KINDS = ("json_schema", "tools", "citation", "deny", "regex", "check", "required")
 MIN_FAILING = 3
 MIN_PASSING = 10
 MOST_TERMS = 8

@@ -58,6 +58,27 @@ DEFAULT_POLICIES: tuple[ReviewPolicy, ...] = (
 )
 
 
+OPINIONS = ("judge", "classifier", "user", "external")
+
+
+def disagreement(scores: Sequence[Score]) -> tuple[Score, Score] | None:
+    """Two that disagree on a trace: one with an opinion of the whole answer passes it and another does not (the newest score of
+    each scorer and author counts). Checks are not among them: each looks at one thing only."""
+    newest: dict[tuple[str, str, str, str], Score] = {}
+    for score in sorted(scores, key=lambda s: s.scored_ns):
+        newest[score.scorer, score.judge_model, score.author, score.span_id] = score
+    said = [s for s in newest.values() if s.source in OPINIONS and s.passed is not None and not s.span_id]
+    passed = sorted((s for s in said if s.passed), key=lambda s: s.scorer)
+    failed = sorted((s for s in said if not s.passed), key=lambda s: s.scorer)
+    return next(((a, b) for a in passed for b in failed if a.scorer != b.scorer), None)
+
+
+def sampled(trace_id: str, share: float) -> bool:
+    """Whether a trace belongs to the random sample that is reviewed: by a hash of its id that no other sample uses."""
+    digest = hashlib.sha256(f"review\0{trace_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") < share * 2**64
+
+
 def item_id(project: str, trace_id: str, source: str) -> str:
     """The stable id of a queue item, so that adding it twice is one item."""
     return "rev_" + hashlib.sha256(f"{project}\0{trace_id}\0{source}".encode()).hexdigest()[:24]
@@ -72,6 +93,7 @@ def item(
     now_ns: int,
     scorer: str | None = None,
     alert_id: str | None = None,
+    probability: float | None = None,
 ) -> ReviewItem:
     """A queue item with its stable id."""
     return ReviewItem(
@@ -84,6 +106,7 @@ def item(
         created_ns=now_ns,
         scorer=scorer,
         alert_id=alert_id,
+        probability=probability,
     )
 
 

@@ -58,7 +58,7 @@ def test_a_reservation_runs_out(records: Records) -> None:
     records.write_now(lambda c: reviews.reserve_next(c, "default", "ana", 10))
     later = 11 + reviews.RESERVATION_NS
     taken = records.write_now(lambda c: reviews.reserve_next(c, "default", "ben", later))
-    assert taken is not None and taken.assigned_to == "ben"
+    assert taken is not None and taken.held_by == ["ben"]
 
 
 def test_undo_reopens_the_item_and_withdraws_the_label(records: Records) -> None:

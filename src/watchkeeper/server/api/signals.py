@@ -10,7 +10,7 @@ from watchkeeper.model.signal import Signal
 from watchkeeper.pipeline.signals import DAY_NS, WINDOW_DAYS
 from watchkeeper.reviewing.signals import decided
 from watchkeeper.server.answers import iso
-from watchkeeper.server.api.act import managed_json
+from watchkeeper.server.api.managed import managed_json
 from watchkeeper.server.api.shapes import Body, Query, Short
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.stats.intervals import wilson

@@ -1,10 +1,13 @@
 """The review queue and its labels."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from watchkeeper.model.review import Label, ReviewItem
-from watchkeeper.store.records.tables import labels, review_items
+from watchkeeper.store.records.tables import labels, review_items, review_seats
 
 RESERVATION_NS = 15 * 60 * 10**9
 
@@ -55,40 +58,76 @@ def add(conn: Connection, item: ReviewItem, cap: int | None = None) -> bool:
                 sa.update(review_items).where(review_items.c.id == mildest.id).values(status="displaced")
             )
     conn.execute(
-        sa.insert(review_items).values(
-            **{c.name: getattr(item, c.name) for c in review_items.columns if hasattr(item, c.name)}
-        )
+        sa.insert(review_items).values(**{c.name: getattr(item, c.name) for c in review_items.columns})
     )
     return True
 
 
-def get(conn: Connection, project: str, item_id: str) -> ReviewItem | None:
-    """One item, or None."""
+def _with_readers(conn: Connection, items: list[ReviewItem], now_ns: int) -> list[ReviewItem]:
+    ids = [i.id for i in items]
+    seats: dict[str, list[str]] = {}
+    votes: dict[str, set[str]] = {}
+    for start in range(0, len(ids), 500):
+        part = ids[start : start + 500]
+        taken = sa.select(review_seats).where(
+            review_seats.c.item_id.in_(part), review_seats.c.until_ns >= now_ns
+        )
+        for row in conn.execute(taken.order_by(review_seats.c.reviewer)):
+            seats.setdefault(row.item_id, []).append(row.reviewer)
+        given = sa.select(labels.c.item_id, labels.c.author).where(labels.c.item_id.in_(part), _in_force())
+        for row in conn.execute(given):
+            votes.setdefault(row.item_id, set()).add(row.author)
+    for item in items:
+        item.held_by, item.votes = seats.get(item.id, []), len(votes.get(item.id, ()))
+    return items
+
+
+def _in_force() -> sa.ColumnElement[bool]:
+    return sa.and_(labels.c.undone_ns.is_(None), labels.c.replaced_ns.is_(None))
+
+
+def get(conn: Connection, project: str, item_id: str, now_ns: int = 0) -> ReviewItem | None:
+    """One item, or None. Seats that ended before `now_ns` do not count."""
     rows = conn.execute(
         sa.select(review_items).where(review_items.c.project == project, review_items.c.id == item_id)
     )
     found = rows.mappings().first()
-    return _item(found) if found else None
+    return _with_readers(conn, [_item(found)], now_ns)[0] if found else None
 
 
 def queue(
-    conn: Connection, project: str, status: str | None = "open", limit: int = 100, offset: int = 0
+    conn: Connection,
+    project: str,
+    status: str | None = "open",
+    limit: int = 100,
+    offset: int = 0,
+    *,
+    source: str | None = None,
+    assigned_to: str | None = None,
+    now_ns: int = 0,
 ) -> list[ReviewItem]:
-    """Items by priority, highest first, then oldest first; `status=None` for all."""
+    """Items by priority, highest first, then oldest first; `status=None` for all, `source` and `assigned_to` for some."""
     query = sa.select(review_items).where(review_items.c.project == project)
     if status is not None:
         query = query.where(review_items.c.status == status)
+    if source is not None:
+        query = query.where(review_items.c.source == source)
+    if assigned_to is not None:
+        query = query.where(review_items.c.assigned_to == assigned_to)
     query = query.order_by(review_items.c.priority.desc(), review_items.c.created_ns, review_items.c.id)
-    return [_item(row) for row in conn.execute(query.limit(limit).offset(offset)).mappings()]
+    found = [_item(row) for row in conn.execute(query.limit(limit).offset(offset)).mappings()]
+    return _with_readers(conn, found, now_ns)
 
 
-def counts(conn: Connection, project: str) -> dict[str, int]:
+def counts(conn: Connection, project: str, source: str | None = None) -> dict[str, int]:
     """How many items have each status."""
     query = (
         sa.select(review_items.c.status, sa.func.count())
         .where(review_items.c.project == project)
         .group_by(review_items.c.status)
     )
+    if source is not None:
+        query = query.where(review_items.c.source == source)
     return {status: int(n) for status, n in conn.execute(query)}
 
 
@@ -99,103 +138,232 @@ def for_trace(conn: Connection, project: str, trace_id: str) -> list[ReviewItem]
         .where(review_items.c.project == project, review_items.c.trace_id == trace_id)
         .order_by(review_items.c.created_ns.desc())
     )
-    return [_item(row) for row in conn.execute(query).mappings()]
+    return _with_readers(conn, [_item(row) for row in conn.execute(query).mappings()], 0)
 
 
-def reserve_next(conn: Connection, project: str, reviewer: str, now_ns: int) -> ReviewItem | None:
-    """Reserve the most urgent free item for `reviewer`, for a quarter of an hour; None when nothing is free.
-
-    The reviewer's own reserved item comes first, so a reload shows the same trace. The claim is a conditional update,
-    so two reviewers never get the same item.
-    """
-    free = sa.or_(
-        review_items.c.reserved_until_ns.is_(None),
-        review_items.c.reserved_until_ns < now_ns,
-        review_items.c.assigned_to == reviewer,
-    )
-    candidates = conn.execute(
-        sa.select(review_items)
-        .where(review_items.c.project == project, review_items.c.status == "open", free)
-        .order_by(
-            sa.case((review_items.c.assigned_to == reviewer, 0), else_=1),
-            review_items.c.priority.desc(),
-            review_items.c.created_ns,
-            review_items.c.id,
-        )
-        .limit(5)
-    ).all()
-    for row in candidates:
-        claimed = conn.execute(
-            sa.update(review_items)
-            .where(review_items.c.id == row.id, review_items.c.status == "open", free)
-            .values(assigned_to=reviewer, reserved_until_ns=now_ns + RESERVATION_NS)
-        )
-        if claimed.rowcount == 1:
-            return get(conn, project, row.id)
-    return None
-
-
-def release(conn: Connection, project: str, item_id: str, reviewer: str) -> bool:
-    """Give a reserved item back; False when `reviewer` does not hold it."""
-    given = conn.execute(
+def assign(conn: Connection, project: str, item_id: str, to: str | None) -> bool:
+    """Say who should read an open item, None for anybody; False when there is none."""
+    done = conn.execute(
         sa.update(review_items)
         .where(
             review_items.c.project == project,
             review_items.c.id == item_id,
-            review_items.c.assigned_to == reviewer,
+            review_items.c.status.in_(("open", "disputed")),
         )
-        .values(assigned_to=None, reserved_until_ns=None)
+        .values(assigned_to=to)
+    )
+    return done.rowcount == 1
+
+
+def want(conn: Connection, project: str, default: int, by_source: Mapping[str, int]) -> None:
+    """Let open items that nobody has labelled yet want as many reviewers as the configuration says: `by_source` names a source
+    or what stands before its colon."""
+    untouched = sa.and_(
+        review_items.c.project == project,
+        review_items.c.status == "open",
+        sa.not_(sa.exists().where(labels.c.item_id == review_items.c.id, _in_force())),
+    )
+    rules = [
+        (
+            sa.or_(
+                review_items.c.source == name, review_items.c.source.startswith(f"{name}:", autoescape=True)
+            ),
+            n,
+        )
+        for name, n in by_source.items()
+    ]
+    wanted = sa.case(*rules, else_=default) if rules else sa.literal(default)
+    conn.execute(
+        sa.update(review_items).where(untouched, review_items.c.reviewers != wanted).values(reviewers=wanted)
+    )
+
+
+def free_items(
+    conn: Connection, project: str, reviewer: str, now_ns: int, limit: int, source: str | None = None
+) -> list[ReviewItem]:
+    """What `reviewer` may read next, in order: what they hold, what is assigned to them, then by priority. An item that
+    wants k reviewers has room for k of them; nobody reads one twice."""
+    others = (
+        sa.select(sa.func.count())
+        .select_from(review_seats)
+        .where(
+            review_seats.c.item_id == review_items.c.id,
+            review_seats.c.reviewer != reviewer,
+            review_seats.c.until_ns >= now_ns,
+        )
+        .scalar_subquery()
+    )
+    mine = sa.exists().where(
+        review_seats.c.item_id == review_items.c.id,
+        review_seats.c.reviewer == reviewer,
+        review_seats.c.until_ns >= now_ns,
+    )
+    voted = sa.exists().where(labels.c.item_id == review_items.c.id, labels.c.author == reviewer, _in_force())
+    voters = (
+        sa.select(sa.func.count(sa.distinct(labels.c.author)))
+        .where(labels.c.item_id == review_items.c.id, _in_force())
+        .scalar_subquery()
+    )
+    query = sa.select(review_items).where(
+        review_items.c.project == project,
+        review_items.c.status == "open",
+        sa.or_(review_items.c.assigned_to.is_(None), review_items.c.assigned_to == reviewer),
+        sa.not_(voted),
+        others + voters < review_items.c.reviewers,
+    )
+    if source is not None:
+        query = query.where(review_items.c.source == source)
+    query = query.order_by(
+        sa.case((mine, 0), else_=1),
+        sa.case((review_items.c.assigned_to == reviewer, 0), else_=1),
+        review_items.c.priority.desc(),
+        review_items.c.created_ns,
+        review_items.c.id,
+    ).limit(limit)
+    # SQLite has one writer; on PostgreSQL two reviewers asking at once must not take the same last seat.
+    found = conn.execute(query.with_for_update(skip_locked=True, of=review_items)).mappings()
+    return [_item(row) for row in found]
+
+
+def reserve_next(
+    conn: Connection,
+    project: str,
+    reviewer: str,
+    now_ns: int,
+    *,
+    reservation_ns: int = RESERVATION_NS,
+    source: str | None = None,
+) -> ReviewItem | None:
+    """Give `reviewer` a seat at the most urgent item with room, until `reservation_ns` from now; None when there is none. The
+    item they hold already comes first, so that a reload shows the same trace."""
+    free = free_items(conn, project, reviewer, now_ns, 1, source)
+    if not free:
+        return None
+    hold(conn, project, free[0].id, reviewer, now_ns + reservation_ns)
+    return get(conn, project, free[0].id, now_ns)
+
+
+def hold(conn: Connection, project: str, item_id: str, reviewer: str, until_ns: int) -> None:
+    """Give `reviewer` a seat at an item, or keep theirs until later."""
+    where = sa.and_(review_seats.c.item_id == item_id, review_seats.c.reviewer == reviewer)
+    changed = conn.execute(sa.update(review_seats).where(where).values(until_ns=until_ns))
+    if changed.rowcount == 0:
+        conn.execute(
+            sa.insert(review_seats).values(
+                item_id=item_id, reviewer=reviewer, project=project, until_ns=until_ns
+            )
+        )
+
+
+def release(conn: Connection, project: str, item_id: str, reviewer: str) -> bool:
+    """Give a seat back; False when `reviewer` has none there."""
+    given = conn.execute(
+        sa.delete(review_seats).where(
+            review_seats.c.project == project,
+            review_seats.c.item_id == item_id,
+            review_seats.c.reviewer == reviewer,
+        )
     )
     return given.rowcount == 1
 
 
-def label(conn: Connection, label: Label) -> None:
-    """Append a label and close its item. A later label of the same author is a correction; nothing is overwritten.
+def label(conn: Connection, label: Label) -> str:
+    """Append a label, free its author's seat, and return the item's status: done when enough people agree or somebody decided,
+    disputed when they do not agree, open while more are wanted. Nothing is overwritten: a later label of the same author is a
+    correction.
 
     Raises `LookupError` when the item does not exist in the label's project.
     """
-    done = conn.execute(
-        sa.update(review_items)
-        .where(review_items.c.project == label.project, review_items.c.id == label.item_id)
-        .values(status="done", assigned_to=label.author, reserved_until_ns=None)
-    )
-    if done.rowcount != 1:
+    if get(conn, label.project, label.item_id) is None:
         raise LookupError(f"no review item {label.item_id} in project {label.project}")
     conn.execute(sa.insert(labels).values(**{f: getattr(label, f) for f in Label.__struct_fields__}))
+    conn.execute(
+        sa.delete(review_seats).where(
+            review_seats.c.item_id == label.item_id, review_seats.c.reviewer == label.author
+        )
+    )
+    return _settle(conn, label.item_id)
 
 
-def undo(conn: Connection, project: str, author: str, now_ns: int) -> ReviewItem | None:
-    """Take back the author's newest label and reopen its item; None when there is nothing to undo."""
+def _settle(conn: Connection, item_id: str) -> str:
+    wanted = conn.scalar(sa.select(review_items.c.reviewers).where(review_items.c.id == item_id)) or 1
+    given = conn.execute(
+        sa.select(labels)
+        .where(labels.c.item_id == item_id, _in_force())
+        .order_by(labels.c.time_ns, labels.c.id)
+    )
+    said = [_label(row) for row in given.mappings()]
+    latest = {x.author: x for x in said if x.role == "vote"}
+    if any(x.role == "final" for x in said):
+        status = "done"
+    elif len(latest) < wanted:
+        status = "open"
+    else:
+        status = "done" if wanted == 1 or agreed(list(latest.values())) else "disputed"
+    conn.execute(sa.update(review_items).where(review_items.c.id == item_id).values(status=status))
+    return status
+
+
+def agreed(votes: Sequence[Label]) -> bool:
+    """Whether votes say the same: the same verdict and, where it is bad, the same name."""
+    return len({(v.verdict, (v.taxonomy or "").casefold() if v.verdict == "bad" else "") for v in votes}) == 1
+
+
+def undo(
+    conn: Connection, project: str, author: str, now_ns: int, reservation_ns: int = RESERVATION_NS
+) -> ReviewItem | None:
+    """Take back the author's newest label and give them their seat again; None when there is nothing to undo."""
     row = conn.execute(
         sa.select(labels)
-        .where(labels.c.project == project, labels.c.author == author, labels.c.undone_ns.is_(None))
+        .where(labels.c.project == project, labels.c.author == author, _in_force())
         .order_by(labels.c.time_ns.desc(), labels.c.id.desc())
         .limit(1)
     ).first()
     if row is None:
         return None
     conn.execute(sa.update(labels).where(labels.c.id == row.id).values(undone_ns=now_ns))
-    conn.execute(
-        sa.update(review_items)
-        .where(review_items.c.id == row.item_id)
-        .values(status="open", assigned_to=author, reserved_until_ns=now_ns + RESERVATION_NS)
-    )
-    return get(conn, project, row.item_id)
+    if _settle(conn, row.item_id) == "open":
+        hold(conn, project, row.item_id, author, now_ns + reservation_ns)
+    return get(conn, project, row.item_id, now_ns)
 
 
 def labels_of(conn: Connection, project: str, trace_ids: list[str] | None = None) -> list[Label]:
-    """Labels in force (not undone), oldest first; of the given traces, or all of the project."""
-    query = sa.select(labels).where(labels.c.project == project, labels.c.undone_ns.is_(None))
+    """The labels that count, oldest first; of the given traces, or all of the project.
+
+    Where somebody decided, the decision alone; of an item that waits for more reviewers or for a decision, nothing yet.
+    """
+    votes = votes_of(conn, project, trace_ids)
+    waiting = sa.select(review_items.c.id).where(
+        review_items.c.project == project,
+        review_items.c.reviewers > 1,
+        review_items.c.status.in_(("open", "disputed")),
+    )
+    undecided = set(conn.scalars(waiting))
+    decided = {v.item_id for v in votes if v.role == "final"}
+    return [
+        v for v in votes if v.item_id not in undecided and (v.role == "final" or v.item_id not in decided)
+    ]
+
+
+def votes_of(conn: Connection, project: str, trace_ids: list[str] | None = None) -> list[Label]:
+    """Every label in force (not undone, not renamed), oldest first, votes and decisions alike."""
+    query = sa.select(labels).where(labels.c.project == project, _in_force())
     if trace_ids is not None:
         query = query.where(labels.c.trace_id.in_(trace_ids))
     return [_label(row) for row in conn.execute(query.order_by(labels.c.time_ns, labels.c.id)).mappings()]
+
+
+def history_of(conn: Connection, project: str, trace_id: str) -> list[dict[str, Any]]:
+    """Every label a trace ever had, also taken back and renamed ones, oldest first."""
+    query = sa.select(labels).where(labels.c.project == project, labels.c.trace_id == trace_id)
+    return [dict(row) for row in conn.execute(query.order_by(labels.c.time_ns, labels.c.id)).mappings()]
 
 
 def taxonomy(conn: Connection, project: str) -> list[tuple[str, int]]:
     """The taxonomy names in use with how often each was given, commonest first."""
     query = (
         sa.select(labels.c.taxonomy, sa.func.count())
-        .where(labels.c.project == project, labels.c.undone_ns.is_(None), labels.c.taxonomy.is_not(None))
+        .where(labels.c.project == project, _in_force(), labels.c.taxonomy.is_not(None))
         .group_by(labels.c.taxonomy)
         .order_by(sa.func.count().desc(), labels.c.taxonomy)
     )

@@ -126,3 +126,41 @@ FROM (
     AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
 )
 WHERE isNotNull(value) GROUP BY dimension, value HAVING k > 0 ORDER BY dimension, k DESC LIMIT 60
+
+-- name: triage_bad
+-- Failed or low scores of the window, one row a trace and scorer: checks first, then everybody else's.
+SELECT trace_id, scorer, max(badness) AS badness, any(cohort) AS cohort, max(at) AS at, any(input) AS input, any(reason) AS reason
+FROM (
+  SELECT trace_id, c.1 AS scorer, 1 - ifNull(c.2, 0) AS badness, ifNull(toString(scenario), '') AS cohort,
+    toUnixTimestamp64Nano(time) AS at, substring(ifNull(input_text, ''), 1, 600) AS input, ifNull(c.4, '') AS reason
+  FROM (
+    SELECT trace_id, scenario, time, input_text,
+      arrayJoin(arrayFilter(x -> (isNotNull(x.3) AND x.3 = false) OR (isNotNull(x.2) AND has({low_names:Array(String)}, x.1)
+          AND x.2 < {low_values:Array(Float64)}[indexOf({low_names:Array(String)}, x.1)]),
+        arrayMap((a, v, p, r) -> (toString(a), v, p, r), checks.scorer, checks.value, checks.passed, checks.reason))) AS c
+    FROM traces FINAL
+    WHERE project = {project:String}
+      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  )
+  UNION ALL
+  SELECT s.trace_id AS trace_id, s.scorer AS scorer, s.badness AS badness, t.cohort AS cohort, s.at AS at, t.input AS input, s.reason AS reason
+  FROM (
+    SELECT trace_id, toString(scorer) AS scorer, 0 - argMax(ifNull(value, 0), scored_at) AS badness,
+      toUnixTimestamp64Nano(max(time)) AS at, argMax(ifNull(reason, ''), scored_at) AS reason
+    FROM scores FINAL
+    WHERE project = {project:String} AND source != 'human'
+      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    GROUP BY trace_id, scorer
+    HAVING argMax(ifNull(passed = false, false) OR (isNotNull(value) AND has({low_names:Array(String)}, toString(scorer))
+      AND ifNull(value, 0) < {low_values:Array(Float64)}[indexOf({low_names:Array(String)}, toString(scorer))]), scored_at)
+  ) AS s
+  INNER JOIN (
+    SELECT trace_id, ifNull(toString(scenario), '') AS cohort, substring(ifNull(input_text, ''), 1, 600) AS input
+    FROM traces FINAL
+    WHERE project = {project:String}
+      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  ) AS t ON t.trace_id = s.trace_id
+)
+GROUP BY trace_id, scorer ORDER BY scorer, badness DESC, trace_id LIMIT 500 BY scorer LIMIT 20000

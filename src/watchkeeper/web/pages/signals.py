@@ -11,7 +11,7 @@ from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.model.managed import Managed
 from watchkeeper.model.signal import SEVERITIES
 from watchkeeper.pipeline.promote import input_text
-from watchkeeper.server.api.act import Act, acted, choice_of
+from watchkeeper.server.api.managed import Act, acted, choice_of
 from watchkeeper.server.api.signals import Changed, decide, detail, listed
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.web import data, estimate
@@ -165,9 +165,9 @@ async def accept(call: Call) -> Response:
 async def retire(call: Call) -> Response:
     """Take the signal's scorer and monitor out of force."""
     form = await _form(call)
-    if call.services.act is None:
+    if call.services.from_signal is None:
         raise HttpError(503, "this server does not run actions on signals", "")
-    await call.services.act.retire(
+    await call.services.from_signal.retire(
         call.project, form.get("id", ""),
         actor=call.principal.actor, source=call.source, wall_ns=call.services.wall_clock(),
     )  # fmt: skip

@@ -46,6 +46,7 @@ def upgrade() -> None:
     with op.batch_alter_table("review_items") as items:
         items.add_column(sa.Column("reviewers", sa.Integer(), nullable=False, server_default="1"))
         items.add_column(sa.Column("probability", sa.Float(), nullable=True))
+        items.drop_column("reserved_until_ns")
     with op.batch_alter_table("labels") as labels:
         labels.add_column(sa.Column("role", sa.String(length=16), nullable=False, server_default="vote"))
         labels.add_column(sa.Column("replaces", sa.String(length=64), nullable=True))

@@ -9,7 +9,7 @@ from watchkeeper.config.managed import as_yaml
 from watchkeeper.config.problems import ConfigError
 from watchkeeper.model.managed import Managed
 from watchkeeper.model.review import Case
-from watchkeeper.pipeline.act import CannotAct, Choice, Preview
+from watchkeeper.pipeline.from_signal import CannotAct, Choice, Preview
 from watchkeeper.pipeline.promote import input_text
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, DatasetName, Query, Short
@@ -73,13 +73,13 @@ def preview_json(seen: Preview, content: bool) -> dict[str, Any]:
 
 async def acted(call: Call, choice: Choice, accept: bool) -> Preview | Managed:
     """The flow's answer, its refusals as HTTP errors."""
-    if call.services.act is None:
+    if call.services.from_signal is None:
         raise HttpError(503, "this server does not run actions on signals", "", {"retry-after": "5"})
     signal_id = str(call.request.path_params["signal_id"])
     try:
         if not accept:
-            return await call.services.act.preview(call.project, signal_id, choice)
-        return await call.services.act.accept(
+            return await call.services.from_signal.preview(call.project, signal_id, choice)
+        return await call.services.from_signal.accept(
             call.project, signal_id, choice,
             actor=call.principal.actor, source=call.source, wall_ns=call.services.wall_clock(),
         )  # fmt: skip
@@ -122,9 +122,9 @@ async def export(call: Call) -> dict[str, Any]:
 async def retire(call: Call) -> dict[str, Any]:
     """Take an entry's scorer and monitor out of force. Its cases stay in their dataset."""
     wanted = str(call.request.path_params["managed_id"])
-    if call.services.act is None:
+    if call.services.from_signal is None:
         raise HttpError(503, "this server does not run actions on signals", "", {"retry-after": "5"})
-    done = await call.services.act.retire(
+    done = await call.services.from_signal.retire(
         call.project,
         wanted,
         actor=call.principal.actor,

@@ -1,0 +1,362 @@
+"""One action turns a failure signal into cases, a scorer aimed at it, an entry of the gate and a monitor."""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.model.managed import GateEntry, Managed, Proposal
+from watchkeeper.model.review import Case, Label
+from watchkeeper.model.score import Score
+from watchkeeper.model.signal import Member, Signal
+from watchkeeper.model.span import Trace
+from watchkeeper.pipeline.aim import Ask, Evidence, judged, proposal_of, proposals, ready_checks, worth
+from watchkeeper.pipeline.plan import services as scorer_services
+from watchkeeper.pipeline.promote import DUPLICATE_AT, case_of, input_text, must_pass_of
+from watchkeeper.reviewing.propose import judge_of, slug
+from watchkeeper.reviewing.signals import decided
+from watchkeeper.reviewing.similar import nearest
+from watchkeeper.scoring.protocol import Scorer
+from watchkeeper.scoring.registry import SpecError
+from watchkeeper.store.columns import Columns
+from watchkeeper.store.records import audit, datasets, managed, reviews, signals
+from watchkeeper.store.records.engine import Records
+
+FAILING, PASSING, CASES = 60, 200, 10
+WINDOW_NS = 30 * 86_400 * 10**9
+Load = Callable[[str, Sequence[str]], Awaitable[Mapping[str, Trace]]]
+
+
+class CannotAct(Exception):
+    """The action is not possible as asked: the text says why, `hint` what to do."""
+
+    def __init__(self, error: str, hint: str = "") -> None:
+        super().__init__(error)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a person may decide about the action. `kind` names the proposal, the best one when None; `owner` and `runbook`
+    are the monitor's; `model` is what a judge asks (`provider:model`), and giving it measures the judge."""
+
+    kind: str | None = None
+    dataset: str = "regressions"
+    name: str | None = None
+    owner: str | None = None
+    runbook: str | None = None
+    model: str | None = None
+    most_cases: int = CASES
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What accepting would make. `chosen` is None when no proposal is good enough to be taken without a person naming it;
+    `left_out` says of each near-duplicate which case asks the same."""
+
+    signal: Signal
+    chosen: Proposal | None
+    proposals: list[Proposal]
+    cases: list[Case]
+    left_out: list[tuple[str, str, float]]
+    scorer: str | None
+    scorecard: dict[str, Any] | None
+    monitor: dict[str, Any] | None
+    failing: int
+    passing: int
+
+
+def _shared(members: Sequence[Member], signal_id: str) -> frozenset[str]:
+    """Scorers most of whose failures, or a good part of them, are other signals'."""
+    every, ours = (
+        Counter(m.scorer for m in members),
+        Counter(m.scorer for m in members if m.signal_id == signal_id),
+    )
+    return frozenset(s for s, n in every.items() if ours[s] < 0.8 * n)
+
+
+@dataclass(frozen=True)
+class _Found:
+    signal: Signal
+    evidence: Evidence
+    labels: dict[str, Label]
+    scores: dict[str, list[Score]]
+    known: list[tuple[str, str]]
+    shared: frozenset[str]
+
+
+class ActFlow:
+    """Looks at a signal's traces, proposes, and stores what a person accepts. `load` reads traces, `scorers(project)` are
+    those in force, `ask` runs a judge's prompt."""
+
+    def __init__(
+        self,
+        records: Records,
+        columns: Columns,
+        clock: Callable[[], int],
+        holder: ConfigHolder,
+        load: Load,
+        scorers: Callable[[str], Sequence[Scorer]],
+        ask: Ask | None = None,
+    ) -> None:
+        self.records, self.columns, self.clock, self.holder = records, columns, clock, holder
+        self.load, self.scorers, self.ask = load, scorers, ask
+
+    async def preview(self, project: str, signal_id: str, choice: Choice) -> Preview:
+        """What the action would do; nothing is stored. Raises CannotAct."""
+        found = await self._found(project, signal_id, choice)
+        made = await self._proposals(project, found, choice)
+        chosen = self._chosen(made, choice)
+        cases, left_out = self._cases(project, found, choice)
+        scorer = card = monitor = None
+        if chosen is not None:
+            scorer = chosen.existing or self._name(found.signal, choice)
+            card = None if chosen.existing else self._card(project, found, chosen, scorer)
+            monitor = self._monitor(project, found.signal, chosen, scorer, choice)
+        return Preview(
+            found.signal, chosen, made, cases, left_out, scorer, card, monitor,
+            len(found.evidence.failing), len(found.evidence.passing),
+        )  # fmt: skip
+
+    async def accept(
+        self, project: str, signal_id: str, choice: Choice, *, actor: str, source: str, wall_ns: int
+    ) -> Managed:
+        """Do what `preview` showed: one transaction, and the scorer and the monitor run from now on. Raises CannotAct, and
+        `ConfigError` when the scorer or monitor cannot be used."""
+        seen = await self.preview(project, signal_id, choice)
+        if seen.chosen is None or seen.scorer is None or seen.monitor is None:
+            raise CannotAct(
+                "no proposed scorer is good enough to be taken unseen",
+                "look at the proposals and name one as kind, or give a judge's model",
+            )
+        if not seen.chosen.measured:
+            raise CannotAct("the judge was not measured", "give the model it asks: model: provider:model")
+        if not seen.monitor["owner"]:
+            raise CannotAct("the monitor has no owner", "give owner: who answers when it comes back")
+        now = self.clock()
+        made_id = "man_" + hashlib.sha256(f"{project}\0{signal_id}\0{now}".encode()).hexdigest()[:16]
+        entry = Managed(
+            made_id, project, signal_id, actor, now, seen.signal.name or seen.signal.title, seen.scorer,
+            [seen.scorecard] if seen.scorecard else [], [seen.monitor], None, seen.chosen,
+        )  # fmt: skip
+        running = [e for e in self.holder.managed if (e.project, e.signal_id) == (project, signal_id)]
+        if running:
+            raise CannotAct(
+                f"the signal has its scorer and monitor already: {running[0].scorer}",
+                f"retire {running[0].id} first to replace them",
+            )
+        self.holder.would_manage(entry)
+        cases = [
+            msgspec.structs.replace(c, must_pass=sorted({*c.must_pass, seen.scorer})) for c in seen.cases
+        ]
+        stored = await self.records.write(
+            lambda conn: self._store(conn, entry, cases, choice, seen.signal, now, source, wall_ns)
+        )
+        self.holder.manage(await self.records.read(managed.find))
+        return stored
+
+    def _store(
+        self, conn: Any, entry: Managed, cases: list[Case], choice: Choice, seen: Signal, now: int, source: str, wall: int
+    ) -> Managed:  # fmt: skip
+        note = f"signal {entry.signal_id}: {entry.title}"
+        version = datasets.commit(
+            conn,
+            entry.project,
+            choice.dataset,
+            add=cases,
+            remove=[],
+            author=entry.author,
+            note=note,
+            now_ns=now,
+        )
+        gate = GateEntry(choice.dataset, version.version, [c.id for c in cases], [entry.scorer])
+        entry = msgspec.structs.replace(entry, gate=gate)
+        managed.add(conn, entry)
+        signal = signals.get(conn, entry.project, entry.signal_id) or seen
+        if signal.state == "new":
+            signal = decided(signal, now, state="confirmed")
+        owner = entry.monitors[0]["owner"]
+        signals.put(conn, decided(signal, now, owner=None if signal.owner_by_person else owner))
+        audit.record(
+            conn, project=entry.project, now_ns=wall, actor=entry.author, source=source, action="signal.act",
+            target=entry.signal_id,
+            detail={"managed": entry.id, "scorer": entry.scorer, "dataset": choice.dataset, "cases": len(cases)},
+        )  # fmt: skip
+        return entry
+
+    async def retire(self, project: str, entry_id: str, *, actor: str, source: str, wall_ns: int) -> bool:
+        """Take an entry's scorer and monitor out of force; its cases stay. False when there is no such entry."""
+        now = self.clock()
+
+        def work(conn: Any) -> bool:
+            if not managed.retire(conn, project, entry_id, actor, now):
+                return False
+            audit.record(
+                conn, project=project, now_ns=wall_ns, actor=actor, source=source, action="managed.retire",
+                target=entry_id,
+            )  # fmt: skip
+            return True
+
+        done = await self.records.write(work)
+        if done:
+            self.holder.manage(await self.records.read(managed.find))
+        return done
+
+    async def _found(self, project: str, signal_id: str, choice: Choice) -> _Found:
+        now = self.clock()
+        signal, members, labels, dataset = await self.records.read(
+            lambda c: (
+                signals.get(c, project, signal_id),
+                signals.members(c, project),
+                reviews.labels_of(c, project),
+                datasets.get(c, project, choice.dataset),
+            )
+        )
+        if signal is None:
+            raise CannotAct(f"there is no signal {signal_id[:80]!r}", "GET /api/signals lists them")
+        shared = _shared(members, signal_id)
+        members = [m for m in members if m.signal_id == signal_id]
+        by_trace = {x.trace_id: x for x in labels}
+        good = [i for i, x in by_trace.items() if x.verdict == "good"]
+        ours = [m.trace_id for m in members if m.trace_id not in good]
+        first = sorted(i for i in ours if i in by_trace)
+        shown = [i for i in (signal.representative, *signal.examples) if i in ours]
+        ids = list(dict.fromkeys([*first, *[i for i in shown if i], *ours]))[:FAILING]
+        read = await self.load(project, ids)
+        failing = [read[i] for i in ids if i in read]
+        if not failing:
+            raise CannotAct(
+                "none of the signal's traces can be read any more", "their content has passed the retention"
+            )
+        scenarios = sorted({t.context.scenario or "" for t in failing})
+        passed = await self.columns.named(
+            "signals_passing", project, since=now - WINDOW_NS, until=now + 1,
+            ids=[*dict.fromkeys(ours), *(i for i, x in by_trace.items() if x.verdict == "bad")],
+            scenarios=scenarios if scenarios != [""] else [], limit=PASSING,
+        )  # fmt: skip
+        wanted = [*good[-PASSING:], *(str(r["trace_id"]) for r in passed.dicts())]
+        passing = list((await self.load(project, list(dict.fromkeys(wanted))[: PASSING * 2])).values())
+        scores: dict[str, list[Score]] = {}
+        for score in await self.columns.read_scores(project, [t.trace_id for t in failing]):
+            scores.setdefault(score.trace_id, []).append(score)
+        share = signal.prevalence
+        prevalence = None if share.value is None or share.low is None else (share.value, share.low)
+        bad = frozenset(i for i, x in by_trace.items() if x.verdict == "bad")
+        evidence = Evidence(failing, passing, bad, frozenset(good), prevalence)
+        known = [(c.id, input_text(c)) for c in dataset.cases] if dataset else []
+        return _Found(signal, evidence, by_trace, scores, known, shared)
+
+    async def _proposals(self, project: str, found: _Found, choice: Choice) -> list[Proposal]:
+        given = scorer_services()
+        running = {str(getattr(s, "type", "")): s.name for s in self.scorers(project) if s.kind != "judge"}
+        in_force = {kind: name for kind, name in running.items() if kind and kind == name}
+        # A check that finds other kinds of failure as well would fire for them too.
+        ready = [kind for kind in ready_checks() if in_force.get(kind) not in found.shared]
+        made = await asyncio.to_thread(proposals, found.evidence, given, in_force, ready)
+        model = choice.model or self._judge_model()
+        signal = found.signal
+        definitions = {f.name: f.definition for f in self.holder.current.taxonomy}
+        comments = [
+            x.comment for t in found.evidence.failing if (x := found.labels.get(t.trace_id)) and x.comment
+        ]
+        name = (signal.name or signal.title or signal.scorer).replace("_", " ")
+        judge = judge_of(name, definitions.get(signal.name or "", ""), comments, model)
+        if choice.model is not None and self.ask is not None:
+            try:
+                made.append(await judged(judge, found.evidence, given, self.ask))
+            except SpecError as error:
+                raise CannotAct(
+                    str(error), "write provider:model, with a provider this server knows"
+                ) from None
+        else:
+            made.append(
+                msgspec.structs.replace(
+                    proposal_of(judge, set(), Evidence((), ())),
+                    measured=False,
+                    precision=None,
+                    precision_low=None,
+                )
+            )
+        return made
+
+    def _judge_model(self) -> str | None:
+        metrics = (m for card in self.holder.current.scorecards for m in card.metrics)
+        return next((str(m.spec()["model"]) for m in metrics if m.type == "llm_judge"), None)
+
+    @staticmethod
+    def _chosen(made: Sequence[Proposal], choice: Choice) -> Proposal | None:
+        if choice.kind is not None:
+            for p in made:
+                if p.kind == choice.kind:
+                    return p
+            raise CannotAct(
+                f"nothing of the kind {choice.kind[:60]!r} is proposed",
+                f"one of {', '.join(p.kind for p in made)}",
+            )
+        return next((p for p in made if worth(p)), None)
+
+    def _name(self, signal: Signal, choice: Choice) -> str:
+        if choice.name:
+            return choice.name
+        return f"{slug(signal.name or signal.title or signal.scorer)}_{signal.id[-4:]}"
+
+    @staticmethod
+    def _card(project: str, found: _Found, chosen: Proposal, scorer: str) -> dict[str, Any]:
+        scenarios = {t.context.scenario for t in found.evidence.failing}
+        (only,) = scenarios if len(scenarios) == 1 else (None,)
+        card: dict[str, Any] = {"name": f"signal-{scorer}", "project": project}
+        if only:
+            quoted = only.replace("\\", "\\\\").replace("'", "''")
+            card["where"] = f"scenario = '{quoted}'"
+        about = f"Proposed for signal {found.signal.id}: {chosen.why}."
+        card["metrics"] = [{"name": scorer, "description": about[:1000], **chosen.spec}]
+        return card
+
+    def _monitor(
+        self, project: str, signal: Signal, chosen: Proposal, scorer: str, choice: Choice
+    ) -> dict[str, Any]:
+        floor = chosen.spec.get("floor", 1) if chosen.kind == "judge" else 1
+        quoted = scorer if scorer.replace("_", "").isalnum() else f'"{scorer}"'
+        condition = f"any({quoted} < {floor:g})"
+        if chosen.false_alarms.k:
+            # What flags passing traces now and then may not fire on one of them.
+            condition = f"share({quoted} < {floor:g}) > {max(chosen.false_alarms.high, 0.01):.1%}"
+        base = (self.holder.current.server.public_url or "").rstrip("/")
+        return {
+            "name": f"{scorer}-returns",
+            "project": project,
+            "condition": condition,
+            "window": "1h",
+            "no_data": "ok",
+            "severity": "page" if signal.severity in ("high", "critical") else "warn",
+            "owner": choice.owner or signal.owner or "",
+            "runbook": choice.runbook or f"{base}/signals/{signal.id}",
+            "description": f"The failure “{signal.name or signal.title}” is back.",
+        }
+
+    def _cases(
+        self, project: str, found: _Found, choice: Choice
+    ) -> tuple[list[Case], list[tuple[str, str, float]]]:
+        in_force = self.scorers(project)
+        made: list[Case] = []
+        left_out: list[tuple[str, str, float]] = []
+        known = list(found.known)
+        for trace in found.evidence.failing:
+            if len(made) >= choice.most_cases:
+                break
+            label = found.labels.get(trace.trace_id)
+            failed = must_pass_of(found.scores.get(trace.trace_id, []), in_force)
+            case = case_of(trace, label, "regression", choice.owner or found.signal.owner, failed)
+            case = msgspec.structs.replace(case, severity=case.severity or found.signal.severity)
+            close = nearest(input_text(case), [k for k in known if k[0] != case.id])
+            if close is not None and close[1] >= DUPLICATE_AT:
+                left_out.append((trace.trace_id, *close))
+                continue
+            made.append(case)
+            known.append((case.id, input_text(case)))
+        return made, left_out
