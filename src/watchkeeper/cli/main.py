@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchkeeper.cli import calibrate, experiment, gate, signal
+from watchkeeper.cli import backfill, calibrate, experiment, gate, signal
 from watchkeeper.cli.client import add_data_dir, add_server
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
@@ -78,6 +78,10 @@ def _configuration(commands: "Parsers") -> None:
 
 
 def _using(commands: "Parsers") -> None:
+    history = commands.add_parser("backfill", help="run a scorer over history, its cost shown first")
+    backfill.add_arguments(history)
+    add_server(history)
+    _runs(history, "watchkeeper.cli.backfill:main")
     sql = commands.add_parser("sql", help="one read-only statement over traces, spans, scores and series")
     sql.add_argument("query", help="the statement, or - to read it from standard input")
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
@@ -133,6 +137,14 @@ def _using(commands: "Parsers") -> None:
     exporting.add_argument("--where", help="a condition over the table's columns and scorers")
     add_server(exporting)
     _runs(exporting, "watchkeeper.cli.exporting:main")
+    costs = commands.add_parser(
+        "recompute-cost", help="make stored costs again with the prices in force; list models without one"
+    )
+    costs.add_argument("--since", help="only traces from this time on, or so long ago (30d)")
+    costs.add_argument("--until", help="only traces before this time")
+    costs.add_argument("--list", action="store_true", help="only list the models without a cost")
+    add_server(costs)
+    _runs(costs, "watchkeeper.cli.prices:main")
     agents = commands.add_parser("mcp", help="serve a coding agent (MCP on standard input and output)")
     agents.add_argument(
         "--target", help="what run_gate asks: 'module:function', 'command: …', a URL, or 'outputs:file.jsonl'"

@@ -89,6 +89,15 @@ class Table(msgspec.Struct):
         return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
 
 
+class Repriced(msgspec.Struct):
+    """What a stored trace costs by another price table; `spans` maps the ids of its calls to their cost and version."""
+
+    trace_id: str
+    cost: float | None
+    pricing_version: str | None
+    spans: dict[str, tuple[float | None, str | None]]
+
+
 class Position(msgspec.Struct, frozen=True):
     """Where a reader of what arrived is: a time in ns, and within it a project and a key."""
 
@@ -137,6 +146,7 @@ class Columns(Protocol):
 
     `rewrite_spans` replaces the columns of spans (what logs or the rest of the trace told about them), not their content.
     `redecide` raises the inclusion probability of stored traces (id to probability and policy; one that is as large stays).
+    `reprice` changes the cost and pricing version of trace and span rows, and nothing else.
     `feed` gives what arrived after a position (signal traces, logs) or was made (scores, checks), oldest first, of
     some projects or all; `backlog` how much there is and the oldest.
     `read_scores` includes the checks. `list_traces` returns rows of `traces` (texts cut to 400 characters) with `time`
@@ -150,6 +160,7 @@ class Columns(Protocol):
     async def write_metrics(self, rows: list[MetricRow]) -> None: ...
     async def rewrite_spans(self, rows: list[SpanRow]) -> None: ...
     async def write_traces(self, rows: list[TraceRow]) -> None: ...
+    async def reprice(self, project: str, traces: list[Repriced], now_ns: int) -> None: ...
     async def write_scores(self, scores: list[Score]) -> None: ...
     async def redecide(self, project: str, chosen: dict[str, tuple[float, str]]) -> None: ...
     async def write_deploys(self, deploys: list[Deploy]) -> None: ...

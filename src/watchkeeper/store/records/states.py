@@ -24,6 +24,12 @@ def get_all(conn: Connection, project: str, kind: str) -> dict[str, Any]:
     return {row.key: row.value for row in rows}
 
 
+def everywhere(conn: Connection, kind: str, key: str) -> dict[str, Any]:
+    """The document of this kind and key of every project that has one, by project."""
+    query = sa.select(states.c.project, states.c.value).where(states.c.kind == kind, states.c.key == key)
+    return {row.project: row.value for row in conn.execute(query)}
+
+
 def put(conn: Connection, project: str, kind: str, key: str, value: Any, now_ns: int) -> None:
     """Write one document, replacing what was there."""
     put_all(conn, project, kind, {key: value}, now_ns)
