@@ -6,6 +6,7 @@
                 | "any" "(" [period "."] name ("<" | "<=" | ">" | ">=") number ")"
                 | "shift" "(" metric ")" "=" ("'down'" | "'up'" | "'any'")
                 | "trend" ["(" metric ")"] "=" ("'decreasing'" | "'increasing'")
+                | "burn" "(" (name | name comparator number) "," number "%" "," span "," span ")" ">" number
                 | "drift" "(" ("input" | "output") ")"
     value      := values joined by + - * /, in parentheses where wanted; a number may carry ms, s, m, h, %, USD
     metric     := [period "."] name ["." statistic]
@@ -24,6 +25,7 @@ from watchkeeper.alerting.syntax import (
     RESERVED,
     Arithmetic,
     At,
+    Burn,
     Comparator,
     Compare,
     Condition,
@@ -192,6 +194,8 @@ class _Parser:
         following = self.tokens[min(self.at + 1, len(self.tokens) - 1)]
         if token.kind == "word" and token.text.lower() in ("shift", "trend") and following.text != ".":
             return self.moves()
+        if token.kind == "word" and token.text.lower() == "burn" and following.text == "(":
+            return self.burn()
         if token.kind == "word" and token.text.lower() == "drift" and following.text == "(":
             return self.drift()
         if token.kind == "word" and token.text.lower() == "any" and following.text == "(":
@@ -214,6 +218,41 @@ class _Parser:
         found = Compare(left, op, right, token.at)
         check_units(found)
         return found
+
+    def burn(self) -> Condition:
+        word = self.take()
+        self.expect("(")
+        at = self.next.at
+        name = self.metric_name()
+        good: Ref | Share = Ref(name, "mean", Period(), at)
+        if self.next.text in _COMPARISONS:
+            op, sign = self.comparator()
+            if op in ("=", "!="):
+                raise self.fail(sign, "'<'", "'<='", "'>'", "'>='")
+            good = Share(name, op, self.number().value, Period(), at)
+        self.expect(",")
+        promised = self.number()
+        if promised.unit != "rate" or not 0 < promised.value < 1:
+            raise ConditionError(
+                f"'{promised}' is not a promise; write a share between 0 % and 100 %, such as 95%",
+                promised.at.line,
+                promised.at.column,
+            )
+        self.expect(",")
+        long = self.span()
+        self.expect(",")
+        short = self.span()
+        if short > long:
+            raise ConditionError("the second window is the shorter one", word.at.line, word.at.column)
+        self.expect(")")
+        self.expect(">")
+        return Burn(good, promised.value, self.number().value, long, short, False, word.at)
+
+    def span(self) -> int:
+        token, unit = self.take(), self.take()
+        if token.kind != "number" or unit.text not in SPANS or not float(token.text).is_integer():
+            raise self.fail(token, "a whole span of time such as '1h', '30m', '3d'")
+        return int(float(token.text)) * SPANS[unit.text]
 
     def drift(self) -> Condition:
         word = self.take()
@@ -389,6 +428,8 @@ def references(tree: Condition | Operand) -> Iterator[Ref | Share | Moves]:
             yield from references(tree.inner)
         case Happened():
             yield tree.share
+        case Burn():
+            yield from tree.windows
         case Compare() | Arithmetic():
             yield from references(tree.left)
             yield from references(tree.right)

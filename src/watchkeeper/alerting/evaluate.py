@@ -7,6 +7,7 @@ from typing import Protocol
 
 from watchkeeper.alerting.syntax import (
     Arithmetic,
+    Burn,
     Comparator,
     Compare,
     Condition,
@@ -186,6 +187,29 @@ def _moves(node: Moves, readings: Readings) -> Term:
     return Term(f"{node.kind}({node.metric}) {seen}{why}", truth, node.metric)
 
 
+def _burn(node: Burn, readings: Readings) -> Term:
+    """Too fast beyond doubt over the long window, and still too fast over the short one: its estimate says whether it is going
+    on, for which a few scores must do (Beyer et al., The Site Reliability Workbook, ch. 5)."""
+    allowed = 1 - node.target
+    long, short = (readings.estimate(w) for w in node.windows)
+    for found, window in ((long, node.windows[0]), (short, node.windows[1])):
+        if isinstance(found, Insufficient):
+            text = f"{window} unknown: {found.reason} (n {found.n})"
+            return Term(text, Truth.UNKNOWN, window.metric, found.n)
+    assert not isinstance(long, Insufficient) and not isinstance(short, Insufficient)
+    rate, low, high = ((1 - x) / allowed for x in (long.value, long.high, long.low))
+    now = (1 - short.value) / allowed
+    on = now > node.factor
+    truth = Truth.FALSE if not on or rate <= node.factor else Truth.TRUE if low > node.factor else Truth.NEAR
+    if node.negated:
+        truth = Truth.TRUE if truth == Truth.FALSE else Truth.FALSE
+    text = (
+        f"{node}: budget spent {figure(rate)} times too fast ({figure(low)} to {figure(high)}, n {long.n}), "
+        f"now {figure(now)} times (n {short.n})"
+    )
+    return Term(text, truth, node.good.metric, long.n)
+
+
 def judge(condition: Condition, readings: Readings) -> Judgement:
     """Evaluate a parsed condition.
 
@@ -202,6 +226,9 @@ def _judge(condition: Condition, readings: Readings) -> Judgement:
             return Judgement(term.truth, (term,))
         case Happened():
             term = _happened(condition, readings)
+            return Judgement(term.truth, (term,))
+        case Burn():
+            term = _burn(condition, readings)
             return Judgement(term.truth, (term,))
         case Moves():
             term = _moves(condition, readings)

@@ -1,6 +1,6 @@
 """The tree of a monitor's condition: frozen data, each node knowing where it was written."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 Comparator = Literal["<", "<=", ">", ">=", "=", "!="]
@@ -180,6 +180,41 @@ class Moves:
 
 
 @dataclass(frozen=True, slots=True)
+class Burn:
+    """The error budget of a promise is spent `factor` times too fast, in a long and a short window (seconds).
+
+    `good` is a 0/1 metric (1 = good) or the share of scores that are good; `target` the share promised.
+    """
+
+    good: "Ref | Share"
+    target: float
+    factor: float
+    long: int
+    short: int
+    negated: bool = False
+    at: At = field(default_factory=At)
+
+    @property
+    def windows(self) -> "tuple[Ref | Share, Ref | Share]":
+        """The good share over the long and over the short window."""
+        long, short = Period("last", self.long), Period("last", self.short)
+        return replace(self.good, period=long), replace(self.good, period=short)
+
+    def __str__(self) -> str:
+        good = (
+            str(self.good).removeprefix("share(").removesuffix(")")
+            if isinstance(self.good, Share)
+            else self.good
+        )
+        spans = [
+            str(Period("last", s)).removeprefix("last_").removesuffix(".") for s in (self.long, self.short)
+        ]
+        spans = [{"current_hour": "1h", "current_day": "1d", "current_week": "1w"}.get(s, s) for s in spans]
+        text = f"burn({good}, {self.target * 100:.12g}%, {spans[0]}, {spans[1]}) > {self.factor:.12g}"
+        return ("not " if self.negated else "") + text
+
+
+@dataclass(frozen=True, slots=True)
 class Not:
     """The opposite of a condition."""
 
@@ -202,7 +237,7 @@ class Logic:
         return f" {self.op} ".join(f"({p})" if isinstance(p, Logic) else str(p) for p in self.parts)
 
 
-Condition = Compare | Happened | Moves | Not | Logic
+Condition = Compare | Happened | Moves | Burn | Not | Logic
 RESERVED = frozenset(
     [
         "and",

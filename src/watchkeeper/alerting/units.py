@@ -1,8 +1,11 @@
 """What may be compared with what, and conditions without negation."""
 
+from dataclasses import replace
+
 from watchkeeper.alerting.syntax import (
     NEGATED,
     Arithmetic,
+    Burn,
     Compare,
     Condition,
     ConditionError,
@@ -92,6 +95,8 @@ def normalise(tree: Condition, negate: bool = False) -> Condition:
             return Compare(tree.left, NEGATED[tree.op], tree.right, tree.at) if negate else tree
         case Happened():
             return Happened(tree.share, not tree.negated, tree.at) if negate else tree
+        case Burn():
+            return replace(tree, negated=not tree.negated) if negate else tree
         case _:
             if not negate:
                 return tree

@@ -100,6 +100,13 @@ def embedder() -> tuple[Embed | None, str]:
     return (lambda texts: embedding.embed([words(t)[:400] for t in texts])), name
 
 
+def sketching(columns: ClickHouseColumns, records: Records, watcher: Watcher) -> Sketcher:
+    """Keeps the sums of texts that monitors watch, and gives the watcher examples for its alerts."""
+    made = Sketcher(columns, records, lambda: watcher.monitors, *embedder())
+    watcher.examples = made.examples
+    return made
+
+
 def asking(providers: Providers) -> Callable[[Judge, Prompt], Awaitable[Reply]]:
     async def ask(_judge: Judge, prompt: Prompt) -> Reply:
         return await providers.ask(prompt)
@@ -209,8 +216,7 @@ async def connect(
     roller = Roller(columns, records, RollPlan())
     watcher = Watcher(columns, records, (), Routes(), Settings(), review_hook(clock))
     vectors = embedding.embed if embedding.available() else None
-    sketcher = Sketcher(columns, records, lambda: watcher.monitors, *embedder())
-    watcher.examples = sketcher.examples
+    sketcher = sketching(columns, records, watcher)
     signals = SignalFlow(columns, records, clock, vectors, owner_of=owning(watcher))
     calibrator = Calibrator(
         records,

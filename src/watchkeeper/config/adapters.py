@@ -9,11 +9,14 @@ from watchkeeper.alerting.builtin import BuiltIn
 from watchkeeper.alerting.builtin import rules as built_in
 from watchkeeper.alerting.monitor import Monitor as Rule
 from watchkeeper.alerting.monitor import Test
+from watchkeeper.alerting.objectives import Objective as Promise
+from watchkeeper.alerting.packs import PACKS
 from watchkeeper.alerting.routing import Routes
-from watchkeeper.config.models import Config, Monitor, Sample
+from watchkeeper.config.models import Config, EnabledPack, Monitor, Objective, Sample
 from watchkeeper.dialects import pricing
 from watchkeeper.egress.policy import Policy as EgressPolicy
 from watchkeeper.llm.table import DEFAULTS, Settings
+from watchkeeper.model.action import ActionSpec
 from watchkeeper.pipeline.forward import Target
 from watchkeeper.redaction.policy import CustomPattern, PolicySpec
 from watchkeeper.scoring.evidence import ALIASES, SignalRoute
@@ -47,15 +50,54 @@ def rule_of(monitor: Monitor) -> Rule:
     )
 
 
+def objective_of(objective: Objective) -> Promise:
+    """One objective as the watcher understands it. Raises `alerting.monitor.MonitorError`."""
+    return Promise(
+        objective.name,
+        objective.good,
+        objective.target,
+        objective.owner,
+        objective.runbook,
+        objective.project,
+        objective.period,
+        tuple(objective.by),
+        tuple(sorted(objective.where.items())),
+        objective.notify,
+        objective.response_time,
+        objective.description or "",
+    )
+
+
+def pack_of(pack: EnabledPack) -> list[Rule]:
+    """The monitors of an enabled pack."""
+    made = PACKS[pack.name].monitors(pack.owner, pack.runbook, tuple(pack.by), pack.notify, pack.project)
+    return [m for m in made if m.name not in pack.without]
+
+
 def rules_of(config: Config) -> list[Rule]:
-    """Every monitor."""
-    return [rule_of(m) for m in config.monitors]
+    """Every monitor: those written out, those of packs, and those that watch objectives."""
+    written = [rule_of(m) for m in config.monitors]
+    packed = [m for p in config.packs for m in pack_of(p)]
+    promised = [m for o in config.objectives for m in objective_of(o).monitors()]
+    return [*written, *packed, *promised]
 
 
 def routes_of(config: Config) -> Routes:
     """The routes of monitors that name none, by severity, and of escalation."""
     named = {s: tuple(r.name for r in config.routes if s in r.default_for) for s in ("page", "warn", "info")}
     return Routes(**named, escalation=tuple(r.name for r in config.routes if r.escalation))
+
+
+def actions_of(config: Config) -> dict[tuple[str, str], tuple[ActionSpec, ...]]:
+    """What each monitor, by project and name, wants done about its alerts."""
+    return {
+        (m.project, m.name): tuple(
+            ActionSpec(a.name or a.type, a.type, a.when, a.automatic, a.dry_run, a.revert, a.params())
+            for a in m.actions
+        )
+        for m in config.monitors
+        if m.actions
+    }
 
 
 def built_in_of(config: Config) -> tuple[BuiltIn, ...]:

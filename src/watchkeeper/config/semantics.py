@@ -7,14 +7,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from watchkeeper.alerting.monitor import MonitorError
-from watchkeeper.config.adapters import known_providers, redaction_of, rule_of, sampling_of
+from watchkeeper.alerting.monitor import MonitorError, read_scorers
+from watchkeeper.config.adapters import (
+    known_providers,
+    objective_of,
+    pack_of,
+    redaction_of,
+    rule_of,
+    sampling_of,
+)
 from watchkeeper.config.models import Config, Metric
 from watchkeeper.config.problems import did_you_mean, shown
 from watchkeeper.config.yamlfile import Loc
 from watchkeeper.egress.policy import parse_entry
 from watchkeeper.pipeline.where import COLUMNS, compile_condition
 from watchkeeper.redaction.policy import Policy as RedactionPolicy
+from watchkeeper.scoring.classifiers.table import BY_TYPE as CLASSIFIERS
+from watchkeeper.scoring.classifiers.table import default_classifiers
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.registry import SpecError, build
 from watchkeeper.scoring.sampling import Sampler
@@ -45,8 +54,10 @@ def findings(config: Config, env: Mapping[str, str] | None = None) -> list[Findi
         *_names(config),
         *_routes(config),
         *_told(config),
+        *_actions(config),
         *_secrets(config, environment),
         *_monitors(config),
+        *_promises(config),
         *_scorecards(config),
         *_guards(config),
         *_privacy(config),
@@ -98,6 +109,28 @@ def _routes(config: Config) -> Iterator[Finding]:
             yield Finding(("monitors", i, "notify", j), said, allowed, level)
 
 
+def _actions(config: Config) -> Iterator[Finding]:
+    """Actions that name a route, a judge or each other."""
+    webhooks = [r.name for r in config.routes if r.type == "webhook"]
+    for i, monitor in enumerate(config.monitors):
+        cards = [c for c in config.scorecards if c.project == monitor.project]
+        known = {"scorer": [m.name for c in cards for m in c.metrics], "scorecard": [c.name for c in cards]}
+        called = (
+            (("monitors", i, "actions", j, "name"), a.name or a.type) for j, a in enumerate(monitor.actions)
+        )
+        yield from _doubles("action", called)
+        for j, action in enumerate(monitor.actions):
+            at: Loc = ("monitors", i, "actions", j)
+            if action.route is not None and action.route not in webhooks:
+                allowed = did_you_mean(action.route, webhooks) or "describe one under routes, of type webhook"
+                yield Finding((*at, "route"), f"there is no webhook route {shown(action.route)}", allowed)
+            for key in ("scorer", "scorecard"):
+                name = getattr(action, key)
+                if name is not None and name not in known[key]:
+                    allowed = did_you_mean(name, known[key])
+                    yield Finding((*at, key), f"there is no {key} {shown(name)}", allowed)
+
+
 def _told(config: Config) -> Iterator[Finding]:
     """Routes that are named outside of monitors."""
     known = [r.name for r in config.routes]
@@ -131,12 +164,45 @@ def _secrets(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
             yield Finding(("providers", i, "key_env"), said, "its judges will fail", "warning")
 
 
+def _promises(config: Config) -> Iterator[Finding]:
+    for i, objective in enumerate(config.objectives):
+        try:
+            _ = objective_of(objective).monitors()
+        except MonitorError as error:
+            yield Finding(("objectives", i, _FIELDS.get(error.field, error.field)), error.message)
+    for i, pack in enumerate(config.packs):
+        names = [m.name for m in pack_of(pack.model_copy(update={"without": ()}))]
+        for j, left_out in enumerate(pack.without):
+            if left_out not in names:
+                said = f"'{left_out}' is not in the pack {pack.name}"
+                yield Finding(("packs", i, "without", j), said, f"it holds {', '.join(names)}")
+
+
 def _monitors(config: Config) -> Iterator[Finding]:
+    models = _models(config)
     for i, monitor in enumerate(config.monitors):
         try:
-            rule_of(monitor)
+            rule = rule_of(monitor)
         except MonitorError as error:
             yield Finding(("monitors", i, _FIELDS.get(error.field, error.field)), error.message)
+            continue
+        held = sorted(read_scorers(rule) & models.get(monitor.project, models[""]))
+        if rule.severity == "page" and held:
+            said = f"pages on {', '.join(held)}, a model: until people have agreed with it, it warns instead"
+            yield Finding(
+                ("monitors", i, "severity"), said, f"run: watchkeeper calibrate {held[0]}", "warning"
+            )
+
+
+def _models(config: Config) -> dict[str, set[str]]:
+    """The judges and classifiers by project; under '' those every project has."""
+    found = {"": {s.name for s in default_classifiers()}}
+    for card in config.scorecards:
+        own = found.setdefault(card.project, set(found[""]))
+        for metric in card.metrics:
+            model = metric.type in ("llm_judge", "classifier") or metric.type in CLASSIFIERS
+            (own.add if model else own.discard)(metric.name)
+    return found
 
 
 def _metric(loc: Loc, metric: Metric, providers: list[str]) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchkeeper.alerting import conditions
-from watchkeeper.alerting.conditions import baselines_of, metrics_of, parse, shares_of
+from watchkeeper.alerting.conditions import baselines_of, metrics_of, parse, references, shares_of
 from watchkeeper.alerting.syntax import (
     Arithmetic,
     Compare,
@@ -186,3 +186,16 @@ def test_distances_are_statistics_of_a_metric_and_need_its_baseline():
     assert baselines_of(found) == ("relevance", "latency_ms", "cost")
     with pytest.raises(ConditionError, match="distance from the baseline"):
         parse("baseline.relevance.psi > 0.2")
+
+
+def test_a_burn_rate_reads_both_of_its_windows():
+    found = parse("burn(answer_relevance >= 7, 95%, 1h, 5m) > 14.4")
+    assert str(parse(str(found))) == str(found) == "burn(answer_relevance >= 7, 95%, 1h, 5m) > 14.4"
+    assert metrics_of(found) == ("share(answer_relevance >= 7)",)
+    assert [s.period.seconds for s in references(found) if not isinstance(s, Moves)] == [3600, 300]
+    with pytest.raises(ConditionError, match="is not a promise"):
+        parse("burn(grounded, 0.95, 1h, 5m) > 14.4")
+    with pytest.raises(ConditionError, match="shorter"):
+        parse("burn(grounded, 95%, 5m, 1h) > 14.4")
+    with pytest.raises(ConditionError, match="span of time"):
+        parse("burn(grounded, 95%, 1, 5m) > 14.4")
