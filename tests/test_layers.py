@@ -19,7 +19,7 @@ RULES = {
     "gating",
     "releasing",
 }
-PORTS = {"store", "llm", "notify", "egress", "wire"}
+PORTS = {"store", "llm", "notify", "egress", "wire", "control"}
 FLOWS = {"pipeline", "config"}
 SURFACES = {"server", "web", "gateway", "cli", "demo", "mcp"}
 

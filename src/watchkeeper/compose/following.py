@@ -32,6 +32,7 @@ from watchkeeper.redaction.apply import Redactor, redact_text
 from watchkeeper.redaction.policy import Policy
 from watchkeeper.scoring.behaviour import default_behaviours
 from watchkeeper.scoring.protocol import BatchScorer, Scorer
+from watchkeeper.scoring.sampling import Sampler
 
 Clock = Callable[[], int]
 
@@ -104,6 +105,10 @@ class Scoring:
     def _made(self, config: Config, project: str) -> Plan:
         cards = [c for c in config.scorecards if c.project == project]
         return make_plan(cards, salt=self.salt, signals=adapters.signals_of(config, project))
+
+    def place(self, trace_id: str) -> float:
+        """The trace's sampling hash in [0, 1)."""
+        return Sampler([], self.salt).u(trace_id)
 
     def routed(self, project: str) -> frozenset[str]:
         """The signals whose way the configuration says; no default decides about them."""

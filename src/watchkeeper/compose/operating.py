@@ -1,4 +1,4 @@
-"""What runs beside the pipeline and looks after it: self-monitoring and the heartbeat."""
+"""What runs beside the pipeline: self-monitoring, the heartbeat, and carrying out actions."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from watchkeeper.pipeline.selfwatch import PROJECT, SelfWatch, Window, queue_age
 from watchkeeper.store.records import jobs
 
 log = logging.getLogger(__name__)
-LOOK_SECONDS, BEAT_SECONDS = 15.0, 5.0
+LOOK_SECONDS, BEAT_SECONDS, ACT_SECONDS = 15.0, 5.0, 2.0
 # A watcher that has not come through for this long is not alive, whatever else still runs.
 SILENT_SECONDS = 300.0
 
@@ -121,9 +121,18 @@ class Operating:
             return
         await self.flows.delivery.heartbeat(PROJECT, (heartbeat.route,), heartbeat.every)
 
+    async def act(self) -> None:
+        """Carry out the actions that are due."""
+        if self.flows.actor is not None:
+            await self.flows.actor.run_due()
+
     def loops(self) -> list[tuple[str, float, Callable[[], Awaitable[None]]]]:
         """What to run, and how often in seconds."""
-        return [("self-monitoring", LOOK_SECONDS, self.look), ("the heartbeat", BEAT_SECONDS, self.beat)]
+        return [
+            ("self-monitoring", LOOK_SECONDS, self.look),
+            ("the heartbeat", BEAT_SECONDS, self.beat),
+            ("actions", ACT_SECONDS, self.act),
+        ]
 
 
 def operating(flows: Flows, data_dir: Path) -> Operating:

@@ -1,362 +1,217 @@
-"""One action turns a failure signal into cases, a scorer aimed at it, an entry of the gate and a monitor."""
+"""Actions: orders are written in the transaction that changes their alert, and carried out afterwards.
 
-import asyncio
+At least once, under one id: a crash between doing and recording does it again, and every lever does the same id once.
+For one alert an action is ordered once, however often the alert is replayed or the button pressed.
+"""
+
 import hashlib
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from sqlalchemy.engine import Connection
 
-from watchkeeper.config.holder import ConfigHolder
-from watchkeeper.model.managed import GateEntry, Managed, Proposal
-from watchkeeper.model.review import Case, Label
-from watchkeeper.model.score import Score
-from watchkeeper.model.signal import Member, Signal
-from watchkeeper.model.span import Trace
-from watchkeeper.pipeline.aim import Ask, Evidence, judged, proposal_of, proposals, ready_checks, worth
-from watchkeeper.pipeline.plan import services as scorer_services
-from watchkeeper.pipeline.promote import DUPLICATE_AT, case_of, input_text, must_pass_of
-from watchkeeper.reviewing.propose import judge_of, slug
-from watchkeeper.reviewing.signals import decided
-from watchkeeper.reviewing.similar import nearest
-from watchkeeper.scoring.protocol import Scorer
-from watchkeeper.scoring.registry import SpecError
-from watchkeeper.store.columns import Columns
-from watchkeeper.store.records import audit, datasets, managed, reviews, signals
+from watchkeeper.control.port import Did, Lever
+from watchkeeper.model.action import ActionSpec, Order
+from watchkeeper.model.alert import Alert
+from watchkeeper.store.records import actions, alerts, audit, incidents
+from watchkeeper.store.records.actions import ActionRow
 from watchkeeper.store.records.engine import Records
 
-FAILING, PASSING, CASES = 60, 200, 10
-WINDOW_NS = 30 * 86_400 * 10**9
-Load = Callable[[str, Sequence[str]], Awaitable[Mapping[str, Trace]]]
+log = logging.getLogger(__name__)
+SECOND = 10**9
+LEASE_NS, LONGEST_NS, MOST_ATTEMPTS = 120 * SECOND, 300 * SECOND, 20
 
 
 class CannotAct(Exception):
-    """The action is not possible as asked: the text says why, `hint` what to do."""
+    """An action that cannot be ordered as asked: `str(error)` says why, `hint` what can be."""
 
     def __init__(self, error: str, hint: str = "") -> None:
         super().__init__(error)
         self.hint = hint
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What a person may decide about the action. `kind` names the proposal, the best one when None; `owner` and `runbook`
-    are the monitor's; `model` is what a judge asks (`provider:model`), and giving it measures the judge."""
+@dataclass
+class Counts:
+    """What has been done since the start; exported as metrics."""
 
-    kind: str | None = None
-    dataset: str = "regressions"
-    name: str | None = None
-    owner: str | None = None
-    runbook: str | None = None
-    model: str | None = None
-    most_cases: int = CASES
+    done: int = 0
+    undone: int = 0
+    failed: int = 0
+    postponed: int = 0
 
 
-@dataclass(frozen=True)
-class Preview:
-    """What accepting would make. `chosen` is None when no proposal is good enough to be taken without a person naming it;
-    `left_out` says of each near-duplicate which case asks the same."""
-
-    signal: Signal
-    chosen: Proposal | None
-    proposals: list[Proposal]
-    cases: list[Case]
-    left_out: list[tuple[str, str, float]]
-    scorer: str | None
-    scorecard: dict[str, Any] | None
-    monitor: dict[str, Any] | None
-    failing: int
-    passing: int
+def order_id(project: str, alert_id: str, name: str) -> str:
+    """The key of one action for one alert: whoever asks, it is the same order."""
+    return hashlib.sha256("\x1f".join((project, alert_id, name)).encode()).hexdigest()[:32]
 
 
-def _shared(members: Sequence[Member], signal_id: str) -> frozenset[str]:
-    """Scorers most of whose failures, or a good part of them, are other signals'."""
-    every, ours = (
-        Counter(m.scorer for m in members),
-        Counter(m.scorer for m in members if m.signal_id == signal_id),
+def plain_alert(alert: Alert) -> dict[str, Any]:
+    """The alert as an order carries it: without its charts, which are long and drawn from the store."""
+    evidence = {k: v for k, v in alert.evidence.items() if not k.startswith("chart")}
+    return msgspec.to_builtins(msgspec.structs.replace(alert, evidence=evidence))
+
+
+def group_of(alert: Alert) -> str:
+    """The message group of an alert, under which its incident is found."""
+    return str(alert.evidence.get("group") or alert.id)
+
+
+@dataclass
+class Actor:
+    """`levers` by type; `specs` by (project, monitor), replaced when the configuration changes; `clock` is data time and
+    `wall` the world's, for the audit log, both in ns."""
+
+    records: Records
+    levers: Mapping[str, Lever]
+    clock: Callable[[], int]
+    wall: Callable[[], int]
+    specs: Mapping[tuple[str, str], Sequence[ActionSpec]] = field(
+        default_factory=dict[tuple[str, str], Sequence[ActionSpec]]
     )
-    return frozenset(s for s, n in every.items() if ours[s] < 0.8 * n)
+    counts: Counts = field(default_factory=Counts)
 
+    def of(self, alert: Alert) -> Sequence[ActionSpec]:
+        """The configured actions of an alert's monitor."""
+        return self.specs.get((alert.project, alert.monitor), ())
 
-@dataclass(frozen=True)
-class _Found:
-    signal: Signal
-    evidence: Evidence
-    labels: dict[str, Label]
-    scores: dict[str, list[Score]]
-    known: list[tuple[str, str]]
-    shared: frozenset[str]
-
-
-class ActFlow:
-    """Looks at a signal's traces, proposes, and stores what a person accepts. `load` reads traces, `scorers(project)` are
-    those in force, `ask` runs a judge's prompt."""
-
-    def __init__(
-        self,
-        records: Records,
-        columns: Columns,
-        clock: Callable[[], int],
-        holder: ConfigHolder,
-        load: Load,
-        scorers: Callable[[str], Sequence[Scorer]],
-        ask: Ask | None = None,
-    ) -> None:
-        self.records, self.columns, self.clock, self.holder = records, columns, clock, holder
-        self.load, self.scorers, self.ask = load, scorers, ask
-
-    async def preview(self, project: str, signal_id: str, choice: Choice) -> Preview:
-        """What the action would do; nothing is stored. Raises CannotAct."""
-        found = await self._found(project, signal_id, choice)
-        made = await self._proposals(project, found, choice)
-        chosen = self._chosen(made, choice)
-        cases, left_out = self._cases(project, found, choice)
-        scorer = card = monitor = None
-        if chosen is not None:
-            scorer = chosen.existing or self._name(found.signal, choice)
-            card = None if chosen.existing else self._card(project, found, chosen, scorer)
-            monitor = self._monitor(project, found.signal, chosen, scorer, choice)
-        return Preview(
-            found.signal, chosen, made, cases, left_out, scorer, card, monitor,
-            len(found.evidence.failing), len(found.evidence.passing),
-        )  # fmt: skip
-
-    async def accept(
-        self, project: str, signal_id: str, choice: Choice, *, actor: str, source: str, wall_ns: int
-    ) -> Managed:
-        """Do what `preview` showed: one transaction, and the scorer and the monitor run from now on. Raises CannotAct, and
-        `ConfigError` when the scorer or monitor cannot be used."""
-        seen = await self.preview(project, signal_id, choice)
-        if seen.chosen is None or seen.scorer is None or seen.monitor is None:
-            raise CannotAct(
-                "no proposed scorer is good enough to be taken unseen",
-                "look at the proposals and name one as kind, or give a judge's model",
-            )
-        if not seen.chosen.measured:
-            raise CannotAct("the judge was not measured", "give the model it asks: model: provider:model")
-        if not seen.monitor["owner"]:
-            raise CannotAct("the monitor has no owner", "give owner: who answers when it comes back")
+    def on_change(self, c: Connection, alert: Alert) -> None:
+        """Order what the configuration wants for an alert that just changed; called in the transaction that stores it. An
+        alert that is part of a wider one's story asks for nothing: the wider one does."""
+        if alert.evidence.get("inhibited_by") or alert.state not in ("firing", "resolved"):
+            return
         now = self.clock()
-        made_id = "man_" + hashlib.sha256(f"{project}\0{signal_id}\0{now}".encode()).hexdigest()[:16]
-        entry = Managed(
-            made_id, project, signal_id, actor, now, seen.signal.name or seen.signal.title, seen.scorer,
-            [seen.scorecard] if seen.scorecard else [], [seen.monitor], None, seen.chosen,
+        for spec in self.of(alert):
+            if spec.automatic and spec.when == alert.state:
+                self._ask(c, alert, spec, "watch", spec.dry_run, now)
+            if alert.state == "resolved" and spec.revert:
+                row = actions.get(c, alert.project, order_id(alert.project, alert.id, spec.name))
+                if row is not None and row.state == "done":
+                    actions.again(c, row, "undoing", now, "watch")
+
+    def _ask(self, c: Connection, alert: Alert, spec: ActionSpec, actor: str, dry: bool, now: int) -> Order:
+        incident = incidents.get(c, alert.project, incidents.id_of_group(alert.project, group_of(alert)))
+        order = Order(
+            order_id(alert.project, alert.id, spec.name), alert.project, spec.name, spec.type, actor, now,
+            dict(spec.params), alert.id, None if incident is None else incident[0].id, plain_alert(alert), spec.revert,
         )  # fmt: skip
-        running = [e for e in self.holder.managed if (e.project, e.signal_id) == (project, signal_id)]
-        if running:
-            raise CannotAct(
-                f"the signal has its scorer and monitor already: {running[0].scorer}",
-                f"retire {running[0].id} first to replace them",
-            )
-        self.holder.would_manage(entry)
-        cases = [
-            msgspec.structs.replace(c, must_pass=sorted({*c.must_pass, seen.scorer})) for c in seen.cases
-        ]
-        stored = await self.records.write(
-            lambda conn: self._store(conn, entry, cases, choice, seen.signal, now, source, wall_ns)
-        )
-        self.holder.manage(await self.records.read(managed.find))
-        return stored
+        if dry:
+            # A rehearsal must not use up the id: the real thing may follow.
+            rehearsal = order_id(alert.project, alert.id, f"{spec.name} dry run")
+            order = msgspec.structs.replace(order, id=rehearsal)
+        said = f"would {self.levers[spec.type].would(order)}" if dry else ""
+        if actions.ask(c, order, now, dry, said):
+            self._record(c, order, "action.dry_run" if dry else "action.asked", actor, said)
+        return order
 
-    def _store(
-        self, conn: Any, entry: Managed, cases: list[Case], choice: Choice, seen: Signal, now: int, source: str, wall: int
-    ) -> Managed:  # fmt: skip
-        note = f"signal {entry.signal_id}: {entry.title}"
-        version = datasets.commit(
-            conn,
-            entry.project,
-            choice.dataset,
-            add=cases,
-            remove=[],
-            author=entry.author,
-            note=note,
-            now_ns=now,
-        )
-        gate = GateEntry(choice.dataset, version.version, [c.id for c in cases], [entry.scorer])
-        entry = msgspec.structs.replace(entry, gate=gate)
-        managed.add(conn, entry)
-        signal = signals.get(conn, entry.project, entry.signal_id) or seen
-        if signal.state == "new":
-            signal = decided(signal, now, state="confirmed")
-        owner = entry.monitors[0]["owner"]
-        signals.put(conn, decided(signal, now, owner=None if signal.owner_by_person else owner))
-        audit.record(
-            conn, project=entry.project, now_ns=wall, actor=entry.author, source=source, action="signal.act",
-            target=entry.signal_id,
-            detail={"managed": entry.id, "scorer": entry.scorer, "dataset": choice.dataset, "cases": len(cases)},
-        )  # fmt: skip
-        return entry
-
-    async def retire(self, project: str, entry_id: str, *, actor: str, source: str, wall_ns: int) -> bool:
-        """Take an entry's scorer and monitor out of force; its cases stay. False when there is no such entry."""
-        now = self.clock()
-
-        def work(conn: Any) -> bool:
-            if not managed.retire(conn, project, entry_id, actor, now):
-                return False
-            audit.record(
-                conn, project=project, now_ns=wall_ns, actor=actor, source=source, action="managed.retire",
-                target=entry_id,
-            )  # fmt: skip
-            return True
-
-        done = await self.records.write(work)
-        if done:
-            self.holder.manage(await self.records.read(managed.find))
-        return done
-
-    async def _found(self, project: str, signal_id: str, choice: Choice) -> _Found:
-        now = self.clock()
-        signal, members, labels, dataset = await self.records.read(
-            lambda c: (
-                signals.get(c, project, signal_id),
-                signals.members(c, project),
-                reviews.labels_of(c, project),
-                datasets.get(c, project, choice.dataset),
-            )
-        )
-        if signal is None:
-            raise CannotAct(f"there is no signal {signal_id[:80]!r}", "GET /api/signals lists them")
-        shared = _shared(members, signal_id)
-        members = [m for m in members if m.signal_id == signal_id]
-        by_trace = {x.trace_id: x for x in labels}
-        good = [i for i, x in by_trace.items() if x.verdict == "good"]
-        ours = [m.trace_id for m in members if m.trace_id not in good]
-        first = sorted(i for i in ours if i in by_trace)
-        shown = [i for i in (signal.representative, *signal.examples) if i in ours]
-        ids = list(dict.fromkeys([*first, *[i for i in shown if i], *ours]))[:FAILING]
-        read = await self.load(project, ids)
-        failing = [read[i] for i in ids if i in read]
-        if not failing:
-            raise CannotAct(
-                "none of the signal's traces can be read any more", "their content has passed the retention"
-            )
-        scenarios = sorted({t.context.scenario or "" for t in failing})
-        passed = await self.columns.named(
-            "signals_passing", project, since=now - WINDOW_NS, until=now + 1,
-            ids=[*dict.fromkeys(ours), *(i for i, x in by_trace.items() if x.verdict == "bad")],
-            scenarios=scenarios if scenarios != [""] else [], limit=PASSING,
-        )  # fmt: skip
-        wanted = [*good[-PASSING:], *(str(r["trace_id"]) for r in passed.dicts())]
-        passing = list((await self.load(project, list(dict.fromkeys(wanted))[: PASSING * 2])).values())
-        scores: dict[str, list[Score]] = {}
-        for score in await self.columns.read_scores(project, [t.trace_id for t in failing]):
-            scores.setdefault(score.trace_id, []).append(score)
-        share = signal.prevalence
-        prevalence = None if share.value is None or share.low is None else (share.value, share.low)
-        bad = frozenset(i for i, x in by_trace.items() if x.verdict == "bad")
-        evidence = Evidence(failing, passing, bad, frozenset(good), prevalence)
-        known = [(c.id, input_text(c)) for c in dataset.cases] if dataset else []
-        return _Found(signal, evidence, by_trace, scores, known, shared)
-
-    async def _proposals(self, project: str, found: _Found, choice: Choice) -> list[Proposal]:
-        given = scorer_services()
-        running = {str(getattr(s, "type", "")): s.name for s in self.scorers(project) if s.kind != "judge"}
-        in_force = {kind: name for kind, name in running.items() if kind and kind == name}
-        # A check that finds other kinds of failure as well would fire for them too.
-        ready = [kind for kind in ready_checks() if in_force.get(kind) not in found.shared]
-        made = await asyncio.to_thread(proposals, found.evidence, given, in_force, ready)
-        model = choice.model or self._judge_model()
-        signal = found.signal
-        definitions = {f.name: f.definition for f in self.holder.current.taxonomy}
-        comments = [
-            x.comment for t in found.evidence.failing if (x := found.labels.get(t.trace_id)) and x.comment
-        ]
-        name = (signal.name or signal.title or signal.scorer).replace("_", " ")
-        judge = judge_of(name, definitions.get(signal.name or "", ""), comments, model)
-        if choice.model is not None and self.ask is not None:
-            try:
-                made.append(await judged(judge, found.evidence, given, self.ask))
-            except SpecError as error:
-                raise CannotAct(
-                    str(error), "write provider:model, with a provider this server knows"
-                ) from None
-        else:
-            made.append(
-                msgspec.structs.replace(
-                    proposal_of(judge, set(), Evidence((), ())),
-                    measured=False,
-                    precision=None,
-                    precision_low=None,
-                )
-            )
-        return made
-
-    def _judge_model(self) -> str | None:
-        metrics = (m for card in self.holder.current.scorecards for m in card.metrics)
-        return next((str(m.spec()["model"]) for m in metrics if m.type == "llm_judge"), None)
-
-    @staticmethod
-    def _chosen(made: Sequence[Proposal], choice: Choice) -> Proposal | None:
-        if choice.kind is not None:
-            for p in made:
-                if p.kind == choice.kind:
-                    return p
-            raise CannotAct(
-                f"nothing of the kind {choice.kind[:60]!r} is proposed",
-                f"one of {', '.join(p.kind for p in made)}",
-            )
-        return next((p for p in made if worth(p)), None)
-
-    def _name(self, signal: Signal, choice: Choice) -> str:
-        if choice.name:
-            return choice.name
-        return f"{slug(signal.name or signal.title or signal.scorer)}_{signal.id[-4:]}"
-
-    @staticmethod
-    def _card(project: str, found: _Found, chosen: Proposal, scorer: str) -> dict[str, Any]:
-        scenarios = {t.context.scenario for t in found.evidence.failing}
-        (only,) = scenarios if len(scenarios) == 1 else (None,)
-        card: dict[str, Any] = {"name": f"signal-{scorer}", "project": project}
-        if only:
-            quoted = only.replace("\\", "\\\\").replace("'", "''")
-            card["where"] = f"scenario = '{quoted}'"
-        about = f"Proposed for signal {found.signal.id}: {chosen.why}."
-        card["metrics"] = [{"name": scorer, "description": about[:1000], **chosen.spec}]
-        return card
-
-    def _monitor(
-        self, project: str, signal: Signal, chosen: Proposal, scorer: str, choice: Choice
-    ) -> dict[str, Any]:
-        floor = chosen.spec.get("floor", 1) if chosen.kind == "judge" else 1
-        quoted = scorer if scorer.replace("_", "").isalnum() else f'"{scorer}"'
-        condition = f"any({quoted} < {floor:g})"
-        if chosen.false_alarms.k:
-            # What flags passing traces now and then may not fire on one of them.
-            condition = f"share({quoted} < {floor:g}) > {max(chosen.false_alarms.high, 0.01):.1%}"
-        base = (self.holder.current.server.public_url or "").rstrip("/")
-        return {
-            "name": f"{scorer}-returns",
-            "project": project,
-            "condition": condition,
-            "window": "1h",
-            "no_data": "ok",
-            "severity": "page" if signal.severity in ("high", "critical") else "warn",
-            "owner": choice.owner or signal.owner or "",
-            "runbook": choice.runbook or f"{base}/signals/{signal.id}",
-            "description": f"The failure “{signal.name or signal.title}” is back.",
+    def _record(self, c: Connection, order: Order, what: str, actor: str, says: str) -> None:
+        """The audit entry and the line of the incident's timeline."""
+        detail = {
+            "type": order.type,
+            "name": order.name,
+            "params": order.params,
+            "alert_id": order.alert_id,
+            "says": says,
         }
+        audit.record(
+            c, project=order.project, now_ns=self.wall(), actor=actor, source="control", action=what, target=order.id,
+            detail=detail,
+        )  # fmt: skip
+        group = str((order.alert.get("evidence") or {}).get("group") or order.alert_id or "")
+        incident = incidents.get(c, order.project, incidents.id_of_group(order.project, group))
+        if incident is not None:
+            words = f"{order.name}: {what.partition('.')[2].replace('_', ' ')}" + (
+                f", {says}" if says else ""
+            )
+            incidents.note(c, order.project, incident[0].id, self.clock(), "action", actor, words)
 
-    def _cases(
-        self, project: str, found: _Found, choice: Choice
-    ) -> tuple[list[Case], list[tuple[str, str, float]]]:
-        in_force = self.scorers(project)
-        made: list[Case] = []
-        left_out: list[tuple[str, str, float]] = []
-        known = list(found.known)
-        for trace in found.evidence.failing:
-            if len(made) >= choice.most_cases:
-                break
-            label = found.labels.get(trace.trace_id)
-            failed = must_pass_of(found.scores.get(trace.trace_id, []), in_force)
-            case = case_of(trace, label, "regression", choice.owner or found.signal.owner, failed)
-            case = msgspec.structs.replace(case, severity=case.severity or found.signal.severity)
-            close = nearest(input_text(case), [k for k in known if k[0] != case.id])
-            if close is not None and close[1] >= DUPLICATE_AT:
-                left_out.append((trace.trace_id, *close))
-                continue
-            made.append(case)
-            known.append((case.id, input_text(case)))
-        return made, left_out
+    async def by_hand(
+        self,
+        project: str,
+        alert_id: str,
+        name: str,
+        actor: str,
+        dry_run: bool = False,
+        spec: ActionSpec | None = None,
+    ) -> ActionRow:
+        """Order an action of the alert's monitor by its name, or the one given. What was done stays done; what failed or was
+        taken back is tried again. Raises `CannotAct`."""
+        now = self.clock()
+
+        def work(c: Connection) -> ActionRow:
+            alert = alerts.get(c, project, alert_id)
+            if alert is None:
+                raise CannotAct(f"there is no alert {alert_id!r}", "GET /api/alerts lists them")
+            wanted = spec or next((s for s in self.of(alert) if s.name == name), None)
+            if wanted is None or wanted.type not in self.levers:
+                known = ", ".join(s.name for s in self.of(alert)) or "none"
+                raise CannotAct(f"monitor {alert.monitor} has no action {name!r}", f"configured: {known}")
+            order = self._ask(c, alert, wanted, actor, dry_run, now)
+            row = actions.get(c, project, order.id)
+            if row is not None and row.state in ("failed", "undone"):
+                actions.again(c, row, "due", now, actor)
+                self._record(c, row.order, "action.asked_again", actor, "")
+                row = actions.get(c, project, order.id)
+            assert row is not None
+            return row
+
+        return await self.records.write(work)
+
+    async def undo(self, project: str, wanted: str, actor: str) -> ActionRow:
+        """Ask for a done action to be taken back. Raises `CannotAct`."""
+        now = self.clock()
+
+        def work(c: Connection) -> ActionRow:
+            row = actions.get(c, project, wanted)
+            if row is None:
+                raise CannotAct(f"there is no action {wanted[:40]!r}", "GET /api/actions lists them")
+            if row.state in ("undoing", "undone"):
+                return row
+            if row.state != "done":
+                raise CannotAct(f"the action is {row.state}; only what was done can be taken back")
+            actions.again(c, row, "undoing", now, actor)
+            self._record(c, row.order, "action.undo_asked", actor, "")
+            return actions.get(c, project, wanted) or row
+
+        return await self.records.write(work)
+
+    async def run_due(self) -> int:
+        """Carry out what is due; how many orders were tried."""
+        now = self.clock()
+        due = await self.records.write(lambda c: actions.claim(c, now, LEASE_NS))
+        for row in due:
+            await self._carry_out(row)
+        return len(due)
+
+    async def _carry_out(self, row: ActionRow) -> None:
+        lever, order = self.levers.get(row.order.type), row.order
+        if lever is None:
+            did = Did(False, f"this version has no action {order.type}")
+        else:
+            try:
+                did = await (lever.undo(order, row.memory) if row.state == "undoing" else lever.pull(order))
+            except Exception as error:  # one broken lever must not keep the others' orders waiting
+                log.exception("action %s (%s) broke", order.id, order.type)
+                did = Did(False, f"{type(error).__name__}", later=True)
+        now = self.clock()
+        if not did.ok and did.later and row.attempts < MOST_ATTEMPTS:
+            self.counts.postponed += 1
+            until = now + min(SECOND * 2 ** min(row.attempts, 20), LONGEST_NS)
+            await self.records.write(lambda c: actions.postpone(c, row, until, did.says))
+            return
+        await self.records.write(lambda c: self._settle(c, row, did, now))
+
+    def _settle(self, c: Connection, row: ActionRow, did: Did, now: int) -> None:
+        undoing = row.state == "undoing"
+        # An undo that failed leaves the action done: that is how the world stands, and it can be asked for again.
+        state = ("undone" if did.ok else "done") if undoing else ("done" if did.ok else "failed")
+        memory = did.memory if did.ok and not undoing else None
+        if not actions.settle(c, row, state, did.says, now, memory):
+            return
+        what = ("undone" if did.ok else "undo_failed") if undoing else ("done" if did.ok else "failed")
+        self.counts.undone += undoing and did.ok
+        self.counts.done += not undoing and did.ok
+        self.counts.failed += not did.ok
+        self._record(c, row.order, f"action.{what}", "watchkeeper", did.says)

@@ -16,6 +16,7 @@ from watchkeeper.pipeline.working import Work, series_key
 from watchkeeper.store.records import alerts, incidents, outbox, states
 
 FORGET_NS = 7 * 86_400 * 10**9
+ChangeHook = Callable[[Connection, Alert], None]
 ReviewHook = Callable[[Connection, Alert, Sequence[Mapping[str, Any]]], None]
 
 
@@ -48,6 +49,7 @@ def commit(
     now: int,
     on_review: ReviewHook | None = None,
     judged: Mapping[int, int] | None = None,
+    on_change: ChangeHook | None = None,
 ) -> bool:
     """Write everything a call changed; `judged` are the late ticks that are settled with it. False, with nothing written, when another watcher has been here meanwhile: what
     it wrote is the same, because it read the same."""
@@ -77,6 +79,9 @@ def commit(
     if on_review is not None:
         for alert in work.reviews:
             on_review(c, alert, alert.worst)
+    if on_change is not None:
+        for alert in (work.alerts[i] for i in sorted(work.changed)):
+            on_change(c, alert)
     return True
 
 

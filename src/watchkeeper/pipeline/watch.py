@@ -17,7 +17,7 @@ from watchkeeper.model.series import Cohort
 from watchkeeper.pipeline import telling
 from watchkeeper.pipeline.normals import Normal
 from watchkeeper.pipeline.steps import SECOND, Counts, Settings, Steps
-from watchkeeper.pipeline.telling import ReviewHook
+from watchkeeper.pipeline.telling import ChangeHook, ReviewHook
 from watchkeeper.pipeline.working import load, series_key
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import alerts, states
@@ -45,6 +45,7 @@ class Watcher(Steps):
         super().__init__(columns, monitors, routes, settings)
         self.records = records
         self.on_review = on_review
+        self.on_change: ChangeHook | None = None
 
     async def tick(self, now_ns: int) -> int:
         """Do everything that is due; how many ticks were watched. One project's failure does not stop the others."""
@@ -84,7 +85,7 @@ class Watcher(Steps):
             telling.due(work, self.mine(project), self.routes, max(now, ends[-1] if ends else 0))
         mark, monitors = (ends[-1] if ends else work.mark), self.mine(project)
         if await self.records.write(
-            lambda c: telling.commit(c, work, monitors, mark, now, self.on_review, judged)
+            lambda c: telling.commit(c, work, monitors, mark, now, self.on_review, judged, self.on_change)
         ):
             self.counts.messages += len(work.messages)
             await self._mirror([work.alerts[i] for i in sorted(work.changed)])

@@ -7,6 +7,7 @@ from watchkeeper.web import files, render
 from watchkeeper.web.pages import (
     actions,
     alerts,
+    backfills,
     charts,
     datasets,
     experiments,
@@ -30,6 +31,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     trace,
     quality,
     scorers,
+    backfills,
     alerts,
     actions,
     incidents,

@@ -8,11 +8,14 @@ import pytest
 import pytest_asyncio
 
 from tests.unit.web.world import DEPLOY, HOUR, PROJECT, World, build
+from watchkeeper.compose.acting import acting
 from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config
+from watchkeeper.model.action import ActionSpec
 from watchkeeper.model.alert import Notification
 from watchkeeper.pipeline.incidents import IncidentFlow
+from watchkeeper.pipeline.levers import Pauses
 from watchkeeper.store.records import alerts, audit, incidents
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -180,3 +183,40 @@ async def test_a_picture_that_cannot_be_drawn_is_left_out(world: World) -> None:
     s = world.services
     broken = Pictures(None, s.records, s.config, "key", s.clock, s.wall_clock)  # type: ignore[arg-type]
     assert await broken.draw(PROJECT, world.alert_id) is None and broken.counts["failed"] == 1
+
+
+async def test_actions_are_done_and_undone_from_the_page(world: World) -> None:
+    s = world.services
+    s.actor = acting(world.columns, s.records, {}, Pauses(s.records), s.clock, s.wall_clock)
+    s.actor.specs = {
+        (PROJECT, "answer-relevance-down"): (ActionSpec("bad", "mark_release", automatic=False),)
+    }
+    headers, path = {"origin": "http://127.0.0.1"}, f"/alerts/{world.alert_id}"
+    async with client(world) as browser:
+        page = (await browser.get(path)).text
+        assert "Dry run" in page and "Review the worst" in page
+        form = {"type": "open_reviews", "count": "5", "back": path}
+        assert (await browser.post(f"{path}/act", data=form, headers=headers)).status_code == 303
+        for dry in ("yes", ""):
+            form = {"name": "bad", "dry_run": dry, "back": path}
+            assert (await browser.post(f"{path}/act", data=form, headers=headers)).status_code == 303
+        made = await opened(browser, world)
+        found = (await browser.get(f"/api/actions?incident_id={made}")).json()
+        assert sorted((a["type"], a["state"]) for a in found) == [
+            ("mark_release", "done"), ("mark_release", "dry"), ("open_reviews", "done"),
+        ]  # fmt: skip
+        page = (await browser.get(f"/incidents/{made}")).text
+        assert "v2 is marked bad" in page and "opened 5 reviews" in page and "Undo" in page
+        done = next(a for a in found if a["name"] == "bad" and a["state"] == "done")
+        undo = await browser.post(f"/actions/{done['id']}/undo", data={"back": path}, headers=headers)
+        assert undo.status_code == 303
+        assert (await browser.post(f"/api/actions/{done['id']}/undo")).json()["state"] == "undone"
+        for wrong in (
+            {},
+            {"type": "burn"},
+            {"name": "x", "type": "pause"},
+            {"type": "pause"},
+            {"name": "nope"},
+        ):
+            answer = await browser.post(f"/api/alerts/{world.alert_id}/actions", json=wrong)
+            assert answer.status_code in (400, 404), wrong

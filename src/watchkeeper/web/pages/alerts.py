@@ -19,6 +19,7 @@ from watchkeeper.web import data, humane
 from watchkeeper.web.charts.figure import Figure
 from watchkeeper.web.charts.spec import SeriesChart
 from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.pages.actions import actions_of
 from watchkeeper.web.pages.charts import chart_of, figure_of, metric_of
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import BUCKETS, TimeRange, View, view_of
@@ -260,6 +261,7 @@ async def detail(call: Call) -> Response:
         "silenced": [s for s in silences if s.matchers.get("monitor") == alert.monitor],
         "silence_choices": SILENCES,
         "evidence": _evidence(alert),
+        "actions": await actions_of(call, [alert]),
         "incident": await call.services.records.read(lambda c: _incident_of(c, view.project, alert)),
     }
     return await answer(view, "alerts", alert.monitor, "alert.html", context)

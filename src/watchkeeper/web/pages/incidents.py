@@ -17,6 +17,7 @@ from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import alerts, incidents
 from watchkeeper.web import data
 from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.pages.actions import actions_of
 from watchkeeper.web.pages.alerts import UNITS, figure_around
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import View, view_of
@@ -154,6 +155,7 @@ async def detail(call: Call) -> Response:
         "looks": LOOKS,
         "figure": await figure_around(view, about[0]) if about else None,
         "runbook": about[0].runbook if about else None,
+        "actions": await actions_of(call, about),
     }
     return await answer(view, "incidents", incident.title, "incident.html", context)
 

@@ -1,7 +1,6 @@
 """Review: one trace at a time, why it is here, and labels under the digits."""
 
 import asyncio
-import secrets
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,19 +9,22 @@ from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.model.errors import TAXONOMY
 from watchkeeper.model.review import Label, ReviewItem
-from watchkeeper.pipeline.promote import NearDuplicate, case_of, promote
+from watchkeeper.model.series import Insufficient
+from watchkeeper.pipeline.desk import SEVERITIES, TRIAGE, Given
+from watchkeeper.reviewing.triage import week_of
+from watchkeeper.server.api.reviews import desk_of, told, who_of
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.reading import load_trace, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
-from watchkeeper.store.records import audit, datasets, reviews
+from watchkeeper.store.records import datasets, reviews, taxonomy
 from watchkeeper.store.records.calibration import SOURCE as CALIBRATION
 from watchkeeper.web import data
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.pages.trace import chosen, span_context, tree
 from watchkeeper.web.view import view_of
 
-SEVERITIES: Final = ("low", "medium", "high", "critical")
 MOST_CHOICES: Final = 9
+STATUSES: Final = {"open": "Waiting", "disputed": "Disputed", "done": "Done"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,52 +61,93 @@ def choices(configured: list[tuple[str, str]], used: list[tuple[str, int]]) -> l
 
 def _choices(call: Call, conn: Connection) -> list[Choice]:
     configured = [(f.name, f.definition) for f in call.services.config.current.taxonomy]
-    return choices(configured, reviews.taxonomy(conn, call.project))
+    accepted = [(n.name, n.definition) for n in taxonomy.names(conn, call.project)]
+    return choices([*configured, *accepted], reviews.taxonomy(conn, call.project))
 
 
 @route("GET", "/review", permission="viewer")
 async def queue(call: Call) -> Response:
-    """What waits, most urgent first."""
+    """What waits, most urgent first; what reviewers disagree on; what is one's own."""
     view = view_of(call, "30d")
+    status = view.params.get("status", "open")
+    status = status if status in STATUSES else "open"
+    source = view.params.get("source") or None
+    mine = call.principal.actor if view.params.get("mine") else None
+    wall = call.services.wall_clock()
 
     def read(conn: Connection) -> dict[str, Any]:
-        mine = [x for x in reviews.labels_of(conn, view.project) if x.author == call.principal.actor]
+        own = [x for x in reviews.votes_of(conn, view.project) if x.author == call.principal.actor]
+        listed = reviews.queue(conn, view.project, status, 100, source=source, assigned_to=mine, now_ns=wall)
         return {
-            "items": reviews.queue(conn, view.project, "open", 100),
-            "counts": reviews.counts(conn, view.project),
-            "mine": len(mine),
+            "items": listed,
+            "counts": reviews.counts(conn, view.project, source),
+            "mine": len(own),
             "taxonomy_used": reviews.taxonomy(conn, view.project),
         }
 
     found = await call.services.records.read(read)
-    ids = [i.trace_id for i in found["items"][:100]]
+    ids = [i.trace_id for i in found["items"]]
     rows = await data.rows(view, "page_traces_by_id", ids=ids) if ids and call.sees_content else []
     context = {
         **found,
         "rows": {str(r["trace_id"]): r for r in rows},
-        "wall_ns": call.services.wall_clock(),
+        "status": status,
+        "statuses": STATUSES,
+        "source": source,
+        "only_mine": mine is not None,
         "actor": call.principal.actor,
+        "week": week_of(call.services.clock()),
     }
     return await answer(view, "review", "Review", "review.html", context)
 
 
-async def _reserve(call: Call) -> ReviewItem | None:
-    now = call.services.wall_clock()
-    return await call.services.records.write(
-        lambda c: reviews.reserve_next(c, call.project, call.principal.actor, now)
-    )
+def _source(form: dict[str, str]) -> str | None:
+    return form.get("source", "").strip()[:64] or None
 
 
 @route("POST", "/review/next", permission="reviewer", kind="page")
 async def begin(call: Call) -> Response:
     """Reserve the most urgent item and open it; the queue when nothing is free."""
-    item = await _reserve(call)
-    return RedirectResponse(view_of(call).url(f"/review/{item.id}" if item else "/review"), 303)
+    source = _source(await _form(call))
+    item = await desk_of(call).take_next(call.project, who_of(call), source)
+    view = view_of(call)
+    path = f"/review/{item.id}" if item else "/review"
+    return RedirectResponse(view.url(path, source=source), 303)
+
+
+@route("POST", "/review/triage", permission="reviewer", kind="page")
+async def triage(call: Call) -> Response:
+    """Put the week's worst traces together, if that has not been done, and begin with the first."""
+    source, _ = await desk_of(call).triage(call.project, call.services.columns, who_of(call))
+    item = await desk_of(call).take_next(call.project, who_of(call), source)
+    view = view_of(call)
+    if item is None:
+        return RedirectResponse(view.url("/review", source=source, done="nothing_bad"), 303)
+    return RedirectResponse(view.url(f"/review/{item.id}", source=source), 303)
+
+
+@route("GET", "/review/agreement", permission="viewer")
+async def agreeing(call: Call) -> Response:
+    """How far reviewers of the same traces agree."""
+    view = view_of(call, "30d")
+    found = await desk_of(call).agreement(call.project)
+    said = {
+        "Same verdict": (found.alike, "share of the traces on which everybody said the same"),
+        "Krippendorff's alpha": (
+            found.alpha,
+            "of good and bad; 1 is perfect, 0 is chance; 0.8 is usually asked for",
+        ),
+        "Alpha of names": (found.alpha_names, "of the failure's name, where it is bad"),
+        "Fleiss' kappa": (found.fleiss, "of good and bad, over traces with the same number of reviewers"),
+    }
+    context = {"found": found, "said": said, "unknown": lambda x: isinstance(x, Insufficient)}
+    return await answer(view, "review", "Agreement", "agreement.html", context)
 
 
 async def _item(call: Call) -> ReviewItem:
     item_id = str(call.request.path_params["item_id"])
-    item = await call.services.records.read(lambda c: reviews.get(c, call.project, item_id))
+    wall = call.services.wall_clock()
+    item = await call.services.records.read(lambda c: reviews.get(c, call.project, item_id, wall))
     if item is None:
         raise HttpError(404, "there is no such review item in this project", "the queue lists what waits")
     return item
@@ -115,73 +158,64 @@ async def one(call: Call) -> Response:
     """One item to label."""
     view = view_of(call, "30d")
     item = await _item(call)
-    wall = call.services.wall_clock()
+    source = view.params.get("source") or None
+    desk, who = desk_of(call), who_of(call)
 
     def read(conn: Connection) -> dict[str, Any]:
-        waiting = [i for i in reviews.queue(conn, view.project, "open", 50) if i.id != item.id]
-        free = [
-            i
-            for i in waiting
-            if i.assigned_to in (None, call.principal.actor) or (i.reserved_until_ns or 0) < wall
-        ]
         return {
-            "counts": reviews.counts(conn, view.project),
+            "counts": reviews.counts(conn, view.project, source),
             "choices": _choices(call, conn),
-            "labels": reviews.labels_of(conn, view.project, [item.trace_id]),
             "all_datasets": [d["name"] for d in datasets.listing(conn, view.project)],
-            "following": free[0] if free else None,
         }
 
-    known, loaded = await asyncio.gather(
-        call.services.records.read(read), load_trace(call.services, view.project, item.trace_id)
+    known, loaded, (labels, blind), following = await asyncio.gather(
+        call.services.records.read(read),
+        load_trace(call.services, view.project, item.trace_id),
+        desk.votes(item, who),
+        desk.following(call.project, who, item.id, source),
     )
     if loaded is not None and call.sees_content:
         await note_opened(call, item.trace_id, "review.open")
     trace, scores = loaded if loaded is not None else (None, [])
-    if item.source.startswith(CALIBRATION):
-        # Labels that know the verdict are not evidence about it.
-        scores = []
     asked = call.request.query_params.get("span")
     shown = (
         span_context(trace, chosen(trace, asked), scores, call.sees_content)
         if trace
         else {"span": None, "content": False}
     )
+    others = [h for h in item.held_by if h != call.principal.actor]
     context = {
         **shown,
         **known,
         "item": item,
+        "labels": labels,
+        "blind": blind,
+        "following": following,
+        "source": source,
         "trace": trace,
         "steps": tree(trace, scores)[:60] if trace else [],
         "severities": SEVERITIES,
         "dataset": known["all_datasets"][0] if known["all_datasets"] else "regressions",
-        "taken": item.assigned_to not in (None, call.principal.actor)
-        and (item.reserved_until_ns or 0) > wall,
+        "taken": others if item.reviewers == 1 else [],
+        "is_triage": bool(source and source.startswith(f"{TRIAGE}:")),
     }
     return await answer(view, "review", "Review", "review_item.html", context)
 
 
-def _label_of(call: Call, item: ReviewItem, form: dict[str, str]) -> Label:
-    verdict = form.get("verdict", "")
-    if verdict not in ("good", "bad"):
-        raise HttpError(400, "a label is good or bad", "press one of the digits shown under the trace")
-    severity = form.get("severity") or None
-    if severity is not None and severity not in SEVERITIES:
-        raise HttpError(400, "that is not a severity", f"one of {', '.join(SEVERITIES)}")
+async def _form(call: Call) -> dict[str, str]:
+    raw = await call.request.form(max_fields=20, max_files=0)
+    return {k: v.replace("\r\n", "\n") for k, v in raw.items() if isinstance(v, str)}
+
+
+def _given(form: dict[str, str]) -> Given:
     expected = form.get("expected", "")
     changed = expected.strip() and expected != form.get("actual", "")
-    return Label(
-        id=f"lab_{secrets.token_hex(12)}",
-        project=call.project,
-        item_id=item.id,
-        trace_id=item.trace_id,
-        author=call.principal.actor,
-        time_ns=call.services.clock(),
-        verdict=verdict,
-        taxonomy=form.get("taxonomy", "")[:255] or None,
-        severity=severity,
-        expected_output=expected[:200_000] if changed else None,
-        comment=form.get("comment", "").strip()[:20_000] or None,
+    return Given(
+        form.get("verdict", ""),
+        form.get("taxonomy", "")[:255] or None,
+        form.get("severity") or None,
+        expected[:200_000] if changed else None,
+        form.get("comment", "").strip()[:20_000] or None,
     )
 
 
@@ -189,62 +223,57 @@ def _label_of(call: Call, item: ReviewItem, form: dict[str, str]) -> Label:
 async def label(call: Call) -> Response:
     """Label the item, make it a test case when asked, and open the next one."""
     item = await _item(call)
-    raw = await call.request.form(max_fields=20, max_files=0)
-    form = {k: v.replace("\r\n", "\n") for k, v in raw.items() if isinstance(v, str)}
-    made = _label_of(call, item, form)
-    wall = call.services.wall_clock()
-
-    def work(conn: Connection) -> None:
-        reviews.label(conn, made)
-        audit.record(
-            conn, project=call.project, now_ns=wall, actor=call.principal.actor, source=call.source,
-            action="review.label", target=item.trace_id, detail={"verdict": made.verdict, "item": item.id},
-        )  # fmt: skip
-
-    await call.services.records.write(work)
-    said = "labelled"
+    form = await _form(call)
+    source = _source(form)
+    given = _given(form)
+    if given.verdict not in ("good", "bad"):
+        raise HttpError(400, "a label is good or bad", "press one of the digits shown under the trace")
+    with told():
+        made, status = await desk_of(call).label(call.project, item.id, given, who_of(call))
+    said = "disputed" if status == "disputed" else "labelled"
     if form.get("promote") == "yes" and call.may("editor"):
         said = await _promoted(call, item, made, form.get("dataset", "").strip()[:100] or "regressions")
-    following = await _reserve(call)
-    view = view_of(call)
+    following = await desk_of(call).take_next(call.project, who_of(call), source)
     path = f"/review/{following.id}" if following else "/review"
-    return RedirectResponse(view.url(path, done=said), 303)
+    return RedirectResponse(view_of(call).url(path, done=said, source=source), 303)
 
 
 async def _promoted(call: Call, item: ReviewItem, made: Label, dataset: str) -> str:
     loaded = await load_trace(call.services, call.project, item.trace_id)
     if loaded is None:
         return "not_promoted"
-    try:
-        await promote(
-            call.services.records, call.project, dataset, [case_of(loaded[0], made)],
-            author=call.principal.actor, note=made.comment or f"reviewed: {made.taxonomy or made.verdict}",
-            now_ns=call.services.clock(),
-        )  # fmt: skip
-    except NearDuplicate:
-        return "duplicate"
-    return "promoted"
+    scorers = call.services.gate.scorers(call.project) if call.services.gate else []
+    version = await desk_of(call).promote(call.project, dataset, *loaded, scorers, made, who_of(call))
+    return "duplicate" if version is None else "promoted"
 
 
 @route("POST", "/review/undo", permission="reviewer", kind="page")
 async def undo(call: Call) -> Response:
     """Take back the newest label of the caller and open its item again."""
-    now = call.services.clock()
-    item = await call.services.records.write(
-        lambda c: reviews.undo(c, call.project, call.principal.actor, now)
-    )
-    return RedirectResponse(
-        view_of(call).url(f"/review/{item.id}" if item else "/review", done="undone" if item else None), 303
-    )
+    source = _source(await _form(call))
+    item = await desk_of(call).undo(call.project, who_of(call))
+    path = f"/review/{item.id}" if item else "/review"
+    return RedirectResponse(view_of(call).url(path, done="undone" if item else None, source=source), 303)
+
+
+@route("POST", "/review/{item_id}/assign", permission="reviewer", kind="page")
+async def assign(call: Call) -> Response:
+    """Say who should read the item."""
+    item = await _item(call)
+    form = await _form(call)
+    with told():
+        await desk_of(call).assign(
+            call.project, item.id, form.get("to", "").strip()[:255] or None, who_of(call)
+        )
+    return RedirectResponse(view_of(call).url(f"/review/{item.id}", done="assigned"), 303)
 
 
 @route("POST", "/review/{item_id}/release", permission="reviewer", kind="page")
 async def release(call: Call) -> Response:
     """Give the item back and go to the queue."""
     item = await _item(call)
-    form = await call.request.form(max_fields=5, max_files=0)
+    form = await _form(call)
     await call.services.records.write(
         lambda c: reviews.release(c, call.project, item.id, call.principal.actor)
     )
-    back = form.get("back")
-    return RedirectResponse(safe_next(back if isinstance(back, str) else "/review"), 303)
+    return RedirectResponse(safe_next(form.get("back", "/review")), 303)

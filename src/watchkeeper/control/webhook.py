@@ -1,0 +1,57 @@
+"""A signed message to a system of your own: switch to the fallback, roll back, trip a breaker. It answers 2xx when done."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from watchkeeper.control.port import Did
+from watchkeeper.model.action import Order
+
+
+class Sent(Protocol):
+    """What came of sending: taken, or why not and whether to try again."""
+
+    @property
+    def ok(self) -> bool: ...
+    @property
+    def later(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
+
+
+class Send(Protocol):
+    """Sends a body to a named route, signed, under an idempotency key; see `compose.acting`."""
+
+    async def __call__(
+        self, route: str, event: str, key: str, order: Order, body: dict[str, Any]
+    ) -> Sent: ...
+
+
+@dataclass(frozen=True)
+class WebhookLever:
+    """Sends `action` to the order's route, and `undo` to take it back. Both carry the order's id, so that a receiver that
+    hears one twice does it once."""
+
+    send: Send
+
+    def would(self, order: Order) -> str:
+        """In a sentence."""
+        return f"send the signed message “action” to route {order.params.get('route', '')}"
+
+    async def pull(self, order: Order) -> Did:
+        """Ask for it."""
+        return await self._say(order, "action", order.id)
+
+    async def undo(self, order: Order, memory: Mapping[str, Any]) -> Did:
+        """Ask for it to be taken back."""
+        return await self._say(order, "undo", f"{order.id}-undo")
+
+    async def _say(self, order: Order, event: str, key: str) -> Did:
+        route = str(order.params.get("route", ""))
+        body = {
+            "version": 1, "event": event, "order": order.id, "action": order.name, "actor": order.actor,
+            "params": {k: v for k, v in order.params.items() if k != "route"}, "alert": order.alert,
+        }  # fmt: skip
+        sent = await self.send(route, event, key, order, body)
+        said = f"route {route} took “{event}”" if sent.ok else f"route {route}: {sent.reason}"
+        return Did(sent.ok, said, sent.later)
