@@ -152,6 +152,15 @@ def review_routing(
     )
 
 
+def respond(flows: Flows, channels: Mapping[str, Channel], pauses: Pauses) -> None:
+    """Let what changes of an alert order its actions, following the configuration."""
+    flows.actor = acting(flows.columns, flows.records, channels, pauses, flows.clock, time.time_ns)
+    flows.watcher.on_change = flows.actor.on_change
+    follow = following(flows.actor)
+    follow(flows.holder.current)
+    flows.holder.on_change(follow)
+
+
 async def connect(
     data_dir: Path,
     holder: ConfigHolder,
@@ -255,9 +264,5 @@ async def connect(
         sketcher,
     )
     flows.pictures, flows.pauses = pictures, pauses
-    flows.actor = acting(columns, records, channels, pauses, clock, time.time_ns)
-    watcher.on_change = flows.actor.on_change
-    follow = following(flows.actor)
-    follow(holder.current)
-    holder.on_change(follow)
+    respond(flows, channels, pauses)
     return flows, redaction, scoring, providers
