@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchkeeper.cli import backfill, calibrate, experiment, gate, signal
+from watchkeeper.cli import backfill, calibrate, experiment, gate, signal, taxonomy
 from watchkeeper.cli.client import add_data_dir, add_server
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
@@ -87,20 +87,6 @@ def _using(commands: "Parsers") -> None:
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
     add_server(sql)
     _runs(sql, "watchkeeper.cli.sql:main")
-    incident = commands.add_parser("incident", help="list incidents, export a post-mortem").add_subparsers(
-        dest="what", required=True, metavar="list|export"
-    )
-    incidents = incident.add_parser("list", help="incidents, latest first")
-    incidents.add_argument(
-        "--status", choices=("open", "acknowledged", "resolved", "unresolved", "all"), default="all"
-    )
-    _runs(incidents, "watchkeeper.cli.incident:listing")
-    export = incident.add_parser("export", help="the draft of a post-mortem in Markdown")
-    export.add_argument("id", help="as `incident list` shows it")
-    export.add_argument("--output", help="a file; standard output when not given")
-    _runs(export, "watchkeeper.cli.incident:export")
-    for one in (incidents, export):
-        add_server(one)
     importing = commands.add_parser(
         "import", help="import OTLP files and exports of Langfuse, LangSmith, Phoenix or Watchkeeper"
     )
@@ -159,6 +145,8 @@ def _using(commands: "Parsers") -> None:
     _runs(calibrating, "watchkeeper.cli.calibrate:main")
     signals = commands.add_parser("signal", help="failure signals, and what one action makes of one")
     signal.add_arguments(signals)
+    naming = commands.add_parser("taxonomy", help="names of failures, and those that comments call for")
+    taxonomy.add_arguments(naming)
     gating = commands.add_parser(
         "gate", help="judge a target over a dataset: pass, fail, not enough evidence"
     )
@@ -180,6 +168,23 @@ def _using(commands: "Parsers") -> None:
     again = commands.add_parser("replay", help="ask stored traces again with a new prompt, model or release")
     experiment.add_replay(again)
     _runs(again, "watchkeeper.cli.experiment:replay")
+
+
+def _responding(commands: "Parsers") -> None:
+    incident = commands.add_parser("incident", help="list incidents, export a post-mortem").add_subparsers(
+        dest="what", required=True, metavar="list|export"
+    )
+    incidents = incident.add_parser("list", help="incidents, latest first")
+    incidents.add_argument(
+        "--status", choices=("open", "acknowledged", "resolved", "unresolved", "all"), default="all"
+    )
+    _runs(incidents, "watchkeeper.cli.incident:listing")
+    export = incident.add_parser("export", help="the draft of a post-mortem in Markdown")
+    export.add_argument("id", help="as `incident list` shows it")
+    export.add_argument("--output", help="a file; standard output when not given")
+    _runs(export, "watchkeeper.cli.incident:export")
+    for one in (incidents, export):
+        add_server(one)
 
 
 def _administering(commands: "Parsers") -> None:
@@ -225,6 +230,7 @@ def parser() -> argparse.ArgumentParser:
     _serving(commands)
     _configuration(commands)
     _using(commands)
+    _responding(commands)
     _administering(commands)
     return made
 

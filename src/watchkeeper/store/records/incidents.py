@@ -130,7 +130,9 @@ def change(
     word, allowed = _CHANGES[status]
     here = sa.and_(_here(project, incident_id), incidents.c.status.in_(allowed))
     closed = now_ns if status == "resolved" else None
-    done = conn.execute(sa.update(incidents).where(here).values(status=status, closed_ns=closed)).rowcount == 1
+    done = (
+        conn.execute(sa.update(incidents).where(here).values(status=status, closed_ns=closed)).rowcount == 1
+    )
     if done:
         note(conn, project, incident_id, now_ns, word, actor, text or word)
     return done
@@ -154,7 +156,9 @@ def put(conn: Connection, project: str, incident_id: str, name: str, value: Any)
         return False
     document = {**row.document, name: value}
     return (
-        conn.execute(sa.update(incidents).where(_here(project, incident_id)).values(document=document)).rowcount
+        conn.execute(
+            sa.update(incidents).where(_here(project, incident_id)).values(document=document)
+        ).rowcount
         == 1
     )
 
@@ -208,7 +212,11 @@ def get(conn: Connection, project: str, incident_id: str) -> tuple[Incident, lis
 
 
 def find(
-    conn: Connection, project: str, statuses: tuple[str, ...] | None = None, limit: int = 100, since_ns: int = 0
+    conn: Connection,
+    project: str,
+    statuses: tuple[str, ...] | None = None,
+    limit: int = 100,
+    since_ns: int = 0,
 ) -> list[Incident]:
     """Incidents, latest first; only some states, or those opened or unresolved since a time, when given."""
     query = sa.select(incidents).where(incidents.c.project == project)
