@@ -1,4 +1,4 @@
-"""Fits the small linear models that ship as data: `python bench/fit.py [--shared DIR] refusal|grounded|relevance`.
+"""Fits the small linear models that ship as data: `python bench/fit.py [--shared DIR] refusal|grounded|relevance|toxicity`.
 
 Prints cross-validated figures (groups never split between folds) and writes src/watchkeeper/scoring/data/<name>.json.
 """
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from scipy.optimize import minimize
+from scipy.sparse import csr_matrix, hstack
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "src/watchkeeper/scoring/data"
@@ -295,10 +296,99 @@ def fit_relevance(shared: Path) -> None:
     publish("answer_relevance", FEATURES, w[1] - w[0], b[1] - b[0], source, scale)
 
 
+def hashed_fit(
+    x: csr_matrix, y: np.ndarray, weight: np.ndarray, dense: int, smooth: tuple[float, float]
+) -> tuple[np.ndarray, float]:
+    """Weighted logistic regression, the two classes with equal total weight; `smooth` is the L2 penalty of the first `dense`
+    inputs and of the buckets. Returns weights and intercept."""
+    weight = weight.copy()
+    for label in (0.0, 1.0):
+        weight[y == label] *= len(y) / (2 * weight[y == label].sum())
+    penalty = np.where(np.arange(x.shape[1]) < dense, *smooth)
+
+    def loss(v: np.ndarray) -> tuple[float, np.ndarray]:
+        z = x @ v[:-1] + v[-1]
+        delta = weight * (1 / (1 + np.exp(-z)) - y)
+        value = (weight * (np.logaddexp(0, z) - y * z)).sum() + 0.5 * (penalty * v[:-1] ** 2).sum()
+        return value, np.concatenate([x.T @ delta + penalty * v[:-1], [delta.sum()]])
+
+    v = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    return v[:-1], float(v[-1])
+
+
+def hashed_inputs(dense: np.ndarray, tokens: list[list[str]], count: int) -> csr_matrix:
+    """Dense features beside bucket presence, each text's buckets scaled by one over the root of their number."""
+    from watchkeeper.scoring.classifiers.hashed import buckets
+
+    cells = [buckets(w, count) if w else np.zeros(0, dtype=np.int64) for w in tokens]
+    values = np.concatenate([np.full(len(c), 1 / np.sqrt(max(1, len(c)))) for c in cells])
+    starts = np.concatenate([[0], np.cumsum([len(c) for c in cells])])
+    return csr_matrix(
+        hstack([csr_matrix(dense), csr_matrix((values, np.concatenate(cells), starts), (len(cells), count))])
+    )
+
+
+def hashed_document(
+    features: tuple[str, ...], w: np.ndarray, b: float, threshold: float, source: str
+) -> dict[str, Any]:
+    """A model as it ships."""
+    return {
+        "features": features,
+        "weights": np.round(w[: len(features)], 3).tolist(),
+        "buckets": np.round(w[len(features) :], 2).tolist(),
+        "intercept": round(b, 4),
+        "at_one_percent": round(threshold, 4),
+        "fitted_on": source,
+    }
+
+
+def toxicity_data(shared: Path) -> tuple[csr_matrix, np.ndarray, np.ndarray, list[str]]:
+    """Inputs, labels, weights and texts: the tweets that people voted on, then harmless texts of other kinds, so that not
+    being a tweet does not count as being kind."""
+    from watchkeeper.scoring.classifiers.toxicity import BUCKETS, dense, telling
+    from watchkeeper.scoring.facts import words
+
+    votes = rows(shared, "toxicity_votes.jsonl")
+    other = [r["text"] for r in rows(shared, "banking77_intents.jsonl")[:1500]]
+    other += [r["response"] for r in rows(shared, "begin_groundedness.jsonl")[:1500]]
+    texts = [*(r["text"] for r in votes), *other]
+    y = np.array([*(float(r["label"] != "neither") for r in votes), *([0.0] * len(other))])
+    tokens = [telling(words(t)) for t in texts]
+    x = hashed_inputs(np.array([dense(t) for t in tokens]), tokens, BUCKETS)
+    return x, y, np.array([1.0] * len(votes) + [0.3] * len(other)), texts
+
+
+TOXICITY_SMOOTH = (1.0, 2.0)
+
+
+def toxicity_out_of_fold(x: csr_matrix, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Scores of texts that the model did not see."""
+    score = np.zeros(len(y))
+    for test in folds([str(i) for i in range(len(y))]):
+        train = np.setdiff1d(np.arange(len(y)), test)
+        w, b = hashed_fit(x[train], y[train], weight[train], 2, TOXICITY_SMOOTH)
+        score[test] = x[test] @ w + b
+    return score
+
+
+def fit_toxicity(shared: Path) -> None:
+    from watchkeeper.scoring.classifiers.toxicity import FEATURES
+
+    x, y, weight, _ = toxicity_data(shared)
+    score = toxicity_out_of_fold(x, y, weight)
+    votes = weight == 1.0
+    print(f"AUROC on tweets {auroc(score[votes], y[votes] == 1):.3f}")
+    threshold = float(np.quantile(1 / (1 + np.exp(-score[votes & (y == 0)])), 0.99))
+    w, b = hashed_fit(x, y, weight, 2, TOXICITY_SMOOTH)
+    source = "toxicity_votes, with banking77_intents and begin_groundedness as harmless texts (licences: docs/quality.md)"
+    write("toxicity", hashed_document(FEATURES, w, b, threshold, source))
+
+
 FITS: dict[str, Callable[[Path], None]] = {
     "refusal": fit_refusal,
     "grounded": fit_grounded,
     "relevance": fit_relevance,
+    "toxicity": fit_toxicity,
 }
 
 

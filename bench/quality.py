@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+import quality_more
 from fit import (
     FITS,
     ROOT,
@@ -277,14 +278,54 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
     (
         "Injection phrases",
         injection,
-        "A list of phrases only. Flags on benign kinds matter most: at production volumes one per cent is the budget.",
+        "`injection_pattern`, a list of phrases only, on by default. Flags on benign kinds matter most: at production volumes one per cent is the budget.",
+    ),
+    (
+        "Injection classifier",
+        quality_more.injection_classifier,
+        "`injection_risk`, opt-in because it costs about a quarter of a millisecond a text; fitted by `bench/fit_injection.py`. "
+        "The left column leaves whole data sets and attack methods out of the fit, which is what a new attack meets; the right one leaves out only the texts, "
+        "which flatters every classifier. Two warnings. Documents are given as documents, as they are in a trace. And the features for documents (a line that does not "
+        "belong to a table, a task in a page) were written knowing that the injections here are put into tables and e-mails: an instruction "
+        "worded like the text around it passes. What cannot be told from text shows in effects: unrequested tool calls and off-task answers.",
     ),
     (
         "Profanity",
         profanity,
         "A short list of plainly offensive words, made for outputs of assistants; it is not a toxicity classifier.",
     ),
+    (
+        "Tone and language",
+        quality_more.tone,
+        "`toxicity` is a hashed linear model fitted on tweets, `sentiment` a lexicon, `language` a count of function words; all opt-in, triage, English first. "
+        "No labelled moods or languages are at hand, so the last two are measured only where a wrong answer shows.",
+    ),
+    (
+        "Tools",
+        quality_more.tools,
+        "The right calls of bfcl that are flagged are answer lists that are not themselves valid calls (an empty choice, a nested list of choices, a required argument without a value). "
+        "On single turns of a coffee or ticket dialogue the text scorers are near chance, except that arguments nobody mentioned are a bad sign: use a judge there. "
+        "The step that people blame for a failed run is mostly one without any error.",
+    ),
+    (
+        "Recorded judges",
+        quality_more.judges,
+        "Real verdicts of real models through the calibration rules. The pairs are a part of LLMBar's 419, on which GPT-4 is known to agree in 83 % and to stay with its verdict in 93 %, "
+        "ChatGPT in 41 % and 66 %. None of the judges passes our gate; one person against the other does.",
+    ),
+    (
+        "Sampling",
+        quality_more.sampling,
+        "The bias of not weighing, simulated 200 times over 20,000 traces with our own sampler and estimator.",
+    ),
 ]
+
+
+def _others(page: Path) -> str:
+    """The page's sections that other scripts print: they stay as they are."""
+    known = {title for title, _, _ in SECTIONS}
+    parts = page.read_text(encoding="utf-8").split("\n## ")[1:] if page.exists() else []
+    return "".join(f"\n## {p.rstrip()}\n" for p in parts if p.partition("\n")[0] not in known)
 
 
 def main() -> None:
@@ -301,6 +342,7 @@ def main() -> None:
         text += f"\n## {title}\n\n{note}\n\n" + "\n".join(lines) + "\n"
         print(f"\n{title}\n" + "\n".join(lines), flush=True)
     if arguments.write is not None:
+        text += _others(arguments.write)
         arguments.write.write_text(text, encoding="utf-8")
         print(json.dumps({"wrote": str(arguments.write)}))
 
