@@ -243,26 +243,10 @@ async def connect(
     routing.use(holder.current)
     holder.on_change(routing.use)
     flows = Flows(
-        clock,
-        columns,
-        records,
-        ingest,
-        assembly,
-        checks,
-        judges,
-        late,
-        behaviour,
-        backfill,
-        roller,
-        watcher,
-        delivery,
-        review,
-        signals,
-        IncidentFlow(columns, records, clock, splitting(watcher)),
-        holder,
-        calibrator,
-        sketcher,
-    )
+        clock, columns, records, ingest, assembly, checks, judges, late, behaviour, backfill, roller,
+        watcher, delivery, review, signals, IncidentFlow(columns, records, clock, splitting(watcher)),
+        holder, calibrator, sketcher,
+    )  # fmt: skip
     flows.pictures, flows.pauses = pictures, pauses
     respond(flows, channels, pauses)
     return flows, redaction, scoring, providers
