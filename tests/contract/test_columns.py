@@ -442,11 +442,16 @@ async def test_deploys_alerts_and_coverage_are_tables(store: ClickHouseColumns, 
     assert [c["scored"] for c in await store.read_coverage(project, NOW, NOW + 1)] == [4]
 
 
-async def test_measurements_are_kept(store: ClickHouseColumns, project: str) -> None:
-    await store.write_metrics(
-        [MetricRow(project, "gen_ai.client.token.usage", "1", NOW, 5.0, 2, {"a": 1}, NOW)]
-    )
-    assert (await store.stats())["tables"]["measurements"]["rows"] >= 1
+async def test_measurements_are_kept_and_asked_in_sql(store: ClickHouseColumns, project: str) -> None:
+    told = {"gen_ai.token.type": "input", "user.id": "ann"}
+    point = MetricRow(project, "gen_ai.client.token.usage", "1", NOW, 5.0, 2, told, NOW)
+    await store.write_metrics([point, point])
+    query = "select name, unit, value, n, attributes['gen_ai.token.type'] from measurements"
+    assert await only(store, project, query) == ["gen_ai.client.token.usage", "1", 5.0, 2, "input"]
+    assert (await store.sql("another", "select * from measurements")).rows == []
+    erased = await store.erase(project, user_id="ann")
+    assert erased.rows["measurements"] == 1
+    assert (await store.sql(project, "select * from measurements")).rows == []
 
 
 async def test_named_queries_bind_the_project_and_say_what_is_missing(
@@ -499,7 +504,7 @@ async def main():
     assert files() > 0, "the control: before, it is there"
     receipt = await store.erase("p", user_id="u-gone")
     assert receipt.trace_ids == [gone], receipt
-    assert receipt.rows == {{"spans": 1, "content": 1, "logs": 1, "traces": 2, "scores": 1}}, receipt
+    assert receipt.rows == {{"spans": 1, "content": 1, "logs": 1, "traces": 2, "scores": 1, "measurements": 0}}, receipt
     assert await store.read_trace("p", gone) == ([], [])
     assert len((await store.read_trace("p", kept))[0]) == 1
     assert (await store.sql("p", "select count() from traces")).rows == [[1]]

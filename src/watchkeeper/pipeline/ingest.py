@@ -249,11 +249,20 @@ class Ingest:
             project,
             [SpanRow(project, self._normal(s), 0) for s in kept],
             [LogRow(project, r, 0) for r in heard],
-            [MetricRow(project, m.name, m.unit, m.time_ns, m.value, m.count, {**m.resource, **m.attributes}, 0)
-             for m in metrics],
+            [row for m in metrics if (row := self._measured(project, m)) is not None],
             size,
             done,
         )  # fmt: skip
+
+    def _measured(self, project: str, point: MetricPoint) -> MetricRow | None:
+        """A data point whose attributes are redacted like a log record's: some clients name their user in them."""
+        told = {**point.resource, **point.attributes}
+        record = LogRecord("", "", point.time_ns, point.name, 0, None, told, {})
+        if not self._redacted(project, "metrics", record):
+            return None
+        return MetricRow(
+            project, point.name, point.unit, point.time_ns, point.value, point.count, record.attributes, 0
+        )
 
     def _redacted(self, project: str, signal: str, record: RawSpan | LogRecord) -> bool:
         try:
@@ -291,15 +300,19 @@ class Ingest:
                     await asyncio.wait_for(self._wake.wait(), 0.05 if self._closing else None)
                 except TimeoutError:
                     continue
-            batch: list[_Request] = []
-            spans = size = 0
-            while self._ready and (not batch or (spans < COMMIT_SPANS and size < COMMIT_BYTES)):
-                request = self._ready.popleft()
-                batch.append(request)
-                spans += len(request.spans)
-                size += request.size
-            if batch:
-                await self._commit(batch)
+            if self._ready:
+                await self._commit(self._next())
+
+    def _next(self) -> list[_Request]:
+        """The requests of the next commit. A function, so that the loop holds on to none of them while it waits."""
+        batch: list[_Request] = []
+        spans = size = 0
+        while self._ready and (not batch or (spans < COMMIT_SPANS and size < COMMIT_BYTES)):
+            request = self._ready.popleft()
+            batch.append(request)
+            spans += len(request.spans)
+            size += request.size
+        return batch
 
     async def _commit(self, batch: list[_Request]) -> None:
         # Arrival is an order that readers follow: a clock set back must not hide what comes after.

@@ -37,6 +37,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "coverage": (
         "scorer", "version", "time", "seconds", "eligible", "selected", "scored", "failed", "late",
     ),
+    "measurements": ("name", "unit", "time", "value", "n", "attributes"),
     "series": ("metric", "cohort", "time", "seconds", "version", "n", "n_eff", "mean", "low", "high"),
 }  # fmt: skip
 

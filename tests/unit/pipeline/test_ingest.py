@@ -10,6 +10,7 @@ from tests.contract.columns_world import NOW, log, new_trace_id, normal, raw
 from watchkeeper.model.span import LogRecord, RawSpan, Span
 from watchkeeper.pipeline.ingest import Ingest, weight
 from watchkeeper.store.columns import LogRow, MetricRow, SpanRow, StoreUnavailable
+from watchkeeper.wire.decoded import MetricPoint
 
 
 class Store:
@@ -250,3 +251,27 @@ async def test_arrival_is_the_time_of_the_commit(rig: Rig) -> None:
 def test_the_weight_of_a_record_follows_its_content() -> None:
     assert weight(raw("a" * 32, text="x" * 50_000)) > 50_000
     assert weight(log("a" * 32, body="x" * 50_000)) > 50_000
+
+
+async def test_a_clients_own_data_points_are_redacted_and_counted(rig: Rig) -> None:
+    given = {"secret": "ann@example.com", "gen_ai.token.type": "input"}
+    point = MetricPoint(
+        "gen_ai.client.token.usage", "{token}", NOW, 5.0, 1, dict(given), {"service.name": "bot"}
+    )
+    await rig.ingest.accept("p", [], [], [point])
+    (row,) = rig.store.metrics
+    assert row.attributes == {"service.name": "bot", "secret": "[redacted]", "gen_ai.token.type": "input"}
+    assert point.attributes == given and rig.balanced()
+
+
+async def test_a_data_point_that_cannot_be_redacted_is_dropped_and_said_so() -> None:
+    def broken(project: str, item: RawSpan | LogRecord) -> None:
+        raise ValueError
+
+    rig = Rig(redact=broken)
+    rig.ingest.start()
+    point = MetricPoint("cost", "USD", NOW, 5.0, 1, {"a": "b"}, {})
+    await rig.ingest.accept("p", [], [], [point])
+    assert rig.store.metrics == [] and rig.balanced()
+    assert rig.ingest.faults["redaction"] == 1
+    await rig.ingest.close()

@@ -91,7 +91,7 @@ select * from _temporary_and_external_tables.x
 select * from content
 select * from logs
 select * from points
-select * from measurements
+select * from default.measurements
 select * from schema_migrations
 select * from `content`
 select * from "content" as spans

@@ -91,6 +91,8 @@ def erase(client: Client, project: str, user_id: str | None, trace_ids: Sequence
             ).result_rows
             ids |= {str(r[0]) for r in found}
     removed: dict[str, int] = dict.fromkeys(BY_TRACE, 0)
+    if user_id is not None:
+        removed["measurements"] = _erase_measured(client, project, user_id)
     if not ids:
         return Erased(removed)
     bound = {"project": project, "ids": sorted(ids)}
@@ -101,3 +103,18 @@ def erase(client: Client, project: str, user_id: str | None, trace_ids: Sequence
         if removed[table]:
             client.command(f"ALTER TABLE {table} DELETE WHERE {where}", parameters=bound, settings=FINISHED)
     return Erased(removed, sorted(ids))
+
+
+def _erase_measured(client: Client, project: str, user_id: str) -> int:
+    """A client's own data points name a user in an attribute, under any key that speaks of users."""
+    where = (
+        "project = {project:String} AND has(mapValues(attributes), {user:String}) AND arrayExists("
+        "(k, v) -> v = {user:String} AND positionCaseInsensitive(k, 'user') > 0, mapKeys(attributes), mapValues(attributes))"
+    )
+    bound = {"project": project, "user": user_id}
+    found = int(
+        client.query(f"SELECT count() FROM measurements WHERE {where}", parameters=bound).result_rows[0][0]
+    )
+    if found:
+        client.command(f"ALTER TABLE measurements DELETE WHERE {where}", parameters=bound, settings=FINISHED)
+    return found
