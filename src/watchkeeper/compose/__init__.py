@@ -18,6 +18,7 @@ from watchkeeper.pipeline.ingest import calm_gc
 from watchkeeper.pipeline.reprice import Recompute
 from watchkeeper.server.guarding import Guards
 from watchkeeper.server.services import Services
+from watchkeeper.store.clickhouse.engine import spare_memory
 from watchkeeper.store.clickhouse.lock import DataDirLock
 from watchkeeper.store.records import managed
 
@@ -34,6 +35,7 @@ async def services(
     `StoreUnavailable` and `ConfigError`.
     """
     async with contextlib.AsyncExitStack() as stack:
+        spare_memory()
         lock = DataDirLock(data_dir)
         stack.callback(lock.release)
         flows, redaction, scoring, providers = await connect(
@@ -58,6 +60,7 @@ async def services(
         made.gate = Gate(
             flows.records, scoring.gating, clock, asking(providers), flows.columns, flows.calibrator.standings
         )
+        made.embed = flows.signals.embed
         made.from_signal = ActFlow(
             flows.records,
             flows.columns,

@@ -58,7 +58,7 @@ class Services:
     """What a request may reach. Data time comes from `clock` (nanoseconds since 1970 UTC), which a demo may run
     faster than the world; `wall_clock` is the world's, for keys, sessions and the audit log.
 
-    `ingest` is `pipeline.ingest.Ingest`, `scorers` `pipeline.calibrate.Calibrator`; `watch`, `guard`, `review`, `gate`, `from_signal`,
+    `ingest` is `pipeline.ingest.Ingest`, `scorers` `pipeline.calibrate.Calibrator`; `watch`, `guard`, `review`, `gate`, `from_signal`, `embed` (texts as words to unit vectors),
     `incidents` and `judge` are the pipeline's own objects and None where the server runs without that role. `on_scores` is told of scores that came in by the API, so
     that the trace's row and the review queue follow. `redact` removes personal data and secrets from a text before it is kept. `catch_up` does everything that is due at the clock's time, for
     a demo that moves the clock. `answering` hears the address once the server answers. `samplers` add lines to `/metrics`; `checks` answer
@@ -84,6 +84,7 @@ class Services:
     forward: Any = None
     reprice: Any = None
     from_signal: Any = None
+    embed: Any = None
     scorers: Any = None
     incidents: Any = None
     selfwatch: Any = None

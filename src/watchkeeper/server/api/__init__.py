@@ -23,6 +23,7 @@ from watchkeeper.server.api import (
     series,
     signals,
     sql,
+    taxonomy,
     traces,
 )
 
@@ -45,6 +46,7 @@ MODULES = (
     reviews,
     signals,
     managed,
+    taxonomy,
     scorers,
     datasets,
     experiments,

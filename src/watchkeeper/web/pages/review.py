@@ -177,6 +177,9 @@ async def one(call: Call) -> Response:
     if loaded is not None and call.sees_content:
         await note_opened(call, item.trace_id, "review.open")
     trace, scores = loaded if loaded is not None else (None, [])
+    if item.source.startswith(CALIBRATION) or item.probability is not None:
+        # Labels that know the verdict are not evidence about it.
+        scores = []
     asked = call.request.query_params.get("span")
     shown = (
         span_context(trace, chosen(trace, asked), scores, call.sees_content)
