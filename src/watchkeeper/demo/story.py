@@ -9,7 +9,7 @@ from typing import Any
 from watchkeeper.cli.gate import add_arguments
 from watchkeeper.cli.gate import main as gate_command
 from watchkeeper.demo.api import Api, DemoFailed
-from watchkeeper.demo.assistant import answer_v1, answer_v2
+from watchkeeper.demo.assistant import answer_v1, answer_v2, topic_of
 from watchkeeper.demo.console import Console
 from watchkeeper.demo.knowledge import EVASIONS
 from watchkeeper.demo.receiver import Receiver
@@ -22,7 +22,7 @@ STEPS = "has_steps"
 STEP = "1. "
 SCORER = "answer_relevance"
 CUT = 6.0
-LABELS = 60
+LABELS = 100
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,11 @@ SHARE_V2 = 0.5
 MAX_HOURS_TO_ALERT = 48
 MAX_HOURS_TO_RESOLVE = 48
 HOURS_IN_ALL = BASELINE_HOURS + MAX_HOURS_TO_ALERT + MAX_HOURS_TO_RESOLVE
+
+
+def _satisfied(asked: str, said: str) -> bool:
+    """What a person says of an answer: steps solve it; a sentence alone does where the account was looked up."""
+    return said not in EVASIONS and (STEP in said or topic_of(asked).tool is not None)
 
 
 @dataclass
@@ -133,10 +138,11 @@ class Story:
         if len(mine) != drawn["drawn"]:
             raise DemoFailed(f"{len(mine)} of {drawn['drawn']} drawn traces wait in review")
         ids = ", ".join(f"'{trace_id}'" for trace_id in mine)
-        for row in await self.sql(
-            f"select trace_id, output_text as output from traces where trace_id in ({ids})"
-        ):
-            verdict = "bad" if row["output"] in EVASIONS else "good"
+        rows = await self.sql(
+            f"select trace_id, input_text as input, output_text as output from traces where trace_id in ({ids})"
+        )
+        for row in rows:
+            verdict = "good" if _satisfied(str(row["input"]), str(row["output"])) else "bad"
             await self.call("POST", f"/api/reviews/{mine[row['trace_id']]}/label", {"verdict": verdict})
         made = await self.call("POST", path, {})
         if made["status"] != "calibrated":

@@ -15,6 +15,7 @@ from watchkeeper.web.charts.spec import y_domain
 from watchkeeper.web.data import Series
 from watchkeeper.web.pages.charts import chart_of, figure_of
 from watchkeeper.web.pages.common import answer
+from watchkeeper.web.twin import corrected, twin
 from watchkeeper.web.view import DIMENSIONS, View, view_of
 
 MOST_COHORTS: Final = 12
@@ -88,7 +89,7 @@ async def one_metric(call: Call) -> Response:
     """One series in full. `?by=` names the dimension its cohorts are cut by."""
     view = view_of(call, "7d")
     metric = str(call.request.path_params["metric"])[:200]
-    known, changes, alerted, worst, spread = await asyncio.gather(
+    known, changes, alerted, worst, spread, people = await asyncio.gather(
         data.all_series(view, metric),
         data.deploys(view),
         call.services.records.read(lambda c: alerts.find(c, view.project, ("firing", "resolved"))),
@@ -102,6 +103,7 @@ async def one_metric(call: Call) -> Response:
             before=data.baseline_of(view.range).since_ns,
             **data.span(view.range),
         ),
+        corrected(view, metric),
     )
     one = known.get(metric)
     bucket = _bucket(known, view.range.bucket)
@@ -134,6 +136,7 @@ async def one_metric(call: Call) -> Response:
         "worst": worst if call.sees_content else [],
         "spread": spread_bars(spread) if one and one.metric.unit != "share" else [],
         "changes": changes,
+        "twin": twin(people),
         "baseline_label": data.baseline_of(view.range).label,
     }
     return await answer(

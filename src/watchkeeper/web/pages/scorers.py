@@ -7,9 +7,7 @@ from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.alerting.cohorts import cohort_parse
-from watchkeeper.model.calibration import Calibration, Corrected, Probe
-from watchkeeper.model.series import Estimate as Figure
-from watchkeeper.model.series import Insufficient
+from watchkeeper.model.calibration import Calibration, Probe
 from watchkeeper.pipeline import scorecards
 from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
 from watchkeeper.pipeline.scorecards import Line
@@ -20,24 +18,11 @@ from watchkeeper.web import data, estimate
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.pages.quality import spread_bars
+from watchkeeper.web.twin import corrected, figure, twin
 from watchkeeper.web.view import DIMENSIONS, View, view_of
 
-METHODS: Final = {
-    "post_stratified": "post-stratified on the verdict",
-    "ppi": "PPI++",
-    "rogan_gladen": "Rogan–Gladen, labels of another time",
-}
 MOST_COHORTS: Final = 12
 DRAWN: Final = 100
-
-
-def figure(
-    found: Figure | Insufficient | None, unit: str = "", why: str = "not known", provisional: bool = False
-) -> Estimate:
-    """An estimate as pages show it."""
-    if isinstance(found, Figure):
-        return Estimate(found.value, found.low, found.high, found.n, unit, provisional=provisional)
-    return estimate.unknown(found.reason if found is not None else why, unit)
 
 
 def _calibrator(call: Call) -> Calibrator:
@@ -111,19 +96,6 @@ def probe_words(one: Probe) -> str:
     return f"{one.value:+.2f} ({one.low:+.2f} to {one.high:+.2f}) {one.words}"
 
 
-def twin(found: Corrected | None) -> dict[str, Any] | None:
-    """The corrected figure with the raw one beside it, None for a scorer that cannot have one."""
-    if found is None:
-        return None
-    return {
-        "raw": figure(found.raw, "share"),
-        "value": figure(found.estimate, "share", found.reason),
-        "method": METHODS.get(found.method or "", ""),
-        "labels": found.labels,
-        "reason": found.reason,
-    }
-
-
 @route("GET", "/scorers/{name}", permission="viewer")
 async def one(call: Call) -> Response:
     """One scorer in full. `?by=` names the dimension its cohorts are cut by."""
@@ -140,16 +112,14 @@ async def one(call: Call) -> Response:
     def read(c: Connection) -> tuple[list[Calibration], Any]:
         return store.history(c, view.project, name, 20), store.canaries(c, view.project).get(name)
 
-    (history, canary), cohorts, worst, spread, corrected = await asyncio.gather(
+    (history, canary), cohorts, worst, spread, people = await asyncio.gather(
         call.services.records.read(read),
         _cohorts(view, name, by, unit, line.provisional),
         data.rows(
             view, "page_worst", metric=name, most=8, **data.span(view.range), **data.cohort_params(view)
         ),
         data.rows(view, "page_distribution", metric=name, before=before, **data.span(view.range)),
-        _calibrator(call).corrected(
-            view.project, name, view.range.since_ns, view.range.until_ns, view.cohort
-        ),
+        corrected(view, name),
     )
     last = history[0] if history else None
     context = {
@@ -161,7 +131,7 @@ async def one(call: Call) -> Response:
         "more_cohorts": max(0, len(cohorts) - MOST_COHORTS),
         "worst": worst if call.sees_content else [],
         "spread": [] if line.binary else spread_bars(spread),
-        "twin": twin(corrected),
+        "twin": twin(people),
         "last": last,
         "history": history,
         "kappa": figure(last.kappa if last else None, "", "both always said the same"),

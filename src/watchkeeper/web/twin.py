@@ -1,0 +1,46 @@
+"""A scorer's figure beside what people would say: the judge-corrected twin, as pages show it."""
+
+from typing import Any, Final
+
+from watchkeeper.model.calibration import Corrected
+from watchkeeper.model.series import Estimate as Figure
+from watchkeeper.model.series import Insufficient
+from watchkeeper.web import estimate
+from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.view import View
+
+METHODS: Final = {
+    "post_stratified": "post-stratified on the verdict",
+    "ppi": "PPI++",
+    "rogan_gladen": "Rogan–Gladen, labels of another time",
+}
+
+
+def figure(
+    found: Figure | Insufficient | None, unit: str = "", why: str = "not known", provisional: bool = False
+) -> Estimate:
+    """An estimate as pages show it."""
+    if isinstance(found, Figure):
+        return Estimate(found.value, found.low, found.high, found.n, unit, provisional=provisional)
+    return estimate.unknown(found.reason if found is not None else why, unit)
+
+
+async def corrected(view: View, name: str) -> Corrected | None:
+    """The corrected rate of a scorer over the view's range and cohort; None for a series that has none."""
+    found = view.call.services.scorers
+    if found is None:
+        return None
+    return await found.corrected(view.project, name, view.range.since_ns, view.range.until_ns, view.cohort)
+
+
+def twin(found: Corrected | None) -> dict[str, Any] | None:
+    """The corrected figure with the raw one beside it, None for a scorer that cannot have one."""
+    if found is None:
+        return None
+    return {
+        "raw": figure(found.raw, "share"),
+        "value": figure(found.estimate, "share", found.reason),
+        "method": METHODS.get(found.method or "", ""),
+        "labels": found.labels,
+        "reason": found.reason,
+    }
