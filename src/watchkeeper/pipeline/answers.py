@@ -3,12 +3,13 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from watchkeeper.gating.judgement import worst_of
 from watchkeeper.gating.subject import Answer, subjects_of
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.review import Case
-from watchkeeper.model.score import Outcome
+from watchkeeper.model.score import Outcome, Verdict
 from watchkeeper.scoring.drive import drive, run_checks
 from watchkeeper.scoring.protocol import BatchScorer, Judge, Scorer
 
@@ -40,21 +41,32 @@ async def score_answers(
     outcomes: Outcomes = defaultdict(list)
     for start in range(0, len(given), CASES_AT_ONCE):
         part = given[start : start + CASES_AT_ONCE]
-        for case_id, name, outcome in await asyncio.to_thread(_checked, cases, part, batch):
-            outcomes[case_id, name].append(outcome)
+        for key, told in (await asyncio.to_thread(score_checks, cases, part, batch)).items():
+            outcomes[key] += told
     for case_id, name, outcome in await asyncio.gather(*(judged(j, a) for a in given for j in judges)):
         outcomes[case_id, name].append(outcome)
     return outcomes
 
 
-def _checked(
+def score_checks(
     cases: Mapping[str, Case], answers: Sequence[Answer], scorers: Sequence[BatchScorer]
-) -> list[tuple[str, str, Outcome]]:
-    """Deterministic scorers see many answers at once: a classifier embeds them in one go."""
+) -> Outcomes:
+    """What deterministic scorers say of answers without an error. They see all at once: a classifier embeds them in one
+    go."""
     subjects = [subjects_of(cases[a.case_id], a) for a in answers]
     owner = {id(s): i for i, group in enumerate(subjects) for s in group}
     worst: dict[tuple[int, str], Outcome] = {}
     for scorer, subject, outcome in run_checks(scorers, [s for group in subjects for s in group]):
         key = (owner[id(subject)], scorer.name)
         worst[key] = worst_of(worst.get(key), outcome)
-    return [(answers[i].case_id, name, outcome) for (i, name), outcome in worst.items()]
+    found: Outcomes = defaultdict(list)
+    for (i, name), outcome in worst.items():
+        found[answers[i].case_id, name].append(outcome)
+    return found
+
+
+def plain_outcome(outcome: Outcome, kind: str) -> dict[str, Any]:
+    """An outcome as plain data: the scorer's `kind`, `passed`, `value`, `reason`; both None where it gave no verdict."""
+    if isinstance(outcome, Verdict):
+        return {"kind": kind, "passed": outcome.passed, "value": outcome.value, "reason": outcome.reason}
+    return {"kind": kind, "passed": None, "value": None, "reason": outcome.reason}

@@ -18,7 +18,7 @@ from watchkeeper.gating.subject import Answer
 from watchkeeper.gating.verdict import GateSettings
 from watchkeeper.model.calibration import Standing
 from watchkeeper.model.review import Case, DatasetVersion
-from watchkeeper.pipeline.answers import Ask, score_answers
+from watchkeeper.pipeline.answers import Ask, plain_outcome, score_answers
 from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import datasets, experiments
@@ -52,6 +52,17 @@ def window_asked(baseline: str, now_ns: int) -> tuple[int, str] | None:
     if not 0 < ns <= LONGEST_NS or (kind == "production" and since):
         raise GateError(f"baseline {baseline}: write production:7d, release:1.4.2, or release:1.4.2@30d")
     return now_ns - ns, release
+
+
+def _known(dataset: DatasetVersion, answers: Sequence[Answer]) -> dict[str, Case]:
+    """The cases by id. Raises `GateError` for answers to any other case."""
+    known = {c.id: c for c in dataset.cases}
+    strangers = sorted({a.case_id for a in answers} - known.keys())
+    if strangers:
+        raise GateError(
+            f"answers for cases that {dataset.dataset} v{dataset.version} does not have: {', '.join(strangers[:5])}"
+        )
+    return known
 
 
 class Gate:
@@ -96,12 +107,7 @@ class Gate:
         """
         settings = settings or GateSettings()
         cases = await self._dataset(project, dataset, version, split)
-        known = {c.id: c for c in cases.cases}
-        strangers = sorted({a.case_id for a in answers} - known.keys())
-        if strangers:
-            raise GateError(
-                f"answers for cases that {dataset} v{cases.version} does not have: {', '.join(strangers[:5])}"
-            )
+        known = _known(cases, answers)
         if not answers:
             raise GateError("no answers were sent; run the target over the dataset first")
         chosen = [s for s in self.scorers(project) if s.name not in settings.ignore]
@@ -121,6 +127,20 @@ class Gate:
         made["id"] = "exp_" + hashlib.sha256(msgspec.json.encode(made)).hexdigest()[:20]
         await self.records.write(lambda conn: experiments.save(conn, made))
         return made
+
+    async def score(
+        self, project: str, dataset: str, version: int | None, answers: Sequence[Answer]
+    ) -> list[dict[str, Any]]:
+        """Per answer, what each scorer said (`passed`, `value`, `reason`); nothing is stored. Raises `GateError`."""
+        cases = await self._dataset(project, dataset, version, None)
+        known = _known(cases, answers)
+        scorers = self.scorers(project)
+        kinds = {s.name: s.kind for s in scorers}
+        found: list[dict[str, Any]] = []
+        for answer in answers:
+            outcomes = await score_answers(known, [answer], scorers, self.ask)
+            found.append({name: plain_outcome(told[0], kinds[name]) for (_, name), told in sorted(outcomes.items())})
+        return found
 
     async def _dataset(
         self, project: str, dataset: str, version: int | None, split: str | None

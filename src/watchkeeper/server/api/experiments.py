@@ -50,6 +50,36 @@ class Run(Body):
     settings: Settings = Settings()  # pyright: ignore[reportCallIssue]
 
 
+class Loose(Body):
+    """Answers to score without storing an experiment."""
+
+    dataset: DatasetName
+    version: int | None = Field(None, ge=1)
+    answers: list[dict[str, Any]] = Field(max_length=1_000)
+
+
+def _answers(given: list[dict[str, Any]]) -> list[Answer]:
+    try:
+        return msgspec.convert(given, list[Answer], strict=False)
+    except msgspec.ValidationError as error:
+        raise HttpError(400, f"answers: {error}", "each answer needs case_id and output (or error)") from None
+
+
+@route("POST", "/api/experiments/score", permission="editor", body=Loose, max_body=64 << 20)
+async def score(call: Call) -> list[dict[str, Any]]:
+    """What the scorers in force say of answers, one object an answer and nothing stored: for a test that wants to know at once."""
+    given: Loose = call.body
+    if call.services.gate is None:
+        raise HttpError(503, "this server does not run the gate", "", {"retry-after": "5"})
+    try:
+        found: list[dict[str, Any]] = await call.services.gate.score(
+            call.project, given.dataset, given.version, _answers(given.answers)
+        )
+    except GateError as error:
+        raise HttpError(400, str(error), "") from None
+    return found
+
+
 class Wanted(Query):
     """A model as `provider:model`."""
 
@@ -89,10 +119,7 @@ async def run(call: Call) -> dict[str, Any]:
     given: Run = call.body
     if call.services.gate is None:
         raise HttpError(503, "this server does not run the gate", "", {"retry-after": "5"})
-    try:
-        answers = msgspec.convert(given.answers, list[Answer], strict=False)
-    except msgspec.ValidationError as error:
-        raise HttpError(400, f"answers: {error}", "each answer needs case_id and output (or error)") from None
+    answers = _answers(given.answers)
     chosen = given.settings
     settings = GateSettings(
         semantic=tuple(chosen.semantic),

@@ -59,6 +59,25 @@ def default_folder() -> Path:
     return Path(base) / "watchkeeper"
 
 
+class Forgetful:
+    """Remembers nothing: where a run is one case of a test session."""
+
+    keep = False
+
+    def get(self, case: Case, repeat: int) -> Answer | None:
+        """Nothing is known."""
+        return None
+
+    def put(self, case: Case, repeat: int, answer: Answer) -> None:
+        """Nothing is kept."""
+
+    def finish(self) -> None:
+        """Nothing was kept."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Journal:
     """Answers by key in one SQLite file. `keep` says whether `finish` leaves them for later runs.
 
@@ -106,9 +125,9 @@ class Journal:
 
     def finish(self) -> None:
         """The run's answers are safe elsewhere: drop them unless they are kept as a cache."""
-        if not self.keep:
-            self.forget()
         self.close()
+        if not self.keep:
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file, keeping what is in it."""

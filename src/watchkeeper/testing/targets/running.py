@@ -23,7 +23,7 @@ from watchkeeper.testing.targets.answers import (
 )
 from watchkeeper.testing.targets.command import run_command
 from watchkeeper.testing.targets.functions import caller, endpoint, load_function
-from watchkeeper.testing.targets.journal import Journal, content_of, default_folder, digest
+from watchkeeper.testing.targets.journal import Forgetful, Journal, content_of, default_folder, digest
 from watchkeeper.testing.targets.prompt import Model, Prompted
 
 Progress = Callable[[int, int], None]
@@ -46,6 +46,7 @@ class How:
         backoff: seconds before the first retry; doubled each time, with jitter, and never less than what was asked for.
         max_cost: USD; no case is begun that could exceed it. None: no cap.
         cache: a file that keeps answers for later runs; None keeps them only until the run is stored.
+        resume: keep answers on disk until they are stored, so that a killed run continues.
         fresh: forget what an interrupted run left.
         version: what else identifies the target (a commit), for the cache.
         model: the model of a prompt target.
@@ -58,6 +59,7 @@ class How:
     backoff: float = 0.5
     max_cost: float | None = None
     cache: Path | None = None
+    resume: bool = True
     fresh: bool = False
     version: str | None = None
     model: Model | None = None
@@ -144,7 +146,7 @@ async def _attempts(ask: Callable[[Case], Awaitable[Any]], case: Case, how: How)
 @dataclass
 class _Run:
     how: How
-    journal: Journal
+    journal: Journal | Forgetful
     purse: Purse
     progress: Progress
     total: int
@@ -251,7 +253,11 @@ def read_outputs(path: str, cases: list[Case]) -> list[Answer]:
     return answers
 
 
-def _journal(target: str, function: Callable[..., Any] | None, cases: list[Case], how: How) -> Journal:
+def _journal(
+    target: str, function: Callable[..., Any] | None, cases: list[Case], how: How
+) -> Journal | Forgetful:
+    if not how.resume and how.cache is None:
+        return Forgetful()
     version = (
         digest(how.version, how.model.name, how.model.base_url, how.model.temperature, how.model.max_tokens)
         if how.model
@@ -269,7 +275,7 @@ class Finished(list[Answer]):
     """The answers of a run, `remembered` of them from an interrupted run or a cache. `stored()` is told once they are
     safe, and then an interrupted run's memory is dropped."""
 
-    journal: Journal | None = None
+    journal: Journal | Forgetful | None = None
     remembered: int = 0
 
     def stored(self) -> None:
@@ -277,8 +283,6 @@ class Finished(list[Answer]):
         if self.journal is None:
             return
         self.journal.finish()
-        if not self.journal.keep:
-            self.journal.path.unlink(missing_ok=True)
         self.journal = None
 
 
