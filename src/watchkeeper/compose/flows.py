@@ -46,6 +46,7 @@ BACKFILL_SECONDS = 0.5
 TRIAGE_SECONDS = 10.0
 RETENTION_SECONDS = 600.0
 SIGNAL_SECONDS = 120.0
+RELIEF_SECONDS = 20.0
 CALIBRATION_SECONDS = 300.0
 # A clock that is moved by hand passes days in seconds; grouping once a day of its time is enough.
 GROUPED_NS = 24 * 3600 * 10**9
@@ -238,6 +239,7 @@ async def running(
         asyncio.create_task(forever("grouping failures", SIGNAL_SECONDS, flows.group_once)),
         asyncio.create_task(forever("calibration", CALIBRATION_SECONDS, flows.calibrate_once)),
         asyncio.create_task(forever("retention", RETENTION_SECONDS, flows.retain)),
+        asyncio.create_task(forever("returning memory", RELIEF_SECONDS, flows.columns.give_back)),
         asyncio.create_task(flows.delivery.run()),
         *(asyncio.create_task(forever(name, seconds, work)) for name, seconds, work in more),
     ]

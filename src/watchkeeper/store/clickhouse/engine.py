@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import ctypes
 import shutil
+import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -51,6 +52,37 @@ WRITER: dict[str, Any] = {
     "log_queries": 0,
 }
 READER: dict[str, Any] = {**COMMON, "max_execution_time": 30, "max_memory_usage": 600 * MB}
+
+
+# glibc's mallopt: fewer arenas for threads to leave holes in, and large buffers mapped on their own, so that freeing one
+# gives it back. Left alone the threshold grows to 32 MB with the buffers that are freed, and their places stay resident.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+
+
+def spare_memory() -> None:
+    """Set this process's allocator so that what a burst needed is returned after it. Call before threads start."""
+    mallopt = getattr(_libc, "mallopt", None)
+    if mallopt is not None:
+        for option, value in ((_M_ARENA_MAX, 2), (_M_MMAP_THRESHOLD, 256 * 1024), (_M_TRIM_THRESHOLD, MB)):
+            mallopt(option, value)
+
+
+_connecting = threading.Lock()
+
+
+@contextlib.contextmanager
+def _without_dataframes() -> Generator[None]:
+    """Keep the driver and the embedded engine from loading pandas and pyarrow, 60 MB for interfaces nobody here uses: they
+    do without what cannot be imported, and a module that is None cannot."""
+    with _connecting:
+        hidden = [name for name in ("pandas", "pyarrow") if name not in sys.modules]
+        sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            for name in hidden:
+                if sys.modules.get(name) is None:
+                    sys.modules.pop(name, None)
 
 
 class Lane:
@@ -124,12 +156,13 @@ class Source:
     def client(self, settings: dict[str, Any]) -> Client:
         """A new client with these settings on its connection, applied in order (`readonly` goes last)."""
         if self.embedded:
-            return clickhouse_connect.get_client(
-                dsn=self.dsn,
-                chdb_options={"config-file": str(self._config)},
-                settings=settings,
-                tz_mode="aware",
-            )
+            with _without_dataframes():
+                return clickhouse_connect.get_client(
+                    dsn=self.dsn,
+                    chdb_options={"config-file": str(self._config)},
+                    settings=settings,
+                    tz_mode="aware",
+                )
         return clickhouse_connect.get_client(
             dsn=self.dsn, settings=settings, autogenerate_session_id=False, tz_mode="aware"
         )

@@ -101,9 +101,14 @@ class ClickHouseColumns:
                 raise failed
         self._written += len(spans)
         if self._written >= GIVE_BACK_SPANS and self.source.embedded:
-            self._written = 0
             # Not awaited: it is nobody's answer, and `close` waits for the lane.
-            self._relief = asyncio.ensure_future(self._readers.run(give_back))
+            self._relief = asyncio.ensure_future(self.give_back())
+
+    async def give_back(self) -> None:
+        """Return memory that a burst of work left behind; nothing happens when nothing was written since."""
+        if self._written and self.source.embedded and not self._closed:
+            self._written = 0
+            await self._readers.run(give_back)
 
     async def write_metrics(self, rows: list[MetricRow]) -> None:
         self._open()

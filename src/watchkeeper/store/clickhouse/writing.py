@@ -254,7 +254,7 @@ SKETCH_COLUMNS = ("project", "field", "cohort", "tick", "seconds", "n", "sums", 
 
 def sketches(client: Client, batch: Sequence[Mapping[str, Any]], version: int) -> None:
     """Sums of texts by field, cohort and tick (in seconds)."""
-    made = [tuple(row[name] for name in SKETCH_COLUMNS[:-1]) + (version,) for row in batch]
+    made = [(*(row[name] for name in SKETCH_COLUMNS[:-1]), version) for row in batch]
     guarded(lambda: insert(client, "sketches", SKETCH_COLUMNS, made))
 
 
