@@ -1,0 +1,143 @@
+"""The scorers' API and pages over a real store: provisional first, labelled blind, then calibrated everywhere."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest_asyncio
+
+from tests.unit.pipeline.test_calibrate import NOW, World
+from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.config.models import Config
+from watchkeeper.dialects import normalise
+from watchkeeper.model.span import RawSpan
+from watchkeeper.pipeline.roll import Plan, Roller
+from watchkeeper.reviewing.queue import item
+from watchkeeper.server.app import create_app
+from watchkeeper.server.services import Services
+from watchkeeper.store.columns import SpanRow
+from watchkeeper.store.records import reviews
+
+
+class Surface(World):
+    """The calibration world with the whole HTTP surface over it; its project is the one a caller has by default."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        ingest: Any = None
+        self.services = Services(
+            folder, self.records, self.columns, ConfigHolder(Config()), lambda: self.now, ingest, no_auth=True
+        )
+        self.services.scorers = self.flow
+
+    def browser(self) -> httpx.AsyncClient:
+        transport = httpx.ASGITransport(create_app(self.services))
+        headers = {"x-watchkeeper-project": "p"}
+        return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers)
+
+
+@pytest_asyncio.fixture
+async def surface(tmp_path: Path) -> AsyncIterator[Surface]:
+    made = Surface(tmp_path)
+    await made.traffic()
+    await Roller(made.columns, made.records, Plan()).roll("p", NOW)
+    yield made
+    await made.columns.close()
+    made.records.close()
+
+
+async def labelled(browser: httpx.AsyncClient, world: Surface) -> None:
+    drawn = await browser.post("/api/scorers/quality/calibration/sample", json={"labels": 80})
+    assert drawn.status_code == 201 and drawn.json()["drawn"] == 80
+    queue = (await browser.get("/api/reviews?limit=1000")).json()["items"]
+    assert {i["source"] for i in queue} == {"calibration:quality"}
+    for one in queue:
+        verdict = "good" if world.truth[one["trace_id"]] else "bad"
+        said = await browser.post(f"/api/reviews/{one['id']}/label", json={"verdict": verdict})
+        assert said.status_code == 201
+
+
+async def test_a_provisional_scorer_is_marked_until_people_agree_with_it(surface: Surface) -> None:
+    async with surface.browser() as browser:
+        (judge, rule) = (await browser.get("/api/scorers")).json()
+        assert judge["name"] == "quality" and judge["provisional"] and not rule["provisional"]
+        found = judge["estimate"]
+        assert found["low"] < found["value"] < found["high"] and found["n"] > 250 and found["n_eff"] > 250
+        series = (await browser.get("/api/series?metric=quality&since=7d&cohort=")).json()
+        assert series and all(p["provisional"] for p in series)
+        assert all(p["low"] is None for p in series if p["n"] == 1), "one score has no interval"
+        scored = next(iter(await surface.columns.read_scores("p", list(surface.truth)))).trace_id
+        page = (await browser.get("/scorers/quality")).text
+        assert "It may neither gate nor page: never compared with people" in page
+        assert "◇" in (await browser.get("/quality?range=7d")).text
+
+        await labelled(browser, surface)
+        made = (await browser.post("/api/scorers/quality/calibration", json={})).json()
+        assert made["status"] == "calibrated", made["failed"]
+        assert made["agreement"]["low"] < made["agreement"]["value"] < made["agreement"]["high"]
+        (judge, _) = (await browser.get("/api/scorers")).json()
+        assert not judge["provisional"] and judge["standing"]["labels"] == 80
+        series = (await browser.get("/api/series?metric=quality&since=7d&cohort=")).json()
+        assert not any(p["provisional"] for p in series)
+        page = (await browser.get("/scorers/quality")).text
+        assert "It may gate and page until" in page and "post-stratified on the verdict, 80 labels" in page
+        assert "◇" not in (await browser.get("/quality?range=7d")).text
+        history = (await browser.get("/api/scorers/quality/calibration")).json()
+        assert history["sample"] == {"drawn": 80, "waiting": 0} and len(history["history"]) == 1
+        assert scored in surface.truth
+
+
+async def test_the_corrected_twin_stands_beside_the_raw_rate(surface: Surface) -> None:
+    async with surface.browser() as browser:
+        before = (await browser.get("/api/scorers/quality/estimate?since=7d")).json()
+        assert before["corrected"]["value"] is None and "no human labels" in before["corrected"]["reason"]
+        await labelled(browser, surface)
+        found = (await browser.get("/api/scorers/quality/estimate?since=7d")).json()
+        truth = sum(surface.truth.values()) / len(surface.truth)
+        assert found["method"] == "post_stratified" and found["labels"] == 80
+        assert found["corrected"]["low"] <= truth <= found["corrected"]["high"]
+        wrong = await browser.get("/api/scorers/quality/estimate?cohort=colour%3Dred")
+        assert wrong.status_code == 400 and "any of" in wrong.json()["hint"]
+
+
+async def test_calibration_refuses_in_words(surface: Surface) -> None:
+    async with surface.browser() as browser:
+        gone = await browser.get("/api/scorers/nope/calibration")
+        assert gone.status_code == 404 and "model-based ones: quality" in gone.json()["error"]
+        rule = await browser.post("/api/scorers/empty_output/calibration", json={})
+        assert rule.status_code == 400 and "needs no calibration" in rule.json()["error"]
+        cut = await browser.post("/api/scorers/quality/calibration", json={"cut": 5.0})
+        assert cut.status_code == 400 and "leave the cut out" in cut.json()["error"]
+        none = await browser.post("/api/scorers/quality/calibration", json={"dataset": "held-out"})
+        assert none.status_code == 400 and "no dataset held-out" in none.json()["error"]
+        assert (await browser.get("/scorers/nope")).status_code == 404
+
+
+async def test_a_person_labels_without_seeing_the_verdict(surface: Surface) -> None:
+    async with surface.browser() as browser:
+        await browser.post("/scorers/quality/sample", data={})
+        (drawn, *_) = surface.records.read_now(lambda c: reviews.queue(c, "p"))
+        raw = RawSpan(
+            drawn.trace_id, "1" * 16, None, "root", "internal", NOW - 10**9, NOW, "ok", None,
+            {"watchkeeper.input": "q", "watchkeeper.output": "a"}, [], [], {},
+        )  # fmt: skip
+        await surface.columns.write_spans([SpanRow("p", normalise(raw), NOW)], [])
+        by_hand = item("p", drawn.trace_id, "manual:ana", "look at this", 6.0, NOW)
+        surface.records.write_now(lambda c: reviews.add(c, by_hand))
+        blind = (await browser.get(f"/review/{drawn.id}")).text
+        seeing = (await browser.get(f"/review/{by_hand.id}")).text
+        assert "is this answer good?" in blind
+        assert surface.judge.version[:10] in seeing and surface.judge.version[:10] not in blind
+        listing = (await browser.get("/scorers")).text
+        assert "100 to label" in listing and "quality" in listing and "empty_output" in listing
+
+
+async def test_the_pages_are_there_on_the_first_day(tmp_path: Path) -> None:
+    empty = Surface(tmp_path)
+    async with empty.browser() as browser:
+        assert "Had nothing to look at" in (await browser.get("/scorers")).text
+        one = await browser.get("/scorers/quality")
+        assert one.status_code == 200 and "watchkeeper calibrate quality --draw 100" in one.text
+    await empty.columns.close()
+    empty.records.close()
