@@ -30,7 +30,7 @@ from watchkeeper.scoring.behaviour import (
 HEADING = "## What users do next"
 INTRO = """
 `python bench/behaviour.py`. The scorers of [behaviour](behaviour.md), English word lists and static embeddings, nothing fitted on
-these sets; that an agreement ("yes, a latte to go") is no repetition was added after reading hits on taskmaster4. Two
+these sets; its limits were raised after reading hits on generated support dialogues; that an agreement ("yes, a latte to go") is no repetition was added after reading hits on taskmaster4. Two
 questions with one of the 77 intents stand for a question asked again: a hard test, because an intent is wider than a question. In
 the next turn of an ordered coffee nobody asks again, so hits there are false. hh_harmless_dialogues are people who
 provoke an assistant: they do insist, so its rates are no error rates. In tau-bench the customer is a model told to be polite, and

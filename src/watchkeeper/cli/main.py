@@ -171,6 +171,13 @@ def _using(commands: "Parsers") -> None:
 
 
 def _responding(commands: "Parsers") -> None:
+    report = commands.add_parser("report", help="the weekly summary or the evidence report of a period")
+    report.add_argument("kind", choices=("weekly", "evidence"))
+    report.add_argument("--since", help="how far back (7d; evidence: 30d), or a time")
+    report.add_argument("--format", choices=("md", "html", "json"), default="md")
+    report.add_argument("--output", help="a file; standard output when not given")
+    add_server(report)
+    _runs(report, "watchkeeper.cli.report:main")
     incident = commands.add_parser("incident", help="list incidents, export a post-mortem").add_subparsers(
         dest="what", required=True, metavar="list|export"
     )

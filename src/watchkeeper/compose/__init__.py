@@ -54,6 +54,7 @@ async def services(
         made.incidents = flows.incidents
         beside = operating(flows, data_dir)
         made.selfwatch, made.pictures, made.actor = beside.watch, flows.pictures, flows.actor
+        made.reports = beside.reports
         if flows.pauses is not None:
             await flows.pauses.refresh_all()
         made.scorers = flows.calibrator

@@ -1,4 +1,4 @@
-"""What runs beside the pipeline: self-monitoring, the heartbeat, and carrying out actions."""
+"""What runs beside the pipeline: self-monitoring, the heartbeat, carrying out actions, the weekly summary."""
 
 import asyncio
 import logging
@@ -13,11 +13,13 @@ from watchkeeper.compose.flows import Flows
 from watchkeeper.config import adapters
 from watchkeeper.config.models import Config
 from watchkeeper.pipeline import selfwatch
+from watchkeeper.pipeline.reporting import ReportFlow
 from watchkeeper.pipeline.selfwatch import PROJECT, SelfWatch, Window, queue_age, share
 from watchkeeper.store.records import jobs
 
 log = logging.getLogger(__name__)
 LOOK_SECONDS, BEAT_SECONDS, ACT_SECONDS = 15.0, 5.0, 2.0
+WEEKLY_SECONDS = 60.0
 # A watcher that has not come through for this long is not alive, whatever else still runs.
 SILENT_SECONDS = 300.0
 
@@ -86,6 +88,7 @@ class Operating:
 
     flows: Flows
     watch: SelfWatch
+    reports: ReportFlow
     monotonic: Callable[[], float] = time.monotonic
     _failed: int = 0
     _came_through: float | None = None
@@ -126,19 +129,34 @@ class Operating:
         if self.flows.actor is not None:
             await self.flows.actor.run_due()
 
+    async def summarise(self) -> None:
+        """Send the weekly summary when its hour has come."""
+        if await self.reports.run_due():
+            self.flows.delivery.wake.set()
+
     def loops(self) -> list[tuple[str, float, Callable[[], Awaitable[None]]]]:
         """What to run, and how often in seconds."""
         return [
             ("self-monitoring", LOOK_SECONDS, self.look),
             ("the heartbeat", BEAT_SECONDS, self.beat),
             ("actions", ACT_SECONDS, self.act),
+            ("the weekly summary", WEEKLY_SECONDS, self.summarise),
         ]
 
 
 def operating(flows: Flows, data_dir: Path) -> Operating:
     """Everything of this module, following the configuration."""
     readings = Readings(flows, data_dir).all()
-    made = Operating(flows, SelfWatch(flows.records, flows.clock, readings, flows.columns))
+    holder = flows.holder
+    reports = ReportFlow(
+        flows.columns,
+        flows.records,
+        flows.clock,
+        lambda project: adapters.setting_of(holder.current, project),
+        lambda: adapters.weekly_of(holder.current),
+        flows.calibrator.standings,
+    )
+    made = Operating(flows, SelfWatch(flows.records, flows.clock, readings, flows.columns), reports)
     made.use(flows.holder.current)
     flows.holder.on_change(made.use)
     return made

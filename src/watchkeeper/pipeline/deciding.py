@@ -26,7 +26,8 @@ def job_key(project: str, trace_id: str, span_id: str, scorer: str, version: str
 
 
 class JudgeWork(msgspec.Struct, frozen=True):
-    """A queued judgement's payload. `window_s` is the coverage window of its selection."""
+    """A queued judgement's payload. `window_s` is the coverage window of its selection; `backfill` the run that asked for it,
+    `purse` what that run may spend (USD) where it has an account of its own."""
 
     trace_id: str
     span_id: str
@@ -38,6 +39,8 @@ class JudgeWork(msgspec.Struct, frozen=True):
     window_s: int
     session_id: str | None = None
     high_risk: bool = False
+    backfill: str = ""
+    purse: float | None = None
 
 
 def dimensions(trace: Trace) -> dict[str, str]:

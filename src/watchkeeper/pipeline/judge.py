@@ -22,11 +22,11 @@ from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, 
 from watchkeeper.pipeline.check import Hook
 from watchkeeper.pipeline.deciding import HOUR_S, JUDGE, JudgeWork
 from watchkeeper.pipeline.plan import Plan
-from watchkeeper.scoring.budget import DAY_NS, Spending
+from watchkeeper.scoring.budget import DAY_NS, Budget, Spending
 from watchkeeper.scoring.drive import drive
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.store.columns import Columns, StoreUnavailable
-from watchkeeper.store.records import coverage, jobs
+from watchkeeper.store.records import backfills, coverage, jobs
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
@@ -112,6 +112,7 @@ class JudgeFlow:
         self.hooks: list[Hook] = hooks or []
         self.counts = Counts()
         self._accounts: dict[tuple[str, str], Spending] = {}
+        self._purses: dict[tuple[str, str], Spending] = {}
         self._outage_until = 0
         self._outages_in_row = 0
         self._open = 0
@@ -211,7 +212,7 @@ class JudgeFlow:
         if subject is None:
             return _Result(job, work, judge, NotScored("the trace is no longer stored"), [])
         # Without a random nonce equal material gives equal prompts: that is the cache's question.
-        first = await _first_prompt(judge, subject)
+        first = await first_prompt(judge, subject)
         if not isinstance(first, Prompt):
             return _Result(job, work, judge, first, [])
         key = _question(judge, first)
@@ -228,13 +229,15 @@ class JudgeFlow:
             if isinstance(outcome, Verdict) and stored.get("key") != job.key:
                 outcome = msgspec.structs.replace(outcome, cost=0.0)
             return _Result(job, work, judge, outcome, [], key, from_cache=True)
+        if work.purse is not None:
+            await self._open_purse(job.project, work.backfill)
         account, expected = self._reserve(job.project, plan, judge, work)
         if account is None:
             self.counts.over_budget += 1
-            later = _next_day(self._clock())
-            return _Result(
-                job, work, judge, Failed("the day's budget is spent", retry=True), [], later_ns=later
-            )
+            own = work.purse is not None
+            later = backfills.NEVER_NS if own else _next_day(self._clock())
+            said = "the backfill's budget is spent" if own else "the day's budget is spent"
+            return _Result(job, work, judge, Failed(said, retry=True), [], later_ns=later)
 
         async def ask(prompt: Prompt) -> Reply:
             reply = await self._ask(prompt)
@@ -248,15 +251,20 @@ class JudgeFlow:
             outcome, failed = Failed(str(error)), error
         finally:
             actual = sum(r.cost or 0.0 for r in replies)
-            card = plan.card_of(judge.name)
-            if card is not None and card.budget is not None:
-                card.budget.settle(account, expected, actual)
+            Budget.settle(account, expected, actual)
         return _Result(job, work, judge, failed if failed is not None else outcome, replies, key)
 
     def _reserve(
         self, project: str, plan: Plan, judge: Judge, work: JudgeWork
     ) -> tuple[Spending | None, float]:
         """Set money aside before the call: never more than the day's budget, routine work first to wait."""
+        if work.purse is not None:
+            account = self._purses[(project, work.backfill)]
+            expected = judge.unit_cost if judge.unit_cost is not None else 0.01
+            if account.spent + account.reserved + expected > work.purse + 1e-10:
+                return None, expected
+            account.reserved += expected
+            return account, expected
         card = plan.card_of(judge.name)
         if card is None or card.budget is None:
             return Spending(), 0.0
@@ -264,6 +272,13 @@ class JudgeFlow:
         expected = judge.unit_cost if judge.unit_cost is not None else 0.01
         granted = card.budget.reserve(account, self._clock(), expected, work.high_risk)
         return (account if granted else None), expected
+
+    async def _open_purse(self, project: str, backfill: str) -> None:
+        """A run's own account, with what earlier processes spent of it."""
+        if (project, backfill) in self._purses:
+            return
+        _, usd = await self._records.read(lambda c: backfills.charged(c, project, backfill))
+        self._purses.setdefault((project, backfill), Spending(spent=usd))
 
     async def restore_spending(self, projects: list[tuple[str, str]]) -> None:
         """After a start: what was spent today counts against today's budgets of (project, scorecard)."""
@@ -336,7 +351,11 @@ class JudgeFlow:
             self.counts.calls += len(r.replies)
             cost = sum(reply.cost or 0.0 for reply in r.replies)
             day = now // DAY_NS
-            jobs.charge(connection, r.job.project, day, len(r.replies), cost, now, r.work.scorer)
+            if r.work.backfill:
+                backfills.charge(connection, r.job.project, r.work.backfill, len(r.replies), cost, now)
+            if r.work.purse is None:
+                # A run with an account of its own leaves the day's to live traffic.
+                jobs.charge(connection, r.job.project, day, len(r.replies), cost, now, r.work.scorer)
             if isinstance(r.outcome, Verdict | NotScored):
                 stored = {"replies": msgspec.to_builtins(r.replies), "key": r.job.key}
                 jobs.cache(connection, r.job.project, r.hash, stored, now)
@@ -434,7 +453,7 @@ class JudgeFlow:
                 log.exception("a listener to judge scores failed")
 
 
-async def _first_prompt(judge: Judge, subject: Subject) -> Prompt | Outcome:
+async def first_prompt(judge: Judge, subject: Subject) -> Prompt | Outcome:
     """What the judge would ask first, without asking: its outcome when it asks nothing."""
     shown: list[Prompt] = []
 

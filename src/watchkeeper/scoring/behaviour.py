@@ -86,8 +86,9 @@ def not_happened(reason: str | None = None) -> Verdict:
 _AGREES = re.compile(
     r"\s*(?:yes|yeah|yep|yup|sure|correct|right|exactly|ok|okay|thanks|thank you)\b", re.IGNORECASE
 )
-SIMILAR = 0.72
+SIMILAR = 0.76
 SHARED = 0.6
+SOME = 0.25
 _EMPTY_WORDS = frozenset(
     ["please", "thanks", "thank", "hi", "hello", "hey", "ok", "okay", "yes", "no", "yeah", "sure", "want", "need", "like", "get", "tell", "know", "help", "actually", "just", "really"]
 )
@@ -130,7 +131,7 @@ class Rephrased(Behaviour):
         near, shared = similarity(before, said)
         reason = f"similarity {near:.2f}, shared words {shared:.2f}"
         # A correction of one detail ("no, order 17") shares few words with a long question; embeddings alone see the topic.
-        again = shared >= SHARED or (near >= SIMILAR and shared >= 0.2)
+        again = shared >= SHARED or (near >= SIMILAR and shared >= SOME)
         return happened(f"asked again: {reason}") if again else not_happened(reason)
 
 

@@ -90,6 +90,7 @@ class Services:
     selfwatch: Any = None
     pictures: Any = None
     actor: Any = None
+    reports: Any = None
     redact: Callable[[str], str] = str
     on_scores: Callable[[Sequence[Score]], Awaitable[None]] | None = None
     catch_up: Callable[[], Awaitable[None]] = nothing_due

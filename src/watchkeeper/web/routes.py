@@ -17,6 +17,7 @@ from watchkeeper.web.pages import (
     overview,
     quality,
     releases,
+    reports,
     review,
     scorers,
     settings,
@@ -46,6 +47,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     datasets,
     experiments,
     releases,
+    reports,
     settings,
 )
 WORDS: Final = {
