@@ -3,8 +3,9 @@
 import argparse
 import gc
 import json
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +27,15 @@ from watchkeeper.model.span import (
 from watchkeeper.redaction.apply import Redactor
 from watchkeeper.redaction.find import find
 from watchkeeper.redaction.prefilter import Prefilter
+from watchkeeper.scoring.checks.injection_pattern import PATTERNS as INJECTION
+from watchkeeper.scoring.checks.refusal import PATTERNS as REFUSAL
 from watchkeeper.scoring.checks.table import default_checks
+from watchkeeper.scoring.checks.uncertainty import PATTERNS as UNCERTAINTY
+from watchkeeper.scoring.classifiers.answer_relevance import EVASIVE
 from watchkeeper.scoring.classifiers.table import default_classifiers
 from watchkeeper.scoring.drive import run_checks
-from watchkeeper.scoring.protocol import Services
+from watchkeeper.scoring.patterns import PatternSet
+from watchkeeper.scoring.protocol import BatchScorer, Services
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = {
@@ -146,30 +152,73 @@ def raw_spans(shared: Path) -> list[RawSpan]:
     return out
 
 
-def checks(shared: Path) -> None:
-    traces = rag_traces(shared)
-    total = sum(map(size, traces))
+def load_traces(spans: int = 1000) -> list[Trace]:
+    """The traffic of `bench/ingest.py` as the server sees it: decoded, normalised and assembled."""
+    sys.path.insert(0, str(ROOT))
+    from bench.ingest import Traffic
+    from watchkeeper.dialects import assemble, normalise
+    from watchkeeper.wire import decode
+
+    found: dict[str, list[Span]] = {}
+    for span in decode("traces", Traffic().body(spans), now_ns=time.time_ns()).spans:
+        found.setdefault(span.trace_id, []).append(normalise(span))
+    return [assemble(parts, []) for parts in found.values()]
+
+
+BATCH = 100
+
+
+def in_batches(scorers: Sequence[BatchScorer], traces: list[Trace]) -> None:
+    """As the pipeline runs them: traces come in batches, and what scorers share goes with the batch."""
+    for at in range(0, len(traces), BATCH):
+        run_checks(scorers, [Subject(t) for t in traces[at : at + BATCH]])
+
+
+def checks(name: str, traces: list[Trace]) -> None:
+    total, spans = sum(map(size, traces)), sum(len(t.spans) for t in traces)
     given = Services(find)
-    suites = {"default checks": default_checks(given), "default classifiers": default_classifiers()}
-    print(f"\n{len(traces)} traces of 4 spans, {total / len(traces) / 1000:.1f} kB of text each")
-    for name, scorers in suites.items():
-        run_checks(scorers, [Subject(t) for t in traces])
-        seconds = best(lambda s=scorers: run_checks(s, [Subject(t) for t in traces]))
-        rate = len(traces) / seconds
+    default, classifiers = default_checks(given), default_classifiers()
+    suites: dict[str, list[Any]] = {
+        "everything by default": [*default, *classifiers],
+        "checks only": default,
+        "classifiers only": classifiers,
+    }
+    print(
+        f"\n{name}: {len(traces)} traces, {spans} spans, {total / len(traces) / 1000:.1f} kB of text a trace"
+    )
+    for label, scorers in suites.items():
+        in_batches(scorers, traces)
+        seconds = best(lambda s=scorers: in_batches(s, traces))
         print(
-            f"{name:22}{len(scorers):3} scorers {total / seconds / 1e6:7.1f} MB/s  {rate:8.0f} traces/s  {rate * 4:8.0f} spans/s"
+            f"{label:22}{len(scorers):3} scorers {seconds / spans * 1e6:7.1f} µs/span {total / seconds / 1e6:7.1f} MB/s"
+            f" {spans / seconds:9,.0f} spans/s a core"
         )
-    print("  each check alone, microseconds a trace:")
+    print("  each alone, microseconds a trace (what scorers share counts for each here, once in the suite):")
     alone: list[tuple[float, str]] = []
-    for scorer in [*suites["default checks"], *suites["default classifiers"]]:
+    for scorer in suites["everything by default"]:
         alone.append(
             (
                 best(lambda s=scorer: run_checks([s], [Subject(t) for t in traces]), 3) / len(traces) * 1e6,
                 scorer.name,
             )
         )
-    for micro, name in sorted(alone, reverse=True)[:12]:
-        print(f"  {micro:9.1f}  {name}")
+    for micro, scorer_name in sorted(alone, reverse=True)[:10]:
+        print(f"  {micro:9.1f}  {scorer_name}")
+
+
+def engines(traces: list[Trace]) -> None:
+    """One pass of many phrases over the outputs, by engine."""
+    patterns = [*REFUSAL, *UNCERTAINTY, *EVASIVE, *INJECTION]
+    texts = [t.output_text or "" for t in traces]
+    total = sum(map(len, texts))
+    print(f"\n{len(patterns)} phrases over {len(texts)} outputs of {total / len(texts):.0f} characters:")
+    answers: list[list[list[int]]] = []
+    for engine in ("hyperscan", "re2", "re"):
+        patterns_set = PatternSet(patterns, engine=engine)
+        answers.append([patterns_set.ids(t) for t in texts])
+        seconds = best(lambda s=patterns_set: [s.ids(t) for t in texts], 2)
+        same = "" if answers[-1] == answers[0] else "  (other answers!)"
+        print(f"  {engine:10}{total / seconds / 1e6:8.1f} MB/s{same}")
 
 
 def redaction(shared: Path) -> None:
@@ -204,7 +253,10 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=ROOT.parent / "shared")
     arguments = parser.parse_args()
     redaction(arguments.shared)
-    checks(arguments.shared)
+    rag = rag_traces(arguments.shared)
+    engines(rag)
+    checks("traffic of bench/ingest.py", load_traces())
+    checks("expert questions over documents", rag)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Failed, NotScored, Outcome, Subject, Verdict
@@ -21,15 +21,13 @@ class TooManyPrompts(Exception):
 
 def checked(outcome: object) -> Outcome:
     """The outcome if it is one, else `Failed`. NaN and infinity are failures: they would poison every mean."""
-    kind = type(outcome)
-    if kind is NotScored:
-        return cast("NotScored", outcome)
-    if kind is Verdict:
-        verdict = cast("Verdict", outcome)
+    if type(outcome) is NotScored:
+        return outcome
+    if type(outcome) is Verdict:
         # The common case first: this runs for every scorer on every trace. x - x is 0 for finite numbers only.
-        value = verdict.value
-        if type(value) is float and value - value == 0.0 and verdict.cost is None:
-            return verdict
+        value = outcome.value
+        if type(value) is float and value - value == 0.0 and outcome.cost is None:
+            return outcome
     if isinstance(outcome, Verdict):
         for field in ("value", "cost"):
             number = getattr(outcome, field)

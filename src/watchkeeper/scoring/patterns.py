@@ -46,6 +46,8 @@ class PatternSet:
             options = re2.Options()
             options.case_sensitive = False
             options.never_capture = True
+            # Dozens of phrases with gaps in them need more states than the default of 8 MB holds.
+            options.max_mem = 64 << 20
             self._set = re2.Set.SearchSet(options)
             for pattern in self.patterns:
                 self._set.Add(pattern)
@@ -88,7 +90,10 @@ class PatternSet:
             self._database.scan(data, match_event_handler=_collect, context=found, scratch=scratch)
             return sorted(set(found))
         if self._set is not None:
-            return sorted(self._set.Match(text.encode("utf-8", "replace").decode()))
+            matched: list[int] | None = self._set.Match(text.encode("utf-8", "replace").decode())
+            if matched is not None:
+                return sorted(matched)
+            # Its states did not fit: the slow way still gives the answer.
         return [i for i in range(len(self.patterns)) if self._regex(i).search(text)]
 
     def first(self, text: str) -> str | None:
