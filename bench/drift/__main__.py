@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.drift import naive, operations, texts
+from bench.drift import backtest, naive, operations, texts
 from bench.drift.engine import delays, null_rate
 from bench.drift.scenarios import (
     CHANGES,
@@ -177,6 +177,16 @@ def speed() -> None:
         print(f"{name:44s} {value:8.2f} {gate(name, value, limits[name]) if name in limits else ''}")
 
 
+def backtests(traces: int) -> None:
+    got = backtest.run(traces)
+    print(f"\nBacktest of 20 monitors over 30 days, {got['scores']:,.0f} scores")
+    said = gate("backtest seconds", got["seconds"], 60.0)
+    print(
+        f"{got['seconds']:.1f} s {said}; {got['alerts']:.0f} alerts, {got['of the drop']:.0f} of them of the drop"
+    )
+    gate("backtest finds the drop", got["of the drop"], 1, at_least=True)
+
+
 def opponents(seed: int) -> None:
     print("\nriver, defaults, false alarms per 1000 ticks (10 series)")
     for world in NULLS[:4]:
@@ -193,7 +203,8 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="smaller samples, under a minute")
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument(
-        "--only", choices=["nulls", "changes", "rates", "texts", "fleet", "flapping", "speed", "river"]
+        "--only",
+        choices=["nulls", "changes", "rates", "texts", "backtest", "fleet", "flapping", "speed", "river"],
     )
     args = parser.parse_args()
     began = time.perf_counter()
@@ -210,6 +221,7 @@ def main() -> int:
         "fleet": lambda: fleet_run(args.seed),
         "flapping": lambda: flapping(30 if quick else 300, args.seed),
         "speed": speed,
+        "backtest": lambda: backtests(25_000 if quick else 250_000),
         "river": lambda: None if quick and args.only is None else opponents(args.seed),
     }
     for name, part in parts.items():

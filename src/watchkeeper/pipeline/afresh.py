@@ -2,7 +2,8 @@
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +21,11 @@ from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
 
 
+def ticks_of(points: Mapping[tuple[str, str, Cohort], Mapping[int, Point]], metric: str) -> set[int]:
+    """Every tick in which any series of the metric has a point."""
+    return {tick for (_, name, _), ticks in points.items() if name == metric for tick in ticks}
+
+
 @dataclass
 class Rehearsed:
     """The column store with the points that other monitors than the stored ones need: rolled afresh from the stored
@@ -29,9 +35,11 @@ class Rehearsed:
     points: dict[tuple[str, str, Cohort], dict[int, Point]] = field(
         default_factory=dict[tuple[str, str, Cohort], dict[int, Point]]
     )
+    sorted: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
 
     async def write_points(self, points: Sequence[Point]) -> None:
         """Keep points in memory."""
+        self.sorted.clear()
         for p in points:
             self.points.setdefault((p.key.project, p.key.metric, p.key.cohort), {})[p.start_ns] = p
 
@@ -46,13 +54,15 @@ class Rehearsed:
     ) -> list[Point]:
         """The kept points, as the port's method of this name."""
         del seconds
-        return [
-            ticks[start]
-            for (owner, name, where), ticks in sorted(self.points.items())
-            if owner == project and metric in (None, name) and cohort in (None, cohort_text(where))
-            for start in sorted(ticks)
-            if since_ns <= start < until_ns
-        ]
+        found: list[Point] = []
+        for (owner, name, where), ticks in self.points.items():
+            if owner == project and metric in (None, name) and cohort in (None, cohort_text(where)):
+                if name not in self.sorted:
+                    self.sorted[name] = sorted(ticks_of(self.points, name))
+                starts = self.sorted[name]
+                inside = starts[bisect_left(starts, since_ns) : bisect_left(starts, until_ns)]
+                found.extend(ticks[start] for start in inside if start in ticks)
+        return found
 
     async def read_deploys(self, project: str, since_ns: int, until_ns: int) -> list[Deploy]:
         """The real deployments."""

@@ -99,6 +99,8 @@ def make_normal(
             if not any(a < p.end_ns and p.start_ns < b for a, b in left_out)
         ]
     )
+    # A scorer that is younger than the period has a baseline of its own age, not a long one that is mostly empty.
+    since = max(since, kept[0].start_ns) if kept else since
     ticks = [t for t in range(since, until, HOUR) if not any(a < t + HOUR and t < b for a, b in left_out)]
     long_enough = (
         bool(kept) and kept[-1].end_ns - kept[0].start_ns >= LEAST_NS / 2 and until - since >= LEAST_NS

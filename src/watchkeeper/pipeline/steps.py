@@ -229,7 +229,7 @@ class Steps:
             may_inherit = above is not None and above.point is not None and normal.point is None
             if not young or normal.inherited or (age < LEAST_NS and not may_inherit):
                 continue
-            grown = normal.point is not None and age < BASELINE_NS
+            grown = normal.point is not None and end - normal.from_ns - 2 * HOUR < BASELINE_NS
             waiting = normal.tried_ns and end - normal.tried_ns < DAY
             troubled = not normal.relearning and self._troubled(work, metric, cohort, parent)
             if grown or waiting or troubled:

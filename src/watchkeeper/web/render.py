@@ -23,6 +23,8 @@ SHORTCUTS: Final = (
     ("g t", "Go to traces"),
     ("g q", "Go to quality"),
     ("g c", "Go to scorers"),
+    ("g f", "Go to drift"),
+    ("g m", "Go to monitors"),
     ("g a", "Go to alerts"),
     ("g i", "Go to incidents"),
     ("g r", "Go to review"),

@@ -169,3 +169,20 @@ async def test_judging_again_what_did_not_change_changes_nothing(records: Record
     await records.write(lambda c: states.put(c, "default", "watch", "mark", EPOCH + 430 * HOUR, 1))
     await watcher.tick(at(431))
     assert watched_of(records).detectors == again.detectors
+
+
+async def test_a_scorer_that_began_later_has_a_detector_after_its_own_seven_days(records: Records) -> None:
+    begins, drop = 300, 300 + 9 * 24
+    traffic = Traffic(lambda h: {"v1": (1.0, Normal() if h < drop else HARSH)})
+    columns = Columns()
+    for h in range(drop + 8):
+        columns.add(p for p in traffic.hour(h) if "relevance" not in p.key.metric or h >= begins)
+    watcher = Watcher(columns, records, [relevance_down(by=())])  # type: ignore[arg-type]
+    await watcher.tick(at(begins + 5 * 24))
+    assert normal_of(records).fit is None and "7 days" in normal_of(records).reason
+    await watcher.tick(at(drop + 6))
+    assert normal_of(records).fit is not None
+    (real,) = found(records)
+    assert drop <= hour_of(real.fired_ns) <= drop + 3
+    # Frozen once after seven days, and not day after day until the present is part of it.
+    assert normal_of(records).to_ns < EPOCH + (begins + 8 * 24) * HOUR

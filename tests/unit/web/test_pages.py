@@ -16,7 +16,7 @@ from watchkeeper.web.pictures import alert_picture
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGES = (
-    "/", "/traces", "/quality", "/alerts", "/review", "/signals", "/datasets", "/experiments", "/releases", "/settings",
+    "/", "/traces", "/quality", "/drift", "/monitors", "/alerts", "/review", "/signals", "/datasets", "/experiments", "/releases", "/settings",
 )  # fmt: skip
 
 

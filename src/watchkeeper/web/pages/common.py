@@ -21,6 +21,8 @@ def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
         NavItem("traces", "Traces", "/traces", "traces", "g t"),
         NavItem("quality", "Quality", "/quality", "quality", "g q"),
         NavItem("scorers", "Scorers", "/scorers", "evaluator", "g c"),
+        NavItem("drift", "Drift", "/drift", "embedding", "g f"),
+        NavItem("monitors", "Monitors", "/monitors", "guardrail", "g m"),
         NavItem("alerts", "Alerts", "/alerts", "alerts", "g a", alerts, "bad", "firing"),
         NavItem("incidents", "Incidents", "/incidents", "flag", "g i"),
         NavItem("review", "Review", "/review", "review", "g r", open_reviews, "", "waiting"),
@@ -28,6 +30,7 @@ def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
         NavItem("datasets", "Datasets", "/datasets", "datasets", "g d"),
         NavItem("experiments", "Gate runs", "/experiments", "experiments", "g e"),
         NavItem("releases", "Releases", "/releases", "releases", "g l"),
+        NavItem("reports", "Reports", "/reports", "book"),
         NavItem("settings", "Settings", "/settings", "settings", "g ,"),
     ]
 

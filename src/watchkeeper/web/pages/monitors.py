@@ -1,0 +1,158 @@
+"""Monitors: where each stands, what of the false-alarm budget it costs, and when it would have fired over stored history."""
+
+import asyncio
+from typing import Any, Final
+
+import msgspec
+from starlette.responses import RedirectResponse, Response
+
+from watchkeeper.alerting.cohorts import cohort_parse, cohort_text, cohort_words
+from watchkeeper.alerting.evidence import show
+from watchkeeper.alerting.monitor import Monitor, tick_of
+from watchkeeper.alerting.routing import cohort_of_alert
+from watchkeeper.config.adapters import objective_of, rules_of
+from watchkeeper.pipeline.afresh import backtest_afresh
+from watchkeeper.pipeline.explore import Backtest, Stand, stands
+from watchkeeper.pipeline.objectives import read as read_objectives
+from watchkeeper.pipeline.rehearse import TestResult, run_tests
+from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.store.records import alerts, states
+from watchkeeper.web import data
+from watchkeeper.web.pages.common import answer
+from watchkeeper.web.view import View, view_of
+
+DAYS: Final = 30
+DAY: Final = 86_400 * 10**9
+ALLOWED: Final = 1.0
+_tested: dict[Monitor, list[TestResult]] = {}
+# One at a time: a backtest reads all of history, and the server has other work.
+_turn = asyncio.Semaphore(1)
+
+
+def strips(found: Backtest, deploys: list[dict[str, Any]], width: int = 1000) -> list[dict[str, Any]]:
+    """A backtest as a picture: one row a cohort, a bar for each episode, x in px of `width`."""
+    span = max(found.until_ns - found.since_ns, 1)
+
+    def x(ns: int) -> float:
+        return round(width * min(max((ns - found.since_ns) / span, 0.0), 1.0), 1)
+
+    by_cohort: dict[str, list[tuple[int, int, int]]] = {"": []}
+    for cohort, onset, fired, resolved in found.episodes:
+        by_cohort.setdefault(cohort, []).append((onset, fired, resolved or found.until_ns))
+    return [
+        {
+            "cohort": cohort_words(cohort_parse(cohort)),
+            "bars": [
+                {
+                    "x": x(onset),
+                    "width": max(x(resolved) - x(onset), 4.0),
+                    "fired": x(fired),
+                    "onset_ns": onset,
+                    "fired_ns": fired,
+                    "resolved_ns": resolved,
+                }
+                for onset, fired, resolved in episodes
+            ],
+            "deploys": [x(int(d["at"])) for d in deploys if found.since_ns <= int(d["at"]) < found.until_ns],
+        }
+        for cohort, episodes in sorted(by_cohort.items())
+        if episodes or len(by_cohort) == 1
+    ]
+
+
+async def _tests(rule: Monitor) -> list[TestResult]:
+    if rule not in _tested:
+        if len(_tested) > 500:
+            _tested.clear()
+        _tested[rule] = await run_tests(rule)
+    return _tested[rule]
+
+
+def _detectable(stand: Stand) -> str:
+    metric = stand.monitor.moving[0] if stand.monitor.moving else ""
+    return show(metric, stand.detectable) if stand.detectable is not None else ""
+
+
+async def _found(call: Call) -> list[Stand]:
+    rules = rules_of(call.services.config.current)
+    return await call.services.records.read(lambda c: stands(c, call.project, rules))
+
+
+@route("GET", "/monitors", permission="viewer")
+async def listing(call: Call) -> Response:
+    """Every monitor and objective of the project."""
+    view = view_of(call, "30d")
+    config = call.services.config.current
+    promised = [objective_of(o) for o in config.objectives if o.project == view.project]
+    found, objectives = await asyncio.gather(
+        _found(call),
+        read_objectives(call.services.columns, promised, view.now_ns, tick_of(rules_of(config))),
+    )
+    context = {
+        "stands": found,
+        "spent": sum(s.false_alarms for s in found),
+        "allowed": ALLOWED,
+        "objectives": objectives,
+        "tested": {s.monitor.name: _tested.get(s.monitor) for s in found},
+        "detectable": {s.monitor.name: _detectable(s) for s in found},
+        "pictures": {s.monitor.name: strips(s.backtest, [], 200) for s in found if s.backtest is not None},
+    }
+    return await answer(view, "monitors", "Monitors", "monitors.html", context)
+
+
+async def _one(call: Call) -> Stand:
+    name = str(call.request.path_params["name"])[:200]
+    found = next((s for s in await _found(call) if s.monitor.name == name), None)
+    if found is None:
+        raise HttpError(
+            404, "there is no such monitor in this project", "the list of monitors has all of them"
+        )
+    return found
+
+
+@route("GET", "/monitors/{name}", permission="viewer")
+async def detail(call: Call) -> Response:
+    """One monitor: its cohorts, its tests, its alerts, and its backtest."""
+    view = view_of(call, "30d")
+    stand = await _one(call)
+    told, tests, changes = await asyncio.gather(
+        call.services.records.read(lambda c: alerts.find(c, view.project, limit=500)),
+        _tests(stand.monitor),
+        data.deploys(view),
+    )
+    context = {
+        "stand": stand,
+        "alerts": [a for a in told if a.monitor == stand.monitor.name][:20],
+        "tests": tests,
+        "detectable": _detectable(stand),
+        "rows": strips(stand.backtest, changes) if stand.backtest is not None else [],
+        "words": lambda cohort: cohort_words(cohort_parse(cohort)),
+        "days": DAYS,
+    }
+    return await answer(view, "monitors", stand.monitor.name, "monitor.html", context)
+
+
+@route("POST", "/monitors/{name}/backtest", permission="editor", kind="page")
+async def run(call: Call) -> Response:
+    """Run the monitor over the last 30 days, changing nothing and telling nobody, and keep what was found."""
+    view: View = view_of(call, "30d")
+    stand = await _one(call)
+    if _turn.locked():
+        raise HttpError(503, "another backtest is running", "try again in a minute", {"retry-after": "5"})
+    since = view.now_ns - DAYS * DAY
+    async with _turn:
+        found = await backtest_afresh(call.services.columns, [stand.monitor], since, view.now_ns)
+    made = Backtest(
+        since,
+        view.now_ns,
+        tuple(
+            (cohort_text(cohort_of_alert(a)), a.onset_ns or a.since_ns, a.fired_ns or 0, a.resolved_ns or 0)
+            for a in found
+        ),
+    )
+    await call.services.records.write(
+        lambda c: states.put(
+            c, view.project, "backtest", stand.monitor.name, msgspec.to_builtins(made), view.now_ns
+        )
+    )
+    return RedirectResponse(view.url(f"/monitors/{stand.monitor.name}"), 303)
