@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchkeeper.cli import backfill, calibrate, experiment, gate, signal, taxonomy
+from watchkeeper.cli import backfill, calibrate, dataset, experiment, gate, signal, taxonomy
 from watchkeeper.cli.client import add_data_dir, add_server
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
@@ -152,16 +152,22 @@ def _using(commands: "Parsers") -> None:
     )
     gate.add_arguments(gating)
     _runs(gating, "watchkeeper.cli.gate:main")
+    held = commands.add_parser("dataset", help="list, export, import and compare versions of datasets")
+    subcommands = held.add_subparsers(dest="what", required=True, metavar="list|export|import|diff")
+    dataset.add_arguments(subcommands, _runs)
     trying = commands.add_parser(
         "experiment", help="run a target over a dataset, compare two runs, list them"
     )
-    which = trying.add_subparsers(dest="what", required=True, metavar="run|compare|list")
+    which = trying.add_subparsers(dest="what", required=True, metavar="run|compare|prefer|list")
     running = which.add_parser("run", help="store a target's scored answers")
     experiment.add_run(running)
     _runs(running, "watchkeeper.cli.experiment:run")
     comparing = which.add_parser("compare", help="two runs side by side, differences first")
     experiment.add_compare(comparing)
     _runs(comparing, "watchkeeper.cli.experiment:compare")
+    preferring = which.add_parser("prefer", help="which run's answers a judge prefers, asked in both orders")
+    experiment.add_prefer(preferring)
+    _runs(preferring, "watchkeeper.cli.experiment:prefer")
     listing = which.add_parser("list", help="the newest runs")
     experiment.add_list(listing)
     _runs(listing, "watchkeeper.cli.experiment:listed")

@@ -76,6 +76,7 @@ async def services(
         stack.callback(made.guard.close)
         made.redact = redaction.text
         made.backfill = flows.backfill
+        made.ask = providers.ask
         made.samplers.extend(samplers(flows))
         made.catch_up, made.answering = flows.catch_up, lock.announce
 

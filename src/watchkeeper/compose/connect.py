@@ -47,6 +47,7 @@ from watchkeeper.pipeline.plan import services as scorer_services
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.sessions import turns_before
 from watchkeeper.pipeline.signals import SignalFlow
 from watchkeeper.pipeline.sketch import Embed, Sketcher
 from watchkeeper.pipeline.watch import Settings, Watcher
@@ -211,6 +212,7 @@ async def connect(
         roll=random.random,
         nonce=lambda: secrets.token_hex(12),
         hooks=[review.on_scored],
+        before=lambda project, trace: turns_before(columns, project, trace),
     )
     behaviour = BehaviourFlow(columns, records, clock, scoring.behaviours, hooks=[review.on_scored])
     backfill = BackfillFlow(columns, records, scoring.plan, scoring.place, clock, isolate=isolation)

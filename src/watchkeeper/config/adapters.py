@@ -18,6 +18,7 @@ from watchkeeper.egress.policy import Policy as EgressPolicy
 from watchkeeper.llm.table import DEFAULTS, Settings
 from watchkeeper.model.action import ActionSpec
 from watchkeeper.pipeline.forward import Target
+from watchkeeper.pipeline.reporting import Setting, Weekly
 from watchkeeper.redaction.policy import CustomPattern, PolicySpec
 from watchkeeper.scoring.evidence import ALIASES, SignalRoute
 from watchkeeper.scoring.sampling import Policy, policies_of
@@ -98,6 +99,31 @@ def actions_of(config: Config) -> dict[tuple[str, str], tuple[ActionSpec, ...]]:
         for m in config.monitors
         if m.actions
     }
+
+
+def weekly_of(config: Config) -> Weekly | None:
+    """When the weekly summary goes where: to its route, else to those for info; None where nobody asked for it and no route
+    takes info."""
+    routes = routes_of(config).info
+    given = config.weekly
+    if given is None:
+        return Weekly(routes) if routes else None
+    return Weekly((given.route,) if given.route else routes, given.day, given.hour, given.time_zone)
+
+
+def setting_of(config: Config, project: str) -> Setting:
+    """What a project's reports say of its configuration."""
+    kept, privacy = config.server.retention, config.privacy
+    kinds = "all kinds" if privacy.kinds is None else ", ".join(privacy.kinds)
+    days = {"content": kept.content, "traces": kept.traces, "aggregates": kept.aggregates}
+    return Setting(
+        [m for m in rules_of(config) if m.project == project],
+        1.0,
+        [r.monitor for r in built_in_of(config)],
+        [g.name for g in config.guards if g.project == project],
+        f"{kinds} of personal data and secrets are replaced before storing" if privacy.redact else "",
+        ", ".join(f"{name} {ns // (86_400 * 10**9)} days" for name, ns in days.items()),
+    )
 
 
 def built_in_of(config: Config) -> tuple[BuiltIn, ...]:

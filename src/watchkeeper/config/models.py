@@ -1,6 +1,7 @@
 """The configuration as frozen objects; every field's description is the documentation editors show."""
 
 from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -394,6 +395,24 @@ class Heartbeat(Strict):
     every: Annotated[Duration, Field(ge=10 * 10**9, le=DAY)] = 5 * MINUTE
 
 
+class Weekly(Strict):
+    """The weekly summary: when, and to whom."""
+
+    route: Line | None = Field(None, description="The route; those with default_for: [info] when not set.")
+    day: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
+    hour: int = Field(8, ge=0, le=23)
+    time_zone: Annotated[str, StringConstraints(max_length=60)] = Field(
+        "UTC", description="As Europe/Berlin."
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _exists(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise PydanticCustomError("time_zone", "must be the name of a time zone, such as Europe/Berlin")
+        return value
+
+
 class SelfMonitoring(Strict):
     """The built-in monitors of Watchkeeper itself."""
 
@@ -511,6 +530,7 @@ class Config(Strict):
     egress: Egress = Egress()  # pyright: ignore[reportCallIssue]
     forward: tuple[Forward, ...] = ()
     heartbeat: Heartbeat | None = None
+    weekly: Weekly | None = None
     self_monitoring: SelfMonitoring = SelfMonitoring()  # pyright: ignore[reportCallIssue]
     price: tuple[Price, ...] = ()
     signals: tuple[Signal, ...] = ()

@@ -139,6 +139,11 @@ def _told(config: Config) -> Iterator[Finding]:
     ]
     if config.heartbeat is not None:
         wanted.append((("heartbeat", "route"), config.heartbeat.route))
+    if config.weekly is not None and config.weekly.route is not None:
+        wanted.append((("weekly", "route"), config.weekly.route))
+    elif config.weekly is not None and not any("info" in r.default_for for r in config.routes):
+        said = "goes nowhere: it names no route, and no route is the default for info"
+        yield Finding(("weekly",), said, "write weekly: {route: …}", "warning")
     for loc, name in wanted:
         if name not in known:
             allowed = did_you_mean(name, known) or "describe it under routes"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.pipeline.ledger import Ledger
@@ -81,6 +82,7 @@ class Services:
     review: Any = None
     gate: Any = None
     backfill: Any = None
+    ask: Callable[[Prompt], Awaitable[Reply]] | None = None
     forward: Any = None
     reprice: Any = None
     from_signal: Any = None

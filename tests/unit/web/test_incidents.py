@@ -16,6 +16,7 @@ from watchkeeper.model.action import ActionSpec
 from watchkeeper.model.alert import Notification
 from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.pipeline.levers import Pauses
+from watchkeeper.pipeline.reporting import ReportFlow, Setting
 from watchkeeper.store.records import alerts, audit, incidents
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -220,3 +221,20 @@ async def test_actions_are_done_and_undone_from_the_page(world: World) -> None:
         ):
             answer = await browser.post(f"/api/alerts/{world.alert_id}/actions", json=wrong)
             assert answer.status_code in (400, 404), wrong
+
+
+async def test_reports_are_read_and_taken_along(world: World) -> None:
+    s = world.services
+    s.reports = ReportFlow(world.columns, s.records, s.clock, lambda _p: Setting(allowed=1.0), lambda: None)
+    async with client(world) as browser:
+        page = (await browser.get("/reports?range=7d")).text
+        assert "answer_relevance" in page and "Scores against the period before" in page
+        assert "EU AI Act, Article 15" in (await browser.get("/reports?kind=evidence&range=14d")).text
+        for form, begins in (("md", "# Weekly summary"), ("html", "<!doctype html>")):
+            answer = await browser.get(f"/api/reports/weekly?format={form}&since=7d")
+            assert answer.status_code == 200 and answer.text.startswith(begins)
+            assert "attachment" in answer.headers["content-disposition"]
+        whole = (await browser.get("/api/reports/evidence")).json()
+        assert any("traces" in line for line in whole["headline"])
+        for wrong, status in (("daily", 404), ("weekly?since=900d", 400), ("weekly?format=pdf", 400)):
+            assert (await browser.get(f"/api/reports/{wrong}")).status_code == status, wrong
