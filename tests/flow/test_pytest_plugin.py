@@ -53,7 +53,7 @@ def test_workers_of_xdist_are_judged_together(tmp_path: Path) -> None:
 def test_a_dataset_of_a_server_is_judged_there_and_stored(tmp_path: Path) -> None:
     (tmp_path / "test_app.py").write_text(TESTS % "capitals")
     with Server(tmp_path / "data") as server:
-        server.json("POST", "/api/datasets/capitals/cases", {"add": cases(3)})
+        server.json("POST", "/api/datasets/capitals/cases", {"add": cases(3), "duplicates": "keep"})
         found = ran(tmp_path, "--watchkeeper-save", "from-pytest", env={"WATCHKEEPER_ENDPOINT": server.url})
         assert "3 passed" in found.stdout and "NOT ENOUGH EVIDENCE" in found.stdout, (
             found.stdout + found.stderr

@@ -81,7 +81,7 @@ class Tools:
         dataset: str,
         trace_id: str,
         note: str = "",
-        split: Literal["regression", "golden", "holdout"] = "regression",
+        split: Literal["regression", "golden", "calibration", "holdout"] = "regression",
         force: bool = False,
     ) -> dict[str, Any]:
         """Make a trace a test case of a dataset, as a new version: its input and context, its newest label, and the scorers

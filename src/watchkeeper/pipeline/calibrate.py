@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from watchkeeper.gating.subject import Answer, subjects_of
+from watchkeeper.gating.subject import Answer, input_text, subjects_of
 from watchkeeper.model.calibration import (
     MODEL_BASED,
     Calibration,
@@ -23,7 +23,6 @@ from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.review import Case
 from watchkeeper.model.score import Outcome, Subject, Verdict
 from watchkeeper.model.series import BINARY, Insufficient, Point, SeriesKey
-from watchkeeper.pipeline.promote import input_text
 from watchkeeper.reviewing.queue import item
 from watchkeeper.scoring import calibration as rules
 from watchkeeper.scoring.correction import Window, correct

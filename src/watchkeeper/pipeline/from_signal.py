@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.gating.subject import input_text
 from watchkeeper.model.managed import GateEntry, Managed, Proposal
 from watchkeeper.model.review import Case, Label
 from watchkeeper.model.score import Score
@@ -17,7 +18,8 @@ from watchkeeper.model.signal import Member, Signal
 from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.aim import Ask, Evidence, judged, proposal_of, proposals, ready_checks, worth
 from watchkeeper.pipeline.plan import services as scorer_services
-from watchkeeper.pipeline.promote import DUPLICATE_AT, case_of, input_text, must_pass_of
+from watchkeeper.pipeline.promote import case_of, must_pass_of
+from watchkeeper.reviewing.fingerprint import SAME
 from watchkeeper.reviewing.propose import judge_of, slug
 from watchkeeper.reviewing.signals import decided
 from watchkeeper.reviewing.similar import nearest
@@ -354,7 +356,7 @@ class ActFlow:
             case = case_of(trace, label, "regression", choice.owner or found.signal.owner, failed)
             case = msgspec.structs.replace(case, severity=case.severity or found.signal.severity)
             close = nearest(input_text(case), [k for k in known if k[0] != case.id])
-            if close is not None and close[1] >= DUPLICATE_AT:
+            if close is not None and close[1] >= SAME:
                 left_out.append((trace.trace_id, *close))
                 continue
             made.append(case)

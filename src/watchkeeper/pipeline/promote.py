@@ -6,16 +6,13 @@ from typing import Any
 
 import msgspec
 
-from watchkeeper.gating.subject import input_text
 from watchkeeper.model.review import Case, DatasetVersion, Label
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Message, Trace
-from watchkeeper.reviewing.similar import nearest
+from watchkeeper.pipeline.curate import admitted
 from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.store.records import datasets
 from watchkeeper.store.records.engine import Records
-
-DUPLICATE_AT = 0.9
 
 
 class NearDuplicate(Exception):
@@ -105,11 +102,9 @@ async def promote(
     """
     current = await records.read(lambda conn: datasets.get(conn, project, dataset))
     if current is not None and not force:
-        known = [(c.id, input_text(c)) for c in current.cases]
-        for case in cases:
-            close = nearest(input_text(case), [k for k in known if k[0] != case.id])
-            if close is not None and close[1] >= DUPLICATE_AT:
-                raise NearDuplicate(*close)
+        _, twins = admitted(current.cases, cases)
+        if twins:
+            raise NearDuplicate(twins[0].other_id, twins[0].similarity)
     return await records.write(
         lambda conn: datasets.commit(
             conn, project, dataset, add=list(cases), remove=[], author=author, note=note, now_ns=now_ns

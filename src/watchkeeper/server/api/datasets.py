@@ -1,11 +1,15 @@
 """Datasets with their immutable versions, and cases from traces."""
 
+import asyncio
+from dataclasses import asdict
 from typing import Any, Literal
 
 import msgspec
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from watchkeeper.model.review import Case
+from watchkeeper.gating.dataset import changes, splits
+from watchkeeper.model.review import Case, DatasetVersion
+from watchkeeper.pipeline.curate import Twin, admitted, leaks, refreshed
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.server.answers import timed
 from watchkeeper.server.api.shapes import Body, DatasetName, Long, Query, ScorerName, Short, TraceId
@@ -23,6 +27,9 @@ class Made(Body):
     description: Long = ""
 
 
+Split = Literal["golden", "calibration", "regression", "holdout", "replay"]
+
+
 class CaseIn(Body):
     """One case: what is asked, and what is known about the right answer."""
 
@@ -36,16 +43,18 @@ class CaseIn(Body):
     trace_id: TraceId | None = None
     severity: Short | None = None
     owner: Short | None = None
-    split: Short = "regression"
+    split: Split = "regression"
     must_pass: list[ScorerName] = []
 
 
 class Cases(Body):
-    """Cases to add (the same id replaces) and ids to remove: together one new version."""
+    """Cases to add (the same id replaces) and ids to remove: together one new version. `duplicates` says what becomes of a
+    case that asks what another of the dataset asks: refuse the change, skip the case, or keep it."""
 
     add: list[CaseIn] = Field([], max_length=10_000)
     remove: list[Short] = Field([], max_length=10_000)
     note: Long = ""
+    duplicates: Literal["refuse", "skip", "keep"] = "refuse"
 
 
 class Promotion(Body):
@@ -53,7 +62,7 @@ class Promotion(Body):
 
     trace_id: TraceId
     note: Long = ""
-    split: Literal["regression", "golden", "holdout"] = "regression"
+    split: Literal["regression", "golden", "calibration", "holdout"] = "regression"
     owner: Short | None = None
     force: bool = False
 
@@ -128,6 +137,17 @@ async def change(call: Call) -> dict[str, Any]:
     if not given.add and not given.remove:
         raise HttpError(400, "there is nothing to change", "give cases under add, or ids under remove")
     cases = [msgspec.convert(c.model_dump(), Case) for c in given.add]
+    twins: list[Twin] = []
+    if given.duplicates != "keep" and cases:
+        held = await call.services.records.read(lambda c: datasets.get(c, call.project, name))
+        known = [c for c in held.cases if c.id not in given.remove] if held else []
+        cases, twins = await asyncio.to_thread(admitted, known, cases)
+        if twins and given.duplicates == "refuse":
+            raise HttpError(
+                409,
+                _asked_twice(twins),
+                "send duplicates: skip to leave them out, or keep to add them anyway",
+            )
     made = await call.services.records.write(
         lambda c: datasets.commit(
             c, call.project, name, add=cases, remove=given.remove,
@@ -140,6 +160,75 @@ async def change(call: Call) -> dict[str, Any]:
         "version": made.version,
         "cases": len(made.cases),
         "content_hash": made.content_hash,
+        "skipped": [asdict(t) for t in twins],
+    }
+
+
+def _asked_twice(twins: list[Twin]) -> str:
+    shown = "; ".join(
+        f"{t.case_id} asks what {t.other_id} ({t.other_split}) asks ({t.similarity:.0%} alike)"
+        for t in twins[:3]
+    )
+    return f"{len(twins)} of these cases are near-duplicates: {shown}"
+
+
+class Between(Query):
+    """Two versions; `to` is the newest and `from` the one before it when not given."""
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, populate_by_name=True)
+    from_: int | None = Field(None, alias="from", ge=0)
+    to: int | None = Field(None, ge=1)
+
+
+@route("GET", "/api/datasets/{name}/diff", permission="viewer", query=Between)
+async def diff(call: Call) -> dict[str, Any]:
+    """What changed between two versions: cases added, changed (field by field, old and new) and removed. Version 0 is empty."""
+    if not call.sees_content:
+        raise HttpError(403, "cases hold prompts and outputs", "this needs the role of privacy.content_role")
+    name, wanted = _name(call), call.query
+    new = await _version(call, name, wanted.to)
+    number = new.version - 1 if wanted.from_ is None else wanted.from_
+    old = None if number == 0 else await _version(call, name, number)
+    found = changes(old, new)
+    await note_opened(call, f"{name} v{number} to v{new.version}", "dataset.diff")
+    return {
+        "dataset": name,
+        "from": number,
+        "to": new.version,
+        "added": sum(c.kind == "added" for c in found),
+        "changed": sum(c.kind == "changed" for c in found),
+        "removed": sum(c.kind == "removed" for c in found),
+        "changes": [asdict(c) for c in found],
+    }
+
+
+async def _version(call: Call, name: str, version: int | None) -> DatasetVersion:
+    found = await call.services.records.read(lambda c: datasets.get(c, call.project, name, version))
+    if found is None:
+        which = f" version {version}" if version else ""
+        raise HttpError(404, f"there is no dataset {name[:100]!r}{which}", "GET /api/datasets lists them")
+    return found
+
+
+@route("GET", "/api/datasets/{name}/health", permission="viewer", query=Version)
+async def health(call: Call) -> dict[str, Any]:
+    """Cases a split, how much of the golden set is new since a quarter ago (10 to 20 % is wanted), cases that ask what a case of
+    another split asks, and cases without a trace they came from."""
+    found = await _version(call, _name(call), call.query.version)
+    now = call.services.clock()
+    fresh = await call.services.records.read(lambda c: refreshed(c, found, now))
+    leaking = await asyncio.to_thread(leaks, found.cases)
+    n = len(found.cases)
+    return {
+        "dataset": found.dataset,
+        "version": found.version,
+        "cases": n,
+        "splits": splits(found.cases),
+        "refresh": asdict(fresh),
+        "leaks": [{"case_id": a, "other_id": b} for a, b in leaking[:100]],
+        "leaking": len(leaking),
+        "leaking_share": len(leaking) / n if n else None,
+        "without_trace": sum(c.trace_id is None for c in found.cases),
     }
 
 

@@ -7,10 +7,10 @@ from pydantic import Field, StringConstraints
 
 from watchkeeper.config.managed import as_yaml
 from watchkeeper.config.problems import ConfigError
+from watchkeeper.gating.subject import input_text
 from watchkeeper.model.managed import Managed
 from watchkeeper.model.review import Case
 from watchkeeper.pipeline.from_signal import CannotAct, Choice, Preview
-from watchkeeper.pipeline.promote import input_text
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, DatasetName, Query, Short
 from watchkeeper.server.routing import Call, HttpError, route

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
+from watchkeeper.gating.subject import input_text
 from watchkeeper.model.review import DatasetVersion
-from watchkeeper.pipeline.promote import input_text
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import datasets, experiments
 from watchkeeper.web import conversation

@@ -7,10 +7,10 @@ import msgspec
 from pydantic import ValidationError
 from starlette.responses import RedirectResponse, Response
 
+from watchkeeper.gating.subject import input_text
 from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.model.managed import Managed
 from watchkeeper.model.signal import SEVERITIES
-from watchkeeper.pipeline.promote import input_text
 from watchkeeper.server.api.managed import Act, acted, choice_of
 from watchkeeper.server.api.signals import Changed, decide, detail, listed
 from watchkeeper.server.routing import Call, HttpError, route

@@ -1,0 +1,202 @@
+"""`watchkeeper dataset list|export|import|diff`: cases in and out as JSON lines or Parquet."""
+
+import argparse
+import importlib
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from watchkeeper.cli.answering import dataset_of
+from watchkeeper.cli.client import Client, add_server
+from watchkeeper.cli.errors import CliError
+from watchkeeper.cli.output import shown, table
+
+SPLITS = ("golden", "calibration", "regression", "holdout")
+TEXTS = ("id", "expected", "actual", "scenario", "trace_id", "severity", "owner", "split")
+LISTS = ("labels", "must_pass")
+NESTED = ("input", "context")
+FIELDS = (*TEXTS, *LISTS, *NESTED)
+BATCH = 1_000
+
+
+def add_arguments(which: Any, runs: Any) -> None:
+    """The subcommands of `dataset`."""
+    listing = which.add_parser("list", help="the datasets with their versions")
+    add_server(listing)
+    runs(listing, "watchkeeper.cli.dataset:listed")
+    out = which.add_parser(
+        "export", help="write a version's cases to a file (.jsonl, .parquet) or - for standard output"
+    )
+    out.add_argument("dataset", metavar="NAME[@VERSION]")
+    out.add_argument("file", metavar="FILE")
+    out.add_argument("--split", help="only this split")
+    add_server(out)
+    runs(out, "watchkeeper.cli.dataset:export")
+    into = which.add_parser("import", help="add a file's cases (.jsonl, .parquet) as a new version")
+    into.add_argument("dataset", metavar="NAME")
+    into.add_argument("file", type=Path, metavar="FILE")
+    into.add_argument("--split", choices=SPLITS, help="put every case into this split")
+    into.add_argument("--note", default="", help="why, for the version")
+    into.add_argument(
+        "--duplicates", choices=("refuse", "skip", "keep"), default="refuse",
+        help="what becomes of a case that asks what another asks (refuse)",
+    )  # fmt: skip
+    add_server(into)
+    runs(into, "watchkeeper.cli.dataset:bring")
+    between = which.add_parser("diff", help="what changed between two versions")
+    between.add_argument("old", metavar="NAME@VERSION")
+    between.add_argument("new", metavar="NAME[@VERSION]", nargs="?")
+    add_server(between)
+    runs(between, "watchkeeper.cli.dataset:diff")
+
+
+def listed(args: argparse.Namespace) -> int:
+    """Print the datasets."""
+    rows = Client.of(args).call("GET", "/api/datasets")
+    table(
+        ["name", "version", "cases", "changed"],
+        [[r["name"], r["version"], r["cases"], r["updated"]] for r in rows],
+        sys.stdout,
+    )
+    return 0
+
+
+def _path(name: str, more: str = "", **query: Any) -> str:
+    given = {k: v for k, v in query.items() if v is not None}
+    return f"/api/datasets/{quote(name, safe='')}{more}" + (f"?{urlencode(given)}" if given else "")
+
+
+def _arrow() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ModuleNotFoundError:
+        raise CliError(
+            "Parquet needs pyarrow; install it with: pip install pyarrow, or use a .jsonl file"
+        ) from None
+
+
+def write_parquet(cases: Iterable[dict[str, Any]], file: Any) -> None:
+    """Cases as a Parquet table: texts, lists of texts, and `input` and `context` as JSON texts."""
+    arrow, parquet = _arrow()
+    text, texts = arrow.string(), arrow.list_(arrow.string())
+    schema = arrow.schema([(n, texts if n in LISTS else text) for n in FIELDS])
+    rows = [
+        {n: json.dumps(c.get(n), ensure_ascii=False) if n in NESTED else c.get(n) for n in FIELDS}
+        for c in cases
+    ]
+    parquet.write_table(arrow.Table.from_pylist(rows, schema=schema), file, compression="zstd")
+
+
+def read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
+    """A Parquet table's rows as cases, each with where it is. Raises `CliError`."""
+    arrow, parquet = _arrow()
+    try:
+        rows = parquet.read_table(path).to_pylist()
+    except (OSError, arrow.ArrowInvalid) as error:
+        raise CliError(f"{path} is not a Parquet file: {error}") from None
+    for number, row in enumerate(rows, start=1):
+        where = f"{path} row {number}"
+        case = {k: v for k, v in row.items() if v is not None}
+        for name in NESTED:
+            if isinstance(case.get(name), str):
+                try:
+                    case[name] = json.loads(case[name])
+                except ValueError:
+                    if name == "context":
+                        raise CliError(f"{where}: context is not JSON") from None
+        yield where, case
+
+
+def _lines(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CliError(f"cannot read {path}: {error}") from None
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            case = json.loads(line)
+        except ValueError as error:
+            raise CliError(f"{path}:{number} is not JSON: {error}") from None
+        yield f"{path}:{number}", case
+
+
+def read_cases(path: Path, split: str | None = None) -> list[dict[str, Any]]:
+    """The cases of a file. Raises `CliError` naming the line or row that is none."""
+    cases: list[dict[str, Any]] = []
+    for where, case in read_parquet(path) if path.suffix.lower() == ".parquet" else _lines(path):
+        if not isinstance(case, dict) or not case.get("id") or "input" not in case:
+            raise CliError(f"{where} is no case; it needs id and input")
+        unknown = sorted(case.keys() - set(FIELDS))
+        if unknown:
+            raise CliError(f"{where}: {unknown[0]} is not a field of a case; fields are {', '.join(FIELDS)}")
+        cases.append({**case, **({"split": split} if split else {})})
+    if not cases:
+        raise CliError(f"{path} holds no case")
+    return cases
+
+
+def export(args: argparse.Namespace) -> int:
+    """Write a version's cases."""
+    name, version = dataset_of(args.dataset)
+    found = Client.of(args).call("GET", _path(name, version=version))
+    cases = [c for c in found["cases"] if args.split in (None, c["split"])]
+    if args.file != "-" and Path(args.file).suffix.lower() == ".parquet":
+        write_parquet(cases, args.file)
+    else:
+        text = "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in cases)
+        if args.file == "-":
+            sys.stdout.write(text)
+            return 0
+        try:
+            Path(args.file).write_text(text, "utf-8")
+        except OSError as error:
+            raise CliError(f"cannot write {args.file}: {error.strerror}") from None
+    print(f"{len(cases)} cases of {name} v{found['version']} written to {args.file}", file=sys.stderr)
+    return 0
+
+
+def bring(args: argparse.Namespace) -> int:
+    """Add a file's cases."""
+    cases = read_cases(args.file, args.split)
+    note = args.note or f"imported from {args.file.name}"
+    if len(cases) > 10_000:
+        raise CliError(
+            f"{args.file} holds {len(cases)} cases; a version takes 10,000 at a time, so split the file"
+        )
+    made = Client.of(args).call(
+        "POST", _path(args.dataset, "/cases"), {"add": cases, "note": note, "duplicates": args.duplicates}
+    )
+    print(f"{args.dataset} v{made['version']}: {made['cases']} cases")
+    for twin in made["skipped"][:10]:
+        print(
+            f"  left out {twin['case_id']}: it asks what {twin['other_id']} asks ({twin['similarity']:.0%} alike)"
+        )
+    if len(made["skipped"]) > 10:
+        print(f"  and {len(made['skipped']) - 10} more")
+    return 0
+
+
+def diff(args: argparse.Namespace) -> int:
+    """Print what changed between two versions."""
+    name, old = dataset_of(args.old)
+    other, new = dataset_of(args.new) if args.new else (name, None)
+    if other != name:
+        raise CliError(f"{name} and {other} are two datasets; compare versions of one")
+    if old is None:
+        raise CliError(f"say which version: {name}@1 (watchkeeper dataset list shows the newest)")
+    found = Client.of(args).call("GET", _path(name, "/diff", **{"from": old, "to": new}))
+    print(
+        f"{name} v{found['from']} → v{found['to']}: {found['added']} added, {found['changed']} changed, {found['removed']} removed"
+    )
+    for change in found["changes"]:
+        given = change["input"]
+        asked = given.get("text", given) if isinstance(given, dict) else given
+        print(f"  {change['kind'][0].upper()} {change['id']}  {change['split']}  {shown(asked)}")
+        for field, (was, now) in change["fields"].items():
+            print(f"      {field}: {shown(was)} → {shown(now)}")
+    return 0

@@ -1,0 +1,79 @@
+"""Cases in and out of files: what goes in comes out, and what is no case is named."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.serving import Server
+from watchkeeper.cli.dataset import read_cases, write_parquet
+from watchkeeper.cli.errors import CliError
+from watchkeeper.cli.main import main
+
+CASES: list[dict[str, Any]] = [
+    {
+        "id": "a", "input": {"text": "When does the shop open on public holidays?", "messages": []}, "context": {"documents": [{"id": "1"}]},
+        "expected": "At nine – “always”.", "labels": ["x", "y"], "split": "golden", "must_pass": ["json_valid"], "owner": None,
+    },
+    {"id": "b", "input": "How can I return a broken phone?", "labels": []},
+]  # fmt: skip
+
+
+def test_parquet_gives_back_what_was_written(tmp_path: Path) -> None:
+    write_parquet(CASES, tmp_path / "c.parquet")
+    first, second = read_cases(tmp_path / "c.parquet")
+    assert first == {k: v for k, v in CASES[0].items() if v is not None}
+    assert second["input"] == "How can I return a broken phone?" and second["id"] == "b"
+    assert read_cases(tmp_path / "c.parquet", "holdout")[0]["split"] == "holdout"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("{", ":1 is not JSON"), ('{"id": "x"}', ":1 is no case"), ('{"id": "x", "input": 1, "colour": 2}', "colour is not a field"),
+        ("", "holds no case"), ("[1]", "is no case"),
+    ],
+)  # fmt: skip
+def test_a_file_that_holds_something_else_says_where(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "c.jsonl").write_text(line)
+    with pytest.raises(CliError, match=said):
+        read_cases(tmp_path / "c.jsonl")
+    (tmp_path / "c.parquet").write_text(line)
+    with pytest.raises(CliError, match="not a Parquet file"):
+        read_cases(tmp_path / "c.parquet")
+
+
+def test_versions_go_in_out_and_beside_each_other(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Server(tmp_path / "data") as server:
+        where = ["--server", server.url]
+        (tmp_path / "c.jsonl").write_text("\n".join(json.dumps(c) for c in CASES))
+        assert main(["dataset", "import", "shop", str(tmp_path / "c.jsonl"), *where]) == 0
+        again = [
+            {"id": "c", "input": "how can I return a broken phone"},
+            {**CASES[1], "expected": "By post."},
+        ]
+        (tmp_path / "d.jsonl").write_text("\n".join(json.dumps(c) for c in again))
+        assert main(["dataset", "import", "shop", str(tmp_path / "d.jsonl"), *where]) == 2
+        assert "c asks what b" in capsys.readouterr().err
+        assert (
+            main(["dataset", "import", "shop", str(tmp_path / "d.jsonl"), "--duplicates", "skip", *where])
+            == 0
+        )
+        assert "left out" in capsys.readouterr().out
+        assert main(["dataset", "diff", "shop@1", "shop@2", *where]) == 0
+        assert "C b  regression" in (said := capsys.readouterr().out) and "expected:  → By post." in said
+        out = tmp_path / "out.parquet"
+        assert main(["dataset", "export", "shop@1", str(out), "--split", "golden", *where]) == 0
+        assert [c["id"] for c in read_cases(out)] == ["a"]
+        assert (
+            main(["dataset", "list", *where]) == 0 and main(["dataset", "export", "shop", "-", *where]) == 0
+        )
+        assert json.loads(capsys.readouterr().out.splitlines()[-1])["expected"] == "By post."
+        health = server.json("GET", "/api/datasets/shop/health")
+        assert health["splits"] == {"golden": 1, "regression": 1} and health["leaking"] == 0
+        assert health["refresh"]["state"] == "young" and health["without_trace"] == 2
+        status, _, answer = server.call(
+            "POST", "/api/datasets/shop/cases", {"add": [{"id": "z", "input": "q", "split": "goldn"}]}
+        )
+        assert status in (400, 422) and b"split" in answer
