@@ -43,6 +43,20 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     add_service(parser)
 
 
+def add_prefer(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `experiment prefer`."""
+    parser.add_argument("before", help="name or id of the earlier experiment")
+    parser.add_argument("after", help="name or id of the later one")
+    parser.add_argument("--model", required=True, help="the judge, written provider:model")
+    parser.add_argument("--question", help="what better means")
+    parser.add_argument("--limit", type=int, default=200, help="most pairs (200)")
+    parser.add_argument(
+        "--allow-self-judging", action="store_true", help="also judge answers of the judge's own family"
+    )
+    parser.add_argument("--yes", action="store_true", help="ask without asking first")
+    add_service(parser)
+
+
 def add_list(parser: argparse.ArgumentParser) -> None:
     """The arguments of `experiment list`."""
     parser.add_argument("--dataset", help="only those of this dataset")
@@ -112,6 +126,27 @@ def compare(args: argparse.Namespace) -> int:
     print(f"  {client.server}/experiments/{found['after']['id']}?against={found['before']['id']}")
     write(args.markdown, found["report"]["markdown"])
     write(args.json, json.dumps({k: v for k, v in found.items() if k != "report"}, indent=1))
+    return 0
+
+
+def prefer(args: argparse.Namespace) -> int:
+    """Ask a judge which answers are better, the cost first."""
+    client = Client.of(args)
+    body: dict[str, Any] = {"against": args.before, "model": args.model, "limit": args.limit}
+    body |= {"question": args.question} if args.question else {}
+    body |= {"self_judging": "allow"} if args.allow_self_judging else {}
+    path = f"/api/experiments/{quote(args.after, safe='')}/prefer"
+    planned = client.call("POST", path, body)["planned"]
+    cost = "at an unknown price" if planned["cost"] is None else f"{planned['cost']:.4f} USD at most"
+    print(
+        f"{planned['pairs']} pairs, {planned['calls']} calls, {cost} (price table {planned['pricing_version']})"
+    )
+    if not planned["pairs"]:
+        return 0
+    if not args.yes and not (sys.stdin.isatty() and input("ask? [y/N] ").strip().lower() in ("y", "yes")):
+        print("nobody was asked; --yes asks")
+        return 2
+    print(client.call("POST", path, {**body, "confirm": True})["report"]["text"])
     return 0
 
 

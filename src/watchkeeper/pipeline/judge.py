@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, Verdict
+from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.check import Hook
 from watchkeeper.pipeline.deciding import HOUR_S, JUDGE, JudgeWork
 from watchkeeper.pipeline.plan import Plan
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 SECOND = 10**9
 Load = Callable[[str, str, str], Awaitable[Subject | None]]
 Ask = Callable[[Prompt], Awaitable[Reply]]
+Before = Callable[[str, Trace], Awaitable[list[Trace]]]
 
 
 def backoff_ns(attempt: int, roll: float, after_s: float | None = None, cap_s: float = 300.0) -> int:
@@ -79,7 +81,7 @@ class _Asked(Exception):
 
 class JudgeFlow:
     """Works off the queue. `plan_for(project)` knows the judges and budgets; `load(project, trace_id, span_id)` reads a
-    subject from the store; `ask` is the provider port; `roll` gives numbers in [0, 1) and `nonce` fresh random strings.
+    subject from the store and `before` the turns before it, for session judges; `ask` is the provider port; `roll` gives numbers in [0, 1) and `nonce` fresh random strings.
 
     `concurrency` judgements are in flight at once; their results are committed in groups. A provider outage gives jobs back
     without using up attempts and pauses claiming; other failures use up `max_attempts` and then become dead letters.
@@ -103,6 +105,7 @@ class JudgeFlow:
         poll_s: float = 0.25,
         window_s: int = HOUR_S,
         hooks: list[Hook] | None = None,
+        before: Before | None = None,
     ) -> None:
         self._records, self._columns = records, columns
         self._ask, self._load, self._plan_for, self._clock = ask, load, plan_for, clock
@@ -110,6 +113,7 @@ class JudgeFlow:
         self._concurrency, self._lease_ns, self._max_attempts = concurrency, lease_ns, max_attempts
         self._poll_s, self._window_s = poll_s, window_s
         self.hooks: list[Hook] = hooks or []
+        self._before = before
         self.counts = Counts()
         self._accounts: dict[tuple[str, str], Spending] = {}
         self._purses: dict[tuple[str, str], Spending] = {}
@@ -211,6 +215,8 @@ class JudgeFlow:
         subject = await self._load(job.project, work.trace_id, work.span_id)
         if subject is None:
             return _Result(job, work, judge, NotScored("the trace is no longer stored"), [])
+        if judge.level == "session" and self._before is not None:
+            subject.earlier = await self._before(job.project, subject.trace)
         # Without a random nonce equal material gives equal prompts: that is the cache's question.
         first = await first_prompt(judge, subject)
         if not isinstance(first, Prompt):

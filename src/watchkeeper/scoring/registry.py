@@ -17,6 +17,7 @@ from watchkeeper.scoring.checks.table import BY_TYPE as CHECKS
 from watchkeeper.scoring.checks.terms import Terms
 from watchkeeper.scoring.classifiers.table import BY_TYPE as CLASSIFIERS
 from watchkeeper.scoring.custom import CustomScorer
+from watchkeeper.scoring.judges.pairwise import PairwiseJudge
 from watchkeeper.scoring.judges.rubric import Dimension, Example, Rubric, RubricJudge
 from watchkeeper.scoring.judges.rubrics import BY_NAME as RUBRICS
 from watchkeeper.scoring.protocol import Scorer, Services
@@ -175,7 +176,7 @@ def _scale(value: Any) -> tuple[float, float]:
 
 _JUDGE_KEYS = {
     "name", "type", "model", "rubric", "prompt", "scale", "anchors", "dimensions", "reads", "needs", "level", "floor",
-    "self_judging", "families", "examples", "max_tokens", "unit_cost", "error_class",
+    "self_judging", "families", "examples", "mode", "max_tokens", "unit_cost", "error_class",
 }  # fmt: skip
 
 
@@ -208,9 +209,41 @@ def _rubric(spec: Mapping[str, Any]) -> Rubric:
     return msgspec.structs.replace(rubric, **changes) if changes else rubric
 
 
+def _pairwise(spec: Mapping[str, Any]) -> Scorer:
+    allowed = {
+        "name",
+        "type",
+        "mode",
+        "model",
+        "prompt",
+        "reads",
+        "self_judging",
+        "families",
+        "max_tokens",
+        "unit_cost",
+    }
+    _only(spec, allowed)
+    if not isinstance(spec.get("model"), str):
+        raise SpecError("model", "a pinned model is required, written provider:model")
+    arguments = {k: spec[k] for k in ("name", "model", "self_judging", "families", "max_tokens") if k in spec}
+    if "prompt" in spec:
+        arguments["question"] = str(spec["prompt"])
+    if "reads" in spec:
+        arguments["reads"] = tuple(spec["reads"])
+    if "unit_cost" in spec:
+        arguments["unit_cost"] = dollars(spec["unit_cost"], "unit_cost")
+    return _make(PairwiseJudge, arguments)
+
+
 def _judge(spec: Mapping[str, Any], services: Services) -> Scorer:
     del services
+    if spec.get("mode") == "pairwise":
+        return _pairwise(spec)
     _only(spec, _JUDGE_KEYS)
+    if "mode" in spec:
+        raise SpecError(
+            "mode", f"{spec['mode']!r} is not allowed; pairwise compares two answers, or leave it out"
+        )
     if not isinstance(spec.get("model"), str):
         raise SpecError("model", "a pinned model is required, written provider:model")
     arguments: dict[str, Any] = {

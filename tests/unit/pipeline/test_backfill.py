@@ -19,6 +19,7 @@ from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.sessions import turns_before
 from watchkeeper.scoring.sampling import Sampler
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import QueryRefused, SpanRow, TraceRow
@@ -277,3 +278,26 @@ async def test_live_judgements_go_before_those_of_a_run(world: World) -> None:
     await world.records.write(lambda c: jobs.add(c, [live], world.now))
     first = await world.records.write(lambda c: jobs.claim(c, "judge", "w", world.now, 1, 10))
     assert [j.key for j in first] == ["judge:live"]
+
+
+async def test_a_session_judge_is_shown_the_earlier_turns(world: World) -> None:
+    attributes = {"gen_ai.operation.name": "chat", "gen_ai.conversation.id": "s1"}
+    made = []
+    for i in range(4):
+        record = raw(
+            f"{i + 500:032x}",
+            start=NOW - HOUR + i * HOUR // 10,
+            **attributes,
+            **{"watchkeeper.input": f"turn {i}"},
+        )
+        trace = assemble([normalise(record)], [])
+        await world.columns.write_spans([SpanRow("p", normalise(record), NOW)], [])
+        await world.columns.write_traces([TraceRow("p", trace, [], 1.0, "all", NOW)])
+        made.append(trace)
+    earlier = await turns_before(world.columns, "p", made[3])
+    assert [t.input_text for t in earlier] == ["turn 0", "turn 1", "turn 2"]
+    assert [t.input_text for t in await turns_before(world.columns, "p", made[3], most=2)] == [
+        "turn 1",
+        "turn 2",
+    ]
+    assert await turns_before(world.columns, "p", made[0]) == []

@@ -1,6 +1,7 @@
 """Experiments: a target's answers over a dataset, judged by the scorers in force."""
 
-from typing import Any
+import secrets
+from typing import Any, Literal
 
 import msgspec
 from pydantic import Field
@@ -13,7 +14,9 @@ from watchkeeper.gating.subject import Answer
 from watchkeeper.gating.verdict import GateSettings
 from watchkeeper.llm import table
 from watchkeeper.pipeline.gate import GateError
+from watchkeeper.pipeline.preference import estimate_cost, lines_of, pairs_of, prefer
 from watchkeeper.pipeline.replay import chosen, replay
+from watchkeeper.scoring.judges.pairwise import QUESTION, PairwiseJudge
 from watchkeeper.server.answers import timed
 from watchkeeper.server.api.shapes import Body, DatasetName, Finite, Page, Query, Short, TraceId, moment_ns
 from watchkeeper.server.reading import load_trace, note_change
@@ -199,6 +202,53 @@ async def compare(call: Call) -> dict[str, Any]:
             "markdown": report.compared_markdown(made),
         },
     }
+
+
+class Prefer(Body):
+    """Which pairs to judge and by whom. Without `confirm` the cost is answered and nobody is asked."""
+
+    against: str = Field(min_length=1, max_length=255)
+    model: Short
+    question: str | None = Field(None, max_length=4000)
+    limit: int = Field(200, ge=1, le=2000)
+    self_judging: Literal["refuse", "allow"] = "refuse"
+    confirm: bool = False
+
+
+@route("POST", "/api/experiments/{experiment_id}/prefer", permission="editor", body=Prefer)
+async def preference(call: Call) -> dict[str, Any]:
+    """Ask a pairwise judge in both orders which of two experiments' answers is better, case by case; what it costs first."""
+    given: Prefer = call.body
+    ask = call.services.ask
+    if ask is None:
+        raise HttpError(503, "this server asks no models", "", {"retry-after": "5"})
+    wanted = str(call.request.path_params["experiment_id"])
+    found: list[dict[str, Any]] = []
+    for name in (given.against, wanted):
+        one = await call.services.records.read(lambda c, name=name: experiments.get(c, call.project, name))
+        if one is None:
+            raise HttpError(404, f"there is no experiment {name[:100]!r}", "GET /api/experiments lists them")
+        found.append(one)
+    try:
+        judge = PairwiseJudge(
+            model=given.model, self_judging=given.self_judging, question=given.question or QUESTION
+        )
+    except ValueError as error:
+        raise HttpError(400, str(error), "model: provider:model") from None
+    pairs = pairs_of(contrast(found[0], found[1]), given.limit)
+    calls, cost, version = await estimate_cost(judge, pairs)
+    planned = {"pairs": len(pairs), "calls": calls, "cost": cost, "pricing_version": version}
+    if not given.confirm:
+        return {"asked": False, "planned": planned}
+    made = await prefer(judge, pairs, ask, lambda: secrets.token_hex(12))
+    await note_change(call, "experiment.prefer", str(found[1]["id"]))
+    kept = {k: v for k, v in found[1].items() if k != "preferences"}
+    told = [p for p in found[1].get("preferences", []) if p.get("against") != found[0]["id"]]
+    saved = {**kept, "preferences": [*told, {**made, "against": found[0]["id"]}]}
+    await call.services.records.write(lambda c: experiments.save(c, saved))
+    if not call.sees_content:
+        made["cases"] = [{**c, "reason": None} for c in made["cases"]]
+    return {"asked": True, "planned": planned, **made, "report": {"text": "\n".join(lines_of(made))}}
 
 
 class Again(Body):

@@ -27,3 +27,11 @@ FROM (SELECT trace_id FROM scores FINAL
 INNER JOIN (SELECT trace_id, output_text, time, session_id FROM traces FINAL
             WHERE project = {project:String} AND isNotNull(output_text)) AS t ON t.trace_id = c.trace_id
 LIMIT 1000
+
+-- name: session_before
+-- The latest traces of a session that began before this one.
+SELECT trace_id FROM traces FINAL
+WHERE project = {project:String} AND session_id = {session:String} AND trace_id != {trace_id:String}
+  AND time < fromUnixTimestamp64Nano({before:Int64})
+  AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 2 AND day <= toDate(fromUnixTimestamp64Nano({before:Int64}))
+ORDER BY time DESC, trace_id LIMIT {limit:UInt32}

@@ -1,0 +1,152 @@
+"""Two experiments compared answer by answer: a pairwise judge on every case both have, in both orders."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from watchkeeper.dialects import pricing
+from watchkeeper.llm.port import ProviderError
+from watchkeeper.model.prompt import Prompt, Reply
+from watchkeeper.model.score import Failed, NotScored, Subject, Verdict
+from watchkeeper.model.series import Estimate
+from watchkeeper.model.span import LLM, Context, Span, Totals, Trace, Usage
+from watchkeeper.pipeline.judge import first_prompt
+from watchkeeper.scoring.drive import drive
+from watchkeeper.scoring.judges.pairwise import PairwiseJudge
+from watchkeeper.stats.estimates import mean
+
+CALLS = 2
+CHARACTERS, OUTPUT_TOKENS = 4, 200
+AT_ONCE = 8
+Ask = Callable[[Prompt], Awaitable[Reply]]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A case with the earlier and the later answer."""
+
+    case_id: str
+    input: str
+    before: str
+    after: str
+
+
+def pairs_of(compared: Mapping[str, Any], limit: int | None = None) -> list[Pair]:
+    """The cases of a comparison (`gating.contrast`) with two different answers; the same answers need no judge."""
+    found = [
+        Pair(str(c["case_id"]), str(c["input"] or ""), str(c["before"]), str(c["after"]))
+        for c in compared["cases"]
+        if c.get("before") and c.get("after") and c["before"] != c["after"]
+    ]
+    return found[:limit]
+
+
+def subject_of(pair: Pair, models: Sequence[str] = ()) -> Subject:
+    """The later answer as subject, the earlier one beside it."""
+    call = LLM(output_text=pair.after, response_model=models[0] if models else None)
+    span = Span("0" * 32, "0" * 16, None, "case", "llm", 1, 2, "ok", "case", Context(), llm=call)
+    span.input_text, span.output_text = pair.input, pair.after
+    trace = Trace(
+        "0" * 32, [span], Context(), Totals(), 1, 2, True, input_text=pair.input, output_text=pair.after
+    )
+    return Subject(trace, extra={"other": pair.before, "other_models": list(models[1:])})
+
+
+async def estimate_cost(judge: PairwiseJudge, pairs: Sequence[Pair]) -> tuple[int, float | None, str]:
+    """Calls, USD at most (None without a price) and the price table's version, before anybody is asked."""
+    version = pricing.in_force().version
+    if not pairs:
+        return 0, 0.0, version
+    if judge.unit_cost is not None:
+        return CALLS * len(pairs), judge.unit_cost * len(pairs), version
+    total = 0.0
+    provider, _, model = judge.model.partition(":")
+    for pair in pairs:
+        prompt = await first_prompt(judge, subject_of(pair))
+        if not isinstance(prompt, Prompt):
+            continue
+        size = len(prompt.system) + sum(len(t.text) for t in prompt.turns)
+        usage = Usage(-(-size // CHARACTERS), OUTPUT_TOKENS)
+        one, _ = pricing.price(LLM(provider=provider, request_model=model, usage=usage))
+        if one is None:
+            return CALLS * len(pairs), None, version
+        total += CALLS * one
+    return CALLS * len(pairs), total, version
+
+
+async def prefer(
+    judge: PairwiseJudge,
+    pairs: Sequence[Pair],
+    ask: Ask,
+    nonce: Callable[[], str],
+    models: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Judge every pair. `preference` is the mean of 1 (later better), 0 (earlier better) and a half, with its 95 % interval;
+    `inconsistent` pairs chose by place and count a half. A pair that fails is counted and left out."""
+    gate = asyncio.Semaphore(AT_ONCE)
+    spent: list[float] = []
+
+    async def paid(prompt: Prompt) -> Reply:
+        reply = await ask(prompt)
+        spent.append(reply.cost or 0.0)
+        return reply
+
+    async def one(pair: Pair) -> tuple[Pair, Verdict | NotScored | Failed]:
+        subject = subject_of(pair, models)
+        subject.extra["nonce"] = nonce()
+        async with gate:
+            try:
+                return pair, await drive(judge.steps(subject), paid)
+            except ProviderError as error:
+                return pair, Failed(str(error))
+
+    outcomes = await asyncio.gather(*(one(p) for p in pairs))
+    verdicts = [(p, o) for p, o in outcomes if isinstance(o, Verdict)]
+    counts = Counter(str(v.label) for _, v in verdicts)
+    values = [v.value for _, v in verdicts if v.value is not None]
+    found = mean(values) if values else None
+    reasons = Counter(o.reason[:120] for _, o in outcomes if isinstance(o, NotScored | Failed))
+    return {
+        "model": judge.model,
+        "version": judge.version,
+        "question": judge.question,
+        "pairs": len(pairs),
+        "judged": len(verdicts),
+        "better": counts["better"],
+        "worse": counts["worse"],
+        "tie": counts["tie"],
+        "inconsistent": counts["inconsistent"],
+        "left_out": dict(reasons),
+        "preference": msgspec.to_builtins(found) if isinstance(found, Estimate) else None,
+        "calls": len(spent),
+        "cost": sum(spent),
+        "cases": [{"case_id": p.case_id, "said": v.label, "reason": v.reason} for p, v in verdicts],
+    }
+
+
+def lines_of(made: Mapping[str, Any]) -> list[str]:
+    """The result as people read it."""
+    lines = [
+        f"{made['judged']} of {made['pairs']} pairs judged by {made['model']} in both orders, {made['calls']} calls, "
+        f"{made['cost']:.4f} USD",
+        f"later better {made['better']}, earlier better {made['worse']}, tie {made['tie']}, "
+        f"no preference (the verdict turned with the order) {made['inconsistent']}",
+    ]
+    found = made["preference"]
+    if found is None:
+        lines.append("too few pairs for an interval")
+    else:
+        clear = "the later" if found["low"] > 0.5 else "the earlier" if found["high"] < 0.5 else "neither"
+        lines.append(
+            f"preference for the later {found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f}, n {found['n']}): "
+            f"{clear} is clearly preferred"
+        )
+    lines += [f"left out {n}: {why}" for why, n in made["left_out"].items()]
+    return lines
+
+
+__all__ = ["Pair", "estimate_cost", "lines_of", "pairs_of", "prefer", "subject_of"]
