@@ -216,7 +216,9 @@ def _message(
     told: Told,
     escalated: bool = False,
 ) -> Message:
-    worst = min((a.severity for a in alerts), key=_RANK.__getitem__, default="")
+    # A page that is over is in the message but does not hide that the next page is a rise.
+    lasting = [a for a in alerts if status != "firing" or a.state == "firing"]
+    worst = min((a.severity for a in lasting), key=_RANK.__getitem__, default="")
     ids = tuple(dict.fromkeys((*told.alerts, *(a.id for a in alerts)))) if status == "firing" else ()
     after = Told(status, ids, now, worst, told.escalated or escalated)
     return Message(group, event, status, tuple(alerts), routes, after)

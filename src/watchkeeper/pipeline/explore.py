@@ -45,7 +45,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Stand:
-    """Where a monitor stands. `state` is the worst of its cohorts, `relearning` when a version change took its baseline;
+    """Where a monitor stands. `state` is that of all its traffic, or of the cohort that is in trouble, `relearning` when a version change took its baseline;
     `false_alarms` how many a week it may cost by its thresholds; `fired` and `last_ns` its alerts and the latest;
     `backtest` what the last backtest found (None: never run)."""
 
@@ -116,6 +116,9 @@ def stands(conn: Connection, project: str, monitors: Sequence[Monitor]) -> list[
         seen = tuple(_seen(cohort, one) for cohort, one in sorted(own.items()))
         whole = next((s for s in seen if s.cohort == cohort_text(m.where)), None)
         worst = min((s.state for s in seen), key=_WORST.index, default="no_data")
+        if worst not in ("firing", "pending", "unstable") and whole is not None:
+            # A cohort that was replaced has no data any more, and that is no news of the monitor.
+            worst = whole.state
         learning = [
             n.reason
             for metric in m.metrics

@@ -24,7 +24,7 @@ from watchkeeper.web.view import View, view_of
 DAYS: Final = 30
 DAY: Final = 86_400 * 10**9
 ALLOWED: Final = 1.0
-_tested: dict[Monitor, list[TestResult]] = {}
+_tested: dict[str, list[TestResult]] = {}
 # One at a time: a backtest reads all of history, and the server has other work.
 _turn = asyncio.Semaphore(1)
 
@@ -61,11 +61,12 @@ def strips(found: Backtest, deploys: list[dict[str, Any]], width: int = 1000) ->
 
 
 async def _tests(rule: Monitor) -> list[TestResult]:
-    if rule not in _tested:
+    key = repr(rule)
+    if key not in _tested:
         if len(_tested) > 500:
             _tested.clear()
-        _tested[rule] = await run_tests(rule)
-    return _tested[rule]
+        _tested[key] = await run_tests(rule)
+    return _tested[key]
 
 
 def _detectable(stand: Stand) -> str:
@@ -93,7 +94,7 @@ async def listing(call: Call) -> Response:
         "spent": sum(s.false_alarms for s in found),
         "allowed": ALLOWED,
         "objectives": objectives,
-        "tested": {s.monitor.name: _tested.get(s.monitor) for s in found},
+        "tested": {s.monitor.name: _tested.get(repr(s.monitor)) for s in found},
         "detectable": {s.monitor.name: _detectable(s) for s in found},
         "pictures": {s.monitor.name: strips(s.backtest, [], 200) for s in found if s.backtest is not None},
     }
