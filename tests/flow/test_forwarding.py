@@ -160,6 +160,15 @@ def test_a_record_that_is_refused_for_ever_is_counted_and_the_others_arrive(
     receiver.close()
 
 
+def test_one_commit_larger_than_a_page_is_sent_to_its_end(world: tuple[Server, int]) -> None:
+    server, port = world
+    receiver = Receiver(port)
+    send(server, [span(n) for n in range(500)])
+    eventually(lambda: len(receiver.spans) == 500)
+    eventually(lambda: way(server)["backlog"] == 0)
+    receiver.close()
+
+
 def test_scores_go_as_evaluation_events_once_each(world: tuple[Server, int]) -> None:
     server, port = world
     receiver = Receiver(port)

@@ -149,8 +149,8 @@ class Way:
         if self.progress is None:
             kept = await self.records.read(lambda c: states.get(c, EVERYWHERE, KIND, self.key))
             if kept is None:
-                begin = 0 if self.target.start == "beginning" else self.settled()
-                self.progress = Progress(Position(begin))
+                begin = Position(0) if self.target.start == "beginning" else Position(self.settled(), LAST)
+                self.progress = Progress(begin)
                 await self.save()
             else:
                 self.progress = msgspec.convert(kept, Progress)
@@ -190,7 +190,8 @@ class Way:
         progress = await self.load()
         start = progress.position
         end = self.settled() if self.exact else self.clock()
-        if start.ns >= end:
+        # Many records share the moment of their commit: it is over only when its end was reached.
+        if start.ns > end or (start.ns == end and start.project == LAST):
             return False
         until = min(end, start.ns + self.window_ns)
         if start.ns == 0:
@@ -237,7 +238,7 @@ class Way:
         """A window was read to its end: the next one begins there, or for scores a little before."""
         progress = await self.load()
         to = until if self.exact else max(progress.position.ns, min(until, end - OVERLAP_NS))
-        if to > progress.position.ns:
+        if to > progress.position.ns or (self.exact and progress.position.project != LAST):
             self.seen = {k: ns for k, ns in self.seen.items() if ns >= to}
             await self._move(Position(to, LAST))
 
@@ -280,6 +281,8 @@ class Way:
         progress = await self.load()
         # Scores of the overlap are sent and only looked at again.
         after = progress.position.ns if self.exact else max([progress.position.ns, *self.seen.values()])
+        if self.exact and progress.position.project != LAST:
+            after -= 1
         count, oldest = await self.columns.backlog(self.signal, after, self.target.projects)
         return count, 0.0 if oldest is None else max(0.0, (self.clock() - oldest) / SECOND)
 
