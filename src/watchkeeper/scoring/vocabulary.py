@@ -49,6 +49,7 @@ class Vocabulary:
         self.content: Mask = np.zeros(4096, dtype=np.bool_)
         self._rows = _Rows(self._learn)
         self._lock = threading.RLock()
+        self._local = threading.local()
         self.mark = self._rows[MARK]
 
     def __len__(self) -> int:
@@ -81,6 +82,18 @@ class Vocabulary:
     def ids(self, tokens: Sequence[str]) -> Ids:
         """The numbers of the words, in order."""
         return np.fromiter(map(self._rows.__getitem__, tokens), np.int32, len(tokens))
+
+    def places(self, of: Ids, among: Ids) -> Ids:
+        """Where each number of `of` stands in `among`, counted from 1 (one of the places where there are several); 0 where it
+        does not."""
+        scratch: Ids | None = getattr(self._local, "scratch", None)
+        if scratch is None or len(scratch) < len(self.stems):
+            # A quarter of a megabyte of zeros for every trace would cost more than the work itself.
+            scratch = self._local.scratch = np.zeros(len(self.stems), dtype=np.int32)
+        scratch[among] = np.arange(1, len(among) + 1, dtype=np.int32)
+        found = scratch[of]
+        scratch[among] = 0
+        return found
 
     def marked(self, ids: Ids) -> Mask:
         """An array over the vocabulary that is true at the given numbers."""

@@ -57,6 +57,15 @@ def test_distinct_numbers_are_a_sorted_set(ids: list[int]) -> None:
     assert distinct(made).tolist() == sorted(set(made.tolist()))
 
 
+@given(st.lists(st.integers(0, 30), max_size=40), st.lists(st.integers(0, 30), max_size=40, unique=True))
+def test_places_say_where_a_number_stands_and_nothing_stays_behind(of: list[int], among: list[int]) -> None:
+    vocabulary = Vocabulary()
+    vocabulary.ids([f"w{i}" for i in range(31)])
+    found = vocabulary.places(vocabulary.ids([f"w{i}" for i in of]), vocabulary.ids([f"w{i}" for i in among]))
+    assert found.tolist() == [among.index(i) + 1 if i in among else 0 for i in of]
+    assert not vocabulary.places(vocabulary.ids([f"w{i}" for i in range(31)]), vocabulary.ids([])).any()
+
+
 def test_repetition_counts_runs_that_occurred_before() -> None:
     vocabulary = Vocabulary()
     stuck = vocabulary.ids(["a", "b", "c", "d"] * 10)

@@ -56,10 +56,7 @@ def _coverage(seen: Texts, known: Ids, said: Ids) -> tuple[float, float, float]:
     the worst sentence's, and mean over sentences of the share that the best passage of `2 * _BLOCK` words covers."""
     if not len(said):
         return 1.0, 1.0, 1.0
-    # Column of every stem of the answer, counted from 1; 0 for all other words.
-    column = np.zeros(len(seen.vocabulary.stems), dtype=np.int32)
-    column[said] = np.arange(1, len(said) + 1)
-    place = column[known]
+    place = seen.vocabulary.places(known, said)
     at = place.nonzero()[0]
     place = place[at] - 1
     passages = np.zeros((len(known) // _BLOCK + 2, len(said)), dtype=np.float32)
@@ -74,7 +71,7 @@ def _coverage(seen: Texts, known: Ids, said: Ids) -> tuple[float, float, float]:
         best = float(np.count_nonzero(passages, axis=1).max()) / len(said)
         return (whole, whole, best) if len(said) >= 2 else (whole, whole, whole)
     content = seen.vocabulary.content[seen.output_ids].nonzero()[0]
-    stems = column[seen.vocabulary.stems[seen.output_content]] - 1
+    stems = seen.vocabulary.places(seen.vocabulary.stems[seen.output_content], said) - 1
     sentence = np.minimum(starts.searchsorted(content, side="right") - 1, _SENTENCES - 1)
     told = np.zeros((int(sentence[-1]) + 1, len(said)), dtype=np.float32)
     told[sentence, stems] = 1.0
@@ -109,8 +106,8 @@ def features(seen: Texts) -> list[float]:
     covered, repeated = 0.5, 0.15  # what they are on average, for traces without a question
     asked = stems[seen.asked]
     if len(asked):
-        covered = np.count_nonzero(vocabulary.marked(known_stems)[asked]) / len(asked)
-        repeated = np.count_nonzero(vocabulary.marked(asked)[told]) / len(told) if len(told) else repeated
+        covered = np.count_nonzero(vocabulary.places(asked, known_stems)) / len(asked)
+        repeated = np.count_nonzero(vocabulary.places(told, asked)) / len(told) if len(told) else repeated
     raw_text = text.encode("utf-8", "replace")
     return [
         whole,
