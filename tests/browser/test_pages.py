@@ -11,7 +11,7 @@ from tests.unit.web.world import World, build
 
 ADDRESSES = (
     "/", "/traces", "/quality", "/quality/answer_relevance", "/alerts", "/alerts/al_relevance", "/review",
-    "/review/rev_00", "/signals", "/datasets", "/datasets/support-regressions", "/experiments", "/experiments/exp_1",
+    "/review/rev_00", "/review/agreement", "/taxonomy", "/signals", "/signals?kind=topic", "/datasets", "/datasets/support-regressions", "/experiments", "/experiments/exp_1",
     "/releases", "/settings",
 )  # fmt: skip
 
@@ -148,6 +148,29 @@ def test_it_labels_thirty_traces_with_the_keyboard_alone(page: Any) -> None:
     assert "4 done" in page.locator(".progress").inner_text()
     page.keyboard.press("u")
     until(page, "document.querySelector('.progress').innerText.includes('3 done')")
+
+
+def test_it_triages_the_week_with_the_keyboard_alone(page: Any) -> None:
+    page.goto("/review")
+    page.locator("form[action='/review/triage'] button").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/review/rev_*source=triage*")
+    page.evaluate("window.kept = true")
+    waiting = int(re.search(r"(\d+) waiting", page.locator(".progress").inner_text()).group(1))  # type: ignore[union-attr]
+    assert 2 < waiting <= 30
+    for turn in range(min(waiting - 1, 29)):
+        before = page.url
+        page.keyboard.press("c")
+        page.keyboard.type("beside the point")
+        page.keyboard.press("Escape")
+        page.keyboard.press("2" if turn % 3 else "1")
+        until(page, f"location.href !== '{before}'")
+        page.wait_for_selector("#label-form")
+        assert "source=triage" in page.url, "labelling stays within the list"
+    assert page.evaluate("window.kept") is True, "every next item was swapped in, none loaded"
+    assert "1 waiting" in page.locator(".progress").inner_text()
+    page.keyboard.press("u")
+    until(page, "document.querySelector('.progress').innerText.includes('2 waiting')")
 
 
 def test_it_shows_how_the_expected_output_differs(page: Any) -> None:

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Span, Trace
-from watchkeeper.pipeline.promote import NearDuplicate, case_of, promote
+from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.reviewing.queue import item
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.reading import load_trace, note_opened
@@ -247,13 +247,14 @@ async def selected(call: Call) -> Response:
 @route("POST", "/traces/{trace_id}/dataset", permission="editor")
 async def to_dataset(call: Call) -> Response:
     """Make the trace a test case in the next version of a dataset."""
-    found, _ = await _found(call)
+    found, scores = await _found(call)
     form = await _form(call)
     name = form.get("dataset", "").strip()
     if not name or len(name) > 100 or "/" in name:
         raise HttpError(400, "the dataset needs a name", "up to 100 characters, without a slash")
     labels = await call.services.records.read(lambda c: reviews.labels_of(c, call.project, [found.trace_id]))
-    case = case_of(found, labels[-1] if labels else None)
+    scorers = call.services.gate.scorers(call.project) if call.services.gate else []
+    case = case_of(found, labels[-1] if labels else None, failed=must_pass_of(scores, scorers))
     expected = form.get("expected", "").strip()
     if expected:
         case = msgspec.structs.replace(case, expected=expected[:200_000])
