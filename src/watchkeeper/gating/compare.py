@@ -5,10 +5,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from scipy import stats as scipy_stats
-
 from watchkeeper.gating.verdict import CaseScore, GateSettings, MetricVerdict, Outcome
 from watchkeeper.model.series import Insufficient
+from watchkeeper.stats.distributions import normal_quantile, t_quantile, t_survival
 from watchkeeper.stats.experiments import clustered_mean, holm, paired_difference
 
 MIN_CLUSTERS = 5
@@ -68,7 +67,7 @@ def paired(pairs: Sequence[Pair]) -> Paired:
     found = paired_difference(old, new, clusters)
     error = math.inf
     if not isinstance(found, Insufficient):
-        error = (found.high - found.value) / float(scipy_stats.t.ppf(0.5 + found.level / 2, groups - 1))
+        error = (found.high - found.value) / t_quantile(0.5 + found.level / 2, groups - 1)
     mean, old_mean = statistics.fmean(new), statistics.fmean(old)
     spread = statistics.stdev(old) if len(old) > 1 else 0.0
     return Paired(len(pairs), groups, mean, old_mean, mean - old_mean, error, spread, max(1, groups - 1))
@@ -84,7 +83,7 @@ def beside(scores: Sequence[CaseScore], window: Window) -> Paired:
     mean = statistics.fmean(values)
     error, df = math.inf, 1.0
     if not isinstance(own, Insufficient):
-        half = (own.high - own.value) / float(scipy_stats.t.ppf(0.5 + own.level / 2, groups - 1))
+        half = (own.high - own.value) / t_quantile(0.5 + own.level / 2, groups - 1)
         total = half**2 + window.error**2
         error = math.sqrt(total)
         parts = half**4 / (groups - 1) + window.error**4 / (window.sessions - 1)
@@ -98,7 +97,7 @@ def _one_sided(estimate: float, error: float, df: float) -> float:
         return 0.0 if estimate > 0 else 1.0
     if math.isinf(error):
         return 1.0
-    return float(scipy_stats.t.sf(estimate / error, df))
+    return t_survival(estimate / error, df)
 
 
 def _margin(scorer: str, found: Paired, settings: GateSettings) -> float:
@@ -114,7 +113,7 @@ def _needed(found: Paired, margin: float, level: float, power: float = 0.8) -> i
     if math.isinf(found.error):
         return MIN_CLUSTERS
     s = found.error * math.sqrt(found.n)
-    z = float(scipy_stats.norm.ppf(1 - level) + scipy_stats.norm.ppf(power))
+    z = normal_quantile(1 - level) + normal_quantile(power)
     return max(1, math.ceil((z * s / margin) ** 2) - found.n)
 
 
@@ -137,8 +136,8 @@ def against_window(
 
 def _decided(found: Mapping[str, Paired | None], absent: str, settings: GateSettings) -> list[MetricVerdict]:
     """It passes when the loss is shown to be smaller than the margin, fails when the score is shown to be worse (and not
-    shown to be within the margin), both by one-sided t tests Holm-corrected over the scorers; otherwise the answer is
-    not enough evidence, with the number of further cases that would settle it."""
+    shown to be within the margin), by one-sided t tests at `level` and half of it, Holm-corrected over the scorers;
+    otherwise the answer is not enough evidence, with the number of further cases that would settle it."""
     names = sorted(found)
     margins = {n: _margin(n, p, settings) for n in names if (p := found[n]) is not None}
     within: dict[str, float] = {}
@@ -148,7 +147,8 @@ def _decided(found: Mapping[str, Paired | None], absent: str, settings: GateSett
         if p is not None and p.clusters >= MIN_CLUSTERS:
             within[name] = _one_sided(p.difference + margin, p.error, p.df)
             worse[name] = _one_sided(-p.difference, p.error, p.df)
-    passes, fails = holm(within, settings.level), holm(worse, settings.level)
+    # Half of the level: a false failure stops somebody's release, a late one is caught by the next run.
+    passes, fails = holm(within, settings.level), holm(worse, settings.level / 2)
     verdicts: list[MetricVerdict] = []
     for name in names:
         p = found[name]
@@ -162,7 +162,7 @@ def _decided(found: Mapping[str, Paired | None], absent: str, settings: GateSett
 def _verdict(
     name: str, p: Paired, margin: float, passes: bool | None, fails: bool | None, settings: GateSettings
 ) -> MetricVerdict:
-    half = 0.0 if p.error == 0 else float(scipy_stats.t.ppf(1 - settings.level, max(1.0, p.df))) * p.error
+    half = 0.0 if p.error == 0 else t_quantile(1 - settings.level, max(1.0, p.df)) * p.error
     outcome: Outcome
     if passes:
         outcome, words = "pass", f"not worse by more than {margin:.3g}"

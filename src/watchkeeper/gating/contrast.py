@@ -5,9 +5,8 @@ from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
 
-from scipy import stats as scipy_stats
-
 from watchkeeper.model.series import Estimate, Insufficient
+from watchkeeper.stats.distributions import t_quantile, t_survival
 from watchkeeper.stats.experiments import holm, paired_difference, ratio
 
 LOWER_IS_BETTER = frozenset(("cost", "latency_ms"))
@@ -19,8 +18,8 @@ class Change:
 
     `difference` is after − before with its 95 % interval (`low`, `high`); `relative` is after/before − 1 with its own
     (ratio of means, log scale), None where a mean is not positive. `n_eff` is the number of independent cases with the same
-    variance. `direction` is better or worse only where that is shown at 5 % after Holm's correction over all figures of the
-    comparison; otherwise it is unclear, or equal where no case differs.
+    variance. `direction` is better or worse only where that is shown at 5 % after Holm's correction over the figures of its
+    kind; otherwise it is unclear, or equal where no case differs.
     """
 
     metric: str
@@ -77,12 +76,8 @@ def _change(metric: str, kind: str, rows: Sequence[tuple[float, float, str]]) ->
     if isinstance(found, Estimate):
         low, high, n_eff = found.low, found.high, found.n_eff
         half = (found.high - found.low) / 2
-        t = float(scipy_stats.t.ppf(0.975, groups - 1))
-        p = (
-            float(2 * scipy_stats.t.sf(abs(found.value) / (half / t), groups - 1))
-            if half > 0
-            else float(found.value == 0)
-        )
+        t = t_quantile(0.975, groups - 1)
+        p = 2 * t_survival(abs(found.value) / (half / t), groups - 1) if half > 0 else float(found.value == 0)
     share = ratio(after, before, sessions) if min(*before, *after, 0.0) >= 0 else Insufficient("negative", n)
     relative = share if isinstance(share, Estimate) and isfinite(share.high) else None
     return Change(
@@ -169,7 +164,10 @@ def _semantic(experiment: Mapping[str, Any]) -> set[str]:
 
 
 def _directed(made: Sequence[tuple[Change, float]]) -> list[Change]:
-    shown = holm({c.metric: p for c, p in made if c.n_eff is not None})
+    # Two families: what is compared by size, and the checks, of which most never differ and would drown the others.
+    tested = [(c, p) for c, p in made if c.n_eff is not None]
+    shown = holm({c.metric: p for c, p in tested if c.kind != "check"})
+    shown |= holm({c.metric: p for c, p in tested if c.kind == "check"})
     found: list[Change] = []
     for change, _ in made:
         if shown.get(change.metric) and change.difference:

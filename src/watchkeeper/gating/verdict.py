@@ -48,7 +48,7 @@ class GateSettings:
         max_failure_rate: the failure rate a perfect run must rule out at 95 % confidence; needs n >= 3 / rate cases.
         margin: worst acceptable loss per semantic scorer in its own unit; others get `margin_sd` of the baseline's sd.
         margin_sd: default margin in baseline standard deviations.
-        level: one-sided error rate of each decision, Holm-corrected over the semantic metrics.
+        level: one-sided error rate of a pass, half of it that of a failure, each Holm-corrected over the semantic metrics.
         max_flaky: the share of cases whose repeats may disagree before the run says too little.
     """
 

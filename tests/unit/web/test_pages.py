@@ -16,7 +16,7 @@ from watchkeeper.web.pictures import alert_picture
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PAGES = (
-    "/", "/traces", "/quality", "/drift", "/monitors", "/alerts", "/review", "/signals", "/datasets", "/experiments", "/releases", "/settings",
+    "/", "/traces", "/quality", "/scorers", "/drift", "/monitors", "/alerts", "/review", "/signals", "/datasets", "/experiments", "/releases", "/settings",
 )  # fmt: skip
 
 
@@ -32,6 +32,7 @@ async def world(tmp_path_factory: pytest.TempPathFactory, empty: World) -> Async
     # One process opens one embedded store at a time, so this world is written into the first one's.
     made = await build(Path(empty.services.data_dir), 600, seed=11)
     yield made
+    await made.close()
 
 
 def client(world: World) -> httpx.AsyncClient:
@@ -330,3 +331,40 @@ async def test_it_suggests_values_and_sets_a_cohort(world: World) -> None:
     assert models
     assert wrong.status_code == 400
     assert there.headers["location"] == "/traces?range=7d&cohort=prompt_version%3Dv2"
+
+
+async def test_a_case_is_edited_as_a_new_version_and_not_over_somebody_else_s(world: World) -> None:
+    async with client(world) as browser:
+        where = "/datasets/support-regressions/cases/case_0003"
+        page = (await browser.get(where)).text
+        version = int(re.findall(r'name="version" value="(\d+)"', page)[0])
+        assert f"Save as v{version + 1}" in page
+        given = {
+            "version": str(version),
+            "expected": "Within 14 days.",
+            "split": "golden",
+            "owner": "payments",
+            "note": "law",
+        }
+        saved = await browser.post(where, data=given)
+        assert saved.status_code == 303 and f"version={version + 1}" in saved.headers["location"]
+        late = await browser.post(where, data={**given, "expected": "Never."})
+        assert late.status_code == 409, "the case changed since that page was opened"
+        assert (await browser.post(where, data={**given, "split": "gold"})).status_code == 400
+        made = await world.services.records.read(lambda c: datasets.get(c, PROJECT, "support-regressions"))
+        case = next(c for c in made.cases if c.id == "case_0003")
+        assert (made.version, made.note) == (version + 1, "law")
+        assert (case.expected, case.split, case.owner) == ("Within 14 days.", "golden", "payments")
+        shown = (await browser.get("/datasets/support-regressions")).text
+        assert "Within 14 days." in shown and "1 changed" in shown
+        assert "Only the newest version" in (await browser.get(f"{where}?version={version}")).text
+
+
+async def test_two_runs_are_beside_each_other_with_what_differs_first(world: World) -> None:
+    async with client(world) as browser:
+        page = (await browser.get("/experiments/exp_1?against=exp_0")).text
+        assert "Paired case by case" in page and "Case by case" in page
+        worse = (await browser.get("/experiments/exp_1?against=exp_0&show=worse")).text
+        assert worse.count("diff-row") <= page.count("diff-row")
+        alone = (await browser.get("/experiments/exp_0")).text
+        assert "Paired case by case" not in alone

@@ -4,6 +4,8 @@ from typing import Any
 
 from starlette.responses import Response
 
+from watchkeeper.gating.contrast import contrast, percent
+from watchkeeper.gating.report import SHOWN
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import experiments
 from watchkeeper.web.pages.common import answer
@@ -18,44 +20,42 @@ async def listing(call: Call) -> Response:
     return await answer(view, "experiments", "Gate runs", "experiments.html", {"runs": found})
 
 
-def _say(score: dict[str, Any] | None) -> dict[str, Any] | None:
-    """One scorer's answer for one case, for a cell: `tone`, `words`, and the number to compare by."""
-    if not score or not score.get("values"):
-        return None
-    passed = [p for p in score.get("passed") or [] if p is not None]
-    mean = sum(score["values"]) / len(score["values"])
-    if passed:
-        failed = any(p is False for p in passed)
-        flaky = len(set(passed)) > 1
-        return {
-            "tone": "bad" if failed else "good",
-            "words": "flaky" if flaky else "fail" if failed else "pass",
-            "value": 0.0 if failed else 1.0,
-            "reason": score.get("reason") or "",
-        }
-    return {"tone": "", "words": f"{mean:.3g}", "value": mean, "reason": score.get("reason") or ""}
+SHOWN_CASES = 200
 
 
-def compared(run: dict[str, Any], base: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """The cases of a run beside the baseline's, those that got worse first, then those that differ."""
-    before = {r["case_id"]: r for r in (base or {}).get("results", [])}
-    made: list[dict[str, Any]] = []
+def said(value: float, name: str, checks: frozenset[str]) -> str:
+    """A scorer's value for a cell: a check passes, fails, or does both; anything else is a number."""
+    if name in checks:
+        return "pass" if value == 1 else "fail" if value == 0 else f"flaky {value:.0%}"
+    return f"{value:.3g}"
+
+
+def checks_of(*runs: dict[str, Any] | None) -> frozenset[str]:
+    """The scorers that pass or fail, in any of the runs."""
+    found: set[str] = set()
+    for run in runs:
+        for result in (run or {}).get("results", []):
+            found |= {n for n, s in result["scores"].items() if any(p is not None for p in s["passed"])}
+    return frozenset(found)
+
+
+def alone(run: dict[str, Any]) -> list[dict[str, Any]]:
+    """The cases of a run without anything to compare with: what broke first, then what fails, then the rest."""
+    rows: list[tuple[tuple[bool, int, str], dict[str, Any]]] = []
     for result in run.get("results", []):
-        was = before.get(result["case_id"], {})
-        cells: dict[str, dict[str, Any]] = {}
-        worst, differs = 0.0, False
-        for scorer, score in sorted(result.get("scores", {}).items()):
-            now, then = _say(score), _say(was.get("scores", {}).get(scorer))
-            if now is None:
-                continue
-            drop = (then["value"] - now["value"]) if then else 0.0
-            differs = differs or bool(then and then["words"] != now["words"])
-            worst = max(worst, drop)
-            cells[scorer] = {"now": now, "then": then, "worse": drop > 1e-9, "better": drop < -1e-9}
-        made.append(
-            {**result, "was_output": was.get("output"), "cells": cells, "worst": worst, "differs": differs}
-        )
-    return sorted(made, key=lambda r: (-r["worst"], not r["differs"], str(r["case_id"])))
+        bad = {
+            n: {
+                "before": None,
+                "after": sum(s["values"]) / len(s["values"]),
+                "reason": s.get("reason"),
+                "worse": True,
+            }
+            for n, s in result.get("scores", {}).items()
+            if any(p is False for p in s.get("passed") or [])
+        }
+        row = {**result, "after": result.get("output"), "before": None, "changes": bad, "worse": bool(bad)}
+        rows.append(((not result.get("error"), -len(bad), str(result["case_id"])), row))
+    return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
 
 @route("GET", "/experiments/{experiment_id}", permission="viewer")
@@ -73,13 +73,41 @@ async def one(call: Call) -> Response:
         else None
     )
     others = await call.services.records.read(lambda c: experiments.listing(c, view.project))
-    cases = compared(run, base)
+    side = contrast(base, run) if base is not None else None
+    cases = side["cases"] if side is not None else alone(run)
+    counts = {
+        "worse": sum(bool(c["worse"]) for c in cases),
+        "different": sum(bool(c.get("differs")) for c in cases),
+        "all": len(cases),
+    }
+    only = view.params.get("show", "")
+    if only == "worse":
+        cases = [c for c in cases if c["worse"]]
+    elif only == "different":
+        cases = [c for c in cases if c.get("differs")]
+    rank = {"fail": 0, "not_enough_evidence": 1}
+    metrics = sorted(run.get("metrics") or [], key=lambda m: rank.get(m["outcome"], 2))
+    quiet = [
+        m
+        for m in metrics
+        if m["kind"] == "deterministic"
+        and m["outcome"] == "pass"
+        and m["scorer"] not in SHOWN
+        and not m["flaky_cases"]
+    ]
     context = {
         "run": run,
+        "metrics": [m for m in metrics if m not in quiet],
+        "quiet": quiet,
         "base": base,
-        "cases": cases[:200],
-        "more_cases": max(0, len(cases) - 200),
-        "scorers": sorted({s for c in cases for s in c["cells"]}),
+        "side": side,
+        "cases": cases[:SHOWN_CASES],
+        "counts": counts,
+        "only": only,
+        "more_cases": max(0, len(cases) - SHOWN_CASES),
+        "checks": checks_of(run, base),
+        "said": said,
+        "percent": percent,
         "others": [o for o in others if o["dataset"] == run["dataset"] and o["id"] != run["id"]][:20],
         "content": call.sees_content,
     }
