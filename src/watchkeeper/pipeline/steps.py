@@ -65,6 +65,7 @@ class Counts:
     resolved: int = 0
     messages: int = 0
     failed: int = 0
+    rewound: int = 0
     versions: int = 0
     late: int = 0
     late_firing: int = 0

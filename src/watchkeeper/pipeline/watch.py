@@ -18,7 +18,7 @@ from watchkeeper.pipeline import telling
 from watchkeeper.pipeline.normals import Normal
 from watchkeeper.pipeline.steps import SECOND, Counts, Settings, Steps
 from watchkeeper.pipeline.telling import ChangeHook, ReviewHook
-from watchkeeper.pipeline.working import load, series_key
+from watchkeeper.pipeline.working import load, rewind, series_key
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import alerts, states
 from watchkeeper.store.records.engine import Records
@@ -70,7 +70,16 @@ class Watcher(Steps):
             return 0
         work = await self.records.read(lambda c: load(c, project, tick, int(span[0]["first"]) * SECOND, now))
         closed = (now - s.grace_ns) // tick * tick
-        ends = list(range(work.mark // tick * tick + tick, closed + 1, tick))[: s.batch]
+        begin = work.mark
+        if begin > closed:
+            # What was watched with data in it is not watched again, whichever way the clock went.
+            begin = max([closed, *(w.last_data_ns for w in work.watched.values())])
+            if begin < work.mark:
+                log.warning("project %s was watched beyond the present: the clock was ahead", project)
+                rewind(work, begin)
+                self.counts.rewound += 1
+        begin = min(begin, work.mark)
+        ends = list(range(begin // tick * tick + tick, closed + 1, tick))[: s.batch]
         judged = {t: n for t, n in work.late.items() if ends and t < ends[0] - tick}
         if ends:
             early = min(judged, default=ends[0])
@@ -83,7 +92,7 @@ class Watcher(Steps):
         if len(ends) < s.batch:
             # Reminders, escalations and the ends of silences come with time, not with data.
             telling.due(work, self.mine(project), self.routes, max(now, ends[-1] if ends else 0))
-        mark, monitors = (ends[-1] if ends else work.mark), self.mine(project)
+        mark, monitors = (ends[-1] if ends else begin), self.mine(project)
         if await self.records.write(
             lambda c: telling.commit(c, work, monitors, mark, now, self.on_review, judged, self.on_change)
         ):

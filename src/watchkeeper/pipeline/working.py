@@ -1,6 +1,6 @@
 """What the watcher holds in memory while it works on one project, and where that is kept between calls."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -13,7 +13,7 @@ from watchkeeper.pipeline.book import Book, Watched
 from watchkeeper.pipeline.normals import Normal
 from watchkeeper.store.records import alerts, states
 
-DAY = 86_400 * 10**9
+HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 
 
 @dataclass(frozen=True)
@@ -92,3 +92,31 @@ def load(c: Connection, project: str, tick_ns: int, first: int, now: int) -> Wor
         versions={k: dict(v) for k, v in states.get_all(c, project, "versions").items()},
         late={int(k): int(n) for k, n in (states.get(c, project, "roll", "late") or {}).items()},
     )
+
+
+def rewind(work: Work, to: int) -> None:
+    """Undo that the clock was ahead: the ticks after `to` were watched before their data came and are watched again.
+
+    Ticks without data add no evidence and end no incident, so nothing else of them is left; what they made of a state
+    (no data) goes with the first data.
+    """
+    for watched in work.watched.values():
+        life = watched.life
+        back = min(life.updated, to)
+        missing = life.missing_since if life.missing_since is not None and life.missing_since <= to else None
+        watched.life = replace(life, updated=back, since=min(life.since, to), missing_since=missing)
+        watched.last_data_ns = min(watched.last_data_ns, to)
+        watched.dry, watched.expected = 0, 0.0
+        last = to - HOUR
+        watched.detectors = {
+            m: msgspec.structs.replace(s, tick=min(s.tick, last)) for m, s in watched.detectors.items()
+        }
+        watched.rates = {
+            m: msgspec.structs.replace(s, tick=min(s.tick, last)) for m, s in watched.rates.items()
+        }
+        watched.clouds = {
+            m: msgspec.structs.replace(s, tick=min(s.tick, last)) for m, s in watched.clouds.items()
+        }
+        watched.checkpoints = tuple(c for c in watched.checkpoints if c.end_ns <= to)
+    for normal in work.normals.values():
+        normal.tried_ns = min(normal.tried_ns, to)
