@@ -6,6 +6,7 @@ from zoneinfo import available_timezones
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from watchkeeper.config.dashboards import Dashboard
 from watchkeeper.config.units import Amount, Duration, SecretText, Share, Size
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$")]
@@ -534,11 +535,11 @@ class Config(Strict):
     self_monitoring: SelfMonitoring = SelfMonitoring()  # pyright: ignore[reportCallIssue]
     price: tuple[Price, ...] = ()
     signals: tuple[Signal, ...] = ()
+    dashboards: tuple[Dashboard, ...] = ()
 
 
 # Sections of the design that this version does not act on: refusing them is kinder than ignoring them.
 NOT_AVAILABLE = {
-    "dashboards": "dashboards as code",
     "releases": "release control",
     "budgets": "spending budgets",
 }

@@ -16,7 +16,8 @@ from watchkeeper.config.adapters import (
     rule_of,
     sampling_of,
 )
-from watchkeeper.config.models import Config, Metric
+from watchkeeper.config.dashboards import filled
+from watchkeeper.config.models import COHORT_KEYS, Config, Metric
 from watchkeeper.config.problems import did_you_mean, shown
 from watchkeeper.config.yamlfile import Loc
 from watchkeeper.egress.policy import parse_entry
@@ -27,6 +28,8 @@ from watchkeeper.scoring.classifiers.table import default_classifiers
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.registry import SpecError, build
 from watchkeeper.scoring.sampling import Sampler
+from watchkeeper.store.columns import QueryRefused
+from watchkeeper.store.sandbox import prepare
 
 log = logging.getLogger("watchkeeper.config")
 
@@ -54,6 +57,7 @@ def findings(config: Config, env: Mapping[str, str] | None = None) -> list[Findi
         *_names(config),
         *_routes(config),
         *_told(config),
+        *_dashboards(config),
         *_actions(config),
         *_secrets(config, environment),
         *_monitors(config),
@@ -129,6 +133,27 @@ def _actions(config: Config) -> Iterator[Finding]:
                 if name is not None and name not in known[key]:
                     allowed = did_you_mean(name, known[key])
                     yield Finding((*at, key), f"there is no {key} {shown(name)}", allowed)
+
+
+def _dashboards(config: Config) -> Iterator[Finding]:
+    """Names, cohorts, and statements the sandbox would not take."""
+    names = ((("dashboards", i, "name"), (d.project, d.name)) for i, d in enumerate(config.dashboards))
+    yield from _doubles("dashboard", names)
+    scorers = sorted({m.name for c in config.scorecards for m in c.metrics})
+    for i, board in enumerate(config.dashboards):
+        for j, section in enumerate(board.sections):
+            for k, widget in enumerate(section.widgets):
+                at: Loc = ("dashboards", i, "sections", j, "widgets", k)
+                for key in widget.cohort:
+                    if key not in COHORT_KEYS:
+                        allowed = did_you_mean(key, COHORT_KEYS)
+                        yield Finding((*at, "cohort"), f"{shown(key)} is not a dimension", allowed)
+                if widget.sql is None:
+                    continue
+                try:
+                    prepare(filled(widget.sql, "'2026-01-01 00:00:00'", "'2026-01-02 00:00:00'"), scorers)
+                except QueryRefused as error:
+                    yield Finding((*at, "sql"), str(error), error.hint)
 
 
 def _told(config: Config) -> Iterator[Finding]:

@@ -9,6 +9,7 @@ from watchkeeper.web.pages import (
     alerts,
     backfills,
     charts,
+    dashboards,
     datasets,
     drift,
     experiments,
@@ -48,6 +49,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     experiments,
     releases,
     reports,
+    dashboards,
     settings,
 )
 WORDS: Final = {

@@ -30,6 +30,7 @@ def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
         NavItem("datasets", "Datasets", "/datasets", "datasets", "g d"),
         NavItem("experiments", "Gate runs", "/experiments", "experiments", "g e"),
         NavItem("releases", "Releases", "/releases", "releases", "g l"),
+        NavItem("dashboards", "Dashboards", "/dashboards", "overview"),
         NavItem("reports", "Reports", "/reports", "book"),
         NavItem("settings", "Settings", "/settings", "settings", "g ,"),
     ]

@@ -1,0 +1,92 @@
+"""Dashboards as configuration: sections of widgets over series or SQL."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$")]
+Metric = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.:\-]{0,150}$")]
+Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\r\n]+$")]
+Project = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_\-]{0,62}$")]
+Sql = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
+Kind = Literal["timeseries", "number", "distribution", "scatter", "table"]
+Ranges = Literal["1h", "6h", "24h", "3d", "7d", "14d", "30d", "90d"]
+# What a widget of each kind can be made from: any one of these sets of keys.
+SOURCES: dict[str, tuple[frozenset[str], ...]] = {
+    "timeseries": (frozenset({"metric"}), frozenset({"sql"})),
+    "number": (frozenset({"metric"}), frozenset({"sql"})),
+    "distribution": (frozenset({"metric"}), frozenset({"sql"})),
+    "scatter": (frozenset({"x", "y"}), frozenset({"sql"})),
+    "table": (frozenset({"sql"}),),
+}
+
+
+class Frozen(BaseModel):
+    """As every section: unknown keys are refused, values never silently converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class Widget(Frozen):
+    """One figure, chart or table. `{since}` and `{until}` in `sql` become the page's time range."""
+
+    type: Kind
+    title: Line | None = None
+    metric: Metric | None = Field(None, description="A series: a scorer or a figure of the traces.")
+    cohort: dict[Name, str] = Field({}, description="Only this cohort of the metric, e.g. scenario: support.")
+    x: Metric | None = Field(None, description="scatter: the metric across.")
+    y: Metric | None = Field(None, description="scatter: the metric upwards.")
+    sql: Sql | None = Field(None, description="A read-only statement, as `watchkeeper sql` takes it.")
+    unit: Literal["share", "ms", "money", "count"] | None = Field(None, description="How values are written.")
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> "Widget":
+        given = frozenset(k for k in ("metric", "x", "y", "sql") if getattr(self, k) is not None)
+        allowed = SOURCES[self.type]
+        if given not in allowed:
+            words = " or ".join(" and ".join(sorted(a)) for a in allowed)
+            raise PydanticCustomError(
+                "widget", "{type} needs {keys}, and nothing else", {"type": self.type, "keys": words}
+            )
+        if self.cohort and "sql" in given:
+            raise PydanticCustomError("widget", "cohort is for metrics; write it into the statement")
+        return self
+
+    def heading(self) -> str:
+        """Its title, or what it shows."""
+        return self.title or self.metric or (f"{self.y} over {self.x}" if self.x else "Query")
+
+
+class Section(Frozen):
+    """Widgets under one heading."""
+
+    title: Line
+    widgets: tuple[Widget, ...] = Field(min_length=1, max_length=24)
+
+
+class Dashboard(Frozen):
+    """One page of your own, at /dashboards/NAME."""
+
+    name: Name
+    title: Line | None = None
+    project: Project = "default"
+    range: Ranges = Field("7d", description="The time range when the address names none.")
+    sections: tuple[Section, ...] = Field(min_length=1, max_length=12)
+
+    def at(self, place: str) -> Widget | None:
+        """The widget at "section.widget", counted from 0; None when there is none."""
+        first, _, second = place.partition(".")
+        if not (first.isdigit() and second.isdigit() and len(place) < 8):
+            return None
+        section: Any = self.sections[int(first)] if int(first) < len(self.sections) else None
+        return (
+            section.widgets[int(second)]
+            if section is not None and int(second) < len(section.widgets)
+            else None
+        )
+
+
+def filled(sql: str, since: str, until: str) -> str:
+    """The statement with the page's time range, given as SQL literals, in place of `{since}` and `{until}`."""
+    return sql.replace("{since}", since).replace("{until}", until)
