@@ -1,6 +1,6 @@
 """The review queue and its labels."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,6 +10,7 @@ from watchkeeper.model.review import Label, ReviewItem
 from watchkeeper.store.records.tables import labels, review_items, review_seats
 
 RESERVATION_NS = 15 * 60 * 10**9
+_PAGE = 50
 
 
 def _item(row: sa.RowMapping) -> ReviewItem:
@@ -158,11 +159,6 @@ def assign(conn: Connection, project: str, item_id: str, to: str | None) -> bool
 def want(conn: Connection, project: str, default: int, by_source: Mapping[str, int]) -> None:
     """Let open items that nobody has labelled yet want as many reviewers as the configuration says: `by_source` names a source
     or what stands before its colon."""
-    untouched = sa.and_(
-        review_items.c.project == project,
-        review_items.c.status == "open",
-        sa.not_(sa.exists().where(labels.c.item_id == review_items.c.id, _in_force())),
-    )
     rules = [
         (
             sa.or_(
@@ -173,9 +169,16 @@ def want(conn: Connection, project: str, default: int, by_source: Mapping[str, i
         for name, n in by_source.items()
     ]
     wanted = sa.case(*rules, else_=default) if rules else sa.literal(default)
-    conn.execute(
-        sa.update(review_items).where(untouched, review_items.c.reviewers != wanted).values(reviewers=wanted)
+    differs = sa.and_(
+        review_items.c.project == project,
+        review_items.c.status == "open",
+        review_items.c.reviewers != wanted,
     )
+    # Most often nothing differs, and then nothing is written.
+    if conn.scalar(sa.select(review_items.c.id).where(differs).limit(1)) is None:
+        return
+    labelled = sa.exists().where(labels.c.item_id == review_items.c.id, _in_force())
+    conn.execute(sa.update(review_items).where(differs, sa.not_(labelled)).values(reviewers=wanted))
 
 
 def free_items(
@@ -183,46 +186,50 @@ def free_items(
 ) -> list[ReviewItem]:
     """What `reviewer` may read next, in order: what they hold, what is assigned to them, then by priority. An item that
     wants k reviewers has room for k of them; nobody reads one twice."""
-    others = (
-        sa.select(sa.func.count())
-        .select_from(review_seats)
-        .where(
-            review_seats.c.item_id == review_items.c.id,
-            review_seats.c.reviewer != reviewer,
-            review_seats.c.until_ns >= now_ns,
-        )
-        .scalar_subquery()
-    )
     mine = sa.exists().where(
         review_seats.c.item_id == review_items.c.id,
         review_seats.c.reviewer == reviewer,
         review_seats.c.until_ns >= now_ns,
     )
-    voted = sa.exists().where(labels.c.item_id == review_items.c.id, labels.c.author == reviewer, _in_force())
-    voters = (
-        sa.select(sa.func.count(sa.distinct(labels.c.author)))
-        .where(labels.c.item_id == review_items.c.id, _in_force())
-        .scalar_subquery()
-    )
+    found: dict[str, ReviewItem] = {}
+    for where in (mine, review_items.c.assigned_to == reviewer, review_items.c.assigned_to.is_(None)):
+        for item in _open_pages(conn, project, where, source):
+            if len(found) >= limit:
+                return list(found.values())
+            if item.assigned_to in (None, reviewer) and _has_room(conn, item, reviewer, now_ns):
+                found.setdefault(item.id, item)
+    return list(found.values())
+
+
+def _open_pages(
+    conn: Connection, project: str, where: sa.ColumnElement[bool], source: str | None
+) -> Iterator[ReviewItem]:
+    """Open items by priority, read a page at a time along the index: most often the first one is free."""
     query = sa.select(review_items).where(
-        review_items.c.project == project,
-        review_items.c.status == "open",
-        sa.or_(review_items.c.assigned_to.is_(None), review_items.c.assigned_to == reviewer),
-        sa.not_(voted),
-        others + voters < review_items.c.reviewers,
+        review_items.c.project == project, review_items.c.status == "open", where
     )
     if source is not None:
         query = query.where(review_items.c.source == source)
-    query = query.order_by(
-        sa.case((mine, 0), else_=1),
-        sa.case((review_items.c.assigned_to == reviewer, 0), else_=1),
-        review_items.c.priority.desc(),
-        review_items.c.created_ns,
-        review_items.c.id,
-    ).limit(limit)
-    # SQLite has one writer; on PostgreSQL two reviewers asking at once must not take the same last seat.
-    found = conn.execute(query.with_for_update(skip_locked=True, of=review_items)).mappings()
-    return [_item(row) for row in found]
+    query = query.order_by(review_items.c.priority.desc(), review_items.c.created_ns, review_items.c.id)
+    for start in range(0, 1_000_000, _PAGE):
+        rows = conn.execute(query.limit(_PAGE).offset(start)).mappings().all()
+        yield from (_item(row) for row in rows)
+        if len(rows) < _PAGE:
+            return
+
+
+def _has_room(conn: Connection, item: ReviewItem, reviewer: str, now_ns: int) -> bool:
+    voted = set(
+        conn.scalars(sa.select(labels.c.author).where(labels.c.item_id == item.id, _in_force()).distinct())
+    )
+    seated = set(
+        conn.scalars(
+            sa.select(review_seats.c.reviewer).where(
+                review_seats.c.item_id == item.id, review_seats.c.until_ns >= now_ns
+            )
+        )
+    )
+    return reviewer not in voted and len((voted | seated) - {reviewer}) < item.reviewers
 
 
 def reserve_next(
@@ -236,11 +243,13 @@ def reserve_next(
 ) -> ReviewItem | None:
     """Give `reviewer` a seat at the most urgent item with room, until `reservation_ns` from now; None when there is none. The
     item they hold already comes first, so that a reload shows the same trace."""
-    free = free_items(conn, project, reviewer, now_ns, 1, source)
-    if not free:
-        return None
-    hold(conn, project, free[0].id, reviewer, now_ns + reservation_ns)
-    return get(conn, project, free[0].id, now_ns)
+    for item in free_items(conn, project, reviewer, now_ns, 5, source):
+        # SQLite has one writer; on PostgreSQL two reviewers asking at once must not both take the last seat.
+        row = sa.select(review_items.c.id).where(review_items.c.id == item.id)
+        if conn.scalar(row.with_for_update(skip_locked=True)) and _has_room(conn, item, reviewer, now_ns):
+            hold(conn, project, item.id, reviewer, now_ns + reservation_ns)
+            return get(conn, project, item.id, now_ns)
+    return None
 
 
 def hold(conn: Connection, project: str, item_id: str, reviewer: str, until_ns: int) -> None:
