@@ -22,12 +22,12 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as st
 
 from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.protocol import Evidence, Verdict
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.model.sketch import Sketch
+from watchkeeper.stats.distributions import chi2_survival, hypergeometric_survival, noncentral_chi2_survival
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.sequential import R_MAX, p_to_e
 
@@ -224,7 +224,7 @@ def _weighted_chi_square_sf(t: float, moments: tuple[float, float, float, float]
     x = (t - c1) / sqrt(2 * c2) * sqrt(2) * a + df + delta
     if x <= 0:
         return 1.0
-    return float(st.ncx2.sf(x, df, delta)) if delta > 0 else float(st.chi2.sf(x, df))
+    return noncentral_chi2_survival(x, df, delta) if delta > 0 else chi2_survival(x, df)
 
 
 def _clusters(then: Floats, now: Floats, d: float) -> float:
@@ -242,13 +242,13 @@ def _clusters(then: Floats, now: Floats, d: float) -> float:
     groups[-1] = (groups[-1][0] + held[0], groups[-1][1] + held[1])
     table = np.array(groups)
     expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
-    return float(st.chi2.sf(((table - expected) ** 2 / expected).sum() / d, len(groups) - 1))
+    return chi2_survival(float(((table - expected) ** 2 / expected).sum()) / d, len(groups) - 1)
 
 
 def _novel(k_then: float, n_then: float, k_now: float, n_now: float) -> float:
     # One-sided: novelty is more of what was never seen.
     a, b, c, d = (round(x) for x in (k_now, n_now - k_now, k_then, n_then - k_then))
-    return float(st.hypergeom.sf(a - 1, a + b + c + d, a + c, a + b)) if a + b and c + d else 1.0
+    return hypergeometric_survival(a - 1, a + b + c + d, a + c, a + b) if a + b and c + d else 1.0
 
 
 class CloudState(msgspec.Struct, frozen=True):

@@ -14,13 +14,13 @@ from math import log, log10, sqrt
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as st
 
 from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.fit import DAY_NS, N_SEASON, expected, fit_season, long_run
 from watchkeeper.detection.protocol import Evidence, Verdict
 from watchkeeper.detection.resolve import LOG_REJECT, MAX_GAIN
 from watchkeeper.model.series import Estimate, Insufficient, Point, SeriesKey
+from watchkeeper.stats.distributions import beta_quantile
 from watchkeeper.stats.estimates import point_rate
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.sequential import R_MAX
@@ -69,7 +69,7 @@ def fit_rates(k: Floats, n: Floats, times_ns: NDArray[np.int64] | None = None) -
     noise = np.sqrt(2.0 / seen + 1.0 / np.maximum(total, 1.0))
     d = np.maximum(1.0, np.where(dispersion > 1 + noise, dispersion, 1.0)) * long_run(e[..., None])[:, 0]
     a, b = total / d + 0.5, (size - total) / d + 0.5
-    return RatePanel(st.beta.ppf(0.05, a, b), st.beta.ppf(0.95, a, b), d, rate, size, coef)
+    return RatePanel(beta_quantile(0.05, a, b), beta_quantile(0.95, a, b), d, rate, size, coef)
 
 
 def _at(coef: Floats, level: Floats, times_ns: NDArray[np.int64]) -> Floats:

@@ -8,7 +8,6 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-from scipy import stats as st
 
 from watchkeeper.model.series import Insufficient, Point
 
@@ -35,6 +34,9 @@ def trend(points: Sequence[Point], *, correlation: float = 1.0) -> Trend | Insuf
         return Insufficient("a trend needs at least 6 ticks", sum(p.n for p in mine))
     t = np.array([p.start_ns for p in mine], dtype=np.float64) / DAY_NS
     y = np.array([p.swx / p.sw for p in mine])
+    # Needed where a monitor asks for a trend; importing it costs every other process 60 MB.
+    from scipy import stats as st
+
     found = np.asarray(st.theilslopes(y, t - t[0], alpha=0.95), dtype=np.float64)
     slope, below, above = float(found[0]), float(found[2]), float(found[3])
     wide = max(correlation, 1.0) ** 0.5

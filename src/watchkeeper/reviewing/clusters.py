@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.optimize import linear_sum_assignment
 
 Vectors = np.ndarray[Any, np.dtype[np.float32]]
 Embed = Callable[[Sequence[Sequence[str]]], Vectors]
@@ -84,6 +82,9 @@ def _linked(vectors: Vectors, together: float) -> "np.ndarray[Any, np.dtype[np.i
     if len(vectors) == 1:
         return np.zeros(1, dtype=np.int64)
     above = np.triu_indices(len(vectors), 1)
+    # Both imports of scipy wait for the nightly grouping: they cost every process memory.
+    from scipy.cluster.hierarchy import fcluster, linkage
+
     tree = linkage(np.maximum(1.0 - (vectors @ vectors.T)[above].astype(np.float64), 0.0), "average")
     return np.asarray(fcluster(tree, 1.0 - together, "distance"), dtype=np.int64) - 1
 
@@ -127,5 +128,7 @@ def match(
                 shared[owner[key]] = shared.get(owner[key], 0) + 1
         for i, n in shared.items():
             alike[j, i] = n / (len(keys) + len(old[i]) - n)
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(alike, maximize=True)
     return {int(j): int(i) for j, i in zip(rows, columns, strict=True) if alike[j, i] >= least}

@@ -8,11 +8,12 @@ from typing import Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as st
 
 from watchkeeper.model.calibration import Calibration, Candidate, Drift, Pair, Probe, Standing
 from watchkeeper.model.series import Estimate, Insufficient
+from watchkeeper.stats.distributions import sign_test, t_quantile
 from watchkeeper.stats.estimates import rate
+from watchkeeper.stats.intervals import clopper_pearson
 from watchkeeper.stats.judges import judge_gate, krippendorff_alpha
 
 DAY_NS = 86_400 * 10**9
@@ -214,7 +215,7 @@ def self_preference(pairs: Sequence[Pair]) -> Probe:
 def _judged(name: str, value: float, error: float, df: float, n: int, words: str) -> Probe:
     if not np.isfinite(error):
         return Probe(name, "insufficient", f"{words}: fewer than three sessions", n=n)
-    half = float(st.t.ppf(0.975, max(df, 1))) * error
+    half = t_quantile(0.975, max(df, 1)) * error
     apart = (value - half > 0 or value + half < 0) and abs(value) > BIAS
     status: Literal["clear", "biased"] = "biased" if apart else "clear"
     return Probe(name, status, words, value, value - half, value + half, n)
@@ -235,10 +236,9 @@ def position(given: Sequence[int], swapped: Sequence[int]) -> Probe:
     words = f"first place among {flipped} flipped of {len(given)} pairs"
     if not flipped:
         return Probe("position", "clear" if given else "insufficient", words, n=0)
-    test = st.binomtest(first, flipped, 0.5)
-    low, high = test.proportion_ci(0.95)
-    status: Literal["clear", "biased"] = "biased" if test.pvalue < 0.05 else "clear"
-    return Probe("position", status, words, first / flipped, float(low), float(high), flipped)
+    low, high = clopper_pearson(first, flipped)
+    status: Literal["clear", "biased"] = "biased" if sign_test(first, flipped) < 0.05 else "clear"
+    return Probe("position", status, words, first / flipped, low, high, flipped)
 
 
 # -- time --------------------------------------------------------------------------------------------------------------
@@ -251,7 +251,7 @@ def drift(before: Mapping[str, bool], now: Mapping[str, bool], now_ns: int = 0) 
     to_fail = sum(before[k] and not now[k] for k in both)
     to_pass = sum(now[k] and not before[k] for k in both)
     turned = to_fail + to_pass
-    p = float(st.binomtest(to_fail, turned, 0.5).pvalue) if turned else 1.0
+    p = sign_test(to_fail, turned)
     return Drift(len(both), to_fail, to_pass, p, p < DRIFT_P, now_ns)
 
 

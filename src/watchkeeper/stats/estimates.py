@@ -8,9 +8,9 @@ from math import exp, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as st
 
 from watchkeeper.model.series import Estimate, Insufficient, Point
+from watchkeeper.stats.distributions import t_quantile
 from watchkeeper.stats.intervals import wilson, z_of
 
 Floats = NDArray[np.float64]
@@ -65,7 +65,7 @@ def point_mean(p: Point, *, level: float = 0.95) -> Estimate | Insufficient:
 
 
 def _around(mu: float, variance: float, n: int, n_eff: float, level: float) -> Estimate:
-    half = float(st.t.ppf(0.5 + level / 2, max(n_eff - 1, 1.0))) * sqrt(variance * _small(n_eff))
+    half = t_quantile(0.5 + level / 2, max(n_eff - 1, 1.0)) * sqrt(variance * _small(n_eff))
     return Estimate(mu, mu - half, mu + half, n, n_eff, level)
 
 

@@ -10,9 +10,9 @@ from typing import Literal
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as st
 
 from watchkeeper.model.series import Estimate, Insufficient
+from watchkeeper.stats.distributions import chi2_survival, t_quantile
 from watchkeeper.stats.intervals import clopper_pearson
 from watchkeeper.stats.power import rule_of_three_n
 from watchkeeper.stats.sequential import mixture_half_width
@@ -37,7 +37,7 @@ def clustered_mean(y: ArrayLike, clusters: ArrayLike, *, level: float = 0.95) ->
         return Insufficient("an interval needs at least two sessions", int(v.size), float(groups))
     variance = groups / (groups - 1) * float((sums**2).sum()) / v.size**2
     n_eff = float(v.var(ddof=1)) / variance if variance > 0 else float(v.size)
-    half = float(st.t.ppf(0.5 + level / 2, groups - 1)) * sqrt(variance)
+    half = t_quantile(0.5 + level / 2, groups - 1) * sqrt(variance)
     return Estimate(
         float(v.mean()), float(v.mean()) - half, float(v.mean()) + half, int(v.size), n_eff, level
     )
@@ -51,11 +51,11 @@ def difference(
     if isinstance(ea, Insufficient) or isinstance(eb, Insufficient):
         return ea if isinstance(ea, Insufficient) else eb
     ga, gb = (len(np.unique(np.asarray(c))) for c in (clusters_a, clusters_b))
-    va = ((ea.high - ea.low) / 2 / float(st.t.ppf(0.5 + level / 2, ga - 1))) ** 2
-    vb = ((eb.high - eb.low) / 2 / float(st.t.ppf(0.5 + level / 2, gb - 1))) ** 2
+    va = ((ea.high - ea.low) / 2 / t_quantile(0.5 + level / 2, ga - 1)) ** 2
+    vb = ((eb.high - eb.low) / 2 / t_quantile(0.5 + level / 2, gb - 1)) ** 2
     total = va + vb
     df = total**2 / (va**2 / (ga - 1) + vb**2 / (gb - 1)) if total > 0 else ga + gb - 2
-    half = float(st.t.ppf(0.5 + level / 2, df)) * sqrt(total)
+    half = t_quantile(0.5 + level / 2, df) * sqrt(total)
     value = eb.value - ea.value
     return Estimate(value, value - half, value + half, ea.n + eb.n, ea.n_eff + eb.n_eff, level)
 
@@ -130,7 +130,8 @@ def sample_ratio(counts: Sequence[int], shares: Sequence[float]) -> SampleRatio:
     """Did the arms get the traffic they were promised? A mismatch makes every other number void."""
     c = np.asarray(counts, dtype=np.float64)
     s = np.asarray(shares, dtype=np.float64)
-    p = float(st.chisquare(c, c.sum() * s / s.sum()).pvalue)
+    expected = c.sum() * s / s.sum()
+    p = chi2_survival(float(((c - expected) ** 2 / expected).sum()), len(c) - 1)
     return SampleRatio(p, p < 0.001)
 
 

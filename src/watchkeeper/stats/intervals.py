@@ -5,8 +5,9 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as st
 from scipy.special import ndtri
+
+from watchkeeper.stats.distributions import beta_quantile
 
 Floats = NDArray[np.float64]
 
@@ -39,8 +40,8 @@ def clopper_pearson(
     if n <= 0:
         return 0.0, 1.0
     a = (1 - level) if one_sided else (1 - level) / 2
-    low = 0.0 if k <= 0 else float(st.beta.ppf(a, k, n - k + 1))
-    high = 1.0 if k >= n else float(st.beta.ppf(1 - a, k + 1, n - k))
+    low = 0.0 if k <= 0 else float(beta_quantile(a, k, n - k + 1))
+    high = 1.0 if k >= n else float(beta_quantile(1 - a, k + 1, n - k))
     return low, high
 
 

@@ -7,9 +7,9 @@ from typing import Literal
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as st
 
 from watchkeeper.model.series import Estimate, Insufficient
+from watchkeeper.stats.distributions import t_quantile
 from watchkeeper.stats.estimates import kish, rate, weights_of
 from watchkeeper.stats.intervals import bootstrap, clopper_pearson, wilson, z_of
 
@@ -124,7 +124,7 @@ def ppi_from(
     residual = y - lam * f
     mean_r = float(p @ residual)
     variance = float(p @ (residual - mean_r) ** 2) / (n_eff - 1) + lam**2 * judge_error
-    half = float(st.t.ppf(0.5 + level / 2, n_eff - 1)) * sqrt(variance)
+    half = t_quantile(0.5 + level / 2, n_eff - 1) * sqrt(variance)
     value = lam * judge_mean + mean_r
     return Estimate(value, value - half, value + half, int(y.size), n_eff, level)
 

@@ -2,11 +2,11 @@
 
 from math import ceil, sqrt
 
-from scipy import stats as st
+from watchkeeper.stats.distributions import normal_quantile
 
 
 def _z(p: float) -> float:
-    return float(st.norm.ppf(p))
+    return normal_quantile(p)
 
 
 def needed_n(

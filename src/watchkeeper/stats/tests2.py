@@ -8,9 +8,9 @@ from typing import Literal
 import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats as st
 
 from watchkeeper.model.series import Insufficient, Point
+from watchkeeper.stats.distributions import chi2_survival, fisher_exact, kolmogorov_survival
 from watchkeeper.stats.estimates import kish, weights_of
 
 Floats = NDArray[np.float64]
@@ -81,7 +81,7 @@ def _ks(fa: Floats, fb: Floats, na: float, nb: float, levels: int, seed: int, re
             d,
             na,
             nb,
-            float(st.kstwobign.sf(d * np.sqrt(size))),
+            kolmogorov_survival(float(d * np.sqrt(size))),
         )
     pooled = np.clip(np.diff(np.concatenate([[0.0], (na * fa + nb * fb) / (na + nb)])), 0.0, None)
     pooled /= pooled.sum()
@@ -177,7 +177,7 @@ def psi(
         value,
         n_reference,
         n_current,
-        float(st.chi2.sf(value / scale, k - 1)),
+        chi2_survival(value / scale, k - 1),
         value - (k - 1) * scale,
         k,
     )
@@ -214,7 +214,7 @@ def jensen_shannon(
         value,
         n_a,
         n_b,
-        float(st.chi2.sf(g, max(k - 1, 1))),
+        chi2_survival(g, max(k - 1, 1)),
         float(divergence - null) if kind == "divergence" else None,
         k,
     )
@@ -254,7 +254,7 @@ def chi_square(a: ArrayLike, b: ArrayLike, *, n_a: float, n_b: float) -> Compari
         v,
         n_a,
         n_b,
-        float(st.chi2.sf(statistic, len(rows) - 1)),
+        chi2_survival(statistic, len(rows) - 1),
         bins=len(rows),
     )
 
@@ -263,7 +263,7 @@ def rates_differ(k_a: int, n_a: int, k_b: int, n_b: int) -> Comparison | Insuffi
     """Fisher's exact test of two rates on whole counts; the effect size is the difference b − a."""
     if n_a <= 0 or n_b <= 0:
         return Insufficient("two rates need scores on both sides")
-    p = float(np.asarray(st.fisher_exact([[k_a, n_a - k_a], [k_b, n_b - k_b]]), dtype=np.float64)[1])
+    p = fisher_exact(((k_a, n_a - k_a), (k_b, n_b - k_b)))
     return Comparison("difference of rates", k_b / n_b - k_a / n_a, n_a, n_b, p)
 
 
