@@ -56,10 +56,10 @@ class World:
     async def ask(self, _judge: Judge, prompt: Prompt) -> Reply:
         text = prompt.turns[0].text
         self.asked.append(text)
-        grade = (8.0 if "fine" in text else 2.0) + self.mood
+        grade = (2.0 if "wrong" in text else 8.0) + self.mood
         return Reply(json.dumps({"reasoning": "so", "scores": {"quality": grade}}), "judge-1", cost=0.01)
 
-    async def traffic(self, n: int = 600, rate: float = 0.5) -> None:
+    async def traffic(self, n: int = 600, rate: float = 0.5, accuracy: float = 0.99) -> None:
         dice = random.Random(7)
         rows: list[TraceRow] = []
         scores: list[Score] = []
@@ -71,7 +71,7 @@ class World:
             made.start_ns = made.end_ns = NOW - dice.randint(1, 6 * DAY)
             made.context.scenario = "support" if i % 2 else "sales"
             rows.append(TraceRow("p", made, [], rate, "random", NOW))
-            right = dice.random() < 0.95
+            right = dice.random() < accuracy
             value = 8.0 if good == right else 2.0
             if dice.random() < rate:
                 scores.append(
@@ -137,7 +137,7 @@ async def test_another_rubric_is_provisional_again(world: World) -> None:
 
 
 async def test_the_corrected_rate_covers_the_truth_and_says_its_method(world: World) -> None:
-    await world.traffic(1500)
+    await world.traffic(1500, accuracy=0.93)
     nothing = await world.flow.corrected("p", "quality", NOW - 7 * DAY, NOW)
     assert nothing is not None and nothing.estimate is None and "no human labels" in nothing.reason
     await world.flow.draw("p", "quality")
@@ -168,7 +168,9 @@ async def test_held_out_cases_calibrate_and_examples_of_the_prompt_do_not(world:
     shown = Example("question 3", "3 fine", 9.0, "right")
     world.judge = RubricJudge(rubric=RUBRIC, model="fake:judge-1", floor=5.0, examples=(shown,))
     made = await world.flow.calibrate("p", "quality", dataset="held-out")
-    assert (made.n, made.left_out, made.source, made.status) == (59, 1, "held-out@1", "calibrated")
+    assert (made.n, made.left_out, made.source, made.status) == (59, 1, "held-out@1", "calibrated"), (
+        made.failed
+    )
     assert len(world.asked) == 59
     with pytest.raises(CalibrationError, match="no dataset nope"):
         await world.flow.calibrate("p", "quality", dataset="nope")

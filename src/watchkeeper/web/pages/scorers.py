@@ -33,7 +33,10 @@ def _calibrator(call: Call) -> Calibrator:
 
 
 async def _lines(view: View) -> list[Line]:
+    """Every scorer in force; none where this server runs none."""
     s = view.call.services
+    if s.scorers is None:
+        return []
     return await scorecards.lines(
         s.columns, s.records, _calibrator(view.call), view.project, view.range.since_ns, view.range.until_ns
     )
