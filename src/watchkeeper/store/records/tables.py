@@ -425,3 +425,22 @@ trained = sa.Table(
     _ns("created_ns"),
     sa.Column("document", sa.JSON, nullable=False),
 )
+
+# What was erased on request; `document` is the whole `Erasure`. state: running, sweeping (once more, for what was under way), done.
+erasures = sa.Table(
+    "erasures",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("state", sa.String(16), nullable=False),
+    _ns("created_ns"),
+    sa.Column("document", sa.JSON, nullable=False),
+)
+
+# Keyed hashes of project and trace id: what was erased does not come back when a client sends it again.
+erased = sa.Table(
+    "erased",
+    metadata,
+    sa.Column("hash", sa.String(64), primary_key=True),
+    _ns("erased_ns"),
+)
