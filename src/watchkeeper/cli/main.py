@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchkeeper.cli import backfill, calibrate, dataset, experiment, gate, signal, taxonomy
+from watchkeeper.cli import backfill, calibrate, dataset, experiment, gate, signal, taxonomy, train
 from watchkeeper.cli.client import add_data_dir, add_server
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
@@ -82,6 +82,12 @@ def _using(commands: "Parsers") -> None:
     backfill.add_arguments(history)
     add_server(history)
     _runs(history, "watchkeeper.cli.backfill:main")
+    training = commands.add_parser(
+        "train", help="a narrow classifier from labels, compared with its judge first"
+    )
+    train.add_arguments(training)
+    add_server(training)
+    _runs(training, "watchkeeper.cli.train:main")
     sql = commands.add_parser("sql", help="one read-only statement over traces, spans, scores and series")
     sql.add_argument("query", help="the statement, or - to read it from standard input")
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")

@@ -16,11 +16,12 @@ from watchkeeper.pipeline.from_signal import ActFlow
 from watchkeeper.pipeline.gate import Gate
 from watchkeeper.pipeline.ingest import calm_gc
 from watchkeeper.pipeline.reprice import Recompute
+from watchkeeper.pipeline.train import TrainFlow
 from watchkeeper.server.guarding import Guards
 from watchkeeper.server.services import Services
 from watchkeeper.store.clickhouse.engine import spare_memory
 from watchkeeper.store.clickhouse.lock import DataDirLock
-from watchkeeper.store.records import managed
+from watchkeeper.store.records import managed, trained
 
 Clock = Callable[[], int]
 
@@ -77,6 +78,13 @@ async def services(
         made.redact = redaction.text
         made.backfill = flows.backfill
         made.ask = providers.ask
+        made.train = TrainFlow(
+            flows.columns,
+            flows.records,
+            clock,
+            trained.calibration_traces,
+            lambda: scoring.take_trained(flows.records),
+        )
         made.samplers.extend(samplers(flows))
         made.catch_up, made.answering = flows.catch_up, lock.announce
 

@@ -179,6 +179,7 @@ async def connect(
     opening = asyncio.to_thread(open_columns, columns_dsn(data_dir), clock, scoring.names)
     _, columns = await asyncio.gather(asyncio.to_thread(migrate.upgrade, records), opening)
     stack.push_async_callback(columns.close)
+    await scoring.take_trained(records)
     egress = Egress(adapters.egress_of(holder.current))
     stack.push_async_callback(egress.close)
     providers = Providers(lambda: egress.session(timeout_s=600.0), adapters.providers_of(holder.current))

@@ -1,7 +1,7 @@
 """The parts that follow the configuration: redaction, scoring plans, monitors, routes and channels."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from watchkeeper.config import adapters
@@ -27,12 +27,15 @@ from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.plan import Plan, make_plan, scoped
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.train import scorers_of
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.redaction.apply import Redactor, redact_text
 from watchkeeper.redaction.policy import Policy
 from watchkeeper.scoring.behaviour import default_behaviours
 from watchkeeper.scoring.protocol import BatchScorer, Scorer
 from watchkeeper.scoring.sampling import Sampler
+from watchkeeper.store.records import trained
+from watchkeeper.store.records.engine import Records
 
 Clock = Callable[[], int]
 
@@ -96,15 +99,22 @@ class Scoring:
     salt: str
     plans: dict[str, Plan] = field(default_factory=dict[str, Plan])
     watched: Sequence[BatchScorer] = field(default_factory=default_behaviours)
+    trained: Mapping[str, Sequence[BatchScorer]] = field(default_factory=dict[str, Sequence[BatchScorer]])
 
     def use(self, config: Config) -> None:
         """Build the plan of every project the configuration names; a fault in it raises before the old one is gone."""
-        projects = {"default", *(c.project for c in (*config.scorecards, *config.signals))}
+        projects = {"default", *self.trained, *(c.project for c in (*config.scorecards, *config.signals))}
         self.plans = {p: self._made(config, p) for p in projects}
 
     def _made(self, config: Config, project: str) -> Plan:
         cards = [c for c in config.scorecards if c.project == project]
-        return make_plan(cards, salt=self.salt, signals=adapters.signals_of(config, project))
+        own = self.trained.get(project, [])
+        return make_plan(cards, salt=self.salt, own=own, signals=adapters.signals_of(config, project))
+
+    async def take_trained(self, records: Records) -> None:
+        """Run the classifiers that are to run now, in every project."""
+        self.trained = scorers_of(await records.read(trained.running))
+        self.use(self.holder.current)
 
     def place(self, trace_id: str) -> float:
         """The trace's sampling hash in [0, 1)."""

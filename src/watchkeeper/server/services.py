@@ -82,6 +82,7 @@ class Services:
     review: Any = None
     gate: Any = None
     backfill: Any = None
+    train: Any = None
     ask: Callable[[Prompt], Awaitable[Reply]] | None = None
     forward: Any = None
     reprice: Any = None

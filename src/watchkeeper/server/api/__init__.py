@@ -26,6 +26,7 @@ from watchkeeper.server.api import (
     sql,
     taxonomy,
     traces,
+    trained,
 )
 
 MODULES = (
@@ -42,6 +43,7 @@ MODULES = (
     reports,
     actions,
     backfills,
+    trained,
     backtest,
     objectives,
     prices,

@@ -1,0 +1,98 @@
+"""Classifiers trained from labels: their versions, how they compare with their judge, and which of them runs."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from watchkeeper.model.trained import Trained
+from watchkeeper.pipeline.train import NotAsGood
+from watchkeeper.scoring.classifiers.trained import TooFew
+from watchkeeper.server.answers import iso
+from watchkeeper.server.api.shapes import Body, ScorerName, moment_ns
+from watchkeeper.server.reading import note_change
+from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.store.records import trained
+
+STATE = {"decide": "active", "measure": "measuring", "stop": "retired"}
+
+
+class Train(Body):
+    """What to train: its name as a scorer, the judge whose verdicts to learn beside people's labels, from when on. `floor` is the
+    value from which on an answer is good, for a judge without a floor of its own."""
+
+    name: ScorerName
+    judge: ScorerName | None = None
+    floor: float | None = Field(None, allow_inf_nan=False)
+    since: str = Field("90d", max_length=40)
+
+
+class Run(Body):
+    """What a version may do: decide (pass and fail answers), measure, or stop."""
+
+    action: Literal["decide", "measure", "stop"]
+
+
+def trained_json(made: Trained) -> dict[str, Any]:
+    """A version without its weights."""
+    shown = {k: v for k, v in made.document().items() if k not in ("weights", "created_ns")}
+    return {
+        **shown,
+        "threshold": made.weights.threshold,
+        "features": made.weights.features,
+        "created": iso(made.created_ns),
+    }
+
+
+def _flow(call: Call) -> Any:
+    if call.services.train is None:
+        raise HttpError(503, "this server trains no classifiers", "ask the one that scores")
+    return call.services.train
+
+
+@route("GET", "/api/trained", permission="viewer")
+async def versions(call: Call) -> list[dict[str, Any]]:
+    """Every trained classifier with its comparison on held-out labels, the newest version of each first."""
+    return [
+        trained_json(t) for t in await call.services.records.read(lambda c: trained.versions(c, call.project))
+    ]
+
+
+@route("POST", "/api/trained", permission="editor", body=Train, status=201)
+async def train(call: Call) -> dict[str, Any]:
+    """Train a classifier from labels and compare it with the judge on labels it has not seen. It runs nowhere yet."""
+    given: Train = call.body
+    since = moment_ns(given.since, call.services.clock(), "since")
+    try:
+        made = await _flow(call).train(
+            call.project,
+            given.name,
+            judge=given.judge,
+            floor=given.floor,
+            since_ns=since,
+            author=call.principal.actor,
+        )
+    except TooFew as error:
+        raise HttpError(400, str(error), "label traces in Review, or name a judge") from None
+    except ModuleNotFoundError as error:
+        raise HttpError(503, str(error), "") from None
+    await note_change(call, "trained.create", f"{made.name} {made.version}")
+    return trained_json(made)
+
+
+@route("POST", "/api/trained/{name}/{version}", permission="editor", body=Run)
+async def run(call: Call) -> dict[str, Any]:
+    """Let a version decide, only measure, or stop. It may decide only where held-out labels show that it is as good as its judge."""
+    given: Run = call.body
+    name, version = str(call.request.path_params["name"]), str(call.request.path_params["version"])
+    try:
+        made = await _flow(call).put(
+            call.project, name, int(version) if version.isdecimal() else -1, STATE[given.action]
+        )
+    except NotAsGood as error:
+        raise HttpError(409, str(error), "let it measure, label more traces, and train again") from None
+    if made is None:
+        raise HttpError(
+            404, f"there is no version {version[:20]!r} of {name[:80]!r}", "GET /api/trained lists them"
+        )
+    await note_change(call, f"trained.{given.action}", f"{made.name} {made.version}")
+    return trained_json(made)
