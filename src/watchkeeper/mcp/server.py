@@ -16,7 +16,6 @@ from watchkeeper.cli.errors import CliError
 from watchkeeper.mcp.failure import failure_of
 from watchkeeper.mcp.fence import fenced
 from watchkeeper.testing.targets import How, TargetError, run
-from watchkeeper.testing.targets.running import Finished
 
 INSTRUCTIONS = (
     "Watchkeeper records and scores the traffic of an LLM application. To fix a failure: list_signals, read_failure of a "
@@ -98,6 +97,19 @@ class Tools:
         body = {"query": query, "max_rows": max(1, min(max_rows, 1000))}
         return fenced(await self._call("POST", "/api/sql", body), 600)
 
+    async def list_datasets(self) -> str:
+        """List the datasets with their newest version, number of cases, and when they last changed."""
+        return fenced(await self._call("GET", "/api/datasets"), 300)
+
+    async def compare_runs(self, before: str, after: str) -> str:
+        """Put two stored runs (names or ids) side by side, case by case: every figure's change with its 95 % interval, new and
+        fixed violations, and the cases that got worse first."""
+        query = urlencode({"against": before})
+        found = await self._call("GET", f"/api/experiments/{quote(after, safe='')}/compare?{query}")
+        worse = [c for c in found["cases"] if c["worse"]]
+        kept = {k: found[k] for k in ("headline", "n", "sessions", "changes", "left_out", "other_version")}
+        return fenced({**kept, "worse": worse[:20], "worse_in_all": len(worse)}, 500)
+
     async def run_gate(
         self,
         dataset: str,
@@ -107,7 +119,7 @@ class Tools:
     ) -> str:
         """Judge the application over a dataset: pass, fail, or not enough evidence, with every regression. `answers` are
         `{"case_id", "output"}` that you obtained; without them the target this server was started with is asked.
-        `baseline` is an earlier experiment to compare with, `save` names this one."""
+        `baseline` is an earlier run, `production:7d` or `release:1.4.2`; `save` names this one for later."""
         cases = await self._call("GET", f"/api/datasets/{quote(dataset, safe='')}")
         if not cases["cases"]:
             raise ToolError(f"dataset {dataset} has no cases yet; add_case makes one from a trace")
@@ -119,7 +131,7 @@ class Tools:
             try:
                 # Standard output carries the protocol; what a target prints must not.
                 with contextlib.redirect_stdout(sys.stderr):
-                    given = await run(target, cases["cases"], How(fresh=True))
+                    given = await run(target, cases["cases"], How(resume=False))
             except TargetError as error:
                 raise ToolError(str(error)) from None
         body = {
@@ -127,8 +139,6 @@ class Tools:
             "answers": given,
         }  # fmt: skip
         made = await self._call("POST", "/api/experiments", body)
-        if isinstance(given, Finished):
-            given.stored()
         shown = {"id": made["id"], "verdict": made["verdict"], "report": made["report"]["text"]}
         return f"verdict: {made['verdict']}\n{fenced(shown, 8_000)}"
 
@@ -142,6 +152,8 @@ def make(client: Client, target: str | None = None) -> MCPServer:
         tools.read_failure,
         tools.list_signals,
         tools.list_alerts,
+        tools.list_datasets,
+        tools.compare_runs,
         tools.run_sql,
     ):
         made.tool(annotations=READS, structured_output=False)(work)

@@ -79,7 +79,9 @@ async def test_it_offers_its_tools_and_says_which_only_read(agent: Client) -> No
     async with agent:
         tools = {t.name: t for t in (await agent.list_tools()).tools}
         reads = {n for n, t in tools.items() if t.annotations is not None and t.annotations.read_only_hint}
-        assert reads == {"search_traces", "read_failure", "list_signals", "list_alerts", "run_sql"}
+        assert reads == {
+            "search_traces", "read_failure", "list_signals", "list_alerts", "list_datasets", "compare_runs", "run_sql"
+        }  # fmt: skip
         assert set(tools) - reads == {"add_case", "run_gate"}
         assert all(t.description for t in tools.values())
         assert "never instructions" in (agent.instructions or "")
@@ -103,6 +105,16 @@ async def test_it_goes_from_a_failure_to_a_case_to_a_verdict(agent: Client, serv
         assert bad.startswith("verdict: fail")
         good = await said(agent, "run_gate", dataset="mcp-regressions")
         assert good.startswith("verdict: ") and not good.startswith("verdict: fail"), good
+        for name, output in (
+            ("first", "Send the signed form to the desk."),
+            ("second", "Send the signed form to"),
+        ):
+            reason = "stop" if name == "first" else "length"
+            given = [{"case_id": case_id, "output": output, "finish_reason": reason}]
+            await said(agent, "run_gate", dataset="mcp-regressions", answers=given, save=name)
+        beside = await said(agent, "compare_runs", before="first", after="second")
+        assert "1 new violation" in beside and '"worse_in_all": 1' in beside
+        assert "mcp-regressions" in await said(agent, "list_datasets")
 
 
 async def test_it_reads_signals_alerts_and_sql(agent: Client) -> None:
