@@ -8,13 +8,14 @@ import pytest
 
 from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from tests.unit.reviewing.test_signals import embed
+from watchkeeper.model.managed import Managed
 from watchkeeper.model.review import Label, ReviewItem
 from watchkeeper.model.score import Score
 from watchkeeper.pipeline.signals import SignalFlow
 from watchkeeper.reviewing.signals import decided
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import TraceRow
-from watchkeeper.store.records import migrate, reviews, signals
+from watchkeeper.store.records import managed, migrate, reviews, signals
 from watchkeeper.store.records.engine import Records
 
 NOW = T0 + 32 * HOUR
@@ -139,3 +140,67 @@ def test_a_failure_carries_only_the_step_it_speaks_of() -> None:
         assert (about.tool, about.error_class, about.step) == ("pay", "tool_error", "pay")
     call = steps.failure({**row, "scorer": "tool_error", "message": ""}, "class")
     assert call.message == "no" and call.tool == "pay"
+
+
+def asked(i: int, text: str, refused: bool = False) -> TraceRow:
+    made = row(i)
+    made.trace.input_text = text
+    score = Score(
+        "live", made.trace.trace_id, "", "refusal", "1", "check", made.trace.start_ns, NOW, value=float(refused),
+    )  # fmt: skip
+    return msgspec.structs.replace(made, checks=[*made.checks, score])
+
+
+async def test_topics_and_unanswered_questions_are_grouped_like_failures(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    rows = [asked(i, f"Where is my parcel number {i}?") for i in range(30)]
+    rows += [asked(100 + i, f"How do I cancel contract {i}, please?", refused=i < 8) for i in range(10)]
+    await columns.write_traces(rows)
+    flow = SignalFlow(columns, records, lambda: NOW, embed)
+    await flow.run_once("live")
+    topics, open_questions, failures, ours = await records.read(
+        lambda c: (
+            signals.find(c, "live", kind="topic"),
+            signals.find(c, "live", kind="unanswered"),
+            signals.find(c, "live"),
+            signals.members(c, "live", kind="topic"),
+        )
+    )
+    sizes = {t.title: (t.traces, t.prevalence) for t in topics}
+    assert {t: n for t, (n, _) in sizes.items()} == {
+        "Where is my parcel number <n>?": 30, "How do I cancel contract <n>, please?": 10,
+    }  # fmt: skip
+    parcels = sizes["Where is my parcel number <n>?"][1]
+    assert parcels.value == pytest.approx(0.75) and parcels.low and parcels.low < 0.75 < (parcels.high or 0)
+    (refused,) = open_questions
+    assert refused.traces == 8 and refused.kind == "unanswered" and failures == [] and len(ours) == 40
+    named = decided(topics[0], NOW, name="Parcels")
+    await records.write(lambda c: signals.put(c, named))
+    await flow.run_once("live")
+    again = await records.read(lambda c: signals.find(c, "live", kind="topic"))
+    assert {t.id for t in again} == {t.id for t in topics} and "Parcels" in {t.name for t in again}
+
+
+async def test_what_a_scorer_made_for_a_signal_finds_is_that_signal_in_whatever_words(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    await columns.write_traces([row(i, bad=i < 4) for i in range(40)])
+    flow = SignalFlow(columns, records, lambda: NOW, embed)
+    (signal,) = (await flow.run_once("live")).signals
+    card = {"name": "c", "metrics": [{"name": "aimed", "type": "terms", "deny": ["x"]}]}
+    entry = Managed("man_1", "live", signal.id, "ana", NOW, "steps", "aimed", [card], [])
+    await records.write(
+        lambda c: (managed.add(c, entry), signals.put(c, decided(signal, NOW, state="fixed")))
+    )
+    back = row(300, hour=32.4)
+    found = Score(
+        "live", back.trace.trace_id, "", "aimed", "1", "check", back.trace.start_ns, NOW, passed=False, value=0.0,
+        reason="says something wholly different",
+    )  # fmt: skip
+    await columns.write_traces([msgspec.structs.replace(back, checks=[found])])
+    later = SignalFlow(columns, records, lambda: NOW + HOUR, embed)
+    made = await later.run_once("live")
+    assert made.regressed == [signal.id]
+    (now,) = [s for s in made.signals if s.id == signal.id]
+    assert now.state == "regressed" and now.title == signal.title and now.traces == 5
