@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchkeeper.cli import backfill, calibrate, dataset, experiment, gate, signal, taxonomy, train
+from watchkeeper.cli import backfill, calibrate, dataset, erase, experiment, gate, signal, taxonomy, train
 from watchkeeper.cli.client import add_data_dir, add_server
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
@@ -77,7 +77,7 @@ def _configuration(commands: "Parsers") -> None:
     _runs(backtest, "watchkeeper.cli.monitors:backtest")
 
 
-def _using(commands: "Parsers") -> None:
+def _scoring(commands: "Parsers") -> None:
     history = commands.add_parser("backfill", help="run a scorer over history, its cost shown first")
     backfill.add_arguments(history)
     add_server(history)
@@ -88,6 +88,9 @@ def _using(commands: "Parsers") -> None:
     train.add_arguments(training)
     add_server(training)
     _runs(training, "watchkeeper.cli.train:main")
+
+
+def _using(commands: "Parsers") -> None:
     sql = commands.add_parser("sql", help="one read-only statement over traces, spans, scores and series")
     sql.add_argument("query", help="the statement, or - to read it from standard input")
     sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
@@ -143,6 +146,9 @@ def _using(commands: "Parsers") -> None:
     )
     add_server(agents)
     _runs(agents, "watchkeeper.mcp.server:main")
+
+
+def _judging(commands: "Parsers") -> None:
     calibrating = commands.add_parser(
         "calibrate", help="compare a scorer with people; only then may it gate and page"
     )
@@ -226,6 +232,10 @@ def _administering(commands: "Parsers") -> None:
     link = commands.add_parser("login-link", help="a one-time link to sign in")
     link.add_argument("--email", default="admin@localhost", help="for whom (admin@localhost)")
     _runs(link, "watchkeeper.cli.keys:login_link")
+    erasing = commands.add_parser("erase", help="erase a user or traces and what was made from them")
+    erase.add_arguments(erasing)
+    add_server(erasing)
+    _runs(erasing, "watchkeeper.cli.erase:main")
     backup = commands.add_parser("backup", help="copy a stopped server's data, with checksums")
     backup.add_argument("to", type=Path, help="a folder that does not exist yet")
     _runs(backup, "watchkeeper.cli.backup:backup")
@@ -248,7 +258,9 @@ def parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", metavar="COMMAND")
     _serving(commands)
     _configuration(commands)
+    _scoring(commands)
     _using(commands)
+    _judging(commands)
     _responding(commands)
     _administering(commands)
     return made
