@@ -61,7 +61,9 @@ def lines(experiment: Mapping[str, Any]) -> list[str]:
             f"  {MARKS['pass']} {len(quiet)} checks pass on every case: {', '.join(m['scorer'] for m in quiet)}"
         )
     for row in experiment["regressions"][:5]:
-        out.append(f"    {row['case_id']} {row['scorer']}: {row['was']} → {row['now']}  {row['input'][:70]}")
+        out.append(
+            f"    {row['case_id']} {row['scorer']}: {row['was']} → {row['now']}  {str(row['input'] or '')[:70]}"
+        )
     if experiment.get("needed"):
         out.append(f"  about {experiment['needed']} more cases would settle it")
     return out
@@ -99,7 +101,7 @@ def markdown(experiment: Mapping[str, Any], url: str | None = None) -> str:
         ]
         out.append("|---|---|---|---|---|---|")
         out += [
-            f"| {_case_link(r, url)} | {_plain(r['scorer'])} | {r['was']} → {r['now']} | {_plain(r['input'])} "
+            f"| {_case_link(r, url)} | {_plain(r['scorer'])} | {r['was']} → {r['now']} | {_plain(str(r['input'] or ''))} "
             f"| {_plain(r.get('owner') or '–')} | {_plain(r.get('severity') or '–')} |"
             for r in regressions[:20]
         ]
@@ -214,7 +216,7 @@ def junit(experiment: Mapping[str, Any]) -> str:
         message = quoteattr(f"{row['scorer']}: {row['was']} → {row['now']}")
         cases.append(
             f'<testcase classname="watchkeeper.regressions" name={quoteattr(str(row["case_id"]) + " " + str(row["scorer"]))}>'
-            f"<failure message={message}>{escape(row['input'])}</failure></testcase>"
+            f"<failure message={message}>{escape(str(row['input'] or ''))}</failure></testcase>"
         )
     head = f'tests="{len(cases)}" failures="{failures}" skipped="{skipped}"'
     return (

@@ -10,7 +10,7 @@ from watchkeeper.config.models import Config
 from watchkeeper.server.auth import Throttle, key_in
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.security import CSP, bind_refusal, cross_site, host_allowed, host_of, known_hosts
-from watchkeeper.store.records import access, audit
+from watchkeeper.store.records import access, audit, experiments
 from watchkeeper.store.records.tables import api_keys
 
 TRACE = "ab" * 16
@@ -302,8 +302,21 @@ async def test_it_chooses_the_project_by_key_header_or_default(served: Rig) -> N
 
 async def test_it_hides_content_below_the_role_the_configuration_names(tmp_path: Path) -> None:
     served = rig(tmp_path, Config.model_validate_json('{"privacy": {"content_role": "reviewer"}}'))
+    result = {
+        "case_id": "c", "input": "a secret question", "output": "a secret answer", "expected": "secret", "error": None,
+        "scores": {"s": {"values": [1.0], "passed": [True], "reason": "quotes a secret", "flaky": False}},
+    }  # fmt: skip
+    stored = {
+        "id": "exp", "project": "default", "name": "run", "dataset": "x", "dataset_version": 1, "target": "t", "verdict": "pass",
+        "created_ns": 1, "finished_ns": 1, "metrics": [], "regressions": [], "results": [result], "n_cases": 1,
+    }  # fmt: skip
+    await served.services.records.write(lambda c: experiments.save(c, stored))
     async with served.client(served.key("viewer")) as client:
         assert (await client.post("/api/sql", json={"query": "select 1"})).status_code == 403
         assert (await client.get("/api/datasets/x")).status_code == 403
+        assert (await client.get("/api/datasets/x/diff")).status_code == 403
+        for path in ("/api/experiments/run", "/api/experiments/run/compare?against=run"):
+            answer = await client.get(path)
+            assert answer.status_code == 200 and "secret" not in answer.text, path
     async with served.client(served.key("reviewer")) as client:
         assert (await client.post("/api/sql", json={"query": "select 1"})).status_code == 200

@@ -1,7 +1,7 @@
 """Experiments: a target's answers over a dataset, judged by the scorers in force."""
 
 import secrets
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from pydantic import Field
@@ -80,7 +80,7 @@ async def score(call: Call) -> list[dict[str, Any]]:
         )
     except GateError as error:
         raise HttpError(400, str(error), "") from None
-    return found
+    return found if call.sees_content else [_without_content(f) for f in found]
 
 
 class Wanted(Query):
@@ -104,10 +104,44 @@ async def one_experiment(call: Call) -> dict[str, Any]:
     found = await call.services.records.read(lambda c: experiments.get(c, call.project, wanted))
     if found is None:
         raise HttpError(404, f"there is no experiment {wanted[:100]!r}", "GET /api/experiments lists them")
-    return _reported(found)
+    return _reported(call, found)
 
 
-def _reported(experiment: dict[str, Any]) -> dict[str, Any]:
+_CONTENT = (
+    "input",
+    "expected",
+    "output",
+    "before",
+    "after",
+    "reason",
+    "error",
+    "before_error",
+    "failed_because",
+)
+
+
+def _without_content(value: Any) -> Any:
+    """The document without prompts, outputs and the scorers' words about them."""
+    if isinstance(value, dict):
+        return {
+            k: (None if k in _CONTENT and not isinstance(v, int | float) else _without_content(v))
+            for k, v in cast("dict[str, Any]", value).items()
+        }
+    if isinstance(value, list | tuple):
+        return [_without_content(v) for v in cast("list[Any]", value)]
+    return value
+
+
+def _hidden(call: Call, document: dict[str, Any]) -> dict[str, Any]:
+    """As it is for who may see content; without it for everybody else."""
+    if call.sees_content:
+        return document
+    kept = {k: document[k] for k in ("before", "after") if isinstance(document.get(k), dict)}
+    return {**_without_content(document), **kept, "content_hidden": True}
+
+
+def _reported(call: Call, experiment: dict[str, Any]) -> dict[str, Any]:
+    experiment = _hidden(call, experiment)
     written = {
         "text": "\n".join(report.lines(experiment)),
         "markdown": report.markdown(experiment),
@@ -141,7 +175,7 @@ async def run(call: Call) -> dict[str, Any]:
     except GateError as error:
         raise HttpError(400, str(error), "") from None
     await note_change(call, "experiment.run", f"{given.dataset} {made['verdict']}")
-    return _reported(made)
+    return _reported(call, made)
 
 
 @route("GET", "/api/models", permission="editor", query=Wanted)
@@ -191,10 +225,7 @@ async def compare(call: Call) -> dict[str, Any]:
         if one is None:
             raise HttpError(404, f"there is no experiment {name[:100]!r}", "GET /api/experiments lists them")
         found.append(one)
-    made = contrast(found[0], found[1])
-    if not call.sees_content:
-        hidden = ("input", "expected", "before", "after")
-        made["cases"] = [{**c, **dict.fromkeys(hidden)} for c in made["cases"]]
+    made = _hidden(call, contrast(found[0], found[1]))
     return {
         **made,
         "report": {
