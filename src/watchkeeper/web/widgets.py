@@ -26,7 +26,7 @@ from watchkeeper.web.view import View, at
 log = logging.getLogger(__name__)
 # Trace-derived metrics under the names the table `traces` has for them.
 COLUMNS: Final = {"latency_ms": "duration_ms"}
-POINTS, BINS, AT_ONCE, KEEP_SECONDS = 2000, 20, 2, 30.0
+POINTS, DRAWN, BINS, AT_ONCE, KEEP_SECONDS = 2000, 800, 20, 2, 30.0
 Bins = list[tuple[str, float]]
 
 
@@ -186,7 +186,10 @@ async def _scatter(view: View, widget: Widget, place: str) -> Shown:
         table = await _ask(view, f"{sql} order by trace_id limit {POINTS}")
     pairs = [(a, b) for a, b in zip(column(table, "x"), column(table, "y"), strict=True)]
     found = spearman([a for a, _ in pairs], [b for _, b in pairs])
-    made = Shown(widget, place, points=pairs[:POINTS], note="Spearman’s rank correlation; unweighted")
+    note = "Spearman’s rank correlation; unweighted"
+    if len(pairs) > DRAWN:
+        note += f"; {DRAWN} points are drawn"
+    made = Shown(widget, place, points=pairs[:DRAWN], note=note)
     if isinstance(found, Stat):
         made.estimate = Estimate(found.value, found.low, found.high, found.n)
     else:

@@ -1,6 +1,6 @@
 """A server over doubles: real records in a temporary SQLite file, columns in memory."""
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,14 @@ class MemoryColumns:
     async def list_traces(self, project: str, wanted: TraceFilter) -> list[dict[str, Any]]:
         self.asked.append(wanted)
         return [r for r in self.rows if r["project"] == project][: wanted.limit]
+
+    async def export(self, project: str, query: str, form: str) -> AsyncGenerator[bytes]:
+        self.statements.append((project, query))
+        yield b""
+
+    async def named(self, name: str, project: str, **params: Any) -> Table:
+        self.statements.append((project, name))
+        return Table([], [])
 
     async def stats(self) -> dict[str, Any]:
         if self.broken:

@@ -202,11 +202,19 @@ async def reopen(call: Call) -> dict[str, Any]:
     return await changed(call, "open", call.body.text)
 
 
+def _flow(call: Call) -> Any:
+    if call.services.incidents is None:
+        raise HttpError(
+            503, "this server computes nothing about incidents", "ask the one that runs the pipeline"
+        )
+    return call.services.incidents
+
+
 @route("POST", "/api/incidents/{incident_id}/triage", permission="reviewer")
 async def compute(call: Call) -> dict[str, Any]:
     """Compute the triage now: retrieval, generation, routing and tools, upstream, each with a verdict and its evidence."""
     incident, _ = await the_incident(call)
-    found = await call.services.incidents.triage(call.project, incident.id)
+    found = await _flow(call).triage(call.project, incident.id)
     if found is None:
         raise HttpError(
             409, "there is nothing to explain: no metric is known", "open the incident with metric and since"
@@ -218,7 +226,7 @@ async def compute(call: Call) -> dict[str, Any]:
 async def postmortem(call: Call) -> Response:
     """The draft of the incident's post-mortem as Markdown. Prompts and outputs are quoted for those who may see them."""
     base = call.services.config.current.server.public_url or ""
-    text = await call.services.incidents.postmortem(call.project, incident_id(call), base, call.sees_content)
+    text = await _flow(call).postmortem(call.project, incident_id(call), base, call.sees_content)
     if text is None:
         raise no_incident(call)
     name = f"postmortem-{incident_id(call)[:24]}.md"
