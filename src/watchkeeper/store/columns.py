@@ -60,7 +60,8 @@ class TraceRow(msgspec.Struct, gc=False):
 class TraceFilter(msgspec.Struct, kw_only=True):
     """What a trace list shows. `where` is a condition over the columns and scorers of the SQL table `traces`, as a
     user writes it (the store checks it, `QueryRefused` when it is not acceptable); `text` looks for traces with all
-    these words in input or output; `before` pages by (time_ns, trace_id), with the order "time desc" only.
+    these words in input or output; `before` and `after` page to older and newer by (time_ns, trace_id), with the order
+    "time desc" only, the rows newest first either way; `assembled_after_ns` keeps those whose row was made since.
     `order_by` is a column or scorer and `asc` or `desc`. Times are [since, until)."""
 
     since_ns: int | None = None
@@ -71,6 +72,8 @@ class TraceFilter(msgspec.Struct, kw_only=True):
     user_id: str | None = None
     order_by: str = "time desc"
     before: tuple[int, str] | None = None
+    after: tuple[int, str] | None = None
+    assembled_after_ns: int | None = None
     limit: int = 50
 
 
@@ -150,8 +153,9 @@ class Columns(Protocol):
     `feed` gives what arrived after a position (signal traces, logs) or was made (scores, checks), oldest first, of
     some projects or all; `backlog` how much there is and the oldest.
     `read_scores` includes the checks. `list_traces` returns rows of `traces` (texts cut to 400 characters) with `time`
-    as datetime UTC and `scores`, a dictionary of the latest values. `unassembled` names (project, trace_id) whose spans
-    or logs, received since then, are not all in a trace row; `arrived` gives the first arrival of each trace. `sql` and `list_traces` raise QueryRefused. `named` raises
+    as datetime UTC and `scores`, a dictionary of the latest values; `tally` counts what such a filter finds per bucket
+    (start ns, traces, those with errors), whatever its limit and order. `unassembled` names (project, trace_id) whose spans
+    or logs, received since then, are not all in a trace row; `arrived` gives the first arrival of each trace. `sql`, `list_traces` and `tally` raise QueryRefused. `named` raises
     KeyError for a query that does not exist. `export` streams the answer to a statement of any size in one of
     EXPORT_FORMATS; it raises QueryRefused at the first piece or, when the engine gives up, at a later one. `erase` finishes only when the rows are gone from the files.
     """
@@ -185,6 +189,9 @@ class Columns(Protocol):
     async def read_deploys(self, project: str, since_ns: int, until_ns: int) -> list[Deploy]: ...
     async def read_coverage(self, project: str, since_ns: int, until_ns: int) -> list[dict[str, Any]]: ...
     async def list_traces(self, project: str, wanted: TraceFilter) -> list[dict[str, Any]]: ...
+    async def tally(
+        self, project: str, wanted: TraceFilter, bucket_seconds: int
+    ) -> list[tuple[int, int, int]]: ...
     async def feed(
         self, signal: str, after: Position, until_ns: int, limit: int, projects: Sequence[str] = ()
     ) -> list[Fed]: ...

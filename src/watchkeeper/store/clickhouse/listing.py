@@ -61,11 +61,16 @@ def _conditions(
         bound["words"] = words
     if wanted.where:
         parts.append(sandbox.compile_condition(wanted.where, scorers, database))
-    if wanted.before is not None:
-        if wanted.order_by.split() != ["time", "desc"]:
-            raise QueryRefused("paging needs the order time desc", "leave order_by out, or page by limit")
-        parts.append("(toUnixTimestamp64Micro(time), trace_id) < ({before:Int64}, {before_id:String})")
-        bound |= {"before": wanted.before[0] // 1000, "before_id": wanted.before[1]}
+    for name, cursor, compare in (("before", wanted.before, "<"), ("after", wanted.after, ">")):
+        if cursor is not None:
+            if wanted.order_by.split() != ["time", "desc"]:
+                raise QueryRefused("paging needs the order time desc", "leave order_by out, or page by limit")
+            here = f"({{{name}:Int64}}, {{{name}_id:String}})"
+            parts.append(f"(toUnixTimestamp64Micro(time), trace_id) {compare} {here}")
+            bound |= {name: cursor[0] // 1000, f"{name}_id": cursor[1]}
+    if wanted.assembled_after_ns is not None:
+        parts.append("assembled_at > {assembled:UInt64}")
+        bound["assembled"] = max(wanted.assembled_after_ns, 0)
     return parts, bound
 
 
@@ -75,13 +80,16 @@ def list_traces(
     """Rows of `traces` as dictionaries, in the order asked for. Raises QueryRefused."""
     parts, bound = _conditions(wanted, scorers, database)
     bound |= {"project": project, sandbox_tables.PROJECT: project, "limit": min(max(wanted.limit, 0), 1000)}
-    order = _order(wanted.order_by, scorers)
+    # The page next to a cursor on its newer side holds the oldest of what is newer.
+    order = _order("time asc" if wanted.after is not None else wanted.order_by, scorers)
     chosen = client.query(
         f"SELECT trace_id, toMonday(day) FROM traces FINAL WHERE {' AND '.join(parts)} ORDER BY {order} "
         "LIMIT {limit:UInt32}",
         parameters=bound,
     ).result_rows
     ids = [str(row[0]) for row in chosen]
+    if wanted.after is not None:
+        ids.reverse()
     if not ids:
         return []
     answer = client.query(
@@ -92,3 +100,23 @@ def list_traces(
     rows = [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
     place = {trace_id: i for i, trace_id in enumerate(ids)}
     return sorted(rows, key=lambda r: place[r["trace_id"]])
+
+
+def tally(
+    client: Client,
+    project: str,
+    wanted: TraceFilter,
+    bucket_seconds: int,
+    scorers: Sequence[str],
+    database: str,
+) -> list[tuple[int, int, int]]:
+    """(start ns, traces, those with errors) of every bucket in which the filter finds some. Raises QueryRefused."""
+    parts, bound = _conditions(wanted, scorers, database)
+    bound |= {"project": project, sandbox_tables.PROJECT: project, "bucket": bucket_seconds}
+    answer = client.query(
+        "SELECT intDiv(toUnixTimestamp(time), {bucket:UInt32}) AS slot, count() AS n, "
+        "countIf(errors > 0 OR isNotNull(error_class)) AS bad "
+        f"FROM traces FINAL WHERE {' AND '.join(parts)} GROUP BY slot ORDER BY slot",
+        parameters=bound,
+    )
+    return [(int(slot) * bucket_seconds * 10**9, int(n), int(bad)) for slot, n, bad in answer.result_rows]

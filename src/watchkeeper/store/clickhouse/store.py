@@ -50,7 +50,7 @@ KEEP = Retention()
 class ClickHouseColumns:
     """`Columns` on ClickHouse. Made by `open_columns`.
 
-    Spans and content are written by a lane each; trace rows and scores share one lane of a single thread, because a
+    `erased(project, trace_id)` says what must not be written any more. Spans and content are written by a lane each; trace rows and scores share one lane of a single thread, because a
     trace row is made from the scores and a score changes the trace row.
     """
 
@@ -75,6 +75,7 @@ class ClickHouseColumns:
         self._written = 0
         self._relief: asyncio.Future[None] | None = None
         self._closed = False
+        self.erased: Callable[[str, str], bool] = lambda _project, _trace_id: False
 
     def start(self) -> list[str]:
         """Connect and migrate; returns the migrations applied (blocking)."""
@@ -90,6 +91,8 @@ class ClickHouseColumns:
 
     async def write_spans(self, spans: list[SpanRow], logs: list[LogRow]) -> None:
         self._open()
+        spans = [r for r in spans if not self.erased(r.project, r.span.trace_id)]
+        logs = [r for r in logs if not self.erased(r.project, r.log.trace_id)]
         # Both must be through before the answer; a crash between them leaves a span nobody was promised.
         done = await asyncio.gather(
             self._content.run(writing.content, spans, logs),
@@ -116,10 +119,12 @@ class ClickHouseColumns:
 
     async def rewrite_spans(self, rows: list[SpanRow]) -> None:
         self._open()
+        rows = [r for r in rows if not self.erased(r.project, r.span.trace_id)]
         await self._spans.run(writing.spans, rows)
 
     async def write_traces(self, rows: list[TraceRow]) -> None:
         self._open()
+        rows = [r for r in rows if not self.erased(r.project, r.trace.trace_id)]
         await self._rows.run(writing.traces, rows)
         for row in rows:
             self._learn(row.project, (c.scorer for c in row.checks))
@@ -132,6 +137,7 @@ class ClickHouseColumns:
 
     async def write_scores(self, scores: list[Score]) -> None:
         self._open()
+        scores = [s for s in scores if not self.erased(s.project, s.trace_id)]
         await self._rows.run(writing.scores, scores)
         for score in scores:
             self._learn(score.project, (score.scorer,))
@@ -239,6 +245,19 @@ class ClickHouseColumns:
                 raise
             raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names) from None
 
+    async def tally(
+        self, project: str, wanted: TraceFilter, bucket_seconds: int
+    ) -> list[tuple[int, int, int]]:
+        names = await self.scorers(project)
+        try:
+            return await self._readers.run(
+                listing.tally, project, wanted, bucket_seconds, names, self._database
+            )
+        except Error as error:
+            if wanted.where is None:
+                raise
+            raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names) from None
+
     async def sql(self, project: str, query: str, max_rows: int = 10_000) -> Table:
         """A user's statement over the logical tables of one project. Raises QueryRefused."""
         names = await self.scorers(project)
@@ -319,6 +338,8 @@ class ClickHouseColumns:
         self, project: str, user_id: str | None = None, trace_ids: list[str] | None = None
     ) -> Erased:
         self._open()
+        # What was handed to the other lanes before is stored by now, so that it is found.
+        await asyncio.gather(self._content.run(_nothing), self._spans.run(_nothing))
         return await self._rows.run(removal.erase, project, user_id, trace_ids or [])
 
     async def stats(self) -> dict[str, Any]:
@@ -355,6 +376,10 @@ class ClickHouseColumns:
         for lane in (self._exports, self._content, self._spans, self._rows, self._sandbox, self._readers):
             lane.close()
         self.source.close()
+
+
+def _nothing(_client: Client) -> None:
+    """The turn of a lane."""
 
 
 def _query(client: Client, sql: str, bound: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:

@@ -161,6 +161,18 @@ SELECT value, count() AS n FROM (
 )
 WHERE notEmpty(value) GROUP BY value ORDER BY n DESC, value LIMIT 50
 
+-- name: page_attributes
+-- The names of attributes among the newest spans of the range, the commonest first, for the filter menu.
+SELECT key, count() AS n FROM (
+  SELECT arrayJoin(attributes.keys) AS key FROM (
+    SELECT attributes.keys FROM spans WHERE project = {project:String}
+      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    LIMIT 20000
+  )
+)
+GROUP BY key ORDER BY n DESC, key LIMIT 300
+
 -- name: page_first_trace
 -- Whether the project has any trace at all, and since when.
 SELECT count() AS n, toUnixTimestamp64Nano(min(time)) AS first_seen, toUnixTimestamp64Nano(max(time)) AS last_seen

@@ -1,16 +1,19 @@
 """The explorer: filters as chips, a histogram of time, and a table whose rows open beside it."""
 
 import asyncio
+import math
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.columns import QueryRefused, TraceFilter
-from watchkeeper.web import data, humane
+from watchkeeper.web import data, humane, render
 from watchkeeper.web.charts.inline import bars
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import DIMENSIONS, View, parse_cohort, view_of
@@ -23,9 +26,13 @@ ORDERS: Final = {
     "tokens": ("output_tokens desc", "Longest answers"),
 }
 TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
-# What the filter menu offers beside scorers; `text` columns are quoted, `number` columns are not.
+# What the filter menu offers beside scorers; `text` columns are quoted, `number` columns are not, `list` ones hold it.
 FIELDS: Final = {
     "error_class": "text",
+    "failed_check": "list",
+    "model": "list",
+    "input_text": "text",
+    "output_text": "text",
     "scenario": "text",
     "prompt_version": "text",
     "prompt_name": "text",
@@ -38,16 +45,28 @@ FIELDS: Final = {
     "user_id": "text",
     "root_name": "text",
     "finish_reason": "text",
+    "agent_name": "text",
+    "region": "text",
+    "policy": "text",
+    "pricing_version": "text",
     "duration_ms": "number",
     "ttft_ms": "number",
     "cost": "number",
     "input_tokens": "number",
     "output_tokens": "number",
+    "cached_input_tokens": "number",
+    "reasoning_output_tokens": "number",
     "llm_calls": "number",
     "tool_calls": "number",
     "spans": "number",
     "errors": "number",
+    "inclusion_probability": "number",
 }
+LISTS: Final = {"failed_check": "failed_checks", "model": "models"}
+# Rows of the live list are asked for again for so long: a row made before another may be written after it.
+OVERLAP_NS: Final = 15 * humane.NS
+# The parameters that say which traces, beside those every page shares.
+SAME: Final = ("where", "q", "session", "user")
 OPERATORS: Final = ("=", "!=", "<", "<=", ">", ">=", "contains", "is unknown", "is known")
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
 
@@ -63,20 +82,60 @@ def condition(field: str, operator: str, value: str, kinds: dict[str, str]) -> s
         raise ValueError(f"there is no column or score called {field[:60]!r}")
     if operator not in OPERATORS:
         raise ValueError(f"the comparison must be one of {', '.join(OPERATORS)}")
+    if kinds[field] == "list":
+        return _in_list(LISTS[field], operator, value)
     if operator == "is unknown":
         return f"{field} is null"
     if operator == "is known":
         return f"{field} is not null"
     if operator == "contains":
-        escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return f"{field} ilike {quoted(f'%{escaped}%')}"
+        return _contains(field, value)
     if kinds[field] == "number":
-        try:
-            float(value)
-        except ValueError:
-            raise ValueError(f"{field} is a number, and {value[:40]!r} is not") from None
-        return f"{field} {operator} {value.strip()}"
+        return f"{field} {operator} {_number(field, value)}"
     return f"{field} {operator} {quoted(value)}"
+
+
+def _contains(what: str, value: str) -> str:
+    escaped = value.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"{what} ilike {quoted(f'%{escaped}%')}"
+
+
+def _number(field: str, value: str) -> str:
+    try:
+        known = math.isfinite(float(value))
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(f"{field} is a number, and {value[:40]!r} is not")
+    return value.strip()
+
+
+def _in_list(column: str, operator: str, value: str) -> str:
+    ways = {
+        "=": f"has({column}, {quoted(value)})",
+        "!=": f"not has({column}, {quoted(value)})",
+        "is known": f"notEmpty({column})",
+        "is unknown": f"empty({column})",
+    }
+    if operator not in ways:
+        raise ValueError(f"{column} holds several values: use one of {', '.join(ways)}")
+    return ways[operator]
+
+
+def attribute_condition(key: str, operator: str, value: str) -> str:
+    """A condition on an attribute of any span of the trace. Raises ValueError with what is wrong."""
+    if not 0 < len(key) <= 200:
+        raise ValueError("the attribute needs a name of at most 200 characters, such as http.route")
+    if operator not in OPERATORS:
+        raise ValueError(f"the comparison must be one of {', '.join(OPERATORS)}")
+    what = f"attributes[{quoted(key)}]"
+    if operator in ("is known", "is unknown"):
+        return f"{'' if operator == 'is known' else 'not '}mapContains(attributes, {quoted(key)})"
+    if operator == "contains":
+        return _contains(what, value)
+    if operator in ("=", "!="):
+        return f"{what} {operator} {quoted(value)}"
+    return f"{what} {operator} {_number(key[:60], value)}"
 
 
 def conditions(view: View) -> list[str]:
@@ -122,9 +181,42 @@ def wanted(view: View) -> TraceFilter:
         session_id=view.params.get("session"),
         user_id=view.params.get("user"),
         order_by=order,
-        before=_cursor(view.params.get("before", "")) if order.startswith("time") else None,
+        before=_cursor(view.params.get("before", "")) if order == ORDERS["time"][0] else None,
+        after=_cursor(view.params.get("after", "")) if order == ORDERS["time"][0] else None,
         limit=PAGE + 1,
     )
+
+
+def live_filter(view: View, since_ns: int | None = None) -> TraceFilter:
+    """The same filters for the live list: newest first from now back, or only rows made since `since_ns`."""
+    chosen = wanted(view)
+    chosen.until_ns, chosen.order_by, chosen.before, chosen.after = None, ORDERS["time"][0], None, None
+    chosen.assembled_after_ns, chosen.limit = since_ns, PAGE
+    return chosen
+
+
+@dataclass(frozen=True)
+class Page:
+    """The rows of one page and the cursors beside it; None where the list ends."""
+
+    rows: list[dict[str, Any]]
+    older: str | None
+    newer: str | None
+
+
+def paged(found: list[dict[str, Any]], chosen: TraceFilter) -> Page:
+    """Cut what was found, one row more than a page, into the page and its neighbours."""
+    if chosen.order_by != ORDERS["time"][0]:
+        return Page(found[:PAGE], None, None)
+    more = len(found) > PAGE
+    rows = found[-PAGE:] if chosen.after else found[:PAGE]
+    older = rows and (more or chosen.after is not None)
+    newer = rows and (chosen.before is not None or (chosen.after is not None and more))
+    return Page(rows, _cursor_of(rows[-1]) if older else None, _cursor_of(rows[0]) if newer else None)
+
+
+def _cursor_of(row: dict[str, Any]) -> str:
+    return f"{humane.to_ns(row['time'])}.{row['trace_id']}"
 
 
 def tidy(row: dict[str, Any], content: bool) -> dict[str, Any]:
@@ -148,8 +240,12 @@ def _is_pass(value: float) -> bool:
     return value in (0.0, 1.0)
 
 
-async def histogram(view: View, chosen: TraceFilter) -> list[tuple[int, int, int]] | None:
-    """(start, traces, with errors) per bucket under the same filter; None when the filter cannot be counted."""
+async def _nothing() -> None:
+    return None
+
+
+async def histogram(view: View, chosen: TraceFilter) -> list[tuple[int, int, int]]:
+    """(start, traces, with errors) per bucket under the same filter."""
     bucket = view.range.bucket
     simple = not (conditions(view) or chosen.text or chosen.session_id or chosen.user_id)
     if simple:
@@ -158,38 +254,12 @@ async def histogram(view: View, chosen: TraceFilter) -> list[tuple[int, int, int
         )
         counted = {int(r["start"]): (int(r["n"]), int(r["bad"])) for r in found}
     else:
-        try:
-            counted = await _counted(view, chosen, bucket)
-        except QueryRefused as refused:
-            view.problems.append(f"No histogram: {refused}")
-            return None
+        every = msgspec.structs.replace(chosen, before=None, after=None)
+        found_here = await view.call.services.columns.tally(view.project, every, bucket)
+        counted = {start: (n, bad) for start, n, bad in found_here}
     step = bucket * humane.NS
     starts = range(view.range.since_ns // step * step, view.range.until_ns, step)
     return [(start, *counted.get(start, (0, 0))) for start in starts]
-
-
-async def _counted(view: View, chosen: TraceFilter, bucket: int) -> dict[int, tuple[int, int]]:
-    parts = [
-        f"time >= fromUnixTimestamp64Nano({chosen.since_ns})",
-        f"time < fromUnixTimestamp64Nano({chosen.until_ns})",
-    ]
-    if chosen.where:
-        parts.append(f"({chosen.where})")
-    if chosen.text:
-        # The list's index matches whole words, every one of them; user SQL has no index, so the words are looked for.
-        for word in [w for w in re.split(r"[^\w]|_", chosen.text.lower()) if w][:20]:
-            like = quoted(f"%{word}%")
-            parts.append(f"(input_text ilike {like} or output_text ilike {like})")
-    if chosen.session_id:
-        parts.append(f"session_id = {quoted(chosen.session_id)}")
-    if chosen.user_id:
-        parts.append(f"user_id = {quoted(chosen.user_id)}")
-    query = (
-        f"select intDiv(toUnixTimestamp(time), {bucket}) as slot, count() as n, "
-        f"countIf(errors > 0 or error_class is not null) as bad from traces where {' and '.join(parts)} group by slot"
-    )
-    table = await view.call.services.columns.sql(view.project, query)
-    return {int(slot) * bucket * humane.NS: (int(n), int(bad)) for slot, n, bad in table.rows}
 
 
 @route("GET", "/traces", permission="viewer")
@@ -198,25 +268,31 @@ async def traces(call: Call) -> Response:
     view = view_of(call)
     if TRACE_ID.fullmatch(view.search.strip().lower()):
         return RedirectResponse(view.url(f"/traces/{view.search.strip().lower()}"), 303)
-    chosen = wanted(view)
+    live = "live" in view.params
+    asked_ns = call.services.clock()
+    chosen = live_filter(view) if live else wanted(view)
     refused: QueryRefused | None = None
     found: list[dict[str, Any]] = []
     counts: list[tuple[int, int, int]] | None = None
     try:
         found, counts = await asyncio.gather(
-            call.services.columns.list_traces(call.project, chosen), histogram(view, chosen)
+            call.services.columns.list_traces(call.project, chosen),
+            _nothing() if live else histogram(view, chosen),
         )
     except QueryRefused as error:
         refused = error
     scorers = await call.services.columns.scorers(call.project)
     first = [{"n": 1}] if found else await data.rows(view, "page_first_trace")
     drawn, top = bars(counts or [], view.range.bucket)
-    last = found[PAGE - 1] if len(found) > PAGE and chosen.order_by.startswith("time") else None
-    older = f"{humane.to_ns(last['time'])}.{last['trace_id']}" if last else None
+    page = paged(found, chosen)
+    if chosen.after and not page.rows and not refused:
+        return RedirectResponse(view.url(after=None), 303)
     context = {
         "ever": bool(first and first[0]["n"]),
         "origin": str(call.request.base_url).rstrip("/"),
-        "rows": [tidy(row, call.sees_content) for row in found[:PAGE]],
+        "rows": [tidy(row, call.sees_content) for row in page.rows],
+        "live": live,
+        "live_url": view.url("/traces/live", **{k: view.params.get(k) for k in SAME}, after=asked_ns),
         "refused": refused,
         "bars": drawn,
         "top_count": top,
@@ -227,11 +303,42 @@ async def traces(call: Call) -> Response:
         "operators": OPERATORS,
         "orders": {k: words for k, (_, words) in ORDERS.items()},
         "order": view.params.get("sort", "time") if view.params.get("sort", "time") in ORDERS else "time",
-        "older": older,
+        "older": page.older,
+        "newer": page.newer,
         "session": view.params.get("session"),
         "user": view.params.get("user"),
     }
     return await answer(view, "traces", "Traces", "traces.html", context, 400 if refused else 200)
+
+
+@route("GET", "/traces/live", permission="viewer")
+async def live_rows(call: Call) -> Response:
+    """The rows made since `after` under the same filters, as a table the live list takes its rows from."""
+    view = view_of(call)
+    given = view.params.get("after", "")
+    if not (given.isdigit() and len(given) < 20):
+        raise HttpError(400, "after must be a time in nanoseconds", "open /traces?live=1")
+    now = call.services.clock()
+    chosen = live_filter(view, max(int(given) - OVERLAP_NS, 0))
+    view.path = "/traces"
+    try:
+        found = await call.services.columns.list_traces(call.project, chosen)
+    except QueryRefused as refused:
+        raise HttpError(400, str(refused), refused.hint) from None
+    context = {
+        "may": call.may,
+        "csrf": call.csrf,
+        "rows": [tidy(row, call.sees_content) for row in found],
+        "next": view.url("/traces/live", **{k: view.params.get(k) for k in SAME}, after=now),
+    }
+    return render.html("parts/live.html", view, context)
+
+
+@route("GET", "/traces/attributes", permission="viewer", kind="json")
+async def attribute_names(call: Call) -> list[str]:
+    """The names of attributes in the range, the commonest first, for the filter menu's suggestions."""
+    view = view_of(call)
+    return [str(row["key"]) for row in await data.rows(view, "page_attributes", **data.span(view.range))]
 
 
 @route("GET", "/traces/filter", permission="viewer")
@@ -242,6 +349,9 @@ async def add_filter(call: Call) -> Response:
     kinds = {**dict.fromkeys(await call.services.columns.scorers(call.project), "number"), **FIELDS}
     raw = given.get("raw", "").strip()
     try:
+        attribute = given.get("attribute", "").strip()
+        if attribute:
+            raw = attribute_condition(attribute, given.get("op", "="), given.get("value", ""))
         made = raw or condition(given.get("field", ""), given.get("op", "="), given.get("value", ""), kinds)
     except ValueError as error:
         raise HttpError(400, str(error), "go back and choose another column or value") from None
