@@ -1,6 +1,7 @@
 """Where everything is made: the only package that creates clocks, clients and engines, and connects the parts."""
 
 import contextlib
+import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from watchkeeper.model.score import Score
 from watchkeeper.pipeline.from_signal import ActFlow
 from watchkeeper.pipeline.gate import Gate
 from watchkeeper.pipeline.ingest import calm_gc
+from watchkeeper.pipeline.playground import Playground
 from watchkeeper.pipeline.reprice import Recompute
 from watchkeeper.pipeline.train import TrainFlow
 from watchkeeper.server.guarding import Guards
@@ -63,6 +65,7 @@ async def services(
             flows.records, scoring.gating, clock, asking(providers), flows.columns, flows.calibrator.standings
         )
         made.embed = flows.signals.embed
+        made.erasing = flows.erasing
         made.from_signal = ActFlow(
             flows.records,
             flows.columns,
@@ -78,6 +81,7 @@ async def services(
         made.redact = redaction.text
         made.backfill = flows.backfill
         made.ask = providers.ask
+        made.playground = Playground(flows.columns, providers.ask, lambda: secrets.token_hex(12))
         made.train = TrainFlow(
             flows.columns,
             flows.records,

@@ -83,6 +83,7 @@ class Services:
     gate: Any = None
     backfill: Any = None
     train: Any = None
+    playground: Any = None
     ask: Callable[[Prompt], Awaitable[Reply]] | None = None
     forward: Any = None
     reprice: Any = None
@@ -94,6 +95,7 @@ class Services:
     pictures: Any = None
     actor: Any = None
     reports: Any = None
+    erasing: Any = None
     redact: Callable[[str], str] = str
     on_scores: Callable[[Sequence[Score]], Awaitable[None]] | None = None
     catch_up: Callable[[], Awaitable[None]] = nothing_due
