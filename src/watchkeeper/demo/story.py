@@ -22,7 +22,7 @@ STEPS = "has_steps"
 STEP = "1. "
 SCORER = "answer_relevance"
 CUT = 6.0
-LABELS = 100
+LABELS = 60
 
 
 @dataclass(frozen=True)
