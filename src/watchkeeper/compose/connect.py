@@ -37,6 +37,7 @@ from watchkeeper.pipeline.backfill import BackfillFlow
 from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow
+from watchkeeper.pipeline.erase import EraseFlow, Tombstones
 from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.pipeline.ingest import Ingest, default_reserve
 from watchkeeper.pipeline.isolate import Isolation
@@ -51,6 +52,7 @@ from watchkeeper.pipeline.sessions import turns_before
 from watchkeeper.pipeline.signals import SignalFlow
 from watchkeeper.pipeline.sketch import Embed, Sketcher
 from watchkeeper.pipeline.watch import Settings, Watcher
+from watchkeeper.redaction.apply import keyed_hash
 from watchkeeper.scoring.classifiers import embed as embedding
 from watchkeeper.scoring.protocol import Judge, Scorer
 from watchkeeper.scoring.registry import build
@@ -162,6 +164,26 @@ def respond(flows: Flows, channels: Mapping[str, Channel], pauses: Pauses) -> No
     flows.holder.on_change(follow)
 
 
+def erasing(flows: Flows, tombstones: Tombstones, redaction: Redaction) -> EraseFlow:
+    """What erases on request, with the retention and the redaction in force."""
+    holder = flows.holder
+
+    def known_as(user: str) -> list[str]:
+        return sorted({user, keyed_hash(user, redaction.hash_key)})
+
+    return EraseFlow(
+        flows.columns,
+        flows.records,
+        flows.clock,
+        tombstones,
+        flows.assembly,
+        known_as,
+        lambda: holder.current.server.retention.traces,
+        lambda: bool(holder.current.forward),
+        lambda: "er_" + secrets.token_hex(8),
+    )
+
+
 async def connect(
     data_dir: Path,
     holder: ConfigHolder,
@@ -192,6 +214,8 @@ async def connect(
     checks = CheckFlow(columns, records, clock, incoming, isolate=isolation, hooks=[review.on_scored])
     stack.callback(checks.close)
     assembly = Assembly(columns, clock, normalise, assemble, checks.on_traces)
+    tombstones = Tombstones(secret.hash_key)
+    columns.erased = tombstones.holds
     ingest = Ingest(
         columns,
         clock,
@@ -201,6 +225,7 @@ async def connect(
         trace_of=trace_id_of,
         free_bytes=columns.free_bytes,
         reserve_bytes=default_reserve(data_dir),
+        erased=tombstones.holds,
     )
     judges = JudgeFlow(
         records,
@@ -251,5 +276,7 @@ async def connect(
         holder, calibrator, sketcher,
     )  # fmt: skip
     flows.pictures, flows.pauses = pictures, pauses
+    flows.erasing = erasing(flows, tombstones, redaction)
+    await flows.erasing.start()
     respond(flows, channels, pauses)
     return flows, redaction, scoring, providers

@@ -21,6 +21,7 @@ from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.desk import Desk
+from watchkeeper.pipeline.erase import EraseFlow
 from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.pipeline.ingest import Ingest
 from watchkeeper.pipeline.judge import JudgeFlow
@@ -47,6 +48,7 @@ TRIAGE_SECONDS = 10.0
 RETENTION_SECONDS = 600.0
 SIGNAL_SECONDS = 120.0
 RELIEF_SECONDS = 20.0
+ERASURE_SECONDS = 20.0
 CALIBRATION_SECONDS = 300.0
 # A clock that is moved by hand passes days in seconds; grouping once a day of its time is enough.
 GROUPED_NS = 24 * 3600 * 10**9
@@ -82,6 +84,7 @@ class Flows:
     pictures: Pictures | None = None
     pauses: Pauses | None = None
     actor: Actor | None = None
+    erasing: EraseFlow | None = None
 
     async def watch_once(self) -> None:
         """Roll what changed and watch every tick that closed."""
@@ -163,6 +166,11 @@ class Flows:
         keep = Retention(kept.content // DAY_NS, kept.traces // DAY_NS, kept.aggregates // DAY_NS)
         await self.columns.expire(self.clock(), keep)
 
+    async def sweep_once(self) -> None:
+        """Finish erasures: what was interrupted, and what was under way when they were asked for."""
+        if self.erasing is not None:
+            await self.erasing.sweep()
+
 
 async def forever(name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
     while True:
@@ -239,6 +247,7 @@ async def running(
         asyncio.create_task(forever("grouping failures", SIGNAL_SECONDS, flows.group_once)),
         asyncio.create_task(forever("calibration", CALIBRATION_SECONDS, flows.calibrate_once)),
         asyncio.create_task(forever("retention", RETENTION_SECONDS, flows.retain)),
+        asyncio.create_task(forever("erasure", ERASURE_SECONDS, flows.sweep_once)),
         asyncio.create_task(forever("returning memory", RELIEF_SECONDS, flows.columns.give_back)),
         asyncio.create_task(flows.delivery.run()),
         *(asyncio.create_task(forever(name, seconds, work)) for name, seconds, work in more),

@@ -4,6 +4,9 @@ from typing import Any
 
 import msgspec
 
+# What stands where a text was erased on request.
+ERASED = "[erased]"
+
 
 class ReviewItem(msgspec.Struct):
     """One trace waiting for people. Higher `priority` first; `reason` says why it is here, in words.
@@ -72,9 +75,14 @@ class Case(msgspec.Struct):
     split: str = "regression"
     must_pass: list[str] = []
 
+    @property
+    def erased(self) -> bool:
+        """Whether its content was erased on request: only its id and place are left, and it asks nothing any more."""
+        return self.input == ERASED and self.labels == ["erased"]
+
 
 class DatasetVersion(msgspec.Struct):
-    """An immutable list of cases; `content_hash` identifies it."""
+    """An immutable list of cases; `content_hash` identifies it. `erased` are the ids of cases whose content was erased since."""
 
     project: str
     dataset: str
@@ -84,3 +92,4 @@ class DatasetVersion(msgspec.Struct):
     note: str
     content_hash: str
     cases: list[Case] = []
+    erased: list[str] = []

@@ -6,7 +6,7 @@ Nothing here is needed for durability: what is lost with the process is found ag
 import asyncio
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -180,6 +180,13 @@ class Assembly:
             trace = self._open[key] = _Open(at_ns, at_ns, {}, [], whole=not again, again=again)
         trace.last_ns = max(trace.last_ns, at_ns)
         return trace
+
+    async def forget(self, project: str, trace_ids: Iterable[str]) -> None:
+        """Let go of traces that were erased, after what is being put together now."""
+        async with self._turn:
+            for trace_id in trace_ids:
+                trace = self._open.pop((project, trace_id), None)
+                self._size -= 0 if trace is None else trace.size
 
     def _grow(self, trace: _Open, size: int) -> None:
         trace.size += size

@@ -103,7 +103,7 @@ class Ingest:
     """Takes decoded records of one project and returns when they are durable.
 
     `redact(project, record)` changes a record in place; `normalise` derives the span; `trace_of` names the trace of a
-    log record that came without one ('' = none). Concurrent callers share commits, which follow one another, so
+    log record that came without one ('' = none); `erased` which traces must not come back. Concurrent callers share commits, which follow one another, so
     that arrival times are in commit order. At most `max_bytes` are held; `free_bytes()` below `reserve_bytes` refuses.
     Call `start()` in the event loop and `close()` at the end.
     """
@@ -121,10 +121,12 @@ class Ingest:
         max_bytes: int = 96 * MB,
         free_bytes: Callable[[], int | None] | None = None,
         reserve_bytes: int = 0,
+        erased: Callable[[str, str], bool] = lambda _project, _trace_id: False,
     ) -> None:
         self._columns, self._clock = columns, clock
         self._normalise, self._redact, self._sink, self._trace_of = normalise, redact, sink, trace_of
         self.ledger = ledger or Ledger()
+        self._erased = erased
         self.faults: Counter[str] = Counter()
         self._max_bytes = max_bytes
         self._free_bytes, self._reserve = free_bytes, reserve_bytes
@@ -245,6 +247,8 @@ class Ingest:
             for record in heard:
                 if not record.trace_id:
                     record.trace_id = self._trace_of(record)
+        kept = [s for s in kept if self._wanted(project, "traces", s.trace_id)]
+        heard = [r for r in heard if self._wanted(project, "logs", r.trace_id)]
         return _Request(
             project,
             [SpanRow(project, self._normal(s), 0) for s in kept],
@@ -253,6 +257,13 @@ class Ingest:
             size,
             done,
         )  # fmt: skip
+
+    def _wanted(self, project: str, signal: str, trace_id: str) -> bool:
+        """False for what was erased and is sent again."""
+        if not trace_id or not self._erased(project, trace_id):
+            return True
+        self.ledger.settle(project, signal, "dropped", 1, "erased")
+        return False
 
     def _measured(self, project: str, point: MetricPoint) -> MetricRow | None:
         """A data point whose attributes are redacted like a log record's: some clients name their user in them."""

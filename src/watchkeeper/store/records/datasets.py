@@ -127,6 +127,7 @@ def get(
         ).first()
     if row is None:
         return None
+    every = _cases(conn, project, list(row.case_hashes)) if with_cases else []
     return DatasetVersion(
         project=project,
         dataset=dataset,
@@ -135,7 +136,8 @@ def get(
         author=row.author,
         note=row.note,
         content_hash=row.content_hash,
-        cases=_cases(conn, project, list(row.case_hashes)) if with_cases else [],
+        cases=[c for c in every if not c.erased],
+        erased=[c.id for c in every if c.erased],
     )
 
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from watchkeeper.model.erasure import Erasure
-from watchkeeper.model.review import Case
+from watchkeeper.model.review import ERASED, Case
 from watchkeeper.store.records.jobs import insert_missing
 from watchkeeper.store.records.tables import (
     actions,
@@ -35,7 +35,7 @@ from watchkeeper.store.records.tables import (
     timeline,
 )
 
-BLANK = "[erased]"
+BLANK = ERASED
 MARK = "erased"
 CHUNK = 500
 # Columns of plain data in which something may quote a trace.
@@ -55,8 +55,33 @@ DOCUMENTS = (
 )
 # Under these names an object that names a trace holds what people or models wrote.
 TEXTS = frozenset(
-    "input output expected expected_output actual answer reason rationale comment text message quote input_text output_text "
-    "messages context error documents steps replies reply raw question content evidence".split()
+    [
+        "input",
+        "output",
+        "expected",
+        "expected_output",
+        "actual",
+        "answer",
+        "reason",
+        "rationale",
+        "comment",
+        "text",
+        "message",
+        "quote",
+        "input_text",
+        "output_text",
+        "messages",
+        "context",
+        "error",
+        "documents",
+        "steps",
+        "replies",
+        "reply",
+        "raw",
+        "question",
+        "content",
+        "evidence",
+    ]
 )
 NAMES = ("trace_id", "case_id")
 POINTERS = ("representative", "regressed_trace")
@@ -158,9 +183,7 @@ def _blank_cases(conn: Connection, project: str, ids: list[str], counts: Counter
             split=was.split,
         )  # fmt: skip
         here = sa.and_(cases.c.project == project, cases.c.hash == digest)
-        conn.execute(
-            sa.update(cases).where(here).values(document=msgspec.to_builtins(case), trace_id=None)
-        )
+        conn.execute(sa.update(cases).where(here).values(document=msgspec.to_builtins(case), trace_id=None))
     counts["cases"] += len(rows)
     return {str(r.case_id) for r in rows}
 

@@ -5,8 +5,9 @@ from typing import Any, Final
 from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
+from watchkeeper.server.api.erasures import erase, shown
 from watchkeeper.server.routing import Call, HttpError, route
-from watchkeeper.store.records import access, audit
+from watchkeeper.store.records import access, audit, erasure
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import view_of
 
@@ -33,6 +34,7 @@ async def _page(call: Call, secret: str | None = None, made: access.Key | None =
         return {
             "keys": access.list_keys(conn, view.project) if admin else [],
             "entries": audit.latest(conn, view.project, 20) if admin else [],
+            "receipts": [shown(e) for e in erasure.find(conn, view.project, 20)] if admin else [],
         }
 
     found = await call.services.records.read(read)
@@ -85,6 +87,19 @@ async def new_key(call: Call) -> Response:
 
     made, text = await call.services.records.write(work)
     return await _page(call, text, made)
+
+
+@route("POST", "/settings/erase", permission="admin", kind="page")
+async def erase_user(call: Call) -> Response:
+    """Erase a user's traces and everything made from them; the receipt is on the page."""
+    form = {
+        k: v for k, v in (await call.request.form(max_fields=10, max_files=0)).items() if isinstance(v, str)
+    }
+    user, again = form.get("user", "").strip(), form.get("again", "").strip()
+    if not user or user != again:
+        raise HttpError(400, "the two ids are not the same", "write the user id twice: this cannot be undone")
+    await erase(call, user, [])
+    return RedirectResponse(view_of(call).url("/settings") + "#erasure", 303)
 
 
 @route("POST", "/settings/keys/{key_id}/revoke", permission="admin", kind="page")

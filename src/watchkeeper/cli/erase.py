@@ -1,0 +1,47 @@
+"""`watchkeeper erase`: what a user or some traces left behind goes, with a receipt."""
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from watchkeeper.cli.client import Client
+from watchkeeper.cli.errors import OK, CliError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Whom, and whether really."""
+    parser.add_argument("--user", help="the user id as your application sends it")
+    parser.add_argument("--trace", action="append", default=[], metavar="ID", help="a trace; may be repeated")
+    parser.add_argument("--yes", action="store_true", help="erase; without it only the count is shown")
+    parser.add_argument("--json", action="store_true", help="print the receipt as JSON")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Count, or erase and print the receipt."""
+    if args.user is None and not args.trace:
+        raise CliError("name --user ID or --trace ID")
+    wanted = {"user_id": args.user, "trace_ids": args.trace, "confirm": args.yes}
+    told: dict[str, Any] = Client.of(args).call("POST", "/api/erasures", wanted)
+    if args.json:
+        json.dump(told, sys.stdout, indent=1)
+        print()
+        return OK
+    if not args.yes:
+        print(f"{told['traces']} traces would go, with everything made from them; add --yes to erase them")
+        return OK
+    _receipt(told)
+    return OK
+
+
+def _receipt(told: dict[str, Any]) -> None:
+    print(f"erasure {told['id']}: {told['traces']} traces")
+    if told["unknown"]:
+        print(f"  {told['unknown']} of the given ids are not stored; they will not be taken in either")
+    for where in ("columns", "records"):
+        for table, n in sorted(told[where].items()):
+            if n:
+                print(f"  {table}: {n}")
+    print("what remains:")
+    for one in told["remains"]:
+        print(f"  {one['what']}: {one['why']}")

@@ -1,0 +1,139 @@
+"""A user is erased from a running server: nothing of theirs is left, nothing comes back, and the receipt says so."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.flow.sending import call, hex_id, request
+from tests.serving import Server
+from watchkeeper.cli.main import main
+
+SECRET = "zebracrossing7391"
+GONE, KEPT, LATER = (hex_id("erasure", n) for n in ("gone", "kept", "later"))
+USER = "ann.4711"
+
+
+def files_holding(folder: Path, needle: str) -> list[str]:
+    found: list[str] = []
+    for path in folder.rglob("*"):
+        try:
+            if path.is_file() and needle.encode() in path.read_bytes():
+                found.append(str(path.relative_to(folder)))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def sent(trace_id: str, user: str, answer: str, span_id: str = "") -> bytes:
+    span = call(
+        trace_id,
+        span_id or hex_id(trace_id, "span", digits=16),
+        f"what about {answer}?",
+        answer,
+        user__id=user,
+    )
+    return request([span], service__name="bot")
+
+
+def settled(server: Server, reason: str) -> int:
+    lines = server.call("GET", "/metrics")[2].decode().splitlines()
+    wanted = [
+        x for x in lines if x.startswith("watchkeeper_ingest_settled_total") and f'reason="{reason}"' in x
+    ]
+    return int(sum(float(x.rsplit(" ", 1)[1]) for x in wanted))
+
+
+def derive(server: Server) -> None:
+    """Everything that can be made of a trace: review, label, case, experiment, score, calibration."""
+    for trace_id, word in ((GONE, SECRET), (KEPT, "harmless")):
+        server.json("POST", "/api/reviews", {"trace_id": trace_id, "reason": f"look at {word}"})
+        items = server.json("GET", "/api/reviews")["items"]
+        item = next(i for i in items if i["trace_id"] == trace_id)
+        said = {"verdict": "bad", "comment": f"wrong about {word}", "expected_output": f"better {word}"}
+        server.json("POST", f"/api/reviews/{item['id']}/label", said)
+        server.json("POST", "/api/datasets/regressions/promote", {"trace_id": trace_id, "force": True})
+        score = {"trace_id": trace_id, "scorer": "house", "value": 0.1, "reason": f"it said {word}"}
+        server.json("POST", "/api/scores", score)
+    cases = server.json("GET", "/api/datasets/regressions")["cases"]
+    answers = [{"case_id": c["id"], "output": f"again {SECRET}"} for c in cases if c["trace_id"] == GONE]
+    answers += [{"case_id": c["id"], "output": "again harmless"} for c in cases if c["trace_id"] == KEPT]
+    server.json("POST", "/api/experiments", {"dataset": "regressions", "target": "t", "answers": answers})
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("erasure")
+
+
+def test_erasing_a_user_reaches_what_was_made_of_their_traces(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = Server(folder / "data")
+    with server:
+        for trace_id, user, word in ((GONE, USER, SECRET), (KEPT, "bob", "harmless")):
+            assert server.call("POST", "/v1/traces", raw=sent(trace_id, user, word))[0] == 200
+        server.eventually("select trace_id from traces", lambda rows: len(rows) == 2)
+        derive(server)
+        before = files_holding(folder / "data", SECRET)
+        assert any(name.startswith("records.db") for name in before), "the control: before, it is there"
+        assert any(name.startswith("columns") for name in before), before
+
+        arguments = ["erase", "--server", server.url, "--user", USER]
+        assert main(arguments) == 0
+        assert "1 traces would go" in capsys.readouterr().out
+        assert len(server.sql("select trace_id from traces")) == 2, "counting erases nothing"
+        assert main([*arguments, "--yes", "--json"]) == 0
+        receipt = json.loads(capsys.readouterr().out)
+
+        assert receipt["traces"] == 1 and receipt["state"] == "sweeping"
+        assert USER not in json.dumps(receipt) and GONE not in json.dumps(receipt)
+        assert {k for k, n in receipt["columns"].items() if n} >= {"spans", "content", "traces", "scores"}
+        assert receipt["records"]["review_items"] >= 1 and receipt["records"]["labels"] == 1
+        assert receipt["records"]["cases"] == 1 and receipt["records"]["experiments"] == 1
+        assert {r["what"] for r in receipt["remains"]} >= {"backups", "aggregates"}
+
+        assert [r["trace_id"] for r in server.sql("select trace_id from traces")] == [KEPT]
+        assert server.call("GET", f"/api/traces/{GONE}")[0] == 404
+        dataset = server.json("GET", "/api/datasets/regressions")
+        assert [c["trace_id"] for c in dataset["cases"]] == [KEPT]
+        (run,) = server.json("GET", "/api/experiments")
+        assert "harmless" in json.dumps(server.json("GET", f"/api/experiments/{run['id']}"))
+        deadline = time.monotonic() + 60
+        while left := files_holding(folder / "data", SECRET):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.5)
+        page = server.call("GET", "/settings", headers={"accept": "text/html"})[2].decode()
+        assert "Erasure" in page and "keyed hashes of the trace ids" in page
+        audit: dict[str, Any] = server.json("GET", "/api/audit")
+        assert any(line["action"] == "erase" for line in audit["lines"]) and audit["broken"] is None
+        assert USER not in json.dumps(audit)
+
+
+def test_what_was_erased_does_not_come_back_even_after_a_restart(folder: Path) -> None:
+    with Server(folder / "data") as server:
+        assert server.call("POST", "/v1/traces", raw=sent(GONE, USER, SECRET))[0] == 200
+        more = sent(GONE, USER, SECRET, span_id=hex_id("another", digits=16))
+        assert server.call("POST", "/v1/traces", raw=more)[0] == 200
+        feedback = {"trace_id": GONE, "scorer": "house", "value": 0.0, "reason": SECRET}
+        server.call("POST", "/api/scores", feedback)
+        assert server.call("POST", "/v1/traces", raw=sent(LATER, USER, "new words"))[0] == 200
+        server.eventually("select trace_id from traces", lambda rows: len(rows) == 2)
+        assert {r["trace_id"] for r in server.sql("select trace_id from traces")} == {KEPT, LATER}
+        assert server.sql(f"select count() as n from spans where trace_id = '{GONE}'") == [{"n": 0}]
+        assert settled(server, "erased") == 2, "counted, so that received = stored + dropped + …"
+        assert files_holding(folder / "data", SECRET) == []
+
+
+def test_an_id_that_is_not_there_is_said_to_be_unknown_and_stays_out(folder: Path) -> None:
+    strange = hex_id("erasure", "strange")
+    with Server(folder / "data") as server:
+        assert server.call("POST", "/api/erasures", {})[0] == 400
+        body = {"trace_ids": [strange], "confirm": True}
+        told = server.json("POST", "/api/erasures", body)
+        assert (told["traces"], told["unknown"]) == (0, 1)
+        assert server.call("POST", "/v1/traces", raw=sent(strange, "bob", "late"))[0] == 200
+        assert settled(server, "erased") == 1
+        assert len(server.json("GET", "/api/erasures")) == 2
