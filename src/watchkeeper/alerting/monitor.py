@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from watchkeeper.alerting.conditions import metrics_of, parse, references, shares_of
 from watchkeeper.alerting.lifecycle import Timing
-from watchkeeper.alerting.syntax import Condition, ConditionError, Moves, Share
+from watchkeeper.alerting.syntax import Condition, ConditionError, Happened, Moves, Share
 
 MINUTE, HOUR = 60 * 10**9, 3600 * 10**9
 SEVERITIES: dict[str, Literal["page", "warn", "info"]] = {
@@ -132,6 +132,17 @@ class Monitor:
     def moving(self) -> tuple[str, ...]:
         """The metrics watched by the sequential detector."""
         return tuple(dict.fromkeys(r.metric for r in references(self.tree) if isinstance(r, Moves)))
+
+    @cached_property
+    def limits(self) -> bool:
+        """Does it read anything against a limit, beside shifts and hard events? Such a look can be wrong."""
+        return any(not isinstance(r, Moves) for r in references(self.tree)) and not isinstance(
+            self.tree, Happened
+        )
+
+    def series(self, cohorts: int) -> int:
+        """How many series of the fleet it watches over so many cohorts: each shares the false-alarm budget."""
+        return cohorts * (len(self.moving) + self.limits)
 
     @cached_property
     def reach(self) -> int:

@@ -77,22 +77,19 @@ def _backtests(conn: Connection, project: str) -> dict[str, Backtest]:
 
 
 def false_alarms(
-    monitor: Monitor, cohorts: int, moving: int, looks: int, tick_ns: int, alarms_per_week: float = 1.0
+    monitor: Monitor, cohorts: int, series: int, tick_ns: int, alarms_per_week: float = 1.0
 ) -> float:
-    """How many false alarms a week a monitor may cost: the hours its detectors watch over their threshold, or the looks at its
-    limits times the error of one. `moving` series and `looks` are the fleet's."""
+    """How many false alarms a week a monitor may cost: the hours its detectors watch over their threshold, and the looks at its
+    limits times the error of one. `series` is how many of the fleet share the budget."""
+    page, cost = monitor.severity == "page", 0.0
     if monitor.moving:
-        a = threshold(
-            max(moving, 1),
-            max(HOUR, tick_ns),
-            false_alarms_per_week=alarms_per_week,
-            page=monitor.severity == "page",
-        )
-        return cohorts * len(monitor.moving) * (WEEK / max(HOUR, tick_ns)) / a
-    if monitor.metrics and "any(" in monitor.condition:
-        return 0.0
-    ticks = WEEK / tick_ns
-    return cohorts * ticks * look_error(max(looks, 1), ticks, alarms_per_week, monitor.severity)
+        hour = max(HOUR, tick_ns)
+        a = threshold(max(series, 1), hour, false_alarms_per_week=alarms_per_week, page=page)
+        cost += cohorts * len(monitor.moving) * (WEEK / hour) / a
+    if monitor.limits:
+        ticks = WEEK / tick_ns
+        cost += cohorts * ticks * look_error(max(series, 1), ticks, alarms_per_week, monitor.severity)
+    return cost
 
 
 def stands(conn: Connection, project: str, monitors: Sequence[Monitor]) -> list[Stand]:
@@ -108,7 +105,7 @@ def stands(conn: Connection, project: str, monitors: Sequence[Monitor]) -> list[
     for key, one in watched.items():
         name, _, cohort = key.partition("|")
         by_monitor.setdefault(name, {})[cohort] = one
-    moving = sum(len(m.moving) * len(by_monitor.get(m.name, {})) for m in mine)
+    series = sum(m.series(len(by_monitor.get(m.name, {}))) for m in mine)
     tick = tick_of(monitors)
     found: list[Stand] = []
     for m in mine:
@@ -132,7 +129,7 @@ def stands(conn: Connection, project: str, monitors: Sequence[Monitor]) -> list[
                 state,
                 learning[0] if learning else whole.reason if whole is not None else "not read yet",
                 seen,
-                false_alarms(m, len(own), moving, len(watched), tick),
+                false_alarms(m, len(own), series, tick),
                 len(fired),
                 max((a.fired_ns or 0 for a in fired), default=None),
                 whole.detectable if whole is not None else None,

@@ -46,6 +46,7 @@ DERIVED: dict[str, Axis] = {
 }
 # As many versions of one scorer are remembered; more would be a scorer whose version changes with every trace.
 VERSIONS = 50
+GAP = 12
 # For how long it is known what a tick held when it was judged.
 KEPT_NS = 3 * DAY
 ERROR_CLASSES = tuple(f"error_class:{c.name}" for c in TAXONOMY)
@@ -188,11 +189,13 @@ class Roller:
             states.put(conn, project, "roll", "sizes", kept, now_ns)
 
     def _ranges(self, ticks: Sequence[int]) -> list[tuple[int, int]]:
-        """[start, end) of runs of neighbouring ticks, none longer than a chunk."""
+        """[start, end) of runs of ticks with small gaps, none longer than a chunk: to recompute a few ticks more costs less than
+        to ask once more."""
         runs: list[tuple[int, int]] = []
         step = self.plan.tick_ns
         for tick in ticks:
-            if runs and runs[-1][1] == tick and tick - runs[-1][0] < self.chunk * step:
+            near = bool(runs) and tick - runs[-1][1] <= GAP * step
+            if near and tick - runs[-1][0] < self.chunk * step:
                 runs[-1] = (runs[-1][0], tick + step)
             else:
                 runs.append((tick, tick + step))

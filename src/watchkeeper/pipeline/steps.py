@@ -120,7 +120,7 @@ class Steps:
     async def step(self, work: Work, end: int) -> None:
         """Do the tick that ends at `end`; what changed is in `work`."""
         monitors = self.mine(work.project)
-        looks = len(work.watched) or len(monitors)
+        looks = self._series(work)
         for monitor in monitors:
             config = self._config(work, monitor)
             alpha = look_error(looks, WEEK / self.tick_ns, self.settings.alarms_per_week, monitor.severity)
@@ -289,16 +289,24 @@ class Steps:
                 self.counts.late_too_old += not done
 
     def _config(self, work: Work, monitor: Monitor) -> Config:
-        """The detector's settings: its threshold is the fleet's budget over everything that moves."""
-        rules = self.mine(work.project)
-        moving = sum(len(m.moving) for m in rules for k in work.watched if k.startswith(f"{m.name}|")) or 1
+        """The detector's settings: its threshold is the fleet's budget over everything that is watched."""
         return Config(
             threshold=threshold(
-                moving,
+                self._series(work),
                 max(HOUR, self.tick_ns),
                 false_alarms_per_week=self.settings.alarms_per_week,
                 page=monitor.severity == "page",
             )
+        )
+
+    def _series(self, work: Work) -> int:
+        """How many series share the budget: what moves and what is held against a limit, in every cohort."""
+        cohorts: dict[str, int] = {}
+        for key in work.watched:
+            name = key.partition("|")[0]
+            cohorts[name] = cohorts.get(name, 0) + 1
+        return sum(m.series(cohorts.get(m.name, 0)) for m in self.mine(work.project)) or len(
+            self.mine(work.project)
         )
 
     def _troubled(self, work: Work, metric: str, cohort: Cohort, parent: Cohort) -> bool:
