@@ -19,7 +19,7 @@ from watchkeeper.model.alert import Alert
 from watchkeeper.model.calibration import Drift
 from watchkeeper.pipeline.telling import alert_row
 from watchkeeper.store.columns import Columns
-from watchkeeper.store.records import alerts, calibration, outbox, states
+from watchkeeper.store.records import alerts, calibration, incidents, outbox, states
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
@@ -235,6 +235,10 @@ class SelfWatch:
         if message is None:
             return 0
         states.put(c, PROJECT, "told", group, asdict(message.told), now)
+        if alert.severity == "page" and message.event == "firing":
+            incidents.open_for(
+                c, PROJECT, group, f"{alert.monitor}: {alert.summary}"[:255], "page", alert.owner, now, "watch", (alert.id,)
+            )  # fmt: skip
         queued = notifications(message, PROJECT, now)
         for notification in queued:
             outbox.enqueue(c, notification)

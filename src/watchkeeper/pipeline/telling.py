@@ -74,8 +74,10 @@ def commit(
     states.put_all(c, work.project, "told", told, now)
     for alert in (work.alerts[i] for i in sorted(work.changed)):
         alerts.save(c, alert)
+    # What was written to page and is held back to a warning opens an incident all the same: that wakes nobody.
+    urgent = {m.name for m in monitors if m.severity == "page" or m.capped}
     for message, at in work.messages:
-        _send(c, work, message, at, now)
+        _send(c, work, message, at, now, urgent)
     if on_review is not None:
         for alert in work.reviews:
             on_review(c, alert, alert.worst)
@@ -85,12 +87,12 @@ def commit(
     return True
 
 
-def _send(c: Connection, work: Work, message: Message, at: int, now: int) -> None:
+def _send(c: Connection, work: Work, message: Message, at: int, now: int, urgent: set[str]) -> None:
     lead = message.alerts[0]
     for notification in notifications(message, work.project, at):
         notification.next_attempt_ns = min(at, now)
         outbox.enqueue(c, notification)
-    if lead.severity == "page" and message.status == "firing":
+    if (lead.severity == "page" or lead.monitor in urgent) and message.status == "firing":
         title = f"{lead.monitor}: {cohort_words(cohort_of_alert(lead))}"
         opened = incidents.open_for(
             c, work.project, message.group, title, lead.severity, lead.owner, at, "watch",

@@ -23,7 +23,7 @@ from watchkeeper.pipeline.selfwatch import (
     queue_age,
     share,
 )
-from watchkeeper.store.records import alerts, outbox
+from watchkeeper.store.records import alerts, incidents, outbox
 from watchkeeper.store.records import calibration as calibrations
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
@@ -93,6 +93,8 @@ async def test_it_fires_once_tells_its_route_and_resolves(bench: Bench, name: st
     assert (alert.monitor, alert.state, alert.owner) == (f"watchkeeper.{name}", "firing", "operator")
     assert alert.severity == rule.severity and "it is bad" in alert.summary and alert.condition
     route = "p" if rule.severity == "page" else "w"
+    opened = bench.records.read_now(lambda c: incidents.find(c, "default"))
+    assert [i.document["alerts"] for i in opened] == ([[alert.id]] if rule.severity == "page" else [])
     assert bench.told() == [(route, "firing")]
     bench.read[name] = WELL[name]
     for _ in range(8):

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.unit.pipeline.world import EPOCH, HOUR, Columns, Normal, Traffic, canary, steady
-from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.alerting.monitor import Monitor, capped
 from watchkeeper.alerting.routing import Routes
 from watchkeeper.model.alert import Alert, Deploy, Notification
 from watchkeeper.pipeline.watch import Settings, Watcher
@@ -360,3 +360,14 @@ def test_what_is_remembered_survives_json() -> None:
 
     kept = Watched(Life("pending", 1, 2, 3), dry=2, terms=("a",))
     assert msgspec.json.decode(msgspec.json.encode(kept), type=Watched) == kept
+
+
+async def test_a_page_that_is_held_back_to_a_warning_opens_an_incident_all_the_same(records: Records) -> None:
+    columns = filled(Traffic(canary(30, 60)), range(40))
+    held = capped(
+        relevance_down(condition="share(relevance < 7) > 25%", severity="page"), {"relevance": "new"}
+    )
+    assert held.severity == "warn" and held.capped
+    await Watcher(columns, records, [held], Routes(warn=("mail",))).tick(at(40))  # type: ignore[arg-type]
+    (incident,) = records.read_now(lambda c: incidents.find(c, "default"))
+    assert incident.severity == "warn" and incident.document["alerts"] == [found(records)[0].id]
