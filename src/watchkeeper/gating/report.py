@@ -38,6 +38,16 @@ def change(metric: Mapping[str, Any]) -> str:
     )
 
 
+def _behind(row: Mapping[str, Any]) -> str:
+    """Who owns a regression, how bad it was and which trace it came from, as far as that is known."""
+    known = [
+        f"{k} {row[name]}"
+        for k, name in (("owner", "owner"), ("severity", "severity"), ("trace", "trace_id"))
+        if row.get(name)
+    ]
+    return f"  [{', '.join(known)}]" if known else ""
+
+
 def lines(experiment: Mapping[str, Any]) -> list[str]:
     """The verdict for a terminal: one line a metric, then the worst regressions."""
     verdict = str(experiment.get("verdict"))
@@ -63,6 +73,7 @@ def lines(experiment: Mapping[str, Any]) -> list[str]:
     for row in experiment["regressions"][:5]:
         out.append(
             f"    {row['case_id']} {row['scorer']}: {row['was']} → {row['now']}  {str(row['input'] or '')[:70]}"
+            f"{_behind(row)}"
         )
     if experiment.get("needed"):
         out.append(f"  about {experiment['needed']} more cases would settle it")
@@ -216,7 +227,7 @@ def junit(experiment: Mapping[str, Any]) -> str:
         message = quoteattr(f"{row['scorer']}: {row['was']} → {row['now']}")
         cases.append(
             f'<testcase classname="watchkeeper.regressions" name={quoteattr(str(row["case_id"]) + " " + str(row["scorer"]))}>'
-            f"<failure message={message}>{escape(str(row['input'] or ''))}</failure></testcase>"
+            f"<failure message={message}>{escape(str(row['input'] or ''))}{escape(_behind(row))}</failure></testcase>"
         )
     head = f'tests="{len(cases)}" failures="{failures}" skipped="{skipped}"'
     return (

@@ -139,7 +139,9 @@ class Gate:
         found: list[dict[str, Any]] = []
         for answer in answers:
             outcomes = await score_answers(known, [answer], scorers, self.ask)
-            found.append({name: plain_outcome(told[0], kinds[name]) for (_, name), told in sorted(outcomes.items())})
+            found.append(
+                {name: plain_outcome(told[0], kinds[name]) for (_, name), told in sorted(outcomes.items())}
+            )
         return found
 
     async def _dataset(

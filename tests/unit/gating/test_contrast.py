@@ -9,7 +9,7 @@ import pytest
 from watchkeeper.gating.compare import Window, against_window, window_of
 from watchkeeper.gating.contrast import contrast, percent
 from watchkeeper.gating.judgement import Baseline, asked_hash, document, stored_scores
-from watchkeeper.gating.report import compared_lines, compared_markdown, lines
+from watchkeeper.gating.report import compared_lines, compared_markdown, junit, lines, markdown
 from watchkeeper.gating.subject import Answer
 from watchkeeper.gating.verdict import CaseScore, GateSettings, flakiness
 from watchkeeper.model.review import Case, DatasetVersion
@@ -208,3 +208,17 @@ def test_a_baseline_of_another_question_or_another_scorer_is_no_baseline() -> No
     base = Baseline("old", "exp_1", {})
     made = document(cases("a"), [Answer("a", "x")], scored, {"s": "judge"}, base, SETTINGS)
     assert made["verdict"] == "not_enough_evidence"
+
+
+def test_every_regression_names_its_owner_severity_and_trace() -> None:
+    failing = Case(
+        id="a", input="ask a", owner="payments", severity="high", trace_id="ab" * 16, must_pass=["check"]
+    )
+    dataset = DatasetVersion("p", "d", 1, 0, "me", "", "h", [failing])
+    outcomes = {("a", "check"): [Verdict(passed=False, reason="no form attached")]}
+    made = document(dataset, [Answer("a", "x")], outcomes, {"check": "check"}, None, SETTINGS)
+    made.update(name="n", target="t")
+    behind = f"[owner payments, severity high, trace {'ab' * 16}]"
+    assert any(behind in line for line in lines(made)) and behind in junit(made)
+    table = markdown(made, "http://h/experiments/1")
+    assert f"(http://h/traces/{'ab' * 16})" in table and "payments" in table and "high" in table
