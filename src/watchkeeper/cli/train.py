@@ -1,6 +1,7 @@
 """`watchkeeper train`: a narrow classifier from labels, compared with its judge before it may decide."""
 
 import argparse
+import json
 from typing import Any
 
 from watchkeeper.cli.client import Client
@@ -20,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--measure", type=int, metavar="VERSION", help="let this version run, measuring only")
     parser.add_argument("--stop", type=int, metavar="VERSION", help="stop this version")
+    parser.add_argument(
+        "--examples",
+        type=int,
+        metavar="N",
+        help="print N graded examples for a judge's prompt instead, as YAML",
+    )
     parser.add_argument("--list", action="store_true", help="the classifiers there are")
 
 
@@ -64,6 +71,16 @@ def main(args: argparse.Namespace) -> int:
         for made in client.call("GET", "/api/trained"):
             show(made)
             print()
+        return OK
+    if args.examples is not None:
+        found = client.call("GET", f"/api/examples?n={args.examples}")
+        print("examples:")
+        for one in found:
+            lines = [
+                f"{k}: {json.dumps(one[k], ensure_ascii=False)}"
+                for k in ("input", "output", "score", "reasoning")
+            ]
+            print("  - " + "\n    ".join(lines))
         return OK
     if not args.name:
         raise CliError("name the classifier; --list shows those there are")

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from tests.unit.scoring.build import subject
 from watchkeeper.model.review import Label
 from watchkeeper.model.score import NotScored, Score, Verdict
 from watchkeeper.model.trained import Trained
+from watchkeeper.pipeline.examples import examples
 from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.pipeline.train import NotAsGood, Row, TrainFlow, compare, scorers_of, split
 from watchkeeper.reviewing.queue import item
@@ -21,6 +23,7 @@ from watchkeeper.scoring.protocol import BatchScorer
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.records import migrate, reviews, trained
 from watchkeeper.store.records.engine import Records
+from watchkeeper.store.records.tables import calibration_samples
 
 pytestmark = pytest.mark.skipif(not embed.available(), reason="wordllama is not installed")
 NOW = T0 + 32 * HOUR
@@ -162,6 +165,15 @@ async def test_it_trains_from_the_stores_and_runs_only_what_may_run(
         await records.write(lambda c, q=queued: reviews.add(c, q))
         label.item_id = queued.id
         await records.write(lambda c, x=label: reviews.label(c, x))
+    shown = await examples(columns, records, "live", 4)
+    assert [e["score"] for e in shown] == [10.0, 0.0, 10.0, 0.0] and shown == await examples(
+        columns, records, "live", 4
+    )
+    first = next(t.trace.trace_id for t in traces if t.trace.output_text == shown[0]["output"])
+    row = {"project": "live", "scorer": "s", "trace_id": first, "version": "1", "judge_model": "m", "passed": True,
+           "probability": 1.0, "drawn_ns": NOW, "document": {}}  # fmt: skip
+    await records.write(lambda c: c.execute(sa.insert(calibration_samples).values(row)))
+    assert shown[0] not in await examples(columns, records, "live", 20)
     both = await flow.train("live", "helpful_fast", judge="helpful", floor=5.0, since_ns=0, author="ann")
     assert both.version == 2 and both.from_judge == 0 and both.comparison.verdict == "as_good"
     assert await flow.put("live", "helpful_fast", 9, "active") is None

@@ -5,10 +5,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from watchkeeper.model.trained import Trained
+from watchkeeper.pipeline.examples import examples
 from watchkeeper.pipeline.train import NotAsGood
 from watchkeeper.scoring.classifiers.trained import TooFew
 from watchkeeper.server.answers import iso
-from watchkeeper.server.api.shapes import Body, ScorerName, moment_ns
+from watchkeeper.server.api.shapes import Body, Query, ScorerName, moment_ns
 from watchkeeper.server.reading import note_change
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import trained
@@ -47,6 +48,27 @@ def _flow(call: Call) -> Any:
     if call.services.train is None:
         raise HttpError(503, "this server trains no classifiers", "ask the one that scores")
     return call.services.train
+
+
+class Wanted(Query):
+    """How many examples, and the ends of the judge's scale."""
+
+    n: int = Field(6, ge=2, le=20)
+    low: float = Field(0.0, allow_inf_nan=False)
+    high: float = Field(10.0, allow_inf_nan=False)
+
+
+@route("GET", "/api/examples", permission="editor", query=Wanted)
+async def graded(call: Call) -> list[dict[str, Any]]:
+    """Graded examples for a judge's prompt from people's labels, good and bad in turn, never from a calibration set."""
+    if not call.sees_content:
+        raise HttpError(
+            403, "examples hold prompts and outputs", "this needs the role of privacy.content_role"
+        )
+    wanted: Wanted = call.query
+    return await examples(
+        call.services.columns, call.services.records, call.project, wanted.n, wanted.low, wanted.high
+    )
 
 
 @route("GET", "/api/trained", permission="viewer")
