@@ -444,3 +444,16 @@ erased = sa.Table(
     sa.Column("hash", sa.String(64), primary_key=True),
     _ns("erased_ns"),
 )
+
+# Named filters of the trace list, shared in the project; `query` is the part of the address after the question mark.
+saved_views = sa.Table(
+    "saved_views",
+    metadata,
+    _id(),
+    _project(),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("query", sa.Text, nullable=False),
+    sa.Column("author", sa.String(255), nullable=False),
+    _ns("created_ns"),
+    sa.UniqueConstraint("project", "name", name="uq_saved_views_project_name"),
+)
