@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.managed import Measured, Proposal
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Subject, Verdict
@@ -161,15 +162,34 @@ def rank(proposal: Proposal) -> tuple[float, int, str]:
     return -round((r - _COST * f) / 0.05), order, proposal.kind
 
 
+class JudgeSilent(Exception):
+    """The judge could answer for no trace; the text says why."""
+
+
 async def judged(candidate: Candidate, evidence: Evidence, given: Services, ask: Ask) -> Proposal:
-    """A judge's proposal, measured on up to `JUDGED` failing and as many passing traces. Raises SpecError when it cannot be
-    built; a trace the judge could not answer for counts as not flagged."""
+    """A judge's proposal, measured on up to `JUDGED` failing and as many passing traces: those it answered for. Raises
+    SpecError when it cannot be built, JudgeSilent when it never answers."""
     scorer = build({"name": "proposed", **candidate.spec}, given)
-    some = replace(evidence, failing=evidence.failing[:JUDGED], passing=evidence.passing[:JUDGED])
     flagged: set[str] = set()
+    answered: set[str] = set()
+    why = "it judges nothing"
     if isinstance(scorer, Judge):
-        for trace in [*some.failing, *some.passing]:
-            outcome = await drive(scorer.steps(Subject(trace)), lambda p: ask(scorer, p))
-            if isinstance(outcome, Verdict) and outcome.passed is False:
-                flagged.add(trace.trace_id)
+        for trace in [*evidence.failing[:JUDGED], *evidence.passing[:JUDGED]]:
+            try:
+                outcome = await drive(scorer.steps(Subject(trace)), lambda p: ask(scorer, p))
+            except ProviderError as error:
+                why = str(error)
+                continue
+            if isinstance(outcome, Verdict):
+                answered.add(trace.trace_id)
+                flagged |= {trace.trace_id} if outcome.passed is False else set()
+            else:
+                why = outcome.reason
+    if not answered:
+        raise JudgeSilent(f"the judge answered for no trace: {why}")
+    some = replace(
+        evidence,
+        failing=[t for t in evidence.failing if t.trace_id in answered],
+        passing=[t for t in evidence.passing if t.trace_id in answered],
+    )
     return proposal_of(candidate, flagged, some)

@@ -16,7 +16,16 @@ from watchkeeper.model.review import Case, Label
 from watchkeeper.model.score import Score
 from watchkeeper.model.signal import Member, Signal
 from watchkeeper.model.span import Trace
-from watchkeeper.pipeline.aim import Ask, Evidence, judged, proposal_of, proposals, ready_checks, worth
+from watchkeeper.pipeline.aim import (
+    Ask,
+    Evidence,
+    JudgeSilent,
+    judged,
+    proposal_of,
+    proposals,
+    ready_checks,
+    worth,
+)
 from watchkeeper.pipeline.plan import services as scorer_services
 from watchkeeper.pipeline.promote import case_of, must_pass_of
 from watchkeeper.reviewing.fingerprint import SAME
@@ -271,10 +280,9 @@ class ActFlow:
         if choice.model is not None and self.ask is not None:
             try:
                 made.append(await judged(judge, found.evidence, given, self.ask))
-            except SpecError as error:
-                raise CannotAct(
-                    str(error), "write provider:model, with a provider this server knows"
-                ) from None
+            except (SpecError, JudgeSilent) as error:
+                hint = "write provider:model, with a provider this server knows and may reach"
+                raise CannotAct(str(error), hint) from None
         else:
             made.append(
                 msgspec.structs.replace(

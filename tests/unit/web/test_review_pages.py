@@ -1,5 +1,6 @@
 """Review, names and signals as pages: what people press does what it says, and is on record."""
 
+import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -11,6 +12,7 @@ import pytest_asyncio
 from tests.unit.web.world import NOW, PROJECT, World, build
 from watchkeeper.compose.connect import reading
 from watchkeeper.config.models import Config
+from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.signal import Member, Rate, Signal
 from watchkeeper.pipeline.from_signal import ActFlow
 from watchkeeper.scoring.checks.table import default_checks
@@ -133,6 +135,50 @@ async def test_the_action_is_shown_first_and_done_once(world: World) -> None:
         assert world.services.config.current.monitors == ()
         unknown = await browser.post("/api/signals/sig_none/act", json={})
         assert unknown.status_code == 404
+
+
+async def test_a_judge_is_proposed_where_rules_fail_and_measured_before_it_is_accepted(world: World) -> None:
+    flow: ActFlow = world.services.from_signal
+    asked: list[str] = []
+
+    async def ask(_judge: Any, prompt: Prompt) -> Reply:
+        text = prompt.turns[-1].text
+        asked.append(prompt.system)
+        points = 2 if any(answers[t] in text for t in failing) else 9
+        return Reply(json.dumps({"reasoning": "Read.", "scores": {"proposed": points}}), "claude-sonnet-4-5")
+
+    loaded = await reading(world.columns)(PROJECT, world.worst[:12])
+    answers = {t: (loaded[t].output_text or "")[:40] for t in loaded}
+    failing = [t for t in loaded if answers[t]]
+    flow.ask = ask
+    async with client(world) as browser:
+        body = {
+            "kind": "judge",
+            "model": "anthropic:claude-sonnet-4-5",
+            "owner": "answers-team",
+            "dataset": "judged",
+        }
+        seen = (await browser.post(f"/api/signals/{SIGNAL}/act", json=body)).json()
+        judge = next(p for p in seen["proposals"] if p["kind"] == "judge")
+        assert (
+            judge["measured"] and judge["recall"]["n"] == len(loaded) and judge["recall"]["k"] == len(failing)
+        )
+        assert judge["false_alarms"]["n"] == 20 and len(asked) == 20 + len(loaded)
+        assert "beside the point" in asked[0], "the rubric names the failure"
+        made = (await browser.post(f"/api/signals/{SIGNAL}/act", json={**body, "accept": True})).json()[
+            "managed"
+        ]
+        (metric,) = made["scorecards"][0]["metrics"]
+        assert metric["type"] == "llm_judge" and metric["model"] == "anthropic:claude-sonnet-4-5"
+        assert "< 5" in made["monitors"][0]["condition"]
+
+        async def silent(_judge: Any, _prompt: Prompt) -> Reply:
+            return Reply("no JSON at all", "claude-sonnet-4-5")
+
+        flow.ask = silent
+        refused = await browser.post(f"/api/signals/{SIGNAL}/act", json=body)
+        assert refused.status_code == 409 and "answered for no trace" in refused.json()["error"]
+        await browser.post(f"/api/managed/{made['id']}/retire", json={})
 
 
 async def test_two_reviewers_are_blind_and_the_page_says_who_decides(world: World) -> None:
