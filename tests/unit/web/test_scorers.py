@@ -40,11 +40,14 @@ class Surface(World):
 @pytest_asyncio.fixture
 async def surface(tmp_path: Path) -> AsyncIterator[Surface]:
     made = Surface(tmp_path)
-    await made.traffic()
-    await Roller(made.columns, made.records, Plan()).roll("p", NOW)
-    yield made
-    await made.columns.close()
-    made.records.close()
+    # One process has one embedded store: whatever fails, it must not stay open for the next test.
+    try:
+        await made.traffic()
+        await Roller(made.columns, made.records, Plan()).roll("p", NOW)
+        yield made
+    finally:
+        await made.columns.close()
+        made.records.close()
 
 
 async def labelled(browser: httpx.AsyncClient, world: Surface) -> None:
@@ -135,9 +138,11 @@ async def test_a_person_labels_without_seeing_the_verdict(surface: Surface) -> N
 
 async def test_the_pages_are_there_on_the_first_day(tmp_path: Path) -> None:
     empty = Surface(tmp_path)
-    async with empty.browser() as browser:
-        assert "Had nothing to look at" in (await browser.get("/scorers")).text
-        one = await browser.get("/scorers/quality")
-        assert one.status_code == 200 and "watchkeeper calibrate quality --draw 100" in one.text
-    await empty.columns.close()
-    empty.records.close()
+    try:
+        async with empty.browser() as browser:
+            assert "Had nothing to look at" in (await browser.get("/scorers")).text
+            one = await browser.get("/scorers/quality")
+            assert one.status_code == 200 and "watchkeeper calibrate quality --draw 100" in one.text
+    finally:
+        await empty.columns.close()
+        empty.records.close()
