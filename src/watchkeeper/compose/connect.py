@@ -211,7 +211,10 @@ async def connect(
     stack.callback(isolation.close)
     pauses = Pauses(records)
     incoming = pauses.wrap(scoring.plan)
-    checks = CheckFlow(columns, records, clock, incoming, isolate=isolation, hooks=[review.on_scored])
+    checks = CheckFlow(
+        columns, records, clock, incoming, isolate=isolation, hooks=[review.on_scored],
+        keeping=lambda: adapters.keeping_of(holder.current), salt=secret.sampling_salt,
+    )  # fmt: skip
     stack.callback(checks.close)
     assembly = Assembly(columns, clock, normalise, assemble, checks.on_traces)
     tombstones = Tombstones(secret.hash_key)

@@ -165,6 +165,9 @@ class Flows:
         kept = self.holder.current.server.retention
         keep = Retention(kept.content // DAY_NS, kept.traces // DAY_NS, kept.aggregates // DAY_NS)
         await self.columns.expire(self.clock(), keep)
+        if self.holder.current.storage.keep is not None:
+            # Two days back: spans that came late for a trace that is not kept go as well.
+            await self.columns.drop_unkept(self.clock() - 2 * DAY_NS)
 
     async def sweep_once(self) -> None:
         """Finish erasures: what was interrupted, and what was under way when they were asked for."""

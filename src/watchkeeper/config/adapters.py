@@ -21,6 +21,7 @@ from watchkeeper.pipeline.forward import Target
 from watchkeeper.pipeline.reporting import Setting, Weekly
 from watchkeeper.redaction.policy import CustomPattern, PolicySpec
 from watchkeeper.scoring.evidence import ALIASES, SignalRoute
+from watchkeeper.scoring.keeping import Keeping
 from watchkeeper.scoring.sampling import Policy, policies_of
 
 
@@ -157,6 +158,12 @@ def redaction_of(config: Config, key: str) -> PolicySpec | None:
         fields=dict(privacy.fields),
         **chosen,
     )
+
+
+def keeping_of(config: Config) -> Keeping | None:
+    """The rule of storage sampling, None where everything is kept."""
+    rule = config.storage.keep
+    return None if rule is None else Keeping(rule.routine, frozenset(rule.always), rule.slow / 1e6)
 
 
 def egress_of(config: Config) -> EgressPolicy:

@@ -81,6 +81,24 @@ class Server(Strict):
     retention: Retention = Retention()  # pyright: ignore[reportCallIssue]
 
 
+class Keep(Strict):
+    """Of which traces only a share is stored. It is decided when a trace is complete and checked; the probability is stored."""
+
+    routine: Annotated[Share, Field(ge=0.001)] = Field(
+        1.0, description="Share of the traces without a reason in always."
+    )
+    always: tuple[Literal["error", "slow", "low_score", "flagged"], ...] = Field(
+        ("error", "slow", "low_score", "flagged"), description="What keeps a trace whatever the draw."
+    )
+    slow: Annotated[Duration, Field(ge=10**6)] = Field(10 * 10**9, description="From when a trace is slow.")
+
+
+class Storage(Strict):
+    """What is kept of what came in."""
+
+    keep: Keep | None = Field(None, description="Storage sampling; everything is kept when not set.")
+
+
 class Pattern(Strict):
     """A pattern of your own to remove, in RE2 syntax; what it finds becomes `[LABEL]`."""
 
@@ -519,6 +537,7 @@ class Config(Strict):
 
     server: Server = Server()  # pyright: ignore[reportCallIssue]
     privacy: Privacy = Privacy()  # pyright: ignore[reportCallIssue]
+    storage: Storage = Storage()  # pyright: ignore[reportCallIssue]
     taxonomy: tuple[Failure, ...] = ()
     review: Review = Review()  # pyright: ignore[reportCallIssue]
     scorecards: tuple[Scorecard, ...] = ()

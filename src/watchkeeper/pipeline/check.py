@@ -25,10 +25,11 @@ from watchkeeper.pipeline.deciding import (
 )
 from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.scoring import evidence
+from watchkeeper.scoring import keeping as keep
 from watchkeeper.scoring.drive import Batch, direct, run_checks
 from watchkeeper.scoring.protocol import BatchScorer, Scorer
 from watchkeeper.scoring.sampling import Decision, Sampled
-from watchkeeper.store.columns import Columns, TraceRow
+from watchkeeper.store.columns import Columns, KeepingRow, TraceRow
 from watchkeeper.store.records import coverage, jobs
 from watchkeeper.store.records.engine import Records
 
@@ -82,7 +83,7 @@ def decide(
 
 @dataclass
 class Counts:
-    """What the stage did since it started: traces_in = rows_out; `failed` scorer runs by name."""
+    """What the stage did since it started: traces_in = rows_out + not_kept; `failed` scorer runs by name."""
 
     traces_in: int = 0
     rows_out: int = 0
@@ -91,6 +92,7 @@ class Counts:
     failed: Counter[str] = field(default_factory=Counter[str])
     jobs: int = 0
     hook_errors: int = 0
+    not_kept: int = 0
 
 
 @dataclass
@@ -103,11 +105,13 @@ class _Done:
     outcomes: list[tuple[BatchScorer, Subject, Outcome]]
     late: bool
     observed: Mapping[str, float] = field(default_factory=dict[str, float])
+    kept: keep.Kept | None = None
 
 
 class CheckFlow:
     """Takes assembled traces. `plan_for(project)` says what runs; `isolate` runs users' own scorers; `hooks` hear of the
-    scores afterwards (review routing, dirty ticks). Safe to call again with the same trace: rows are replaced, jobs keep
+    scores afterwards (review routing, dirty ticks). `keeping()` is the rule of storage sampling, None where everything is kept; a
+    trace that is not kept was checked and counted, and has no row. Safe to call again with the same trace: rows are replaced, jobs keep
     their keys, and the coverage ledger counts it as late instead of again."""
 
     def __init__(
@@ -120,11 +124,15 @@ class CheckFlow:
         isolate: Batch = direct,
         hooks: Sequence[Hook] = (),
         window_s: int = HOUR_S,
+        keeping: Callable[[], keep.Keeping | None] = lambda: None,
+        salt: str = "",
     ) -> None:
         self._columns, self._records, self._clock = columns, records, clock
         self._plan_for, self._isolate = plan_for, isolate
         self.hooks = list(hooks)
         self._window_s = window_s
+        self._keeping, self._salt = keeping, salt
+        self._sampled: dict[str, bool] = {}
         self.counts = Counts()
         self._seen: OrderedDict[tuple[str, str], int] = OrderedDict()
         # A trace that began before this may have been counted by another process, or be forgotten here: the store knows.
@@ -144,15 +152,31 @@ class CheckFlow:
         read = now if read_ns is None else read_ns
         loop = asyncio.get_running_loop()
         late = await self._counted(items)
+        decided = await self._decided(items)
+        late |= set(decided)
         done = await loop.run_in_executor(self._pool, self._score, items, late)
         await self._events(done)
         rows: list[TraceRow] = []
         work: list[jobs.NewJob] = []
         ledger: dict[coverage.Cell, Counter[str]] = {}
+        fresh: list[KeepingRow] = []
         for d in done:
+            d.kept = decided.get((d.project, d.trace.trace_id))
             row, new = self._finish(d, now, read, ledger)
-            rows.append(row)
-            work += new
+            if d.kept is not None and (d.project, d.trace.trace_id) not in decided:
+                fresh.append(
+                    KeepingRow(
+                        d.project, d.trace.trace_id, d.kept.kept, d.kept.probability, d.kept.reason, now
+                    )
+                )
+            if d.kept is None or d.kept.kept:
+                rows.append(row)
+                work += new
+        # Before anything else of the traces: decided once, whatever a crash interrupts.
+        if fresh:
+            await self._columns.decide_keeping(fresh)
+        done = [d for d in done if d.kept is None or d.kept.kept]
+        self.counts.not_kept += len(items) - len(done)
         said = [score for d in done for score in _from_telemetry(d.project, d.trace, now)]
         if said:
             # Before the trace rows, which pick up what is stored for them: one write of each row, not two.
@@ -162,8 +186,8 @@ class CheckFlow:
         totals, raised = await self._records.write(lambda c: self._record(c, work, ledger, again, now))
         await self._columns.write_coverage(totals)
         await self._reweigh(raised, now)
-        for d in done:
-            self._remember(d.project, d.trace.trace_id, now)
+        for project, trace in items:
+            self._remember(project, trace.trace_id, now)
         self.counts.traces_in += len(items)
         self.counts.rows_out += len(rows)
         await self._tell([(r.project, r.trace.trace_id, r.checks) for r in rows])
@@ -183,6 +207,26 @@ class CheckFlow:
             late |= {(project, str(row[0])) for row in table.rows}
         self._begun |= {(p, t.trace_id) for p, t in items} - late
         return late
+
+    async def _decided(self, items: Sequence[tuple[str, Trace]]) -> dict[tuple[str, str], keep.Kept]:
+        """What was decided earlier about keeping these traces; nothing is asked where all of them are kept."""
+        found: dict[tuple[str, str], keep.Kept] = {}
+        if not self._salt:
+            return found
+        for project in {p for p, _ in items}:
+            if self._keeping() is not None:
+                self._sampled[project] = True
+            elif project not in self._sampled:
+                # Switched off since: what was decided under the rule before stays decided.
+                table = await self._columns.named("keeping_any", project)
+                self._sampled[project] = bool(table.rows)
+            if not self._sampled[project]:
+                continue
+            ids = [t.trace_id for p, t in items if p == project]
+            table = await self._columns.named("keeping_decided", project, ids=ids)
+            for trace_id, kept, probability, reason in table.rows:
+                found[(project, str(trace_id))] = keep.Kept(bool(kept), float(probability), str(reason))
+        return found
 
     async def _events(self, done: list[_Done]) -> None:
         """What was said about these traces before they were complete, or since they were first."""
@@ -272,9 +316,15 @@ class CheckFlow:
         classes += [o.error_class for _, _, o in d.outcomes if isinstance(o, Verdict) and o.passed is False]
         trace.error_class = root_cause(classes)
         raised = flags(trace, [(s, o) for s, _, o in d.outcomes])
+        rule = self._keeping()
+        if d.kept is None and rule is not None:
+            every = raised | frozenset(f for f, p in d.observed.items() if p >= 1)
+            failed = any(s.passed is False for s in scores)
+            why = keep.reasons(rule, every, failed, trace.error_class, trace.duration_ms)
+            d.kept = keep.decide(rule, self._salt, trace.trace_id, why)
         best: Decision | None = None
         work: list[jobs.NewJob] = []
-        for card in d.plan.cards:
+        for card in () if d.kept is not None and not d.kept.kept else d.plan.cards:
             if not card.applies(trace):
                 continue
             decision = decide(card, trace, raised, d.observed)
@@ -282,7 +332,8 @@ class CheckFlow:
             work += self._queue(d, card, decision, raised | frozenset(d.observed), window, ledger, now)
         policy = "all" if best is None else f"{best.policy}@{best.version}"
         probability = 1.0 if best is None else best.probability
-        return TraceRow(d.project, trace, scores, probability, policy, read), work
+        kept = 1.0 if d.kept is None else d.kept.probability
+        return TraceRow(d.project, trace, scores, probability, policy, read, kept=kept), work
 
     def _count(self, scorer: Scorer, outcome: Outcome, count: Counter[str], late: bool) -> None:
         if isinstance(outcome, NotScored):

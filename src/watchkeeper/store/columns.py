@@ -45,7 +45,8 @@ class TraceRow(msgspec.Struct, gc=False):
 
     `checks` are the deterministic scores made with it; `inclusion_probability` is the probability with which `policy`
     chose this trace (π); `assembled_ns` is when its inputs were read, so that the latest reader wins; `received_ns`
-    when its first span arrived (0 = unknown, then `assembled_ns`), which stands in for a start time nobody can believe.
+    when its first span arrived (0 = unknown, then `assembled_ns`), which stands in for a start time nobody can believe. `kept`
+    is the probability with which storage sampling kept it, beside upstream's.
     """
 
     project: str
@@ -55,6 +56,18 @@ class TraceRow(msgspec.Struct, gc=False):
     policy: str
     assembled_ns: int
     received_ns: int = 0
+    kept: float = 1.0
+
+
+class KeepingRow(msgspec.Struct, frozen=True):
+    """What was decided about keeping a trace, with what probability and why."""
+
+    project: str
+    trace_id: str
+    kept: bool
+    probability: float
+    reason: str
+    decided_ns: int
 
 
 class TraceFilter(msgspec.Struct, kw_only=True):
@@ -149,6 +162,7 @@ class Columns(Protocol):
 
     `rewrite_spans` replaces the columns of spans (what logs or the rest of the trace told about them), not their content.
     `redecide` raises the inclusion probability of stored traces (id to probability and policy; one that is as large stays).
+    `decide_keeping` writes down which traces are kept; `drop_unkept` removes spans, content and logs of those decided against since then, rows a table.
     `reprice` changes the cost and pricing version of trace and span rows, and nothing else.
     `feed` gives what arrived after a position (signal traces, logs) or was made (scores, checks), oldest first, of
     some projects or all; `backlog` how much there is and the oldest.
@@ -167,6 +181,7 @@ class Columns(Protocol):
     async def reprice(self, project: str, traces: list[Repriced], now_ns: int) -> None: ...
     async def write_scores(self, scores: list[Score]) -> None: ...
     async def redecide(self, project: str, chosen: dict[str, tuple[float, str]]) -> None: ...
+    async def decide_keeping(self, rows: list[KeepingRow]) -> None: ...
     async def write_deploys(self, deploys: list[Deploy]) -> None: ...
     async def write_points(self, points: list[Point]) -> None: ...
     async def write_sketches(self, rows: list[dict[str, Any]]) -> None: ...
@@ -205,6 +220,7 @@ class Columns(Protocol):
     def export(self, project: str, query: str, form: str) -> AsyncGenerator[bytes]: ...
     async def named(self, name: str, project: str, **params: Any) -> Table: ...
     async def expire(self, now_ns: int, keep: Retention = ...) -> dict[str, int]: ...
+    async def drop_unkept(self, since_ns: int) -> dict[str, int]: ...
     async def erase(
         self, project: str, user_id: str | None = None, trace_ids: list[str] | None = None
     ) -> Erased: ...

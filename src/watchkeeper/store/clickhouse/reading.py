@@ -202,7 +202,8 @@ made AS (
 SELECT recent.project, recent.trace_id FROM recent
 LEFT JOIN seen USING (project, trace_id) LEFT JOIN heard USING (project, trace_id)
 LEFT JOIN made USING (project, trace_id)
-WHERE made.at = 0 OR made.n < seen.n OR made.at < greatest(seen.last, heard.last)
+WHERE (made.at = 0 OR made.n < seen.n OR made.at < greatest(seen.last, heard.last))
+  AND (recent.project, recent.trace_id) NOT IN (SELECT project, trace_id FROM keeping WHERE kept = 0)
 LIMIT {limit:UInt32}"""
 
 

@@ -8,7 +8,7 @@ from clickhouse_connect.driver.client import Client
 from watchkeeper.store.clickhouse.rows import DAY_NS
 from watchkeeper.store.columns import Erased, Retention
 
-BY_TRACE = ("spans", "content", "logs", "traces", "scores")
+BY_TRACE = ("spans", "content", "logs", "traces", "scores", "keeping")
 # What a person wrote or read, outside the class of content: cleared when the content goes.
 TEXTS = {
     "traces": "input_text = NULL, output_text = NULL",
@@ -64,6 +64,8 @@ def expire(client: Client, now_ns: int, keep: Retention) -> dict[str, int]:
         if partition < f"{aggregates:%Y%m}":
             client.command(f"ALTER TABLE points DROP PARTITION ID '{partition}'")
             removed["points"] += 1
+    old = f"decided_at < toDate('{traces}')"
+    _mutate(client, "keeping", f"DELETE WHERE {old}", old)
     _mutate(
         client, "coverage", f"DELETE WHERE time < toDate('{aggregates}')", f"time < toDate('{aggregates}')"
     )
@@ -74,6 +76,25 @@ def _mutate(client: Client, table: str, change: str, where: str) -> None:
     """A finished mutation, only when there is anything to change: it rewrites whole parts."""
     if client.query(f"SELECT 1 FROM {table} WHERE {where} LIMIT 1").result_rows:
         client.command(f"ALTER TABLE {table} {change}", settings=FINISHED)
+
+
+def drop_unkept(client: Client, since_ns: int) -> dict[str, int]:
+    """Remove what is stored of traces that storage sampling decided against since then; rows removed a table.
+
+    Their spans were stored to be promised; this is a mutation of the parts that hold any, so it is asked for seldom.
+    """
+    bound = {"since": since_ns}
+    where = (
+        "(project, trace_id) IN (SELECT project, trace_id FROM keeping FINAL "
+        "WHERE kept = 0 AND decided_at >= fromUnixTimestamp64Nano({since:Int64}))"
+    )
+    removed: dict[str, int] = {}
+    for table in ("spans", "content", "logs"):
+        answer = client.query(f"SELECT count() FROM {table} WHERE {where}", parameters=bound).result_rows
+        removed[table] = int(answer[0][0])
+        if removed[table]:
+            client.command(f"ALTER TABLE {table} DELETE WHERE {where}", parameters=bound, settings=FINISHED)
+    return removed
 
 
 def erase(client: Client, project: str, user_id: str | None, trace_ids: Sequence[str]) -> Erased:

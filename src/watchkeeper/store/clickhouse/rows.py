@@ -9,7 +9,7 @@ from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.model.span import LLM, Context, Span
-from watchkeeper.store.columns import LogRow, MetricRow, SpanRow, TraceRow
+from watchkeeper.store.columns import KeepingRow, LogRow, MetricRow, SpanRow, TraceRow
 
 DAY_NS = 86_400_000_000_000
 BEFORE_NS, AFTER_NS = 400 * DAY_NS, DAY_NS
@@ -269,7 +269,7 @@ def trace_row(row: TraceRow, others: list[Score]) -> tuple[Any, ...]:
         count(totals.reasoning_output_tokens), number(totals.cost), totals.pricing_version,
         number(ttft[0]) if ttft else None, last.finish_reason if last else None, t.context.region,
         values_of(row.checks + others), sorted({c.scorer for c in row.checks if c.passed is False}),
-        row.inclusion_probability, row.policy, min(kept) if kept else 1.0,
+        row.inclusion_probability, row.policy, (min(kept) if kept else 1.0) * row.kept,
         time_ns // DAY_NS, arrived, row.assembled_ns,
         *_checks(row.checks), *context_of(t.context),
     )  # fmt: skip
@@ -289,6 +289,14 @@ def score_row(s: Score) -> tuple[Any, ...]:
         number(s.value), s.label, s.passed, s.reason, number(s.cost), s.inclusion_probability, s.policy,
         moment(s.time_ns), moment(s.scored_ns), day_of(s.time_ns, s.scored_ns), moment(max(s.scored_ns, s.weighed_ns)),
     )  # fmt: skip
+
+
+KEEPING_COLUMNS = ("project", "trace_id", "kept", "probability", "reason", "decided_at")
+
+
+def keeping_row(r: KeepingRow) -> tuple[Any, ...]:
+    """One row of `keeping`."""
+    return (r.project, r.trace_id, int(r.kept), r.probability, r.reason, moment(r.decided_ns))
 
 
 DEPLOY_COLUMNS = ("project", "name", "version", "time", "note")

@@ -26,6 +26,7 @@ from watchkeeper.store.columns import (
     Columns,
     Erased,
     Fed,
+    KeepingRow,
     LogRow,
     MetricRow,
     Position,
@@ -108,8 +109,8 @@ class ClickHouseColumns:
             self._relief = asyncio.ensure_future(self.give_back())
 
     async def give_back(self) -> None:
-        """Return memory that a burst of work left behind; nothing happens when nothing was written since."""
-        if self._written and self.source.embedded and not self._closed:
+        """Return memory that a burst of work left behind."""
+        if self.source.embedded and not self._closed:
             self._written = 0
             await self._readers.run(give_back)
 
@@ -146,6 +147,15 @@ class ClickHouseColumns:
         self._open()
         if chosen:
             await self._rows.run(writing.redecide, project, chosen)
+
+    async def decide_keeping(self, rows: list[KeepingRow]) -> None:
+        self._open()
+        if rows:
+            await self._rows.run(writing.keeping, rows)
+
+    async def drop_unkept(self, since_ns: int) -> dict[str, int]:
+        self._open()
+        return await self._rows.run(removal.drop_unkept, since_ns)
 
     async def write_deploys(self, deploys: list[Deploy]) -> None:
         self._open()

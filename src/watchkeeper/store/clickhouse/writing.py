@@ -13,7 +13,15 @@ from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.store.clickhouse import reading, rows
 from watchkeeper.store.clickhouse.engine import insert
-from watchkeeper.store.columns import LogRow, MetricRow, Repriced, SpanRow, StoreUnavailable, TraceRow
+from watchkeeper.store.columns import (
+    KeepingRow,
+    LogRow,
+    MetricRow,
+    Repriced,
+    SpanRow,
+    StoreUnavailable,
+    TraceRow,
+)
 
 log = logging.getLogger(__name__)
 CHUNK = 500
@@ -107,6 +115,11 @@ def traces(client: Client, batch: Sequence[TraceRow]) -> None:
         insert(client, "traces", rows.TRACE_COLUMNS, made)
 
     guarded(work)
+
+
+def keeping(client: Client, batch: Sequence[KeepingRow]) -> None:
+    """What was decided about keeping traces."""
+    guarded(lambda: insert(client, "keeping", rows.KEEPING_COLUMNS, [rows.keeping_row(r) for r in batch]))
 
 
 def _arrivals(client: Client, batch: Sequence[TraceRow]) -> None:

@@ -1,0 +1,54 @@
+"""Which traces are stored at all, and with what probability (requirement T8): decided when a trace is complete and checked.
+
+A trace with a reason to be read is always kept; of the others a share, by a salted hash of the trace id. The probability is
+stored with the trace, and every estimate weighs by its inverse (Horvitz–Thompson), so that what is not stored biases nothing:
+the mean of n kept values xᵢ is Σ xᵢ/pᵢ / Σ 1/pᵢ.
+"""
+
+from collections.abc import Set
+
+import msgspec
+import xxhash
+
+REASONS = ("error", "slow", "low_score", "flagged")
+ROUTINE = "routine"
+
+
+class Keeping(msgspec.Struct, frozen=True):
+    """The rule: `routine` is the share (above 0, at most 1) of traces without a reason in `always`; `slow_ms` from when a trace
+    is slow, in milliseconds."""
+
+    routine: float
+    always: frozenset[str] = frozenset(REASONS)
+    slow_ms: float = 10_000.0
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """The decision for one trace, made once: whether it is kept, with what probability in (0, 1], and why."""
+
+    kept: bool
+    probability: float
+    reason: str
+
+
+def reasons(
+    rule: Keeping, raised: Set[str], failed: bool, error_class: str | None, duration_ms: float | None
+) -> list[str]:
+    """Which of `REASONS` speak for keeping a trace, in their order. `raised` are its flags (`sampling.ALWAYS`), `failed`
+    whether any check failed it."""
+    known = {
+        "error": error_class is not None or bool(raised & {"error", "timeout", "tool_failure"}),
+        "slow": duration_ms is not None and duration_ms >= rule.slow_ms,
+        "low_score": failed or bool(raised & {"low_score", "low_confidence"}),
+        "flagged": bool(raised - {"error", "timeout", "tool_failure", "low_score", "low_confidence"}),
+    }
+    return [r for r in REASONS if known[r] and r in rule.always]
+
+
+def decide(rule: Keeping, salt: str, trace_id: str, why: list[str]) -> Kept:
+    """Keep it for the first reason, or with the routine share. The salt's own prefix keeps the draw independent of the one
+    that chooses traces for judges, so that the probability of both is their product."""
+    if why:
+        return Kept(True, 1.0, why[0])
+    u = xxhash.xxh64_intdigest(f"keep\x00{salt}\x00{trace_id}".encode()) / 2.0**64
+    return Kept(u < rule.routine, rule.routine, ROUTINE)
