@@ -9,7 +9,9 @@ import pytest
 import pytest_asyncio
 
 from tests.unit.web.world import NOW, PROJECT, World, build
+from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.config.models import Config, Privacy
+from watchkeeper.pipeline.versions import version_alert
 from watchkeeper.store.records import access, alerts, datasets, reviews
 from watchkeeper.web.pictures import alert_picture
 
@@ -368,3 +370,18 @@ async def test_two_runs_are_beside_each_other_with_what_differs_first(world: Wor
         assert worse.count("diff-row") <= page.count("diff-row")
         alone = (await browser.get("/experiments/exp_0")).text
         assert "Paired case by case" not in alone
+
+
+async def test_another_judge_is_a_line_in_the_alerts_and_not_a_fault(world: World) -> None:
+    rule = Monitor("relevance-down", "shift(answer_relevance) = 'down'", "ml", "r.md", PROJECT)
+    told = version_alert(PROJECT, rule, "answer_relevance", (), "1 gpt-5", "1 gpt-6", NOW - 3600 * 10**9)
+    await world.services.records.write(lambda c: alerts.save(c, told))
+    async with client(world) as browser:
+        listed = (await browser.get("/alerts?state=resolved")).text
+        assert "version changed" in listed and told.id in listed
+        page = await browser.get(f"/alerts/{told.id}")
+        assert page.status_code == 200 and "1 gpt-6" in page.text
+        series = await browser.get("/quality/answer_relevance")
+        assert series.status_code == 200
+        missing = await browser.get("/monitors/nobody")
+        assert missing.status_code == 404
