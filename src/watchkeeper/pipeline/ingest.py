@@ -19,8 +19,8 @@ from watchkeeper.store.columns import Columns, LogRow, MetricRow, SpanRow, Store
 log = logging.getLogger(__name__)
 
 MB = 1024 * 1024
-COMMIT_SPANS = 4_000
-COMMIT_BYTES = 24 * MB
+COMMIT_SPANS = 2_000
+COMMIT_BYTES = 16 * MB
 ADMITTED_S = 5.0
 DISK_CHECK_S = 1.0
 SPAN_BYTES = 1_500
@@ -118,7 +118,7 @@ class Ingest:
         *,
         trace_of: Callable[[LogRecord], str] | None = None,
         ledger: Ledger | None = None,
-        max_bytes: int = 96 * MB,
+        max_bytes: int = 48 * MB,
         free_bytes: Callable[[], int | None] | None = None,
         reserve_bytes: int = 0,
         erased: Callable[[str, str], bool] = lambda _project, _trace_id: False,
