@@ -309,6 +309,25 @@ async def test_the_list_is_newest_first_and_pages_without_gaps(
     ]
 
 
+async def test_the_list_turns_back_to_newer_rows_and_counts_what_it_finds(
+    store: ClickHouseColumns, project: str
+) -> None:
+    made = [[raw(new_trace_id(), start=NOW + (n // 5) * 1000)] for n in range(20)]
+    await store.write_traces([trace_row(project, m) for m in made])
+    whole = [r["trace_id"] for r in await store.list_traces(project, TraceFilter())]
+    seen: list[str] = []
+    after: tuple[int, str] | None = (0, "")
+    while page := await store.list_traces(project, TraceFilter(limit=6, after=after)):
+        seen = [r["trace_id"] for r in page] + seen
+        first = page[0]["time"]
+        after = (int(first.timestamp()) * 10**9 + first.microsecond * 1000, page[0]["trace_id"])
+    assert seen == whole
+    counted = await store.tally(project, TraceFilter(where="spans > 0", limit=1), 60)
+    assert [(start, n) for start, n, _ in counted] == [(NOW // (60 * 10**9) * 60 * 10**9, 20)]
+    with pytest.raises(QueryRefused):
+        await store.tally(project, TraceFilter(where="no_such_column > 0"), 60)
+
+
 async def test_the_list_is_filtered_by_everything_at_once(store: ClickHouseColumns, project: str) -> None:
     good, wrong = new_trace_id(), new_trace_id()
     for trace_id, topic in ((good, "Refund please"), (wrong, "Weather today")):

@@ -33,6 +33,7 @@ SHORTCUTS: Final = (
     ("o", "Open the row in the side panel"),
     ("Enter", "Open the row's page"),
     ("x", "Select the row"),
+    ("c", "Compare the two selected rows"),
     ("1 2 … 9", "Label in review"),
     ("u", "Undo the last label"),
     ("Esc", "Close what is open"),

@@ -1,8 +1,11 @@
 """Facts to OTLP protobuf: what `decode` reads, written again, for imports and for forwarding to another backend."""
 
+import base64
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
+from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -32,6 +35,21 @@ def traces(spans: Iterable[RawSpan]) -> bytes:
             scope.scope.name, scope.scope.version = text(raw.scope_name), text(raw.scope_version)
         scope.spans.append(_span(raw))
     return request.SerializeToString()
+
+
+def traces_json(spans: Iterable[RawSpan]) -> str:
+    """The same request as one line of OTLP/JSON: ids in hex, enumerations as numbers."""
+    made: dict[str, Any] = MessageToDict(
+        ExportTraceServiceRequest.FromString(traces(spans)), use_integers_for_enums=True
+    )
+    for outer in made.get("resourceSpans", []):
+        for scope in outer.get("scopeSpans", []):
+            for span in scope.get("spans", []):
+                for holder in (span, *span.get("links", [])):
+                    for name in ("traceId", "spanId", "parentSpanId"):
+                        if name in holder:
+                            holder[name] = base64.b64decode(holder[name]).hex()
+    return json.dumps(made, ensure_ascii=False, separators=(",", ":"))
 
 
 def logs(records: Iterable[LogRecord]) -> bytes:

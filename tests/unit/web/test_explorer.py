@@ -1,15 +1,22 @@
 """The trace explorer over the real store: filters, pages both ways, the live list, and what lies behind a row."""
 
 import re
+import subprocess
 from collections.abc import AsyncIterator
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 
 from tests.unit.web.world import NOW, PROJECT, World, build, spans_of, turns
+from watchkeeper.config.models import Config, Privacy
 from watchkeeper.dialects import assemble, normalise
+from watchkeeper.model.review import Case
 from watchkeeper.store.columns import SpanRow, TraceRow
+from watchkeeper.store.records import access, audit, saved_views
+from watchkeeper.web.pages.raw import curl
+from watchkeeper.wire.otlp import decode
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECOND = 1_000_000_000
@@ -120,3 +127,161 @@ async def test_a_live_list_gives_what_was_made_since_under_the_same_filters(worl
     assert ROW.findall(elsewhere) == []
     assert 'data-next="/traces/live?' in after
     assert wrong.status_code == 400
+
+
+async def test_sessions_and_users_say_what_their_turns_cost_and_got(world: World) -> None:
+    async with client(world) as browser:
+        sessions = (await browser.get("/sessions?range=30d")).text
+        following = re.search(r'rel="next" href="([^"]+)"', sessions)
+        assert following
+        more = (await browser.get(following.group(1).replace("&amp;", "&"))).text
+        users = (await browser.get("/users?range=30d")).text
+        mine = (await browser.get("/sessions?range=30d&user=user-3")).text
+        nobody = (await browser.get("/sessions?range=30d&user=nobody")).text
+        other = (await browser.get("/sessions?range=30d&scorer=has_steps")).text
+    listed = [re.findall(r'href="/sessions/(conv-\d+)\?range=30d" title', page) for page in (sessions, more)]
+    assert [len(one) for one in listed] == [50, 30]
+    assert not set(listed[0]) & set(listed[1])
+    assert "The lowest answer_relevance of any turn" in sessions
+    assert "The lowest has_steps of any turn" in other
+    assert "user-3" in users
+    assert set(re.findall(r'title="(conv-\d+)"', mine)) == {"conv-1", "conv-50"}
+    assert "No sessions in this range" in nobody
+
+
+async def test_a_session_reads_as_one_conversation(world: World) -> None:
+    async with client(world) as browser:
+        page = (await browser.get("/sessions/conv-7")).text
+        missing = await browser.get("/sessions/no-such/thing")
+        empty = await browser.get("/sessions/")
+    turns = re.findall(r'id="turn-(\d)"', page)
+    assert turns == ["1", "2"]
+    assert "Session, 2 turns" in page
+    assert "compare with the turn before" in page
+    assert missing.status_code == 404
+    assert empty.status_code in (303, 307, 404)
+
+
+async def test_two_traces_are_beside_each_other_with_what_differs_first(world: World) -> None:
+    a, b = world.trace_ids[0], world.worst[0]
+    async with client(world) as browser:
+        page = (await browser.get("/traces/compare", params={"a": a, "b": b})).text
+        same = (await browser.get("/traces/compare", params={"a": a, "b": a})).text
+        wrong = await browser.get("/traces/compare", params={"a": a, "b": "nope"})
+        missing = await browser.get("/traces/compare", params={"a": a, "b": "0" * 31 + "1"})
+    assert "<ins>" in page.split("<h2>Properties</h2>")[0]
+    properties = page.split("<h2>Properties</h2>")[1].split("</table>")[0]
+    kinds = re.findall(r"<tr( class=\"muted\")?>\s*<td>", properties)
+    assert kinds == sorted(kinds)
+    assert "prompt version" in properties.split('class="muted"')[0]
+    assert "0 properties differ, the output is the same" in same
+    assert (wrong.status_code, missing.status_code) == (400, 404)
+
+
+async def test_a_trace_is_given_as_received_to_send_again_or_to_test_with(world: World) -> None:
+    trace_id = world.worst[0]
+    async with client(world) as browser:
+        page = (await browser.get(f"/traces/{trace_id}/raw")).text
+        one = await browser.get(f"/traces/{trace_id}/raw?form=json&span=0000000000000001")
+        command = (await browser.get(f"/traces/{trace_id}/raw?form=curl")).text
+        case = (await browser.get(f"/traces/{trace_id}/raw?form=case")).text
+        whole = (await browser.get(f"/traces/{trace_id}/raw?form=json")).text
+        wrong = [
+            (await browser.get(f"/traces/{trace_id}/raw?{q}")).status_code for q in ("span=ff", "form=xml")
+        ]
+    assert "Send it again" in page
+    spans = [
+        s for outer in one.json()["resourceSpans"] for scope in outer["scopeSpans"] for s in scope["spans"]
+    ]
+    assert [(s["traceId"], s["spanId"]) for s in spans] == [(trace_id, "0000000000000001")]
+    # What is copied decodes to what is stored.
+    stored, _ = await world.columns.read_trace(PROJECT, trace_id)
+    again = decode("traces", whole.encode(), "application/json").spans
+    assert {s.span_id: (s.name, s.attributes) for s in again} == {
+        s.span_id: (s.name, s.attributes) for s in stored
+    }
+    assert command.splitlines()[1] == whole
+    assert subprocess.run(["bash", "-n"], input=command, text=True, check=False).returncode == 0  # noqa: ASYNC221
+    made = msgspec.json.decode(case, type=Case)
+    assert made.trace_id == trace_id
+    assert wrong == [404, 400]
+    written = await world.services.records.read(lambda c: audit.latest(c, PROJECT, 50))
+    assert {"trace.raw", "trace.curl", "trace.case"} <= {line["action"] for line in written}
+
+
+async def test_a_shell_expands_nothing_of_what_is_sent_again() -> None:
+    document = '{"a":"$(echo expanded) `echo expanded` \' OTLP $HOME"}'
+    made = curl("http://h/it's", document).replace("curl -sS", "cat #", 1)
+    # With the command made `cat`, the shell gives back what curl would have read.
+    script = made.replace("cat #", "f() { cat; }; f", 1)
+    heard = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)  # noqa: ASYNC221
+    assert heard.stdout == document + "\n"
+
+
+async def test_raw_content_is_for_those_who_may_see_content(world: World) -> None:
+    holder = world.services.config
+    before = holder.current
+    key = await world.services.records.write(
+        lambda c: access.create_key(
+            c, project=PROJECT, name="looker", role="viewer", created_by="t", now_ns=NOW
+        )
+    )
+    holder.current = Config(privacy=Privacy(content_role="editor"))  # pyright: ignore[reportCallIssue]
+    world.services.no_auth = False
+    headers = {"authorization": f"Bearer {key[1]}"}
+    a, b = world.trace_ids[0], world.worst[0]
+    try:
+        async with client(world) as browser:
+            raw = await browser.get(f"/traces/{a}/raw", headers=headers)
+            pages = [
+                (await browser.get(path, headers=headers)).text
+                for path in (f"/traces/compare?a={a}&b={b}", "/sessions/conv-7", "/traces?live=1&range=30d")
+            ]
+    finally:
+        holder.current = before
+        world.services.no_auth = True
+    assert raw.status_code == 403
+    for page in pages:
+        assert "hidden for your role" in page
+        assert "How do I" not in page
+        assert "Our documentation" not in page
+
+
+async def test_filters_are_kept_under_a_name_for_the_whole_project(world: World) -> None:
+    back = "/traces?range=7d&where=answer_relevance+%3C+5&before=1.aa&project=default"
+    async with client(world) as browser:
+        saved = await browser.post("/traces/views", data={"name": " low  relevance ", "back": back})
+        again = await browser.post("/traces/views", data={"name": "low relevance", "back": back})
+        page = (await browser.get("/traces?range=7d&where=answer_relevance+%3C+5")).text
+        nameless = await browser.post("/traces/views", data={"name": " ", "back": back})
+        [view] = await world.services.records.read(lambda c: saved_views.listing(c, PROJECT))
+        elsewhere = await world.services.records.read(lambda c: saved_views.listing(c, "another"))
+        gone = await browser.post(f"/traces/views/{view.id}/delete", data={"back": "/traces?range=7d"})
+        twice = await browser.post(f"/traces/views/{view.id}/delete")
+        after = (await browser.get("/traces?range=7d")).text
+    assert (saved.status_code, again.status_code, nameless.status_code) == (303, 303, 400)
+    assert (view.name, view.query) == ("low relevance", "range=7d&where=answer_relevance+%3C+5")
+    assert 'href="/traces?range=7d&amp;where=answer_relevance+%3C+5" aria-current="true"' in page
+    assert elsewhere == []
+    assert (gone.status_code, gone.headers["location"], twice.status_code) == (303, "/traces?range=7d", 404)
+    assert "low relevance" not in after
+
+
+async def test_views_are_saved_by_editors_only(world: World) -> None:
+    key = await world.services.records.write(
+        lambda c: access.create_key(
+            c, project=PROJECT, name="reader", role="reviewer", created_by="t", now_ns=NOW
+        )
+    )
+    world.services.no_auth = False
+    try:
+        async with client(world) as browser:
+            headers = {"authorization": f"Bearer {key[1]}"}
+            refused = await browser.post(
+                "/traces/views", data={"name": "x", "back": "/traces"}, headers=headers
+            )
+            page = (await browser.get("/traces?range=7d", headers=headers)).text
+    finally:
+        world.services.no_auth = True
+    assert refused.status_code == 403
+    assert "Save these filters as" not in page

@@ -89,14 +89,15 @@ WHERE project = {project:String} AND metric = {metric:String} AND (seconds = fin
 GROUP BY cohort, start HAVING n > 0 ORDER BY cohort, start
 
 -- name: page_scores
--- The same sums of every scorer from the traces themselves, for cohorts that are not rolled. A check sees all
--- traffic (weight 1), anything else weighs 1 / its inclusion probability.
+-- The same sums of every scorer from the traces themselves, for cohorts that are not rolled. Only judges see
+-- a sample and weigh 1 / the trace's inclusion probability; checks, users and behaviour are known of all traffic.
 SELECT metric,
   if(time < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   count() AS n, sum(w) AS sw, sum(w * w) AS sw2, sum(w * x) AS swx, sum(w * x * x) AS swx2, sum(w * w * x) AS sw2x, sum(w * w * x * x) AS sw2x2
 FROM (
   SELECT time, tupleElement(one, 1) AS metric, tupleElement(one, 2) AS x,
-    if(has(checks.scorer, metric) OR inclusion_probability <= 0, 1., 1. / inclusion_probability) AS w
+    if(metric NOT IN (SELECT DISTINCT scorer FROM scores WHERE project = {project:String} AND source = 'judge')
+      OR inclusion_probability <= 0, 1., 1. / inclusion_probability) AS w
   FROM traces FINAL ARRAY JOIN arrayZip(mapKeys(scores), mapValues(scores)) AS one
   WHERE project = {project:String}
     AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
@@ -183,6 +184,47 @@ FROM traces WHERE project = {project:String}
 SELECT trace_id, toUnixTimestamp64Nano(time) AS start, substring(ifNull(input_text, root_name), 1, 160) AS words
 FROM traces FINAL WHERE project = {project:String} AND session_id = {session:String} ORDER BY time, trace_id LIMIT 500
 
+-- name: page_turns
+-- The turns of one session in order, with what was said and what the scorers say.
+SELECT trace_id, toUnixTimestamp64Nano(time) AS start,
+  toUnixTimestamp64Nano(time) + toInt64(ifNull(duration_ms, 0) * 1000000) AS ended, duration_ms, root_name,
+  substringUTF8(ifNull(input_text, ''), 1, 20000) AS input, substringUTF8(ifNull(output_text, ''), 1, 20000) AS output,
+  error_class, errors, cost, input_tokens, output_tokens, prompt_version, user_id, scores, failed_checks
+FROM traces FINAL WHERE project = {project:String} AND session_id = {session:String}
+ORDER BY time, trace_id LIMIT {most:UInt32}
+
+-- name: page_groups
+-- Sessions or users of the range, the latest first: turns, time, cost, errors, failed checks and the lowest value of
+-- one scorer. `before_key` with `before_ns` pages.
+SELECT key, count() AS turns, uniqExact(session_id) AS sessions, any(user_id) AS user_id,
+  min(toUnixTimestamp64Nano(time)) AS first, max(toUnixTimestamp64Nano(time)) AS last,
+  max(toUnixTimestamp64Nano(time) + toInt64(ifNull(duration_ms, 0) * 1000000)) AS ended,
+  sum(cost) AS cost, countIf(errors > 0 OR isNotNull(error_class)) AS bad, countIf(notEmpty(failed_checks)) AS failing,
+  arraySlice(arraySort(groupUniqArrayArray(failed_checks)), 1, 4) AS failed,
+  if(countIf(mapContains(scores, {scorer:String})) = 0, NULL, minIf(scores[{scorer:String}], mapContains(scores, {scorer:String}))) AS worst,
+  argMin(trace_id, (if(mapContains(scores, {scorer:String}), 0, 1), scores[{scorer:String}])) AS worst_trace
+FROM (
+  SELECT if({by:String} = 'user', user_id, session_id) AS key, trace_id, session_id, user_id, time, duration_ms, cost, errors,
+    error_class, failed_checks, scores
+  FROM traces FINAL
+  WHERE project = {project:String} AND notEmpty(ifNull(key, '')) AND (empty({user:String}) OR user_id = {user:String})
+    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    AND (empty({scenario:String}) OR scenario = {scenario:String})
+    AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
+    AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
+    AND (empty({model:String}) OR has(models, {model:String}))
+    AND (empty({provider:String}) OR provider = {provider:String})
+    AND (empty({variant:String}) OR variant = {variant:String})
+    AND (empty({release:String}) OR release = {release:String})
+    AND (empty({service:String}) OR service = {service:String})
+    AND (empty({environment:String}) OR environment = {environment:String})
+    AND (empty({region:String}) OR region = {region:String})
+    AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+)
+GROUP BY key HAVING {before_ns:Int64} = 0 OR (last, key) < ({before_ns:Int64}, {before_key:String})
+ORDER BY last DESC, key DESC LIMIT {most:UInt32}
+
 -- name: page_worst
 -- The traces of the range with the lowest value of one scorer.
 SELECT trace_id, toUnixTimestamp64Nano(time) AS start, scores[{metric:String}] AS value,
@@ -232,7 +274,8 @@ WITH (SELECT (min(scores[{metric:String}]), max(scores[{metric:String}])) FROM t
         AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})) AS ends
 SELECT time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
   least(23, floor(24 * (scores[{metric:String}] - ends.1) / greatest(ends.2 - ends.1, 1e-9))) AS bin,
-  count() AS n, sum(if(has(checks.scorer, {metric:String}) OR inclusion_probability <= 0, 1., 1. / inclusion_probability)) AS w,
+  count() AS n, sum(if({metric:String} NOT IN (SELECT DISTINCT scorer FROM scores WHERE project = {project:String} AND source = 'judge')
+    OR inclusion_probability <= 0, 1., 1. / inclusion_probability)) AS w,
   ends.1 AS low, ends.2 AS high
 FROM traces FINAL
 WHERE project = {project:String} AND mapContains(scores, {metric:String})

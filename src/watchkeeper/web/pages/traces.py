@@ -13,9 +13,11 @@ from starlette.responses import RedirectResponse, Response
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.columns import QueryRefused, TraceFilter
+from watchkeeper.store.records import saved_views
 from watchkeeper.web import data, humane, render
 from watchkeeper.web.charts.inline import bars
 from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.saved import shown
 from watchkeeper.web.view import DIMENSIONS, View, parse_cohort, view_of
 
 PAGE: Final = 50
@@ -282,6 +284,7 @@ async def traces(call: Call) -> Response:
     except QueryRefused as error:
         refused = error
     scorers = await call.services.columns.scorers(call.project)
+    saved = await call.services.records.read(lambda c: saved_views.listing(c, call.project))
     first = [{"n": 1}] if found else await data.rows(view, "page_first_trace")
     drawn, top = bars(counts or [], view.range.bucket)
     page = paged(found, chosen)
@@ -292,6 +295,7 @@ async def traces(call: Call) -> Response:
         "origin": str(call.request.base_url).rstrip("/"),
         "rows": [tidy(row, call.sees_content) for row in page.rows],
         "live": live,
+        "saved": shown(view, saved),
         "live_url": view.url("/traces/live", **{k: view.params.get(k) for k in SAME}, after=asked_ns),
         "refused": refused,
         "bars": drawn,

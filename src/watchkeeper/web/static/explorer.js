@@ -100,3 +100,61 @@ $("#filter-menu")?.addEventListener("toggle", async (event) => {
   if (!answer.ok) return;
   names.replaceChildren(...(await answer.json()).map((value) => Object.assign(document.createElement("option"), { value })));
 });
+
+// Two selected rows beside each other: x selects, c compares. The older one is A.
+const compare = $("#compare");
+if (compare) {
+  const chosen = () => $$("tbody input[name=trace]:checked").map((box) => box.value);
+  const go = () => {
+    const [newer, older] = chosen();
+    const address = new URL(compare.dataset.href, location.origin);
+    address.searchParams.set("a", older);
+    address.searchParams.set("b", newer);
+    location.href = address.href;
+  };
+  const settle = () => (compare.disabled = chosen().length !== 2);
+  compare.addEventListener("click", go);
+  document.addEventListener("change", settle);
+  document.addEventListener("keyup", settle);
+  let went = 0;
+  document.addEventListener("keydown", (event) => {
+    const going = Date.now() - went < 1200;
+    went = event.key === "g" ? Date.now() : 0;
+    const typing = event.target.closest?.("input:not([type=checkbox]), textarea, select");
+    if (event.key !== "c" || going || typing || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
+    if (chosen().length === 2) go();
+    else tellShortly("Select two rows with x first");
+  });
+}
+function tellShortly(words) {
+  const place = document.createElement("div");
+  place.className = "toast";
+  place.setAttribute("role", "status");
+  place.textContent = words;
+  document.body.append(place);
+  setTimeout(() => place.remove(), 3000);
+}
+
+// What is copied is either on the page or asked for, because asking for it is written down.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy], [data-copy-from]");
+  if (!button) return;
+  let text;
+  if (button.dataset.copy) text = $(button.dataset.copy)?.textContent;
+  else {
+    const address = new URL(button.dataset.copyFrom, location.origin);
+    const answer = await fetch(address);
+    if (!answer.ok) return tellShortly(`This could not be copied: the server says ${answer.status}`);
+    text = await answer.text();
+  }
+  await navigator.clipboard.writeText(text ?? "");
+  tellShortly("Copied");
+});
+// "The selected step as received" follows the selection, which changes without loading the page.
+$("#raw-span")?.addEventListener("click", (event) => {
+  const step = $("#span")?.dataset.span;
+  if (!step) return;
+  const address = new URL(event.currentTarget.href);
+  address.searchParams.set("span", step);
+  event.currentTarget.href = address.href;
+});

@@ -1,0 +1,94 @@
+"""What was received, as stored: a span or a trace as OTLP/JSON, as a command that sends it again, as a test case."""
+
+import json
+import shlex
+from typing import Final
+
+import msgspec
+from starlette.responses import PlainTextResponse, Response
+
+from watchkeeper.model.score import Score
+from watchkeeper.model.span import RawSpan, Trace
+from watchkeeper.pipeline.promote import case_of, must_pass_of
+from watchkeeper.server.reading import load_trace, note_opened
+from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.store.records import reviews
+from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.traces import TRACE_ID
+from watchkeeper.web.view import view_of
+from watchkeeper.wire.encode import traces_json
+
+# A page is for reading; larger ones are downloaded.
+MOST_SHOWN: Final = 400_000
+FORMS: Final = {"json": "application/json", "curl": "text/plain", "case": "application/x-ndjson"}
+
+
+def curl(origin: str, document: str) -> str:
+    """A shell command that sends this OTLP/JSON document to `origin`. The key is read from the environment."""
+    # The document is one line, so no line of it can end the here-document, and a quoted one expands nothing.
+    return (
+        f"curl -sS {shlex.quote(origin + '/v1/traces')} -H 'content-type: application/json' "
+        "-H \"authorization: Bearer $WATCHKEEPER_API_KEY\" --data-binary @- <<'OTLP'\n"
+        f"{document}\nOTLP\n"
+    )
+
+
+async def _case(call: Call, trace: Trace, scores: list[Score]) -> str:
+    labels = await call.services.records.read(lambda c: reviews.labels_of(c, call.project, [trace.trace_id]))
+    scorers = call.services.gate.scorers(call.project) if call.services.gate else []
+    made = case_of(trace, labels[-1] if labels else None, failed=must_pass_of(scores, scorers))
+    return msgspec.json.encode(made).decode() + "\n"
+
+
+def _spans(trace: Trace, asked: str) -> list[RawSpan]:
+    found = [s.raw for s in trace.spans if s.raw is not None and (not asked or s.span_id == asked)]
+    if not found:
+        raise HttpError(404, "there is no such span in this trace", "open the trace and choose a step")
+    return found
+
+
+@route("GET", "/traces/{trace_id}/raw", permission="viewer")
+async def raw(call: Call) -> Response:
+    """The span `?span=`, or all of the trace, as received and redacted. `?form=` json, curl or case gives text alone."""
+    view = view_of(call)
+    if not call.sees_content:
+        raise HttpError(
+            403, "prompts and outputs are hidden for your role", "an admin can change privacy.content_role"
+        )
+    trace_id = str(call.request.path_params["trace_id"])
+    loaded = await load_trace(call.services, call.project, trace_id) if TRACE_ID.fullmatch(trace_id) else None
+    if loaded is None:
+        raise HttpError(
+            404,
+            "there is no such trace in this project",
+            "it may not have arrived yet, or have passed its retention",
+        )
+    trace, scores = loaded
+    asked = view.params.get("span", "")
+    document = traces_json(_spans(trace, asked))
+    form = view.params.get("form", "")
+    if form and form not in FORMS:
+        raise HttpError(400, f"form={form[:20]} is not known", f"use one of {', '.join(FORMS)}")
+    await note_opened(call, f"{trace_id}/{asked}" if asked else trace_id, f"trace.{form or 'raw'}")
+    command = curl(str(call.request.base_url).rstrip("/"), document)
+    case = await _case(call, trace, scores)
+    if form:
+        return PlainTextResponse(
+            {"json": document, "curl": command, "case": case}[form],
+            media_type=FORMS[form],
+            headers={
+                "content-disposition": f'attachment; filename="{trace_id}.{"jsonl" if form == "case" else form}"'
+            },
+        )
+    pretty = json.dumps(json.loads(document), ensure_ascii=False, indent=2)
+    context = {
+        "trace": trace,
+        "span": asked,
+        "parts": [
+            ("json", "As received, redacted (OTLP/JSON)", pretty),
+            ("curl", "Send it again", command),
+            ("case", "As a line of a dataset", case),
+        ],
+        "most": MOST_SHOWN,
+    }
+    return await answer(view, "traces", "Raw span" if asked else "Raw trace", "raw.html", context)
