@@ -12,7 +12,8 @@ SELECT * FROM (
       startsWith({metric:String}, 'error_class:'), toFloat64(ifNull(error_class, '') = substring({metric:String}, 13)),
       mapContains(scores, {metric:String}), toNullable(scores[{metric:String}]), NULL) AS value,
     1 / if(keep_probability > 0, keep_probability, 1)
-      / if(mapContains(scores, {metric:String}) AND NOT has(checks.scorer, {metric:String}) AND inclusion_probability > 0,
+      / if({metric:String} IN (SELECT DISTINCT scorer FROM scores WHERE project = {project:String} AND source = 'judge')
+             AND mapContains(scores, {metric:String}) AND inclusion_probability > 0,
            inclusion_probability, 1) AS weight,
     [ifNull(agent_name, 'unknown'), ifNull(environment, 'unknown'),
       if(empty(models), 'unknown', models[1]), ifNull(prompt_name, 'unknown'), ifNull(prompt_version, 'unknown'),
