@@ -90,7 +90,30 @@ SIMILAR = 0.76
 SHARED = 0.6
 SOME = 0.25
 _EMPTY_WORDS = frozenset(
-    ["please", "thanks", "thank", "hi", "hello", "hey", "ok", "okay", "yes", "no", "yeah", "sure", "want", "need", "like", "get", "tell", "know", "help", "actually", "just", "really"]
+    [
+        "please",
+        "thanks",
+        "thank",
+        "hi",
+        "hello",
+        "hey",
+        "ok",
+        "okay",
+        "yes",
+        "no",
+        "yeah",
+        "sure",
+        "want",
+        "need",
+        "like",
+        "get",
+        "tell",
+        "know",
+        "help",
+        "actually",
+        "just",
+        "really",
+    ]
 )
 
 

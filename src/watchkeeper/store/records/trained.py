@@ -45,7 +45,9 @@ def running(conn: Connection) -> list[Trained]:
 
 def calibration_traces(conn: Connection, project: str) -> frozenset[str]:
     """The traces drawn to calibrate any scorer: they are for testing, never for learning."""
-    found = sa.select(calibration_samples.c.trace_id).where(calibration_samples.c.project == project).distinct()
+    found = (
+        sa.select(calibration_samples.c.trace_id).where(calibration_samples.c.project == project).distinct()
+    )
     return frozenset(str(row[0]) for row in conn.execute(found))
 
 
