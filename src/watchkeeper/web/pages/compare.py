@@ -21,6 +21,8 @@ from watchkeeper.web.view import view_of
 # Above this many words the texts are compared line by line: comparing words takes time in their product.
 MOST_WORDS: Final = 3_000
 MOST_STEPS: Final = 300
+# Texts with less in common than this share of their words are shown whole: between them marks say nothing.
+ALIKE: Final = 0.35
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +61,19 @@ def _said(span: Span) -> tuple[Any, ...]:
 
 
 def differences(a: str, b: str) -> list[tuple[str, str]]:
-    """(same | del | ins, text) pieces that lead from `a` to `b`."""
-    pattern = r"\s+|\S+" if len(a.split()) + len(b.split()) <= MOST_WORDS else r"[^\n]*\n|[^\n]+"
+    """(same | del | ins, text) pieces that lead from `a` to `b`; empty for texts too unlike to be read that way."""
+    pattern = r"\s+|\S+\s*" if len(a.split()) + len(b.split()) <= MOST_WORDS else r"[^\n]*\n|[^\n]+"
     left, right = re.findall(pattern, a), re.findall(pattern, b)
+    found = difflib.SequenceMatcher(None, left, right, autojunk=False)
+    if found.ratio() < ALIKE:
+        return []
     made: list[tuple[str, str]] = []
-    for way, i, j, k, n in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+    for way, i, j, k, n in found.get_opcodes():
         if way == "equal":
             made.append(("same", "".join(left[i:j])))
             continue
-        made += [
-            (kind, text) for kind, text in (("del", "".join(left[i:j])), ("ins", "".join(right[k:n]))) if text
-        ]
+        pieces = (("del", "".join(left[i:j])), ("ins", "".join(right[k:n])))
+        made += [(kind, text) for kind, text in pieces if text]
     return made
 
 

@@ -1,0 +1,109 @@
+"""The trace explorer by keyboard and over time, in a browser."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import serving
+from tests.browser.test_pages import until
+from tests.unit.web.world import NOW, PROJECT, World, build, spans_of, turns
+from watchkeeper.dialects import assemble, normalise
+from watchkeeper.store.columns import SpanRow, TraceRow
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
+    with serving(lambda: build(tmp_path_factory.mktemp("explorer"), 120, seed=5, roll=False)) as served:
+        yield served
+
+
+@pytest.fixture
+def page(chromium: Any, world: tuple[World, str]) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, base_url=world[1])
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    made = context.new_page()
+    made.complaints = []
+    made.on("console", lambda m: made.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    made.on("pageerror", lambda e: made.complaints.append(str(e)))
+    yield made
+    assert made.complaints == []
+    context.close()
+
+
+def arrive(world: World, trace_id: str) -> None:
+    """One more trace, which ended just now."""
+    number, _, turn, scenario = next(turns(1, 5))
+    made = [normalise(raw) for raw in spans_of(turn, trace_id, NOW - 10**9, number, scenario)]
+
+    async def write() -> None:
+        await world.columns.write_spans([SpanRow(PROJECT, s, NOW) for s in made], [])
+        await world.columns.write_traces([TraceRow(PROJECT, assemble(made, []), [], 1.0, "all", NOW)])
+
+    # The browser's driver runs a loop of its own in this thread.
+    done = threading.Thread(target=lambda: asyncio.run(write()))
+    done.start()
+    done.join()
+
+
+def test_it_compares_two_rows_chosen_by_keyboard(page: Any) -> None:
+    page.goto("/traces?range=30d")
+    for key in ("c", "j", "x", "j", "x"):
+        page.keyboard.press(key)
+    chosen = [page.locator("tr.go").nth(n).get_attribute("data-id") for n in (0, 1)]
+    assert page.locator("#compare").is_enabled()
+    page.keyboard.press("c")
+    page.wait_for_url("**/traces/compare?*")
+    assert f"a={chosen[1]}" in page.url
+    assert f"b={chosen[0]}" in page.url
+    assert page.locator("h1").inner_text() == "Two traces"
+
+
+def test_new_traces_appear_and_wait_while_somebody_reads(page: Any, world: tuple[World, str]) -> None:
+    page.goto("/traces?live=1&range=30d")
+    until(page, "document.querySelector('#live-state').textContent === 'Live'")
+    arrive(world[0], "a" * 32)
+    until(page, f"document.querySelector('#live-rows tr').dataset.id === '{'a' * 32}'")
+    page.locator("#live-rows tr").nth(1).hover()
+    arrive(world[0], "b" * 32)
+    until(page, "document.querySelector('#live-state').textContent.includes('1 new')")
+    assert page.locator(f"#live-rows tr[data-id='{'b' * 32}']").count() == 0
+    page.mouse.move(700, 5)
+    until(page, f"!!document.querySelector('#live-rows tr[data-id=\"{'b' * 32}\"]')")
+    assert page.locator("#live-rows tr").count() <= 50
+
+
+def test_a_live_list_is_a_page_without_scripts(chromium: Any, world: tuple[World, str]) -> None:
+    context = chromium.new_context(base_url=world[1], java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/traces?live=1&range=30d")
+    assert page.locator("#live-rows tr").count() == 50
+    page.get_by_role("link", name="Refresh").click()
+    page.wait_for_url("**/traces?*live=1*")
+    context.close()
+
+
+def test_it_copies_a_command_that_sends_the_trace_again(page: Any, world: tuple[World, str]) -> None:
+    trace_id = world[0].worst[0]
+    page.goto(f"/traces/{trace_id}")
+    page.get_by_text("Raw", exact=True).click()
+    page.get_by_role("button", name="Copy as curl").click()
+    page.wait_for_selector(".toast")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("curl -sS http://127.0.0.1")
+    assert trace_id in copied
+    page.get_by_text("The selected step as received").click()
+    page.wait_for_url(f"**/traces/{trace_id}/raw?*span=*")
+
+
+def test_it_suggests_names_of_attributes(page: Any) -> None:
+    page.goto("/traces?range=30d")
+    page.locator("#filter-menu summary").click()
+    until(page, "document.querySelectorAll('#f-attributes option').length > 3")
+    page.locator("#f-attribute").fill("user.id")
+    page.locator("#f-attribute-value").fill("user-3")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/traces?*where=*")
+    assert "user-3" in page.locator(".filters .chip").inner_text()
