@@ -1,7 +1,7 @@
 """One action turns a failure signal into cases, a scorer aimed at it, an entry of the gate and a monitor."""
 
 import asyncio
-import hashlib
+import secrets
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -150,7 +150,7 @@ class ActFlow:
         if not seen.monitor["owner"]:
             raise CannotAct("the monitor has no owner", "give owner: who answers when it comes back")
         now = self.clock()
-        made_id = "man_" + hashlib.sha256(f"{project}\0{signal_id}\0{now}".encode()).hexdigest()[:16]
+        made_id = f"man_{secrets.token_hex(8)}"
         entry = Managed(
             made_id, project, signal_id, actor, now, seen.signal.name or seen.signal.title, seen.scorer,
             [seen.scorecard] if seen.scorecard else [], [seen.monitor], None, seen.chosen,
