@@ -356,6 +356,7 @@ def test_it_plans_from_the_traffic_there_is(
         + judge
         + "]}]"
     )
+    fake.json(200, [])
     for count in (70_000, 7_000):
         fake.json(200, {"columns": ["n"], "rows": [[count]], "truncated": False})
     assert main(["plan", str(file), "--server", fake.url]) == 0
