@@ -229,6 +229,7 @@ async def connect(
         free_bytes=columns.free_bytes,
         reserve_bytes=default_reserve(data_dir),
         erased=tombstones.holds,
+        quota=lambda _project: holder.current.server.limits.per_project,
     )
     judges = JudgeFlow(
         records,

@@ -55,6 +55,9 @@ class Limits(Strict):
     connections: int = Field(
         1000, ge=1, le=100_000, description="Open connections; further ones wait or get 503."
     )
+    per_project: Annotated[Size, Field(ge=1024)] | None = Field(
+        None, description="Bytes a second a project may send, over five seconds; beyond it 429."
+    )
 
 
 class Retention(Strict):

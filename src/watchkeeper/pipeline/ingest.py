@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import os
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +14,7 @@ import msgspec
 
 from watchkeeper.model.span import Context, LogRecord, RawSpan, Span
 from watchkeeper.pipeline.ledger import Ledger, Recent
+from watchkeeper.pipeline.sharing import Busy, Shares, Turns
 from watchkeeper.store.columns import Columns, LogRow, MetricRow, SpanRow, StoreUnavailable
 
 log = logging.getLogger(__name__)
@@ -21,19 +22,13 @@ log = logging.getLogger(__name__)
 MB = 1024 * 1024
 COMMIT_SPANS = 2_000
 COMMIT_BYTES = 16 * MB
-ADMITTED_S = 5.0
+# Requests of one project that are prepared at a time: the one thread takes turns, or one sender would fill its line.
+PREPARED = 4
 DISK_CHECK_S = 1.0
 SPAN_BYTES = 1_500
 
 Redact = Callable[[str, "RawSpan | LogRecord"], object]
 Normalise = Callable[[RawSpan], Span]
-
-
-class Busy(msgspec.Struct, frozen=True):
-    """Why nothing more is taken now, and in how many whole seconds to try again (1 to 5)."""
-
-    reason: str
-    retry_after: int
 
 
 class MetricPoint(Protocol):
@@ -103,7 +98,8 @@ class Ingest:
     """Takes decoded records of one project and returns when they are durable.
 
     `redact(project, record)` changes a record in place; `normalise` derives the span; `trace_of` names the trace of a
-    log record that came without one ('' = none); `erased` which traces must not come back. Concurrent callers share commits, which follow one another, so
+    log record that came without one ('' = none); `erased` which traces must not come back; `quota` how many bytes a second
+    a project may send. Concurrent callers share commits, which follow one another, so
     that arrival times are in commit order. At most `max_bytes` are held; `free_bytes()` below `reserve_bytes` refuses.
     Call `start()` in the event loop and `close()` at the end.
     """
@@ -122,19 +118,18 @@ class Ingest:
         free_bytes: Callable[[], int | None] | None = None,
         reserve_bytes: int = 0,
         erased: Callable[[str, str], bool] = lambda _project, _trace_id: False,
+        quota: Callable[[str], int | None] = lambda _project: None,
     ) -> None:
         self._columns, self._clock = columns, clock
         self._normalise, self._redact, self._sink, self._trace_of = normalise, redact, sink, trace_of
         self.ledger = ledger or Ledger()
         self._erased = erased
         self.faults: Counter[str] = Counter()
-        self._max_bytes = max_bytes
+        self._shares = Shares(max_bytes, quota)
+        self._turns: dict[str, asyncio.Semaphore] = {}
         self._free_bytes, self._reserve = free_bytes, reserve_bytes
         self._disk_at, self._disk_full = -DISK_CHECK_S, False
-        self._held = 0
-        self._admitted: deque[tuple[float, int]] = deque()
-        self._admitted_bytes = 0
-        self._ready: deque[_Request] = deque()
+        self._ready: Turns[_Request] = Turns()
         self._wake = asyncio.Event()
         self._recent = Recent()
         # One thread: the interpreter runs one at a time anyway, and the event loop keeps answering meanwhile.
@@ -162,22 +157,15 @@ class Ingest:
             await self._task
         self._thread.shutdown(wait=True)
 
-    def admit(self, size: int) -> Busy | None:
-        """None when a request of about this many bytes may be read now; decided before anything is read or parsed."""
+    def admit(self, size: int, project: str = "") -> Busy | None:
+        """None when a request of about this many bytes may be read now; decided before anything is read or parsed. When more
+        arrives than can be stored, the projects share (`sharing.Shares`)."""
         now = asyncio.get_running_loop().time()
         if self._closing:
             return Busy("shutting down", 5)
         if self._disk_is_full(now):
             return Busy("the disk is nearly full; free space or shorten retention", 5)
-        while self._admitted and self._admitted[0][0] < now - ADMITTED_S:
-            self._admitted_bytes -= self._admitted.popleft()[1]
-        held = self._held + self._admitted_bytes
-        # A lone request larger than everything we hold is still taken: refusing it forever would lose it.
-        if held and held + size > self._max_bytes:
-            return Busy("more is arriving than can be stored", 1 if held < 2 * self._max_bytes else 3)
-        self._admitted.append((now, size))
-        self._admitted_bytes += size
-        return None
+        return self._shares.admit(project, size, now)
 
     def _disk_is_full(self, now: float) -> bool:
         if self._free_bytes is not None and now - self._disk_at >= DISK_CHECK_S:
@@ -193,8 +181,7 @@ class Ingest:
         metrics: Sequence[MetricPoint] = (),
     ) -> None:
         """Store records of one project; durable on return. Raises StoreUnavailable, and then nothing is promised."""
-        if self._admitted:
-            self._admitted_bytes -= self._admitted.popleft()[1]
+        self._shares.arrived(project)
         counts = {"traces": len(spans), "logs": len(logs), "metrics": len(metrics)}
         for signal, n in counts.items():
             if n:
@@ -220,16 +207,17 @@ class Ingest:
     ) -> None:
         loop = asyncio.get_running_loop()
         size = sum(weight(s) for s in spans) + sum(weight(r) for r in logs) + 300 * len(metrics)
-        self._held += size
+        self._shares.hold(project, size, loop.time())
         try:
-            request = await loop.run_in_executor(
-                self._thread, self._prepare, project, spans, logs, metrics, size, loop.create_future()
-            )
+            async with self._turns.setdefault(project, asyncio.Semaphore(PREPARED)):
+                request = await loop.run_in_executor(
+                    self._thread, self._prepare, project, spans, logs, metrics, size, loop.create_future()
+                )
             self._ready.append(request)
             self._wake.set()
             await request.done
         finally:
-            self._held -= size
+            self._shares.release(project, size)
 
     def _prepare(
         self,
@@ -304,7 +292,7 @@ class Ingest:
     async def _commits(self) -> None:
         while True:
             if not self._ready:
-                if self._closing and self._held == 0:
+                if self._closing and self._shares.held == 0:
                     return
                 self._wake.clear()
                 try:

@@ -124,7 +124,7 @@ class _Handlers(grpc.GenericRpcHandler):
             raise HttpError(401, "this needs an API key", "send the metadata authorization: Bearer wk_…")
         if not allows(principal.role_in(project), permission):
             raise HttpError(403, f"this needs the permission {permission}")
-        refused = refuse(self.services, None)
+        refused = refuse(self.services, None, project=project)
         if refused is not None:
             raise refused
         body: bytes | None = None

@@ -26,7 +26,9 @@ PROJECT_ATTRIBUTE = "watchkeeper.project"
 Batch = tuple[list[RawSpan], list[LogRecord], list[MetricPoint]]
 
 
-def refuse(services: Services, size: int | None, compressed: bool = False) -> HttpError | None:
+def refuse(
+    services: Services, size: int | None, compressed: bool = False, project: str = ""
+) -> HttpError | None:
     """Why a request of this many bytes (None: not said) is not taken now, decided without reading any of it."""
     limit = services.config.current.server.limits.body
     if size is not None and size > limit:
@@ -36,7 +38,11 @@ def refuse(services: Services, size: int | None, compressed: bool = False) -> Ht
         services.counters.add("watchkeeper_refused_total", reason="draining")
         return HttpError(503, "the server is stopping", "try again", {"retry-after": "2"})
     expected = size if size is not None else UNKNOWN_BYTES
-    busy = services.ingest.admit(expected * INFLATION if compressed else expected)
+    busy = services.ingest.admit(expected * INFLATION if compressed else expected, project)
+    if busy is not None and busy.quota:
+        services.counters.add("watchkeeper_refused_total", reason="quota", project=project)
+        wait = {"retry-after": retry_after(busy.retry_after)}
+        return HttpError(429, busy.reason, "send less, or have limits.per_project raised", wait)
     if busy is not None:
         services.counters.add("watchkeeper_refused_total", reason="overload")
         return HttpError(503, str(busy.reason), "try again", {"retry-after": retry_after(busy.retry_after)})
@@ -144,7 +150,9 @@ async def export(call: Call, signal: str) -> Response:
     try:
         encoding = encoding_of(content_type)
         inflater = Inflater(headers.get("content-encoding"), limit)
-        refused = refuse(call.services, _declared(headers.items()), inflater.encoding != "identity")
+        refused = refuse(
+            call.services, _declared(headers.items()), inflater.encoding != "identity", call.project
+        )
         if refused is not None:
             raise refused
         decoded = await understood(call.services, signal, await _body(call, inflater), content_type)

@@ -28,6 +28,8 @@ class Busy(Protocol):
     def reason(self) -> str: ...
     @property
     def retry_after(self) -> float: ...
+    @property
+    def quota(self) -> bool: ...
 
 
 class IngestPort(Protocol):
@@ -35,8 +37,8 @@ class IngestPort(Protocol):
 
     ledger: Ledger
 
-    def admit(self, size: int) -> Busy | None:
-        """None when a request of about this many bytes may be read now. Must be cheap: overload asks it most."""
+    def admit(self, size: int, project: str = "") -> Busy | None:
+        """None when a request of about this many bytes of a project may be read now. Must be cheap: overload asks it most."""
         ...
 
     async def accept(

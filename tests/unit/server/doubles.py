@@ -78,7 +78,7 @@ class MemoryIngest:
     error: Exception | None = None
     ledger: Ledger = field(default_factory=Ledger)
 
-    def admit(self, size: int) -> Any:
+    def admit(self, size: int, project: str = "") -> Any:
         return self.busy
 
     async def accept(

@@ -119,7 +119,7 @@ async def test_it_refuses_what_is_too_large_before_reading_it(served: Rig) -> No
 
 
 async def test_it_refuses_when_busy_without_reading_and_says_when_to_come_back(served: Rig) -> None:
-    served.ingest.busy = SimpleNamespace(reason="the queue is full", retry_after=60.0)
+    served.ingest.busy = SimpleNamespace(reason="the queue is full", retry_after=60.0, quota=False)
     received = 0
 
     async def receive() -> dict[str, Any]:
@@ -187,3 +187,14 @@ async def test_it_stores_a_resource_under_its_own_project_where_the_key_may(tmp_
     async with served.client(served.key("ingest", "own")) as client:
         assert (await client.post("/v1/traces", json=both)).status_code == 200
     assert [(project, len(spans)) for project, spans, _ in served.ingest.taken] == [("own", 3)]
+
+
+@pytest.mark.parametrize(("owed", "said"), [(0.2, "1"), (3, "3"), (60.0, "5")])
+async def test_a_project_beyond_its_quota_gets_429_and_a_whole_number_of_seconds(
+    served: Rig, owed: float, said: str
+) -> None:
+    served.ingest.busy = SimpleNamespace(reason="too much", retry_after=owed, quota=True)
+    async with served.client() as client:
+        answer = await client.post("/v1/traces", json=request(span(1)))
+    assert answer.status_code == 429 and answer.headers["retry-after"] == said
+    assert "limits.per_project" in answer.text and served.ingest.taken == []

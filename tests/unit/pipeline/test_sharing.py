@@ -1,0 +1,103 @@
+"""One project that sends too much gets in nobody else's way."""
+
+import msgspec
+
+from watchkeeper.pipeline.sharing import OVER, Shares, Turns
+
+MAX = 1_000_000
+
+
+class Item(msgspec.Struct):
+    project: str
+    number: int
+
+
+def test_projects_take_turns_whoever_came_first() -> None:
+    turns: Turns[Item] = Turns()
+    for n in range(20):
+        turns.append(Item("loud", n))
+    turns.append(Item("quiet", 0))
+    turns.append(Item("other", 0))
+    order = [turns.popleft() for _ in range(5)]
+    assert [i.project for i in order] == ["loud", "quiet", "other", "loud", "loud"]
+    assert [i.number for i in order if i.project == "loud"] == [0, 1, 2]
+
+
+def simulated(loud: int, seconds: int = 60, drain: int = 400_000) -> dict[str, tuple[int, int]]:
+    """Three quiet projects send 20 kB five times a second, one `loud` times as often; `drain` bytes a second are stored, in turns.
+    Taken and refused requests of each."""
+    shares = Shares(MAX)
+    waiting: dict[str, list[int]] = {p: [] for p in ("loud", "a", "b", "c")}
+    counts = {p: [0, 0] for p in waiting}
+    for step in range(seconds * 5):
+        now = step / 5
+        for n in range(loud):
+            _ask(shares, "loud", now + n / 1e4, waiting, counts)
+        for project in "abc":
+            _ask(shares, project, now + 0.01, waiting, counts)
+        left = drain // 5
+        while left > 0 and any(waiting.values()):
+            for project, line in waiting.items():
+                if line and left > 0:
+                    left -= line[0]
+                    shares.release(project, line.pop(0))
+        assert shares.held <= OVER * MAX
+    return {p: (taken, refused) for p, (taken, refused) in counts.items()}
+
+
+def _ask(
+    shares: Shares, project: str, now: float, waiting: dict[str, list[int]], counts: dict[str, list[int]]
+) -> None:
+    if shares.admit(project, 20_000, now) is not None:
+        counts[project][1] += 1
+        return
+    shares.arrived(project)
+    shares.hold(project, 20_000, now)
+    waiting[project].append(20_000)
+    counts[project][0] += 1
+
+
+def test_at_twenty_times_the_rate_of_the_others_only_the_loud_one_is_refused() -> None:
+    found = simulated(loud=20)
+    assert all(found[p] == (300, 0) for p in "abc"), found
+    taken, refused = found["loud"]
+    assert refused > taken > 250, "it still gets what the others leave"
+
+
+def test_nobody_is_refused_while_there_is_room() -> None:
+    assert all(refused == 0 for _, refused in simulated(loud=1).values())
+
+
+def test_a_newcomer_gets_in_although_another_filled_everything() -> None:
+    shares = Shares(MAX)
+    while shares.admit("loud", 50_000, 0.0) is None:
+        shares.arrived("loud")
+        shares.hold("loud", 50_000, 0.0)
+    assert shares.held == MAX
+    assert shares.admit("quiet", 50_000, 0.1) is None
+    assert shares.admit("loud", 50_000, 0.1) is not None
+
+
+def test_a_quota_bounds_the_average_and_says_when_to_come_back() -> None:
+    shares = Shares(100 * MAX, lambda project: 100_000 if project == "bounded" else None)
+    taken = 0
+    for step in range(600):
+        now = step / 10
+        busy = shares.admit("bounded", 50_000, now)
+        if busy is None:
+            shares.arrived("bounded")
+            shares.hold("bounded", 50_000, now)
+            shares.release("bounded", 50_000)
+            taken += 50_000
+        else:
+            assert busy.quota and busy.retry_after in range(1, 6)
+        assert shares.admit("free", 50_000, now) is None
+        shares.arrived("free")
+    assert 60 * 100_000 <= taken <= 66 * 100_000, "the rate for a minute, and a burst of five seconds once"
+
+
+def test_a_reservation_made_under_another_project_is_given_back() -> None:
+    shares = Shares(MAX)
+    assert shares.admit("*", MAX, 0.0) is None
+    shares.arrived("p")
+    assert shares.admit("*", MAX, 0.0) is None
