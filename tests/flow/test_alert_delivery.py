@@ -15,7 +15,8 @@ from watchkeeper.egress import Egress, Policy
 from watchkeeper.model.alert import Notification
 from watchkeeper.notify import Permanent, RecordingChannel, Retry, WebhookChannel
 from watchkeeper.notify.webhook import verify
-from watchkeeper.pipeline.alert import Delivery, backoff_ns
+from watchkeeper.pipeline.alert import Delivery
+from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.store.records import alerts, outbox
 from watchkeeper.store.records.engine import Records

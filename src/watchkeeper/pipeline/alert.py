@@ -15,26 +15,13 @@ from sqlalchemy.engine import Connection
 from watchkeeper.alerting.routing import alert_id, group_key
 from watchkeeper.model.alert import Alert, Notification
 from watchkeeper.notify.channel import Channel, Delivered, Outcome, Permanent, Retry
+from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.store.records import alerts, outbox
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
 SECOND = 10**9
 SELF_MONITOR = "watchkeeper.delivery"
-
-
-def backoff_ns(attempts: int, roll: float, after_s: float | None = None, cap_s: float = 300.0) -> int:
-    """How long to wait before attempt `attempts` + 1: 1, 2, 4, … s up to `cap_s`, of which the upper half is random
-    (`roll` in [0, 1)), so that receivers are not hit in step. The receiver's own wish is respected up to the cap.
-
-    >>> backoff_ns(1, 0.0), backoff_ns(30, 0.999999) <= 300 * 10**9
-    (500000000, True)
-    """
-    full = min(float(2 ** min(attempts - 1, 30)), cap_s)
-    wait = full / 2 + full / 2 * roll
-    if after_s is not None:
-        wait = max(wait, min(after_s, cap_s))
-    return round(wait * SECOND)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from watchkeeper.dialects.outgoing import evaluation_of
 from watchkeeper.egress.http import Answer
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import LogRecord, RawSpan
-from watchkeeper.pipeline.alert import backoff_ns
+from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.store.columns import Columns, Fed, Position
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records

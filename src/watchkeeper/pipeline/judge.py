@@ -20,6 +20,7 @@ from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, Verdict
 from watchkeeper.model.span import Trace
+from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.check import Hook
 from watchkeeper.pipeline.deciding import HOUR_S, JUDGE, JudgeWork
 from watchkeeper.pipeline.plan import Plan
@@ -32,16 +33,10 @@ from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
 SECOND = 10**9
+WISH_CAP_S = 3600.0  # A provider may ask for a pause until its quota is renewed.
 Load = Callable[[str, str, str], Awaitable[Subject | None]]
 Ask = Callable[[Prompt], Awaitable[Reply]]
 Before = Callable[[str, Trace], Awaitable[list[Trace]]]
-
-
-def backoff_ns(attempt: int, roll: float, after_s: float | None = None, cap_s: float = 300.0) -> int:
-    """1, 2, 4 … s up to the cap, of which the upper half is random (`roll` in [0, 1)); a provider's wish counts if longer."""
-    full = min(2.0 ** min(max(attempt, 1) - 1, 20), cap_s)
-    wait = full / 2 + full / 2 * roll
-    return round(max(wait, min(after_s or 0.0, 3600.0)) * SECOND)
 
 
 @dataclass
@@ -345,7 +340,9 @@ class JudgeFlow:
             self.counts.outages += len(errors)
             self._outages_in_row += 1
             wish = max((e.retry_after_s or 0.0 for e in errors), default=0.0)
-            self._outage_until = now + backoff_ns(self._outages_in_row, self._roll(), wish, cap_s=30.0)
+            self._outage_until = now + backoff_ns(
+                self._outages_in_row, self._roll(), wish, cap_s=30.0, wish_cap_s=WISH_CAP_S
+            )
 
     def _keep_replies(self, connection: Connection, group: list[_Result], now: int) -> dict[str, JudgeWork]:
         """Every reply that came is charged; the replies of a usable judgement are kept. Returns each job's work as it is
@@ -437,7 +434,7 @@ class JudgeFlow:
             return "withdrawn"
         blameless = (isinstance(outcome, ProviderError) and outcome.outage) or bool(r.later_ns)
         wish = outcome.retry_after_s if isinstance(outcome, ProviderError) else None
-        due = r.later_ns or now + backoff_ns(r.job.attempts, self._roll(), wish)
+        due = r.later_ns or now + backoff_ns(r.job.attempts, self._roll(), wish, wish_cap_s=WISH_CAP_S)
         reason = str(outcome) if isinstance(outcome, ProviderError) else outcome.reason
         if isinstance(outcome, ProviderError) and not outcome.retry:
             status = "dead" if jobs.dead(connection, key, worker, now, reason) else None

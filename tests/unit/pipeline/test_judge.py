@@ -12,8 +12,9 @@ from tests.unit.pipeline.doubles import MemoryColumns
 from tests.unit.scoring.build import trace
 from watchkeeper.llm.fake import FakeProvider
 from watchkeeper.model.score import Subject
+from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.check import CheckFlow
-from watchkeeper.pipeline.judge import JudgeFlow, backoff_ns
+from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.scoring.budget import DAY_NS, Budget
 from watchkeeper.scoring.judges.rubric import Dimension, Rubric, RubricJudge
