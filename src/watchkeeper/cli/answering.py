@@ -13,6 +13,7 @@ from typing import Any
 
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import CliError
+from watchkeeper.cli.output import write_text
 from watchkeeper.testing.targets import How, TargetError, run
 from watchkeeper.testing.targets.prompt import find_model
 from watchkeeper.testing.targets.running import Finished
@@ -149,12 +150,9 @@ def evaluate(client: Client, answers: Finished, body: dict[str, Any]) -> dict[st
 
 
 def write(path: str | None, text: str) -> None:
-    """Write a report. Raises `CliError`."""
+    """Write a report where one was asked for. Raises `CliError`."""
     if path:
-        try:
-            Path(path).write_text(text, "utf-8")
-        except OSError as error:
-            raise CliError(f"cannot write {path}: {error.strerror}") from error
+        write_text(path, text)
 
 
 def write_reports(args: argparse.Namespace, experiment: dict[str, Any]) -> None:

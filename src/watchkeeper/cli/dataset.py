@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from watchkeeper.cli.answering import dataset_of
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import CliError
-from watchkeeper.cli.output import shown, table
+from watchkeeper.cli.output import shown, table, write_text
 
 SPLITS = ("golden", "calibration", "regression", "holdout")
 TEXTS = ("id", "expected", "actual", "scenario", "trace_id", "severity", "owner", "split")
@@ -152,10 +152,7 @@ def export(args: argparse.Namespace) -> int:
         if args.file == "-":
             sys.stdout.write(text)
             return 0
-        try:
-            Path(args.file).write_text(text, "utf-8")
-        except OSError as error:
-            raise CliError(f"cannot write {args.file}: {error.strerror}") from None
+        write_text(args.file, text)
     print(f"{len(cases)} cases of {name} v{found['version']} written to {args.file}", file=sys.stderr)
     return 0
 

@@ -2,12 +2,11 @@
 
 import argparse
 import sys
-from pathlib import Path
 from urllib.parse import quote
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import table
+from watchkeeper.cli.output import hand_over, table
 
 
 def listing(args: argparse.Namespace) -> int:
@@ -24,13 +23,5 @@ def export(args: argparse.Namespace) -> int:
     answer = client.send("GET", f"/api/incidents/{quote(args.id, safe='')}/postmortem", None)
     if answer.status >= 400:
         raise CliError(client.words(answer))
-    text = answer.body.decode("utf-8", "replace")
-    if args.output is None:
-        sys.stdout.write(text)
-        return OK
-    try:
-        Path(args.output).write_text(text)
-    except OSError as error:
-        raise CliError(f"--output {args.output}: {error.strerror}") from None
-    print(f"written to {args.output}", file=sys.stderr)
+    hand_over(answer.body.decode("utf-8", "replace"), args.output)
     return OK

@@ -5,7 +5,10 @@ import json
 import sys
 import unicodedata
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TextIO
+
+from watchkeeper.cli.errors import CliError
 
 WIDEST = 60
 
@@ -84,3 +87,20 @@ class Progress:
         if self.on:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file in UTF-8. Raises `CliError` that names it."""
+    try:
+        Path(path).write_text(text, "utf-8")
+    except OSError as error:
+        raise CliError(f"cannot write {path}: {error.strerror}") from error
+
+
+def hand_over(text: str, path: str | Path | None) -> None:
+    """The text to the file that was asked for, which is said, or to standard output. Raises `CliError`."""
+    if path is None:
+        sys.stdout.write(text)
+        return
+    write_text(path, text)
+    print(f"written to {path}", file=sys.stderr)

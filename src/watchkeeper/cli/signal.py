@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import table
+from watchkeeper.cli.output import table, write_text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -159,10 +159,7 @@ def export(args: argparse.Namespace) -> int:
     if args.output is None:
         print(text, end="")
         return OK
-    try:
-        args.output.write_text(text)
-    except OSError as error:
-        raise CliError(f"{args.output} cannot be written: {error.strerror}") from None
+    write_text(args.output, text)
     print(f"written to {args.output}; a server that reads it uses it instead of its own entries")
     return OK
 
