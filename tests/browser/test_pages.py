@@ -10,7 +10,7 @@ from tests.browser.conftest import serving
 from tests.unit.web.world import World, build
 
 ADDRESSES = (
-    "/", "/traces", "/quality", "/quality/answer_relevance", "/alerts", "/alerts/al_relevance", "/review",
+    "/", "/traces", "/traces?live=1", "/sessions", "/sessions/conv-7", "/users", "/quality", "/quality/answer_relevance", "/alerts", "/alerts/al_relevance", "/review",
     "/review/rev_00", "/review/agreement", "/taxonomy", "/signals", "/signals?kind=topic", "/datasets", "/datasets/support-regressions", "/experiments", "/experiments/exp_1",
     "/releases", "/settings",
 )  # fmt: skip
@@ -75,7 +75,16 @@ def test_it_loads_without_a_complaint_from_the_browser(
 
 @pytest.mark.parametrize("width", [390, 900, 1440])
 @pytest.mark.parametrize(
-    "path", ["/", "/traces", "/alerts", "/alerts/al_relevance", "/review/rev_00", "/quality/answer_relevance"]
+    "path",
+    [
+        "/",
+        "/traces",
+        "/sessions",
+        "/alerts",
+        "/alerts/al_relevance",
+        "/review/rev_00",
+        "/quality/answer_relevance",
+    ],
 )
 def test_it_never_scrolls_sideways(chromium: Any, world: tuple[World, str], path: str, width: int) -> None:
     context = chromium.new_context(viewport={"width": width, "height": 800}, base_url=world[1])
