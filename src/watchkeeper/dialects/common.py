@@ -13,7 +13,7 @@ from watchkeeper.dialects.values import (
     first,
     word,
 )
-from watchkeeper.model.span import Document, Evaluation, RawEvent
+from watchkeeper.model.span import Document, Evaluation
 
 _ERROR_KEYS = (
     "error.message",
@@ -224,7 +224,27 @@ def keep_probability(trace_state: str, attributes: dict[str, Any], resource: dic
     return None
 
 
-def event_named(events: list[RawEvent], *names: str) -> RawEvent | None:
-    """The earliest event with one of these names."""
-    found = [e for e in events if e.name in names]
-    return min(found, key=lambda e: e.time_ns) if found else None
+def plain_text(value: Any) -> str | None:
+    """The text of an input or output: its only field's text when it is a small object."""
+    table = as_dict(value)
+    if table is not None and len(table) == 1:
+        only = next(iter(table.values()))
+        if isinstance(only, str):
+            return only
+    return as_text(value)
+
+
+def step(draft: Draft, given: Any, result: Any) -> None:
+    """What a step that is no model call took in and gave, by its kind; what is already known stays."""
+    if draft.kind in ("retrieval", "rerank"):
+        draft.query = draft.query or plain_text(given)
+        draft.documents = documents(result) if draft.documents is None else draft.documents
+    elif draft.kind == "tool":
+        draft.tool_name = draft.tool_name or draft.raw.name
+        draft.tool_arguments = decode(given) if draft.tool_arguments is None else draft.tool_arguments
+        draft.tool_result = decode(result) if draft.tool_result is None else draft.tool_result
+        draft.tool_error = draft.tool_error or tool_failure(draft.tool_result)
+    elif draft.kind == "guardrail":
+        guardrail_outcome(draft, result)
+    elif draft.kind == "agent":
+        draft.weak_agent = draft.weak_agent or draft.raw.name

@@ -31,35 +31,17 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     given, result = attributes.get(_IN), attributes.get(_OUT)
     if draft.kind in ("llm", "embedding"):
         _generation(draft, attributes)
-    elif draft.kind == "retrieval":
-        draft.query = draft.query or plain_text(given)
-        draft.documents = common.documents(result) if draft.documents is None else draft.documents
-    elif draft.kind == "tool":
-        draft.tool_name = draft.tool_name or draft.raw.name
-        draft.tool_arguments = decode(given) if draft.tool_arguments is None else draft.tool_arguments
-        draft.tool_result = decode(result) if draft.tool_result is None else draft.tool_result
-        draft.tool_error = draft.tool_error or common.tool_failure(draft.tool_result)
-    elif draft.kind == "guardrail":
-        common.guardrail_outcome(draft, result)
-    elif draft.kind == "agent":
-        draft.weak_agent = draft.weak_agent or draft.raw.name
+    else:
+        common.step(draft, given, result)
     if attributes.get("langfuse.observation.level") == "ERROR":
         draft.failed = True
         draft.error_message = draft.error_message or as_text(
             attributes.get("langfuse.observation.status_message")
         )
-    draft.input_text = draft.input_text or plain_text(first(attributes, _IN, "langfuse.trace.input"))
-    draft.output_text = draft.output_text or plain_text(first(attributes, _OUT, "langfuse.trace.output"))
-
-
-def plain_text(value: Any) -> str | None:
-    """The text of an input or output: its only field's text when it is a small object."""
-    table = as_dict(value)
-    if table is not None and len(table) == 1:
-        only = next(iter(table.values()))
-        if isinstance(only, str):
-            return only
-    return as_text(value)
+    draft.input_text = draft.input_text or common.plain_text(first(attributes, _IN, "langfuse.trace.input"))
+    draft.output_text = draft.output_text or common.plain_text(
+        first(attributes, _OUT, "langfuse.trace.output")
+    )
 
 
 def _generation(draft: Draft, attributes: dict[str, Any]) -> None:

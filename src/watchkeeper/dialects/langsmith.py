@@ -4,7 +4,6 @@ from typing import Any
 
 from watchkeeper.dialects import common, gen_ai, messages, parameters
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.langfuse import plain_text
 from watchkeeper.dialects.replies import read_usage
 from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, first, from_repr, word
 from watchkeeper.model.span import RawSpan
@@ -33,7 +32,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     elif draft.kind == "retrieval":
         table = as_dict(given) or {}
         draft.query = (
-            draft.query or as_text(first(table, "query", "question", "q", "input")) or plain_text(given)
+            draft.query
+            or as_text(first(table, "query", "question", "q", "input"))
+            or common.plain_text(given)
         )
         draft.documents = common.documents(result) if draft.documents is None else draft.documents
     elif draft.kind == "tool":
@@ -95,10 +96,10 @@ def _tool(draft: Draft, given: Any, result: Any) -> None:
 def _text(value: Any) -> str | None:
     table = as_dict(value)
     if table is None:
-        return plain_text(value)
+        return common.plain_text(value)
     listed = as_list(table.get("messages"))
     if listed:
         found = messages.read(listed, "user") or []
         texts = [t for m in found if m.role in ("user", "assistant") and (t := m.text)]
         return texts[-1] if texts else as_text(value)
-    return plain_text(value)
+    return common.plain_text(value)

@@ -4,7 +4,6 @@ from typing import Any
 
 from watchkeeper.dialects import common, messages, parameters
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.langfuse import plain_text
 from watchkeeper.dialects.replies import read_usage
 from watchkeeper.dialects.values import as_dict, as_float, as_list, as_text, decode, word
 from watchkeeper.model.span import RawSpan
@@ -31,20 +30,10 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     given, result = attributes.get("mlflow.spanInputs"), attributes.get("mlflow.spanOutputs")
     if draft.kind in ("llm", "embedding"):
         _model(draft, attributes, given, result)
-    elif draft.kind in ("retrieval", "rerank"):
-        draft.query = draft.query or plain_text(given)
-        draft.documents = common.documents(result) if draft.documents is None else draft.documents
-    elif draft.kind == "tool":
-        draft.tool_name = draft.tool_name or draft.raw.name
-        draft.tool_arguments = decode(given) if draft.tool_arguments is None else draft.tool_arguments
-        draft.tool_result = decode(result) if draft.tool_result is None else draft.tool_result
-        draft.tool_error = draft.tool_error or common.tool_failure(draft.tool_result)
-    elif draft.kind == "guardrail":
-        common.guardrail_outcome(draft, result)
-    elif draft.kind == "agent":
-        draft.weak_agent = draft.weak_agent or draft.raw.name
-    draft.input_text = draft.input_text or plain_text(given)
-    draft.output_text = draft.output_text or plain_text(result)
+    else:
+        common.step(draft, given, result)
+    draft.input_text = draft.input_text or common.plain_text(given)
+    draft.output_text = draft.output_text or common.plain_text(result)
 
 
 def _model(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) -> None:
