@@ -127,9 +127,16 @@ def _past(op: Comparator, difference: _Interval) -> Truth:
 
 
 def figure(value: float) -> str:
-    """A number for people: three significant digits, no exponent for ordinary sizes."""
-    if value == 0 or 1e-4 <= abs(value) < 1e6:
-        return f"{value:.3g}" if abs(value) < 1e3 else f"{value:,.0f}"
+    """A number for people: three significant digits, no exponent for ordinary sizes.
+
+    >>> figure(0.0000962), figure(8.25), figure(12345.6)
+    ('0.0000962', '8.25', '12,346')
+    """
+    size = abs(value)
+    if 1e-7 <= size < 1e-4:  # the price of one small answer
+        return f"{value:.{2 - math.floor(math.log10(size))}f}".rstrip("0")
+    if value == 0 or 1e-4 <= size < 1e6:
+        return f"{value:.3g}" if size < 1e3 else f"{value:,.0f}"
     return f"{value:.3g}"
 
 

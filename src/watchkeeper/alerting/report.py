@@ -106,6 +106,10 @@ def _fired(f: Facts) -> list[Alert]:
     return [a for a in f.alerts if a.fired_ns is not None and f.since_ns <= a.fired_ns < f.until_ns]
 
 
+def _some(n: int, what: str) -> str:
+    return f"{n:,} {what}{'' if n == 1 else 's'}"
+
+
 def headline(f: Facts) -> list[str]:
     """The few sentences that matter."""
     fired = _fired(f)
@@ -113,9 +117,9 @@ def headline(f: Facts) -> list[str]:
     words = ", ".join(f"{by[s]} {s}" for s in ("page", "warn", "info") if by[s]) or "none"
     moved = [m for m in f.moved if m.significant]
     selected, scored = (sum(c[k] for c in f.coverage.values()) for k in ("selected", "scored"))
-    said = [f"{f.traces:,} traces; {len(f.monitors)} monitors; alerts that fired: {words}."]
+    said = [f"{f.traces:,} traces; {_some(len(f.monitors), 'monitor')}; alerts that fired: {words}."]
     unresolved = sum(i.status != "resolved" for i in f.incidents)
-    said.append(f"{len(f.incidents)} incidents, {unresolved} of them not over.")
+    said.append(f"{_some(len(f.incidents), 'incident')}, {unresolved} of them open.")
     said.append(f"Scored of what was selected: {percent(scored, selected)}.")
     if moved:
         names = "; ".join(f"{m.metric} {direction(m)}" for m in moved[:5])

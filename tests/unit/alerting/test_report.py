@@ -57,8 +57,8 @@ def replace_alert(alert: Alert, fired: int) -> Alert:
 
 def test_the_summary_begins_with_what_matters() -> None:
     said = weekly(facts()).headline
-    assert said[0] == "12,034 traces; 1 monitors; alerts that fired: 1 page."
-    assert "1 incidents, 1 of them not over." in said and "98.3 % (97.0 to 99.1 %, n 600)" in said[2]
+    assert said[0] == "12,034 traces; 1 monitor; alerts that fired: 1 page."
+    assert "1 incident, 1 of them open." in said and "98.3 % (97.0 to 99.1 %, n 600)" in said[2]
     assert (
         said[3] == "Against the period before: helpful fell."
         and said[4] == "Not compared with people: vague."
