@@ -42,7 +42,7 @@ SHORTCUTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
-    """One line of the rail; `count` with `tone` and what it `means` for screen readers."""
+    """One line of the rail, under its `group`; `count` with `tone` and what it `means` for screen readers."""
 
     page: str
     title: str
@@ -52,6 +52,7 @@ class NavItem:
     count: int = 0
     tone: str = ""
     means: str = ""
+    group: str = "Watch"
 
 
 @lru_cache(maxsize=1)

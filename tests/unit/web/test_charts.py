@@ -130,6 +130,15 @@ async def test_it_draws_the_same_chart_as_a_picture_for_messages() -> None:
     assert png.startswith(b"\x89PNG\r\n")
 
 
+async def test_it_writes_axis_labels_without_exponents() -> None:
+    for values, wanted in ([6.0, 10.4], "10"), ([9_000.0, 12_500.0], "12,000"), ([0.02, 0.05], "0.05"):
+        flat = [Dot(START + i * HOUR, v, v, v, 9) for i, v in enumerate(values)]
+        svg, _ = await Drawer().draw(series(replace(chart(list(values)), dots=flat), "light"))
+        words = re.findall(r">([^<>]+)</text>", svg.decode())
+        assert wanted in words
+        assert not [w for w in words if re.fullmatch(r"[\d.]+e[+-]?\d+", w)]
+
+
 async def test_it_draws_hostile_labels_as_text() -> None:
     made = replace(chart([1.0, 2.0]), deploys=[Mark(START + HOUR, "</text><script>alert(1)")])
     svg, _ = await Drawer().draw(series(made, "light"))

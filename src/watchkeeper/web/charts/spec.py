@@ -105,10 +105,11 @@ def _axis_format(unit: str, top: float) -> dict[str, Any]:
         expr = "datum.value >= 1000 ? format(datum.value / 1000, '~g') + ' s' : format(datum.value, '~g') + ' ms'"
         return {"labelExpr": expr}
     if unit == "money":
-        return {"format": "$~s" if top >= 1 else "$~g"}
+        return {"format": "$~s"} if top >= 1 else {"labelExpr": "format(datum.value, '$.6~r')"}
     if unit == "count":
         return {"format": "~s"}
-    return {"format": "~g"}
+    # As `format` the axis would take its precision from the step between ticks, and write 10 as 1e+1.
+    return {"labelExpr": "format(datum.value, ',.6~r')"}
 
 
 def series(chart: SeriesChart, theme: Theme) -> dict[str, Any]:

@@ -20,19 +20,19 @@ def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
         NavItem("overview", "Overview", "/", "overview", "g o"),
         NavItem("traces", "Traces", "/traces", "traces", "g t"),
         NavItem("quality", "Quality", "/quality", "quality", "g q"),
-        NavItem("scorers", "Scorers", "/scorers", "evaluator", "g c"),
         NavItem("drift", "Drift", "/drift", "embedding", "g f"),
-        NavItem("monitors", "Monitors", "/monitors", "guardrail", "g m"),
-        NavItem("alerts", "Alerts", "/alerts", "alerts", "g a", alerts, "bad", "firing"),
-        NavItem("incidents", "Incidents", "/incidents", "flag", "g i"),
-        NavItem("review", "Review", "/review", "review", "g r", open_reviews, "", "waiting"),
-        NavItem("signals", "Signals", "/signals", "signals", "g s"),
-        NavItem("datasets", "Datasets", "/datasets", "datasets", "g d"),
-        NavItem("experiments", "Gate runs", "/experiments", "experiments", "g e"),
-        NavItem("releases", "Releases", "/releases", "releases", "g l"),
         NavItem("dashboards", "Dashboards", "/dashboards", "overview"),
-        NavItem("reports", "Reports", "/reports", "book"),
-        NavItem("settings", "Settings", "/settings", "settings", "g ,"),
+        NavItem("alerts", "Alerts", "/alerts", "alerts", "g a", alerts, "bad", "firing", group="Respond"),
+        NavItem("incidents", "Incidents", "/incidents", "flag", "g i", group="Respond"),
+        NavItem("signals", "Signals", "/signals", "signals", "g s", group="Respond"),
+        NavItem("review", "Review", "/review", "review", "g r", open_reviews, "", "waiting", group="Respond"),
+        NavItem("datasets", "Datasets", "/datasets", "datasets", "g d", group="Test"),
+        NavItem("experiments", "Experiments", "/experiments", "experiments", "g e", group="Test"),
+        NavItem("releases", "Releases", "/releases", "releases", "g l", group="Test"),
+        NavItem("reports", "Reports", "/reports", "book", group="Test"),
+        NavItem("scorers", "Scorers", "/scorers", "evaluator", "g c", group="Set up"),
+        NavItem("monitors", "Monitors", "/monitors", "guardrail", "g m", group="Set up"),
+        NavItem("settings", "Settings", "/settings", "settings", "g ,", group="Set up"),
     ]
 
 
@@ -62,4 +62,6 @@ async def answer(
     """The page `template` inside the frame."""
     frame = render.frame(view, page, title, await nav(view), await projects(view.call))
     trust = await standings(view.call)
-    return render.html(template, view, {"trust": trust, **frame, **context}, status)
+    # The empty states' commands name this server.
+    origin = str(view.call.request.base_url).rstrip("/")
+    return render.html(template, view, {"trust": trust, "origin": origin, **frame, **context}, status)

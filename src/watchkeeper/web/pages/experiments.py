@@ -1,4 +1,4 @@
-"""Gate runs: a target over a dataset, its verdict by metric, and case by case against the baseline."""
+"""Experiments: a target over a dataset, its verdict by metric, and case by case against the baseline."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ async def listing(call: Call) -> Response:
     """The newest runs."""
     view = view_of(call, "30d")
     found = await call.services.records.read(lambda c: experiments.listing(c, view.project))
-    return await answer(view, "experiments", "Gate runs", "experiments.html", {"runs": found})
+    return await answer(view, "experiments", "Experiments", "experiments.html", {"runs": found})
 
 
 SHOWN_CASES = 200
@@ -65,7 +65,9 @@ async def one(call: Call) -> Response:
     wanted = str(call.request.path_params["experiment_id"])
     run = await call.services.records.read(lambda c: experiments.get(c, view.project, wanted))
     if run is None:
-        raise HttpError(404, "there is no such run in this project", "the list of gate runs has all of them")
+        raise HttpError(
+            404, "there is no such experiment in this project", "the list of experiments has all of them"
+        )
     against = view.params.get("against") or run.get("baseline")
     base = (
         await call.services.records.read(lambda c: experiments.get(c, view.project, str(against)))
