@@ -1,54 +1,28 @@
-"""`watchkeeper backup` and `restore`: a stopped server's data directory as files with checksums, and back.
+"""`watchkeeper backup` and `restore`: a data directory as files with checksums, and back.
 
-The copy is taken under the data directory's lock, so it is of one moment. The installation's own secrets go with it:
+Of a stopped server the copy is taken under the data directory's lock; a running one makes it itself, without stopping (`store.snapshot`).
+Either is of one moment. The installation's own secrets go with it:
 without them hashed user ids would match nothing; keep the backup as private as the data.
 """
 
 import argparse
-import hashlib
 import json
-import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from watchkeeper.cli.client import Client, running_on
 from watchkeeper.cli.errors import OK, CliError
 from watchkeeper.cli.output import Progress
 from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
-
-MANIFEST = "manifest.json"
-FORMAT = 1
-LEFT_OUT = frozenset({"watchkeeper.lock", "local.json", MANIFEST})
-CHUNK = 1 << 20
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for root, _, names in os.walk(folder):
-        for name in sorted(names):
-            path = Path(root) / name
-            if path.is_file() and not path.is_symlink() and str(path.relative_to(folder)) not in LEFT_OUT:
-                yield path.relative_to(folder)
-
-
-def _copy(source: Path, target: Path) -> str:
-    """Copy one file durably; the SHA-256 of what was read."""
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    digest = hashlib.sha256()
-    with open(source, "rb") as reader, open(target, "xb") as writer:
-        while piece := reader.read(CHUNK):
-            digest.update(piece)
-            writer.write(piece)
-        writer.flush()
-        os.fsync(writer.fileno())
-    return digest.hexdigest()
+from watchkeeper.store.snapshot import FORMAT, MANIFEST, copy, copy_all, make_links
 
 
 def _locked(data_dir: Path) -> DataDirLock:
     try:
         return DataDirLock(data_dir)
     except DataDirBusy as error:
-        raise CliError(f"{error}; a backup is taken of a stopped server") from None
+        raise CliError(f"{error}; it does not answer, and a backup without it needs it stopped") from None
     except OSError as error:
         raise CliError(f"{data_dir} cannot be used: {error.strerror}") from None
 
@@ -59,40 +33,61 @@ def backup(args: argparse.Namespace) -> int:
         raise CliError(f"{args.data_dir} is not a data directory of Watchkeeper")
     if args.to.exists():
         raise CliError(f"{args.to} exists already; name a folder that does not")
+    running = running_on(args.data_dir)
+    if running is not None:
+        return _of_running(args, *running)
     lock = _locked(args.data_dir)
+    bar: Progress | None = None
+
+    def at(number: int, of: int, name: str) -> None:
+        nonlocal bar
+        bar = bar or Progress(of, "copying")
+        bar.at(number, name)
+
     try:
         args.to.mkdir(parents=True, mode=0o700)
-        names = list(_files(args.data_dir))
-        bar, sums = Progress(len(names), "copying"), dict[str, str]()
-        for number, name in enumerate(names):
-            bar.at(number, name.name)
-            sums[str(name)] = _copy(args.data_dir / name, args.to / name)
-        bar.end()
-        text = json.dumps({"format": FORMAT, "files": sums}, indent=1)
-        (args.to / MANIFEST).write_text(text)
+        number = copy_all(args.data_dir, args.to, at)
     except OSError as error:
         raise CliError(
             f"the backup is not complete: {error.strerror}: {error.filename}; remove {args.to}"
         ) from None
     finally:
+        if bar is not None:
+            bar.end()
         lock.release()
-    print(f"backed up {len(sums)} files to {args.to}")
+    print(f"backed up {number} files to {args.to}")
     return OK
 
 
-def _manifest(folder: Path) -> dict[str, str]:
+def _of_running(args: argparse.Namespace, url: str, key: str) -> int:
+    """Let the server that holds the directory make it, and take it where it is wanted."""
+    client = Client(url, {"authorization": f"Bearer {key}"})
+    made: dict[str, Any] = client.call("POST", "/api/backups", {})
+    try:
+        args.to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(args.data_dir / made["folder"], args.to)
+    except OSError as error:
+        raise CliError(
+            f"the backup is complete at {args.data_dir / made['folder']} but cannot be moved: {error.strerror}"
+        ) from None
+    print(f"backed up {made['files']} files of the running server to {args.to}")
+    return OK
+
+
+def _manifest(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
     try:
         found: Any = json.loads((folder / MANIFEST).read_text())
         if found["format"] != FORMAT:
             raise CliError(f"{folder} was made by another version; restore it with that one")
-        return {str(k): str(v) for k, v in found["files"].items()}
+        sums = {str(k): str(v) for k, v in found["files"].items()}
+        return sums, {str(k): str(v) for k, v in found.get("links", {}).items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise CliError(f"{folder} is not a complete backup: it has no readable {MANIFEST}") from None
 
 
 def restore(args: argparse.Namespace) -> int:
     """Make a data directory from a backup, checking every file; nothing is left behind when one is damaged."""
-    sums = _manifest(args.source)
+    sums, wanted_links = _manifest(args.source)
     if args.data_dir.exists() and any(args.data_dir.iterdir()):
         raise CliError(f"{args.data_dir} is not empty; restore into a new --data-dir")
     bar = Progress(len(sums), "restoring")
@@ -102,11 +97,12 @@ def restore(args: argparse.Namespace) -> int:
             source = (args.source / name).resolve()
             if not source.is_relative_to(args.source.resolve()):
                 raise CliError(f"{name!r} in the manifest points outside the backup")
-            if _copy(source, args.data_dir / name) != wanted:
+            if copy(source, args.data_dir / name) != wanted:
                 raise CliError(f"{args.source / name} is damaged: its checksum differs from the manifest's")
-    except (OSError, CliError) as error:
+        make_links(args.data_dir, wanted_links)
+    except (OSError, CliError, ValueError) as error:
         shutil.rmtree(args.data_dir, ignore_errors=True)
-        said = str(error) if isinstance(error, CliError) else f"{error.strerror}: {error.filename}"
+        said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
         raise CliError(f"nothing was restored: {said}") from None
     finally:
         bar.end()

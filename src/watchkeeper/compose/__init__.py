@@ -11,6 +11,7 @@ from watchkeeper.compose.flows import running, samplers
 from watchkeeper.compose.forwarding import forwarding, sampler
 from watchkeeper.compose.installation import install_secrets
 from watchkeeper.compose.operating import operating
+from watchkeeper.compose.saving import saving
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.model.score import Score
 from watchkeeper.pipeline.from_signal import ActFlow
@@ -66,6 +67,7 @@ async def services(
         )
         made.embed = flows.signals.embed
         made.erasing = flows.erasing
+        made.backup = saving(data_dir, flows.columns, flows.records)
         made.from_signal = ActFlow(
             flows.records,
             flows.columns,

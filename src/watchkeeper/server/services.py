@@ -98,6 +98,7 @@ class Services:
     actor: Any = None
     reports: Any = None
     erasing: Any = None
+    backup: Callable[[], Awaitable[tuple[str, int]]] | None = None
     redact: Callable[[str], str] = str
     on_scores: Callable[[Sequence[Score]], Awaitable[None]] | None = None
     catch_up: Callable[[], Awaitable[None]] = nothing_due

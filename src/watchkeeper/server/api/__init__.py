@@ -6,6 +6,7 @@ from watchkeeper.server.api import (
     alerts,
     backfills,
     backtest,
+    backups,
     datasets,
     deploys,
     erasures,
@@ -59,5 +60,6 @@ MODULES = (
     experiments,
     keys,
     erasures,
+    backups,
     admin,
 )

@@ -45,6 +45,7 @@ READERS, SANDBOXES, SANDBOX_QUEUE, EXPORTS = 3, 2, 6, 2
 TAKEN_SECONDS = 120.0
 SCORERS_SECONDS = 30.0
 GIVE_BACK_SPANS = 10_000
+STILL_SECONDS = 600.0
 KEEP = Retention()
 
 
@@ -351,6 +352,27 @@ class ClickHouseColumns:
         # What was handed to the other lanes before is stored by now, so that it is found.
         await asyncio.gather(self._content.run(_nothing), self._spans.run(_nothing))
         return await self._rows.run(removal.erase, project, user_id, trace_ids or [])
+
+    async def held_still(self, work: Callable[[], None]) -> None:
+        """Run `work` in a thread while nothing is written and no part is merged: what was acknowledged before is in the files.
+        Writers wait meanwhile."""
+        self._open()
+        ready, over = threading.Barrier(3, timeout=60.0), threading.Event()
+
+        def wait(_client: Client) -> None:
+            ready.wait()
+            over.wait(STILL_SECONDS)
+
+        def hold(client: Client) -> None:
+            client.command("SYSTEM STOP MERGES")
+            try:
+                ready.wait()
+                work()
+            finally:
+                client.command("SYSTEM START MERGES")
+                over.set()
+
+        await asyncio.gather(self._content.run(wait), self._spans.run(wait), self._rows.run(hold))
 
     async def stats(self) -> dict[str, Any]:
         """Rows, parts and bytes of every table, and the free bytes of the disk (None for a server elsewhere)."""

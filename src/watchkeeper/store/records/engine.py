@@ -1,10 +1,11 @@
 """The one way to the records database: many readers, one writer."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -86,6 +87,18 @@ class Records:
                     return True
                 threading.Event().wait(0.5)
         return False
+
+    def copy_to(self, path: Path) -> None:
+        """A whole copy of an SQLite database at one moment, while it is in use (blocking)."""
+        source = self.engine.raw_connection()
+        target = sqlite3.connect(path)
+        try:
+            with self._turn:
+                driver: Any = source.driver_connection
+                driver.backup(target)
+        finally:
+            target.close()
+            source.close()
 
     def close(self) -> None:
         """Close every connection."""
