@@ -11,6 +11,7 @@ from tests.contract.comparer import differences
 from tests.shared import ROOT, shared_path
 from watchkeeper import dialects, wire
 from watchkeeper.model.span import LogRecord, RawSpan, Trace
+from watchkeeper.server.trace_json import trace_json
 
 _INDEX = ROOT / "fixtures/otlp/index.jsonl"
 _ROWS: list[dict[str, Any]] = [json.loads(line) for line in _INDEX.open()] if _INDEX.exists() else []
@@ -83,7 +84,7 @@ def test_its_json_is_plain_and_complete() -> None:
         shared_path("fixtures/otlp/index.jsonl")
     for row in _SCENARIOS:
         for trace in _traces(_records(row["files"])).values():
-            document = dialects.to_json(trace)
+            document = trace_json(trace, [])
             json.dumps(document, allow_nan=False)
             assert len(document["spans"]) == len(trace.spans)
             assert all(

@@ -3,7 +3,6 @@
 from watchkeeper.dialects.agents import is_agent_event, spans_from_logs, trace_id_of
 from watchkeeper.dialects.assemble import assemble, totals
 from watchkeeper.dialects.context import Aliases
-from watchkeeper.dialects.export import to_json
 from watchkeeper.dialects.normalise import TABLE, normalise
 from watchkeeper.dialects.pricing import price
 
@@ -15,7 +14,6 @@ __all__ = [
     "normalise",
     "price",
     "spans_from_logs",
-    "to_json",
     "totals",
     "trace_id_of",
 ]

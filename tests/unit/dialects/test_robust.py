@@ -8,6 +8,7 @@ import pytest
 
 from tests.unit.dialects.make import event, log, raw
 from watchkeeper import dialects
+from watchkeeper.server.trace_json import trace_json
 
 KEYS = [
     "openinference.span.kind", "langfuse.observation.type", "langsmith.span.kind", "mlflow.spanType", "ai.operationId",
@@ -56,7 +57,7 @@ def test_it_reads_junk_under_every_known_key(seed: int) -> None:
         made = dialects.normalise(raw(attributes, events=events, status=rng.choice(["ok", "error", "unset"])))
         logs = [log(n, _junk(rng), {"gen_ai.evaluation.name": _junk(rng)}, at=i)
                 for i, n in enumerate(("gen_ai.user.message", "gen_ai.choice", "gen_ai.evaluation.result"))]  # fmt: skip
-        json.dumps(dialects.to_json(dialects.assemble([made], logs)), allow_nan=False)
+        json.dumps(trace_json(dialects.assemble([made], logs), []), allow_nan=False)
 
 
 def test_nesting_without_end_is_marked_and_does_not_fail() -> None:
