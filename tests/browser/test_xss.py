@@ -65,6 +65,9 @@ def stored(world: World) -> list[str]:
     lists = [
         "/",
         "/traces?range=24h",
+        "/traces?live=1",
+        "/sessions?range=24h",
+        "/users?range=24h",
         "/quality",
         "/quality/answer_relevance?by=prompt_version",
         "/alerts",
@@ -81,6 +84,9 @@ def stored(world: World) -> list[str]:
         name = quote(text.replace("/", "∕").replace("\x00", "")[:100], safe="")
         trace_id = world.trace_ids[i]
         single += [f"/traces/{trace_id}/panel"] if i % 4 == 0 else []
+        other = world.trace_ids[(i + 1) % len(PAYLOADS)]
+        single += [f"/traces/compare?a={trace_id}&b={other}"] if i % 2 == 0 else []
+        single += [f"/traces/{trace_id}/raw"] if i % 4 == 1 else []
         single += [
             f"/traces/{trace_id}",
             f"/alerts/al_{i}",
@@ -106,6 +112,7 @@ def typed() -> list[str]:
                 f"/quality/{one}?by={one}",
                 f"/?cohort={one}&range={one}",
                 f"/review?done={one}&state={one}",
+                f"/sessions?user={one}&scorer={one}&before={one}",
             ]
     return found
 
