@@ -2,18 +2,14 @@
 
 import asyncio
 import tempfile
-from bisect import bisect_left
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from watchkeeper.alerting.cohorts import cohort_text
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.alert import Alert, Deploy
-from watchkeeper.model.series import Cohort, Point
 from watchkeeper.pipeline.normals import BASELINE_NS
-from watchkeeper.pipeline.rehearse import replay
+from watchkeeper.pipeline.rehearse import History, replay
 from watchkeeper.pipeline.roll import Plan, Roller
 from watchkeeper.pipeline.steps import Settings
 from watchkeeper.store.columns import Columns, Table
@@ -21,48 +17,13 @@ from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
 
 
-def ticks_of(points: Mapping[tuple[str, str, Cohort], Mapping[int, Point]], metric: str) -> set[int]:
-    """Every tick in which any series of the metric has a point."""
-    return {tick for (_, name, _), ticks in points.items() if name == metric for tick in ticks}
-
-
-@dataclass
-class Rehearsed:
+class Rehearsed(History):
     """The column store with the points that other monitors than the stored ones need: rolled afresh from the stored
     traces into memory, written nowhere; everything else is read from `real`."""
 
-    real: Columns
-    points: dict[tuple[str, str, Cohort], dict[int, Point]] = field(
-        default_factory=dict[tuple[str, str, Cohort], dict[int, Point]]
-    )
-    sorted: dict[str, list[int]] = field(default_factory=dict[str, list[int]])
-
-    async def write_points(self, points: Sequence[Point]) -> None:
-        """Keep points in memory."""
-        self.sorted.clear()
-        for p in points:
-            self.points.setdefault((p.key.project, p.key.metric, p.key.cohort), {})[p.start_ns] = p
-
-    async def read_points(
-        self,
-        project: str,
-        since_ns: int,
-        until_ns: int,
-        metric: str | None = None,
-        cohort: str | None = None,
-        seconds: int | None = None,
-    ) -> list[Point]:
-        """The kept points, as the port's method of this name."""
-        del seconds
-        found: list[Point] = []
-        for (owner, name, where), ticks in self.points.items():
-            if owner == project and metric in (None, name) and cohort in (None, cohort_text(where)):
-                if name not in self.sorted:
-                    self.sorted[name] = sorted(ticks_of(self.points, name))
-                starts = self.sorted[name]
-                inside = starts[bisect_left(starts, since_ns) : bisect_left(starts, until_ns)]
-                found.extend(ticks[start] for start in inside if start in ticks)
-        return found
+    def __init__(self, real: Columns) -> None:
+        super().__init__()
+        self.real = real
 
     async def read_deploys(self, project: str, since_ns: int, until_ns: int) -> list[Deploy]:
         """The real deployments."""

@@ -1,6 +1,8 @@
+import msgspec
 import pytest
 
 from tests.unit.pipeline.world import EPOCH, HOUR, Traffic, canary, steady
+from watchkeeper.alerting.cohorts import cohort_text
 from watchkeeper.alerting.monitor import MINUTE, Monitor, Test
 from watchkeeper.alerting.packs import PACKS
 from watchkeeper.pipeline.rehearse import History, backtest, read_series, run_test, run_tests
@@ -92,3 +94,17 @@ async def test_the_packs_are_quiet_on_quiet_traffic() -> None:
     assert (
         await backtest(History(points), rules, EPOCH + 200 * HOUR, EPOCH + 250 * HOUR, Settings(HOUR)) == []
     )  # type: ignore[arg-type]
+
+
+async def test_history_keeps_the_latest_point_of_a_tick_and_gives_the_window_that_was_asked_for() -> None:
+    points = [p for h in range(4) for p in Traffic(steady).hour(h)]
+    history, first = History(points), points[0]
+    again = msgspec.structs.replace(first, n=first.n + 1)
+    await history.write_points([again])
+    key = first.key
+    found = await history.read_points(
+        key.project, EPOCH, EPOCH + 2 * HOUR, key.metric, cohort_text(key.cohort)
+    )
+    assert [p.start_ns for p in found] == [EPOCH, EPOCH + HOUR] and found[0] == again
+    assert len(await history.read_points(key.project, EPOCH, EPOCH + 4 * HOUR)) == len(points)
+    assert await history.read_points("another", EPOCH, EPOCH + 4 * HOUR) == []
