@@ -21,7 +21,7 @@ def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
         NavItem("traces", "Traces", "/traces", "traces", "g t"),
         NavItem("quality", "Quality", "/quality", "quality", "g q"),
         NavItem("drift", "Drift", "/drift", "embedding", "g f"),
-        NavItem("dashboards", "Dashboards", "/dashboards", "overview"),
+        NavItem("dashboards", "Dashboards", "/dashboards", "dashboards"),
         NavItem("alerts", "Alerts", "/alerts", "alerts", "g a", alerts, "bad", "firing", group="Respond"),
         NavItem("incidents", "Incidents", "/incidents", "flag", "g i", group="Respond"),
         NavItem("signals", "Signals", "/signals", "signals", "g s", group="Respond"),
