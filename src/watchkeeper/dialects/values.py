@@ -8,7 +8,6 @@ from typing import Any, cast
 import orjson
 
 REPR_LIMIT = 256 * 1024
-INDEX_LIMIT = 10_000
 _REDACTED = re.compile(
     r"\[?\s*(?:scrubbed|redacted|masked|filtered|hidden|removed)\b.*|<?redacted>?|\*{3,}|x{6,}|\[filtered\]",
     re.IGNORECASE,

@@ -236,6 +236,3 @@ def junit(experiment: Mapping[str, Any]) -> str:
         + "".join(cases)
         + "</testsuite></testsuites>\n"
     )
-
-
-EXIT_CODES = {"pass": 0, "fail": 1, "not_enough_evidence": 3}

@@ -29,7 +29,6 @@ GUARDS = ("guard", "guardrail")
 _LOW = frozenset(("judge", "classifier", "external"))
 _SAID = frozenset(("user", "signal", "external"))
 ACTIONS = ("review_now", "review", "judge", "golden", "baseline")
-WHENS = ("failed", "passed", "any")
 # Names people give to one side of a scorer.
 ALIASES = {
     "thumbs_down": ("thumbs", "failed"),

@@ -61,14 +61,6 @@ def count(conn: Connection, project: str, signal_id: str) -> int:
     return int(conn.scalar(query) or 0)
 
 
-def of_trace(conn: Connection, project: str, trace_id: str) -> list[str]:
-    """The ids of the signals a trace belongs to."""
-    query = sa.select(signal_traces.c.signal_id).where(
-        signal_traces.c.project == project, signal_traces.c.trace_id == trace_id
-    )
-    return sorted(set(conn.scalars(query)))
-
-
 def _values(signal: Signal) -> dict[str, object]:
     return {
         "project": signal.project,
