@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import JUDGED_BAD, NOT_ENOUGH, OK, CliError
+from watchkeeper.cli.output import share
 
 FEWEST = 50
 
@@ -59,20 +60,16 @@ def main(args: argparse.Namespace) -> int:
     return JUDGED_BAD
 
 
-def _share(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return "unknown"
-    return f"{found['value']:.1%} ({found['low']:.1%} to {found['high']:.1%}, n {found['n']})"
-
-
 def report(made: dict[str, Any]) -> str:
     """The comparison in words."""
     word = "CALIBRATED" if made["status"] == "calibrated" else "PROVISIONAL"
     model = f" on {made['judge_model']}" if made["judge_model"] else ""
     lines = [f"{word}  {made['scorer']} {made['version']}{model}, {made['n']} labels from {made['source']}"]
     if made["agreement"] is not None:
-        lines.append(f"  agreement    {_share(made['agreement'])}, at least {made['agreement_floor']:.1%}")
-        lines.append(f"  of traffic   {_share(made['agreement_weighted'])}")
+        lines.append(
+            f"  agreement    {share(made['agreement'])}, at least {100 * made['agreement_floor']:.1f} %"
+        )
+        lines.append(f"  of traffic   {share(made['agreement_weighted'])}")
         kappa = made["kappa"]
         said = (
             "undefined"
@@ -80,7 +77,7 @@ def report(made: dict[str, Any]) -> str:
             else f"{kappa['value']:.2f} ({kappa['low']:.2f} to {kappa['high']:.2f})"
         )
         lines.append(f"  kappa        {said}")
-    lines += [f"  recall {name:<5} {_share(found)}" for name, found in sorted(made["recall"].items())]
+    lines += [f"  recall {name:<5} {share(found)}" for name, found in sorted(made["recall"].items())]
     for probe in made["probes"]:
         found = (
             ""

@@ -104,3 +104,15 @@ def hand_over(text: str, path: str | Path | None) -> None:
         return
     write_text(path, text)
     print(f"written to {path}", file=sys.stderr)
+
+
+def share(found: dict[str, Any] | None) -> str:
+    """A share with its interval and n as the API gives them, in per cent.
+
+    >>> share({"value": 0.842, "low": 0.793, "high": 0.883, "n": 260})
+    '84.2 % (79.3 to 88.3 %, n 260)'
+    """
+    if found is None:
+        return "unknown"
+    low, high = 100 * found["low"], 100 * found["high"]
+    return f"{100 * found['value']:.1f} % ({low:.1f} to {high:.1f} %, n {found['n']})"

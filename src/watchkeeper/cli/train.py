@@ -6,6 +6,7 @@ from typing import Any
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
+from watchkeeper.cli.output import share
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,13 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print N graded examples for a judge's prompt instead, as YAML",
     )
     parser.add_argument("--list", action="store_true", help="the classifiers there are")
-
-
-def share(found: dict[str, Any] | None) -> str:
-    """A share with its interval, in per cent."""
-    if found is None:
-        return "unknown"
-    return f"{100 * found['value']:.1f} % ({100 * found['low']:.1f} to {100 * found['high']:.1f}, n {found['n']})"
 
 
 def show(made: dict[str, Any]) -> None:
