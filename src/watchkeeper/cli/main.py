@@ -236,7 +236,9 @@ def _administering(commands: "Parsers") -> None:
     erase.add_arguments(erasing)
     add_server(erasing)
     _runs(erasing, "watchkeeper.cli.erase:main")
-    backup = commands.add_parser("backup", help="copy a data directory, also of a running server, with checksums")
+    backup = commands.add_parser(
+        "backup", help="copy a data directory, also of a running server, with checksums"
+    )
     backup.add_argument("to", type=Path, help="a folder that does not exist yet")
     _runs(backup, "watchkeeper.cli.backup:backup")
     restore = commands.add_parser("restore", help="make a data directory from a backup")

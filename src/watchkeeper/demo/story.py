@@ -280,7 +280,9 @@ class Story:
             for r in rows
         ]
         await self.call(
-            "POST", f"/api/datasets/{DATASET}/cases", {"add": cases, "note": "golden answers of v1", "duplicates": "keep"}
+            "POST",
+            f"/api/datasets/{DATASET}/cases",
+            {"add": cases, "note": "golden answers of v1", "duplicates": "keep"},
         )
 
     def _gate(self, target: str, *more: str) -> int:

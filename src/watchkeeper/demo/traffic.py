@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -61,6 +62,7 @@ class Traffic:
         self._seed = seed
         self._per_hour = per_hour
         self._providers: dict[str, TracerProvider] = {}
+        self._asked: Counter[Mix] = Counter()
         self.turns = 0
         self.spans = 0
 
@@ -95,9 +97,15 @@ class Traffic:
 
     def ask(self, start_ns: int, mix: Mix) -> None:
         """Send one question and its answer as a trace that starts at `start_ns`."""
-        topic, question = question_for(self._rng)
-        version = "v2" if self._rng.random() < mix.v2_share else "v1"
-        turn = respond(question, version, (self._seed, self.turns), topic)
+        nth = self._asked[mix]
+        self._asked[mix] += 1
+        # What is asked and answered follows from how many came before in this chapter, never from the hour at which the
+        # story is told: its luck is the same around the clock.
+        key = (self._seed, mix.release, nth)
+        dice = random.Random(f"{key}")
+        topic, question = question_for(dice)
+        version = "v2" if dice.random() < mix.v2_share else "v1"
+        turn = respond(question, version, key, topic)
         self.turns += 1
         self._emit(self._tracer(mix.release), turn, start_ns)
 

@@ -1,14 +1,15 @@
 """Reading one trace, the same way for the API and the pages."""
 
 import logging
+import re
 
 from watchkeeper.dialects import assemble, normalise
 from watchkeeper.model.calibration import Standing
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
-from watchkeeper.server.routing import Call
+from watchkeeper.server.routing import Call, HttpError
 from watchkeeper.server.services import Services
-from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.store.columns import StoreUnavailable, TraceFilter
 from watchkeeper.store.records import audit
 
 log = logging.getLogger("watchkeeper.audit")
@@ -27,6 +28,21 @@ async def standings(call: Call) -> dict[str, Standing]:
     """Which model-based scorers of the call's project may decide; empty where this server runs no scorers."""
     found = call.services.scorers
     return {} if found is None else await found.standings(call.project)
+
+
+_CONTENT = re.compile(r"\b(?:input_text|output_text|attributes|attribute|checks)\b", re.IGNORECASE)
+
+
+def refuse_probing(call: Call, wanted: TraceFilter) -> None:
+    """Stop a caller who may not see content from reading it by asking which traces match. Raises `HttpError` 403."""
+    asked = f"{wanted.where or ''} {wanted.order_by}"
+    if not call.sees_content and (wanted.text or _CONTENT.search(asked)):
+        needed = call.services.config.current.privacy.content_role
+        raise HttpError(
+            403,
+            "looking for words of prompts and outputs tells what they say",
+            f"it needs the role {needed} (privacy.content_role); other columns and scores can be filtered",
+        )
 
 
 async def note_opened(call: Call, target: str, action: str = "trace.open") -> None:

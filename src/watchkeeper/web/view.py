@@ -113,7 +113,9 @@ class View:
         Links to this page keep its own parameters too, except the page cursor.
         """
         params = (
-            self.shared() if path is not None else {k: v for k, v in self.params.items() if k not in ("before", "after")}
+            self.shared()
+            if path is not None
+            else {k: v for k, v in self.params.items() if k not in ("before", "after")}
         )
         if path is None and self.project != DEFAULT_PROJECT:
             params["project"] = self.project

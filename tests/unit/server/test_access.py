@@ -318,5 +318,14 @@ async def test_it_hides_content_below_the_role_the_configuration_names(tmp_path:
         for path in ("/api/experiments/run", "/api/experiments/run/compare?against=run"):
             answer = await client.get(path)
             assert answer.status_code == 200 and "secret" not in answer.text, path
+        for probe in (
+            {"text": "secret"},
+            {"where": "output_text like '%secret%'"},
+            {"where": "Attributes['k'] = 's'"},
+        ):
+            answer = await client.get("/api/traces", params=probe)
+            assert answer.status_code == 403 and "reviewer" in answer.json()["hint"], probe
+        assert (await client.get("/api/traces", params={"where": "cost > 1"})).status_code == 200
     async with served.client(served.key("reviewer")) as client:
+        assert (await client.get("/api/traces", params={"text": "secret"})).status_code == 200
         assert (await client.post("/api/sql", json={"query": "select 1"})).status_code == 200

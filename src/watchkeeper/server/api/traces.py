@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import MAX_NS, Query, TraceId, moment_ns
-from watchkeeper.server.reading import load_trace, note_opened, standings
+from watchkeeper.server.reading import load_trace, note_opened, refuse_probing, standings
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.server.trace_json import trace_json
 from watchkeeper.store.columns import TraceFilter
@@ -71,6 +71,7 @@ async def list_traces(call: Call) -> dict[str, Any]:
         before=read_cursor(wanted.cursor) if wanted.cursor else None,
         limit=wanted.limit + 1,
     )
+    refuse_probing(call, chosen)
     rows = await call.services.columns.list_traces(call.project, chosen)
     more = len(rows) > wanted.limit
     rows = rows[: wanted.limit]

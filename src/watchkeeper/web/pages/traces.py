@@ -11,6 +11,7 @@ import msgspec
 from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.server.login import safe_next
+from watchkeeper.server.reading import refuse_probing
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.columns import QueryRefused, TraceFilter
 from watchkeeper.store.records import saved_views
@@ -273,6 +274,7 @@ async def traces(call: Call) -> Response:
     live = "live" in view.params
     asked_ns = call.services.clock()
     chosen = live_filter(view) if live else wanted(view)
+    refuse_probing(call, chosen)
     refused: QueryRefused | None = None
     found: list[dict[str, Any]] = []
     counts: list[tuple[int, int, int]] | None = None
@@ -324,6 +326,7 @@ async def live_rows(call: Call) -> Response:
         raise HttpError(400, "after must be a time in nanoseconds", "open /traces?live=1")
     now = call.services.clock()
     chosen = live_filter(view, max(int(given) - OVERLAP_NS, 0))
+    refuse_probing(call, chosen)
     view.path = "/traces"
     try:
         found = await call.services.columns.list_traces(call.project, chosen)
@@ -342,6 +345,8 @@ async def live_rows(call: Call) -> Response:
 async def attribute_names(call: Call) -> list[str]:
     """The names of attributes in the range, the commonest first, for the filter menu's suggestions."""
     view = view_of(call)
+    if not call.sees_content:
+        return []
     return [str(row["key"]) for row in await data.rows(view, "page_attributes", **data.span(view.range))]
 
 
