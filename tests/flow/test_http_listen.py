@@ -131,7 +131,7 @@ async def test_it_refuses_grpc_calls_with_the_right_codes(served: tuple[Rig, Run
     assert (await code(b"", ("x-api-key", ingest), method=unknown)).code() is grpc.StatusCode.UNIMPLEMENTED
     large = await code(b"\x00" * (21 << 20), ("x-api-key", ingest))
     assert large.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    made.ingest.busy = SimpleNamespace(reason="the queue is full", retry_after=3)
+    made.ingest.busy = SimpleNamespace(reason="the queue is full", retry_after=3, quota=False)
     busy = await code(exported(), ("x-api-key", ingest))
     assert busy.code() is grpc.StatusCode.UNAVAILABLE
     details = dict(busy.trailing_metadata())["grpc-status-details-bin"]

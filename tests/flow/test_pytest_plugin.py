@@ -21,7 +21,7 @@ def test_capitals(watchkeeper_case, watchkeeper_judge):
 
 
 def ran(folder: Path, *options: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    plugins = ["-p", "watchkeeper.testing.plugin", *(["-p", "xdist"] if "-n" in options else [])]
+    plugins = ["-p", "watchkeeper", *(["-p", "xdist"] if "-n" in options else [])]
     command = [
         sys.executable,
         "-m",

@@ -86,7 +86,7 @@ def ran(pytester: pytest.Pytester, project: Path) -> Callable[..., Found]:
             "-p",
             "no:xdist",
             "-p",
-            "watchkeeper.testing.plugin",
+            "watchkeeper",
             *options,
         )
         return Found(int(result.ret), "\n".join([*result.outlines, *result.errlines]))

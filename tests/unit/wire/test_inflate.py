@@ -120,7 +120,8 @@ def test_no_other_module_decompresses() -> None:
     source = Path(__file__).parents[3] / "src/watchkeeper"
     forbidden = {"gzip", "zlib", "zstd", "bz2", "lzma", "zstandard", "brotli"}
     # The SDK is another program: it shares no code with the server and compresses what it sends.
-    allowed = {source / "wire/inflate.py"}
+    # `import` streams its user's own files in its user's own process, never whole: no server is there to protect.
+    allowed = {source / "wire/inflate.py", source / "cli/tables.py"}
     found: list[str] = []
     for path in source.rglob("*.py"):
         if path in allowed or path.is_relative_to(source / "sdk"):
