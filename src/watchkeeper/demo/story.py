@@ -337,8 +337,8 @@ class Story:
         """Play on to the present, so that the pages show now."""
         left = int((self.start + HOURS_IN_ALL * HOUR_NS - self.now) // HOUR_NS)
         mix = Mix(0.0, "2026.11.3")
-        for done in range(0, left, 12):
-            await self.play_hours(min(12, left - done), mix)
+        for done in range(0, left, 24):
+            await self.play_hours(min(24, left - done), mix)
         fired = [a for a in await self.alerts() if a.get("fired_ns")]
         events = [str(m.get("event")) for m in self.stage.receiver.messages]
         self.console.say(
