@@ -104,7 +104,7 @@ class Assembly:
         *,
         quiet_s: float = 1.5,
         timeout_s: float = 60.0,
-        max_bytes: int = 48 * MB,
+        max_bytes: int = 96 * MB,
         poll_s: float = 0.25,
     ) -> None:
         self._columns, self._clock = columns, clock
