@@ -35,6 +35,17 @@ def test_a_query_keeps_its_parameters_and_loses_its_comments() -> None:
     assert query.parameters == {"project": "String", "ids": "Array(String)"}
 
 
+def test_a_fragment_stands_for_its_text_with_the_parameters_it_binds() -> None:
+    shared = queries.fragments("-- intro\n\n-- fragment: since\n-- What.\nAND at >= {since:Int64}\n")
+    [query] = queries.parse(
+        "-- name: one\n-- What.\nSELECT {project:String} ${since}", "x.sql", shared
+    ).values()
+    assert query.sql == "SELECT {project:String} AND at >= {since:Int64}"
+    assert query.parameters == {"project": "String", "since": "Int64"}
+    with pytest.raises(ValueError, match="no fragment until"):
+        queries.parse("-- name: one\n-- What.\nSELECT {project:String} ${until}", "x.sql", shared)
+
+
 def test_migrations_are_numbered_without_gaps_and_may_run_twice() -> None:
     known = migrations.known()
     assert [n for n, _, _ in known] == list(range(1, len(known) + 1))

@@ -1,12 +1,20 @@
-"""Named queries: `store/sql/*.sql`, each `-- name: x`, a comment saying what, and server-side bound parameters."""
+"""Named queries: `store/sql/*.sql`, each `-- name: x`, a comment saying what, and server-side bound parameters.
+
+What several queries share is written once in `fragments.sql` (`-- fragment: x`) and stands in them as `${x}`.
+"""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
 
 import msgspec
 
 _NAME = re.compile(r"^-- name:\s*(\w+)\s*$", re.MULTILINE)
+_FRAGMENT = re.compile(r"^-- fragment:\s*(\w+)\s*$", re.MULTILINE)
+_USE = re.compile(r"\$\{(\w+)\}")
+_COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
+_FRAGMENTS = "fragments.sql"
 _PARAMETER = re.compile(r"\{(\w+):\s*(\w[\w(), ]*)\}")
 
 
@@ -18,12 +26,30 @@ class NamedQuery(msgspec.Struct, frozen=True):
     parameters: dict[str, str]
 
 
-def parse(text: str, where: str) -> dict[str, NamedQuery]:
-    """The queries of one file. Raises ValueError for a query that does not bind `project`: no query may see all."""
+def _bare(body: str) -> str:
+    return _COMMENT.sub("", body).strip().rstrip(";").strip()
+
+
+def fragments(text: str) -> dict[str, str]:
+    """The pieces of `fragments.sql` by name."""
+    pieces = _FRAGMENT.split(text)[1:]
+    return {name: _bare(body) for name, body in zip(pieces[::2], pieces[1::2], strict=True)}
+
+
+def parse(text: str, where: str, shared: Mapping[str, str] | None = None) -> dict[str, NamedQuery]:
+    """The queries of one file, with the `shared` fragments in their places. Raises ValueError for a query that does not bind
+    `project`, because no query may see all, and for a fragment that does not exist."""
+    known = shared or {}
+
+    def piece(match: re.Match[str]) -> str:
+        if match[1] not in known:
+            raise ValueError(f"{where}: there is no fragment {match[1]}")
+        return known[match[1]]
+
     pieces = _NAME.split(text)[1:]
     found: dict[str, NamedQuery] = {}
     for name, body in zip(pieces[::2], pieces[1::2], strict=True):
-        sql = re.sub(r"^\s*--.*$", "", body, flags=re.MULTILINE).strip().rstrip(";").strip()
+        sql = _USE.sub(piece, _bare(body))
         parameters = dict(_PARAMETER.findall(sql))
         if parameters.get("project") != "String":
             raise ValueError(f"{where}: query {name} must bind {{project:String}}")
@@ -37,11 +63,12 @@ def parse(text: str, where: str) -> dict[str, NamedQuery]:
 def load() -> dict[str, NamedQuery]:
     """Every named query shipped."""
     folder = resources.files("watchkeeper.store") / "sql"
+    shared = fragments((folder / _FRAGMENTS).read_text())
     found: dict[str, NamedQuery] = {}
     for file in sorted(folder.iterdir(), key=lambda f: f.name):
         if not file.name.endswith(".sql"):
             continue
-        for name, query in parse(file.read_text(), file.name).items():
+        for name, query in parse(file.read_text(), file.name, shared).items():
             if name in found:
                 raise ValueError(f"{file.name}: query {name} is also in another file")
             found[name] = query

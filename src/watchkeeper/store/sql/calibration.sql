@@ -6,13 +6,7 @@
 -- Scored traces in random order within each verdict, at most `most` of each, with how many there are in all (`size`).
 WITH
   stored AS (
-    SELECT trace_id, argMax(value, scored_at) AS value, argMax(passed, scored_at) AS passed,
-      argMax(inclusion_probability, scored_at) AS chance
-    FROM scores FINAL
-    WHERE project = {project:String} AND scorer = {scorer:String} AND version = {version:String}
-      AND judge_model = {judge_model:String} AND span_id = '' AND inclusion_probability > 0
-      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-    GROUP BY trace_id
+    ${stored_verdicts}
   ),
   seen AS (
     SELECT trace_id, toUnixTimestamp64Nano(time) AS at, session_id, models, ifNull(lengthUTF8(output_text), 0) AS letters,
@@ -23,8 +17,7 @@ WITH
       if(place > 0, checks.value[place], NULL) AS own_value, if(place > 0, checks.passed[place], NULL) AS own_passed
     FROM traces FINAL
     WHERE project = {project:String}
-      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+      ${range}
   ),
   said AS (
     SELECT s.trace_id AS trace_id, at, session_id, models, letters, scenario, prompt_name, prompt_version, provider, variant,
@@ -47,13 +40,7 @@ SELECT * FROM (
 -- Weighted sums of the verdicts of a window and cohort: w = 1 / probability of being scored.
 WITH
   stored AS (
-    SELECT trace_id, argMax(value, scored_at) AS value, argMax(passed, scored_at) AS passed,
-      argMax(inclusion_probability, scored_at) AS chance
-    FROM scores FINAL
-    WHERE project = {project:String} AND scorer = {scorer:String} AND version = {version:String}
-      AND judge_model = {judge_model:String} AND span_id = '' AND inclusion_probability > 0
-      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-    GROUP BY trace_id
+    ${stored_verdicts}
   ),
   seen AS (
     SELECT trace_id, if(keep_probability > 0, keep_probability, 1) AS keep,
@@ -62,19 +49,8 @@ WITH
       if(place > 0, checks.value[place], NULL) AS own_value, if(place > 0, checks.passed[place], NULL) AS own_passed
     FROM traces FINAL
     WHERE project = {project:String}
-      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-      AND (empty({scenario:String}) OR scenario = {scenario:String})
-      AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
-      AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
-      AND (empty({model:String}) OR has(models, {model:String}))
-      AND (empty({provider:String}) OR provider = {provider:String})
-      AND (empty({variant:String}) OR variant = {variant:String})
-      AND (empty({release:String}) OR release = {release:String})
-      AND (empty({service:String}) OR service = {service:String})
-      AND (empty({environment:String}) OR environment = {environment:String})
-      AND (empty({region:String}) OR region = {region:String})
-      AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+      ${range}
+      ${cohort}
   ),
   said AS (
     SELECT if(place > 0, own_value, o.value) AS x, if(place > 0, own_passed, o.passed) AS p,
@@ -112,6 +88,5 @@ GROUP BY scorer, version ORDER BY scorer, last_seen
 SELECT scorer, sum(cost) AS usd, count(cost) AS priced, count() AS n
 FROM scores FINAL
 WHERE project = {project:String} AND source = 'judge'
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  ${range}
 GROUP BY scorer ORDER BY scorer

@@ -11,8 +11,7 @@ FROM (
       assumeNotNull(ifNull(value, toFloat64(passed))) AS x, inclusion_probability AS probability
     FROM scores FINAL
     WHERE project = {project:String} AND source IN ('judge', 'classifier', 'check')
-      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+      ${range}
       AND (value IS NOT NULL OR passed IS NOT NULL) AND inclusion_probability > 0
     UNION ALL
     SELECT c.1 AS scorer, c.2 AS version, trace_id, if(ifNull(session_id, '') = '', trace_id, ifNull(session_id, '')) AS who,
@@ -20,8 +19,7 @@ FROM (
     FROM traces FINAL
     ARRAY JOIN arrayZip(checks.scorer, checks.version, checks.value, checks.passed) AS c
     WHERE project = {project:String}
-      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+      ${range}
       AND (c.3 IS NOT NULL OR c.4 IS NOT NULL)
   ) AS scored
   INNER JOIN (

@@ -13,19 +13,8 @@ SELECT toUnixTimestamp64Nano(toDateTime64(toStartOfInterval(time, toIntervalSeco
   sumMap(map(toString(ifNull(scenario, '')), toUInt64(errors > 0 OR ifNull(error_class, '') IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error')))) AS bad_scenarios
 FROM traces FINAL
 WHERE project = {project:String}
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-  AND (empty({scenario:String}) OR scenario = {scenario:String})
-  AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
-  AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
-  AND (empty({model:String}) OR has(models, {model:String}))
-  AND (empty({provider:String}) OR provider = {provider:String})
-  AND (empty({variant:String}) OR variant = {variant:String})
-  AND (empty({release:String}) OR release = {release:String})
-  AND (empty({service:String}) OR service = {service:String})
-  AND (empty({environment:String}) OR environment = {environment:String})
-  AND (empty({region:String}) OR region = {region:String})
-  AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+  ${range}
+  ${cohort}
 GROUP BY start ORDER BY start
 
 -- name: page_health
@@ -46,17 +35,7 @@ FROM traces FINAL
 WHERE project = {project:String}
   AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
   AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-  AND (empty({scenario:String}) OR scenario = {scenario:String})
-  AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
-  AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
-  AND (empty({model:String}) OR has(models, {model:String}))
-  AND (empty({provider:String}) OR provider = {provider:String})
-  AND (empty({variant:String}) OR variant = {variant:String})
-  AND (empty({release:String}) OR release = {release:String})
-  AND (empty({service:String}) OR service = {service:String})
-  AND (empty({environment:String}) OR environment = {environment:String})
-  AND (empty({region:String}) OR region = {region:String})
-  AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+  ${cohort}
 GROUP BY current
 
 -- name: page_points
@@ -103,17 +82,7 @@ FROM (
     AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
     AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
     AND (empty({metric:String}) OR metric = {metric:String})
-    AND (empty({scenario:String}) OR scenario = {scenario:String})
-    AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
-    AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
-    AND (empty({model:String}) OR has(models, {model:String}))
-    AND (empty({provider:String}) OR provider = {provider:String})
-    AND (empty({variant:String}) OR variant = {variant:String})
-    AND (empty({release:String}) OR release = {release:String})
-    AND (empty({service:String}) OR service = {service:String})
-    AND (empty({environment:String}) OR environment = {environment:String})
-    AND (empty({region:String}) OR region = {region:String})
-    AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+    ${cohort}
 )
 GROUP BY metric, start ORDER BY metric, start
 
@@ -132,17 +101,7 @@ FROM (
   WHERE project = {project:String}
     AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
     AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-    AND (empty({scenario:String}) OR scenario = {scenario:String})
-    AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
-    AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
-    AND (empty({model:String}) OR has(models, {model:String}))
-    AND (empty({provider:String}) OR provider = {provider:String})
-    AND (empty({variant:String}) OR variant = {variant:String})
-    AND (empty({release:String}) OR release = {release:String})
-    AND (empty({service:String}) OR service = {service:String})
-    AND (empty({environment:String}) OR environment = {environment:String})
-    AND (empty({region:String}) OR region = {region:String})
-    AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+    ${cohort}
 )
 GROUP BY family, name ORDER BY n DESC, name LIMIT 200
 
@@ -157,8 +116,7 @@ SELECT value, count() AS n FROM (
       {dimension:String} = 'region', region, {dimension:String} = 'agent_name', agent_name, NULL), ''))])) AS value
   FROM traces FINAL
   WHERE project = {project:String}
-    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    ${range}
 )
 WHERE notEmpty(value) GROUP BY value ORDER BY n DESC, value LIMIT 50
 
@@ -167,8 +125,7 @@ WHERE notEmpty(value) GROUP BY value ORDER BY n DESC, value LIMIT 50
 SELECT key, count() AS n FROM (
   SELECT arrayJoin(attributes.keys) AS key FROM (
     SELECT attributes.keys FROM spans WHERE project = {project:String}
-      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+      ${range}
     LIMIT 20000
   )
 )
@@ -208,19 +165,8 @@ FROM (
     error_class, failed_checks, scores
   FROM traces FINAL
   WHERE project = {project:String} AND notEmpty(ifNull(key, '')) AND (empty({user:String}) OR user_id = {user:String})
-    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-    AND (empty({scenario:String}) OR scenario = {scenario:String})
-    AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
-    AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
-    AND (empty({model:String}) OR has(models, {model:String}))
-    AND (empty({provider:String}) OR provider = {provider:String})
-    AND (empty({variant:String}) OR variant = {variant:String})
-    AND (empty({release:String}) OR release = {release:String})
-    AND (empty({service:String}) OR service = {service:String})
-    AND (empty({environment:String}) OR environment = {environment:String})
-    AND (empty({region:String}) OR region = {region:String})
-    AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+    ${range}
+    ${cohort}
 )
 GROUP BY key HAVING {before_ns:Int64} = 0 OR (last, key) < ({before_ns:Int64}, {before_key:String})
 ORDER BY last DESC, key DESC LIMIT {most:UInt32}
@@ -232,19 +178,8 @@ SELECT trace_id, toUnixTimestamp64Nano(time) AS start, scores[{metric:String}] A
   prompt_version, error_class
 FROM traces FINAL
 WHERE project = {project:String} AND mapContains(scores, {metric:String})
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-  AND (empty({scenario:String}) OR scenario = {scenario:String})
-  AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
-  AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
-  AND (empty({model:String}) OR has(models, {model:String}))
-  AND (empty({provider:String}) OR provider = {provider:String})
-  AND (empty({variant:String}) OR variant = {variant:String})
-  AND (empty({release:String}) OR release = {release:String})
-  AND (empty({service:String}) OR service = {service:String})
-  AND (empty({environment:String}) OR environment = {environment:String})
-  AND (empty({region:String}) OR region = {region:String})
-  AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+  ${range}
+  ${cohort}
 ORDER BY value, time DESC LIMIT {most:UInt32}
 
 -- name: page_traces_by_id

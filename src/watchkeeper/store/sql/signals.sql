@@ -15,8 +15,7 @@ FROM (
       checks.scorer, checks.span_id, checks.value, checks.label, checks.reason, checks.passed
     FROM traces FINAL
     WHERE project = {project:String}
-      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+      ${range}
   )
 )
 ORDER BY at DESC, trace_id, scorer LIMIT {limit:UInt32}
@@ -33,8 +32,7 @@ FROM (
       AND ifNull(value, 0) < {low_values:Array(Float64)}[indexOf({low_names:Array(String)}, toString(scorer))]), scored_at) AS bad
   FROM scores FINAL
   WHERE project = {project:String}
-    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    ${range}
   GROUP BY trace_id, scorer HAVING bad
   ORDER BY at DESC, trace_id, scorer LIMIT {limit:UInt32}
 ) AS s
@@ -51,8 +49,7 @@ SELECT trace_id, span_id, toUnixTimestamp64Nano(time) AS at, name, tool_name, er
   substring(ifNull(error_message, ''), 1, 600) AS message
 FROM spans FINAL
 WHERE project = {project:String} AND (isNotNull(error_class) OR status = 'error')
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  ${range}
 ORDER BY at DESC, trace_id, span_id LIMIT {limit:UInt32}
 
 -- name: signals_broken
@@ -61,8 +58,7 @@ SELECT trace_id, toUnixTimestamp64Nano(time) AS at, error_class, release, empty(
   substring(ifNull(input_text, ''), 1, 600) AS input, 1 / keep_probability AS weight
 FROM traces FINAL
 WHERE project = {project:String}
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  ${range}
   AND ((isNotNull(error_class) AND empty(failed_checks)) OR has({ids:Array(String)}, trace_id))
 ORDER BY at DESC, trace_id LIMIT {limit:UInt32}
 
@@ -73,16 +69,14 @@ SELECT ifNull(toString(release), '') AS version, sum(1 / keep_probability) AS to
   toUnixTimestamp64Nano(min(time)) AS first_seen
 FROM traces FINAL
 WHERE project = {project:String}
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  ${range}
 GROUP BY version ORDER BY version
 
 -- name: signals_passing
 -- Traces in which nothing failed, a fixed random choice: of these scenarios (of all when none is named), without `ids`.
 SELECT trace_id FROM traces FINAL
 WHERE project = {project:String}
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  ${range}
   AND isNull(error_class) AND empty(failed_checks) AND isNotNull(output_text)
   AND NOT has({ids:Array(String)}, trace_id)
   AND (empty({scenarios:Array(String)}) OR has({scenarios:Array(String)}, ifNull(toString(scenario), '')))
@@ -94,8 +88,7 @@ SELECT trace_id, toUnixTimestamp64Nano(time) AS at, release, substring(ifNull(in
   1 / keep_probability AS weight, sum(1 / keep_probability) OVER () AS total
 FROM traces FINAL
 WHERE project = {project:String}
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  ${range}
   AND notEmpty(trimBoth(ifNull(input_text, '')))
 ORDER BY sipHash64(trace_id) LIMIT {limit:UInt32}
 
@@ -105,8 +98,7 @@ SELECT trace_id, toUnixTimestamp64Nano(time) AS at, release, substring(ifNull(in
   1 / keep_probability AS weight, 0 AS total
 FROM traces FINAL
 WHERE project = {project:String}
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+  ${range}
   AND notEmpty(trimBoth(ifNull(input_text, '')))
   AND (scores['refusal'] >= 0.5 OR scores['uncertainty'] >= 0.5
     OR arrayExists((n, v) -> mapContains(scores, n) AND scores[n] < v, {low_names:Array(String)}, {low_values:Array(Float64)}))
@@ -122,8 +114,7 @@ FROM (
       ('agent_name', toString(agent_name))]) AS pair, pair.1 AS dimension, pair.2 AS value
   FROM traces FINAL
   WHERE project = {project:String}
-    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-    AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    ${range}
 )
 WHERE isNotNull(value) GROUP BY dimension, value HAVING k > 0 ORDER BY dimension, k DESC LIMIT 60
 
@@ -140,8 +131,7 @@ FROM (
         arrayMap((a, v, p, r) -> (toString(a), v, p, r), checks.scorer, checks.value, checks.passed, checks.reason))) AS c
     FROM traces FINAL
     WHERE project = {project:String}
-      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+      ${range}
   )
   UNION ALL
   SELECT s.trace_id AS trace_id, s.scorer AS scorer, s.badness AS badness, t.cohort AS cohort, s.at AS at, t.input AS input, s.reason AS reason
@@ -150,8 +140,7 @@ FROM (
       toUnixTimestamp64Nano(max(time)) AS at, argMax(ifNull(reason, ''), scored_at) AS reason
     FROM scores FINAL
     WHERE project = {project:String} AND source != 'human'
-      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-      AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+      ${range}
     GROUP BY trace_id, scorer
     HAVING argMax(ifNull(passed = false, false) OR (isNotNull(value) AND has({low_names:Array(String)}, toString(scorer))
       AND ifNull(value, 0) < {low_values:Array(Float64)}[indexOf({low_names:Array(String)}, toString(scorer))]), scored_at)

@@ -1,0 +1,30 @@
+-- Pieces that several named queries share; `${name}` in a query stands for one.
+
+-- fragment: range
+-- Rows of [since, until). The days let partitions be skipped; one more on each side is for clients' clocks.
+AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+
+-- fragment: cohort
+-- Traces of a cohort, one parameter a dimension, '' for any value.
+AND (empty({scenario:String}) OR scenario = {scenario:String})
+AND (empty({prompt_name:String}) OR prompt_name = {prompt_name:String})
+AND (empty({prompt_version:String}) OR prompt_version = {prompt_version:String})
+AND (empty({model:String}) OR has(models, {model:String}))
+AND (empty({provider:String}) OR provider = {provider:String})
+AND (empty({variant:String}) OR variant = {variant:String})
+AND (empty({release:String}) OR release = {release:String})
+AND (empty({service:String}) OR service = {service:String})
+AND (empty({environment:String}) OR environment = {environment:String})
+AND (empty({region:String}) OR region = {region:String})
+AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
+
+-- fragment: stored_verdicts
+-- The latest score of a whole trace that one scorer version stored, with the probability with which it was chosen.
+SELECT trace_id, argMax(value, scored_at) AS value, argMax(passed, scored_at) AS passed,
+  argMax(inclusion_probability, scored_at) AS chance
+FROM scores FINAL
+WHERE project = {project:String} AND scorer = {scorer:String} AND version = {version:String}
+  AND judge_model = {judge_model:String} AND span_id = '' AND inclusion_probability > 0
+  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+GROUP BY trace_id
