@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote as url_quote
 
-from watchkeeper.alerting.cohorts import cohort_text, cohort_words
+from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.evaluate import figure
 from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Alert, Deploy, Moved
-from watchkeeper.model.series import Cohort, Estimate, Insufficient
+from watchkeeper.model.series import Cohort, Estimate, Insufficient, cohort_text
 
 HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 UPTIME = ("traces", "error_rate", "latency_ms", "ttft_ms", "tool_error_rate")

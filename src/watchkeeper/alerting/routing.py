@@ -5,9 +5,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from watchkeeper.alerting.cohorts import cohort_text, is_child
+from watchkeeper.alerting.cohorts import is_child
 from watchkeeper.model.alert import Alert
-from watchkeeper.model.series import Cohort
+from watchkeeper.model.series import Cohort, cohort_text
 
 _RANK = {"page": 0, "warn": 1, "info": 2}
 HOUR = 3600 * 10**9

@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from watchkeeper.alerting.cohorts import cohort_parse, cohort_text, cohort_words
+from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.evidence import when
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.detection.cloud import Change, CloudState, describe, fit_reference
 from watchkeeper.model.alert import Alert
-from watchkeeper.model.series import Cohort, Insufficient, SeriesKey, remade
+from watchkeeper.model.series import Cohort, Insufficient, SeriesKey, cohort_parse, cohort_text, remade
 from watchkeeper.model.sketch import Sketch, field_of_metric
 from watchkeeper.pipeline.normals import DAY, Normal, relearn
 from watchkeeper.pipeline.versions import version_alert

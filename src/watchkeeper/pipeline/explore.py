@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
-from watchkeeper.alerting.cohorts import cohort_parse, cohort_text
 from watchkeeper.alerting.distances import compared
 from watchkeeper.alerting.estimates import look_error
 from watchkeeper.alerting.monitor import Monitor, tick_of
 from watchkeeper.detection.cloud import CLUSTERS, FEATURES, Change, compare, fit_reference
 from watchkeeper.detection.fleet import threshold
-from watchkeeper.model.series import Cohort, Insufficient, Point, merge, remade
+from watchkeeper.model.series import Cohort, Insufficient, Point, cohort_text, merge, remade
 from watchkeeper.model.sketch import Sketch
 from watchkeeper.pipeline import clouds
 from watchkeeper.pipeline.book import Watched
@@ -278,8 +277,3 @@ async def text_map(
 
 def _sum(found: Sequence[Sketch]) -> NDArray[np.float64]:
     return np.sum([s.sums for s in found], axis=0) if found else np.zeros(FEATURES + CLUSTERS + 1)
-
-
-def cohorts_of(text: str) -> Cohort:
-    """A cohort from the text of an address."""
-    return tuple(sorted(cohort_parse(text)))

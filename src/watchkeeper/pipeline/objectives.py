@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from watchkeeper.alerting.cohorts import cohort_text
 from watchkeeper.alerting.estimates import estimate
 from watchkeeper.alerting.objectives import RULES, Objective, Standing, standing
-from watchkeeper.model.series import Insufficient, Point, merge
+from watchkeeper.model.series import Insufficient, Point, cohort_text, merge
 from watchkeeper.pipeline.normals import of_newest
 from watchkeeper.store.columns import Columns
 

@@ -7,14 +7,23 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, cast
 
-from watchkeeper.alerting.cohorts import cohort_text
 from watchkeeper.alerting.conditions import baselines_of
 from watchkeeper.alerting.evidence import iso
 from watchkeeper.alerting.monitor import Monitor, MonitorError, Test
 from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Alert, Deploy
-from watchkeeper.model.series import BINARY, DOLLARS, MILLISECONDS, Axis, Cohort, Point, SeriesKey, gather
+from watchkeeper.model.series import (
+    BINARY,
+    DOLLARS,
+    MILLISECONDS,
+    Axis,
+    Cohort,
+    Point,
+    SeriesKey,
+    cohort_text,
+    gather,
+)
 from watchkeeper.model.sketch import field_of_metric
 from watchkeeper.pipeline.book import Book
 from watchkeeper.pipeline.normals import BASELINE_NS, HOUR

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from watchkeeper.alerting.cohorts import OTHER, cohort_parse
+from watchkeeper.alerting.cohorts import OTHER
 from watchkeeper.alerting.monitor import DIMENSIONS, Monitor, tick_of
 from watchkeeper.alerting.syntax import Share
 from watchkeeper.model.errors import TAXONOMY, TRANSPORT
@@ -27,6 +27,7 @@ from watchkeeper.model.series import (
     Cohort,
     Point,
     SeriesKey,
+    cohort_parse,
     empty,
 )
 from watchkeeper.store.columns import Columns

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.alerting.cohorts import cohort_text
 from watchkeeper.alerting.monitor import DIMENSIONS, Monitor, tick_of
 from watchkeeper.detection.cloud import FEATURES, Change, Geometry, make_geometry, project
-from watchkeeper.model.series import Cohort, Insufficient
+from watchkeeper.model.series import Cohort, Insufficient, cohort_text
 from watchkeeper.model.sketch import field_of_metric
 from watchkeeper.pipeline.normals import BASELINE_NS, HOUR, LEAST_NS
 from watchkeeper.store.columns import Columns

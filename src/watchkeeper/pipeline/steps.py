@@ -8,7 +8,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from watchkeeper.alerting.cohorts import cohort_text, cohort_words
+from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.estimates import look_error
 from watchkeeper.alerting.lifecycle import Event, Life, advance
 from watchkeeper.alerting.monitor import Monitor, tick_of
@@ -16,7 +16,7 @@ from watchkeeper.alerting.routing import Routes, alert_id, cohort_of_alert, grou
 from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.fleet import threshold
 from watchkeeper.model.alert import Alert
-from watchkeeper.model.series import Cohort, Point, SeriesKey, remade
+from watchkeeper.model.series import Cohort, Point, SeriesKey, cohort_text, remade
 from watchkeeper.model.sketch import field_of_metric
 from watchkeeper.pipeline import clouds, evidence, telling
 from watchkeeper.pipeline.attribution import explained

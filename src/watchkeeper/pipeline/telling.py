@@ -7,11 +7,12 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from watchkeeper.alerting.cohorts import cohort_text, cohort_words
+from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.message import notifications
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.alerting.routing import Message, Routes, Told, cohort_of_alert, due_message
 from watchkeeper.model.alert import Alert
+from watchkeeper.model.series import cohort_text
 from watchkeeper.pipeline.working import Work, series_key
 from watchkeeper.store.records import alerts, incidents, outbox, states
 

@@ -5,10 +5,9 @@ from dataclasses import dataclass, field, replace
 import msgspec
 from sqlalchemy.engine import Connection
 
-from watchkeeper.alerting.cohorts import cohort_parse, cohort_text
 from watchkeeper.alerting.routing import Message, Silence, Told
 from watchkeeper.model.alert import Alert
-from watchkeeper.model.series import Cohort
+from watchkeeper.model.series import Cohort, cohort_parse, cohort_text
 from watchkeeper.pipeline.book import Book, Watched
 from watchkeeper.pipeline.normals import Normal
 from watchkeeper.store.records import alerts, states

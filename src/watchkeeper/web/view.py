@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from watchkeeper.alerting.cohorts import cohort_parse, cohort_text
+from watchkeeper.model.series import cohort_parse, cohort_text
 from watchkeeper.server.routing import DEFAULT_PROJECT, Call
 from watchkeeper.web import humane
 

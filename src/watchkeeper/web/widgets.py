@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from watchkeeper.alerting.cohorts import cohort_text
 from watchkeeper.config.dashboards import Dashboard, Widget, filled
 from watchkeeper.model.series import Estimate as Stat
+from watchkeeper.model.series import cohort_text
 from watchkeeper.server.api.shapes import sql_time
 from watchkeeper.stats.correlation import spearman
 from watchkeeper.store.columns import QueryRefused, Table

@@ -1,11 +1,20 @@
 import pytest
 
 from watchkeeper.alerting import evidence as say
-from watchkeeper.alerting.cohorts import cohort_parse, cohort_text, cohort_words, is_child
+from watchkeeper.alerting.cohorts import cohort_words, is_child
 from watchkeeper.alerting.estimates import estimate, look_error, scaled
 from watchkeeper.alerting.message import moved_line
 from watchkeeper.model.alert import Alert, Deploy, Moved
-from watchkeeper.model.series import BINARY, TEN, Estimate, Insufficient, SeriesKey, gather
+from watchkeeper.model.series import (
+    BINARY,
+    TEN,
+    Estimate,
+    Insufficient,
+    SeriesKey,
+    cohort_parse,
+    cohort_text,
+    gather,
+)
 
 HOUR = 3600 * 10**9
 AT = 1_699_020_000 * 10**9

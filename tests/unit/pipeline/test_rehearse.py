@@ -2,9 +2,9 @@ import msgspec
 import pytest
 
 from tests.unit.pipeline.world import EPOCH, HOUR, Traffic, canary, steady
-from watchkeeper.alerting.cohorts import cohort_text
 from watchkeeper.alerting.monitor import MINUTE, Monitor, Test
 from watchkeeper.alerting.packs import PACKS
+from watchkeeper.model.series import cohort_text
 from watchkeeper.pipeline.rehearse import History, backtest, read_series, run_test, run_tests
 from watchkeeper.pipeline.steps import Settings
 

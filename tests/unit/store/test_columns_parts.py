@@ -3,7 +3,7 @@
 import pytest
 
 from tests.contract.columns_world import DAY, NOW, new_trace_id, normal, raw, score, trace_row
-from watchkeeper.model.series import BINARY, SeriesKey, gather
+from watchkeeper.model.series import BINARY, SeriesKey, cohort_parse, cohort_text, gather
 from watchkeeper.store.clickhouse import migrations, queries, rows
 from watchkeeper.store.clickhouse.refusal import refusal_of, size_of
 from watchkeeper.store.columns import SpanRow
@@ -86,7 +86,7 @@ def test_columns_and_values_agree_in_number() -> None:
 
 @pytest.mark.parametrize("cohort", [(), (("a", "1"),), (("a", "x,y"), ("b", "k=v"))])
 def test_a_cohort_survives_its_text(cohort: tuple[tuple[str, str], ...]) -> None:
-    assert rows.cohort_pairs(rows.cohort_text(cohort)) == cohort
+    assert cohort_parse(cohort_text(cohort)) == cohort
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,9 @@ from typing import Annotated, Any
 import msgspec
 from pydantic import Field, StringConstraints
 
-from watchkeeper.alerting.cohorts import cohort_parse
 from watchkeeper.alerting.monitor import DIMENSIONS
 from watchkeeper.model.calibration import Calibration, Standing
-from watchkeeper.model.series import Estimate, Insufficient
+from watchkeeper.model.series import Estimate, Insufficient, cohort_parse
 from watchkeeper.pipeline import scorecards
 from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
 from watchkeeper.pipeline.scorecards import Line

@@ -10,9 +10,8 @@ from clickhouse_connect.driver.client import Client
 
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
-from watchkeeper.model.series import Axis, Point, SeriesKey
+from watchkeeper.model.series import Axis, Point, SeriesKey, cohort_parse
 from watchkeeper.model.span import LogRecord, RawSpan
-from watchkeeper.store.clickhouse.rows import cohort_pairs
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -147,7 +146,7 @@ def points(
         low, high, bins, log = edges.split("|")
         found.append(
             Point(
-                SeriesKey(project, name, cohort_pairs(where)), tick * 10**9, (tick + length) * 10**9,
+                SeriesKey(project, name, cohort_parse(where)), tick * 10**9, (tick + length) * 10**9,
                 Axis(float(low), float(high), int(bins), log == "1"), n, *sums,
                 hist_w=tuple(hist_w), hist_w2=tuple(hist_w2), version=version,
             )

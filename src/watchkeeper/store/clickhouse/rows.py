@@ -7,7 +7,7 @@ import msgspec
 
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
-from watchkeeper.model.series import Point
+from watchkeeper.model.series import Point, cohort_text
 from watchkeeper.model.span import LLM, Context, Span
 from watchkeeper.store.columns import KeepingRow, LogRow, MetricRow, SpanRow, TraceRow
 
@@ -311,23 +311,6 @@ POINT_COLUMNS = (
     "project", "metric", "cohort", "tick", "seconds", "n", "sw", "sw2", "swx", "swx2", "sw2x", "sw2x2",
     "edges", "hist_w", "hist_w2", "version", "row_version",
 )  # fmt: skip
-
-
-def cohort_text(cohort: tuple[tuple[str, str], ...]) -> str:
-    """The canonical string of a cohort, `k=v,k2=v2` with keys sorted; empty for everything."""
-    return ",".join(f"{k}={v}" for k, v in sorted(cohort))
-
-
-def cohort_pairs(text: str) -> tuple[tuple[str, str], ...]:
-    """The inverse of `cohort_text`. A comma inside a value belongs to the value when no `=` follows it."""
-    pairs: list[tuple[str, str]] = []
-    for piece in text.split(",") if text else []:
-        key, equals, value = piece.partition("=")
-        if equals:
-            pairs.append((key, value))
-        elif pairs:
-            pairs[-1] = (pairs[-1][0], f"{pairs[-1][1]},{piece}")
-    return tuple(pairs)
 
 
 def point_row(p: Point, version: int) -> tuple[Any, ...]:

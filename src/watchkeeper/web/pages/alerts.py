@@ -8,9 +8,10 @@ from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.alerting.builtin import figure
-from watchkeeper.alerting.cohorts import cohort_text, cohort_words
+from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.config.units import duration_ns
 from watchkeeper.model.alert import Alert, Moved
+from watchkeeper.model.series import cohort_text
 from watchkeeper.pipeline.selfwatch import document
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.routing import Call, HttpError, route

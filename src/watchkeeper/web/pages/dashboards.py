@@ -5,8 +5,8 @@ from typing import Any
 
 from starlette.responses import Response
 
-from watchkeeper.alerting.cohorts import cohort_text
 from watchkeeper.config.dashboards import Dashboard
+from watchkeeper.model.series import cohort_text
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import alerts
 from watchkeeper.web import data

@@ -6,10 +6,11 @@ from typing import Any, Final
 from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
-from watchkeeper.alerting.cohorts import cohort_text, cohort_words
+from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.triage import TITLES, share_text
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.incident import Factor, Triage
+from watchkeeper.model.series import cohort_text
 from watchkeeper.pipeline.incidents import triage_of
 from watchkeeper.server.api import incidents as api
 from watchkeeper.server.login import safe_next

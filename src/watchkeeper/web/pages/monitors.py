@@ -6,11 +6,12 @@ from typing import Any, Final
 import msgspec
 from starlette.responses import RedirectResponse, Response
 
-from watchkeeper.alerting.cohorts import cohort_parse, cohort_text, cohort_words
+from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.evidence import show
 from watchkeeper.alerting.monitor import Monitor, tick_of
 from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.config.adapters import objective_of, rules_of
+from watchkeeper.model.series import cohort_parse, cohort_text
 from watchkeeper.pipeline.afresh import backtest_afresh
 from watchkeeper.pipeline.explore import Backtest, Stand, stands
 from watchkeeper.pipeline.objectives import read as read_objectives

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import RedirectResponse, Response
 
-from watchkeeper.alerting.cohorts import cohort_parse, cohort_text
+from watchkeeper.model.series import cohort_parse, cohort_text
 from watchkeeper.server.routing import Call, route
 from watchkeeper.store.records import alerts
 from watchkeeper.web import data

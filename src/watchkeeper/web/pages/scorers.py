@@ -6,8 +6,8 @@ from typing import Any, Final
 from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
-from watchkeeper.alerting.cohorts import cohort_parse
 from watchkeeper.model.calibration import Calibration, Probe
+from watchkeeper.model.series import cohort_parse
 from watchkeeper.pipeline import scorecards
 from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
 from watchkeeper.pipeline.scorecards import Line
