@@ -7,7 +7,7 @@ from watchkeeper.dialects import assemble, normalise
 from watchkeeper.model.calibration import Standing
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
-from watchkeeper.server.routing import Call, HttpError
+from watchkeeper.server.routing import Call
 from watchkeeper.server.services import Services
 from watchkeeper.store.columns import StoreUnavailable, TraceFilter
 from watchkeeper.store.records import audit
@@ -36,12 +36,10 @@ _CONTENT = re.compile(r"\b(?:input_text|output_text|attributes|attribute|checks)
 def refuse_probing(call: Call, wanted: TraceFilter) -> None:
     """Stop a caller who may not see content from reading it by asking which traces match. Raises `HttpError` 403."""
     asked = f"{wanted.where or ''} {wanted.order_by}"
-    if not call.sees_content and (wanted.text or _CONTENT.search(asked)):
-        needed = call.services.config.current.privacy.content_role
-        raise HttpError(
-            403,
+    if wanted.text or _CONTENT.search(asked):
+        call.need_content(
             "looking for words of prompts and outputs tells what they say",
-            f"it needs the role {needed} (privacy.content_role); other columns and scores can be filtered",
+            "; other columns and scores can be filtered",
         )
 
 

@@ -128,6 +128,12 @@ class Call:
             return False
         return allows(role, self.services.config.current.privacy.content_role)
 
+    def need_content(self, why: str, hint: str = "") -> None:
+        """Stop a caller who may not see content. Raises `HttpError` 403 with the reason and the role that may."""
+        if not self.sees_content:
+            needed = self.services.config.current.privacy.content_role
+            raise HttpError(403, why, f"it needs the role {needed} (privacy.content_role){hint}")
+
     def may(self, permission: str) -> bool:
         """Whether the caller may also use a route with this permission; pages use it to show or hide buttons."""
         return allows(self.role, permission)

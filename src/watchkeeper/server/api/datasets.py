@@ -102,8 +102,7 @@ def _name(call: Call) -> str:
 async def one(call: Call) -> dict[str, Any]:
     """One version with its cases; the newest unless `version` says otherwise. Reading cases is noted in the audit log."""
     name, version = _name(call), call.query.version
-    if not call.sees_content:
-        raise HttpError(403, "cases hold prompts and outputs", "this needs the role of privacy.content_role")
+    call.need_content("cases hold prompts and outputs")
     found = await call.services.records.read(lambda c: datasets.get(c, call.project, name, version))
     if found is None:
         listed = await call.services.records.read(lambda c: datasets.listing(c, call.project))
@@ -183,8 +182,7 @@ class Between(Query):
 @route("GET", "/api/datasets/{name}/diff", permission="viewer", query=Between)
 async def diff(call: Call) -> dict[str, Any]:
     """What changed between two versions: cases added, changed (field by field, old and new) and removed. Version 0 is empty."""
-    if not call.sees_content:
-        raise HttpError(403, "cases hold prompts and outputs", "this needs the role of privacy.content_role")
+    call.need_content("cases hold prompts and outputs")
     name, wanted = _name(call), call.query
     new = await _version(call, name, wanted.to)
     number = new.version - 1 if wanted.from_ is None else wanted.from_

@@ -301,10 +301,7 @@ async def make_replay(call: Call) -> dict[str, Any]:
     given: Again = call.body
     if call.services.gate is None:
         raise HttpError(503, "this server does not run the gate", "", {"retry-after": "5"})
-    if not call.sees_content:
-        raise HttpError(
-            403, "a replay holds prompts and outputs", "this needs the role of privacy.content_role"
-        )
+    call.need_content("a replay holds prompts and outputs")
     ids = list(dict.fromkeys(given.trace_ids)) or await _traces(call, given)
     loaded = [await load_trace(call.services, call.project, trace_id) for trace_id in ids]
     traces = [found[0] for found in loaded if found is not None]

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from watchkeeper.dialects import assemble, normalise
 from watchkeeper.model.score import Score
 from watchkeeper.server.answers import to_json
-from watchkeeper.server.api.shapes import Query, moment_ns, sql_time
+from watchkeeper.server.api.shapes import Range, WhichTraces, ns_of, sql_time
 from watchkeeper.server.reading import note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.server.trace_json import trace_json
@@ -30,38 +30,12 @@ TRACES_AT_ONCE = 100
 PAGE = 500
 
 
-class _Range(Query):
-    since: str | None = Field(
-        None, max_length=40, description="ISO 8601, nanoseconds, or how long ago (`24h`)."
-    )
-    until: str | None = Field(None, max_length=40)
-    where: str | None = Field(
-        None, max_length=4000, description="Condition over the table's columns and scorers."
-    )
-
-
-class Rows(_Range):
+class Rows(Range):
     """What to export: one SELECT, or a table with a time range and a condition."""
 
     format: Literal["jsonl", "csv", "parquet", "arrow"] = "jsonl"
     query: str | None = Field(None, max_length=20_000, description="One SELECT, as for /api/sql.")
     table: Literal["traces", "spans", "scores"] = "traces"
-
-
-class Whole(_Range):
-    """Which traces to export whole."""
-
-    text: str | None = Field(None, max_length=500, description="Words in the input or output.")
-    session_id: str | None = Field(None, max_length=500)
-    user_id: str | None = Field(None, max_length=500)
-
-
-def _content_only(call: Call) -> None:
-    if not call.sees_content:
-        needed = call.services.config.current.privacy.content_role
-        raise HttpError(
-            403, "an export holds prompts and outputs", f"it needs the role {needed} (privacy.content_role)"
-        )
 
 
 def statement(wanted: Rows, now_ns: int) -> str:
@@ -72,11 +46,12 @@ def statement(wanted: Rows, now_ns: int) -> str:
                 400, "query: leave out table, since, until and where", "write the condition into the query"
             )
         return wanted.query
+    since_ns, until_ns = wanted.bounds(now_ns)
     parts: list[str] = []
-    if wanted.since:
-        parts.append(f"time >= {sql_time(moment_ns(wanted.since, now_ns, 'since'))}")
-    if wanted.until:
-        parts.append(f"time < {sql_time(moment_ns(wanted.until, now_ns, 'until'))}")
+    if since_ns is not None:
+        parts.append(f"time >= {sql_time(since_ns)}")
+    if until_ns is not None:
+        parts.append(f"time < {sql_time(until_ns)}")
     if wanted.where:
         parts.append(f"({wanted.where}\n)")
     return f"select * from {wanted.table}" + (f" where {' and '.join(parts)}" if parts else "")
@@ -107,28 +82,19 @@ async def _answer(call: Call, pieces: AsyncGenerator[bytes], form: str, name: st
 async def export_rows(call: Call) -> StreamingResponse:
     """A statement's whole answer as JSON lines, CSV, Parquet or an Arrow stream. It is noted in the audit log."""
     wanted: Rows = call.query
-    _content_only(call)
+    call.need_content("an export holds prompts and outputs")
     query = statement(wanted, call.services.clock())
     await note_opened(call, f"{wanted.format}: {query[:480]}", "export")
     pieces = call.services.columns.export(call.project, query, wanted.format)
     return await _answer(call, pieces, wanted.format, "watchkeeper" if wanted.query else wanted.table)
 
 
-@route("GET", "/api/export/traces", permission="viewer", query=Whole)
+@route("GET", "/api/export/traces", permission="viewer", query=WhichTraces)
 async def export_traces(call: Call) -> StreamingResponse:
     """Whole traces as JSON lines, newest first, with the raw spans that `watchkeeper import` takes back."""
-    wanted: Whole = call.query
-    _content_only(call)
-    now = call.services.clock()
-    chosen = TraceFilter(
-        since_ns=moment_ns(wanted.since, now, "since") if wanted.since else None,
-        until_ns=moment_ns(wanted.until, now, "until") if wanted.until else None,
-        where=wanted.where,
-        text=wanted.text,
-        session_id=wanted.session_id,
-        user_id=wanted.user_id,
-        limit=PAGE,
-    )
+    wanted: WhichTraces = call.query
+    call.need_content("an export holds prompts and outputs")
+    chosen = wanted.chosen(call.services.clock(), PAGE)
     said = {k: v for k, v in wanted.model_dump().items() if v is not None}
     await note_opened(call, f"traces: {said}"[:500], "export")
     return await _answer(call, whole_traces(call, chosen), "jsonl", "traces")
@@ -148,12 +114,7 @@ async def whole_traces(call: Call, wanted: TraceFilter) -> AsyncGenerator[bytes]
                 yield lines
         if len(rows) < wanted.limit:
             return
-        last = rows[-1]
-        moment = last["time"]
-        before = (
-            moment if isinstance(moment, int) else int(moment.timestamp() * 1_000_000) * 1000,
-            last["trace_id"],
-        )
+        before = (ns_of(rows[-1]["time"]), str(rows[-1]["trace_id"]))
         wanted = msgspec.structs.replace(wanted, before=before)
 
 

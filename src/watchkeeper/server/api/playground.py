@@ -37,10 +37,7 @@ async def tried(call: Call, given: Trial) -> dict[str, Any]:
     flow = call.services.playground
     if flow is None:
         raise HttpError(503, "this server asks no models", "ask the one that scores")
-    if not call.sees_content:
-        raise HttpError(
-            403, "a trial shows prompts and outputs", "this needs the role of privacy.content_role"
-        )
+    call.need_content("a trial shows prompts and outputs")
     try:
         judges = [judge_of(v.model_dump(), name) for v, name in zip(given.versions, "AB", strict=False)]
         since = moment_ns(given.since, call.services.clock(), "since")

@@ -2,12 +2,13 @@
 
 import re
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from watchkeeper.config.units import duration_ns
 from watchkeeper.server.routing import HttpError
+from watchkeeper.store.columns import TraceFilter
 
 TraceId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$", to_lower=True)]
 SpanId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{16}$", to_lower=True)]
@@ -59,6 +60,52 @@ def moment_ns(text: str, now_ns: int, field: str = "time") -> int:
         hint = "write 2026-11-21T10:00:00Z, nanoseconds since 1970, or how long ago: 15m, 24h, 7d"
         raise HttpError(400, f"{field}: {text[:60]!r} is not a time", hint)
     return ns
+
+
+def ns_of(time: Any) -> int:
+    """Nanoseconds since 1970 of a row's `time`, whether the store gave a number or a UTC `datetime`."""
+    return time if isinstance(time, int) else int(time.timestamp() * 1_000_000) * 1000
+
+
+class Range(Query):
+    """A time range and a condition. Times are ISO 8601, nanoseconds, or how long ago (`24h`)."""
+
+    since: str | None = Field(
+        None, max_length=40, description="ISO 8601, nanoseconds, or how long ago (`24h`)."
+    )
+    until: str | None = Field(None, max_length=40)
+    where: str | None = Field(
+        None, max_length=4000, description="Condition over the table's columns and scorers."
+    )
+
+    def bounds(self, now_ns: int) -> tuple[int | None, int | None]:
+        """`since` and `until` in ns, None where not given. Raises `HttpError` 400 naming the field."""
+        return (
+            moment_ns(self.since, now_ns, "since") if self.since else None,
+            moment_ns(self.until, now_ns, "until") if self.until else None,
+        )
+
+
+class WhichTraces(Range):
+    """Which traces."""
+
+    text: str | None = Field(None, max_length=500, description="Words in the input or output.")
+    session_id: str | None = Field(None, max_length=500)
+    user_id: str | None = Field(None, max_length=500)
+
+    def chosen(self, now_ns: int, limit: int, before: tuple[int, str] | None = None) -> TraceFilter:
+        """The filter these parameters stand for. Raises `HttpError` 400 naming the field."""
+        since_ns, until_ns = self.bounds(now_ns)
+        return TraceFilter(
+            since_ns=since_ns,
+            until_ns=until_ns,
+            where=self.where,
+            text=self.text,
+            session_id=self.session_id,
+            user_id=self.user_id,
+            before=before,
+            limit=limit,
+        )
 
 
 def literal(text: str) -> str:

@@ -6,7 +6,7 @@ from pydantic import Field, StringConstraints
 
 from watchkeeper.server.api.shapes import Body
 from watchkeeper.server.reading import note_opened
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, route
 
 
 class Statement(Body):
@@ -20,11 +20,7 @@ class Statement(Body):
 async def run(call: Call) -> dict[str, Any]:
     """Run one read-only statement over this project: `{"columns", "rows", "truncated"}`."""
     statement: Statement = call.body
-    if not call.sees_content:
-        needed = call.services.config.current.privacy.content_role
-        raise HttpError(
-            403, "SQL can read prompts and outputs", f"it needs the role {needed} (privacy.content_role)"
-        )
+    call.need_content("SQL can read prompts and outputs")
     await note_opened(call, statement.query[:500], "sql")
     table = await call.services.columns.sql(call.project, statement.query, statement.max_rows)
     return {"columns": table.columns, "rows": table.rows, "truncated": table.truncated}

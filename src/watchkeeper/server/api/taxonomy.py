@@ -57,10 +57,7 @@ async def known(call: Call) -> list[dict[str, Any]]:
 
 async def suggested(call: Call) -> dict[str, Any]:
     """What the comments of bad labels call for. Raises `HttpError` 403 without the right to see content."""
-    if not call.sees_content:
-        raise HttpError(
-            403, "comments quote prompts and outputs", "this needs the role of privacy.content_role"
-        )
+    call.need_content("comments quote prompts and outputs")
     labels = await call.services.records.read(lambda c: reviews.votes_of(c, call.project))
     bad = [x for x in labels if x.verdict == "bad"]
     found = await asyncio.to_thread(suggest, bad, call.services.embed)

@@ -7,26 +7,17 @@ from typing import Any
 from pydantic import Field, TypeAdapter, ValidationError
 
 from watchkeeper.server.answers import iso
-from watchkeeper.server.api.shapes import MAX_NS, Query, TraceId, moment_ns
+from watchkeeper.server.api.shapes import MAX_NS, TraceId, WhichTraces, ns_of
 from watchkeeper.server.reading import load_trace, note_opened, refuse_probing, standings
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.server.trace_json import trace_json
-from watchkeeper.store.columns import TraceFilter
 
 _TRACE_ID: TypeAdapter[str] = TypeAdapter(TraceId)
 
 
-class Wanted(Query):
-    """Which traces. Times are ISO 8601, nanoseconds, or how long ago (`24h`)."""
+class Wanted(WhichTraces):
+    """Which traces, and how many of them at once."""
 
-    since: str | None = Field(None, max_length=40)
-    until: str | None = Field(None, max_length=40)
-    where: str | None = Field(
-        None, max_length=4000, description="Condition over the columns and scorers of `traces`."
-    )
-    text: str | None = Field(None, max_length=500, description="Words in the input or output.")
-    session_id: str | None = Field(None, max_length=500)
-    user_id: str | None = Field(None, max_length=500)
     limit: int = Field(50, ge=1, le=500)
     cursor: str | None = Field(None, max_length=200, description="`next` of the page before.")
 
@@ -50,37 +41,22 @@ def read_cursor(text: str) -> tuple[int, str]:
     return position, trace_id
 
 
-def _ns(value: Any) -> int:
-    if isinstance(value, int):
-        return value
-    return int(value.timestamp() * 1_000_000) * 1000
-
-
 @route("GET", "/api/traces", permission="viewer", query=Wanted)
 async def list_traces(call: Call) -> dict[str, Any]:
     """Traces, newest first. `next` continues the list; it is null at the end."""
     wanted: Wanted = call.query
-    now = call.services.clock()
-    chosen = TraceFilter(
-        since_ns=moment_ns(wanted.since, now, "since") if wanted.since else None,
-        until_ns=moment_ns(wanted.until, now, "until") if wanted.until else None,
-        where=wanted.where,
-        text=wanted.text,
-        session_id=wanted.session_id,
-        user_id=wanted.user_id,
-        before=read_cursor(wanted.cursor) if wanted.cursor else None,
-        limit=wanted.limit + 1,
-    )
+    before = read_cursor(wanted.cursor) if wanted.cursor else None
+    chosen = wanted.chosen(call.services.clock(), wanted.limit + 1, before)
     refuse_probing(call, chosen)
     rows = await call.services.columns.list_traces(call.project, chosen)
     more = len(rows) > wanted.limit
     rows = rows[: wanted.limit]
-    after = cursor_of(_ns(rows[-1]["time"]), rows[-1]["trace_id"]) if more else None
+    after = cursor_of(ns_of(rows[-1]["time"]), rows[-1]["trace_id"]) if more else None
     return {"traces": [_row(row, call.sees_content) for row in rows], "next": after}
 
 
 def _row(row: dict[str, Any], content: bool) -> dict[str, Any]:
-    shown = {**row, "time": iso(_ns(row["time"]))}
+    shown = {**row, "time": iso(ns_of(row["time"]))}
     if not content:
         shown.update({name: None for name in ("input_text", "output_text") if name in shown})
     return shown

@@ -61,10 +61,7 @@ class Wanted(Query):
 @route("GET", "/api/examples", permission="editor", query=Wanted)
 async def graded(call: Call) -> list[dict[str, Any]]:
     """Graded examples for a judge's prompt from people's labels, good and bad in turn, never from a calibration set."""
-    if not call.sees_content:
-        raise HttpError(
-            403, "examples hold prompts and outputs", "this needs the role of privacy.content_role"
-        )
+    call.need_content("examples hold prompts and outputs")
     wanted: Wanted = call.query
     return await examples(
         call.services.columns, call.services.records, call.project, wanted.n, wanted.low, wanted.high

@@ -130,8 +130,7 @@ async def edit(call: Call) -> Response:
     case since the page was opened."""
     view = view_of(call, "30d")
     name, case_id = str(call.request.path_params["name"]), str(call.request.path_params["case_id"])
-    if not call.sees_content:
-        raise HttpError(403, "cases hold prompts and outputs", "this needs the role of privacy.content_role")
+    call.need_content("cases hold prompts and outputs")
     form = await call.request.form(max_fields=20, max_files=0)
     given = {k: v.strip() for k, v in form.items() if isinstance(v, str)}
     opened, now, wall = _version(given.get("version")), call.services.clock(), call.services.wall_clock()

@@ -51,10 +51,7 @@ def _spans(trace: Trace, asked: str) -> list[RawSpan]:
 async def raw(call: Call) -> Response:
     """The span `?span=`, or all of the trace, as received and redacted. `?form=` json, curl or case gives text alone."""
     view = view_of(call)
-    if not call.sees_content:
-        raise HttpError(
-            403, "prompts and outputs are hidden for your role", "an admin can change privacy.content_role"
-        )
+    call.need_content("prompts and outputs are hidden for your role")
     trace_id = str(call.request.path_params["trace_id"])
     loaded = await load_trace(call.services, call.project, trace_id) if TRACE_ID.fullmatch(trace_id) else None
     if loaded is None:
