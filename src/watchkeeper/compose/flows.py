@@ -90,7 +90,7 @@ class Flows:
         """Roll what changed and watch every tick that closed."""
         async with self.watching:
             now = self.clock()
-            for project in self._projects():
+            for project in self.projects():
                 await self.late.run_once(project)
                 await self.roller.roll(project, now)
                 await self.sketcher.run(project, now)
@@ -112,39 +112,33 @@ class Flows:
 
     async def calibrate_once(self) -> None:
         """What is due once a day: new labels, new samples, canaries."""
-        await self.calibrator.nightly(self._projects())
+        await self.calibrator.nightly(self.projects())
 
     async def behave_once(self) -> None:
         """Score what users did after their last answers."""
-        for project in self._projects():
+        for project in self.projects():
             await self.behaviour.run_once(project)
 
     async def group_once(self) -> None:
         """Group every project's failures into signals."""
         desk = Desk(self.records, self.holder.current.review, self.clock, self.clock)
-        for project in self._projects():
+        for project in self.projects():
             await self.signals.run_once(project)
             await desk.triage_due(project, self.columns)
 
     async def triage_once(self) -> None:
         """Compute the triage of every incident that has none or an old one."""
-        for project in self._projects():
+        for project in self.projects():
             await self.incidents.run_due(project)
 
     def projects(self) -> list[str]:
         """Every project that has a monitor or has sent something."""
-        return self._projects()
-
-    def _projects(self) -> list[str]:
-        seen = {project for project, _, _ in self._projects_seen()}
-        return sorted({"default", *(m.project for m in self.watcher.monitors), *seen})
-
-    def _projects_seen(self) -> list[tuple[str, str, float]]:
-        return [
-            (labels["project"], name, value)
-            for name, labels, value in self.ingest.ledger.samples()
+        seen = {
+            labels["project"]
+            for name, labels, _ in self.ingest.ledger.samples()
             if name == "watchkeeper_ingest_received_total"
-        ]
+        }
+        return sorted({"default", *(m.project for m in self.watcher.monitors), *seen})
 
     async def catch_up(self) -> None:
         """Finish everything that has arrived: assemble every open trace, roll, watch, deliver what is due."""
