@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,20 @@ async def run(args: argparse.Namespace, folder: Path) -> None:
     await rig.close()
 
 
+def in_folder(
+    parser: argparse.ArgumentParser, run: Callable[[argparse.Namespace, Path], Coroutine[Any, Any, None]]
+) -> None:
+    """Parse and run in the folder of `--dir`, or in one of our own that is removed afterwards."""
+    parser.add_argument("--dir", type=Path)
+    args = parser.parse_args()
+    folder = args.dir or Path(tempfile.mkdtemp(prefix="wk-bench-"))
+    try:
+        asyncio.run(run(args, folder))
+    finally:
+        if args.dir is None:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -285,14 +300,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--no-checks", action="store_true")
-    parser.add_argument("--dir", type=Path)
-    args = parser.parse_args()
-    folder = args.dir or Path(tempfile.mkdtemp(prefix="wk-bench-"))
-    try:
-        asyncio.run(run(args, folder))
-    finally:
-        if args.dir is None:
-            shutil.rmtree(folder, ignore_errors=True)
+    in_folder(parser, run)
 
 
 if __name__ == "__main__":

@@ -7,15 +7,12 @@ seconds; the queries are those of the trace list, the trace view and the SQL pag
 """
 
 import argparse
-import asyncio
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from bench.ingest import rss_mb, vocabulary
+from bench.ingest import in_folder, rss_mb, vocabulary
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.clickhouse.engine import Source
 from watchkeeper.store.columns import TraceFilter
@@ -181,14 +178,7 @@ def main() -> None:
     )
     parser.add_argument("--spans", type=int, default=200_000)
     parser.add_argument("--repeat", type=int, default=15)
-    parser.add_argument("--dir", type=Path)
-    args = parser.parse_args()
-    folder = args.dir or Path(tempfile.mkdtemp(prefix="wk-bench-"))
-    try:
-        asyncio.run(run(args, folder))
-    finally:
-        if args.dir is None:
-            shutil.rmtree(folder, ignore_errors=True)
+    in_folder(parser, run)
 
 
 if __name__ == "__main__":
