@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from watchkeeper.model.alert import Notification
@@ -124,9 +125,22 @@ def body_of(document: Any) -> bytes:
 JSON_HEADERS = {"Content-Type": "application/json", "User-Agent": "watchkeeper"}
 
 
+async def post_json(
+    http: Http, url: str, document: Any, headers: Mapping[str, str] = MappingProxyType({})
+) -> Outcome:
+    """One POST of a JSON document, and what came of it."""
+    reply = await http.request("POST", url, headers={**JSON_HEADERS, **headers}, body=body_of(document))
+    return outcome_of(reply)
+
+
 def clip(text: str, limit: int) -> str:
     """At most `limit` characters, the cut marked."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def is_web(link: Any) -> bool:
+    """Whether a button may lead there: an http(s) address."""
+    return isinstance(link, str) and link.startswith(("https://", "http://"))
 
 
 def web_address(given: Any) -> str:

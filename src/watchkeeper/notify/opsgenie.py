@@ -5,16 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from watchkeeper.model.alert import Notification
-from watchkeeper.notify.channel import (
-    JSON_HEADERS,
-    Http,
-    Outcome,
-    body_of,
-    clip,
-    one_line,
-    outcome_of,
-    web_address,
-)
+from watchkeeper.notify.channel import Http, Outcome, clip, one_line, post_json, web_address
 
 URL = "https://api.opsgenie.com"
 _PRIORITY = {"page": "P1", "warn": "P3", "info": "P5"}
@@ -56,7 +47,6 @@ class OpsgenieChannel:
         if resolved:
             path = f"/v2/alerts/{quote(notification.dedup_key, safe='')}/close?identifierType=alias"
             document = {"source": "watchkeeper", "note": clip(notification.text, 14_000)}
-        headers = {**JSON_HEADERS, "Authorization": f"GenieKey {self.api_key}"}
-        return outcome_of(
-            await self.http.request("POST", self.url + path, headers=headers, body=body_of(document))
+        return await post_json(
+            self.http, self.url + path, document, {"Authorization": f"GenieKey {self.api_key}"}
         )

@@ -5,13 +5,12 @@ from typing import Any
 
 from watchkeeper.model.alert import Notification
 from watchkeeper.notify.channel import (
-    JSON_HEADERS,
     Http,
     Outcome,
-    body_of,
     clip,
+    is_web,
     one_line,
-    outcome_of,
+    post_json,
     web_address,
     worst_lines,
 )
@@ -58,11 +57,7 @@ def render(notification: Notification, routing_key: str) -> dict[str, Any]:
             },
         },
         **({"images": [{"src": chart, "alt": "chart"}]} if chart else {}),
-        "links": [
-            {"href": h, "text": t}
-            for t, h in pages
-            if isinstance(h, str) and h.startswith(("https://", "http://"))
-        ],
+        "links": [{"href": h, "text": t} for t, h in pages if is_web(h)],
     }
 
 
@@ -79,5 +74,4 @@ class PagerDutyChannel:
 
     async def send(self, notification: Notification) -> Outcome:
         """One event."""
-        body = body_of(render(notification, self.routing_key))
-        return outcome_of(await self.http.request("POST", self.url, headers=JSON_HEADERS, body=body))
+        return await post_json(self.http, self.url, render(notification, self.routing_key))

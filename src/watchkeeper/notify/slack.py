@@ -4,16 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from watchkeeper.model.alert import Notification
-from watchkeeper.notify.channel import (
-    JSON_HEADERS,
-    Http,
-    Outcome,
-    body_of,
-    clip,
-    one_line,
-    outcome_of,
-    web_address,
-)
+from watchkeeper.notify.channel import Http, Outcome, clip, one_line, post_json, web_address
 
 _COLOUR = {"page": "#b42318", "warn": "#b54708", "info": "#475467"}
 _GOOD = "#067647"
@@ -87,5 +78,4 @@ class SlackChannel:
 
     async def send(self, notification: Notification) -> Outcome:
         """One POST."""
-        body = body_of(render(notification))
-        return outcome_of(await self.http.request("POST", self.url, headers=JSON_HEADERS, body=body))
+        return await post_json(self.http, self.url, render(notification))

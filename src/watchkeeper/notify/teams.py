@@ -5,13 +5,12 @@ from typing import Any
 
 from watchkeeper.model.alert import Notification
 from watchkeeper.notify.channel import (
-    JSON_HEADERS,
     Http,
     Outcome,
-    body_of,
     clip,
+    is_web,
     one_line,
-    outcome_of,
+    post_json,
     web_address,
     worst_lines,
 )
@@ -54,7 +53,7 @@ def render(notification: Notification) -> dict[str, Any]:
         "body": body,
     }
     link = payload.get("links", {}).get("alert")
-    if isinstance(link, str) and link.startswith(("https://", "http://")):
+    if is_web(link):
         card["actions"] = [{"type": "Action.OpenUrl", "title": "Open the alert", "url": link}]
     if chart:
         card["actions"] = [
@@ -77,5 +76,4 @@ class TeamsChannel:
 
     async def send(self, notification: Notification) -> Outcome:
         """One POST."""
-        body = body_of(render(notification))
-        return outcome_of(await self.http.request("POST", self.url, headers=JSON_HEADERS, body=body))
+        return await post_json(self.http, self.url, render(notification))
