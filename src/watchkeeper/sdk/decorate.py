@@ -4,7 +4,7 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 from opentelemetry import context as otel_context
 
@@ -173,15 +173,9 @@ def _wrapper(plan: _Plan, function: Any) -> Any:
 
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Any:
-        step = plan.open(args, kwargs)
-        step.start()
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            step.end(error)
-            raise
-        plan.close(step, result)
-        return result
+        with _Call(plan, args, kwargs) as call:
+            call.result = function(*args, **kwargs)
+        return call.result
 
     return run
 
@@ -189,21 +183,36 @@ def _wrapper(plan: _Plan, function: Any) -> Any:
 def _coroutine(plan: _Plan, function: Any) -> Any:
     @functools.wraps(function)
     async def run(*args: Any, **kwargs: Any) -> Any:
-        step = plan.open(args, kwargs)
-        step.start()
-        try:
-            result = await function(*args, **kwargs)
-        except BaseException as error:
-            step.end(error)
-            raise
-        plan.close(step, result)
-        return result
+        with _Call(plan, args, kwargs) as call:
+            call.result = await function(*args, **kwargs)
+        return call.result
 
     return run
 
 
+class _Call:
+    """One call's span, ended by how the call ends."""
+
+    __slots__ = ("plan", "result", "step")
+
+    def __init__(self, plan: _Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.plan = plan
+        self.step = plan.open(args, kwargs)
+        self.result: Any = None
+
+    def __enter__(self) -> Self:
+        self.step.start()
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None:
+            self.plan.close(self.step, self.result)
+        else:
+            self.step.end(error)
+
+
 class _Turns:
-    """A generator's span: current while the generator runs, not while its consumer does.
+    """A generator's span, a ``with`` block around each turn: current while the generator runs, not while its consumer does.
 
     What the generator itself made current (an open inner span) is put back at its next turn.
     """
@@ -217,11 +226,11 @@ class _Turns:
         otel_context.attach(self._outside)
         self._items: list[object] = []
 
-    def enter(self) -> None:
+    def __enter__(self) -> None:
         self._outside = otel_context.get_current()
         otel_context.attach(self._inside)
 
-    def leave(self) -> None:
+    def __exit__(self, *exc: object) -> None:
         self._inside = otel_context.get_current()
         otel_context.attach(self._outside)
 
@@ -251,22 +260,17 @@ def _generator(plan: _Plan, function: Any) -> Any:
         resume: Callable[[], Any] = functools.partial(next, generator)
         try:
             while True:
-                turns.enter()
                 try:
-                    item = resume()
+                    with turns:
+                        item = resume()
                 except StopIteration as stop:
                     return stop.value
-                finally:
-                    turns.leave()
                 turns.saw(item)
                 try:
                     sent = yield item
                 except GeneratorExit:
-                    turns.enter()
-                    try:
+                    with turns:
                         generator.close()
-                    finally:
-                        turns.leave()
                     raise
                 except BaseException as thrown:  # noqa: BLE001  handed on to the generator, whose answer decides
                     resume = functools.partial(generator.throw, thrown)
@@ -289,22 +293,17 @@ def _async_generator(plan: _Plan, function: Any) -> Any:
         resume: Callable[[], Any] = generator.__anext__
         try:
             while True:
-                turns.enter()
                 try:
-                    item = await resume()
+                    with turns:
+                        item = await resume()
                 except StopAsyncIteration:
                     return
-                finally:
-                    turns.leave()
                 turns.saw(item)
                 try:
                     sent = yield item
                 except GeneratorExit:
-                    turns.enter()
-                    try:
+                    with turns:
                         await generator.aclose()
-                    finally:
-                        turns.leave()
                     raise
                 except BaseException as thrown:  # noqa: BLE001  handed on to the generator, whose answer decides
                     resume = functools.partial(generator.athrow, thrown)
