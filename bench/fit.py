@@ -13,6 +13,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.sparse import csr_matrix, hstack
 
+from refusal_lines import ANSWERS, REFUSALS
+
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "src/watchkeeper/scoring/data"
 
@@ -79,27 +81,48 @@ def write(name: str, document: dict[str, Any]) -> None:
     print(f"wrote {path.relative_to(ROOT)} ({path.stat().st_size} bytes)")
 
 
-def fit_refusal(shared: Path) -> None:
-    from watchkeeper.scoring.checks.refusal import LABELS, features
+REFUSAL_PENALTY = 2.0
+
+
+def refusal_data(shared: Path) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
+    """Features, classes, prompts and answering models: the labelled answers, then the lines written by hand, which belong to
+    no prompt and no model and are in every fit."""
+    from watchkeeper.scoring.checks.refusal import features
     from watchkeeper.scoring.facts import words
 
     data = rows(shared, "xstest_responses.jsonl")
     label = {"1_full_compliance": 0, "2_full_refusal": 1, "3_partial_refusal": 2}
-    y = np.array([label[r["final_label"]] for r in data])
-    x = np.array([features(r["completion"], len(words(r["completion"]))) for r in data])
-    for penalty in (0.3, 1.0, 3.0, 10.0):
-        z = cross_predict(x, y, [r["prompt_id"] for r in data], 3, penalty)
-        print(f"penalty {penalty}: agreement {np.mean(z.argmax(1) == y):.3f} (folds split by prompt)")
-    z = cross_predict(x, y, [r["model"] for r in data], 3, 1.0)
-    print(f"folds split by model: {np.mean(z.argmax(1) == y):.3f}")
-    w, b = softmax_fit(x, y, 3, 1.0)
+    texts = [*(r["completion"] for r in data), *REFUSALS, *ANSWERS]
+    y = [*(label[r["final_label"]] for r in data), *(1 for _ in REFUSALS), *(0 for _ in ANSWERS)]
+    x = np.array([features(t, len(words(t))) for t in texts])
+    return x, np.array(y), [r["prompt_id"] for r in data], [r["model"] for r in data]
+
+
+def refusal_left_out(x: np.ndarray, y: np.ndarray, tests: list[np.ndarray]) -> np.ndarray:
+    """Classes of the labelled answers, each test set by a model fitted without it."""
+    out = np.zeros(sum(map(len, tests)), dtype=int)
+    for test in tests:
+        train = np.setdiff1d(np.arange(len(y)), test)
+        w, b = softmax_fit(x[train], y[train], 3, REFUSAL_PENALTY)
+        out[test] = (x[test] @ w.T + b).argmax(1)
+    return out
+
+
+def fit_refusal(shared: Path) -> None:
+    from watchkeeper.scoring.checks.refusal import LABELS
+
+    x, y, prompts, models = refusal_data(shared)
+    for title, groups in (("prompt", prompts), ("model", models)):
+        found = refusal_left_out(x, y, folds(groups))
+        print(f"folds split by {title}: {np.mean(found == y[: len(found)]):.3f}")
+    w, b = softmax_fit(x, y, 3, REFUSAL_PENALTY)
     write(
         "refusal",
         {
             "labels": LABELS,
             "weights": np.round(w, 3).tolist(),
             "intercepts": np.round(b, 3).tolist(),
-            "fitted_on": "xstest_responses (1,375 answers)",
+            "fitted_on": "xstest_responses (1,375 answers) and bench/refusal_lines.py",
         },
     )
 

