@@ -24,8 +24,9 @@ def _read(path: Path, _changed: int) -> tuple[bytes, str]:
     return data, hashlib.sha256(data).hexdigest()[:20]
 
 
-def static_file(request: Request, folder: Path, name: str) -> Response:
-    """The file `name` below `folder`. Raises `HttpError` 404 for anything that is not a plain file of a known type."""
+def static_file(request: Request, folder: Path, name: str, kept: bool = False) -> Response:
+    """The file `name` below `folder`, to be `kept` by browsers where its address never changes its content.
+    Raises `HttpError` 404 for anything that is not a plain file of a known type."""
     missing = HttpError(404, f"there is no file {name[:100]!r}", "")
     if "\x00" in name or "\\" in name or any(part in ("", ".", "..") for part in name.split("/")):
         raise missing
@@ -35,8 +36,7 @@ def static_file(request: Request, folder: Path, name: str) -> Response:
         raise missing
     data, tag = _read(path, path.stat().st_mtime_ns)
     headers = {"content-type": kind, "etag": f'"{tag}"', "cache-control": "no-cache"}
-    # A versioned URL (`?v=…`) never changes its content, so the browser need not ask again.
-    if request.query_params.get("v"):
+    if kept:
         headers["cache-control"] = "public, max-age=31536000, immutable"
     if request.headers.get("if-none-match") == f'"{tag}"':
         return Response(status_code=304, headers=headers)

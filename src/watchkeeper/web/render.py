@@ -19,16 +19,6 @@ STATIC: Final = Path(__file__).parent / "static"
 SHORTCUTS: Final = (
     ("?", "This help"),
     ("/", "Search"),
-    ("g o", "Go to overview"),
-    ("g t", "Go to traces"),
-    ("g q", "Go to quality"),
-    ("g c", "Go to scorers"),
-    ("g f", "Go to drift"),
-    ("g m", "Go to monitors"),
-    ("g a", "Go to alerts"),
-    ("g i", "Go to incidents"),
-    ("g r", "Go to review"),
-    ("g d", "Go to datasets"),
     ("j k", "Next, previous row"),
     ("o", "Open the row in the side panel"),
     ("Enter", "Open the row's page"),
@@ -42,13 +32,14 @@ SHORTCUTS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
-    """One line of the rail, under its `group`; `count` with `tone` and what it `means` for screen readers."""
+    """One line of the rail, under its `group`; `g` and then `key` goes there; `count` with `tone` and what it `means` for
+    screen readers."""
 
     page: str
     title: str
     path: str
     icon: str
-    keys: str = ""
+    key: str = ""
     count: int = 0
     tone: str = ""
     means: str = ""
@@ -56,18 +47,26 @@ class NavItem:
 
 
 @lru_cache(maxsize=1)
-def versions() -> dict[str, str]:
-    """Every static file with a short hash of its content, so that a changed file has another address."""
-    return {
-        path.relative_to(STATIC).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()[:12]
-        for path in sorted(STATIC.rglob("*"))
-        if path.is_file()
-    }
+def _assets() -> tuple[str, frozenset[str]]:
+    files = {p.relative_to(STATIC).as_posix(): p for p in sorted(STATIC.rglob("*")) if p.is_file()}
+    found = hashlib.sha256()
+    for name, path in files.items():
+        found.update(f"{name}\0{len(path.read_bytes())}\0".encode() + path.read_bytes())
+    return found.hexdigest()[:12], frozenset(files)
+
+
+def assets_version() -> str:
+    """A short hash of all static files: the folder in their address. One for all of them, so that a script that imports
+    `./app.js` gets the very file the page loaded."""
+    return _assets()[0]
 
 
 def asset_url(name: str) -> str:
-    """The address of a static file. Raises KeyError for a file that is not there."""
-    return f"/static/{name}?v={versions()[name]}"
+    """The address of a static file, another one whenever any of them changes. Raises KeyError for one that is not there."""
+    version, names = _assets()
+    if name not in names:
+        raise KeyError(name)
+    return f"/static/{version}/{name}"
 
 
 def web_link(text: str) -> bool:

@@ -1,3 +1,4 @@
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -6,9 +7,10 @@ from jinja2 import UndefinedError
 
 from watchkeeper.model.score import Score
 from watchkeeper.web.estimate import Estimate, unknown
-from watchkeeper.web.render import asset_url, environment, web_link
+from watchkeeper.web.render import STATIC, asset_url, environment, web_link
 from watchkeeper.web.routes import error_page
 
+TEMPLATES = STATIC.parent / "templates"
 HOSTILE = "\"><script>alert(1)</script>'&{{7*7}}"
 VIEW = SimpleNamespace(now_ns=1_772_550_000_000_000_000, zone=None, theme="auto")
 
@@ -108,7 +110,9 @@ def test_it_makes_links_only_of_addresses_of_the_web(text: str, fine: bool) -> N
 
 
 def test_it_names_static_files_by_content() -> None:
-    assert asset_url("tokens.css").startswith("/static/tokens.css?v=")
+    assert re.fullmatch(r"/static/[0-9a-f]{12}/tokens\.css", asset_url("tokens.css"))
+    # What a script imports relative to itself is the very file that a page names.
+    assert asset_url("app.js").rpartition("/")[0] == asset_url("review.js").rpartition("/")[0]
     with pytest.raises(KeyError):
         asset_url("nothing.css")
 
@@ -118,3 +122,18 @@ def test_it_shows_errors_as_text() -> None:
     assert "<script" not in shown
     assert "Not found" in shown
     assert "Something went wrong" in error_page(500, "a fault of ours", "")
+
+
+def test_every_form_stays_in_the_project_it_was_shown_in() -> None:
+    """The project is in the address: a POST names it in its action, a GET carries it as a field (its action loses it)."""
+    forms = [
+        (name, form)
+        for name in environment().list_templates()
+        for form in re.findall(r"<form .*?</form>", (TEMPLATES / name).read_text(), re.DOTALL)
+    ]
+    assert len(forms) > 40
+    for name, form in forms:
+        if 'method="post"' in form:
+            assert 'action="{{ view.url(' in form or 'action="/logout"' in form, (name, form[:120])
+        elif 'method="dialog"' not in form:
+            assert "m.carry()" in form or "view.params.items()" in form, (name, form[:120])

@@ -10,6 +10,7 @@ from watchkeeper.server.api import actions as api
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import actions
+from watchkeeper.web.pages.common import form_of
 
 
 async def actions_of(call: Call, about: list[Alert]) -> dict[str, Any]:
@@ -34,15 +35,10 @@ async def actions_of(call: Call, about: list[Alert]) -> dict[str, Any]:
     }
 
 
-async def _form(call: Call) -> dict[str, str]:
-    form = await call.request.form(max_fields=20, max_files=0)
-    return {k: v for k, v in form.items() if isinstance(v, str) and v}
-
-
 @route("POST", "/alerts/{alert_id}/act", permission="editor", kind="page")
 async def acting(call: Call) -> Response:
     """Do something about an alert."""
-    form = await _form(call)
+    form = await form_of(call)
     wanted: dict[str, Any] = {k: form[k] for k in ("name", "type", "scorer", "version") if k in form}
     if form.get("count", "").isdigit():
         wanted["count"] = int(form["count"])
@@ -58,6 +54,6 @@ async def acting(call: Call) -> Response:
 @route("POST", "/actions/{action_id}/undo", permission="editor", kind="page")
 async def undoing(call: Call) -> Response:
     """Take an action back."""
-    form = await _form(call)
+    form = await form_of(call)
     await api.undone(call, str(call.request.path_params["action_id"]))
     return RedirectResponse(safe_next(form.get("back")), 303)

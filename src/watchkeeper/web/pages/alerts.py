@@ -22,7 +22,7 @@ from watchkeeper.web.charts.spec import SeriesChart
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.actions import actions_of
 from watchkeeper.web.pages.charts import chart_of, figure_of, metric_of
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.view import BUCKETS, TimeRange, View, view_of
 
 UNITS: Final = {"rate": "share", "share": "share", "ms": "ms", "USD": "money"}
@@ -293,11 +293,6 @@ def _evidence(alert: Alert) -> dict[str, str]:
     return said
 
 
-async def _form(call: Call) -> dict[str, str]:
-    form = await call.request.form(max_fields=20, max_files=0)
-    return {k: v for k, v in form.items() if isinstance(v, str)}
-
-
 def _note(
     call: Call, conn: Connection, action: str, target: str, detail: dict[str, Any] | None = None
 ) -> None:
@@ -310,7 +305,7 @@ def _note(
 @route("POST", "/alerts/{alert_id}/ack", permission="reviewer", kind="page")
 async def acknowledge(call: Call) -> Response:
     """Take the alert, or give it back with `undo`."""
-    alert, form = await _alert(call), await _form(call)
+    alert, form = await _alert(call), await form_of(call)
     undo = form.get("undo") == "yes"
 
     def work(conn: Connection) -> None:
@@ -330,7 +325,7 @@ async def acknowledge(call: Call) -> Response:
 @route("POST", "/alerts/{alert_id}/silence", permission="editor", kind="page")
 async def silence(call: Call) -> Response:
     """Tell nobody about this monitor and cohort for a while; it goes on being watched."""
-    alert, form = await _alert(call), await _form(call)
+    alert, form = await _alert(call), await form_of(call)
     if form.get("for") not in SILENCES:
         raise HttpError(400, "choose how long to be silent", f"one of {', '.join(SILENCES)}")
     now = call.services.clock()
@@ -350,7 +345,7 @@ async def silence(call: Call) -> Response:
 @route("POST", "/silences/{silence_id}/end", permission="editor", kind="page")
 async def unsilence(call: Call) -> Response:
     """End a silence now."""
-    silence_id, form = str(call.request.path_params["silence_id"]), await _form(call)
+    silence_id, form = str(call.request.path_params["silence_id"]), await form_of(call)
 
     def work(conn: Connection) -> bool:
         done = alerts.end_silence(conn, call.project, silence_id, call.services.clock())

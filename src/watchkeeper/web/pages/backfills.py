@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.server.api.backfills import Asked, asked, backfill_json, begin, changed, flow_of, listed
 from watchkeeper.server.routing import Call, HttpError, route
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.view import view_of
 
 FIELDS = ("scorer", "scorecard", "back", "where", "limit", "budget")
@@ -62,15 +62,10 @@ async def page(call: Call) -> Response:
     return await answer(view, "quality", "Backfills", "backfills.html", context)
 
 
-async def _form(call: Call) -> dict[str, str]:
-    form = await call.request.form(max_fields=12, max_files=0)
-    return {k: v for k, v in form.items() if isinstance(v, str)}
-
-
 @route("POST", "/backfills", permission="editor", kind="page")
 async def start(call: Call) -> Response:
     """Start the run whose cost was shown."""
-    wanted = _wanted(await _form(call))
+    wanted = _wanted(await form_of(call))
     if wanted is None:
         raise HttpError(400, "choose a scorer", "")
     await begin(call, await asked(call, wanted))
@@ -80,7 +75,7 @@ async def start(call: Call) -> Response:
 @route("POST", "/backfills/{backfill_id}", permission="editor", kind="page")
 async def change(call: Call) -> Response:
     """Pause, resume or cancel a run."""
-    action = (await _form(call)).get("action", "")
+    action = (await form_of(call)).get("action", "")
     if action not in ("pause", "resume", "cancel"):
         raise HttpError(400, "that cannot be done with a run", "pause, resume or cancel it")
     await changed(call, str(call.request.path_params["backfill_id"]), action)

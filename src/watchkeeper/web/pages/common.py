@@ -12,27 +12,27 @@ from watchkeeper.web import render
 from watchkeeper.web.render import NavItem
 from watchkeeper.web.view import View
 
-__all__ = ["answer", "nav"]
+__all__ = ["answer", "form_of", "nav"]
 
 
 def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
     return [
-        NavItem("overview", "Overview", "/", "overview", "g o"),
-        NavItem("traces", "Traces", "/traces", "traces", "g t"),
-        NavItem("quality", "Quality", "/quality", "quality", "g q"),
-        NavItem("drift", "Drift", "/drift", "embedding", "g f"),
+        NavItem("overview", "Overview", "/", "overview", "o"),
+        NavItem("traces", "Traces", "/traces", "traces", "t"),
+        NavItem("quality", "Quality", "/quality", "quality", "q"),
+        NavItem("drift", "Drift", "/drift", "embedding", "f"),
         NavItem("dashboards", "Dashboards", "/dashboards", "dashboards"),
-        NavItem("alerts", "Alerts", "/alerts", "alerts", "g a", alerts, "bad", "firing", group="Respond"),
-        NavItem("incidents", "Incidents", "/incidents", "flag", "g i", group="Respond"),
-        NavItem("signals", "Signals", "/signals", "signals", "g s", group="Respond"),
-        NavItem("review", "Review", "/review", "review", "g r", open_reviews, "", "waiting", group="Respond"),
-        NavItem("datasets", "Datasets", "/datasets", "datasets", "g d", group="Test"),
-        NavItem("experiments", "Experiments", "/experiments", "experiments", "g e", group="Test"),
-        NavItem("releases", "Releases", "/releases", "releases", "g l", group="Test"),
+        NavItem("alerts", "Alerts", "/alerts", "alerts", "a", alerts, "bad", "firing", group="Respond"),
+        NavItem("incidents", "Incidents", "/incidents", "flag", "i", group="Respond"),
+        NavItem("signals", "Signals", "/signals", "signals", "s", group="Respond"),
+        NavItem("review", "Review", "/review", "review", "r", open_reviews, "", "waiting", group="Respond"),
+        NavItem("datasets", "Datasets", "/datasets", "datasets", "d", group="Test"),
+        NavItem("experiments", "Experiments", "/experiments", "experiments", "e", group="Test"),
+        NavItem("releases", "Releases", "/releases", "releases", "l", group="Test"),
         NavItem("reports", "Reports", "/reports", "book", group="Test"),
-        NavItem("scorers", "Scorers", "/scorers", "evaluator", "g c", group="Set up"),
-        NavItem("monitors", "Monitors", "/monitors", "guardrail", "g m", group="Set up"),
-        NavItem("settings", "Settings", "/settings", "settings", "g ,", group="Set up"),
+        NavItem("scorers", "Scorers", "/scorers", "evaluator", "c", group="Set up"),
+        NavItem("monitors", "Monitors", "/monitors", "guardrail", "m", group="Set up"),
+        NavItem("settings", "Settings", "/settings", "settings", ",", group="Set up"),
     ]
 
 
@@ -54,6 +54,15 @@ async def projects(call: Call) -> list[str]:
     if EVERY_PROJECT in call.principal.roles:
         mine.add(DEFAULT_PROJECT)
     return sorted(mine - {EVERY_PROJECT})
+
+
+async def form_of(call: Call) -> dict[str, str]:
+    """What a page's form sent, without the token and what was left empty; surrounding space is dropped, lines end in \\n."""
+    sent = await call.request.form(max_fields=40, max_files=0)
+    texts = {
+        k: v.replace("\r\n", "\n").strip() for k, v in sent.items() if isinstance(v, str) and k != "csrf"
+    }
+    return {k: v for k, v in texts.items() if v}
 
 
 async def answer(

@@ -15,7 +15,7 @@ from watchkeeper.pipeline.curate import leaks, refreshed
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import audit, datasets, experiments
 from watchkeeper.web import conversation
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.view import view_of
 
 SHOWN_CASES = 200
@@ -131,8 +131,7 @@ async def edit(call: Call) -> Response:
     view = view_of(call, "30d")
     name, case_id = str(call.request.path_params["name"]), str(call.request.path_params["case_id"])
     call.need_content("cases hold prompts and outputs")
-    form = await call.request.form(max_fields=20, max_files=0)
-    given = {k: v.strip() for k, v in form.items() if isinstance(v, str)}
+    given = await form_of(call)
     opened, now, wall = _version(given.get("version")), call.services.clock(), call.services.wall_clock()
     if given.get("split") not in SPLITS or len(given.get("expected", "")) > MOST_TEXT:
         raise HttpError(

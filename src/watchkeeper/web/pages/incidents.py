@@ -20,7 +20,7 @@ from watchkeeper.web import data
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.actions import actions_of
 from watchkeeper.web.pages.alerts import UNITS, figure_around
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.view import View, view_of
 
 TABS: Final = {"unresolved": incidents.UNRESOLVED, "resolved": ("resolved",), "all": None}
@@ -161,26 +161,17 @@ async def detail(call: Call) -> Response:
     return await answer(view, "incidents", incident.title, "incident.html", context)
 
 
-async def _form(call: Call) -> dict[str, str]:
-    form = await call.request.form(max_fields=20, max_files=0)
-    return {k: v for k, v in form.items() if isinstance(v, str) and v}
-
-
 @route("POST", "/incidents", permission="reviewer", kind="page")
 async def opening(call: Call) -> Response:
     """Open an incident, by hand or for an alert."""
-    form = await _form(call)
+    form = await form_of(call)
     wanted = {k: form[k] for k in ("title", "severity", "owner", "alert_id", "metric", "since") if k in form}
     try:
         given = api.NewIncident.model_validate(wanted)
     except ValueError:
         raise HttpError(400, "an incident needs a title and an owner of at most 255 characters") from None
     made = await api.open_incident(call, given)
-    return RedirectResponse(f"/incidents/{made}{_project(call)}", 303)
-
-
-def _project(call: Call) -> str:
-    return "" if call.project == "default" else f"?project={call.project}"
+    return RedirectResponse(view_of(call).url(f"/incidents/{made}"), 303)
 
 
 CHANGES: Final[dict[str, incidents.Status]] = {
@@ -193,7 +184,7 @@ CHANGES: Final[dict[str, incidents.Status]] = {
 @route("POST", "/incidents/{incident_id}/change", permission="reviewer", kind="page")
 async def changing(call: Call) -> Response:
     """Take, resolve or reopen."""
-    form = await _form(call)
+    form = await form_of(call)
     status = CHANGES.get(form.get("what", ""))
     if status is None:
         raise HttpError(400, "say what to do", f"one of {', '.join(CHANGES)}")
@@ -204,7 +195,7 @@ async def changing(call: Call) -> Response:
 @route("POST", "/incidents/{incident_id}/note", permission="reviewer", kind="page")
 async def noting(call: Call) -> Response:
     """Add a line to the timeline."""
-    form = await _form(call)
+    form = await form_of(call)
     call.body = _comment(form.get("text", ""))
     await api.comment(call)
     return RedirectResponse(safe_next(form.get("back")), 303)
@@ -220,7 +211,7 @@ def _comment(text: str) -> api.Comment:
 @route("POST", "/incidents/{incident_id}/triage", permission="reviewer", kind="page")
 async def computing(call: Call) -> Response:
     """Compute the triage again."""
-    form = await _form(call)
+    form = await form_of(call)
     await api.compute(call)
     return RedirectResponse(safe_next(form.get("back")), 303)
 

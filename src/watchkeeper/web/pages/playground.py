@@ -8,7 +8,7 @@ from starlette.responses import Response
 from watchkeeper.scoring.judges.rubrics import RUBRICS
 from watchkeeper.server.api.playground import Trial, tried
 from watchkeeper.server.routing import Call, HttpError, route
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.view import view_of
 
 FIELDS = ("model_a", "rubric_a", "prompt_a", "model_b", "rubric_b", "prompt_b", "where", "back", "n", "own")
@@ -69,7 +69,4 @@ async def page(call: Call) -> Response:
 @route("POST", "/playground", permission="editor", kind="page")
 async def run(call: Call) -> Response:
     """Ask the models, and show what they say side by side."""
-    form = await call.request.form(max_fields=20, max_files=0)
-    return await _page(
-        call, {k: v for k, v in form.items() if k in FIELDS and isinstance(v, str) and v}, True
-    )
+    return await _page(call, {k: v for k, v in (await form_of(call)).items() if k in FIELDS}, True)

@@ -10,11 +10,11 @@ from starlette.responses import PlainTextResponse, Response
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import RawSpan, Trace
 from watchkeeper.pipeline.promote import case_of, must_pass_of
-from watchkeeper.server.reading import load_trace, note_opened
+from watchkeeper.server.reading import note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import reviews
 from watchkeeper.web.pages.common import answer
-from watchkeeper.web.pages.traces import TRACE_ID
+from watchkeeper.web.pages.trace import found_trace
 from watchkeeper.web.view import view_of
 from watchkeeper.wire.encode import traces_json
 
@@ -52,21 +52,15 @@ async def raw(call: Call) -> Response:
     """The span `?span=`, or all of the trace, as received and redacted. `?form=` json, curl or case gives text alone."""
     view = view_of(call)
     call.need_content("prompts and outputs are hidden for your role")
-    trace_id = str(call.request.path_params["trace_id"])
-    loaded = await load_trace(call.services, call.project, trace_id) if TRACE_ID.fullmatch(trace_id) else None
-    if loaded is None:
-        raise HttpError(
-            404,
-            "there is no such trace in this project",
-            "it may not have arrived yet, or have passed its retention",
-        )
-    trace, scores = loaded
+    trace, scores = await found_trace(call)
     asked = view.params.get("span", "")
     document = traces_json(_spans(trace, asked))
     form = view.params.get("form", "")
     if form and form not in FORMS:
         raise HttpError(400, f"form={form[:20]} is not known", f"use one of {', '.join(FORMS)}")
-    await note_opened(call, f"{trace_id}/{asked}" if asked else trace_id, f"trace.{form or 'raw'}")
+    await note_opened(
+        call, f"{trace.trace_id}/{asked}" if asked else trace.trace_id, f"trace.{form or 'raw'}"
+    )
     command = curl(str(call.request.base_url).rstrip("/"), document)
     case = await _case(call, trace, scores)
     if form:
@@ -74,7 +68,7 @@ async def raw(call: Call) -> Response:
             {"json": document, "curl": command, "case": case}[form],
             media_type=FORMS[form],
             headers={
-                "content-disposition": f'attachment; filename="{trace_id}.{"jsonl" if form == "case" else form}"'
+                "content-disposition": f'attachment; filename="{trace.trace_id}.{"jsonl" if form == "case" else form}"'
             },
         )
     pretty = json.dumps(json.loads(document), ensure_ascii=False, indent=2)

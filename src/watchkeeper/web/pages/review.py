@@ -19,7 +19,7 @@ from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import datasets, reviews, taxonomy
 from watchkeeper.store.records.calibration import SOURCE as CALIBRATION
 from watchkeeper.web import data
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.pages.trace import chosen, span_context, tree
 from watchkeeper.web.view import view_of
 
@@ -108,7 +108,7 @@ def _source(form: dict[str, str]) -> str | None:
 @route("POST", "/review/next", permission="reviewer", kind="page")
 async def begin(call: Call) -> Response:
     """Reserve the most urgent item and open it; the queue when nothing is free."""
-    source = _source(await _form(call))
+    source = _source(await form_of(call))
     item = await desk_of(call).take_next(call.project, who_of(call), source)
     view = view_of(call)
     path = f"/review/{item.id}" if item else "/review"
@@ -205,11 +205,6 @@ async def one(call: Call) -> Response:
     return await answer(view, "review", "Review", "review_item.html", context)
 
 
-async def _form(call: Call) -> dict[str, str]:
-    raw = await call.request.form(max_fields=20, max_files=0)
-    return {k: v.replace("\r\n", "\n") for k, v in raw.items() if isinstance(v, str)}
-
-
 def _given(form: dict[str, str]) -> Given:
     expected = form.get("expected", "")
     changed = expected.strip() and expected != form.get("actual", "")
@@ -226,7 +221,7 @@ def _given(form: dict[str, str]) -> Given:
 async def label(call: Call) -> Response:
     """Label the item, make it a test case when asked, and open the next one."""
     item = await _item(call)
-    form = await _form(call)
+    form = await form_of(call)
     source = _source(form)
     given = _given(form)
     if given.verdict not in ("good", "bad"):
@@ -253,7 +248,7 @@ async def _promoted(call: Call, item: ReviewItem, made: Label, dataset: str) -> 
 @route("POST", "/review/undo", permission="reviewer", kind="page")
 async def undo(call: Call) -> Response:
     """Take back the newest label of the caller and open its item again."""
-    source = _source(await _form(call))
+    source = _source(await form_of(call))
     item = await desk_of(call).undo(call.project, who_of(call))
     path = f"/review/{item.id}" if item else "/review"
     return RedirectResponse(view_of(call).url(path, done="undone" if item else None, source=source), 303)
@@ -263,7 +258,7 @@ async def undo(call: Call) -> Response:
 async def assign(call: Call) -> Response:
     """Say who should read the item."""
     item = await _item(call)
-    form = await _form(call)
+    form = await form_of(call)
     with told():
         await desk_of(call).assign(
             call.project, item.id, form.get("to", "").strip()[:255] or None, who_of(call)
@@ -275,7 +270,7 @@ async def assign(call: Call) -> Response:
 async def release(call: Call) -> Response:
     """Give the item back and go to the queue."""
     item = await _item(call)
-    form = await _form(call)
+    form = await form_of(call)
     await call.services.records.write(
         lambda c: reviews.release(c, call.project, item.id, call.principal.actor)
     )

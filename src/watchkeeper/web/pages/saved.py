@@ -10,6 +10,7 @@ from watchkeeper.server.login import safe_next
 from watchkeeper.server.reading import note_change
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import saved_views
+from watchkeeper.web.pages.common import form_of
 from watchkeeper.web.view import View, view_of
 
 # What a view keeps of an address: which traces and in which order, not the page, and not the project it is saved in.
@@ -38,15 +39,10 @@ def shown(view: View, found: list[saved_views.SavedView]) -> list[dict[str, Any]
     ]
 
 
-async def _form(call: Call) -> dict[str, str]:
-    form = await call.request.form(max_fields=10, max_files=0)
-    return {k: v for k, v in form.items() if isinstance(v, str) and v}
-
-
 @route("POST", "/traces/views", permission="editor")
 async def save(call: Call) -> Response:
     """Save the list's filters under a name; a name that is taken gets the new filters."""
-    form = await _form(call)
+    form = await form_of(call)
     back = safe_next(form.get("back"))
     name = " ".join(form.get("name", "").split())
     query = kept(back)
@@ -70,7 +66,7 @@ async def save(call: Call) -> Response:
 @route("POST", "/traces/views/{view_id}/delete", permission="editor")
 async def delete(call: Call) -> Response:
     """Delete a saved view."""
-    form = await _form(call)
+    form = await form_of(call)
     view_id = str(call.request.path_params["view_id"])
     name = await call.services.records.write(lambda c: saved_views.delete(c, call.project, view_id))
     if name is None:

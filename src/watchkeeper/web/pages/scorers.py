@@ -16,7 +16,7 @@ from watchkeeper.store.records import audit
 from watchkeeper.store.records import calibration as store
 from watchkeeper.web import data, estimate
 from watchkeeper.web.estimate import Estimate
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.pages.quality import spread_bars
 from watchkeeper.web.twin import corrected, figure, twin
 from watchkeeper.web.view import DIMENSIONS, View, view_of
@@ -149,11 +149,6 @@ async def one(call: Call) -> Response:
     return await answer(view, "scorers", name, "scorer.html", context)
 
 
-async def _form(call: Call) -> dict[str, str]:
-    form = await call.request.form(max_fields=10, max_files=0)
-    return {k: v for k, v in form.items() if isinstance(v, str)}
-
-
 def _cut(form: dict[str, str]) -> float | None:
     text = form.get("cut", "").strip()
     if not text:
@@ -178,7 +173,7 @@ async def _noted(call: Call, name: str, action: str, detail: dict[str, Any]) -> 
 @route("POST", "/scorers/{name}/sample", permission="editor", kind="page")
 async def sample(call: Call) -> Response:
     """Put a random sample of the last week into the review queue."""
-    name, form = str(call.request.path_params["name"]), await _form(call)
+    name, form = str(call.request.path_params["name"]), await form_of(call)
     view = view_of(call)
     try:
         made = await _calibrator(call).draw(view.project, name, wanted=DRAWN, cut=_cut(form))
@@ -192,7 +187,7 @@ async def sample(call: Call) -> Response:
 @route("POST", "/scorers/{name}/calibrate", permission="editor", kind="page")
 async def compare(call: Call) -> Response:
     """Compare the scorer with the labels there are now."""
-    name, form = str(call.request.path_params["name"]), await _form(call)
+    name, form = str(call.request.path_params["name"]), await form_of(call)
     view = view_of(call)
     try:
         made = await _calibrator(call).calibrate(

@@ -8,7 +8,7 @@ from starlette.responses import RedirectResponse, Response
 from watchkeeper.server.api.erasures import erase, shown
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import access, audit, erasure
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.view import view_of
 
 DAY: Final = 86_400 * 10**9
@@ -67,9 +67,7 @@ async def settings(call: Call) -> Response:
 @route("POST", "/settings/keys", permission="admin", kind="page")
 async def new_key(call: Call) -> Response:
     """Make a key and show it, once, in this answer."""
-    form = {
-        k: v for k, v in (await call.request.form(max_fields=10, max_files=0)).items() if isinstance(v, str)
-    }
+    form = await form_of(call)
     if form.get("life", "") not in LIVES:
         raise HttpError(400, "that is not a lifetime we offer", "choose one from the list")
     now, life = call.services.wall_clock(), LIVES[form.get("life", "")]
@@ -92,9 +90,7 @@ async def new_key(call: Call) -> Response:
 @route("POST", "/settings/erase", permission="admin", kind="page")
 async def erase_user(call: Call) -> Response:
     """Erase a user's traces and everything made from them; the receipt is on the page."""
-    form = {
-        k: v for k, v in (await call.request.form(max_fields=10, max_files=0)).items() if isinstance(v, str)
-    }
+    form = await form_of(call)
     user, again = form.get("user", "").strip(), form.get("again", "").strip()
     if not user or user != again:
         raise HttpError(400, "the two ids are not the same", "write the user id twice: this cannot be undone")

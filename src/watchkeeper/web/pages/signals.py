@@ -15,7 +15,7 @@ from watchkeeper.server.api.managed import Act, acted, choice_of
 from watchkeeper.server.api.signals import Changed, decide, detail, listed
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.web import data, estimate
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.view import view_of
 
 KINDS: Final = {
@@ -83,11 +83,6 @@ def _back(call: Call, done: str | None = None) -> Response:
     )
 
 
-async def _form(call: Call) -> dict[str, str]:
-    raw = await call.request.form(max_fields=20, max_files=0)
-    return {k: v.strip() for k, v in raw.items() if isinstance(v, str) and v.strip() and k != "csrf"}
-
-
 @route("GET", "/signals/{signal_id}", permission="viewer")
 async def one(call: Call) -> Response:
     """One signal: how common, where, since when, what was done about it."""
@@ -113,7 +108,7 @@ async def one(call: Call) -> Response:
 @route("POST", "/signals/{signal_id}/change", permission="reviewer", kind="page")
 async def change(call: Call) -> Response:
     """Confirm, assign, rate, ignore or fix."""
-    form = await _form(call)
+    form = await form_of(call)
     try:
         given = Changed.model_validate(form)
     except ValidationError:
@@ -153,7 +148,7 @@ async def preview(call: Call) -> Response:
 async def accept(call: Call) -> Response:
     """Do what was shown."""
     try:
-        given = Act.model_validate(await _form(call))
+        given = Act.model_validate(await form_of(call))
     except ValidationError as error:
         fault = error.errors()[0]
         raise HttpError(400, f"{fault['loc'][0]}: {fault['msg']}", "go back and change it") from None
@@ -164,7 +159,7 @@ async def accept(call: Call) -> Response:
 @route("POST", "/signals/{signal_id}/retire", permission="editor", kind="page")
 async def retire(call: Call) -> Response:
     """Take the signal's scorer and monitor out of force."""
-    form = await _form(call)
+    form = await form_of(call)
     if call.services.from_signal is None:
         raise HttpError(503, "this server does not run actions on signals", "")
     await call.services.from_signal.retire(

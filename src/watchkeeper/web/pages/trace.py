@@ -19,7 +19,7 @@ from watchkeeper.server.reading import load_trace, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import audit, datasets, reviews
 from watchkeeper.web import conversation, data, render
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.pages.traces import TRACE_ID
 from watchkeeper.web.view import View, view_of
 
@@ -96,7 +96,8 @@ def _sorted(scores: list[Score]) -> list[Score]:
     return sorted(scores, key=lambda s: (s.passed is not False, s.scorer, -s.scored_ns))
 
 
-async def _found(call: Call) -> tuple[Trace, list[Score]]:
+async def found_trace(call: Call) -> tuple[Trace, list[Score]]:
+    """The trace of the path with its scores. Raises `HttpError` 404."""
     trace_id = str(call.request.path_params["trace_id"])
     loaded = await load_trace(call.services, call.project, trace_id) if TRACE_ID.fullmatch(trace_id) else None
     if loaded is None:
@@ -146,7 +147,7 @@ async def _session(view: View, trace: Trace) -> dict[str, Any]:
 async def trace(call: Call) -> Response:
     """One trace. `?span=` selects a step."""
     view = view_of(call)
-    found, scores = await _found(call)
+    found, scores = await found_trace(call)
     if call.sees_content:
         await note_opened(call, found.trace_id)
 
@@ -184,7 +185,7 @@ def _title(trace: Trace) -> str:
 async def panel(call: Call) -> Response:
     """The short form that opens beside the list."""
     view = view_of(call)
-    found, scores = await _found(call)
+    found, scores = await found_trace(call)
     if call.sees_content:
         await note_opened(call, found.trace_id)
     context = {
@@ -196,11 +197,6 @@ async def panel(call: Call) -> Response:
         "passed": sum(1 for s in scores if s.source == "check" and s.passed),
     }
     return render.html("panel.html", view, {"may": call.may, "csrf": call.csrf, **context})
-
-
-async def _form(call: Call) -> dict[str, str]:
-    form = await call.request.form(max_fields=300, max_files=0)
-    return {k: v for k, v in form.items() if isinstance(v, str)}
 
 
 async def _queue(call: Call, trace_ids: list[str], reason: str) -> int:
@@ -222,8 +218,8 @@ async def _queue(call: Call, trace_ids: list[str], reason: str) -> int:
 @route("POST", "/traces/{trace_id}/review", permission="reviewer")
 async def to_review(call: Call) -> Response:
     """Put the trace in the review queue."""
-    found, _ = await _found(call)
-    form = await _form(call)
+    found, _ = await found_trace(call)
+    form = await form_of(call)
     await _queue(
         call,
         [found.trace_id],
@@ -247,8 +243,8 @@ async def selected(call: Call) -> Response:
 @route("POST", "/traces/{trace_id}/dataset", permission="editor")
 async def to_dataset(call: Call) -> Response:
     """Make the trace a test case in the next version of a dataset."""
-    found, scores = await _found(call)
-    form = await _form(call)
+    found, scores = await found_trace(call)
+    form = await form_of(call)
     name = form.get("dataset", "").strip()
     if not name or len(name) > 100 or "/" in name:
         raise HttpError(400, "the dataset needs a name", "up to 100 characters, without a slash")

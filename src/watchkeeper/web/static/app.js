@@ -1,8 +1,8 @@
 // What every page does beside being HTML: theme, keyboard, side panel, tips. No markup is ever made from text;
 // fragments come parsed from our own server (XMLHttpRequest "document"), where scripts do not run.
 
-const $ = (selector, root = document) => root.querySelector(selector);
-const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+export const $ = (selector, root = document) => root.querySelector(selector);
+export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 
 export function say(text, action) {
   $(".toast")?.remove();
@@ -26,8 +26,9 @@ export function load(url) {
     const request = new XMLHttpRequest();
     request.open("GET", url);
     request.responseType = "document";
-    request.onload = () => (request.status < 400 ? resolve(request.response) : reject(new Error(`${request.status}`)));
-    request.onerror = () => reject(new Error("the server does not answer"));
+    request.timeout = 15000;
+    request.onload = () => (request.status < 400 ? resolve(request.response) : reject(new Error(`the server says ${request.status}`)));
+    request.onerror = request.ontimeout = () => reject(new Error("the server does not answer"));
     request.send();
   });
 }
@@ -209,7 +210,6 @@ document.addEventListener("input", (event) => {
   }
 });
 
-const GO = { o: "/", t: "/traces", q: "/quality", c: "/scorers", a: "/alerts", r: "/review", s: "/signals", d: "/datasets", e: "/experiments", l: "/releases", ",": "/settings" };
 let going = 0;
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
@@ -220,9 +220,9 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   if ((typing && typing.type !== "checkbox") || event.ctrlKey || event.metaKey || event.altKey || help?.open) return;
-  if (going && Date.now() - going < 1200 && GO[event.key]) {
-    const link = $$(".rail a").find((a) => new URL(a.href).pathname === GO[event.key]);
-    location.href = link ? link.href : GO[event.key];
+  const place = going && Date.now() - going < 1200 && $$(".rail a[data-key]").find((a) => a.dataset.key === event.key);
+  if (place) {
+    location.href = place.href;
     event.preventDefault();
     return;
   }

@@ -1,22 +1,8 @@
 // The trace explorer: new rows as they arrive, suggestions of the filter menu, two rows beside each other.
-// It does not import app.js, whose address carries a hash: another address would run it twice.
+import { $, $$, load, say } from "./app.js";
 
-const $ = (selector, root = document) => root.querySelector(selector);
-const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
 const EVERY_MS = 1500;
 const MOST = 50;
-
-function load(url) {
-  return new Promise((resolve, reject) => {
-    const request = new XMLHttpRequest();
-    request.open("GET", url);
-    request.responseType = "document";
-    request.timeout = 15000;
-    request.onload = () => (request.status < 400 ? resolve(request.response) : reject(new Error(`the server says ${request.status}`)));
-    request.onerror = request.ontimeout = () => reject(new Error("the server does not answer"));
-    request.send();
-  });
-}
 
 // The live list. Rows wait while somebody reads: the pointer or the focus in the list, the page scrolled, rows selected.
 const list = $("#live-rows");
@@ -123,16 +109,8 @@ if (compare) {
     const typing = event.target.closest?.("input:not([type=checkbox]), textarea, select");
     if (event.key !== "c" || going || typing || event.ctrlKey || event.metaKey || event.altKey || $("dialog[open]")) return;
     if (chosen().length === 2) go();
-    else tellShortly("Select two rows with x first");
+    else say("Select two rows with x first");
   });
-}
-function tellShortly(words) {
-  const place = document.createElement("div");
-  place.className = "toast";
-  place.setAttribute("role", "status");
-  place.textContent = words;
-  document.body.append(place);
-  setTimeout(() => place.remove(), 3000);
 }
 
 // What is copied is either on the page or asked for, because asking for it is written down.
@@ -144,11 +122,11 @@ document.addEventListener("click", async (event) => {
   else {
     const address = new URL(button.dataset.copyFrom, location.origin);
     const answer = await fetch(address);
-    if (!answer.ok) return tellShortly(`This could not be copied: the server says ${answer.status}`);
+    if (!answer.ok) return say(`This could not be copied: the server says ${answer.status}`);
     text = await answer.text();
   }
   await navigator.clipboard.writeText(text ?? "");
-  tellShortly("Copied");
+  say("Copied");
 });
 // "The selected step as received" follows the selection, which changes without loading the page.
 $("#raw-span")?.addEventListener("click", (event) => {

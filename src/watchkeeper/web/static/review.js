@@ -1,7 +1,6 @@
 // Labelling by keyboard. The next item is loaded while this one is read; a label moves on at once.
-import { load, say } from "./app.js";
+import { $, load, say } from "./app.js";
 
-const $ = (selector, root = document) => root.querySelector(selector);
 let ahead = null;
 
 // Words that differ, by longest common subsequence; long texts are compared line by line to stay quick.
