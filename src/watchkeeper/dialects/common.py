@@ -83,6 +83,24 @@ def guardrail_values(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.guardrail_result = draft.guardrail_result or word(result)
 
 
+def flag(draft: Draft, name: str | None, value: Any) -> None:
+    """A feature flag's value under `feature_flag.NAME`, where sampling strata and pages find it."""
+    if name and value is not None:
+        draft.metadata.setdefault(f"feature_flag.{name}", as_text(value))
+
+
+def flag_evaluation(draft: Draft, attributes: dict[str, Any]) -> None:
+    """OpenTelemetry's evaluation of a feature flag, as attributes of a span or as an event."""
+    value = first(
+        attributes,
+        "feature_flag.result.variant",
+        "feature_flag.variant",
+        "feature_flag.result.value",
+        "value",
+    )
+    flag(draft, word(attributes.get("feature_flag.key")), value)
+
+
 _PASS = frozenset(("pass", "passed", "allow", "allowed", "ok", "safe", "none", "false", "no"))
 _FAIL = frozenset(
     ("fail", "failed", "block", "blocked", "deny", "denied", "unsafe", "triggered", "true", "reject")

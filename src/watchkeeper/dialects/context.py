@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from watchkeeper.dialects.common import flag_evaluation
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.values import (
     Picker,
@@ -157,8 +158,10 @@ def _prefixed(draft: Draft, attributes: dict[str, Any], aliases: Aliases) -> Non
             prefix = next((p for p in METADATA_PREFIXES if key.startswith(p)), None)
             if prefix is not None:
                 _meta(draft, key[len(prefix) :], value, aliases, prefix in _OWN_METADATA)
-        elif key.startswith(("feature_flag.", "watchkeeper.flag.")):
+        elif key.startswith("feature_flag."):
             draft.metadata.setdefault(key, value)
+            if key == "feature_flag.key":
+                flag_evaluation(draft, attributes)
 
 
 def _identity(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], field: str) -> str | None:

@@ -42,6 +42,8 @@ class Draft:
     finish_raw: str | None = None
     cost_client: float | None = None
     ttft_ms: float | None = None
+    tpot_ms: float | None = None
+    queue_ms: float | None = None
     attempts: int | None = None
     query: str | None = None
     top_k: int | None = None
@@ -54,6 +56,8 @@ class Draft:
     guardrail_name: str | None = None
     guardrail_result: str | None = None
     guardrail_triggered: bool | None = None
+    guardrail_reasons: list[str] | None = None
+    guardrail_skipped: list[str] | None = None
     error_type: str | None = None
     error_message: str | None = None
     error_status: int | None = None
@@ -187,10 +191,12 @@ def _llm(draft: Draft) -> LLM:
         llm.cost, version = price(llm)
         llm.pricing_version = version if llm.cost is not None else None
     llm.ttft_ms = draft.ttft_ms
+    llm.tpot_ms = draft.tpot_ms
     llm.attempts = draft.attempts
     raw = draft.raw
     output = llm.usage.output_tokens
-    if llm.ttft_ms is not None and output is not None and output > 1 and raw.end_ns > raw.start_ns:
+    timed = llm.tpot_ms is None and llm.ttft_ms is not None and raw.end_ns > raw.start_ns
+    if timed and llm.ttft_ms is not None and output is not None and output > 1:
         rest = (raw.end_ns - raw.start_ns) / 1e6 - llm.ttft_ms
         llm.tpot_ms = rest / (output - 1) if rest >= 0 else None
     return llm
@@ -258,7 +264,11 @@ def finish(draft: Draft, dialect: str) -> Span:
         )
     if kind == "guardrail":
         guardrail = Guardrail(
-            draft.guardrail_name or raw.name, draft.guardrail_result, draft.guardrail_triggered
+            draft.guardrail_name or raw.name,
+            draft.guardrail_result,
+            draft.guardrail_triggered,
+            draft.guardrail_reasons or [],
+            draft.guardrail_skipped or [],
         )
     input_text, output_text = _texts(draft, llm, tool, retrieval)
     return Span(
@@ -281,6 +291,7 @@ def finish(draft: Draft, dialect: str) -> Span:
         input_text=input_text,
         output_text=output_text,
         keep_probability=draft.keep_probability,
+        queue_ms=draft.queue_ms,
         raw=raw,
     )
 

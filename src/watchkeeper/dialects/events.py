@@ -21,6 +21,7 @@ MESSAGE_EVENTS = {
 _RANK = {name: rank for rank, name in enumerate(MESSAGE_EVENTS)} | {"gen_ai.choice": 9}
 DETAILS = frozenset(("gen_ai.client.inference.operation.details", "gen_ai.client.inference.details"))
 _STREAM_MARKS = frozenset(("First Token Stream Event", "ai.stream.firstChunk", "gen_ai.content.first_token"))
+_FLAG_EVENTS = frozenset(("feature_flag", "feature_flag.evaluation"))
 _CHUNK_MARKS = ("llm.content.completion.chunk", "mlflow.chunk.item.", "gen_ai.choice.chunk")
 
 
@@ -55,6 +56,8 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
             common.evaluation_event(draft, _with_body(event))
         elif name == "gen_ai.guardrail.result":
             common.guardrail_values(draft, _with_body(event))
+        elif name in _FLAG_EVENTS:
+            common.flag_evaluation(draft, _with_body(event))
         elif name in _STREAM_MARKS or name.startswith(_CHUNK_MARKS):
             draft.stream = True if draft.stream is None else draft.stream
             if draft.ttft_ms is None and event.time_ns > draft.raw.start_ns > 0:

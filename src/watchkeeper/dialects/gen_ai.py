@@ -45,7 +45,12 @@ _pick = Picker(
         "stream": ("gen_ai.request.stream", "gen_ai.request.is_stream", "llm.is_streaming"),
         "finish": ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason"),
         "cost": ("gen_ai.usage.cost", "gen_ai.cost.total_cost", "operation.cost"),
-        "ttft": ("gen_ai.response.time_to_first_chunk", "gen_ai.client.operation.time_to_first_chunk"),
+        "ttft": (
+            "gen_ai.response.time_to_first_chunk",
+            "gen_ai.client.operation.time_to_first_chunk",
+            "gen_ai.latency.time_to_first_token",
+        ),
+        "queue": ("gen_ai.latency.time_in_queue",),
         "inputs": ("gen_ai.input.messages",),
         "outputs": ("gen_ai.output.messages",),
         "system": ("gen_ai.system_instructions",),
@@ -120,6 +125,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.cost_client = as_float(got.get("cost"))
     if draft.ttft_ms is None and (seconds := as_float(got.get("ttft"))) is not None:
         draft.ttft_ms = seconds * 1000
+    if draft.queue_ms is None and (seconds := as_float(got.get("queue"))) is not None:
+        draft.queue_ms = seconds * 1000
     _usage(draft, got)
     _content(draft, got)
     if draft.kind is None:

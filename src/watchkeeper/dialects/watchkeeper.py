@@ -4,10 +4,11 @@ from typing import Any
 
 from watchkeeper.dialects import common
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.values import as_float, as_text, decode, first, word
+from watchkeeper.dialects.values import as_float, as_list, as_text, decode, first, word
 from watchkeeper.model.span import KINDS, Evaluation, RawSpan
 
 NAME = "watchkeeper"
+_FLAGS = "watchkeeper.flag."
 HEADS = frozenset(("watchkeeper",))
 
 
@@ -42,11 +43,35 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             draft.take_reply(
                 "watchkeeper.output", first(attributes, "gen_ai.output.messages", "watchkeeper.output")
             )
-    elif draft.kind == "guardrail":
+    elif draft.kind == "guardrail" and not _guard(draft, attributes):
         common.guardrail_outcome(draft, result)
+    _times(draft, attributes)
     prefix = "watchkeeper.score."
     for key, value in attributes.items():
         if key.startswith(prefix) and as_float(value) is not None:
             draft.evaluations.append(
                 Evaluation(key[len(prefix) :], as_float(value), span_id=draft.raw.span_id)
             )
+        elif key.startswith(_FLAGS):
+            common.flag(draft, key[len(_FLAGS) :], value)
+
+
+def _guard(draft: Draft, attributes: dict[str, Any]) -> bool:
+    """The verdict of a guard of ours; False when the span has none. The span's output is the text that was checked."""
+    verdict = word(attributes.get("watchkeeper.guard.verdict"))
+    if verdict is None:
+        return False
+    draft.guardrail_name = draft.guardrail_name or word(attributes.get("watchkeeper.guard.name"))
+    draft.guardrail_result, draft.guardrail_triggered = verdict, verdict != "pass"
+    draft.guardrail_reasons = [str(r) for r in as_list(attributes.get("watchkeeper.guard.reasons")) or []]
+    draft.guardrail_skipped = [str(s) for s in as_list(attributes.get("watchkeeper.guard.skipped")) or []]
+    return True
+
+
+def _times(draft: Draft, attributes: dict[str, Any]) -> None:
+    waited = as_float(attributes.get("watchkeeper.queue_ms"))
+    if draft.queue_ms is None and waited is not None and waited >= 0:
+        draft.queue_ms = waited
+    seconds = as_float(attributes.get("watchkeeper.time_per_output_token"))
+    if draft.tpot_ms is None and seconds is not None and seconds >= 0:
+        draft.tpot_ms = seconds * 1000

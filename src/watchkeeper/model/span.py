@@ -209,11 +209,13 @@ class Evaluation(msgspec.Struct, gc=False):
 
 
 class Guardrail(msgspec.Struct, gc=False):
-    """What a guardrail said about a request or an answer."""
+    """What a guardrail said about a request or an answer; `skipped` names what it could not check and why."""
 
     name: str | None = None
     result: str | None = None
     triggered: bool | None = None
+    reasons: list[str] = []
+    skipped: list[str] = []
 
 
 class Context(msgspec.Struct):
@@ -236,7 +238,8 @@ class Context(msgspec.Struct):
 
 
 class Span(msgspec.Struct):
-    """One step of a trace, normalised. `input_text`/`output_text` are what a person would call its input and output."""
+    """One step of a trace, normalised. `input_text`/`output_text` are what a person would call its input and output;
+    `queue_ms` is how long the request waited before it was worked on."""
 
     trace_id: str
     span_id: str
@@ -257,6 +260,7 @@ class Span(msgspec.Struct):
     input_text: str | None = None
     output_text: str | None = None
     keep_probability: float | None = None
+    queue_ms: float | None = None
     raw: RawSpan | None = None
 
     @property

@@ -14,7 +14,7 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from watchkeeper.sdk import keys
-from watchkeeper.sdk.values import json_of, text_of
+from watchkeeper.sdk.values import plain, text_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,8 +79,9 @@ def variant(name: object = None, *, feature_flags: Mapping[str, object] | None =
     values: dict[str, str] = {}
     if name is not None:
         values[keys.VARIANT] = text_of(name, 500)
-    if feature_flags:
-        values[keys.FEATURE_FLAGS] = json_of(feature_flags, 10_000)
+    flags = plain(feature_flags)
+    if isinstance(flags, dict):
+        values |= {keys.FLAG_PREFIX + name: text_of(value, 500) for name, value in flags.items()}
     return Block(values)
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from watchkeeper.model.calibration import Standing, is_provisional
 from watchkeeper.model.score import Score
-from watchkeeper.model.span import LLM, Evaluation, Message, Retrieval, Span, Tool, Trace, Usage
+from watchkeeper.model.span import LLM, Evaluation, Guardrail, Message, Retrieval, Span, Tool, Trace, Usage
 from watchkeeper.server.answers import iso
 
 HIDDEN = None
@@ -91,6 +91,12 @@ def _tool(tool: Tool, content: bool) -> dict[str, Any]:
     }
 
 
+def _guardrail(guard: Guardrail, content: bool) -> dict[str, Any]:
+    # A reason quotes what it found.
+    reasons = guard.reasons if content else HIDDEN
+    return {**msgspec.to_builtins(guard), "reasons": reasons}
+
+
 def _evaluation(said: Evaluation, content: bool) -> dict[str, Any]:
     explanation = said.explanation if content else HIDDEN
     return {"name": said.name, "value": said.value, "label": said.label, "explanation": explanation}
@@ -139,6 +145,7 @@ def span_json(
         "kind": span.kind,
         "time": iso(span.start_ns),
         "duration_ms": span.duration_ms,
+        "queue_ms": span.queue_ms,
         "status": span.status,
         "error": error,
         "dialect": span.dialect,
@@ -154,7 +161,7 @@ def span_json(
         "llm": _llm(span.llm, content) if span.llm else None,
         "retrieval": _retrieval(span.retrieval, content) if span.retrieval else None,
         "tool": _tool(span.tool, content) if span.tool else None,
-        "guardrail": msgspec.to_builtins(span.guardrail) if span.guardrail else None,
+        "guardrail": _guardrail(span.guardrail, content) if span.guardrail else None,
         "evaluations": [_evaluation(e, content) for e in span.evaluations],
         "scores": [score_json(s, trust) for s in scores],
     }

@@ -3,9 +3,11 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.unit.dialects.make import event, log, raw, span
 from watchkeeper import dialects
-from watchkeeper.model.span import LLM, Span
+from watchkeeper.model.span import LLM, RawEvent, Span
 
 
 def _llm(made: Span) -> LLM:
@@ -340,6 +342,51 @@ def test_it_reads_our_own_sdk() -> None:
     assert (trace.input_text, trace.output_text) == ("Hi?", "Hello.")
     assert trace.spans[1].context.session_id == "s-1" and trace.spans[1].context.scenario == "support"
     assert context.metadata["feature_flag.key"] == "dark"
+
+
+def test_it_reads_what_our_sdk_measured_and_what_a_guard_decided() -> None:
+    call = span(
+        {"watchkeeper.span.kind": "llm", "gen_ai.operation.name": "chat", "gen_ai.usage.output_tokens": 11,
+         "gen_ai.response.time_to_first_chunk": 0.2, "watchkeeper.time_per_output_token": 0.015, "watchkeeper.queue_ms": 40.0,
+         "watchkeeper.flag.rerank": "true"},
+    )  # fmt: skip
+    assert (call.queue_ms, _llm(call).ttft_ms, _llm(call).tpot_ms) == (40.0, 200.0, 15.0)
+    assert call.context.metadata["feature_flag.rerank"] == "true"
+    asked = {
+        "watchkeeper.span.kind": "guardrail",
+        "watchkeeper.guard.name": "default",
+        "watchkeeper.input": "Hello",
+    }
+    said = {"watchkeeper.guard.verdict": "block", "watchkeeper.guard.reasons": ["injection"]}
+    blocked = span({**asked, **said}).guardrail
+    assert blocked is not None and (blocked.name, blocked.result, blocked.triggered) == (
+        "default",
+        "block",
+        True,
+    )
+    assert blocked.reasons == ["injection"]
+    # The text that was checked is not the guard's verdict about it.
+    passed = span({**asked, "watchkeeper.output": "blocked", "watchkeeper.guard.verdict": "pass",
+                   "watchkeeper.guard.skipped": ["no answer in time"]}).guardrail  # fmt: skip
+    assert passed is not None and (passed.result, passed.triggered) == ("pass", False)
+    assert passed.skipped == ["no answer in time"]
+
+
+def test_it_reads_times_of_a_serving_engine() -> None:
+    made = span({"gen_ai.operation.name": "chat", "gen_ai.latency.time_in_queue": 0.25,
+                 "gen_ai.latency.time_to_first_token": 0.5})  # fmt: skip
+    assert (made.queue_ms, _llm(made).ttft_ms) == (250.0, 500.0)
+
+
+@pytest.mark.parametrize(
+    "spelling", ["feature_flag.result.variant", "feature_flag.variant", "feature_flag.result.value"]
+)
+def test_it_reads_the_evaluation_of_a_feature_flag(spelling: str) -> None:
+    said = {"feature_flag.key": "rerank", spelling: "on"}
+    on_span = span({"gen_ai.operation.name": "chat", **said})
+    in_event = span({"gen_ai.operation.name": "chat"}, events=[RawEvent("feature_flag.evaluation", 5, said)])
+    for made in (on_span, in_event):
+        assert made.context.metadata["feature_flag.rerank"] == "on"
 
 
 def test_it_keeps_a_span_of_an_unknown_client_whole() -> None:

@@ -286,7 +286,7 @@ def test_session_and_variant_reach_every_span_inside_and_none_outside(sdk: Any, 
         assert got["gen_ai.conversation.id"] == "s1"
         assert got["user.id"] == "u1"
         assert got["watchkeeper.variant"] == "b"
-        assert json.loads(got["watchkeeper.feature_flags"]) == {"rerank": True}
+        assert got["watchkeeper.flag.rerank"] == "true"
     assert receiver.span("c").attributes["gen_ai.conversation.id"] == "s2"
     assert receiver.span("c").attributes["watchkeeper.variant"] == "b"
     assert receiver.span("d").attributes == {}
