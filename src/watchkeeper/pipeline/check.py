@@ -26,8 +26,8 @@ from watchkeeper.pipeline.deciding import (
 from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.scoring import evidence
 from watchkeeper.scoring import keeping as keep
-from watchkeeper.scoring.drive import Batch, direct, run_checks
-from watchkeeper.scoring.protocol import BatchScorer, Scorer
+from watchkeeper.scoring.drive import Batch, direct, run_scorer
+from watchkeeper.scoring.protocol import BatchScorer
 from watchkeeper.scoring.sampling import Decision, Sampled
 from watchkeeper.store.columns import Columns, KeepingRow, TraceRow
 from watchkeeper.store.records import coverage, jobs
@@ -36,16 +36,14 @@ from watchkeeper.store.records.engine import Records
 log = logging.getLogger(__name__)
 MINUTE_NS = 60 * 10**9
 _REMEMBERED = 200_000
+UNGROUNDED = 0.2
 Scored = Sequence[tuple[str, str, Sequence[Score]]]
 Hook = Callable[[Scored], Awaitable[None]]
 
 
-def flags(trace: Trace, outcomes: Sequence[tuple[Scorer, Outcome]]) -> frozenset[str]:
-    """The always-on conditions (`sampling.ALWAYS`) that a trace meets."""
-    failed = {s.name for s, o in outcomes if isinstance(o, Verdict) and o.passed is False}
-    failed |= {
-        str(getattr(s, "type", "")) for s, o in outcomes if isinstance(o, Verdict) and o.passed is False
-    }
+def flags(trace: Trace, failed: Set[str], unsure: bool) -> frozenset[str]:
+    """The always-on conditions (`sampling.ALWAYS`) that a trace meets: `failed` are the names and types of the checks it
+    did not pass, `unsure` whether its answer looks ungrounded."""
     raised = {
         "error": any(s.status == "error" or s.error is not None for s in trace.spans),
         "timeout": "timeout" in failed,
@@ -53,10 +51,7 @@ def flags(trace: Trace, outcomes: Sequence[tuple[Scorer, Outcome]]) -> frozenset
         "guard": any(s.guardrail is not None and s.guardrail.triggered for s in trace.spans),
         "policy_deny": "terms" in failed,
         "step_cap": "too_many_steps" in failed,
-        "low_confidence": any(
-            s.name == "groundedness" and isinstance(o, Verdict) and o.value is not None and o.value < 0.2
-            for s, o in outcomes
-        ),
+        "low_confidence": unsure,
     }
     names = {(e.name, e.value) for s in trace.spans for e in s.evaluations}
     raised["thumbs_down"] = any(n in ("thumbs", "thumbs_up", "user_feedback") and v == 0 for n, v in names)
@@ -97,13 +92,16 @@ class Counts:
 
 @dataclass
 class _Done:
-    """One trace with what was said about it."""
+    """One trace with what was said about it: its scores, the names and types of the checks it failed, their classes."""
 
     project: str
     trace: Trace
     plan: Plan
-    outcomes: list[tuple[BatchScorer, Subject, Outcome]]
     late: bool
+    scores: list[Score] = field(default_factory=list[Score])
+    failed: set[str] = field(default_factory=set[str])
+    classes: list[str | None] = field(default_factory=list[str | None])
+    unsure: bool = False
     observed: Mapping[str, float] = field(default_factory=dict[str, float])
     kept: keep.Kept | None = None
 
@@ -154,11 +152,11 @@ class CheckFlow:
         late = await self._counted(items)
         decided = await self._decided(items)
         late |= set(decided)
-        done = await loop.run_in_executor(self._pool, self._score, items, late)
+        ledger: dict[coverage.Cell, Counter[str]] = {}
+        done = await loop.run_in_executor(self._pool, self._score, items, late, now, ledger)
         await self._events(done)
         rows: list[TraceRow] = []
         work: list[jobs.NewJob] = []
-        ledger: dict[coverage.Cell, Counter[str]] = {}
         fresh: list[KeepingRow] = []
         for d in done:
             d.kept = decided.get((d.project, d.trace.trace_id))
@@ -271,56 +269,91 @@ class CheckFlow:
             offered = {(w.trace_id, w.span_id, w.scorer, w.version): w for p, w in raised if p == project}
             await reweigh(self._columns, project, offered, None, now)
 
-    def _score(self, items: Sequence[tuple[str, Trace]], late: Set[tuple[str, str]]) -> list[_Done]:
+    def _score(
+        self,
+        items: Sequence[tuple[str, Trace]],
+        late: Set[tuple[str, str]],
+        now: int,
+        ledger: dict[coverage.Cell, Counter[str]],
+    ) -> list[_Done]:
         """CPU work: every scorer over all traces of a project it applies to, batch-wise."""
         by_project: dict[str, list[_Done]] = {}
         for project, trace in items:
-            again = (project, trace.trace_id) in late
-            done = _Done(project, trace, self._plan_for(project), [], again)
+            done = _Done(project, trace, self._plan_for(project), (project, trace.trace_id) in late)
             by_project.setdefault(project, []).append(done)
         for group in by_project.values():
-            self._score_group(group)
+            self._score_group(group, now, ledger)
         return [d for group in by_project.values() for d in group]
 
-    def _score_group(self, group: list[_Done]) -> None:
-        whole = [Subject(d.trace) for d in group]
-        parts: list[Subject] | None = None
-        owner: dict[int, _Done] = {id(d.trace): d for d in group}
+    def _score_group(self, group: list[_Done], now: int, ledger: dict[coverage.Cell, Counter[str]]) -> None:
+        whole = [(d, Subject(d.trace)) for d in group]
+        parts: list[tuple[_Done, Subject]] | None = None
+        window = self._window(now)
         for scheduled in group[0].plan.scheduled:
-            if scheduled.scorer.level == "span":
-                parts = (
-                    parts
-                    if parts is not None
-                    else [Subject(d.trace, s) for d in group for s in d.trace.spans]
+            scorer = scheduled.scorer
+            if scorer.level == "span" and parts is None:
+                parts = [(d, Subject(d.trace, s)) for d in group for s in d.trace.spans]
+            pool = (parts or []) if scorer.level == "span" else whole
+            asked = [pair for pair in pool if scheduled.applies(pair[0].trace)]
+            if not asked:
+                continue
+            outcomes = run_scorer(scorer, [subject for _, subject in asked], self._isolate)
+            cell = coverage.Cell(group[0].project, scorer.name, scorer.version, window, self._window_s)
+            # A cell without a count says nothing: a scorer that applied to nothing has no line with zeros.
+            self._take(scorer, asked, outcomes, ledger.setdefault(cell, Counter()), now)
+
+    def _take(
+        self,
+        scorer: BatchScorer,
+        asked: Sequence[tuple[_Done, Subject]],
+        outcomes: Sequence[Outcome],
+        count: Counter[str],
+        now: int,
+    ) -> None:
+        """What one scorer said: scores, the conditions they raise, and the ledger's counts."""
+        name, version, source = scorer.name, scorer.version, scorer.kind
+        names = {name, str(getattr(scorer, "type", ""))}
+        for (d, subject), outcome in zip(asked, outcomes, strict=True):
+            if isinstance(outcome, NotScored):
+                self.counts.not_scored += 1
+                continue
+            if d.late:
+                count["late"] += 1
+            else:
+                count["eligible"] += 1
+                count["selected"] += 1
+                count["failed" if isinstance(outcome, Failed) else "scored"] += 1
+            if isinstance(outcome, Failed):
+                self.counts.failed[name] += 1
+                continue
+            self.counts.scores += 1
+            trace, span = d.trace, subject.span
+            if outcome.passed is False:
+                d.failed |= names
+                d.classes.append(outcome.error_class)
+            if name == "groundedness" and outcome.value is not None and outcome.value < UNGROUNDED:
+                d.unsure = True
+            d.scores.append(
+                Score(
+                    d.project, trace.trace_id, "" if span is None else span.span_id, name, version, source,
+                    trace.start_ns, now, trace.context.session_id, "", "",
+                    outcome.value, outcome.label, outcome.passed, outcome.reason, outcome.cost,
                 )
-            pool = (parts or []) if scheduled.scorer.level == "span" else whole
-            subjects = [s for s in pool if scheduled.applies(s.trace)]
-            for scorer, subject, outcome in run_checks([scheduled.scorer], subjects, self._isolate):
-                owner[id(subject.trace)].outcomes.append((scorer, subject, outcome))
+            )  # fmt: skip
+
+    def _window(self, now: int) -> int:
+        return now // 10**9 // self._window_s * self._window_s
 
     def _finish(
         self, d: _Done, now: int, read: int, ledger: dict[coverage.Cell, Counter[str]]
     ) -> tuple[TraceRow, list[jobs.NewJob]]:
         trace = d.trace
-        scores: list[Score] = []
-        window = now // 10**9 // self._window_s * self._window_s
-        for scorer, subject, outcome in d.outcomes:
-            cell = coverage.Cell(d.project, scorer.name, scorer.version, window, self._window_s)
-            # A cell without a count says nothing: a scorer that applied to nothing has no line with zeros.
-            count = ledger.setdefault(cell, Counter())
-            self._count(scorer, outcome, count, d.late)
-            if isinstance(outcome, Verdict):
-                span_id = subject.span.span_id if subject.span is not None else ""
-                scores.append(_score(d.project, trace, span_id, scorer, outcome, now))
-        classes = [trace.error_class]
-        classes += [o.error_class for _, _, o in d.outcomes if isinstance(o, Verdict) and o.passed is False]
-        trace.error_class = root_cause(classes)
-        raised = flags(trace, [(s, o) for s, _, o in d.outcomes])
+        trace.error_class = root_cause([trace.error_class, *d.classes])
+        raised = flags(trace, d.failed, d.unsure)
         rule = self._keeping()
         if d.kept is None and rule is not None:
             every = raised | frozenset(f for f, p in d.observed.items() if p >= 1)
-            failed = any(s.passed is False for s in scores)
-            why = keep.reasons(rule, every, failed, trace.error_class, trace.duration_ms)
+            why = keep.reasons(rule, every, bool(d.failed), trace.error_class, trace.duration_ms)
             d.kept = keep.decide(rule, self._salt, trace.trace_id, why)
         best: Decision | None = None
         work: list[jobs.NewJob] = []
@@ -329,26 +362,12 @@ class CheckFlow:
                 continue
             decision = decide(card, trace, raised, d.observed)
             best = decision if best is None or decision.probability > best.probability else best
-            work += self._queue(d, card, decision, raised | frozenset(d.observed), window, ledger, now)
+            every = raised | frozenset(d.observed)
+            work += self._queue(d, card, decision, every, self._window(now), ledger, now)
         policy = "all" if best is None else f"{best.policy}@{best.version}"
         probability = 1.0 if best is None else best.probability
         kept = 1.0 if d.kept is None else d.kept.probability
-        return TraceRow(d.project, trace, scores, probability, policy, read, kept=kept), work
-
-    def _count(self, scorer: Scorer, outcome: Outcome, count: Counter[str], late: bool) -> None:
-        if isinstance(outcome, NotScored):
-            self.counts.not_scored += 1
-            return
-        if isinstance(outcome, Failed):
-            self.counts.failed[scorer.name] += 1
-        else:
-            self.counts.scores += 1
-        if late:
-            count["late"] += 1
-            return
-        count["eligible"] += 1
-        count["selected"] += 1
-        count["failed" if isinstance(outcome, Failed) else "scored"] += 1
+        return TraceRow(d.project, trace, d.scores, probability, policy, read, kept=kept), work
 
     def _queue(
         self,
@@ -416,22 +435,3 @@ def _from_telemetry(project: str, trace: Trace, now: int) -> list[Score]:
         for found in span.evaluations
         if found.value is not None or found.label is not None
     ]
-
-
-def _score(project: str, trace: Trace, span_id: str, scorer: Scorer, verdict: Verdict, now: int) -> Score:
-    return Score(
-        project=project,
-        trace_id=trace.trace_id,
-        span_id=span_id,
-        scorer=scorer.name,
-        version=scorer.version,
-        source=scorer.kind,
-        time_ns=trace.start_ns,
-        scored_ns=now,
-        session_id=trace.context.session_id,
-        value=verdict.value,
-        label=verdict.label,
-        passed=verdict.passed,
-        reason=verdict.reason,
-        cost=verdict.cost,
-    )

@@ -1,6 +1,7 @@
 """Replacing what `find` found, in texts and in whole spans and log records."""
 
 import hashlib
+import re
 from collections import Counter
 from typing import Any, cast
 
@@ -14,6 +15,7 @@ _SHORTEST = 6
 _CACHED_LENGTH = 200
 _CACHE_SIZE = 20_000
 _DEEPEST = 64
+_DIGIT = re.compile(r"[0-9]")
 
 
 def replace(text: str, found: list[Found]) -> str:
@@ -45,12 +47,14 @@ def keyed_hash(value: str, key: str) -> str:
 
 
 class Redactor:
-    """Redacts spans and logs in place under one policy. Remembers short clean strings (service names, models), because
-    the same ones come with every span."""
+    """Redacts spans and logs in place under one policy. Remembers short clean strings (service names, models), attribute
+    names that need nothing, and the last resource, because the same ones come with every span."""
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = policy or default_policy()
         self._clean: set[str] = set()
+        self._plain: set[str] = set()
+        self._resource: tuple[dict[str, Any], dict[str, Any], Counter[str]] | None = None
 
     def text(self, value: str, counts: Counter[str], context: str = "") -> str:
         """One string, with findings counted."""
@@ -65,7 +69,7 @@ class Redactor:
             counts.update(f.kind for f in found)
             return replace(value, found)
         # A weak number is clean only under its own attribute name, so digits are looked at each time.
-        if short and not any(c.isdigit() for c in value):
+        if short and value.isascii() and _DIGIT.search(value) is None:
             if len(self._clean) >= _CACHE_SIZE:
                 self._clean.clear()
             self._clean.add(value)
@@ -101,32 +105,53 @@ class Redactor:
     def mapping(self, values: dict[str, Any], counts: Counter[str], depth: int = 0) -> dict[str, Any]:
         """A map of attributes, keys included."""
         out: dict[str, Any] = {}
-        for raw_key, value in values.items():
-            key = self.text(raw_key, counts)
-            action = self.policy.action(raw_key)
-            if action == "keep":
-                out[key] = value
-            elif action == "drop":
-                counts["dropped"] += 1
-            elif action == "hash" and value is not None:
-                counts["hashed"] += 1
-                out[key] = keyed_hash(str(value), self.policy.spec.key)
-            elif action == "redact":
-                counts["custom"] += 1
-                out[key] = "[REDACTED]"
-            elif raw_key in USER_KEYS or raw_key in SESSION_KEYS:
-                self._identity(out, key, value, counts, raw_key in USER_KEYS)
-            elif (
-                isinstance(value, str)
-                and len(value) >= 6
-                and "secret" in self.policy.kinds
-                and SECRET_KEYS.search(raw_key)
-            ):
+        for key, value in values.items():
+            if key not in self._plain:
+                self._named(out, key, value, counts, depth)
+            elif type(value) is str:
+                out[key] = self.text(value, counts, key)
+            else:
+                out[key] = self.value(value, counts, key, depth)
+        return out
+
+    def _named(self, out: dict[str, Any], raw_key: str, value: Any, counts: Counter[str], depth: int) -> None:
+        """One attribute whose name may say what becomes of its value. A name that says nothing is remembered."""
+        key = self.text(raw_key, counts)
+        action = self.policy.action(raw_key)
+        if action == "keep":
+            out[key] = value
+        elif action == "drop":
+            counts["dropped"] += 1
+        elif action == "hash" and value is not None:
+            counts["hashed"] += 1
+            out[key] = keyed_hash(str(value), self.policy.spec.key)
+        elif action == "redact":
+            counts["custom"] += 1
+            out[key] = "[REDACTED]"
+        elif raw_key in USER_KEYS or raw_key in SESSION_KEYS:
+            self._identity(out, key, value, counts, raw_key in USER_KEYS)
+        elif "secret" in self.policy.kinds and SECRET_KEYS.search(raw_key):
+            if isinstance(value, str) and len(value) >= 6:
                 counts["secret"] += 1
                 out[key] = "[SECRET]"
             else:
                 out[key] = self.value(value, counts, raw_key, depth)
-        return out
+        else:
+            if action is None and key == raw_key and len(key) <= _CACHED_LENGTH:
+                if len(self._plain) >= _CACHE_SIZE:
+                    self._plain.clear()
+                self._plain.add(key)
+            out[key] = self.value(value, counts, raw_key, depth)
+
+    def _shared(self, resource: dict[str, Any], counts: Counter[str]) -> dict[str, Any]:
+        """The resource, which all spans of a batch have in common as one object."""
+        known = self._resource
+        if known is None or known[0] is not resource:
+            inner: Counter[str] = Counter()
+            known = self._resource = (resource, self.mapping(resource, inner), inner)
+        if known[2]:
+            counts.update(known[2])
+        return known[1]
 
     def _identity(
         self, out: dict[str, Any], key: str, value: Any, counts: Counter[str], is_user: bool
@@ -155,7 +180,7 @@ class Redactor:
         if span.trace_state:
             span.trace_state = self.text(span.trace_state, counts)
         span.attributes = self.mapping(span.attributes, counts)
-        span.resource = self.mapping(span.resource, counts)
+        span.resource = self._shared(span.resource, counts)
         if len(span.events) > 1:
             self._across(span.events, counts)
         for event in span.events:
@@ -172,7 +197,7 @@ class Redactor:
         record.name = self.text(record.name, counts)
         record.body = self.value(record.body, counts)
         record.attributes = self.mapping(record.attributes, counts)
-        record.resource = self.mapping(record.resource, counts)
+        record.resource = self._shared(record.resource, counts)
         return dict(counts)
 
     def _across(self, events: list[RawEvent], counts: Counter[str]) -> None:
