@@ -1,6 +1,6 @@
 """Spans a second from OTLP bytes to durable rows: decode, redact, normalise, insert with fsync, assemble, check.
 
-    python -m bench.ingest [--spans 20000] [--batch 500] [--writers 4] [--no-checks] [--dir D]
+    python -m bench.ingest [--spans 20000] [--batch 500] [--writers 4] [--no-checks] [--dir D] [--text made-up|prose|conversations]
 
 The bodies are made first; the clock then runs from the first request to the last acknowledgement ("acknowledged"),
 and to the last trace row ("assembled and checked"). Prints CPU seconds and peak memory beside it.
@@ -8,6 +8,7 @@ and to the last trace row ("assembled and checked"). Prints CPU seconds and peak
 
 import argparse
 import asyncio
+import gzip
 import os
 import random
 import resource
@@ -74,8 +75,8 @@ class Traffic:
         self.words = vocabulary(4000, seed)
         self.start = time.time_ns() - 3600 * 10**9
 
-    def text(self, chars: int) -> str:
-        """Some words, about so many characters."""
+    def text(self, part: str, chars: int) -> str:
+        """What stands in one part of the trace, about so many characters; here words without meaning or repetition."""
         return " ".join(self.dice.choices(self.words, k=chars // 6))
 
     def _attributes(self, span: Any, values: dict[str, Any]) -> None:
@@ -90,9 +91,11 @@ class Traffic:
             else:
                 pair.value.string_value = value
 
-    def _messages(self, role: str, chars: int) -> str:
-        part = {"type": "text", "content": self.text(chars)}
-        return msgspec.json.encode([{"role": role, "parts": [part]}]).decode()
+    def messages(self, part: str, chars: int) -> str:
+        """The messages of one part, as clients write them: JSON in an attribute."""
+        role = "assistant" if part in ("plan", "answer") else "user"
+        piece = {"type": "text", "content": self.text(part, chars)}
+        return msgspec.json.encode([{"role": role, "parts": [piece]}]).decode()
 
     def trace(self, scope: Any) -> None:
         """Add one trace's spans to a scope."""
@@ -117,22 +120,22 @@ class Traffic:
                     "gen_ai.request.model": "gpt-4o", "gen_ai.response.model": "gpt-4o-2024-08-06",
                     "gen_ai.request.temperature": 0.2, "gen_ai.request.max_tokens": 800,
                     "gen_ai.usage.input_tokens": dice.randrange(200, 2000), "gen_ai.usage.output_tokens": 150,
-                    "gen_ai.input.messages": self._messages("user", 3400),
-                    "gen_ai.output.messages": self._messages("assistant", 1200),
+                    "gen_ai.input.messages": self.messages("prompt" if i == 2 else "prompt with result", 3400),
+                    "gen_ai.output.messages": self.messages("plan" if i == 2 else "answer", 1200),
                     "gen_ai.response.finish_reasons": "stop", "gen_ai.prompt.version": f"v{dice.randrange(3)}",
                 })  # fmt: skip
             elif i == 3:
                 self._attributes(span, {
                     **common, "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "lookup",
                     "gen_ai.tool.call.arguments": '{"order": "A' + str(dice.randrange(10**5)) + '"}',
-                    "gen_ai.tool.call.result": self.text(2400),
+                    "gen_ai.tool.call.result": self.text("result", 2400),
                 })  # fmt: skip
             elif i == 1:
-                self._attributes(span, {**common, "openinference.span.kind": "RETRIEVER", "input.value": self.text(100),
-                                        "retrieval.documents.0.document.content": self.text(2800)})  # fmt: skip
+                self._attributes(span, {**common, "openinference.span.kind": "RETRIEVER", "input.value": self.text("query", 100),
+                                        "retrieval.documents.0.document.content": self.text("document", 2800)})  # fmt: skip
             else:
-                self._attributes(span, {**common, "gen_ai.operation.name": "invoke_agent", "input.value": self.text(900),
-                                        "output.value": self.text(1300), "gen_ai.agent.name": "support"})  # fmt: skip
+                self._attributes(span, {**common, "gen_ai.operation.name": "invoke_agent", "input.value": self.text("question", 900),
+                                        "output.value": self.text("answer", 1300), "gen_ai.agent.name": "support"})  # fmt: skip
 
     def body(self, spans: int) -> bytes:
         """One export request of about so many spans."""
@@ -147,6 +150,15 @@ class Traffic:
         for _ in range(max(1, spans // SPANS_PER_TRACE)):
             self.trace(scope)
         return request.SerializeToString()
+
+
+def traffic_of(kind: str, shared: Path) -> Traffic:
+    """The traffic of `--text`."""
+    if kind == "made-up":
+        return Traffic()
+    from bench.conversations import Conversations, Prose
+
+    return (Prose if kind == "prose" else Conversations)(shared / "data")
 
 
 class Rig:
@@ -226,11 +238,12 @@ def cpu_by_thread() -> dict[str, float]:
 
 async def run(args: argparse.Namespace, folder: Path) -> None:
     """Make the bodies, warm up, measure, print."""
-    traffic = Traffic()
+    traffic = traffic_of(args.text, args.shared)
     rounds = max(1, args.spans // 20_000)
     bodies = [traffic.body(args.batch) for _ in range(args.spans // args.batch // rounds)]
     spans = rounds * len(bodies) * (args.batch // SPANS_PER_TRACE) * SPANS_PER_TRACE
     wire = rounds * sum(map(len, bodies))
+    gzipped = sum(len(gzip.compress(body, 6)) for body in bodies[:20]) / sum(map(len, bodies[:20]))
     opened = time.perf_counter()
     rig = Rig(folder, not args.no_checks)
     print(f"open {time.perf_counter() - opened:.2f} s, {rss_mb(False):.0f} MB with the bodies made")
@@ -259,7 +272,9 @@ async def run(args: argparse.Namespace, folder: Path) -> None:
     )
     stats = await rig.columns.stats()
     disk = sum(t["bytes"] for t in stats["tables"].values())
-    print(f"disk                   {disk / wire:.2f} of the wire bytes")
+    print(
+        f"disk                   {disk / wire:.3f} of the wire bytes (gzip makes {gzipped:.3f} of the requests)"
+    )
     for table, t in stats["tables"].items():
         if t["bytes"] > 100_000:
             print(
@@ -282,6 +297,8 @@ def in_folder(
 ) -> None:
     """Parse and run in the folder of `--dir`, or in one of our own that is removed afterwards."""
     parser.add_argument("--dir", type=Path)
+    parser.add_argument("--text", choices=("made-up", "prose", "conversations"), default="made-up")
+    parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[2] / "shared")
     args = parser.parse_args()
     folder = args.dir or Path(tempfile.mkdtemp(prefix="wk-bench-"))
     try:

@@ -150,6 +150,18 @@ async def test_attributes_are_text_and_long_ones_are_cut_visibly(
     assert row == ["true", "0", 1, 1, '[1,"a"]', "bot", 0]
 
 
+async def test_a_models_answer_is_whole_in_spans_and_a_steps_output_is_cut_visibly(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id, long = new_trace_id(), "ä" * 5000
+    made = [raw(trace_id, n, kind=kind, output=long) for n, kind in enumerate(("llm", "tool"))]
+    await store.write_spans(rows(project, made), [])
+    table = await store.sql(project, "select kind, output_text from spans order by kind")
+    assert table.rows == [["llm", long], ["tool", long[:256] + "…"]]
+    stored, _ = await store.read_trace(project, trace_id)
+    assert [s.attributes["output"] for s in stored] == [long, long]
+
+
 async def test_unknown_is_null_and_never_zero(store: ClickHouseColumns, project: str) -> None:
     await put(store, project, [raw(new_trace_id(), kind="llm")])
     assert (

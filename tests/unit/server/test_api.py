@@ -92,6 +92,7 @@ async def test_it_knows_nothing_of_the_other_projects(served: Rig) -> None:
             assert answer.status_code == 404, f"{method} {path}: {answer.status_code} {answer.text}"
         for path in (
             "/api/alerts",
+            "/api/reviews",
             "/api/silences",
             "/api/signals",
             "/api/datasets",
@@ -99,7 +100,7 @@ async def test_it_knows_nothing_of_the_other_projects(served: Rig) -> None:
             "/api/incidents",
         ):
             assert (await client.get(path)).json() == [], path
-        assert (await client.get("/api/reviews")).json()["items"] == []
+        assert (await client.get("/api/reviews/counts")).json() == {}
         assert all(k["project"] == "default" for k in (await client.get("/api/keys")).json())
         assert all(line["project"] == "default" for line in (await client.get("/api/audit")).json()["lines"])
     async with served.client(served.key("viewer", "theirs")) as client:
@@ -214,13 +215,16 @@ async def test_a_correction_is_compared_with_the_answer_and_redacted(served: Rig
         asked.append(query)
         if TRACE not in query:
             return Table([], [])
-        if "from spans" in query:
-            return Table(["output_text"], [["Tap Orders."]])
         return Table(
             ["time", "session_id", "output_text"], [[datetime(2026, 1, 1, tzinfo=UTC), "s1", answer]]
         )
 
     served.columns.answer = found
+    step_span = raw_span()
+    step_span.attributes["gen_ai.output.messages"] = (
+        '[{"role": "assistant", "parts": [{"type": "text", "content": "Tap Orders."}]}]'
+    )
+    served.columns.traces[("default", TRACE)] = ([step_span], [])
     served.services.redact = lambda text: text.replace("ann@example.com", "[EMAIL]")
     given = {
         "trace_id": TRACE,

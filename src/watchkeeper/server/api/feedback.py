@@ -10,6 +10,7 @@ from watchkeeper.model.score import Score
 from watchkeeper.scoring.edits import edit_distance
 from watchkeeper.scoring.evidence import ESCALATIONS
 from watchkeeper.server.api.shapes import Body, Finite, Long, ScorerName, Short, SpanId, TraceId, literal
+from watchkeeper.server.reading import load_trace
 from watchkeeper.server.routing import Call, route
 
 STAR_NAMES = ("user_rating", "rating", "stars")
@@ -100,9 +101,10 @@ async def answered(call: Call, trace_id: str, span_id: str | None = None) -> Ans
         return Answered(call.services.clock())
     time, session, output = table.rows[0]
     if span_id is not None:
-        step = f"select output_text from spans where trace_id = {literal(trace_id)} and span_id = {literal(span_id)} limit 1"
-        found = await call.services.columns.sql(call.project, step, 1)
-        output = found.rows[0][0] if found.rows else None
+        # The table cuts the outputs of steps; what is corrected is whole in what the client sent.
+        loaded = await load_trace(call.services, call.project, trace_id)
+        spans = loaded[0].spans if loaded else []
+        output = next((s.output_text for s in spans if s.span_id == span_id), None)
     when = int(time.timestamp() * 1_000_000) * 1000 if isinstance(time, datetime) else call.services.clock()
     return Answered(when, session, output)
 

@@ -15,8 +15,9 @@ DAY_NS = 86_400_000_000_000
 BEFORE_NS, AFTER_NS = 400 * DAY_NS, DAY_NS
 MAX_NS = 2**63 - 1
 MAX_COUNT = 2**63 - 1
-# Long values are content: they are in the stored span, and the searchable map would hold them a second time.
-ATTRIBUTE_CHARS = 256
+# Long values are content: they are in the stored span, and the columns would hold them a second time. An attribute that
+# is longer shows how it begins; a step that is no model call shows as much of its output as attributes may hold.
+SHORT_CHARS, BEGINNING_CHARS = 256, 64
 CUT = "…"
 # Facts about the client's runtime, the same on every span: in the stored content, not in the searchable map.
 DULL = ("telemetry.", "process.", "os.", "host.", "container.", "k8s.pod.uid")
@@ -80,7 +81,7 @@ def count(value: Any) -> int | None:
 
 
 def text_of(value: Any) -> str:
-    """An attribute's value as the text of the searchable map, cut at 256 characters with a visible mark."""
+    """An attribute's value as the text of the searchable map: of more than 256 characters the first 64 and a visible mark."""
     if isinstance(value, str):
         text = value
     elif value is True:
@@ -93,7 +94,7 @@ def text_of(value: Any) -> str:
         text = str(value)
     else:
         text = document(value)
-    return text if len(text) <= ATTRIBUTE_CHARS else text[:ATTRIBUTE_CHARS] + CUT
+    return text if len(text) <= SHORT_CHARS else text[:BEGINNING_CHARS] + CUT
 
 
 def attributes_of(span: Span) -> dict[str, str]:
@@ -103,8 +104,16 @@ def attributes_of(span: Span) -> dict[str, str]:
         return {}
     found = {k: text_of(v) for k, v in raw.resource.items() if not k.startswith(DULL)}
     for key, value in raw.attributes.items():
-        found[key] = value if type(value) is str and len(value) <= ATTRIBUTE_CHARS else text_of(value)
+        found[key] = value if type(value) is str and len(value) <= SHORT_CHARS else text_of(value)
     return found
+
+
+def output_of(span: Span) -> str | None:
+    """What a model answered, whole; of any other step the first 256 characters and a visible mark."""
+    text = span.output_text
+    if text is None or span.kind == "llm" or len(text) <= SHORT_CHARS:
+        return text
+    return text[:SHORT_CHARS] + CUT
 
 
 CONTEXT_COLUMNS = (
@@ -156,7 +165,7 @@ def span_row(row: SpanRow) -> tuple[Any, ...]:
     return (
         row.project, s.trace_id, s.span_id, s.parent_id, s.name, s.kind, moment(s.start_ns), s.duration_ms,
         s.status, error.class_ if error is not None else None, error.message if error is not None else None,
-        s.dialect, s.tool.name if s.tool is not None else None, s.output_text, attributes_of(s),
+        s.dialect, s.tool.name if s.tool is not None else None, output_of(s), attributes_of(s),
         day_of(s.start_ns, row.received_ns), row.received_ns, moment(s.end_ns),
         *llm_of(s.llm), *context_of(s.context),
     )  # fmt: skip
