@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import Bounds, minimize
 from scipy.sparse import csr_matrix, hstack
 
 from refusal_lines import ANSWERS, REFUSALS
@@ -320,10 +320,18 @@ def fit_relevance(shared: Path) -> None:
 
 
 def hashed_fit(
-    x: csr_matrix, y: np.ndarray, weight: np.ndarray, dense: int, smooth: tuple[float, float]
+    x: csr_matrix,
+    y: np.ndarray,
+    weight: np.ndarray,
+    dense: int,
+    smooth: tuple[float, float],
+    least: np.ndarray | None = None,
+    most: np.ndarray | None = None,
 ) -> tuple[np.ndarray, float]:
     """Weighted logistic regression, the two classes with equal total weight; `smooth` is the L2 penalty of the first `dense`
-    inputs and of the buckets. Returns weights and intercept."""
+    inputs and of the buckets. `least` and `most` bound the weights of the dense inputs. Returns weights and intercept."""
+    low = np.full(dense, -np.inf) if least is None else least
+    high = np.full(dense, np.inf) if most is None else most
     weight = weight.copy()
     for label in (0.0, 1.0):
         weight[y == label] *= len(y) / (2 * weight[y == label].sum())
@@ -335,7 +343,10 @@ def hashed_fit(
         value = (weight * (np.logaddexp(0, z) - y * z)).sum() + 0.5 * (penalty * v[:-1] ** 2).sum()
         return value, np.concatenate([x.T @ delta + penalty * v[:-1], [delta.sum()]])
 
-    v = minimize(loss, np.zeros(x.shape[1] + 1), jac=True, method="L-BFGS-B", options={"maxiter": 300}).x
+    free = x.shape[1] + 1 - dense
+    bounds = Bounds(np.append(low, np.full(free, -np.inf)), np.append(high, np.full(free, np.inf)))
+    start = np.clip(np.zeros(x.shape[1] + 1), bounds.lb, bounds.ub)
+    v = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 300}).x
     return v[:-1], float(v[-1])
 
 

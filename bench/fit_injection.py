@@ -25,8 +25,25 @@ FAMILIES: tuple[tuple[str, ...], ...] = (
     ("BIPIA/table", "arena-hard-v2.0"),
     ("BIPIA/email", "PurpleLlama/mitre_frr"),
 )
-CORPUS_WEIGHT = 0.15
-SMOOTH = (1.0, 3.0)
+CORPUS_WEIGHT = 0.1
+SMOOTH = (1.0, 1.0)
+# A sign of an attack never speaks for a text, whatever the sources at hand happen to hold, and a listed phrase counts even
+# where no source uses it. That attacks here are short and in English says nothing about attacks.
+SIGNS = (
+    "phrase_", "manner_", "odd_line", "task_in_document", "answer_in_document", "late_task", "tail_marks", "tail_joined",
+    "tail_strange", "hidden", "encoded", "long_and_manners", "you", "must", "links",
+)  # fmt: skip
+LEAST = {"phrase_": 3.0, "foreign": 0.0, "length": -1.5}
+LEAST_OF = np.array(
+    [
+        next((v for k, v in LEAST.items() if f.startswith(k)), 0.0 if f.startswith(SIGNS) else -np.inf)
+        for f in FEATURES
+    ]
+)
+MOST_OF = np.array([0.0 if f == "foreign" else np.inf for f in FEATURES])
+
+
+DOCUMENTS = ("benign_retrieved_document", "indirect_injection_in_document")
 
 
 class Data:
@@ -42,18 +59,23 @@ class Data:
         self.source = np.array([r["source"] for r in every])
         self.own = np.array([True] * len(own) + [False] * len(corpus))
         self.weight = np.where(self.own, 1.0, CORPUS_WEIGHT)
+        for source in set(self.source[self.own]):
+            # A large source must not decide for the small ones.
+            mask = self.own & (self.source == source)
+            self.weight[mask] = min(3.0, 10 / mask.sum() ** 0.5)
         tokens = [words(t) for t in self.texts]
         # A document is known to be one in a trace; the user's own words are not.
-        documents = [
-            k in ("benign_retrieved_document", "indirect_injection_in_document") for k in self.kind.tolist()
-        ]
-        self.dense = np.array([dense(t, w, d) for t, w, d in zip(self.texts, tokens, documents, strict=True)])
-        self.x = hashed_inputs(self.dense, tokens, BUCKETS)
+        documents = [k in DOCUMENTS for k in self.kind.tolist()]
+        shown = np.array([dense(t, w, d) for t, w, d in zip(self.texts, tokens, documents, strict=True)])
+        self.x = hashed_inputs(shown, tokens, BUCKETS)
+        pasted = np.array([dense(t, w) for t, w in zip(self.texts, tokens, strict=True)])
+        # The same texts where nothing says that they are documents.
+        self.pasted = hashed_inputs(pasted, tokens, BUCKETS)
 
 
 def fit(x: csr_matrix, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
     """Buckets are held closer to zero than features that a person can read."""
-    return hashed_fit(x, y, weight, len(FEATURES), SMOOTH)
+    return hashed_fit(x, y, weight, len(FEATURES), SMOOTH, LEAST_OF, MOST_OF)
 
 
 def out_of_source(data: Data) -> np.ndarray:
@@ -66,8 +88,10 @@ def out_of_source(data: Data) -> np.ndarray:
     return score
 
 
-def out_of_fold(data: Data) -> np.ndarray:
-    """Scores by models that saw other texts of the same sources; texts that begin alike are in one fold."""
+def out_of_fold(data: Data, pasted: bool = False) -> np.ndarray:
+    """Scores by models that saw other texts of the same sources; texts that begin alike are in one fold. `pasted`: the
+    measured texts come without word of which are documents."""
+    shown = data.pasted if pasted else data.x
     heads: dict[str, int] = {}
     group = np.array([heads.setdefault(t[:40].lower(), len(heads)) for t in data.texts])
     fold = np.random.default_rng(3).integers(5, size=len(heads))[group]
@@ -76,7 +100,7 @@ def out_of_fold(data: Data) -> np.ndarray:
         test = (fold == k) & data.own
         train = fold != k
         w, b = fit(data.x[train], data.y[train], data.weight[train])
-        score[test] = data.x[test] @ w + b
+        score[test] = shown[test] @ w + b
     return score
 
 
@@ -105,8 +129,9 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     data = Data(arguments.shared)
-    source, fold = out_of_source(data), out_of_fold(data)
-    for title, score in (("whole sources left out", source), ("other texts of the same sources", fold)):
+    source, fold, pasted = out_of_source(data), out_of_fold(data), out_of_fold(data, pasted=True)
+    titles = ("whole sources left out", "other texts of the same sources", "the same, documents pasted")
+    for title, score in zip(titles, (source, fold, pasted), strict=True):
         print(f"\n{title}\n" + "\n".join(report(data, score, wilson)), flush=True)
     w, b = fit(data.x, data.y, data.weight)
     for i in np.argsort(-np.abs(w[: len(FEATURES)]))[:16]:

@@ -317,8 +317,9 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
         "Injection classifier",
         quality_more.injection_classifier,
         "`injection_risk`, opt-in because it costs about a quarter of a millisecond a text; fitted by `bench/fit_injection.py`. "
-        "The left column leaves whole data sets and attack methods out of the fit, which is what a new attack meets; the right one leaves out only the texts, "
-        "which flatters every classifier. Two warnings. Documents are given as documents, as they are in a trace. And the features for documents (a line that does not "
+        "The left column leaves whole data sets and attack methods out of the fit, which is what a new attack meets; the middle one leaves out only the texts, "
+        "which flatters every classifier. There documents are given as documents, as they are in a trace; in the right column nothing says so. "
+        "A sign of an attack may not speak for a text, whatever the sources at hand hold, and a listed phrase weighs at least 3. A warning: the features for documents (a line that does not "
         "belong to a table, a task in a page) were written knowing that the injections here are put into tables and e-mails: an instruction "
         "worded like the text around it passes. What cannot be told from text shows in effects: unrequested tool calls and off-task answers.",
     ),

@@ -59,13 +59,16 @@ def injection_classifier(shared: Path) -> list[str]:
     from fit_injection import Data, out_of_fold, out_of_source, report
 
     data = Data(shared)
-    unseen = [r.split("|") for r in report(data, out_of_source(data), rate)]
-    alike = [r.split("|") for r in report(data, out_of_fold(data), rate)]
+    unseen, alike, pasted = (
+        [r.split("|") for r in report(data, score, rate)]
+        for score in (out_of_source(data), out_of_fold(data), out_of_fold(data, pasted=True))
+    )
     out = [
-        "| prompt_attacks, at 1 % of all benign texts flagged | sources never seen | other texts of the same sources |",
-        "|---|---|---|",
+        "| prompt_attacks, at 1 % of all benign texts flagged | sources never seen | other texts of the same sources "
+        "| the same, documents pasted into the input |",
+        "|---|---|---|---|",
     ]
-    return out + [f"|{a[1]}|{a[2]}|{b[2]}|" for a, b in zip(unseen, alike, strict=True)]
+    return out + [f"|{a[1]}|{a[2]}|{b[2]}|{c[2]}|" for a, b, c in zip(unseen, alike, pasted, strict=True)]
 
 
 def tone(shared: Path) -> list[str]:
