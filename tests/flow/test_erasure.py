@@ -50,7 +50,7 @@ def derive(server: Server) -> None:
     """Everything that can be made of a trace: review, label, case, experiment, score, calibration."""
     for trace_id, word in ((GONE, SECRET), (KEPT, "harmless")):
         server.json("POST", "/api/reviews", {"trace_id": trace_id, "reason": f"look at {word}"})
-        items = server.json("GET", "/api/reviews")["items"]
+        items = server.json("GET", "/api/reviews")
         item = next(i for i in items if i["trace_id"] == trace_id)
         said = {"verdict": "bad", "comment": f"wrong about {word}", "expected_output": f"better {word}"}
         server.json("POST", f"/api/reviews/{item['id']}/label", said)

@@ -134,7 +134,7 @@ class Story:
         path = f"/api/scorers/{SCORER}/calibration"
         drawn = await self.call("POST", f"{path}/sample", {"labels": LABELS, "days": 14, "cut": CUT})
         queue = await self.call("GET", "/api/reviews?limit=1000")
-        mine = {i["trace_id"]: i["id"] for i in queue["items"] if i["source"] == f"calibration:{SCORER}"}
+        mine = {i["trace_id"]: i["id"] for i in queue if i["source"] == f"calibration:{SCORER}"}
         if len(mine) != drawn["drawn"]:
             raise DemoFailed(f"{len(mine)} of {drawn['drawn']} drawn traces wait in review")
         ids = ", ".join(f"'{trace_id}'" for trace_id in mine)
@@ -211,7 +211,7 @@ class Story:
 
     async def review(self, alert: dict[str, Any]) -> None:
         queue = await self.call("GET", "/api/reviews?limit=200")
-        mine = [i for i in queue["items"] if i.get("alert_id") == alert["id"]]
+        mine = [i for i in queue if i.get("alert_id") == alert["id"]]
         if not mine:
             raise DemoFailed("the alert opened no reviews")
         self.console.say(f"{len(mine)} worst traces wait in review; a person reads them.", self.now)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from watchkeeper.model.alert import Deploy
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Long, Page, Short, moment_ns
@@ -16,7 +18,9 @@ class Change(Body):
 
     name: Short
     version: Short
-    time: str | None = None
+    time: int | str | None = Field(
+        None, description="ISO 8601, nanoseconds, or how long ago; now when left out."
+    )
     note: Long | None = None
 
 
@@ -25,7 +29,7 @@ async def add_deploy(call: Call) -> dict[str, Any]:
     """Mark a change. Without `time` it happened now; the same change sent twice is one marker."""
     change: Change = call.body
     now = call.services.clock()
-    time_ns = moment_ns(change.time, now) if change.time else now
+    time_ns = now if change.time is None else moment_ns(str(change.time), now)
     if time_ns > now + DAY_NS:
         raise HttpError(400, "time: more than a day in the future", "send it when it happens")
     deploy = Deploy(call.project, change.name, change.version, time_ns, change.note)

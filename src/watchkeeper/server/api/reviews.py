@@ -88,21 +88,24 @@ def told() -> Generator[None]:
 
 
 @route("GET", "/api/reviews", permission="viewer", query=Wanted)
-async def queue(call: Call) -> dict[str, Any]:
-    """Items by priority, highest first, and how many have each status. `assigned_to=me` for one's own."""
+async def queue(call: Call) -> list[dict[str, Any]]:
+    """Items by priority, highest first. `assigned_to=me` for one's own."""
     wanted: Wanted = call.query
     status = None if wanted.status == "all" else wanted.status
     mine = call.principal.actor if wanted.assigned_to == "me" else wanted.assigned_to
     wall = call.services.wall_clock()
-    items, counts = await call.services.records.read(
-        lambda c: (
-            reviews.queue(
-                c, call.project, status, wanted.limit, wanted.offset, source=wanted.source, assigned_to=mine, now_ns=wall
-            ),
-            reviews.counts(c, call.project, wanted.source),
+    items = await call.services.records.read(
+        lambda c: reviews.queue(
+            c, call.project, status, wanted.limit, wanted.offset, source=wanted.source, assigned_to=mine, now_ns=wall
         )
     )  # fmt: skip
-    return {"items": [item_json(i) for i in items], "counts": counts}
+    return [item_json(i) for i in items]
+
+
+@route("GET", "/api/reviews/counts", permission="viewer", query=Next)
+async def counted(call: Call) -> dict[str, int]:
+    """How many items have each status, of one `source` or of all."""
+    return await call.services.records.read(lambda c: reviews.counts(c, call.project, call.query.source))
 
 
 @route("POST", "/api/reviews", permission="reviewer", body=ByHand, status=201)
