@@ -22,12 +22,12 @@ class Reading:
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """One rule: it is a breach when the reading passes `limit` ("below": stands under it). `unit`: seconds or share. Fewer
+    """One rule: it is a breach when the reading passes `limit` ("below": stands under it). `unit`: seconds, share or count. Fewer
     than `min_n` things say nothing. Times in ns."""
 
     name: str
     what: str
-    unit: Literal["seconds", "share"]
+    unit: Literal["seconds", "share", "count"]
     limit: float
     severity: Severity
     hold: int = 2 * MINUTE
@@ -68,6 +68,8 @@ def figure(unit: str, value: float) -> str:
     """
     if unit == "share":
         return f"{value * 100:.3g} %"
+    if unit == "count":
+        return f"{value:,.0f}"
     return (
         f"{value:.3g} s"
         if value < 120
@@ -94,6 +96,7 @@ RULES: tuple[BuiltIn, ...] = (
         "warn",
         min_n=20,
     ),
+    BuiltIn("damage", "files set aside because they were damaged", "count", 0.0, "page", hold=0),
     BuiltIn("judge-drift", "judges that grade their canaries differently now", "share", 0.0, "warn", hold=0),
 )
 NAMES = tuple(r.name for r in RULES)

@@ -60,6 +60,7 @@ from watchkeeper.scoring.texts import words
 from watchkeeper.store.clickhouse.store import ClickHouseColumns, open_columns
 from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
+from watchkeeper.store.records.rescue import rescue
 
 Clock = Callable[[], int]
 
@@ -196,6 +197,7 @@ async def connect(
     for part in (redaction, scoring):
         part.use(holder.current)
         holder.on_change(part.use)
+    await asyncio.to_thread(rescue, data_dir)
     records = Records(migrate.url_of(data_dir))
     stack.callback(records.close)
     opening = asyncio.to_thread(open_columns, columns_dsn(data_dir), clock, scoring.names)

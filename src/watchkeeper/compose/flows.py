@@ -49,6 +49,7 @@ RETENTION_SECONDS = 600.0
 SIGNAL_SECONDS = 120.0
 RELIEF_SECONDS = 20.0
 ERASURE_SECONDS = 20.0
+SCRUB_SECONDS = 2.0
 CALIBRATION_SECONDS = 300.0
 # A clock that is moved by hand passes days in seconds; grouping once a day of its time is enough.
 GROUPED_NS = 24 * 3600 * 10**9
@@ -163,6 +164,13 @@ class Flows:
             # Two days back: spans that came late for a trace that is not kept go as well.
             await self.columns.drop_unkept(self.clock() - 2 * DAY_NS)
 
+    async def scrub_once(self) -> None:
+        """Set aside what is damaged on the disk, and make again what the rest can tell: rows of spans from their content,
+        rows of traces from their spans."""
+        if await self.columns.scrub():
+            await self.assembly.restore()
+            await self.assembly.recover(0)
+
     async def sweep_once(self) -> None:
         """Finish erasures: what was interrupted, and what was under way when they were asked for."""
         if self.erasing is not None:
@@ -246,6 +254,7 @@ async def running(
         asyncio.create_task(forever("retention", RETENTION_SECONDS, flows.retain)),
         asyncio.create_task(forever("erasure", ERASURE_SECONDS, flows.sweep_once)),
         asyncio.create_task(forever("returning memory", RELIEF_SECONDS, flows.columns.give_back)),
+        asyncio.create_task(forever("looking for damage", SCRUB_SECONDS, flows.scrub_once)),
         asyncio.create_task(flows.delivery.run()),
         *(asyncio.create_task(forever(name, seconds, work)) for name, seconds, work in more),
     ]

@@ -15,6 +15,7 @@ from watchkeeper.config.models import Config
 from watchkeeper.pipeline import selfwatch
 from watchkeeper.pipeline.reporting import ReportFlow
 from watchkeeper.pipeline.selfwatch import PROJECT, SelfWatch, Window, queue_age, share
+from watchkeeper.store import damage
 from watchkeeper.store.records import jobs
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Readings:
             "coverage": self.coverage,
             "coverage-gap": self.coverage_gap,
             "judge-drift": self.judge_drift,
+            "damage": self.damage,
         }
 
     async def ingest_lag(self) -> Reading:
@@ -80,6 +82,12 @@ class Readings:
 
     async def judge_drift(self) -> Reading:
         return await selfwatch.judge_drift(self.flows.records, self.flows.projects())
+
+
+    async def damage(self) -> Reading:
+        found = await asyncio.to_thread(damage.found, self.data_dir)
+        said = "; ".join(f"{d.what} in {d.kept}" for d in found[-3:])
+        return Reading(float(len(found)), 1, f"the latest: {said}" if found else "nothing was found damaged")
 
 
 @dataclass

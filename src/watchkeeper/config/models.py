@@ -22,7 +22,7 @@ ALWAYS = (
     "escalation",
 )  # fmt: skip
 BuiltInName = Literal[
-    "ingest-lag", "scoring-lag", "drops", "judge-errors", "disk", "coverage", "coverage-gap", "judge-drift"
+    "ingest-lag", "scoring-lag", "drops", "judge-errors", "disk", "coverage", "coverage-gap", "judge-drift", "damage"
 ]
 COHORT_KEYS = (
     "scenario", "model", "provider", "prompt_name", "prompt_version", "variant", "release", "service",

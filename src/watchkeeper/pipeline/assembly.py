@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 MB = 1024 * 1024
 S = 10**9
-BATCH_TRACES = 200
+BATCH_TRACES = 1_000
 BATCH_SPANS = 10_000
 LONGEST_S = 600.0
 STARTUP_S = 600.0
@@ -377,6 +377,21 @@ class Assembly:
         return items, changed
 
     # -- recovery ------------------------------------------------------------------------------------------------
+
+    async def restore(self, limit: int = 1000) -> int:
+        """Write the rows of spans again whose content is stored and whose row is not, because its file was damaged; how many."""
+        total, tried = 0, set[Key]()
+        while keys := set(await self._columns.rowless(limit)) - tried:
+            async with self._turn:
+                for project, trace_id in sorted(keys):
+                    raws, _ = await self._columns.read_trace(project, trace_id)
+                    now = self._version = max(self._clock(), self._version + VERSION_STEP)
+                    await self._columns.rewrite_spans(
+                        [SpanRow(project, self._normalise(r), now) for r in raws]
+                    )
+                    total += len(raws)
+            tried |= keys
+        return total
 
     async def recover(self, since_ns: int | None = None, limit: int = 1000) -> int:
         """Assemble what was stored and never assembled: after a kill, and every five minutes in case; how many traces.

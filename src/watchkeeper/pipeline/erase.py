@@ -22,6 +22,7 @@ MOST = 10_000
 
 REMAINS = (
     Remaining("backups", "copies made before hold what they held; delete them, or erase again after a restore"),
+    Remaining("files set aside as damaged", "what the folder damaged holds; it ends with the retention of content"),
     Remaining(
         "aggregates",
         "points, coverage and the maps of texts are sums over many traces and name nobody; they end with their own retention",

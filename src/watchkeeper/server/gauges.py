@@ -6,6 +6,7 @@ from typing import Any
 
 from watchkeeper.server.metrics import Sample
 from watchkeeper.server.services import Services
+from watchkeeper.store import damage
 from watchkeeper.store.records import jobs, outbox
 
 log = logging.getLogger("watchkeeper.server")
@@ -35,6 +36,16 @@ async def _store(services: Services) -> list[Sample]:
     made += [Sample("watchkeeper_store_bytes", {"table": t}, float(x["bytes"])) for t, x in tables.items()]
     if found["free_bytes"] is not None:
         made.append(Sample("watchkeeper_store_free_bytes", {}, float(found["free_bytes"])))
+    if found.get("unchecked_parts") is not None:
+        made.append(Sample("watchkeeper_store_unchecked_parts", {}, float(found["unchecked_parts"])))
+    made.append(
+        Sample(
+            "watchkeeper_damaged",
+            {},
+            float(len(damage.found(services.data_dir))),
+            "Things set aside as damaged.",
+        )
+    )
     return made
 
 

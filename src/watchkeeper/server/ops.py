@@ -10,6 +10,7 @@ from watchkeeper.server.gauges import columns_answer, gauges, records_answer
 from watchkeeper.server.metrics import Sample, render
 from watchkeeper.server.openapi import document
 from watchkeeper.server.routing import Call, Response, route
+from watchkeeper.store import damage
 
 log = logging.getLogger("watchkeeper.server")
 
@@ -42,7 +43,10 @@ async def ready(call: Call) -> Response:
             said = "failed"
         if said is not None:
             wrong.append(f"{name}: {said}" if call.banner else name)
-    body = {"status": "not ready" if wrong else "ready", "problems": wrong}
+    body: dict[str, Any] = {"status": "not ready" if wrong else "ready", "problems": wrong}
+    # What was set aside keeps nobody from being served; who may see more is told where it is.
+    if found := await asyncio.to_thread(damage.found, services.data_dir):
+        body["damaged"] = [f"{d.what}: {d.kept}" for d in found] if call.banner else len(found)
     return answers.json_response(body, 503 if wrong else 200, {"retry-after": "5"} if wrong else None)
 
 

@@ -168,7 +168,7 @@ class Columns(Protocol):
     some projects or all; `backlog` how much there is and the oldest.
     `read_scores` includes the checks. `list_traces` returns rows of `traces` (texts cut to 400 characters) with `time`
     as datetime UTC and `scores`, a dictionary of the latest values; `tally` counts what such a filter finds per bucket
-    (start ns, traces, those with errors), whatever its limit and order. `unassembled` names (project, trace_id) whose spans
+    (start ns, traces, those with errors), whatever its limit and order. `rowless` names (project, trace_id) with content of spans that have no row, `unassembled` those whose spans
     or logs, received since then, are not all in a trace row; `arrived` gives the first arrival of each trace. `sql`, `list_traces` and `tally` raise QueryRefused. `named` raises
     KeyError for a query that does not exist. `export` streams the answer to a statement of any size in one of
     EXPORT_FORMATS; it raises QueryRefused at the first piece or, when the engine gives up, at a later one. `erase` finishes only when the rows are gone from the files.
@@ -213,6 +213,7 @@ class Columns(Protocol):
     async def backlog(
         self, signal: str, after_ns: int, projects: Sequence[str] = ()
     ) -> tuple[int, int | None]: ...
+    async def rowless(self, limit: int) -> list[tuple[str, str]]: ...
     async def unassembled(self, since_ns: int, limit: int) -> list[tuple[str, str]]: ...
     async def arrived(self, project: str, trace_ids: list[str]) -> dict[str, int]: ...
     async def scorers(self, project: str) -> list[str]: ...

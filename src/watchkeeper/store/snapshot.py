@@ -8,10 +8,13 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from watchkeeper.store.damage import FOLDER as DAMAGED
+
 MANIFEST = "manifest.json"
 FORMAT = 1
-# Where a running server puts its backups; never part of one.
+# Where a running server puts its backups, and what it found damaged; never part of one.
 BACKUPS = "backups"
+OUTSIDE = (BACKUPS, DAMAGED)
 LEFT_OUT = frozenset({"watchkeeper.lock", "local.json", MANIFEST})
 RECORDS = ("records.db", "records.db-wal", "records.db-shm")
 CHUNK = 1 << 20
@@ -20,8 +23,8 @@ CHUNK = 1 << 20
 def files(folder: Path) -> Iterator[Path]:
     """What a backup holds, relative to the folder."""
     for root, folders, names in os.walk(folder):
-        if Path(root) == folder and BACKUPS in folders:
-            folders.remove(BACKUPS)
+        if Path(root) == folder:
+            folders[:] = [f for f in folders if f not in OUTSIDE]
         for name in sorted(names):
             path = Path(root) / name
             if path.is_file() and not path.is_symlink() and str(path.relative_to(folder)) not in LEFT_OUT:
@@ -32,8 +35,8 @@ def links(folder: Path) -> dict[str, str]:
     """The symbolic links inside, by name, and where each points: the column store finds its databases and tables by them."""
     found: dict[str, str] = {}
     for root, folders, names in os.walk(folder):
-        if Path(root) == folder and BACKUPS in folders:
-            folders.remove(BACKUPS)
+        if Path(root) == folder:
+            folders[:] = [f for f in folders if f not in OUTSIDE]
         for path in (Path(root) / name for name in sorted([*folders, *names])):
             if path.is_symlink():
                 found[str(path.relative_to(folder))] = os.readlink(path)

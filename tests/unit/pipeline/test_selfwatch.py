@@ -33,10 +33,11 @@ WELL = {
     "ingest-lag": Reading(1.0, 3, "fine"), "scoring-lag": Reading(0.0, 1, "fine"), "drops": Reading(0.0, 500, "fine"),
     "judge-errors": Reading(0.01, 500, "fine"), "disk": Reading(0.6, 1, "fine"), "coverage": Reading(0.0, 500, "fine"),
     "coverage-gap": Reading(0.0, 500, "fine"), "judge-drift": Reading(0.0, 2, "fine"),
+    "damage": Reading(0.0, 1, "fine"),
 }  # fmt: skip
 ILL = {
     "ingest-lag": 600.0, "scoring-lag": 7200.0, "drops": 0.02, "judge-errors": 0.5, "disk": 0.04, "coverage": 0.9,
-    "coverage-gap": 0.1, "judge-drift": 0.5,
+    "coverage-gap": 0.1, "judge-drift": 0.5, "damage": 2.0,
 }  # fmt: skip
 
 

@@ -86,10 +86,18 @@ def _without_dataframes() -> Generator[None]:
 
 
 class Lane:
-    """`size` threads, each with a client of its own made on first use. `run` is safe from any task."""
+    """`size` threads, each with a client of its own made on first use. `run` is safe from any task; `failed` hears of
+    every error of the engine."""
 
-    def __init__(self, name: str, size: int, make: Callable[[], Client]) -> None:
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        make: Callable[[], Client],
+        failed: Callable[[Error], None] = lambda _: None,
+    ) -> None:
         self._make = make
+        self._failed = failed
         self._local = threading.local()
         self._clients: list[Client] = []
         self._guard = threading.Lock()
@@ -111,7 +119,11 @@ class Lane:
     async def run(self, work: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `work(client, …)` in a thread of the lane."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, lambda: work(self._client(), *args, **kwargs))
+        try:
+            return await loop.run_in_executor(self._threads, lambda: work(self._client(), *args, **kwargs))
+        except Error as error:
+            self._failed(error)
+            raise
 
     def close(self) -> None:
         """Wait for running work, refuse more, close the clients."""

@@ -1,6 +1,7 @@
 """Numbered migrations of the column store: applied at start, recorded, safe to kill and to repeat."""
 
 import re
+from collections.abc import Callable
 from importlib import resources
 
 from clickhouse_connect.driver.client import Client
@@ -35,9 +36,9 @@ def statements(text: str) -> list[str]:
     return [s.strip() for s in re.split(r";\s*(?:\n|$)", bare) if s.strip()]
 
 
-def migrate(client: Client, now_ns: int) -> list[str]:
-    """Apply what is missing and return the names applied. Every statement may run twice, so a kill between a
-    statement and its record is repaired by the next start. Raises SchemaTooNew."""
+def migrate(client: Client, now_ns: int, changing: Callable[[], None] = lambda: None) -> list[str]:
+    """Apply what is missing and return the names applied; `changing` is called before a table changes. Every statement may
+    run twice, so a kill between a statement and its record is repaired by the next start. Raises SchemaTooNew."""
     client.command(
         "CREATE TABLE IF NOT EXISTS schema_migrations (number UInt32, name String, applied_at DateTime64(9, 'UTC')) "
         f"ENGINE = ReplacingMergeTree ORDER BY number SETTINGS {DURABLE}"
@@ -54,6 +55,7 @@ def migrate(client: Client, now_ns: int) -> list[str]:
     for number, name, text in shipped:
         if number in done:
             continue
+        changing()
         for statement in statements(text):
             client.command(statement)
         client.insert(

@@ -212,6 +212,19 @@ def unassembled(client: Client, since_ns: int, limit: int) -> list[tuple[str, st
     return [(str(project), str(trace_id)) for project, trace_id in rows]
 
 
+# Keys as one number each: a set of texts would be as large as the table.
+ROWLESS = """
+SELECT project, trace_id FROM content
+WHERE sipHash64(project, trace_id, span_id) NOT IN (SELECT sipHash64(project, trace_id, span_id) FROM spans)
+GROUP BY project, trace_id LIMIT {limit:UInt32}"""
+
+
+def rowless(client: Client, limit: int) -> list[tuple[str, str]]:
+    """(project, trace_id) with content of a span that has no row of its own."""
+    rows = client.query(ROWLESS, parameters={"limit": limit}).result_rows
+    return [(str(project), str(trace_id)) for project, trace_id in rows]
+
+
 SCORERS = """
 SELECT DISTINCT arrayJoin(mapKeys(scores)) AS scorer FROM traces WHERE project = {project:String} ORDER BY scorer"""
 

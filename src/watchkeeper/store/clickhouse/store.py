@@ -18,7 +18,7 @@ from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.store import sandbox, sandbox_tables
-from watchkeeper.store.clickhouse import exporting, feed, listing, queries, reading, removal, writing
+from watchkeeper.store.clickhouse import damage, exporting, feed, listing, queries, reading, removal, writing
 from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source, give_back
 from watchkeeper.store.clickhouse.migrations import migrate
 from watchkeeper.store.clickhouse.refusal import MAX_ANSWER_BYTES, SANDBOX, TOO_LARGE, refusal_of, size_of
@@ -39,6 +39,7 @@ from watchkeeper.store.columns import (
     TraceFilter,
     TraceRow,
 )
+from watchkeeper.store.damage import FOLDER, forget
 
 log = logging.getLogger(__name__)
 READERS, SANDBOXES, SANDBOX_QUEUE, EXPORTS = 3, 2, 6, 2
@@ -46,6 +47,8 @@ TAKEN_SECONDS = 120.0
 SCORERS_SECONDS = 30.0
 GIVE_BACK_SPANS = 10_000
 STILL_SECONDS = 600.0
+# Looking for damage rests three times as long as it reads.
+SCRUB_REST = 3.0
 KEEP = Retention()
 
 
@@ -65,9 +68,9 @@ class ClickHouseColumns:
         self._database = source.database
         self._spans = Lane("spans", 1, lambda: source.client(WRITER))
         self._content = Lane("content", 1, lambda: source.client(WRITER))
-        self._rows = Lane("rows", 1, lambda: source.client({**WRITER, "max_memory_usage": 0}))
-        self._readers = Lane("read", READERS, lambda: source.client(READER))
-        self._sandbox = Lane("sandbox", SANDBOXES, lambda: source.client(SANDBOX))
+        self._rows = Lane("rows", 1, lambda: source.client({**WRITER, "max_memory_usage": 0}), self._notice)
+        self._readers = Lane("read", READERS, lambda: source.client(READER), self._notice)
+        self._sandbox = Lane("sandbox", SANDBOXES, lambda: source.client(SANDBOX), self._notice)
         self._exports = Lane("export", EXPORTS, lambda: source.client(exporting.EXPORT))
         self._exporting = 0
         self._stopping = threading.Event()
@@ -76,12 +79,47 @@ class ClickHouseColumns:
         self._scorers: dict[str, tuple[float, set[str]]] = {}
         self._written = 0
         self._relief: asyncio.Future[None] | None = None
+        self._rounds = damage.Rounds()
+        self.unchecked: int | None = None
         self._closed = False
         self.erased: Callable[[str, str], bool] = lambda _project, _trace_id: False
 
     def start(self) -> list[str]:
-        """Connect and migrate; returns the migrations applied (blocking)."""
-        return self._rows.run_now(migrate, self._clock())
+        """Mend, connect and migrate; returns the migrations applied (blocking)."""
+        path = self.source.path
+        if path is None:
+            return self._rows.run_now(migrate, self._clock())
+        damage.mend(path, path.parent / FOLDER)
+        try:
+            applied = self._rows.run_now(migrate, self._clock(), lambda: damage.forget_tables(path))
+        except Error:
+            if not damage.drop_mutations(path, path.parent / FOLDER):
+                raise
+            applied = self._rows.run_now(migrate, self._clock(), lambda: damage.forget_tables(path))
+        damage.remember(path)
+        return applied
+
+    def _notice(self, error: Error) -> None:
+        if getattr(error, "code", None) in damage.DAMAGE_CODES:
+            self._rounds.suspect()
+
+    async def scrub(self) -> int:
+        """Set aside what is damaged, of the parts that are due to be looked at; how many things. Their other rows stay."""
+        if self.source.path is None or self._closed:
+            return 0
+        folder = self.source.path.parent / FOLDER
+        wrong = len(await self._rows.run(damage.collect, folder))
+        parts = await self._readers.run(self._rounds.due)
+        self.unchecked = len(parts)
+        for part in parts:
+            began = time.monotonic()
+            reason = await self._readers.run(damage.check, part)
+            if reason is not None and await self._rows.run(damage.quarantine, part, reason, folder):
+                wrong += 1
+            self._rounds.done(part)
+            self.unchecked -= 1
+            await asyncio.sleep((time.monotonic() - began) * SCRUB_REST)
+        return wrong
 
     def _next_version(self) -> int:
         self._version = max(self._version + 1, self._clock())
@@ -231,6 +269,9 @@ class ClickHouseColumns:
     ) -> tuple[int, int | None]:
         return await self._readers.run(feed.backlog, signal, after_ns, projects)
 
+    async def rowless(self, limit: int) -> list[tuple[str, str]]:
+        return await self._readers.run(reading.rowless, limit)
+
     async def unassembled(self, since_ns: int, limit: int) -> list[tuple[str, str]]:
         return await self._readers.run(reading.unassembled, since_ns, limit)
 
@@ -343,6 +384,11 @@ class ClickHouseColumns:
 
     async def expire(self, now_ns: int, keep: Retention = KEEP) -> dict[str, int]:
         self._open()
+        if self.source.path is not None:
+            # Files are as old as the world says, whatever clock the data has.
+            await asyncio.to_thread(
+                forget, self.source.path.parent / FOLDER, time.time() - keep.content_days * 86_400
+            )
         return await self._rows.run(removal.expire, now_ns, keep)
 
     async def erase(
@@ -375,7 +421,8 @@ class ClickHouseColumns:
         await asyncio.gather(self._content.run(wait), self._spans.run(wait), self._rows.run(hold))
 
     async def stats(self) -> dict[str, Any]:
-        """Rows, parts and bytes of every table, and the free bytes of the disk (None for a server elsewhere)."""
+        """Rows, parts and bytes of every table, the free bytes of the disk, and how many parts wait to be looked at for
+        damage (None for a server elsewhere, and before the first look)."""
 
         def work(client: Client) -> dict[str, Any]:
             found = client.query(
@@ -386,7 +433,8 @@ class ClickHouseColumns:
                 t: {"rows": r, "parts": n, "bytes": b, "uncompressed_bytes": u} for t, r, n, b, u in found
             }
 
-        return {"tables": await self._readers.run(work), "free_bytes": self.free_bytes()}
+        tables = await self._readers.run(work)
+        return {"tables": tables, "free_bytes": self.free_bytes(), "unchecked_parts": self.unchecked}
 
     def free_bytes(self) -> int | None:
         """Bytes the process may still write on the store's disk; None for a server elsewhere."""
