@@ -15,7 +15,8 @@ _DATE = re.compile(
 )
 _PHONE_WORDS = re.compile(
     r"phone|telefon|\btel\b|\btel[.:]|mobile|mobil|\bcell|\bcall|\bfax|whatsapp|\bsms\b|\btext (?:me|us|him|her|at)\b|\bdial|hotline"
-    r"|landline|contact|\breach|\bring\b|\bnumber\b|msisdn|handy|answering|messages? to",
+    r"|landline|contact|\breach|\bring\b|\bnumber\b|msisdn|handy|answering|messages? to"
+    r"|m[óo]vil|celular|t[ée]l[ée](?:fono|phone)|cellulare|тел|手机|电话|電話|携帯|전화|휴대폰",
     re.IGNORECASE,
 )
 _PHONE_AFTER = re.compile(r"\W{0,3}(?:office|fax|mobile|cell|home|work|phone|tel)\b", re.IGNORECASE)
@@ -29,17 +30,17 @@ _CARD_WORDS = re.compile(r"card|visa|master|amex|maestro|credit|debit|\bcc\b|\bp
 _SSN_WORDS = re.compile(r"ssn|social[ _-]?sec|tax(?:payer)?[ _-]?id", re.IGNORECASE)
 _ID_WORDS = re.compile(
     r"\b(?:bsn|burgerservicenummer|pesel|steuer|tax id|tin|sin|insurance|aadhaar|uidai|cpf|personnummer|national|passport"
-    r"|identity|social|identification|nir|id card)",
+    r"|identity|social|identification|nir|id card|resident|주민)",
     re.IGNORECASE,
 )
 _STRONG_PHONE = re.compile(
     r"\+\s?\d[\d ().\-/]{6,}\d"
-    r"|00[1-9]\d{0,2}[ .\-/(]{1,2}[\d ().\-/]{6,}\d"
+    r"|00 ?[1-9]\d{0,2}[ .\-/(]{1,2}[\d ().\-/]{6,}\d"
     r"|(?:1[ .-]?)?\(\d{3}\)[ ]?\d{3}[ .-]?\d{4}"
     r"|(?:1[ .-])?\d{3}([-. ])\d{3}\1\d{4}"
     r"|\(0?\d{1,4}\)[ ]?\d{2,5}(?:[ .-]\d{2,5}){0,3}"
     r"|0\d{1,4}[ -]\d{2,4}(?:[ -]\d{2,4}){1,4}"
-    r"|0\d{2,4}[ /-]\d{6,8}"
+    r"|0\d{2,4}[ /-]\d{6,8}|0\d-\d{8}|8[ -]?\(\d{3}\)[ -]?\d{3}[ -]\d{2}[ -]\d{2}"
 )
 _BEFORE = 48
 
@@ -65,7 +66,7 @@ def _cards(text: str, start: int, end: int, before: str) -> Iterator[tuple[int, 
             if not 12 <= len(digits) <= 19 or not _card_shape(groups) or not verify.luhn(digits):
                 continue
             # One in ten numbers passes the checksum: it takes a known issuer, or a word that says card.
-            known = len(digits) in (15, 16) and verify.card(digits)
+            known = (len(digits) in (15, 16) or len(groups) == 3) and verify.card(digits)
             if not known and (len(set(digits)) < 2 or not _CARD_WORDS.search(before)):
                 continue
             yield tokens[i][0], tokens[j - 1][1]
@@ -77,7 +78,7 @@ def _cards(text: str, start: int, end: int, before: str) -> Iterator[tuple[int, 
 def _national(run: str, digits: str, before: str) -> str | None:
     """The kind of national id a run is, by shape and checksum; without separators only beside a word that says so."""
     n = len(digits)
-    if n not in (9, 10, 11, 12, 15):
+    if n not in (8, 9, 10, 11, 12, 13, 15):
         return None
     if (
         n == 9
@@ -90,10 +91,16 @@ def _national(run: str, digits: str, before: str) -> str | None:
         or (n == 12 and re.fullmatch(r"[2-9]\d{3} \d{4} \d{4}", run) and verify.aadhaar(digits))
         or (n == 15 and (run == digits or run.count(" ") >= 5) and digits[3:5] <= "12" and verify.nir(digits))
         or (n in (10, 12) and re.fullmatch(r"(?:19|20)?\d{6}-\d{4}", run) and _personnummer(digits))
+        or (n == 13 and (run == digits or run.count(".") == 3) and verify.ahv(digits))
+        or (
+            n in (8, 9)
+            and re.fullmatch(r"\d{1,2}\.\d{3}\.\d{3}-\d", run)
+            and verify.rut(digits[:-1], digits[-1])
+        )
     )
     if shaped:
         return "national_id"
-    if n == 15 or not _ID_WORDS.search(before):
+    if n in (8, 15) or not _ID_WORDS.search(before):
         return None
     known = (
         verify.cpf(digits)
@@ -102,6 +109,7 @@ def _national(run: str, digits: str, before: str) -> str | None:
         or verify.weighted(digits, (9, 8, 7, 6, 5, 4, 3, 2, -1), 11)
         or verify.weighted(digits, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1), 10)
         or (n in (9, 10) and verify.luhn(digits))
+        or (n == 13 and re.fullmatch(r"\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])-?[1-8]\d{6}", run))
     )
     return "national_id" if known else None
 

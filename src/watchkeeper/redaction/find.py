@@ -15,7 +15,7 @@ _EMAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9](?:[A-Za-z0-9._%+'-]{0,63})@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
     r"(?![A-Za-z0-9])|[^\W\d_][\w.%+-]{0,63}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}"
 )
-_IBAN = re.compile(r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z]\d{2}(?=[ -]?[A-Za-z0-9]{4})")
+_IBAN = re.compile(r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z]\d{2}(?=[ .-]?[A-Za-z0-9]{4})")
 _IPV4 = re.compile(r"\d(?<![\w.].)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?![\w:])")
 _VERSION = re.compile(r"(?:\bv|version|release|build|firmware|section|chapter|v\.)\W*$", re.IGNORECASE)
@@ -29,6 +29,15 @@ _CF = re.compile(
     r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z]{5}\d{2}[A-EHLMPRSTa-ehlmprst]\d{2}[A-Za-z]\d{3}[A-Za-z](?![A-Za-z0-9])"
 )
 _HETU = re.compile(r"(\d(?<![A-Za-z0-9].)\d{5})[-+A](\d{3})([0-9A-Y])(?![A-Za-z0-9])")
+_SHAPED = re.compile(
+    r"(?<![A-Za-z0-9])(?:[A-Z]{4}\d{6}[HM][A-Z]{5}[A-Z0-9]\d|(?P<nric>[STFGM]\d{7}[A-Z]))(?![A-Za-z0-9])"
+)
+# Beside a word that names the document its number needs no checksum: most countries' have none that is public.
+_SAID_ID = re.compile(
+    rf"(?:{prefilter.ID_DOCUMENTS})\W{{0,3}}(?:(?:card|number|num|no|nr|id|code|n°|nº)\b\W{{0,3}}){{0,2}}(?:is\b|was\b)?\W{{0,3}}"
+    r"(?P<value>[A-Za-z]{0,4}\d[A-Za-z0-9]*(?:[ ./-]?(?=[A-Za-z]{0,3}\d)[A-Za-z0-9]+){0,6}(?:[ /-][A-Za-z0-9]\b|\([0-9A]\))?)(?![A-Za-z0-9])",
+    re.IGNORECASE,
+)
 _CHINESE = re.compile(r"[1-9]\d{16}[0-9Xx](?![A-Za-z0-9])")
 
 
@@ -42,7 +51,7 @@ def _ibans(text: str) -> Iterator[tuple[int, int]]:
             char = text[at]
             if char.isascii() and char.isalnum():
                 compact += char
-            elif char not in " -" or text[at - 1] in " -":
+            elif char not in " -." or text[at - 1] in " -.":
                 break
             at += 1
         ends_clean = at >= len(text) or not (text[at].isascii() and text[at].isalnum())
@@ -81,6 +90,9 @@ def _ids(text: str) -> Iterator[tuple[int, int]]:
     for match in _CF.finditer(text):
         if verify.codice_fiscale(match.group(0)):
             yield match.span()
+    for match in _SHAPED.finditer(text):
+        if match.lastgroup != "nric" or verify.nric(match.group(0)):
+            yield match.span()
     for match in _HETU.finditer(text):
         day, month = match.group(1)[:2], match.group(1)[2:4]
         check = "0123456789ABCDEFHJKLMNPRSTUVWXY"[int(match.group(1) + match.group(2)) % 31]
@@ -107,6 +119,10 @@ def _plain(text: str, hits: frozenset[int], policy: Policy, context: str) -> Ite
         yield from (Found(a, b, "ip") for a, b in _ipv4s(text))
     if prefilter.IPV6 in hits and "ip" in kinds:
         yield from (Found(a, b, "ip") for a, b in _ipv6s(text))
+    if prefilter.SAID_ID in hits and "national_id" in kinds:
+        for match in _SAID_ID.finditer(text):
+            if 6 <= sum(c.isdigit() for c in match.group("value")) <= 18:
+                yield Found(*match.span("value"), "national_id")
     if prefilter.SECRET in hits and "secret" in kinds:
         yield from (Found(a, b, "secret") for a, b in keys(text))
     if prefilter.ASSIGNED in hits and "secret" in kinds:
@@ -131,7 +147,7 @@ def default_policy() -> Policy:
 
 
 def find(text: str, policy: Policy | None = None, context: str = "") -> list[Found]:
-    """Personal data and secrets in a text, left to right, overlaps merged (the longer finding names the kind).
+    """Personal data and secrets in a text, left to right, overlaps merged (a secret, else the longer finding, names the kind).
 
     Looks through URL, JSON and character-reference escapes, compatibility characters, invisible characters and base64.
     `context` is what stood before the text elsewhere, for example an attribute's name. Names of people are found only
@@ -193,9 +209,9 @@ def _merge(found: list[Found]) -> list[Found]:
     for f in sorted(found, key=lambda f: (f.start, -f.end)):
         if out and f.start < out[-1].end:
             last = out[-1]
-            if f.end > last.end:
-                longer = f if f.end - f.start > last.end - last.start else last
-                out[-1] = Found(last.start, f.end, longer.kind, longer.label)
+            # A password before an @ is no e-mail address, however long the host's name.
+            named = max(last, f, key=lambda x: (x.kind == "secret", x.end - x.start))
+            out[-1] = Found(last.start, max(last.end, f.end), named.kind, named.label)
             continue
         out.append(f)
     return out

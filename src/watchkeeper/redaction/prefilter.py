@@ -6,29 +6,40 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-EMAIL, DIGITS, IBAN, IPV4, IPV6, SECRET, ALNUM_ID, ESCAPED, RUN, ASSIGNED = range(10)
+EMAIL, DIGITS, IBAN, IPV4, IPV6, SECRET, ALNUM_ID, ESCAPED, RUN, ASSIGNED, SAID_ID = range(11)
 
 # As `secrets._ASSIGNED` up to its value: names alone (`token limit`) are far more frequent than assignments.
 _ASSIGNED = (
     r"(?i:(?:passw(?:or)?d|passphrase|pwd|secret|(?:api|access|account|secret)[_ -]?key|token|credentials?|authorization"
-    r"|bearer)\\?[\"']?\s{0,3}(?:is|:|=)|bearer\\?[\"']?\s)"
+    r"|bearer|(?-i:_KEY))\\?[\"']?\s{0,3}(?:is|:|=)|bearer\\?[\"']?\s)"
 )
 _PREFIXES = (
     r"eyJ[A-Za-z0-9_-]{6}|-----BEGIN|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abposre]-|xapp-|sk-|[srp]k_(?:live|test)_"
-    r"|AIza|ya29\.|whsec_|SG\.|npm_|pypi-|hf_|gsk_|dop_v1_|shp(?:at|ss|ca|pa)_|key-|xai-|pplx-|lin_api_|wk_|sq0|AccountKey"
+    r"|AIza|ya29\.|whsec_|SG\.|npm_|pypi-|hf_|gsk_|do[opr]_v1_|shp(?:at|ss|ca|pa)_|key-[0-9a-z]{32}|xai-|pplx-|lin_api_|wk_|sq0|AccountKey"
+    r"|gl(?:rt|dt|ptt|ft|cbt|oas|soat|agent)-|GOCSPX-|EAA[A-Za-z0-9]{28}|r8_|amzn\.mws|lsv2_|ls__|nvapi-|AT[AC]TT|figd_|dckr_|ntn_"
+    r"|secret_[A-Za-z0-9]{43}|sb[ps]_|sb_secret_|pat[A-Za-z0-9]{14}\.|dp\.[a-z]{2,5}\.\w|hv[sbr]\.|PMAK-|NR(?:AK|II|JS|RA)-|sntry[su]_"
+    r"|glsa_|glc_|dapi[0-9a-f]{32}|tvly-|pcsk_|fw_|pscale_|SK[0-9a-f]{32}|[0-9a-f]{32}-us\d|AGE-SECRET|\d{8}:AA|hooks\.slack|\/api\/webhooks"
+)
+# Papers that carry a person's number, with no short names that are also words.
+ID_DOCUMENTS = (
+    r"passports?|reisepass|pasaporte|passeport|driv(?:er(?:'?s|s')?|ing)[ _-]licen[cs]e|national[ _-](?:id(?:entity|entification)?|insurance)"
+    r"|(?:identity|id)[ _-]card|personalausweis|\bid number|tax[ _-](?:file|id)|\btfn\b|medicare|\bnhs\b|\bnino\b|\bdni\b|\bcurp\b|\bnric\b|\bhkid\b"
+    r"|\bpps[n ]|\bcpf\b|\bcnp\b|\begn\b|kimlik|\bahv\b|rodn\S+ \S{4,6}lo|my number|personnummer|aadhaar|codice fiscale"
 )
 _URL_PASSWORD = r":\/\/[^\s/:@]{1,64}:[^\s/@]{3,64}@"
 PATTERNS: tuple[str, ...] = (
     r"[\w.%+-]@[\w-]",
     r"\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d",
-    r"[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}",
+    r"[A-Za-z]{2}\d{2}[ .-]?[A-Za-z0-9]{4}[ .-]?[A-Za-z0-9]{4}",
     r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}",
     r"[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:|[0-9A-Fa-f]::[0-9A-Fa-f]",
     _PREFIXES,
-    r"\d{2} ?\d{2} ?\d{2} ?[A-D]|\d{7}-?[A-Z]|\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}|\d{6}[-+A]\d{3}[0-9A-Z]",
+    r"\d{2} ?\d{2} ?\d{2} ?[A-D]|\d{7}-?[A-Z]|\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}|\d{6}[-+A]\d{3}[0-9A-Z]"
+    r"|\d{6}[HM][A-Z]{5}",
     r"%[2-7][0-9A-Fa-f]|\\u00|\\[nrt\"'/]|&#",
     r"[A-Za-z0-9+/]{16}",
     rf"{_ASSIGNED}|{_URL_PASSWORD}",
+    rf"(?i:{ID_DOCUMENTS})",
 )
 
 

@@ -14,8 +14,16 @@ _PREFIXED = re.compile(
     r"|[srp]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{16,}"
     r"|AIza[\w-]{35}|ya29\.[\w-]{20,}"
     r"|SG\.[\w-]{16,}\.[\w-]{16,}|npm_[A-Za-z0-9]{36}|pypi-[\w-]{40,}|hf_[A-Za-z0-9]{30,}|gsk_[A-Za-z0-9]{30,}"
-    r"|dop_v1_[a-f0-9]{64}|shp(?:at|ss|ca|pa)_[a-fA-F0-9]{32}|key-[0-9a-f]{32}|xai-[\w-]{30,}|pplx-[\w-]{30,}"
+    r"|do[opr]_v1_[a-f0-9]{64}|shp(?:at|ss|ca|pa)_[a-fA-F0-9]{32}|key-[0-9a-z]{32}|xai-[\w-]{30,}|pplx-[\w-]{30,}"
     r"|lin_api_\w{30,}|wk_[\w-]{20,}|sq0[a-z]{3}-[\w-]{22,}"
+    r"|gl(?:rt|dt|ptt|ft|cbt|oas|soat|agent)-[\w-]{20,}|GOCSPX-[\w-]{24,}|EAA[A-Za-z0-9]{28,}|r8_[A-Za-z0-9]{30,}"
+    r"|amzn\.mws\.[0-9a-f-]{30,}|lsv2_[a-z]{2}_[0-9a-f]{32}_[0-9a-f]{8,}|ls__[0-9a-f]{32}|nvapi-[\w-]{40,}|AT[AC]TT[\w=-]{40,}"
+    r"|figd_[\w-]{30,}|dckr_[a-z]{3}_[\w-]{20,}|ntn_[A-Za-z0-9]{40,}|secret_[A-Za-z0-9]{43}(?!\w)|sb[ps]_[0-9a-f]{40}|sb_secret_[\w-]{20,}"
+    r"|pat[A-Za-z0-9]{14}\.[0-9a-f]{64}|dp\.[a-z]{2,5}\.[\w.]{40,}|hv[sbr]\.[\w-]{20,}|PMAK-[0-9a-f]{24}-[0-9a-f]{34}"
+    r"|NR(?:AK|II|JS|RA)-[\w-]{20,}|sntry[su]_[\w=+/-]{20,}|glsa_[A-Za-z0-9]{32}_[0-9a-f]{8}|glc_[A-Za-z0-9+/=]{32,}"
+    r"|dapi[0-9a-f]{32}(?:-\d)?(?!\w)|tvly-[\w-]{20,}|pcsk_\w{40,}|fw_[A-Za-z0-9]{22,}(?!\w)|pscale_[a-z]{2,5}_[\w.-]{30,}"
+    r"|SK[0-9a-f]{32}(?!\w)|[0-9a-f]{32}-us\d{1,2}(?!\w)|AGE-SECRET-KEY-1[0-9A-Z]{50,}|\d{8,10}:AA[\w-]{32,34}(?![\w-])"
+    r"|hooks\.slack\.com/(?:services|workflows|triggers)/[\w/+-]{20,}|discord(?:app)?\.com/api/webhooks/\d{15,}/[\w-]{40,}"
     r")"
 )
 _SK = re.compile(r"(?<![A-Za-z0-9])sk-[A-Za-z0-9_-]{16,}")
@@ -26,13 +34,13 @@ _PEM = re.compile(
 _URL_PASSWORD = re.compile(r"://[^\s/:@]{1,64}:([^\s/@]{3,64})@")
 _ASSIGNED = re.compile(
     r"(?P<key>passw(?:or)?d|passphrase|pwd|secret|(?:api|access|account|secret)[_ -]?key|token|credentials?|authorization"
-    r"|bearer)"
+    r"|bearer|(?-i:_KEY))"
     r"\\?[\"']?\s{0,3}(?:\bis\b|:=|=>|[:=]|(?<=earer)\s)\s{0,3}\\?[\"']?(?:(?:Bearer|Basic|Token)\s+)?"
     r"(?P<value>[^\s\"'<>,;\\{}()\[\]]{6,512})",
     re.IGNORECASE,
 )
 _NAMES = (
-    "passw", "passphrase", "pwd", "secret", "api", "access", "account", "token", "credential", "authorization", "bearer"
+    "passw", "passphrase", "pwd", "secret", "api", "access", "account", "token", "credential", "authorization", "bearer", "_key"
 )  # fmt: skip
 # Letters that `re` takes for an ASCII letter in another case, although lower case does not make them one.
 _ODD_CASES = frozenset("\u017f\u0131\u0130\u212a")

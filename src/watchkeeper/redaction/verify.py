@@ -279,6 +279,26 @@ def steuer_id(digits: str) -> bool:
     return (11 - product) % 10 == int(digits[10])
 
 
+def nric(text: str) -> bool:
+    """Singapore: a letter for the series, seven digits, a check letter modulo 11."""
+    total = sum(int(c) * w for c, w in zip(text[1:8], (2, 7, 6, 5, 4, 3, 2), strict=True))
+    total += {"T": 4, "G": 4, "M": 3}.get(text[0], 0)
+    letters = "JZIHGFEDCBA" if text[0] in "ST" else "XWUTRQPNMLK" if text[0] in "FG" else "XWUTRQPNJLK"
+    return text[8] == letters[total % 11]
+
+
+def ahv(digits: str) -> bool:
+    """Switzerland: 13 digits beginning with 756, the last an EAN check digit."""
+    total = sum(int(c) * (3 if i % 2 else 1) for i, c in enumerate(digits[:12]))
+    return len(digits) == 13 and digits.startswith("756") and (10 - total % 10) % 10 == int(digits[12])
+
+
+def rut(digits: str, check: str) -> bool:
+    """Chile: seven or eight digits and a check character modulo 11."""
+    total = sum(int(c) * (2 + i % 6) for i, c in enumerate(reversed(digits)))
+    return "0123456789K0"[11 - total % 11] == check.upper()
+
+
 def chinese_id(text: str) -> bool:
     """China: 17 digits and a check character modulo 11-2, with a possible birth date."""
     if not (("1900" <= text[6:10] <= "2100") and "01" <= text[10:12] <= "12" and "01" <= text[12:14] <= "31"):
