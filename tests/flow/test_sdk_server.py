@@ -110,3 +110,46 @@ def test_another_project_sees_nothing_of_it(told: tuple[Server, dict[str, str]])
     assert server.call("GET", f"/api/traces/{ids['good']}", headers=default)[0] == 404
     _, _, body = server.call("POST", "/api/sql", {"query": "select count() from spans"}, default)
     assert json.loads(body)["rows"] == [[0]]
+
+
+OUTAGE = """
+import json, sys
+import watchkeeper
+from watchkeeper.sdk import stats
+
+watchkeeper.init(endpoint=sys.argv[1], max_queue_spans=40, max_batch_spans=10)
+for number in range(500):
+    with watchkeeper.span(f"step {number}"):
+        pass
+print("made", flush=True)
+sys.stdin.readline()
+watchkeeper.flush(30)
+print(json.dumps(stats()))
+"""
+
+
+def test_what_an_outage_cost_is_asked_in_sql_and_adds_up_exactly(tmp_path: Path) -> None:
+    script = tmp_path / "application.py"
+    script.write_text(OUTAGE)
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "WATCHKEEPER_"))}
+    server = Server(tmp_path / "data")
+    with subprocess.Popen(
+        [sys.executable, str(script), server.url],
+        env=clean,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as application:
+        assert application.stdout is not None and application.stdin is not None
+        assert application.stdout.readline() == "made\n"
+        with server:
+            application.stdin.write("\n")
+            application.stdin.close()
+            told = json.loads(application.stdout.readline())
+            lost = server.sql(
+                "select sum(lost) as n from (select max(value) as lost from measurements"
+                " where name = 'watchkeeper.sdk.dropped_spans' group by attributes['watchkeeper.sdk.instance'])"
+            )[0]["n"]
+            stored = server.sql("select count() as n from spans")[0]["n"]
+    assert lost == sum(told["dropped_spans"].values()) > 0
+    assert stored == told["sent_spans"] and stored + lost == 500

@@ -6,6 +6,10 @@ import msgspec
 
 from watchkeeper.model.span import LogRecord, RawSpan
 
+LOST = "watchkeeper.dropped_spans"
+LOST_METRIC = "watchkeeper.sdk.dropped_spans"
+MINUTE_NS = 60 * 10**9
+
 
 class Rejected(msgspec.Struct, frozen=True):
     """One record that could not be taken: where it was in the body, why, and what to do about it."""
@@ -42,3 +46,13 @@ class Decoded(msgspec.Struct):
     received: int = 0
     ignored: int = 0
     counts: Counter[str] = msgspec.field(default_factory=Counter)
+
+    def note_lost(self, resource: dict[str, object], now_ns: int | None) -> None:
+        """Keep what a client says it lost before sending (a total that only grows, per instance) as a measurement.
+
+        Every request repeats the total; equal ones of a minute become one row.
+        """
+        total = resource.get(LOST)
+        if isinstance(total, int) and total > 0:
+            minute = (now_ns or 0) // MINUTE_NS * MINUTE_NS
+            self.metrics.append(MetricPoint(LOST_METRIC, "{span}", minute, float(total), 1, {}, resource))

@@ -335,6 +335,7 @@ def decode(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
             group_ = _object(group, f"{outer}[{i}]")
             where = f"{outer}[{i}].resource"
             resource = attributes(_object(group_.get("resource"), where).get("attributes"), where, gauge)
+            out.note_lost(resource, now_ns)
             for j, scoped in enumerate(_objects(_get(group_, middle, middle2), f"{outer}[{i}].{middle}")):
                 where = f"{outer}[{i}].{middle}[{j}]"
                 scoped_ = _object(scoped, where)

@@ -194,6 +194,7 @@ def decode_traces(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -
         return
     for i, group in enumerate(request.resource_spans):
         resource = attributes(group.resource.attributes, gauge)
+        out.note_lost(resource, now_ns)
         for j, scoped in enumerate(group.scope_spans):
             scope = scoped.scope
             for k, span in enumerate(scoped.spans):
