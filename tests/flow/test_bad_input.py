@@ -166,8 +166,19 @@ def test_a_trace_of_another_project_is_404_and_never_merges(server: Server) -> N
     assert server.call("GET", f"/api/traces/{shared}")[0] == 404
 
 
+EVERY = "select * from series where n > 0 order by metric, cohort, time, version"
+WATCHED = """
+monitors:
+  - {name: failures, project: clean, condition: "error_rate > 5%", window: 6h, owner: o, runbook: r.md}
+  - {name: slow, project: clean, condition: "latency_ms.p99 > 10s", window: 6h, owner: o, runbook: r.md}
+  - {name: failures, project: poisoned, condition: "error_rate > 5%", window: 6h, owner: o, runbook: r.md}
+  - {name: slow, project: poisoned, condition: "latency_ms.p99 > 10s", window: 6h, owner: o, runbook: r.md}
+"""
+
+
 def test_times_nobody_can_believe_do_not_disturb_other_spans(tmp_path: Path) -> None:
-    """The same good spans with and without poison: everything said about the good ones is the same."""
+    """The same good traces with and without poison: everything said about the good ones, every series and every alert is
+    the same."""
     now = time.time_ns()
     poison_times = (0, 1, now - 3650 * DAY_NS, now + 3650 * DAY_NS, 2**63 - 1, 2**63, 2**64 - 1)
     healthy = [
@@ -176,42 +187,67 @@ def test_times_nobody_can_believe_do_not_disturb_other_spans(tmp_path: Path) -> 
             hex_id("ok", i, digits=16),
             f"question {i}?",
             f"answer {i}",
-            start_ns=now - i * 10**9,
+            start_ns=now - i * 60 * 10**9 - 3600 * 10**9,
+            error="RateLimitError" if i % 3 == 0 else None,
         )
-        for i in range(20)
+        for i in range(200)
     ]
-    # One client gave start and end in the wrong order, another left its span open for a century.
+    # One client gave start and end in the wrong order, another left its span open for a century; and one put a span of a
+    # century into a good trace.
     poison = [
         {
-            **span(hex_id("poison", i), hex_id("poison", i, digits=16), "chat gpt-4o-mini"),
+            **call(hex_id("poison", i), hex_id("poison", i, digits=16), "question?", "answer", error="Boom"),
             "startTimeUnixNano": str(at),
             "endTimeUnixNano": str(end),
         }
         for i, (at, end) in enumerate(
-            [*((t, t + 1) for t in poison_times), (now, now - 10**9), (now, 2**63 - 1)]
+            [*((t, t + 1) for t in poison_times), (now, now - 10**9), (now, 2**63 - 1)] * 8
         )
     ]
-    columns = "trace_id, time, duration_ms, spans, input_tokens, answer_relevance, failed_checks, inclusion_probability"
-    with Server(tmp_path / "data") as server:
-        for project, batch in (("clean", healthy), ("poisoned", [*poison, *healthy])):
+    inside = {
+        **span(healthy[0]["traceId"], hex_id("inside", digits=16), "slow step", parent=healthy[0]["spanId"]),
+        "endTimeUnixNano": str(2**63 - 1),
+    }
+    columns = (
+        "trace_id, time, duration_ms, input_tokens, answer_relevance, failed_checks, inclusion_probability"
+    )
+    config = tmp_path / "watchkeeper.yaml"
+    config.write_text(WATCHED)
+    with Server(tmp_path / "data", "--config", str(config)) as server:
+        for project, batch in (("clean", healthy), ("poisoned", [*poison, inside, *healthy])):
             headers = {"x-watchkeeper-project": project}
             status, _, answer = server.call("POST", "/v1/traces", raw=request(batch), headers=headers)
             assert status == 200, answer
-        seen, points = {}, {}
-        for project, n in (("clean", 20), ("poisoned", 20 + len(poison))):
+        seen, points, alerts = {}, {}, {}
+        for project, n in (("clean", 200), ("poisoned", 200 + len(poison))):
             server.headers["x-watchkeeper-project"] = project
             server.eventually("select count() as n from traces", lambda r, n=n: r[0]["n"] == n)
             good_ones = ", ".join(f"'{s['traceId']}'" for s in healthy)
             seen[project] = server.sql(
                 f"select {columns} from traces where trace_id in ({good_ones}) order by trace_id"
             )
-            points[project] = server.json("GET", "/api/series?metric=answer_relevance&since=2h")
-            assert server.sql("select count() as n from spans")[0]["n"] == n
+            server.eventually("select count() as n from alerts", lambda r: r[0]["n"] > 0)
+            points[project] = server.sql(EVERY)
+            alerts[project] = server.sql(
+                "select monitor, cohort, state, since, fired_at from alerts order by 1, 2"
+            )
+            assert server.sql("select count() as n from spans")[0]["n"] >= n
         # Retention is decided by arrival where a time cannot be believed: nothing is dropped early.
         for i in range(len(poison)):
             assert server.call("GET", f"/api/traces/{hex_id('poison', i)}")[0] == 200
+        # The control: at times that can be believed the same traces change the series.
+        server.headers["x-watchkeeper-project"] = "disturbed"
+        believed = [
+            {**p, **{k: healthy[0][k] for k in ("startTimeUnixNano", "endTimeUnixNano")}} for p in poison
+        ]
+        assert server.call("POST", "/v1/traces", raw=request([*believed, *healthy]))[0] == 200
+        disturbed = server.eventually(EVERY, bool)
+    assert disturbed != points["clean"]
     assert seen["clean"] == seen["poisoned"]
     assert points["clean"] == points["poisoned"]
+    assert alerts["clean"] == alerts["poisoned"]
+    assert any(a["state"] == "firing" for a in alerts["clean"]), alerts
+    assert {p["metric"] for p in points["clean"]} >= {"latency_ms", "traces", "error_rate"}
 
 
 def serve(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ says what was damaged and where it is kept, and everything else is there, also f
 """
 
 import contextlib
+import functools
 import json
 import os
 import random
@@ -83,10 +84,28 @@ def spoil(path: Path, dice: random.Random) -> str:
     return f"{path.name} bit {bit} of byte {at} of {len(content)}"
 
 
+@functools.cache
+def read_from(table: Path) -> set[Path]:
+    """The parts of a table that are read: no other part of the partition covers them."""
+    made: set[Path] = set()
+    named = [(p, p.name.split("_")) for p in table.glob("*_*_*_*") if p.is_dir()]
+    for part, (partition, first, last, level, *mutation) in named:
+        covered = any(
+            other != part
+            and n[0] == partition
+            and int(n[1]) <= int(first)
+            and int(n[2]) >= int(last)
+            and (int(n[3]), int((n[4:] or ["0"])[0])) > (int(level), int((mutation or ["0"])[0]))
+            for other, n in named
+        )
+        made |= set() if covered else {part}
+    return made
+
+
 def files_of(data: Path) -> dict[str, list[Path]]:
     """The files of a data directory by what they are."""
     store = data / "columns" / "store"
-    parts = [p for p in store.rglob("*") if p.is_file() and p.parent.name.count("_") >= 3]
+    parts = [p for p in store.rglob("*") if p.is_file() and p.parent in read_from(p.parent.parent)]
     large = [p for p in parts if p.suffix == ".bin" or p.stat().st_size > 2000]
     return {
         "data": large,

@@ -9,7 +9,7 @@ from watchkeeper.dialects import agents, common, duplicates, events
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.normalise import normalise
 from watchkeeper.model.errors import TRANSPORT, root_cause
-from watchkeeper.model.span import Context, LogRecord, Message, Part, Span, Totals, Trace
+from watchkeeper.model.span import Context, LogRecord, Message, Part, Span, Tool, Totals, Trace
 
 _INHERITED = ("session_id", "user_id", "scenario", "environment", "region", "release", "variant")
 _FIELDS = (*_INHERITED, "agent_name", "workflow", "prompt_name", "prompt_version", "service")
@@ -37,7 +37,9 @@ def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:
     context = _contexts(ordered)
     known = {s.span_id for s in ordered}
     orphans = sorted({s.parent_id for s in ordered if s.parent_id is not None and s.parent_id not in known})
-    ends = [s.end_ns for s in ordered]
+    # A time nobody can believe says nothing of when the trace was, unless it has no other.
+    timed = [s for s in ordered if s.raw is None or not s.raw.time_suspect] or ordered
+    ends = [s.end_ns for s in timed]
     given, answer = _texts(ordered)
     counted: dict[str, int] = {}
     for log in unique:
@@ -48,7 +50,7 @@ def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:
         spans=ordered,
         context=context,
         totals=totals(ordered),
-        start_ns=min((s.start_ns for s in ordered if s.start_ns > 0), default=0),
+        start_ns=min((s.start_ns for s in timed if s.start_ns > 0), default=0),
         end_ns=0 if not ends or 0 in ends else max(ends),
         complete=bool(roots) and all(s.end_ns > 0 for s in roots),
         error_class=_error_class(ordered, roots),
@@ -131,13 +133,17 @@ def _restore(ordered: list[Span]) -> None:
     """Content a client left out of a call although the trace holds it.
 
     Some clients drop the assistant message whose calls the following tool results answer: it is the output of an
-    earlier call. A call that failed before its messages were recorded was asked what its agent was asked.
+    earlier call. A tool was called with the arguments the model gave. A call that failed before its messages were recorded was asked what its agent was asked.
     """
     by_id = {s.span_id: s for s in ordered}
     made: dict[str, Message] = {}
+    # By id, and by name and value where a single text is all there is.
+    calls: dict[Any, Part] = {}
     asked: set[str] = set()
     for span in ordered:
         llm = span.llm
+        if span.tool is not None and calls:
+            span.tool = _with_arguments(span.tool, calls)
         if llm is None or span.kind != "llm":
             continue
         given = llm.input_messages
@@ -145,8 +151,13 @@ def _restore(ordered: list[Span]) -> None:
             llm.input_messages = _with_calls(given, made)
         for message in llm.output_messages:
             for part in message.parts:
-                if part.type == "tool_call" and part.id:
+                if part.type != "tool_call":
+                    continue
+                if part.id:
                     made.setdefault(part.id, message)
+                    calls.setdefault(part.id, part)
+                if (only := _only_value(part)) is not None:
+                    calls.setdefault(only, part)
         parent = by_id.get(span.parent_id or "")
         if parent is None:
             continue
@@ -157,6 +168,24 @@ def _restore(ordered: list[Span]) -> None:
             llm.input_messages = [Message("user", [Part("text", text=parent.input_text)])]
             span.input_text = span.input_text or parent.input_text
         asked.add(parent.span_id)
+
+
+def _only_value(part: Part) -> tuple[str | None, str] | None:
+    """The name of a call and the text that is its single argument, None for every other call."""
+    given: Any = part.arguments
+    if isinstance(given, dict) and len(cast(dict[str, Any], given)) == 1:
+        only: Any = next(iter(cast(dict[str, Any], given).values()))
+        return (part.name, only) if isinstance(only, str) else None
+    return None
+
+
+def _with_arguments(tool: Tool, calls: dict[Any, Part]) -> Tool:
+    """The tool with the arguments of the call it answers, where its span has none, or only the value of a single one."""
+    known: Any = tool.arguments
+    call = calls.get(tool.call_id) if known is None else None
+    if isinstance(known, str):
+        call = calls.get((tool.name, known))
+    return tool if call is None else msgspec.structs.replace(tool, arguments=call.arguments)
 
 
 def _with_calls(given: list[Message], made: dict[str, Message]) -> list[Message]:
@@ -232,9 +261,19 @@ def _agent(ordered: list[Span], roots: list[Span]) -> str | None:
 
 
 def _error_class(ordered: list[Span], roots: list[Span]) -> str | None:
-    """A transport error that reached the user: the root failed, or the last call did. A retried one did not."""
+    """A transport error that reached the user: the root failed, or the last call did. A retried one did not.
+
+    What a tool raised is no transport error on the spans around it either.
+    """
     calls = [s for s in ordered if s.kind == "llm" and s.llm is not None and s.llm.duplicate_of is None]
-    failed = [s.error.class_ for s in ordered if s.error is not None and s.error.class_ in TRANSPORT]
+    raised = {s.error.message for s in ordered if s.kind == "tool" and s.error is not None}
+    failed = [
+        s.error.class_
+        for s in ordered
+        if s.error is not None
+        and s.error.class_ in TRANSPORT
+        and (s.kind in ("llm", "embedding") or s.error.message not in raised)
+    ]
     if any(s.status == "error" for s in roots):
         return root_cause([*failed])
     if calls and calls[-1].error is not None and calls[-1].error.class_ in TRANSPORT:
@@ -259,7 +298,7 @@ def _texts(ordered: list[Span]) -> tuple[str | None, str | None]:
         for span in ([root] if root is not None else []) + ordered:
             if span.kind in ("agent", "workflow", "other"):
                 given = given or span.input_text
-                answer = answer or span.output_text
+                answer = answer or (span.output_text if not calls or _is_prose(span.output_text) else None)
     return given, answer
 
 

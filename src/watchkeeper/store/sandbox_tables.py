@@ -20,6 +20,7 @@ _TRACES = (
     "error_class", "input_text", "output_text", "models", "provider", "input_tokens", "output_tokens",
     "cached_input_tokens", "reasoning_output_tokens", "cost", "pricing_version", "ttft_ms", "finish_reason",
     *_CONTEXT, "region", "failed_checks", "inclusion_probability", "policy", "keep_probability",
+    "time_suspect",
 )  # fmt: skip
 _SCORES = (
     "trace_id", "span_id", "session_id", "scorer", "version", "source", "judge_model", "author", "value", "label",

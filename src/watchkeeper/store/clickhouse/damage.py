@@ -160,6 +160,12 @@ def quarantine(client: Client, part: Part, reason: str, folder: Path) -> Damage 
         client.command(f"SYSTEM START MERGES {part.table}")
 
 
+def quarantine_table(client: Client, table: str, folder: Path) -> int:
+    """Set aside every damaged part of one table; how many."""
+    found = [(p, check(client, p)) for p, _ in parts(client) if p.table == table]
+    return sum(quarantine(client, p, reason, folder) is not None for p, reason in found if reason is not None)
+
+
 def _save(client: Client, part: Part) -> int:
     """Insert what can be read of the part again; how many rows. Granules are tried one by one and written in long runs:
     a failed read is slow, because the engine looks for the flipped bit, and every insert makes a part."""
@@ -188,6 +194,16 @@ def _slice(part: Part, first: int, last: int) -> str:
     return f"{part.table} WHERE _part = '{part.name}' AND _part_offset >= {first} AND _part_offset < {last}"
 
 
+def parts(client: Client) -> list[tuple[Part, float]]:
+    """Every part that is read, and when it was written in seconds since 1970."""
+    rows = client.query(
+        "SELECT table, name, rows, marks, toUnixTimestamp(modification_time) FROM system.parts "
+        "WHERE active AND database = currentDatabase() ORDER BY table, name"
+    ).result_rows
+    # The last mark ends the part.
+    return [(Part(t, name, n, -(-n // max(marks - 1, 1))), float(at)) for t, name, n, marks, at in rows]
+
+
 class Rounds:
     """Which parts are due to be checked: all of them once a day, those that were there at start at once."""
 
@@ -204,19 +220,15 @@ class Rounds:
 
     def due(self, client: Client) -> list[Part]:
         """Parts to check now."""
-        rows = client.query(
-            "SELECT table, name, rows, marks, toUnixTimestamp(modification_time) FROM system.parts "
-            "WHERE active AND database = currentDatabase() ORDER BY table, name"
-        ).result_rows
         now = time.time()
         known, self._checked = self._checked, {}
         made: list[Part] = []
-        for table, name, n, marks, written in rows:
+        for part, written in parts(client):
             # What this process wrote was checked by writing it.
-            at = known.get((table, name), float(written) if written >= self._began else 0.0)
-            self._checked[table, name] = at
+            at = known.get((part.table, part.name), written if written >= self._began else 0.0)
+            self._checked[part.table, part.name] = at
             if now - at >= AGAIN_SECONDS:
-                made.append(Part(table, name, n, -(-n // max(marks - 1, 1))))
+                made.append(part)
         return made
 
     def done(self, part: Part) -> None:

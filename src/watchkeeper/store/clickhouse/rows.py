@@ -238,7 +238,7 @@ TRACE_COLUMNS = (
     "spans", "llm_calls", "tool_calls", "errors", "error_class", "input_text", "output_text", "models", "provider",
     "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_output_tokens", "cost", "pricing_version",
     "ttft_ms", "finish_reason", "region", "scores", "failed_checks",
-    "inclusion_probability", "policy", "keep_probability", "day", "received_at", "assembled_at",
+    "inclusion_probability", "policy", "keep_probability", "time_suspect", "day", "received_at", "assembled_at",
     *CHECK_COLUMNS, *CONTEXT_COLUMNS,
 )  # fmt: skip
 
@@ -269,16 +269,17 @@ def trace_row(row: TraceRow, others: list[Score]) -> tuple[Any, ...]:
     last = calls[-1].llm if calls else None
     ttft = [s.llm.ttft_ms for s in calls if s.llm is not None and s.llm.ttft_ms is not None]
     kept = [s.keep_probability for s in t.spans if s.keep_probability is not None]
-    time_ns = t.start_ns if believable(row) else arrived
+    timed = believable(row)
+    time_ns = t.start_ns if timed else arrived
     return (
-        row.project, t.trace_id, moment(time_ns), t.duration_ms, root.name if root else "", t.complete,
+        row.project, t.trace_id, moment(time_ns), t.duration_ms if timed else None, root.name if root else "", t.complete,
         len(t.spans), len(calls), len(t.tools), sum(s.error is not None or s.status == "error" for s in t.spans),
         t.error_class, t.input_text, t.output_text, models, first.provider if first else None,
         count(totals.input_tokens), count(totals.output_tokens), count(totals.cached_input_tokens),
         count(totals.reasoning_output_tokens), number(totals.cost), totals.pricing_version,
         number(ttft[0]) if ttft else None, last.finish_reason if last else None, t.context.region,
         values_of(row.checks + others), sorted({c.scorer for c in row.checks if c.passed is False}),
-        row.inclusion_probability, row.policy, (min(kept) if kept else 1.0) * row.kept,
+        row.inclusion_probability, row.policy, (min(kept) if kept else 1.0) * row.kept, not timed,
         time_ns // DAY_NS, arrived, row.assembled_ns,
         *_checks(row.checks), *context_of(t.context),
     )  # fmt: skip

@@ -89,13 +89,23 @@ class ClickHouseColumns:
         path = self.source.path
         if path is None:
             return self._rows.run_now(migrate, self._clock())
-        damage.mend(path, path.parent / FOLDER)
+        folder = path.parent / FOLDER
+        damage.mend(path, folder)
+
+        def migrated() -> list[str]:
+            return self._rows.run_now(migrate, self._clock(), lambda: damage.forget_tables(path))
+
         try:
-            applied = self._rows.run_now(migrate, self._clock(), lambda: damage.forget_tables(path))
-        except Error:
-            if not damage.drop_mutations(path, path.parent / FOLDER):
+            applied = migrated()
+        except Error as error:
+            if getattr(error, "code", None) in damage.DAMAGE_CODES:
+                # What migrations ran is lost then; each may run twice.
+                mended = self._rows.run_now(damage.quarantine_table, "schema_migrations", folder)
+            else:
+                mended = damage.drop_mutations(path, folder)
+            if not mended:
                 raise
-            applied = self._rows.run_now(migrate, self._clock(), lambda: damage.forget_tables(path))
+            applied = migrated()
         damage.remember(path)
         return applied
 

@@ -23,6 +23,7 @@ SELECT d.1 AS dimension, d.2 AS value, count() AS n FROM (
   WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
     AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
     AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    AND NOT time_suspect
 ) GROUP BY dimension, value ORDER BY dimension, n DESC, value
 
 -- name: roll_ranges
@@ -65,6 +66,7 @@ WITH
     WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
       AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
       AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+      AND NOT time_suspect
   ),
   others AS (
     SELECT trace_id, scorer, concat(version, if(judge_model = '', '', ' '), judge_model) AS made,
