@@ -10,7 +10,7 @@ from watchkeeper.dialects import messages as msgs
 from watchkeeper.dialects import replies, spellings, unwrap
 from watchkeeper.dialects.pricing import price
 from watchkeeper.dialects.replies import Reply, Tokens
-from watchkeeper.dialects.values import as_text, decode, first, is_cut, word
+from watchkeeper.dialects.values import as_text, decode, first, is_cut, is_object_repr, word
 from watchkeeper.model.span import (
     LLM,
     Context,
@@ -108,6 +108,8 @@ class Draft:
             self.cut(key)
             self.output_text = self.output_text or str(decoded)
             return
+        if isinstance(decoded, str) and is_object_repr(decoded):
+            return
         reply = replies.read(decoded)
         if reply is not None:
             self.adopt(reply)
@@ -122,6 +124,7 @@ class Draft:
         self.response_model = self.response_model or reply.model
         self.response_id = self.response_id or reply.id
         self.error_message = self.error_message or reply.error
+        self.error_status = self.error_status or reply.status
 
     def cut(self, key: str) -> None:
         """Remember that `key` holds JSON a length limit has cut."""
@@ -137,9 +140,14 @@ class Draft:
             self.tool_definitions = [t for item in listed if isinstance(t := decode(item), dict)]
 
 
-def _usage(tokens: Tokens) -> Usage:
-    """Input includes cached, output includes reasoning; a client that left the cached part out is put right."""
+def _usage(tokens: Tokens, provider: str | None) -> Usage:
+    """Input includes cached, output includes reasoning; a client that left a part out is put right by the total."""
+    if tokens.total is not None:
+        replies.settle_total(tokens, google=provider == "google")
     sent = tokens.input
+    if sent == 0 and not tokens.output and not tokens.cached:
+        # No call sends nothing: zeros for both are a client that was told no numbers.
+        sent = tokens.output = None
     total, as_sent = sent, None
     beside = (tokens.cached or 0) + (tokens.cache_write or 0)
     if sent is not None and beside and (tokens.exclusive or sent < beside):
@@ -156,12 +164,16 @@ def _provider(raw: dict[str, str]) -> str | None:
     return spellings.provider(head) if slash else None
 
 
+def _pinned_twice(draft: Draft, served: str) -> bool:
+    """Whether this is MLflow's GenAI export, which puts the served model in both places."""
+    return draft.raw.scope_name.startswith("mlflow") and spellings.is_pinned(served)
+
+
 def _llm(draft: Draft) -> LLM:
     llm = LLM()
     llm.provider_raw = draft.provider_raw
     served = draft.response_model
-    if served == draft.request_model and served and draft.raw.scope_name.startswith("mlflow"):
-        # MLflow's GenAI export puts the served model in both places.
+    if served and served == draft.request_model and _pinned_twice(draft, served):
         draft.request_model = None
     llm.response_model = (
         None if draft.kind == "llm" and spellings.is_echo(draft.request_model, served) else served
@@ -185,7 +197,7 @@ def _llm(draft: Draft) -> LLM:
         draft.finish_raw = draft.finish_raw or answer.finish_reason or None
     llm.finish_reason_raw = draft.finish_raw
     llm.finish_reason = spellings.finish_reason(draft.finish_raw, bool(llm.tool_calls))
-    llm.usage = _usage(draft.tokens)
+    llm.usage = _usage(draft.tokens, llm.provider)
     llm.cost_client = draft.cost_client
     if llm.usage.input_tokens is not None:
         llm.cost, version = price(llm)
@@ -246,6 +258,9 @@ def _context(draft: Draft) -> Context:
 def finish(draft: Draft, dialect: str) -> Span:
     """The finished span of a draft that every dialect has seen."""
     raw = draft.raw
+    if draft.kind == "llm" and not draft.outputs and spellings.embeds(draft.request_model):
+        # Clients of providers with one entrance for all models call every use of it a completion.
+        draft.kind = "embedding"
     kind = draft.kind or "other"
     if kind == "tool":
         _finish_tool(draft)
@@ -260,7 +275,11 @@ def finish(draft: Draft, dialect: str) -> Span:
         if failure is None and error is not None:
             failure = error.message or as_text(draft.tool_result) or error.raw_type or "error"
         tool = Tool(
-            draft.tool_name or raw.name, draft.tool_call_id, draft.tool_arguments, draft.tool_result, failure
+            draft.tool_name or raw.name.removeprefix("execute_tool "),
+            draft.tool_call_id,
+            draft.tool_arguments,
+            draft.tool_result,
+            failure,
         )
     if kind == "guardrail":
         guardrail = Guardrail(
@@ -327,6 +346,8 @@ def _texts(
     if llm is not None and draft.kind == "llm":
         given = last_user_text(llm.input_messages) or given
         answer = llm.output_text or llm.refusal or (None if llm.output_messages else answer)
+        if answer is not None and is_object_repr(answer):
+            answer = None
     elif tool is not None:
         given = given or as_text(tool.arguments)
         answer = answer or as_text(tool.result)

@@ -21,6 +21,7 @@ def mark(spans: list[Span]) -> None:
         return
     _by_response(calls)
     _by_request(calls)
+    _by_failure(calls)
     _wrappers(spans, calls)
     for span in calls:
         llm = _llm(span)
@@ -43,12 +44,23 @@ def _is_exchange(span: Span) -> bool:
     )
 
 
-def _worth(span: Span) -> tuple[bool, bool, bool, bool, int, str]:
-    """Orders the candidates for one call: content first, then usage, then success; the earliest wins a tie."""
+def _worth(span: Span) -> tuple[bool, bool, bool, bool, bool, int, str]:
+    """Orders the candidates for one call: content first, then usage, then success; the earliest wins a tie.
+
+    Of a call without an answer the question is all the content there is.
+    """
     llm = _llm(span)
     content = _says(llm) and bool(llm.input_messages)
     unknown = llm.usage.input_tokens is None
-    return (_is_exchange(span), not content, unknown, span.error is not None, span.start_ns, span.span_id)
+    return (
+        _is_exchange(span),
+        not content,
+        not llm.input_messages,
+        unknown,
+        span.error is not None,
+        span.start_ns,
+        span.span_id,
+    )
 
 
 def _says(llm: LLM) -> bool:
@@ -125,6 +137,30 @@ def _by_request(calls: list[Span]) -> None:
             _lend(_llm(call), _llm(answer))
 
 
+def _by_failure(calls: list[Span]) -> None:
+    """A failed call has no response id: two instrumentations tell it side by side, one within the other's time."""
+    failed = [s for s in calls if s.error is not None and _llm(s).response_id is None]
+    for i, outer in enumerate(failed):
+        for inner in failed[i + 1 :]:
+            if inner.start_ns >= outer.end_ns:
+                break
+            if _beside(outer, inner):
+                _settle([outer, inner])
+
+
+def _beside(outer: Span, inner: Span) -> bool:
+    if outer.raw is None or inner.raw is None or outer.raw.scope_name == inner.raw.scope_name:
+        return False
+    models = {_llm(outer).request_model, _llm(inner).request_model} - {None}
+    told_by_one = not (_llm(outer).input_messages and _llm(inner).input_messages)
+    return (
+        outer.parent_id == inner.parent_id
+        and inner.end_ns <= outer.end_ns
+        and len(models) < 2
+        and told_by_one
+    )
+
+
 def _wrappers(spans: list[Span], calls: list[Span]) -> None:
     """A call span around other call spans repeats them when it has no usage, the same response, or their usage."""
     own = {s.span_id: s for s in calls}
@@ -142,7 +178,7 @@ def _wrappers(spans: list[Span], calls: list[Span]) -> None:
         if not inner or not _repeats(_llm(outer), inner):
             continue
         leaf = inner[-1]
-        if len(inner) == 1 and _worth(outer)[:3] < _worth(leaf)[:3]:
+        if len(inner) == 1 and _worth(outer)[:4] < _worth(leaf)[:4]:
             _settle([outer, leaf])
         else:
             _llm(outer).duplicate_of = leaf.span_id

@@ -21,6 +21,11 @@ MESSAGE_EVENTS = {
 _RANK = {name: rank for rank, name in enumerate(MESSAGE_EVENTS)} | {"gen_ai.choice": 9}
 DETAILS = frozenset(("gen_ai.client.inference.operation.details", "gen_ai.client.inference.details"))
 _STREAM_MARKS = frozenset(("First Token Stream Event", "ai.stream.firstChunk", "gen_ai.content.first_token"))
+_BLOCK_KEYS = frozenset(("type", "text", "parts", "role", "content", "toolUse", "toolResult", "functionCall",
+                         "function_call", "functionResponse", "function_response", "reasoningContent", "image",
+                         "inlineData", "inline_data", "document"))  # fmt: skip
+# What an older OpenLIT says instead of the calls that were asked for.
+_CALLED = "Function called with tools"
 _FLAG_EVENTS = frozenset(("feature_flag", "feature_flag.evaluation"))
 _CHUNK_MARKS = ("llm.content.completion.chunk", "mlflow.chunk.item.", "gen_ai.choice.chunk")
 
@@ -83,8 +88,9 @@ def _prompt(draft: Draft, attributes: dict[str, Any]) -> None:
 
 
 def _completion(draft: Draft, attributes: dict[str, Any]) -> None:
-    if not draft.outputs:
-        draft.take_reply("gen_ai.completion", attributes.get("gen_ai.completion"))
+    said = attributes.get("gen_ai.completion")
+    if not draft.outputs and said != _CALLED:
+        draft.take_reply("gen_ai.completion", said)
 
 
 def _lines(value: Any) -> list[Message] | None:
@@ -137,15 +143,24 @@ def _index(event: RawEvent) -> int:
 def _message(event: RawEvent, role: str) -> list[Message]:
     table = _with_body(event)
     body = event.attributes.get("body")
-    if isinstance(body, str):
+    if isinstance(body, str) and "role" not in (as_dict(body) or {}):
         table = {**event.attributes, "content": body}
     content = decode(table.get("content"))
-    if role == "tool" and isinstance(content, str | dict):
+    if (role == "tool" and isinstance(content, str | dict)) or not _is_blocks(content):
+        # What a person wrote may be JSON too.
         content = table.get("content")
     shaped = {
-        k: v for k, v in table.items() if k in ("tool_calls", "id", "name", "refusal", "reasoning_content")
+        k: v
+        for k, v in table.items()
+        if k in ("tool_calls", "tool_call_id", "id", "name", "refusal", "reasoning_content")
     }
     return messages.message_of({"role": role, "content": content, **shaped}, role)
+
+
+def _is_blocks(content: Any) -> bool:
+    """Whether a decoded content is made of blocks of a message."""
+    blocks = cast(list[Any], content) if isinstance(content, list) else [content]
+    return any(isinstance(b, dict) and not _BLOCK_KEYS.isdisjoint(cast(dict[str, Any], b)) for b in blocks)
 
 
 def _choice(table: dict[str, Any]) -> list[Message]:

@@ -57,6 +57,7 @@ _pick = Picker(
         "tools": ("gen_ai.tool.definitions",),
         "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         "out": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+        "total": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
         "cached": (
             "gen_ai.usage.cache_read.input_tokens",
             "gen_ai.usage.cache_read_input_tokens",
@@ -116,6 +117,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         name = _PARAMS.get(key)
         if name is not None and value is not None and value != "" and value != []:
             draft.params.setdefault(name, value)
+    if draft.params.get("max_tokens") == -1:
+        # A client's way to say that no limit was set.
+        del draft.params["max_tokens"]
     if draft.stream is None and "stream" in got:
         draft.stream = as_bool(got["stream"])
     if "finish" in got and draft.finish_raw is None:
@@ -161,6 +165,7 @@ def _usage(draft: Draft, got: dict[str, Any]) -> None:
             as_int(got.get("cached")),
             as_int(got.get("written")),
             as_int(got.get("reasoning")),
+            total=as_int(got.get("total")),
         )
         draft.tokens.fill(tokens)
 
@@ -200,7 +205,8 @@ def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.tool_result = decode(value)
     if draft.tool_error is None:
         draft.tool_error = common.tool_failure(draft.tool_result)
-        if draft.tool_error is None and attributes.get("gen_ai.tool.status") == "error":
+        status = first(attributes, "gen_ai.tool.status", "tool.status")
+        if draft.tool_error is None and status == "error":
             draft.failed = True
 
 

@@ -1,7 +1,7 @@
 """Langfuse SDK: one observation a span, inputs and outputs as JSON or free text."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from watchkeeper.dialects import common, messages, parameters
 from watchkeeper.dialects.draft import Draft
@@ -47,10 +47,13 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
 def _generation(draft: Draft, attributes: dict[str, Any]) -> None:
     parameters.take(draft, attributes.get("langfuse.observation.model.parameters"))
     model = word(attributes.get("langfuse.observation.model.name"))
-    request = as_dict(attributes.get(_IN))
+    given = decode(attributes.get(_IN))
+    request = as_dict(given)
     if request is not None:
         draft.take_tools(request.get("tools"))
-    draft.take_inputs(_IN, attributes.get(_IN))
+    elif isinstance(given, list):
+        given = _without_tools(draft, cast(list[Any], given))
+    draft.take_inputs(_IN, given)
     if draft.kind == "embedding":
         draft.request_model = draft.request_model or model
     elif _output(draft, attributes) or attributes.get("langfuse.observation.usage_details"):
@@ -70,6 +73,18 @@ def _generation(draft: Draft, attributes: dict[str, Any]) -> None:
     )
     draft.finish_raw = draft.finish_raw or word(finish)
     _first_token(draft, attributes.get("langfuse.observation.completion_start_time"))
+
+
+def _without_tools(draft: Draft, given: list[Any]) -> list[Any]:
+    """The messages without the tools' definitions, which the LangChain callback appends as messages of tools."""
+    defined = [body for item in given if (body := _definition(item)) is not None]
+    draft.take_tools(defined or None)
+    return [item for item in given if _definition(item) is None] if defined else given
+
+
+def _definition(item: Any) -> dict[str, Any] | None:
+    body = item.get("content") if isinstance(item, dict) and item.get("role") == "tool" else None
+    return cast(dict[str, Any], body) if isinstance(body, dict) and "function" in body else None
 
 
 def _output(draft: Draft, attributes: dict[str, Any]) -> bool:

@@ -40,7 +40,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     elif draft.kind == "tool":
         _tool(draft, given, result)
     draft.input_text = draft.input_text or _text(given)
-    draft.output_text = draft.output_text or _text(result)
+    if draft.kind != "llm":
+        draft.output_text = draft.output_text or _text(result)
     draft.weak_agent = draft.weak_agent or word(attributes.get("langsmith.metadata.lc_agent_name"))
 
 

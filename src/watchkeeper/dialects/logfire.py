@@ -46,6 +46,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft` from Logfire's attributes."""
     if draft.kind is None:
         draft.kind = _kind(draft.raw, attributes)
+    if draft.kind is None and "gen_ai.tool.name" in attributes and "tool_arguments" in attributes:
+        draft.kind = "tool"
     if draft.kind == "llm" or (draft.kind is None and "gen_ai.request.model" in attributes):
         _model(draft, attributes)
     elif draft.kind == "tool":

@@ -70,6 +70,11 @@ def _part(item: Any) -> Part:
         text = block.get("text")
         text = block.get("content") if text is None else text
         text = _table_text(text)
+        if text is not None and text[:2] == '{"' and '"thinking"' in text:
+            # A client that dumps a block it does not know into a text.
+            dumped = _table(decode(text))
+            if dumped is not None and dumped.get("type") in _REASONING_TYPES:
+                return _part(dumped)
         return Part("text", text=text if text is not None else "")
     if kind in _CALL_TYPES:
         return _call_part(block)
@@ -278,7 +283,11 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
     refusal = raw.get("refusal") or extra.get("refusal")
     if isinstance(refusal, str) and refusal:
         parts.append(Part("refusal", text=refusal))
-    parts += _calls(raw, extra, {p.id for p in parts if p.type == "tool_call" and p.id})
+    called = _calls(raw, extra, {p.id for p in parts if p.type == "tool_call" and p.id})
+    if called:
+        # A block that only says that a call follows, beside the call itself.
+        parts = [p for p in parts if p.type != "tool_call" or p.name or p.id]
+    parts += called
     finish = raw.get("finish_reason") or raw.get("finishReason") or raw.get("stop_reason")
     name = raw.get("name")
     return Message(role, parts, as_text(name), as_text(finish))
@@ -375,7 +384,7 @@ def _quick(table: dict[str, Any]) -> Message | None:
     parts: list[Part] = []
     for block in cast(list[Any], listed):
         kind = cast(dict[str, Any], block).get("type") if isinstance(block, dict) else None
-        if kind == "text" and isinstance(block.get("content"), str):
+        if kind == "text" and isinstance(block.get("content"), str) and block["content"][:2] != '{"':
             parts.append(Part("text", text=block["content"]))
         elif kind == "tool_call":
             parts.append(_call_part(block))

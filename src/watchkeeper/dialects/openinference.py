@@ -3,11 +3,11 @@
 import re
 from typing import Any, cast
 
-from watchkeeper.dialects import common, messages, parameters, spellings
+from watchkeeper.dialects import common, messages, parameters, replies, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply, Tokens
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, first, nested, word
-from watchkeeper.model.span import Evaluation, RawSpan
+from watchkeeper.model.span import Evaluation, Message, RawSpan
 
 NAME = "openinference"
 HEADS = frozenset(
@@ -67,7 +67,7 @@ def value_text(value: Any) -> str | None:
     if isinstance(decoded, dict):
         table = cast(dict[str, Any], decoded)
         for key in ("input", "query", "question", "prompt", "output", "answer", "response", "result", "text", "raw",
-                    "content", "query_str", "message"):  # fmt: skip
+                    "content", "query_str", "message", "task"):  # fmt: skip
             if isinstance(table.get(key), str) and table[key]:
                 return table[key]
     return as_text(value)
@@ -101,10 +101,15 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
     _values(draft, attributes, bool(answers))
     draft.finish_raw = draft.finish_raw or word(attributes.get("llm.finish_reason"))
     _models(draft, attributes)
+    draft.take_tools(params.get("tools"))
     if not recognise(draft.raw):
         return
     evidence = draft.inputs or draft.outputs or draft.tokens.input is not None or draft.failed
-    if not evidence and draft.output_text is None and params and not attributes.get("llm.request.model_name"):
+    if spellings.embeds(draft.request_model) and not draft.outputs:
+        draft.kind = "embedding"
+    elif (
+        not evidence and draft.output_text is None and params and not attributes.get("llm.request.model_name")
+    ):
         # A helper around the call (LlamaIndex `_prepare_chat_with_tools`), not a provider call.
         draft.kind = "workflow"
     elif not evidence and isinstance(decode(attributes.get("output.value")), dict):
@@ -116,6 +121,7 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
     request = as_dict(attributes.get("input.value"))
     if request is not None and "model" in request:
         parameters.take(draft, request)
+        draft.take_tools(request.get("tools"))
     if draft.inputs is None:
         draft.take_inputs("input.value", attributes.get("input.value"))
     output = attributes.get("output.value")
@@ -125,8 +131,21 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
             draft.outputs = None
         draft.take_reply("output.value", output)
         draft.outputs = draft.outputs or said
+        _call_ids(said or [], output)
     elif not answered and not draft.outputs:
         draft.take_reply("output.value", output)
+
+
+def _call_ids(said: list[Message], output: str) -> None:
+    """Ids that the flattened calls lack and the response has, by their order."""
+    calls = [p for m in said for p in m.parts if p.type == "tool_call"]
+    if all(p.id for p in calls):
+        return
+    reply = replies.read(decode(output))
+    told = [p for m in reply.messages for p in m.parts if p.type == "tool_call"] if reply is not None else []
+    if [p.name for p in told] == [p.name for p in calls]:
+        for call, answer in zip(calls, told, strict=True):
+            call.id = call.id or answer.id
 
 
 def _models(draft: Draft, attributes: dict[str, Any]) -> None:
@@ -151,6 +170,7 @@ def _usage(draft: Draft, attributes: dict[str, Any]) -> None:
                          "llm.token_count.prompt_details.cache_input")),
             as_int(attributes.get("llm.token_count.prompt_details.cache_write")),
             as_int(attributes.get("llm.token_count.completion_details.reasoning")),
+            total=as_int(attributes.get("llm.token_count.total")),
         )
     )  # fmt: skip
 

@@ -2,12 +2,15 @@
 
 from typing import Any
 
+from watchkeeper.dialects import spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.values import as_text, first
 from watchkeeper.model.span import RawSpan
 
 NAME = "plain"
 HEADS = frozenset(("http", "url", "db", "rpc", "input", "output"))
+_MODEL_METHODS = frozenset(("chat", "completions", "messages", "responses", "generate_content", "generate"))
+_VECTOR_METHODS = frozenset(("embeddings", "embed", "embed_content"))
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -27,9 +30,24 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
 
 
 def guess(draft: Draft) -> None:
-    """A client span called `chat MODEL` is a model call even when nothing else says so (a failed OpenLIT call)."""
+    """A client span called `chat MODEL` or `openai.chat.completions` is a model call even when nothing else says so
+    (a failed OpenLIT call)."""
     raw = draft.raw
+    if raw.otel_kind == "client" and not draft.provider_raw and "." in raw.name:
+        _method(draft, raw.name)
+        return
     operation, space, model = raw.name.partition(" ")
     if raw.otel_kind == "client" and space and operation in ("chat", "text_completion", "generate_content"):
         draft.kind = "llm"
         draft.request_model = draft.request_model or model.strip() or None
+
+
+def _method(draft: Draft, name: str) -> None:
+    """A provider and the method that was called on it, and nothing but the failure."""
+    maker, *path = name.lower().split(".")
+    if spellings.is_provider(maker) and not _MODEL_METHODS.isdisjoint(path):
+        draft.kind = "llm"
+        draft.provider_raw["span"] = maker
+    elif spellings.is_provider(maker) and not _VECTOR_METHODS.isdisjoint(path):
+        draft.kind = "embedding"
+        draft.provider_raw["span"] = maker

@@ -18,6 +18,7 @@ class Tokens(msgspec.Struct, gc=False):
     cache_write: int | None = None
     reasoning: int | None = None
     exclusive: bool = False
+    total: int | None = None
 
     def fill(self, other: "Tokens") -> None:
         """Take from `other` what is unknown here. A zero yields to a number: several clients send zero for unknown."""
@@ -32,6 +33,29 @@ class Tokens(msgspec.Struct, gc=False):
         self.reasoning = self.reasoning or (
             other.reasoning if other.reasoning is not None else self.reasoning
         )
+        if self.total is None:
+            self.total = other.total
+
+
+def settle_total(tokens: Tokens, google: bool) -> None:
+    """Put right by the total what a client counts beside input and output, and not within them.
+
+    A total above their sum is the sum with the reasoning, with the cached part, or with both. Google's total alone may
+    tell of thoughts that the client does not pass on.
+    """
+    if tokens.total is None or tokens.input is None or tokens.output is None:
+        return
+    rest = tokens.total - tokens.input - tokens.output
+    reasoning, cached = tokens.reasoning or 0, (tokens.cached or 0) + (tokens.cache_write or 0)
+    if rest <= 0:
+        return
+    if reasoning and rest in (reasoning, reasoning + cached):
+        tokens.output += reasoning
+        tokens.exclusive = tokens.exclusive or rest != reasoning
+    elif cached and rest == cached:
+        tokens.exclusive = True
+    elif google and not reasoning:
+        tokens.output += rest
 
 
 class Reply(msgspec.Struct):
@@ -43,6 +67,7 @@ class Reply(msgspec.Struct):
     model: str | None = None
     id: str | None = None
     error: str | None = None
+    status: int | None = None
     tool_error: bool = False
 
 
@@ -56,14 +81,15 @@ _OUTPUT = ("output_tokens", "completion_tokens", "outputTokens", "completionToke
            "candidates_token_count", "candidatesTokenCount", "completion", "outputTokenCount",
            "output_token_count", "response_token_count")  # fmt: skip
 _CACHED = ("cache_read_input_tokens", "cached_input_tokens", "cachedInputTokens", "cached_tokens",
-           "cacheReadInputTokens", "cached_content_token_count", "cachedContentTokenCount", "cache_read_tokens",
+           "cacheReadInputTokens", "cachedPromptTokens", "cached_content_token_count", "cachedContentTokenCount", "cache_read_tokens",
            "input_cached_tokens", "cache_read", "input_cache_read", "cached_token_count")  # fmt: skip
-_WRITTEN = ("cache_creation_input_tokens", "cache_write_input_tokens", "cacheWriteInputTokens",
+_WRITTEN = ("cache_creation_input_tokens", "cache_write_input_tokens", "cacheWriteInputTokens", "cacheCreationInputTokens",
             "cache_creation_tokens", "cache_write_tokens", "cache_creation", "cache_write",
             "input_cache_creation")  # fmt: skip
 _REASONING = ("reasoning_tokens", "reasoningTokens", "thoughts_token_count", "thoughtsTokenCount",
               "reasoning_output_tokens", "reasoning", "output_reasoning_tokens", "output_reasoning",
               "thoughts_tokens")  # fmt: skip
+_TOTAL = ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount", "total")
 _IN_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "inputTokenDetails",
                "inputTokensDetails", "prompt_details")  # fmt: skip
 _OUT_DETAILS = ("completion_tokens_details", "output_tokens_details", "output_token_details", "outputTokenDetails",
@@ -91,6 +117,7 @@ def read_usage(value: Any) -> Tokens | None:
         _count(table, _CACHED),
         _count(table, _WRITTEN),
         _count(table, _REASONING),
+        total=_count(table, _TOTAL),
     )
     for key in _IN_DETAILS:
         details = _table(decode(table.get(key)))
@@ -276,6 +303,7 @@ def _of_generations(table: dict[str, Any]) -> Reply:
         info = _table(generation.get("generation_info"))
         status = as_int(meta.get("status_code"))
         if status is not None and status >= 400:
+            reply.status = status
             reply.error = as_text(_table(_table(meta.get("body")).get("error")).get("message"))
             continue
         reason = as_text(info.get("finish_reason") or meta.get("finish_reason") or meta.get("stop_reason")

@@ -52,6 +52,11 @@ def provider(raw: str | None) -> str | None:
     return lowered.split(".")[0].split("/")[0] or None
 
 
+def is_provider(raw: str) -> bool:
+    """Whether a word is the name of a known provider."""
+    return any(stem in raw for stem, _ in _PROVIDERS)
+
+
 _PINNED = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
 # Makers whose undated names are aliases: what they serve always carries a date.
 _ALIASING = re.compile(r"^(?:gpt-|chatgpt-|o[134](?:-|$)|claude-)")
@@ -65,6 +70,11 @@ def family(model: str) -> str:
 def is_pinned(model: str) -> bool:
     """Whether a model name carries its snapshot's date."""
     return _PINNED.search(model) is not None
+
+
+def embeds(model: str | None) -> bool:
+    """Whether a model's name says that it makes vectors, not text."""
+    return model is not None and "embed" in model.lower()
 
 
 def is_echo(requested: str | None, served: str | None) -> bool:

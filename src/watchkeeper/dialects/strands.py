@@ -16,6 +16,12 @@ def recognise(raw: RawSpan) -> bool:
 
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
-    """Time to first token is in milliseconds here and in seconds elsewhere."""
+    """Time to first token is in milliseconds here and in seconds elsewhere; older versions do not name their cycles."""
+    if (
+        draft.kind is None
+        and "event_loop.cycle_id" in attributes
+        and "gen_ai.operation.name" not in attributes
+    ):
+        draft.kind = "workflow"
     if draft.ttft_ms is None and recognise(draft.raw):
         draft.ttft_ms = as_float(attributes.get("gen_ai.server.time_to_first_token"))

@@ -24,7 +24,7 @@ def plain_result(value: Any) -> tuple[Any, str | None, str | None]:
     if table is None:
         return value, None, None
     body = as_dict(table.get("output")) or table
-    body = as_dict(body.get("kwargs")) or body
+    body = as_dict(body.get("kwargs")) or as_dict(body.get("data")) or body
     if "tool_call_id" not in body or "content" not in body:
         return value, None, None
     failed = as_text(body.get("content")) or "error" if body.get("status") == "error" else None

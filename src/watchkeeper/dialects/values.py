@@ -13,6 +13,7 @@ _REDACTED = re.compile(
     re.IGNORECASE,
 )
 
+_OBJECT = re.compile(r"<[\w.]+(?: [\w.]+)? object(?: [\w.<>]+)? at 0x[0-9a-fA-F]+>")
 _NO_WORD = frozenset(("", "None", "null", "undefined"))
 
 Json = Any
@@ -112,6 +113,11 @@ def identifier(value: Any) -> str | None:
 def is_redacted(text: str) -> bool:
     """Whether `text` is what a scrubber leaves behind rather than a value."""
     return _REDACTED.fullmatch(text.strip()) is not None
+
+
+def is_object_repr(text: str) -> bool:
+    """Whether `text` is how Python prints an object that has no text of its own (a stream nobody has read)."""
+    return text[:1] == "<" and _OBJECT.fullmatch(text.strip()) is not None
 
 
 def as_int(value: Any) -> int | None:

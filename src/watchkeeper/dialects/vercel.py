@@ -4,7 +4,7 @@ from typing import Any
 
 from watchkeeper.dialects import common, messages, parameters
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.replies import Tokens
+from watchkeeper.dialects.replies import Tokens, read_usage
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_list, as_text, decode, first, word
 from watchkeeper.model.span import Message, Part, RawSpan
 
@@ -76,9 +76,20 @@ def _call(draft: Draft, attributes: dict[str, Any], operation: str) -> None:
         as_int(first(attributes, "ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens")),
     )
     draft.tokens.fill(tokens)
+    if tokens.cached is None:
+        _provider_usage(draft, attributes.get("ai.response.providerMetadata"))
     draft.finish_raw = draft.finish_raw or word(attributes.get("ai.response.finishReason"))
     if draft.ttft_ms is None:
         draft.ttft_ms = as_float(attributes.get("ai.response.msToFirstChunk"))
+
+
+def _provider_usage(draft: Draft, value: Any) -> None:
+    """Version 4 leaves what it has no name for to the provider's own metadata."""
+    for told in (as_dict(value) or {}).values():
+        usage = read_usage(told)
+        if usage is not None:
+            usage.input = usage.output = usage.total = None
+            draft.tokens.fill(usage)
 
 
 def _answer(draft: Draft, attributes: dict[str, Any]) -> None:

@@ -1,0 +1,236 @@
+"""Shapes seen when further clients were run: what they leave out, wrap, repeat or put elsewhere."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.dialects.make import event, log, raw, span
+from watchkeeper import dialects
+from watchkeeper.model.span import LLM, Span, Usage
+
+CHAT: dict[str, Any] = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini"}
+LLM_KIND = {"openinference.span.kind": "LLM"}
+ASKED = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "Where is A-1?"}]}])
+
+
+def _llm(made: Span) -> LLM:
+    assert made.llm is not None
+    return made.llm
+
+
+def _answered(call_id: str | None, arguments: dict[str, Any], name: str = "find") -> dict[str, Any]:
+    part = {"type": "tool_call", "id": call_id, "name": name, "arguments": arguments}
+    return {**CHAT, "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": [part]}])}
+
+
+def test_a_block_that_announces_a_call_is_no_second_call() -> None:
+    prefix = "llm.output_messages.0.message."
+    made = span(
+        {**LLM_KIND, f"{prefix}role": "assistant", f"{prefix}contents.0.message_content.type": "tool_use",
+         f"{prefix}tool_calls.0.tool_call.id": "t1", f"{prefix}tool_calls.0.tool_call.function.name": "find",
+         f"{prefix}tool_calls.0.tool_call.function.arguments": '{"q": "x"}'}
+    )  # fmt: skip
+    assert [(c.id, c.name, c.arguments) for c in _llm(made).tool_calls] == [("t1", "find", {"q": "x"})]
+
+
+def test_calls_get_the_ids_and_tools_that_only_the_response_and_the_request_have() -> None:
+    call = {"id": "t1", "type": "function", "function": {"name": "find", "arguments": '{"q": "x"}'}}
+    tool = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+    prefix = "llm.output_messages.0.message."
+    made = span(
+        {**LLM_KIND, f"{prefix}role": "assistant",
+         f"{prefix}tool_calls.0.tool_call.function.name": "find",
+         f"{prefix}tool_calls.0.tool_call.function.arguments": '{"q": "x"}',
+         "input.value": json.dumps({"model": "m", "messages": [{"role": "user", "content": "?"}], "tools": [tool]}),
+         "output.value": json.dumps({"choices": [{"message": {"role": "assistant", "tool_calls": [call]}}]})}
+    )  # fmt: skip
+    assert _llm(made).tool_calls[0].id == "t1" and _llm(made).tool_definitions == [tool]
+
+
+@pytest.mark.parametrize("output", ["<groq.Stream object at 0x7f7b1c6325d0>", "<generator object f at 0x7f>"])
+def test_a_printed_object_is_no_answer(output: str) -> None:
+    made = span({**LLM_KIND, "llm.model_name": "m", "input.value": "Hi?", "output.value": output})
+    assert _llm(made).output_text is None and made.output_text is None
+    told = span({**LLM_KIND, "llm.model_name": "m", "input.value": "Hi?", "output.value": "<b>an object</b>"})
+    assert told.output_text == "<b>an object</b>"
+
+
+@pytest.mark.parametrize(
+    ("attributes", "usage"),
+    [
+        # Langfuse's LangChain callback takes both parts out.
+        ({"langfuse.observation.type": "generation", "langfuse.observation.usage_details": json.dumps(
+            {"input": 30, "output": 20, "total": 1114, "input_cache_read": 1024, "output_reasoning": 40})},
+         Usage(1054, 60, 1024, None, 40, 30)),
+        # Gemini's candidates without thoughts, which only the total tells of.
+        ({**CHAT, "gen_ai.provider.name": "gcp.gemini", "gen_ai.usage.input_tokens": 1054,
+          "gen_ai.usage.output_tokens": 20, "gen_ai.usage.total_tokens": 1114,
+          "gen_ai.usage.cache_read.input_tokens": 1024}, Usage(1054, 60, 1024)),
+        # A total that is the plain sum changes nothing, whatever the parts.
+        ({**CHAT, "gen_ai.usage.input_tokens": 1054, "gen_ai.usage.output_tokens": 60,
+          "gen_ai.usage.total_tokens": 1114, "gen_ai.usage.reasoning_tokens": 40}, Usage(1054, 60, None, None, 40)),
+        # Nor does one that nothing explains.
+        ({**CHAT, "gen_ai.usage.input_tokens": 10, "gen_ai.usage.output_tokens": 5,
+          "gen_ai.usage.total_tokens": 99}, Usage(10, 5)),
+        # A client that was told no numbers and sends zeros.
+        ({**CHAT, "gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0}, Usage()),
+        # AI SDK 4: what it has no name for is the provider's.
+        ({"ai.operationId": "ai.generateText.doGenerate", "ai.usage.promptTokens": 1054,
+          "ai.usage.completionTokens": 60, "ai.response.providerMetadata": json.dumps(
+              {"openai": {"cachedPromptTokens": 1024, "reasoningTokens": 40}})}, Usage(1054, 60, 1024, None, 40)),
+        ({"ai.operationId": "ai.generateText.doGenerate", "ai.usage.promptTokens": 30,
+          "ai.usage.completionTokens": 60, "ai.response.providerMetadata": json.dumps(
+              {"anthropic": {"cacheReadInputTokens": 1024, "cacheCreationInputTokens": 0}})},
+         Usage(1054, 60, 1024, 0, None, 30)),
+    ],
+)  # fmt: skip
+def test_tokens_count_the_cached_and_the_reasoning_part(attributes: dict[str, Any], usage: Usage) -> None:
+    assert _llm(span(attributes)).usage == usage
+
+
+def test_a_model_that_makes_vectors_is_an_embedding_whatever_the_client_calls_it() -> None:
+    titan = {**CHAT, "gen_ai.operation.name": "text_completion",
+             "gen_ai.request.model": "amazon.titan-embed-text-v2:0"}  # fmt: skip
+    assert span(titan).kind == "embedding"
+    invoked = {
+        **LLM_KIND,
+        "llm.model_name": "amazon.titan-embed-text-v2:0",
+        "llm.invocation_parameters": '{"a": 1}',
+    }
+    assert span(invoked).kind == "embedding"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "provider"),
+    [
+        ("openai.chat.completions", "llm", "openai"),
+        ("anthropic.messages", "llm", "anthropic"),
+        ("openai.embeddings", "embedding", "openai"),
+    ],
+)
+def test_a_failed_call_may_have_nothing_but_its_name(name: str, kind: str, provider: str) -> None:
+    failure = event("exception", exception__type="openai.RateLimitError", exception__message="429")
+    made = span({}, name=name, scope="openlit.otel.tracing", status="error", events=[failure])
+    assert (made.kind, _llm(made).provider) == (kind, provider)
+    assert made.error is not None and made.error.class_ == "rate_limit"
+    assert span({}, name="shop.messages.send").kind == "other"
+    assert span({}, name="openai.chat.completions", kind="internal").kind == "other"
+
+
+def test_a_word_for_calls_is_not_what_the_model_said() -> None:
+    said = event("gen_ai.content.completion", gen_ai__completion="Function called with tools")
+    made = span({**CHAT, "telemetry.sdk.name": "openlit", "gen_ai.request.max_tokens": -1}, events=[said])
+    assert _llm(made).output_text is None and made.output_text is None and _llm(made).params == {}
+
+
+def test_an_event_may_carry_its_message_as_json_text() -> None:
+    call = {"id": "t1", "type": "function", "function": {"name": "find", "arguments": '{"q": "x"}'}}
+    logs = [
+        log("gen_ai.user.message", json.dumps({"role": "user", "content": "Find x"}), at=1),
+        log("gen_ai.assistant.message", json.dumps({"role": "assistant", "tool_calls": [call]}), at=2),
+        log(
+            "gen_ai.tool.message", json.dumps({"role": "tool", "content": "none", "tool_call_id": "t1"}), at=3
+        ),
+        log("gen_ai.user.message", '{"order": 7}', at=4),
+    ]
+    given = _llm(dialects.assemble([span(CHAT)], logs[::-1]).spans[0]).input_messages
+    assert [m.role for m in given] == ["user", "assistant", "tool", "user"]
+    assert given[1].parts[0].arguments == {"q": "x"} and given[2].parts[0].id == "t1"
+    assert given[3].text == '{"order": 7}'
+
+
+def test_definitions_among_the_messages_are_tools() -> None:
+    body = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+    given = [{"role": "user", "content": "Find x"}, {"role": "tool", "content": body}]
+    made = span({"langfuse.observation.type": "generation", "langfuse.observation.input": json.dumps(given)})
+    assert [m.role for m in _llm(made).input_messages] == ["user"] and _llm(made).tool_definitions == [body]
+
+
+def test_a_dumped_thought_is_reasoning_and_json_that_a_model_writes_is_text() -> None:
+    thought = json.dumps({"signature": "s", "thinking": "Hm.", "type": "thinking"})
+    parts = [{"type": "text", "content": thought}, {"type": "text", "content": '{"thinking": 1}'}]
+    made = span({**CHAT, "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": parts}])})
+    said = _llm(made).output_messages[0].parts
+    assert [(p.type, p.text) for p in said] == [("reasoning", "Hm."), ("text", '{"thinking": 1}')]
+
+
+def test_a_tool_was_called_with_what_the_model_gave() -> None:
+    calls = [
+        span(_answered("t1", {"q": "x"}), span_id="02" * 8, start=0, end=10),
+        span(_answered(None, {"q": "y"}), span_id="03" * 8, start=20, end=30),
+        span({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.call.id": "t1"},
+             name="execute_tool find", span_id="04" * 8, start=11, end=12),
+        span({"openinference.span.kind": "TOOL", "tool.name": "find", "input.value": "y",
+              "output.value": json.dumps({"type": "tool", "data": {"content": "none", "tool_call_id": "t2"}})},
+             span_id="05" * 8, start=31, end=32),
+        span({"openinference.span.kind": "TOOL", "tool.name": "find", "input.value": "z"},
+             span_id="06" * 8, start=33, end=34),
+    ]  # fmt: skip
+    tools = {s.span_id[:2]: s.tool for s in dialects.assemble(calls[::-1], []).spans if s.tool is not None}
+    assert tools["04"].name == "find" and tools["04"].arguments == {"q": "x"}
+    assert (tools["05"].arguments, tools["05"].result, tools["05"].call_id) == ({"q": "y"}, "none", "t2")
+    assert tools["06"].arguments == "z"
+
+
+def test_a_tool_that_says_it_failed_has_failed() -> None:
+    made = span({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find", "tool.status": "error"})
+    assert made.error is not None and made.error.class_ == "tool_error"
+
+
+def test_what_a_tool_raised_is_no_transport_error_of_the_trace() -> None:
+    raised = event("exception", exception__type="ValueError", exception__message="upstream 503")
+    root = span({"gen_ai.operation.name": "invoke_agent"}, span_id="0a" * 8, status="error", events=[raised])
+    tool = span({"gen_ai.operation.name": "execute_tool"}, span_id="0b" * 8, parent="0a" * 8, status="error",
+                events=[raised])  # fmt: skip
+    assert dialects.assemble([root, tool], []).error_class is None
+    call = span(CHAT, span_id="0c" * 8, parent="0a" * 8, status="error", events=[raised])
+    assert dialects.assemble([root, tool, call], []).error_class == "server_error"
+
+
+def test_a_failed_call_told_twice_is_one_call() -> None:
+    failure = {"status": "error", "message": "Error code: 429"}
+    told = {**CHAT, "gen_ai.input.messages": ASKED}
+    outer = span(told, span_id="0a" * 8, parent="ff" * 8, scope="instrumentation", end=100, **failure)
+    beside = span(CHAT, span_id="0b" * 8, parent="ff" * 8, scope="sdk", start=1, end=99, **failure)
+    within = span(CHAT, span_id="0c" * 8, parent="0a" * 8, scope="sdk", start=1, end=99, **failure)
+    again = span(CHAT, span_id="0d" * 8, parent="ff" * 8, scope="sdk", start=200, end=300, **failure)
+    for twin in (beside, within):
+        for order in ([outer, twin], [twin, outer]):
+            calls = dialects.assemble(order, []).llm_calls
+            assert [s.span_id for s in calls] == ["0a" * 8] and calls[0].input_text == "Where is A-1?"
+    assert len(dialects.assemble([outer, again], []).llm_calls) == 2
+
+
+def test_the_status_of_a_failure_may_lie_in_what_came_back() -> None:
+    kwargs = {"content": "", "type": "ai", "response_metadata": {
+        "status_code": 429, "body": {"error": {"message": "scripted"}}}}  # fmt: skip
+    blob = {"generations": [[{"text": "", "message": {"lc": 1, "id": ["AIMessage"], "kwargs": kwargs}}]]}
+    made = span({"langsmith.span.kind": "llm", "gen_ai.prompt": '{"messages": [[{"type": "human", "content": "?"}]]}',
+                 "gen_ai.completion": json.dumps(blob)}, status="error")  # fmt: skip
+    assert made.error is not None and (made.error.class_, made.error.message) == ("rate_limit", "scripted")
+    assert made.output_text is None
+
+
+def test_logfire_tools_of_the_second_version_have_arguments_and_a_result() -> None:
+    made = span({"logfire.span_type": "span", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find",
+                 "tool_arguments": '{"q": "x"}', "tool_response": "none"}, name="running tool")  # fmt: skip
+    assert made.tool is not None and (made.tool.arguments, made.tool.result) == ({"q": "x"}, "none")
+
+
+def test_mlflow_says_one_name_for_what_was_asked_and_served() -> None:
+    native = {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.llm.model": '"gpt-4o-mini"',
+              "mlflow.spanInputs": json.dumps({"model": "gpt-4o-mini", "messages": []})}  # fmt: skip
+    made = _llm(dialects.normalise(raw(native, scope="mlflow.langchain")))
+    assert (made.request_model, made.response_model) == ("gpt-4o-mini", None)
+    pinned = {**CHAT, "gen_ai.request.model": "gpt-4o-mini-2024-07-18",
+              "gen_ai.response.model": "gpt-4o-mini-2024-07-18"}  # fmt: skip
+    made = _llm(dialects.normalise(raw(pinned, scope="mlflow.openai")))
+    assert (made.request_model, made.response_model) == ("gpt-4o-mini", "gpt-4o-mini-2024-07-18")
+
+
+def test_an_agents_task_is_what_was_asked() -> None:
+    made = span(
+        {"openinference.span.kind": "AGENT", "input.value": json.dumps({"task": "Where?", "steps": 3})}
+    )
+    assert made.input_text == "Where?"
