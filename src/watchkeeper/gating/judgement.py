@@ -49,7 +49,7 @@ class Baseline:
 
 def worst_of(known: Outcome | None, new: Outcome) -> Outcome:
     """The worst of a scorer's outcomes over the spans of one answer; a failure to score hides no verdict."""
-    if known is None or isinstance(known, NotScored):
+    if known is None or isinstance(known, NotScored) or (isinstance(known, Verdict) and known.abstained):
         return new
     if isinstance(new, Verdict) and isinstance(known, Verdict):
         if known.passed is not None and new.passed is not None and known.passed != new.passed:
@@ -63,7 +63,7 @@ def case_scores(cases: Mapping[str, Case], outcomes: Outcomes) -> Scores:
     """The verdicts of each scorer on each case, over its repeats; a scorer that did not answer has no entry."""
     found: dict[tuple[str, str], CaseScore] = {}
     for (case_id, scorer), given in outcomes.items():
-        verdicts = [o for o in given if isinstance(o, Verdict)]
+        verdicts = [o for o in given if isinstance(o, Verdict) and not o.abstained]
         values = tuple(float(v.value if v.value is not None else bool(v.passed)) for v in verdicts)
         if not values:
             continue

@@ -8,10 +8,12 @@ from watchkeeper.model.span import Span, Trace
 
 SOURCES = ("check", "judge", "classifier", "signal", "user", "human", "external")
 LEVELS = ("span", "trace", "session")
+ABSTAINED = "abstained"
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """A scorer's answer. `value` in the scorer's own scale, `passed` None when it is a measurement, not a rule."""
+    """A scorer's answer. `value` in the scorer's own scale, `passed` None when it is a measurement, not a rule. A judge that
+    cannot tell says so with the label `ABSTAINED`, and neither: that is kept and counted, and is in no mean."""
 
     value: float | None = None
     label: str | None = None
@@ -19,6 +21,11 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     reason: str | None = None
     error_class: str | None = None
     cost: float | None = None
+
+    @property
+    def abstained(self) -> bool:
+        """Whether it was asked and could not tell."""
+        return self.label == ABSTAINED and self.value is None and self.passed is None
 
 
 class NotScored(msgspec.Struct, frozen=True, gc=False):

@@ -41,10 +41,11 @@ Before = Callable[[str, Trace], Awaitable[list[Trace]]]
 
 @dataclass
 class Counts:
-    """claimed = scored + not_scored + retried + dead + lost + in flight; `calls` were paid for, `cached` were not."""
+    """claimed = scored (of these `abstained`) + not_scored + retried + dead + lost + in flight; `calls` were paid for, `cached` were not."""
 
     claimed: int = 0
     scored: int = 0
+    abstained: int = 0
     not_scored: Counter[str] = field(default_factory=Counter[str])
     retried: int = 0
     dead: int = 0
@@ -429,6 +430,7 @@ class JudgeFlow:
                 return None
             if isinstance(outcome, Verdict):
                 self.counts.scored += 1
+                self.counts.abstained += outcome.abstained
                 return "scored"
             self.counts.not_scored[outcome.reason[:80]] += 1
             return "withdrawn"

@@ -11,7 +11,7 @@ import msgspec
 from watchkeeper.dialects import pricing
 from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.prompt import Prompt, Reply
-from watchkeeper.model.score import Failed, NotScored, Subject, Verdict
+from watchkeeper.model.score import ABSTAINED, Failed, NotScored, Subject, Verdict
 from watchkeeper.model.series import Estimate
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace, Usage
 from watchkeeper.pipeline.judge import first_prompt
@@ -86,7 +86,8 @@ async def prefer(
     models: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Judge every pair. `preference` is the mean of 1 (later better), 0 (earlier better) and a half, with its 95 % interval;
-    `inconsistent` pairs chose by place and count a half. A pair that fails is counted and left out."""
+    `inconsistent` pairs chose by place and count a half; `abstained` ones the judge could not tell. They, and pairs that fail,
+    are counted and left out."""
     gate = asyncio.Semaphore(AT_ONCE)
     spent: list[float] = []
 
@@ -120,6 +121,7 @@ async def prefer(
         "worse": counts["worse"],
         "tie": counts["tie"],
         "inconsistent": counts["inconsistent"],
+        "abstained": counts[ABSTAINED],
         "left_out": dict(reasons),
         "preference": msgspec.to_builtins(found) if isinstance(found, Estimate) else None,
         "calls": len(spent),
@@ -134,7 +136,7 @@ def lines_of(made: Mapping[str, Any]) -> list[str]:
         f"{made['judged']} of {made['pairs']} pairs judged by {made['model']} in both orders, {made['calls']} calls, "
         f"{made['cost']:.4f} USD",
         f"later better {made['better']}, earlier better {made['worse']}, tie {made['tie']}, "
-        f"no preference (the verdict turned with the order) {made['inconsistent']}",
+        f"no preference (the verdict turned with the order) {made['inconsistent']}, could not tell {made['abstained']}",
     ]
     found = made["preference"]
     if found is None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from watchkeeper.model.calibration import MODEL_BASED, Standing
+from watchkeeper.model.score import ABSTAINED
 from watchkeeper.model.series import Axis, Estimate, Insufficient, Point, SeriesKey
 from watchkeeper.pipeline.calibrate import Calibrator, model_of
 from watchkeeper.stats.estimates import point_mean, point_rate
@@ -34,7 +35,8 @@ class Version:
 class Line:
     """One scorer. `coverage` sums over its versions, `missing` is what was selected and has neither a score nor a failure,
     `estimate` is the version in force's. `standing` is None for rules: they need none. `cost` is USD, None where nothing is
-    paid or no price is known; `waiting` counts drawn traces nobody has labelled yet."""
+    paid or no price is known; `waiting` counts drawn traces nobody has labelled yet; `abstained` scored ones of which a judge could
+    not tell."""
 
     name: str
     kind: str
@@ -48,6 +50,7 @@ class Line:
     cost: float | None = None
     versions: tuple[Version, ...] = ()
     waiting: int = 0
+    abstained: int = 0
 
     @property
     def missing(self) -> int:
@@ -69,12 +72,14 @@ async def lines(
     sums, seen, costs, standings, waiting = await asyncio.gather(
         columns.named("scorer_sums", project, **window),
         columns.named("scorer_coverage", project, **window),
-        columns.named("scorer_costs", project, **window),
+        columns.named("scorer_costs", project, **window, abstained=ABSTAINED),
         calibrator.standings(project),
         records.read(lambda c: store.waiting(c, project)),
     )
     by_metric, by_scorer = _grouped(sums.dicts(), "metric"), _grouped(seen.dicts(), "scorer")
-    paid = {str(r["scorer"]): float(r["usd"]) for r in costs.dicts() if r["priced"]}
+    judged = costs.dicts()
+    paid = {str(r["scorer"]): float(r["usd"]) for r in judged if r["priced"]}
+    unsure = {str(r["scorer"]): int(r["abstained"]) for r in judged}
     made: list[Line] = []
     for scorer in calibrator.scorers_of(project):
         rows, covered = by_metric.get(scorer.name, []), by_scorer.get(scorer.name, [])
@@ -94,6 +99,7 @@ async def lines(
                 paid.get(scorer.name),
                 tuple(v for v in versions if v.coverage or isinstance(v.estimate, Estimate)),
                 waiting.get(scorer.name, 0),
+                unsure.get(scorer.name, 0),
             )
         )
     return sorted(made, key=lambda x: (x.standing is None, not x.provisional, not x.missing, x.name))

@@ -133,6 +133,20 @@ async def test_every_queued_trace_is_scored_once_with_its_probability_and_cost(w
     assert world.records.read_now(lambda c: jobs.spent(c, "p", 20_000)) == (30, pytest.approx(0.03))
 
 
+async def test_a_judge_that_cannot_tell_is_kept_paid_and_counted_but_is_no_score(world: World) -> None:
+    world.provider = FakeProvider(
+        answer=lambda _: '{"reasoning": "no order shown", "scores": {"quality": null}}'
+    )
+    await world.queue(3)
+    flow = await world.work()
+    said = list(world.columns.scores.values())
+    assert {(s.value, s.passed, s.label, s.reason, s.cost) for s in said} == {
+        (None, None, "abstained", "no order shown", 0.001)
+    }
+    assert (flow.counts.abstained, flow.counts.scored, world.depth().waiting) == (3, 3, 0)
+    assert world.columns.covered("quality")["scored"] == 3
+
+
 async def test_queueing_the_same_traces_again_asks_nobody(world: World) -> None:
     await world.queue(5)
     await world.work()

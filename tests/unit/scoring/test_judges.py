@@ -53,7 +53,6 @@ BAD_REPLIES = [
     '{"reasoning": "x", "scores": {"quality": -1}}',
     '{"reasoning": "x", "scores": {"quality": "7"}}',
     '{"reasoning": "x", "scores": {"quality": true}}',
-    '{"reasoning": "x", "scores": {"quality": null}}',
     '{"reasoning": "x", "scores": {"quality": NaN}}',
     '{"reasoning": "x", "scores": {"quality": 1e999}}',
     '{"reasoning": "x", "scores": {"quality": Infinity}}',
@@ -118,6 +117,32 @@ def test_every_built_in_rubric_asks_and_understands_its_own_form(rubric: Rubric)
 def test_what_it_needs_and_does_not_have_is_not_scored() -> None:
     faithfulness = next(r for r in RUBRICS if r.name == "faithfulness")
     assert play(judge(faithfulness), subject("q", "a"))[0] == NotScored("no evidence is recorded")
+
+
+def test_a_judge_that_cannot_tell_abstains_instead_of_guessing() -> None:
+    outcome, prompts = play(
+        judge(floor=5.0), subject("q", "a"), '{"reasoning": "no order is shown", "scores": {"quality": null}}'
+    )
+    assert outcome == Verdict(label="abstained", reason="no order is shown", cost=0.01) and outcome.abstained
+    assert "null" in prompts[0].system and prompts[0].json_schema is not None
+    assert prompts[0].json_schema["properties"]["scores"]["properties"]["quality"]["type"] == [
+        "number",
+        "null",
+    ]
+    two = Rubric("two", "", (Dimension("a", "A?"), Dimension("b", "B?")))
+    partly, _ = play(judge(two), subject("q", "a"), '{"reasoning": "r", "scores": {"a": 9, "b": null}}')
+    assert isinstance(partly, Verdict) and partly.abstained
+
+
+def test_claims_that_cannot_be_told_are_left_out_of_the_share() -> None:
+    rubric = next(r for r in RUBRICS if r.mode == "claims")
+    given_ = subject("q", "a", documents=["b"])
+    claim = '{{"claim": "x", "why": "w", "supported": {}}}'.format
+    reply = '{{"reasoning": "r", "claims": [{}]}}'.format
+    some, _ = play(judge(rubric), given_, reply(", ".join(map(claim, ("true", "null", "false")))))
+    none, _ = play(judge(rubric), given_, reply(claim("null")))
+    assert isinstance(some, Verdict) and some.value == 0.5
+    assert isinstance(none, Verdict) and none.abstained and not some.abstained
 
 
 def test_two_thousand_attempts_to_close_the_fence_fail() -> None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import msgspec
 
 from watchkeeper.model.prompt import Prompt, Reply, Turn
-from watchkeeper.model.score import Failed, NotScored, Outcome, Subject, Verdict
+from watchkeeper.model.score import ABSTAINED, Failed, NotScored, Outcome, Subject, Verdict
 from watchkeeper.scoring.judges import parse
 from watchkeeper.scoring.judges.family import answering_models, self_judging
 from watchkeeper.scoring.judges.fence import cut, fence, nonce_for
@@ -24,10 +24,14 @@ QUESTION = "Which answer helps the user more: does what was asked, correctly, co
 # The score of the subject's own answer against the other.
 VALUES = {"better": 1.0, "worse": 0.0, "tie": 0.5, "inconsistent": 0.5}
 REPAIRS = 1
-_FORM = '{"reasoning": "<two to five sentences>", "better": "A" | "B" | "tie"}'
+CANNOT_TELL = "cannot tell"
+_FORM = '{"reasoning": "<two to five sentences>", "better": "A" | "B" | "tie" | "cannot tell"}'
 _SCHEMA: dict[str, Any] = {
     "type": "object",
-    "properties": {"reasoning": {"type": "string"}, "better": {"type": "string", "enum": ["A", "B", "tie"]}},
+    "properties": {
+        "reasoning": {"type": "string"},
+        "better": {"type": "string", "enum": ["A", "B", "tie", CANNOT_TELL]},
+    },
     "required": ["reasoning", "better"],
     "additionalProperties": False,
 }
@@ -103,7 +107,7 @@ class PairwiseJudge:
         material = "\n\n".join(fence(title, text, nonce) for title, text in pieces)
         task = (
             f"Compare two answers to the same input.\n{self.question}\nThe order of the answers says nothing, nor does length by "
-            "itself. Say tie when neither is clearly better."
+            "itself. Say tie when neither is clearly better, and cannot tell only where the material lacks what you would need to see."
         )
         system = SYSTEM.replace("{nonce}", nonce).replace("{form}", _FORM).replace("{task}", task)
         asked = f"{material}\n\nWhich answer is better? Reply with the JSON object only."
@@ -130,10 +134,12 @@ class PairwiseJudge:
         if isinstance(swapped, Failed):
             return swapped
         said = settled(given[0], swapped[0])
+        if CANNOT_TELL in (given[0], swapped[0]):
+            said = ABSTAINED
         reason = f"{given[1]} / In the other order: {swapped[1]}"
         costs = [c for c in (given[2], swapped[2]) if c is not None]
         return Verdict(
-            value=VALUES[said], label=said, reason=reason[:1000], cost=sum(costs) if costs else None
+            value=VALUES.get(said), label=said, reason=reason[:1000], cost=sum(costs) if costs else None
         )
 
     @staticmethod
@@ -155,11 +161,11 @@ class PairwiseJudge:
 
 
 def read_choice(reply: str) -> tuple[str, str]:
-    """The choice (A, B or tie) and the reasoning. Raises BadReply."""
+    """The choice (A, B, tie or cannot tell) and the reasoning. Raises BadReply."""
     value = parse.json_object(reply)
     parse.keys(value, {"reasoning", "better"})
     reasoning = parse.text(value["reasoning"], "reasoning")
     choice = value["better"]
-    if choice not in ("A", "B", "tie"):
-        raise parse.BadReply(f"better is {str(choice)[:40]!r}; one of A, B, tie")
+    if choice not in ("A", "B", "tie", CANNOT_TELL):
+        raise parse.BadReply(f"better is {str(choice)[:40]!r}; one of A, B, tie, {CANNOT_TELL}")
     return choice, reasoning

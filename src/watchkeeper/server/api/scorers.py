@@ -97,7 +97,7 @@ def line_json(one: Line) -> dict[str, Any]:
         "provisional": one.provisional,
         "standing": None if one.standing is None else standing_json(one.standing),
         "estimate": estimate_json(one.estimate),
-        "coverage": {**one.coverage, "missing": one.missing},
+        "coverage": {**one.coverage, "missing": one.missing, "abstained": one.abstained},
         "cost": one.cost,
         "waiting": one.waiting,
         "versions": [

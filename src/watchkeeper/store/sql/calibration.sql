@@ -84,8 +84,9 @@ WHERE project = {project:String} AND time >= fromUnixTimestamp64Nano({since:Int6
 GROUP BY scorer, version ORDER BY scorer, last_seen
 
 -- name: scorer_costs
--- What the judgements of the window cost, in USD; a score without a known cost is counted in `n` only.
-SELECT scorer, sum(cost) AS usd, count(cost) AS priced, count() AS n
+-- What the judgements of the window cost, in USD, and in how many the judge could not tell; a score without a known cost is
+-- counted in `n` only.
+SELECT scorer, sum(cost) AS usd, count(cost) AS priced, countIf(label = {abstained:String}) AS abstained, count() AS n
 FROM scores FINAL
 WHERE project = {project:String} AND source = 'judge'
   ${range}
