@@ -1,5 +1,9 @@
 """Pieces of the ClickHouse store that need no engine."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.contract.columns_world import DAY, NOW, new_trace_id, normal, raw, score, trace_row
@@ -123,3 +127,19 @@ def test_a_refusal_gives_no_path_and_no_version_away() -> None:
 
 def test_the_size_of_an_answer_counts_what_is_nested() -> None:
     assert size_of(["ab", {"k": "vvv"}, ("x",), 5]) == 2 + 1 + 3 + 1 + 8
+
+
+def test_writing_does_not_load_the_dataframe_packages(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from watchkeeper.model.alert import Deploy\n"
+        "from watchkeeper.store.clickhouse import open_columns\n"
+        "columns = open_columns(f'chdb://{sys.argv[1]}')\n"
+        "asyncio.run(columns.write_deploys([Deploy('default', 'app', 'v1', 1)]))\n"
+        "print([m for m in ('pandas', 'pyarrow') if m in sys.modules], flush=True)\n"
+        "asyncio.run(columns.close())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "columns")], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout.strip() == "[]", done.stderr

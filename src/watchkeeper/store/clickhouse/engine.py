@@ -14,6 +14,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DataError, Error
 
@@ -79,6 +80,9 @@ def _without_dataframes() -> Generator[None]:
         sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
         try:
             yield
+            # The driver looks for them at its first insert and remembers: let it look now.
+            for name in ("pd", "arrow"):
+                getattr(options, name)
         finally:
             for name in hidden:
                 if sys.modules.get(name) is None:
