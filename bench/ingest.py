@@ -161,6 +161,12 @@ def traffic_of(kind: str, shared: Path) -> Traffic:
     return (Prose if kind == "prose" else Conversations)(shared / "data")
 
 
+def add_text_options(parser: argparse.ArgumentParser) -> None:
+    """What `traffic_of` needs to know."""
+    parser.add_argument("--text", choices=("made-up", "prose", "conversations"), default="made-up")
+    parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[2] / "shared")
+
+
 class Rig:
     """The write path as the server runs it, without HTTP."""
 
@@ -297,8 +303,6 @@ def in_folder(
 ) -> None:
     """Parse and run in the folder of `--dir`, or in one of our own that is removed afterwards."""
     parser.add_argument("--dir", type=Path)
-    parser.add_argument("--text", choices=("made-up", "prose", "conversations"), default="made-up")
-    parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[2] / "shared")
     args = parser.parse_args()
     folder = args.dir or Path(tempfile.mkdtemp(prefix="wk-bench-"))
     try:
@@ -317,6 +321,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=500)
     parser.add_argument("--writers", type=int, default=4)
     parser.add_argument("--no-checks", action="store_true")
+    add_text_options(parser)
     in_folder(parser, run)
 
 

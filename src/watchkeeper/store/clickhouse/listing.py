@@ -11,6 +11,8 @@ from watchkeeper.store.clickhouse.rows import DAY_NS
 from watchkeeper.store.columns import QueryRefused, TraceFilter
 
 TEXT_CHARS = 400
+SPARE = 50
+"""Rows looked at beyond those asked for: versions that were replaced since."""
 _TEXTS = ("input_text", "output_text")
 _SHOWN = ", ".join(
     f"substringUTF8({c}, 1, {TEXT_CHARS}) AS {c}" if c in _TEXTS else c
@@ -77,29 +79,72 @@ def _conditions(
 def list_traces(
     client: Client, project: str, wanted: TraceFilter, scorers: Sequence[str], database: str
 ) -> list[dict[str, Any]]:
-    """Rows of `traces` as dictionaries, in the order asked for. Raises QueryRefused."""
+    """Rows of `traces` as dictionaries, in the order asked for. Raises QueryRefused.
+
+    A row that was replaced may still be stored beside its successor. Instead of merging the whole table (FINAL) to list a
+    few rows, the first that match are taken whatever their version, and those that are not the latest of their trace
+    passed over: the latest of a trace is a row like any other, so it stands in its own place of the order or does not match.
+    """
     parts, bound = _conditions(wanted, scorers, database)
-    bound |= {"project": project, sandbox_tables.PROJECT: project, "limit": min(max(wanted.limit, 0), 1000)}
+    most = min(max(wanted.limit, 0), 1000)
+    bound |= {"project": project, sandbox_tables.PROJECT: project}
     # The page next to a cursor on its newer side holds the oldest of what is newer.
     order = _order("time asc" if wanted.after is not None else wanted.order_by, scorers)
-    chosen = client.query(
-        f"SELECT trace_id, toMonday(day) FROM traces FINAL WHERE {' AND '.join(parts)} ORDER BY {order} "
-        "LIMIT {limit:UInt32}",
-        parameters=bound,
-    ).result_rows
-    ids = [str(row[0]) for row in chosen]
+    statement = f"SELECT trace_id, assembled_at FROM traces WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT {{limit:UInt32}}"
+    found: list[dict[str, Any]] = []
+    taken, again = most + SPARE, True
+    while most:
+        versions = client.query(statement, parameters={**bound, "limit": taken}).result_rows
+        latest = _Latest(client, project)
+        found = latest.of(versions, most)
+        if len(found) < most and len(versions) == taken:
+            taken *= 4
+        elif again and latest.overtaken(versions):
+            # A successor that no condition saw: it does not match, or it was written since. Asking again tells.
+            again = False
+        else:
+            break
     if wanted.after is not None:
-        ids.reverse()
-    if not ids:
-        return []
-    answer = client.query(
-        f"SELECT {_SHOWN}, scores FROM traces WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}} "
-        "ORDER BY assembled_at DESC LIMIT 1 BY trace_id",
-        parameters={"project": project, "ids": ids},
-    )
-    rows = [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
-    place = {trace_id: i for i, trace_id in enumerate(ids)}
-    return sorted(rows, key=lambda r: place[r["trace_id"]])
+        found.reverse()
+    return found
+
+
+class _Latest:
+    """The latest row of each trace that was asked for."""
+
+    def __init__(self, client: Client, project: str) -> None:
+        self._client = client
+        self._project = project
+        self._rows: dict[str, tuple[int, dict[str, Any]]] = {}
+
+    def _read(self, ids: Sequence[str]) -> None:
+        answer = self._client.query(
+            f"SELECT assembled_at, {_SHOWN}, scores FROM traces WHERE project = {{project:String}} "
+            "AND trace_id IN {ids:Array(String)} ORDER BY assembled_at DESC LIMIT 1 BY trace_id",
+            parameters={"project": self._project, "ids": list(ids)},
+        )
+        for version, *values in answer.result_rows:
+            row = dict(zip(answer.column_names[1:], values, strict=True))
+            self._rows[row["trace_id"]] = (int(version), row)
+
+    def of(self, versions: Sequence[Sequence[Any]], most: int) -> list[dict[str, Any]]:
+        """The first `most` of these (trace, version) that are the latest of their trace, each trace once."""
+        found: dict[str, dict[str, Any]] = {}
+        for at, (trace_id, version) in enumerate(versions):
+            if len(found) == most:
+                break
+            if trace_id not in self._rows:
+                ahead = dict.fromkeys(str(t) for t, _ in versions[at : at + most - len(found)])
+                self._read([t for t in ahead if t not in self._rows])
+            latest, row = self._rows.get(trace_id, (None, {}))
+            if latest == version:
+                found[trace_id] = row
+        return list(found.values())
+
+    def overtaken(self, versions: Sequence[Sequence[Any]]) -> bool:
+        """Whether the latest row of a trace that was looked at is not among these."""
+        seen = {(str(trace_id), int(version)) for trace_id, version in versions}
+        return any((trace_id, version) not in seen for trace_id, (version, _) in self._rows.items())
 
 
 def tally(

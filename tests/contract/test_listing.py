@@ -1,0 +1,93 @@
+"""The trace list looks at versions of rows; it must answer as if only the latest of each trace were there."""
+
+import itertools
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from tests.contract.columns_world import NOW, new_trace_id, raw, score, trace_row
+from watchkeeper.store.clickhouse import ClickHouseColumns, listing, open_columns
+from watchkeeper.store.columns import TraceFilter
+
+_projects = (f"listed-{n}" for n in itertools.count())
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseColumns]:
+    """A store that merges nothing, so that every version of a row stays."""
+    opened = open_columns(f"chdb://{tmp_path_factory.mktemp('columns') / 'data'}", clock=lambda: NOW)
+    client = opened.source.client({})
+    client.command("SYSTEM STOP MERGES traces")
+    client.close()
+    yield opened
+    opened.close_now()
+
+
+@pytest.fixture
+def project() -> str:
+    return next(_projects)
+
+
+async def _versions(store: ClickHouseColumns, project: str, dice: random.Random) -> None:
+    """Traces written up to five times, each time with another time, duration, user and score."""
+    ids = [new_trace_id() for _ in range(60)]
+    for version in range(5):
+        written = []
+        for trace_id in ids if version == 0 else dice.sample(ids, 25):
+            start = NOW - dice.randrange(10**10)
+            item = raw(
+                trace_id, start=start, end=start + dice.randrange(10**9), user=dice.choice("abc"),
+                output=dice.choice(("refund please", "the weather")),
+            )  # fmt: skip
+            checks = [score(project, trace_id, "tone", dice.random(), source="check")]
+            written.append(trace_row(project, [item], checks, at=NOW + version))
+        await store.write_traces(written)
+
+
+WANTED = [
+    TraceFilter(),
+    TraceFilter(limit=3),
+    TraceFilter(limit=0),
+    TraceFilter(limit=40, where="tone > 0.8"),
+    TraceFilter(limit=7, where="tone < 0.3", order_by="tone asc"),
+    TraceFilter(order_by="tone desc"),
+    TraceFilter(limit=5, order_by="duration_ms desc", where="user_id = 'a'"),
+    TraceFilter(user_id="b"),
+    TraceFilter(limit=11, text="refund"),
+    TraceFilter(limit=9, since_ns=NOW - 7 * 10**9, until_ns=NOW - 2 * 10**9),
+    TraceFilter(limit=6, before=(NOW - 4 * 10**9, "")),
+    TraceFilter(limit=6, after=(NOW - 4 * 10**9, "")),
+    TraceFilter(assembled_after_ns=NOW + 1),
+]
+
+
+@pytest.mark.parametrize("spare", [50, 1])
+async def test_replaced_rows_that_are_still_stored_change_nothing_about_a_list(
+    store: ClickHouseColumns, project: str, spare: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listing, "SPARE", spare)
+    await _versions(store, project, random.Random(project))
+    stored = await store.stats()
+    assert stored["tables"]["traces"]["rows"] >= 120
+    for wanted in WANTED:
+        found = [r["trace_id"] for r in await store.list_traces(project, wanted)]
+        parts, bound = listing._conditions(wanted, ["tone"], "default")
+        order = listing._order("time asc" if wanted.after else wanted.order_by, ["tone"])
+        client = store.source.client({})
+        whole = client.query(
+            f"SELECT trace_id FROM traces FINAL WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT {wanted.limit}",
+            parameters={"project": project, "wk_project": project, **bound},
+        ).result_rows
+        client.close()
+        expected = [str(row[0]) for row in whole]
+        assert found == (expected[::-1] if wanted.after else expected), wanted
+
+
+async def test_a_list_shows_what_the_latest_version_says(store: ClickHouseColumns, project: str) -> None:
+    trace_id = new_trace_id()
+    for at, said in ((NOW + 1, "first"), (NOW + 3, "third"), (NOW + 2, "second")):
+        await store.write_traces([trace_row(project, [raw(trace_id, output=said)], at=at)])
+    (row,) = await store.list_traces(project, TraceFilter())
+    assert row["output_text"] == "third"
+    assert await store.list_traces(project, TraceFilter(where="output_text = 'second'")) == []
