@@ -293,6 +293,8 @@ def _print_version() -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. A user never sees a traceback unless WATCHKEEPER_DEBUG is set."""
+    # Our matrices are small and requests share the cores: threads of the linear algebra would only wait for one another.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     made = parser()
     args = made.parse_args(argv)
     if args.version:
