@@ -15,13 +15,16 @@ from watchkeeper.model.score import ABSTAINED, Failed, NotScored, Subject, Verdi
 from watchkeeper.model.series import Estimate
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace, Usage
 from watchkeeper.pipeline.judge import first_prompt
+from watchkeeper.scoring.calibration import position
 from watchkeeper.scoring.drive import drive
-from watchkeeper.scoring.judges.pairwise import PairwiseJudge
+from watchkeeper.scoring.judges.pairwise import PLACES, PairwiseJudge
 from watchkeeper.stats.estimates import mean
 
 CALLS = 2
 CHARACTERS, OUTPUT_TOKENS = 4, 200
 AT_ONCE = 8
+# The labels of verdicts that turned with the order.
+TURNED = ("first place", "second place", "inconsistent")
 Ask = Callable[[Prompt], Awaitable[Reply]]
 
 
@@ -85,9 +88,9 @@ async def prefer(
     nonce: Callable[[], str],
     models: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Judge every pair. `preference` is the mean of 1 (later better), 0 (earlier better) and a half, with its 95 % interval;
-    `inconsistent` pairs chose by place and count a half; `abstained` ones the judge could not tell. They, and pairs that fail,
-    are counted and left out."""
+    """Judge every pair. `preference` is the mean of 1 (later better), 0 (earlier better) and a half, with its 95 % interval.
+    `inconsistent` pairs turned with the order and count a half; `position` says whether the judge chooses by place. `abstained`
+    pairs, of which it could not tell, and pairs that fail are counted and left out of the mean."""
     gate = asyncio.Semaphore(AT_ONCE)
     spent: list[float] = []
 
@@ -108,6 +111,7 @@ async def prefer(
     outcomes = await asyncio.gather(*(one(p) for p in pairs))
     verdicts = [(p, o) for p, o in outcomes if isinstance(o, Verdict)]
     counts = Counter(str(v.label) for _, v in verdicts)
+    places = [PLACES[str(v.label)] for _, v in verdicts if v.label in PLACES]
     values = [v.value for _, v in verdicts if v.value is not None]
     found = mean(values) if values else None
     reasons = Counter(o.reason[:120] for _, o in outcomes if isinstance(o, NotScored | Failed))
@@ -120,9 +124,10 @@ async def prefer(
         "better": counts["better"],
         "worse": counts["worse"],
         "tie": counts["tie"],
-        "inconsistent": counts["inconsistent"],
+        "inconsistent": sum(counts[said] for said in TURNED),
         "abstained": counts[ABSTAINED],
         "left_out": dict(reasons),
+        "position": msgspec.to_builtins(position([a for a, _ in places], [b for _, b in places])),
         "preference": msgspec.to_builtins(found) if isinstance(found, Estimate) else None,
         "calls": len(spent),
         "cost": sum(spent),
@@ -146,6 +151,12 @@ def lines_of(made: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"preference for the later {found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f}, n {found['n']}): "
             f"{clear} is clearly preferred"
+        )
+    probe = made["position"]
+    if probe["value"] is not None:
+        told = "it chooses by place" if probe["status"] == "biased" else "no sign that it chooses by place"
+        lines.append(
+            f"position: {probe['words']}, {probe['value']:.0%} ({probe['low']:.0%} to {probe['high']:.0%}): {told}"
         )
     lines += [f"left out {n}: {why}" for why, n in made["left_out"].items()]
     return lines

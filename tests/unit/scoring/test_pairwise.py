@@ -60,8 +60,10 @@ async def test_both_orders_are_asked_and_both_are_paid() -> None:
 
 async def test_a_verdict_that_follows_the_place_is_no_preference() -> None:
     outcome = await drive(JUDGE.steps(two()), FakeProvider(answer=always_first).ask)
-    assert isinstance(outcome, Verdict) and (outcome.value, outcome.label) == (0.5, "inconsistent")
-    assert settled("A", "tie") == settled("tie", "A") == settled("B", "B") == "inconsistent"
+    assert isinstance(outcome, Verdict) and (outcome.value, outcome.label) == (0.5, "first place")
+    assert (
+        settled("A", "tie") == settled("tie", "A") == "inconsistent" and settled("B", "B") == "second place"
+    )
 
 
 async def test_a_judge_that_cannot_tell_has_no_preference_and_no_half() -> None:
@@ -76,6 +78,18 @@ async def test_a_judge_that_cannot_tell_has_no_preference_and_no_half() -> None:
     )
     assert (made["abstained"], made["preference"], made["judged"]) == (1, None, 1)
     assert "could not tell 1" in lines_of(made)[1]
+
+
+async def test_a_judge_that_chooses_by_place_is_found_out() -> None:
+    pairs = [Pair(str(i), "q", "short", f"the longer answer {i}") for i in range(12)]
+    by_place = await prefer(JUDGE, pairs, FakeProvider(answer=always_first).ask, lambda: "n")
+    assert (by_place["position"]["status"], by_place["position"]["value"]) == ("biased", 1.0)
+    assert (by_place["inconsistent"], by_place["preference"]["value"]) == (12, 0.5)
+    assert any(
+        line.startswith("position: ") and line.endswith("chooses by place") for line in lines_of(by_place)
+    )
+    fair = await prefer(JUDGE, pairs, FakeProvider(answer=by_length).ask, lambda: "n")
+    assert (fair["position"]["status"], fair["position"]["n"]) == ("clear", 0)
 
 
 async def test_an_answer_cannot_leave_its_fence() -> None:

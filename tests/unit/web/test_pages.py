@@ -7,12 +7,16 @@ from pathlib import Path
 import httpx
 import pytest
 import pytest_asyncio
+from sqlalchemy.engine import Connection
 
 from tests.unit.web.world import NOW, PROJECT, World, build
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.config.models import Config, Privacy
+from watchkeeper.llm.fake import FakeProvider
+from watchkeeper.pipeline.preference import Pair, prefer
 from watchkeeper.pipeline.versions import version_alert
-from watchkeeper.store.records import access, alerts, datasets, reviews
+from watchkeeper.scoring.judges.pairwise import PairwiseJudge
+from watchkeeper.store.records import access, alerts, datasets, experiments, reviews
 from watchkeeper.web.pictures import alert_picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -370,6 +374,25 @@ async def test_two_runs_are_beside_each_other_with_what_differs_first(world: Wor
         assert worse.count("diff-row") <= page.count("diff-row")
         alone = (await browser.get("/experiments/exp_0")).text
         assert "Paired case by case" not in alone
+
+
+async def test_what_a_pairwise_judge_preferred_is_on_the_later_runs_page(world: World) -> None:
+    judge = PairwiseJudge(model="fake:j")
+    first = FakeProvider(answer=lambda _: '{"reasoning": "place", "better": "A"}')
+    pairs = [Pair(str(i), "q", "old", f"new {i}") for i in range(9)]
+    made = await prefer(judge, pairs, first.ask, lambda: "n")
+
+    def keep(conn: Connection) -> None:
+        run = experiments.get(conn, PROJECT, "exp_1")
+        assert run is not None
+        experiments.save(conn, {**run, "preferences": [{**made, "against": "exp_0"}]})
+
+    await world.services.records.write(keep)
+    async with client(world) as browser:
+        page = (await browser.get("/experiments/exp_1")).text
+        assert "Preferred by a judge" in page and "fake:j" in page
+        assert "first place among 9 flipped of 9 pairs" in page and "biased" in page
+        assert "Preferred by a judge" not in (await browser.get("/experiments/exp_0")).text
 
 
 async def test_another_judge_is_a_line_in_the_alerts_and_not_a_fault(world: World) -> None:

@@ -22,7 +22,18 @@ from watchkeeper.scoring.version import content_version
 
 QUESTION = "Which answer helps the user more: does what was asked, correctly, completely and without filler?"
 # The score of the subject's own answer against the other.
-VALUES = {"better": 1.0, "worse": 0.0, "tie": 0.5, "inconsistent": 0.5}
+VALUES = {
+    "better": 1.0,
+    "worse": 0.0,
+    "tie": 0.5,
+    "first place": 0.5,
+    "second place": 0.5,
+    "inconsistent": 0.5,
+}
+# What a label says was chosen in the given order and, mapped back, in the swapped one: 1 the subject's answer, 2 the other, 0 neither.
+PLACES = {
+    "better": (1, 1), "worse": (2, 2), "tie": (0, 0), "first place": (1, 2), "second place": (2, 1), "inconsistent": (0, 1),
+}  # fmt: skip
 REPAIRS = 1
 CANNOT_TELL = "cannot tell"
 _FORM = '{"reasoning": "<two to five sentences>", "better": "A" | "B" | "tie" | "cannot tell"}'
@@ -38,11 +49,14 @@ _SCHEMA: dict[str, Any] = {
 
 
 def settled(given: str, swapped: str) -> str:
-    """The verdict of both orders about the subject's answer. `given`: the choice with it as A; `swapped`: with it as B.
+    """The verdict of both orders about the subject's answer. `given`: the choice with it as A; `swapped`: with it as B. No
+    preference is a place chosen both times, or a choice in one order only.
 
-    >>> settled("A", "B"), settled("A", "A"), settled("tie", "tie")
-    ('better', 'inconsistent', 'tie')
+    >>> settled("A", "B"), settled("A", "A"), settled("A", "tie"), settled("tie", "tie")
+    ('better', 'first place', 'inconsistent', 'tie')
     """
+    if given == swapped != "tie":
+        return {"A": "first place", "B": "second place"}.get(given, "inconsistent")
     second = {"A": "B", "B": "A"}.get(swapped, swapped)
     if given != second:
         return "inconsistent"

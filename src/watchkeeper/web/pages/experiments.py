@@ -8,6 +8,7 @@ from watchkeeper.gating.contrast import contrast, percent
 from watchkeeper.gating.report import SHOWN
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import experiments
+from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import view_of
 
@@ -58,6 +59,13 @@ def alone(run: dict[str, Any]) -> list[dict[str, Any]]:
     return [row for _, row in sorted(rows, key=lambda pair: pair[0])]
 
 
+def _preferred(made: dict[str, Any]) -> Estimate:
+    """How far a pairwise judge prefers the later answers: 1 always, 0.5 not at all, 0 never."""
+    found = made["preference"] or {}
+    value, low, high = (found.get(k) for k in ("value", "low", "high"))
+    return Estimate(value, low, high, int(found.get("n", 0)), "share", "" if found else "too few pairs")
+
+
 @route("GET", "/experiments/{experiment_id}", permission="viewer")
 async def one(call: Call) -> Response:
     """One run. `?against=` compares with another run than its own baseline."""
@@ -97,8 +105,11 @@ async def one(call: Call) -> Response:
         and m["scorer"] not in SHOWN
         and not m["flaky_cases"]
     ]
+    names = {str(o["id"]): str(o["name"]) for o in others}
+    preferences = [(names.get(str(p["against"])), p, _preferred(p)) for p in run.get("preferences", [])]
     context = {
         "run": run,
+        "preferences": preferences,
         "metrics": [m for m in metrics if m not in quiet],
         "quiet": quiet,
         "base": base,
