@@ -115,3 +115,15 @@ def test_who_may_not_see_content_may_not_export(server: Server) -> None:
     assert status == 400 and b"format" in body
     status, _, body = server.call("GET", "/api/export?query=select+1&where=1")
     assert status == 400 and b"into the query" in body
+
+
+def test_a_step_without_its_parent_is_a_trace_when_the_import_ends(
+    server: Server, files: Path, tmp_path: Path
+) -> None:
+    alone = tmp_path / "run.jsonl"
+    alone.write_text(json.dumps(LANGSMITH) + "\n")
+    assert imported(server, "orphans", alone) == 0
+    server.headers["x-watchkeeper-project"] = "orphans"
+    # A missing root would be waited for a minute; this asks for a third of it.
+    rows = server.eventually("select trace_id, complete from traces", bool)
+    assert [r["trace_id"] for r in rows] == [LANGSMITH["trace_id"].replace("-", "")]

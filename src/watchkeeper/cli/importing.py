@@ -1,6 +1,7 @@
 """`watchkeeper import`: recorded OTLP requests and other products' exports, sent to the server as a client would."""
 
 import argparse
+import contextlib
 import json
 import sys
 import time
@@ -154,7 +155,15 @@ def main(args: argparse.Namespace) -> int:
         faults += _import_requests(client, requests_, args.signal, tally)
     if exports:
         faults += _import_exports(client, exports, args.resume)
+    _settle(client)
     return BAD_INPUT if faults else OK
+
+
+def _settle(client: Client) -> None:
+    """Say that nothing more is coming, so that a trace without its root need not be waited for. A server that does not know
+    the request, or does not allow it, waits its minute."""
+    with contextlib.suppress(CliError):
+        client.send("POST", "/api/traces/settle", b"", {"content-type": JSON})
 
 
 def sorted_out(files: list[Path], wanted: str | None) -> tuple[list[Path], list[tuple[Path, str]], int]:

@@ -66,7 +66,7 @@ async def services(
             flows.records, scoring.gating, clock, asking(providers), flows.columns, flows.calibrator.standings
         )
         made.embed = flows.signals.embed
-        made.erasing = flows.erasing
+        made.erasing, made.retain = flows.erasing, flows.retain
         made.backup = saving(data_dir, flows.columns, flows.records)
         made.from_signal = ActFlow(
             flows.records,
@@ -93,6 +93,7 @@ async def services(
         )
         made.samplers.extend(samplers(flows))
         made.catch_up, made.answering = flows.catch_up, lock.announce
+        made.settle = flows.assembly.settle
 
         async def on_scores(given: Sequence[Score]) -> None:
             await flows.review.on_scored([(s.project, s.trace_id, [s]) for s in given])

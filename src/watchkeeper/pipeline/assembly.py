@@ -46,6 +46,7 @@ class _Open(msgspec.Struct):
     root_ended: bool = False
     whole: bool = True
     again: bool = False
+    over: bool = False
 
 
 class Counts(msgspec.Struct):
@@ -188,6 +189,17 @@ class Assembly:
                 trace = self._open.pop((project, trace_id), None)
                 self._size -= 0 if trace is None else trace.size
 
+    def settle(self, project: str) -> int:
+        """End the wait of a project's traces that are history: nothing of them ended within the time a missing root is
+        waited for, so whoever sent them (an import) need only say that it is done. How many they are."""
+        past = self._clock() - self._timeout
+        count = 0
+        for (owner, _), trace in self._open.items():
+            if owner == project and trace.spans and max(s.end_ns for s in trace.spans.values()) < past:
+                trace.over = True
+                count += 1
+        return count
+
     def _grow(self, trace: _Open, size: int) -> None:
         trace.size += size
         self._size += size
@@ -204,7 +216,7 @@ class Assembly:
 
     def _is_due(self, trace: _Open, now: int) -> bool:
         quiet = now - trace.last_ns
-        if trace.root_ended or trace.again:
+        if trace.root_ended or trace.again or trace.over:
             return quiet >= self._quiet or now - trace.first_ns >= self._longest
         return quiet >= self._timeout or now - trace.first_ns >= self._longest
 

@@ -52,6 +52,11 @@ async def nothing_due() -> None:
     """Where no pipeline runs, nothing is ever due."""
 
 
+def nothing_open(_project: str) -> int:
+    """Where no pipeline runs, no trace is waited for."""
+    return 0
+
+
 Sampler = Callable[[], Awaitable[Iterable[Sample]]]
 Check = Callable[[], Awaitable[str | None]]
 
@@ -64,7 +69,7 @@ class Services:
     `ingest` is `pipeline.ingest.Ingest`, `scorers` `pipeline.calibrate.Calibrator`; `watch`, `guard`, `review`, `gate`, `from_signal`, `embed` (texts as words to unit vectors),
     `incidents` and `judge` are the pipeline's own objects and None where the server runs without that role. `on_scores` is told of scores that came in by the API, so
     that the trace's row and the review queue follow. `redact` removes personal data and secrets from a text before it is kept. `catch_up` does everything that is due at the clock's time, for
-    a demo that moves the clock. `answering` hears the address once the server answers. `samplers` add lines to `/metrics`; `checks` answer
+    a demo that moves the clock. `settle` ends the wait of a project's traces of the past, and says how many. `answering` hears the address once the server answers. `samplers` add lines to `/metrics`; `checks` answer
     `/readyz`: each returns None when well and otherwise one sentence that says what is wrong.
     """
 
@@ -98,10 +103,12 @@ class Services:
     actor: Any = None
     reports: Any = None
     erasing: Any = None
+    retain: Any = None
     backup: Callable[[], Awaitable[tuple[str, int]]] | None = None
     redact: Callable[[str], str] = str
     on_scores: Callable[[Sequence[Score]], Awaitable[None]] | None = None
     catch_up: Callable[[], Awaitable[None]] = nothing_due
+    settle: Callable[[str], int] = nothing_open
     answering: Callable[[str], None] | None = None
     counters: Counters = field(default_factory=Counters)
     samplers: list[Sampler] = field(default_factory=list)

@@ -124,6 +124,20 @@ async def test_a_trace_without_a_root_is_shown_after_a_timeout() -> None:
     assert world.made(t) == ids(1)
 
 
+async def test_history_without_a_root_is_shown_when_its_sender_is_done_and_live_traces_go_on_waiting() -> (
+    None
+):
+    world, old, live = World(), new_trace_id(), new_trace_id()
+    world.arrive(
+        raw(old, 1, parent=0, start=NOW - 90 * S, end=NOW - 80 * S),
+        raw(live, 1, parent=0, start=NOW - S, end=NOW),
+    )
+    assert world.assembly.settle("other") == 0
+    assert world.assembly.settle("p") == 1
+    assert await world.pass_(2) == 1
+    assert world.made(old) == ids(1) and world.made(live) is None
+
+
 async def test_a_root_that_still_runs_waits_for_the_timeout_too() -> None:
     world, t = World(), new_trace_id()
     world.arrive(raw(t, end=0))

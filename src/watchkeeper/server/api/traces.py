@@ -74,6 +74,12 @@ async def one_trace(call: Call) -> dict[str, Any]:
     return trace_json(*found, content=call.sees_content, trust=await standings(call))
 
 
+@route("POST", "/api/traces/settle", permission="ingest")
+async def settle(call: Call) -> dict[str, Any]:
+    """An import is done: traces of the past whose root never came are put together now instead of being waited for."""
+    return {"settled": call.services.settle(call.project)}
+
+
 def trace_id_of(call: Call) -> str:
     """The trace id in the path. Raises `HttpError` 404 for what cannot be one."""
     try:
