@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
 from collections import Counter
@@ -27,6 +28,7 @@ from watchkeeper.pipeline.ingest import Ingest
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.levers import Pauses
+from watchkeeper.pipeline.retain import Retain
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Roller
 from watchkeeper.pipeline.signals import SignalFlow
@@ -155,14 +157,22 @@ class Flows:
             self.grouped_ns = now
             await self.group_once()
 
-    async def retain(self) -> None:
-        """Drop what is older than the configuration keeps."""
-        kept = self.holder.current.server.retention
-        keep = Retention(kept.content // DAY_NS, kept.traces // DAY_NS, kept.aggregates // DAY_NS)
-        await self.columns.expire(self.clock(), keep)
-        if self.holder.current.storage.keep is not None:
-            # Two days back: spans that came late for a trace that is not kept go as well.
-            await self.columns.drop_unkept(self.clock() - 2 * DAY_NS)
+    @functools.cached_property
+    def retain(self) -> Retain:
+        """Drops what is older than the configuration keeps."""
+
+        def keep() -> Retention:
+            kept = self.holder.current.server.retention
+            return Retention(kept.content // DAY_NS, kept.traces // DAY_NS, kept.aggregates // DAY_NS)
+
+        return Retain(
+            self.columns,
+            self.records,
+            self.clock,
+            time.monotonic_ns,
+            keep,
+            lambda: self.holder.current.storage.keep is not None,
+        )
 
     async def scrub_once(self) -> None:
         """Set aside what is damaged on the disk, and make again what the rest can tell: rows of spans from their content,
@@ -214,6 +224,8 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
             for what, value in told.items():
                 labels = {"stage": stage, "what": what}
                 found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
+        held = "1 while nothing is dropped by age because the clock has leapt."
+        found.append(Sample("watchkeeper_retention_held", {}, float(flows.retain.held), held))
         return found
 
     async def coverage() -> list[Sample]:
@@ -251,7 +263,7 @@ async def running(
         asyncio.create_task(forever("scoring behaviour", BEHAVIOUR_SECONDS, flows.behave_once)),
         asyncio.create_task(forever("grouping failures", SIGNAL_SECONDS, flows.group_once)),
         asyncio.create_task(forever("calibration", CALIBRATION_SECONDS, flows.calibrate_once)),
-        asyncio.create_task(forever("retention", RETENTION_SECONDS, flows.retain)),
+        asyncio.create_task(forever("retention", RETENTION_SECONDS, flows.retain.run_once)),
         asyncio.create_task(forever("erasure", ERASURE_SECONDS, flows.sweep_once)),
         asyncio.create_task(forever("returning memory", RELIEF_SECONDS, flows.columns.give_back)),
         asyncio.create_task(forever("looking for damage", SCRUB_SECONDS, flows.scrub_once)),

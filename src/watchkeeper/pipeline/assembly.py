@@ -215,7 +215,8 @@ class Assembly:
                 self.counts.spilled += 1
 
     def _is_due(self, trace: _Open, now: int) -> bool:
-        quiet = now - trace.last_ns
+        # A clock that was set back must not hold a trace until it comes round again.
+        quiet = abs(now - trace.last_ns)
         if trace.root_ended or trace.again or trace.over:
             return quiet >= self._quiet or now - trace.first_ns >= self._longest
         return quiet >= self._timeout or now - trace.first_ns >= self._longest
@@ -228,10 +229,10 @@ class Assembly:
         while not self._stop.is_set():
             await self._guard(self.flush())
             now = self._clock()
-            if not found and now - tried >= RETRY_S * S:
+            if not found and abs(now - tried) >= RETRY_S * S:
                 # A start on a full disk: what an earlier process left is looked for until it could be done.
                 found, tried = await self._guard(self.recover()), now
-            if now - swept >= SWEEP_S * S:
+            if abs(now - swept) >= SWEEP_S * S:
                 swept = now
                 await self._guard(self.recover(since_ns=swept - 2 * int(SWEEP_S * S) - self._longest))
             try:

@@ -22,6 +22,7 @@ from watchkeeper.server.api import (
     playground,
     prices,
     reports,
+    retention,
     reviews,
     scorers,
     series,
@@ -61,5 +62,6 @@ MODULES = (
     keys,
     erasures,
     backups,
+    retention,
     admin,
 )

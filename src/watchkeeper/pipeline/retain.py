@@ -1,0 +1,68 @@
+"""Dropping what is older than the configuration keeps, by a clock that is not believed when it leaps."""
+
+import logging
+from collections.abc import Callable
+
+from watchkeeper.store.columns import Columns, Retention
+from watchkeeper.store.records import states
+from watchkeeper.store.records.engine import Records
+
+log = logging.getLogger(__name__)
+DAY_NS = 86_400 * 10**9
+PROJECT, KIND, KEY = "default", "retention", "clock"
+
+
+class Retain:
+    """`clock` gives ns, `running` the ns this process has run by a clock nobody sets; `keep` what is kept now, `unkept` whether
+    storage sampling decides against traces.
+
+    The latest time seen is stored. A clock more than a day past it may be wrong, and what it drops does not come back: nothing
+    is dropped until `confirm`, or until the clock has stood there for a day of running, as after a long stop.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        records: Records,
+        clock: Callable[[], int],
+        running: Callable[[], int],
+        keep: Callable[[], Retention],
+        unkept: Callable[[], bool],
+    ) -> None:
+        self._columns, self._records, self._clock, self._running = columns, records, clock, running
+        self._keep, self._unkept = keep, unkept
+        self._since: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether nothing is dropped now, because the clock has leapt."""
+        return self._since is not None
+
+    async def run_once(self) -> None:
+        """Drop what has grown too old, or nothing while the clock is doubted."""
+        now = self._clock()
+        stored = await self._records.read(lambda c: states.get(c, PROJECT, KIND, KEY))
+        mark = now if stored is None else int(stored["latest_ns"])
+        if now > mark + DAY_NS and not self._stood():
+            log.error(
+                "nothing is dropped by age: the clock is %.1f days past the latest time seen; if it is right, confirm it with "
+                "POST /api/retention, or wait until it has stood there for a day",
+                (now - mark) / DAY_NS,
+            )
+            return
+        await self.confirm(max(mark, now))
+        await self._columns.expire(now, self._keep())
+        if self._unkept():
+            # Two days back: spans that came late for a trace that is not kept go as well.
+            await self._columns.drop_unkept(now - 2 * DAY_NS)
+
+    def _stood(self) -> bool:
+        if self._since is None:
+            self._since = self._running()
+        return self._running() - self._since >= DAY_NS
+
+    async def confirm(self, now_ns: int | None = None) -> None:
+        """Take the clock (or this time) for right."""
+        now = self._clock() if now_ns is None else now_ns
+        await self._records.write(lambda c: states.put(c, PROJECT, KIND, KEY, {"latest_ns": now}, now))
+        self._since = None
