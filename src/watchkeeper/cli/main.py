@@ -66,7 +66,7 @@ def _configuration(commands: "Parsers") -> None:
     plan.add_argument("--days", type=int, default=7, help="days of traffic to plan from (7)")
     add_server(plan)
     _runs(plan, "watchkeeper.cli.plan:main")
-    test = commands.add_parser("test", help="run the monitors' own tests")
+    test = commands.add_parser("test", help="run the own tests of monitors, checks and functions")
     test.add_argument("config", type=Path, help="file or folder")
     _runs(test, "watchkeeper.cli.monitors:test")
     backtest = commands.add_parser("backtest", help="run monitors over history: when would they have fired")

@@ -1,8 +1,9 @@
-"""`watchkeeper test` and `watchkeeper backtest`: monitors over made-up series, and over history."""
+"""`watchkeeper test` and `watchkeeper backtest`: monitors and scorers over made-up data, and monitors over history."""
 
 import argparse
 import asyncio
 import sys
+import time
 from typing import Any
 
 from watchkeeper.alerting.monitor import Monitor as Rule
@@ -12,26 +13,31 @@ from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, JUDGED_BAD, OK, CliError
 from watchkeeper.cli.output import Progress
 from watchkeeper.config.adapters import rules_of
-from watchkeeper.config.models import Monitor
+from watchkeeper.config.models import Config, Monitor
 from watchkeeper.config.units import duration_text
+from watchkeeper.pipeline.isolate import Isolation
+from watchkeeper.pipeline.proving import CannotTest, Proof, metrics_with_tests, prove
 from watchkeeper.pipeline.rehearse import EXPECTS, TestResult, read_series, run_test
 
 _DURATIONS = ("window", "hold", "keep_firing", "renotify", "response_time")
 
 
 def test(args: argparse.Namespace) -> int:
-    """Run every monitor's own tests; exit status 1 when one does not come out as expected."""
+    """Run the own tests of every monitor, check and function; exit status 1 when one does not come out as expected."""
     args.allow_missing_env = True
     found = loaded(args)
     if found is None:
         return BAD_INPUT
     wanted = [(rule, one) for rule in rules_of(found.config) for one in rule.tests]
-    if not wanted:
-        raise CliError(f"{args.config}: no monitor has tests; add some under monitors[].tests")
     for rule, one in wanted:
         _check(args.config, rule, one)
+    proofs = _scorers(args, found.config)
+    if not wanted and not proofs:
+        raise CliError(
+            f"{args.config}: nothing has tests; add some under monitors[].tests or a metric's tests"
+        )
     bar = Progress(len(wanted), "testing")
-    outcomes: list[tuple[str, TestResult]] = []
+    outcomes: list[tuple[str, TestResult | Proof]] = [(p.scorer, p) for p in proofs]
     for number, (rule, one) in enumerate(wanted):
         bar.at(number, rule.name)
         outcomes.append((rule.name, asyncio.run(run_test(rule, one, number + 1))))
@@ -42,6 +48,17 @@ def test(args: argparse.Namespace) -> int:
     failed = sum(not o.passed for _, o in outcomes)
     print(f"{len(outcomes) - failed} of {len(outcomes)} tests passed")
     return JUDGED_BAD if failed else OK
+
+
+def _scorers(args: argparse.Namespace, config: Config) -> list[Proof]:
+    """The outcomes of the scorers' tests; users' functions run isolated, as they do live."""
+    isolation = Isolation(time.monotonic_ns)
+    try:
+        return [p for metric, tests in metrics_with_tests(config) for p in prove(metric, tests, isolation)]
+    except CannotTest as error:
+        raise CliError(f"{args.config}: {error}") from None
+    finally:
+        isolation.close()
 
 
 def _check(where: object, rule: Rule, one: Test) -> None:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from pydantic_core import PydanticCustomError
 
 from watchkeeper.config.dashboards import Dashboard
+from watchkeeper.config.expected import MetricTest
 from watchkeeper.config.units import Amount, Duration, SecretText, Share, Size
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$")]
@@ -22,7 +23,15 @@ ALWAYS = (
     "escalation",
 )  # fmt: skip
 BuiltInName = Literal[
-    "ingest-lag", "scoring-lag", "drops", "judge-errors", "disk", "coverage", "coverage-gap", "judge-drift", "damage"
+    "ingest-lag",
+    "scoring-lag",
+    "drops",
+    "judge-errors",
+    "disk",
+    "coverage",
+    "coverage-gap",
+    "judge-drift",
+    "damage",
 ]
 COHORT_KEYS = (
     "scenario", "model", "provider", "prompt_name", "prompt_version", "variant", "release", "service",
@@ -179,10 +188,11 @@ class Metric(Open):
     name: Name
     type: Annotated[str, StringConstraints(min_length=1, max_length=60)]
     description: Text | None = None
+    tests: tuple[MetricTest, ...] = ()
 
     def spec(self) -> dict[str, Any]:
         """What `scoring.registry.build` needs, as plain data."""
-        return self.model_dump(exclude={"description"})
+        return self.model_dump(exclude={"description", "tests"})
 
 
 class Scorecard(Strict):

@@ -335,6 +335,36 @@ def test_it_runs_the_monitors_own_tests(
     assert words in said.out + said.err
 
 
+CHECKED = """scorecards:
+  - name: s
+    metrics:
+      - name: ids
+        type: exact_ids
+        pattern: 'TCK-[0-9]{{6}}'
+        tests: [{{input: "TCK-123456?", output: "TCK-123457", expect: {expect}}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("expect", "code", "words"),
+    [
+        ("fail", 0, "1 of 1 tests passed"),
+        ("{passed: false, reason: TCK-123457}", 0, "ok   ids: test 1"),
+        ("pass", 1, "expected pass, got value 0.0, passed False"),
+        ("{at_least: 0.5}", 1, "0 of 1 tests passed"),
+        ("{shape: 3}", 2, "shape"),
+    ],
+)
+def test_it_runs_the_checks_own_tests(
+    expect: str, code: int, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text(CHECKED.format(expect=expect))
+    assert main(["test", str(file)]) == code
+    said = capsys.readouterr()
+    assert words in said.out + said.err
+
+
 def test_it_says_which_series_it_does_not_understand(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
