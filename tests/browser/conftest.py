@@ -31,6 +31,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="needs Chromium: apt-get install chromium"))
 
 
+def until(page: Any, truth: str) -> None:
+    """Wait for an expression to be true. Playwright's own way evaluates text in the page, which the policy forbids."""
+    for _ in range(200):
+        if page.evaluate(truth):
+            return
+        page.wait_for_timeout(25)
+    raise AssertionError(f"never true: {truth}")
+
+
+def opened(chromium: Any, base: str, **how: Any) -> Any:
+    """A page in a context of its own, with `complaints`: whatever the browser says is wrong, and every answer from 400 on."""
+    made = chromium.new_context(base_url=base, **how).new_page()
+    made.complaints = []
+    made.on("console", lambda m: made.complaints.append(m.text) if m.type in ("error", "warning") else None)
+    made.on("pageerror", lambda e: made.complaints.append(str(e)))
+    made.on("requestfailed", lambda r: made.complaints.append(r.url))
+    made.on("response", lambda r: made.complaints.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+    return made
+
+
 @contextmanager
 def serving(make: Callable[[], Awaitable[World]]) -> Iterator[tuple[World, str]]:
     """The world `make` builds, served over HTTP by a thread with an event loop of its own."""
@@ -86,3 +106,14 @@ def chromium() -> Iterator[Any]:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def page(chromium: Any, world: tuple[World, str]) -> Iterator[Any]:
+    """A page of the module's `world`; the test fails when the browser complains about anything."""
+    made = opened(chromium, world[1], viewport={"width": 1440, "height": 900})
+    made.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield made
+    # A page that is left while it loads cancels what it had asked for: that is no complaint.
+    assert [c for c in made.complaints if not c.startswith("http")] == []
+    made.context.close()

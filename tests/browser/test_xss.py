@@ -78,6 +78,8 @@ def stored(world: World) -> list[str]:
         "/experiments",
         "/releases",
         "/settings",
+        "/settings/audit",
+        "/settings/prices",
     ]
     single: list[str] = []
     for i, text in enumerate(PAYLOADS):

@@ -126,6 +126,22 @@ def _past(op: Comparator, difference: _Interval) -> Truth:
     return Truth.NEAR if past else Truth.FALSE
 
 
+def odds(log10: float) -> str:
+    """How far evidence speaks for a change, in words, from the logarithm of its strength.
+
+    >>> odds(-0.3), odds(0.8), odds(4.3)
+    ('no evidence of a change', '6 to 1 for a change', '20,000 to 1 for a change')
+    """
+    if log10 >= 9:
+        return "over a billion to 1 for a change"
+    ratio = 10 ** max(log10, -1.0)
+    if ratio < 1.05:
+        return "no evidence of a change"
+    if ratio < 2:
+        return f"{ratio:.1f} to 1 for a change"
+    return f"{round(ratio, -math.floor(math.log10(ratio))):,.0f} to 1 for a change"
+
+
 def figure(value: float) -> str:
     """A number for people: three significant digits, no exponent for ordinary sizes.
 
@@ -188,7 +204,7 @@ def _moves(node: Moves, readings: Readings) -> Term:
     truth = found.strength if agrees or found.strength == Truth.UNKNOWN else Truth.FALSE
     if node.negated and truth != Truth.UNKNOWN:
         truth = Truth.TRUE if truth == Truth.FALSE else Truth.FALSE
-    why = f": {found.reason}" if found.reason else f" (evidence 10^{found.log10_m:.1f})"
+    why = f": {found.reason}" if found.reason else f" ({odds(found.log10_m)})"
     if node.kind == "drift":
         return Term(f"{node.metric}{why}", truth, node.metric)
     return Term(f"{node.kind}({node.metric}) {seen}{why}", truth, node.metric)

@@ -37,9 +37,9 @@ def less_is_better(metric: str) -> bool | None:
     return metric.startswith(("error_class:", "cost")) or metric.endswith(_LESS_IS_BETTER)
 
 
-def show(metric: str, value: float) -> str:
-    """A value with its unit: 92 %, 1.2 s, $0.004, 8.2."""
-    unit = unit_of_metric(metric)
+def show(metric: str, value: float, unit: str = "") -> str:
+    """A value with its unit, that of the metric's name where none is given: 92 %, 1.2 s, $0.004, 8.2."""
+    unit = unit or unit_of_metric(metric) or ""
     if unit == "rate":
         return f"{value * 100:.3g} %"
     if unit == "ms":
@@ -47,17 +47,37 @@ def show(metric: str, value: float) -> str:
     return f"${figure(value)}" if unit == "USD" else figure(value)
 
 
-def span(metric: str, found: Estimate) -> str:
+def span(metric: str, found: Estimate, unit: str = "") -> str:
     """An estimate with interval and n: "6.5 (6.3 to 6.7, n 412)"."""
-    return f"{show(metric, found.value)} ({show(metric, found.low)} to {show(metric, found.high)}, n {found.n:,})"
+    value, low, high = (show(metric, x, unit) for x in (found.value, found.low, found.high))
+    return f"{value} ({low} to {high}, n {found.n:,})"
+
+
+def side(line: Moved, now: bool, unknown: str) -> str:
+    """One side of a comparison with interval and n: "6.5 (6.3 to 6.7), n 412"; `unknown` where there is no value."""
+    value, low, high, n = (
+        (line.current, line.current_low, line.current_high, line.current_n)
+        if now
+        else (line.baseline, line.baseline_low, line.baseline_high, line.baseline_n)
+    )
+    if value is None:
+        return unknown
+    interval = ""
+    if low is not None and high is not None:
+        interval = f" ({show(line.metric, low, line.unit)} to {show(line.metric, high, line.unit)})"
+    return f"{show(line.metric, value, line.unit)}{interval}, n {n:,}"
 
 
 def moved(
-    metric: str, baseline: Estimate | Insufficient, current: Estimate | Insufficient, compared: int = 1
+    metric: str,
+    baseline: Estimate | Insufficient,
+    current: Estimate | Insufficient,
+    compared: int = 1,
+    unit: str = "",
 ) -> Moved:
-    """One line of the comparison. Both estimates at 95 %; significant when the MOVER interval of the difference,
-    widened for the number of metrics `compared`, leaves out zero."""
-    unit = unit_of_metric(metric) or ""
+    """One line of the comparison, in `unit` or the one the metric's name promises. Both estimates at 95 %; significant when the
+    MOVER interval of the difference, widened for the number of metrics `compared`, leaves out zero."""
+    unit = unit or unit_of_metric(metric) or ""
     b = baseline if isinstance(baseline, Estimate) else None
     c = current if isinstance(current, Estimate) else None
     significant = False
@@ -105,6 +125,7 @@ def what_changed(
     baseline: Estimate | Insufficient,
     current: Estimate | Insufficient,
     onset: int | None,
+    unit: str = "",
 ) -> str:
     """The one sentence of the alert: what, for whom, from what to what, since when."""
     subject = f"{metric} for {cohort_words(cohort)}" if cohort else metric
@@ -112,20 +133,26 @@ def what_changed(
     if isinstance(current, Insufficient):
         return f"{subject}: {monitor}{since}; no current value ({current.reason})."
     if isinstance(baseline, Insufficient):
-        return f"{subject} is {span(metric, current)}{since}."
+        return f"{subject} is {span(metric, current, unit)}{since}."
     verb = "fell" if current.value < baseline.value else "rose"
-    return f"{subject} {verb} from {span(metric, baseline)} to {span(metric, current)}{since}."
+    was, now = span(metric, baseline, unit), span(metric, current, unit)
+    return f"{subject} {verb} from {was} to {now}{since}."
 
 
 def headline(
-    cohort: Cohort, metric: str, baseline: Estimate | Insufficient, current: Estimate | Insufficient
+    cohort: Cohort,
+    metric: str,
+    baseline: Estimate | Insufficient,
+    current: Estimate | Insufficient,
+    unit: str = "",
 ) -> str:
     """The alert in one line without its intervals, for a title; "" when there are no two values to compare."""
     if isinstance(current, Insufficient) or isinstance(baseline, Insufficient):
         return ""
     verb = "fell" if current.value < baseline.value else "rose"
     subject = f" for {cohort_words(cohort)}" if cohort else ""
-    return f"{metric} {verb} from {show(metric, baseline.value)} to {show(metric, current.value)}{subject}"
+    was, now = show(metric, baseline.value, unit), show(metric, current.value, unit)
+    return f"{metric} {verb} from {was} to {now}{subject}"
 
 
 def what_holds(lines: Sequence[Moved], alerting: Iterable[str] = ()) -> str:

@@ -17,13 +17,14 @@ def moved_line(line: Moved) -> str:
     """One metric against its baseline, for people: "answer_relevance 8.2 (n 4,012) → 6.5 (6.3 to 6.7, n 412) fell"."""
     if line.current is None:
         return f"{line.metric}: unknown (n {line.current_n:,})"
-    now = f"{show(line.metric, line.current)}"
+    now = show(line.metric, line.current, line.unit)
     if line.current_low is not None and line.current_high is not None:
-        now += f" ({show(line.metric, line.current_low)} to {show(line.metric, line.current_high)}"
+        low, high = (show(line.metric, x, line.unit) for x in (line.current_low, line.current_high))
+        now += f" ({low} to {high}"
         now += f", n {line.current_n:,})"
     if line.baseline is None:
         return f"{line.metric}: {now}"
-    was = f"{show(line.metric, line.baseline)} (n {line.baseline_n:,})"
+    was = f"{show(line.metric, line.baseline, line.unit)} (n {line.baseline_n:,})"
     return f"{line.metric}: {was} → {now} {direction(line)}"
 
 

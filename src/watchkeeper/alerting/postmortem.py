@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from watchkeeper.alerting.cohorts import cohort_words
-from watchkeeper.alerting.evidence import direction, show, when
+from watchkeeper.alerting.evidence import direction, side, when
 from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.alerting.triage import TITLES, share_text
 from watchkeeper.model.alert import Alert, Moved
@@ -47,20 +47,9 @@ def quoted(text: str, limit: int = 600) -> str:
     )
 
 
-def _value(
-    metric: str, value: float | None, low: float | None, high: float | None, n: int, reason: str
-) -> str:
-    if value is None:
-        return reason
-    interval = (
-        f" ({show(metric, low)} to {show(metric, high)})" if low is not None and high is not None else ""
-    )
-    return f"{show(metric, value)}{interval}, n {n:,}"
-
-
 def _moved_row(m: Moved) -> str:
-    before = _value(m.metric, m.baseline, m.baseline_low, m.baseline_high, m.baseline_n, "no baseline")
-    now = _value(m.metric, m.current, m.current_low, m.current_high, m.current_n, "no value")
+    before = side(m, False, "no baseline")
+    now = side(m, True, "no value")
     return f"| {md(m.metric)} | {before} | {now} | {direction(m)} |"
 
 
@@ -99,8 +88,8 @@ def _triage_part(found: Triage) -> list[str]:
         lines += ["", "| factor | before | since | accounts for | |", "|---|---|---|---|---|"]
         for f in found.ranked[:10]:
             m = f.line
-            before = _value(found.metric if f.kind == "cohort" else f.value, m.baseline, m.baseline_low, m.baseline_high, m.baseline_n, "none")  # fmt: skip
-            now = _value(found.metric if f.kind == "cohort" else f.value, m.current, m.current_low, m.current_high, m.current_n, "none")  # fmt: skip
+            before = side(m, False, "none")
+            now = side(m, True, "none")
             lines.append(f"| {md(f.name)} | {before} | {now} | {share_text(f)} | {md(f.note)} |")
     return [*lines, ""]
 

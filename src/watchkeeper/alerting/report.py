@@ -9,7 +9,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from watchkeeper.alerting.cohorts import cohort_words
-from watchkeeper.alerting.evidence import direction, show, when
+from watchkeeper.alerting.evidence import direction, side, when
 from watchkeeper.alerting.postmortem import md
 from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.model.alert import Alert, Deploy, Moved
@@ -82,7 +82,13 @@ def percent(k: int, n: int) -> str:
     if n <= 0:
         return "–"
     low, high = wilson(k, n)
-    return f"{k / n * 100:.1f} % ({low * 100:.1f} to {high * 100:.1f} %, n {n:,})"
+    return f"{_hundredths(k / n)} % ({_hundredths(low)} to {_hundredths(high)} %, n {n:,})"
+
+
+def _hundredths(share: float) -> str:
+    """A share in hundredths: never "100" where something is missing."""
+    text = f"{share * 100:.1f}"
+    return ">99.9" if text == "100.0" and share < 1 else text.removesuffix(".0") if share in (0, 1) else text
 
 
 def _estimate(e: Estimate | None, rate: bool = True) -> str:
@@ -91,15 +97,6 @@ def _estimate(e: Estimate | None, rate: bool = True) -> str:
     if rate:
         return f"{e.value * 100:.0f} % ({e.low * 100:.0f} to {e.high * 100:.0f} %, n {e.n:,})"
     return f"{e.value:.2f} ({e.low:.2f} to {e.high:.2f}, n {e.n:,})"
-
-
-def _figure(metric: str, value: float | None, low: float | None, high: float | None, n: int) -> str:
-    if value is None:
-        return "–"
-    interval = (
-        f" ({show(metric, low)} to {show(metric, high)})" if low is not None and high is not None else ""
-    )
-    return f"{show(metric, value)}{interval}, n {n:,}"
 
 
 def _fired(f: Facts) -> list[Alert]:
@@ -153,11 +150,7 @@ def _monitored(f: Facts) -> Part:
 
 
 def _quality(f: Facts) -> Part:
-    rows = [
-        [m.metric, _figure(m.metric, m.baseline, m.baseline_low, m.baseline_high, m.baseline_n),
-         _figure(m.metric, m.current, m.current_low, m.current_high, m.current_n), direction(m)]
-        for m in f.moved[:40]
-    ]  # fmt: skip
+    rows = [[m.metric, side(m, False, "–"), side(m, True, "–"), direction(m)] for m in f.moved[:40]]
     says = [
         "Weighted by inclusion probability, with 95 % intervals; “fell” and “rose” hold for all metrics together."
     ]
@@ -290,7 +283,7 @@ def _law(f: Facts) -> Part:
              bool(f.actions)),
         _row("15(4) feedback loops of systems that go on learning", "not observed by this product: it sees outputs, not training", False),
         _row("15(5) attempts by third parties to alter use, outputs or performance",
-             "; ".join(f"{m.metric} {_figure(m.metric, m.current, m.current_low, m.current_high, m.current_n)}" for m in safety[:5]),
+             "; ".join(f"{m.metric} {side(m, True, '–')}" for m in safety[:5]),
              bool(safety)),
         _row("15(5) data and model poisoning, adversarial examples, confidentiality attacks",
              f"guards: {', '.join(f.guards)}; redaction: {f.redaction}", bool(f.guards or f.redaction)),

@@ -20,7 +20,7 @@ from math import hypot, sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from watchkeeper.alerting.evidence import iso, less_is_better, show, suspects, when
+from watchkeeper.alerting.evidence import less_is_better, show, suspects, when
 from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Deploy, Moved
 from watchkeeper.model.incident import STEPS, Factor, Step, Triage, Verdict
@@ -180,12 +180,7 @@ def _cohort_note(
         return f"{traffic}; none since the onset"
     if not rest.known:
         return f"{traffic}; too little other traffic to compare with"
-    return f"{traffic}; the rest stands at {_figure(rest.value, unit)} (n {rest.n:,}) in the same hours"
-
-
-def _figure(value: float, unit: str) -> str:
-    name = {"rate": "error_rate", "ms": "latency_ms", "USD": "cost"}.get(unit, "")
-    return show(name, value)
+    return f"{traffic}; the rest stands at {show('', rest.value, unit)} (n {rest.n:,}) in the same hours"
 
 
 def _bins(x: Floats, before: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -337,7 +332,7 @@ def triage(
 
     if not apart:
         why = (
-            f"Too few scored traces: {first.n:,} before and {then.n:,} since {iso(after[0])}; {FEWEST} of each are needed."
+            f"Too few scored traces: {first.n:,} before and {then.n:,} since {when(after[0])}; {FEWEST} of each are needed."
             if not (first.known and then.known)
             else f"{metric} is not measurably different from before, so there is nothing to explain."
         )

@@ -219,7 +219,7 @@ class Desk:
             for p in picked[: max(0, self.settings.triage_size - before)] if before else picked:
                 where = f" in {p.bad.cohort}" if p.bad.cohort else ""
                 why = f": {p.bad.reason}" if p.bad.reason else ""
-                reason = f"No. {p.nth} of {p.of} by {p.bad.scorer}{where} this week{why}"
+                reason = f"No. {p.nth} of {p.of} by {p.bad.scorer}{where}, week {week_of(now)}{why}"
                 made = item(project, p.bad.trace_id, source, reason, 6.0 - p.rank / 100, now, p.bad.scorer)
                 reviews.add(conn, made)
             new = sum(reviews.counts(conn, project, source).values()) - before

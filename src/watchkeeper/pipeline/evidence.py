@@ -14,7 +14,7 @@ from watchkeeper.alerting.routing import cohort_of_alert, onset_of
 from watchkeeper.detection.protocol import Evidence
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.errors import TRANSPORT
-from watchkeeper.model.series import Cohort, Estimate, Insufficient, Point, merge, remade
+from watchkeeper.model.series import BINARY, Cohort, Estimate, Insufficient, Point, merge, remade
 from watchkeeper.pipeline.book import Watched
 from watchkeeper.pipeline.look import Looked, evidence_direction
 from watchkeeper.pipeline.normals import BASELINE_NS, DAY, HOUR, Normal, hours, of_newest
@@ -42,6 +42,11 @@ def _one(points: Sequence[Point] | None) -> Estimate | Insufficient:
     return estimate(merge(of_newest(points)), "mean")
 
 
+def _unit(points: Sequence[Point] | None) -> str:
+    """Values that are all 0 or 1 have a rate for their mean; everything else says its unit by its name."""
+    return "rate" if points and all(p.axis == BINARY for p in points) else ""
+
+
 def _versions_differ(before: Sequence[Point] | None, after: Sequence[Point] | None) -> bool:
     return bool(before) and bool(after) and remade(before[-1].version, after[-1].version)
 
@@ -61,7 +66,7 @@ def compare(
             then: Estimate | Insufficient = Insufficient("made by another version")
         else:
             then = _one(old)
-        lines.append(say.moved(m, then, _one(after.get(m)), len(names)))
+        lines.append(say.moved(m, then, _one(after.get(m)), len(names), _unit(after.get(m) or old)))
     kept = [
         line
         for line in lines
@@ -157,14 +162,15 @@ async def fill(
     deploys = await columns.read_deploys(alert.project, onset - 14 * DAY, now + 1)
     found = say.suspects(deploys, cohort, onset, now, tick=HOUR)
     rows = await worst_traces(columns, alert, metric, onset, now, down, worst)
-    first, then = _one(before.get(metric)), _one(_by_metric(own, onset, now).get(metric))
-    alert.summary = say.what_changed(monitor.name, cohort, metric, first, then, onset)
+    after = _by_metric(own, onset, now).get(metric)
+    first, then, unit = _one(before.get(metric)), _one(after), _unit(after)
+    alert.summary = say.what_changed(monitor.name, cohort, metric, first, then, onset, unit)
     alert.moved = lines[:20]
     alert.worst = say.worst_rows(rows, worst)
     alert.deploys = [s.deploy for s in found]
     alert.evidence |= {
         "metric": metric,
-        "headline": say.headline(cohort, metric, first, then),
+        "headline": say.headline(cohort, metric, first, then, unit),
         "direction": "down" if down else "up",
         "terms": list(watched.terms),
         "holds": say.what_holds(lines, metrics),

@@ -114,6 +114,10 @@ def _turn(message: Message, known: Mapping[str, str], output: bool) -> Turn:
     return Turn(message.role, message.name or "", pieces, message.role == "system", output)
 
 
+def _answer(name: str, text: str, known: Mapping[str, str]) -> Turn:
+    return Turn("assistant", name, (Piece("text", "", text, cited(text, known)),), output=True)
+
+
 def turns(span: Span, trace: Trace) -> list[Turn]:
     """The conversation of a span; for a step that is no model call, what went in and what came out."""
     known = anchors(trace.documents)
@@ -126,14 +130,7 @@ def turns(span: Span, trace: Trace) -> list[Turn]:
         made += [_turn(m, known, False) for m in llm.input_messages]
         made += [_turn(m, known, True) for m in llm.output_messages]
         if not llm.output_messages and llm.output_text:
-            made.append(
-                Turn(
-                    "assistant",
-                    "",
-                    (Piece("text", "", llm.output_text, cited(llm.output_text, known)),),
-                    output=True,
-                )
-            )
+            made.append(_answer("", llm.output_text, known))
         return made
     if span.tool is not None:
         return []
@@ -141,14 +138,7 @@ def turns(span: Span, trace: Trace) -> list[Turn]:
     if span.input_text:
         made.append(Turn("user", "input", (Piece("text", "", span.input_text, (Segment(span.input_text),)),)))
     if span.output_text:
-        made.append(
-            Turn(
-                "assistant",
-                "output",
-                (Piece("text", "", span.output_text, cited(span.output_text, known)),),
-                output=True,
-            )
-        )
+        made.append(_answer("output", span.output_text, known))
     return made
 
 

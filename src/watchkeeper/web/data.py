@@ -71,14 +71,7 @@ class Series:
     @property
     def change(self) -> str:
         """The difference to the baseline in the metric's own words."""
-        if self.current.value is None or self.baseline.value is None:
-            return ""
-        difference = self.current.value - self.baseline.value
-        if self.metric.unit == "share":
-            return f"{difference * 100:+.1f} pt"
-        if self.metric.unit in ("ms", "money", "count"):
-            return f"{difference / self.baseline.value * 100:+.0f} %" if self.baseline.value else ""
-        return f"{difference:+.2f}"
+        return estimate.change(self.current, self.baseline)
 
 
 def dots(found: Sequence[Row], wanted: TimeRange, bucket: int, unit: str) -> list[Dot]:

@@ -83,16 +83,32 @@ def _write(value: float | None, unit: str, spread: float | None, bare: bool = Fa
         return humane.UNKNOWN
     if unit == "share":
         places = humane.digits_for(None if spread is None else spread * 100, value * 100)
-        text = f"{value * 100:.{min(places, 2)}f}"
+        # None and all are exact: "100 %", with how far that can be from the truth in the interval.
+        text = f"{value * 100:.{0 if value in (0, 1) else min(places, 2)}f}"
         return text if bare else f"{text} %"
     if unit == "ms":
         return humane.duration(value)
     if unit == "money":
-        return humane.money(value)
+        return humane.money(value, spread=spread)
     if unit == "count":
         fine = abs(value) < 10_000 and spread is not None
         return humane.number(value, humane.digits_for(spread, value)) if fine else humane.compact(value)
     return humane.number(value, humane.digits_for(spread, value))
+
+
+def change(now: Estimate, before: Estimate) -> str:
+    """The difference in the unit's own words, with the digits that the wider interval justifies: +2.1 pt, -12 %, +0.3, 0."""
+    if now.value is None or before.value is None:
+        return ""
+    difference = now.value - before.value
+    if now.unit in ("ms", "money", "count"):
+        text = f"{difference / before.value * 100:+.0f} %" if before.value else ""
+    elif now.unit == "share":
+        text = f"{difference * 100:+.1f} pt"
+    else:
+        wider = max(now.spread or 0.0, before.spread or 0.0)
+        text = f"{difference:+.{humane.digits_for(wider, difference)}f}"
+    return text if not text or any(c in "123456789" for c in text) else "0"
 
 
 def unknown(why: str, unit: str = "") -> Estimate:

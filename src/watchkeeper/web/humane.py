@@ -80,8 +80,9 @@ def duration(ms: float | None) -> str:
     return f"{sign}{days} d {hours % 24} h" if hours % 24 else f"{sign}{days} d"
 
 
-def money(amount: float | None, currency: str = "$") -> str:
-    """Money with enough places to be non-zero: $1,204, $3.40, $0.012, $0.00041."""
+def money(amount: float | None, currency: str = "$", spread: float | None = None) -> str:
+    """Money with enough places to be non-zero: $1,204, $3.40, $0.012, $0.00041; below a dime known to ± `spread`, with the
+    digits that justifies: $0.0000957."""
     if amount is None or not math.isfinite(amount):
         return UNKNOWN
     sign, size = ("-", -amount) if amount < 0 else ("", amount)
@@ -91,8 +92,8 @@ def money(amount: float | None, currency: str = "$") -> str:
         return f"{sign}{currency}{size:,.0f}"
     if size >= 0.1:
         return f"{sign}{currency}{size:.2f}"
-    places = min(10, 1 - math.floor(math.log10(size)))
-    return f"{sign}{currency}{_trim(f'{size:.{places}f}')}"
+    known = spread if spread is not None and 0 < spread <= size else float(f"{size:.2g}") / 10
+    return f"{sign}{currency}{size:.{min(10, -math.floor(math.log10(known)))}f}"
 
 
 def length(characters: int) -> str:

@@ -98,6 +98,7 @@ def environment() -> Environment:
         "duration": humane.duration,
         "money": humane.money,
         "length_text": humane.length,
+        "as_ns": humane.to_ns,
         "ago": _ago,
         "moment": _moment,
         "short_moment": _short_moment,

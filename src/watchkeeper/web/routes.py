@@ -16,8 +16,10 @@ from watchkeeper.web.pages import (
     experiments,
     incidents,
     monitors,
+    outward,
     overview,
     playground,
+    prices,
     quality,
     raw,
     releases,
@@ -61,6 +63,8 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     reports,
     dashboards,
     settings,
+    prices,
+    outward,
 )
 WORDS: Final = {
     400: "That did not work",
@@ -77,4 +81,9 @@ def error_page(status: int, error: str, hint: str) -> str:
     """An error as a page; the words are shown as text, whatever they hold."""
     title = WORDS.get(status, "Something went wrong")
     template = render.environment().get_template("error.html")
-    return template.render(status=status, title=title, error=error, hint=hint)
+    return template.render(status=status, title=title, error=_sentence(error), hint=_sentence(hint))
+
+
+def _sentence(text: str) -> str:
+    """The API's words, which follow a name there, as a sentence of their own."""
+    return text[:1].upper() + text[1:] + ("" if not text or text.endswith((".", "?", "!")) else ".")

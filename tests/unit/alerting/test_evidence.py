@@ -138,3 +138,14 @@ def test_the_error_of_a_look_follows_from_the_budget() -> None:
     assert look_error(100, 168) == pytest.approx(1 / 16800)
     assert look_error(100, 168, severity="page") == pytest.approx(1 / 168000)
     assert look_error(1, 1, 100) == 0.025 and look_error(10**9, 10**4) == 1e-6
+
+
+def test_it_shows_the_mean_of_yes_and_no_as_a_rate() -> None:
+    line = say.moved("has_steps", est(0.95, 0.02, 400), est(0.81, 0.05, 210), unit="rate")
+    assert moved_line(line) == "has_steps: 95 % (n 400) → 81 % (76 % to 86 %, n 210) fell"
+    assert say.side(line, False, "–") == "95 % (93 % to 97 %), n 400"
+    assert say.side(Moved("a", None, None, None, 0, None, None, None, 3), True, "no value") == "no value"
+    assert (
+        say.headline((), "has_steps", est(0.95, 0.02), est(0.81, 0.05), "rate")
+        == "has_steps fell from 95 % to 81 %"
+    )

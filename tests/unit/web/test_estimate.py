@@ -41,6 +41,33 @@ def test_it_writes_the_ends_where_the_interval_is_lopsided() -> None:
     assert found.interval == "0.2–5.4"
 
 
+def test_it_writes_none_and_all_without_decimals() -> None:
+    every = estimate.proportion(1607, 1607)
+    assert (every.text, every.interval) == ("100 %", "99.76–100")
+    assert estimate.proportion(0, 1607).text == "0 %"
+
+
+def test_it_gives_small_prices_the_digits_of_their_interval() -> None:
+    found = Estimate(0.0000957, 0.0000951, 0.0000963, 3200, "money")
+    assert (found.text, found.interval) == ("$0.0000957", "± $0.0000006")
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "said"),
+    [
+        (Estimate(8.3, 8.1, 8.5, 213), Estimate(8.29, 8.22, 8.36, 3180), "0"),
+        (Estimate(7.5, 7.1, 7.9, 219), Estimate(8.5, 8.2, 8.8, 200), "-1.0"),
+        (Estimate(0.81, 0.75, 0.86, 219, "share"), Estimate(0.95, 0.9, 0.97, 200, "share"), "-14.0 pt"),
+        (Estimate(3300, 3000, 3600, 90, "ms"), Estimate(3000, 2900, 3100, 90, "ms"), "+10 %"),
+        (Estimate(1.0, None, None, 1), Estimate(None), ""),
+    ],
+)
+def test_it_says_no_more_of_a_change_than_the_intervals_justify(
+    now: Estimate, before: Estimate, said: str
+) -> None:
+    assert estimate.change(now, before) == said
+
+
 def test_it_does_not_know_what_nothing_says() -> None:
     nothing = estimate.from_sums(sums([]))
     assert nothing.value is None

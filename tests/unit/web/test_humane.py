@@ -51,6 +51,7 @@ def test_it_writes_durations_in_human_units(ms: float | None, said: str) -> None
         (None, "–"),
         (0, "$0"),
         (0.0000931, "$0.000093"),
+        (0.0000996, "$0.00010"),
         (0.0123, "$0.012"),
         (3.4, "$3.40"),
         (1204.2, "$1,204"),

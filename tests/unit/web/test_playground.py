@@ -47,7 +47,7 @@ async def test_it_asks_nobody_before_it_is_told_to(world: World, provider: FakeP
         shown = (await browser.get("/playground", params=form)).text
         assert (
             "5 traces, <b>5</b> calls" in shown
-            and "unknown (no price for a model)" in shown
+            and "unknown: a model has no price" in shown
             and "Ask now" in shown
         )
         body = {"versions": [{"model": "fake:judge-a", "rubric": "helpfulness"}], "since": "90d", "n": 5}

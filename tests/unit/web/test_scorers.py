@@ -53,7 +53,7 @@ async def surface(tmp_path: Path) -> AsyncIterator[Surface]:
 async def labelled(browser: httpx.AsyncClient, world: Surface) -> None:
     drawn = await browser.post("/api/scorers/quality/calibration/sample", json={"labels": 80})
     assert drawn.status_code == 201 and drawn.json()["drawn"] == 80
-    queue = (await browser.get("/api/reviews?limit=1000")).json()["items"]
+    queue = (await browser.get("/api/reviews?limit=1000")).json()
     assert {i["source"] for i in queue} == {"calibration:quality"}
     for one in queue:
         verdict = "good" if world.truth[one["trace_id"]] else "bad"

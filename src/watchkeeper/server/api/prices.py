@@ -44,12 +44,10 @@ def shown(run: Run | None) -> dict[str, Any] | None:
     return timed({k: v for k, v in msgspec.to_builtins(run).items() if k not in hidden})
 
 
-@route("GET", "/api/prices/unknown", permission="viewer", query=When)
-async def unknown(call: Call) -> dict[str, Any]:
+async def unpriced(call: Call, since_ns: int, until_ns: int) -> list[dict[str, Any]]:
     """Models whose stored calls have no cost, most calls first; `reason` is `no price` or `no token counts`."""
-    since, until = _range(call, call.query.since, call.query.until)
-    table = await call.services.columns.named("unknown_prices", call.project, since=since, until=until)
-    rows = [
+    table = await call.services.columns.named("unknown_prices", call.project, since=since_ns, until=until_ns)
+    return [
         {
             **row,
             "provider": row["provider"] or None,
@@ -57,7 +55,13 @@ async def unknown(call: Call) -> dict[str, Any]:
         }
         for row in table.dicts()
     ]
-    return {"pricing_version": pricing.in_force().version, "models": rows}
+
+
+@route("GET", "/api/prices/unknown", permission="viewer", query=When)
+async def unknown(call: Call) -> dict[str, Any]:
+    """Models whose stored calls have no cost, most calls first; `reason` is `no price` or `no token counts`."""
+    models = await unpriced(call, *_range(call, call.query.since, call.query.until))
+    return {"pricing_version": pricing.in_force().version, "models": models}
 
 
 @route("POST", "/api/prices/recompute", permission="editor", body=Again, status=202)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from watchkeeper.web.charts.spec import PAD, SCHEMA
+from watchkeeper.web.charts.spec import PAD, SCHEMA, axis_format
 from watchkeeper.web.charts.theme import TOKENS, Theme, config
 
 
@@ -31,7 +31,7 @@ def scatter(
             "clip": True,
         },
         "encoding": {
-            "x": {"field": "x", **axis, "axis": {"title": x, "format": "~g"}},
-            "y": {"field": "y", **axis, "axis": {"title": y, "format": "~g", "titleAnchor": "end"}},
+            "x": {"field": "x", **axis, "axis": {"title": x, **axis_format()}},
+            "y": {"field": "y", **axis, "axis": {"title": y, **axis_format(), "titleAnchor": "end"}},
         },
     }

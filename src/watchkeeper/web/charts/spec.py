@@ -98,13 +98,16 @@ def y_domain(charts: Sequence[SeriesChart]) -> tuple[float, float] | None:
     return low, high
 
 
-def _axis_format(unit: str, top: float) -> dict[str, Any]:
+def axis_format(unit: str = "", top: float = 1.0) -> dict[str, Any]:
+    """How an axis writes its values in `unit` up to `top`: short, without exponents."""
     if unit == "share":
-        return {"format": ".0%"}
+        return {"labelExpr": "format(datum.value * 100, '.3~r') + ' %'"}
     if unit == "ms":
         expr = "datum.value >= 1000 ? format(datum.value / 1000, '~g') + ' s' : format(datum.value, '~g') + ' ms'"
         return {"labelExpr": expr}
     if unit == "money":
+        if top < 0.01:
+            return {"labelExpr": "format(datum.value * 100, ',.3~r') + ' ¢'"}
         return {"format": "$~s"} if top >= 1 else {"labelExpr": "format(datum.value, '$.6~r')"}
     if unit == "count":
         return {"format": "~s"}
@@ -137,7 +140,7 @@ def series(chart: SeriesChart, theme: Theme) -> dict[str, Any]:
     y_scale: dict[str, Any] = {"zero": False, "nice": False}
     if domain:
         y_scale["domain"] = list(domain)
-    axis = {"title": None, **_axis_format(chart.unit, domain[1] if domain else 1)}
+    axis = {"title": None, **axis_format(chart.unit, domain[1] if domain else 1)}
     y: dict[str, Any] = {"field": "v", "type": "quantitative", "scale": y_scale, "axis": axis}
     width = chart.width - PAD["left"] - PAD["right"]
     height = chart.height - PAD["top"] - PAD["bottom"]
@@ -276,8 +279,13 @@ def distribution(
     """Shares per bin, now as bars and the baseline as ticks over them, so that the shape's change is what one sees."""
     c = TOKENS[theme]
     order = [name for name, _ in (current or baseline)]
-    x = {"field": "bin", "type": "ordinal", "sort": order, "axis": {"title": None, "labelAngle": 0}}
-    y = {"field": "share", "type": "quantitative", "axis": {"title": None, "format": ".0%"}}
+    x = {
+        "field": "bin",
+        "type": "ordinal",
+        "sort": order,
+        "axis": {"title": None, "labelAngle": 0, "labelOverlap": "greedy", "labelSeparation": 8},
+    }
+    y = {"field": "share", "type": "quantitative", "axis": {"title": None, **axis_format("share")}}
 
     def rows(pairs: Sequence[tuple[str, float]]) -> dict[str, Any]:
         return {"values": [{"bin": name, "share": share} for name, share in pairs]}

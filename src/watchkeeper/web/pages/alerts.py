@@ -9,6 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.alerting.builtin import figure
 from watchkeeper.alerting.cohorts import cohort_words
+from watchkeeper.alerting.evaluate import odds
 from watchkeeper.config.units import duration_ns
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.series import cohort_text
@@ -19,7 +20,7 @@ from watchkeeper.store.records import alerts, audit, incidents, outbox
 from watchkeeper.web import data, humane
 from watchkeeper.web.charts.figure import Figure
 from watchkeeper.web.charts.spec import SeriesChart
-from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.estimate import Estimate, change
 from watchkeeper.web.pages.actions import actions_of
 from watchkeeper.web.pages.charts import chart_of, figure_of, metric_of
 from watchkeeper.web.pages.common import answer, form_of
@@ -52,7 +53,6 @@ def _line(moved: Moved) -> Line:
     now = Estimate(
         moved.current, moved.current_low, moved.current_high, moved.current_n, unit, "no current value"
     )
-    known = data.Series(data.describe(moved.metric), [], now, before)
     lower = data.describe(moved.metric).better < 0
     rose = (moved.current or 0) > (moved.baseline or 0)
     return Line(
@@ -61,19 +61,13 @@ def _line(moved: Moved) -> Line:
         now,
         moved.significant,
         moved.significant and rose == lower,
-        _change(known, unit),
+        change(now, before),
     )
 
 
-def _change(one: data.Series, unit: str) -> str:
-    now, before = one.current.value, one.baseline.value
-    if now is None or before is None:
-        return ""
-    if unit == "share":
-        return f"{(now - before) * 100:+.1f} pt"
-    if unit in ("ms", "money"):
-        return f"{(now / before - 1) * 100:+.0f} %" if before else ""
-    return f"{now - before:+.2f}"
+def _shown(alert: Alert) -> int:
+    """How many lines of the comparison are in sight: the alert's own metric and what moved with it, three at least."""
+    return max(3, 1 + sum(1 for m in alert.moved[1:] if m.significant))
 
 
 def window_of(alert: Alert, now_ns: int) -> TimeRange:
@@ -251,6 +245,7 @@ async def detail(call: Call) -> Response:
         "figure": picture,
         "metric": metric_of(alert),
         "lines": [_line(m) for m in alert.moved],
+        "shown": _shown(alert),
         "worst": [{**w, "row": by_id.get(str(w.get("trace_id")))} for w in alert.worst[:3]],
         "timeline": timeline(alert, told),
         "monitor": monitor,
@@ -289,7 +284,7 @@ def _evidence(alert: Alert) -> dict[str, str]:
             said[key] = alert.evidence[key]
     strength = alert.evidence.get("log10_m")
     if isinstance(strength, int | float):
-        said["strength"] = f"10^{strength:.1f} to 1 against “nothing changed”"
+        said["strength"] = odds(strength)
     return said
 
 

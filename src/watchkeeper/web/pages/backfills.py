@@ -59,7 +59,7 @@ async def page(call: Call) -> Response:
         "preview": preview,
         "wrong": wrong,
     }
-    return await answer(view, "quality", "Backfills", "backfills.html", context)
+    return await answer(view, "scorers", "Backfills", "backfills.html", context)
 
 
 @route("POST", "/backfills", permission="editor", kind="page")

@@ -107,6 +107,8 @@ def triage_context(view: View, found: Triage | None) -> dict[str, Any] | None:
         "change": _estimates(found.line, found.metric),
         "ranked": [_line(view, found, f) for f in found.ranked[:6]],
         "steps": steps,
+        # Where no step can say anything, all of them say the same: once is enough.
+        "undecided": all(step.verdict == "not_enough" and not step.factors for step in found.steps),
     }
 
 

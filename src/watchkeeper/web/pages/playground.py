@@ -56,7 +56,7 @@ async def _page(call: Call, form: dict[str, str], confirm: bool) -> Response:
         "wrong": wrong,
         "rubrics": [(r.name, r.summary) for r in RUBRICS],
     }
-    return await answer(view_of(call), "quality", "Playground", "playground.html", context)
+    return await answer(view_of(call), "scorers", "Playground", "playground.html", context)
 
 
 @route("GET", "/playground", permission="viewer")

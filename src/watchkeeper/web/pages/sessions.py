@@ -45,6 +45,7 @@ async def _grouped(call: Call, by: str) -> dict[str, Any]:
         "scorer": scorer,
         "scorers": known,
         "user": view.params.get("user"),
+        "by": by,
     }
 
 
@@ -52,14 +53,14 @@ async def _grouped(call: Call, by: str) -> dict[str, Any]:
 async def sessions(call: Call) -> Response:
     """The sessions of the range, the latest first; `?user=` shows one user's."""
     found = await _grouped(call, "session")
-    return await answer(found.pop("view"), "traces", "Sessions", "sessions.html", found)
+    return await answer(found.pop("view"), "traces", "Sessions", "groups.html", found)
 
 
 @route("GET", "/users", permission="viewer")
 async def users(call: Call) -> Response:
     """The users of the range, the latest first."""
     found = await _grouped(call, "user")
-    return await answer(found.pop("view"), "traces", "Users", "users.html", found)
+    return await answer(found.pop("view"), "traces", "Users", "groups.html", found)
 
 
 @route("GET", "/sessions/{session_id:path}", permission="viewer")

@@ -1,4 +1,4 @@
-"""Settings: keys, projects, and the state of the configuration."""
+"""Settings: keys, the state of the configuration, who did what, and erasure."""
 
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from watchkeeper.web.view import view_of
 
 DAY: Final = 86_400 * 10**9
 LIVES: Final = {"": None, "30": 30 * DAY, "90": 90 * DAY, "365": 365 * DAY}
+ENTRIES: Final = 200
 ZONES: Final = (
     "UTC",
     "Europe/Berlin",
@@ -30,17 +31,10 @@ async def _page(call: Call, secret: str | None = None, made: access.Key | None =
     wall = call.services.wall_clock()
     admin = call.may("admin")
 
-    def read(conn: Connection) -> dict[str, Any]:
-        return {
-            "keys": access.list_keys(conn, view.project) if admin else [],
-            "entries": audit.latest(conn, view.project, 20) if admin else [],
-            "receipts": [shown(e) for e in erasure.find(conn, view.project, 20)] if admin else [],
-        }
-
-    found = await call.services.records.read(read)
+    keys = await call.services.records.read(lambda c: access.list_keys(c, view.project)) if admin else []
     holder = call.services.config
     context = {
-        **found,
+        "keys": keys,
         "secret": secret,
         "made": made,
         "wall_ns": wall,
@@ -62,6 +56,22 @@ async def _page(call: Call, secret: str | None = None, made: access.Key | None =
 async def settings(call: Call) -> Response:
     """Keys, the configuration in use, and what was refused."""
     return await _page(call)
+
+
+@route("GET", "/settings/audit", permission="admin")
+async def log(call: Call) -> Response:
+    """Who did what, the latest first, and what was erased on request."""
+    view = view_of(call)
+
+    def read(conn: Connection) -> dict[str, Any]:
+        return {
+            "entries": audit.latest(conn, view.project, ENTRIES),
+            "receipts": [shown(e) for e in erasure.find(conn, view.project, 20)],
+        }
+
+    found = await call.services.records.read(read)
+    context = {**found, "wall_ns": call.services.wall_clock(), "most": ENTRIES}
+    return await answer(view, "settings", "Audit and erasure", "settings_audit.html", context)
 
 
 @route("POST", "/settings/keys", permission="admin", kind="page")
@@ -95,7 +105,7 @@ async def erase_user(call: Call) -> Response:
     if not user or user != again:
         raise HttpError(400, "the two ids are not the same", "write the user id twice: this cannot be undone")
     await erase(call, user, [])
-    return RedirectResponse(view_of(call).url("/settings") + "#erasure", 303)
+    return RedirectResponse(view_of(call).url("/settings/audit") + "#erasure", 303)
 
 
 @route("POST", "/settings/keys/{key_id}/revoke", permission="admin", kind="page")

@@ -1,6 +1,7 @@
 """Failures grouped: by the checks and error classes that found them, and like bugs; what one action makes of one."""
 
 import asyncio
+import re
 from typing import Any, Final
 
 import msgspec
@@ -26,6 +27,25 @@ KINDS: Final = {
 PAGE: Final = 50
 
 
+# What says a thing in its own words; everything else says it with a reason that a rule put together.
+FREE: Final = ("judge", "user", "human", "external")
+
+
+def headed(signal: dict[str, Any]) -> dict[str, Any]:
+    """A signal with the `heading` pages show and the `detail` below it. A name from a person, or words from a judge or a user,
+    stand alone; of a rule the heading is what it is called, and its reason, a template with holes, is the detail."""
+    scorer, title = str(signal["scorer"]).replace("_", " "), str(signal["title"] or "")
+    named = signal["name"] not in (signal["title"], signal["scorer"])
+    parts = [scorer, *(str(signal[k]).replace("_", " ") for k in ("error_class", "tool") if signal[k])]
+    about = ", ".join(dict.fromkeys(parts))
+    if signal["source"] == "human" and signal["name"] == signal["scorer"]:
+        return {**signal, "heading": "called bad in review", "detail": "without a name for what is wrong"}
+    if signal["kind"] != "failure" or named or signal["source"] in FREE:
+        return {**signal, "heading": str(signal["name"]).replace("_", " "), "detail": about}
+    said = re.sub(r"<(?:n|id|text|url|email)>…?", "…", title)
+    return {**signal, "heading": about, "detail": "" if said.replace("_", " ") == about else said}
+
+
 @route("GET", "/signals", permission="viewer")
 async def signals(call: Call) -> Response:
     """What goes wrong, how often, and since when; what is asked; what is not answered."""
@@ -33,7 +53,7 @@ async def signals(call: Call) -> Response:
     kind = view.params.get("kind", "failure")
     kind = kind if kind in KINDS else "failure"
     if kind != "failure":
-        grouped = await listed(call, kind)
+        grouped = [headed(s) for s in await listed(call, kind)]
         context = {"kind": kind, "kinds": KINDS, "grouped": grouped, "content": call.sees_content}
         return await answer(view, "signals", "Signals", "signals.html", context)
     before = view.range.before()
@@ -49,7 +69,7 @@ async def signals(call: Call) -> Response:
         "kind": kind,
         "kinds": KINDS,
         "failures": [_line(f, now, then) for f in failures],
-        "grouped": grouped,
+        "grouped": [headed(s) for s in grouped],
         "content": call.sees_content,
         "before_label": before.label,
         "total": now,
@@ -89,7 +109,7 @@ async def one(call: Call) -> Response:
     view = view_of(call, "30d")
     text = view.params.get("offset", "0")
     offset = int(text) if text.isdecimal() and len(text) < 8 else 0
-    signal = await detail(call, PAGE, offset)
+    signal = headed(await detail(call, PAGE, offset))
     shown = [i for i in (signal["representative"], *signal["examples"]) if i]
     ids = list(dict.fromkeys([*shown, *(f["trace_id"] for f in signal["failures"])]))
     rows = await data.rows(view, "page_traces_by_id", ids=ids) if ids and call.sees_content else []
@@ -102,7 +122,7 @@ async def one(call: Call) -> Response:
         "offset": offset,
         "cohorts": [{**c, "wide": c["n"] > 0 and c["share"]["low"] > (signal["prevalence"]["high"] or 1)} for c in signal["cohorts"]],
     }  # fmt: skip
-    return await answer(view, "signals", signal["name"], "signal.html", context)
+    return await answer(view, "signals", signal["heading"], "signal.html", context)
 
 
 @route("POST", "/signals/{signal_id}/change", permission="reviewer", kind="page")

@@ -2,6 +2,7 @@
 import { $, $$, load, say } from "./app.js";
 
 const EVERY_MS = 1500;
+const LIVE = "Live, at most 2 s behind";
 const MOST = 50;
 
 // The live list. Rows wait while somebody reads: the pointer or the focus in the list, the page scrolled, rows selected.
@@ -39,13 +40,13 @@ if (list) {
     const fresh = [...waiting.keys()].filter((id) => !known(id)).length;
     if (!reading()) {
       show();
-      tell("Live");
+      tell(LIVE);
     } else if (fresh) {
       const button = Object.assign(document.createElement("button"), { type: "button", className: "button s", textContent: `Paused · show ${fresh} new` });
       button.addEventListener("click", () => {
         scrollTo({ top: 0 });
         show();
-        tell("Live");
+        tell(LIVE);
       });
       if (state.textContent !== button.textContent) state.replaceChildren(button);
     } else tell("Paused");
@@ -74,7 +75,7 @@ if (list) {
     settle();
   });
   addEventListener("scroll", () => scrollY <= 8 && settle(), { passive: true });
-  tell("Live");
+  tell(LIVE);
   setTimeout(ask, EVERY_MS);
 }
 
