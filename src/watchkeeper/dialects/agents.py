@@ -9,7 +9,7 @@ from typing import Any
 
 from watchkeeper.dialects.draft import Draft, finish
 from watchkeeper.dialects.replies import Tokens
-from watchkeeper.dialects.values import as_bool, as_float, as_int, as_text, decode, first, word
+from watchkeeper.dialects.values import as_bool, as_float, as_int, as_list, as_text, decode, first, word
 from watchkeeper.model.span import LogRecord, Message, Part, RawSpan, Span
 
 _SYSTEMS = {
@@ -29,6 +29,8 @@ _SESSION = (
 )
 _REQUESTS = ("api_request", "api_response", "websocket_request", "sse_event")
 _FAILURES = ("api_error",)
+_TOOLS = ("tool_result", "tool_call")
+_COUNTS = ("input_tokens", "output_tokens", "input_token_count", "output_token_count", "cost_usd")
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -138,15 +140,16 @@ def _span(
             return None
         if (
             event in ("api_request", "websocket_request")
-            and system == "codex"
+            and first(attributes, *_COUNTS) is None
             and as_bool(attributes.get("success")) is not False
         ):
-            # Codex tells the request first and its usage with the completed stream event.
+            # Codex and Gemini CLI announce the request, and tell its usage with what came back.
             return None
         raw = _raw(log, trace_id, span_id, root_id, log.name, duration)
         return _call(raw, log, event, system, prompt)
-    if event == "tool_result":
-        raw = _raw(log, trace_id, span_id, root_id, word(attributes.get("tool_name")) or log.name, duration)
+    if event in _TOOLS:
+        name = word(first(attributes, "tool_name", "function_name")) or log.name
+        raw = _raw(log, trace_id, span_id, root_id, name, duration)
         return _tool(raw, log, system)
     return None
 
@@ -174,7 +177,11 @@ def _call(raw: RawSpan, log: LogRecord, event: str, system: str, prompt: str | N
         as_int(first(attributes, "reasoning_token_count", "thoughts_token_count")),
         # Anthropic counts cached tokens beside the input.
         exclusive=system == "claude_code",
+        total=as_int(attributes.get("total_token_count")),
     )
+    reasons = as_list(attributes.get("finish_reasons"))
+    draft.finish_raw = word(reasons[0]) if reasons else word(attributes.get("stop_reason"))
+    draft.take_reply("response_text", attributes.get("response_text"))
     draft.cost_client = as_float(attributes.get("cost_usd"))
     draft.ttft_ms = as_float(attributes.get("ttft_ms"))
     if prompt:

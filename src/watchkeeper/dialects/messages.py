@@ -64,7 +64,7 @@ def _part(item: Any) -> Part:
     inner = _table(block.get("message_content"))
     if inner is not None:
         block = inner
-    kind = block.get("type")
+    kind = block.get("type") or block.get("block_type")
     kind = kind.lower() if isinstance(kind, str) else ""
     if kind in _TEXT_TYPES:
         text = block.get("text")
@@ -175,7 +175,7 @@ def _call_part(block: dict[str, Any]) -> Part:
     function = _table(block.get("function")) or {}
     name = _first(block, "name", "toolName", "tool_name") or function.get("name")
     call_id = _first(block, "call_id", "id", "toolCallId", "tool_call_id", "toolUseId")
-    arguments = _first(block, "arguments", "args", "input", "parameters")
+    arguments = _first(block, "arguments", "args", "input", "parameters", "tool_kwargs")
     if arguments is None:
         arguments = function.get("arguments")
     return Part("tool_call", id=as_text(call_id), name=as_text(name), arguments=arguments_of(arguments))
@@ -251,6 +251,7 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
     content = raw.get("content") if content is None else content
     content = raw.get("contents") if content is None else content
     content = raw.get("text") if content is None else content
+    content = raw.get("blocks") if content is None else content
     wrapped = _table(content)
     if wrapped is not None and isinstance(wrapped.get("parts"), list):
         # Gemini's Content object where others have the list itself.

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from watchkeeper.dialects import (
     adk,
+    claude_code,
     common,
     context,
     crewai,
@@ -20,6 +21,7 @@ from watchkeeper.dialects import (
     plain,
     strands,
     traceloop,
+    vectordb,
     vercel,
     watchkeeper,
 )
@@ -40,6 +42,8 @@ TABLE: tuple[ModuleType, ...] = (
     openlit,
     crewai,
     adk,
+    claude_code,
+    vectordb,
     gen_ai,
     traceloop,
     plain,

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from watchkeeper.dialects import common, messages, parameters, replies, spellings
 from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.gen_ai import system_text
 from watchkeeper.dialects.replies import Reply, Tokens
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, first, nested, word
 from watchkeeper.model.span import Evaluation, Message, RawSpan
@@ -122,6 +123,8 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
     if request is not None and "model" in request:
         parameters.take(draft, request)
         draft.take_tools(request.get("tools"))
+        if draft.inputs is not None and draft.system is None and "system" in request:
+            draft.system = system_text(request["system"])
     if draft.inputs is None:
         draft.take_inputs("input.value", attributes.get("input.value"))
     output = attributes.get("output.value")

@@ -44,11 +44,31 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             draft.kind = _KINDS.get(kind.lower(), "other")
         elif "gen_ai.request.model" in attributes and draft.raw.otel_kind == "client":
             draft.kind = "llm"
+        if kind == "task" and draft.kind == "workflow":
+            draft.kind = _kind_of_task(draft, attributes)
     if draft.kind in ("llm", "embedding"):
         _llm(draft, attributes)
     _entity(draft, attributes)
     if draft.kind == "agent":
         draft.weak_agent = draft.weak_agent or word(attributes.get("traceloop.entity.name"))
+
+
+def _kind_of_task(draft: Draft, attributes: dict[str, Any]) -> str:
+    """LlamaIndex's components are all tasks, named after their class."""
+    name = as_text(attributes.get("traceloop.entity.name")) or ""
+    if "Retriever." in name:
+        return "retrieval"
+    if name.endswith("Tool.task"):
+        told = as_dict(attributes.get("traceloop.entity.output")) or {}
+        if "tool_name" in told and "raw_output" in told:
+            draft.tool_name = word(told["tool_name"])
+            draft.tool_arguments = decode((as_dict(told.get("raw_input")) or {}).get("kwargs"))
+            draft.tool_result = decode(told["raw_output"])
+            draft.tool_error = (
+                (as_text(told["raw_output"]) or "error") if told.get("is_error") is True else None
+            )
+            return "tool"
+    return "workflow"
 
 
 def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
@@ -96,7 +116,8 @@ def _entity(draft: Draft, attributes: dict[str, Any]) -> None:
         )
     elif draft.kind in ("retrieval", "rerank"):
         table = as_dict(given) or {}
-        draft.query = draft.query or as_text(first(table, "query", "question", "input", "inputs"))
+        asked = first(table, "query", "question", "input", "inputs", "str_or_query_bundle", "query_bundle")
+        draft.query = draft.query or as_text((as_dict(asked) or {}).get("query_str", asked))
         if draft.documents is None:
             draft.documents = common.documents(result)
     draft.input_text = draft.input_text or _text(given)
@@ -146,7 +167,8 @@ def _text(value: Any) -> str | None:
         return args[0]
     kwargs = as_dict(table.get("kwargs"))
     for source in (table, kwargs or {}):
-        for key in ("inputs", "outputs", "input", "output", "query", "question", "message"):
+        for key in ("inputs", "outputs", "input", "output", "query", "question", "message", "response",
+                    "str_or_query_bundle"):  # fmt: skip
             if isinstance(source.get(key), str) and source[key]:
                 return source[key]
     found = messages.read(table.get("inputs") or table.get("outputs"), "user")

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from tests.unit.dialects.make import log
+from tests.unit.dialects.make import event, log, span
 from watchkeeper import dialects
 from watchkeeper.model.span import LogRecord
 
@@ -77,3 +77,71 @@ def test_it_reads_codex_usage_from_the_completed_stream_event() -> None:
 def test_it_leaves_other_logs_and_those_without_a_session_alone() -> None:
     assert dialects.spans_from_logs([log("gen_ai.choice", {}), _log("claude_code.api_request", 1)]) == []
     assert dialects.trace_id_of(_log("something.else", 1)) == ""
+
+
+def test_it_counts_a_gemini_cli_request_once_with_its_thoughts() -> None:
+    records = [
+        _log("gemini_cli.user_prompt", 1, session__id="g-1", prompt="Fix the bug", prompt_length=11),
+        _log("gemini_cli.api_request", 100, session__id="g-1", model="gemini-2.5-pro", request_text="[]"),
+        _log("gemini_cli.api_response", 900, session__id="g-1", model="gemini-2.5-pro", duration_ms=800, status_code=200,
+             input_token_count=1000, output_token_count=60, cached_content_token_count=800, thoughts_token_count=20,
+             tool_token_count=0, total_token_count=1080, response_text="Done.", finish_reasons=["stop"]),
+        _log("gemini_cli.tool_call", 950, session__id="g-1", function_name="read_file", function_args='{"path": "a"}',
+             duration_ms=5, success=False, error="no such file"),
+        _log("gemini_cli.api_error", 990, session__id="g-1", model="gemini-2.5-pro", error="quota", status_code=429,
+             duration_ms=5),
+    ]  # fmt: skip
+    trace = dialects.assemble([], records[::-1])
+    assert [s.kind for s in trace.spans] == ["agent", "llm", "tool", "llm"]
+    good, bad = trace.llm_calls
+    assert good.llm is not None and bad.error is not None and bad.error.class_ == "rate_limit"
+    usage = good.llm.usage
+    assert (usage.input_tokens, usage.output_tokens, usage.reasoning_output_tokens) == (1000, 80, 20)
+    assert (good.llm.provider, good.llm.finish_reason, good.llm.output_text) == ("google", "stop", "Done.")
+    tool = trace.tools[0].tool
+    assert tool is not None and (tool.name, tool.arguments, tool.error) == (
+        "read_file",
+        {"path": "a"},
+        "no such file",
+    )
+
+
+def test_it_reads_claude_codes_own_spans_and_leaves_the_records_on_them_to_them() -> None:
+    session: dict[str, Any] = {"session.id": "s-1", "user.id": "u-1"}
+    turn = span({**session, "span.type": "interaction", "user_prompt": "Fix the bug"}, span_id="0a" * 8,
+                name="claude_code.interaction", kind="internal", end=100)  # fmt: skip
+    request = span(
+        {**session, "span.type": "llm_request", "model": "claude-opus-5", "gen_ai.system": "anthropic",
+         "gen_ai.request.model": "claude-opus-5", "input_tokens": 2, "output_tokens": 120, "cache_read_tokens": 800,
+         "cache_creation_tokens": 70, "success": True, "stop_reason": "tool_use", "ttft_ms": 12, "attempt": 1},
+        span_id="0b" * 8, parent="0a" * 8, name="claude_code.llm_request", kind="internal", start=1, end=50,
+    )  # fmt: skip
+    output = event("tool.output", output="a.txt")
+    tool = span({**session, "span.type": "tool", "tool_name": "Bash", "tool_use_id": "t1", "full_command": "ls"},
+                span_id="0c" * 8, parent="0a" * 8, name="claude_code.tool", kind="internal", start=51, end=60,
+                events=[output])  # fmt: skip
+    failed = span({**session, "span.type": "llm_request", "model": "claude-opus-5", "success": False,
+                   "error": "Overloaded", "status_code": 529}, span_id="0d" * 8, parent="0a" * 8,
+                  name="claude_code.llm_request", kind="internal", start=61, end=70)  # fmt: skip
+    told = log("claude_code.api_request", "claude_code.api_request",
+               {**session, "model": "claude-opus-5", "input_tokens": 2, "output_tokens": 120}, span_id="0b" * 8)  # fmt: skip
+    trace = dialects.assemble([failed, tool, request, turn], [told])
+    assert trace == dialects.assemble([turn, request, tool, failed], [told, told])
+    assert [s.kind for s in trace.spans] == ["agent", "llm", "tool", "llm"]
+    assert trace.input_text == "Fix the bug" and trace.context.session_id == "s-1"
+    call = trace.spans[1].llm
+    assert call is not None and (call.usage.input_tokens, call.usage.input_tokens_as_sent) == (872, 2)
+    assert (call.finish_reason, call.ttft_ms, call.provider, trace.totals.output_tokens) == (
+        "tool_calls",
+        12,
+        "anthropic",
+        120,
+    )
+    ran = trace.tools[0].tool
+    assert ran is not None and (ran.name, ran.call_id, ran.arguments, ran.result) == (
+        "Bash",
+        "t1",
+        {"full_command": "ls"},
+        "a.txt",
+    )
+    assert trace.spans[3].error is not None and trace.spans[3].error.class_ == "server_error"

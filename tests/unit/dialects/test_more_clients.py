@@ -234,3 +234,50 @@ def test_an_agents_task_is_what_was_asked() -> None:
         {"openinference.span.kind": "AGENT", "input.value": json.dumps({"task": "Where?", "steps": 3})}
     )
     assert made.input_text == "Where?"
+
+
+def test_a_system_prompt_may_lie_in_the_request_only() -> None:
+    request = {
+        "model": "claude-sonnet-4",
+        "system": "Be brief.",
+        "messages": [{"role": "user", "content": "Hi?"}],
+    }
+    made = span({**LLM_KIND, "llm.input_messages.0.message.role": "user", "input.value": json.dumps(request),
+                 "llm.input_messages.0.message.content": "Hi?"})  # fmt: skip
+    assert _llm(made).system == "Be brief." and len(_llm(made).input_messages) == 1
+
+
+def test_a_search_of_a_vector_store_is_a_retrieval_and_a_write_is_not() -> None:
+    found = {"db.query.result.id": "d1", "db.query.result.distance": 0.2, "db.query.result.document": "Paris.",
+             "db.query.result.metadata": '{"source": "a"}'}  # fmt: skip
+    hit = event("db.query.result")
+    hit.attributes.update(found)
+    scope = "opentelemetry.instrumentation.chromadb"
+    made = span({"db.system": "chroma", "db.operation": "query", "db.chroma.query.n_results": 2},
+                name="chroma.query", scope=scope, events=[hit])  # fmt: skip
+    assert made.kind == "retrieval" and made.dialect == "vectordb" and made.retrieval is not None
+    document = made.retrieval.documents[0]
+    assert (document.id, document.score, document.content, made.retrieval.top_k) == ("d1", None, "Paris.", 2)
+    assert document.metadata == {"source": "a", "distance": 0.2}
+    added = span({"db.system": "chroma", "db.operation": "add"}, name="chroma.add", scope=scope)
+    assert added.kind == "other" and added.retrieval is None
+    lit = {"gen_ai.operation.name": "vectordb", "db.system.name": "qdrant", "db.operation.name": "QUERY",
+           "db.query.text": "[0.1, 0.1]", "db.vector.query.top_k": 3, "telemetry.sdk.name": "openlit"}  # fmt: skip
+    read = span(lit, name="QUERY docs")
+    assert read.kind == "retrieval" and read.retrieval is not None
+    assert (read.retrieval.query, read.retrieval.top_k) == (None, 3)
+    assert span({"db.system": "postgresql", "db.operation.name": "SELECT"}, name="query shop").kind == "other"
+
+
+def test_traceloops_tasks_of_llama_index_are_what_their_classes_do() -> None:
+    node = json.dumps({"node": {"id_": "n1", "text": "Paris.", "metadata": {}}, "score": 0.9})
+    task = {"traceloop.span.kind": "task", "traceloop.entity.name": "VectorIndexRetriever.task"}
+    found = span({**task, "traceloop.entity.input": json.dumps({"query_bundle": {"query_str": "Capital?"}}),
+                  "traceloop.entity.output": json.dumps([node])}, name="VectorIndexRetriever.task")  # fmt: skip
+    assert found.kind == "retrieval" and found.retrieval is not None and found.retrieval.query == "Capital?"
+    assert [(d.id, d.score, d.content) for d in found.retrieval.documents] == [("n1", 0.9, "Paris.")]
+    output = {"tool_name": "find", "raw_input": {"args": [], "kwargs": {"q": "x"}}, "raw_output": "boom",
+              "is_error": True}  # fmt: skip
+    ran = span({"traceloop.span.kind": "task", "traceloop.entity.name": "FunctionTool.task",
+                "traceloop.entity.output": json.dumps(output)}, name="FunctionTool.task").tool  # fmt: skip
+    assert ran is not None and (ran.name, ran.arguments, ran.error) == ("find", {"q": "x"}, "boom")
