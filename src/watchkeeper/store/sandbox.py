@@ -386,19 +386,41 @@ def compile_condition(where: str, scorers: Sequence[str], database: str = "defau
     _known_columns(condition, scorers)
     by_column = {tables.scorer_column(s): s for s in scorers if tables.SCORER_NAME.match(s)}
     for part, keys in _attribute_predicates(condition):
+        fact = _fact(part)
         has = " AND ".join(f"mapContains(attributes, {_text(k)})" for k in sorted(keys)) or "1"
-        _compare_as_numbers(part)
         inner = sqlglot.parse_one(
-            f'SELECT trace_id FROM "{database}".spans WHERE project = {{{tables.PROJECT}:String}} AND {has}',
+            f'SELECT trace_id FROM "{database}".spans WHERE project = {{{tables.PROJECT}:String}} AND {fact or has}',
             read=_Dialect,
         )
-        inner = inner.where(exp.Paren(this=part.copy()), copy=False)  # type: ignore[attr-defined]
+        if fact is None:
+            _compare_as_numbers(part)
+            inner = inner.where(exp.Paren(this=part.copy()), copy=False)  # type: ignore[attr-defined]
         part.replace(exp.In(this=exp.column("trace_id"), query=exp.Subquery(this=inner)))
     for column in list(condition.find_all(exp.Column)):
         scorer = by_column.get(column.name)
         if scorer is not None and column.find_ancestor(exp.Subquery) is None:
             column.replace(sqlglot.parse_one(tables.scorer_value(scorer), read=_Dialect))
     return render(condition)
+
+
+# The expression of the index `facts`, which alone answers whether a span has an attribute of this value.
+FACTS = "arrayMap((k, v) -> concat(k, '\\n', v), mapKeys(attributes), mapValues(attributes))"
+
+
+def _fact(part: exp.Expr) -> str | None:
+    """`attributes['key'] = 'text'` as a look-up in that index; None for any other comparison."""
+    if not isinstance(part, exp.EQ):
+        return None
+    sides = (part.this, part.expression)
+    holder = next((s for s in sides if isinstance(s, exp.Bracket)), None)
+    value = next((s for s in sides if isinstance(s, exp.Literal) and s.is_string), None)
+    if holder is None or value is None or len(holder.expressions) != 1:
+        return None
+    key = holder.expressions[0]
+    column = isinstance(holder.this, exp.Column) and holder.this.name == "attributes"
+    if not column or not (isinstance(key, exp.Literal) and key.is_string):
+        return None
+    return f"has({FACTS}, {_text(key.name + chr(10) + value.name)})"
 
 
 def _text(value: str) -> str:

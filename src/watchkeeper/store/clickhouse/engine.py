@@ -52,7 +52,15 @@ WRITER: dict[str, Any] = {
     "optimize_on_insert": 1,
     "log_queries": 0,
 }
-READER: dict[str, Any] = {**COMMON, "max_execution_time": 30, "max_memory_usage": 600 * MB}
+FINISHED: dict[str, Any] = {"mutations_sync": 2, "max_execution_time": 0}
+"""For a change of what is stored that is over when the call returns."""
+# All versions of a row lie in one partition (`writing.traces` sees to it where a trace can move), so that FINAL has nothing to
+# merge across partitions and may leave out those a condition rules out.
+PARTITIONED: dict[str, Any] = {
+    "do_not_merge_across_partitions_select_final": 1,
+    "defer_partition_pruning_after_final": 0,
+}
+READER: dict[str, Any] = {**COMMON, **PARTITIONED, "max_execution_time": 30, "max_memory_usage": 600 * MB}
 
 
 # glibc's mallopt: fewer arenas for threads to leave holes in, and large buffers mapped on their own, so that freeing one

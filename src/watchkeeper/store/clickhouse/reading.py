@@ -37,12 +37,13 @@ SCORE_FIELDS = (
     "inclusion_probability, policy, toUnixTimestamp64Nano(time), toUnixTimestamp64Nano(scored_at)"
 )
 SCORES = f"""
-SELECT project, {SCORE_FIELDS} FROM scores FINAL
-WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}}"""
+SELECT project, {SCORE_FIELDS} FROM scores WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}}
+ORDER BY row_version DESC LIMIT 1 BY trace_id, span_id, scorer, version, judge_model, author"""
 CHECKS = """
 SELECT trace_id, session_id, toUnixTimestamp64Nano(time), assembled_at,
   checks.scorer, checks.version, checks.span_id, checks.value, checks.label, checks.passed, checks.reason
-FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}"""
+FROM traces WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
+ORDER BY assembled_at DESC LIMIT 1 BY trace_id"""
 
 
 def ns_of(moment: datetime) -> int:

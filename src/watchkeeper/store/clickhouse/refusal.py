@@ -6,6 +6,7 @@ from typing import Any
 
 from clickhouse_connect.driver.exceptions import Error
 
+from watchkeeper.store.clickhouse.engine import PARTITIONED
 from watchkeeper.store.columns import QueryRefused
 from watchkeeper.store.sandbox import did_you_mean
 
@@ -17,6 +18,7 @@ TOO_LARGE = (
 )
 # Applied in order; `readonly` goes last, because nothing can be set after it.
 SANDBOX: dict[str, Any] = {
+    **PARTITIONED,
     "max_execution_time": 5,
     "timeout_overflow_mode": "throw",
     "max_memory_usage": 512 * MB,

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from clickhouse_connect.driver.client import Client
 
+from watchkeeper.store.clickhouse.engine import FINISHED
 from watchkeeper.store.clickhouse.rows import DAY_NS
 from watchkeeper.store.columns import Erased, Retention
 
@@ -14,7 +15,6 @@ TEXTS = {
     "traces": "input_text = NULL, output_text = NULL",
     "spans": "output_text = NULL, attributes = mapFilter((k, v) -> lengthUTF8(v) <= 64, attributes)",
 }
-FINISHED = {"mutations_sync": 2, "max_execution_time": 0}
 
 
 def _partitions(client: Client, table: str) -> list[str]:

@@ -54,6 +54,11 @@ def day_of(time_ns: int, arrived_ns: int) -> int:
     return (time_ns if plausible(time_ns, arrived_ns) else arrived_ns) // DAY_NS
 
 
+def week_of(time_ns: int) -> int:
+    """The week, Monday to Sunday, counted from the one 1970 began in (on a Thursday)."""
+    return (time_ns // DAY_NS + 3) // 7
+
+
 def moment(time_ns: int) -> int:
     """A time the store can hold: 1970 to 2262."""
     return min(max(time_ns, 0), MAX_NS)
@@ -257,6 +262,13 @@ def believable(row: TraceRow) -> bool:
     start = row.trace.start_ns
     flagged = any(s.start_ns == start and s.raw is not None and s.raw.time_suspect for s in row.trace.spans)
     return not flagged and plausible(start, row.received_ns or row.assembled_ns)
+
+
+def over_weeks(row: TraceRow) -> bool:
+    """Whether the times known of a trace lie in more than one week, so that an earlier row may be in another partition."""
+    times = [s.start_ns for s in row.trace.spans]
+    times += [row.trace.start_ns, row.received_ns or row.assembled_ns, row.assembled_ns]
+    return week_of(min(times)) != week_of(max(times))
 
 
 def trace_row(row: TraceRow, others: list[Score]) -> tuple[Any, ...]:

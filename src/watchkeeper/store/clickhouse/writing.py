@@ -12,7 +12,7 @@ from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.store.clickhouse import reading, rows
-from watchkeeper.store.clickhouse.engine import insert
+from watchkeeper.store.clickhouse.engine import FINISHED, insert
 from watchkeeper.store.columns import (
     KeepingRow,
     LogRow,
@@ -42,6 +42,21 @@ INSERT INTO traces SELECT * REPLACE (
   assembled_at + 1 AS assembled_at)
 FROM (SELECT * FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
   AND inclusion_probability < {probabilities:Array(Float64)}[indexOf({ids:Array(String)}, trace_id)])"""
+
+# Weeks are partitions, and readers look for replaced rows within one. What moved to another week (a trace when a span of the week
+# before arrives after the others, feedback when its trace does) leaves its former one.
+KEYS = {
+    "traces": ("trace_id", "assembled_at"),
+    "scores": ("trace_id, span_id, scorer, version, judge_model, author", "row_version"),
+}
+MOVED = """
+SELECT DISTINCT trace_id FROM (
+  SELECT {key} FROM {table} WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}}
+  GROUP BY {key} HAVING uniqExact(toMonday(day)) > 1)"""
+LEAVE = """
+ALTER TABLE {table} DELETE WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}}
+  AND ({key}, {version}) NOT IN (SELECT {key}, max({version}) FROM {table}
+    WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}} GROUP BY {key})"""
 
 _AT = "indexOf({ids:Array(String)}, trace_id)"
 REPRICE_TRACES = f"""
@@ -113,8 +128,23 @@ def traces(client: Client, batch: Sequence[TraceRow]) -> None:
         _arrivals(client, batch)
         made = [rows.trace_row(r, others.get((r.project, r.trace.trace_id), [])) for r in batch]
         insert(client, "traces", rows.TRACE_COLUMNS, made)
+        _keep_in_one_week(
+            client, "traces", [(r.project, r.trace.trace_id) for r in batch if rows.over_weeks(r)]
+        )
 
     guarded(work)
+
+
+def _keep_in_one_week(client: Client, table: str, wide: Sequence[tuple[str, str]]) -> None:
+    """Remove what these (project, trace), known to concern more than one week, left in any but the last written."""
+    key, version = KEYS[table]
+    for project, ids in _by_project(wide).items():
+        bound = {"project": project, "ids": ids}
+        moved = client.query(MOVED.format(table=table, key=key), parameters=bound).result_rows
+        if moved:
+            bound["ids"] = [row[0] for row in moved]
+            leave = LEAVE.format(table=table, key=key, version=version)
+            client.command(leave, parameters=bound, settings=FINISHED)
 
 
 def keeping(client: Client, batch: Sequence[KeepingRow]) -> None:
@@ -137,6 +167,10 @@ def scores(client: Client, batch: Sequence[Score]) -> None:
 
     def work() -> None:
         insert(client, "scores", rows.SCORE_COLUMNS, [rows.score_row(s) for s in batch])
+        late = [
+            (s.project, s.trace_id) for s in batch if rows.week_of(s.time_ns) != rows.week_of(s.scored_ns)
+        ]
+        _keep_in_one_week(client, "scores", late)
         for project, ids in _by_project([(s.project, s.trace_id) for s in batch]).items():
             for start in range(0, len(ids), CHUNK):
                 refresh(client, project, ids[start : start + CHUNK])
