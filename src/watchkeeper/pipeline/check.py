@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from watchkeeper.model.errors import root_cause
-from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, Verdict
+from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject
 from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.deciding import (
     HOUR_S,
@@ -23,6 +23,7 @@ from watchkeeper.pipeline.deciding import (
     reweigh,
     subjects_of,
 )
+from watchkeeper.pipeline.ledger import Recent
 from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.scoring import evidence
 from watchkeeper.scoring import keeping as keep
@@ -132,7 +133,8 @@ class CheckFlow:
         self._keeping, self._salt = keeping, salt
         self._sampled: dict[str, bool] = {}
         self.counts = Counts()
-        self._seen: OrderedDict[tuple[str, str], int] = OrderedDict()
+        self._seen = Recent(_REMEMBERED)
+        self._turned_ns = clock()
         # A trace that began before this may have been counted by another process, or be forgotten here: the store knows.
         self._doubtful_ns = clock()
         self._begun: set[tuple[str, str]] = set()
@@ -184,8 +186,7 @@ class CheckFlow:
         totals, raised = await self._records.write(lambda c: self._record(c, work, ledger, again, now))
         await self._columns.write_coverage(totals)
         await self._reweigh(raised, now)
-        for project, trace in items:
-            self._remember(project, trace.trace_id, now)
+        self._remember([(project, trace.trace_id) for project, trace in items], now)
         self.counts.traces_in += len(items)
         self.counts.rows_out += len(rows)
         await self._tell([(r.project, r.trace.trace_id, r.checks) for r in rows])
@@ -194,7 +195,8 @@ class CheckFlow:
     async def _counted(self, items: Sequence[tuple[str, Trace]]) -> set[tuple[str, str]]:
         """The traces that the ledger has counted already: those remembered, and of the doubtful ones those with a row. One
         that was begun here and not finished has not been, whatever is stored."""
-        late = {(p, t.trace_id) for p, t in items if (p, t.trace_id) in self._seen}
+        keys = [(p, t.trace_id) for p, t in items]
+        late = {key for key, known in zip(keys, self._seen.has(keys), strict=True) if known}
         doubtful: dict[str, list[str]] = {}
         for project, trace in items:
             key = (project, trace.trace_id)
@@ -203,7 +205,7 @@ class CheckFlow:
         for project, ids in doubtful.items():
             table = await self._columns.named("late_rows", project, ids=ids)
             late |= {(project, str(row[0])) for row in table.rows}
-        self._begun |= {(p, t.trace_id) for p, t in items} - late
+        self._begun |= set(keys) - late
         return late
 
     async def _decided(self, items: Sequence[tuple[str, Trace]]) -> dict[tuple[str, str], keep.Kept]:
@@ -392,12 +394,13 @@ class CheckFlow:
                     new.append(new_job(d.project, subject, judge, decision, window, risky, now))
         return new
 
-    def _remember(self, project: str, trace_id: str, now: int) -> None:
-        self._seen[(project, trace_id)] = now
-        self._begun.discard((project, trace_id))
-        if len(self._seen) > _REMEMBERED:
-            _, at = self._seen.popitem(last=False)
-            self._doubtful_ns = max(self._doubtful_ns, at)
+    def _remember(self, keys: list[tuple[str, str]], now: int) -> None:
+        turns = self._seen.turns
+        self._seen.add(keys)
+        self._begun.difference_update(keys)
+        if self._seen.turns != turns:
+            # What was known at the turn before this one has just been forgotten.
+            self._doubtful_ns, self._turned_ns = self._turned_ns, now
 
     async def _tell(self, scored: Scored) -> None:
         for hook in self.hooks:

@@ -73,13 +73,16 @@ class Ledger:
 
 
 class Recent:
-    """Remembers the last `capacity` to `2 × capacity` keys in 8 bytes each, as sorted runs that double in length.
+    """Remembers the last `capacity` to `2 × capacity` keys in 8 bytes each, as sorted runs that double in length. `turns`
+    counts how often the older half of them was forgotten. Nothing is kept of the keys themselves: small objects that stay
+    would hold on to the memory of everything that was made around them.
 
     Two keys with one 64-bit hash count as the same: about one in 10⁷ for 2 million keys. Not safe from two threads.
     """
 
     def __init__(self, capacity: int = 2_000_000) -> None:
         self._capacity = capacity
+        self.turns = 0
         self._young: list[NDArray[np.int64]] = []
         self._old: list[NDArray[np.int64]] = []
 
@@ -114,3 +117,4 @@ class Recent:
             runs[-1] = np.sort(np.concatenate((runs[-1], last)))
         if sum(len(r) for r in runs) >= self._capacity:
             self._old, self._young = runs, []
+            self.turns += 1
