@@ -307,6 +307,24 @@ def test_it_understands_times_as_people_write_them() -> None:
     assert literal("a'b\\") == "'a\\'b\\\\'"
 
 
+async def test_it_saves_lists_and_deletes_views_of_the_trace_list(served: Rig) -> None:
+    asked = {"name": "refunds that failed", "query": "q=refund&page=3&where=errors > 0"}
+    async with served.client(served.key("viewer")) as client:
+        assert (await client.post("/api/views", json=asked)).status_code == 403
+    async with served.client(served.key("editor")) as client:
+        made = (await client.post("/api/views", json=asked)).json()
+        assert (await client.post("/api/views", json={**asked, "query": "q=refunds"})).json() == made
+        (view,) = (await client.get("/api/views")).json()
+        assert (view["id"], view["name"], view["query"]) == (made["id"], asked["name"], "q=refunds")
+        assert (await client.post("/api/views", json={**asked, "name": " "})).status_code == 400
+    async with served.client(served.key("editor", "theirs")) as client:
+        assert (await client.get("/api/views")).json() == []
+        assert (await client.delete(f"/api/views/{made['id']}")).status_code == 404
+    async with served.client(served.key("editor")) as client:
+        assert (await client.delete(f"/api/views/{made['id']}")).status_code == 200
+        assert (await client.get("/api/views")).json() == []
+
+
 async def test_it_marks_deploys(served: Rig) -> None:
     async with served.client(served.key("editor")) as client:
         made = await client.post(

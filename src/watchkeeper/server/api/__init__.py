@@ -31,10 +31,12 @@ from watchkeeper.server.api import (
     taxonomy,
     traces,
     trained,
+    views,
 )
 
 MODULES = (
     traces,
+    views,
     sql,
     export,
     feedback,

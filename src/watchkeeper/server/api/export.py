@@ -25,8 +25,8 @@ MEDIA = {
     "parquet": "application/vnd.apache.parquet",
     "arrow": "application/vnd.apache.arrow.stream",
 }
-# How many traces are in memory at once; one may be of ten thousand spans.
-TRACES_AT_ONCE = 100
+# How many traces are in memory at once; one may be of ten thousand spans, and of each the store unpacks about a megabyte.
+TRACES_AT_ONCE = 40
 PAGE = 500
 
 
