@@ -12,8 +12,11 @@ from watchkeeper.redaction.policy import SESSION_KEYS, USER_KEYS, Policy, placeh
 from watchkeeper.redaction.secrets import SECRET_KEYS
 
 _SHORTEST = 6
-_CACHED_LENGTH = 200
-_CACHE_SIZE = 20_000
+# What is remembered is what repeats: names and models. Questions of users would stay as well, each with the page of memory
+# it stands in.
+_CACHED_LENGTH = 64
+_CACHE_SIZE = 2_000
+_LONGEST_NAME = 200
 _DEEPEST = 64
 _DIGIT = re.compile(r"[0-9]")
 
@@ -137,8 +140,8 @@ class Redactor:
             else:
                 out[key] = self.value(value, counts, raw_key, depth)
         else:
-            if action is None and key == raw_key and len(key) <= _CACHED_LENGTH:
-                if len(self._plain) >= _CACHE_SIZE:
+            if action is None and key == raw_key and len(key) <= _LONGEST_NAME:
+                if len(self._plain) >= 10 * _CACHE_SIZE:
                     self._plain.clear()
                 self._plain.add(key)
             out[key] = self.value(value, counts, raw_key, depth)
