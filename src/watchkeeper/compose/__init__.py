@@ -24,7 +24,7 @@ from watchkeeper.server.guarding import Guards
 from watchkeeper.server.services import Services
 from watchkeeper.store.clickhouse.engine import spare_memory
 from watchkeeper.store.clickhouse.lock import DataDirLock
-from watchkeeper.store.records import managed, trained
+from watchkeeper.store.records import jobs, managed, trained
 
 Clock = Callable[[], int]
 
@@ -101,6 +101,8 @@ async def services(
         made.on_scores = on_scores
         spent = [(p, card.name) for p, plan in scoring.plans.items() for card in plan.cards]
         await flows.judges.restore_spending(spent)
+        # The lock of the data directory says that nobody else works on its jobs.
+        await flows.records.write(jobs.release)
         calm_gc()
         for project in {"default", *(m.project for m in flows.watcher.monitors)}:
             await flows.watcher.mirror_all(project)

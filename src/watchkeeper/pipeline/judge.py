@@ -436,7 +436,9 @@ class JudgeFlow:
             return "withdrawn"
         blameless = (isinstance(outcome, ProviderError) and outcome.outage) or bool(r.later_ns)
         wish = outcome.retry_after_s if isinstance(outcome, ProviderError) else None
-        due = r.later_ns or now + backoff_ns(r.job.attempts, self._roll(), wish, wish_cap_s=WISH_CAP_S)
+        # A reply of no use may be the provider's fault: five attempts outlast an outage of ten minutes.
+        slow = r.job.attempts if blameless else 3 * r.job.attempts
+        due = r.later_ns or now + backoff_ns(slow, self._roll(), wish, cap_s=1800.0, wish_cap_s=WISH_CAP_S)
         reason = str(outcome) if isinstance(outcome, ProviderError) else outcome.reason
         if isinstance(outcome, ProviderError) and not outcome.retry:
             status = "dead" if jobs.dead(connection, key, worker, now, reason) else None

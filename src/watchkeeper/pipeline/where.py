@@ -9,6 +9,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from watchkeeper.model.span import Trace
+from watchkeeper.scoring.patterns import UserPattern
 
 Condition = Callable[[Trace], bool]
 _CONTEXT = (
@@ -125,9 +126,10 @@ def _like(node: exp.Expr) -> Value:
     pattern = node.expression
     if not isinstance(pattern, exp.Literal):
         raise ValueError("where: like needs a text pattern")
+    # Many % in a pattern and a long text would take `re` for ever.
     body = "".join({"%": ".*", "_": "."}.get(c) or re.escape(c) for c in str(pattern.this))
-    compiled = re.compile(body, re.DOTALL | (re.IGNORECASE if isinstance(node, exp.ILike) else 0))
-    return lambda t: None if (x := value(t)) is None else compiled.fullmatch(str(x)) is not None
+    compiled = UserPattern(f"(?s:{body})", ignore_case=isinstance(node, exp.ILike))
+    return lambda t: None if (x := value(t)) is None else compiled.fullmatch(str(x))
 
 
 def _value(node: exp.Expr) -> Value:

@@ -143,3 +143,10 @@ def test_charges_add_up_by_day_and_project(records: Records) -> None:
         records.write_now(lambda c, u=usd: jobs.charge(c, "p", 3, 2, u, 1))
     assert records.read_now(lambda c: jobs.spent(c, "p", 3)) == (4, 0.75)
     assert records.read_now(lambda c: jobs.spent(c, "q", 3)) == (0, 0.0)
+
+
+def test_a_new_only_process_takes_over_at_once_what_a_killed_one_held(records: Records) -> None:
+    records.write_now(lambda c: jobs.add(c, [new("a"), new("b")], 1))
+    assert len(claim(records, 2, limit=1, worker="gone")) == 1
+    assert records.write_now(jobs.release) == 1
+    assert {j.key for j in claim(records, 3, worker="next")} == {"a", "b"}

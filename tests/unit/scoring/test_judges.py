@@ -186,7 +186,22 @@ TEMPLATES = [
     "{form}",
     "%(x)s",
     "<%= 7919*7907 %>",
-]
+    *(f"{a}7919*7907{b}" for a, b in (
+        ("{{", "|safe}}"), ("{%", "%}"), ("{%print(", ")%}"), ("{#", "#}"), ("*{", "}"), ("@(", ")"), ("@{", "}"), ("~{", "}"),
+        ("[[${", "}]]"), ("__${", "}__::.x"), ("<%", "%>"), ("<?=", "?>"), ("{{=", "}}"), ("{{{", "}}}"), ("${{", "}}"),
+        ("#{{", "}}"), ("[=", "]"), ("{!", "!}"), ("{$", "}"), ("{php}", "{/php}"), ("{math equation=", "}"), ("#set($x=", ")$x"),
+        ("<#assign x=", ">${x}"), ("$(", ")"), ("`", "`"), ("%{", "}"), ("{=", "}"), ("((", "))"), ("$[[", "]]"), ("{@", "}"),
+    )),
+    *("{{" + x + "}}" for x in (
+        "config", "self.__init__.__globals__", "''.__class__.__mro__[1].__subclasses__()", "request.application", "cycler.__init__",
+        "lipsum.__globals__.os.popen('id').read()", "url_for.__globals__", "range(7919*7907)", "''|attr('__class__')", "joiner.x",
+    )),
+    "{0.__init__.__globals__}", "{nonce.__class__}", "{form!r}", "%(form)s%(nonce)s", "$nonce ${form}", "{nonce:>99}",
+]  # fmt: skip
+
+
+def test_there_are_fifty_templates_that_try() -> None:
+    assert len(set(TEMPLATES)) >= 50
 
 
 @pytest.mark.parametrize("template", TEMPLATES)

@@ -103,10 +103,23 @@ def replace_payload(connection: Connection, key: str, payload: dict[str, Any], p
     connection.execute(sa.update(jobs).where(jobs.c.key == key).values(payload=payload, priority=higher))
 
 
-def _claimable(kind: str, now_ns: int) -> sa.ColumnElement[bool]:
-    expired = sa.and_(jobs.c.status == "running", jobs.c.lease_until_ns <= now_ns)
-    ready = sa.and_(jobs.c.status == "due", jobs.c.due_ns <= now_ns)
-    return sa.and_(jobs.c.kind == kind, sa.or_(ready, expired))
+def _next(connection: Connection, kind: str, now_ns: int, limit: int) -> list[str]:
+    """The keys that are next: those whose worker let its lease end, then the due ones by priority and age. One priority after
+    the other, so that the index gives them in order: sorting all that is due costs 30 ms at 100,000."""
+    lost = sa.select(jobs.c.key).where(
+        jobs.c.kind == kind, jobs.c.status == "running", jobs.c.lease_until_ns <= now_ns
+    )
+    found = list(
+        connection.scalars(lost.order_by(jobs.c.priority.desc(), jobs.c.due_ns, jobs.c.key).limit(limit))
+    )
+    here = sa.and_(jobs.c.kind == kind, jobs.c.status == "due")
+    priority = connection.scalar(sa.select(sa.func.max(jobs.c.priority)).where(here))
+    while priority is not None and len(found) < limit:
+        ready = sa.select(jobs.c.key).where(here, jobs.c.priority == priority, jobs.c.due_ns <= now_ns)
+        found += connection.scalars(ready.order_by(jobs.c.due_ns, jobs.c.key).limit(limit - len(found)))
+        lower = sa.select(sa.func.max(jobs.c.priority)).where(here, jobs.c.priority < priority)
+        priority = connection.scalar(lower)
+    return found
 
 
 def claim(
@@ -114,17 +127,11 @@ def claim(
 ) -> list[Job]:
     """Take up to `limit` due jobs, or running ones whose worker let its lease end. Each is given to one worker: the update
     repeats the condition, so of two workers that saw the same row only one changes it."""
-    condition = _claimable(kind, now_ns)
-    chosen = (
-        sa.select(jobs.c.key)
-        .where(condition)
-        .order_by(jobs.c.priority.desc(), jobs.c.due_ns, jobs.c.key)
-        .limit(limit)
-        .scalar_subquery()
-    )
+    expired = sa.and_(jobs.c.status == "running", jobs.c.lease_until_ns <= now_ns)
+    ready = sa.and_(jobs.c.status == "due", jobs.c.due_ns <= now_ns)
     taken = connection.execute(
         sa.update(jobs)
-        .where(jobs.c.key.in_(chosen), condition)
+        .where(jobs.c.key.in_(_next(connection, kind, now_ns, limit)), sa.or_(ready, expired))
         .values(
             status="running",
             worker=worker,
@@ -136,6 +143,13 @@ def claim(
     )
     found = [_job(row) for row in taken.mappings()]
     return sorted(found, key=lambda j: (-j.priority, j.due_ns, j.key))
+
+
+def release(connection: Connection) -> int:
+    """Give back what workers held that are gone, for a process that knows to be the only one; how many. Nobody waits for
+    their leases then."""
+    held = sa.update(jobs).where(jobs.c.status == "running")
+    return connection.execute(held.values(status="due", lease_until_ns=None, worker=None)).rowcount
 
 
 def _job(row: RowMapping) -> Job:
