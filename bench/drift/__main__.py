@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench.drift import backtest, naive, operations, texts
+from bench.drift import backtest, drawn, naive, operations, texts
 from bench.drift.engine import delays, null_rate
 from bench.drift.scenarios import (
     CHANGES,
@@ -134,6 +134,16 @@ def zero_one(series: int, seed: int) -> None:
         print(f"{world.name:36s} " + " ".join(f"{c:>15s}" for c in cells), flush=True)
 
 
+def drawn_worlds(count: int, series: int, seed: int) -> None:
+    print(f"\nWorlds drawn by the seed: alarms per 1000 without a change, {series} series each")
+    for world, rate in drawn.nulls(count, series, seed):
+        print(f"{rate:7.3f} {gate(f'drawn {world.name}', rate, 0.2)}  {world.name}", flush=True)
+    print("The same with 1.5 times the change that their baselines promise to find in 24 ticks of data")
+    for world, delay, missed in drawn.found(count, min(series, 200), seed):
+        said = gate(f"missed, drawn {world.name}", missed, 0.01)
+        print(f"{delay:6.1f} ({missed:5.1%}) {said}  {world.name}", flush=True)
+
+
 def text_drift(trials: int, seed: int) -> None:
     print(f"\nDrift of texts, {trials} batches each: share with p < .05")
     for name, got in texts.run(trials, seed).items():
@@ -204,7 +214,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=11)
     parser.add_argument(
         "--only",
-        choices=["nulls", "changes", "rates", "texts", "backtest", "fleet", "flapping", "speed", "river"],
+        choices=[
+            "nulls",
+            "changes",
+            "rates",
+            "drawn",
+            "texts",
+            "backtest",
+            "fleet",
+            "flapping",
+            "speed",
+            "river",
+        ],
     )
     args = parser.parse_args()
     began = time.perf_counter()
@@ -217,6 +238,7 @@ def main() -> int:
         "nulls": lambda: nulls(400 if quick else 2000, args.seed),
         "changes": lambda: changes(100 if quick else 1000, args.seed),
         "rates": lambda: zero_one(400 if quick else 2000, args.seed),
+        "drawn": lambda: drawn_worlds(6 if quick else 30, 400 if quick else 1000, args.seed),
         "texts": lambda: text_drift(30 if quick else 150, args.seed),
         "fleet": lambda: fleet_run(args.seed),
         "flapping": lambda: flapping(30 if quick else 300, args.seed),

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.drift.scenarios import BASE, Data, World, of, simulate
+from bench.drift.scenarios import Data, World, of, simulate
 from watchkeeper.detection import rates
 from watchkeeper.detection.fit import Panel, Steps, fit_panel
 from watchkeeper.detection.recursion import Streams, advance, combined, z_scores
@@ -12,21 +12,22 @@ Floats = NDArray[np.float64]
 
 
 def fit(data: Data, steps: Steps = Steps()) -> Panel:
-    ticks = of(data.ticks(), slice(0, BASE))
-    pooled = data.hist[:, :BASE].sum(axis=1)
+    ticks = of(data.ticks(), slice(0, data.base))
+    pooled = data.hist[:, : data.base].sum(axis=1)
     centres = np.broadcast_to(np.asarray(data.axis.centres), pooled.shape)
-    return fit_panel(ticks, data.times[:BASE], centres, pooled, steps=steps)
+    pooled2 = data.hist2[:, : data.base].sum(axis=1)
+    return fit_panel(ticks, data.times[: data.base], centres, pooled, pooled2, steps=steps)
 
 
 def evidence(
     world: World, data: Data, threshold: float, steps: Steps = Steps(), as_panel: bool = False
 ) -> NDArray[np.bool_]:
     """(S, T) alarms after the baseline; the evidence of a series starts again after each alarm."""
-    after = of(data.ticks(), slice(BASE, None))
+    after = of(data.ticks(), slice(data.base, None))
     if world.kind == "failures" and not as_panel:
         return _rates(data, threshold)
     panel = fit(data, steps)
-    z = z_scores(panel, after, data.times[BASE:])
+    z = z_scores(panel, after, data.times[data.base :])
     s, t = z.shape[:2]
     streams = Streams.fresh(s)
     alarms = np.zeros((s, t), dtype=bool)
@@ -41,14 +42,16 @@ def evidence(
 
 def _rates(data: Data, threshold: float) -> NDArray[np.bool_]:
     k, n = data.hist[:, :, 1], data.n
-    mostly = k[:, :BASE].sum(axis=1) > 0.5 * n[:, :BASE].sum(axis=1)
+    mostly = k[:, : data.base].sum(axis=1) > 0.5 * n[:, : data.base].sum(axis=1)
     k = np.where(mostly[:, None], n - k, k)
-    base = rates.fit_rates(k[:, :BASE], n[:, :BASE], data.times[:BASE])
-    s, t = k.shape[0], k.shape[1] - BASE
+    base = rates.fit_rates(k[:, : data.base], n[:, : data.base], data.times[: data.base])
+    s, t = k.shape[0], k.shape[1] - data.base
     r = np.zeros((s, rates.RATIOS.size))
     alarms = np.zeros((s, t), dtype=bool)
     for i in range(t):
-        r = rates.step_rates(base, r, k[:, BASE + i], n[:, BASE + i], int(data.times[BASE + i]))
+        r = rates.step_rates(
+            base, r, k[:, data.base + i], n[:, data.base + i], int(data.times[data.base + i])
+        )
         hit = r.mean(axis=1) >= threshold
         alarms[:, i] = hit
         r[hit] = 0

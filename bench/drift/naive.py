@@ -5,7 +5,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from scipy.special import kolmogorov
 
-from bench.drift.scenarios import BASE, Data
+from bench.drift.scenarios import Data
 from watchkeeper.stats.tests2 import equal_mass_bins
 
 Floats = NDArray[np.float64]
@@ -19,6 +19,7 @@ SHIPPED = {
     "PSI > 0.2": 0.2,
     "JS > 0.1": 0.1,
     "W1/sd > 0.1": 0.1,
+    "Evidently": 1.0,
 }
 
 
@@ -31,18 +32,18 @@ def values_of(data: Data) -> Floats:
 
 def statistics(data: Data) -> dict[str, Floats]:
     """Each rule's statistic (S, ticks after the baseline); 0 where the tick is missing."""
-    hist, n = data.hist, np.maximum(data.n, 1.0)
+    hist, n, weight = data.hist, np.maximum(data.n, 1.0), np.maximum(data.hist.sum(axis=-1), 1.0)
     x = values_of(data)
-    means = np.where(data.n > 0, hist @ x / n, np.nan)
-    base = hist[:, :BASE].sum(axis=1)
-    m = base.sum(axis=1)
-    p = base / m[:, None]
+    means = np.where(data.n > 0, hist @ x / weight, np.nan)
+    base = hist[:, : data.base].sum(axis=1)
+    m = n[:, : data.base].sum(axis=1)
+    p = base / base.sum(axis=1, keepdims=True)
     mu = p @ x
     sd = np.sqrt(np.maximum(p @ x**2 - mu**2, 1e-12))
-    after, size = hist[:, BASE:], n[:, BASE:]
-    q = after / size[..., None]
-    windows = sliding_window_view(means, 168, axis=1)[:, BASE - 168 : -1]
-    two = np.abs(means[:, BASE:] - np.nanmean(windows, -1)) / np.maximum(np.nanstd(windows, -1), 1e-12)
+    after, size = hist[:, data.base :], n[:, data.base :]
+    q = after / weight[:, data.base :, None]
+    windows = sliding_window_view(means, 168, axis=1)[:, data.base - 168 : -1]
+    two = np.abs(means[:, data.base :] - np.nanmean(windows, -1)) / np.maximum(np.nanstd(windows, -1), 1e-12)
     two = np.nan_to_num(two)
     three = np.minimum(two, np.minimum(np.roll(two, 1, 1), np.roll(two, 2, 1)))
     three[:, :2] = 0
@@ -58,13 +59,22 @@ def statistics(data: Data) -> dict[str, Floats]:
     out = {
         "2 sd hourly": two,
         "2 sd, 3 ticks": three,
-        "z on mean": np.abs(means[:, BASE:] - mu[:, None]) / sd[:, None] * np.sqrt(size),
+        "z on mean": np.abs(means[:, data.base :] - mu[:, None]) / sd[:, None] * np.sqrt(size),
         "KS p < .05": -np.log(np.maximum(kolmogorov(ks), 1e-300)),
         "PSI > 0.2": _psi(p, q),
         "JS > 0.1": np.sqrt(np.maximum(js, 0.0)),
         "W1/sd > 0.1": w1,
+        "Evidently": _evidently(p, q, js, w1, x),
     }
-    return {k: np.where(data.n[:, BASE:] > 0, v, 0.0) for k, v in out.items()}
+    return {k: np.where(data.n[:, data.base :] > 0, v, 0.0) for k, v in out.items()}
+
+
+def _evidently(p: Floats, q: Floats, js: Floats, w1: Floats, x: Floats) -> Floats:
+    """Evidently 0.7's default for a reference of more than 1000 rows, re-implemented: the Wasserstein distance over the
+    reference's sd for numbers, the Jensen-Shannon distance (natural logarithm) for columns of at most five values; both
+    drift at 0.1. The statistic is the distance over that cut."""
+    values = np.unique(x[(p > 0).any(axis=0)])
+    return (np.sqrt(np.maximum(js, 0.0) * np.log(2)) if values.size <= 5 else w1) / 0.1
 
 
 def _psi(p: Floats, q: Floats) -> Floats:
@@ -87,7 +97,7 @@ def river_rates(data: Data, series: int, seed: int) -> dict[str, float] | None:
     rng = np.random.default_rng(seed)
     # Standardised: the defaults of Page-Hinkley are in units of the data.
     x = np.asarray(data.axis.centres)
-    p = data.hist[:, :BASE].sum(axis=(0, 1)) / data.hist[:, :BASE].sum()
+    p = data.hist[:, : data.base].sum(axis=(0, 1)) / data.hist[:, : data.base].sum()
     x = (x - p @ x) / np.sqrt(p @ x**2 - (p @ x) ** 2)
     found = {"river ADWIN": 0, "river Page-Hinkley": 0}
     ticks = 0
@@ -101,7 +111,7 @@ def river_rates(data: Data, series: int, seed: int) -> dict[str, float] | None:
                 for name, d in detectors.items():
                     d.update(v)
                     hit[name] |= d.drift_detected
-            if t >= BASE:
+            if t >= data.base:
                 ticks += 1
                 for name in found:
                     found[name] += hit[name]

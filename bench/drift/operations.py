@@ -21,10 +21,20 @@ def points(data: Data, i: int) -> list[Point]:
     key = SeriesKey("bench", "metric")
     out: list[Point] = []
     for t, start in enumerate((data.times - HOUR // 2).tolist()):
-        h = data.hist[i, t]
-        n, s1, s2 = float(h.sum()), float(h @ x), float(h @ x**2)
-        hist = tuple(h.tolist())
-        out.append(Point(key, start, start + HOUR, data.axis, int(n), n, n, s1, s2, s1, s2, hist, hist))
+        h, h2 = data.hist[i, t], data.hist2[i, t]
+        sums = [float(f) for f in (h.sum(), h2.sum(), h @ x, h @ x**2, h2 @ x, h2 @ x**2)]
+        out.append(
+            Point(
+                key,
+                start,
+                start + HOUR,
+                data.axis,
+                int(data.n[i, t]),
+                *sums,
+                hist_w=tuple(h.tolist()),
+                hist_w2=tuple(h2.tolist()),
+            )
+        )
     return out
 
 
@@ -78,13 +88,13 @@ def episodes(world: World, series: int, seed: int) -> dict[str, float]:
     data = simulate(world, series, seed)
     count = early = 0
     resolved: list[float] = []
-    start = BASE + world.quiet
+    start = data.base + world.quiet
     for i in range(series):
         ps = points(data, i)
-        b = frozen.fit(ps[:BASE], [p.start_ns for p in ps[:BASE]])
+        b = frozen.fit(ps[: data.base], [p.start_ns for p in ps[: data.base]])
         assert isinstance(b, frozen.Baseline)
         state, was = panel.start(), False
-        for t in range(BASE, len(ps)):
+        for t in range(data.base, len(ps)):
             state, e = panel.update(b, state, ps[t])
             if t >= start:
                 count += e.firing and not was
@@ -128,7 +138,7 @@ def speed(repeats: int = 9) -> dict[str, float]:
     for i in range(repeats):
         ps = points(data, i)
         t0 = time.perf_counter()
-        b = frozen.fit(ps[:BASE], [p.start_ns for p in ps[:BASE]])
+        b = frozen.fit(ps[: data.base], [p.start_ns for p in ps[: data.base]])
         scalar.append(time.perf_counter() - t0)
         assert isinstance(b, frozen.Baseline)
         t0 = time.perf_counter()

@@ -28,7 +28,11 @@ LATENCY_SD = 0.7
 class World:
     """One scenario. `shift(t)` in sd and `spread(t)` as a factor at t ticks after the change; `collapse` is the share
     that falls to 0–2 while the mean is kept; `slow` the share of calls that is 6 times slower; `fail` the failure rate
-    before and after. `wander` is the sd (in sd of a score) of an AR(`phi`) mean; `daily`, `weekly` amplitudes in sd.
+    before and after. `wander` is the sd (in sd of a score) of an AR(`phi`) mean; `daily`, `weekly`, `office` amplitudes in
+    sd (`office`: weekdays from nine to five are worse). `kicks`: share of hours and by how many sd they are worse; `tails`:
+    degrees of freedom of the wandering's noise (0: normal). `uneven`: amplitude of the daily cycle of the volume, in ln;
+    `closed`: hours of the night without traffic; `zeros`: share of scores that are zero. `weights`: a fifth of the traffic
+    is worse and kept whole, of the rest one in ten is scored before the quiet period and one in four from then on.
     """
 
     name: str
@@ -38,6 +42,12 @@ class World:
     wander: float = 0.0
     daily: float = 0.0
     weekly: float = 0.0
+    office: float = 0.0
+    kicks: tuple[float, float] = (0.0, 0.0)
+    tails: int = 0
+    uneven: float = 0.0
+    closed: int = 0
+    zeros: float = 0.0
     shift: Callable[[Floats], Floats] | None = None
     spread: float = 1.0
     collapse: float = 0.0
@@ -49,6 +59,7 @@ class World:
     watch: int = 168
     incident: int | None = None
     weights: bool = False
+    base: int = BASE
 
     @property
     def axis(self) -> Axis:
@@ -57,13 +68,16 @@ class World:
 
 @dataclass(frozen=True)
 class Data:
-    """`hist` (S, T, B) counts, `n` (S, T), `n_eff` (S, T), `times` (T,) middles of the ticks."""
+    """`hist` (S, T, B) sums of weights and `hist2` of their squares, `n` (S, T), `n_eff` (S, T), `times` (T,) middles of
+    the ticks, the first `base` of them the baseline."""
 
     hist: Floats
+    hist2: Floats
     n: Floats
     n_eff: Floats
     times: NDArray[np.int64]
     axis: Axis
+    base: int
 
     def ticks(self) -> Ticks:
         total = self.hist.sum(axis=-1, keepdims=True)
@@ -79,9 +93,12 @@ def of(x: Ticks, part: slice) -> Ticks:
     return Ticks(x.n_eff[:, part], x.a1[:, part], x.a2[:, part], x.share[:, part])
 
 
-def wandering(rng: np.random.Generator, s: int, t: int, phi: float) -> Floats:
-    """A stationary AR(1) with unit variance (S, T)."""
-    e = rng.standard_normal((s, t)) * np.sqrt(1 - phi * phi)
+def wandering(rng: np.random.Generator, s: int, t: int, phi: float, tails: int = 0) -> Floats:
+    """A stationary AR(1) with unit variance (S, T); with `tails` its noise is Student's."""
+    noise = (
+        rng.standard_t(tails, (s, t)) * np.sqrt((tails - 2) / tails) if tails else rng.standard_normal((s, t))
+    )
+    e = noise * np.sqrt(1 - phi * phi)
     out = np.empty((s, t))
     out[:, 0] = rng.standard_normal(s)
     for i in range(1, t):
@@ -100,26 +117,52 @@ def score_shares(mu: Floats, sd: Floats) -> Floats:
 def simulate(w: World, s: int, seed: int) -> Data:
     """S independent series of baseline, quiet period and watched period."""
     rng = np.random.default_rng([seed, abs(hash_name(w.name))])
-    total = BASE + w.quiet + w.watch
-    since = np.arange(total) - (BASE + w.quiet)
+    total = w.base + w.quiet + w.watch
+    since = np.arange(total) - (w.base + w.quiet)
     on = (since >= 0) & (since < w.incident if w.incident is not None else True)
     times = START + np.arange(total) * HOUR + HOUR // 2
-    n = np.full((s, total), float(w.n))
-    n[:, BASE:] *= w.volume
-    if w.missing:
-        n *= rng.random((s, total)) >= w.missing
-    offset = np.zeros((s, total))
-    if w.wander:
-        offset += w.wander * wandering(rng, s, total, w.phi)
     hours = np.arange(total)
-    offset += w.daily * np.sin(2 * np.pi * (hours % 24 - 9) / 24) - w.weekly * (hours // 24 % 7 >= 5)
-    if w.kind == "failures":
-        return _failures(rng, w, n, on, times, offset)
+    n = _volumes(rng, w, s, hours)
+    offset = _offsets(rng, w, s, hours)
     if w.shift is not None:
         offset += np.where(on, w.shift(since.astype(float)), 0.0)
+    if w.kind == "failures":
+        # Of a 0/1 metric the cycle and the wandering are in log-odds.
+        p = expit(logit(np.where(on, w.fail[1], w.fail[0])) + offset)
+        k = rng.binomial(n.astype(np.int64), p).astype(np.float64)
+        hist = np.stack([n - k, k, np.zeros_like(k)], axis=-1)
+        return Data(hist, hist, n, n.copy(), times, w.axis, w.base)
     shares = _shares(w, offset, on)
-    hist = rng.multinomial(n.astype(np.int64), shares).astype(np.float64)
-    return Data(hist, n, n.copy(), times, w.axis)
+    if not w.weights:
+        hist = rng.multinomial(n.astype(np.int64), shares).astype(np.float64)
+        return Data(hist, hist, n, n.copy(), times, w.axis, w.base)
+    rate = np.where(hours < w.base, 0.1, 0.25)[None, :, None]
+    worse = rng.multinomial((n // 5).astype(np.int64), _shares(w, offset - 0.5, on)).astype(np.float64)
+    rest = rng.multinomial(rng.poisson(4 * n * rate[..., 0]), shares).astype(np.float64)
+    hist, hist2 = worse + rest / rate, worse + rest / rate**2
+    n_eff = hist.sum(axis=-1) ** 2 / np.maximum(hist2.sum(axis=-1), 1e-12)
+    return Data(hist, hist2, (worse + rest).sum(axis=-1), n_eff, times, w.axis, w.base)
+
+
+def _volumes(rng: np.random.Generator, w: World, s: int, hours: NDArray[np.int64]) -> Floats:
+    n = np.full((s, hours.size), float(w.n))
+    n[:, w.base :] *= w.volume
+    if w.uneven:
+        n = rng.poisson(n * np.exp(w.uneven * np.sin(2 * np.pi * (hours - 8) / 24))).astype(np.float64)
+    if w.missing:
+        n *= rng.random(n.shape) >= w.missing
+    return n * (hours % 24 >= w.closed)
+
+
+def _offsets(rng: np.random.Generator, w: World, s: int, hours: NDArray[np.int64]) -> Floats:
+    offset = np.zeros((s, hours.size))
+    if w.wander:
+        offset += w.wander * wandering(rng, s, hours.size, w.phi, w.tails)
+    if w.kicks[0]:
+        offset -= w.kicks[1] * (rng.random(offset.shape) < w.kicks[0])
+    weekend = hours // 24 % 7 >= 5
+    offset += w.daily * np.sin(2 * np.pi * (hours % 24 - 9) / 24) - w.weekly * weekend
+    return offset - w.office * ((hours % 24 >= 9) & (hours % 24 < 17) & ~weekend)
 
 
 def hash_name(name: str) -> int:
@@ -149,6 +192,9 @@ def _shares(w: World, offset: Floats, on: NDArray[np.bool_]) -> Floats:
     if w.spread != 1.0:
         mean = mean + np.where(on, _keep_mean(SD * w.spread), 0.0)
     p = score_shares(mean, sd)
+    if w.zeros:
+        p *= 1 - w.zeros
+        p[..., 1] += w.zeros
     if w.collapse:
         fallen = np.zeros(p.shape[-1])
         fallen[1:4] = 1 / 3
@@ -175,22 +221,6 @@ def _keep_mean(sd: float) -> float:
     return _solve_mean(base, sd) - MU
 
 
-def _failures(
-    rng: np.random.Generator,
-    w: World,
-    n: Floats,
-    on: NDArray[np.bool_],
-    times: NDArray[np.int64],
-    offset: Floats,
-) -> Data:
-    # Of a 0/1 metric the cycle and the wandering are in log-odds.
-    p = np.where(on, w.fail[1], w.fail[0])
-    p = expit(logit(p)[None, :] + offset) if offset.any() else np.broadcast_to(p, n.shape)
-    k = rng.binomial(n.astype(np.int64), p).astype(np.float64)
-    hist = np.stack([n - k, k, np.zeros_like(k)], axis=-1)
-    return Data(hist, n, n.copy(), times, w.axis)
-
-
 SEASONAL = {"daily": 0.3, "weekly": 0.25}
 
 NULLS = [
@@ -212,8 +242,13 @@ VARIANTS = [
     World("skewed share in 0..1", kind="share"),
     World("latency, n = 10", kind="latency", n=10),
     World("2 % failures, n = 100", kind="failures", n=100, fail=(0.02, 0.02)),
+    World("hours far out (Student's t, 5)", wander=0.1, tails=5),
+    World("every fiftieth hour -1 sd", kicks=(0.02, 1.0)),
+    World("the sampling rate is raised", n=250, weights=True),
 ]
-REPORTED = [World("AR .98 (reported, not gated)", phi=0.98, wander=0.07)]
+# Half of these baselines hold no hour of the kind that comes later: nothing could have told.
+RARE = World("hours far out (Student's t, 3)", wander=0.1, tails=3)
+REPORTED = [World("AR .98 (reported, not gated)", phi=0.98, wander=0.07), RARE]
 
 
 def constant(size: float) -> Callable[[Floats], Floats]:

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.detection.family import GRID, N_COMPONENTS, Cuts, Ticks
-from watchkeeper.detection.fit import DAY_NS, N_SEASON, Panel, fit_panel
-from watchkeeper.detection.recursion import LOG_R_MAX, STREAMS, likelihoods, z_scores
+from watchkeeper.detection.fit import DAY_NS, N_SEASON, Z_MAX, Panel, fit_panel
+from watchkeeper.detection.recursion import STREAMS, likelihoods, z_scores
 from watchkeeper.model.series import Axis, Insufficient, Point, SeriesKey, merge
+from watchkeeper.stats.sequential import R_MAX
 
 Floats = NDArray[np.float64]
+# Ticks of a dry run taken together: |ℓ| is at most 32 a tick, and e to the power of their sum must be a number.
+BLOCK = 16
 
 
 class Config(msgspec.Struct, frozen=True):
@@ -60,6 +63,7 @@ class Baseline(msgspec.Struct, frozen=True):
     table: list[float]
     hist_w: list[float]
     hist_w2: list[float]
+    limit: float = Z_MAX
 
 
 def fit(
@@ -105,18 +109,20 @@ def _fit(
     grouped: list[Point], config: Config, n: int, n_eff: float, cuts: Cuts | None
 ) -> Baseline | Insufficient:
     axis = grouped[0].axis
-    data, times = reduce_points(grouped), middles(grouped)
-    hist = np.sum([p.hist_w for p in grouped], axis=0)
-    hist2 = np.sum([p.hist_w2 for p in grouped], axis=0)
+    # Per tick, so that the dry run can take its half.
+    hists = np.array([p.hist_w for p in grouped]), np.array([p.hist_w2 for p in grouped])
+    data, times = reduce_points(grouped, hists[0]), middles(grouped)
+    hist, hist2 = (h.sum(axis=0) for h in hists)
     if np.count_nonzero(hist) < 2:
         return Insufficient(
             "every score of the baseline is the same; watch its rate or a limit instead", n, n_eff
         )
-    panel = _panel(data, times, axis, grouped, config, cuts)
+    panel = _panel(data, times, axis, (hist, hist2), config, cuts)
     half = len(grouped) // 2
     first = Ticks(*(a[:, :half] for a in (data.n_eff, data.a1, data.a2, data.share)))
     rest = Ticks(*(a[:, half:] for a in (data.n_eff, data.a1, data.a2, data.share)))
-    trial = _panel(first, times[:half], axis, grouped[:half], config, cuts)
+    early = hists[0][:half].sum(axis=0), hists[1][:half].sum(axis=0)
+    trial = _panel(first, times[:half], axis, early, config, cuts)
     alarm = dry_run(trial, rest, times[half:])[0] >= (config.unstable_at or config.threshold)
     lists = {
         name: getattr(panel, name)[0].ravel().tolist()
@@ -135,19 +141,25 @@ def _fit(
         cuts=panel.cuts_at[0].tolist(),
         hist_w=hist.tolist(),
         hist_w2=hist2.tolist(),
+        limit=float(panel.limit[0]),
         **lists,
     )
 
 
 def _panel(
-    data: Ticks, times: NDArray[np.int64], axis: Axis, points: list[Point], config: Config, cuts: Cuts | None
+    data: Ticks,
+    times: NDArray[np.int64],
+    axis: Axis,
+    pooled: tuple[Floats, Floats],
+    config: Config,
+    cuts: Cuts | None,
 ) -> Panel:
     return fit_panel(
         data,
         times,
         np.asarray(axis.centres)[None],
-        np.sum([p.hist_w for p in points], axis=0)[None],
-        np.sum([p.hist_w2 for p in points], axis=0)[None],
+        pooled[0][None],
+        pooled[1][None],
         min_effect=config.min_effect,
         cuts=cuts,
     )
@@ -177,9 +189,9 @@ def middles(points: Sequence[Point]) -> NDArray[np.int64]:
     return np.array([(p.start_ns + p.end_ns) // 2 for p in points], dtype=np.int64)
 
 
-def reduce_points(points: Sequence[Point]) -> Ticks:
-    """Points of one series as (1, T) arrays on the detection scale."""
-    hist = np.array([p.hist_w for p in points], dtype=np.float64)
+def reduce_points(points: Sequence[Point], hist: Floats | None = None) -> Ticks:
+    """Points of one series as (1, T) arrays on the detection scale; `hist` (T, B) are their histograms when at hand."""
+    hist = np.array([p.hist_w for p in points], dtype=np.float64) if hist is None else hist
     sw = np.array([p.sw for p in points])
     safe = np.where(sw > 0, sw, 1.0)
     share = hist / safe[:, None]
@@ -214,6 +226,7 @@ def stack(baselines: Sequence[Baseline]) -> Panel:
         first=rows("first", 2),
         step=rows("step", 2),
         table=rows("table", 2, GRID),
+        limit=np.array([b.limit for b in baselines]),
         count=np.array([b.n for b in baselines], dtype=np.float64),
         n_eff=np.array([b.n_eff for b in baselines]),
     )
@@ -222,12 +235,19 @@ def stack(baselines: Sequence[Baseline]) -> Panel:
 def dry_run(panel: Panel, ticks: Ticks, times_ns: NDArray[np.int64]) -> Floats:
     """The highest M (S,) that each series reaches on these ticks."""
     ell = likelihoods(z_scores(panel, ticks, times_ns))
-    seen = (ticks.n_eff > 0)[..., None, None]
-    ell = np.where(seen, ell, 0.0)
-    total = np.cumsum(ell, axis=1)
-    # R_t = Σ_s exp(L_t − L_{s−1}): the recursion unrolled, in logs, so that all ticks are one expression.
-    begun = np.where(seen, ell - total, -np.inf)
-    log_r = total + np.logaddexp.accumulate(begun, axis=1)
-    r = np.exp(np.minimum(log_r, LOG_R_MAX)) * panel.mask[:, None, :, None]
-    used = np.maximum(panel.mask.sum(axis=1), 1) * STREAMS
-    return (r.sum(axis=(2, 3)) / used[:, None]).max(axis=1)
+    ell = np.where((ticks.n_eff > 0)[..., None, None], ell, 0.0)
+    used = (np.maximum(panel.mask.sum(axis=1), 1) * STREAMS)[:, None]
+    r, top = np.zeros_like(ell[:, 0]), np.zeros(ell.shape[0])
+    for first in range(0, ell.shape[1], BLOCK):
+        # R_t = e^{L_t}·(R_0 + Σ_s e^{−L_{s−1}}): the recursion of a block unrolled, L the sum of ℓ from its beginning.
+        # A tick that was not seen has ℓ = 0 and begins no stream.
+        part = ell[:, first : first + BLOCK]
+        total = np.cumsum(part, axis=1)
+        began = np.where(
+            (ticks.n_eff[:, first : first + BLOCK] > 0)[..., None, None], np.exp(part - total), 0.0
+        )
+        rows = np.minimum(np.exp(total) * (r[:, None] + np.cumsum(began, axis=1)), R_MAX)
+        r = rows[:, -1]
+        m = (rows * panel.mask[:, None, :, None]).sum(axis=(2, 3)) / used
+        top = np.maximum(top, m.max(axis=1))
+    return top

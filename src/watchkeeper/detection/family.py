@@ -155,3 +155,13 @@ def root_deviance_share(g: Floats, m: Floats, n: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         kl = np.where(g > 0, g * np.log(g / m), 0.0) + np.where(h > 0, h * np.log(h / (1 - m)), 0.0)
     return np.sign(g - m) * np.sqrt(2.0 * n * np.maximum(kl, 0.0))
+
+
+def root_deviances(g: Floats, m: Floats, n: Floats, first: Floats, step: Floats, table: Floats) -> Floats:
+    """Signed root deviances (S, T, C) of observed components g against m at sizes n: `first`, `step` (S, 2) and `table`
+    (S, 2, GRID) are the variance functions of mean and spread."""
+    z = np.empty_like(g)
+    for c in (0, 1):
+        z[..., c] = root_deviance_table(g[..., c], m[..., c], n[..., c], first[:, c], step[:, c], table[:, c])
+    z[..., 2:] = root_deviance_share(g[..., 2:], m[..., 2:], n[..., 2:])
+    return z

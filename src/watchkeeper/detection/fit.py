@@ -6,18 +6,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.detection.family import (
-    GRID,
     N_COMPONENTS,
     Cuts,
     Ticks,
     choose_cuts,
     components,
     representatives,
+    root_deviances,
     variance_table,
 )
 
 Floats = NDArray[np.float64]
 N_SEASON = 13
+# The most that one tick may say, in z. A series whose own baseline has hours far out needs at least three of them.
+Z_MAX = 6.0
+Z_BURSTS = 2.5
 HOUR_NS = 3_600_000_000_000
 DAY_NS = 24 * HOUR_NS
 
@@ -30,7 +33,7 @@ class Panel:
     (S, 4); `v` (S, C) within-tick variance of one score; `tau2` (S, C) between-tick variance beyond sampling noise;
     `d` (S, C) autocorrelation inflation; `band` (S, C) dead band; `se` (S, C) standard error of the expected value;
     `kappa` (S, C) the component's effective size over Kish's; `first`, `step` (S, 2), `table` (S, 2, GRID) variance
-    functions of mean and spread; `count` (S,) scores behind the fit and `n_eff` their effective size.
+    functions of mean and spread; `limit` (S,) the most that one tick may say, in z; `count` (S,) scores behind the fit and `n_eff` their effective size.
     """
 
     coef: Floats
@@ -45,6 +48,7 @@ class Panel:
     first: Floats
     step: Floats
     table: Floats
+    limit: Floats
     count: Floats
     n_eff: Floats
 
@@ -69,14 +73,12 @@ def season(times_ns: NDArray[np.int64]) -> Floats:
     return np.stack([np.ones(len(times_ns)), *waves, *days], axis=1)
 
 
-def _solve(x: Floats, w: Floats, y: Floats) -> Floats:
-    # Weighted least squares per series: x (T, p), w (S, T), y (S, T, C) -> (S, p, C). The tiny ridge keeps
-    # a day of week that was never seen at zero effect.
-    weighted = np.swapaxes(x * w[..., None], 1, 2)
-    xtx = weighted @ x
-    p = x.shape[1]
-    ridge = 1e-6 * np.trace(xtx, axis1=1, axis2=2)[:, None, None] / p * np.eye(p)
-    return np.linalg.solve(xtx + ridge, weighted @ y)
+def _solve(gram: Floats, moment: Floats) -> Floats:
+    # Weighted least squares: X'WX (..., p, p), X'Wy (..., p, C) -> (..., p, C). The tiny ridge keeps a day of week
+    # that was never seen at zero effect.
+    p = gram.shape[-1]
+    ridge = 1e-6 * np.trace(gram, axis1=-2, axis2=-1)[..., None, None] / p * np.eye(p)
+    return np.linalg.solve(gram + ridge, moment)
 
 
 def _folds(times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -99,22 +101,32 @@ def fit_season(times_ns: NDArray[np.int64], w: Floats, y: Floats) -> tuple[Float
     params = np.ones(level.shape)
     if span_days < 3:
         return coef, params
+    # Sums per fold are enough: what a fold's days hold, and what the others hold by subtraction. Around the level, so that
+    # the squares below do not cancel.
+    x = x[:, :use]
+    t, p = x.shape
     folds = _folds(times_ns)
-    sse_level, sse_season = np.zeros(level.shape), np.zeros(level.shape)
-    xs = x[:, :use]
-    for f in np.unique(folds):
-        out = folds == f
-        keep = w * ~out
-        m0 = (keep[:, None, :] @ y)[:, 0] / np.maximum(keep.sum(axis=1), 1e-300)[:, None]
-        beta = _solve(xs[~out], w[:, ~out], y[:, ~out])
-        predicted = xs[out] @ beta
-        weight = w[:, out, None]
-        sse_level += (weight * (y[:, out] - m0[:, None]) ** 2).sum(axis=1)
-        sse_season += (weight * (y[:, out] - predicted) ** 2).sum(axis=1)
+    member = (np.unique(folds)[:, None] == folds) * 1.0
+    held = w[:, None, :] * member
+    centred = y - level[:, None]
+    weighted = w[..., None] * centred
+    pairs = (x[:, :, None] * x[:, None, :]).reshape(t, p * p)
+    gram = (held @ pairs).reshape(*held.shape[:2], p, p)
+    moment = np.swapaxes(member[:, :, None] * x, 1, 2)[None] @ weighted[:, None]
+    total_gram, total_moment = gram.sum(axis=1), moment.sum(axis=1)
+    beta = _solve(total_gram[:, None] - gram, total_moment[:, None] - moment)
+    # The first column of X is one, so its row of the moments is Σwy and its cell of the grams is Σw.
+    size, sums = gram[:, :, 0, 0, None], moment[:, :, 0]
+    rest = np.maximum(size.sum(axis=1, keepdims=True) - size, 1e-300)
+    mean = (sums.sum(axis=1, keepdims=True) - sums) / rest
+    squares = np.einsum("st,stc->sc", w, centred * centred)
+    sse_level = squares + (mean * (mean * size - 2 * sums)).sum(axis=1)
+    sse_season = squares + (beta * (gram @ beta - 2 * moment)).sum(axis=(1, 2))
     seasonal = sse_season < 0.98 * sse_level
     if seasonal.any():
         full = np.zeros_like(coef)
-        full[:, :, :use] = np.swapaxes(_solve(xs, w, y), 1, 2)
+        full[:, :, :use] = np.swapaxes(_solve(total_gram, total_moment), 1, 2)
+        full[:, :, 0] += level
         coef = np.where(seasonal[..., None], full, coef)
         params = np.where(seasonal, float(use), params)
     return coef, params
@@ -125,17 +137,40 @@ def expected(coef: Floats, times_ns: NDArray[np.int64]) -> Floats:
     return np.einsum("tp,scp->stc", season(times_ns), coef)
 
 
+def expected_positive(coef: Floats, times_ns: NDArray[np.int64]) -> Floats:
+    """m_t (S, T, C), with spread and shares kept above a third of their level.
+
+    The seasonal regression is linear, so it can promise a tail share of zero at the best hour of the day; one event
+    would then count as impossible.
+    """
+    m = expected(coef, times_ns)
+    m[..., 1:] = np.maximum(m[..., 1:], coef[:, None, 1:, 0] / 3)
+    m[..., 2:] = np.clip(m[..., 2:], 1e-6, 1 - 1e-6)
+    return m
+
+
+def heavy(z: Floats, seen: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which columns of z (S, T, ...) have tails too heavy for a normal law: excess kurtosis above 0.5, which is twice its
+    standard error at 336 ticks. `seen` has the shape of z; fewer than 48 ticks cannot say."""
+    number = seen.sum(axis=1)
+    x = np.where(seen, z, 0.0)
+    squares = x * x
+    second = squares.sum(axis=1) / np.maximum(number, 1)
+    fourth = (squares * squares).sum(axis=1) / np.maximum(number, 1)
+    return (number >= 48) & (fourth > 3.5 * np.maximum(second, 1e-12) ** 2)
+
+
 def _correlations(e: Floats, lags: int) -> Floats:
-    # e (S, T, C), zero where missing -> (lags, S, C).
-    power = (e * e).sum(axis=1)
+    # e (S, T, C), zero where missing -> (lags, S, C). All lags at once, by the Fourier transform of the padded series.
     seen = (e != 0).astype(np.float64)
-    total = np.maximum(seen.sum(axis=1), 1.0)
-    out = np.zeros((lags, *power.shape))
-    for k in range(1, lags + 1):
-        pairs = np.maximum((seen[:, k:] * seen[:, :-k]).sum(axis=1), 1.0)
-        cov = (e[:, k:] * e[:, :-k]).sum(axis=1) / pairs
-        out[k - 1] = cov / np.maximum(power / total, 1e-300)
-    return np.clip(out, -1.0, 1.0)
+    size = 1 << int(np.ceil(np.log2(e.shape[1] + lags)))
+    sums: list[Floats] = []
+    for x in (e, seen):
+        spectrum = np.fft.rfft(np.swapaxes(x, 1, 2), size)
+        sums.append(np.fft.irfft(np.abs(spectrum) ** 2, size)[..., : lags + 1])
+    cov = sums[0][..., 1:] / np.maximum(sums[1][..., 1:], 1.0)
+    power = sums[0][..., :1] / np.maximum(sums[1][..., :1], 1.0)
+    return np.clip(np.moveaxis(cov / np.maximum(power, 1e-300), -1, 0), -1.0, 1.0)
 
 
 def long_run(e: Floats, lags: int = 24) -> Floats:
@@ -158,6 +193,15 @@ def long_run(e: Floats, lags: int = 24) -> Floats:
     return np.maximum(1.0, np.maximum(bartlett, arma))
 
 
+def spent(d: Floats, params: Floats, number: Floats) -> Floats:
+    """D corrected for what the fit of `params` coefficients took out of `number` ticks.
+
+    Ticks that go together are only number/D free ones; a fit follows their slow wandering as far as it has coefficients,
+    and what is left looks calmer than what comes. At most doubled.
+    """
+    return d / np.maximum(1.0 - params * d / np.maximum(number, 1.0), 0.5)
+
+
 @dataclass(frozen=True)
 class Steps:
     """Which steps of the specification are on; everything off but the recursion is the ablation of the benchmark."""
@@ -166,6 +210,7 @@ class Steps:
     dead_band: bool = True
     overdispersion: bool = True
     autocorrelation: bool = True
+    bursts: bool = True
 
 
 def fit_panel(
@@ -207,10 +252,15 @@ def fit_panel(
     v[:, 1] = (p * squares**2).sum(axis=1) - ((p * squares).sum(axis=1)) ** 2
     v[:, 2:] = level[:, 2:] * (1 - level[:, 2:])
     kappa = _design(reps, squares, p, pooled2, own) if pooled2 is not None else np.ones_like(v)
-    tau2, d, se = _noise(n[..., None] * kappa[:, None, :], g - m, v, params, steps)
+    sizes = n[..., None] * kappa[:, None, :]
+    tau2, d, se = _noise(sizes, g - m, v, params, steps)
+    mask = np.concatenate([v[:, :2] > 1e-12, own.mask & (v[:, 2:] > 0)], axis=1)
+    first, step, table = (np.stack([t[i] for t in tables], 1) for i in range(3))
+    z = root_deviances(g, expected_positive(coef, times_ns), sizes, first, step, table)
+    bursts = (_jumps(z, sizes, v, tau2) & mask).any(axis=1) & steps.bursts
     return Panel(
         coef=coef,
-        mask=np.concatenate([v[:, :2] > 1e-12, own.mask & (v[:, 2:] > 0)], axis=1),
+        mask=mask,
         cuts_at=own.at,
         v=v,
         tau2=tau2,
@@ -218,12 +268,22 @@ def fit_panel(
         band=np.maximum(min_effect * np.sqrt(v), 3 * se) if steps.dead_band else np.zeros_like(se),
         se=se,
         kappa=kappa,
-        first=np.stack([t[0] for t in tables], 1),
-        step=np.stack([t[1] for t in tables], 1),
-        table=np.stack([t[2] for t in tables], 1).reshape(s, 2, GRID),
+        first=first,
+        step=step,
+        table=table,
+        limit=np.where(bursts, Z_BURSTS, Z_MAX),
         count=counts if counts is not None else n.sum(axis=1),
         n_eff=n.sum(axis=1),
     )
+
+
+def _jumps(z: Floats, sizes: Floats, v: Floats, tau2: Floats) -> NDArray[np.bool_]:
+    # (S, C): which components of the baseline have single hours far out. Whoever has had them will have them again, so
+    # evidence then needs several. A share of which a tick has hardly an event is skewed whatever happens; it cannot tell.
+    noise = v[:, None] / np.maximum(sizes, 1e-300)
+    found = heavy(z * np.sqrt(noise / np.maximum(noise + tau2[:, None], 1e-300)), sizes > 0)
+    found[:, 2:] &= np.median(sizes[..., 2:], axis=1) * v[:, 2:] >= 3.0
+    return found
 
 
 def _noise(
@@ -240,7 +300,9 @@ def _noise(
     if not steps.overdispersion:
         tau2 = np.zeros_like(tau2)
     total = np.maximum(sampling + tau2[:, None], 1e-300)
-    d = long_run(np.where(seen, r / np.sqrt(total), 0.0)) if steps.autocorrelation else np.ones_like(tau2)
+    d = np.ones_like(tau2)
+    if steps.autocorrelation:
+        d = spent(long_run(np.where(seen, r / np.sqrt(total), 0.0)), params, number)
     information = np.where(seen, 1.0 / total, 0.0).sum(axis=1)
     return tau2, d, np.sqrt(d * params / np.maximum(information, 1e-300))
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from watchkeeper.detection import resolve
 from watchkeeper.detection.baseline import Baseline, Config, middles, reduce_points, stack
 from watchkeeper.detection.family import COMPONENTS, N_COMPONENTS, Ticks, components
-from watchkeeper.detection.fit import Panel
+from watchkeeper.detection.fit import Panel, expected_positive
 from watchkeeper.detection.protocol import Evidence, Verdict
 from watchkeeper.detection.recursion import (
     DELTAS,
@@ -26,7 +26,6 @@ from watchkeeper.detection.recursion import (
     Streams,
     advance,
     combined,
-    expected_positive,
     z_scores,
 )
 from watchkeeper.model.series import Estimate, Point, merge
@@ -115,7 +114,7 @@ class _Look:
 def _look(baseline: Baseline, point: Point) -> _Look:
     panel = stack([baseline])
     ticks, times = reduce_points([point]), middles([point])
-    m = expected_positive(panel, times)
+    m = expected_positive(panel.coef, times)
     g = components(ticks, m[..., 0], panel.cuts)
     z = z_scores(panel, ticks, times)
     return _Look(baseline, panel, z[0, 0], g[0, 0], m[0, 0], point.n_eff * panel.kappa[0])

@@ -3,8 +3,9 @@
 R ← (1 + R)·LR with the exact binomial likelihood ratio of odds r times the baseline's, r ∈ {0.5, 1.5, 2, 3, 5, 10} and
 0.8, 1.25 for rates that are not rare (of a rare event the odds are the rate); M is the average over r. The baseline is
 the unfavourable end of its 90 % Beta interval, so that a rate known from few events does not alarm by itself, and the log
-ratio is divided by D, the dispersion and autocorrelation of its counts. A daily or weekly cycle is followed where it
-predicts held-out days. Of a metric that is mostly 1 the zeros are counted: 92 % to 88 % is half as many failures again.
+ratio is divided by D, the dispersion and autocorrelation of its counts. Where the baseline has bursts (its ticks' tails are
+heavier than a normal law's) one tick says at most 3 nats. A daily or weekly cycle is followed where it predicts held-out
+days. Of a metric that is mostly 1 the zeros are counted: 92 % to 88 % is half as many failures again.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.detection.baseline import Config
-from watchkeeper.detection.fit import DAY_NS, N_SEASON, expected, fit_season, long_run
+from watchkeeper.detection.family import root_deviance_share
+from watchkeeper.detection.fit import DAY_NS, N_SEASON, expected, fit_season, heavy, long_run, spent
 from watchkeeper.detection.protocol import Evidence, Verdict
 from watchkeeper.detection.resolve import LOG_REJECT, MAX_GAIN
 from watchkeeper.model.series import Estimate, Insufficient, Point, SeriesKey
@@ -28,12 +30,16 @@ from watchkeeper.stats.sequential import R_MAX
 Floats = NDArray[np.float64]
 RATIOS = np.array([0.5, 0.8, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0])
 _NOTHING = (0.0,) * RATIOS.size
+# The most that the log ratio of one tick may say, and where the baseline has bursts: then it takes several ticks.
+LOG_MAX = 200.0
+LOG_BURSTS = 3.0
 
 
 @dataclass(frozen=True)
 class RatePanel:
-    """Baselines of S rates: `low`, `high` ends of the 90 % Beta interval, `d` the inflation, `rate` the estimate (S,);
-    `coef` (S, 13) the seasonal coefficients of the rate (the level alone: the first)."""
+    """Baselines of S rates: `low`, `high` ends of the 90 % Beta interval, `d` the inflation, `rate` the share observed (S,);
+    `coef` (S, 13) the seasonal coefficients of the rate (the level alone: the first); `limit` (S,) the most that the log
+    ratio of one tick may say."""
 
     low: Floats
     high: Floats
@@ -41,6 +47,7 @@ class RatePanel:
     rate: Floats
     n_eff: Floats
     coef: Floats
+    limit: Floats
 
 
 def at_odds(p: Floats, ratio: Floats) -> Floats:
@@ -55,21 +62,25 @@ def fit_rates(k: Floats, n: Floats, times_ns: NDArray[np.int64] | None = None) -
     rate = (total + 0.5) / (size + 1.0)
     # Centred on the observed rate: around the smoothed one, a rate of zero would look perfectly autocorrelated.
     observed = total / np.maximum(size, 1e-300)
-    coef = np.zeros((k.shape[0], N_SEASON))
+    coef, params = np.zeros((k.shape[0], N_SEASON)), np.ones(k.shape[0])
     coef[:, 0] = observed
     if times_ns is not None:
         share = np.where(n > 0, k / np.where(n > 0, n, 1.0), 0.0)
-        coef = fit_season(times_ns, n, share[..., None])[0][:, 0]
+        coef, params = (a[:, 0] for a in fit_season(times_ns, n, share[..., None]))
     m = _at(coef, observed, times_ns if times_ns is not None else np.zeros(n.shape[1], dtype=np.int64))
     spread = np.where(n > 0, n * np.maximum(m * (1 - m), (rate * (1 - rate))[:, None] / 9), 1.0)
     e = np.where(n > 0, (k - n * m) / np.sqrt(spread), 0.0)
     seen = np.maximum((n > 0).sum(axis=1), 2)
-    dispersion = (e * e).sum(axis=1) / (seen - 1)
+    dispersion = (e * e).sum(axis=1) / np.maximum(seen - params, 1)
     # χ² noise around 1 is not overdispersion: only what is beyond one standard error counts.
     noise = np.sqrt(2.0 / seen + 1.0 / np.maximum(total, 1.0))
-    d = np.maximum(1.0, np.where(dispersion > 1 + noise, dispersion, 1.0)) * long_run(e[..., None])[:, 0]
-    a, b = total / d + 0.5, (size - total) / d + 0.5
-    return RatePanel(beta_quantile(0.05, a, b), beta_quantile(0.95, a, b), d, rate, size, coef)
+    runs = spent(long_run(e[..., None])[:, 0], params, seen)
+    d = np.maximum(1.0, np.where(dispersion > 1 + noise, dispersion, 1.0)) * runs
+    # The rate of one hour of a cycle is known from as many fewer events as the cycle has coefficients.
+    a, b = total / (d * params) + 0.5, (size - total) / (d * params) + 0.5
+    z = root_deviance_share(np.where(n > 0, k / np.where(n > 0, n, 1.0), m), m, n)
+    limit = np.where(heavy(z, n > 0), LOG_BURSTS, LOG_MAX)
+    return RatePanel(beta_quantile(0.05, a, b), beta_quantile(0.95, a, b), d, observed, size, coef, limit)
 
 
 def _at(coef: Floats, level: Floats, times_ns: NDArray[np.int64]) -> Floats:
@@ -78,27 +89,29 @@ def _at(coef: Floats, level: Floats, times_ns: NDArray[np.int64]) -> Floats:
     return np.clip(m, level[:, None] / 3, np.minimum(3 * level, (2 + level) / 3)[:, None])
 
 
-def _season_odds(coef: Floats, times_ns: NDArray[np.int64]) -> Floats:
-    # The odds at each time over those of the level (S, T).
-    level = np.clip(coef[:, 0], 1e-12, 1 - 1e-12)
-    m = np.clip(_at(coef, level, times_ns), 1e-12, 1 - 1e-12)
+def _season_odds(base: RatePanel, times_ns: NDArray[np.int64]) -> Floats:
+    # The odds at each time over those of the rate (S, T). Not over those of the cycle's own middle: where more happens at
+    # busy hours the two differ, and the bounds are of the rate.
+    level = np.clip(base.rate, 1e-12, 1 - 1e-12)
+    m = np.clip(_at(base.coef, level, times_ns), 1e-12, 1 - 1e-12)
     return m / (1 - m) * ((1 - level) / level)[:, None]
 
 
 def log_ratios(base: RatePanel, k: Floats, n: Floats, times_ns: NDArray[np.int64]) -> Floats:
     """Log likelihood ratios (S, T, R) of k events of n (S, T) against the baseline at the middles of the ticks (T,)."""
-    factor = _season_odds(base.coef, times_ns)[..., None]
+    factor = _season_odds(base, times_ns)[..., None]
     p = np.where(RATIOS < 1, base.low[:, None], base.high[:, None])[:, None, :]
     p = np.clip(at_odds(p, factor), 1e-12, 1 - 1e-12)
     q = at_odds(p, RATIOS)
     k2, n2 = k[..., None], n[..., None]
-    return (k2 * np.log(q / p) + (n2 - k2) * np.log((1 - q) / (1 - p))) / base.d[:, None, None]
+    ell = (k2 * np.log(q / p) + (n2 - k2) * np.log((1 - q) / (1 - p))) / base.d[:, None, None]
+    return np.minimum(ell, base.limit[:, None, None])
 
 
 def step_rates(base: RatePanel, r: Floats, k: Floats, n: Floats, time_ns: int = 0) -> Floats:
     """One tick of S rates: evidence (S, R) after k events of n; a series with n = 0 keeps its evidence."""
     ell = log_ratios(base, k[:, None], n[:, None], np.array([time_ns], dtype=np.int64))[:, 0]
-    after = np.minimum((1.0 + r) * np.exp(np.minimum(ell, 200.0)), R_MAX)
+    after = np.minimum((1.0 + r) * np.exp(ell), R_MAX)
     return np.where(n[:, None] > 0, after, r)
 
 
@@ -106,7 +119,7 @@ class RateBaseline(msgspec.Struct, frozen=True):
     """The frozen normal of one rate: its estimate, the ends of its 90 % Beta interval, D, and what it was fitted on.
 
     With `flip` the zeros are counted, because they are the rarer; `rate`, `low`, `high` and `coef` are then of the zeros.
-    `unstable`: fitted on its first half, it alarmed on its own second half.
+    `limit` is the most that one tick may say. `unstable`: fitted on its first half, it alarmed on its own second half.
     """
 
     key: SeriesKey
@@ -120,6 +133,7 @@ class RateBaseline(msgspec.Struct, frozen=True):
     coef: tuple[float, ...] = ()
     flip: bool = False
     unstable: bool = False
+    limit: float = LOG_MAX
 
 
 class RateState(msgspec.Struct, frozen=True):
@@ -181,12 +195,13 @@ def fit_rate(
         coef=tuple(base.coef[0].tolist()),
         flip=flip,
         unstable=bool(alarm >= (config.unstable_at or config.threshold)),
+        limit=float(base.limit[0]),
     )
 
 
 def dry_run_rates(base: RatePanel, k: Floats, n: Floats, times_ns: NDArray[np.int64]) -> Floats:
     """The highest M (S,) that each series reaches on these ticks."""
-    ell = np.where((n > 0)[..., None], np.minimum(log_ratios(base, k, n, times_ns), 200.0), 0.0)
+    ell = np.where((n > 0)[..., None], log_ratios(base, k, n, times_ns), 0.0)
     r, top = np.zeros((k.shape[0], RATIOS.size)), np.zeros(k.shape[0])
     for t in range(k.shape[1]):
         r = np.where(n[:, t, None] > 0, np.minimum((1.0 + r) * np.exp(ell[:, t]), R_MAX), r)
@@ -195,9 +210,9 @@ def dry_run_rates(base: RatePanel, k: Floats, n: Floats, times_ns: NDArray[np.in
 
 
 def _panel_of(b: RateBaseline) -> RatePanel:
-    low, high, d, rate, n_eff = (np.array([x]) for x in (b.low, b.high, b.d, b.rate, b.n_eff))
+    low, high, d, rate, n_eff, limit = (np.array([x]) for x in (b.low, b.high, b.d, b.rate, b.n_eff, b.limit))
     coef = np.array([b.coef]) if b.coef else np.array([[b.rate, *(0.0,) * (N_SEASON - 1)]])
-    return RatePanel(low, high, d, rate, n_eff, coef)
+    return RatePanel(low, high, d, rate, n_eff, coef, limit)
 
 
 def update_rate(
@@ -224,7 +239,7 @@ def update_rate(
     if state.ratio is not None:
         return _recovering(baseline, state, point, k, n, middle)
     ell = log_ratios(_panel_of(baseline), np.array([[k]]), np.array([[n]]), middle)[0, 0]
-    r = np.minimum((1 + np.array(state.r)) * np.exp(np.minimum(ell, 200.0)), R_MAX)
+    r = np.minimum((1 + np.array(state.r)) * np.exp(ell), R_MAX)
     before = np.array(state.w)
     w = np.maximum(0.0, before + ell)
     since = tuple(point.start_ns if b <= 0 else s for b, s in zip(before.tolist(), state.since, strict=True))
@@ -254,7 +269,7 @@ def _recovering(
 ) -> tuple[RateState, Evidence]:
     # e-process against "still shifted by at least half of what fired": see resolve.py.
     assert state.ratio is not None and state.last is not None
-    factor = float(_season_odds(_panel_of(baseline).coef, middle)[0, 0])
+    factor = float(_season_odds(_panel_of(baseline), middle)[0, 0])
     p = float(at_odds(np.array(baseline.high if state.ratio > 1 else baseline.low), np.array(factor)))
     p = min(max(p, 1e-12), 1 - 1e-12)
     q = float(at_odds(np.array(p), np.array(1 + (state.ratio - 1) / 2)))
@@ -313,12 +328,18 @@ def _rate_evidence(
 def detectable_ratio(b: RateBaseline, n_eff: float, a: float, *, ticks: int = 24) -> float | None:
     """The smallest change of the rate (in rate units, towards more of the rarer outcome) among the watched ratios found
     within `ticks` ticks; None when even ten times the odds would take longer."""
-    p = min(max(b.high, 1e-12), 1 - 1e-12)
+    ratio = smallest_ratio(b.high, b.d, n_eff, a, ticks=ticks)
+    return None if ratio is None else float(at_odds(np.array(b.high), np.array(ratio))) - b.rate
+
+
+def smallest_ratio(high: float, d: float, n_eff: float, a: float, *, ticks: int = 24) -> float | None:
+    """The smallest watched odds ratio against a rate of `high` whose evidence grows to A within `ticks` ticks."""
+    p = min(max(high, 1e-12), 1 - 1e-12)
     for ratio in RATIOS[RATIOS > 1]:
         q = float(at_odds(np.array(p), np.array(ratio)))
-        gain = n_eff * (q * log(q / p) + (1 - q) * log((1 - q) / (1 - p))) / b.d
+        gain = n_eff * (q * log(q / p) + (1 - q) * log((1 - q) / (1 - p))) / d
         if gain * ticks >= log(a * RATIOS.size):
-            return q - b.rate
+            return float(ratio)
     return None
 
 

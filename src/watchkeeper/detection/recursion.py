@@ -9,21 +9,18 @@ from watchkeeper.detection.family import (
     N_COMPONENTS,
     Ticks,
     components,
-    root_deviance_share,
-    root_deviance_table,
+    root_deviances,
 )
-from watchkeeper.detection.fit import Panel, expected
+from watchkeeper.detection.fit import Panel, expected_positive
 from watchkeeper.stats.sequential import R_MAX
 
 Floats = NDArray[np.float64]
 DELTAS = np.array([0.5, 1.0, 2.0, 4.0])
 SIGNS = np.array([1.0, -1.0])
-Z_MAX = 6.0
 # (sign, delta) flattened to 8 streams per component: ℓ = _SLOPE·z − _DROP.
 _SLOPE = (SIGNS[:, None] * DELTAS).ravel()
 _DROP = np.tile(DELTAS**2 / 2, 2)
 STREAMS = _SLOPE.size
-LOG_R_MAX = float(np.log(R_MAX))
 
 
 @dataclass
@@ -41,34 +38,18 @@ class Streams:
         return cls(np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int32))
 
 
-def expected_positive(panel: Panel, times_ns: NDArray[np.int64]) -> Floats:
-    """m_t (S, T, C), with spread and shares kept above a third of their level.
-
-    The seasonal regression is linear, so it can promise a tail share of zero at the best hour of the day; one event
-    would then count as impossible.
-    """
-    m = expected(panel.coef, times_ns)
-    m[..., 1:] = np.maximum(m[..., 1:], panel.coef[:, None, 1:, 0] / 3)
-    m[..., 2:] = np.clip(m[..., 2:], 1e-6, 1 - 1e-6)
-    return m
-
-
 def z_scores(panel: Panel, ticks: Ticks, times_ns: NDArray[np.int64]) -> Floats:
     """Calibrated signed root deviances (S, T, C) of (S, T) ticks; 0 where a tick is missing or a component unused."""
-    m = expected_positive(panel, times_ns)
+    m = expected_positive(panel.coef, times_ns)
     g = components(ticks, m[..., 0], panel.cuts)
     gap = g - m
     shrunk = m + np.sign(gap) * np.maximum(np.abs(gap) - panel.band[:, None, :], 0.0)
     n = ticks.n_eff[..., None] * panel.kappa[:, None, :]
-    z = np.empty_like(g)
-    for c in (0, 1):
-        z[..., c] = root_deviance_table(
-            shrunk[..., c], m[..., c], n[..., c], panel.first[:, c], panel.step[:, c], panel.table[:, c]
-        )
-    z[..., 2:] = root_deviance_share(shrunk[..., 2:], m[..., 2:], n[..., 2:])
+    z = root_deviances(shrunk, m, n, panel.first, panel.step, panel.table)
     noise = panel.v[:, None, :] / np.maximum(n, 1e-300)
     z *= np.sqrt(noise / np.maximum((noise + panel.tau2[:, None, :]) * panel.d[:, None, :], 1e-300))
-    return np.where((n > 0) & panel.mask[:, None, :], np.clip(z, -Z_MAX, Z_MAX), 0.0)
+    limit = panel.limit[:, None, None]
+    return np.where((n > 0) & panel.mask[:, None, :], np.clip(z, -limit, limit), 0.0)
 
 
 def likelihoods(z: Floats) -> Floats:

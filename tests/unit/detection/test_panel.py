@@ -6,7 +6,7 @@ from tests.unit.detection.made import BASE, HOUR, KEY, at, point, quality, score
 from watchkeeper.detection import panel
 from watchkeeper.detection.baseline import Baseline, Config, fit, inherit, reduce_points, stack
 from watchkeeper.detection.family import Ticks, variance_table
-from watchkeeper.detection.fit import long_run, season
+from watchkeeper.detection.fit import long_run, season, spent
 from watchkeeper.detection.recursion import Streams
 from watchkeeper.model.series import BINARY, MILLISECONDS, TEN, Insufficient, Point, SeriesKey, gather
 
@@ -220,3 +220,30 @@ def test_autocorrelation_inflates_and_white_noise_does_not():
     for t in range(1, 336):
         ar[:, t] = 0.7 * ar[:, t - 1] + white[:, t]
     assert 4 < np.median(long_run(ar)) < 8
+
+
+def test_a_baseline_with_single_bad_hours_asks_for_several_of_them():
+    rng = np.random.default_rng(17)
+    calm = fit(quality(rng, 0, BASE), ticks())
+    jumpy = fit([p for t in range(BASE) for p in quality(rng, t, 1, 6.5 if t % 60 == 30 else 8.0)], ticks())
+    assert isinstance(calm, Baseline) and isinstance(jumpy, Baseline)
+    assert jumpy.limit < calm.limit
+    one = [*quality(rng, BASE, 1, 6.5), *quality(rng, BASE + 1, 40)]
+
+    def fires(base: Baseline, points: list[Point]) -> list[bool]:
+        state, seen = panel.start(), []
+        for p in points:
+            state, e = panel.update(base, state, p)
+            seen.append(e.firing)
+        return seen
+
+    assert fires(calm, one)[0]
+    assert not any(fires(jumpy, one))
+    assert any(fires(jumpy, quality(rng, BASE, 12, 6.5)))
+
+
+def test_autocorrelation_that_a_fit_took_out_is_given_back():
+    # Sixty free ticks, of which thirteen coefficients took a fifth; never more than doubled.
+    assert spent(np.array(2.0), np.array(13.0), np.array(120.0)) == pytest.approx(2.0 / (1 - 26 / 120))
+    assert spent(np.array(40.0), np.array(13.0), np.array(336.0)) == pytest.approx(80.0)
+    assert spent(np.array(1.0), np.array(1.0), np.array(336.0)) == pytest.approx(1.0, abs=0.01)

@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.unit.detection.made import BASE, events, ticks
 from watchkeeper.detection.baseline import Config
-from watchkeeper.detection.rates import RateBaseline, RateState, fit_rate, update_rate
+from watchkeeper.detection.rates import RateBaseline, RateState, fit_rate, fit_rates, log_ratios, update_rate
 from watchkeeper.model.series import BINARY, Insufficient, Point, SeriesKey, gather
 
 HOUR = 3600 * 10**9
@@ -85,3 +85,31 @@ def test_scores_of_another_size_of_sample_weigh_as_much_as_they_know():
     thin = gather(key, start, start + HOUR, BINARY, [(1.0, 0.01)] * 3 + [(0.0, 1.0)] * 100)
     _, e = update_rate(base, RateState(), thin)
     assert e.n == 103 and e.n_eff < 6 and e.verdict == "quiet"
+
+
+def test_a_baseline_with_bursts_asks_for_several_bad_hours():
+    rng = np.random.default_rng(21)
+    calm = fitted(events(rng, 0, BASE, 0.02))
+    bursts = [
+        p
+        for t in range(BASE)
+        for p in events(rng, t, 1, 0.16 if t % 60 == 30 else 0.02)
+    ]  # fmt: skip
+    bursty = fitted(bursts)
+    burst = events(rng, BASE, 1, 0.16)
+    assert run(calm, burst)[0][0] == "firing"
+    seen = run(bursty, [*burst, *events(rng, BASE + 1, 40, 0.02)])
+    assert "firing" not in [v for v, _ in seen]
+    assert ("firing", "up") in run(bursty, events(rng, BASE, 12, 0.16))
+
+
+def test_busy_hours_that_are_also_bad_hours_do_not_shift_the_level_of_a_rate():
+    # Ten times the traffic by day, and three times the failures: the rate of all traffic is nearly that of the day.
+    day = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(BASE) / 24)
+    n, p = np.rint(100 + 900 * day)[None], 0.02 + 0.04 * day
+    times = np.arange(BASE, dtype=np.int64) * HOUR + HOUR // 2
+    base = fit_rates(np.rint(n * p), n, times)
+    ell = log_ratios(base, n * p, n, times)
+    # What happens is what was expected, so no ratio may gain from it, at noon or at night.
+    assert np.abs(base.coef[0, 1:]).max() > 0.005
+    assert ell.sum(axis=1).max() < 0 and ell.max() < 0.5
