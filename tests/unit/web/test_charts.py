@@ -1,4 +1,6 @@
+import asyncio
 import math
+import multiprocessing
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
@@ -7,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from watchkeeper.web.charts import theme
-from watchkeeper.web.charts.draw import Drawer
+from watchkeeper.web.charts.draw import Drawer, Engine
 from watchkeeper.web.charts.figure import figure
 from watchkeeper.web.charts.inline import bars, spark, strips
 from watchkeeper.web.charts.spec import Dot, Mark, SeriesChart, Stretch, distribution, series, y_domain
@@ -159,6 +161,26 @@ async def test_it_forgets_the_oldest_picture_first() -> None:
     await drawer.draw(series(chart([2.0, 3.0]), "light"))
     await drawer.draw(series(chart([1.0, 2.0]), "light"))
     assert drawer.drawn == 3
+
+
+async def test_the_process_that_draws_is_replaced_when_killed_and_goes_when_idle() -> None:
+    engine, spec = Engine(idle_s=0.05), series(chart([1.0, 2.0]), "light")
+    first = await engine.run(spec, "svg", 1.0)
+    await asyncio.sleep(0.3)
+    assert not engine.running
+    engine.idle_s = 60
+    await engine.run(spec, "svg", 1.0)
+    for child in multiprocessing.active_children():
+        child.kill()
+    assert await engine.run(spec, "svg", 1.0) == first
+    engine.stop()
+
+
+async def test_a_specification_that_is_refused_is_a_value_error_and_the_next_is_drawn() -> None:
+    drawer = Drawer()
+    with pytest.raises(ValueError):
+        await drawer.draw({"mark": "no such mark"})
+    assert (await drawer.draw(series(chart([1.0, 2.0]), "light")))[0].startswith(b"<svg")
 
 
 def test_it_shares_one_scale_and_lets_no_tiny_bucket_flatten_it() -> None:
