@@ -30,9 +30,16 @@ from tests.unit.store.test_sandbox_accepts import CONDITIONS, SCORERS, USEFUL
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.series import BINARY, SeriesKey, gather
 from watchkeeper.model.span import RawSpan
-from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
+from watchkeeper.store.clickhouse import ClickHouseColumns, listing, open_columns
 from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
-from watchkeeper.store.columns import MetricRow, QueryRefused, Retention, StoreUnavailable, TraceFilter
+from watchkeeper.store.columns import (
+    MetricRow,
+    Position,
+    QueryRefused,
+    Retention,
+    StoreUnavailable,
+    TraceFilter,
+)
 
 _projects = (f"project-{n}" for n in itertools.count())
 
@@ -148,6 +155,79 @@ async def test_attributes_are_text_and_long_ones_are_cut_visibly(
         " attributes['list'], attributes['service.name'], mapContains(attributes, 'telemetry.sdk.name') from spans",
     )  # fmt: skip
     assert row == ["true", "0", 1, 1, '[1,"a"]', "bot", 0]
+
+
+MONDAY = NOW // (7 * DAY) * 7 * DAY - 3 * DAY  # Days are counted from a Thursday.
+
+
+async def test_a_trace_that_moves_to_the_week_before_is_there_once(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    child = raw(trace_id, 1, parent=0, start=MONDAY + 10**9)
+    root = raw(trace_id, 0, start=MONDAY - 10**9, output="whole")
+    await store.write_traces([trace_row(project, [child], at=MONDAY + 2 * 10**9)])
+    await store.write_traces([trace_row(project, [root, child], at=MONDAY + 3 * 10**9)])
+    assert await only(store, project, "select count(), any(spans), any(output_text) from traces") == [
+        1,
+        2,
+        "whole",
+    ]
+    assert len(await store.list_traces(project, TraceFilter(until_ns=MONDAY))) == 1
+    assert await store.list_traces(project, TraceFilter(since_ns=MONDAY)) == []
+
+
+async def test_feedback_that_came_before_its_trace_moves_to_the_traces_week(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    early = score(project, trace_id, "thumbs", 1.0, source="user", time_ns=MONDAY + 1, scored_ns=MONDAY + 1)
+    again = score(project, trace_id, "thumbs", 0.0, source="user", time_ns=MONDAY - 1, scored_ns=MONDAY + 2)
+    await store.write_scores([early])
+    await store.write_scores([again])
+    assert (await store.sql(project, "select value from scores")).rows == [[0.0]]
+    assert [s.value for s in await store.read_scores(project, [trace_id])] == [0.0]
+
+
+async def test_a_score_is_fed_when_it_was_stored_however_long_ago_it_was_made(
+    store: ClickHouseColumns, project: str
+) -> None:
+    made = score(project, new_trace_id(), "slow", 1.0, scored_ns=NOW - 3600 * 10**9)
+    await store.write_scores([made])
+    assert await store.backlog("scores", NOW - 1, [project]) == (1, NOW)
+    (fed,) = await store.feed("scores", Position(NOW - 1), NOW, 10, [project])
+    assert fed.position.ns == NOW and fed.record == made
+    assert await store.feed("scores", fed.position, NOW, 10, [project]) == []
+
+
+@pytest.mark.parametrize(
+    ("index", "where"),
+    [
+        ("facts", "attributes['n'] = '0'"),
+        ("facts", "attributes['note'] = 'it''s'"),
+        ("tokens", None),
+    ],
+)
+async def test_attributes_and_words_are_looked_up_in_an_index(
+    store: ClickHouseColumns, project: str, index: str, where: str | None
+) -> None:
+    trace_id = new_trace_id()
+    await put(store, project, [raw(trace_id, note="it's", output="the parcel is late")])
+    await put(store, project, [raw(new_trace_id(), 3, output="the parcel came")])
+    wanted = TraceFilter(where=where, text=None if where else "late PARCEL")
+    assert [r["trace_id"] for r in await store.list_traces(project, wanted)] == [trace_id]
+    parts, bound = listing._conditions(wanted, [], "default")
+    asked = f"SELECT trace_id FROM traces WHERE {' AND '.join(parts)}"
+    if where:  # A plan does not show what makes a set.
+        asked = asked[asked.index("SELECT", 1) : -2]
+    client = store.source.client({})
+    explained = client.query(
+        f"EXPLAIN indexes = 1 {asked}",
+        parameters={"project": project, "wk_project": project, **bound},
+    ).result_rows
+    client.close()
+    lines = [str(row[0]).strip() for row in explained]
+    assert f"Name: {index}" in lines, lines
 
 
 async def test_a_models_answer_is_whole_in_spans_and_a_steps_output_is_cut_visibly(

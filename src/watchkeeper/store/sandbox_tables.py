@@ -82,7 +82,7 @@ def scorer_column(scorer: str) -> str:
 def scorer_value(scorer: str) -> str:
     """The latest value of a scorer as an expression over the physical `traces`; NULL = not scored."""
     quoted(scorer)
-    return f"if(mapContains(scores, '{scorer}'), scores['{scorer}'], NULL)"
+    return f"arrayElementOrNull(mapValues(scores), indexOf(mapKeys(scores), '{scorer}'))"
 
 
 def body(table: str, database: str, scorers: list[str]) -> str:

@@ -53,7 +53,9 @@ def test_every_table_is_bound_to_the_project() -> None:
 
 def test_a_scorer_is_a_column_and_a_missing_score_is_null() -> None:
     sql = prepare("select answer_relevance from traces", SCORERS).sql
-    assert """if(mapContains("scores", 'answer_relevance'), "scores"['answer_relevance'], NULL)""" in sql
+    assert (
+        """arrayElementOrNull(mapValues("scores"), indexOf(mapKeys("scores"), 'answer_relevance'))""" in sql
+    )
     assert "grounded" not in sql
 
 
@@ -110,9 +112,12 @@ def test_a_refusal_names_the_construct_and_what_is_allowed(query: str, says: str
 
 
 CONDITIONS = [
-    ("scenario = 'support' and answer_relevance < 5", "if(mapContains(\"scores\", 'answer_relevance')"),
+    ("scenario = 'support' and answer_relevance < 5", "indexOf(mapKeys(\"scores\"), 'answer_relevance'"),
     ("errors > 0 or not complete", '"errors" > 0'),
     ("attributes['http.route'] = '/chat'", '"trace_id" IN (SELECT "trace_id" FROM "default"."spans"'),
+    ("attributes['http.route'] = '/chat'", "'http.route\\n/chat')"),
+    ("not ('b''c' = attributes['a'])", "'a\\nb''c')"),
+    ("attributes['n'] != '5'", "mapContains(\"attributes\", 'n')"),
     ("attributes['n'] > 5 and cost > 1", "mapContains(\"attributes\", 'n')"),
     ("has(models, 'gpt-4o')", "has("),
     ("input_text ilike '%refund%'", "ILIKE"),

@@ -47,8 +47,8 @@ _STATEMENTS = {
         f"toUnixTimestamp64Nano(received_at), project, {_LOG_KEYS}, body", "logs", "received_at", _LOG_KEYS
     ),
     "scores": _statement(
-        f"toUnixTimestamp64Nano(scored_at), project, {_SCORE_KEYS}, project, {SCORE_FIELDS}",
-        "scores", "scored_at", _SCORE_KEYS,
+        f"toUnixTimestamp64Nano(stored_at), project, {_SCORE_KEYS}, project, {SCORE_FIELDS}",
+        "scores", "stored_at", _SCORE_KEYS,
     ),
     "checks": _statement(
         f"toUnixTimestamp64Nano(scored_at), project, {_SCORE_KEYS}, project, {SCORE_FIELDS}",
@@ -58,7 +58,7 @@ _STATEMENTS = {
 _BACKLOG = {
     "traces": ("content", "received_at", "toUnixTimestamp64Nano(received_at)"),
     "logs": ("logs", "received_at", "toUnixTimestamp64Nano(received_at)"),
-    "scores": ("scores", "scored_at", "toUnixTimestamp64Nano(scored_at)"),
+    "scores": ("scores", "stored_at", "toUnixTimestamp64Nano(stored_at)"),
     "checks": ("traces", "fromUnixTimestamp64Nano(toInt64(assembled_at))", "toInt64(assembled_at)"),
 }
 

@@ -300,16 +300,17 @@ def trace_row(row: TraceRow, others: list[Score]) -> tuple[Any, ...]:
 SCORE_COLUMNS = (
     "project", "trace_id", "span_id", "session_id", "scorer", "version", "source", "judge_model", "author",
     "value", "label", "passed", "reason", "cost", "inclusion_probability", "policy", "time", "scored_at",
-    "day", "row_version",
+    "day", "row_version", "stored_at",
 )  # fmt: skip
 
 
-def score_row(s: Score) -> tuple[Any, ...]:
-    """One row of `scores`; of a key the one scored or weighed last wins."""
+def score_row(s: Score, stored_ns: int) -> tuple[Any, ...]:
+    """One row of `scores`; of a key the one scored or weighed last wins. `stored_ns` is when it is written."""
     return (
         s.project, s.trace_id, s.span_id, s.session_id, s.scorer, s.version, s.source, s.judge_model, s.author,
         number(s.value), s.label, s.passed, s.reason, number(s.cost), s.inclusion_probability, s.policy,
         moment(s.time_ns), moment(s.scored_ns), day_of(s.time_ns, s.scored_ns), moment(max(s.scored_ns, s.weighed_ns)),
+        moment(stored_ns),
     )  # fmt: skip
 
 

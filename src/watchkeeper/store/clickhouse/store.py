@@ -188,7 +188,7 @@ class ClickHouseColumns:
     async def write_scores(self, scores: list[Score]) -> None:
         self._open()
         scores = [s for s in scores if not self.erased(s.project, s.trace_id)]
-        await self._rows.run(writing.scores, scores)
+        await self._rows.run(writing.scores, scores, self._clock)
         for score in scores:
             self._learn(score.project, (score.scorer,))
 

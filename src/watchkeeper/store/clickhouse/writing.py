@@ -162,11 +162,13 @@ def _arrivals(client: Client, batch: Sequence[TraceRow]) -> None:
                 row.received_ns = first.get(row.trace.trace_id, row.assembled_ns)
 
 
-def scores(client: Client, batch: Sequence[Score]) -> None:
-    """Scores, and the trace rows that show them."""
+def scores(client: Client, batch: Sequence[Score], clock: Callable[[], int]) -> None:
+    """Scores, and the trace rows that show them. The clock is asked here, where writes take turns: what is written later is
+    never dated before what was there already."""
 
     def work() -> None:
-        insert(client, "scores", rows.SCORE_COLUMNS, [rows.score_row(s) for s in batch])
+        now = clock()
+        insert(client, "scores", rows.SCORE_COLUMNS, [rows.score_row(s, now) for s in batch])
         late = [
             (s.project, s.trace_id) for s in batch if rows.week_of(s.time_ns) != rows.week_of(s.scored_ns)
         ]
