@@ -17,6 +17,7 @@ from watchkeeper.model.score import Score
 from watchkeeper.pipeline.from_signal import ActFlow
 from watchkeeper.pipeline.gate import Gate
 from watchkeeper.pipeline.ingest import calm_gc
+from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.playground import Playground
 from watchkeeper.pipeline.reprice import Recompute
 from watchkeeper.pipeline.train import TrainFlow
@@ -78,7 +79,10 @@ async def services(
             asking(providers),
         )
         holder.manage(await flows.records.read(managed.find))
-        made.guard = Guards(holder, guard_builder(), made.counters, redaction.text)
+        # Apart from the pipeline's: an inline check must not wait behind a batch.
+        inline = Isolation(time.monotonic_ns)
+        stack.callback(inline.close)
+        made.guard = Guards(holder, guard_builder(), made.counters, redaction.text, inline)
         stack.callback(made.guard.close)
         made.redact = redaction.text
         made.backfill = flows.backfill

@@ -12,7 +12,7 @@ from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config, Guard, Metric
 from watchkeeper.model.score import Failed, Outcome, Subject, Verdict
 from watchkeeper.model.span import LLM, Context, Document, Message, Part, Retrieval, Span, Totals, Trace
-from watchkeeper.scoring.drive import run_scorer
+from watchkeeper.scoring.drive import Batch, direct, run_scorer
 from watchkeeper.scoring.protocol import BatchScorer
 from watchkeeper.server.metrics import Counters
 
@@ -83,17 +83,25 @@ def subjects(given_input: str | None, output: str | None, context: Any) -> list[
     return [Subject(trace), *(Subject(trace, s) for s in spans)]
 
 
-def _used_once(scorers: Sequence[BatchScorer]) -> None:
+def _used_once(scorers: Sequence[BatchScorer], isolate: Batch) -> None:
     sample = subjects("input", "output", "context")
     for scorer in scorers:
-        run_scorer(scorer, [s for s in sample if (s.span is not None) == (scorer.level == "span")])
+        run_scorer(scorer, [s for s in sample if (s.span is not None) == (scorer.level == "span")], isolate)
 
 
 class Guards:
-    """The guards of the configuration, rebuilt when it changes. `redact` replaces personal data and secrets."""
+    """The guards of the configuration, rebuilt when it changes. `redact` replaces personal data and secrets; `isolate` runs
+    users' own functions, which no thread could stop and which may hold the interpreter."""
 
-    def __init__(self, holder: ConfigHolder, build: Build, counters: Counters, redact: Redact) -> None:
-        self._build, self._redact, self._counters = build, redact, counters
+    def __init__(
+        self,
+        holder: ConfigHolder,
+        build: Build,
+        counters: Counters,
+        redact: Redact,
+        isolate: Batch = direct,
+    ) -> None:
+        self._build, self._redact, self._counters, self._isolate = build, redact, counters, isolate
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="guard")
         self._busy = 0
         self._guards: dict[tuple[str, str], Guard] = {}
@@ -111,7 +119,9 @@ class Guards:
                 scorers[(*key, side)] = [b for b in built if isinstance(b, BatchScorer)]
         self._guards, self._scorers = guards, scorers
         # A scorer compiles its patterns on first use, which takes longer than any budget: that use is ours.
-        self.warm = self._pool.submit(_used_once, [s for built in scorers.values() for s in built])
+        self.warm = self._pool.submit(
+            _used_once, [s for built in scorers.values() for s in built], self._isolate
+        )
 
     def names(self, project: str) -> list[str]:
         """The guards of a project."""
@@ -186,7 +196,7 @@ class Guards:
     def _start(self, scorer: BatchScorer, mine: list[Subject]) -> "asyncio.Future[list[Outcome]]":
         self._busy += 1
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, run_scorer, scorer, mine)
+        future = loop.run_in_executor(self._pool, run_scorer, scorer, mine, self._isolate)
 
         def finished(_: object) -> None:
             self._busy -= 1
