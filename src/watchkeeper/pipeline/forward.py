@@ -31,7 +31,7 @@ PAGE = 300
 BATCH_BYTES = 4 << 20
 POLL_SECONDS = 1.0
 SCORE_POLL_SECONDS = 3.0
-# Scores carry the time they were made and are stored a little later: each window is looked at again for so long.
+# Scores carry the time their write began and show when it is done: each window is looked at again for so long.
 OVERLAP_NS = 60 * SECOND
 WINDOW_NS, WIDEST_NS = 60 * SECOND, 30 * 86_400 * SECOND
 DEAD_KEPT = 50

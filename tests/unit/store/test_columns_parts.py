@@ -84,7 +84,7 @@ def test_columns_and_values_agree_in_number() -> None:
     assert len(rows.content_row(row)) == len(rows.CONTENT_COLUMNS)
     made = trace_row("p", [raw(new_trace_id())], checks=[score("p", "t", "c", 1.0)])
     assert len(rows.trace_row(made, [])) == len(rows.TRACE_COLUMNS) == len(set(rows.TRACE_COLUMNS))
-    assert len(rows.score_row(score("p", "t", "s"))) == len(rows.SCORE_COLUMNS)
+    assert len(rows.score_row(score("p", "t", "s"), 1)) == len(rows.SCORE_COLUMNS)
     point = gather(SeriesKey("p", "m"), 0, 10**9, BINARY, [])
     assert len(rows.point_row(point, 1)) == len(rows.POINT_COLUMNS)
 
