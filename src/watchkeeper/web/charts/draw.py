@@ -1,7 +1,7 @@
 """Vega-Lite to SVG or PNG by vl-convert: in a process of its own, cached by content, one at a time.
 
-Measured on two cores: the first drawing 0.9 s (it starts a process and in it a JavaScript engine), then 45 ms each. The
-engine grows to 140 MB, which is why it goes when nothing has been drawn for a minute.
+The first drawing takes about a second (it starts a process and in it a JavaScript engine), the next ones 45 ms. The engine
+grows to 140 MB, which is why it goes when nothing has been drawn for a minute.
 """
 
 import asyncio
