@@ -39,7 +39,6 @@ function themeNow() {
   return document.documentElement.dataset.theme ?? "auto";
 }
 $("#theme-switch")?.addEventListener("click", (event) => {
-  event.preventDefault();
   const next = THEMES[(THEMES.indexOf(themeNow()) + 1) % THEMES.length];
   document.cookie = `wk_theme=${next}; path=/; max-age=31536000; samesite=lax`;
   if (next === "auto") delete document.documentElement.dataset.theme;
@@ -68,10 +67,7 @@ document.addEventListener("click", (event) => {
 });
 
 const help = $("#help");
-$("#help-open")?.addEventListener("click", (event) => {
-  event.preventDefault();
-  help.showModal();
-});
+$("#help-open")?.addEventListener("click", () => help.showModal());
 
 // Suggestions for the cohort menu, asked for when it opens.
 const cohortMenu = $("#cohort-menu");
@@ -214,7 +210,10 @@ let going = 0;
 document.addEventListener("keydown", (event) => {
   const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
   if (event.key === "Escape") {
-    for (const menu of $$("details.menu[open]")) menu.open = false;
+    for (const menu of $$("details.menu[open]")) {
+      menu.open = false;
+      $("summary", menu).focus();
+    }
     if (typing && typing.type !== "checkbox") typing.blur();
     else closeSide();
     return;
