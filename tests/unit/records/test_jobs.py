@@ -3,8 +3,10 @@
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
@@ -150,3 +152,28 @@ def test_a_new_only_process_takes_over_at_once_what_a_killed_one_held(records: R
     assert len(claim(records, 2, limit=1, worker="gone")) == 1
     assert records.write_now(jobs.release) == 1
     assert {j.key for j in claim(records, 3, worker="next")} == {"a", "b"}
+
+
+def test_what_waits_above_does_not_hide_what_is_due_below(records: Records) -> None:
+    future = [new(f"f{i}", 50, 9) for i in range(30)]
+    records.write_now(
+        lambda c: jobs.add(c, [*future, new("low", 1, -1), new("plain", 2), new("high", 3, 5)], 0)
+    )
+    assert [j.key for j in claim(records, 10)] == ["high", "plain", "low"]
+
+
+def test_no_claim_sorts_all_that_is_due(records: Records) -> None:
+    records.write_now(lambda c: jobs.add(c, [new(f"k{i}", i, i % 3) for i in range(50)], 0))
+    plans: list[str] = []
+
+    def explain(conn: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT jobs") and "lease_until_ns" not in statement:
+            rows = conn.connection.cursor().execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(str(r[3]) for r in rows)
+
+    event.listen(records.engine, "before_cursor_execute", explain)
+    try:
+        assert len(claim(records, 100, 20)) == 20
+    finally:
+        event.remove(records.engine, "before_cursor_execute", explain)
+    assert plans and all("ix_jobs_order" in p for p in plans)

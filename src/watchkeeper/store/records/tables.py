@@ -108,7 +108,7 @@ jobs = sa.Table(
     sa.Column("worker", sa.String(64)),
     sa.Column("error", sa.Text),
     _ns("finished_ns", nullable=True),
-    sa.Index("ix_jobs_claim", "kind", "status", "due_ns"),
+    sa.Index("ix_jobs_order", "kind", "status", "priority", "due_ns", "key"),
 )
 
 # Judge replies by content hash: identical inputs are asked once. Keyed by project, so nothing crosses tenants.
