@@ -72,8 +72,10 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
 
 
 def _with_body(event: RawEvent) -> dict[str, Any]:
-    body = as_dict(event.attributes.get("body"))
-    return {**body, **event.attributes} if body else event.attributes
+    values = event.attributes
+    # Azure's clients put what others send as the body into an attribute.
+    body = as_dict(values.get("body") or values.get("gen_ai.event.content"))
+    return {**body, **values} if body else values
 
 
 def _details(draft: Draft, event: RawEvent) -> None:

@@ -54,6 +54,8 @@ _pick = Picker(
         "inputs": ("gen_ai.input.messages",),
         "outputs": ("gen_ai.output.messages",),
         "system": ("gen_ai.system_instructions",),
+        "prompt": ("gen_ai.prompt", "gen_ai.prompt_json", "gen_ai.request.messages"),
+        "completion": ("gen_ai.completion", "gen_ai.completion_json", "gen_ai.response.messages"),
         "tools": ("gen_ai.tool.definitions",),
         "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         "out": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
@@ -87,6 +89,9 @@ _pick = Picker(
         ),
     }
 )
+
+
+_CALL_SIGNS = frozenset(("in", "out", "inputs", "outputs", "prompt", "completion"))
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -136,7 +141,12 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.kind is None:
         draft.kind = _guess(operation, got, attributes)
     kind = draft.kind
-    if kind == "tool":
+    if kind in ("llm", "embedding"):
+        # One value each for what went in and came out: older clients, gateways.
+        draft.take_inputs("gen_ai.prompt", got.get("prompt"))
+        if "completion" in got and not draft.outputs:
+            draft.take_reply("gen_ai.completion", got["completion"])
+    elif kind == "tool":
         _tool(draft, attributes)
     elif kind in ("retrieval", "rerank") or "gen_ai.retrieval.documents" in attributes:
         _retrieval(draft, attributes)
@@ -151,7 +161,8 @@ def _guess(operation: str | None, got: dict[str, Any], attributes: dict[str, Any
         return None
     if "gen_ai.tool.name" in attributes and "request_model" not in got:
         return "tool"
-    if "request_model" in got and ("in" in got or "out" in got or "inputs" in got or "outputs" in got):
+    named = "request_model" in got or "response_model" in got
+    if named and not _CALL_SIGNS.isdisjoint(got):
         return "llm"
     return "workflow" if operation else None
 
@@ -192,7 +203,7 @@ def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.tool_call_id = draft.tool_call_id or word(attributes.get("gen_ai.tool.call.id"))
     if draft.tool_arguments is None:
         value = first(attributes, "gen_ai.tool.call.arguments", "gen_ai.tool.args", "gen_ai.tool.arguments",
-                      "gen_ai.tool.input", "gcp.vertex.agent.tool_call_args")  # fmt: skip
+                      "gen_ai.tool.input", "gcp.vertex.agent.tool_call_args", "spring.ai.tool.call.arguments")  # fmt: skip
         draft.tool_arguments = decode(value)
         if draft.tool_arguments is None and "code.function.name" in attributes:
             # google-genai's automatic function calling.
@@ -201,7 +212,7 @@ def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
                 draft.tool_arguments = {k: v.get("value") for k, v in params.items() if isinstance(v, dict)}
     if draft.tool_result is None:
         value = first(attributes, "gen_ai.tool.call.result", "code.function.return.value", "gen_ai.tool.result", "gen_ai.tool.output",
-                      "gen_ai.tool.message", "gcp.vertex.agent.tool_response")  # fmt: skip
+                      "gen_ai.tool.message", "gcp.vertex.agent.tool_response", "spring.ai.tool.call.result")  # fmt: skip
         draft.tool_result = decode(value)
     if draft.tool_error is None:
         draft.tool_error = common.tool_failure(draft.tool_result)
@@ -217,11 +228,3 @@ def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.top_k = draft.top_k or as_int(first(attributes, "gen_ai.retrieval.top_k", "gen_ai.request.top_k"))
     if draft.documents is None:
         draft.documents = common.documents(attributes.get("gen_ai.retrieval.documents"))
-
-
-def legacy_blob(draft: Draft, attributes: dict[str, Any]) -> None:
-    """`gen_ai.prompt` and `gen_ai.completion` as one value each (LangSmith, older clients)."""
-    draft.take_inputs("gen_ai.prompt", attributes.get("gen_ai.prompt"))
-    completion = attributes.get("gen_ai.completion")
-    if completion is not None:
-        draft.take_reply("gen_ai.completion", completion)

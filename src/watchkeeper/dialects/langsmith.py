@@ -61,7 +61,6 @@ def _model(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) ->
     if request is not None and "model" in request:
         parameters.take(draft, request)
         draft.take_tools(request.get("tools"))
-    gen_ai.legacy_blob(draft, attributes)
     usage = read_usage(attributes.get("langsmith.metadata.usage_metadata"))
     if usage is not None:
         draft.tokens.fill(usage)

@@ -99,11 +99,11 @@ def _table_text(text: Any) -> str | None:
 
 def _untyped_part(block: dict[str, Any], kind: str) -> Part:
     """Bedrock, Gemini and ADK name a part by its only key."""
-    for key in ("toolUse", "functionCall", "function_call", "tool_call"):
+    for key in ("toolUse", "functionCall", "function_call", "tool_call", "toolRequest"):
         inner = _table(block.get(key))
         if inner is not None:
             return _call_part(inner)
-    for key in ("toolResult", "functionResponse", "function_response", "tool_result"):
+    for key in ("toolResult", "functionResponse", "function_response", "tool_result", "toolResponse"):
         inner = _table(block.get(key))
         if inner is not None:
             return _result_part(inner)
@@ -120,6 +120,7 @@ def _untyped_part(block: dict[str, Any], kind: str) -> Part:
         "image_url",
         "document",
         "video",
+        "media",
     ):
         inner = _table(block.get(key))
         if inner is not None:
@@ -156,7 +157,7 @@ def _media_part(block: dict[str, Any]) -> Part:
                 uri = uri or value
     mime = None
     for table in (block, source):
-        for key in ("mime_type", "mimeType", "media_type", "mediaType", "format"):
+        for key in ("mime_type", "mimeType", "media_type", "mediaType", "contentType", "format"):
             value = table.get(key)
             if isinstance(value, str) and value:
                 mime = mime or value
@@ -174,7 +175,7 @@ def _first(block: dict[str, Any], *keys: str) -> Any:
 def _call_part(block: dict[str, Any]) -> Part:
     function = _table(block.get("function")) or {}
     name = _first(block, "name", "toolName", "tool_name") or function.get("name")
-    call_id = _first(block, "call_id", "id", "toolCallId", "tool_call_id", "toolUseId")
+    call_id = _first(block, "call_id", "id", "toolCallId", "tool_call_id", "toolUseId", "ref")
     arguments = _first(block, "arguments", "args", "input", "parameters", "tool_kwargs")
     if arguments is None:
         arguments = function.get("arguments")
@@ -187,7 +188,7 @@ def arguments_of(value: Any) -> Any:
 
 
 def _result_part(block: dict[str, Any]) -> Part:
-    call_id = _first(block, "tool_use_id", "toolUseId", "toolCallId", "tool_call_id", "call_id", "id")
+    call_id = _first(block, "tool_use_id", "toolUseId", "toolCallId", "tool_call_id", "call_id", "id", "ref")
     result = _first(block, "response", "result", "output", "content")
     error = block.get("status") == "error" or block.get("is_error") is True or block.get("isError") is True
     return Part(

@@ -31,8 +31,11 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
 
 def guess(draft: Draft) -> None:
     """A client span called `chat MODEL` or `openai.chat.completions` is a model call even when nothing else says so
-    (a failed OpenLIT call)."""
+    (a failed OpenLIT call); an MCP request names the tool it calls."""
     raw = draft.raw
+    if raw.name.startswith("tools/call "):
+        draft.kind, draft.tool_name = "tool", raw.name.removeprefix("tools/call ")
+        return
     if raw.otel_kind == "client" and not draft.provider_raw and "." in raw.name:
         _method(draft, raw.name)
         return

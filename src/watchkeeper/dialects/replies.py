@@ -82,13 +82,13 @@ _OUTPUT = ("output_tokens", "completion_tokens", "outputTokens", "completionToke
            "output_token_count", "response_token_count")  # fmt: skip
 _CACHED = ("cache_read_input_tokens", "cached_input_tokens", "cachedInputTokens", "cached_tokens",
            "cacheReadInputTokens", "cachedPromptTokens", "cached_content_token_count", "cachedContentTokenCount", "cache_read_tokens",
-           "input_cached_tokens", "cache_read", "input_cache_read", "cached_token_count")  # fmt: skip
+           "input_cached_tokens", "cachedContentTokens", "cache_read", "input_cache_read", "cached_token_count")  # fmt: skip
 _WRITTEN = ("cache_creation_input_tokens", "cache_write_input_tokens", "cacheWriteInputTokens", "cacheCreationInputTokens",
             "cache_creation_tokens", "cache_write_tokens", "cache_creation", "cache_write",
             "input_cache_creation")  # fmt: skip
 _REASONING = ("reasoning_tokens", "reasoningTokens", "thoughts_token_count", "thoughtsTokenCount",
               "reasoning_output_tokens", "reasoning", "output_reasoning_tokens", "output_reasoning",
-              "thoughts_tokens")  # fmt: skip
+              "thoughts_tokens", "thoughtsTokens")  # fmt: skip
 _TOTAL = ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount", "total")
 _IN_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "inputTokenDetails",
                "inputTokensDetails", "prompt_details")  # fmt: skip
@@ -265,7 +265,8 @@ def _of_candidates(candidates: list[Any]) -> Reply:
     finish = None
     for candidate in candidates:
         table = _table(candidate)
-        out += msgs.message_of(_table(table.get("content")) or {"role": "model"}, "assistant")
+        said = _table(table.get("content")) or _table(table.get("message"))
+        out += msgs.message_of(said or {"role": "model"}, "assistant")
         finish = finish or as_text(table.get("finishReason") or table.get("finish_reason"))
     return Reply(out, finish)
 

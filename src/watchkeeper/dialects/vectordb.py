@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from watchkeeper.dialects.common import documents
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, first, word
 from watchkeeper.model.span import Document, RawEvent, RawSpan
@@ -32,7 +33,8 @@ def recognise(raw: RawSpan) -> bool:
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft` when the database is a vector store and the operation reads; writes stay what they are."""
     system = word(first(attributes, "db.system.name", "db.system")) or ""
-    if not system.lower().startswith(_STORES) or draft.kind not in (None, "workflow", "retrieval"):
+    store = system.lower().startswith(_STORES) or recognise(draft.raw)
+    if not store or draft.kind not in (None, "workflow", "retrieval"):
         return
     operation = word(first(attributes, "db.operation.name", "db.operation")) or draft.raw.name
     told = f"{operation} {draft.raw.name}".lower()
@@ -41,11 +43,12 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         return
     draft.kind = "retrieval"
     draft.top_k = draft.top_k or top_k
-    text = as_text(first(attributes, "db.marqo.search.query", "db.query.text"))
+    text = as_text(first(attributes, "db.vector.query.content", "db.marqo.search.query", "db.query.text"))
     if draft.query is None and text is not None and text[0] not in "[{" and "embeddings=" not in text:
         draft.query = text
     if draft.documents is None:
         draft.documents = [_document(e) for e in draft.raw.events if e.name in _RESULTS] or None
+        draft.documents = draft.documents or documents(attributes.get("db.vector.query.response.documents"))
 
 
 def _document(event: RawEvent) -> Document:

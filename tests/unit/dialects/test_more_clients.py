@@ -281,3 +281,136 @@ def test_traceloops_tasks_of_llama_index_are_what_their_classes_do() -> None:
     ran = span({"traceloop.span.kind": "task", "traceloop.entity.name": "FunctionTool.task",
                 "traceloop.entity.output": json.dumps(output)}, name="FunctionTool.task").tool  # fmt: skip
     assert ran is not None and (ran.name, ran.arguments, ran.error) == ("find", {"q": "x"}, "boom")
+
+
+def test_genkits_models_are_calls_and_what_wraps_them_is_not() -> None:
+    asked = [
+        {"role": "system", "content": [{"text": "Be brief."}]},
+        {"role": "user", "content": [{"text": "Find x"}]},
+    ]
+    request = {"toolRequest": {"name": "find", "input": {"q": "x"}, "ref": "t1"}}
+    answer = {"role": "model", "content": [request]}
+    usage = {
+        "inputTokens": 1054,
+        "outputTokens": 20,
+        "thoughtsTokens": 40,
+        "totalTokens": 1114,
+        "cachedContentTokens": 1024,
+    }
+    model = span(
+        {"genkit:type": "action", "genkit:metadata:subtype": "model", "genkit:name": "googleai/gemini-2.5-flash",
+         "genkit:input": json.dumps({"messages": asked, "tools": [{"name": "find"}]}),
+         "genkit:output": json.dumps({"candidates": [{"message": answer, "finishReason": "stop"}], "usage": usage,
+                                      "custom": {"modelVersion": "gemini-2.5-flash-001", "responseId": "r-123"}})},
+        span_id="0b" * 8, parent="0a" * 8, name="googleai/gemini-2.5-flash", kind="internal",
+    )  # fmt: skip
+    llm = _llm(model)
+    assert (llm.provider, llm.request_model, llm.response_model) == (
+        "google",
+        "gemini-2.5-flash",
+        "gemini-2.5-flash-001",
+    )
+    assert (llm.system, model.input_text, llm.finish_reason) == ("Be brief.", "Find x", "tool_calls")
+    assert [(c.id, c.name, c.arguments) for c in llm.tool_calls] == [("t1", "find", {"q": "x"})]
+    assert (llm.usage.output_tokens, llm.usage.cached_input_tokens, llm.response_id) == (60, 1024, "r-123")
+    wrapper = span({"genkit:type": "util", "genkit:name": "generate", "genkit:input": json.dumps({"messages": asked}),
+                    "genkit:output": json.dumps({"message": {"role": "model", "content": [{"text": "No x."}]}})},
+                   span_id="0a" * 8, name="generate", kind="internal")  # fmt: skip
+    tool = span({"genkit:type": "action", "genkit:metadata:subtype": "tool", "genkit:name": "find",
+                 "genkit:input": '{"q": "x"}', "genkit:output": '"none"'}, span_id="0c" * 8, name="find")  # fmt: skip
+    trace = dialects.assemble([wrapper, model, tool], [])
+    assert [s.span_id for s in trace.llm_calls] == ["0b" * 8] and wrapper.kind == "workflow"
+    assert (trace.input_text, trace.output_text) == ("Find x", "No x.")
+    assert tool.tool is not None and (tool.tool.arguments, tool.tool.result) == ({"q": "x"}, "none")
+
+
+def test_haystacks_components_are_what_their_classes_do() -> None:
+    meta = {
+        "model": "gpt-4o-mini-2024-07-18",
+        "finish_reason": "stop",
+        "usage": {"prompt_tokens": 32, "completion_tokens": 7},
+    }
+    asked = [{"role": "user", "meta": {}, "name": None, "content": [{"text": "Capital?"}]}]
+    said = [{"role": "assistant", "meta": meta, "name": None, "content": [{"text": "Paris."}]}]
+    component = {"haystack.component.type": "OpenAIChatGenerator", "haystack.component.name": "llm",
+                 "haystack.component.input": json.dumps({"messages": asked})}  # fmt: skip
+    replied = {**component, "haystack.component.output": json.dumps({"replies": said})}
+    older = {**component, "haystack.component.output": json.dumps({"replies": ["Paris."], "meta": [meta]})}
+    for attributes in (replied, older):
+        made = span(attributes, name="haystack.component.run", kind="internal")
+        llm = _llm(made)
+        assert (made.input_text, llm.output_text, llm.finish_reason, llm.provider) == (
+            "Capital?",
+            "Paris.",
+            "stop",
+            "openai",
+        )
+        assert (llm.request_model, llm.usage.input_tokens, llm.usage.output_tokens) == ("gpt-4o-mini", 32, 7)
+    document = {"id": "d1", "content": "Paris.", "score": 0.9}
+    found = span({"haystack.component.type": "InMemoryBM25Retriever",
+                  "haystack.component.input": '{"query": "Capital?", "top_k": 2}',
+                  "haystack.component.output": json.dumps({"documents": [document]})}).retrieval  # fmt: skip
+    assert found is not None and (found.query, found.top_k, found.documents[0].score) == ("Capital?", 2, 0.9)
+    built = span({"haystack.component.type": "ChatPromptBuilder"}, name="haystack.component.run")
+    assert built.kind == "workflow"
+
+
+def test_azures_events_carry_their_message_in_an_attribute() -> None:
+    told = [
+        ("gen_ai.system.message", {"role": "system", "content": "Be brief."}),
+        ("gen_ai.user.message", {"role": "user", "content": "Hi?"}),
+        ("gen_ai.choice", {"message": {"content": "Hello."}, "finish_reason": "length", "index": 0}),
+    ]
+    events = [
+        event(name, at=i, gen_ai__event__content=json.dumps(body)) for i, (name, body) in enumerate(told)
+    ]
+    made = span({**CHAT, "gen_ai.system": "az.ai.inference"}, events=events)
+    llm = _llm(made)
+    assert (llm.system, made.input_text, llm.output_text, llm.finish_reason) == (
+        "Be brief.",
+        "Hi?",
+        "Hello.",
+        "length",
+    )
+
+
+def test_what_went_in_and_came_out_may_be_one_value_each() -> None:
+    made = span({**CHAT, "gen_ai.system": "openai", "gen_ai.usage.input_tokens": "32", "gen_ai.usage.output_tokens": "7",
+                 "gen_ai.response.finish_reasons": '["STOP"]', "gen_ai.prompt": '["Capital?"]',
+                 "gen_ai.completion": '["Paris."]'})  # fmt: skip
+    llm = _llm(made)
+    assert (made.input_text, llm.output_text, llm.finish_reason) == ("Capital?", "Paris.", "stop")
+    assert (llm.usage.input_tokens, llm.usage.output_tokens) == (32, 7)
+    gateway = span({"gen_ai.request.model": "gpt-4o-mini", "gen_ai.prompt_json": '[{"role": "user", "content": "Hi?"}]',
+                    "gen_ai.completion_json": '{"choices": [{"message": {"role": "assistant", "content": "Hello."}}]}'},
+                   kind="internal")  # fmt: skip
+    assert gateway.kind == "llm" and (gateway.input_text, _llm(gateway).output_text) == ("Hi?", "Hello.")
+
+
+def test_an_inference_servers_span_tells_the_clients_call_again() -> None:
+    client = span({**CHAT, "gen_ai.usage.input_tokens": 32, "gen_ai.usage.output_tokens": 7,
+                   "gen_ai.input.messages": ASKED}, span_id="0a" * 8, end=100)  # fmt: skip
+    server = span({"gen_ai.request.id": "r", "gen_ai.response.model": "gpt-4o-mini", "gen_ai.usage.prompt_tokens": 32,
+                   "gen_ai.usage.completion_tokens": 7, "gen_ai.latency.time_to_first_token": 0.02},
+                  span_id="0b" * 8, parent="0a" * 8, name="llm_request", kind="server", start=1, end=99)  # fmt: skip
+    assert server.kind == "llm"
+    trace = dialects.assemble([server, client], [])
+    assert [s.span_id for s in trace.llm_calls] == ["0a" * 8] and trace.totals.input_tokens == 32
+    call = trace.llm_calls[0].llm
+    assert call is not None and call.ttft_ms == 20
+
+
+def test_springs_searches_and_tools_are_read() -> None:
+    found = span({"db.operation.name": "query", "db.system": "simple", "db.vector.query.content": "Capital?",
+                  "db.vector.query.top_k": 4, "db.vector.query.response.documents": '["Paris is the capital."]'},
+                 name="simple query").retrieval  # fmt: skip
+    assert found is not None and (found.query, found.top_k) == ("Capital?", 4)
+    assert found.documents[0].content == "Paris is the capital."
+    ran = span({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find",
+                "spring.ai.tool.call.arguments": '{"q": "x"}', "spring.ai.tool.call.result": '"none"'}).tool  # fmt: skip
+    assert ran is not None and (ran.arguments, ran.result) == ({"q": "x"}, "none")
+
+
+def test_a_request_of_a_tool_over_mcp_is_a_tool() -> None:
+    made = span({"rpc.system": "mcp", "rpc.method": "tools/call"}, name="tools/call find")
+    assert made.kind == "tool" and made.tool is not None and made.tool.name == "find"

@@ -1,0 +1,64 @@
+"""Genkit: every action is a span with its input and output as JSON; only models are provider calls."""
+
+from typing import Any
+
+from watchkeeper.dialects import common, parameters
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.values import as_dict, decode, word
+from watchkeeper.model.span import RawSpan
+
+NAME = "genkit"
+HEADS = frozenset(("genkit:type",))
+_KINDS = {
+    "model": "llm", "tool": "tool", "tool.v2": "tool", "flow": "workflow", "retriever": "retrieval",
+    "embedder": "embedding", "evaluator": "evaluator", "reranker": "rerank", "agent": "agent",
+}  # fmt: skip
+_IN, _OUT = "genkit:input", "genkit:output"
+
+
+def recognise(raw: RawSpan) -> bool:
+    """Whether this span is a Genkit action or step."""
+    return "genkit:type" in raw.attributes
+
+
+def read(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Fill `draft` by the kind of action; `generate` and flow steps wrap the calls."""
+    action = word(attributes.get("genkit:metadata:subtype")) or word(attributes.get("genkit:type")) or ""
+    if draft.kind is None:
+        draft.kind = _KINDS.get(action, "workflow")
+    given, result = attributes.get(_IN), attributes.get(_OUT)
+    name = word(attributes.get("genkit:name")) or draft.raw.name
+    draft.session = draft.session or word(attributes.get("genkit:sessionId"))
+    if draft.kind in ("llm", "embedding"):
+        _model(draft, name, given, result)
+        return
+    if draft.kind == "workflow" and name == "generate":
+        draft.take_inputs(_IN, given)
+    elif draft.kind == "tool":
+        draft.tool_name = draft.tool_name or name
+    common.step(draft, given, result)
+    if draft.inputs is None:
+        draft.input_text = draft.input_text or common.plain_text(given)
+    message = as_dict((as_dict(result) or {}).get("message"))
+    if message is not None:
+        draft.take_reply(_OUT, message)
+    else:
+        draft.output_text = draft.output_text or common.plain_text(result)
+
+
+def _model(draft: Draft, name: str, given: Any, result: Any) -> None:
+    provider, slash, model = name.partition("/")
+    if slash:
+        draft.provider_raw.setdefault("genkit:name", provider)
+    draft.request_model = draft.request_model or (model if slash else name)
+    request = as_dict(given) or {}
+    parameters.take(draft, request.get("config"))
+    draft.take_tools(request.get("tools"))
+    draft.take_inputs(_IN, given)
+    answer = as_dict(result)
+    if answer is None or draft.kind == "embedding":
+        return
+    draft.take_reply(_OUT, answer)
+    provided = as_dict(decode(answer.get("custom"))) or {}
+    draft.response_model = draft.response_model or word(provided.get("modelVersion") or provided.get("model"))
+    draft.response_id = draft.response_id or word(provided.get("responseId") or provided.get("id"))
