@@ -35,6 +35,8 @@ SCORE_POLL_SECONDS = 3.0
 OVERLAP_NS = 60 * SECOND
 WINDOW_NS, WIDEST_NS = 60 * SECOND, 30 * 86_400 * SECOND
 DEAD_KEPT = 50
+# A target that is this far behind may have missed the retention of what it never got.
+BEHIND_NS = 3600 * SECOND
 # After every project's name: the end of a moment.
 LAST = "\U0010ffff"
 SIGNALS = ("traces", "logs", "scores", "checks")
@@ -72,6 +74,7 @@ class Progress(msgspec.Struct):
     sent: int = 0
     dead: int = 0
     unreadable: int = 0
+    expired: int = 0
     last_dead: list[Dead] = []
 
 
@@ -205,7 +208,17 @@ class Way:
         self.window_ns = max(self.window_ns // 2, SECOND) if full else min(self.window_ns * 2, WIDEST_NS)
         if not full:
             await self._passed(until, end)
+        await self._missed(start.ns, (await self.load()).position.ns)
         return full or until < end
+
+    async def _missed(self, after: int, until: int) -> None:
+        """Count what had expired before this target took it."""
+        if self.signal != "traces" or until >= self.clock() - BEHIND_NS:
+            return
+        if count := await self.columns.expired(after, until, self.target.projects):
+            (await self.load()).expired += count
+            await self.save()
+            log.warning("forwarding %s: %d spans had expired before they could be sent", self.key, count)
 
     async def _arrived(self, start: Position, until: int) -> bool:
         """Send the next page of a window whose order is exact; whether it was a full one."""
@@ -404,6 +417,7 @@ class ForwardFlow:
                     "problem": way.problem or None,
                     "sent": progress.sent,
                     "dead": progress.dead + progress.unreadable,
+                    "expired": progress.expired,
                     "backlog": waiting,
                     "lag_seconds": lag,
                     "position_ns": progress.position.ns,
@@ -422,6 +436,7 @@ class ForwardFlow:
             made += [
                 ("watchkeeper_forward_sent_total", labels, float(progress.sent)),
                 ("watchkeeper_forward_dead_total", labels, float(progress.dead + progress.unreadable)),
+                ("watchkeeper_forward_expired_total", labels, float(progress.expired)),
                 ("watchkeeper_forward_retried_total", labels, float(way.retried)),
                 ("watchkeeper_forward_backlog", labels, float(waiting)),
                 ("watchkeeper_forward_lag_seconds", labels, lag),

@@ -33,6 +33,7 @@ HELP = {
     "watchkeeper_store_free_bytes": "Bytes that may still be written on the store's disk.",
     "watchkeeper_forward_sent_total": "Records another backend has taken, by target and signal.",
     "watchkeeper_forward_dead_total": "Records another backend will never take, by target and signal.",
+    "watchkeeper_forward_expired_total": "Spans whose content had expired before another backend took them, by target.",
     "watchkeeper_forward_retried_total": "Attempts to forward that have to be made again.",
     "watchkeeper_forward_backlog": "Records not forwarded yet, by target and signal.",
     "watchkeeper_forward_lag_seconds": "Age of the oldest record not forwarded yet.",

@@ -165,7 +165,7 @@ class Columns(Protocol):
     `decide_keeping` writes down which traces are kept; `drop_unkept` removes spans, content and logs of those decided against since then, rows a table.
     `reprice` changes the cost and pricing version of trace and span rows, and nothing else.
     `feed` gives what arrived after a position (signal traces, logs) or was made (scores, checks), oldest first, of
-    some projects or all; `backlog` how much there is and the oldest.
+    some projects or all; `backlog` how much there is and the oldest; `expired` of how many spans of a window the content is gone.
     `read_scores` includes the checks. `list_traces` returns rows of `traces` (texts cut to 400 characters) with `time`
     as datetime UTC and `scores`, a dictionary of the latest values; `tally` counts what such a filter finds per bucket
     (start ns, traces, those with errors), whatever its limit and order. `rowless` names (project, trace_id) with content of spans that have no row, `unassembled` those whose spans
@@ -213,6 +213,7 @@ class Columns(Protocol):
     async def backlog(
         self, signal: str, after_ns: int, projects: Sequence[str] = ()
     ) -> tuple[int, int | None]: ...
+    async def expired(self, after_ns: int, until_ns: int, projects: Sequence[str] = ()) -> int: ...
     async def rowless(self, limit: int) -> list[tuple[str, str]]: ...
     async def unassembled(self, since_ns: int, limit: int) -> list[tuple[str, str]]: ...
     async def arrived(self, project: str, trace_ids: list[str]) -> dict[str, int]: ...

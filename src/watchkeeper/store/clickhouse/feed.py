@@ -91,6 +91,21 @@ def _fed(signal: str, row: Sequence[Any]) -> Fed:
     return Fed(where, found, len(body))
 
 
+_WINDOW = (
+    "received_at > fromUnixTimestamp64Nano({after:Int64}) AND received_at <= fromUnixTimestamp64Nano({until:Int64}) "
+    "AND ({wide:Bool} OR project IN {projects:Array(String)})"
+)
+# What was sent again meanwhile arrived later than its span's first row says, so its content is looked for by trace.
+_EXPIRED = f"""SELECT uniqExact(project, trace_id, span_id) FROM spans WHERE {_WINDOW} AND (project, trace_id, span_id) NOT IN (
+  SELECT project, trace_id, span_id FROM content WHERE (project, trace_id) IN (SELECT project, trace_id FROM spans WHERE {_WINDOW}))"""
+
+
+def expired(client: Client, after_ns: int, until_ns: int, projects: Sequence[str]) -> int:
+    """How many spans arrived within a window whose content is gone: nobody can forward them any more."""
+    bound = {"after": after_ns, "until": until_ns, "wide": not projects, "projects": list(projects)}
+    return int(client.query(_EXPIRED, parameters=bound).result_rows[0][0])
+
+
 def backlog(client: Client, signal: str, after_ns: int, projects: Sequence[str]) -> tuple[int, int | None]:
     """How many records (of checks: traces) came after a time, and when the oldest of them did."""
     table, time, ns = _BACKLOG[signal]

@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
 from watchkeeper.store import sandbox, sandbox_tables
-from watchkeeper.store.clickhouse.rows import DAY_NS
+from watchkeeper.store.clickhouse.rows import DAY_NS, week_of
 from watchkeeper.store.columns import QueryRefused, TraceFilter
 
+EPOCH = date(1970, 1, 1)
 TEXT_CHARS = 400
 SPARE = 50
 """Rows looked at beyond those asked for: versions that were replaced since."""
@@ -79,71 +81,102 @@ def _conditions(
 def list_traces(
     client: Client, project: str, wanted: TraceFilter, scorers: Sequence[str], database: str
 ) -> list[dict[str, Any]]:
-    """Rows of `traces` as dictionaries, in the order asked for. Raises QueryRefused.
-
-    A row that was replaced may still be stored beside its successor. Instead of merging the whole table (FINAL) to list a
-    few rows, the first that match are taken whatever their version, and those that are not the latest of their trace
-    passed over: the latest of a trace is a row like any other, so it stands in its own place of the order or does not match.
-    """
+    """Rows of `traces` as dictionaries, in the order asked for. Raises QueryRefused."""
     parts, bound = _conditions(wanted, scorers, database)
     most = min(max(wanted.limit, 0), 1000)
     bound |= {"project": project, sandbox_tables.PROJECT: project}
     # The page next to a cursor on its newer side holds the oldest of what is newer.
     order = _order("time asc" if wanted.after is not None else wanted.order_by, scorers)
-    statement = f"SELECT trace_id, assembled_at FROM traces WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT {{limit:UInt32}}"
     found: list[dict[str, Any]] = []
-    taken, again = most + SPARE, True
-    while most:
-        versions = client.query(statement, parameters={**bound, "limit": taken}).result_rows
-        latest = _Latest(client, project)
-        found = latest.of(versions, most)
-        if len(found) < most and len(versions) == taken:
-            taken *= 4
-        elif again and latest.overtaken(versions):
-            # A successor that no condition saw: it does not match, or it was written since. Asking again tells.
-            again = False
-        else:
-            break
+    for stretch in _stretches(client, wanted):
+        if len(found) < most:
+            conditions = " AND ".join([*parts, *stretch])
+            statement = f"SELECT trace_id, assembled_at, toMonday(day) FROM traces WHERE {conditions} ORDER BY {order}"
+            found += _first(client, statement, bound, most - len(found))
     if wanted.after is not None:
         found.reverse()
     return found
 
 
-class _Latest:
-    """The latest row of each trace that was asked for."""
+def _stretches(client: Client, wanted: TraceFilter) -> list[list[str]]:
+    """Conditions that divide what a list of the newest looks at: the last two weeks, which mostly suffice, and the rest. A
+    week is a partition; what asks the spans too is asked once."""
+    newest_first = wanted.after is None and wanted.order_by.split() == ["time", "desc"]
+    if not newest_first or wanted.since_ns is not None or "attributes" in (wanted.where or ""):
+        return [[]]
+    latest = client.query("SELECT max(day) FROM traces").result_rows[0][0]
+    ends = [t // DAY_NS for t in (wanted.until_ns, wanted.before and wanted.before[0]) if t is not None]
+    since = week_of(min([(latest - EPOCH).days, *ends]) * DAY_NS) * 7 - 3 - 7
+    if since <= 0:
+        return [[]]
+    return [[f"day >= toDate({since})"], [f"day < toDate({since})"]]
 
-    def __init__(self, client: Client, project: str) -> None:
+
+def _first(client: Client, statement: str, bound: dict[str, Any], most: int) -> list[dict[str, Any]]:
+    """The first `most` rows that a statement for (trace, version, week) finds.
+
+    A row that was replaced may still be stored beside its successor. Instead of merging the whole table (FINAL) to list a
+    few rows, the first that match are taken whatever their version, and those that are not the latest of their trace
+    passed over: the latest of a trace is a row like any other, so it stands in its own place of the order or does not match.
+    """
+    taken, again = most + SPARE, True
+    while True:
+        versions = client.query(
+            f"{statement} LIMIT {{limit:UInt32}}", parameters={**bound, "limit": taken}
+        ).result_rows
+        latest = _Latest(client, bound["project"], versions)
+        found = latest.of(most)
+        if len(found) < most and len(versions) == taken:
+            taken *= 4
+        elif again and latest.overtaken():
+            # A successor that no condition saw: it does not match, or it was written since. Asking again tells.
+            again = False
+        else:
+            return found
+
+
+class _Latest:
+    """The latest rows of traces of which these versions (trace, version, week) are known, read as far as needed."""
+
+    def __init__(self, client: Client, project: str, versions: Sequence[Sequence[Any]]) -> None:
         self._client = client
         self._project = project
+        self._versions = versions
         self._rows: dict[str, tuple[int, dict[str, Any]]] = {}
 
-    def _read(self, ids: Sequence[str]) -> None:
+    def _read(self, some: Sequence[Sequence[Any]]) -> None:
+        bound = {
+            "project": self._project,
+            "ids": list({trace_id for trace_id, _, _ in some}),
+            "weeks": list({week for _, _, week in some}),
+        }
         answer = self._client.query(
             f"SELECT assembled_at, {_SHOWN}, scores FROM traces WHERE project = {{project:String}} "
-            "AND trace_id IN {ids:Array(String)} ORDER BY assembled_at DESC LIMIT 1 BY trace_id",
-            parameters={"project": self._project, "ids": list(ids)},
+            "AND trace_id IN {ids:Array(String)} AND toMonday(day) IN {weeks:Array(Date)} "
+            "ORDER BY assembled_at DESC LIMIT 1 BY trace_id",
+            parameters=bound,
         )
         for version, *values in answer.result_rows:
             row = dict(zip(answer.column_names[1:], values, strict=True))
             self._rows[row["trace_id"]] = (int(version), row)
 
-    def of(self, versions: Sequence[Sequence[Any]], most: int) -> list[dict[str, Any]]:
-        """The first `most` of these (trace, version) that are the latest of their trace, each trace once."""
+    def of(self, most: int) -> list[dict[str, Any]]:
+        """The first `most` that are the latest of their trace, each trace once."""
         found: dict[str, dict[str, Any]] = {}
-        for at, (trace_id, version) in enumerate(versions):
+        for at, (trace_id, version, _) in enumerate(self._versions):
             if len(found) == most:
                 break
             if trace_id not in self._rows:
-                ahead = dict.fromkeys(str(t) for t, _ in versions[at : at + most - len(found)])
-                self._read([t for t in ahead if t not in self._rows])
+                ahead = self._versions[at : at + most - len(found)]
+                self._read([v for v in ahead if v[0] not in self._rows])
             latest, row = self._rows.get(trace_id, (None, {}))
             if latest == version:
                 found[trace_id] = row
         return list(found.values())
 
-    def overtaken(self, versions: Sequence[Sequence[Any]]) -> bool:
-        """Whether the latest row of a trace that was looked at is not among these."""
-        seen = {(str(trace_id), int(version)) for trace_id, version in versions}
+    def overtaken(self) -> bool:
+        """Whether the latest row of a trace that was looked at is not among the versions."""
+        seen = {(trace_id, version) for trace_id, version, _ in self._versions}
         return any((trace_id, version) not in seen for trace_id, (version, _) in self._rows.items())
 
 

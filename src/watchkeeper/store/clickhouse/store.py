@@ -279,6 +279,9 @@ class ClickHouseColumns:
     ) -> tuple[int, int | None]:
         return await self._readers.run(feed.backlog, signal, after_ns, projects)
 
+    async def expired(self, after_ns: int, until_ns: int, projects: Sequence[str] = ()) -> int:
+        return await self._readers.run(feed.expired, after_ns, until_ns, projects)
+
     async def rowless(self, limit: int) -> list[tuple[str, str]]:
         return await self._readers.run(reading.rowless, limit)
 
