@@ -31,22 +31,20 @@ def add(
     connection: Connection, changes: Iterable[tuple[Cell, dict[str, int]]], now_ns: int
 ) -> list[dict[str, Any]]:
     """Add counts to cells; returns the new totals as rows of the column store's `coverage` table."""
+    given = sorted(changes)
+    known: dict[tuple[str, str], dict[str, int]] = {}
+    for project in {cell.project for cell, _ in given}:
+        keys = [_key(cell) for cell, _ in given if cell.project == project]
+        found = sa.select(states.c.key, states.c.value).where(
+            states.c.project == project, states.c.kind == KIND, states.c.key.in_(keys)
+        )
+        known |= {(project, key): value for key, value in connection.execute(found)}
+    old = set(known)
     rows: list[dict[str, Any]] = []
-    for cell, counts in sorted(changes):
-        where = (states.c.project == cell.project, states.c.kind == KIND, states.c.key == _key(cell))
-        old = connection.execute(sa.select(states.c.value).where(*where)).scalar()
-        totals = {name: int((old or {}).get(name, 0)) + counts.get(name, 0) for name in COUNTS}
-        if old is None:
-            row = {
-                "project": cell.project,
-                "kind": KIND,
-                "key": _key(cell),
-                "value": totals,
-                "updated_ns": now_ns,
-            }
-            connection.execute(sa.insert(states).values(row))
-        else:
-            connection.execute(sa.update(states).where(*where).values(value=totals, updated_ns=now_ns))
+    for cell, counts in given:
+        key = (cell.project, _key(cell))
+        before = known.get(key, {})
+        totals = known[key] = {name: int(before.get(name, 0)) + counts.get(name, 0) for name in COUNTS}
         rows.append(
             {
                 "project": cell.project,
@@ -58,6 +56,21 @@ def add(
                 "row_version": now_ns,
             }
         )
+    new = [
+        {"project": p, "kind": KIND, "key": k, "value": v, "updated_ns": now_ns}
+        for (p, k), v in known.items()
+        if (p, k) not in old
+    ]
+    if new:
+        connection.execute(sa.insert(states), new)
+    if old:
+        which = (
+            states.c.project == sa.bindparam("p"),
+            states.c.kind == KIND,
+            states.c.key == sa.bindparam("k"),
+        )
+        change = sa.update(states).where(*which).values(value=sa.bindparam("v"), updated_ns=now_ns)
+        connection.execute(change, [{"p": p, "k": k, "v": known[(p, k)]} for p, k in sorted(old)])
     return rows
 
 
