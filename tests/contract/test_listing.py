@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.columns_world import NOW, new_trace_id, raw, score, trace_row
+from tests.contract.columns_world import DAY, NOW, new_trace_id, raw, score, trace_row
 from watchkeeper.store.clickhouse import ClickHouseColumns, listing, open_columns
 from watchkeeper.store.columns import TraceFilter
 
@@ -31,11 +31,11 @@ def project() -> str:
 
 async def _versions(store: ClickHouseColumns, project: str, dice: random.Random) -> None:
     """Traces written up to five times, each time with another time, duration, user and score."""
-    ids = [new_trace_id() for _ in range(60)]
+    ids = {new_trace_id(): NOW - weeks * 6 * DAY for weeks in (0, 0, 0, 1, 2, 5) for _ in range(10)}
     for version in range(5):
         written = []
-        for trace_id in ids if version == 0 else dice.sample(ids, 25):
-            start = NOW - dice.randrange(10**10)
+        for trace_id in ids if version == 0 else dice.sample(list(ids), 25):
+            start = ids[trace_id] - dice.randrange(10**10)
             item = raw(
                 trace_id, start=start, end=start + dice.randrange(10**9), user=dice.choice("abc"),
                 output=dice.choice(("refund please", "the weather")),
@@ -57,6 +57,10 @@ WANTED = [
     TraceFilter(limit=11, text="refund"),
     TraceFilter(limit=9, since_ns=NOW - 7 * 10**9, until_ns=NOW - 2 * 10**9),
     TraceFilter(limit=6, before=(NOW - 4 * 10**9, "")),
+    TraceFilter(limit=40, before=(NOW - 7 * DAY, "")),
+    TraceFilter(limit=12, until_ns=NOW - 2 * DAY),
+    TraceFilter(limit=60, since_ns=NOW - 8 * DAY),
+    TraceFilter(limit=50, where="attributes['user'] = 'a'"),
     TraceFilter(limit=6, after=(NOW - 4 * 10**9, "")),
     TraceFilter(assembled_after_ns=NOW + 1),
 ]
