@@ -15,7 +15,7 @@ from watchkeeper.cli.client import Client, running_on
 from watchkeeper.cli.errors import OK, CliError
 from watchkeeper.cli.output import Progress
 from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
-from watchkeeper.store.snapshot import FORMAT, MANIFEST, copy, copy_all, make_links
+from watchkeeper.store.snapshot import FORMAT, MANIFEST, copy, copy_all, make_links, rebuilt_links
 
 
 def _locked(data_dir: Path) -> DataDirLock:
@@ -74,13 +74,15 @@ def _of_running(args: argparse.Namespace, url: str, key: str) -> int:
     return OK
 
 
-def _manifest(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+def _manifest(folder: Path) -> tuple[dict[str, str], dict[str, str] | None]:
+    """The files with their checksums, and the links; None for a backup from before links were kept."""
     try:
         found: Any = json.loads((folder / MANIFEST).read_text())
         if found["format"] != FORMAT:
             raise CliError(f"{folder} was made by another version; restore it with that one")
         sums = {str(k): str(v) for k, v in found["files"].items()}
-        return sums, {str(k): str(v) for k, v in found.get("links", {}).items()}
+        links = found.get("links")
+        return sums, None if links is None else {str(k): str(v) for k, v in links.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise CliError(f"{folder} is not a complete backup: it has no readable {MANIFEST}") from None
 
@@ -99,7 +101,8 @@ def restore(args: argparse.Namespace) -> int:
                 raise CliError(f"{name!r} in the manifest points outside the backup")
             if copy(source, args.data_dir / name) != wanted:
                 raise CliError(f"{args.source / name} is damaged: its checksum differs from the manifest's")
-        make_links(args.data_dir, wanted_links)
+        links = rebuilt_links(args.data_dir) if wanted_links is None else wanted_links
+        make_links(args.data_dir, links)
     except (OSError, CliError, ValueError) as error:
         shutil.rmtree(args.data_dir, ignore_errors=True)
         said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
@@ -108,4 +111,8 @@ def restore(args: argparse.Namespace) -> int:
         bar.end()
     args.data_dir.chmod(0o700)
     print(f"restored {len(sums)} files into {args.data_dir}")
+    if wanted_links is None and links:
+        print(
+            "this backup is of an early version, which left out links of the column store; they were made again"
+        )
     return OK

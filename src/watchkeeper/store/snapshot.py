@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ OUTSIDE = (BACKUPS, DAMAGED)
 LEFT_OUT = frozenset({"watchkeeper.lock", "local.json", MANIFEST})
 RECORDS = ("records.db", "records.db-wal", "records.db-shm")
 CHUNK = 1 << 20
+_TABLE_ID = re.compile(r"ATTACH TABLE _ UUID '([0-9a-f-]{36})'")
 
 
 def files(folder: Path) -> Iterator[Path]:
@@ -54,6 +56,19 @@ def make_links(folder: Path, wanted: dict[str, str]) -> None:
             raise ValueError(f"{name!r} in the manifest points outside the backup")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         path.symlink_to(target)
+
+
+def rebuilt_links(folder: Path) -> dict[str, str]:
+    """The links of a backup whose manifest names none (the first ones did not): where the tables' definitions lie is where
+    the database is, and each definition names its table's folder."""
+    found: dict[str, str] = {}
+    for definition in folder.glob("columns/store/*/*/*.sql"):
+        home = f"store/{definition.parent.parent.name}/{definition.parent.name}"
+        found["columns/metadata/default"] = f"../{home}"
+        if named := _TABLE_ID.match(definition.read_text("utf-8", "replace")):
+            table = named.group(1)
+            found[f"columns/data/default/{definition.stem}"] = f"../../store/{table[:3]}/{table}"
+    return found
 
 
 def copy(source: Path, target: Path) -> str:

@@ -1,8 +1,10 @@
 """The command line: exit statuses, words instead of tracebacks, files in and tables out."""
 
 import gzip
+import hashlib
 import io
 import json
+import os
 import threading
 from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -301,6 +303,22 @@ def test_it_backs_up_and_restores_a_stopped_server_s_data(
     assert "outside the backup" in capsys.readouterr().err
     assert main(["restore", str(tmp_path / "none"), "--data-dir", str(tmp_path / "third")]) == 2
     assert main(["backup", str(tmp_path / "b"), "--data-dir", str(tmp_path / "none")]) == 2
+
+
+def test_a_backup_from_before_links_were_kept_gets_them_made_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    saved, again = tmp_path / "saved", tmp_path / "again"
+    table = "550e4f3b-a092-4d6e-8bd7-c2447c2644ba"
+    definition = "columns/store/68c/68cf7ffa-f450-453b-8919-b1f917069f99/traces.sql"
+    (saved / definition).parent.mkdir(parents=True)
+    (saved / definition).write_text(f"ATTACH TABLE _ UUID '{table}'\n(\n")
+    sums = {definition: hashlib.sha256((saved / definition).read_bytes()).hexdigest()}
+    (saved / "manifest.json").write_text(json.dumps({"format": 1, "files": sums}))
+    assert main(["restore", str(saved), "--data-dir", str(again)]) == 0
+    assert "made again" in capsys.readouterr().out
+    assert (again / "columns/metadata/default/traces.sql").is_file()
+    assert os.readlink(again / "columns/data/default/traces") == f"../../store/550/{table}"
 
 
 TESTED = """
