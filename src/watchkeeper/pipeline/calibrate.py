@@ -4,11 +4,13 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial, reduce
 from typing import Any
 
 import msgspec
 from sqlalchemy.engine import Connection
 
+from watchkeeper.gating.judgement import worst_of
 from watchkeeper.gating.subject import Answer, input_text, subjects_of
 from watchkeeper.model.calibration import (
     MODEL_BASED,
@@ -105,8 +107,6 @@ class Calibrator:
             raise CalibrationError(f"there is no scorer {name} in {project}; model-based ones: {model_based}")
         if found.kind not in MODEL_BASED:
             raise CalibrationError(f"{name} is a {found.kind}: it decides by a rule and needs no calibration")
-        if found.level == "span":
-            raise CalibrationError(f"{name} scores spans; only scorers of whole traces can be calibrated")
         return found
 
     # -- who may decide ------------------------------------------------------------------------------------------------
@@ -297,12 +297,22 @@ class Calibrator:
         return pairs, f"{dataset}@{found.version}", len(usable) - len(held_out)
 
     async def _score(self, scorer: Scorer, subject: Subject) -> Outcome | None:
+        """What a scorer says of a trace; one that looks at spans counts with its worst span, as in the gate."""
+        parts = [subject]
+        if scorer.level == "span":
+            trace = subject.trace
+            parts = [Subject(trace, s, expected=subject.expected, extra=subject.extra) for s in trace.spans]
         if isinstance(scorer, BatchScorer):
-            return (await asyncio.to_thread(run_scorer, scorer, [subject]))[0]
-        if not isinstance(scorer, Judge) or self._ask is None:
+            outcomes = await asyncio.to_thread(run_scorer, scorer, parts)
+        elif isinstance(scorer, Judge) and self._ask is not None:
+            outcomes = [await drive(scorer.steps(p), partial(self._ask, scorer)) for p in parts]
+        else:
             return None
-        ask = self._ask
-        return await drive(scorer.steps(subject), lambda prompt: ask(scorer, prompt))
+        worst = reduce(worst_of, outcomes, None)
+        paid = [o.cost for o in outcomes if isinstance(o, Verdict) and o.cost is not None]
+        return (
+            msgspec.structs.replace(worst, cost=sum(paid)) if isinstance(worst, Verdict) and paid else worst
+        )
 
     # -- every day -----------------------------------------------------------------------------------------------------
 
@@ -399,7 +409,7 @@ class Calibrator:
         """What people would say of a window and cohort, beside the scorer's own pass rate; None for a scorer that is not
         model-based or measures without a cut."""
         scorer = self.models(project).get(name)
-        if scorer is None or scorer.level == "span":
+        if scorer is None:
             return None
         try:
             cut = await self._cut(project, scorer, None)

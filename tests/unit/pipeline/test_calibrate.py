@@ -209,6 +209,43 @@ async def test_new_labels_are_taken_in_at_night_and_nobodys_queue_fills_by_itsel
     assert (made.author, made.n) == ("nightly", 60)
 
 
+async def test_a_judge_of_spans_counts_with_its_worst_span(world: World) -> None:
+    spans = Rubric("quality", "", (Dimension("quality", "How good?"),), needs=("output",), level="span")
+    world.judge = RubricJudge(rubric=spans, model="fake:judge-1", floor=5.0)
+    await world.traffic(accuracy=1.0)
+    # Every span of every trace is fine but the traffic's own, whose verdict is the truth.
+    extra = [
+        Score(
+            "p", i, "b" * 16, "quality", world.judge.version, "judge", NOW - DAY, NOW, judge_model=world.judge.model,
+            value=9.0, passed=True, inclusion_probability=0.5,
+        )
+        for i in world.truth
+    ]  # fmt: skip
+    await world.columns.write_scores(extra)
+    drawn = await world.flow.draw("p", "quality", wanted=60)
+    assert drawn["fail"] == 30
+    world.label()
+    made = await world.flow.calibrate("p", "quality")
+    table = made.table
+    assert table["fail_bad"] == 30 and table["fail_good"] == 0
+    twin = await world.flow.corrected("p", "quality", NOW - 7 * DAY, NOW)
+    assert twin is not None and twin.raw is not None and twin.method is not None
+
+
+async def test_held_out_cases_grade_a_judge_of_spans_too(world: World) -> None:
+    spans = Rubric("quality", "", (Dimension("quality", "How good?"),), needs=("output",), level="span")
+    world.judge = RubricJudge(rubric=spans, model="fake:judge-1", floor=5.0)
+    cases = [
+        Case(f"c{i}", f"q{i}", actual="wrong" if i % 2 else "fine", labels=["bad" if i % 2 else "good"], split="calibration")
+        for i in range(60)
+    ]  # fmt: skip
+    world.records.write_now(
+        lambda c: datasets.commit(c, "p", "held-out", add=cases, remove=[], author="a", note="", now_ns=NOW)
+    )
+    made = await world.flow.calibrate("p", "quality", dataset="held-out")
+    assert (made.n, made.status) == (60, "calibrated"), made.failed
+
+
 async def test_it_refuses_what_cannot_be_calibrated(world: World) -> None:
     world.judge = RubricJudge(rubric=RUBRIC, model="fake:judge-1")
     with pytest.raises(CalibrationError, match="measures and passes nothing"):

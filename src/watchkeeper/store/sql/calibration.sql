@@ -1,4 +1,4 @@
--- A scorer version's verdicts on whole traces, for comparing it with people. Times are integer nanoseconds since 1970 UTC,
+-- A scorer version's verdicts on traces, for comparing it with people. Times are integer nanoseconds since 1970 UTC,
 -- [since, until). A verdict is value >= cut where `has_cut`, the scorer's own pass otherwise. A cohort is given one parameter
 -- a dimension, '' for any value. Checks and local classifiers are in the trace's row, everything else in `scores`.
 
@@ -12,9 +12,7 @@ WITH
     SELECT trace_id, toUnixTimestamp64Nano(time) AS at, session_id, models, ifNull(lengthUTF8(output_text), 0) AS letters,
       scenario, prompt_name, prompt_version, provider, variant, release, service, environment, region, agent_name,
       if(keep_probability > 0, keep_probability, 1) AS keep,
-      indexOf(arrayMap((a, b, c) -> (toString(a), toString(b), c), checks.scorer, checks.version, checks.span_id),
-        ({scorer:String}, {version:String}, '')) AS place,
-      if(place > 0, checks.value[place], NULL) AS own_value, if(place > 0, checks.passed[place], NULL) AS own_passed
+      ${own_verdicts}
     FROM traces FINAL
     WHERE project = {project:String}
       ${range}
@@ -44,9 +42,7 @@ WITH
   ),
   seen AS (
     SELECT trace_id, if(keep_probability > 0, keep_probability, 1) AS keep,
-      indexOf(arrayMap((a, b, c) -> (toString(a), toString(b), c), checks.scorer, checks.version, checks.span_id),
-        ({scorer:String}, {version:String}, '')) AS place,
-      if(place > 0, checks.value[place], NULL) AS own_value, if(place > 0, checks.passed[place], NULL) AS own_passed
+      ${own_verdicts}
     FROM traces FINAL
     WHERE project = {project:String}
       ${range}

@@ -20,11 +20,21 @@ AND (empty({region:String}) OR region = {region:String})
 AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
 
 -- fragment: stored_verdicts
--- The latest score of a whole trace that one scorer version stored, with the probability with which it was chosen.
-SELECT trace_id, argMax(value, scored_at) AS value, argMax(passed, scored_at) AS passed,
-  argMax(inclusion_probability, scored_at) AS chance
-FROM scores FINAL
-WHERE project = {project:String} AND scorer = {scorer:String} AND version = {version:String}
-  AND judge_model = {judge_model:String} AND span_id = '' AND inclusion_probability > 0
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+-- What one scorer version stored of each trace last, with the probability with which it was chosen. A scorer of spans counts
+-- with its worst span, as it does in the gate.
+SELECT trace_id, min(said) AS value, min(fits) AS passed, any(odds) AS chance
+FROM (
+  SELECT trace_id, argMax(value, scored_at) AS said, argMax(passed, scored_at) AS fits, argMax(inclusion_probability, scored_at) AS odds
+  FROM scores FINAL
+  WHERE project = {project:String} AND scorer = {scorer:String} AND version = {version:String}
+    AND judge_model = {judge_model:String} AND inclusion_probability > 0
+    AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+  GROUP BY trace_id, span_id
+)
 GROUP BY trace_id
+
+-- fragment: own_verdicts
+-- What a check or local classifier of one version said of a trace, its worst span where it looks at spans.
+arrayFilter(c -> toString(c.1) = {scorer:String} AND toString(c.2) = {version:String},
+  arrayZip(checks.scorer, checks.version, checks.value, checks.passed)) AS own, length(own) AS place,
+arrayReduce('min', arrayMap(c -> c.3, own)) AS own_value, arrayReduce('min', arrayMap(c -> c.4, own)) AS own_passed
