@@ -27,6 +27,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str
         "/alerts/al_relevance",
         "/review/rev_00",
         "/quality/answer_relevance",
+        "/settings/prices",
+        "/settings/export",
     ],
 )
 def test_it_never_scrolls_sideways(chromium: Any, world: tuple[World, str], path: str, width: int) -> None:
@@ -185,3 +187,33 @@ def test_it_shows_where_the_focus_is_and_skips_to_the_content(page: Any) -> None
     page.locator(".rail a").nth(2).focus()
     page.keyboard.press("Tab")
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_escape_closes_a_menu_and_gives_the_focus_back(page: Any) -> None:
+    page.goto("/traces?range=30d")
+    page.locator("#filter-menu summary").click()
+    assert page.evaluate("document.activeElement.id") == "f-field"
+    page.keyboard.press("Escape")
+    assert not page.locator("#filter-menu").evaluate("m => m.open")
+    assert page.evaluate("document.activeElement.matches('#filter-menu summary')")
+
+
+def test_it_copies_a_command(page: Any) -> None:
+    page.goto("/settings")
+    page.get_by_role("button", name="Copy").first.click()
+    page.wait_for_selector(".toast")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith("OTEL_EXPORTER_OTLP_ENDPOINT=http") and not copied.endswith("Copy")
+
+
+def test_a_phone_has_five_pages_in_reach_and_the_rest_behind_one_button(
+    chromium: Any, world: tuple[World, str]
+) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 800}, base_url=world[1])
+    page = context.new_page()
+    page.goto("/alerts")
+    assert page.locator(".rail li a:visible").count() == 5
+    page.get_by_label("All pages").click()
+    page.locator(".all-pages .item", has_text="Monitors").click()
+    page.wait_for_url("**/monitors*")
+    context.close()

@@ -136,4 +136,7 @@ def test_every_form_stays_in_the_project_it_was_shown_in() -> None:
         if 'method="post"' in form:
             assert 'action="{{ view.url(' in form or 'action="/logout"' in form, (name, form[:120])
         elif 'method="dialog"' not in form:
-            assert any(x in form for x in ("m.carry()", "project()", "view.params.items()")), (name, form[:120])
+            assert any(x in form for x in ("m.carry()", "project()", "view.params.items()")), (
+                name,
+                form[:120],
+            )

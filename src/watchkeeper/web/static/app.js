@@ -61,6 +61,17 @@ for (const field of $$("[data-cookie]"))
     say("Saved for this browser");
   });
 
+// Commands can be taken along.
+for (const block of $$(".cmd:not(.small)")) {
+  const text = block.textContent;
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "button s copy", textContent: "Copy" });
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(text);
+    say("Copied");
+  });
+  block.append(button);
+}
+
 // Menus close when one clicks elsewhere or presses Escape.
 document.addEventListener("click", (event) => {
   for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
