@@ -24,7 +24,7 @@ from watchkeeper.model.calibration import (
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.review import Case
 from watchkeeper.model.score import Outcome, Subject, Verdict
-from watchkeeper.model.series import BINARY, Insufficient, Point, SeriesKey
+from watchkeeper.model.series import BINARY, Estimate, Point, SeriesKey
 from watchkeeper.reviewing.queue import item
 from watchkeeper.scoring import calibration as rules
 from watchkeeper.scoring.correction import Window, correct
@@ -408,31 +408,61 @@ class Calibrator:
     ) -> Corrected | None:
         """What people would say of a window and cohort, beside the scorer's own pass rate; None for a scorer that is not
         model-based or measures without a cut."""
+        made = await self.corrected_by(project, name, since_ns, until_ns, until_ns - since_ns, cohort)
+        return made[0][1] if made else None
+
+    async def corrected_by(
+        self,
+        project: str,
+        name: str,
+        since_ns: int,
+        until_ns: int,
+        step_ns: int,
+        cohort: Mapping[str, str] | None = None,
+    ) -> list[tuple[int, Corrected]]:
+        """`corrected` for every stretch of `step_ns`, by its beginning. Each stands alone: labels of a stretch correct it where
+        they are enough, else Rogan and Gladen with all labels."""
         scorer = self.models(project).get(name)
-        if scorer is None:
-            return None
+        if scorer is None or until_ns <= since_ns:
+            return []
         try:
             cut = await self._cut(project, scorer, None)
         except CalibrationError:
-            return None
+            return []
         own = dict(cohort or {})
         params = {d: own.get(d, "") for d in (*DIMENSIONS, "model")}
         table = await self._columns.named(
-            "calibration_window", project, since=since_ns, until=until_ns, **self._said(scorer, cut), **params
+            "calibration_window",
+            project,
+            since=since_ns,
+            until=until_ns,
+            step=step_ns,
+            **self._said(scorer, cut),
+            **params,
         )
-        row = table.dicts()[0]
-        numbers = {
-            k: float(row[k] or 0.0) for k in ("sw", "sw2", "swx", "sw2x", "swv", "swv2", "sw2v", "sw2v2")
-        }
-        window = Window(since_ns, until_ns, n=int(row["n"]), measured=int(row["measured"]), **numbers)
+        found = {int(r["stretch"]): r for r in table.dicts()}
         pairs, _, _ = await self._labelled(project, scorer, cut)
         mine = [p for p in pairs if all(p.cohort.get(k) == v for k, v in own.items())]
-        point = Point(
-            SeriesKey(project, name), since_ns, until_ns, BINARY, window.n, window.sw, window.sw2, window.swx,
-            window.swx, window.sw2x, window.sw2x,
-        )  # fmt: skip
-        raw = point_rate(point) if window.n else Insufficient("no verdicts")
-        return correct(window, mine, None if isinstance(raw, Insufficient) else raw)
+        made: list[tuple[int, Corrected]] = []
+        for i in range(-(-(until_ns - since_ns) // step_ns)):
+            start = since_ns + i * step_ns
+            window = _window(start, min(start + step_ns, until_ns), found.get(i, {}))
+            made.append((start, correct(window, mine, _raw(SeriesKey(project, name), window))))
+        return made
+
+
+def _window(since_ns: int, until_ns: int, row: Mapping[str, Any]) -> Window:
+    names = ("sw", "sw2", "swx", "sw2x", "swv", "swv2", "sw2v", "sw2v2")
+    numbers = {k: float(row.get(k) or 0.0) for k in names}
+    return Window(since_ns, until_ns, n=int(row.get("n", 0)), measured=int(row.get("measured", 0)), **numbers)
+
+
+def _raw(key: SeriesKey, window: Window) -> Estimate | None:
+    """The scorer's own pass rate."""
+    w = window
+    point = Point(key, w.since_ns, w.until_ns, BINARY, w.n, w.sw, w.sw2, w.swx, w.swx, w.sw2x, w.sw2x)
+    found = point_rate(point) if w.n else None
+    return found if isinstance(found, Estimate) else None
 
 
 def verdict_of(case: Case) -> bool | None:

@@ -5,7 +5,7 @@ from typing import Any, Final
 from watchkeeper.model.calibration import Corrected
 from watchkeeper.model.series import Estimate as Figure
 from watchkeeper.model.series import Insufficient
-from watchkeeper.web import estimate
+from watchkeeper.web import estimate, humane
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.view import View
 
@@ -31,6 +31,20 @@ async def corrected(view: View, name: str) -> Corrected | None:
     if found is None:
         return None
     return await found.corrected(view.project, name, view.range.since_ns, view.range.until_ns, view.cohort)
+
+
+async def corrected_by(view: View, name: str, most: int = 14) -> list[tuple[int, dict[str, Any]]]:
+    """The twin of each of at most `most` stretches of the range, by its beginning; empty where nothing is corrected."""
+    found = view.call.services.scorers
+    if found is None:
+        return []
+    since, until = view.range.since_ns, view.range.until_ns
+    bucket = view.range.bucket * humane.NS
+    step = bucket * max(1, -(-(until - since) // (most * bucket)))
+    made = await found.corrected_by(view.project, name, since, until, step, view.cohort)
+    if not any(one.estimate for _, one in made):
+        return []
+    return [(start, shown) for start, one in made if (shown := twin(one)) is not None]
 
 
 def twin(found: Corrected | None) -> dict[str, Any] | None:

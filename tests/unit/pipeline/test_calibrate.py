@@ -153,6 +153,23 @@ async def test_the_corrected_rate_covers_the_truth_and_says_its_method(world: Wo
     assert await world.flow.corrected("p", "empty_output", NOW - 7 * DAY, NOW) is None
 
 
+async def test_every_stretch_of_a_window_is_corrected_by_itself(world: World) -> None:
+    await world.traffic(n=2000)
+    await world.flow.draw("p", "quality", wanted=100)
+    world.label()
+    days = await world.flow.corrected_by("p", "quality", NOW - 8 * DAY, NOW, DAY)
+    whole = await world.flow.corrected("p", "quality", NOW - 8 * DAY, NOW)
+    assert [start for start, _ in days] == [NOW - (8 - i) * DAY for i in range(8)]
+    assert days[0][1].raw is None and "no verdict" in days[0][1].reason
+    told = [one for _, one in days if one.raw is not None]
+    assert whole is not None and whole.raw is not None and sum(o.raw.n for o in told if o.raw) == whole.raw.n
+    held = [o.estimate for o in told if o.estimate is not None and o.estimate.low is not None]
+    assert len(held) >= 5
+    # Four in five are good: nearly every interval holds that.
+    assert sum(e.low <= 0.8 <= e.high for e in held) >= len(held) - 1
+    assert await world.flow.corrected_by("p", "empty_output", NOW - DAY, NOW, DAY) == []
+
+
 async def test_held_out_cases_calibrate_and_examples_of_the_prompt_do_not(world: World) -> None:
     cases = [
         Case(

@@ -100,6 +100,14 @@ async def test_the_corrected_twin_stands_beside_the_raw_rate(surface: Surface) -
         truth = sum(surface.truth.values()) / len(surface.truth)
         assert found["method"] == "post_stratified" and found["labels"] == 80
         assert found["corrected"]["low"] <= truth <= found["corrected"]["high"]
+        assert "stretches" not in found
+        daily = (await browser.get("/api/scorers/quality/estimate?since=7d&every=1d")).json()["stretches"]
+        assert len(daily) == 7 and {d["method"] for d in daily} <= {None, "post_stratified", "rogan_gladen"}
+        assert sum(d["raw"]["n"] for d in daily) == found["raw"]["n"]
+        assert "What people would say, over time" in (await browser.get("/scorers/quality")).text
+        for every in ("1s", "often", "-1d"):
+            refused = await browser.get(f"/api/scorers/quality/estimate?every={every}")
+            assert refused.status_code == 400 and "every" in refused.json()["error"]
         wrong = await browser.get("/api/scorers/quality/estimate?cohort=colour%3Dred")
         assert wrong.status_code == 400 and "any of" in wrong.json()["hint"]
 

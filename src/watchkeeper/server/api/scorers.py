@@ -6,7 +6,8 @@ import msgspec
 from pydantic import Field, StringConstraints
 
 from watchkeeper.alerting.monitor import DIMENSIONS
-from watchkeeper.model.calibration import Calibration, Standing
+from watchkeeper.config.units import duration_ns
+from watchkeeper.model.calibration import Calibration, Corrected, Standing
 from watchkeeper.model.series import Estimate, Insufficient, cohort_parse
 from watchkeeper.pipeline import scorecards
 from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
@@ -40,6 +41,12 @@ class Within(Wanted):
     """A window and a cohort: `k=v,k2=v2`, the empty string is everything."""
 
     cohort: str = Field("", max_length=500)
+
+
+class Stretches(Within):
+    """A window and a cohort, and the length of the stretches it is cut into: `1h`, `1d`; none without."""
+
+    every: str | None = Field(None, max_length=20)
 
 
 class Drawn(Body):
@@ -131,10 +138,11 @@ async def listing(call: Call) -> list[dict[str, Any]]:
     return [line_json(one) for one in found]
 
 
-@route("GET", "/api/scorers/{name}/estimate", permission="viewer", query=Within)
+@route("GET", "/api/scorers/{name}/estimate", permission="viewer", query=Stretches)
 async def corrected(call: Call) -> dict[str, Any]:
     """A model-based scorer's pass rate in a window and cohort, and beside it the share people would call good: estimate,
-    interval, method (post_stratified, ppi or rogan_gladen) and labels; `reason` where there is none."""
+    interval, method (post_stratified, ppi or rogan_gladen) and labels; `reason` where there is none. `every` adds the same for each
+    stretch of the window, at most 1,000."""
     _known(call)
     since, until = window_of(call)
     cohort = dict(cohort_parse(call.query.cohort))
@@ -148,14 +156,36 @@ async def corrected(call: Call) -> dict[str, Any]:
         raise HttpError(
             400, f"{_name(call)} passes nothing by itself", "calibrate it with a cut, or give it a floor"
         )
+    made = {"scorer": _name(call), **corrected_json(found)}
+    if call.query.every:
+        step = _step(call.query.every, until - since)
+        by = await calibrator(call).corrected_by(call.project, _name(call), since, until, step, cohort)
+        made["stretches"] = [{"start": iso(start), **corrected_json(one)} for start, one in by]
+    return made
+
+
+def corrected_json(found: Corrected) -> dict[str, Any]:
+    """The scorer's own rate and the corrected one, each with n, n_eff and interval."""
     return {
-        "scorer": _name(call),
         "raw": estimate_json(found.raw),
         "corrected": estimate_json(found.estimate or Insufficient(found.reason)),
         "method": found.method,
         "labels": found.labels,
         "recent_labels": found.recent,
     }
+
+
+def _step(every: str, window_ns: int) -> int:
+    """The length of a stretch in ns. Raises `HttpError` 400."""
+    try:
+        step = duration_ns(every)
+    except ValueError as error:
+        raise HttpError(400, f"every: {error}", "such as 1h or 1d") from None
+    if step <= 0 or window_ns > 1000 * step:
+        raise HttpError(
+            400, f"every: {every} cuts the window into more than 1,000 stretches", "choose a longer one"
+        )
+    return step
 
 
 def _name(call: Call) -> str:

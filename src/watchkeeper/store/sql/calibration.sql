@@ -35,13 +35,15 @@ SELECT * FROM (
 ) WHERE place <= {most:UInt32} ORDER BY passed, place
 
 -- name: calibration_window
--- Weighted sums of the verdicts of a window and cohort: w = 1 / probability of being scored.
+-- Weighted sums of the verdicts of a window and cohort by stretches of `step` nanoseconds from its beginning: w = 1 / probability
+-- of being scored.
 WITH
   stored AS (
     ${stored_verdicts}
   ),
   seen AS (
     SELECT trace_id, if(keep_probability > 0, keep_probability, 1) AS keep,
+      intDiv(toUnixTimestamp64Nano(time) - {since:Int64}, {step:Int64}) AS stretch,
       ${own_verdicts}
     FROM traces FINAL
     WHERE project = {project:String}
@@ -49,15 +51,15 @@ WITH
       ${cohort}
   ),
   said AS (
-    SELECT if(place > 0, own_value, o.value) AS x, if(place > 0, own_passed, o.passed) AS p,
+    SELECT stretch, if(place > 0, own_value, o.value) AS x, if(place > 0, own_passed, o.passed) AS p,
       1 / (keep * if(place > 0 OR o.chance <= 0, 1., o.chance)) AS w,
       if({has_cut:Bool}, if(isNull(x), NULL, toFloat64(x >= {cut:Float64})), toFloat64(p)) AS ok
     FROM seen AS s LEFT JOIN stored AS o ON o.trace_id = s.trace_id
     WHERE place > 0 OR o.chance > 0
   )
-SELECT count() AS n, sum(w) AS sw, sum(w * w) AS sw2, sum(w * ok) AS swx, sum(w * w * ok) AS sw2x,
+SELECT stretch, count() AS n, sum(w) AS sw, sum(w * w) AS sw2, sum(w * ok) AS swx, sum(w * w * ok) AS sw2x,
   sum(w * x) AS swv, sum(w * x * x) AS swv2, sum(w * w * x) AS sw2v, sum(w * w * x * x) AS sw2v2, count(x) AS measured
-FROM said WHERE isNotNull(ok)
+FROM said WHERE isNotNull(ok) GROUP BY stretch ORDER BY stretch
 
 -- name: scorer_sums
 -- Mergeable sums of every scorer of all traffic by the version that made them, from the rolled points.

@@ -18,7 +18,7 @@ from watchkeeper.web import data, estimate
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.pages.quality import spread_bars
-from watchkeeper.web.twin import corrected, figure, twin
+from watchkeeper.web.twin import corrected, corrected_by, figure, twin
 from watchkeeper.web.view import DIMENSIONS, View, view_of
 
 MOST_COHORTS: Final = 12
@@ -115,7 +115,7 @@ async def one(call: Call) -> Response:
     def read(c: Connection) -> tuple[list[Calibration], Any]:
         return store.history(c, view.project, name, 20), store.canaries(c, view.project).get(name)
 
-    (history, canary), cohorts, worst, spread, people = await asyncio.gather(
+    (history, canary), cohorts, worst, spread, people, stretches = await asyncio.gather(
         call.services.records.read(read),
         _cohorts(view, name, by, unit, line.provisional),
         data.rows(
@@ -123,6 +123,7 @@ async def one(call: Call) -> Response:
         ),
         data.rows(view, "page_distribution", metric=name, before=before, **data.span(view.range)),
         corrected(view, name),
+        corrected_by(view, name),
     )
     last = history[0] if history else None
     context = {
@@ -135,6 +136,7 @@ async def one(call: Call) -> Response:
         "worst": worst if call.sees_content else [],
         "spread": [] if line.binary else spread_bars(spread),
         "twin": twin(people),
+        "stretches": stretches,
         "last": last,
         "history": history,
         "kappa": figure(last.kappa if last else None, "", "both always said the same"),
