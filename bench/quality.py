@@ -299,14 +299,14 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
     (
         "Refusal",
         refusal,
-        "Phrases and a linear model, fitted with whole prompts or whole models left out. The labelled answers are all about safety and mostly long, so 70 "
+        "Phrases and a linear model, fitted with whole prompts or whole models left out. The labelled answers are all about safety and mostly long, so about 70 "
         "short refusals and answers of other applications, written by hand (`bench/refusal_lines.py`), are in every fit: without them a model that answers as "
         "briefly as GPT-4 did here was unseen and 59 % right. English only.",
     ),
     (
         "Personal data",
         personal_data,
-        "Names and addresses are not found unless listed. The labelled set is synthetic, and the phone rules were written while looking at it: expect less on other formats.",
+        "Names and addresses are not found unless listed. The labelled set is synthetic, and the phone rules were written while looking at it: expect less on other formats. How other countries and vendors write what is to be found, and which of that is found, is in `tests/unit/redaction/test_formats.py`.",
     ),
     (
         "Injection phrases",
