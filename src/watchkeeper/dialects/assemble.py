@@ -8,6 +8,7 @@ import msgspec
 from watchkeeper.dialects import agents, common, duplicates, events
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.normalise import normalise
+from watchkeeper.dialects.values import as_text
 from watchkeeper.model.errors import TRANSPORT, root_cause
 from watchkeeper.model.span import Context, LogRecord, Message, Part, Span, Tool, Totals, Trace
 
@@ -34,6 +35,7 @@ def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:
     duplicates.mark(ordered)
     _wake_evaluations(ordered, unique)
     _restore(ordered)
+    _complete_tools(ordered)
     context = _contexts(ordered)
     known = {s.span_id for s in ordered}
     orphans = sorted({s.parent_id for s in ordered if s.parent_id is not None and s.parent_id not in known})
@@ -133,17 +135,13 @@ def _restore(ordered: list[Span]) -> None:
     """Content a client left out of a call although the trace holds it.
 
     Some clients drop the assistant message whose calls the following tool results answer: it is the output of an
-    earlier call. A tool was called with the arguments the model gave. A call that failed before its messages were recorded was asked what its agent was asked.
+    earlier call. A call that failed before its messages were recorded was asked what its agent was asked.
     """
     by_id = {s.span_id: s for s in ordered}
     made: dict[str, Message] = {}
-    # By id, and by name and value where a single text is all there is.
-    calls: dict[Any, Part] = {}
     asked: set[str] = set()
     for span in ordered:
         llm = span.llm
-        if span.tool is not None and calls:
-            span.tool = _with_arguments(span.tool, calls)
         if llm is None or span.kind != "llm":
             continue
         given = llm.input_messages
@@ -151,13 +149,8 @@ def _restore(ordered: list[Span]) -> None:
             llm.input_messages = _with_calls(given, made)
         for message in llm.output_messages:
             for part in message.parts:
-                if part.type != "tool_call":
-                    continue
-                if part.id:
+                if part.type == "tool_call" and part.id:
                     made.setdefault(part.id, message)
-                    calls.setdefault(part.id, part)
-                if (only := _only_value(part)) is not None:
-                    calls.setdefault(only, part)
         parent = by_id.get(span.parent_id or "")
         if parent is None:
             continue
@@ -170,6 +163,42 @@ def _restore(ordered: list[Span]) -> None:
         asked.add(parent.span_id)
 
 
+def _complete_tools(ordered: list[Span]) -> None:
+    """Arguments and results that tools' own spans lack and the conversation around them holds.
+
+    A tool was called with what the model gave, and returned what the next call was told; where a span has only a text,
+    it may be the value of the single argument.
+    """
+    lacking = [s for s in ordered if s.tool is not None and _lacks(s.tool)]
+    if not lacking:
+        return
+    calls: dict[Any, Part] = {}
+    results: dict[str, Part] = {}
+    for llm in (s.llm for s in ordered if s.llm is not None):
+        for part in (p for m in (*llm.output_messages, *llm.input_messages) for p in m.parts):
+            if part.type == "tool_result" and part.id:
+                results.setdefault(part.id, part)
+            elif part.type == "tool_call":
+                calls.setdefault(part.id, part)
+                calls.setdefault(_only_value(part), part)
+    for span in lacking:
+        tool = span.tool
+        if tool is None:
+            continue
+        known: Any = tool.arguments
+        call = calls.get((tool.name, known) if isinstance(known, str) else tool.call_id or "")
+        result = results.get(tool.call_id or "") if tool.result is None and tool.error is None else None
+        if call is not None and not isinstance(known, dict | list):
+            span.tool = tool = msgspec.structs.replace(tool, arguments=call.arguments)
+        if result is not None:
+            span.tool = msgspec.structs.replace(tool, result=result.result)
+            span.output_text = span.output_text or as_text(result.result)
+
+
+def _lacks(tool: Tool) -> bool:
+    return not isinstance(tool.arguments, dict | list) or (tool.result is None and tool.error is None)
+
+
 def _only_value(part: Part) -> tuple[str | None, str] | None:
     """The name of a call and the text that is its single argument, None for every other call."""
     given: Any = part.arguments
@@ -177,15 +206,6 @@ def _only_value(part: Part) -> tuple[str | None, str] | None:
         only: Any = next(iter(cast(dict[str, Any], given).values()))
         return (part.name, only) if isinstance(only, str) else None
     return None
-
-
-def _with_arguments(tool: Tool, calls: dict[Any, Part]) -> Tool:
-    """The tool with the arguments of the call it answers, where its span has none, or only the value of a single one."""
-    known: Any = tool.arguments
-    call = calls.get(tool.call_id) if known is None else None
-    if isinstance(known, str):
-        call = calls.get((tool.name, known))
-    return tool if call is None else msgspec.structs.replace(tool, arguments=call.arguments)
 
 
 def _with_calls(given: list[Message], made: dict[str, Message]) -> list[Message]:

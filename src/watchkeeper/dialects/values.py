@@ -14,7 +14,7 @@ _REDACTED = re.compile(
 )
 
 _OBJECT = re.compile(r"<[\w.]+(?: [\w.]+)? object(?: [\w.<>]+)? at 0x[0-9a-fA-F]+>")
-_NO_WORD = frozenset(("", "None", "null", "undefined"))
+_NO_WORD = frozenset(("", "None", "null", "undefined", "<not specified>"))
 
 Json = Any
 

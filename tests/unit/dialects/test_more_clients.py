@@ -414,3 +414,32 @@ def test_springs_searches_and_tools_are_read() -> None:
 def test_a_request_of_a_tool_over_mcp_is_a_tool() -> None:
     made = span({"rpc.system": "mcp", "rpc.method": "tools/call"}, name="tools/call find")
     assert made.kind == "tool" and made.tool is not None and made.tool.name == "find"
+
+
+def test_a_tool_returned_what_the_next_call_was_told() -> None:
+    answer = {
+        "role": "tool",
+        "parts": [{"type": "tool_call_response", "id": "t1", "response": {"status": "shipped"}}],
+    }
+    asked = span(_answered("t1", {"q": "x"}), span_id="02" * 8, start=0, end=10)
+    told = span({**CHAT, "gen_ai.input.messages": json.dumps([answer])}, span_id="03" * 8, start=20, end=30)
+    ran = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find"}
+    tool = span({**ran, "gen_ai.tool.call.id": "t1"}, span_id="04" * 8, start=11, end=12)
+    other = span({**ran, "gen_ai.tool.call.id": "<not specified>"}, span_id="05" * 8, start=13, end=14)
+    own = span(
+        {**ran, "gen_ai.tool.call.id": "t1", "gen_ai.tool.call.result": "mine"},
+        span_id="06" * 8,
+        start=15,
+        end=16,
+    )
+    spans = [asked, told, tool, other, own]
+    trace = dialects.assemble(spans, [])
+    assert trace == dialects.assemble(spans[::-1], [])
+    tools = {s.span_id[:2]: s for s in trace.tools}
+    assert tools["04"].tool is not None and tools["04"].tool.result == {"status": "shipped"}
+    assert tools["04"].output_text == '{"status":"shipped"}' and tool.output_text is None
+    assert tools["05"].tool is not None and (tools["05"].tool.call_id, tools["05"].tool.result) == (
+        None,
+        None,
+    )
+    assert tools["06"].tool is not None and tools["06"].tool.result == "mine"
