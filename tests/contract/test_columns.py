@@ -157,6 +157,18 @@ async def test_attributes_are_text_and_long_ones_are_cut_visibly(
     assert row == ["true", "0", 1, 1, '[1,"a"]', "bot", 0]
 
 
+async def test_the_spans_of_a_trace_are_found_on_whatever_days_they_are_of(
+    store: ClickHouseColumns, project: str
+) -> None:
+    trace_id = new_trace_id()
+    raws = [raw(trace_id, n, start=start) for n, start in enumerate((NOW - 3 * DAY, NOW, 0))]
+    await store.write_spans(rows(project, raws, NOW), [])
+    assert len((await store.read_trace(project, trace_id))[0]) == 3
+    # Rewritten days later, the one whose clock cannot be believed is of another day than its content.
+    await store.rewrite_spans(rows(project, raws, NOW + 4 * DAY))
+    assert len((await store.read_trace(project, trace_id))[0]) == 3
+
+
 MONDAY = NOW // (7 * DAY) * 7 * DAY - 3 * DAY  # Days are counted from a Thursday.
 
 
