@@ -18,6 +18,7 @@ SQL, and every error must say where it is and what could stand there, for which 
 
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Literal, cast
 
 from watchkeeper.alerting.lexer import Token, tokens
@@ -40,7 +41,7 @@ from watchkeeper.alerting.syntax import (
     Ref,
     Share,
 )
-from watchkeeper.alerting.units import check_units, normalise
+from watchkeeper.alerting.units import BEYOND, check_units, normalise
 from watchkeeper.model.sketch import FIELDS, metric_of_field
 
 UNITS: dict[str, tuple[str, float]] = {
@@ -63,7 +64,21 @@ PERIODS: dict[str, Period] = {
 _PERIOD = re.compile(r"(last|previous)_([1-9]\d{0,5})([mhdw])\Z")
 _PERCENTILE = re.compile(r"p(\d{1,2}(?:\.\d+)?)\Z")
 STATS = ("mean", "sum", "n", "sd")
-DISTANCES = ("ks", "psi", "js", "wasserstein", "smd")
+DISTANCES = BEYOND
+# What other products call it. The hint says how it is written here.
+CALLED = {
+    "avg": "mean",
+    "average": "mean",
+    "median": "p50",
+    "min": "p1",
+    "max": "p99.9",
+    "count": "n",
+    "total": "sum",
+    "std": "sd",
+    "stddev": "sd",
+}
+_WRONG_PERIODS = re.compile(r"(this|last|past)_?(hour|day|week|month)\Z|(today|yesterday)\Z")
+_FUNCTIONS = ("share", "any", "shift", "trend", "burn", "drift")
 TREND: dict[str, Literal["down", "up", "any"]] = {"decreasing": "down", "increasing": "up"}
 SHIFT: dict[str, Literal["down", "up", "any"]] = {"down": "down", "up": "up", "any": "any"}
 _COMPARISONS = ("<", "<=", ">", ">=", "=", "==", "!=", "<>")
@@ -120,7 +135,11 @@ class _Parser:
             raise ConditionError("the condition is empty; write for example: error_rate > 2%")
         tree = self.any_of()
         if self.next.kind != "end":
-            raise self.fail(self.next, "'and'", "'or'", "the end of the condition")
+            lasting = self.next.text.lower() in ("for", "during", "over", "within")
+            hint = (
+                "; how long a breach must last is written beside the condition: hold: 10m" if lasting else ""
+            )
+            raise self.fail(self.next, "'and'", "'or'", "the end of the condition", hint=hint)
         return tree
 
     def logic(self, op: Literal["and", "or"], first: Condition, rest: list[Condition], at: At) -> Condition:
@@ -187,6 +206,10 @@ class _Parser:
             return cast(Comparator, {"==": "=", "<>": "!="}.get(token.text, token.text)), token
         changes = token.text.lower() in ("drops", "drop", "rises", "falls", "changes")
         hint = "; to watch for a change write shift(name) = 'down'" if changes else ""
+        if token.text == "(":
+            word = self.tokens[max(self.at - 1, 0)].text
+            close = get_close_matches(word.lower(), _FUNCTIONS, n=1)
+            hint = f"; did you mean {close[0]}(…)" if close else f"; functions are {', '.join(_FUNCTIONS)}"
         raise self.fail(token, "'<'", "'<='", "'>'", "'>='", "a statistic such as '.p50'", hint=hint)
 
     def comparison(self) -> Condition:
@@ -324,7 +347,7 @@ class _Parser:
             return self.share()
         if token.kind in ("word", "quoted"):
             return self.reference()
-        raise self.fail(token, "a metric", "a number", "'share('", "'any('", "'shift('", "'not'", "'('")
+        raise self.fail(token, "a metric", "a number", *(f"'{f}('" for f in _FUNCTIONS), "'not'", "'('")
 
     def number(self) -> Quantity:
         at = self.next.at
@@ -368,6 +391,10 @@ class _Parser:
                 stat += self.take().text
             if not is_stat(stat):
                 hint = '; a metric name with a dot is written in double quotes: "a.b"'
+                if token.text.lower() in CALLED:
+                    hint = f"; {token.text} is written {CALLED[token.text.lower()]}"
+                elif _WRONG_PERIODS.match(metric.lower()):
+                    hint = "; periods are current_week (the last seven days), previous_week, last_15m, baseline, …"
                 raise self.fail(token, "mean", "p50", "p95", "p99", "sum", "n", "sd", *DISTANCES, hint=hint)
             if stat in DISTANCES and period.name == "baseline":
                 raise ConditionError(

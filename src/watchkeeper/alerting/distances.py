@@ -25,7 +25,7 @@ def smd(baseline: Point, current: Point) -> Comparison:
     se = math.sqrt(va / baseline.n_eff + vb / current.n_eff)
     p = math.erfc(abs(b - a) / se / math.sqrt(2)) if se > 0 else 1.0
     value = (b - a) / math.sqrt(va) if va > 0 else 0.0
-    name = "standardised mean difference (sd of the baseline)"
+    name = "Standardised mean difference (sd of the baseline)"
     return Comparison(name, value, baseline.n_eff, current.n_eff, p, value)
 
 

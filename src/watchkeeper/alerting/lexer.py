@@ -43,6 +43,9 @@ def tokens(source: str) -> list[Token]:
                 "”": "; use straight quotes",
                 "≥": "; write >=",
                 "≤": "; write <=",
+                "&": "; write and",
+                "|": "; write or",
+                "!": "; write not",
             }
             if character in "'\"":
                 raise ConditionError("a quote is opened and never closed", at.line, at.column)

@@ -15,9 +15,12 @@ from watchkeeper.alerting.syntax import (
     Not,
     Operand,
     Quantity,
+    Ref,
     Share,
 )
 
+# Distances from the baseline: of a rate too they are no rates.
+BEYOND = ("ks", "psi", "js", "wasserstein", "smd")
 _NAMES = {"ms": "a duration", "USD": "an amount of money", "rate": "a rate", "count": "a count"}
 
 
@@ -49,7 +52,7 @@ def unit_of(operand: Operand) -> str | None:
                 return right
             return left if left is not None else right
         case _:
-            if operand.stat in ("ks", "psi", "js", "smd"):
+            if operand.stat in BEYOND and operand.stat != "wasserstein":
                 return None
             return "count" if operand.stat == "n" else unit_of_metric(operand.metric)
 
@@ -58,7 +61,8 @@ def _agree(left: str | None, right: str | None, node: Arithmetic | Compare) -> N
     for unit, side, other in ((left, node.left, node.right), (right, node.right, node.left)):
         if isinstance(side, Quantity) and unit == "ms" and unit_of(other) is None:
             raise ConditionError(
-                f"{other} is not a duration; only metrics that end in _ms are compared with ms, s, m or h",
+                f"{other} is not a duration; only metrics that end in _ms are compared with ms, s, m or h"
+                f"{_timed(other)}",
                 side.at.line,
                 side.at.column,
             )
@@ -70,9 +74,26 @@ def _agree(left: str | None, right: str | None, node: Arithmetic | Compare) -> N
         )
 
 
+def _timed(operand: Operand) -> str:
+    meant = f"{operand.metric}_ms" if isinstance(operand, Ref) else ""
+    return f"; did you mean {meant}" if meant in ("latency_ms", "ttft_ms") else ""
+
+
 def check_units(found: Compare) -> None:
-    """Raise ConditionError when the two sides are not of one kind."""
+    """Raise ConditionError when the two sides are not of one kind, or a rate is held against a number it cannot pass."""
     _agree(unit_of(found.left), unit_of(found.right), found)
+    for side, limit in ((found.left, found.right), (found.right, found.left)):
+        if not isinstance(limit, Quantity) or 0 <= limit.value <= 1 or not _is_rate(side):
+            continue
+        meant = f"; did you mean {limit.value:.12g}%" if limit.unit == "" and 1 < limit.value <= 100 else ""
+        said = f"{side} is between 0 % and 100 %, and {limit} is beyond{meant}"
+        raise ConditionError(said, limit.at.line, limit.at.column)
+
+
+def _is_rate(operand: Operand) -> bool:
+    if isinstance(operand, Ref):
+        return operand.stat not in ("sum", "n", "sd", *BEYOND) and unit_of_metric(operand.metric) == "rate"
+    return isinstance(operand, Share)
 
 
 def normalise(tree: Condition, negate: bool = False) -> Condition:

@@ -9,8 +9,10 @@ import msgspec
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, OK
+from watchkeeper.config.adapters import pack_of, rules_of
 from watchkeeper.config.load import Loaded, load
 from watchkeeper.config.managed import merged
+from watchkeeper.config.models import Config
 from watchkeeper.config.problems import ConfigError
 from watchkeeper.model.managed import Managed
 
@@ -46,6 +48,13 @@ def with_managed(found: Loaded, client: Client) -> Loaded:
     return whole
 
 
+def _made_of(config: Config) -> str:
+    packed = sum(len(pack_of(p)) for p in config.packs)
+    promised = len(rules_of(config)) - packed - len(config.monitors)
+    parts = [f"{n} of {what}" for n, what in ((packed, "packs"), (promised, "objectives")) if n]
+    return f" ({', '.join(parts)})" if parts else ""
+
+
 def main(args: argparse.Namespace) -> int:
     """Exit status 0 when the configuration can be used, 2 when not."""
     if args.schema:
@@ -67,6 +76,7 @@ def main(args: argparse.Namespace) -> int:
     scorers = sum(len(card.metrics) for card in config.scorecards)
     print(
         f"{args.config} is usable: {len(config.scorecards)} scorecards with {scorers} scorers, "
-        f"{len(config.monitors)} monitors, {len(config.routes)} routes, {len(config.guards)} guards"
+        f"{len(rules_of(config))} monitors{_made_of(config)}, {len(config.routes)} routes, "
+        f"{len(config.guards)} guards"
     )
     return OK

@@ -13,7 +13,7 @@ from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, JUDGED_BAD, OK, CliError
 from watchkeeper.cli.output import Progress
 from watchkeeper.config.adapters import rules_of
-from watchkeeper.config.models import Config, Monitor
+from watchkeeper.config.models import Config
 from watchkeeper.config.units import duration_text
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.proving import CannotTest, Proof, metrics_with_tests, prove
@@ -74,12 +74,27 @@ def _check(where: object, rule: Rule, one: Test) -> None:
             raise CliError(f"{where}: monitor {rule.name}: {error}") from None
 
 
-def as_written(monitor: Monitor) -> dict[str, Any]:
-    """A monitor as JSON that the server reads back: durations as people write them."""
-    made = monitor.model_dump(mode="json", exclude_none=True, exclude={"tests"})
+def as_written(rule: Rule) -> dict[str, Any]:
+    """A monitor, also one of a pack or an objective, as JSON that the server reads back: durations as people write them."""
+    made: dict[str, Any] = {
+        "name": rule.name,
+        "project": rule.project,
+        "condition": rule.condition,
+        "by": list(rule.by),
+        "where": dict(rule.where),
+        "severity": rule.severity,
+        "owner": rule.owner,
+        "runbook": rule.runbook,
+        "notify": list(rule.routes),
+        "min_n": rule.min_n,
+        "no_data": rule.no_data,
+    }
+    if rule.description:
+        made["description"] = rule.description
     for name in _DURATIONS:
-        if name in made:
-            made[name] = duration_text(made[name])
+        value = getattr(rule, name)
+        if value is not None:
+            made[name] = duration_text(value)
     return made
 
 
@@ -89,9 +104,10 @@ def backtest(args: argparse.Namespace) -> int:
     found = loaded(args)
     if found is None:
         return BAD_INPUT
-    monitors = [m for m in found.config.monitors if args.monitor in (None, m.name)]
+    rules = rules_of(found.config)
+    monitors = [m for m in rules if args.monitor in (None, m.name)]
     if not monitors:
-        known = ", ".join(m.name for m in found.config.monitors) or "none"
+        known = ", ".join(m.name for m in rules) or "none"
         raise CliError(f"{args.config}: there is no such monitor; it has {known}")
     client = Client.of(args)
     body = {"monitors": [as_written(m) for m in monitors], "since": args.since}

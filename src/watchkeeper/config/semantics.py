@@ -5,6 +5,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from watchkeeper.alerting.monitor import MonitorError, read_scorers
@@ -21,6 +22,8 @@ from watchkeeper.config.models import COHORT_KEYS, Config, Metric
 from watchkeeper.config.problems import did_you_mean, shown
 from watchkeeper.config.yamlfile import Loc
 from watchkeeper.egress.policy import parse_entry
+from watchkeeper.pipeline.plan import default_scorers
+from watchkeeper.pipeline.roll import DERIVED, ERROR_CLASSES
 from watchkeeper.pipeline.where import COLUMNS, compile_condition
 from watchkeeper.redaction.policy import Policy as RedactionPolicy
 from watchkeeper.scoring.classifiers.table import BY_TYPE as CLASSIFIERS
@@ -184,6 +187,8 @@ def _secrets(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
                     ("routes", i, name), "a secret is written in the file", "use ${NAME}", "warning"
                 )
     for i, target in enumerate(config.forward):
+        if target.where is not None:
+            yield from _where(("forward", i, "where"), target.where)
         for name, value in target.headers.items():
             if value.origin == "written in the file" and name.lower() != "content-type":
                 where = ("forward", i, "headers", name)
@@ -210,6 +215,9 @@ def _promises(config: Config) -> Iterator[Finding]:
 
 def _monitors(config: Config) -> Iterator[Finding]:
     models = _models(config)
+    always = (
+        {*DERIVED, *ERROR_CLASSES, *(s.name for s in default_scorers())} if config.monitors else set[str]()
+    )
     for i, monitor in enumerate(config.monitors):
         try:
             rule = rule_of(monitor)
@@ -222,6 +230,24 @@ def _monitors(config: Config) -> Iterator[Finding]:
             yield Finding(
                 ("monitors", i, "severity"), said, f"run: watchkeeper calibrate {held[0]}", "warning"
             )
+        yield from _unmade(
+            ("monitors", i, "condition"), read_scorers(rule), always | _own(config, monitor.project)
+        )
+
+
+def _own(config: Config, project: str) -> set[str]:
+    """The metrics that this file makes in a project. Applications may send scores of any other name."""
+    cards = {m.name for c in config.scorecards if c.project == project for m in c.metrics}
+    return cards | {m.name for g in config.guards if g.project == project for m in (*g.input, *g.output)}
+
+
+def _unmade(loc: Loc, read: Iterable[str], made: set[str]) -> Iterator[Finding]:
+    """Metrics that nothing here makes and whose names look like one that something does."""
+    for name in sorted(set(read) - made):
+        close = get_close_matches(name, sorted(made), n=1, cutoff=0.75)
+        if name.startswith("error_class:") or close:
+            said = f"nothing here makes {shown(name)}; the monitor has no data until something does"
+            yield Finding(loc, said, f"did you mean '{close[0]}'?" if close else "", "warning")
 
 
 def _models(config: Config) -> dict[str, set[str]]:

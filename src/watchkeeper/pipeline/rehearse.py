@@ -226,11 +226,7 @@ def _series_of(monitor: Monitor, test: Test) -> dict[str, list[float | None]]:
 def _axis(metric: str, values: Sequence[float]) -> Axis:
     unit = unit_of_metric(metric)
     fixed = {"ms": MILLISECONDS, "USD": DOLLARS, "rate": BINARY}
-    return (
-        fixed[unit]
-        if unit in fixed
-        else guess_axis(min(values, default=0), max(max(values, default=1), 1.5), False)
-    )
+    return fixed[unit] if unit in fixed else guess_axis(min(values, default=0), max(values, default=1), False)
 
 
 def _scores(value: float, n: int, axis: Axis, spread: bool) -> list[float]:

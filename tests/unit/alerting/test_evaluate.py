@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from watchkeeper.alerting.conditions import parse
-from watchkeeper.alerting.evaluate import Movement, Truth, judge
+from watchkeeper.alerting.evaluate import Movement, Truth, judge, odds
 from watchkeeper.alerting.syntax import Ref, Share
 from watchkeeper.model.series import Estimate, Insufficient
 
@@ -106,3 +106,19 @@ def test_every_comparison_shows_its_interval_and_n() -> None:
         "a.p50 6.5 (6.1 to 6.9, n 100) < 7",
         "share(a < 3) 0.2 (0.1 to 0.3, n 100) > 5%",
     ]
+
+
+@pytest.mark.parametrize(
+    ("log10", "said"),
+    [
+        (-0.3, "no evidence of a change"),
+        (0.0, "no evidence of a change"),
+        (0.2, "1.6 to 1 for a change"),
+        (0.8, "6 to 1 for a change"),
+        (1.4, "30 to 1 for a change"),
+        (4.3, "20,000 to 1 for a change"),
+        (12.0, "over a billion to 1 for a change"),
+    ],
+)
+def test_it_says_how_sure_it_is_in_words(log10: float, said: str) -> None:
+    assert odds(log10) == said

@@ -17,6 +17,9 @@ from watchkeeper.cli.client import running_on
 from watchkeeper.cli.importing import files_of, requests
 from watchkeeper.cli.main import main
 from watchkeeper.cli.output import as_csv, harmless, shown, table
+from watchkeeper.config.adapters import rule_of, rules_of
+from watchkeeper.config.load import load
+from watchkeeper.config.models import Monitor
 
 GOOD = "monitors: [{name: a, condition: x < 1, owner: o, runbook: r}]"
 SPAN = {"traceId": "ab" * 16, "spanId": "cd" * 8, "name": "x", "startTimeUnixNano": "1795238000000000000"}
@@ -430,3 +433,19 @@ def test_it_backtests_on_the_server(fake: Fake, tmp_path: Path, capsys: pytest.C
         and "tests" not in sent["monitors"][0]
     )
     assert main(["backtest", str(file), "--server", fake.url, "--monitor", "hig"]) == 2
+
+
+def test_monitors_of_packs_and_objectives_are_backtested_too(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text(
+        "packs: [{name: errors, owner: o, runbook: r, by: [model]}]\n"
+        "objectives: [{name: grounded, good: groundedness >= 0.8, target: 95%, owner: o, runbook: r}]\n"
+    )
+    assert main(["check", str(file)]) == 0
+    assert "6 monitors (3 of packs, 3 of objectives)" in capsys.readouterr().out
+    fake.json(200, {"since": "a", "until": "b", "alerts": []})
+    assert main(["backtest", str(file), "--server", fake.url]) == 0
+    sent = [Monitor.model_validate_json(json.dumps(m)) for m in json.loads(fake.asked[0][2])["monitors"]]
+    assert [rule_of(m) for m in sent] == rules_of(load(file).config)

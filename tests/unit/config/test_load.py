@@ -183,6 +183,17 @@ def test_it_warns_of_what_is_doubtful() -> None:
     assert "written in the file" in str(load_text(literal).warnings[0])
 
 
+def test_a_monitor_of_a_metric_that_nothing_makes_is_told_what_was_meant():
+    text = "monitors:\n  - {{name: m, condition: '{}', owner: o, runbook: r}}\n"
+    said = [
+        str(w) for w in load_text(text.format("answer_relevence < 7 and error_class:unsaef > 1%")).warnings
+    ]
+    assert any("'answer_relevence'" in w and "did you mean 'answer_relevance'?" in w for w in said)
+    assert any("'error_class:unsaef'" in w for w in said)
+    # A score that an application sends under its own name is nobody's mistake.
+    assert not load_text(text.format("our_own_verdict < 7 and latency_ms.p95 > 5s")).warnings
+
+
 @pytest.mark.parametrize(
     "bomb",
     [
