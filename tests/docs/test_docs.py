@@ -13,6 +13,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"`(?:watchkeeper|wk) ([a-z][a-z-]*)")
 TARGET = re.compile(r"`make ([a-z-]+)")
+PROOF = re.compile(r"`([a-z_/]+\.py)::(test_\w+)`")
 
 
 def test_there_is_a_page_per_task() -> None:
@@ -71,3 +72,17 @@ def test_continuous_integration_runs_the_command_of_the_readme() -> None:
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "Makefile", ROOT / "pyproject.toml"], ids=lambda p: p.name)
 def test_no_page_names_a_path_of_somebodys_machine(page: Path) -> None:
     assert not re.search(r"/(?:root|home|work)/[\w.]", page.read_text())
+
+
+def test_every_promise_of_reliability_names_tests_that_exist() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    proofs = PROOF.findall(text)
+    assert len(proofs) > 50
+    gone = [
+        f"{file}::{name}"
+        for file, name in proofs
+        if not (path := ROOT / "tests" / file).exists() or f"def {name}(" not in path.read_text()
+    ]
+    assert not gone, gone
+    rows = [line for line in text.splitlines() if re.match(r"\| [A-Zc]", line)]
+    assert [line[:20] for line in rows if not PROOF.search(line)] == []
