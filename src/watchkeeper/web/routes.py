@@ -33,6 +33,7 @@ from watchkeeper.web.pages import (
     taxonomy,
     trace,
     traces,
+    trained,
 )
 
 MODULES: Final[tuple[ModuleType, ...]] = (
@@ -48,6 +49,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     quality,
     scorers,
     backfills,
+    trained,
     playground,
     alerts,
     actions,

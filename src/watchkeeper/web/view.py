@@ -93,6 +93,12 @@ class View:
         return at(self.range.until_ns)
 
     @property
+    def offset(self) -> int:
+        """How many lines of a list come before this page of it."""
+        text = self.params.get("offset", "")
+        return int(text) if text.isdecimal() and len(text) < 8 else 0
+
+    @property
     def cohort_text(self) -> str:
         """The canonical cohort: k=v pairs by key, empty for all traffic."""
         return cohort_text(tuple(self.cohort.items()))
@@ -115,7 +121,7 @@ class View:
         params = (
             self.shared()
             if path is not None
-            else {k: v for k, v in self.params.items() if k not in ("before", "after")}
+            else {k: v for k, v in self.params.items() if k not in ("before", "after", "offset")}
         )
         if path is None and self.project != DEFAULT_PROJECT:
             params["project"] = self.project

@@ -77,3 +77,11 @@ def test_it_takes_theme_and_zone_from_cookies_and_nothing_else() -> None:
 def test_it_chooses_a_round_bucket(key: str, most: int) -> None:
     found = view(f"range={key}").range
     assert 24 <= found.seconds / found.bucket <= most
+
+
+def test_a_page_of_a_list_is_left_when_anything_else_changes() -> None:
+    found = view("offset=50&status=done", "/review")
+    assert found.offset == 50
+    assert found.url(status=None) == "/review"
+    assert found.url(offset=100) == "/review?status=done&offset=100"
+    assert view("offset=x").offset == view("offset=-5").offset == view("offset=123456789").offset == 0

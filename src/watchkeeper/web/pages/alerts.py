@@ -167,6 +167,12 @@ def timeline(alert: Alert, told: list[tuple[str, Any]]) -> list[dict[str, Any]]:
     return sorted(lines, key=lambda line: int(line["at"]))
 
 
+def _rules(call: Call, project: str) -> list[Monitor]:
+    """Every monitor that is read in the project: written out, of packs, of objectives."""
+    watched: tuple[Monitor, ...] = getattr(call.services.watch, "monitors", ())
+    return [m for m in watched if m.project == project]
+
+
 @route("GET", "/alerts", permission="viewer")
 async def listing(call: Call) -> Response:
     """Alerts, latest change first."""
@@ -195,10 +201,8 @@ async def listing(call: Call) -> Response:
             "all": sum(counts.values()),
         },
         "silences": silences,
-        "monitors": [m for m in call.services.config.current.monitors if m.project == view.project],
-        "capped": [
-            m for m in getattr(call.services.watch, "monitors", ()) if m.project == view.project and m.capped
-        ],
+        "monitors": _rules(call, view.project),
+        "capped": [m for m in _rules(call, view.project) if m.capped],
         "words": lambda a: cohort_words(tuple(sorted(a.cohort.items()))),
         "built_in": _built_in(call),
     }
@@ -236,7 +240,7 @@ async def detail(call: Call) -> Response:
         call.services.records.read(lambda c: alerts.list_silences(c, view.project, view.now_ns)),
     )
     by_id = {str(r["trace_id"]): r for r in worst}
-    monitor = next((m for m in call.services.config.current.monitors if m.name == alert.monitor), None)
+    monitor = next((m for m in _rules(call, view.project) if m.name == alert.monitor), None)
     cohort = cohort_text(tuple(alert.cohort.items()))
     since = alert.onset_ns or alert.since_ns
     until = alert.resolved_ns or view.now_ns

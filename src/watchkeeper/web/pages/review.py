@@ -24,6 +24,7 @@ from watchkeeper.web.pages.trace import chosen, span_context, tree
 from watchkeeper.web.view import view_of
 
 MOST_CHOICES: Final = 9
+PAGE: Final = 50
 STATUSES: Final = {"open": "Waiting", "disputed": "Disputed", "done": "Done"}
 
 
@@ -77,9 +78,12 @@ async def queue(call: Call) -> Response:
 
     def read(conn: Connection) -> dict[str, Any]:
         own = [x for x in reviews.votes_of(conn, view.project) if x.author == call.principal.actor]
-        listed = reviews.queue(conn, view.project, status, 100, source=source, assigned_to=mine, now_ns=wall)
+        listed = reviews.queue(
+            conn, view.project, status, PAGE + 1, view.offset, source=source, assigned_to=mine, now_ns=wall
+        )
         return {
-            "items": listed,
+            "items": listed[:PAGE],
+            "more": len(listed) > PAGE,
             "counts": reviews.counts(conn, view.project, source),
             "mine": len(own),
             "taxonomy_used": reviews.taxonomy(conn, view.project),
@@ -95,6 +99,7 @@ async def queue(call: Call) -> Response:
         "statuses": STATUSES,
         "source": source,
         "only_mine": mine is not None,
+        "page_size": PAGE,
         "actor": call.principal.actor,
         "week": week_of(call.services.clock()),
     }

@@ -107,9 +107,7 @@ def _back(call: Call, done: str | None = None) -> Response:
 async def one(call: Call) -> Response:
     """One signal: how common, where, since when, what was done about it."""
     view = view_of(call, "30d")
-    text = view.params.get("offset", "0")
-    offset = int(text) if text.isdecimal() and len(text) < 8 else 0
-    signal = headed(await detail(call, PAGE, offset))
+    signal = headed(await detail(call, PAGE, view.offset))
     shown = [i for i in (signal["representative"], *signal["examples"]) if i]
     ids = list(dict.fromkeys([*shown, *(f["trace_id"] for f in signal["failures"])]))
     rows = await data.rows(view, "page_traces_by_id", ids=ids) if ids and call.sees_content else []
@@ -119,7 +117,6 @@ async def one(call: Call) -> Response:
         "rows": {str(r["trace_id"]): r for r in rows},
         "severities": SEVERITIES,
         "page_size": PAGE,
-        "offset": offset,
         "cohorts": [{**c, "wide": c["n"] > 0 and c["share"]["low"] > (signal["prevalence"]["high"] or 1)} for c in signal["cohorts"]],
     }  # fmt: skip
     return await answer(view, "signals", signal["heading"], "signal.html", context)

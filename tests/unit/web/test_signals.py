@@ -1,0 +1,38 @@
+"""What a signal is called on its page."""
+
+from typing import Any
+
+import pytest
+
+from watchkeeper.web.pages.signals import headed
+
+
+def signal(**given: Any) -> dict[str, Any]:
+    whole: dict[str, Any] = {
+        "kind": "failure", "scorer": "has_steps", "source": "check", "error_class": None, "tool": None,
+        "title": "(?m)^<n>[.)] does not occur", "name": "(?m)^<n>[.)] does not occur",
+    }  # fmt: skip
+    return {**whole, **given}
+
+
+@pytest.mark.parametrize(
+    ("given", "heading", "detail"),
+    [
+        ({}, "has steps", "(?m)^…[.)] does not occur"),
+        ({"name": "no_resolution_steps"}, "no resolution steps", "has steps"),
+        ({"scorer": "tool_error", "error_class": "tool_error", "tool": "lookup_plan", "title": "timed out", "name": "timed out"},
+         "tool error, lookup plan", "timed out"),
+        ({"scorer": "server_error", "source": "class", "error_class": "server_error", "title": "server_error", "name": "server_error"},
+         "server error", ""),
+        ({"source": "judge", "scorer": "helpful", "title": "answers another question", "name": "answers another question"},
+         "answers another question", "helpful"),
+        ({"source": "human", "scorer": "human", "title": None, "name": "human"},
+         "called bad in review", "without a name for what is wrong"),
+        ({"kind": "topic", "title": "how to get a refund", "name": "how to get a refund"}, "how to get a refund", "has steps"),
+    ],
+)  # fmt: skip
+def test_a_rule_is_called_by_its_name_and_words_of_people_stand_alone(
+    given: dict[str, Any], heading: str, detail: str
+) -> None:
+    found = headed(signal(**given))
+    assert (found["heading"], found["detail"]) == (heading, detail)
