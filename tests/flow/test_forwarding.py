@@ -187,3 +187,33 @@ def test_scores_go_as_evaluation_events_once_each(world: tuple[Server, int]) -> 
     assert values["watchkeeper.score.source"] == "user"
     assert len(receiver.events) == len({str(e) for e in receiver.events})
     receiver.close()
+
+
+def test_only_what_belongs_to_traces_that_meet_the_condition_is_sent(tmp_path: Path) -> None:
+    receiver = Receiver(port := free_port())
+    config = configured(tmp_path, port, "[traces, scores, checks]")
+    config.write_text(config.read_text() + "    where: user_id = 'vip'\n")
+    with Server(tmp_path / "data", "--config", str(config), env={"OTHER_KEY": "k"}) as server:
+        # Only the root says whose trace it is; the steps below belong to it all the same.
+        for trace, user in ((1, "vip"), (2, "guest")):
+            first, *rest = [span(trace * 10 + n) for n in range(4)]
+            for step in (first, *rest):
+                step["traceId"] = f"{trace:032x}"
+            for step in rest:
+                step["parentSpanId"] = first["spanId"]
+            first["attributes"] = [{"key": "user.id", "value": {"stringValue": user}}]
+            send(server, [*rest, first])
+        eventually(lambda: len(receiver.spans) == 4)
+        server.eventually("select 1 from traces", lambda rows: len(rows) == 2)
+        for trace in (1, 2):
+            assert (
+                server.call("POST", "/api/feedback", {"trace_id": f"{trace:032x}", "rating": "up"})[0] == 201
+            )
+        eventually(lambda: any(v["gen_ai.evaluation.name"] == "thumbs" for _, _, v in receiver.events))
+        late = span(15)
+        late["traceId"], late["parentSpanId"] = f"{1:032x}", f"{11:016x}"
+        send(server, [late])
+        eventually(lambda: len(receiver.spans) == 5)
+    assert {trace_id for _, trace_id, _ in receiver.events} == {f"{1:032x}"}
+    assert set(receiver.spans) == {f"{10 + n + 1:016x}" for n in (0, 1, 2, 3, 5)}
+    receiver.close()

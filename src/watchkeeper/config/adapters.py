@@ -180,6 +180,7 @@ def forward_of(config: Config) -> list[Target]:
             headers={k: v.reveal() for k, v in f.headers.items()},
             signals=tuple(dict.fromkeys(f.signals)),
             projects=f.projects,
+            where=f.where,
             start=f.start,
             timeout_s=f.timeout / 1e9,
         )

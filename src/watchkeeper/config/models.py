@@ -541,6 +541,9 @@ class Forward(Strict):
         ("traces", "scores"), min_length=1, description="Scores go as gen_ai.evaluation.result log events."
     )
     projects: tuple[Project, ...] = Field((), description="Only these; all when not set.")
+    where: str | None = Field(
+        None, min_length=1, description="Only of traces that meet this condition, as scorecards write it."
+    )
     start: Literal["now", "beginning"] = Field("now", description="Where a new target begins.")
     timeout: Annotated[Duration, Field(ge=10**9, le=300 * 10**9)] = 30 * 10**9
 

@@ -13,11 +13,14 @@ from typing import Any, cast
 
 import msgspec
 
+from watchkeeper.dialects import assemble, normalise
 from watchkeeper.dialects.outgoing import evaluation_of
 from watchkeeper.egress.http import Answer
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.pipeline.backoff import backoff_ns
+from watchkeeper.pipeline.ingest import weight
+from watchkeeper.pipeline.where import Condition, compile_condition
 from watchkeeper.store.columns import Columns, Fed, Position
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
@@ -28,6 +31,8 @@ log = logging.getLogger(__name__)
 SECOND = 10**9
 KIND, EVERYWHERE = "forward", "*"
 PAGE = 300
+# Under a condition so many traces are read whole at once.
+TOGETHER = 40
 BATCH_BYTES = 4 << 20
 POLL_SECONDS = 1.0
 SCORE_POLL_SECONDS = 3.0
@@ -47,13 +52,15 @@ LATER = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 @dataclass(frozen=True)
 class Target:
-    """Where to. `endpoint` is the base address, without /v1/…; `start` is `now` or `beginning`."""
+    """Where to. `endpoint` is the base address, without /v1/…; `start` is `now` or `beginning`; `where` is a condition over
+    traces: only what belongs to those that meet it is sent."""
 
     name: str
     endpoint: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     signals: tuple[str, ...] = ("traces", "scores")
     projects: tuple[str, ...] = ()
+    where: str | None = None
     start: str = "now"
     timeout_s: float = 30.0
 
@@ -136,6 +143,11 @@ class Way:
     problem: str = ""
     window_ns: int = WINDOW_NS
     seen: dict[bytes, int] = field(default_factory=dict[bytes, int])
+    condition: Condition | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Read the condition. Raises ValueError."""
+        self.condition = compile_condition(self.target.where) if self.target.where else None
 
     @property
     def key(self) -> str:
@@ -143,9 +155,15 @@ class Way:
         return f"{self.target.name}:{self.signal}"
 
     @property
+    def feed(self) -> str:
+        """What is read: the records as they arrived; under a condition the traces as they were assembled, because a span alone
+        does not say what its trace is."""
+        return "assembled" if self.condition and self.signal in ("traces", "logs") else self.signal
+
+    @property
     def exact(self) -> bool:
-        """Whether arrival order is exact (spans, logs) or each window is looked at twice (scores)."""
-        return self.signal in ("traces", "logs")
+        """Whether arrival order is exact (spans, logs) or each window is looked at twice (scores, assembled traces)."""
+        return self.feed in ("traces", "logs")
 
     async def load(self) -> Progress:
         """The kept progress; a target seen for the first time begins now or with everything there is."""
@@ -199,7 +217,7 @@ class Way:
         until = min(end, start.ns + self.window_ns)
         if start.ns == 0:
             # From the beginning: nothing can be known of the first time but by asking.
-            _, oldest = await self.columns.backlog(self.signal, 0, self.target.projects)
+            _, oldest = await self.columns.backlog(self.feed, 0, self.target.projects)
             if oldest is None:
                 return False
             progress.position = start = Position(oldest - 1)
@@ -213,7 +231,7 @@ class Way:
 
     async def _missed(self, after: int, until: int) -> None:
         """Count what had expired before this target took it."""
-        if self.signal != "traces" or until >= self.clock() - BEHIND_NS:
+        if self.feed != "traces" or until >= self.clock() - BEHIND_NS:
             return
         if count := await self.columns.expired(after, until, self.target.projects):
             (await self.load()).expired += count
@@ -231,16 +249,39 @@ class Way:
     async def _made(self, start: Position, until: int, end: int) -> bool:
         """Send what of a window was not sent yet. The position stays a little behind, for what is stored late."""
         while True:
-            found = await self.columns.feed(self.signal, start, until, PAGE, self.target.projects)
+            found = await self.columns.feed(self.feed, start, until, PAGE, self.target.projects)
             fresh = [f for f in found if identity(f) not in self.seen]
-            for batch in batches(fresh):
-                await self._deliver(batch)
-                self.seen.update((identity(f), f.position.ns) for f in batch)
+            together = PAGE if self.condition is None else TOGETHER
+            for at in range(0, len(fresh), together):
+                some = fresh[at : at + together]
+                for batch in batches(await self._chosen(some)):
+                    await self._deliver(batch)
+                self.seen.update((identity(f), f.position.ns) for f in some)
             if fresh and fresh[-1].position.ns < end - OVERLAP_NS:
                 await self._move(fresh[-1].position)
             if len(found) < PAGE:
                 return False
             start = found[-1].position
+
+    async def _chosen(self, found: Sequence[Fed]) -> list[Fed]:
+        """Under a condition what of these belongs to traces that meet it; of assembled traces their records."""
+        if self.condition is None:
+            return list(found)
+        wanted: dict[str, dict[str, Position]] = {}
+        for fed in found:
+            trace_id = fed.position.key[0] if fed.record is None else fed.record.trace_id
+            wanted.setdefault(fed.position.project, {})[trace_id] = fed.position
+        kept: dict[tuple[str, str], list[Fed]] = {}
+        for project, ids in wanted.items():
+            held = await self.columns.read_traces(project, list(ids))
+            # Reading traces must not hold up whoever shares the event loop.
+            meeting = await asyncio.to_thread(_meeting, held, self.condition)
+            for trace_id in meeting:
+                records = held[trace_id][0 if self.signal == "traces" else 1]
+                kept[project, trace_id] = [Fed(ids[trace_id], r, weight(r)) for r in records]
+        if self.feed == "assembled":
+            return [one for records in kept.values() for one in records]
+        return [f for f in found if f.record is not None and (f.position.project, f.record.trace_id) in kept]
 
     async def _move(self, to: Position) -> None:
         """Everything up to here is acknowledged."""
@@ -296,7 +337,7 @@ class Way:
         after = progress.position.ns if self.exact else max([progress.position.ns, *self.seen.values()])
         if self.exact and progress.position.project != LAST:
             after -= 1
-        count, oldest = await self.columns.backlog(self.signal, after, self.target.projects)
+        count, oldest = await self.columns.backlog(self.feed, after, self.target.projects)
         return count, 0.0 if oldest is None else max(0.0, (self.clock() - oldest) / SECOND)
 
 
@@ -308,10 +349,21 @@ class _Wait(Exception):
         self.post = post
 
 
+def _meeting(held: Mapping[str, tuple[list[RawSpan], list[LogRecord]]], condition: Condition) -> list[str]:
+    """The ids of the traces that meet a condition."""
+    return [
+        trace_id
+        for trace_id, (spans, logs) in held.items()
+        if condition(assemble([normalise(s) for s in spans], logs))
+    ]
+
+
 def identity(fed: Fed) -> bytes:
-    """What makes a score the same one when its window is read again."""
-    score = cast(Score, fed.record)
-    told = (fed.position.ns, fed.position.project, fed.position.key, score.value, score.label, score.passed)
+    """What makes a score the same one when its window is read again, or a trace that has not grown."""
+    score = fed.record
+    told: tuple[object, ...] = (fed.position.project, fed.position.key)
+    if isinstance(score, Score):
+        told = (*told, fed.position.ns, score.value, score.label, score.passed)
     return hashlib.blake2b(repr(told).encode(), digest_size=8).digest()
 
 

@@ -123,7 +123,8 @@ class Position(msgspec.Struct, frozen=True):
 
 
 class Fed(msgspec.Struct):
-    """One record of a feed and its position; None where what is stored does not decode. `size` is its bytes, roughly."""
+    """One record of a feed and its position; None where what is stored does not decode, and of the feed `assembled`, whose key
+    is the trace id and its number of spans. `size` is its bytes, roughly."""
 
     position: Position
     record: RawSpan | LogRecord | Score | None

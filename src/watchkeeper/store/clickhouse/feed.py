@@ -39,6 +39,9 @@ _CHECKED = """(SELECT project, trace_id, check_span AS span_id, session_id, chec
       checks.reason AS check_reason
     FROM traces WHERE assembled_at >= {after:Int64} AND assembled_at <= {until:Int64})
   ARRAY JOIN check_scorer, check_version, check_span, check_value, check_label, check_passed, check_reason)"""
+_ASSEMBLED = """(SELECT project, trace_id, toString(spans) AS held, fromUnixTimestamp64Nano(toInt64(assembled_at)) AS made
+  FROM traces WHERE assembled_at >= {after:Int64} AND assembled_at <= {until:Int64})"""
+_ASSEMBLED_KEYS = "trace_id, held, ''"
 _STATEMENTS = {
     "traces": _statement(
         f"toUnixTimestamp64Nano(received_at), project, {_SPAN_KEYS}, body", "content", "received_at", _SPAN_KEYS
@@ -54,12 +57,16 @@ _STATEMENTS = {
         f"toUnixTimestamp64Nano(scored_at), project, {_SCORE_KEYS}, project, {SCORE_FIELDS}",
         _CHECKED, "scored_at", _SCORE_KEYS,
     ),
+    "assembled": _statement(
+        f"toUnixTimestamp64Nano(made), project, {_ASSEMBLED_KEYS}", _ASSEMBLED, "made", _ASSEMBLED_KEYS
+    ),
 }  # fmt: skip
 _BACKLOG = {
     "traces": ("content", "received_at", "toUnixTimestamp64Nano(received_at)"),
     "logs": ("logs", "received_at", "toUnixTimestamp64Nano(received_at)"),
     "scores": ("scores", "stored_at", "toUnixTimestamp64Nano(stored_at)"),
     "checks": ("traces", "fromUnixTimestamp64Nano(toInt64(assembled_at))", "toInt64(assembled_at)"),
+    "assembled": ("traces", "fromUnixTimestamp64Nano(toInt64(assembled_at))", "toInt64(assembled_at)"),
 }
 
 
@@ -80,6 +87,8 @@ def read(
 def _fed(signal: str, row: Sequence[Any]) -> Fed:
     ns, project, k1, k2, k3, *rest = row
     where = Position(int(ns), str(project), (str(k1), str(k2), str(k3)))
+    if signal == "assembled":
+        return Fed(where, None, 0)
     if signal in ("scores", "checks"):
         return Fed(where, score_of(rest), 400)
     body = str(rest[0])
