@@ -79,10 +79,14 @@ async def versions(call: Call) -> list[dict[str, Any]]:
 @route("POST", "/api/trained", permission="editor", body=Train, status=201)
 async def train(call: Call) -> dict[str, Any]:
     """Train a classifier from labels and compare it with the judge on labels it has not seen. It runs nowhere yet."""
-    given: Train = call.body
+    return trained_json(await begin(call, call.body))
+
+
+async def begin(call: Call, given: Train) -> Trained:
+    """The next version of a classifier. Raises `HttpError` 400 for too few labels, 503 where nothing is trained."""
     since = moment_ns(given.since, call.services.clock(), "since")
     try:
-        made = await _flow(call).train(
+        made: Trained = await _flow(call).train(
             call.project,
             given.name,
             judge=given.judge,
@@ -95,23 +99,27 @@ async def train(call: Call) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         raise HttpError(503, str(error), "") from None
     await note_change(call, "trained.create", f"{made.name} {made.version}")
-    return trained_json(made)
+    return made
 
 
 @route("POST", "/api/trained/{name}/{version}", permission="editor", body=Run)
 async def run(call: Call) -> dict[str, Any]:
     """Let a version decide, only measure, or stop. It may decide only where held-out labels show that it is as good as its judge."""
     given: Run = call.body
+    return trained_json(await put(call, given.action))
+
+
+async def put(call: Call, action: Literal["decide", "measure", "stop"]) -> Trained:
+    """Let the version that the path names do this. Raises `HttpError` 409 where it may not decide, 404 where there is none."""
     name, version = str(call.request.path_params["name"]), str(call.request.path_params["version"])
+    number = int(version) if version.isdecimal() else -1
     try:
-        made = await _flow(call).put(
-            call.project, name, int(version) if version.isdecimal() else -1, STATE[given.action]
-        )
+        made: Trained | None = await _flow(call).put(call.project, name, number, STATE[action])
     except NotAsGood as error:
         raise HttpError(409, str(error), "let it measure, label more traces, and train again") from None
     if made is None:
         raise HttpError(
             404, f"there is no version {version[:20]!r} of {name[:80]!r}", "GET /api/trained lists them"
         )
-    await note_change(call, f"trained.{given.action}", f"{made.name} {made.version}")
-    return trained_json(made)
+    await note_change(call, f"trained.{action}", f"{made.name} {made.version}")
+    return made
