@@ -302,7 +302,11 @@ def _error_class(ordered: list[Span], roots: list[Span]) -> str | None:
 
 
 def _texts(ordered: list[Span]) -> tuple[str | None, str | None]:
-    """What a person would call the question and the answer."""
+    """What a person would call the question and the answer.
+
+    The root says it; where the root is the application's own request around them, the agents and workflows below say
+    it better than the prompts that were made of it.
+    """
     given = answer = None
     root = next((s for s in ordered if s.parent_id is None and s.kind != "http"), None)
     if root is not None:
@@ -310,6 +314,11 @@ def _texts(ordered: list[Span]) -> tuple[str | None, str | None]:
         given = root.input_text if own or _is_prose(root.input_text) else None
         answer = root.output_text if own or _is_prose(root.output_text) else None
     calls = [s for s in ordered if s.kind == "llm" and s.llm is not None and s.llm.duplicate_of is None]
+    top = root or next((s for s in ordered if s.parent_id is None), None)
+    if top is not None and top.kind in ("other", "http"):
+        steps = [s for s in ordered if s.parent_id == top.span_id and s.kind in ("agent", "workflow")]
+        given = given or next((s.input_text for s in steps if _is_prose(s.input_text)), None)
+        answer = answer or next((s.output_text for s in reversed(steps) if _is_prose(s.output_text)), None)
     if given is None:
         given = next((s.input_text for s in calls if s.input_text), None)
     if answer is None:

@@ -443,3 +443,19 @@ def test_a_tool_returned_what_the_next_call_was_told() -> None:
         None,
     )
     assert tools["06"].tool is not None and tools["06"].tool.result == "mine"
+
+
+@pytest.mark.parametrize("kind", [{}, {"http.request.method": "POST"}])
+def test_an_applications_request_was_asked_what_its_workflow_was(kind: dict[str, Any]) -> None:
+    request = span(kind, span_id="0a" * 8, name="POST /ask", kind="server")
+    step = {"traceloop.span.kind": "workflow", "traceloop.entity.name": "qa"}
+    asked = span({**step, "traceloop.entity.input": '{"inputs": "Capital?"}', "traceloop.entity.output": '{"outputs": "Paris."}'},
+                 span_id="0b" * 8, parent="0a" * 8, start=1)  # fmt: skip
+    prompt = json.dumps(
+        [{"role": "user", "parts": [{"type": "text", "content": "Context: [...] Question: Capital?"}]}]
+    )
+    call = span({**CHAT, "gen_ai.input.messages": prompt}, span_id="0c" * 8, parent="0b" * 8, start=2)
+    trace = dialects.assemble([call, asked, request], [])
+    assert (trace.input_text, trace.output_text) == ("Capital?", "Paris.")
+    alone = dialects.assemble([request, span({**CHAT, "gen_ai.input.messages": ASKED}, parent="0a" * 8)], [])
+    assert alone.input_text == "Where is A-1?"
