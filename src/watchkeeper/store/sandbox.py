@@ -403,8 +403,12 @@ def compile_condition(where: str, scorers: Sequence[str], database: str = "defau
     return render(condition)
 
 
-# The expression of the index `facts`, which alone answers whether a span has an attribute of this value.
-FACTS = "arrayMap((k, v) -> concat(k, '\\n', v), mapKeys(attributes), mapValues(attributes))"
+# The expression of the index `facts`, which alone answers whether a span has an attribute of this value, up to a length.
+FACT_BYTES = 64
+FACTS = (
+    f"arrayFilter(f -> length(f) <= {FACT_BYTES}, "
+    "arrayMap((k, v) -> concat(k, '\\n', v), mapKeys(attributes), mapValues(attributes)))"
+)
 
 
 def _fact(part: exp.Expr) -> str | None:
@@ -420,7 +424,8 @@ def _fact(part: exp.Expr) -> str | None:
     column = isinstance(holder.this, exp.Column) and holder.this.name == "attributes"
     if not column or not (isinstance(key, exp.Literal) and key.is_string):
         return None
-    return f"has({FACTS}, {_text(key.name + chr(10) + value.name)})"
+    fact = f"{key.name}\n{value.name}"
+    return f"has({FACTS}, {_text(fact)})" if len(fact.encode()) <= FACT_BYTES else None
 
 
 def _text(value: str) -> str:

@@ -117,6 +117,7 @@ CONDITIONS = [
     ("attributes['http.route'] = '/chat'", '"trace_id" IN (SELECT "trace_id" FROM "default"."spans"'),
     ("attributes['http.route'] = '/chat'", "'http.route\\n/chat')"),
     ("not ('b''c' = attributes['a'])", "'a\\nb''c')"),
+    (f"attributes['n'] = '{'x' * 63}'", "mapContains(\"attributes\", 'n')"),
     ("attributes['n'] != '5'", "mapContains(\"attributes\", 'n')"),
     ("attributes['n'] > 5 and cost > 1", "mapContains(\"attributes\", 'n')"),
     ("has(models, 'gpt-4o')", "has("),

@@ -42,6 +42,7 @@ SELECT metric, count() AS n, min(x) AS low, max(x) AS high, min(x = round(x)) AS
 -- names/low/high/bins/logs: the axes. ind_*: 0/1 series of shares. sets: dimensions of each cohort set.
 -- known: the values of each dimension that keep their own series; the others together are 'other'.
 -- made: what made a value (scorer version and judge model, price table); values of different makers stay apart.
+-- Nobody waits for it, and a week that arrived at once (an import) must not fail for good by taking longer than a page may.
 WITH
   chosen AS (
     SELECT trace_id, intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32} AS tick,
@@ -113,6 +114,7 @@ FROM placed
 ARRAY JOIN arrayMap((s, i) -> (i, arrayMap(d -> dims[d], s)), {sets:Array(Array(UInt8))},
   arrayEnumerate({sets:Array(Array(UInt8))})) AS c
 GROUP BY tick, metric, made, cohort_set, cohort
+SETTINGS max_execution_time = 300
 
 -- name: roll_existing
 -- Which series already have a point in these ticks, so that one that is gone is overwritten and not left behind.
