@@ -11,6 +11,8 @@ from sqlalchemy.engine import Connection
 
 from tests.unit.web.world import NOW, PROJECT, World, build
 from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.config.load import load_text
 from watchkeeper.config.models import Config, Privacy
 from watchkeeper.llm.fake import FakeProvider
 from watchkeeper.pipeline.preference import Pair, prefer
@@ -408,3 +410,17 @@ async def test_another_judge_is_a_line_in_the_alerts_and_not_a_fault(world: Worl
         assert series.status_code == 200
         missing = await browser.get("/monitors/nobody")
         assert missing.status_code == 404
+
+
+async def test_the_alerts_page_counts_the_monitors_of_packs_and_objectives(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = load_text(
+        f"packs: [{{name: errors, project: {PROJECT}, owner: o, runbook: r}}]\n"
+        f"objectives: [{{name: grounded, project: {PROJECT}, good: groundedness >= 0.8, target: 95%, owner: o, runbook: r}}]\n"
+        f"monitors: [{{name: a, project: {PROJECT}, condition: x < 1, owner: o, runbook: r}}]\n"
+    )
+    monkeypatch.setattr(world.services, "config", ConfigHolder(found.config))
+    async with client(world) as browser:
+        page = (await browser.get("/alerts")).text
+    assert "7 monitors watch this project" in page

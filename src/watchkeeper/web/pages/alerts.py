@@ -10,6 +10,8 @@ from starlette.responses import RedirectResponse, Response
 from watchkeeper.alerting.builtin import figure
 from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.evaluate import odds
+from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.config.adapters import rules_of
 from watchkeeper.config.units import duration_ns
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.series import cohort_text
@@ -169,8 +171,7 @@ def timeline(alert: Alert, told: list[tuple[str, Any]]) -> list[dict[str, Any]]:
 
 def _rules(call: Call, project: str) -> list[Monitor]:
     """Every monitor that is read in the project: written out, of packs, of objectives."""
-    watched: tuple[Monitor, ...] = getattr(call.services.watch, "monitors", ())
-    return [m for m in watched if m.project == project]
+    return [m for m in rules_of(call.services.config.current) if m.project == project]
 
 
 @route("GET", "/alerts", permission="viewer")
@@ -202,7 +203,9 @@ async def listing(call: Call) -> Response:
         },
         "silences": silences,
         "monitors": _rules(call, view.project),
-        "capped": [m for m in _rules(call, view.project) if m.capped],
+        "capped": [
+            m for m in getattr(call.services.watch, "monitors", ()) if m.project == view.project and m.capped
+        ],
         "words": lambda a: cohort_words(tuple(sorted(a.cohort.items()))),
         "built_in": _built_in(call),
     }
