@@ -1,0 +1,150 @@
+"""Personal data and secrets in every place a client can put them (P1): after a kill, none is in any file of the data directory.
+
+The files are read by an offline reader that decompresses what the column store packed; the control switches redaction off and
+must find nearly every plant with the same reader.
+"""
+
+import base64
+import gzip
+import json
+import subprocess
+import sys
+import urllib.parse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.flow.sending import attributes_of, call, hex_id, request, span
+from tests.serving import Server
+
+OFFLINE = """
+import json, sys, clickhouse_connect
+client = clickhouse_connect.get_client(dsn=sys.argv[1])
+for (table,) in client.query("SHOW TABLES").result_rows:
+    for row in client.query(f"SELECT * FROM {table}").result_rows:
+        print(json.dumps([str(v) for v in row]))
+"""
+VALUES: tuple[Callable[[int], str], ...] = (
+    lambda n: f"plant.person{n}@example.org",
+    lambda n: f"sk-proj-{hex_id('key', n, digits=40)}",
+    lambda n: "4111 1111 1111 1111" if n % 2 else "DE89 3704 0044 0532 0130 00",
+)
+
+
+def wide(text: str) -> str:
+    """The same in full-width letters."""
+    return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+
+
+def carriers(value: str) -> dict[str, dict[str, Any]]:
+    """A span for each place in which a value can arrive."""
+    said = f"please write to {value} about it"
+    event = {"name": "note", "timeUnixNano": "1", "attributes": attributes_of({"body": said})}
+    texts: dict[str, dict[str, Any]] = {
+        "prompt": {
+            "gen_ai__input__messages": json.dumps(
+                [{"role": "user", "parts": [{"type": "text", "content": said}]}]
+            )
+        },
+        "answer": {"output__value": said},
+        "tool arguments": {
+            "gen_ai__tool__call__arguments": json.dumps({"to": value, "deep": [{"cc": [said]}]})
+        },
+        "tool result": {"gen_ai__tool__call__result": json.dumps({"found": said})},
+        "attribute": {"note": said},
+        "attribute name": {f"note {value}": "x"},
+        "url": {"url.full".replace(".", "__"): f"https://shop.example/u?who={urllib.parse.quote(value)}&x=1"},
+        "json in json": {"outer": json.dumps({"inner": json.dumps({"deeper": json.dumps({"to": said})})})},
+        "base64": {"blob": base64.b64encode(said.encode()).decode()},
+        "full width": {"note": f"write to {wide(value)} now"},
+        "user": {"user__id": value},
+        "session": {"session__id": f"chat with {value}"},
+        "document": {"retrieval__documents": json.dumps([{"id": "1", "content": said}])},
+        "log line": {"log": f"2026-01-01 INFO user={value} ok"},
+        "html": {"page": f"<a href='mailto:{value}'>{value}</a>"},
+        "list": {"many": [said, "x", {"y": said}]},
+    }
+    made = {k: span(hex_id(k, value), hex_id(k, value, digits=16), "step", **v) for k, v in texts.items()}
+    made["span name"] = span(hex_id("name", value), hex_id("name", value, digits=16), f"call {value}")
+    made["event"] = {
+        **span(hex_id("event", value), hex_id("event", value, digits=16), "step"),
+        "events": [event],
+    }
+    made["exception"] = span(hex_id("exc", value), hex_id("exc", value, digits=16), "step", error=said,
+                             exception__message=said)  # fmt: skip
+    made["status"] = {
+        **made["exception"],
+        "traceId": hex_id("status", value),
+        "status": {"code": 2, "message": said},
+    }
+    made["conversation"] = call(
+        hex_id("conv", value), hex_id("conv", value, digits=16), said, f"I wrote to {value}."
+    )
+    made["rejected"] = {**call("0" * 32, hex_id("r", value, digits=16), said, said)}
+    return made
+
+
+def planted(folder: Path, config: str) -> dict[str, list[str]]:
+    """Send everything, kill the server, and read every file: the carriers whose value is still to be found."""
+    path = folder / "watchkeeper.yaml"
+    path.write_text(config)
+    server = Server(folder / "data", "--config", str(path)).start()
+    values = {f"{k}/{n}": VALUES[n](i * 10 + n) for i, k in enumerate(carriers("x")) for n in range(3)}
+    for key, value in values.items():
+        kind = key.split("/")[0]
+        made = carriers(value)[kind]
+        answer = server.call("POST", "/v1/traces", raw=request([made], service__owner=f"team of {value}"))
+        assert answer[0] == 200, (key, answer)
+    for number, broken in enumerate((b'{"resourceSpans": [{"x": "%s"', gzip.compress(b"%s" * 9)[:-4])):
+        values[f"broken/{number}"] = value = f"broken.person{number}@example.org"
+        body = (
+            broken.replace(b"%s", value.encode()) if number == 0 else gzip.compress(value.encode() * 9)[:-4]
+        )
+        headers = {"content-encoding": "gzip"} if number else {}
+        assert server.call("POST", "/v1/traces", raw=body, headers=headers)[0] == 400
+    trace_id = carriers(values["prompt/0"])["prompt"]["traceId"]
+    values["feedback/0"] = "feedback.person@example.org"
+    said = {"trace_id": trace_id, "rating": "down", "comment": f"write to {values['feedback/0']}"}
+    assert server.json("POST", "/api/feedback", said)
+    server.eventually("select count() as n from traces", lambda r: r[0]["n"] >= len(carriers("x")))
+    server.kill()
+    data = folder / "data"
+    raw = b"\0".join(p.read_bytes() for p in data.rglob("*") if p.is_file())
+    read = subprocess.run(
+        [sys.executable, "-c", OFFLINE, f"chdb://{data}/columns"], capture_output=True, text=True
+    )
+    assert read.returncode == 0, read.stderr[-2000:]
+    seen = raw.decode("utf-8", "replace") + read.stdout + "\n".join(server.lines)
+    for encoded in set(_encoded(seen)):
+        seen += encoded
+    return {
+        "found": [
+            k for k, v in values.items() if v in seen or wide(v) in seen or urllib.parse.quote(v) in seen
+        ],
+        "all": list(values),
+    }
+
+
+def _encoded(text: str) -> list[str]:
+    """What base64 runs of a text stand for."""
+    import re
+
+    found: list[str] = []
+    for run in re.findall(r"[A-Za-z0-9+/]{24,}={0,2}", text):
+        try:
+            found.append(base64.b64decode(run + "=" * (-len(run) % 4)).decode())
+        except ValueError:
+            continue
+    return found
+
+
+def test_none_of_it_is_in_any_file_after_a_kill(tmp_path: Path) -> None:
+    seen = planted(tmp_path, "privacy: {redact: true}\n")
+    assert len(seen["all"]) >= 45 and seen["found"] == []
+
+
+def test_the_control_without_redaction_the_same_reader_finds_nearly_all(tmp_path: Path) -> None:
+    seen = planted(tmp_path, "privacy: {redact: false}\n")
+    expected = [k for k in seen["all"] if not k.startswith(("broken", "rejected", "feedback"))]
+    missed = sorted(set(expected) - set(seen["found"]))
+    assert len(missed) <= len(expected) // 100, missed
