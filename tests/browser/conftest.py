@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def opened(chromium: Any, base: str, **how: Any) -> Any:
 
 
 @contextmanager
-def serving(make: Callable[[], Awaitable[World]]) -> Iterator[tuple[World, str]]:
+def serving(make: Callable[[], Awaitable[World]]) -> Generator[tuple[World, str]]:
     """The world `make` builds, served over HTTP by a thread with an event loop of its own."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))

@@ -30,7 +30,7 @@ ADDRESSES = (
     "/", "/traces?range=30d", "/traces?live=1", f"/traces/{FIRST}", f"/traces/{FIRST}/raw",
     f"/traces/compare?a={FIRST}&b={SECOND}", "/sessions?range=30d", "/sessions/conv-7", "/users?range=30d",
     "/quality", "/quality/answer_relevance?by=prompt_version", "/drift", "/dashboards", "/dashboards/all",
-    "/scorers", "/scorers/helpful", "/scorers/empty_output", "/playground", "/backfills", "/monitors", "/monitors/relevance-down",
+    "/scorers", "/trained", "/scorers/helpful", "/scorers/empty_output", "/playground", "/backfills", "/monitors", "/monitors/relevance-down",
     "/alerts", "/alerts?state=all", "/alerts/al_relevance", "/alerts/al_tools", "/incidents", f"/incidents/{INCIDENT}",
     "/review", "/review/rev_00", "/review/agreement", "/taxonomy", "/signals", "/signals?kind=topic", "/signals/sig_1",
     "/datasets", "/datasets/support-regressions", "/datasets/support-regressions/cases/case_0003",
