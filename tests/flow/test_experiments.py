@@ -203,6 +203,15 @@ def test_stored_traces_are_asked_again_with_tools_from_the_recording(
     )
 
 
+def test_a_replay_whose_target_is_not_there_leaves_nothing_behind(server: Server, app: Path) -> None:
+    before = server.json("GET", "/api/datasets"), server.json("GET", "/api/experiments")
+    for target in ("nowhere:answer", "prompt:absent.txt", "outputs:absent.jsonl"):
+        words = ["replay", "--since", "2d", "--target", target, "--server", server.url]
+        model = ["--model", "small", "--base-url", "http://127.0.0.1:9", "--price", "1,2"]
+        assert main([*words, *(model if target.startswith("prompt:") else [])]) == 2, target
+    assert (server.json("GET", "/api/datasets"), server.json("GET", "/api/experiments")) == before
+
+
 def test_the_server_tells_where_a_model_answers_and_never_its_key(server: Server) -> None:
     found = server.json("GET", "/api/models?model=openai:gpt-4o-mini")
     assert found["key_env"] == "OPENAI_API_KEY" and found["price"]["input"] > 0 and "key" not in found

@@ -151,5 +151,7 @@ def test_what_an_outage_cost_is_asked_in_sql_and_adds_up_exactly(tmp_path: Path)
                 " where name = 'watchkeeper.sdk.dropped_spans' group by attributes['watchkeeper.sdk.instance'])"
             )[0]["n"]
             stored = server.sql("select count() as n from spans")[0]["n"]
+            metrics = server.call("GET", "/metrics")[2].decode()
     assert lost == sum(told["dropped_spans"].values()) > 0
     assert stored == told["sent_spans"] and stored + lost == 500
+    assert f'watchkeeper_sdk_dropped_spans{{project="default"}} {lost:g}' in metrics

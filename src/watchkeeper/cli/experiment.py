@@ -181,6 +181,8 @@ def replay(args: argparse.Namespace) -> int:
         "trace_ids": args.trace, "since": args.since, "until": args.until, "where": args.where, "text": args.text,
         "limit": args.limit,
     }  # fmt: skip
+    # A target that cannot be found must not leave a dataset and a baseline behind.
+    answer(args, how_of(args, client), [])
     made = client.call("POST", "/api/replays", {k: v for k, v in body.items() if v is not None})
     dataset = cases_of(client, f"{made['dataset']}@{made['version']}")
     experiment = _target(args, client, dataset, made["baseline"])

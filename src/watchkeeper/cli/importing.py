@@ -154,8 +154,9 @@ def main(args: argparse.Namespace) -> int:
     if requests_:
         faults += _import_requests(client, requests_, args.signal, tally)
     if exports:
-        faults += _import_exports(client, exports, args.resume)
-    _settle(client)
+        faults += _import_exports(client, exports, args.resume, tally)
+    if tally.requests:
+        _settle(client)
     return BAD_INPUT if faults else OK
 
 
@@ -195,12 +196,13 @@ def sorted_out(files: list[Path], wanted: str | None) -> tuple[list[Path], list[
     return requests_, exports, faults
 
 
-def _import_exports(client: Client, files: list[tuple[Path, str]], resume: Path | None) -> int:
+def _import_exports(client: Client, files: list[tuple[Path, str]], resume: Path | None, sent: Tally) -> int:
     tally, progressed = history.Tally(), history.Progressed(resume)
     bar = Progress(1000, "importing")
 
     def transmit(signal: str, body: bytes) -> None:
         send(client, Path(f"a batch of {signal}"), Request(signal, body, PROTOBUF))
+        sent.requests += 1
 
     try:
         known = history.index(files, lambda share, name: bar.at(int(share * 300), f"looking at {name}"))

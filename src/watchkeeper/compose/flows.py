@@ -53,6 +53,9 @@ RELIEF_SECONDS = 20.0
 ERASURE_SECONDS = 20.0
 SCRUB_SECONDS = 2.0
 CALIBRATION_SECONDS = 300.0
+# Each instance tells its total so far with everything it sends.
+LOST_BY_CLIENTS = """select sum(lost) from (select max(value) as lost from measurements
+  where name = 'watchkeeper.sdk.dropped_spans' group by attributes['watchkeeper.sdk.instance'])"""
 # A clock that is moved by hand passes days in seconds; grouping once a day of its time is enough.
 GROUPED_NS = 24 * 3600 * 10**9
 
@@ -245,7 +248,15 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
                 found.append(Sample("watchkeeper_scorer_provisional", labels, float(one.provisional)))
         return found
 
-    return [pipeline, coverage]
+    async def lost() -> list[Sample]:
+        found: list[Sample] = []
+        for project in flows.projects():
+            rows = (await flows.columns.sql(project, LOST_BY_CLIENTS, 1)).rows
+            if rows and rows[0][0]:
+                found.append(Sample("watchkeeper_sdk_dropped_spans", {"project": project}, float(rows[0][0])))
+        return found
+
+    return [pipeline, coverage, lost]
 
 
 @contextlib.asynccontextmanager

@@ -31,6 +31,7 @@ HELP = {
     "watchkeeper_store_rows": "Rows stored, by table.",
     "watchkeeper_store_bytes": "Bytes on disk, by table.",
     "watchkeeper_store_free_bytes": "Bytes that may still be written on the store's disk.",
+    "watchkeeper_sdk_dropped_spans": "Spans that applications lost before they could send them, as they tell it, by project.",
     "watchkeeper_forward_sent_total": "Records another backend has taken, by target and signal.",
     "watchkeeper_forward_dead_total": "Records another backend will never take, by target and signal.",
     "watchkeeper_forward_expired_total": "Spans whose content had expired before another backend took them, by target.",

@@ -170,6 +170,7 @@ def test_it_imports_every_kind_of_file(
     said = capsys.readouterr()
     assert "imported 3 of 3 files: 3 records stored, 3 rejected" in said.out
     assert sorted(path for _, path, _, _ in fake.asked) == [
+        "/api/traces/settle",
         "/v1/logs",
         "/v1/traces",
         "/v1/traces",
