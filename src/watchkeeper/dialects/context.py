@@ -190,6 +190,10 @@ def _meta(draft: Draft, key: str, value: Any, aliases: Aliases, own: bool) -> No
         draft.session = draft.session or identifier(value)
     elif name in aliases.loose_user:
         draft.user = draft.user or identifier(value)
+    elif name == "lsprovider":
+        # LangChain's word, whichever callback passes it on.
+        if (provider := word(value)) and draft.kind in ("llm", "embedding"):
+            draft.provider_raw.setdefault("ls_provider", provider)
     else:
         field = _LOOSE_CONTEXT.get(name)
         if field == "agent":

@@ -459,3 +459,15 @@ def test_an_applications_request_was_asked_what_its_workflow_was(kind: dict[str,
     assert (trace.input_text, trace.output_text) == ("Capital?", "Paris.")
     alone = dialects.assemble([request, span({**CHAT, "gen_ai.input.messages": ASKED}, parent="0a" * 8)], [])
     assert alone.input_text == "Where is A-1?"
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"langfuse.observation.type": "generation", "langfuse.observation.metadata.ls_provider": '"openai"'},
+        {**LLM_KIND, "metadata": '{"ls_provider": "openai"}', "input.value": "Hi?"},
+    ],
+)
+def test_langchain_names_the_provider_through_any_callback(attributes: dict[str, Any]) -> None:
+    assert _llm(span(attributes)).provider == "openai"
+    assert _llm(span({**attributes, "gen_ai.provider.name": "azure.ai.openai"})).provider == "azure"
