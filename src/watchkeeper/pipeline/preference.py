@@ -18,7 +18,7 @@ from watchkeeper.pipeline.judge import first_prompt
 from watchkeeper.scoring.calibration import position
 from watchkeeper.scoring.drive import drive
 from watchkeeper.scoring.judges.pairwise import PLACES, PairwiseJudge
-from watchkeeper.stats.estimates import mean
+from watchkeeper.stats.intervals import wilson
 
 CALLS = 2
 CHARACTERS, OUTPUT_TOKENS = 4, 200
@@ -113,7 +113,6 @@ async def prefer(
     counts = Counter(str(v.label) for _, v in verdicts)
     places = [PLACES[str(v.label)] for _, v in verdicts if v.label in PLACES]
     values = [v.value for _, v in verdicts if v.value is not None]
-    found = mean(values) if values else None
     reasons = Counter(o.reason[:120] for _, o in outcomes if isinstance(o, NotScored | Failed))
     return {
         "model": judge.model,
@@ -128,11 +127,17 @@ async def prefer(
         "abstained": counts[ABSTAINED],
         "left_out": dict(reasons),
         "position": msgspec.to_builtins(position([a for a, _ in places], [b for _, b in places])),
-        "preference": msgspec.to_builtins(found) if isinstance(found, Estimate) else None,
+        "preference": msgspec.to_builtins(_preference(values)) if len(values) > 1 else None,
         "calls": len(spent),
         "cost": sum(spent),
         "cases": [{"case_id": p.case_id, "said": v.label, "reason": v.reason} for p, v in verdicts],
     }
+
+
+def _preference(values: Sequence[float]) -> Estimate:
+    """The mean with Wilson's interval: of 0, a half and 1 none varies more than a rate, and five of five prove little."""
+    low, high = wilson(sum(values), len(values))
+    return Estimate(sum(values) / len(values), low, high, len(values), float(len(values)))
 
 
 def lines_of(made: Mapping[str, Any]) -> list[str]:

@@ -88,6 +88,8 @@ async def test_a_judge_that_chooses_by_place_is_found_out() -> None:
     assert any(
         line.startswith("position: ") and line.endswith("chooses by place") for line in lines_of(by_place)
     )
+    few = await prefer(JUDGE, pairs[:3], FakeProvider(answer=by_length).ask, lambda: "n")
+    assert few["preference"]["value"] == 1.0 and few["preference"]["low"] < 0.5
     fair = await prefer(JUDGE, pairs, FakeProvider(answer=by_length).ask, lambda: "n")
     assert (fair["position"]["status"], fair["position"]["n"]) == ("clear", 0)
 
