@@ -83,7 +83,6 @@ class Readings:
     async def judge_drift(self) -> Reading:
         return await selfwatch.judge_drift(self.flows.records, self.flows.projects())
 
-
     async def damage(self) -> Reading:
         found = await asyncio.to_thread(damage.found, self.data_dir)
         said = "; ".join(f"{d.what} in {d.kept}" for d in found[-3:])
