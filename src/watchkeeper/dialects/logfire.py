@@ -66,6 +66,9 @@ def _model(draft: Draft, attributes: dict[str, Any]) -> None:
         if key in attributes:
             request = parameters.take(draft, attributes[key])
             draft.take_tools(request.get("tools"))
+    offered = as_dict(attributes.get("model_request_parameters"))
+    if offered is not None:
+        draft.take_tools(offered.get("function_tools"))
     if draft.stream is None and "request_data" in attributes and draft.raw.end_ns:
         draft.stream = as_bool((as_dict(attributes["request_data"]) or {}).get("stream"))
     _response(draft, attributes)

@@ -471,3 +471,15 @@ def test_an_applications_request_was_asked_what_its_workflow_was(kind: dict[str,
 def test_langchain_names_the_provider_through_any_callback(attributes: dict[str, Any]) -> None:
     assert _llm(span(attributes)).provider == "openai"
     assert _llm(span({**attributes, "gen_ai.provider.name": "azure.ai.openai"})).provider == "azure"
+
+
+def test_pydantic_ai_offers_its_tools_in_the_parameters_of_the_request() -> None:
+    tools = [{"name": "find", "parameters_json_schema": {"type": "object"}}]
+    made = span(
+        {
+            **CHAT,
+            "logfire.span_type": "span",
+            "model_request_parameters": json.dumps({"function_tools": tools}),
+        }
+    )
+    assert _llm(made).tool_definitions == tools
