@@ -14,6 +14,7 @@ from collections import OrderedDict
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -22,14 +23,14 @@ IDLE_S = 60.0
 
 
 class Drawer:
-    """Draws charts and remembers the latest `keep` pictures. Safe to share between requests of one event loop."""
+    """Draws charts and remembers the latest `keep` pictures; one at a time in each event loop."""
 
     def __init__(self, keep: int = 256) -> None:
         self.keep = keep
         self.drawn = 0
         self.remembered = 0
         self._pictures: OrderedDict[str, bytes] = OrderedDict()
-        self._turn = asyncio.Semaphore(1)
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     async def draw(self, spec: dict[str, Any], form: Format = "svg", scale: float = 2.0) -> tuple[bytes, str]:
         """The picture and its content key (an ETag). `scale` is PNG pixels per unit. Raises ValueError when vl-convert refuses
@@ -37,7 +38,7 @@ class Drawer:
         key = hashlib.sha256(msgspec.json.encode([spec, form, scale])).hexdigest()[:32]
         found = self._pictures.get(key)
         if found is None:
-            async with self._turn:
+            async with self._turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(1)):
                 found = self._pictures.get(key)
                 if found is None:
                     found = await ENGINE.run(spec, form, scale)
