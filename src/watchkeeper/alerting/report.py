@@ -404,4 +404,12 @@ def payload(report: Report) -> dict[str, Any]:
         "version": 1, "event": "weekly", "status": "ok", "severity": "info",
         "title": f"{report.title}: {report.project}", "summary": report.headline[0] if report.headline else "",
         "lines": report.headline[1:], "alerts": [], "links": {},
+        "sections": [
+            {
+                "title": part.title, "says": list(part.says), "none": part.none,
+                "columns": list(part.grid.columns) if part.grid else [],
+                "rows": [list(row) for row in part.grid.rows] if part.grid else [],
+            }
+            for part in report.parts
+        ],
     }  # fmt: skip

@@ -12,12 +12,32 @@ from watchkeeper.notify.channel import Delivered, Mail, Outcome, Permanent, Retr
 
 Picture = Callable[[Notification], Awaitable[bytes | None]]
 _CHART = "chart@watchkeeper"
+# An incident, its end, and a report, which is neither.
+_COLOURS = {"resolved": "#067647", "ok": "#175cd3"}
+_CELL = "text-align:left;vertical-align:top;border-bottom:1px solid #e4e6eb;padding:4px 8px"
+
+
+def _section(section: dict[str, Any]) -> str:
+    """A part of a report: its sentences, then its table."""
+    said = "".join(f"<p style='margin:8px 0'>{escape(str(x))}</p>" for x in section.get("says", []))
+    rows = section.get("rows", [])
+    if rows:
+        head = "".join(f"<th style='{_CELL}'>{escape(str(c))}</th>" for c in section.get("columns", []))
+        body = "".join(
+            "<tr>" + "".join(f"<td style='{_CELL}'>{escape(str(c))}</td>" for c in row) + "</tr>"
+            for row in rows
+        )
+        said += f"<table style='border-collapse:collapse;font-size:13px'><tr>{head}</tr>{body}</table>"
+    elif section.get("none"):
+        said += f"<p style='margin:8px 0'>{escape(str(section['none']))}</p>"
+    return f"<h3 style='font-size:15px;margin:24px 0 4px'>{escape(str(section.get('title', '')))}</h3>{said}"
 
 
 def _html(notification: Notification, chart: bool) -> str:
     """A page without scripts or remote content, whose only image travels with it; everything from a trace is escaped."""
     payload: dict[str, Any] = notification.payload
-    colour = "#067647" if payload.get("status") == "resolved" else "#b42318"
+    colour = _COLOURS.get(str(payload.get("status")), "#b42318")
+    owned = f"Owner {payload['owner']} · Runbook {payload.get('runbook', '')}" if payload.get("owner") else ""
 
     def paragraph(text: Any) -> str:
         return f"<p style='margin:8px 0'>{escape(str(text))}</p>" if text else ""
@@ -48,7 +68,8 @@ def _html(notification: Notification, chart: bool) -> str:
         + (f"<ul>{lines}</ul>" if lines else "")
         + (f"<p>Recent changes</p><ul>{deploys}</ul>" if deploys else "")
         + (f"<p>Worst traces</p><ul>{traces}</ul>" if traces else "")
-        + paragraph(f"Owner {payload.get('owner', '')} · Runbook {payload.get('runbook', '')}")
+        + "".join(_section(s) for s in payload.get("sections", []))
+        + paragraph(owned)
         + opened
         + "</div>"
     )
