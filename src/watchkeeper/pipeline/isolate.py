@@ -117,7 +117,8 @@ class _Worker:
 
 class Isolation:
     """The `isolate` of `scoring.drive`. A scorer that fails as a whole `strikes` times in a row rests for `rest_ns`, so that
-    a hanging one costs its deadline once and not for every batch; meanwhile its subjects are Failed with `retry`."""
+    a hanging one costs its deadline a few times and not for every batch; meanwhile its subjects are Failed with `retry`. What
+    stopped a batch is found by asking about each of its subjects alone."""
 
     def __init__(
         self, clock: Callable[[], int], *, memory: int = 2 << 30, strikes: int = 3, rest_ns: int = 60 * 10**9
@@ -144,10 +145,22 @@ class Isolation:
         except (TimeoutError, EOFError, OSError, ValueError, msgspec.MsgspecError) as error:
             self._failed[key] = (strikes + 1, self._clock() + self._rest_ns)
             log.warning("scorer %s was stopped: %r", scorer.name, error)
+            if len(subjects) > 1:
+                return self._one_by_one(key, scorer, subjects)
             reason = str(error) or "its process died (memory limit or crash)"
             return [Failed(f"{scorer.name}: {reason}"[:500], retry=True)] * len(subjects)
         self._failed.pop(key, None)
         return answer
+
+    def _one_by_one(
+        self, key: tuple[str, str], scorer: BatchScorer, subjects: Sequence[Subject]
+    ) -> Sequence[Outcome]:
+        """Each subject alone, so that one that hangs or crashes the scorer costs its neighbours nothing. Those that go well do
+        not make up for the batch: with one bad trace in each, the scorer rests."""
+        before = self._failed[key]
+        answers = [self(scorer, [s])[0] for s in subjects]
+        self._failed[key] = max(before, self._failed.get(key, before))
+        return answers
 
     def close(self) -> None:
         """Stop every child."""

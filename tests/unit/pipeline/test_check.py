@@ -253,6 +253,22 @@ async def test_a_users_scorer_that_hangs_crashes_or_eats_memory_stops_nobody_els
         isolation.close()
 
 
+async def test_a_trace_that_hangs_or_crashes_a_users_scorer_costs_its_neighbours_nothing() -> None:
+    isolation = Isolation(lambda: 0)
+    scorer = custom("naughty", timeout_s=0.5)
+    batch = [Subject(trace("q", text)) for text in ("fine", "hang", "fine", "crash", "fine")]
+    try:
+        said = isolation(scorer, batch)
+        assert [getattr(o, "value", None) for o in said] == [0.5, None, 0.5, None, 0.5]
+        assert "no answer within" in said[1].reason and "its process died" in said[3].reason  # type: ignore[union-attr]
+        # The good ones do not make up for it: two more such batches, and the scorer rests.
+        isolation(scorer, batch[:2])
+        isolation(scorer, batch[:2])
+        assert "suspended" in isolation(scorer, batch[:1])[0].reason  # type: ignore[union-attr]
+    finally:
+        isolation.close()
+
+
 async def test_a_users_scorer_that_keeps_hanging_rests(check: Any) -> None:
     clock = [0]
     isolation = Isolation(lambda: clock[0], strikes=1, rest_ns=100)
