@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from watchkeeper.dialects import common
+from watchkeeper.dialects import common, parameters
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import read_usage
 from watchkeeper.dialects.values import as_dict, decode, first, word
@@ -28,6 +28,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         if table is not None:
             draft.request_model = draft.request_model or word(table.get("model"))
             draft.take_inputs(_REQUEST, request)
+            draft.take_tools((parameters.take(draft, table.get("config"))).get("tools"))
         if response is not None and not draft.outputs:
             draft.take_reply(_RESPONSE, response)
         usage = read_usage((as_dict(response) or {}).get("usage_metadata"))

@@ -137,7 +137,14 @@ class Draft:
             return
         listed = decode(value)
         if isinstance(listed, list):
-            self.tool_definitions = [t for item in listed if isinstance(t := decode(item), dict)]
+            defined = [t for item in listed if isinstance(t := decode(item), dict)]
+            self.tool_definitions = [one for t in defined for one in _declared(t)]
+
+
+def _declared(tool: dict[str, Any]) -> list[dict[str, Any]]:
+    """The functions of one definition: Gemini's is a list of them."""
+    listed = tool.get("function_declarations") or tool.get("functionDeclarations")
+    return [t for t in listed if isinstance(t, dict)] if isinstance(listed, list) else [tool]
 
 
 def _usage(tokens: Tokens, provider: str | None) -> Usage:

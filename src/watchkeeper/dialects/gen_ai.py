@@ -43,7 +43,11 @@ _pick = Picker(
         "response_id": ("gen_ai.response.id",),
         "agent": ("gen_ai.agent.name",),
         "stream": ("gen_ai.request.stream", "gen_ai.request.is_stream", "llm.is_streaming"),
-        "finish": ("gen_ai.response.finish_reasons", "gen_ai.response.finish_reason"),
+        "finish": (
+            "gen_ai.response.finish_reasons",
+            "gen_ai.response.finish_reason",
+            "anthropic.message.stop_reason",
+        ),
         "cost": ("gen_ai.usage.cost", "gen_ai.cost.total_cost", "operation.cost"),
         "ttft": (
             "gen_ai.response.time_to_first_chunk",

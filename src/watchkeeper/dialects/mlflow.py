@@ -9,7 +9,7 @@ from watchkeeper.dialects.values import as_dict, as_float, as_list, as_text, dec
 from watchkeeper.model.span import RawSpan
 
 NAME = "mlflow"
-HEADS = frozenset(("mlflow",))
+HEADS = frozenset(("mlflow", "invocation_params"))
 _KINDS = {
     "CHAT_MODEL": "llm", "LLM": "llm", "EMBEDDING": "embedding", "RETRIEVER": "retrieval", "TOOL": "tool",
     "AGENT": "agent", "CHAIN": "workflow", "RERANKER": "rerank", "PARSER": "other", "UNKNOWN": "other",

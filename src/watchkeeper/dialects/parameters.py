@@ -17,6 +17,8 @@ _NAMES = {
     "service_tier": "service_tier", "thinking": "thinking", "logprobs": "logprobs", "maxRetries": "max_retries",
     "encoding_format": "encoding_format", "dimensions": "dimensions",
 }  # fmt: skip
+# Ollama's, Gemini's and LangChain's objects within the request.
+_NESTED = ("options", "config", "invocation_params")
 _UNKNOWN = frozenset(("", "Infinity", "NOT_GIVEN", "NotGiven", "None", "null"))
 
 
@@ -27,6 +29,9 @@ def take(draft: Draft, value: Any) -> dict[str, Any]:
         name = _NAMES.get(key)
         if name is not None and entry is not None and not (isinstance(entry, str) and entry in _UNKNOWN):
             draft.params.setdefault(name, decode(entry))
+    for nested in _NESTED:
+        if isinstance(table.get(nested), dict):
+            take(draft, table[nested])
     if draft.stream is None:
         draft.stream = as_bool(table.get("stream"))
     model = word(table.get("model") or table.get("model_id") or table.get("modelId"))

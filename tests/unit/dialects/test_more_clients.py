@@ -483,3 +483,38 @@ def test_pydantic_ai_offers_its_tools_in_the_parameters_of_the_request() -> None
         }
     )
     assert _llm(made).tool_definitions == tools
+
+
+def test_parameters_may_lie_within_the_request() -> None:
+    gemini = {
+        "model": "gemini-2.5-flash",
+        "contents": "Hi?",
+        "config": {"temperature": 0.2, "max_output_tokens": 9},
+    }
+    native = {"mlflow.spanType": '"LLM"', "mlflow.spanInputs": json.dumps(gemini)}
+    assert _llm(span(native)).params == {"temperature": 0.2, "max_tokens": 9}
+    chain = {
+        "mlflow.spanType": '"CHAT_MODEL"',
+        "invocation_params": '{"model": "gpt-4o-mini", "temperature": 0.2}',
+    }
+    assert (
+        _llm(span(chain)).params == {"temperature": 0.2} and _llm(span(chain)).request_model == "gpt-4o-mini"
+    )
+    ollama = {**LLM_KIND, "llm.model_name": "llama3", "llm.invocation_parameters": '{"options": {"temperature": 0.2}}',
+              "input.value": "Hi?"}  # fmt: skip
+    assert _llm(span(ollama)).params == {"temperature": 0.2}
+
+
+def test_geminis_declarations_are_definitions_one_by_one() -> None:
+    request = {"model": "gemini-2.5-flash", "config": {"tools": [{"function_declarations": [{"name": "a"}, {"name": "b"}]}]},
+               "contents": [{"role": "user", "parts": [{"text": "Hi?"}]}]}  # fmt: skip
+    made = span(
+        {"gcp.vertex.agent.llm_request": json.dumps(request)}, name="call_llm", scope="gcp.vertex.agent"
+    )
+    assert [t["name"] for t in _llm(made).tool_definitions] == ["a", "b"] and made.input_text == "Hi?"
+
+
+def test_the_word_of_anthropics_own_span_for_its_end_is_read() -> None:
+    made = span({"gen_ai.provider.name": "anthropic", "gen_ai.operation.name": "chat",
+                 "anthropic.message.stop_reason": "max_tokens"})  # fmt: skip
+    assert (_llm(made).finish_reason, _llm(made).finish_reason_raw) == ("length", "max_tokens")
