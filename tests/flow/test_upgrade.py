@@ -22,7 +22,7 @@ from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
 
 FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-KILLS = 30 if FULL else 4
+KILLS = 30 if FULL else 2
 UPGRADE = """
 import sys
 from pathlib import Path

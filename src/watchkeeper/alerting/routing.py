@@ -1,7 +1,6 @@
 """Who is told, when, and in how many messages: routes, groups, inhibition, silences, reminders, escalation."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -93,8 +92,15 @@ class Silence:
 def _matches(wanted: str, value: str) -> bool:
     if not wanted.startswith("~"):
         return wanted == value
-    pattern = ".*".join(re.escape(piece) for piece in wanted[1:].split("*"))
-    return re.fullmatch(pattern, value, re.DOTALL) is not None
+    first, *rest = wanted[1:].split("*")
+    if not rest:
+        return value == first
+    # Piece by piece: a pattern with many stars would take `re` for ever on a long value.
+    *middle, last = rest
+    at = len(first) if value.startswith(first) else -1
+    for piece in middle:
+        at = -1 if at < 0 or (found := value.find(piece, at)) < 0 else found + len(piece)
+    return at >= 0 and value.endswith(last) and len(value) - len(last) >= at
 
 
 def silenced(alert: Alert, silences: Iterable[Silence], now: int) -> Silence | None:

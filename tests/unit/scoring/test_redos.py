@@ -8,6 +8,7 @@ import pytest
 import re2
 
 from tests.unit.scoring.build import trace
+from watchkeeper.alerting.routing import _matches
 from watchkeeper.model.score import Subject, Verdict
 from watchkeeper.pipeline.where import compile_condition
 from watchkeeper.redaction.find import find
@@ -85,6 +86,16 @@ def test_a_like_with_many_gaps_is_quick(like: str) -> None:
     condition = compile_condition(f"output_text like '{like}'")
     assert seconds_of(lambda: condition(given)) < SECONDS
     assert not condition(given)
+
+
+def test_a_silence_with_many_stars_is_quick_and_means_the_same() -> None:
+    for wanted, value, fits in [
+        ("~a*b", "a--b", True), ("~a*b", "ab", True), ("~a*b", "a", False), ("~ab*ba", "aba", False), ("~*", "", True),
+        ("~*x*", "axb", True), ("~a*x*b", "a-x-b", True), ("~a*x*b", "a-b", False), ("~abc", "abc", True), ("a*", "ab", False),
+        ("~**a", "ba", True), ("~a.c", "abc", False), ("~a*a*a", "aa", False),
+    ]:  # fmt: skip
+        assert _matches(wanted, value) is fits, (wanted, value)
+    assert seconds_of(lambda: _matches("~" + "*a" * 40 + "*b", "a" * LONG)) < SECONDS
 
 
 def test_the_control_a_backtracking_engine_needs_long_for_thirty_characters() -> None:
