@@ -131,10 +131,15 @@ def _by_request(calls: list[Span]) -> None:
             groups.setdefault((span.parent_id, request), []).append(span)
     for group in groups.values():
         told = [s for s in group if s.end_ns - s.start_ns < 1_000_000 and _llm(s).output_messages]
-        open_ = [s for s in group if s not in told and not _llm(s).output_messages]
-        for call, answer in zip(open_, told, strict=False):
-            _llm(answer).duplicate_of = call.span_id
-            _lend(_llm(call), _llm(answer))
+        waiting = [s for s in group if s not in told]
+        for answer in told:
+            # One that has this very answer was lent it when the trace was put together before.
+            said = ([], _llm(answer).output_messages)
+            call = next((s for s in waiting if _llm(s).output_messages in said), None)
+            if call is not None:
+                waiting.remove(call)
+                _llm(answer).duplicate_of = call.span_id
+                _lend(_llm(call), _llm(answer))
 
 
 def _by_failure(calls: list[Span]) -> None:

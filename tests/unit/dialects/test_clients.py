@@ -295,6 +295,7 @@ def test_it_joins_the_second_span_of_logfires_streaming() -> None:
         trace = dialects.assemble(order, [])
         assert [s.span_id for s in trace.llm_calls] == ["01" * 8]
         assert trace.output_text == "Yo" and _llm(trace.spans[0]).output_text == "Yo"
+        assert dialects.assemble(trace.spans, []) == trace
 
 
 def test_it_reads_inference_events_of_newer_strands_on_the_span() -> None:
