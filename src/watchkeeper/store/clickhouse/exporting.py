@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
+from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
 
 from watchkeeper.store import sandbox, sandbox_tables
@@ -37,6 +38,8 @@ def export(client: Client, prepared: sandbox.Prepared, project: str, form: str, 
     """Run the statement and give every piece of the answer to `emit`, which blocks while nobody takes it."""
     bound = {sandbox_tables.PROJECT: project} if prepared.tables else None
     sent = False
+    # The driver was kept from finding it when the store was opened (see `engine`); an export is what it is needed for.
+    setattr(options, "arrow", importlib.import_module("pyarrow"))  # noqa: B010  the driver fills the name at run time
     with client.query_arrow_stream(prepared.sql, parameters=bound, use_strings=True) as batches:
         for piece in encoded(_batches(batches), form):
             sent = sent or bool(piece)
