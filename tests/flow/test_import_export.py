@@ -89,6 +89,28 @@ def test_what_is_exported_whole_is_the_same_elsewhere(server: Server, files: Pat
     assert told == [{"scorer": "thumbs", "value": 0.0, "reason": "wrong"}]
 
 
+def test_otlp_out_is_otlp_in(server: Server, files: Path, tmp_path: Path) -> None:
+    assert imported(server, "history", files) == 0
+    before = facts(server, "history", 3)
+    out = tmp_path / "requests.jsonl"
+    arguments = ["export", "--traces", "--format", "otlp", "-o", str(out), "--server", server.url]
+    assert main([*arguments, "--project", "history"]) == 0
+    assert all("resourceSpans" in line or "resourceLogs" in line for line in out.read_text().splitlines())
+    assert imported(server, "otlp", out) == 0
+    # Scores that came inside the telemetry are among its logs.
+    assert facts(server, "otlp", 3) == before
+    for trace_id in (r["trace_id"] for r in before):
+        there, here = (
+            json.loads(server.call("GET", f"/api/traces/{trace_id}", headers={"x-watchkeeper-project": p})[2])
+            for p in ("history", "otlp")
+        )
+        for trace in (there, here):
+            for scored in (trace, *trace["spans"]):
+                scored["scores"] = []
+        assert here == there
+    assert main([*arguments, "--table", "spans"]) == 2
+
+
 def test_a_table_becomes_a_file_of_the_format_its_name_says(
     server: Server, files: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -21,10 +21,14 @@ def path_of(args: argparse.Namespace) -> str:
         raise CliError("--query: write the table and the conditions into the statement")
     suffix = Path(args.output).suffix.lower()
     form = args.format or FORMATS.get(suffix, "jsonl")
-    if args.traces and form != "jsonl":
-        raise CliError("--traces are JSON lines; leave out --format, or export a table")
+    if args.traces and form not in ("jsonl", "otlp"):
+        raise CliError("--traces are JSON lines; leave out --format, say otlp, or export a table")
+    if form == "otlp" and not args.traces:
+        raise CliError("--format otlp: add --traces; a table has no OTLP form")
     given = {"since": args.since, "until": args.until, "where": args.where}
-    if not args.traces:
+    if form == "otlp":
+        given["format"] = form
+    elif not args.traces:
         query = sys.stdin.read() if args.query == "-" else args.query
         given |= {"format": form, "query": query, "table": args.table}
     wanted = urllib.parse.urlencode({k: v for k, v in given.items() if v is not None})

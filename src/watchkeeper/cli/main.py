@@ -117,7 +117,7 @@ def _using(commands: "Parsers") -> None:
     )
     exporting.add_argument(
         "--format",
-        choices=("jsonl", "csv", "parquet", "arrow"),
+        choices=("jsonl", "csv", "parquet", "arrow", "otlp"),
         help="by the file's suffix otherwise, or jsonl",
     )
     exporting.add_argument(

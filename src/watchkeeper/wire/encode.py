@@ -39,13 +39,20 @@ def traces(spans: Iterable[RawSpan]) -> bytes:
 
 def traces_json(spans: Iterable[RawSpan]) -> str:
     """The same request as one line of OTLP/JSON: ids in hex, enumerations as numbers."""
-    made: dict[str, Any] = MessageToDict(
-        ExportTraceServiceRequest.FromString(traces(spans)), use_integers_for_enums=True
-    )
-    for outer in made.get("resourceSpans", []):
-        for scope in outer.get("scopeSpans", []):
-            for span in scope.get("spans", []):
-                for holder in (span, *span.get("links", [])):
+    return _as_json(ExportTraceServiceRequest.FromString(traces(spans)))
+
+
+def logs_json(records: Iterable[LogRecord]) -> str:
+    """The request of `logs` as one line of OTLP/JSON."""
+    return _as_json(ExportLogsServiceRequest.FromString(logs(records)))
+
+
+def _as_json(request: ExportTraceServiceRequest | ExportLogsServiceRequest) -> str:
+    made: dict[str, Any] = MessageToDict(request, use_integers_for_enums=True)
+    for outer in (*made.get("resourceSpans", []), *made.get("resourceLogs", [])):
+        for scope in (*outer.get("scopeSpans", []), *outer.get("scopeLogs", [])):
+            for record in (*scope.get("spans", []), *scope.get("logRecords", [])):
+                for holder in (record, *record.get("links", [])):
                     for name in ("traceId", "spanId", "parentSpanId"):
                         if name in holder:
                             holder[name] = base64.b64decode(holder[name]).hex()

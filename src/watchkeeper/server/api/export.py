@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +17,7 @@ from watchkeeper.server.reading import note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.server.trace_json import trace_json
 from watchkeeper.store.columns import QueryRefused, TraceFilter
+from watchkeeper.wire import encode
 
 log = logging.getLogger("watchkeeper.export")
 MEDIA = {
@@ -36,6 +37,15 @@ class Rows(Range):
     format: Literal["jsonl", "csv", "parquet", "arrow"] = "jsonl"
     query: str | None = Field(None, max_length=20_000, description="One SELECT, as for /api/sql.")
     table: Literal["traces", "spans", "scores"] = "traces"
+
+
+class Whole(WhichTraces):
+    """Which traces to export whole, and in which form."""
+
+    format: Literal["watchkeeper", "otlp"] = Field(
+        "watchkeeper",
+        description="watchkeeper: a trace a line, with scores. otlp: a request a line, as any OTLP receiver takes it.",
+    )
 
 
 def statement(wanted: Rows, now_ns: int) -> str:
@@ -89,19 +99,25 @@ async def export_rows(call: Call) -> StreamingResponse:
     return await _answer(call, pieces, wanted.format, "watchkeeper" if wanted.query else wanted.table)
 
 
-@route("GET", "/api/export/traces", permission="viewer", query=WhichTraces)
+@route("GET", "/api/export/traces", permission="viewer", query=Whole)
 async def export_traces(call: Call) -> StreamingResponse:
-    """Whole traces as JSON lines, newest first, with the raw spans that `watchkeeper import` takes back."""
-    wanted: WhichTraces = call.query
+    """Whole traces as JSON lines, newest first, with the raw spans that `watchkeeper import` takes back; as OTLP requests with
+    `format=otlp`."""
+    wanted: Whole = call.query
     call.need_content("an export holds prompts and outputs")
     chosen = wanted.chosen(call.services.clock(), PAGE)
     said = {k: v for k, v in wanted.model_dump().items() if v is not None}
     await note_opened(call, f"traces: {said}"[:500], "export")
-    return await _answer(call, whole_traces(call, chosen), "jsonl", "traces")
+    return await _answer(
+        call, whole_traces(call, chosen, _otlp if wanted.format == "otlp" else _line), "jsonl", "traces"
+    )
 
 
-async def whole_traces(call: Call, wanted: TraceFilter) -> AsyncGenerator[bytes]:
-    """Every trace of the filter as one line of JSON; pages are read as they are taken."""
+Form = Callable[[list[Any], list[Any], list[Score]], bytes]
+
+
+async def whole_traces(call: Call, wanted: TraceFilter, form: Form) -> AsyncGenerator[bytes]:
+    """Every trace of the filter in lines of JSON; pages are read as they are taken."""
     columns = call.services.columns
     while True:
         rows = await columns.list_traces(call.project, wanted)
@@ -110,7 +126,7 @@ async def whole_traces(call: Call, wanted: TraceFilter) -> AsyncGenerator[bytes]
             found = await columns.read_traces(call.project, ids)
             scores = await columns.read_scores(call.project, ids)
             # The work of a page must not hold up everybody else on the loop.
-            if lines := await asyncio.to_thread(_lines, ids, found, scores):
+            if lines := await asyncio.to_thread(_lines, ids, found, scores, form):
                 yield lines
         if len(rows) < wanted.limit:
             return
@@ -118,11 +134,20 @@ async def whole_traces(call: Call, wanted: TraceFilter) -> AsyncGenerator[bytes]
         wanted = msgspec.structs.replace(wanted, before=before)
 
 
-def _lines(ids: list[str], found: dict[str, tuple[list[Any], list[Any]]], scores: list[Score]) -> bytes:
+def _lines(
+    ids: list[str], found: dict[str, tuple[list[Any], list[Any]]], scores: list[Score], form: Form
+) -> bytes:
     said: dict[str, list[Score]] = {}
     for score in scores:
         said.setdefault(score.trace_id, []).append(score)
-    return b"".join(_line(*found[i], said.get(i, [])) for i in ids if i in found)
+    return b"".join(form(*found[i], said.get(i, [])) for i in ids if i in found)
+
+
+def _otlp(spans: list[Any], logs: list[Any], _scores: list[Score]) -> bytes:
+    made = [encode.traces_json(spans)] if spans else []
+    if logs:
+        made.append(encode.logs_json(logs))
+    return "".join(line + "\n" for line in made).encode("utf-8", "replace")
 
 
 def _line(spans: list[Any], logs: list[Any], scores: list[Score]) -> bytes:
