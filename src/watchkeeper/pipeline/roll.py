@@ -123,7 +123,7 @@ class Roller:
         records: Records,
         plan: Plan,
         margin_ns: int = 10 * 60 * SECOND,
-        chunk: int = 168,
+        chunk: int = 48,
     ) -> None:
         self.columns = columns
         self.records = records
