@@ -105,7 +105,7 @@ def test_erasing_a_user_reaches_what_was_made_of_their_traces(
         while left := files_holding(folder / "data", SECRET):
             assert time.monotonic() < deadline, left
             time.sleep(0.5)
-        page = server.call("GET", "/settings", headers={"accept": "text/html"})[2].decode()
+        page = server.call("GET", "/settings/audit", headers={"accept": "text/html"})[2].decode()
         assert "Erasure" in page and "keyed hashes of the trace ids" in page
         audit: dict[str, Any] = server.json("GET", "/api/audit")
         assert any(line["action"] == "erase" for line in audit["lines"]) and audit["broken"] is None
