@@ -147,9 +147,10 @@ def claim(
 
 def release(connection: Connection) -> int:
     """Give back what workers held that are gone, for a process that knows to be the only one; how many. Nobody waits for
-    their leases then."""
+    their leases then, and a kill uses up nobody's attempts."""
     held = sa.update(jobs).where(jobs.c.status == "running")
-    return connection.execute(held.values(status="due", lease_until_ns=None, worker=None)).rowcount
+    given = {"status": "due", "lease_until_ns": None, "worker": None, "attempts": jobs.c.attempts - 1}
+    return connection.execute(held.values(**given)).rowcount
 
 
 def _job(row: RowMapping) -> Job:
