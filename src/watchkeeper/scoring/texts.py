@@ -157,12 +157,22 @@ class Texts:
     @lazy
     def output_mark(self) -> Mask:
         """Over the vocabulary: the words of the output."""
-        return self.vocabulary.marked(self.output_ids)
+        return self._marked(self.output_ids)
 
     @lazy
     def evidence_mark(self) -> Mask:
         """Over the vocabulary: the words of the evidence."""
-        return self.vocabulary.marked(self.evidence_ids)
+        return self._marked(self.evidence_ids)
+
+    @lazy
+    def input_mark(self) -> Mask:
+        """Over the vocabulary: the words of the input."""
+        return self._marked(self.input_ids)
+
+    def _marked(self, ids: Ids) -> Mask:
+        # The vocabulary grows with what is read: all of the subject is read first, so that each of its words has a place.
+        _ = self.output_ids, self.evidence_ids, self.input_ids
+        return self.vocabulary.marked(ids)
 
     @lazy
     def output_content(self) -> Ids:

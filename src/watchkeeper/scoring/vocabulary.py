@@ -102,6 +102,11 @@ class Vocabulary:
         return out
 
 
+def hits(mark: Mask, ids: Ids) -> int:
+    """How many of the numbers `mark` has. One learned since the mark was made is not in it."""
+    return int(np.count_nonzero(mark[ids[ids < len(mark)]]))
+
+
 _SHIFT = np.uint64(29)
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 

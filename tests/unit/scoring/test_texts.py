@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.scoring.build import trace
+from watchkeeper.model.score import Failed, Subject
 from watchkeeper.scoring import vocabulary as module
+from watchkeeper.scoring.checks.table import default_checks
 from watchkeeper.scoring.checks.text_statistics import repetition
+from watchkeeper.scoring.classifiers.table import default_classifiers
+from watchkeeper.scoring.drive import run_checks
 from watchkeeper.scoring.texts import Texts, numbers, words
 from watchkeeper.scoring.vocabulary import Vocabulary, distinct, runs_of
 
@@ -117,3 +122,20 @@ def test_threads_that_learn_at_the_same_time_agree() -> None:
 def test_numbers_have_one_spelling_and_identifiers_are_left_out() -> None:
     text = "1,234.50 and 1234.5, 12,5 or 007; A12 b3 x_4 5kg 6k 7M 3a 3.14."
     assert numbers(text) == {"1234.5", "12.5", "7", "6", "5", "3.14"}
+
+
+@pytest.mark.parametrize("room", range(60))
+def test_a_vocabulary_that_grows_while_a_trace_is_read_loses_no_score(
+    monkeypatch: pytest.MonkeyPatch, room: int
+) -> None:
+    full = Vocabulary()
+    # So many words away from larger arrays, each of the trace's own words can be the one that makes them.
+    full.ids([f"w{i}" for i in range(len(full.stems) - len(full) - room)])
+    monkeypatch.setattr(module, "_current", [full])
+    given = trace(
+        "Which parcels does Lima ship?",
+        "Lima ships blue parcels daily. Carla O'Neil said no.",
+        documents=["Parcels leave at noon, said Mr Quispe of Cuzco."],
+    )
+    found = run_checks(default_checks() + default_classifiers(), [Subject(given)])
+    assert not [(s.name, o) for s, _, o in found if isinstance(o, Failed)]

@@ -4,7 +4,7 @@ from functools import lru_cache
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.facts import facts
-from watchkeeper.scoring.vocabulary import Ids, Vocabulary
+from watchkeeper.scoring.vocabulary import Ids, Vocabulary, hits
 
 # Words that are offensive in nearly every sense. Ambiguous ones (ass, dick, hell, crap) are left out: a support bot that
 # names Moby-Dick or damn good coffee must not page anyone.
@@ -110,7 +110,7 @@ class Profanity(Check):
         listed: frozenset[str] = self.__dict__["_listed"]
         seen = facts(subject)
         # Numbers first: the words themselves are only spelled out where one is on the list.
-        if not seen.output_mark[_numbers(listed, seen.vocabulary)].any():
+        if not hits(seen.output_mark, _numbers(listed, seen.vocabulary)):
             return PASS
         tokens = seen.output_words
         return fail(f"says “{next(t for t in tokens if t in listed)}”", self.error_class)

@@ -33,8 +33,7 @@ class TokenOverlap(Check):
         said = seen.said
         if len(said) < 3:
             return NotScored("fewer than three content words")
-        asked = seen.vocabulary.marked(seen.input_ids)
         n = len(said)
-        found = int(np.count_nonzero(seen.evidence_mark[said] | asked[said]))
+        found = int(np.count_nonzero(seen.evidence_mark[said] | seen.input_mark[said]))
         reason = f"{n - found} of {n} content words are not in the evidence"
         return measured(found / n, self.floor, reason if found < n else "", self.error_class)

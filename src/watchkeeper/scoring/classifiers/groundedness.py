@@ -12,7 +12,7 @@ from watchkeeper.scoring.classifiers import embed
 from watchkeeper.scoring.classifiers.linear import load, raw
 from watchkeeper.scoring.facts import facts
 from watchkeeper.scoring.texts import Texts, numbers
-from watchkeeper.scoring.vocabulary import Ids, Mask, distinct
+from watchkeeper.scoring.vocabulary import Ids, Mask, distinct, hits
 
 FEATURES = (
     "overlap", "pairs", "passage", "worst_sentence", "numbers", "names", "topic", "answers_question",
@@ -95,7 +95,8 @@ def _topic(seen: Texts, known: Ids) -> float:
 def features(seen: Texts) -> list[float]:
     """The numbers the model looks at, in the order of `FEATURES`, from output, evidence and input."""
     vocabulary, text = seen.vocabulary, seen.evidence_text
-    answer, known = seen.output_ids, seen.evidence_ids[:_LONGEST]
+    answer, known, question = seen.output_ids, seen.evidence_ids[:_LONGEST], seen.asked
+    # Taken when everything is read: reading makes the vocabulary grow, and this is its present size.
     stems = vocabulary.stems
     known_stems, told = stems[known], distinct(stems[seen.output_content])
     whole, worst, passage = _coverage(seen, known_stems, told)
@@ -104,7 +105,7 @@ def features(seen: Texts) -> list[float]:
     pairs = float(np.count_nonzero(hit)) / len(hit) if len(hit) else whole
     said, names = numbers(seen.output or ""), _names(seen.output or "")
     covered, repeated = 0.5, 0.15  # what they are on average, for traces without a question
-    asked = stems[seen.asked]
+    asked = stems[question]
     if len(asked):
         covered = np.count_nonzero(vocabulary.places(asked, known_stems)) / len(asked)
         repeated = np.count_nonzero(vocabulary.places(told, asked)) / len(told) if len(told) else repeated
@@ -115,7 +116,7 @@ def features(seen: Texts) -> list[float]:
         passage,
         worst,
         len(said & seen.evidence_numbers) / len(said) if said else 1.0,
-        float(seen.evidence_mark[vocabulary.ids(list(names))].mean()) if names else 1.0,
+        hits(seen.evidence_mark, vocabulary.ids(list(names))) / len(names) if names else 1.0,
         _topic(seen, known),
         covered,
         repeated,
