@@ -166,7 +166,7 @@ def test_a_guard_answers_with_verdict_reasons_and_what_it_skipped(server: Server
     assert (redacted["verdict"], redacted["output"]) == ("redact", "Write to [EMAIL].")
 
 
-@pytest.mark.parametrize("when", [None, "2026-11-20T10:00:00Z", "2h", time.time_ns()])
+@pytest.mark.parametrize("when", [None, "2026-11-20T10:00:00Z", "2h", 1_795_000_000_000_000_000])
 def test_a_deploy_is_marked_at_any_spelling_of_its_time(server: Server, when: Any) -> None:
     made = server.json("POST", "/api/deploys", {"name": "bot", "version": str(when), "time": when})
     assert made["name"] == "bot" and made["time"].endswith("Z")
