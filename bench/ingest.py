@@ -1,6 +1,6 @@
 """Spans a second from OTLP bytes to durable rows: decode, redact, normalise, insert with fsync, assemble, check.
 
-    python -m bench.ingest [--spans 20000] [--batch 500] [--writers 4] [--no-checks] [--dir D] [--text made-up|prose|conversations]
+    python -m bench.ingest [--spans 20000] [--batch 500] [--writers 8] [--no-checks] [--dir D] [--text made-up|prose|conversations]
 
 The bodies are made first; the clock then runs from the first request to the last acknowledgement ("acknowledged"),
 and to the last trace row ("assembled and checked"). Prints CPU seconds and peak memory beside it.
@@ -319,7 +319,7 @@ def main() -> None:
     )
     parser.add_argument("--spans", type=int, default=20_000)
     parser.add_argument("--batch", type=int, default=500)
-    parser.add_argument("--writers", type=int, default=4)
+    parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--no-checks", action="store_true")
     add_text_options(parser)
     in_folder(parser, run)

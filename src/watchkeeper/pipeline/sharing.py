@@ -69,6 +69,11 @@ class Shares:
         self._admitted_bytes[project] += size
         return None
 
+    def coming(self, now: float) -> bool:
+        """Whether a request that was admitted has not arrived yet."""
+        self._expire(now)
+        return bool(self._admitted_bytes.total())
+
     def _expire(self, now: float) -> None:
         for project in [p for p, at in self._seen.items() if at < now - ACTIVE_S and not self._held[p]]:
             del self._seen[project]
