@@ -3,7 +3,7 @@
 from starlette.responses import Response
 
 from watchkeeper.server.api import export as api
-from watchkeeper.server.api.shapes import WhichTraces, literal
+from watchkeeper.server.api.shapes import literal
 from watchkeeper.server.routing import Call, route
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.pages.traces import cohort_conditions, conditions
@@ -40,7 +40,7 @@ async def rows(call: Call) -> Response:
     return await api.export_rows(call)
 
 
-@route("GET", "/settings/export/traces", permission="viewer", query=WhichTraces)
+@route("GET", "/settings/export/traces", permission="viewer", query=api.Whole)
 async def traces(call: Call) -> Response:
     """The file of whole traces; what is refused is said on a page."""
     return await api.export_traces(call)
