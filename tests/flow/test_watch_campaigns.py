@@ -335,6 +335,7 @@ class Reference:
         self.pending = dict.fromkeys(self.state, 0)
         self.incidents: list[Incident] = []
         self.known: dict[int, dict[str, Any]] = {}
+        self.open_to_chance = False
         self.said: list[tuple[int, str, frozenset[str]]] = []
 
     def tick(self, t: int) -> None:
@@ -385,7 +386,8 @@ class Reference:
         if near:
             best = min(d for d, _ in near)
             groups = {self.incidents[n].group for d, n in near if d == best}
-            # Of equally near ones the program takes the smaller id, which says nothing: scripts are chosen so that all agree.
+            # Of equally near ones the program takes the smaller id, which the rules do not know.
+            self.open_to_chance |= len(groups) > 1
             made.group = min(groups)
         else:
             same = [i.group for i in self.incidents if i.onset == made.onset]
@@ -487,6 +489,7 @@ async def test_random_histories_are_told_as_a_second_reading_of_the_rules_tells_
 ) -> None:
     seed = seeded()
     events: Counter[str] = Counter()
+    left_out = 0
     for number in range(HISTORIES):
         script = scripted(random.Random(seed * 100_000 + number))
         said, states = await program(script, monkeypatch)
@@ -496,8 +499,12 @@ async def test_random_histories_are_told_as_a_second_reading_of_the_rules_tells_
                 for i in reference.incidents:
                     i.taken |= i.open and i.rule.name == script.acks[t]
             reference.tick(t)
+        if reference.open_to_chance:
+            left_out += 1
+            continue
         assert sorted(said, key=str) == sorted(reference.said, key=str), (seed, number, script)
         assert states == reference.state, (seed, number, script)
         events.update(e for _, e, _ in said)
-    print(f"{HISTORIES} histories, 0 differences; {dict(events)}")
+    print(f"{HISTORIES} histories, {left_out} left out, 0 differences; {dict(events)}")
+    assert left_out <= HISTORIES // 10
     assert {"firing", "resolved", "reminder", "escalated", "updated"} <= set(events)
