@@ -35,7 +35,7 @@ class Pace:
 
 
 FULL = Pace(per_hour=24.0, stride=1, golden=90)
-FAST = Pace(per_hour=11.0, stride=2, golden=70)
+FAST = Pace(per_hour=11.0, stride=3, golden=70)
 BASELINE_HOURS = 14 * 24
 SHARE_V2 = 0.5
 MAX_HOURS_TO_ALERT = 36
