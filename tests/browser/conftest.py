@@ -33,7 +33,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def until(page: Any, truth: str) -> None:
     """Wait for an expression to be true. Playwright's own way evaluates text in the page, which the policy forbids."""
-    for _ in range(200):
+    for _ in range(800):
         if page.evaluate(truth):
             return
         page.wait_for_timeout(25)
