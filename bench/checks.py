@@ -244,7 +244,7 @@ def redaction(shared: Path) -> None:
     redactor = Redactor()
     seconds = best(lambda: [redactor.span(s) for s in spans])
     print(
-        f"redact_raw, {encoded / len(spans) / 1000:.1f} kB spans: {len(spans) / seconds:,.0f} spans/s, {encoded / seconds / 1e6:.0f} MB/s"
+        f"whole spans of recorded clients, {encoded / len(spans) / 1000:.1f} kB spans: {len(spans) / seconds:,.0f} spans/s, {encoded / seconds / 1e6:.0f} MB/s"
     )
 
 

@@ -43,6 +43,7 @@ from watchkeeper.store.records.engine import Records
 log = logging.getLogger(__name__)
 Clock = Callable[[], int]
 DAY_NS = 86_400 * 10**9
+LONGEST_REST_S = 30.0
 WATCH_SECONDS = 5.0
 BEHAVIOUR_SECONDS = 10.0
 BACKFILL_SECONDS = 0.5
@@ -191,14 +192,19 @@ class Flows:
 
 
 async def forever(name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    """Do the work every so many seconds; after work that took longer, rest as long (at most `LONGEST_REST_S`), so that ingest
+    gets its turn."""
+    rest = seconds
     while True:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(rest)
+        began = time.monotonic()
         try:
             await work()
         except (
             Exception
         ):  # this loop must outlive any failure of the store: without it nothing would be watched
             log.exception("%s failed; it is tried again in %g s", name, seconds)
+        rest = max(seconds, min(time.monotonic() - began, LONGEST_REST_S))
 
 
 def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
