@@ -20,7 +20,7 @@ from watchkeeper.compose.installation import InstallSecrets, columns_dsn
 from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
-from watchkeeper.dialects import assemble, normalise, trace_id_of
+from watchkeeper.dialects import assemble, derive, normalise, trace_id_of
 from watchkeeper.egress.http import Egress
 from watchkeeper.llm.table import Providers
 from watchkeeper.model.alert import Alert
@@ -121,7 +121,7 @@ def asking(providers: Providers) -> Callable[[Judge, Prompt], Awaitable[Reply]]:
 def loading(columns: ClickHouseColumns) -> Callable[[str, str, str], Awaitable[Subject | None]]:
     async def load(project: str, trace_id: str, span_id: str) -> Subject | None:
         raws, logs = await columns.read_trace(project, trace_id)
-        trace = assemble([normalise(r) for r in raws], logs)
+        trace = derive(raws, logs)
         if not trace.spans:
             return None
         span = next((s for s in trace.spans if s.span_id == span_id), None)
@@ -136,13 +136,11 @@ def reading(columns: ClickHouseColumns) -> Callable[[str, Sequence[str]], Awaita
     async def read(project: str, trace_ids: Sequence[str]) -> Mapping[str, Trace]:
         found = await columns.read_traces(project, list(trace_ids))
 
-        def derive() -> dict[str, Trace]:
-            made = {
-                i: assemble([normalise(r) for r in found[i][0]], found[i][1]) for i in trace_ids if i in found
-            }
+        def build() -> dict[str, Trace]:
+            made = {i: derive(*found[i]) for i in trace_ids if i in found}
             return {i: t for i, t in made.items() if t.spans}
 
-        return await asyncio.to_thread(derive)
+        return await asyncio.to_thread(build)
 
     return read
 

@@ -1,6 +1,7 @@
 """Spans and logs of one trace, in any order and any number of times, to the one trace they stand for."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
@@ -10,7 +11,7 @@ from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.normalise import normalise
 from watchkeeper.dialects.values import as_text
 from watchkeeper.model.errors import TRANSPORT, root_cause
-from watchkeeper.model.span import Context, LogRecord, Message, Part, Span, Tool, Totals, Trace
+from watchkeeper.model.span import Context, LogRecord, Message, Part, RawSpan, Span, Tool, Totals, Trace
 
 _INHERITED = ("session_id", "user_id", "scenario", "environment", "region", "release", "variant")
 _FIELDS = (*_INHERITED, "agent_name", "workflow", "prompt_name", "prompt_version", "service")
@@ -18,6 +19,11 @@ _JOINED = frozenset((*events.MESSAGE_EVENTS, "gen_ai.choice", *events.DETAILS, "
                      "gen_ai.content.completion", "gen_ai.guardrail.result", "exception"))  # fmt: skip
 _DUMP = re.compile(r"[A-Z]\w+\(\w+=")
 _encoder = msgspec.json.Encoder(order="deterministic")
+
+
+def derive(raws: Iterable[RawSpan], logs: list[LogRecord]) -> Trace:
+    """The trace of these records, read anew from what clients sent."""
+    return assemble([normalise(raw) for raw in raws], logs)
 
 
 def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:

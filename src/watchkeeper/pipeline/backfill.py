@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from watchkeeper.dialects import assemble, normalise, pricing
+from watchkeeper.dialects import derive, pricing
 from watchkeeper.model.backfill import Backfill, Preview
 from watchkeeper.model.prompt import Prompt
 from watchkeeper.model.score import Failed, NotScored, Score, Subject, Verdict
@@ -293,7 +293,7 @@ class BackfillFlow:
         found = await self._columns.read_traces(project, ids) if ids else {}
 
         def build() -> dict[str, Subject]:
-            made = {i: assemble([normalise(r) for r in raws], logs) for i, (raws, logs) in found.items()}
+            made = {i: derive(raws, logs) for i, (raws, logs) in found.items()}
             return {i: Subject(t) for i, t in made.items() if t.spans}
 
         return await asyncio.to_thread(build)

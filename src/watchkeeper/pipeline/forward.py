@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
-from watchkeeper.dialects import assemble, normalise
+from watchkeeper.dialects import derive
 from watchkeeper.dialects.outgoing import evaluation_of
 from watchkeeper.egress.http import Answer
 from watchkeeper.model.score import Score
@@ -351,11 +351,7 @@ class _Wait(Exception):
 
 def _meeting(held: Mapping[str, tuple[list[RawSpan], list[LogRecord]]], condition: Condition) -> list[str]:
     """The ids of the traces that meet a condition."""
-    return [
-        trace_id
-        for trace_id, (spans, logs) in held.items()
-        if condition(assemble([normalise(s) for s in spans], logs))
-    ]
+    return [trace_id for trace_id, (spans, logs) in held.items() if condition(derive(spans, logs))]
 
 
 def identity(fed: Fed) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from watchkeeper.dialects import assemble, normalise, pricing
+from watchkeeper.dialects import derive, pricing
 from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Failed, NotScored, Outcome, Subject, Verdict
@@ -62,7 +62,7 @@ class Playground:
         for i in ids:
             if i not in found:
                 continue
-            trace = assemble([normalise(r) for r in found[i][0]], found[i][1])
+            trace = derive(*found[i])
             if trace.spans:
                 made.append(Subject(trace, earlier=await turns_before(self._columns, project, trace)))
         return made

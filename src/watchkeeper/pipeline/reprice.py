@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from watchkeeper.dialects import assemble, normalise, pricing
+from watchkeeper.dialects import derive, pricing
 from watchkeeper.model.span import Trace
 from watchkeeper.store.columns import Columns, Repriced, StoreUnavailable
 from watchkeeper.store.records import states
@@ -171,6 +171,4 @@ class Recompute:
 
 def _derive(stored: dict[str, Any]) -> list[Repriced]:
     """The costs of traces from their raw spans; those without a span left are not there."""
-    return [
-        repriced(assemble([normalise(s) for s in spans], logs)) for spans, logs in stored.values() if spans
-    ]
+    return [repriced(derive(spans, logs)) for spans, logs in stored.values() if spans]

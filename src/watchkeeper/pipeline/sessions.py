@@ -1,6 +1,6 @@
 """The turns of a session before a trace, for judges that grade across turns."""
 
-from watchkeeper.dialects import assemble, normalise
+from watchkeeper.dialects import derive
 from watchkeeper.model.span import Trace
 from watchkeeper.store.columns import Columns
 
@@ -17,5 +17,5 @@ async def turns_before(columns: Columns, project: str, trace: Trace, most: int =
     )
     ids = [str(row[0]) for row in table.rows]
     found = await columns.read_traces(project, ids)
-    made = [assemble([normalise(r) for r in found[i][0]], found[i][1]) for i in ids if i in found]
+    made = [derive(*found[i]) for i in ids if i in found]
     return sorted((t for t in made if t.spans), key=lambda t: (t.start_ns, t.trace_id))

@@ -3,7 +3,7 @@
 import logging
 import re
 
-from watchkeeper.dialects import assemble, normalise
+from watchkeeper.dialects import derive
 from watchkeeper.model.calibration import Standing
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
@@ -20,7 +20,7 @@ async def load_trace(services: Services, project: str, trace_id: str) -> tuple[T
     raw, logs = await services.columns.read_trace(project, trace_id)
     if not raw and not logs:
         return None
-    trace = assemble([normalise(span) for span in raw], logs)
+    trace = derive(raw, logs)
     return trace, await services.columns.read_scores(project, [trace_id])
 
 

@@ -9,7 +9,7 @@ import msgspec
 from pydantic import Field
 from starlette.responses import StreamingResponse
 
-from watchkeeper.dialects import assemble, normalise
+from watchkeeper.dialects import derive
 from watchkeeper.model.score import Score
 from watchkeeper.server.answers import to_json
 from watchkeeper.server.api.shapes import Range, WhichTraces, ns_of, sql_time
@@ -151,7 +151,7 @@ def _otlp(spans: list[Any], logs: list[Any], _scores: list[Score]) -> bytes:
 
 
 def _line(spans: list[Any], logs: list[Any], scores: list[Score]) -> bytes:
-    made = trace_json(assemble([normalise(s) for s in spans], logs), scores)
+    made = trace_json(derive(spans, logs), scores)
     made["raw"] = {"spans": msgspec.to_builtins(spans), "logs": msgspec.to_builtins(logs)}
     return to_json(made) + b"\n"
 

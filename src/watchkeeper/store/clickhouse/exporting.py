@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import orjson
-from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
 
 from watchkeeper.store import sandbox, sandbox_tables
+from watchkeeper.store.clickhouse.engine import dataframes
 from watchkeeper.store.clickhouse.refusal import MB, SANDBOX
 
 # As a statement of `sql`, but for the size of the answer and the time to write it out.
@@ -38,8 +38,7 @@ def export(client: Client, prepared: sandbox.Prepared, project: str, form: str, 
     """Run the statement and give every piece of the answer to `emit`, which blocks while nobody takes it."""
     bound = {sandbox_tables.PROJECT: project} if prepared.tables else None
     sent = False
-    # The driver was kept from finding it when the store was opened (see `engine`); an export is what it is needed for.
-    setattr(options, "arrow", importlib.import_module("pyarrow"))  # noqa: B010  the driver fills the name at run time
+    dataframes()
     with client.query_arrow_stream(prepared.sql, parameters=bound, use_strings=True) as batches:
         for piece in encoded(_batches(batches), form):
             sent = sent or bool(piece)
@@ -53,7 +52,7 @@ def export(client: Client, prepared: sandbox.Prepared, project: str, form: str, 
 
 def _without_rows(names: list[str]) -> Any:
     """A batch of these columns and nothing in them; without rows the engine does not say their types."""
-    arrow = importlib.import_module("pyarrow")
+    arrow = dataframes()
     return arrow.RecordBatch.from_arrays([arrow.array([], arrow.string()) for _ in names], names=names)
 
 
@@ -81,7 +80,7 @@ def _named(batch: Any) -> Any:
 
 def rows(batch: Any) -> list[dict[str, Any]]:
     """A batch as plain rows. Times are cut to microseconds, which Python can hold."""
-    arrow = importlib.import_module("pyarrow")
+    arrow = dataframes()
     columns: list[Any] = []
     for field, column in zip(batch.schema, batch.columns, strict=True):
         kind = field.type
@@ -150,7 +149,7 @@ class _Sink(io.RawIOBase):
 
 
 def _columnar(batches: Iterator[Any], form: str) -> Iterator[bytes]:
-    arrow = importlib.import_module("pyarrow")
+    arrow = dataframes()
     parquet = importlib.import_module("pyarrow.parquet")
     sink = _Sink()
     writer: Any = None
