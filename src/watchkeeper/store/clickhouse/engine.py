@@ -102,7 +102,7 @@ def dataframes() -> Any:
     """The module pyarrow, which an answer in record batches needs after all; from now on the driver knows it too."""
     with _connecting:
         found = importlib.import_module("pyarrow")
-        vars(options)["arrow"] = found  # where the driver keeps what it found when it looked
+        options.__dict__["arrow"] = found  # where the driver keeps what it found when it looked
     return found
 
 
