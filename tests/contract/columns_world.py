@@ -1,6 +1,7 @@
 """Small traces for tests of the column store and of the stages around it."""
 
 import itertools
+from collections.abc import Sequence
 from typing import Any
 
 from watchkeeper.model.score import Score
@@ -16,6 +17,7 @@ from watchkeeper.model.span import (
     Trace,
     Usage,
 )
+from watchkeeper.store.clickhouse import ClickHouseColumns
 from watchkeeper.store.columns import LogRow, SpanRow, TraceRow
 
 NOW = 1_780_000_000 * 10**9
@@ -115,3 +117,15 @@ def trace_row(
 ) -> TraceRow:
     """A trace row made of these spans."""
     return TraceRow(project, joined([normal(r) for r in raws], []), checks or [], 1.0, "all", at)
+
+
+def told(
+    store: ClickHouseColumns, statement: str, project: str = "", **bound: Any
+) -> Sequence[Sequence[Any]]:
+    """What the engine itself says to a statement or a command, past the store's own questions."""
+    client = store.source.client({})
+    try:
+        given = {"project": project, "wk_project": project, **bound}
+        return client.query(statement, parameters=given).result_rows
+    finally:
+        client.close()

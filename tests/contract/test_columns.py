@@ -23,6 +23,7 @@ from tests.contract.columns_world import (
     raw,
     rows,
     score,
+    told,
     trace_row,
 )
 from tests.unit.store.hostile import statements
@@ -232,13 +233,7 @@ async def test_attributes_and_words_are_looked_up_in_an_index(
     asked = f"SELECT trace_id FROM traces WHERE {' AND '.join(parts)}"
     if where:  # A plan does not show what makes a set.
         asked = asked[asked.index("SELECT", 1) : -2]
-    client = store.source.client({})
-    explained = client.query(
-        f"EXPLAIN indexes = 1 {asked}",
-        parameters={"project": project, "wk_project": project, **bound},
-    ).result_rows
-    client.close()
-    lines = [str(row[0]).strip() for row in explained]
+    lines = [str(row[0]).strip() for row in told(store, f"EXPLAIN indexes = 1 {asked}", project, **bound)]
     assert f"Name: {index}" in lines, lines
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.columns_world import DAY, NOW, new_trace_id, raw, score, trace_row
+from tests.contract.columns_world import DAY, NOW, new_trace_id, raw, score, told, trace_row
 from watchkeeper.store.clickhouse import ClickHouseColumns, listing, open_columns
 from watchkeeper.store.columns import TraceFilter
 
@@ -17,9 +17,7 @@ _projects = (f"listed-{n}" for n in itertools.count())
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseColumns]:
     """A store that merges nothing, so that every version of a row stays."""
     opened = open_columns(f"chdb://{tmp_path_factory.mktemp('columns') / 'data'}", clock=lambda: NOW)
-    client = opened.source.client({})
-    client.command("SYSTEM STOP MERGES traces")
-    client.close()
+    told(opened, "SYSTEM STOP MERGES traces")
     yield opened
     opened.close_now()
 
@@ -78,13 +76,8 @@ async def test_replaced_rows_that_are_still_stored_change_nothing_about_a_list(
         found = [r["trace_id"] for r in await store.list_traces(project, wanted)]
         parts, bound = listing._conditions(wanted, ["tone"], "default")
         order = listing._order("time asc" if wanted.after else wanted.order_by, ["tone"])
-        client = store.source.client({})
-        whole = client.query(
-            f"SELECT trace_id FROM traces FINAL WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT {wanted.limit}",
-            parameters={"project": project, "wk_project": project, **bound},
-        ).result_rows
-        client.close()
-        expected = [str(row[0]) for row in whole]
+        whole = f"SELECT trace_id FROM traces FINAL WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT {wanted.limit}"
+        expected = [str(row[0]) for row in told(store, whole, project, **bound)]
         assert found == (expected[::-1] if wanted.after else expected), wanted
 
 
