@@ -13,6 +13,8 @@ from typing import Any
 import msgspec
 import orjson
 
+from watchkeeper.wire.errors import TooLarge
+
 DAY_NS = 86_400 * 10**9
 MAX_TIME_NS = 2**63 - 1
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
@@ -21,6 +23,9 @@ INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 class Limits(msgspec.Struct, frozen=True):
     """Defaults of the documented limits. Sizes are characters of one value; JSON content is limited per text in it.
 
+    A small body can hold millions of empty records or values, each of which costs more than it weighs: more than
+    `records` records and groups of them in one request are refused, and of more than `values` attributes and nested
+    values in one request the rest is left out with a mark.
     `content_chars` applies to declared content fields (messages, inputs, outputs, documents, tool definitions),
     `value_chars` to every other string. Times further than `past_days` behind or `future_days` ahead of the
     server's clock, and spans longer than `longest_days`, are marked `time_suspect`.
@@ -31,6 +36,8 @@ class Limits(msgspec.Struct, frozen=True):
     attributes: int = 10_000
     events: int = 10_000
     links: int = 1_000
+    records: int = 100_000
+    values: int = 1_000_000
     depth: int = 32
     past_days: int = 5 * 366
     future_days: int = 1
@@ -52,14 +59,30 @@ VECTOR_LENGTH = 64
 
 
 class Gauge:
-    """What one batch had cut or replaced: counts by kind, and the keys cut in the span now being read."""
+    """What one batch had cut or replaced: counts by kind, and the keys cut in the span now being read; and how much
+    of what one request may hold is left."""
 
-    __slots__ = ("counts", "cut", "limits")
+    __slots__ = ("counts", "cut", "limits", "records_left", "values_left")
 
     def __init__(self, limits: Limits = DEFAULT) -> None:
         self.limits = limits
         self.counts: Counter[str] = Counter()
         self.cut: list[str] = []
+        self.records_left, self.values_left = limits.records, limits.values
+
+    def admit(self, records: int) -> None:
+        """Count records, or groups of them, before they are read. Raises `TooLarge`."""
+        self.records_left -= records
+        if self.records_left < 0:
+            raise TooLarge(
+                f"the request holds more than {self.limits.records} records and groups; send smaller batches"
+            )
+
+    def share(self, values: int, limit: int) -> int:
+        """How many of these values are read: not more than `limit`, nor than the request has left."""
+        taken = min(values, limit, self.values_left)
+        self.values_left -= taken
+        return taken
 
     def take_cut(self) -> list[str]:
         """The keys cut since the last call."""

@@ -23,7 +23,10 @@ from watchkeeper.wire.names import event_name, log_id
 from watchkeeper.wire.protobuf import KINDS, STATUSES
 
 _HEX = re.compile(r"[0-9a-fA-F]*")
-_SURROGATES = re.compile("[\ud800-\udfff]")
+# An escaped backslash, a pair of surrogates, or the half of one (the only one in a group).
+_ESCAPES = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
 _INT = re.compile(r"-?\d{1,40}")
 
 
@@ -45,6 +48,7 @@ def parse(body: bytes, gauge: Gauge) -> dict[str, Any]:
 
 def _lenient(body: bytes, first: orjson.JSONDecodeError, gauge: Gauge) -> Any:
     text = body.decode("utf-8-sig", "replace")
+    text = _ESCAPES.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
     try:
         tree = json.loads(text)
     except RecursionError:
@@ -52,20 +56,7 @@ def _lenient(body: bytes, first: orjson.JSONDecodeError, gauge: Gauge) -> Any:
     except ValueError:
         raise Malformed(f"the body is not JSON: {first}") from None
     gauge.counts["replaced_text"] += 1
-    try:
-        return _scrub(tree)
-    except RecursionError:
-        raise Malformed("the JSON is nested too deeply") from None
-
-
-def _scrub(node: Any) -> Any:
-    if isinstance(node, str):
-        return _SURROGATES.sub("\ufffd", node)
-    if isinstance(node, list):
-        return [_scrub(item) for item in cast(list[Any], node)]
-    if isinstance(node, dict):
-        return {_scrub(key): _scrub(value) for key, value in cast(dict[str, Any], node).items()}
-    return node
+    return tree
 
 
 def _get(node: dict[str, Any], camel: str, snake: str) -> Any:
@@ -80,6 +71,12 @@ def _objects(value: Any, field: str) -> list[Any]:
     if not isinstance(value, list):
         raise _Bad(f"{field} must be a list, got {type(value).__name__}")
     return cast(list[Any], value)
+
+
+def _counted(value: Any, field: str, gauge: Gauge) -> list[Any]:
+    found = _objects(value, field)
+    gauge.admit(len(found))
+    return found
 
 
 def _object(value: Any, field: str) -> dict[str, Any]:
@@ -137,11 +134,12 @@ def attributes(value: Any, field: str, gauge: Gauge) -> dict[str, Any]:
     """A list of key/value objects as plain values."""
     pairs = _objects(value, field)
     out: dict[str, Any] = {}
-    limit = gauge.limits.attributes
-    if len(pairs) > limit:
-        gauge.counts["dropped_attributes"] += len(pairs) - limit
-        out["watchkeeper.dropped_attributes"] = len(pairs) - limit
-        pairs = pairs[:limit]
+    size = len(pairs)
+    taken = gauge.share(size, gauge.limits.attributes)
+    if taken < size:
+        gauge.counts["dropped_attributes"] += size - taken
+        out["watchkeeper.dropped_attributes"] = size - taken
+        pairs = pairs[:taken]
     for pair in pairs:
         if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
             raise _Bad(f"{field} must hold objects with a string key, got {pair!r:.60}")
@@ -175,6 +173,11 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
                 gauge.cut.append(key)
                 return f"[cut: nested deeper than {gauge.limits.depth} levels]"
             items = _objects(_object(inner, key).get("values"), f"the values of {key!r}")
+            taken = gauge.share(len(items), len(items))
+            if taken < len(items):
+                gauge.counts["truncated_values"] += 1
+                gauge.cut.append(key)
+                items = items[:taken]
             if name in ("arrayValue", "array_value"):
                 return vector(key, [any_value(item, key, gauge, depth + 1) for item in items], gauge)
             return {
@@ -331,16 +334,17 @@ def decode(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
     middle, middle2 = ("scopeSpans", "scope_spans") if traces else ("scopeLogs", "scope_logs")
     inner, inner2 = ("spans", "spans") if traces else ("logRecords", "log_records")
     try:
-        for i, group in enumerate(_objects(_get(root, outer, outer2), outer)):
+        for i, group in enumerate(_counted(_get(root, outer, outer2), outer, gauge)):
             group_ = _object(group, f"{outer}[{i}]")
             where = f"{outer}[{i}].resource"
             resource = attributes(_object(group_.get("resource"), where).get("attributes"), where, gauge)
             out.note_lost(resource, now_ns)
-            for j, scoped in enumerate(_objects(_get(group_, middle, middle2), f"{outer}[{i}].{middle}")):
+            where = f"{outer}[{i}].{middle}"
+            for j, scoped in enumerate(_counted(_get(group_, middle, middle2), where, gauge)):
                 where = f"{outer}[{i}].{middle}[{j}]"
                 scoped_ = _object(scoped, where)
                 scope = _object(scoped_.get("scope"), f"{where}.scope")
-                for k, node in enumerate(_objects(_get(scoped_, inner, inner2), f"{where}.{inner}")):
+                for k, node in enumerate(_counted(_get(scoped_, inner, inner2), f"{where}.{inner}", gauge)):
                     out.received += 1
                     try:
                         if traces:

@@ -1,5 +1,6 @@
 """OTLP protobuf to facts. The loop over attributes is the hottest code of the product: it is written to be quick."""
 
+from itertools import islice
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -34,11 +35,12 @@ _ZERO8, _ZERO16 = bytes(8), bytes(16)
 def attributes(pairs: Any, gauge: Gauge) -> dict[str, Any]:
     """The attributes as plain values; later duplicates of a key win."""
     out: dict[str, Any] = {}
-    limit = gauge.limits.attributes
-    if len(pairs) > limit:
-        gauge.counts["dropped_attributes"] += len(pairs) - limit
-        out["watchkeeper.dropped_attributes"] = len(pairs) - limit
-        pairs = pairs[:limit]
+    size = len(pairs)
+    taken = gauge.share(size, gauge.limits.attributes)
+    if taken < size:
+        gauge.counts["dropped_attributes"] += size - taken
+        out["watchkeeper.dropped_attributes"] = size - taken
+        pairs = pairs[:taken]
     for pair in pairs:
         value = pair.value
         which = value.WhichOneof("value")
@@ -70,18 +72,29 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
     if which == "array_value":
         if depth >= gauge.limits.depth:
             return _too_deep(key, gauge)
-        return vector(key, [any_value(v, key, gauge, depth + 1) for v in value.array_value.values], gauge)
+        values = _shared(value.array_value.values, key, gauge)
+        return vector(key, [any_value(v, key, gauge, depth + 1) for v in values], gauge)
     if which == "kvlist_value":
         if depth >= gauge.limits.depth:
             return _too_deep(key, gauge)
         # Message content nested in a list keeps the outer key's limits: "content" inside "gen_ai.input.messages".
-        pairs = value.kvlist_value.values
+        pairs = _shared(value.kvlist_value.values, key, gauge)
         return {no_nul(p.key): any_value(p.value, f"{key}.{p.key}", gauge, depth + 1) for p in pairs}
     if which == "double_value":
         return number(value.double_value)
     if which == "bytes_value":
         return binary(value.bytes_value)
     return None if which is None else getattr(value, which)
+
+
+def _shared(values: Any, key: str, gauge: Gauge) -> Any:
+    taken = gauge.share(len(values), len(values))
+    if taken == len(values):
+        return values
+    gauge.counts["truncated_values"] += 1
+    gauge.cut.append(key)
+    # A slice would hold every value at once.
+    return islice(values, taken)
 
 
 def _too_deep(key: str, gauge: Gauge) -> str:
@@ -192,11 +205,14 @@ def decode_traces(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -
     except DecodeError:
         _salvage(body, out, gauge, now_ns, PbSpan, _span, out.spans)
         return
+    gauge.admit(len(request.resource_spans))
     for i, group in enumerate(request.resource_spans):
         resource = attributes(group.resource.attributes, gauge)
         out.note_lost(resource, now_ns)
+        gauge.admit(len(group.scope_spans))
         for j, scoped in enumerate(group.scope_spans):
             scope = scoped.scope
+            gauge.admit(len(scoped.spans))
             for k, span in enumerate(scoped.spans):
                 out.received += 1
                 made = _span(span, resource, scope, gauge, now_ns)
@@ -216,9 +232,12 @@ def decode_logs(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> 
     except DecodeError:
         _salvage(body, out, gauge, now_ns, PbLog, _log, out.logs)
         return
+    gauge.admit(len(request.resource_logs))
     for group in request.resource_logs:
         resource = attributes(group.resource.attributes, gauge)
+        gauge.admit(len(group.scope_logs))
         for scoped in group.scope_logs:
+            gauge.admit(len(scoped.log_records))
             for record in scoped.log_records:
                 out.received += 1
                 made = _log(record, resource, scoped.scope, gauge, now_ns)
@@ -233,15 +252,15 @@ def _salvage(
 
     Traces and logs share the envelope: 1 = group, in it 1 = resource and 2 = scope group, in it 1 = scope and 2 = record.
     """
-    for i, (_, group) in enumerate(_fields(body, (1,), "the request")):
-        parts = list(_fields(group, (1, 2), f"resource group {i}"))
+    for i, (_, group) in enumerate(_fields(body, (1,), "the request", gauge)):
+        parts = _fields(group, (1, 2), f"resource group {i}", gauge)
         resource_pb = _parse(
             Resource, [data for number_, data in parts if number_ == 1], f"resource group {i}"
         )
         resource = attributes(resource_pb.attributes, gauge)
         for j, data in enumerate(d for n, d in parts if n == 2):
             where = f"resource group {i}, scope group {j}"
-            inner = list(_fields(data, (1, 2), where))
+            inner = _fields(data, (1, 2), where, gauge)
             scope = _parse(InstrumentationScope, [d for n, d in inner if n == 1], where)
             for k, record in enumerate(d for n, d in inner if n == 2):
                 out.received += 1
@@ -262,11 +281,12 @@ def _parse(pb_type: Any, pieces: list[bytes], where: str) -> Any:
         raise Malformed(f"{where} does not parse as protobuf: {error}") from error
 
 
-def _fields(data: bytes, wanted: tuple[int, ...], where: str) -> "list[tuple[int, bytes]]":
-    """The length-delimited fields with the wanted numbers; unknown fields are skipped."""
+def _fields(data: bytes, wanted: tuple[int, ...], where: str, gauge: Gauge) -> list[tuple[int, bytes]]:
+    """The length-delimited fields with the wanted numbers; unknown fields are skipped, and count as records do."""
     found: list[tuple[int, bytes]] = []
     position, size = 0, len(data)
     while position < size:
+        gauge.admit(1)
         tag, position = _varint(data, position, where)
         field, wire = tag >> 3, tag & 7
         if field == 0:

@@ -104,3 +104,49 @@ def test_it_marks_poison_times_and_clamps_them(start: int, end: int) -> None:
 )
 def test_it_leaves_ordinary_times_alone(start: int, end: int) -> None:
     assert sane_times(start, end, NOW, Limits()) == (start, end, False)
+
+
+def _varint(number: int) -> bytes:
+    low = [(number >> shift) & 0x7F for shift in range(0, number.bit_length() or 1, 7)]
+    return bytes([*(part | 0x80 for part in low[:-1]), low[-1]])
+
+
+def _field(number: int, data: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+SMALL = Limits(records=50, values=100)
+SPAN = _field(1, b"\x01" * 16) + _field(2, b"\x02" * 8)
+
+
+@pytest.mark.parametrize(
+    ("body", "media"),
+    [
+        (_field(1, b"") * 60, "application/x-protobuf"),
+        (_field(1, _field(2, b"") * 60), "application/x-protobuf"),
+        (_field(1, _field(2, _field(2, SPAN) * 60)), "application/x-protobuf"),
+        (_field(1, _field(2, _field(2, _field(5, b"\xff")) * 60)), "application/x-protobuf"),
+        (b'{"resourceSpans": [' + b"{}," * 60 + b"{}]}", "application/json"),
+        (b'{"resourceSpans": [{"scopeSpans": [{"spans": [' + b"{}," * 60 + b"{}]}]}]}", "application/json"),
+    ],
+)  # fmt: skip
+def test_it_refuses_a_request_of_very_many_records_before_it_reads_them(body: bytes, media: str) -> None:
+    for signal in ("traces", "logs"):
+        sent = (
+            body.replace(b"Spans", b"Logs").replace(b'"spans"', b'"logRecords"') if signal == "logs" else body
+        )
+        with pytest.raises(wire.TooLarge, match="more than 50"):
+            wire.decode(signal, sent, media, limits=SMALL)
+
+
+def test_of_more_values_than_a_request_may_hold_the_rest_is_left_out_with_a_mark() -> None:
+    empties = _field(9, _field(1, b"list") + _field(2, _field(5, _field(1, b"") * 400)))
+    body = _field(1, _field(2, _field(2, SPAN + empties)))
+    read = wire.decode("traces", body, "application/x-protobuf", limits=SMALL).spans[0]
+    assert read.attributes["list"] == [None] * 99 and read.attributes["watchkeeper.truncated"] == ["list"]
+    made = [{"key": "list", "value": {"arrayValue": {"values": [{}] * 400}}}, _text("last", "x")]
+    body = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [
+        {"traceId": "ab" * 16, "spanId": "cd" * 8, "attributes": made}] * 2}]}]}).encode()  # fmt: skip
+    first, second = wire.decode("traces", body, "application/json", limits=SMALL).spans
+    assert len(first.attributes["list"]) == 98 and first.attributes["last"] == "x"
+    assert second.attributes == {"watchkeeper.dropped_attributes": 2}
