@@ -108,6 +108,7 @@ async def services(
         # The lock of the data directory says that nobody else works on its jobs.
         await flows.records.write(jobs.release)
         calm_gc()
+        await flows.columns.give_back()
         for project in {"default", *(m.project for m in flows.watcher.monitors)}:
             await flows.watcher.mirror_all(project)
         async with running(flows, beside.loops()), forwarding(flows, holder) as forward:

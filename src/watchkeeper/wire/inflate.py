@@ -173,10 +173,11 @@ class Inflater:
             )
 
     def finish(self) -> bytes:
-        """The whole plain body; raises `Malformed` when the compressed stream stopped early."""
+        """The whole plain body, of which nothing is kept; raises `Malformed` when the compressed stream stopped early."""
         if self._stage is not None and not self._stage.complete:
             raise Malformed(f"the {self.encoding} body ends before its end mark; it was cut in transit")
-        return bytes(self._out)
+        out, self._out = self._out, bytearray()
+        return bytes(out)
 
 
 def inflate(body: bytes, content_encoding: str | None, limit: int = MAX_BYTES) -> bytes:

@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import ctypes
 import importlib
+import mmap
+import re
 import shutil
 import sys
 import tempfile
@@ -13,19 +15,22 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 import clickhouse_connect
 from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import DataError, Error
+from clickhouse_connect.driver.exceptions import DataError, Error, OperationalError
 
 from watchkeeper.store.clickhouse.rows import valid
+from watchkeeper.store.columns import StoreUnavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 MB = 1024 * 1024
 _libc = ctypes.CDLL(None)
+_MAPS = Path("/proc/self/maps")
 # The embedded engine sizes its caches for a machine of its own; ours shares a process with the server.
 SERVER_SETTINGS: dict[str, int] = {
     "mark_cache_size": 32 * MB,
@@ -53,6 +58,8 @@ WRITER: dict[str, Any] = {
     "optimize_on_insert": 1,
     "log_queries": 0,
 }
+SECURE = {"clickhouse": False, "clickhouses": True}
+"""The schemes of a server's address, and whether they mean TLS."""
 FINISHED: dict[str, Any] = {"mutations_sync": 2, "max_execution_time": 0}
 """For a change of what is stored that is over when the call returns."""
 # All versions of a row lie in one partition (`writing.traces` sees to it where a trace can move), so that FINAL has nothing to
@@ -106,6 +113,14 @@ def dataframes() -> Any:
     return found
 
 
+def unreachable(error: Error) -> StoreUnavailable | None:
+    """A failure of which no server said anything (the driver then has no code) is that nobody could be reached."""
+    if not isinstance(error, OperationalError) or getattr(error, "code", None) is not None:
+        return None
+    line = str(error).split("\n")[0]
+    return StoreUnavailable(f"the column store cannot be reached: {line[:300]}")
+
+
 class Lane:
     """`size` threads, each with a client of its own made on first use. `run` is safe from any task; `failed` hears of
     every error of the engine."""
@@ -138,12 +153,15 @@ class Lane:
         return self._threads.submit(lambda: work(self._client(), *args, **kwargs)).result()
 
     async def run(self, work: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work(client, …)` in a thread of the lane."""
+        """Run `work(client, …)` in a thread of the lane. Raises StoreUnavailable when no server answers."""
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, lambda: work(self._client(), *args, **kwargs))
         except Error as error:
             self._failed(error)
+            gone = unreachable(error)
+            if gone is not None:
+                raise gone from error
             raise
 
     def close(self) -> None:
@@ -155,7 +173,8 @@ class Lane:
 
 
 class Source:
-    """Makes clients for one DSN, `chdb:///path` or `clickhouse://user:password@host:port/database`.
+    """Makes clients for one DSN: `chdb:///path`, `clickhouse://user:password@host:port/database` (HTTP, port 8123) or
+    `clickhouses://…` (TLS, port 8443). Raises StoreUnavailable for any other.
 
     For the embedded engine the directory is made with mode 0700, and temporary files of this process go into it:
     the driver hands inserts over as files, and content must not outlive a crash outside the data directory.
@@ -170,8 +189,15 @@ class Source:
         if self.embedded:
             self.path = Path(urlsplit(dsn).path)
             self._prepare(self.path, memory_mb)
-        else:
-            self.database = urlsplit(dsn).path.strip("/") or "default"
+            return
+        kind, _, rest = dsn.partition("://")
+        if kind not in SECURE or not rest:
+            raise StoreUnavailable(
+                f"the columns cannot be at {kind}://…: use clickhouse://user:password@host:8123/database, clickhouses://… "
+                "with TLS, or chdb:///path"
+            )
+        self._secure = SECURE[kind]
+        self.database = urlsplit(dsn).path.strip("/") or "default"
 
     def _prepare(self, path: Path, memory_mb: int) -> None:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -196,14 +222,34 @@ class Source:
                     settings=settings,
                     tz_mode="aware",
                 )
-        return clickhouse_connect.get_client(
-            dsn=self.dsn, settings=settings, autogenerate_session_id=False, tz_mode="aware"
-        )
+        with _without_dataframes():
+            return clickhouse_connect.get_client(
+                dsn=self.dsn,
+                secure=self._secure,
+                settings=settings,
+                autogenerate_session_id=False,
+                tz_mode="aware",
+            )
 
     def close(self) -> None:
         """Undo what concerns the whole process."""
         if self.embedded:
             tempfile.tempdir = self._tempdir_before
+
+
+def _release_code() -> None:
+    """Unmap the pages of the engine's code and constants, of which its start touches 170 MB and queries a quarter. They are
+    clean and stay in the system's cache of files; what runs next is mapped again from there."""
+    library = getattr(sys.modules.get("chdb._chdb"), "__file__", None)
+    advise = getattr(_libc, "madvise", None)
+    if library is None or advise is None or not _MAPS.exists():
+        return
+    for line in _MAPS.read_text().splitlines():
+        at, mode, offset, *_, name = line.split(maxsplit=5)
+        # Its other read-only pages were written by the linker when it was loaded: those exist nowhere else.
+        if name == library and "w" not in mode and ("x" in mode or int(offset, 16) == 0):
+            begin, end = (int(address, 16) for address in at.split("-"))
+            advise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), mmap.MADV_DONTNEED)
 
 
 def give_back(client: Client) -> None:
@@ -213,6 +259,29 @@ def give_back(client: Client) -> None:
     trim = getattr(_libc, "malloc_trim", None)
     if trim is not None:
         trim(0)
+    _release_code()
+
+
+_LOW_CARDINALITY = re.compile(r"LowCardinality\(((?:[^()]|\([^()]*\))*)\)")
+_types: WeakKeyDictionary[Client, dict[str, dict[str, str]]] = WeakKeyDictionary()
+
+
+def _types_of(client: Client, table: str) -> dict[str, str]:
+    """The type of each column as it is sent: the dictionary of a `LowCardinality` is left to the engine, which makes it in
+    a fraction of the time that the driver takes. Asked once a client, because the schema changes only before it exists."""
+    known = _types.setdefault(client, {})
+    if table not in known:
+        described = client.query(f"DESCRIBE TABLE {table}").result_rows
+        known[table] = {str(row[0]): _LOW_CARDINALITY.sub(r"\1", str(row[1])) for row in described}
+    return known[table]
+
+
+def change(
+    client: Client, statement: str, bound: dict[str, Any], settings: dict[str, Any] | None = None
+) -> None:
+    """Run a statement that changes rows. Not as a command: the driver sends the parameters of one in the address, of which
+    servers take 1 MB, and these as a form where they are large."""
+    client.raw_query(statement, parameters=bound, settings=settings)
 
 
 def insert(client: Client, table: str, names: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -223,8 +292,13 @@ def insert(client: Client, table: str, names: Sequence[str], rows: Sequence[Sequ
     """
     if not rows:
         return
+    known = _types_of(client, table)
+    types = [known[name] for name in names]
+
+    def send(columns: list[tuple[Any, ...]]) -> None:
+        client.insert(table, columns, column_names=names, column_type_names=types, column_oriented=True)
+
     try:
-        client.insert(table, list(zip(*rows, strict=True)), column_names=names, column_oriented=True)
+        send(list(zip(*rows, strict=True)))
     except (UnicodeEncodeError, DataError):
-        repaired = [[valid(v) for v in row] for row in rows]
-        client.insert(table, list(zip(*repaired, strict=True)), column_names=names, column_oriented=True)
+        send(list(zip(*[[valid(v) for v in row] for row in rows], strict=True)))

@@ -1,0 +1,37 @@
+"""What this process keeps in memory of records that other processes change too."""
+
+from collections.abc import Sequence
+
+from watchkeeper.compose.flows import Flows
+from watchkeeper.compose.following import Scoring
+from watchkeeper.model.managed import Managed
+from watchkeeper.store.records import access, erasure, managed, trained
+
+
+class Together:
+    """Managed configuration, classifiers, pauses, erased traces and projects, as the records have them."""
+
+    def __init__(self, flows: Flows, scoring: Scoring) -> None:
+        self._flows, self._scoring = flows, scoring
+        self._managed: Sequence[Managed] | None = None
+        self._trained: Sequence[tuple[str, str, int, str]] | None = None
+        self._erased: tuple[int, int] | None = None
+
+    async def once(self) -> None:
+        """Take over what is new since the last look; the first one takes all of it."""
+        flows = self._flows
+        erased = await flows.records.read(erasure.mark)
+        if erased != self._erased and flows.erasing is not None:
+            await flows.erasing.start()
+            self._erased = erased
+        running = await flows.records.read(trained.running_names)
+        if running != self._trained:
+            await self._scoring.take_trained(flows.records)
+            self._trained = running
+        found = await flows.records.read(managed.find)
+        if found != self._managed:
+            flows.holder.manage(found)
+            self._managed = found
+        if flows.pauses is not None:
+            await flows.pauses.refresh_all()
+        flows.known = tuple(await flows.records.read(access.list_projects))
