@@ -241,3 +241,24 @@ def offline(data_dir: Path) -> tuple[list[Ids], list[Ids]]:
     assert done.returncode == 0, done.stderr[-2000:]
     columns, content = (json.loads(line) for line in done.stdout.splitlines()[-2:])
     return [(a, b) for a, b in columns], [(a, b) for a, b in content]
+
+
+def ledger_of(server: Server) -> dict[tuple[str, str], dict[str, float]]:
+    """What the server counted, by project and signal: received, and what became of it."""
+    _, _, body = server.call("GET", "/metrics")
+    count: dict[tuple[str, str], dict[str, float]] = {}
+    for line in body.decode().splitlines():
+        if line.startswith("watchkeeper_ingest_") and "_total{" in line:
+            name, _, rest = line.partition("{")
+            labels, _, value = rest.rpartition("} ")
+            known = dict(pair.split("=", 1) for pair in labels.replace('"', "").split(","))
+            what = known.get("outcome", name.removeprefix("watchkeeper_ingest_").removesuffix("_total"))
+            cell = count.setdefault((known["project"], known["signal"]), {})
+            cell[what] = cell.get(what, 0) + float(value)
+    return count
+
+
+def unbalanced(count: dict[tuple[str, str], dict[str, float]]) -> dict[tuple[str, str], dict[str, float]]:
+    """Where received is not stored + deduplicated + refused + dropped: a server at rest has no such place."""
+    outcomes = ("stored", "deduplicated", "refused", "dropped")
+    return {k: c for k, c in count.items() if c.get("received", 0) != sum(c.get(o, 0) for o in outcomes)}

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from tests.contract.comparer import differences
+from tests.flow.crashing import ledger_of, unbalanced
 from tests.flow.sending import Connection
 from tests.serving import Server, free_port
 from tests.shared import ROOT, shared_path
@@ -186,20 +187,12 @@ def test_every_trace_gets_its_row_with_the_totals_of_its_calls(loaded: Server) -
 
 def test_the_ledger_of_the_server_balances(loaded: Server) -> None:
     """received = stored + deduplicated + refused + dropped, for every project and signal."""
-    _, _, body = loaded.call("GET", "/metrics")
-    count: dict[tuple[str, str], dict[str, float]] = {}
-    for line in body.decode().splitlines():
-        if line.startswith("watchkeeper_ingest_") and "_total{" in line:
-            name, _, rest = line.partition("{")
-            labels, _, value = rest.rpartition("} ")
-            known = dict(pair.split("=", 1) for pair in labels.replace('"', "").split(","))
-            what = known.get("outcome", name.removeprefix("watchkeeper_ingest_").removesuffix("_total"))
-            cell = count.setdefault((known["project"], known["signal"]), {})
-            cell[what] = cell.get(what, 0) + float(value)
+    count = ledger_of(loaded)
     assert {p for p, _ in count} >= set(VARIANTS)
-    for key, cell in count.items():
-        out = sum(cell.get(k, 0) for k in ("stored", "deduplicated", "refused", "dropped"))
-        assert cell["received"] == out, (key, cell)
+    assert not unbalanced(count)
+    # The control: one span that nobody accounts for is found out.
+    one = count["ordered", "traces"]
+    assert unbalanced({("ordered", "traces"): {**one, "stored": one["stored"] - 1}})
     assert count["doubled", "traces"]["received"] == 2 * count["ordered", "traces"]["received"]
     assert count["doubled", "traces"]["stored"] == count["ordered", "traces"]["stored"]
 
