@@ -194,6 +194,8 @@ def _llm(draft: Draft) -> LLM:
     system, llm.input_messages = msgs.split_system(draft.inputs or [])
     llm.system = draft.system or system
     llm.output_messages = draft.outputs or []
+    if len(llm.output_messages) > 1:
+        llm.output_messages = msgs.one_answer(llm.output_messages, draft.params.get("n"))
     llm.tool_definitions = draft.tool_definitions
     if llm.output_messages:
         answer = llm.output_messages[0]

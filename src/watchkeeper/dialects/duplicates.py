@@ -130,7 +130,7 @@ def _by_request(calls: list[Span]) -> None:
         if span.dialect == "logfire" and isinstance(request, str):
             groups.setdefault((span.parent_id, request), []).append(span)
     for group in groups.values():
-        told = [s for s in group if s.end_ns - s.start_ns < 1_000_000 and _llm(s).output_messages]
+        told = [s for s in group if s.end_ns - s.start_ns < 1_000_000 and _is_told(s)]
         waiting = [s for s in group if s not in told]
         for answer in told:
             # One that has this very answer was lent it when the trace was put together before.
@@ -140,6 +140,12 @@ def _by_request(calls: list[Span]) -> None:
                 waiting.remove(call)
                 _llm(answer).duplicate_of = call.span_id
                 _lend(_llm(call), _llm(answer))
+
+
+def _is_told(span: Span) -> bool:
+    """Whether this is what Logfire tells of a stream after it, though it may be nothing."""
+    marks: dict[str, Any] = span.raw.attributes if span.raw is not None else {}
+    return bool(_llm(span).output_messages) or marks.get("logfire.span_type") == "log"
 
 
 def _by_failure(calls: list[Span]) -> None:

@@ -27,7 +27,12 @@ _BLOCK_KEYS = frozenset(("type", "text", "parts", "role", "content", "toolUse", 
 # What an older OpenLIT says instead of the calls that were asked for.
 _CALLED = "Function called with tools"
 _FLAG_EVENTS = frozenset(("feature_flag", "feature_flag.evaluation"))
-_CHUNK_MARKS = ("llm.content.completion.chunk", "mlflow.chunk.item.", "gen_ai.choice.chunk")
+_CHUNK_MARKS = (
+    "llm.content.completion.chunk",
+    "gen_ai.content.completion.chunk",
+    "mlflow.chunk.item.",
+    "gen_ai.choice.chunk",
+)
 
 
 def as_event(log: LogRecord) -> RawEvent:

@@ -42,7 +42,12 @@ _pick = Picker(
         "response_model": ("gen_ai.response.model",),
         "response_id": ("gen_ai.response.id",),
         "agent": ("gen_ai.agent.name",),
-        "stream": ("gen_ai.request.stream", "gen_ai.request.is_stream", "llm.is_streaming"),
+        "stream": (
+            "gen_ai.request.stream",
+            "gen_ai.request.is_stream",
+            "llm.is_streaming",
+            "gen_ai.is_streaming",
+        ),
         "finish": (
             "gen_ai.response.finish_reasons",
             "gen_ai.response.finish_reason",

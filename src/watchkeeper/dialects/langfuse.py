@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, cast
 
-from watchkeeper.dialects import common, messages, parameters
+from watchkeeper.dialects import common, messages, parameters, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import read_usage
 from watchkeeper.dialects.values import as_dict, as_float, as_text, decode, first, word
@@ -54,6 +54,11 @@ def _generation(draft: Draft, attributes: dict[str, Any]) -> None:
     elif isinstance(given, list):
         given = _without_tools(draft, cast(list[Any], given))
     draft.take_inputs(_IN, given)
+    # What the JS client leaves out of a Responses request's input.
+    draft.system = draft.system or as_text(attributes.get("langfuse.observation.metadata.instructions"))
+    draft.take_tools(attributes.get("langfuse.observation.metadata.tools"))
+    if spellings.embeds(model) and not attributes.get(_OUT):
+        draft.kind = "embedding"
     if draft.kind == "embedding":
         draft.request_model = draft.request_model or model
     elif _output(draft, attributes) or attributes.get("langfuse.observation.usage_details"):

@@ -6,7 +6,7 @@ from watchkeeper.dialects import common, messages, parameters
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply, read_usage
 from watchkeeper.dialects.values import as_bool, as_dict, as_list, as_text, decode, first, word
-from watchkeeper.model.span import RawSpan
+from watchkeeper.model.span import Message, RawSpan
 
 NAME = "logfire"
 HEADS = frozenset(("logfire", "pydantic_ai", "all_messages_events"))
@@ -30,11 +30,12 @@ def _kind(raw: RawSpan, attributes: dict[str, Any]) -> str | None:
         return None
     if "gen_ai.operation.name" in attributes:
         return None
-    if "request_data" in attributes and (
-        "gen_ai.request.model" in attributes or "response_data" in attributes
-    ):
-        table = as_dict(attributes.get("request_data")) or {}
-        return "embedding" if "messages" not in table and "encoding_format" in table else "llm"
+    if "request_data" in attributes:
+        table = as_dict(attributes["request_data"]) or {}
+        if "model" in table or "gen_ai.request.model" in attributes or "response_data" in attributes:
+            return "embedding" if "messages" not in table and "encoding_format" in table else "llm"
+    if "events" in attributes and "gen_ai.request.model" in attributes:
+        return "llm"
     if template.startswith(("running tool", "running {")) and "gen_ai.tool.name" in attributes:
         return "tool"
     if "all_messages_events" in attributes or "pydantic_ai.all_messages" in attributes:
@@ -71,6 +72,9 @@ def _model(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.take_tools(offered.get("function_tools"))
     if draft.stream is None and "request_data" in attributes and draft.raw.end_ns:
         draft.stream = as_bool((as_dict(attributes["request_data"]) or {}).get("stream"))
+    if draft.stream is None and attributes.get("logfire.span_type") == "log":
+        # Only a stream is told of after its call has ended.
+        draft.stream = True
     _response(draft, attributes)
     events = as_list(attributes.get("events"))
     if events is not None:
@@ -89,6 +93,7 @@ def _response(draft: Draft, attributes: dict[str, Any]) -> None:
             draft.stream = True
         elif table is not None and isinstance(table.get("message"), dict):
             draft.take_reply(key, table["message"])
+            _unwrap(draft)
             usage = read_usage(table.get("usage"))
             if usage is not None:
                 draft.tokens.fill(usage)
@@ -99,21 +104,36 @@ def _response(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.tokens.fill(usage)
 
 
+def _unwrap(draft: Draft) -> None:
+    """Before version 5 the calls of Anthropic's answers are printed as the block's `input` alone."""
+    for part in (p for m in draft.outputs or [] for p in m.parts if p.type == "tool_call" and p.id is None):
+        table = as_dict(part.arguments)
+        if table is not None and set(table) == {"input"} and isinstance(table["input"], dict):
+            part.arguments = table["input"]
+
+
+def _of_unknown(event: dict[str, Any]) -> dict[str, Any]:
+    """An item Logfire has no event for lies under `data`."""
+    if event.get("event.name") != "gen_ai.unknown" or not isinstance(event.get("data"), dict):
+        return event
+    role = "assistant" if event.get("role") == "assistant" else "user"
+    return {"event.name": f"gen_ai.{role}.message", "role": role, "content": [event["data"]]}
+
+
 def _events(draft: Draft, events: list[Any], answered: bool) -> None:
-    """`events` holds the whole conversation, the answer last (as a choice or an assistant message)."""
-    tables = [t for e in events if (t := as_dict(e)) is not None]
+    """`events` holds the whole conversation, the answer last (as a choice or as messages of the assistant)."""
+    tables = [_of_unknown(t) for e in events if (t := as_dict(e)) is not None]
     choices = [t for t in tables if t.get("event.name") == "gen_ai.choice"]
     spoken = [t for t in tables if t.get("event.name") != "gen_ai.choice"]
-    if (
-        not choices
-        and spoken
-        and spoken[-1].get("event.name") == "gen_ai.assistant.message"
-        and not draft.failed
-    ):
-        choices = [spoken.pop()]
+    answer: list[dict[str, Any]] = []
+    while not choices and not draft.failed and spoken and _by_assistant(spoken[-1]):
+        answer.insert(0, spoken.pop())
     if draft.inputs is None:
         draft.inputs = [m for t in spoken for m in messages.message_of(t, "user")]
-    if not answered and choices:
+    if not answered and answer:
+        parts = [p for t in answer for m in messages.message_of(t, "assistant") for p in m.parts]
+        draft.adopt(Reply([Message("assistant", parts)]))
+    elif not answered and choices:
         found: list[Any] = []
         for choice in choices:
             body = choice.get("message")
@@ -124,6 +144,10 @@ def _events(draft: Draft, events: list[Any], answered: bool) -> None:
                 found, next((word(c.get("finish_reason")) for c in choices if c.get("finish_reason")), None)
             )
         )
+
+
+def _by_assistant(event: dict[str, Any]) -> bool:
+    return event.get("event.name") == "gen_ai.assistant.message"
 
 
 def _tool(draft: Draft, attributes: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ type survives as `unknown` with its raw value.
 
 from typing import Any, cast
 
-from watchkeeper.dialects.values import as_text, decode, is_cut
+from watchkeeper.dialects.values import as_text, decode, is_cut, is_object_repr
 from watchkeeper.model.span import Message, Part, ToolCall
 
 _ROLES = {
@@ -25,6 +25,8 @@ _RESULT_TYPES = frozenset(("tool_call_response", "tool_result", "tool-result", "
                            "tool_response", "custom_tool_call_output", "server_tool_call_response",
                            "web_search_tool_result", "mcp_tool_result"))  # fmt: skip
 _REASONING_TYPES = frozenset(("reasoning", "thinking", "redacted_thinking", "thought"))
+# How a text begins that may be an object or a conversation a client has printed.
+_DUMPS = ('{"', "[{")
 _MEDIA_TYPES = frozenset(("image", "image_url", "input_image", "input_audio", "audio", "file", "input_file", "blob",
                           "uri", "document", "video", "media", "file_ref", "output_image"))  # fmt: skip
 
@@ -244,7 +246,23 @@ def message_of(raw: dict[str, Any], default_role: str) -> list[Message]:
     elif isinstance(role, dict):
         role = cast(dict[str, Any], role).get("value") or cast(dict[str, Any], role).get("_value_")
     made = _assemble(raw, role_of(role, default_role))
+    if made.role == "user" and len(made.parts) == 1 and (made.parts[0].text or "")[:3] == '[{"':
+        return _dumped(made.parts[0].text) or [made]
     return _split_results(made)
+
+
+def _dumped(text: str | None) -> list[Message] | None:
+    """The conversation a client prints into one message of the user; None for what a user may have written."""
+    listed = decode(text)
+    tables = (
+        [t for i in cast(list[Any], listed) if (t := _table(i)) is not None]
+        if isinstance(listed, list)
+        else []
+    )
+    spoken = [t for t in tables if _is_message(t)]
+    if len(spoken) < 2 or len(spoken) != len(tables) or all(t.get("role") == "user" for t in tables):
+        return None
+    return _read_list(cast(list[Any], tables), "user")
 
 
 def _assemble(raw: dict[str, Any], role: str) -> Message:
@@ -264,6 +282,9 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
         if listed and all(isinstance(b, dict) and ("type" in b or "text" in b) for b in listed):
             content = listed
     call_id = _first(raw, "tool_call_id", "toolCallId", "tool_use_id")
+    if call_id is not None and role == "user":
+        # Anthropic's results travel in messages of the user.
+        role = "tool"
     if role == "tool" and call_id is None and isinstance(raw.get("id"), str) and "parts" not in raw:
         call_id = raw.get("id")
     parts = parts_of(content)
@@ -386,7 +407,7 @@ def _quick(table: dict[str, Any]) -> Message | None:
     parts: list[Part] = []
     for block in cast(list[Any], listed):
         kind = cast(dict[str, Any], block).get("type") if isinstance(block, dict) else None
-        if kind == "text" and isinstance(block.get("content"), str) and block["content"][:2] != '{"':
+        if kind == "text" and isinstance(block.get("content"), str) and block["content"][:2] not in _DUMPS:
             parts.append(Part("text", text=block["content"]))
         elif kind == "tool_call":
             parts.append(_call_part(block))
@@ -420,6 +441,7 @@ def _read_object(table: dict[str, Any], role: str) -> list[Message] | None:
         table, "system", "instructions", "system_instruction", "systemInstruction", "system_prompt"
     )
     system = _nested_system(table) if system is None else system
+    system = None if isinstance(system, str) and is_object_repr(system) else system
     body: list[Message] | None = None
     for key in ("messages", "contents", "input", "prompts", "chat_history", "new_message"):
         if key in table:
@@ -454,6 +476,20 @@ def split_system(messages: list[Message]) -> tuple[str | None, list[Message]]:
         return None, messages
     texts = [t for m in messages if m.role == "system" and (t := m.text)]
     return "\n".join(texts) or None, [m for m in messages if m.role != "system"]
+
+
+def one_answer(answers: list[Message], choices: Any) -> list[Message]:
+    """The choices of an answer; the items of a Responses answer, which have no ends of their own, are one.
+
+    `choices` is how many the request asked for, None when unknown. Without reasoning or calls among them several texts
+    are taken for choices.
+    """
+    if (isinstance(choices, int) and choices > 1) or any(m.finish_reason for m in answers):
+        return answers
+    parts = [p for m in answers for p in m.parts]
+    if not any(p.type in ("reasoning", "tool_call") for p in parts):
+        return answers
+    return [Message("assistant", parts, answers[0].name)]
 
 
 def tool_calls(message: Message) -> list[ToolCall]:

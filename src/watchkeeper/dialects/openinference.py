@@ -98,7 +98,7 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
         listed = [t for t in cast(list[Any], tools) if isinstance(t, dict)]
         draft.take_tools([cast(dict[str, Any], t.get("tool") or {}).get("json_schema") for t in listed])
     if isinstance(llm.get("prompts"), list | str):
-        draft.take_inputs("llm.prompts", llm["prompts"])
+        draft.take_inputs("llm.prompts", _prompts(llm["prompts"]))
     _values(draft, attributes, bool(answers))
     draft.finish_raw = draft.finish_raw or word(attributes.get("llm.finish_reason"))
     _models(draft, attributes)
@@ -117,10 +117,36 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.kind = "workflow"
 
 
+def _prompts(told: list[Any] | str) -> list[Any] | str:
+    """The prompts of a text completion, each under `prompt` or as it is."""
+    if isinstance(told, str):
+        return told
+    return [cast(dict[str, Any], p).get("prompt", p) if isinstance(p, dict) else p for p in told]
+
+
+def _blocks(request: dict[str, Any]) -> int:
+    """How many blocks the conversation of a provider's request has, system messages left out."""
+    count = 0
+    listed = request.get("messages") or request.get("input")
+    for item in cast(list[Any], listed) if isinstance(listed, list) else []:
+        table = cast(dict[str, Any], item) if isinstance(item, dict) else {}
+        if table.get("role") not in ("system", "developer"):
+            content, calls = table.get("content"), table.get("tool_calls")
+            count += len(cast(list[Any], content)) if isinstance(content, list) else content is not None
+            count += len(cast(list[Any], calls)) if isinstance(calls, list) else 0
+    return count
+
+
 def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
     """`input.value` is the request and `output.value` the response where a client passes them on."""
     request = as_dict(attributes.get("input.value"))
     if request is not None and "model" in request:
+        told = draft.inputs or []
+        if _blocks(request) > sum(len(m.parts) for m in told if m.role != "system"):
+            # Older versions flatten one tool result of a message that has several.
+            system = [m for m in told if m.role == "system"]
+            whole = messages.read(request) or []
+            draft.inputs = whole if whole and whole[0].role == "system" else [*system, *whole] or None
         parameters.take(draft, request)
         draft.take_tools(request.get("tools"))
         if draft.inputs is not None and draft.system is None and "system" in request:
@@ -128,24 +154,31 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
     if draft.inputs is None:
         draft.take_inputs("input.value", attributes.get("input.value"))
     output = attributes.get("output.value")
-    if isinstance(output, str) and output[:1] in ("{", "[") and decode(output) is not output:
-        said = draft.outputs
-        if said and not any(m.parts for m in said):
-            draft.outputs = None
-        draft.take_reply("output.value", output)
-        draft.outputs = draft.outputs or said
-        _call_ids(said or [], output)
+    if isinstance(output, str) and output[:1] in ("{", "[") and (response := decode(output)) is not output:
+        reply = replies.read(response)
+        if reply is not None:
+            _response(draft, reply)
     elif not answered and not draft.outputs:
         draft.take_reply("output.value", output)
 
 
-def _call_ids(said: list[Message], output: str) -> None:
+def _response(draft: Draft, reply: Reply) -> None:
+    """What the response says beside the flattened answer, or better than it."""
+    said = draft.outputs
+    if said and (len(reply.messages) == 1 < len(said) or not any(m.parts for m in said)):
+        # The items of one Responses answer (reasoning, text, calls) are flattened as messages of their own.
+        draft.outputs = None
+    draft.adopt(reply)
+    draft.outputs = draft.outputs or said
+    _call_ids(said or [], reply)
+
+
+def _call_ids(said: list[Message], reply: Reply) -> None:
     """Ids that the flattened calls lack and the response has, by their order."""
     calls = [p for m in said for p in m.parts if p.type == "tool_call"]
     if all(p.id for p in calls):
         return
-    reply = replies.read(decode(output))
-    told = [p for m in reply.messages for p in m.parts if p.type == "tool_call"] if reply is not None else []
+    told = [p for m in reply.messages for p in m.parts if p.type == "tool_call"]
     if [p.name for p in told] == [p.name for p in calls]:
         for call, answer in zip(calls, told, strict=True):
             call.id = call.id or answer.id

@@ -3,7 +3,7 @@
 from typing import Any
 
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.values import as_bool, as_dict, decode, word
+from watchkeeper.dialects.values import as_bool, as_dict, decode, is_object_repr, word
 
 _NAMES = {
     "temperature": "temperature", "top_p": "top_p", "topP": "top_p", "top_k": "top_k", "topK": "top_k",
@@ -27,7 +27,7 @@ def take(draft: Draft, value: Any) -> dict[str, Any]:
     table = as_dict(value) or {}
     for key, entry in table.items():
         name = _NAMES.get(key)
-        if name is not None and entry is not None and not (isinstance(entry, str) and entry in _UNKNOWN):
+        if name is not None and entry is not None and not (isinstance(entry, str) and _unsaid(entry)):
             draft.params.setdefault(name, decode(entry))
     for nested in _NESTED:
         if isinstance(table.get(nested), dict):
@@ -41,6 +41,11 @@ def take(draft: Draft, value: Any) -> dict[str, Any]:
     else:
         draft.request_model = draft.request_model or model
     return table
+
+
+def _unsaid(entry: str) -> bool:
+    """Whether an entry is how a client prints a parameter that was not given."""
+    return entry in _UNKNOWN or is_object_repr(entry)
 
 
 def take_prefixed(draft: Draft, attributes: dict[str, Any], prefix: str) -> None:

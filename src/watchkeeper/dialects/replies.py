@@ -191,7 +191,7 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
         made = msgs.message_of(table, "assistant")
         finish = as_text(table.get("stop_reason")) or as_text(table.get("status"))
         reply = Reply(made, finish)
-    elif "role" in table or "kwargs" in table or "parts" in table:
+    elif "role" in table or "kwargs" in table or "parts" in table or "tool_calls" in table:
         made = msgs.message_of(table, "assistant")
         reply = Reply(made, next((m.finish_reason for m in made if m.finish_reason), None))
     elif isinstance(table.get("content"), dict) and "parts" in table["content"]:

@@ -75,7 +75,9 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.inputs is None and any(k.startswith("gen_ai.prompt.") for k in attributes):
         prompt = nested(attributes, "gen_ai.prompt.")
         if isinstance(prompt, list):
-            draft.inputs = messages.read(prompt, "user")
+            # A text completion's prompt lies under its role.
+            told = [p["user"] if isinstance(p, dict) and "user" in p else p for p in cast(list[Any], prompt)]
+            draft.inputs = messages.read(told, "user")
     if not draft.outputs and any(k.startswith("gen_ai.completion.") for k in attributes):
         completion = nested(attributes, "gen_ai.completion.")
         if isinstance(completion, list):
