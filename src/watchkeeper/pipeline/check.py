@@ -24,7 +24,7 @@ from watchkeeper.pipeline.deciding import (
     subjects_of,
 )
 from watchkeeper.pipeline.ledger import Recent
-from watchkeeper.pipeline.plan import Card, Plan
+from watchkeeper.pipeline.plan import Card, Plan, everything
 from watchkeeper.scoring import evidence
 from watchkeeper.scoring import keeping as keep
 from watchkeeper.scoring.drive import Batch, direct, run_scorer
@@ -296,7 +296,8 @@ class CheckFlow:
             if scorer.level == "span" and parts is None:
                 parts = [(d, Subject(d.trace, s)) for d in group for s in d.trace.spans]
             pool = (parts or []) if scorer.level == "span" else whole
-            asked = [pair for pair in pool if scheduled.applies(pair[0].trace)]
+            applies = scheduled.applies
+            asked = pool if applies is everything else [p for p in pool if applies(p[0].trace)]
             if not asked:
                 continue
             outcomes = run_scorer(scorer, [subject for _, subject in asked], self._isolate)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.columns_world import DAY, NOW, new_trace_id, normal, raw, score, trace_row
+from watchkeeper.model.score import Score
 from watchkeeper.model.series import BINARY, SeriesKey, cohort_parse, cohort_text, gather
 from watchkeeper.store.clickhouse import migrations, queries, rows
 from watchkeeper.store.clickhouse.refusal import refusal_of, size_of
@@ -105,8 +106,8 @@ def test_a_cohort_survives_its_text(cohort: tuple[tuple[str, str], ...]) -> None
         ([score("p", "t", "s", 1.0), score("p", "t", "s", 9.0, scored_ns=NOW + 9)], 9.0),
     ],
 )  # fmt: skip
-def test_one_value_stands_for_a_scorer(scores: list[object], shown: float | None) -> None:
-    assert rows.trace_value(scores) == shown  # type: ignore[arg-type]
+def test_one_value_stands_for_a_scorer(scores: list[Score], shown: float | None) -> None:
+    assert rows.values_of(scores) == ({} if shown is None else {"s": shown})
 
 
 def test_a_refusal_gives_no_path_and_no_version_away() -> None:

@@ -8,7 +8,7 @@ import msgspec
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point, cohort_text
-from watchkeeper.model.span import LLM, Context, Span
+from watchkeeper.model.span import LLM, Context, RawSpan, Span
 from watchkeeper.store.columns import KeepingRow, LogRow, MetricRow, SpanRow, TraceRow
 
 DAY_NS = 86_400_000_000_000
@@ -102,12 +102,24 @@ def text_of(value: Any) -> str:
     return text if len(text) <= SHORT_CHARS else text[:BEGINNING_CHARS] + CUT
 
 
+# The spans of one request share their resource.
+_LAST: list[tuple[dict[str, Any], dict[str, str]]] = [({}, {})]
+
+
+def _resource_of(raw: RawSpan) -> dict[str, str]:
+    resource, text = _LAST[0]
+    if resource is not raw.resource:
+        text = {k: text_of(v) for k, v in raw.resource.items() if not k.startswith(DULL)}
+        _LAST[0] = (raw.resource, text)
+    return text
+
+
 def attributes_of(span: Span) -> dict[str, str]:
     """The span's own attributes, and the telling ones of its resource, as text."""
     raw = span.raw
     if raw is None:
         return {}
-    found = {k: text_of(v) for k, v in raw.resource.items() if not k.startswith(DULL)}
+    found = _resource_of(raw).copy()
     for key, value in raw.attributes.items():
         found[key] = value if type(value) is str and len(value) <= SHORT_CHARS else text_of(value)
     return found
@@ -212,26 +224,20 @@ def metric_row(row: MetricRow) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def trace_value(scores: list[Score]) -> float | None:
-    """What a scorer's column of `traces` shows: its score of the whole trace if there is one, else of a failing
-    span, else of the last; latest first. `value`, or 1 and 0 for passed and failed; None for a label alone."""
-
-    def rank(score: Score) -> tuple[bool, bool, int]:
-        return (score.span_id == "", score.passed is False, score.scored_ns)
-
-    known = [s for s in scores if s.value is not None or s.passed is not None]
-    if not known:
-        return None
-    best = max(known, key=rank)
-    return number(best.value) if best.value is not None else float(bool(best.passed))
+def _rank(score: Score) -> tuple[bool, bool, int]:
+    return (score.span_id == "", score.passed is False, score.scored_ns)
 
 
 def values_of(scores: list[Score]) -> dict[str, float]:
-    """The `scores` map of one trace: scorer to `trace_value`."""
-    by_scorer: dict[str, list[Score]] = {}
+    """The `scores` map of one trace. A scorer shows its score of the whole trace if there is one, else of a failing span, else
+    of the last; latest first: `value`, or 1 and 0 for passed and failed. A label alone is not shown."""
+    best: dict[str, Score] = {}
     for score in scores:
-        by_scorer.setdefault(score.scorer, []).append(score)
-    shown = {name: trace_value(found) for name, found in by_scorer.items()}
+        if score.value is not None or score.passed is not None:
+            other = best.get(score.scorer)
+            if other is None or _rank(score) > _rank(other):
+                best[score.scorer] = score
+    shown = {n: number(s.value) if s.value is not None else float(bool(s.passed)) for n, s in best.items()}
     return {name: value for name, value in shown.items() if value is not None}
 
 
