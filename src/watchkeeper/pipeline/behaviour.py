@@ -1,17 +1,18 @@
 """Sessions to behaviour scores: what the user did after each answer, decided when the next message comes or the session ends.
 
-What is due is asked of the store, and a score that would say the same is not written again: it may run any number of times.
+What is due is asked of the store, and only the answers it can change are looked at: the one before a new turn, the last of a session
+that has ended. A score that would say the same is not written again, so that it may run any number of times.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from watchkeeper.model.score import Outcome, Score, Subject, Verdict
+from watchkeeper.model.score import Score, Subject, Verdict
 from watchkeeper.model.span import Context, Totals, Trace
 from watchkeeper.pipeline.check import Hook
 from watchkeeper.pipeline.deciding import HOUR_S
@@ -22,13 +23,16 @@ from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import coverage, states
 from watchkeeper.store.records.engine import Records
 
+Row = Mapping[str, Any]
 SECOND = 10**9
 DAY_NS = 86_400 * SECOND
 MARGIN_NS = 120 * SECOND
 TIMEOUT_NS = 30 * 60 * SECOND
 # A session is looked at this far back; what a user does after an answer comes within hours.
 LOOKBACK_NS = 2 * DAY_NS
-CHUNK, MOST_SESSIONS, MOST_TURNS = 200, 50_000, 400
+# The end of a silence is looked for among traces that began so long before it.
+LONGEST_TRACE_NS = 6 * 3600 * SECOND
+MOST_DUE, MOST_SESSIONS, MOST_ANSWERS, MOST_TURNS = 50_000, 1000, 1000, 400
 # These failures mean that the user got no help; others (a slow answer, a failed style rule) do not.
 UNHELPFUL = frozenset(
     ("refusal", "empty_output", "answer_relevance", "truncation", "json_valid", "tool_error")
@@ -37,45 +41,105 @@ UNHELPFUL = frozenset(
 
 @dataclass
 class Counts:
-    """sessions looked at; scores written; same: scores that were as they are."""
+    """sessions and answers looked at; scores written; same: scores that were as they are."""
 
     sessions: int = 0
+    answers: int = 0
     written: int = 0
     same: int = 0
 
 
-def against(turn: Mapping[str, Any], scores: Sequence[Score]) -> str | None:
+class Due(NamedTuple):
+    """Something that can change a session's scores, and when it came about (ns). `beside`: its neighbours' scores too. `key` tells
+    it from all others."""
+
+    at: int
+    key: int
+    session: str
+    trace_id: str
+    beside: bool
+
+
+class Turn(NamedTuple):
+    """One answer of a session: its trace and that trace's time (ns)."""
+
+    session: str
+    trace_id: str
+    start: int
+    end: int
+
+
+# One answer to look at: all of its session, oldest first, and its place there.
+Place = tuple[Sequence[Turn], int]
+
+
+def against(told: Row, scores: Sequence[Row]) -> str | None:
     """What is known against an answer that a user may have left for, None without anything."""
-    if turn["error_class"]:
-        return f"ended in {turn['error_class']}"
-    failed = [str(name) for name in turn["failed_checks"] if name in UNHELPFUL]
+    if told["error_class"]:
+        return f"ended in {told['error_class']}"
+    failed = [str(name) for name in told["failed_checks"] if name in UNHELPFUL]
     if failed:
         return f"failed {failed[0]}"
-    if not str(turn["output"]).strip():
+    if not str(told["output"]).strip():
         return "was empty"
-    said = next((s for s in scores if s.passed is False and s.source in ("user", "judge", "human")), None)
-    return f"{said.scorer} failed it" if said is not None else None
+    said = next((s for s in scores if s["passed"] is False and s["source"] != "signal"), None)
+    return f"{said['scorer']} failed it" if said is not None else None
+
+
+def to_look_at(page: Sequence[Due], seen: Set[int]) -> dict[str, list[Due]]:
+    """What was not seen before, by session. A trace put together again may have left a session: that one is looked at too."""
+    moved = {d.trace_id for d in page if d.beside and d.key not in seen}
+    found: dict[str, list[Due]] = {}
+    for due in page:
+        if due.key not in seen or due.trace_id in moved:
+            found.setdefault(due.session, []).append(due)
+    return found
+
+
+def answers_due(turns: Sequence[Turn], due: Sequence[Due], ended_before: int) -> list[int]:
+    """The places in a session (oldest first) of answers whose scores can change. The last one says nothing before its session has
+    ended; it has when it is over since `ended_before` (ns)."""
+    place = {turn.trace_id: i for i, turn in enumerate(turns)}
+    last = len(turns) - 1
+    found: set[int] = set()
+    for one in due:
+        i = place.get(one.trace_id)
+        if i is None:
+            found.update(range(len(turns)))
+        else:
+            found.update((i - 1, i, i + 1) if one.beside else (last,))
+    return sorted(i for i in found if 0 <= i < last or (i == last and turns[i].end <= ended_before))
+
+
+def around(places: Sequence[Place]) -> dict[str, Turn]:
+    """The turns that must be read to look at these answers, by trace: they and their neighbours."""
+    return {t.trace_id: t for turns, i in places for t in turns[max(i - 1, 0) : i + 2]}
 
 
 def subjects(
-    turns: Sequence[Mapping[str, Any]], scores: Mapping[str, Sequence[Score]], now_ns: int, timeout_ns: int
+    places: Sequence[Place], told: Mapping[str, Row], scores: Mapping[str, Sequence[Row]]
 ) -> Iterator[Subject]:
-    """One subject for every answer of a session, oldest first. It has ended when its last answer is older than `timeout_ns`."""
-    earlier: list[Trace] = []
-    for i, turn in enumerate(turns):
-        end = int(turn["start"]) + int(float(turn["duration"]) * 1e6)
-        made = Trace(
-            str(turn["trace_id"]), [], Context(session_id=str(turn["session_id"])), Totals(), int(turn["start"]), end, True,
-            error_class=turn["error_class"], input_text=turn["input"] or None, output_text=turn["output"] or None,
-        )  # fmt: skip
+    """One subject for every answer that is still there."""
+    for turns, i in places:
+        row = told.get(turns[i].trace_id)
+        if row is None:
+            continue
         last = i + 1 == len(turns)
+        after = None if last else told.get(turns[i + 1].trace_id, {}).get("input")
         known: dict[str, Any] = {
-            "next": None if last else turns[i + 1]["input"] or "(no text)",
-            "ended": last and end + timeout_ns <= now_ns,
-            "bad": against(turn, scores.get(made.trace_id, ())),
+            "next": None if last else after or "(no text)",
+            "ended": last,
+            "bad": against(row, scores.get(turns[i].trace_id, ())),
         }
-        yield Subject(made, earlier=list(earlier[-1:]), extra=known)
-        earlier.append(made)
+        earlier = [_trace(turns[i - 1], told.get(turns[i - 1].trace_id, {}))] if i else []
+        yield Subject(_trace(turns[i], row), earlier=earlier, extra=known)
+
+
+def _trace(turn: Turn, row: Row) -> Trace:
+    return Trace(
+        turn.trace_id, [], Context(session_id=turn.session), Totals(), turn.start, turn.end, True,
+        error_class=row.get("error_class"), input_text=row.get("input") or None, output_text=row.get("output") or None,
+    )  # fmt: skip
 
 
 class BehaviourFlow:
@@ -98,6 +162,8 @@ class BehaviourFlow:
         self.hooks = list(hooks)
         self.counts = Counts()
         self._turn = asyncio.Lock()
+        # Of each project the keys of what came about in the last MARGIN_NS; without them, after a restart, it is looked at again.
+        self._seen: dict[str, Set[int]] = {}
 
     async def run_once(self, project: str) -> int:
         """How many scores were written. Raises StoreUnavailable."""
@@ -108,22 +174,34 @@ class BehaviourFlow:
     async def _run(self, project: str) -> int:
         now, timeout = self._clock(), self._timeout(project)
         mark = await self._records.read(lambda c: states.get(c, project, "behaviour", "mark"))
-        reached = int(mark) if mark is not None else now - LOOKBACK_NS
-        after = max(reached - MARGIN_NS, 0)
-        # A trace may take a while itself: the silence is looked for from its start, and decided from its end.
-        found = await self._columns.named(
-            "behaviour_sessions", project, after=after, limit=MOST_SESSIONS,
-            silent_after=max(after - timeout - HOUR_S * SECOND, 0), silent_until=max(now - timeout, 0),
-        )  # fmt: skip
-        sessions = [str(s) for s, _ in found.rows]
-        written = 0
-        for start in range(0, len(sessions), CHUNK):
-            written += await self._take(project, sessions[start : start + CHUNK], now, timeout)
-            await asyncio.sleep(0)
-        self.counts.sessions += len(sessions)
-        if now > reached:
-            await self._records.write(lambda c: states.put(c, project, "behaviour", "mark", now, now))
+        reached = min(int(mark), now) if mark is not None else now - LOOKBACK_NS
+        silent_after = max(reached - timeout, 0)
+        bounds = {
+            "timeout": timeout, "silent_after": silent_after, "silent_until": max(now - timeout, 0),
+            "began": max(silent_after - LONGEST_TRACE_NS, 0), "since": max(now - LOOKBACK_NS - timeout, 0),
+        }  # fmt: skip
+        # A row is written some time after the moment it is dated by.
+        at, key, written = max(reached - MARGIN_NS, 0), 0, 0
+        seen, met = self._seen.get(project, frozenset()), set[int]()
+        while True:
+            found = await self._columns.named(
+                "behaviour_due", project, at=at, key=key, limit=MOST_DUE, **bounds
+            )
+            page = [Due(*row) for row in found.rows]
+            met.update(d.key for d in page if d.at > now - MARGIN_NS)
+            looks = list(to_look_at(page, seen).items())
+            for start in range(0, len(looks), MOST_SESSIONS):
+                written += await self._take(project, dict(looks[start : start + MOST_SESSIONS]), now, timeout)
+            if len(page) < MOST_DUE:
+                break
+            at, key = page[-1].at, page[-1].key
+            await self._keep_mark(project, at, now)
+        self._seen[project] = met
+        await self._keep_mark(project, now, now)
         return written
+
+    async def _keep_mark(self, project: str, reached: int, now: int) -> None:
+        await self._records.write(lambda c: states.put(c, project, "behaviour", "mark", reached, now))
 
     async def settle_corrections(self, project: str) -> int:
         """Compare corrections that came before their trace with its answer; how many."""
@@ -146,66 +224,82 @@ class BehaviourFlow:
             await self._columns.write_scores(changed)
         return len(changed)
 
-    async def _take(self, project: str, sessions: list[str], now: int, timeout: int) -> int:
+    async def _take(self, project: str, looks: Mapping[str, Sequence[Due]], now: int, timeout: int) -> int:
+        """Look at what is due in these sessions; how many scores were written."""
+        since = max(now - LOOKBACK_NS - timeout, 0)
         table = await self._columns.named(
-            "behaviour_turns", project, sessions=sessions, since=max(now - LOOKBACK_NS - timeout, 0), most=MOST_TURNS
+            "behaviour_order", project, sessions=list(looks), since=since, most=MOST_TURNS
+        )
+        by_session: dict[str, list[Turn]] = {}
+        for row in reversed(table.rows):
+            turn = Turn(*row)
+            by_session.setdefault(turn.session, []).append(turn)
+        places = [
+            (turns, i) for s, turns in by_session.items() for i in answers_due(turns, looks[s], now - timeout)
+        ]
+        written = 0
+        for start in range(0, len(places), MOST_ANSWERS):
+            written += await self._score(project, places[start : start + MOST_ANSWERS], now, since)
+        self.counts.sessions += len(looks)
+        self.counts.answers += len(places)
+        return written
+
+    async def _score(self, project: str, places: Sequence[Place], now: int, since: int) -> int:
+        read = around(places)
+        table = await self._columns.named(
+            "behaviour_turns", project, ids=list(read), since=since,
+            first=min(t.start for t in read.values()), last=max(t.start for t in read.values()),
         )  # fmt: skip
-        turns = table.dicts()
-        known: dict[str, list[Score]] = {}
-        for score in await self._columns.read_scores(project, [str(t["trace_id"]) for t in turns]):
-            known.setdefault(score.trace_id, []).append(score)
-        by_session: dict[str, list[dict[str, Any]]] = {}
-        for turn in turns:
-            by_session.setdefault(str(turn["session_id"]), []).append(turn)
-        wanted = [s for g in by_session.values() for s in subjects(g, known, now, timeout)]
+        told = {str(row["trace_id"]): row for row in table.dicts()}
+        known: dict[str, list[Row]] = {}
+        mine = [turns[i].trace_id for turns, i in places]
+        for row in (await self._columns.named("behaviour_scores", project, ids=mine)).dicts():
+            known.setdefault(str(row["trace_id"]), []).append(row)
+        wanted = list(subjects(places, told, known))
         scorers = self._scorers(project)
         said = await asyncio.to_thread(lambda: [(s, run_scorer(s, wanted)) for s in scorers])
         fresh: list[Score] = []
         ledger: dict[coverage.Cell, Counter[str]] = {}
         window = now // SECOND // self._window_s * self._window_s
         for scorer, outcomes in said:
+            cell = coverage.Cell(project, scorer.name, scorer.version, window, self._window_s)
             for subject, outcome in zip(wanted, outcomes, strict=True):
-                score = self._score(project, subject, scorer, outcome, known, now)
-                if score is None:
+                # Anything but a verdict says nothing of this answer.
+                if not isinstance(outcome, Verdict):
                     continue
-                fresh.append(score)
-                if not _earlier(score, known):
-                    cell = coverage.Cell(project, scorer.name, scorer.version, window, self._window_s)
+                earlier = _earlier(scorer, known.get(subject.trace.trace_id, ()))
+                if any((s["value"], s["reason"]) == (outcome.value, outcome.reason) for s in earlier):
+                    self.counts.same += 1
+                    continue
+                fresh.append(_made(project, subject.trace, scorer, outcome, now))
+                if not earlier:
                     ledger.setdefault(cell, Counter()).update(("eligible", "selected", "scored"))
-        if fresh:
-            await self._columns.write_scores(fresh)
+        await self._write(fresh, ledger, now)
+        return len(fresh)
+
+    async def _write(
+        self, fresh: list[Score], ledger: Mapping[coverage.Cell, Counter[str]], now: int
+    ) -> None:
+        if not fresh:
+            return
+        await self._columns.write_scores(fresh)
+        if ledger:
             totals = await self._records.write(
                 lambda c: coverage.add(c, [(cell, dict(n)) for cell, n in ledger.items()], now)
             )
             await self._columns.write_coverage(totals)
-            for hook in self.hooks:
-                await hook([(project, s.trace_id, [s]) for s in fresh])
+        for hook in self.hooks:
+            await hook([(s.project, s.trace_id, [s]) for s in fresh])
         self.counts.written += len(fresh)
-        return len(fresh)
-
-    def _score(
-        self,
-        project: str,
-        subject: Subject,
-        scorer: BatchScorer,
-        outcome: Outcome,
-        known: Mapping[str, Sequence[Score]],
-        now: int,
-    ) -> Score | None:
-        """The score to write, None where there is nothing to say or nothing new."""
-        if not isinstance(outcome, Verdict):
-            return None
-        trace = subject.trace
-        made = Score(
-            project, trace.trace_id, "", scorer.name, scorer.version, scorer.kind, trace.start_ns, now,
-            session_id=trace.context.session_id, value=outcome.value, passed=outcome.passed, reason=outcome.reason,
-        )  # fmt: skip
-        if any((s.value, s.reason) == (made.value, made.reason) for s in _earlier(made, known)):
-            self.counts.same += 1
-            return None
-        return made
 
 
-def _earlier(score: Score, known: Mapping[str, Sequence[Score]]) -> list[Score]:
-    key = (score.scorer, score.version, score.source)
-    return [s for s in known.get(score.trace_id, ()) if (s.scorer, s.version, s.source) == key]
+def _made(project: str, trace: Trace, scorer: BatchScorer, said: Verdict, now: int) -> Score:
+    return Score(
+        project, trace.trace_id, "", scorer.name, scorer.version, scorer.kind, trace.start_ns, now,
+        session_id=trace.context.session_id, value=said.value, passed=said.passed, reason=said.reason,
+    )  # fmt: skip
+
+
+def _earlier(scorer: BatchScorer, known: Sequence[Row]) -> list[Row]:
+    key = (scorer.name, scorer.version, scorer.kind)
+    return [s for s in known if (s["scorer"], s["version"], s["source"]) == key]

@@ -9,12 +9,13 @@ is not `passed`. Word lists are English; rephrasing is measured in any language 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, cast
 
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
 from watchkeeper.scoring.classifiers import embed
 from watchkeeper.scoring.lexicon import STOPWORDS
+from watchkeeper.scoring.patterns import PatternSet
 from watchkeeper.scoring.texts import words
 from watchkeeper.scoring.version import content_version
 from watchkeeper.scoring.vocabulary import stem
@@ -119,19 +120,31 @@ _EMPTY_WORDS = frozenset(
 
 def content_of(tokens: Sequence[str]) -> set[str]:
     """The words that carry a message's meaning, without endings."""
-    return {stem(t) for t in tokens if t not in STOPWORDS and t not in _EMPTY_WORDS}
+    return {meant for t in tokens if (meant := _meaning(t)) is not None}
+
+
+@lru_cache(maxsize=32_768)
+def _meaning(word: str) -> str | None:
+    return None if word in STOPWORDS or word in _EMPTY_WORDS else stem(word)
+
+
+def overlap(one: set[str], other: set[str]) -> float:
+    """The share of words that two messages have in common (Jaccard)."""
+    return len(one & other) / len(one | other) if one or other else 0.0
+
+
+def nearness(one: Sequence[str], other: Sequence[str]) -> float:
+    """Cosine of two messages' embeddings, given as their words; 0 without the package or without words."""
+    if not embed.available() or not one or not other:
+        return 0.0
+    a, b = embed.embed([one, other])
+    return float(a @ b)
 
 
 def similarity(before: str, after: str) -> tuple[float, float]:
-    """Cosine of the two messages' embeddings (0 without the package), and the share of content words they have in common
-    (Jaccard)."""
+    """The embeddings' cosine of the two messages, and the share of content words they have in common."""
     a, b = words(before[-_LONGEST:]), words(after[:_LONGEST])
-    mine, theirs = content_of(a), content_of(b)
-    shared = len(mine & theirs) / len(mine | theirs) if mine | theirs else 0.0
-    if not embed.available() or not a or not b:
-        return 0.0, shared
-    one, other = embed.embed([a, b])
-    return float(one @ other), shared
+    return nearness(a, b), overlap(content_of(a), content_of(b))
 
 
 @dataclass(frozen=True)
@@ -146,15 +159,19 @@ class Rephrased(Behaviour):
         before = subject.input_text
         if not before:
             return NotScored("the question is not known")
-        mine, theirs = content_of(words(before[-_LONGEST:])), content_of(words(said[:_LONGEST]))
+        a, b = words(before[-_LONGEST:]), words(said[:_LONGEST])
+        mine, theirs = content_of(a), content_of(b)
         if min(len(mine), len(theirs)) < 2:
             return not_happened("too short to be a question asked again")
         if _AGREES.match(said):
             return not_happened("the message agrees")
-        near, shared = similarity(before, said)
-        reason = f"similarity {near:.2f}, shared words {shared:.2f}"
+        shared = overlap(mine, theirs)
+        reason = f"shared words {shared:.2f}"
+        again = shared >= SHARED
         # A correction of one detail ("no, order 17") shares few words with a long question; embeddings alone see the topic.
-        again = shared >= SHARED or (near >= SIMILAR and shared >= SOME)
+        if SOME <= shared < SHARED:
+            near = nearness(a, b)
+            again, reason = near >= SIMILAR, f"similarity {near:.2f}, {reason}"
         return happened(f"asked again: {reason}") if again else not_happened(reason)
 
 
@@ -202,33 +219,47 @@ _ESCALATE = re.compile(
     rf"escalate (?:this|my|the)|file a (?:formal )?complaint)\b|^\s*(?:human|agent|representative|operator)[.!]*\s*$",
     re.IGNORECASE,
 )
+_SPELLED = re.compile(r"[A-Za-z]{2,}")
 _CLOSING = re.compile(
     r"\b(?:thanks|thank you|thx|cheers|bye|goodbye|great|perfect|awesome|that'?s all|that is all|all set|have a (?:good|nice|great))\b",
     re.IGNORECASE,
 )
 
 
+@lru_cache(maxsize=1)
+def _phrases() -> PatternSet:
+    """Compiled on first use, so that importing the product does not pay for it."""
+    return PatternSet([p.pattern for p in (_CLARIFY, _FRUSTRATED, _INSULT, _ESCALATE)])
+
+
+def _in(text: str, *patterns: re.Pattern[str]) -> str | None:
+    """The words that the first of these patterns finds. Most messages have none, which one pass over all patterns says; outside ASCII it
+    knows other word boundaries than `re`."""
+    text = text[:_LONGEST]
+    if text.isascii() and not _phrases().ids(text):
+        return None
+    found = next((f for p in patterns if (f := p.search(text))), None)
+    return found.group(0).strip() if found else None
+
+
 def clarification_in(text: str) -> str | None:
     """The words that ask what an answer means, None without any."""
-    found = _CLARIFY.search(text[:_LONGEST])
-    return found.group(0).strip() if found else None
+    return _in(text, _CLARIFY)
 
 
 def frustration_in(text: str) -> str | None:
     """The words of lost patience; also shouting (five words or more, nearly all in capitals)."""
-    text = text[:_LONGEST]
-    found = _FRUSTRATED.search(text) or _INSULT.search(text)
+    found = _in(text, _FRUSTRATED, _INSULT)
     if found:
-        return found.group(0).strip()
-    spelled: list[str] = re.findall(r"[A-Za-z]{2,}", text)
+        return found
+    spelled: list[str] = _SPELLED.findall(text[:_LONGEST])
     shouted = [w for w in spelled if w.isupper()]
     return "shouting" if len(spelled) >= 5 and len(shouted) >= 0.8 * len(spelled) else None
 
 
 def escalation_in(text: str) -> str | None:
     """The words that ask for a person."""
-    found = _ESCALATE.search(text[:_LONGEST])
-    return found.group(0).strip() if found else None
+    return _in(text, _ESCALATE)
 
 
 def closes(text: str) -> bool:

@@ -8,10 +8,11 @@ import pytest
 
 from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from watchkeeper.model.score import Score
+from watchkeeper.pipeline import behaviour
 from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.scoring.behaviour import BEHAVIOURS, default_behaviours
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
-from watchkeeper.store.columns import TraceRow
+from watchkeeper.store.columns import StoreUnavailable, Table, TraceRow
 from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
 
@@ -36,15 +37,26 @@ class World:
         )
 
     async def turn(
-        self, session: str, asked: str, answer: str = "Here is how.", checks: Sequence[str] = ()
+        self,
+        session: str,
+        asked: str,
+        answer: str = "Here is how.",
+        checks: Sequence[str] = (),
+        *,
+        project: str = "live",
+        ago: int = 0,
+        seconds: int = 1,
+        number: int | None = None,
     ) -> str:
+        """One answer, put together now, that began `ago` before; a `number` again is the same trace again."""
         self.number += 1
-        row = a_trace(self.number, (self.now - T0) / HOUR, "v1", 8.0, "live")
+        start = self.now - ago
+        row = a_trace(number or self.number, (start - T0) / HOUR, "v1", 8.0, project)
         made = row.trace
         made.context.session_id, made.input_text, made.output_text = session, asked, answer
-        made.start_ns, made.end_ns = self.now, self.now + 10**9
+        made.start_ns, made.end_ns = start, start + seconds * 10**9
         failed = [
-            Score("live", made.trace_id, "", name, "1", "check", self.now, self.now, value=0.0, passed=False)
+            Score(project, made.trace_id, "", name, "1", "check", start, start, value=0.0, passed=False)
             for name in checks
         ]
         await self.columns.write_traces(
@@ -53,17 +65,23 @@ class World:
         self.now += MINUTE
         return made.trace_id
 
-    async def scores(self, trace_id: str) -> dict[str, float | None]:
-        found = await self.columns.read_scores("live", [trace_id])
+    async def opinion(self, trace_id: str, start: int, passed: bool) -> None:
+        said = Score("live", trace_id, "", "thumbs", "1", "user", start, self.now, author="u", passed=passed)
+        await self.columns.write_scores([said])
+
+    async def scores(self, trace_id: str, project: str = "live") -> dict[str, float | None]:
+        found = await self.columns.read_scores(project, [trace_id])
         return {s.scorer: s.value for s in found if s.source == "signal"}
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    store = open_columns(f"chdb:///{tmp_path}/c", clock=lambda: START)
+    made: list[World] = []
+    store = open_columns(f"chdb:///{tmp_path}/c", clock=lambda: made[0].now if made else START)
     records = Records(f"sqlite:///{tmp_path}/r.db")
     migrate.upgrade(records)
-    yield World(store, records)
+    made.append(World(store, records))
+    yield made[0]
     store.close_now()
     records.close()
 
@@ -143,3 +161,174 @@ async def test_a_correction_before_its_trace_is_compared_when_the_trace_comes(wo
         s for s in await world.columns.read_scores("live", [row.trace.trace_id]) if s.scorer == "correction"
     ]
     assert stored.value == pytest.approx(1 / 6, abs=1e-4) and stored.time_ns == row.trace.start_ns
+
+
+async def test_nothing_is_looked_at_again_while_nothing_arrives(world: World) -> None:
+    flow = world.flow()
+    for asked in ("Where is order 5?", "And order 6?", "Thanks"):
+        await world.turn("s1", asked)
+        await world.turn("s2", asked)
+    await flow.run_once("live")
+    assert (flow.counts.sessions, flow.counts.answers) == (2, 4)
+    for _ in range(3):
+        world.now += 10 * 10**9
+        assert await flow.run_once("live") == 0
+    assert (flow.counts.sessions, flow.counts.answers, flow.counts.same) == (2, 4, 0)
+    world.now += 40 * MINUTE
+    await flow.run_once("live")
+    assert (flow.counts.sessions, flow.counts.answers) == (4, 6)
+    world.now += 40 * MINUTE
+    assert await flow.run_once("live") == 0 and flow.counts.sessions == 4
+
+
+async def test_a_new_message_costs_one_answer_however_long_the_session_is(world: World) -> None:
+    flow = world.flow()
+    for i in range(6):
+        await world.turn("s1", f"Where is order {i}?")
+        before = flow.counts.answers
+        await flow.run_once("live")
+        assert flow.counts.answers - before == min(i, 1)
+    assert flow.counts.written == 5 * 5
+
+
+async def test_an_answer_that_arrives_late_stands_in_its_place(world: World) -> None:
+    first = await world.turn("s1", "How do I return the blue lamp I bought?")
+    third = await world.turn("s1", "And what does the green chair cost?")
+    await world.turn("s1", "Thanks")
+    flow = world.flow()
+    await flow.run_once("live")
+    assert (await world.scores(first))["rephrased"] == 0.0
+    asked = "how can I return the blue lamp I bought? this is useless"
+    second = await world.turn("s1", asked, ago=2 * MINUTE + MINUTE // 2)
+    await flow.run_once("live")
+    assert (await world.scores(first))["rephrased"] == 1.0 == (await world.scores(first))["frustration"]
+    assert (await world.scores(second))["rephrased"] == 0.0 == (await world.scores(third))["rephrased"]
+
+
+async def test_feedback_after_the_silence_changes_what_it_meant(world: World) -> None:
+    start = world.now
+    left = await world.turn("s1", "Where is order 5?")
+    went_on = await world.turn("s2", "Where is order 6?")
+    await world.turn("s2", "And order 7?")
+    flow = world.flow()
+    world.now = START + 5 * HOUR
+    await flow.run_once("live")
+    assert (await world.scores(left))["abandoned"] == 0.0
+    looked = flow.counts.answers
+    for passed in (False, True):
+        world.now += HOUR
+        await world.opinion(left, start, passed)
+        await world.opinion(went_on, start + MINUTE, passed)
+        world.now += MINUTE // 2
+        await flow.run_once("live")
+        assert (await world.scores(left))["abandoned"] == float(not passed)
+        world.now += MINUTE // 2
+        assert await flow.run_once("live") == 0
+    assert (await world.scores(went_on))["abandoned"] == 0.0
+    # Each opinion has the last answer of its session looked at, once.
+    assert flow.counts.answers == looked + 4
+
+
+@pytest.mark.parametrize("limits", [(3, 2, 1), (1, 1, 1)])
+async def test_more_sessions_than_are_read_at_once_are_all_scored(
+    world: World, monkeypatch: pytest.MonkeyPatch, limits: tuple[int, int, int]
+) -> None:
+    for name, limit in zip(("MOST_DUE", "MOST_SESSIONS", "MOST_ANSWERS"), limits, strict=True):
+        monkeypatch.setattr(behaviour, name, limit)
+    flow = world.flow()
+    firsts: list[str] = []
+    for i in range(7):
+        firsts.append(await world.turn(f"s{i}", "Where is order 5?"))
+        world.now -= MINUTE
+    for i in range(7):
+        await world.turn(f"s{i}", "And order 6?")
+        world.now -= MINUTE
+    world.now += MINUTE
+    assert await flow.run_once("live") == 7 * 5
+    assert all([await world.scores(f) for f in firsts])
+    world.now += MINUTE
+    assert await flow.run_once("live") == 0
+    world.now += 40 * MINUTE
+    assert await flow.run_once("live") == 7
+
+
+async def test_a_page_that_fails_loses_no_session(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(behaviour, "MOST_DUE", 2)
+    flow = world.flow()
+    firsts: list[str] = []
+    for i in range(4):
+        firsts.append(await world.turn(f"s{i}", "Where is order 5?"))
+        await world.turn(f"s{i}", "And order 6?")
+    named, calls = world.columns.named, 0
+
+    async def failing(name: str, project: str, **params: object) -> Table:
+        nonlocal calls
+        if name == "behaviour_due":
+            calls += 1
+            if calls == 3:
+                raise StoreUnavailable("for a moment")
+        return await named(name, project, **params)
+
+    monkeypatch.setattr(world.columns, "named", failing)
+    with pytest.raises(StoreUnavailable):
+        await flow.run_once("live")
+    await flow.run_once("live")
+    assert all([await world.scores(f) for f in firsts])
+
+
+async def test_a_trace_put_together_again_is_looked_at_again_with_the_session_it_left(world: World) -> None:
+    first = await world.turn("s1", "How do I return the blue lamp I bought?")
+    second = await world.turn("s1", "how can I return the blue lamp I bought? this is useless")
+    number = world.number
+    flow = world.flow()
+    await flow.run_once("live")
+    assert (await world.scores(first))["frustration"] == 1.0
+    await world.turn("s1", "And what does the chair cost?", ago=MINUTE, number=number)
+    await flow.run_once("live")
+    assert (await world.scores(first))["frustration"] == 0.0
+    other = await world.turn("s2", "Where is order 5?", ago=3 * MINUTE)
+    await flow.run_once("live")
+    await world.turn("s2", "You are not listening", ago=MINUTE, number=number)
+    await flow.run_once("live")
+    assert (await world.scores(other))["frustration"] == 1.0
+    world.now += 40 * MINUTE
+    await flow.run_once("live")
+    assert (await world.scores(first))["abandoned"] == 0.0 and "abandoned" in await world.scores(second)
+
+
+async def test_projects_with_one_session_id_are_kept_apart(world: World) -> None:
+    flow = world.flow()
+    mine = await world.turn("s1", "Where is order 5?")
+    theirs = await world.turn("s1", "Where is order 5?", project="other")
+    await world.turn("s1", "This is useless")
+    await flow.run_once("live")
+    await flow.run_once("other")
+    assert (await world.scores(mine))["frustration"] == 1.0
+    assert await world.scores(theirs, "other") == {}
+    await world.turn("s1", "Thanks", project="other")
+    await flow.run_once("live")
+    await flow.run_once("other")
+    assert (await world.scores(theirs, "other"))["frustration"] == 0.0
+
+
+async def test_the_silence_after_an_answer_that_took_hours_is_seen(world: World) -> None:
+    long = await world.turn("s1", "Rewrite the archive", "", seconds=3 * 3600)
+    flow = world.flow()
+    for hours in (1, 2, 3):
+        world.now = START + hours * HOUR
+        await flow.run_once("live")
+    assert await world.scores(long) == {}
+    world.now = START + 4 * HOUR
+    await flow.run_once("live")
+    assert (await world.scores(long))["abandoned"] == 1.0
+
+
+async def test_a_clock_that_was_set_back_hides_nothing(world: World) -> None:
+    flow = world.flow()
+    world.now += 10 * HOUR
+    await flow.run_once("live")
+    world.now -= 10 * HOUR
+    first = await world.turn("s1", "Where is order 5?")
+    await world.turn("s1", "And order 6?")
+    await flow.run_once("live")
+    assert (await world.scores(first))["rephrased"] == 0.0

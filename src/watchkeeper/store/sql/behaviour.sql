@@ -1,32 +1,82 @@
 -- Queries of what users did after an answer. Times are integer nanoseconds since 1970 UTC.
 
--- name: behaviour_sessions
--- Sessions with a trace put together since the last look, or whose last silence may have become long enough since.
-SELECT session_id, max(assembled_at) AS seen FROM traces
-WHERE project = {project:String} AND isNotNull(session_id) AND session_id != ''
-  AND (assembled_at >= {after:UInt64}
-    OR (time > fromUnixTimestamp64Nano({silent_after:Int64}) AND time <= fromUnixTimestamp64Nano({silent_until:Int64})))
-GROUP BY session_id ORDER BY session_id LIMIT {limit:UInt32}
+-- name: behaviour_due
+-- What can change a score, in the order in which it came about: a trace put together (its neighbours in the session change with
+-- it), somebody's opinion of an answer that may have been the last, a silence that has become long enough. `key` tells one from
+-- another. Scores written into a trace row make it newer by nanoseconds, and change nothing here: its time counts in microseconds.
+WITH opinions AS (
+  SELECT trace_id AS trace, toUnixTimestamp64Nano(max(stored_at)) AS at, cityHash64(trace_id, at) AS key
+  FROM scores
+  WHERE project = {project:String} AND stored_at >= fromUnixTimestamp64Nano({at:Int64}) AND source IN ('user', 'judge', 'human')
+    AND isNotNull(passed) AND time > fromUnixTimestamp64Nano({since:Int64}) AND time <= fromUnixTimestamp64Nano({silent_until:Int64})
+  GROUP BY trace_id)
+SELECT DISTINCT at, key, session, trace, beside FROM (
+  SELECT toInt64(intDiv(assembled_at, 1000)) * 1000 AS at, cityHash64(trace_id, session_id, at) AS key,
+    assumeNotNull(session_id) AS session, trace_id AS trace, true AS beside
+  FROM traces
+  WHERE project = {project:String} AND assembled_at >= {at:Int64} AND isNotNull(session_id) AND session_id != ''
+  UNION ALL
+  SELECT opinions.at, opinions.key, sessions.session, opinions.trace, false
+  FROM opinions INNER JOIN (
+    SELECT trace_id AS trace, ifNull(argMax(tuple(session_id), assembled_at).1, '') AS session
+    FROM traces
+    WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
+      AND trace_id IN (SELECT trace FROM opinions)
+    GROUP BY trace_id HAVING session != '') AS sessions ON sessions.trace = opinions.trace
+  UNION ALL
+  SELECT max(ended) + {timeout:Int64} AS at, cityHash64(session, at) AS key, session, argMax(trace_id, ended), false
+  FROM (SELECT assumeNotNull(session_id) AS session, trace_id,
+          toUnixTimestamp64Nano(time) + toInt64(ifNull(duration_ms, 0) * 1e6) AS ended
+        FROM traces
+        WHERE project = {project:String} AND time > fromUnixTimestamp64Nano({began:Int64})
+          AND isNotNull(session_id) AND session_id != '' AND ended > {silent_after:Int64})
+  GROUP BY session HAVING max(ended) <= {silent_until:Int64}
+)
+WHERE (at, key) > ({at:Int64}, {key:UInt64})
+ORDER BY at, key LIMIT {limit:UInt32}
+
+-- name: behaviour_order
+-- The answers of these sessions, the latest first.
+SELECT session, trace_id, start, ended FROM (
+  SELECT trace_id, ifNull(argMax(tuple(session_id), assembled_at).1, '') AS session,
+    argMax(toUnixTimestamp64Nano(time), assembled_at) AS start,
+    start + toInt64(argMax(ifNull(duration_ms, 0), assembled_at) * 1e6) AS ended
+  FROM traces
+  WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) AND trace_id IN (
+    SELECT trace_id FROM traces WHERE project = {project:String} AND session_id IN {sessions:Array(String)}
+      AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})))
+  GROUP BY trace_id)
+WHERE session IN {sessions:Array(String)}
+ORDER BY session, start DESC, trace_id DESC LIMIT {most:UInt32} BY session
 
 -- name: behaviour_turns
--- The answers of these sessions, oldest first: what was asked and said, and what is known against each.
-SELECT session_id, trace_id, toUnixTimestamp64Nano(time) AS start, ifNull(duration_ms, 0) AS duration,
-  substring(ifNull(input_text, ''), 1, 8000) AS input, substring(ifNull(output_text, ''), 1, 200) AS output,
+-- What was asked and said in these traces, all of a span of time, and what the checks say against each.
+SELECT trace_id, substring(ifNull(input_text, ''), 1, 8000) AS input, substring(ifNull(output_text, ''), 1, 200) AS output,
   error_class, failed_checks
-FROM traces FINAL
-WHERE project = {project:String} AND session_id IN {sessions:Array(String)}
-  AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
-ORDER BY session_id, start, trace_id LIMIT {most:UInt32} BY session_id
+FROM traces
+WHERE project = {project:String} AND trace_id IN {ids:Array(String)} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
+  AND time >= fromUnixTimestamp64Nano({first:Int64}) AND time <= fromUnixTimestamp64Nano({last:Int64})
+ORDER BY assembled_at DESC LIMIT 1 BY trace_id
+
+-- name: behaviour_scores
+-- The behaviour scores and opinions these traces have, the latest first.
+SELECT trace_id, scorer, version, source, value, passed, reason
+FROM scores
+WHERE project = {project:String} AND trace_id IN {ids:Array(String)} AND source IN ('signal', 'user', 'judge', 'human')
+ORDER BY row_version DESC LIMIT 1 BY trace_id, span_id, scorer, version, judge_model, author
 
 -- name: behaviour_corrections
 -- Corrections that came before their trace and can be compared with its answer now.
-SELECT c.trace_id AS trace_id, t.output_text AS output, toUnixTimestamp64Nano(t.time) AS start, t.session_id AS session_id
-FROM (SELECT trace_id FROM scores FINAL
-      WHERE project = {project:String} AND scorer = 'correction' AND source = 'user' AND span_id = '' AND isNull(value)
-        AND row_version >= {since:UInt64} GROUP BY trace_id) AS c
-INNER JOIN (SELECT trace_id, output_text, time, session_id FROM traces FINAL
-            WHERE project = {project:String} AND isNotNull(output_text)) AS t ON t.trace_id = c.trace_id
-LIMIT 1000
+SELECT trace_id, output, start, session_id FROM (
+  SELECT trace_id, output_text AS output, toUnixTimestamp64Nano(time) AS start, session_id
+  FROM traces
+  WHERE project = {project:String} AND trace_id IN (
+    SELECT trace_id FROM scores
+    WHERE project = {project:String} AND scorer = 'correction' AND source = 'user' AND span_id = ''
+      AND stored_at >= fromUnixTimestamp64Nano({since:Int64})
+    GROUP BY trace_id, version, judge_model, author HAVING isNull(argMax(tuple(value), row_version).1))
+  ORDER BY assembled_at DESC LIMIT 1 BY trace_id)
+WHERE isNotNull(output) LIMIT 1000
 
 -- name: session_before
 -- The latest traces of a session that began before this one.
