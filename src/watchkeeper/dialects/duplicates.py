@@ -41,6 +41,7 @@ def _is_exchange(span: Span) -> bool:
         span.dialect == "litellm"
         and span.raw is not None
         and "gen_ai.operation.name" not in span.raw.attributes
+        and "llm.request.type" not in span.raw.attributes
     )
 
 
@@ -84,6 +85,10 @@ def _received(best: LLM, exchange: LLM) -> None:
     """What the provider received outranks what the application passed in: roles may have been rewritten between."""
     if exchange.input_messages:
         best.input_messages, best.system = exchange.input_messages, exchange.system
+    if [c.name for c in best.tool_calls] == [c.name for c in exchange.tool_calls]:
+        calls = [p for m in best.output_messages for p in m.parts if p.type == "tool_call"]
+        for call, part, told in zip(best.tool_calls, calls, exchange.tool_calls, strict=False):
+            call.id = part.id = call.id or told.id
 
 
 def _lend(best: LLM, other: LLM) -> None:

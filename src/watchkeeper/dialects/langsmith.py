@@ -26,7 +26,10 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     kind = word(attributes.get("langsmith.span.kind"))
     if draft.kind is None and kind:
         draft.kind = _KINDS.get(kind.lower(), "other")
-    given, result = attributes.get("gen_ai.prompt"), attributes.get("gen_ai.completion")
+    given, result = _request(attributes.get("gen_ai.prompt")), attributes.get("gen_ai.completion")
+    if any(e.name == "exception" for e in draft.raw.events):
+        # What a run raised is recorded, and its span may still be called ok.
+        draft.failed = True
     if draft.kind in ("llm", "embedding"):
         _model(draft, attributes, given, result)
     elif draft.kind == "retrieval":
@@ -45,10 +48,19 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.weak_agent = draft.weak_agent or word(attributes.get("langsmith.metadata.lc_agent_name"))
 
 
+def _request(given: Any) -> Any:
+    """A run's input; of a wrapped JS client's method the request, which is the first of its arguments."""
+    table = as_dict(given)
+    args = as_list(table.get("args")) if table is not None and len(table) == 1 else None
+    return args[0] if args and isinstance(args[0], dict) else given
+
+
 def _model(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) -> None:
     provider = word(attributes.get("langsmith.metadata.ls_provider"))
     draft.request_model = draft.request_model or word(attributes.get("gen_ai.request.model"))
     draft.request_model = draft.request_model or word(attributes.get("langsmith.metadata.ls_model_name"))
+    if isinstance(given, dict):
+        draft.take_inputs("gen_ai.prompt", given)
     gen_ai.read(draft, attributes)
     if provider:
         draft.provider_raw.setdefault("langsmith.metadata.ls_provider", provider)

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+from watchkeeper.dialects import traceloop
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import read_usage
 from watchkeeper.dialects.values import as_dict, as_float, decode, from_repr, word
 from watchkeeper.model.span import RawSpan
 
 NAME = "litellm"
-HEADS = frozenset(("litellm", "hidden_params"))
+HEADS = frozenset(("litellm", "hidden_params", "SpanAttributes"))
+# Versions before 1.76 print the names of the constants that hold the prefixes.
+_PROMPTS, _COMPLETIONS = "SpanAttributes.LLM_PROMPTS.", "SpanAttributes.LLM_COMPLETIONS."
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -23,6 +26,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             _exchange(draft, attributes)
         elif draft.raw.name.startswith("guardrail"):
             draft.kind = "guardrail"
+    if f"{_PROMPTS}0.role" in attributes or f"{_COMPLETIONS}0.role" in attributes:
+        traceloop.flattened(draft, attributes, _PROMPTS, _COMPLETIONS)
     usage_text = attributes.get("metadata.usage_object")
     usage = read_usage(from_repr(usage_text) if isinstance(usage_text, str) else usage_text)
     if usage is not None and draft.kind != "http":

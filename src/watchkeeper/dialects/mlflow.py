@@ -57,7 +57,7 @@ def _model(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) ->
         return
     if result is not None:
         draft.take_reply("mlflow.spanOutputs", result)
-    if not any(m.parts for m in draft.outputs or []):
+    if draft.raw.events and (draft.finish_raw is None or not any(m.parts for m in draft.outputs or [])):
         _chunks(draft)
     if served and served != draft.request_model and not draft.failed:
         draft.response_model = draft.response_model or served
@@ -68,7 +68,10 @@ def _model(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) ->
 
 
 def _chunks(draft: Draft) -> None:
-    """The answer from its stream chunks (`mlflow.chunk.item.N`): the assembled response drops streamed tool calls."""
+    """The answer from its stream chunks (`mlflow.chunk.item.N`).
+
+    The assembled response drops streamed tool calls; before 3.2 it is the text alone.
+    """
     prefix = "mlflow.chunk.item."
     numbered = [
         (int(n), e)
@@ -76,10 +79,20 @@ def _chunks(draft: Draft) -> None:
         if (n := e.name.removeprefix(prefix)).isdecimal() and n != e.name
     ]
     text: list[str] = []
+    refusal: list[str] = []
     calls: dict[int, dict[str, Any]] = {}
     finish: str | None = None
     for _, event in sorted(numbered, key=lambda pair: pair[0]):
         chunk = as_dict(event.attributes.get("mlflow.chunk.value")) or {}
+        if isinstance(chunk.get("response"), dict) and chunk["response"].get("output"):
+            draft.take_reply(event.name, chunk["response"])
+            continue
+        if "choices" in chunk:
+            draft.response_model = draft.response_model or word(chunk.get("model"))
+            draft.response_id = draft.response_id or word(chunk.get("id"))
+        usage = read_usage(chunk.get("usage"))
+        if usage is not None:
+            draft.tokens.fill(usage)
         for choice in as_list(chunk.get("choices")) or []:
             table = as_dict(choice) or {}
             if table.get("index") not in (0, None):
@@ -87,12 +100,19 @@ def _chunks(draft: Draft) -> None:
             delta = as_dict(table.get("delta")) or {}
             if isinstance(delta.get("content"), str):
                 text.append(delta["content"])
+            if isinstance(delta.get("refusal"), str):
+                refusal.append(delta["refusal"])
             for call in as_list(delta.get("tool_calls")) or []:
                 _merge_call(calls, as_dict(call) or {})
             finish = word(table.get("finish_reason")) or finish
-    if not calls and not any(text):
+    if not calls and not any(text) and not refusal:
         return
-    message = {"role": "assistant", "content": "".join(text), "tool_calls": [calls[i] for i in sorted(calls)]}
+    message = {
+        "role": "assistant",
+        "content": "".join(text),
+        "refusal": "".join(refusal),
+        "tool_calls": [calls[i] for i in sorted(calls)],
+    }
     draft.outputs = messages.message_of(message, "assistant")
     draft.finish_raw = finish or draft.finish_raw
 

@@ -111,6 +111,9 @@ def finish_reason(raw: str | None, has_tool_calls: bool) -> str | None:
         key = raw.strip().lower().replace("-", "_").replace(" ", "_")
         key = key.removeprefix("finishreason.").removeprefix("finish_reason.")
         known = _FINISH.get(key)
+        if known is None and "," in key:
+            # The ends of several choices, joined by a client.
+            known = _FINISH.get(key.partition(",")[0])
     return "tool_calls" if has_tool_calls and known == "stop" else known
 
 

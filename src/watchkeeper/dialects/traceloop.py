@@ -6,7 +6,7 @@ from watchkeeper.dialects import common, messages, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
 from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, first, nested, word
-from watchkeeper.model.span import RawSpan
+from watchkeeper.model.span import Message, RawSpan
 
 NAME = "traceloop"
 HEADS = frozenset(("traceloop", "llm"))
@@ -72,16 +72,7 @@ def _kind_of_task(draft: Draft, attributes: dict[str, Any]) -> str:
 
 
 def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
-    if draft.inputs is None and any(k.startswith("gen_ai.prompt.") for k in attributes):
-        prompt = nested(attributes, "gen_ai.prompt.")
-        if isinstance(prompt, list):
-            # A text completion's prompt lies under its role.
-            told = [p["user"] if isinstance(p, dict) and "user" in p else p for p in cast(list[Any], prompt)]
-            draft.inputs = messages.read(told, "user")
-    if not draft.outputs and any(k.startswith("gen_ai.completion.") for k in attributes):
-        completion = nested(attributes, "gen_ai.completion.")
-        if isinstance(completion, list):
-            _completion(draft, cast(list[Any], completion))
+    flattened(draft, attributes, "gen_ai.prompt.", "gen_ai.completion.")
     functions = nested(attributes, "llm.request.functions.")
     if isinstance(functions, list):
         draft.take_tools(
@@ -93,9 +84,30 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
         )
 
 
+def flattened(draft: Draft, attributes: dict[str, Any], given: str, answer: str) -> None:
+    """The messages flattened under the prefixes `given` and `answer`."""
+    if draft.inputs is None and any(k.startswith(given) for k in attributes):
+        prompt = nested(attributes, given)
+        if isinstance(prompt, list):
+            # A text completion's prompt lies under its role.
+            told = [p["user"] if isinstance(p, dict) and "user" in p else p for p in cast(list[Any], prompt)]
+            draft.inputs = messages.read(told, "user")
+    if not draft.outputs and any(k.startswith(answer) for k in attributes):
+        completion = nested(attributes, answer)
+        if isinstance(completion, list):
+            _completion(draft, cast(list[Any], completion))
+
+
 def _completion(draft: Draft, items: list[Any]) -> None:
     tables = [cast(dict[str, Any], i) for i in items if isinstance(i, dict)]
-    found = [m for t in tables for m in messages.message_of(t, "assistant")]
+    found: list[Message] = []
+    for table in tables:
+        made = messages.message_of(table, "assistant")
+        if found and "function_call" in table and "role" not in table:
+            # LiteLLM gives each further call of one answer a number of its own.
+            found[-1].parts += [p for m in made for p in m.parts]
+        else:
+            found += made
     finish = next((word(t.get("finish_reason")) for t in tables if word(t.get("finish_reason"))), None)
     if finish and spellings.finish_reason(finish, False) == "content_filter":
         # Older versions put the word FILTERED where the provider's text was.
