@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 MB = 1024 * 1024
 S = 10**9
 BATCH_TRACES = 1_000
-BATCH_SPANS = 10_000
+BATCH_SPANS = 4_000
 LONGEST_S = 600.0
 STARTUP_S = 600.0
 SWEEP_S = 300.0
@@ -114,6 +114,7 @@ class Assembly:
         self._max_bytes, self._poll = max_bytes, poll_s
         self._open: OrderedDict[Key, _Open] = OrderedDict()
         self._size = 0
+        self._more_due = False
         self._done = Recent()
         self._attempts: Counter[Key] = Counter()
         self._started_ns = clock()
@@ -153,6 +154,11 @@ class Assembly:
         """How many finished traces wait to be assembled, and when the last span of the one that waits longest came."""
         finished = [t.last_ns for t in self._open.values() if t.root_ended]
         return len(finished), min(finished, default=None)
+
+    def behind(self) -> bool:
+        """Whether finished traces wait for their turn and half of what may be held is: what is read back costs more than what
+        is taken in later, so that who takes in had better wait."""
+        return self._more_due and self._size > self._max_bytes // 2
 
     # -- gathering -----------------------------------------------------------------------------------------------
 
@@ -281,6 +287,7 @@ class Assembly:
         for key, trace in taken.items():
             del self._open[key]
             self._size -= trace.size
+        self._more_due = len(taken) >= BATCH_TRACES or spans >= BATCH_SPANS
         return taken
 
     async def _complete(self, taken: dict[Key, _Open]) -> None:
@@ -317,6 +324,8 @@ class Assembly:
                     raise StoreUnavailable(f"nothing can be assembled: {error}") from error
 
     def _put_back(self, taken: dict[Key, _Open]) -> None:
+        # They wait for something else than their turn, and nobody should wait with them.
+        self._more_due = False
         for key, trace in taken.items():
             later = self._open.get(key)
             if later is None:

@@ -28,6 +28,8 @@ COMMIT_BYTES = 16 * MB
 LINGER_S = 0.3
 # Requests of one project that are prepared at a time: the one thread takes turns, or one sender would fill its line.
 PREPARED = 4
+# How often is looked whether the sink has caught up.
+BEHIND_S = 0.02
 DISK_CHECK_S = 1.0
 SPAN_BYTES = 1_500
 
@@ -52,6 +54,10 @@ class Sink(Protocol):
 
     def add(self, spans: Sequence[SpanRow], logs: Sequence[LogRow]) -> None: ...
 
+    def behind(self) -> bool:
+        """Whether it has as much as it can work on."""
+        ...
+
 
 class _Request(msgspec.Struct):
     """One caller waiting for its commit."""
@@ -72,7 +78,7 @@ def calm_gc() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 25, 50)
+    gc.set_threshold(200_000, 25, 50)
 
 
 def default_reserve(path: Path) -> int:
@@ -311,10 +317,16 @@ class Ingest:
                 except TimeoutError:
                     continue
             if self._ready:
+                await self._taken_up()
                 await self._gathered()
                 began = asyncio.get_running_loop().time()
                 await self._commit(self._next())
                 self._took_s = asyncio.get_running_loop().time() - began
+
+    async def _taken_up(self) -> None:
+        """Wait while the sink has more than it can work on: what is held then fills up, and more is refused."""
+        while self._sink is not None and self._sink.behind() and not self._closing:  # noqa: ASYNC110 - it waits for two things
+            await asyncio.sleep(BEHIND_S)
 
     async def _gathered(self) -> None:
         """Wait until a commit is full, nothing else is on its way, or it took long enough."""

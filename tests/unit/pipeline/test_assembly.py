@@ -262,6 +262,28 @@ async def test_a_fault_of_everything_gives_up_nothing() -> None:
     assert all(world.made(t) for t in made)
 
 
+async def test_it_is_behind_while_more_is_due_than_one_turn_takes_and_not_because_the_store_is_down() -> None:
+    world = World(max_bytes=4 * 1024 * 1024)
+    behind: list[bool] = []
+
+    async def on_traces(items: Any, read_ns: int) -> None:
+        behind.append(world.assembly.behind())
+        await Store.on_traces(world.store, items, read_ns)
+
+    world.assembly._on_traces = on_traces  # pyright: ignore[reportPrivateUsage]
+    for _ in range(2500):
+        world.arrive(raw(new_trace_id()))
+    assert not world.assembly.behind(), "nothing of it is finished yet"
+    assert await world.pass_(2) == 2500
+    assert behind == [True, False, False]
+    for _ in range(2500):
+        world.arrive(raw(new_trace_id()))
+    world.store.down = True
+    with pytest.raises(StoreUnavailable):
+        await world.pass_(2)
+    assert not world.assembly.behind()
+
+
 async def test_memory_is_bounded_and_what_was_let_go_is_read_back() -> None:
     world = World(max_bytes=200_000)
     made = [new_trace_id() for _ in range(100)]

@@ -36,9 +36,13 @@ class Store:
 class Sink:
     def __init__(self) -> None:
         self.spans: list[SpanRow] = []
+        self.full = False
 
     def add(self, spans: Any, logs: Any) -> None:
         self.spans += spans
+
+    def behind(self) -> bool:
+        return self.full
 
 
 class Rig:
@@ -69,6 +73,16 @@ async def rig() -> AsyncIterator[Rig]:
     yield made
     made.store.gate.set()
     await made.ingest.close()
+
+
+async def test_it_waits_while_the_traces_cannot_be_put_together_as_fast(rig: Rig) -> None:
+    rig.sink.full = True
+    task = asyncio.create_task(rig.ingest.accept("p", [raw(new_trace_id())], []))
+    await asyncio.sleep(0.05)
+    assert not task.done() and not rig.store.commits
+    rig.sink.full = False
+    await task
+    assert rig.store.commits
 
 
 async def test_it_answers_after_the_commit_and_not_before(rig: Rig) -> None:
