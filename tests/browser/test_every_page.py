@@ -40,7 +40,7 @@ ADDRESSES = (
 )  # fmt: skip
 # What answers with a file, a part of a page or another address; the preview of an action needs a running scoring.
 NOT_PAGES = {
-    "/traces/live", "/traces/{trace_id}/panel", "/traces/filter", "/cohort", "/settings/export/rows", "/settings/export/traces", "/signals/{signal_id}/act",
+    "/traces/live", "/traces/{trace_id}/panel", "/traces/{trace_id}/step", "/traces/filter", "/cohort", "/settings/export/rows", "/settings/export/traces", "/signals/{signal_id}/act",
 }  # fmt: skip
 
 

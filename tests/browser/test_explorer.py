@@ -74,14 +74,109 @@ def test_a_live_list_is_a_page_without_scripts(chromium: Any, world: tuple[World
 def test_it_copies_a_command_that_sends_the_trace_again(page: Any, world: tuple[World, str]) -> None:
     trace_id = world[0].worst[0]
     page.goto(f"/traces/{trace_id}")
-    page.get_by_text("Raw", exact=True).click()
-    page.get_by_role("button", name="Copy as curl").click()
+    page.locator("summary", has_text="Copy").click()
+    page.get_by_role("button", name="As curl").click()
     page.wait_for_selector(".toast")
     copied = page.evaluate("navigator.clipboard.readText()")
     assert copied.startswith("curl -sS http://127.0.0.1")
     assert trace_id in copied
-    page.get_by_text("The selected step as received").click()
+    page.locator("summary", has_text="Copy").click()
+    page.get_by_text("The selected span as received").click()
     page.wait_for_url(f"**/traces/{trace_id}/raw?*span=*")
+
+
+def selected(page: Any) -> str:
+    """The span that is shown on the right."""
+    return str(page.locator("#span").get_attribute("data-span"))
+
+
+def test_it_walks_folds_and_enters_the_tree_with_arrow_keys(page: Any, world: tuple[World, str]) -> None:
+    page.goto(f"/traces/{world[0].worst[0]}?span=0000000000000001")
+    page.evaluate("window.kept = true")
+    spans = page.locator(".tree .step")
+    last = spans.count() - 1
+    page.locator(".tree a[aria-current]").focus()
+    page.keyboard.press("ArrowDown")
+    until(page, f"document.querySelector('#span').dataset.span === '{spans.nth(1).get_attribute('data-id')}'")
+    assert page.evaluate("document.activeElement.closest('.step').dataset.id") == selected(page)
+    page.keyboard.press("ArrowLeft")
+    until(page, "document.querySelector('#span').dataset.span === '0000000000000001'")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".tree .step:visible").count() == 1
+    assert page.locator(".twig").first.get_attribute("aria-expanded") == "false"
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.closest('.step').dataset.id") == "0000000000000001", (
+        "nothing to go to"
+    )
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".tree .step:visible").count() == last + 1
+    page.keyboard.press("k")
+    for _ in range(last):
+        page.keyboard.press("j")
+    until(
+        page, f"document.querySelector('#span').dataset.span === '{spans.nth(last).get_attribute('data-id')}'"
+    )
+    page.keyboard.press("Enter")
+    until(page, "document.activeElement.id === 'span'")
+    assert page.evaluate("window.kept") is True
+
+
+def test_it_finds_a_span_of_a_trace_and_shares_the_view_by_its_address(
+    page: Any, world: tuple[World, str]
+) -> None:
+    page.goto(f"/traces/{world[0].worst[0]}?show=llm")
+    assert page.locator(".tree .step:not(.orienting)").count() >= 1
+    assert page.locator(".tree .sorts a[aria-current]").inner_text().startswith("Calls")
+    page.locator("#find").fill("no such span")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**find=no+such+span*")
+    assert "show=llm" in page.url
+    page.locator(".tree").get_by_text("Show all").click()
+    page.wait_for_url(lambda url: "find=" not in url)
+    assert page.locator(".tree .step.orienting").count() == 0
+
+
+def test_it_copies_a_message_and_a_link_to_the_span(page: Any, world: tuple[World, str]) -> None:
+    page.goto(f"/traces/{world[0].worst[0]}")
+    page.locator(".turn.output").hover()
+    page.locator(".turn.output .copy-near").click()
+    page.wait_for_selector(".toast")
+    assert page.evaluate("navigator.clipboard.readText()") == page.locator(".turn.output .text").inner_text()
+    page.locator("summary", has_text="Copy").click()
+    page.get_by_role("button", name="Link to the selected span").click()
+    until(page, "!document.querySelector('.head details[open]')")
+    assert f"span={selected(page)}" in page.evaluate("navigator.clipboard.readText()")
+
+
+def test_it_builds_a_filter_and_saves_the_view_with_the_keyboard_alone(page: Any) -> None:
+    page.goto("/traces?range=30d")
+    page.locator("#filter-menu summary").focus()
+    page.keyboard.press("Enter")
+    until(page, "document.activeElement.id === 'f-field'")
+    page.keyboard.type("duration")
+    page.keyboard.press("Tab")
+    page.keyboard.type(">")
+    page.keyboard.press("Tab")
+    page.keyboard.type("1")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**where=*")
+    assert page.locator(".filters .chip").inner_text().startswith("duration_ms >")
+    filtered = page.url
+    page.locator("#views-menu summary").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.type("slow ones")
+    page.keyboard.press("Enter")
+    until(page, "document.querySelector('#views-menu summary').textContent.includes('1')")
+    assert page.url == filtered
+    page.goto("/traces?range=30d")
+    page.locator("#views-menu summary").click()
+    page.get_by_role("link", name="slow ones").click()
+    page.wait_for_url("**where=*")
+    assert page.locator(".filters .chip").inner_text().startswith("duration_ms >")
+    page.go_back()
+    page.wait_for_url(lambda url: "where=" not in url)
+    assert page.locator(".filters .chip").count() == 0
 
 
 def test_it_suggests_names_of_attributes(page: Any) -> None:

@@ -84,7 +84,9 @@ def test_it_selects_a_step_without_loading_the_page(page: Any, world: tuple[Worl
     until(page, "document.querySelector('#span h2').textContent === 'support.answer'")
     assert page.evaluate("window.kept") is True
     assert "span=0000000000000001" in page.url
+    page.locator("summary", has_text="Copy").click()
     page.locator("[data-copy-link]").click()
+    page.wait_for_selector(".toast")
     assert page.evaluate("navigator.clipboard.readText()") == page.url
 
 

@@ -22,6 +22,7 @@ SHORTCUTS: Final = (
     ("j k", "Next, previous row"),
     ("o", "Open the row in the side panel"),
     ("Enter", "Open the row's page"),
+    ("↓ ↑ → ←", "In a trace: next, previous span; unfold, fold"),
     ("x", "Select the row"),
     ("c", "Compare the two selected rows"),
     ("1 2 … 9", "Label in review"),

@@ -1,6 +1,22 @@
-from watchkeeper.model.span import LLM, Context, Document, Message, Part, Retrieval, Span, Tool, Totals, Trace
+import base64
+
+from watchkeeper.model.span import (
+    LLM,
+    Context,
+    Document,
+    Message,
+    Part,
+    RawEvent,
+    RawSpan,
+    Retrieval,
+    Span,
+    Tool,
+    Totals,
+    Trace,
+)
 from watchkeeper.web import conversation
-from watchkeeper.web.pages.trace import chosen, tree
+from watchkeeper.web.pages.trace import chosen
+from watchkeeper.web.steps import tree
 
 MS = 1_000_000
 
@@ -107,3 +123,35 @@ def test_it_writes_any_value_as_text() -> None:
     assert conversation.readable({"a": 1}) == '{"a": 1}'
     assert "\n" in conversation.readable({"key": "v" * 80})
     assert conversation.readable(deep) == "nested too deeply to show"
+
+
+def test_it_shows_what_the_client_noted_during_a_span_and_its_last_stack_trace() -> None:
+    made = span(1, None, 100, 400)
+    exceptions = [
+        RawEvent("exception", (150 + i) * MS, {"exception.stacktrace": f"at line {i}", "exception.type": "E"})
+        for i in (1, 0)
+    ]
+    made.raw = RawSpan(
+        "t", made.span_id, None, "step", "internal", made.start_ns, made.end_ns, "error", None, {}, exceptions, [], {}
+    )  # fmt: skip
+    assert [(e.name, e.after_ms) for e in conversation.events(made)] == [("exception", 50), ("exception", 51)]
+    assert conversation.events(made)[0].attributes[0] == ("exception.stacktrace", "at line 0")
+    assert conversation.stack(made) == "at line 0", "the one that was sent last"
+    assert (conversation.events(span(2)), conversation.stack(span(2))) == ([], "")
+
+
+def test_it_numbers_media_parts_and_says_which_are_pictures() -> None:
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(40)).decode()
+    parts = [
+        Part("text", text="look"),
+        Part("media", uri="https://example.com/a.png", mime_type="image/png"),
+        Part("media", raw={"type": "blob", "content": png}, mime_type="text/html"),
+    ]
+    asked = span(1, kind="llm", llm=LLM(input_messages=[Message("user", parts)], output_text="a cat"))
+    pieces = conversation.turns(asked, trace(asked))[0].pieces
+    assert [(p.type, p.title, p.place) for p in pieces] == [
+        ("text", "", -1),
+        ("media", "image/png", 0),
+        ("picture", "image/png", 1),
+    ]
+    assert pieces[2].body == "embedded, 48 bytes"

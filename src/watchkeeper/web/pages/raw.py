@@ -13,6 +13,7 @@ from watchkeeper.pipeline.promote import case_of, must_pass_of
 from watchkeeper.server.reading import note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import reviews
+from watchkeeper.web import media
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.pages.trace import found_trace
 from watchkeeper.web.view import view_of
@@ -83,3 +84,21 @@ async def raw(call: Call) -> Response:
         "most": MOST_SHOWN,
     }
     return await answer(view, "traces", "Raw span" if asked else "Raw trace", "raw.html", context)
+
+
+@route("GET", "/traces/{trace_id}/media", permission="viewer", kind="static")
+async def embedded(call: Call) -> Response:
+    """The picture that came embedded in the messages of span `?span=`, the `?part=`th of its media parts from 0."""
+    view = view_of(call)
+    call.need_content("prompts and outputs are hidden for your role")
+    trace, _ = await found_trace(call)
+    place, asked = view.params.get("part", ""), view.params.get("span", "")
+    parts = next((media.parts(s) for s in trace.spans if s.span_id == asked), [])
+    known = parts[int(place) : int(place) + 1] if place.isdecimal() and len(place) < 6 else []
+    found = media.picture(known[0]) if known else None
+    if found is None:
+        raise HttpError(
+            404, "there is no such picture in this trace", "the span as received has what is there"
+        )
+    await note_opened(call, trace.trace_id)
+    return Response(found[1], media_type=found[0])

@@ -20,7 +20,8 @@ from watchkeeper.store.records import datasets, reviews, taxonomy
 from watchkeeper.store.records.calibration import SOURCE as CALIBRATION
 from watchkeeper.web import data
 from watchkeeper.web.pages.common import answer, form_of
-from watchkeeper.web.pages.trace import chosen, span_context, tree
+from watchkeeper.web.pages.trace import chosen, span_context
+from watchkeeper.web.steps import tree
 from watchkeeper.web.view import view_of
 
 MOST_CHOICES: Final = 9

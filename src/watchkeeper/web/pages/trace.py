@@ -1,10 +1,7 @@
 """One trace: its steps as a tree over time on the left, the selected one as a conversation on the right."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -15,71 +12,14 @@ from watchkeeper.model.span import Span, Trace
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.reviewing.queue import item
 from watchkeeper.server.login import safe_next
-from watchkeeper.server.reading import load_trace, note_opened
+from watchkeeper.server.reading import load_trace, note_opened, standings
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import audit, datasets, reviews
 from watchkeeper.web import conversation, data, render
 from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.pages.traces import TRACE_ID
+from watchkeeper.web.steps import SHOWS, Listing, Step, listing, narrowed, tree
 from watchkeeper.web.view import View, view_of
-
-MOST_ROWS: Final = 400
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One row of the tree: the span, how deep it lies, and its bar as thousandths of the trace's time."""
-
-    span: Span
-    depth: int
-    x: float
-    width: float
-    scores: list[Score]
-
-    @property
-    def failed(self) -> bool:
-        return self.span.error is not None or self.span.status == "error"
-
-
-def tree(trace: Trace, scores: Iterable[Score] = ()) -> list[Step]:
-    """The spans depth first, children by start. Orphans and the members of a cycle are shown at the top level."""
-    known = {s.span_id for s in trace.spans}
-    children: dict[str | None, list[Span]] = defaultdict(list)
-    for span in trace.spans:
-        parent = span.parent_id if span.parent_id in known and span.parent_id != span.span_id else None
-        children[parent].append(span)
-    by_span: dict[str, list[Score]] = defaultdict(list)
-    for score in scores:
-        by_span[score.span_id].append(score)
-    total = max(1, trace.end_ns - trace.start_ns)
-    made: list[Step] = []
-    seen: set[str] = set()
-
-    def walk(first: Span) -> None:
-        pending = [(first, 0)]
-        while pending:
-            span, depth = pending.pop()
-            if span.span_id in seen:
-                continue
-            seen.add(span.span_id)
-            x = 1000 * (span.start_ns - trace.start_ns) / total
-            width = max(3.0, 1000 * max(0, span.end_ns - span.start_ns) / total)
-            made.append(
-                Step(
-                    span,
-                    depth,
-                    round(min(max(x, 0), 997), 1),
-                    round(min(width, 1000), 1),
-                    by_span[span.span_id],
-                )
-            )
-            pending += [(child, depth + 1) for child in reversed(children[span.span_id])]
-
-    for top in children[None]:
-        walk(top)
-    for span in trace.spans:
-        walk(span)
-    return made
 
 
 def chosen(trace: Trace, asked: str | None) -> Span | None:
@@ -124,6 +64,8 @@ def span_context(trace: Trace, span: Span | None, scores: list[Score], content: 
         "documents": documents if content else [],
         "readable": conversation.readable,
         "attributes": conversation.attributes(span) if content else [],
+        "events": conversation.events(span) if content else [],
+        "stack": conversation.stack(span) if content else "",
         "span_scores": _sorted(mine),
         "trace_scores": _sorted(whole),
     }
@@ -145,7 +87,7 @@ async def _session(view: View, trace: Trace) -> dict[str, Any]:
 
 @route("GET", "/traces/{trace_id}", permission="viewer")
 async def trace(call: Call) -> Response:
-    """One trace. `?span=` selects a step."""
+    """One trace. `?span=` selects a step; `?show=` failed, llm or tool and `?find=` words narrow the tree, `?start=` pages it."""
     view = view_of(call)
     found, scores = await found_trace(call)
     if call.sees_content:
@@ -161,12 +103,12 @@ async def trace(call: Call) -> Response:
 
     session, record = await asyncio.gather(_session(view, found), call.services.records.read(known))
     steps = tree(found, scores)
-    selected = chosen(found, call.request.query_params.get("span"))
-    everything = "all" in view.params
+    shown = _shown(view, steps)
+    selected = _selected(view, found, shown)
     context = {
         "trace": found,
-        "steps": steps if everything else steps[:MOST_ROWS],
-        "hidden_steps": 0 if everything else max(0, len(steps) - MOST_ROWS),
+        "steps": shown,
+        "shows": {name: len(narrowed(steps, name)) for name in SHOWS},
         "calls": found.llm_calls,
         **session,
         **record,
@@ -174,6 +116,42 @@ async def trace(call: Call) -> Response:
         "scores_beside": True,
     }
     return await answer(view, "traces", _title(found), "trace.html", context)
+
+
+def _shown(view: View, steps: list[Step]) -> Listing:
+    start = view.params.get("start", "")
+    return listing(
+        steps,
+        show=view.params.get("show", ""),
+        find=view.params.get("find", "")[:200],
+        at=view.params.get("span"),
+        start=int(start) if start.isdecimal() and len(start) < 8 else None,
+    )
+
+
+def _selected(view: View, trace: Trace, shown: Listing) -> Span | None:
+    """What `?span=` asks for, else the trace's choice; where that is on another page of the tree, one that is on this."""
+    best = chosen(trace, view.params.get("span"))
+    here = [s.span for s in shown.rows if s.span.span_id not in shown.orienting]
+    if view.params.get("span") or not here or best in here:
+        return best
+    return next((s for s in reversed(here) if s.kind == "llm" and s.llm is not None), here[0])
+
+
+@route("GET", "/traces/{trace_id}/step", permission="viewer")
+async def step(call: Call) -> Response:
+    """The step `?span=` alone, as the trace's page shows it."""
+    view = view_of(call)
+    found, scores = await found_trace(call)
+    if call.sees_content:
+        await note_opened(call, found.trace_id)
+    selected = chosen(found, view.params.get("span"))
+    if selected is None:
+        raise HttpError(
+            404, "no span of this trace has arrived", "only log records have; the trace's page lists them"
+        )
+    context = {**span_context(found, selected, scores, call.sees_content), "scores_beside": True}
+    return render.html("parts/span.html", view, {"trust": await standings(call), **context})
 
 
 def _title(trace: Trace) -> str:

@@ -72,6 +72,37 @@ for (const block of $$(".cmd:not(.small)")) {
   block.append(button);
 }
 
+// What is copied: the address of what is selected, a text that is known, one that is on the page, the message around the
+// button, or one that is asked for, because asking for it is written down.
+function link() {
+  const address = new URL(location.href);
+  if ($("#span")) address.searchParams.set("span", $("#span").dataset.span);
+  return address.href;
+}
+async function asked(from) {
+  const answer = await fetch(new URL(from, location.origin));
+  if (!answer.ok) throw new Error(`the server says ${answer.status}`);
+  return answer.text();
+}
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy], [data-copy-from], [data-copy-text], [data-copy-link], [data-copy-near]");
+  if (!button) return;
+  const { copy, copyFrom, copyText, copyNear } = button.dataset;
+  try {
+    let text = link();
+    if (copy) text = $(copy)?.textContent ?? "";
+    else if (copyFrom) text = await asked(copyFrom);
+    else if (copyText) text = copyText;
+    else if (copyNear !== undefined) text = $$(".text:not(.preview)", button.closest(".turn, .pair > div")).map((part) => part.textContent).join("\n\n");
+    await navigator.clipboard.writeText(text);
+    say("Copied");
+  } catch (error) {
+    say(`This could not be copied: ${error.message}`);
+  }
+  const menu = button.closest("details.menu");
+  if (menu) menu.open = false;
+});
+
 // Menus close when one clicks elsewhere or presses Escape.
 document.addEventListener("click", (event) => {
   for (const menu of $$("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
@@ -127,11 +158,21 @@ let at = -1;
 function move(step) {
   const all = rows();
   if (!all.length) return;
-  at = Math.max(0, Math.min(all.length - 1, at + step));
-  for (const row of all) row.classList.toggle("at", row === all[at]);
-  all[at].scrollIntoView({ block: "nearest" });
-  if (side && !side.hidden) openSide(all[at]);
-  if (all[at].matches("li.step")) selectStep($("a", all[at]));
+  if (at < 0) at = all.findIndex((row) => row.matches("li.at"));
+  do at += step;
+  while (all[at]?.hidden);
+  at = Math.max(0, Math.min(all.length - 1, at));
+  if (all[at].hidden) return move(-step);
+  go(all[at]);
+}
+function go(row) {
+  at = rows().indexOf(row);
+  for (const other of rows()) other.classList.toggle("at", other === row);
+  row.scrollIntoView({ block: "nearest" });
+  if (side && !side.hidden) openSide(row);
+  if (!row.matches("li.step")) return;
+  $("a", row).focus({ preventScroll: true });
+  selectStep($("a", row));
 }
 
 const side = $("#side");
@@ -176,34 +217,85 @@ $("#copy-ids")?.addEventListener("click", async () => {
   await navigator.clipboard.writeText(ids.join("\n"));
   say(`${ids.length} trace ids copied`);
 });
-$("[data-copy-link]")?.addEventListener("click", async () => {
-  await navigator.clipboard.writeText(location.href);
-  say("Link copied");
-});
 
-// Steps of a trace: another step is swapped in without loading the page.
+// Steps of a trace: another step is swapped in without loading the page; of several asked for in a row, the last one.
+let wanted;
 async function selectStep(link) {
-  const page = await load(link.href).catch(() => null);
+  wanted = link;
+  for (const step of $$(".step.at")) step.classList.remove("at");
+  for (const other of $$(".tree a[aria-current]")) other.removeAttribute("aria-current");
+  link.closest(".step").classList.add("at");
+  link.setAttribute("aria-current", "true");
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  if (wanted !== link) return;
+  const page = await load(link.dataset.step).catch(() => null);
+  if (wanted !== link) return;
   const fresh = page && $("#span", page);
   if (!fresh) {
     location.href = link.href;
     return;
   }
   $("#span").replaceWith(document.importNode(fresh, true));
-  for (const step of $$(".step.at")) {
-    step.classList.remove("at");
-    $("a", step)?.removeAttribute("aria-current");
-  }
-  link.closest(".step").classList.add("at");
-  link.setAttribute("aria-current", "true");
   history.replaceState(null, "", link.href);
 }
-document.addEventListener("click", (event) => {
+document.addEventListener("click", async (event) => {
   const link = event.target.closest(".tree a[data-step]");
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
   event.preventDefault();
   at = rows().indexOf(link.closest(".step"));
-  selectStep(link);
+  await selectStep(link);
+  // Enter on a step goes on to what it says.
+  if (event.detail === 0) $("#span")?.focus();
+});
+
+// The tree opens where the selected span is.
+const chosen = $(".tree .step.at");
+for (const box of chosen ? [chosen.closest(".tree"), chosen.closest(".beside")] : []) {
+  const [inner, outer] = [chosen.getBoundingClientRect(), box.getBoundingClientRect()];
+  if (inner.top < outer.top || inner.bottom > outer.bottom) box.scrollTop += inner.top - outer.top - box.clientHeight / 2;
+}
+
+// What lies below a step can be folded away. Steps follow each other depth first.
+const depth = (step) => Number(step.dataset.depth);
+function below(step) {
+  const all = rows();
+  const first = all.indexOf(step) + 1;
+  const end = all.findIndex((other, i) => i >= first && depth(other) <= depth(step));
+  return all.slice(first, end < 0 ? undefined : end);
+}
+function fold(step, open) {
+  $(".twig", step).setAttribute("aria-expanded", open);
+  let closed = Infinity;
+  for (const other of below(step)) {
+    if (depth(other) <= closed) closed = Infinity;
+    other.hidden = !open || closed < Infinity;
+    if (closed === Infinity && $(".twig[aria-expanded=false]", other)) closed = depth(other);
+  }
+}
+document.addEventListener("click", (event) => {
+  const twig = event.target.closest(".twig");
+  if (twig) fold(twig.closest(".step"), twig.getAttribute("aria-expanded") === "false");
+});
+// Arrow keys in the tree: up and down walk, right unfolds or goes in, left folds or goes out.
+document.addEventListener("keydown", (event) => {
+  const step = event.target.closest?.(".tree .step");
+  if (!step || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+  const twig = $(".twig", step);
+  const open = twig?.getAttribute("aria-expanded") === "true";
+  const keys = {
+    ArrowDown: () => move(1),
+    ArrowUp: () => move(-1),
+    ArrowRight: () => (twig && !open ? fold(step, true) : twig && move(1)),
+    ArrowLeft: () => {
+      if (open) return fold(step, false);
+      const outer = rows().slice(0, rows().indexOf(step)).findLast((other) => depth(other) < depth(step));
+      if (outer) go(outer);
+    },
+  };
+  if (!keys[event.key]) return;
+  at = rows().indexOf(step);
+  keys[event.key]();
+  event.preventDefault();
 });
 
 // A field that narrows a list of terms.

@@ -114,22 +114,7 @@ if (compare) {
   });
 }
 
-// What is copied is either on the page or asked for, because asking for it is written down.
-document.addEventListener("click", async (event) => {
-  const button = event.target.closest("[data-copy], [data-copy-from]");
-  if (!button) return;
-  let text;
-  if (button.dataset.copy) text = $(button.dataset.copy)?.textContent;
-  else {
-    const address = new URL(button.dataset.copyFrom, location.origin);
-    const answer = await fetch(address);
-    if (!answer.ok) return say(`This could not be copied: the server says ${answer.status}`);
-    text = await answer.text();
-  }
-  await navigator.clipboard.writeText(text ?? "");
-  say("Copied");
-});
-// "The selected step as received" follows the selection, which changes without loading the page.
+// "The selected span as received" follows the selection, which changes without loading the page.
 $("#raw-span")?.addEventListener("click", (event) => {
   const step = $("#span")?.dataset.span;
   if (!step) return;

@@ -1,0 +1,145 @@
+"""The steps of a trace as rows: depth first, over the trace's time, a page of them at a time, narrowed when asked."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from watchkeeper.model.score import Score
+from watchkeeper.model.span import Span, Trace
+
+PAGE: Final = 400
+# Of a thousand: what can still be seen in a narrow column.
+THINNEST: Final = 8.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One row of the tree: the span, how deep it lies, and its bar as thousandths of the trace's time.
+
+    `above` is the position of its parent's row in the whole tree (-1 at the top), `below` how many children it has,
+    `first_x` where its first token came.
+    """
+
+    span: Span
+    depth: int
+    x: float
+    width: float
+    scores: list[Score]
+    above: int = -1
+    below: int = 0
+    first_x: float | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self.span.error is not None or self.span.status == "error"
+
+
+SHOWS: Final[dict[str, Callable[[Step], bool]]] = {
+    "failed": lambda s: s.failed or any(score.passed is False for score in s.scores),
+    "llm": lambda s: s.span.kind == "llm",
+    "tool": lambda s: s.span.kind == "tool",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The rows of one page. `orienting` are the span ids of rows that only show where the others belong; `first` and
+    `last` count the rows of the page from 1 among the `found`; `earlier` and `later` are where the next pages start."""
+
+    rows: list[Step]
+    orienting: frozenset[str]
+    first: int
+    last: int
+    found: int
+    earlier: int | None = None
+    later: int | None = None
+
+
+def tree(trace: Trace, scores: Iterable[Score] = ()) -> list[Step]:
+    """The spans depth first, children by start. Orphans and the members of a cycle are shown at the top level."""
+    known = {s.span_id for s in trace.spans}
+    children: dict[str | None, list[Span]] = defaultdict(list)
+    for span in trace.spans:
+        parent = span.parent_id if span.parent_id in known and span.parent_id != span.span_id else None
+        children[parent].append(span)
+    by_span: dict[str, list[Score]] = defaultdict(list)
+    for score in scores:
+        by_span[score.span_id].append(score)
+    made: list[Step] = []
+    seen: set[str] = set()
+
+    def walk(first: Span) -> None:
+        pending = [(first, 0, -1)]
+        while pending:
+            span, depth, above = pending.pop()
+            if span.span_id in seen:
+                continue
+            seen.add(span.span_id)
+            inner = children[span.span_id]
+            pending += [(child, depth + 1, len(made)) for child in reversed(inner)]
+            made.append(_step(trace, span, depth, above, len(inner), by_span[span.span_id]))
+
+    for top in children[None]:
+        walk(top)
+    for span in trace.spans:
+        walk(span)
+    return made
+
+
+def _step(trace: Trace, span: Span, depth: int, above: int, below: int, scores: list[Score]) -> Step:
+    total = max(1, trace.end_ns - trace.start_ns)
+    x = round(min(max(1000 * (span.start_ns - trace.start_ns) / total, 0), 1000 - THINNEST), 1)
+    width = round(min(max(THINNEST, 1000 * max(0, span.end_ns - span.start_ns) / total), 1000), 1)
+    waited = span.llm.ttft_ms if span.llm is not None else None
+    first_x = round(min(x + 1e9 * waited / total, x + width), 1) if waited else None
+    return Step(span, depth, x, width, scores, above, below, first_x)
+
+
+def narrowed(steps: list[Step], show: str = "", find: str = "") -> list[int]:
+    """The positions of the steps of a kind of `SHOWS` ("" for all) whose name, tool, model or id holds `find`."""
+    wanted = SHOWS.get(show)
+    words = find.casefold().strip()
+    return [
+        i
+        for i, step in enumerate(steps)
+        if (wanted is None or wanted(step)) and (not words or words in _words(step.span))
+    ]
+
+
+def _words(span: Span) -> str:
+    parts = [span.name, span.span_id, span.kind]
+    if span.llm is not None:
+        parts += [span.llm.request_model or "", span.llm.response_model or ""]
+    if span.tool is not None:
+        parts.append(span.tool.name or "")
+    if span.error is not None:
+        parts += [span.error.class_, span.error.message or ""]
+    return "\n".join(parts).casefold()
+
+
+def listing(
+    steps: list[Step], *, show: str = "", find: str = "", at: str | None = None, start: int | None = None
+) -> Listing:
+    """A page of the narrowed steps with the rows above them: the one from `start`, else the one that holds span `at`."""
+    found = narrowed(steps, show, find)
+    if start is None:
+        place = next((n for n, i in enumerate(found) if steps[i].span.span_id == at), 0) if at else 0
+        start = place // PAGE * PAGE
+    start = max(0, min(start, max(0, len(found) - 1)))
+    page = found[start : start + PAGE]
+    rows = set(page)
+    for i in page:
+        above = steps[i].above
+        while above >= 0 and above not in rows:
+            rows.add(above)
+            above = steps[above].above
+    return Listing(
+        [steps[i] for i in sorted(rows)],
+        frozenset(steps[i].span.span_id for i in rows.difference(page)),
+        start + 1 if page else 0,
+        start + len(page),
+        len(found),
+        max(0, start - PAGE) if start > 0 else None,
+        start + PAGE if start + PAGE < len(found) else None,
+    )
