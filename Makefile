@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev run test check bench chaos clean
+.PHONY: help setup setup-dev setup-locked lock sbom run test check bench chaos soak fuzz clean
 
 help:  ## what can be done here
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,9 +51,33 @@ bench: $(VENV)/.dev  ## print every figure the documentation claims
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 	@echo "== bench/drift"; $(BIN)/python -m bench.drift $(ARGS)
 
-chaos: $(VENV)/.dev  ## the long reliability campaigns
-	WATCHKEEPER_CHAOS=full $(BIN)/python -m pytest tests/flow $(ARGS)
+chaos: $(VENV)/.dev  ## the long reliability campaigns, each of which prints what it did
+	WATCHKEEPER_CHAOS=full $(BIN)/python -m pytest -s tests/flow tests/contract/test_sdk_process.py $(ARGS)
 	$(BIN)/python -m pytest tests/browser
 
+soak: $(VENV)/.dev  ## half an hour of steady load: memory, files, threads and answers must not creep
+	$(BIN)/python -m tests.flow.soak $(ARGS)
+
+fuzz: $(VENV)/.dev  ## coverage-guided bodies for the decoder
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --disable-pip-version-check -q atheris==3.0.0
+	$(BIN)/python -m tests.flow.fuzz_decoder -runs=1000000 -max_len=600 $(ARGS) .fuzz
+
+# Tools that read the environment and are no part of it.
+.tools/.made:
+	@$(PYTHON) -m venv .tools && .tools/bin/python -m pip install --disable-pip-version-check -q uv==0.13.9 cyclonedx-bom==7.5.0
+	@touch $@
+
+lock: .tools/.made  ## write requirements.lock: the versions of constraints.txt with their hashes, for every platform
+	echo hatchling | .tools/bin/uv pip compile -q pyproject.toml - --extra server -c constraints.txt --universal \
+		--python-version 3.11 --generate-hashes --no-annotate --no-header -o requirements.lock
+
+setup-locked:  ## create .venv with nothing but what requirements.lock names by hash
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-build-isolation .
+
+sbom: $(VENV)/.server .tools/.made  ## write sbom.json: what is installed, as CycloneDX
+	.tools/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible -o sbom.json
+
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .tools .fuzz .pytest_cache .ruff_cache build dist

@@ -88,6 +88,68 @@ async def test_it_takes_telemetry_over_http_and_answers_on_one_connection(
     assert len(made.ingest.taken) == 5
 
 
+async def test_it_refuses_from_the_head_alone_and_the_connection_is_used_again(
+    served: tuple[Rig, Running],
+) -> None:
+    made, server = served
+    key = made.key("ingest")
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.where.port)
+
+    def head(size: int, more: str = "") -> bytes:
+        lines = (
+            "POST /v1/traces HTTP/1.1",
+            "host: 127.0.0.1",
+            f"x-api-key: {key}",
+            f"content-length: {size}",
+            "content-type: application/json",
+        )
+        return ("\r\n".join(lines) + f"\r\n{more}\r\n").encode()
+
+    async def answer() -> tuple[int, dict[str, str], bytes]:
+        lines = (await reader.readuntil(b"\r\n\r\n")).decode().lower().split("\r\n")
+        headers = dict(line.split(": ", 1) for line in lines[1:] if line)
+        return int(lines[0].split()[1]), headers, await reader.readexactly(int(headers["content-length"]))
+
+    writer.write(head(len(BODY)) + BODY)
+    assert (await answer())[0] == 200, "the caller is known now"
+    made.ingest.busy = SimpleNamespace(reason="the queue is full", retry_after=3, quota=False)
+    for size in (300_000, 10):
+        writer.write(head(size))
+        status, headers, body = await answer()
+        assert (status, headers["retry-after"]) == (503, "3")
+        assert json.loads(body)["code"] == 14 and "queue is full" in json.loads(body)["message"]
+        assert headers["x-content-type-options"] == "nosniff"
+        writer.write(b"x" * size)
+    made.ingest.busy = SimpleNamespace(reason="it sends too much", retry_after=2, quota=True)
+    writer.write(head(5) + b"x" * 5)
+    assert (await answer())[0] == 429
+    made.ingest.busy = None
+    writer.write(head(len(BODY)) + BODY)
+    assert (await answer())[0] == 200
+    assert len(made.ingest.taken) == 2
+    # One that waits for permission to send is refused too, and cannot go on.
+    made.ingest.busy = SimpleNamespace(reason="the queue is full", retry_after=3, quota=False)
+    writer.write(head(300_000, "expect: 100-continue\r\n"))
+    assert (await answer())[0] == 503
+    writer.close()
+
+
+async def test_what_was_reserved_for_a_request_that_cannot_be_read_is_given_back(
+    served: tuple[Rig, Running],
+) -> None:
+    made, server = served
+    key = {"authorization": f"Bearer {made.key('ingest')}"}
+    async with httpx.AsyncClient(base_url=server.where.url, headers={**JSON, **key}) as client:
+        assert (await client.post("/v1/traces", content=BODY)).status_code == 200
+        assert (await client.post("/v1/traces", content=b"{")).status_code == 400
+        damaged = {"content-encoding": "gzip"}
+        assert (await client.post("/v1/traces", content=b"no gzip", headers=damaged)).status_code == 400
+    async with channel(server) as client:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await client.unary_unary(SERVICE)(b"\xff\xff\xff", metadata=(("x-api-key", made.key("ingest")),))
+    assert made.ingest.admitted == 0
+
+
 async def test_it_takes_all_three_signals_over_grpc(served: tuple[Rig, Running]) -> None:
     made, server = served
     metadata = (("authorization", f"Bearer {made.key('ingest')}"),)
