@@ -7,6 +7,7 @@ without them hashed user ids would match nothing; keep the backup as private as 
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from watchkeeper.cli.client import Client, running_on
 from watchkeeper.cli.errors import OK, CliError
 from watchkeeper.cli.output import Progress
 from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
-from watchkeeper.store.snapshot import FORMAT, MANIFEST, copy, copy_all, make_links, rebuilt_links
+from watchkeeper.store.snapshot import ELSEWHERE, FORMAT, MANIFEST, copy, copy_all, make_links, rebuilt_links
+
+SERVERS = re.compile("clickhouse|postgres")
 
 
 def _locked(data_dir: Path) -> DataDirLock:
@@ -29,13 +32,15 @@ def _locked(data_dir: Path) -> DataDirLock:
 
 def backup(args: argparse.Namespace) -> int:
     """Copy a data directory into a new folder, with a manifest of checksums written last."""
-    if not (args.data_dir / "records.db").exists():
-        raise CliError(f"{args.data_dir} is not a data directory of Watchkeeper")
+    if any(SERVERS.match(url or "") for url in (args.columns, args.records)):
+        raise CliError(ELSEWHERE)
     if args.to.exists():
         raise CliError(f"{args.to} exists already; name a folder that does not")
     running = running_on(args.data_dir)
     if running is not None:
         return _of_running(args, *running)
+    if not (args.data_dir / "records.db").exists():
+        raise CliError(f"{args.data_dir} is not a data directory of Watchkeeper")
     lock = _locked(args.data_dir)
     bar: Progress | None = None
 

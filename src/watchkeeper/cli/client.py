@@ -37,6 +37,22 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-dir", type=Path, default=chosen, help=f"where the data is ({chosen})")
 
 
+def add_stores(parser: argparse.ArgumentParser, environment: bool = True) -> None:
+    """The two addresses of data that is not in the data directory. Without `environment` they must be given: nobody plays a
+    demonstration into what they work with because a variable is set."""
+    for name, what, like in (
+        ("columns", "spans, traces and scores", "clickhouse://user:password@host:8123/database"),
+        ("records", "keys, alerts, reviews and jobs", "postgresql://user:password@host/database"),
+    ):
+        variable = f"WATCHKEEPER_{name.upper()}_URL"
+        parser.add_argument(
+            f"--{name}",
+            metavar="URL",
+            default=os.environ.get(variable) if environment else None,
+            help=f"where {what} are, such as {like}" + (f"; or in {variable}" if environment else ""),
+        )
+
+
 def running_on(data_dir: Path) -> tuple[str, str] | None:
     """Address and key of the server that holds a data directory now, None when none does."""
     try:

@@ -15,11 +15,12 @@ T = TypeVar("T")
 
 
 def _on_data(args: argparse.Namespace, work: Callable[[Any], T]) -> T:
-    """Run `work` on the records of a data directory no server uses. Raises `CliError`."""
+    """Run `work` on the records: of a data directory no server uses, or on PostgreSQL. Raises `CliError`."""
     from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
+    from watchkeeper.store.columns import StoreUnavailable
     from watchkeeper.store.records import migrate
     from watchkeeper.store.records.access import Refused
-    from watchkeeper.store.records.engine import Records
+    from watchkeeper.store.records.engine import BadUrl, Records
 
     try:
         lock = DataDirLock(args.data_dir)
@@ -28,13 +29,13 @@ def _on_data(args: argparse.Namespace, work: Callable[[Any], T]) -> T:
     except OSError as error:
         raise CliError(f"{args.data_dir} cannot be used as a data directory: {error.strerror}") from None
     try:
-        records = Records(migrate.url_of(args.data_dir))
-        migrate.upgrade(records)
+        records = Records(args.records or migrate.url_of(args.data_dir))
         try:
+            migrate.upgrade(records)
             return records.write_now(work)
         finally:
             records.close()
-    except (Refused, migrate.NewerSchema) as error:
+    except (Refused, BadUrl, StoreUnavailable, migrate.NewerSchema) as error:
         raise CliError(str(error)) from None
     finally:
         lock.release()

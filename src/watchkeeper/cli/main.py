@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from watchkeeper.cli import backfill, calibrate, dataset, erase, experiment, gate, signal, taxonomy, train
-from watchkeeper.cli.client import add_data_dir, add_server
+from watchkeeper.cli.client import add_data_dir, add_server, add_stores
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def _serving(commands: "Parsers") -> None:
     serve.add_argument("--port", type=int, default=4318, help="HTTP: pages, API and OTLP (4318)")
     serve.add_argument("--grpc-port", type=int, default=4317, help="OTLP over gRPC (4317); 0 switches it off")
     serve.add_argument("--config", type=Path, help="a YAML file or a folder of them")
+    add_stores(serve)
     serve.add_argument("--no-auth", action="store_true", help="no login; on loopback only")
     serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     _runs(serve, "watchkeeper.cli.serve:main")
@@ -43,6 +44,7 @@ def _serving(commands: "Parsers") -> None:
     )
     demo.add_argument("--port", type=int, default=4318)
     demo.add_argument("--data-dir", type=Path, help="keep its data here; a fresh temporary folder by default")
+    add_stores(demo, environment=False)
     _runs(demo, "watchkeeper.demo.main:main")
 
 
@@ -246,8 +248,10 @@ def _administering(commands: "Parsers") -> None:
     add_data_dir(restore)
     _runs(restore, "watchkeeper.cli.backup:restore")
     add_data_dir(backup)
+    add_stores(backup)
     for one in (create, listing, revoke, link):
         add_server(one)
+        add_stores(one)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -275,6 +279,8 @@ def _missing(error: ModuleNotFoundError) -> str | None:
         return None
     if name in ("mcp", "mcp_types"):
         return "this command needs the MCP SDK; install it with: pip install 'watchkeeper[mcp]'"
+    if name == "psycopg":
+        return "records on PostgreSQL need its driver; install it with: pip install 'watchkeeper[postgresql]'"
     return (
         f"this command needs the server, of which {name} is not installed; "
         "install it with: pip install 'watchkeeper[server]'"

@@ -17,9 +17,16 @@ from watchkeeper.server.running import announce, running
 from watchkeeper.server.security import bind_refusal
 from watchkeeper.server.services import Services
 from watchkeeper.store.clickhouse.lock import DataDirBusy
+from watchkeeper.store.clickhouse.migrations import SchemaTooNew
+from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.store.records.engine import BadUrl
 from watchkeeper.store.records.migrate import NewerSchema
 
 log = logging.getLogger("watchkeeper")
+# Whatever keeps a server from starting and is in its surroundings.
+UNUSABLE = (
+    DataDirBusy, BindRefused, PortBusy, NewerSchema, SchemaTooNew, StoreUnavailable, BadUrl, ConfigError,
+)  # fmt: skip
 
 
 def holder_of(path: Path | None) -> ConfigHolder:
@@ -53,15 +60,16 @@ def main(args: argparse.Namespace) -> int:
             raise CliError(f"--{name.replace('_', '-')} {getattr(args, name)}: a port is 0 to 65535")
     try:
         return asyncio.run(_serve(args, holder))
-    except (DataDirBusy, BindRefused, PortBusy, NewerSchema, ConfigError) as error:
+    except UNUSABLE as error:
         raise CliError(str(error)) from None
     except PermissionError as error:
         raise CliError(f"{error.filename or args.data_dir} cannot be used: {error.strerror}") from None
 
 
 async def _serve(args: argparse.Namespace, holder: ConfigHolder) -> int:
+    stores = compose.Stores.of(args.data_dir, args.columns, args.records)
     async with (
-        compose.services(args.data_dir, holder, no_auth=args.no_auth) as made,
+        compose.services(args.data_dir, holder, no_auth=args.no_auth, stores=stores) as made,
         running(made, args.host, args.port, args.grpc_port or None) as server,
     ):
         announce(server, made)

@@ -9,9 +9,11 @@ from pathlib import Path
 from watchkeeper.compose.connect import asking, connect, guard_builder, reading
 from watchkeeper.compose.flows import running, samplers
 from watchkeeper.compose.forwarding import forwarding, sampler
-from watchkeeper.compose.installation import install_secrets
+from watchkeeper.compose.installation import Stores, install_secrets
+from watchkeeper.compose.leading import duties, leading
 from watchkeeper.compose.operating import operating
 from watchkeeper.compose.saving import saving
+from watchkeeper.compose.together import Together
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.model.score import Score
 from watchkeeper.pipeline.from_signal import ActFlow
@@ -25,27 +27,34 @@ from watchkeeper.server.guarding import Guards
 from watchkeeper.server.services import Services
 from watchkeeper.store.clickhouse.engine import spare_memory
 from watchkeeper.store.clickhouse.lock import DataDirLock
-from watchkeeper.store.records import jobs, managed, trained
+from watchkeeper.store.records import trained
+from watchkeeper.store.records.lead import Lead
 
 Clock = Callable[[], int]
 
 
 @contextlib.asynccontextmanager
 async def services(
-    data_dir: Path, holder: ConfigHolder, *, no_auth: bool = False, clock: Clock = time.time_ns
+    data_dir: Path,
+    holder: ConfigHolder,
+    *,
+    no_auth: bool = False,
+    clock: Clock = time.time_ns,
+    stores: Stores | None = None,
 ) -> AsyncGenerator[Services]:
     """Everything a server needs on one data directory, running until the context ends.
 
-    `clock` is data time in ns; the demo runs it faster than the world. Raises `DataDirBusy`, `NewerSchema`,
-    `StoreUnavailable` and `ConfigError`.
+    `clock` is data time in ns; the demo runs it faster than the world. `stores` says where the data is when not in the
+    directory. Raises `DataDirBusy`, `NewerSchema`, `SchemaTooNew`, `StoreUnavailable`, `BadUrl` and `ConfigError`.
     """
     async with contextlib.AsyncExitStack() as stack:
         spare_memory()
         lock = DataDirLock(data_dir)
         stack.callback(lock.release)
         flows, redaction, scoring, providers = await connect(
-            data_dir, holder, clock, install_secrets(data_dir), stack
+            data_dir, stores or Stores.of(data_dir), holder, clock, install_secrets(data_dir), stack
         )
+        together = Together(flows, scoring)
         made = Services(
             data_dir=data_dir,
             records=flows.records,
@@ -60,8 +69,6 @@ async def services(
         beside = operating(flows, data_dir)
         made.selfwatch, made.pictures, made.actor = beside.watch, flows.pictures, flows.actor
         made.reports = beside.reports
-        if flows.pauses is not None:
-            await flows.pauses.refresh_all()
         made.scorers = flows.calibrator
         made.gate = Gate(
             flows.records, scoring.gating, clock, asking(providers), flows.columns, flows.calibrator.standings
@@ -78,7 +85,7 @@ async def services(
             scoring.scorers,
             asking(providers),
         )
-        holder.manage(await flows.records.read(managed.find))
+        await together.once()
         # Apart from the pipeline's: an inline check must not wait behind a batch.
         inline = Isolation(time.monotonic_ns)
         stack.callback(inline.close)
@@ -103,20 +110,18 @@ async def services(
             await flows.review.on_scored([(s.project, s.trace_id, [s]) for s in given])
 
         made.on_scores = on_scores
-        spent = [(p, card.name) for p, plan in scoring.plans.items() for card in plan.cards]
-        await flows.judges.restore_spending(spent)
-        # The lock of the data directory says that nobody else works on its jobs.
-        await flows.records.write(jobs.release)
         calm_gc()
         await flows.columns.give_back()
-        for project in {"default", *(m.project for m in flows.watcher.monitors)}:
-            await flows.watcher.mirror_all(project)
-        async with running(flows, beside.loops()), forwarding(flows, holder) as forward:
+        async with forwarding(flows, holder) as forward:
             made.forward = forward
-            made.reprice = Recompute(flows.columns, flows.records, clock)
-            await made.reprice.resume()
+            made.reprice = reprice = Recompute(flows.columns, flows.records, clock)
+            stack.push_async_callback(reprice.close)
             made.samplers.append(sampler(forward))
-            try:
+            # Stopped in the order that loses nothing: first what takes in, last what tells.
+            async with (
+                leading(
+                    Lead(flows.records), lambda: duties(flows, scoring, forward, reprice, beside.loops())
+                ),
+                running(flows, together.once),
+            ):
                 yield made
-            finally:
-                await made.reprice.close()

@@ -16,7 +16,7 @@ from watchkeeper.alerting.routing import Routes
 from watchkeeper.compose.acting import acting, following
 from watchkeeper.compose.flows import Flows
 from watchkeeper.compose.following import Redaction, Routing, Scoring
-from watchkeeper.compose.installation import InstallSecrets, columns_dsn
+from watchkeeper.compose.installation import InstallSecrets, Stores, shared_secrets
 from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
@@ -183,25 +183,43 @@ def erasing(flows: Flows, tombstones: Tombstones, redaction: Redaction) -> Erase
     )
 
 
+async def opened(
+    data_dir: Path,
+    stores: Stores,
+    clock: Clock,
+    names: Callable[[str], list[str]],
+    stack: contextlib.AsyncExitStack,
+) -> tuple[Records, ClickHouseColumns]:
+    """Both stores, brought to this version's schema; processes that start at once do so one after another."""
+    await asyncio.to_thread(rescue, data_dir)
+    records = Records(stores.records)
+    stack.callback(records.close)
+
+    def columns_opened() -> ClickHouseColumns:
+        with records.alone():
+            return open_columns(stores.columns, clock, names)
+
+    opening = asyncio.to_thread(columns_opened)
+    _, columns = await asyncio.gather(asyncio.to_thread(migrate.upgrade, records), opening)
+    stack.push_async_callback(columns.close)
+    return records, columns
+
+
 async def connect(
     data_dir: Path,
+    stores: Stores,
     holder: ConfigHolder,
     clock: Clock,
     secret: InstallSecrets,
     stack: contextlib.AsyncExitStack,
 ) -> tuple[Flows, Redaction, Scoring, Providers]:
+    records, columns = await opened(data_dir, stores, clock, lambda project: scoring.names(project), stack)
+    secret = await asyncio.to_thread(shared_secrets, records, secret)
     redaction = Redaction(secret.hash_key)
     scoring = Scoring(holder, secret.sampling_salt)
     for part in (redaction, scoring):
         part.use(holder.current)
         holder.on_change(part.use)
-    await asyncio.to_thread(rescue, data_dir)
-    records = Records(migrate.url_of(data_dir))
-    stack.callback(records.close)
-    opening = asyncio.to_thread(open_columns, columns_dsn(data_dir), clock, scoring.names)
-    _, columns = await asyncio.gather(asyncio.to_thread(migrate.upgrade, records), opening)
-    stack.push_async_callback(columns.close)
-    await scoring.take_trained(records)
     egress = Egress(adapters.egress_of(holder.current))
     stack.push_async_callback(egress.close)
     providers = Providers(lambda: egress.session(timeout_s=600.0), adapters.providers_of(holder.current))
@@ -281,6 +299,5 @@ async def connect(
     )  # fmt: skip
     flows.pictures, flows.pauses = pictures, pauses
     flows.erasing = erasing(flows, tombstones, redaction)
-    await flows.erasing.start()
     respond(flows, channels, pauses)
     return flows, redaction, scoring, providers

@@ -53,6 +53,9 @@ SIGNAL_SECONDS = 120.0
 RELIEF_SECONDS = 20.0
 ERASURE_SECONDS = 20.0
 SCRUB_SECONDS = 2.0
+FOLLOW_SECONDS = 3.0
+# A write of another process may take this long from its clock to being visible.
+MARGIN_NS = 60 * 10**9
 CALIBRATION_SECONDS = 300.0
 # Each instance tells its total so far with everything it sends.
 LOST_BY_CLIENTS = """select sum(lost) from (select max(value) as lost from measurements
@@ -92,6 +95,12 @@ class Flows:
     pauses: Pauses | None = None
     actor: Actor | None = None
     erasing: EraseFlow | None = None
+    known: Sequence[str] = ()
+
+    def settled_ns(self) -> int:
+        """Everything that arrived up to this time is stored whole, whichever process took it in."""
+        own = self.ingest.settled_ns
+        return own if self.records.is_sqlite else min(own, self.clock() - MARGIN_NS)
 
     async def watch_once(self) -> None:
         """Roll what changed and watch every tick that closed."""
@@ -139,13 +148,13 @@ class Flows:
             await self.incidents.run_due(project)
 
     def projects(self) -> list[str]:
-        """Every project that has a monitor or has sent something."""
+        """Every project that has a monitor, has sent something or has a key."""
         seen = {
             labels["project"]
             for name, labels, _ in self.ingest.ledger.samples()
             if name == "watchkeeper_ingest_received_total"
         }
-        return sorted({"default", *(m.project for m in self.watcher.monitors), *seen})
+        return sorted({"default", *self.known, *(m.project for m in self.watcher.monitors), *seen} - {"*"})
 
     async def catch_up(self) -> None:
         """Finish everything that has arrived: assemble every open trace, roll, watch, deliver what is due."""
@@ -266,35 +275,21 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
 
 
 @contextlib.asynccontextmanager
-async def running(
-    flows: Flows, more: Sequence[tuple[str, float, Callable[[], Awaitable[None]]]] = ()
-) -> AsyncGenerator[None]:
-    """Every background loop, stopped in the order that loses nothing: first what takes in, last what tells."""
-    stop = asyncio.Event()
+async def running(flows: Flows, hear: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+    """What every process does: take in, put together, and `hear` of what others changed. Ends with what takes in."""
     flows.ingest.start()
     flows.assembly.start()
     loops = [
-        asyncio.create_task(forever("watching", WATCH_SECONDS, flows.watch_once)),
-        asyncio.create_task(forever("triage", TRIAGE_SECONDS, flows.triage_once)),
-        asyncio.create_task(forever("backfilling", BACKFILL_SECONDS, flows.backfill.run_once)),
-        asyncio.create_task(forever("scoring behaviour", BEHAVIOUR_SECONDS, flows.behave_once)),
-        asyncio.create_task(forever("grouping failures", SIGNAL_SECONDS, flows.group_once)),
-        asyncio.create_task(forever("calibration", CALIBRATION_SECONDS, flows.calibrate_once)),
-        asyncio.create_task(forever("retention", RETENTION_SECONDS, flows.retain.run_once)),
-        asyncio.create_task(forever("erasure", ERASURE_SECONDS, flows.sweep_once)),
         asyncio.create_task(forever("returning memory", RELIEF_SECONDS, flows.columns.give_back)),
         asyncio.create_task(forever("looking for damage", SCRUB_SECONDS, flows.scrub_once)),
-        asyncio.create_task(flows.delivery.run()),
-        *(asyncio.create_task(forever(name, seconds, work)) for name, seconds, work in more),
     ]
-    judging = asyncio.create_task(flows.judges.run(stop))
+    if not flows.records.is_sqlite:
+        loops.append(asyncio.create_task(forever("following other processes", FOLLOW_SECONDS, hear)))
     try:
         yield
     finally:
         await flows.ingest.close()
         await flows.assembly.close()
-        stop.set()
-        await judging
         for loop in loops:
             loop.cancel()
         await asyncio.gather(*loops, return_exceptions=True)

@@ -24,13 +24,13 @@ def sampler(flow: ForwardFlow) -> Callable[[], Awaitable[list[Sample]]]:
 
 @contextlib.asynccontextmanager
 async def forwarding(flows: Flows, holder: ConfigHolder) -> AsyncGenerator[ForwardFlow]:
-    """Forward while the context lasts; what was not acknowledged by its end is sent after the next start."""
+    """What forwards once it is started; what was not acknowledged by the end is sent after the next start."""
     egress = Egress(adapters.egress_of(holder.current))
     flow = ForwardFlow(
         flows.columns,
         flows.records,
         flows.clock,
-        lambda: flows.ingest.settled_ns,
+        flows.settled_ns,
         egress.request,
         random.random,
     )
@@ -41,7 +41,6 @@ async def forwarding(flows: Flows, holder: ConfigHolder) -> AsyncGenerator[Forwa
 
     follow(holder.current)
     holder.on_change(follow)
-    flow.start()
     try:
         yield flow
     finally:

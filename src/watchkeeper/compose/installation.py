@@ -1,4 +1,4 @@
-"""What belongs to one data directory: its secrets and its column store."""
+"""What belongs to one installation: its secrets, and where its data is."""
 
 import hashlib
 import os
@@ -6,8 +6,11 @@ import secrets
 from pathlib import Path
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from watchkeeper.store.damage import FOLDER, set_aside
+from watchkeeper.store.records import migrate, states
+from watchkeeper.store.records.engine import Records
 
 SECRETS = ("secrets.json", "secrets.copy.json")
 
@@ -68,6 +71,32 @@ def _read(path: Path) -> InstallSecrets | None:
     return found if found.check in ("", found.sum()) else None
 
 
-def columns_dsn(data_dir: Path) -> str:
-    """The embedded column store of a data directory."""
-    return f"chdb://{os.path.abspath(data_dir)}/columns"
+def shared_secrets(records: Records, mine: InstallSecrets) -> InstallSecrets:
+    """The secrets of all processes on one PostgreSQL: those of the first that came. With others, hashed users would not be
+    found again, and one trace would be sampled here and not there (blocking)."""
+    if records.is_sqlite:
+        return mine
+
+    def work(connection: Connection) -> InstallSecrets:
+        found = states.get(connection, "*", "installation", "secrets")
+        if found is not None:
+            return msgspec.convert(found, InstallSecrets)
+        states.put(connection, "*", "installation", "secrets", msgspec.to_builtins(mine), 0)
+        return mine
+
+    return records.write_now(work)
+
+
+class Stores(msgspec.Struct, frozen=True):
+    """Where the data is. `columns`: `chdb:///path` or `clickhouse://user:password@host:port/database` (`clickhouses://` with
+    TLS); `records`: `sqlite:///path` or `postgresql://user:password@host:port/database`."""
+
+    columns: str
+    records: str
+
+    @classmethod
+    def of(cls, data_dir: Path, columns: str | None = None, records: str | None = None) -> "Stores":
+        """These, and a data directory's own for what is not given."""
+        return cls(
+            columns or f"chdb://{os.path.abspath(data_dir)}/columns", records or migrate.url_of(data_dir)
+        )

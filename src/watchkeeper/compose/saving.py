@@ -9,7 +9,7 @@ from pathlib import Path
 from watchkeeper.store.clickhouse.store import ClickHouseColumns
 from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records.engine import Records
-from watchkeeper.store.snapshot import BACKUPS, copy_all, discard, link_all
+from watchkeeper.store.snapshot import BACKUPS, ELSEWHERE, copy_all, discard, link_all
 
 
 def saving(
@@ -21,7 +21,7 @@ def saving(
 
     async def backup() -> tuple[str, int]:
         if not records.is_sqlite or columns.source.path is None:
-            raise StoreUnavailable("the data is in servers of their own; back those up with their own tools")
+            raise StoreUnavailable(ELSEWHERE)
         name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
         still, made = data_dir / BACKUPS / f"{name}.part", data_dir / BACKUPS / name
 

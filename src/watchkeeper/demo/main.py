@@ -23,6 +23,8 @@ from watchkeeper.server.grpcserver import PortBusy
 from watchkeeper.server.listen import BindRefused, stopped
 from watchkeeper.server.running import running
 from watchkeeper.store.clickhouse.lock import DataDirBusy
+from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.store.records.engine import BadUrl
 
 CONFIG = Path(__file__).parent / "monitoring.yaml"
 LIVE_SECONDS = 4.0
@@ -74,8 +76,9 @@ async def _live(url: str, seed: int) -> None:
 async def _play(args: argparse.Namespace, data_dir: Path, receiver: Receiver, console: Console) -> int:
     start = _start_ns()
     clock = StoryClock(start)
+    stores = compose.Stores.of(data_dir, args.columns, args.records)
     async with (
-        compose.services(data_dir, _config(receiver), no_auth=True, clock=clock) as services,
+        compose.services(data_dir, _config(receiver), no_auth=True, clock=clock, stores=stores) as services,
         running(services, "127.0.0.1", args.port, None) as server,
     ):
         url = server.where.url
@@ -110,7 +113,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="watchkeeper-demo-") as fresh:
             return asyncio.run(_play(args, args.data_dir or Path(fresh) / "data", receiver, console))
-    except (DataDirBusy, BindRefused, PortBusy, ConfigError) as error:
+    except (DataDirBusy, BindRefused, PortBusy, StoreUnavailable, BadUrl, ConfigError) as error:
         print(f"watchkeeper demo: {error}", file=sys.stderr)
         return 2
     finally:

@@ -88,10 +88,12 @@ class Pauses:
         self.known[project] = frozenset(found)
 
     async def refresh_all(self) -> None:
-        """Read every project's, after a start."""
-        query = sa.select(table.c.project).where(table.c.kind == PAUSED).distinct()
-        for project in await self.records.read(lambda c: list(c.scalars(query))):
-            await self.refresh(str(project))
+        """Read every project's."""
+        query = sa.select(table.c.project, table.c.key).where(table.c.kind == PAUSED)
+        found: dict[str, set[str]] = {}
+        for project, name in await self.records.read(lambda c: c.execute(query).all()):
+            found.setdefault(str(project), set()).add(str(name))
+        self.known = {project: frozenset(names) for project, names in found.items()}
 
     def apply(self, project: str, plan: Plan) -> Plan:
         """The plan for traces that come in: no paused judge gets new work. What is queued is finished."""

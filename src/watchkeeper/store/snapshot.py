@@ -15,6 +15,10 @@ MANIFEST = "manifest.json"
 FORMAT = 1
 # Where a running server puts its backups, and what it found damaged; never part of one.
 BACKUPS = "backups"
+ELSEWHERE = (
+    "the data is on servers of their own; back those up with their own tools: first PostgreSQL (pg_dump), then ClickHouse "
+    "(BACKUP DATABASE), so that what the records name is there. The installation's secrets are in PostgreSQL too"
+)
 OUTSIDE = (BACKUPS, DAMAGED)
 LEFT_OUT = frozenset({"watchkeeper.lock", "local.json", MANIFEST})
 RECORDS = ("records.db", "records.db-wal", "records.db-shm")

@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,8 +9,8 @@ from watchkeeper.store.records.tables import metadata
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    found = Records(f"sqlite:///{tmp_path}/r.db")
+def records(records_url: str) -> Iterator[Records]:
+    found = Records(records_url)
     metadata.create_all(found.engine)
     yield found
     found.close()

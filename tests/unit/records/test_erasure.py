@@ -1,7 +1,6 @@
 """What an erasure does to documents, and that a kill does not end it half way."""
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -91,10 +90,11 @@ def flow(records: Records, columns: Columns, now: list[int], forwards: bool = Fa
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Records:
-    made = Records(f"sqlite:///{tmp_path}/records.db")
+def records(records_url: str) -> Iterator[Records]:
+    made = Records(records_url)
     migrate.upgrade(made)
-    return made
+    yield made
+    made.close()
 
 
 def receipt(records: Records) -> Erasure:

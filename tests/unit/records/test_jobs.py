@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,8 @@ LEASE = 100
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(f"sqlite:///{tmp_path}/records.db")
+def records(records_url: str) -> Iterator[Records]:
+    made = Records(records_url)
     metadata.create_all(made.engine)
     yield made
     made.close()
@@ -163,6 +162,8 @@ def test_what_waits_above_does_not_hide_what_is_due_below(records: Records) -> N
 
 
 def test_no_claim_sorts_all_that_is_due(records: Records) -> None:
+    if not records.is_sqlite:
+        pytest.skip("with fifty rows the planner of PostgreSQL rightly uses no index")
     records.write_now(lambda c: jobs.add(c, [new(f"k{i}", i, i % 3) for i in range(50)], 0))
     plans: list[str] = []
 

@@ -1,7 +1,6 @@
 """The review queue: one item a trace and source, urgent first, two reviewers never the same item."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,8 +12,8 @@ from watchkeeper.store.records.tables import metadata
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    found = Records(f"sqlite:///{tmp_path}/r.db")
+def records(records_url: str) -> Iterator[Records]:
+    found = Records(records_url)
     metadata.create_all(found.engine)
     yield found
     found.close()

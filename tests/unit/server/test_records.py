@@ -1,6 +1,7 @@
 """Migrations, the audit chain, and access records below the HTTP surface."""
 
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,11 @@ HOUR = 3600 * 10**9
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Records:
-    made = Records(migrate.url_of(tmp_path))
+def records(records_url: str) -> Iterator[Records]:
+    made = Records(records_url)
     migrate.upgrade(made)
-    return made
+    yield made
+    made.close()
 
 
 def test_its_migrations_make_exactly_the_declared_tables(records: Records) -> None:

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 from clickhouse_connect.driver.client import Client
 
-from watchkeeper.store.clickhouse.engine import FINISHED
+from watchkeeper.store.clickhouse.engine import FINISHED, change
 from watchkeeper.store.clickhouse.rows import DAY_NS
 from watchkeeper.store.columns import Erased, Retention
 
+# Ids of traces in one statement: a server takes parameters of 128 KiB each.
+AT_ONCE = 3000
 BY_TRACE = ("spans", "content", "logs", "traces", "scores", "keeping")
 # What a person wrote or read, outside the class of content: cleared when the content goes.
 TEXTS = {
@@ -52,10 +54,10 @@ def expire(client: Client, now_ns: int, keep: Retention) -> dict[str, int]:
     for table in ("spans", "traces", "scores", "measurements"):
         removed[table] = _drop(client, table, traces, 7)
         _mutate(client, table, f"DELETE WHERE day < toDate('{traces}')", f"day < toDate('{traces}')")
-    for table, change in TEXTS.items():
+    for table, cleared in TEXTS.items():
         texts = "isNotNull(output_text)" + (" OR isNotNull(input_text)" if table == "traces" else "")
         _mutate(
-            client, table, f"UPDATE {change} WHERE day < toDate('{content}') AND ({texts})",
+            client, table, f"UPDATE {cleared} WHERE day < toDate('{content}') AND ({texts})",
             f"day < toDate('{content}') AND ({texts})",
         )  # fmt: skip
     aggregates = today - dt.timedelta(days=keep.aggregate_days)
@@ -93,7 +95,7 @@ def drop_unkept(client: Client, since_ns: int) -> dict[str, int]:
         answer = client.query(f"SELECT count() FROM {table} WHERE {where}", parameters=bound).result_rows
         removed[table] = int(answer[0][0])
         if removed[table]:
-            client.command(f"ALTER TABLE {table} DELETE WHERE {where}", parameters=bound, settings=FINISHED)
+            change(client, f"ALTER TABLE {table} DELETE WHERE {where}", bound, FINISHED)
     return removed
 
 
@@ -116,14 +118,17 @@ def erase(client: Client, project: str, user_id: str | None, trace_ids: Sequence
         removed["measurements"] = _erase_measured(client, project, user_id)
     if not ids:
         return Erased(removed)
-    bound = {"project": project, "ids": sorted(ids)}
     where = "project = {project:String} AND trace_id IN {ids:Array(String)}"
-    for table in BY_TRACE:
-        answer = client.query(f"SELECT count() FROM {table} WHERE {where}", parameters=bound).result_rows
-        removed[table] = int(answer[0][0])
-        if removed[table]:
-            client.command(f"ALTER TABLE {table} DELETE WHERE {where}", parameters=bound, settings=FINISHED)
-    return Erased(removed, sorted(ids))
+    wanted = sorted(ids)
+    for start in range(0, len(wanted), AT_ONCE):
+        bound = {"project": project, "ids": wanted[start : start + AT_ONCE]}
+        for table in BY_TRACE:
+            answer = client.query(f"SELECT count() FROM {table} WHERE {where}", parameters=bound).result_rows
+            number = int(answer[0][0])
+            removed[table] += number
+            if number:
+                change(client, f"ALTER TABLE {table} DELETE WHERE {where}", bound, FINISHED)
+    return Erased(removed, wanted)
 
 
 def _erase_measured(client: Client, project: str, user_id: str) -> int:
@@ -137,5 +142,5 @@ def _erase_measured(client: Client, project: str, user_id: str) -> int:
         client.query(f"SELECT count() FROM measurements WHERE {where}", parameters=bound).result_rows[0][0]
     )
     if found:
-        client.command(f"ALTER TABLE measurements DELETE WHERE {where}", parameters=bound, settings=FINISHED)
+        change(client, f"ALTER TABLE measurements DELETE WHERE {where}", bound, FINISHED)
     return found

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from watchkeeper.store.records.engine import storable
 from watchkeeper.store.records.tables import audit, states
 
 _HEAD = {"project": "*", "kind": "audit", "key": "head"}
@@ -45,10 +46,10 @@ def record(
     row: dict[str, Any] = {
         "project": project,
         "time_ns": now_ns,
-        "actor": actor[:255],
-        "source": source[:64],
-        "action": action[:64],
-        "target": target[:2000],
+        "actor": storable(actor[:255]),
+        "source": storable(source[:64]),
+        "action": storable(action[:64]),
+        "target": storable(target[:2000]),
         "detail": detail or {},
     }
     made = _hash(previous, row)

@@ -241,6 +241,13 @@ def buried(conn: Connection) -> set[str]:
     return {str(h) for h in conn.scalars(sa.select(erased.c.hash))}
 
 
+def mark(conn: Connection) -> tuple[int, int]:
+    """What changes when `buried` does: how many there are, and the time of the latest."""
+    found = conn.execute(sa.select(sa.func.count(), sa.func.max(erased.c.erased_ns)))
+    number, latest = found.one()
+    return int(number), int(latest or 0)
+
+
 def unbury(conn: Connection, before_ns: int) -> int:
     """Forget hashes older than any re-send can be; how many."""
     return conn.execute(sa.delete(erased).where(erased.c.erased_ns < before_ns)).rowcount

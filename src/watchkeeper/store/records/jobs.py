@@ -64,7 +64,8 @@ def insert_missing(connection: Connection, table: sa.Table, rows: Sequence[dict[
     for start in range(0, len(rows), step):
         part = list(rows[start : start + step])
         build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        made += connection.execute(build(table).values(part).on_conflict_do_nothing()).rowcount
+        missing = build(table).values(part).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
+        made += connection.execute(missing).rowcount
     return made
 
 

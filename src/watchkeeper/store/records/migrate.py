@@ -46,13 +46,16 @@ def current(connection: sa.engine.Connection) -> str | None:
 def upgrade(records: Records) -> tuple[str | None, str]:
     """Run the missing migrations in one transaction; the revision before and after. Blocking.
 
-    Raises `NewerSchema` when the database knows a revision this version does not.
+    Raises `NewerSchema` when the database knows a revision this version does not, `StoreUnavailable` when it cannot be
+    reached.
     """
     wanted = latest()
-    with records.engine.connect() as connection:
+    with records.reached(), records.engine.connect() as connection:
         if records.is_sqlite:
             # Python's sqlite3 opens no transaction for DDL on its own, and half a schema is worse than none.
             connection.exec_driver_sql("BEGIN EXCLUSIVE")
+        else:
+            records.take_turn(connection)
         before = current(connection)
         if before != wanted:
             config = _config()

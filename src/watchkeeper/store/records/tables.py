@@ -1,6 +1,9 @@
 """Every table of the records database. Times are integer nanoseconds UTC; JSON columns hold plain data."""
 
+from typing import Any
+
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
 
 metadata = sa.MetaData(
     naming_convention={
@@ -10,6 +13,13 @@ metadata = sa.MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+@compiles(sa.String, "postgresql")
+def _without_length(_type: sa.String, _compiler: Any, **_more: Any) -> str:
+    """Lengths here say what to expect, not what is allowed: SQLite never held anybody to them, and a release whose name is
+    longer than somebody thought must not keep PostgreSQL from storing an alert."""
+    return "TEXT"
 
 
 def _id() -> sa.Column[str]:

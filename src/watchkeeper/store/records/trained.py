@@ -43,6 +43,15 @@ def running(conn: Connection) -> list[Trained]:
     return [_made(r[0]) for r in conn.execute(found.order_by(trained.c.project, trained.c.name))]
 
 
+def running_names(conn: Connection) -> list[tuple[str, str, int, str]]:
+    """Project, name, version and state of what `running` gives, without the weights."""
+    found = sa.select(trained.c.project, trained.c.name, trained.c.version, trained.c.state)
+    found = found.where(trained.c.state.in_(RUNNING)).order_by(
+        trained.c.project, trained.c.name, trained.c.version
+    )
+    return [(str(p), str(n), int(v), str(s)) for p, n, v, s in conn.execute(found)]
+
+
 def calibration_traces(conn: Connection, project: str) -> frozenset[str]:
     """The traces drawn to calibrate any scorer: they are for testing, never for learning."""
     found = (
