@@ -171,13 +171,25 @@ class Ingest:
 
     def admit(self, size: int, project: str = "") -> Busy | None:
         """None when a request of about this many bytes may be read now; decided before anything is read or parsed. When more
-        arrives than can be stored, the projects share (`sharing.Shares`)."""
+        arrives than can be stored, the projects share (`sharing.Shares`). What was admitted is accepted or withdrawn."""
         now = asyncio.get_running_loop().time()
+        return self._shut(now) or self._shares.admit(project, size, now)
+
+    def refuses(self, size: int, project: str = "") -> Busy | None:
+        """What `admit` would say, without admitting anything."""
+        now = asyncio.get_running_loop().time()
+        return self._shut(now) or self._shares.refuses(project, size, now)
+
+    def withdraw(self, project: str) -> None:
+        """A request that was admitted will not be accepted: it could not be read."""
+        self._shares.arrived(project)
+
+    def _shut(self, now: float) -> Busy | None:
         if self._closing:
             return Busy("shutting down", 5)
         if self._disk_is_full(now):
             return Busy("the disk is nearly full; free space or shorten retention", 5)
-        return self._shares.admit(project, size, now)
+        return None
 
     def _disk_is_full(self, now: float) -> bool:
         if self._free_bytes is not None and now - self._disk_at >= DISK_CHECK_S:

@@ -7,7 +7,8 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
-ADMITTED_S = 5.0
+# A reservation ends when its request arrives or fails; this is for one of which nobody hears again.
+ADMITTED_S = 60.0
 # For how long a project that sent something counts as one of those that share.
 ACTIVE_S = 10.0
 BURST_S = 5.0
@@ -45,7 +46,15 @@ class Shares:
         return self._held.total()
 
     def admit(self, project: str, size: int, now: float) -> Busy | None:
-        """None when a request of about this many bytes may be read now."""
+        """None when a request of about this many bytes may be read now, for which they are reserved then."""
+        busy = self.refuses(project, size, now)
+        if busy is None:
+            self._admitted.setdefault(project, deque()).append((now, size))
+            self._admitted_bytes[project] += size
+        return busy
+
+    def refuses(self, project: str, size: int, now: float) -> Busy | None:
+        """Why a request of about this many bytes would not be admitted now."""
         self._expire(now)
         self._seen[project] = now
         rate = self._quota(project)
@@ -65,8 +74,6 @@ class Shares:
                 return Busy("more is arriving than can be stored", 1 if total < 2 * self._max else 3)
         elif active > 1 and mine and mine + size > fair and total + size > self._max / 2:
             return Busy("more is arriving than can be stored, and most of it is this project's", 1)
-        self._admitted.setdefault(project, deque()).append((now, size))
-        self._admitted_bytes[project] += size
         return None
 
     def coming(self, now: float) -> bool:

@@ -110,6 +110,15 @@ class Authenticator:
         while len(self._known) > REMEMBER_MOST:
             self._known.popitem(last=False)
 
+    def seen(self, headers: Mapping[str, str]) -> Principal | None:
+        """The owner of a request's key as last known, None when it was never asked for: enough to refuse something for
+        another reason, not to allow anything."""
+        if self.services.no_auth:
+            return LOCAL
+        digest = hashlib.sha256((key_in(headers, otlp=True) or "").encode("utf-8", "replace")).digest()
+        found = self._known.get(digest)
+        return self.local_keys.get(digest) or (found[1] if found is not None else None)
+
     async def by_key(self, text: str, source: str) -> Principal:
         """The owner of an API key. Raises `HttpError` 401."""
         digest = hashlib.sha256(text.encode("utf-8", "replace")).digest()

@@ -15,7 +15,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from watchkeeper.server.auth import PROJECT_HEADER, Authenticator, key_in
-from watchkeeper.server.otlp import refuse, store, understood
+from watchkeeper.server.otlp import refuse, store, understood, withdrawing
 from watchkeeper.server.routing import (
     ANONYMOUS,
     DEFAULT_PROJECT,
@@ -113,6 +113,15 @@ class _Handlers(grpc.GenericRpcHandler):
             return ANONYMOUS
         return await self.auth.by_key(key, source)
 
+    async def _message(self, messages: AsyncIterator[bytes]) -> bytes:
+        async for message in messages:
+            limit = self.services.config.current.server.limits.body
+            if len(message) > limit:
+                raise HttpError(413, f"the message is larger than {limit} bytes", "send smaller batches")
+            return message
+        # The library ends the stream of a message over its limit; the client has its answer already.
+        raise HttpError(400, "there was no message", "send one export request")
+
     async def export(
         self, signal: str, permission: str, messages: AsyncIterator[bytes], context: Any
     ) -> bytes:
@@ -127,17 +136,10 @@ class _Handlers(grpc.GenericRpcHandler):
         refused = refuse(self.services, None, project=project)
         if refused is not None:
             raise refused
-        body: bytes | None = None
-        async for message in messages:
-            body = message
-            break
-        if body is None:
-            # The library ends the stream of a message over its limit; the client has its answer already.
-            raise HttpError(400, "there was no message", "send one export request")
-        limit = self.services.config.current.server.limits.body
-        if len(body) > limit:
-            raise HttpError(413, f"the message is larger than {limit} bytes", "send smaller batches")
-        decoded = await understood(self.services, signal, body, "application/x-protobuf")
+        with withdrawing(self.services, project):
+            body = await self._message(messages)
+            decoded = await understood(self.services, signal, body, "application/x-protobuf")
+        del body
         rejected, said = await store(self.services, principal, project, decoded)
         return export_response(signal, "protobuf", rejected, said)[0]
 

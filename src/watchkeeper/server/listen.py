@@ -5,12 +5,15 @@ import contextlib
 import logging
 import signal
 import socket
+import sys
 from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import uvicorn
 
+from watchkeeper.server import otlp
 from watchkeeper.server.app import App
 from watchkeeper.server.grpcserver import PortBusy, start_grpc
 from watchkeeper.server.protocol import HEAD_SECONDS, protocol_for
@@ -20,6 +23,9 @@ log = logging.getLogger("watchkeeper.server")
 
 DRAIN_SECONDS = 10
 HOUSEKEEPING_SECONDS = 30.0
+# How long a thread may keep the interpreter from the event loop, which asks for it again after every read and write: with
+# the default of 5 ms four threads that decode and check delay an answer by a multiple of that.
+SWITCH_SECONDS = 0.0005
 
 
 class BindRefused(Exception):
@@ -84,9 +90,12 @@ async def listening(app: App, host: str, port: int, grpc_port: int | None) -> As
         raise BindRefused(refusal)
     services.bind = host
     sock = bound(host, port)
+    sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
-        http=protocol_for(server_config.limits.connections, HEAD_SECONDS),
+        http=protocol_for(
+            server_config.limits.connections, HEAD_SECONDS, partial(otlp.overloaded, services, app.auth)
+        ),
         ws="none",
         lifespan="off",
         log_config=None,

@@ -2,13 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Generator, Iterable
+from contextlib import aclosing, contextmanager
 
 from watchkeeper.model.span import LogRecord, RawSpan
-from watchkeeper.server.otlp_answers import retry_after
-from watchkeeper.server.routing import Call, HttpError, Principal, Response, allows, route
-from watchkeeper.server.services import Services
+from watchkeeper.server.auth import Authenticator, project_of
+from watchkeeper.server.otlp_answers import otlp_error, retry_after
+from watchkeeper.server.routing import Call, HttpError, Principal, Request, Response, allows, route
+from watchkeeper.server.security import HEADERS
+from watchkeeper.server.services import Busy, Services
 from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import access
 from watchkeeper.wire.decoded import Decoded, MetricPoint
@@ -22,6 +24,7 @@ INLINE_BYTES = 64 * 1024
 # What is reserved for a body that does not say its length, and how much larger a compressed one becomes.
 UNKNOWN_BYTES = 512 * 1024
 INFLATION = 6
+_EXPORTS = (b"/v1/traces", b"/v1/logs", b"/v1/metrics")
 PROJECT_ATTRIBUTE = "watchkeeper.project"
 Batch = tuple[list[RawSpan], list[LogRecord], list[MetricPoint]]
 
@@ -37,16 +40,55 @@ def refuse(
     if services.draining:
         services.counters.add("watchkeeper_refused_total", reason="draining")
         return HttpError(503, "the server is stopping", "try again", {"retry-after": "2"})
+    busy = services.ingest.admit(_expected(size, compressed), project)
+    return None if busy is None else _refused(services, busy, project)
+
+
+def _expected(size: int | None, compressed: bool) -> int:
     expected = size if size is not None else UNKNOWN_BYTES
-    busy = services.ingest.admit(expected * INFLATION if compressed else expected, project)
-    if busy is not None and busy.quota:
+    return expected * INFLATION if compressed else expected
+
+
+def _refused(services: Services, busy: Busy, project: str) -> HttpError:
+    if busy.quota:
         services.counters.add("watchkeeper_refused_total", reason="quota", project=project)
         wait = {"retry-after": retry_after(busy.retry_after)}
         return HttpError(429, busy.reason, "send less, or have limits.per_project raised", wait)
-    if busy is not None:
-        services.counters.add("watchkeeper_refused_total", reason="overload")
-        return HttpError(503, str(busy.reason), "try again", {"retry-after": retry_after(busy.retry_after)})
-    return None
+    services.counters.add("watchkeeper_refused_total", reason="overload")
+    return HttpError(503, str(busy.reason), "try again", {"retry-after": retry_after(busy.retry_after)})
+
+
+def overloaded(
+    services: Services, auth: Authenticator, url: bytes, headers: list[tuple[bytes, bytes]]
+) -> Response | None:
+    """The refusal of an export request for which there is no room, from its head alone and without a task of its own: under
+    overload this is what most requests get. None for everything else, and for callers not seen lately, whose answer needs
+    the database."""
+    path = next((e for e in _EXPORTS if url.endswith(e)), None)
+    if path is None:
+        return None
+    request = Request({"type": "http", "path": path.decode(), "query_string": b"", "headers": headers})
+    given = request.headers
+    size = _declared(given.items())
+    principal = auth.seen(given)
+    if principal is None or (size or 0) > services.config.current.server.limits.body:
+        return None
+    try:
+        project = project_of(request, principal)
+    except HttpError:
+        return None
+    if not allows(principal.role_in(project), "ingest"):
+        return None
+    compressed = given.get("content-encoding", "identity") != "identity"
+    busy = services.ingest.refuses(_expected(size, compressed), project)
+    if busy is None:
+        return None
+    response = otlp_error(request, _refused(services, busy, project))
+    response.raw_headers.extend([*HEADERS, (b"cache-control", b"no-store")])
+    services.counters.add(
+        "watchkeeper_http_requests_total", route=f"POST {path.decode()}", status=str(response.status_code)
+    )
+    return response
 
 
 async def _body(call: Call, inflater: Inflater) -> bytes:
@@ -127,6 +169,16 @@ def _count(services: Services, project: str, decoded: Decoded) -> None:
         services.counters.add("watchkeeper_otlp_changed_total", number, what=what)
 
 
+@contextmanager
+def withdrawing(services: Services, project: str) -> Generator[None]:
+    """Give back what was reserved for an admitted request when it cannot be read: malformed, too slow, or its client gone."""
+    try:
+        yield
+    except BaseException:
+        services.ingest.withdraw(project)
+        raise
+
+
 async def understood(services: Services, signal: str, body: bytes, content_type: str | None) -> Decoded:
     """The decoded request; a large one is decoded in a thread. Raises `WireError`."""
     now = services.clock()
@@ -155,7 +207,8 @@ async def export(call: Call, signal: str) -> Response:
         )
         if refused is not None:
             raise refused
-        decoded = await understood(call.services, signal, await _body(call, inflater), content_type)
+        with withdrawing(call.services, call.project):
+            decoded = await understood(call.services, signal, await _body(call, inflater), content_type)
     except WireError as error:
         reason = "size" if isinstance(error, TooLarge) else "malformed"
         call.services.counters.add("watchkeeper_refused_total", reason=reason)

@@ -2,9 +2,11 @@
 instead of hanging up, and answers that arrive although the request was refused before it was read."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 2.0
@@ -37,8 +39,28 @@ class Lingering:
         self._loop.call_later(LINGER_SECONDS, self._transport.close)
 
 
-def protocol_for(connections: int, head_seconds: float = HEAD_SECONDS) -> type[asyncio.Protocol]:
-    """The protocol class with these limits, for `uvicorn.Config(http=…)`."""
+def _bytes_of(response: Response, more: list[tuple[bytes, bytes]]) -> bytes:
+    pairs = b"".join(b"%s: %s\r\n" % pair for pair in [*more, *response.raw_headers])
+    return STATUS_LINE[response.status_code] + pairs + b"\r\n" + bytes(response.body)
+
+
+Refuse = Callable[[bytes, list[tuple[bytes, bytes]]], Response | None]
+
+
+class _Answered:
+    """A request that was answered from its head: what uvicorn asks of one whose body it lets pass."""
+
+    response_complete, keep_alive, disconnected = True, True, False
+
+    def __init__(self) -> None:
+        self.message_event = asyncio.Event()
+
+
+def protocol_for(
+    connections: int, head_seconds: float = HEAD_SECONDS, refuse: Refuse = lambda _url, _headers: None
+) -> type[asyncio.Protocol]:
+    """The protocol class with these limits, for `uvicorn.Config(http=…)`. `refuse(url, headers)` of a POST may answer it before
+    a task is made for it and anything of its body is kept; the connection can be used again."""
 
     class LimitedProtocol(HttpToolsProtocol):
         """One connection."""
@@ -70,15 +92,37 @@ def protocol_for(connections: int, head_seconds: float = HEAD_SECONDS) -> type[a
             if self._head_timer is not None:
                 self._head_timer.cancel()
                 self._head_timer = None
+            if self._may_be_refused() and (response := refuse(self.url, self.headers)) is not None:
+                self.cycle = _Answered()  # type: ignore[assignment]
+                self.transport.write(_bytes_of(response, self.server_state.default_headers))
+                self.on_response_complete()
+                return
             super().on_headers_complete()
             # Connections that are kept read the rest anyway; only those about to be closed need the patience.
             if not self.cycle.keep_alive:
                 self.cycle.transport = Lingering(self.transport, self.cycle, self.loop)  # type: ignore[assignment]
 
+        def _may_be_refused(self) -> bool:
+            # Whoever waits for "100 Continue" would not send the body that the parser waits for, and answers keep their order.
+            parser = self.parser
+            return (
+                parser is not None
+                and parser.get_method() == b"POST"
+                and parser.get_http_version() == "1.1"
+                and parser.should_keep_alive()
+                and not self.expect_100_continue
+                and (self.cycle is None or self.cycle.response_complete)  # pyright: ignore[reportUnnecessaryComparison]
+            )
+
         def on_message_complete(self) -> None:
             super().on_message_complete()
             if self.cycle.response_complete and not self.cycle.keep_alive:
                 self.transport.close()
+            elif self.cycle.response_complete and self.timeout_keep_alive_task is None:
+                # What came after an early answer took the timer away that the answer had set.
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
 
         def connection_lost(self, exc: Exception | None) -> None:
             if self._head_timer is not None:

@@ -41,6 +41,14 @@ class IngestPort(Protocol):
         """None when a request of about this many bytes of a project may be read now. Must be cheap: overload asks it most."""
         ...
 
+    def refuses(self, size: int, project: str = "") -> Busy | None:
+        """What `admit` would say, without admitting anything."""
+        ...
+
+    def withdraw(self, project: str) -> None:
+        """What was admitted last for the project could not be read, and will not be accepted."""
+        ...
+
     async def accept(
         self, project: str, spans: list[RawSpan], logs: list[LogRecord], metrics: list[MetricPoint]
     ) -> None:

@@ -78,14 +78,24 @@ class MemoryIngest:
     error: Exception | None = None
     ledger: Ledger = field(default_factory=Ledger)
 
+    admitted: int = 0
+
     def admit(self, size: int, project: str = "") -> Any:
+        self.admitted += self.busy is None
         return self.busy
+
+    def refuses(self, size: int, project: str = "") -> Any:
+        return self.busy
+
+    def withdraw(self, project: str) -> None:
+        self.admitted -= 1
 
     async def accept(
         self, project: str, spans: list[RawSpan], logs: list[LogRecord], metrics: list[Any]
     ) -> None:
         if self.error is not None:
             raise self.error
+        self.admitted -= 1
         self.taken.append((project, spans, logs))
 
 
