@@ -59,6 +59,7 @@ METADATA_PREFIXES = (
     "langfuse.observation.metadata.",
     "metadata.",
     "watchkeeper.metadata.",
+    "mastra.metadata.",
 )
 # Prefixes whose members are the application's own words; the others mix them with the client's bookkeeping.
 _OWN_METADATA = ("langfuse.trace.metadata.", "watchkeeper.metadata.")
@@ -117,7 +118,7 @@ def _compile(aliases: Aliases) -> _Compiled:
 _DEFAULT = _compile(DEFAULT)
 _other = lru_cache(maxsize=8)(_compile)
 _META_HEADS = frozenset(
-    ("traceloop", "ai", "langsmith", "langfuse", "metadata", "watchkeeper", "feature_flag")
+    ("traceloop", "ai", "langsmith", "langfuse", "metadata", "watchkeeper", "feature_flag", "mastra")
 )
 
 

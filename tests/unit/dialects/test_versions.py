@@ -1,0 +1,306 @@
+"""Shapes of other versions of known clients, older ones, and those in JS: each was seen on the wire."""
+
+import json
+from typing import Any
+
+from tests.unit.dialects.make import event, raw, span
+from watchkeeper import dialects
+from watchkeeper.model.span import LLM, RawSpan, Span
+
+LLM_KIND = {"openinference.span.kind": "LLM"}
+LOGFIRE = {"logfire.span_type": "span", "logfire.msg_template": "Message with {request_data[model]!r}"}
+PARALLEL = [("find", {"q": "a"}), ("find", {"q": "b"})]
+
+
+def _llm(made: Span) -> LLM:
+    assert made.llm is not None
+    return made.llm
+
+
+def _calls(llm: LLM) -> list[tuple[str | None, Any]]:
+    return [(c.name, c.arguments) for c in llm.tool_calls]
+
+
+def _shapes(llm: LLM) -> list[tuple[str, list[str]]]:
+    return [(m.role, [p.type for p in m.parts]) for m in llm.input_messages]
+
+
+def _item(call_id: str, query: str) -> dict[str, Any]:
+    arguments = json.dumps({"q": query})
+    return {"type": "function_call", "call_id": call_id, "name": "find", "arguments": arguments}
+
+
+def _flat_call(at: str, query: str) -> dict[str, Any]:
+    stem = f"{at}.tool_calls.0.tool_call.function"
+    return {f"{stem}.name": "find", f"{stem}.arguments": json.dumps({"q": query}), f"{at}.role": "assistant"}
+
+
+def test_items_flattened_as_messages_are_one_answer() -> None:
+    said = "llm.output_messages.0.message"
+    items = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "I look."}]},
+        _item("c1", "a"),
+        _item("c2", "b"),
+    ]
+    flat = {
+        **LLM_KIND, f"{said}.role": "assistant", f"{said}.content": "I look.",
+        **_flat_call("llm.output_messages.1.message", "a"), **_flat_call("llm.output_messages.2.message", "b"),
+    }  # fmt: skip
+    alone = _llm(span(flat))
+    response = json.dumps({"object": "response", "status": "completed", "output": items})
+    whole = _llm(span({**flat, "output.value": response}))
+    for made in (alone, whole):
+        assert made.output_text == "I look." and _calls(made) == PARALLEL
+    assert whole.finish_reason == "tool_calls" and [c.id for c in whole.tool_calls] == ["c1", "c2"]
+
+
+def test_answers_that_end_by_themselves_stay_choices() -> None:
+    def choice(query: str) -> dict[str, Any]:
+        part = {"type": "tool_call", "id": query, "name": "find", "arguments": {"q": query}}
+        return {"role": "assistant", "parts": [part], "finish_reason": "tool_calls"}
+
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+    made = _llm(span({**chat, "gen_ai.output.messages": json.dumps([choice("a"), choice("b")])}))
+    assert len(made.output_messages) == 2 and _calls(made) == PARALLEL[:1]
+    asked = {**chat, "gen_ai.request.choice.count": 2}
+    unended = [{**choice(q), "finish_reason": None} for q in "ab"]
+    assert len(_llm(span({**asked, "gen_ai.output.messages": json.dumps(unended)})).output_messages) == 2
+    assert _calls(_llm(span({**chat, "gen_ai.output.messages": json.dumps(unended)}))) == PARALLEL
+
+
+def test_what_flattening_lost_is_read_from_the_request() -> None:
+    blocks = [
+        {"type": "tool_result", "tool_use_id": "t1", "content": "one"},
+        {"type": "tool_result", "tool_use_id": "t2", "content": "two"},
+        {"type": "text", "text": "go on"},
+    ]
+    request = {
+        "model": "claude-sonnet-4-20250514",
+        "system": "Be kind.",
+        "messages": [{"role": "user", "content": blocks}],
+    }
+    flat = {
+        **LLM_KIND, "llm.input_messages.0.message.role": "user", "llm.input_messages.0.message.tool_call_id": "t2",
+        "llm.input_messages.0.message.content": "go on",
+    }  # fmt: skip
+    made = _llm(span({**flat, "input.value": json.dumps(request)}))
+    assert _shapes(made) == [("tool", ["tool_result"]), ("tool", ["tool_result"]), ("user", ["text"])]
+    assert made.system == "Be kind."
+    assert _shapes(_llm(span(flat))) == [("tool", ["tool_result"])]
+
+
+def test_prompts_of_text_completions_are_what_the_user_said() -> None:
+    inference = span({**LLM_KIND, "llm.prompts.0.prompt.text": "Once", "llm.model_name": "m"})
+    older = span({"llm.request.type": "completion", "gen_ai.request.model": "m", "gen_ai.prompt.0.user": "Once",
+                  "gen_ai.completion.0.content": "upon"}, kind="client")  # fmt: skip
+    for made in (inference, older):
+        assert [(m.role, m.text) for m in _llm(made).input_messages] == [("user", "Once")]
+
+
+def test_logfire_before_version_5_tells_anthropics_calls_by_their_request() -> None:
+    omitted = "<anthropic.Omit object at 0x7faee58c6550>"
+    request = {"model": "claude-sonnet-4-20250514", "max_tokens": 200, "system": omitted, "stream": True,
+               "messages": [{"role": "user", "content": "Where?"}], "stop_sequences": omitted}  # fmt: skip
+    asked = span({**LOGFIRE, "request_data": json.dumps(request)}, scope="logfire.anthropic")
+    assert asked.kind == "llm" and _llm(asked).stream is True and _llm(asked).system is None
+    assert _llm(asked).params == {"max_tokens": 200}
+    call = {"function": {"name": "find", "arguments": json.dumps({"input": {"q": "a"}})}}
+    response = {"message": {"role": "assistant", "tool_calls": [call]}}
+    told = {**LOGFIRE, "request_data": json.dumps(request), "response_data": json.dumps(response)}
+    assert _calls(_llm(span(told, scope="logfire.anthropic"))) == PARALLEL[:1]
+
+
+def test_a_stream_that_logfire_has_nothing_to_tell_of_is_still_one_call() -> None:
+    request = json.dumps({"model": "m", "stream": True, "messages": [{"role": "user", "content": "Where?"}]})
+    call = span({**LOGFIRE, "request_data": request}, scope="logfire.anthropic", parent="aa" * 8)
+    told = {"logfire.span_type": "log", "request_data": request,
+            "response_data": json.dumps({"combined_chunk_content": "", "chunk_count": 0})}  # fmt: skip
+    after = span(told, scope="logfire.anthropic", parent="aa" * 8, span_id="02" * 8, start=1000, end=1000)
+    trace = dialects.assemble([after, call], [])
+    assert [s.llm.duplicate_of for s in trace.spans if s.llm is not None] == [None, "01" * 8]
+
+
+def test_logfires_events_of_a_responses_call_end_with_its_answer() -> None:
+    events = [
+        {"event.name": "gen_ai.system.message", "role": "system", "content": "Be kind."},
+        {"event.name": "gen_ai.unknown", "role": "unknown", "data": {"type": "input_text", "text": "Where?"}},
+        {"event.name": "gen_ai.unknown", "role": "assistant",
+         "data": {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]}},
+        {"event.name": "gen_ai.assistant.message", "role": "assistant", "content": "There."},
+    ]  # fmt: skip
+    attributes = {"logfire.span_type": "span", "gen_ai.request.model": "gpt-4o-mini"}
+    made = span({**attributes, "events": json.dumps(events)}, scope="logfire.openai")
+    assert made.kind == "llm" and _shapes(_llm(made)) == [("user", ["text"])]
+    assert [[p.type for p in m.parts] for m in _llm(made).output_messages] == [["reasoning", "text"]]
+    waiting = span({**attributes, "events": json.dumps(events[:1])}, scope="logfire.openai")
+    assert waiting.kind == "llm" and _llm(waiting).output_messages == []
+
+
+def test_langfuse_in_js_tells_calls_without_a_role_and_instructions_beside_the_input() -> None:
+    generation = {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "gpt-4o-mini"}
+    call = {"function": {"name": "find", "arguments": '{"q": "a"}'}}
+    made = _llm(span({
+        **generation, "langfuse.observation.input": "Where?", "langfuse.observation.output": json.dumps({"tool_calls": [call]}),
+        "langfuse.observation.metadata.instructions": "Be kind.",
+        "langfuse.observation.metadata.tools": json.dumps([{"type": "function", "name": "find"}]),
+    }))  # fmt: skip
+    assert _calls(made) == PARALLEL[:1] and made.system == "Be kind."
+    assert [t["name"] for t in made.tool_definitions] == ["find"]
+
+
+def test_a_generation_of_an_embedding_model_without_an_answer_is_an_embedding() -> None:
+    made = span({"langfuse.observation.type": "generation", "langfuse.observation.output": "",
+                 "langfuse.observation.model.name": "text-embedding-3-small",
+                 "langfuse.observation.input": '["a", "b"]'})  # fmt: skip
+    assert made.kind == "embedding" and _llm(made).request_model == "text-embedding-3-small"
+
+
+def test_a_conversation_printed_into_a_users_message_is_told_apart_again() -> None:
+    def asked(text: str) -> LLM:
+        part = {"type": "text", "content": text}
+        messages = json.dumps([{"role": "user", "parts": [part]}])
+        return _llm(span({"gen_ai.operation.name": "chat", "gen_ai.input.messages": messages}))
+
+    result = {"type": "function_call_output", "call_id": "c1", "output": "shipped"}
+    printed = json.dumps([{"role": "user", "content": "Where?"}, _item("c1", "a"), result])
+    assert _shapes(asked(printed)) == [
+        ("user", ["text"]),
+        ("assistant", ["tool_call"]),
+        ("tool", ["tool_result"]),
+    ]
+    for written in ('[{"role": "user", "content": "x"}]', '[{"id": 1}, {"id": 2}]', '[{"broken'):
+        assert _shapes(asked(written)) == [("user", ["text"])]
+
+
+def test_a_stream_is_known_by_its_chunks_and_its_flag() -> None:
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+    flagged = _llm(span({**chat, "gen_ai.is_streaming": True}))
+    assert flagged.stream is True
+    chunked = _llm(span(chat, events=[event("gen_ai.content.completion.chunk", at=40)]))
+    assert chunked.stream is True and chunked.ttft_ms == 40
+
+
+def _langsmith(**fields: Any) -> RawSpan:
+    request = {"model": "gpt-4o-mini", "n": 2, "messages": [{"role": "system", "content": "Be kind."},
+                                                            {"role": "user", "content": "Where?"}]}  # fmt: skip
+    attributes = {"langsmith.span.kind": "llm", "gen_ai.prompt": json.dumps({"args": [request, None]})}
+    return raw({**attributes, "gen_ai.response.finish_reasons": "length, length"}, status="ok", **fields)
+
+
+def test_langsmith_in_js_gives_a_request_as_the_first_of_its_arguments() -> None:
+    made = _llm(dialects.normalise(_langsmith()))
+    assert made.system == "Be kind." and _shapes(made) == [("user", ["text"])]
+    assert made.finish_reason == "length"
+
+
+def test_a_langsmith_run_that_raised_has_failed_though_its_span_is_ok() -> None:
+    raised = event("exception", exception__type="Error", exception__message="Error: 429 too many")
+    made = dialects.normalise(_langsmith(events=[raised]))
+    assert made.status == "error" and made.error is not None and made.error.class_ == "rate_limit"
+
+
+def test_litellm_before_prefixes_were_right_is_read() -> None:
+    prompts, answers = "SpanAttributes.LLM_PROMPTS", "SpanAttributes.LLM_COMPLETIONS"
+    made = _llm(span({
+        "llm.request.type": "completion", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.system": "openai",
+        f"{prompts}.0.role": "user", f"{prompts}.0.content": "Where?", f"{answers}.0.role": "assistant",
+        f"{answers}.0.content": "I look.", f"{answers}.0.finish_reason": "tool_calls",
+        f"{answers}.0.function_call.name": "find", f"{answers}.0.function_call.arguments": '{"q": "a"}',
+        f"{answers}.1.function_call.name": "find", f"{answers}.1.function_call.arguments": '{"q": "b"}',
+    }, scope="litellm", name="litellm_request"))  # fmt: skip
+    assert _shapes(made) == [("user", ["text"])] and made.output_text == "I look."
+    assert _calls(made) == PARALLEL and len(made.output_messages) == 1
+
+
+def test_litellms_raw_exchange_lends_the_ids_of_calls_and_carries_no_call() -> None:
+    request = span({
+        "llm.request.type": "completion", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": "Where?", "gen_ai.completion.0.role": "assistant",
+        "gen_ai.completion.0.finish_reason": "tool_calls", "gen_ai.completion.0.function_call.name": "find",
+        "gen_ai.completion.0.function_call.arguments": '{"q": "a"}',
+    }, scope="litellm", name="litellm_request")  # fmt: skip
+    call = {"id": "t1", "type": "function", "function": {"name": "find", "arguments": '{"q": "a"}'}}
+    choice = {
+        "index": 0,
+        "finish_reason": "tool_calls",
+        "message": {"role": "assistant", "tool_calls": [call]},
+    }
+    exchange = span({
+        "llm.openai.messages": repr([{"role": "user", "content": "Where?"}]), "llm.openai.id": "chatcmpl-1",
+        "llm.openai.choices": repr([choice]),
+    }, scope="litellm", name="raw_gen_ai_request", span_id="02" * 8, parent="01" * 8, start=1)  # fmt: skip
+    carrier, other = dialects.assemble([exchange, request], []).spans
+    assert carrier.llm is not None and carrier.llm.tool_calls[0].id == "t1"
+    assert other.llm is not None and other.llm.duplicate_of == carrier.span_id
+
+
+def _chunk(at: int, **choice: Any) -> Any:
+    value = {"id": "chatcmpl-1", "model": "gpt-4o-mini-2024-07-18", "choices": [{"index": 0, **choice}]}
+    return event(f"mlflow.chunk.item.{at}", at=at + 10, mlflow__chunk__value=json.dumps(value))
+
+
+def test_mlflows_chunks_tell_what_the_streams_text_does_not() -> None:
+    attributes = {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.spanOutputs": '"I look."',
+                  "mlflow.spanInputs": json.dumps({"model": "gpt-4o-mini", "messages": [], "stream": True})}  # fmt: skip
+    call = {"index": 0, "id": "t1", "function": {"name": "find", "arguments": '{"q": "a"}'}}
+    events = [_chunk(0, delta={"content": "I look."}), _chunk(1, delta={"tool_calls": [call]}),
+              _chunk(2, delta={}, finish_reason="tool_calls")]  # fmt: skip
+    made = _llm(span(attributes, events=events))
+    assert made.output_text == "I look." and _calls(made) == PARALLEL[:1]
+    assert (made.finish_reason, made.response_id) == ("tool_calls", "chatcmpl-1")
+    assert made.response_model == "gpt-4o-mini-2024-07-18"
+    refused = _llm(
+        span({**attributes, "mlflow.spanOutputs": '""'}, events=[_chunk(0, delta={"refusal": "No."})])
+    )
+    assert refused.refusal == "No."
+
+
+def test_mastras_steps_are_its_calls_and_the_generation_around_them_repeats_them() -> None:
+    def step(number: int, tokens: int) -> Span:
+        body = {"id": f"chatcmpl-{number}", "model": "gpt-4o-mini-2024-07-18", "object": "chat.completion",
+                "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "x"}}],
+                "usage": {"prompt_tokens": tokens, "completion_tokens": 5}}  # fmt: skip
+        request = {
+            "model": "gpt-4o-mini",
+            "temperature": 0.2,
+            "messages": [{"role": "user", "content": "Where?"}],
+        }
+        return span({
+            "gen_ai.operation.name": "model.step", "mastra.span.type": "model_step", "body": json.dumps(body),
+            "input": json.dumps({"body": request}), "output": json.dumps({"text": "x", "toolCalls": []}),
+            "modelMetadata": json.dumps({"modelId": "gpt-4o-mini", "modelProvider": "openai.chat"}),
+        }, span_id=f"0{number}" * 8, parent="0a" * 8, name=f"step: {number}", start=number * 10)  # fmt: skip
+
+    outer = span({
+        "gen_ai.operation.name": "chat", "mastra.span.type": "model_generation", "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.usage.input_tokens": 30, "gen_ai.usage.output_tokens": 10, "input": '{"messages": []}',
+    }, span_id="0a" * 8, parent="0b" * 8)  # fmt: skip
+    agent = span({"mastra.span.type": "agent_run", "agent.id": "support", "mastra.agent_run.input": "Where?",
+                  "mastra.agent_run.output": '{"text": "There.", "files": []}',
+                  "mastra.metadata.sessionId": "s-1", "mastra.metadata.userId": "u-7"}, span_id="0b" * 8)  # fmt: skip
+    trace = dialects.assemble([agent, outer, step(1, 10), step(2, 20)], [])
+    assert trace.totals.input_tokens == 30 and trace.totals.output_tokens == 10
+    carried = [s.llm for s in trace.spans if s.llm is not None and s.llm.duplicate_of is None]
+    assert [(c.response_id, c.response_model, c.provider) for c in carried] == [
+        ("chatcmpl-1", "gpt-4o-mini-2024-07-18", "openai"),
+        ("chatcmpl-2", "gpt-4o-mini-2024-07-18", "openai"),
+    ]
+    assert (trace.input_text, trace.output_text) == ("Where?", "There.")
+    assert (trace.context.session_id, trace.context.user_id, trace.context.agent_name) == (
+        "s-1",
+        "u-7",
+        "support",
+    )
+
+
+def test_a_mastra_call_that_ended_with_an_error_has_failed() -> None:
+    step = span(
+        {"mastra.span.type": "model_step", "mastra.model_step.output": '{"text": "", "toolCalls": []}'}
+    )
+    call = span({"mastra.span.type": "model_inference", "gen_ai.operation.name": "chat",
+                 "gen_ai.response.finish_reasons": '["error"]', "gen_ai.request.model": "m"})  # fmt: skip
+    assert step.kind == "workflow" and call.kind == "llm" and call.status == "error"
+    tool = span({"mastra.span.type": "tool_call", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find",
+                 "gen_ai.tool.call.result": '{"found": 1}'}, name="execute_tool find")  # fmt: skip
+    assert tool.tool is not None and (tool.tool.name, tool.tool.result) == ("find", {"found": 1})
