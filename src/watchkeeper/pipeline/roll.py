@@ -130,9 +130,12 @@ class Roller:
         self.plan = plan
         self.margin_ns = margin_ns
         self.chunk = chunk
+        # By project the plan, and of each tick within the margin what was in it, when it was last recomputed. Without it, after
+        # a restart, they are recomputed once more.
+        self._held: dict[str, tuple[Plan, dict[int, int]]] = {}
 
     async def roll(self, project: str, now_ns: int) -> Rolled:
-        """Recompute every tick in which something was written since the last call. Ticks that start after `now_ns` are
+        """Recompute every tick in which something was written since it was last recomputed. Ticks that start after `now_ns` are
         left for later: a client's clock cannot make a tick of the future."""
         mark = await self.records.read(lambda c: states.get(c, project, "roll", "mark")) or {}
         after = max(int(mark.get("seen", 0)) - self.margin_ns, 0)
@@ -140,11 +143,15 @@ class Roller:
         if mark.get("seconds", seconds) != seconds:
             after = 0
         dirty = (await self.columns.named("roll_dirty", project, seconds=seconds, after=after)).rows
-        ticks = sorted({int(tick) * SECOND for tick, _ in dirty if int(tick) * SECOND <= now_ns})
-        seen = max([int(s) for _, s in dirty], default=int(mark.get("seen", 0)))
+        plan = self.plan
+        held = {int(tick) * SECOND: int(h) for tick, _, h in dirty if int(tick) * SECOND <= now_ns}
+        before, known = self._held.get(project, (plan, dict[int, int]()))
+        ticks = sorted(t for t, h in held.items() if before is not plan or known.get(t) != h)
+        seen = max([int(s) for _, s, _ in dirty], default=int(mark.get("seen", 0)))
         # A row written under a clock that ran ahead must not hide what is written after it.
         seen = min(seen, now_ns)
         done = await self.recompute(project, ticks, now_ns)
+        self._held[project] = plan, held
         fresh = {"seen": seen, "seconds": seconds}
         if fresh != mark or done.sizes:
 

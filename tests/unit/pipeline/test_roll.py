@@ -180,8 +180,10 @@ async def test_rolling_again_changes_nothing_and_late_data_reopens_its_tick(
     await columns.write_traces([a_trace(i, h, "v1", 8, "late") for i, h in enumerate((0.2, 0.4, 30.1))])
     assert (await roller.roll("late", NOW)).ticks == 2
     before = await points(columns, "late", "relevance")
-    # Only what lies within the margin of the last look is looked at again.
-    assert (await roller.roll("late", NOW)).ticks == 1
+    assert (await roller.roll("late", NOW)).ticks == 0
+    # After a restart what lies within the margin of the last look is recomputed once more.
+    roller = Roller(columns, records, plan())
+    assert [(await roller.roll("late", NOW)).ticks for _ in range(2)] == [1, 0]
     assert await points(columns, "late", "relevance") == before
     records.write_now(lambda c: states.put(c, "late", "watch", "mark", T0 + 31 * HOUR, NOW))
     await columns.write_traces([a_trace(9, 0.3, "v1", 2, "late", assembled=T0 + 60 * HOUR)])
@@ -192,7 +194,8 @@ async def test_rolling_again_changes_nothing_and_late_data_reopens_its_tick(
     await columns.write_traces([a_trace(10, 0.3, "v1", 2, "late", assembled=T0 + 60 * HOUR)])
     done = await roller.roll("late", early)
     assert records.read_now(lambda c: states.get(c, "late", "roll", "late")) == {str(T0): done.sizes[T0]}
-    again = await roller.roll("late", early)
+    assert (await roller.roll("late", early)).ticks == 0
+    again = await Roller(columns, records, plan()).roll("late", early)
     assert again.sizes[T0] == done.sizes[T0]
     assert [p.n for p in await points(columns, "late", "relevance")] == [4, 1]
 
@@ -248,6 +251,29 @@ async def test_a_series_whose_traces_moved_elsewhere_is_emptied(
     assert done.gone > 0
     assert await points(columns, "moved", "relevance", "prompt_version=unknown") == []
     assert len(await points(columns, "moved", "relevance", "prompt_version=v3")) == 1
+
+
+async def test_a_tick_is_recomputed_when_something_in_it_changes_and_only_then(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    roller = Roller(columns, records, plan())
+    at = T0 + 3 * HOUR
+    await columns.write_traces([a_trace(i, 1.5, "v1", 8, "quiet", assembled=at + i) for i in range(3)])
+    assert [(await roller.roll("quiet", NOW)).ticks for _ in range(3)] == [1, 0, 0]
+    # Dated before what was seen last, as a row is that took long to be written.
+    await columns.write_traces([a_trace(7, 1.5, "v1", 8, "quiet", assembled=at)])
+    await columns.write_traces([a_trace(1, 1.5, "v1", 3, "quiet", assembled=at + 2)])
+    assert [(await roller.roll("quiet", NOW)).ticks for _ in range(2)] == [1, 0]
+    (point,) = await points(columns, "quiet", "relevance")
+    assert (point.n, point.swx) == (4, 27.0)
+    await columns.write_scores([judged("quiet", 7, 1.5, "1", 4.0)])
+    assert [(await roller.roll("quiet", NOW)).ticks for _ in range(2)] == [1, 0]
+    # To another tick: the one that it left has to be told.
+    await columns.write_traces([a_trace(7, 2.5, "v1", 8, "quiet", assembled=at + 9)])
+    assert [(await roller.roll("quiet", NOW)).ticks for _ in range(2)] == [2, 0]
+    assert [p.n for p in await points(columns, "quiet", "relevance")] == [3, 1]
+    roller.plan = plan(other=TEN)
+    assert [(await roller.roll("quiet", NOW)).ticks for _ in range(2)] == [2, 0]
 
 
 async def test_small_cohorts_share_one_series_and_keep_their_place(

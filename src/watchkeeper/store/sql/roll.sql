@@ -2,13 +2,16 @@
 -- 1970 UTC, [since, until). A set of dimensions is given as positions in the array `dims` below, counted from 1.
 
 -- name: roll_dirty
--- Ticks in which a trace or a score was written since the last look, and how far that look reached.
-SELECT tick, max(seen) AS seen FROM (
-  SELECT intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32} AS tick, max(assembled_at) AS seen
-  FROM traces WHERE project = {project:String} AND assembled_at >= {after:UInt64} GROUP BY tick
+-- Ticks in which a trace or a score was written since the last look, how far that look reached, and a number that is another
+-- when more has been written. A trace that moved changes the tick that it left as well.
+SELECT tick, max(newest) AS seen, sum(number) AS held FROM (
+  SELECT arrayJoin(groupUniqArray(intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32})) AS tick,
+    max(assembled_at) AS newest, cityHash64(one, newest) AS number
+  FROM traces WHERE project = {project:String} AND assembled_at >= {after:UInt64} GROUP BY cityHash64(trace_id) AS one
   UNION ALL
-  SELECT intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32} AS tick, max(row_version) AS seen
-  FROM scores WHERE project = {project:String} AND row_version >= {after:UInt64} GROUP BY tick
+  SELECT arrayJoin(groupUniqArray(intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32})) AS tick,
+    max(row_version) AS newest, sum(cityHash64(one, span_id, scorer, version, row_version)) AS number
+  FROM scores WHERE project = {project:String} AND row_version >= {after:UInt64} GROUP BY cityHash64(trace_id) AS one
 ) GROUP BY tick ORDER BY tick
 
 -- name: roll_values
