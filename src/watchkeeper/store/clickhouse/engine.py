@@ -58,6 +58,8 @@ WRITER: dict[str, Any] = {
     "optimize_on_insert": 1,
     "log_queries": 0,
 }
+FIELD_BYTES = 10 * MB
+"""How large a parameter of ours may become: the identifiers of what is looked at, tens of thousands at most."""
 SECURE = {"clickhouse": False, "clickhouses": True}
 """The schemes of a server's address, and whether they mean TLS."""
 FINISHED: dict[str, Any] = {"mutations_sync": 2, "max_execution_time": 0}
@@ -250,6 +252,18 @@ def _release_code() -> None:
         if name == library and "w" not in mode and ("x" in mode or int(offset, 16) == 0):
             begin, end = (int(address, 16) for address in at.split("-"))
             advise(ctypes.c_void_p(begin), ctypes.c_size_t(end - begin), mmap.MADV_DONTNEED)
+
+
+def narrowness(client: Client) -> str | None:
+    """What of a server's settings is too small for large projects, and what to do; None where nothing is."""
+    asked = "SELECT toUInt64(value) FROM system.settings WHERE name = 'http_max_field_value_size'"
+    found = client.query(asked).result_rows
+    if not found or found[0][0] >= FIELD_BYTES:
+        return None
+    return (
+        f"the column server takes parameters of {found[0][0]:,} bytes, which grouping the failures of a large project exceeds: "
+        f"set http_max_field_value_size to {FIELD_BYTES} in its default profile"
+    )
 
 
 def give_back(client: Client) -> None:

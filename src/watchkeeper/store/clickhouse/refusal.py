@@ -76,8 +76,8 @@ def _code(text: str) -> int:
 
 
 def _sentence(text: str) -> str:
-    """The first sentence of the engine's message, without the statement, paths and versions."""
-    message = text.split("DB::Exception:")[-1].split("\n")[0]
+    """The first sentence of the engine's message, without the statement, paths, addresses and versions."""
+    message = text.split("DB::Exception:")[-1].split("\n")[0].split(" (for url ")[0]
     message = re.split(
         r":? ?[Ii]n scope |: [Ww]hile |, while |\. Stack trace|: \(at row|\(version ", message
     )[0]

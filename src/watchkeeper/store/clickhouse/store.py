@@ -19,7 +19,7 @@ from watchkeeper.model.series import Point
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.store import sandbox, sandbox_tables
 from watchkeeper.store.clickhouse import damage, exporting, feed, listing, queries, reading, removal, writing
-from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source, give_back
+from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source, give_back, narrowness
 from watchkeeper.store.clickhouse.migrations import migrate
 from watchkeeper.store.clickhouse.refusal import MAX_ANSWER_BYTES, SANDBOX, TOO_LARGE, refusal_of, size_of
 from watchkeeper.store.columns import (
@@ -88,7 +88,11 @@ class ClickHouseColumns:
         """Mend, connect and migrate; returns the migrations applied (blocking)."""
         path = self.source.path
         if path is None:
-            return self._rows.run_now(migrate, self._clock())
+            applied = self._rows.run_now(migrate, self._clock())
+            narrow = self._rows.run_now(narrowness)
+            if narrow is not None:
+                log.warning(narrow)
+            return applied
         folder = path.parent / FOLDER
         damage.mend(path, folder)
 
