@@ -123,6 +123,8 @@ class Draft:
             self.tokens.fill(reply.tokens)
         self.response_model = self.response_model or reply.model
         self.response_id = self.response_id or reply.id
+        if reply.streamed:
+            self.stream = True
         self.error_message = self.error_message or reply.error
         self.error_status = self.error_status or reply.status
 

@@ -24,6 +24,8 @@ _CALL_TYPES = frozenset(("tool_call", "tool_use", "tool-call", "function_call", 
 _RESULT_TYPES = frozenset(("tool_call_response", "tool_result", "tool-result", "function_call_output", "toolresult",
                            "tool_response", "custom_tool_call_output", "server_tool_call_response",
                            "web_search_tool_result", "mcp_tool_result"))  # fmt: skip
+# What a Responses answer is made of beside messages.
+ITEM_TYPES = frozenset(("function_call", "custom_tool_call", "mcp_call", "reasoning"))
 _REASONING_TYPES = frozenset(("reasoning", "thinking", "redacted_thinking", "thought"))
 # How a text begins that may be an object or a conversation a client has printed.
 _DUMPS = ('{"', "[{")

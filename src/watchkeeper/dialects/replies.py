@@ -69,6 +69,7 @@ class Reply(msgspec.Struct):
     error: str | None = None
     status: int | None = None
     tool_error: bool = False
+    streamed: bool = False
 
 
 def _table(value: Any) -> dict[str, Any]:
@@ -159,7 +160,7 @@ def _of_list(items: list[Any]) -> Reply | None:
     tables = [_table(i) for i in items]
     if (
         tables
-        and any(t.get("type") in ("message", "function_call", "reasoning") for t in tables)
+        and any(t.get("type") == "message" or _is_item(t) for t in tables)
         and any(("type" in t and "role" not in t) or t.get("type") == "message" for t in tables)
     ):
         return _of_items(items)
@@ -191,6 +192,8 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
         made = msgs.message_of(table, "assistant")
         finish = as_text(table.get("stop_reason")) or as_text(table.get("status"))
         reply = Reply(made, finish)
+    elif _is_item(table):
+        reply = _of_items([table])
     elif "role" in table or "kwargs" in table or "parts" in table or "tool_calls" in table:
         made = msgs.message_of(table, "assistant")
         reply = Reply(made, next((m.finish_reason for m in made if m.finish_reason), None))
@@ -215,6 +218,11 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
     )
     reply.id = reply.id or as_text(table.get("id") or table.get("responseId") or table.get("response_id"))
     return reply
+
+
+def _is_item(table: dict[str, Any]) -> bool:
+    kind = table.get("type")
+    return isinstance(kind, str) and kind in msgs.ITEM_TYPES
 
 
 def _typed(items: Any) -> bool:
@@ -302,6 +310,8 @@ def _of_generations(table: dict[str, Any]) -> Reply:
         kwargs = _table(message.get("kwargs")) or message
         meta = _table(kwargs.get("response_metadata"))
         info = _table(generation.get("generation_info"))
+        # Only what came in chunks is told as one.
+        reply.streamed = reply.streamed or generation.get("type") == "ChatGenerationChunk"
         status = as_int(meta.get("status_code"))
         if status is not None and status >= 400:
             reply.status = status

@@ -149,6 +149,14 @@ def test_langfuse_in_js_tells_calls_without_a_role_and_instructions_beside_the_i
     assert [t["name"] for t in made.tool_definitions] == ["find"]
 
 
+def test_an_answer_that_is_a_single_item_is_read_with_its_end() -> None:
+    generation = {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "gpt-4o-mini"}
+    output = json.dumps({**_item("c1", "a"), "id": "fc_1", "status": "completed"})
+    made = _llm(span({**generation, "langfuse.observation.output": output}))
+    assert _calls(made) == PARALLEL[:1] and made.tool_calls[0].id == "c1"
+    assert made.finish_reason == "tool_calls"
+
+
 def test_a_generation_of_an_embedding_model_without_an_answer_is_an_embedding() -> None:
     made = span({"langfuse.observation.type": "generation", "langfuse.observation.output": "",
                  "langfuse.observation.model.name": "text-embedding-3-small",
@@ -171,6 +179,17 @@ def test_a_conversation_printed_into_a_users_message_is_told_apart_again() -> No
     ]
     for written in ('[{"role": "user", "content": "x"}]', '[{"id": 1}, {"id": 2}]', '[{"broken'):
         assert _shapes(asked(written)) == [("user", ["text"])]
+
+
+def test_langchains_chunk_was_streamed_whatever_the_models_parameters_say() -> None:
+    message = {"lc": 1, "type": "constructor", "id": ["langchain", "schema", "messages", "AIMessageChunk"],
+               "kwargs": {"content": "There."}}  # fmt: skip
+    generation = {"text": "There.", "type": "ChatGenerationChunk", "message": message}
+    attributes = {**LLM_KIND, "llm.invocation_parameters": '{"model": "m", "stream": false}'}
+    made = span({**attributes, "output.value": json.dumps({"generations": [[generation]]})})
+    assert _llm(made).stream is True
+    whole = json.dumps({"generations": [[{**generation, "type": "ChatGeneration"}]]})
+    assert _llm(span({**attributes, "output.value": whole})).stream is False
 
 
 def test_a_stream_is_known_by_its_chunks_and_its_flag() -> None:
