@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from watchkeeper.alerting.monitor import Monitor, capped
+from watchkeeper.compose.loops import Loops
 from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
@@ -43,7 +44,6 @@ from watchkeeper.store.records.engine import Records
 log = logging.getLogger(__name__)
 Clock = Callable[[], int]
 DAY_NS = 86_400 * 10**9
-LONGEST_REST_S = 30.0
 WATCH_SECONDS = 5.0
 BEHAVIOUR_SECONDS = 10.0
 BACKFILL_SECONDS = 0.5
@@ -96,6 +96,7 @@ class Flows:
     actor: Actor | None = None
     erasing: EraseFlow | None = None
     known: Sequence[str] = ()
+    loops: Loops = field(default_factory=Loops)
 
     def settled_ns(self) -> int:
         """Everything that arrived up to this time is stored whole, whichever process took it in."""
@@ -200,22 +201,6 @@ class Flows:
             await self.erasing.sweep()
 
 
-async def forever(name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-    """Do the work every so many seconds; after work that took longer, rest as long (at most `LONGEST_REST_S`), so that ingest
-    gets its turn."""
-    rest = seconds
-    while True:
-        await asyncio.sleep(rest)
-        began = time.monotonic()
-        try:
-            await work()
-        except (
-            Exception
-        ):  # this loop must outlive any failure of the store: without it nothing would be watched
-            log.exception("%s failed; it is tried again in %g s", name, seconds)
-        rest = max(seconds, min(time.monotonic() - began, LONGEST_REST_S))
-
-
 def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
     async def pipeline() -> list[Sample]:
         found = [Sample(*s) for s in flows.ingest.ledger.samples()]
@@ -242,6 +227,7 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
             for what, value in told.items():
                 labels = {"stage": stage, "what": what}
                 found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
+        found += flows.loops.samples()
         held = "1 while nothing is dropped by age because the clock has leapt."
         found.append(Sample("watchkeeper_retention_held", {}, float(flows.retain.held), held))
         return found
@@ -280,11 +266,13 @@ async def running(flows: Flows, hear: Callable[[], Awaitable[None]]) -> AsyncGen
     flows.ingest.start()
     flows.assembly.start()
     loops = [
-        asyncio.create_task(forever("returning memory", RELIEF_SECONDS, flows.columns.give_back)),
-        asyncio.create_task(forever("looking for damage", SCRUB_SECONDS, flows.scrub_once)),
+        asyncio.create_task(flows.loops.forever("returning memory", RELIEF_SECONDS, flows.columns.give_back)),
+        asyncio.create_task(flows.loops.forever("looking for damage", SCRUB_SECONDS, flows.scrub_once)),
     ]
     if not flows.records.is_sqlite:
-        loops.append(asyncio.create_task(forever("following other processes", FOLLOW_SECONDS, hear)))
+        loops.append(
+            asyncio.create_task(flows.loops.forever("following other processes", FOLLOW_SECONDS, hear))
+        )
     try:
         yield
     finally:

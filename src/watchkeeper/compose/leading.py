@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from watchkeeper.compose import flows as loops
-from watchkeeper.compose.flows import Flows, forever
+from watchkeeper.compose.flows import Flows
 from watchkeeper.compose.following import Scoring
 from watchkeeper.pipeline.forward import ForwardFlow
 from watchkeeper.pipeline.reprice import Recompute
@@ -93,16 +93,22 @@ async def duties(
     forward.start()
     stop = asyncio.Event()
     running = [
-        asyncio.create_task(forever("watching", loops.WATCH_SECONDS, flows.watch_once)),
-        asyncio.create_task(forever("triage", loops.TRIAGE_SECONDS, flows.triage_once)),
-        asyncio.create_task(forever("backfilling", loops.BACKFILL_SECONDS, flows.backfill.run_once)),
-        asyncio.create_task(forever("scoring behaviour", loops.BEHAVIOUR_SECONDS, flows.behave_once)),
-        asyncio.create_task(forever("grouping failures", loops.SIGNAL_SECONDS, flows.group_once)),
-        asyncio.create_task(forever("calibration", loops.CALIBRATION_SECONDS, flows.calibrate_once)),
-        asyncio.create_task(forever("retention", loops.RETENTION_SECONDS, flows.retain.run_once)),
-        asyncio.create_task(forever("erasure", loops.ERASURE_SECONDS, flows.sweep_once)),
+        asyncio.create_task(flows.loops.forever("watching", loops.WATCH_SECONDS, flows.watch_once)),
+        asyncio.create_task(flows.loops.forever("triage", loops.TRIAGE_SECONDS, flows.triage_once)),
+        asyncio.create_task(
+            flows.loops.forever("backfilling", loops.BACKFILL_SECONDS, flows.backfill.run_once)
+        ),
+        asyncio.create_task(
+            flows.loops.forever("scoring behaviour", loops.BEHAVIOUR_SECONDS, flows.behave_once)
+        ),
+        asyncio.create_task(flows.loops.forever("grouping failures", loops.SIGNAL_SECONDS, flows.group_once)),
+        asyncio.create_task(
+            flows.loops.forever("calibration", loops.CALIBRATION_SECONDS, flows.calibrate_once)
+        ),
+        asyncio.create_task(flows.loops.forever("retention", loops.RETENTION_SECONDS, flows.retain.run_once)),
+        asyncio.create_task(flows.loops.forever("erasure", loops.ERASURE_SECONDS, flows.sweep_once)),
         asyncio.create_task(flows.delivery.run()),
-        *(asyncio.create_task(forever(name, seconds, work)) for name, seconds, work in more),
+        *(asyncio.create_task(flows.loops.forever(name, seconds, work)) for name, seconds, work in more),
     ]
     judging = asyncio.create_task(flows.judges.run(stop))
     try:

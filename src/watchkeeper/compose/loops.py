@@ -1,0 +1,60 @@
+"""Work that is done again and again beside the requests, and how it fares."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from watchkeeper.server.metrics import Sample
+
+log = logging.getLogger(__name__)
+LONGEST_REST_S = 30.0
+
+
+@dataclass
+class Pace:
+    """How one loop has fared: runs that ended, those of them that failed, seconds in all and of the last run."""
+
+    runs: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    last: float = 0.0
+
+
+class Loops:
+    """The background loops of one process."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
+        self._paces: dict[str, Pace] = {}
+
+    async def forever(self, name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+        """Do the work every so many seconds; after work that took longer, rest as long (at most `LONGEST_REST_S`), so that ingest
+        gets its turn."""
+        pace = self._paces.setdefault(name, Pace())
+        while True:
+            await asyncio.sleep(max(seconds, min(pace.last, LONGEST_REST_S)))
+            began = self._monotonic()
+            try:
+                await work()
+            # The loop must outlive any failure of the store: without it nothing would be watched.
+            except Exception:
+                pace.failed += 1
+                log.exception("%s failed; it is tried again in %g s", name, seconds)
+            pace.runs += 1
+            pace.last = self._monotonic() - began
+            pace.seconds += pace.last
+
+    def samples(self) -> list[Sample]:
+        """What `/metrics` says of every loop."""
+        found: list[Sample] = []
+        for name, pace in self._paces.items():
+            labels = {"loop": name}
+            found += [
+                Sample("watchkeeper_loop_runs_total", labels, pace.runs, kind="counter"),
+                Sample("watchkeeper_loop_failures_total", labels, pace.failed, kind="counter"),
+                Sample("watchkeeper_loop_seconds_total", labels, pace.seconds, kind="counter"),
+                Sample("watchkeeper_loop_last_seconds", labels, pace.last),
+            ]
+        return found
