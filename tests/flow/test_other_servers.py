@@ -88,7 +88,7 @@ def test_two_processes_are_one_product(tmp_path: Path, addresses: dict[str, str]
         assert send(other, asked("late"))[0] == 200
         until(lambda: hex_id("late") in judged(other))
         status, _, said = other.call("POST", "/api/backups", {})
-        assert status == 503 and b"pg_dump" in said
+        assert status == 409 and b"pg_dump" in said
         assert other.stop() == 0
     finally:
         for server in (one, other):

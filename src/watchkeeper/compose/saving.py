@@ -9,19 +9,19 @@ from pathlib import Path
 from watchkeeper.store.clickhouse.store import ClickHouseColumns
 from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records.engine import Records
-from watchkeeper.store.snapshot import BACKUPS, ELSEWHERE, copy_all, discard, link_all
+from watchkeeper.store.snapshot import BACKUPS, copy_all, discard, link_all
 
 
 def saving(
     data_dir: Path, columns: ClickHouseColumns, records: Records
-) -> Callable[[], Awaitable[tuple[str, int]]]:
+) -> Callable[[], Awaitable[tuple[str, int]]] | None:
     """What makes a backup: its folder below the data directory and how many files it has. Writers wait only while files are
-    linked and the records are copied; the bytes are copied afterwards. Raises StoreUnavailable."""
+    linked and the records are copied; the bytes are copied afterwards. Raises StoreUnavailable. None where the data is on servers."""
+    if not records.is_sqlite or columns.source.path is None:
+        return None
     turn = asyncio.Lock()
 
     async def backup() -> tuple[str, int]:
-        if not records.is_sqlite or columns.source.path is None:
-            raise StoreUnavailable(ELSEWHERE)
         name = f"{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{secrets.token_hex(3)}"
         still, made = data_dir / BACKUPS / f"{name}.part", data_dir / BACKUPS / name
 

@@ -7,6 +7,7 @@ from watchkeeper.server.api.shapes import Body
 from watchkeeper.server.reading import note_change
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.store.snapshot import ELSEWHERE
 
 
 class Wanted(Body):
@@ -19,7 +20,7 @@ async def backup(call: Call) -> dict[str, Any]:
     if not everywhere(call):
         raise HttpError(403, "only an admin of every project may do this", "a backup holds all of them")
     if call.services.backup is None:
-        raise HttpError(409, "this server keeps no data", "ask the one that does")
+        raise HttpError(409, ELSEWHERE, "docs/servers.md says more")
     try:
         folder, number = await call.services.backup()
     except StoreUnavailable as error:
