@@ -236,6 +236,26 @@ async def test_attributes_and_words_are_looked_up_in_an_index(
     assert f"Name: {index}" in lines, lines
 
 
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("attributes['tone'] = 'warm'", ["step 1"]),
+        ("attributes['tone'] = 'cold'", []),
+        ("attributes['tone'] = 'warm' and kind = 'tool'", []),
+        ("attributes['tone'] = 'warm' or attributes['tone'] = 'mild'", ["step 1", "step 2"]),
+        ("attributes['tone'] = ''", ["step 3"]),
+    ],
+)
+async def test_sql_that_looks_an_attribute_up_sees_the_last_version_of_a_span(
+    store: ClickHouseColumns, project: str, where: str, expected: list[str]
+) -> None:
+    trace_id, other = new_trace_id(), new_trace_id()
+    await put(store, project, [raw(trace_id, 1, tone="cold"), raw(other, 2, tone="mild"), raw(other, 3)])
+    await put(store, project, [raw(trace_id, 1, tone="warm", end=NOW + 2 * 10**9)])
+    table = await store.sql(project, f"select s.name from spans s where {where} order by name")
+    assert [row[0] for row in table.rows] == expected
+
+
 async def test_a_models_answer_is_whole_in_spans_and_a_steps_output_is_cut_visibly(
     store: ClickHouseColumns, project: str
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.contract.columns_world import DAY, NOW, new_trace_id, raw, score, told, trace_row
+from tests.contract.columns_world import DAY, NOW, new_trace_id, raw, rows, score, told, trace_row
 from watchkeeper.store.clickhouse import ClickHouseColumns, listing, open_columns
 from watchkeeper.store.columns import TraceFilter
 
@@ -88,3 +88,27 @@ async def test_a_list_shows_what_the_latest_version_says(store: ClickHouseColumn
     (row,) = await store.list_traces(project, TraceFilter())
     assert row["output_text"] == "third"
     assert await store.list_traces(project, TraceFilter(where="output_text = 'second'")) == []
+
+
+@pytest.mark.parametrize(
+    "where", ["attributes['note'] = 'kept'", "attributes['n'] >= 0", "mapContains(attributes, 'note')"]
+)
+async def test_an_attribute_is_found_whenever_its_trace_began_and_however_late_it_came(
+    store: ClickHouseColumns, project: str, where: str
+) -> None:
+    starts: dict[str, int] = {}
+    for age in (-0.5, 0, 1, 3, 20, 200):
+        for received in (NOW - int(age * DAY), NOW + 1):
+            start = NOW - int(age * DAY) - 1000 * len(starts)
+            item = raw(new_trace_id(), start=start, note="kept")
+            await store.write_spans(rows(project, [item], min(received, NOW + 1)), [])
+            await store.write_traces([trace_row(project, [item])])
+            starts[item.trace_id] = start
+    expected = sorted(starts, key=lambda t: -starts[t])
+    for since in (None, NOW - 2 * DAY, NOW - 30 * DAY):
+        for limit in (3, 100):
+            wanted = TraceFilter(where=where, since_ns=since, limit=limit)
+            found = [r["trace_id"] for r in await store.list_traces(project, wanted)]
+            assert found == [t for t in expected if starts[t] >= (since or 0)][:limit]
+    tallied = await store.tally(project, TraceFilter(where=where, since_ns=NOW - 2 * DAY), 3600)
+    assert sum(n for _, n, _ in tallied) == sum(start >= NOW - 2 * DAY for start in starts.values())

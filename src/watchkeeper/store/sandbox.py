@@ -209,6 +209,10 @@ def _bind_tables(tree: exp.Expr, database: str, scorers: Sequence[str]) -> tuple
             )
         used.append(name)
         inner = sqlglot.parse_one(tables.body(name, database, list(scorers)), read=_Dialect)
+        for fact in _facts_of(table) if name == "spans" else []:
+            # All versions of a span share its key, so that this may be asked before the replaced ones are passed over.
+            near = exp.In(this=exp.column("trace_id"), query=exp.Subquery(this=_with_fact(fact, database)))
+            inner = inner.where(near, copy=False)  # type: ignore[attr-defined]
         bound = exp.Subquery(
             this=inner,
             alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True)),
@@ -355,6 +359,16 @@ def _compare_as_numbers(part: exp.Expr) -> None:
                 holder.replace(exp.Anonymous(this="toFloat64OrNull", expressions=[holder.copy()]))
 
 
+def _ask_keys_alone(part: exp.Expr) -> None:
+    """Whether there is a key is read from the keys."""
+    for call in part.find_all(exp.Anonymous):
+        if str(call.this).lower() in ("mapcontains", "mapcontainskey") and call.expressions:
+            first = call.expressions[0]
+            if isinstance(first, exp.Column):
+                call.set("this", "has")
+                first.replace(sqlglot.parse_one("attributes.keys", read=_Dialect))
+
+
 _JOINERS = (exp.And, exp.Or, exp.Not, exp.Paren, exp.Xor)
 
 
@@ -380,22 +394,58 @@ def _attribute_predicates(condition: exp.Expr) -> list[tuple[exp.Expr, set[str]]
     return list(found.values())
 
 
+RECEIVED = f"received_at >= fromUnixTimestamp64Nano({{{tables.RECEIVED}:Int64}})"
+
+
+def _with_fact(fact: str, database: str) -> exp.Select:
+    """The ids of traces with a span, of whatever version, that has this attribute."""
+    bound = f"project = {{{tables.PROJECT}:String}}"
+    found = sqlglot.parse_one(
+        f'SELECT trace_id FROM "{database}".spans WHERE {bound} AND {fact}', read=_Dialect
+    )
+    assert isinstance(found, exp.Select)
+    return found
+
+
+def _facts_of(table: exp.Table) -> list[str]:
+    """What every row of a statement over this table alone must have, as look-ups in the index of attributes."""
+    select = table.parent_select
+    where = select.args.get("where") if select is not None else None
+    if select is None or where is None or table.args.get("joins") or select.args.get("joins"):
+        return []
+    if any(a.alias == "attributes" for a in select.find_all(exp.Alias)):
+        return []
+    condition = where.this.unnest()
+    parts = condition.flatten() if isinstance(condition, exp.And) else [condition]
+    # An attribute that is not there equals the empty text.
+    return [f for p in parts if (f := _fact(p)) is not None and not f.endswith("\\n')")]
+
+
+def _having(part: exp.Expr, keys: set[str], database: str) -> exp.Expr:
+    """The ids of traces with a span of which a predicate over attributes holds."""
+    fact = _fact(part)
+    if fact is not None:
+        return _with_fact(fact, database).where(RECEIVED, copy=False, dialect=_Dialect)
+    told = part.copy()
+    _compare_as_numbers(told)
+    _ask_keys_alone(told)
+    # Values are most of the bytes of attributes: they are read only where a span has the keys.
+    has = [f"has(attributes.keys, {_text(k)})" for k in sorted(keys)]
+    first = " AND ".join([f"project = {{{tables.PROJECT}:String}}", RECEIVED, *has])
+    inner = sqlglot.parse_one(f'SELECT trace_id FROM "{database}".spans PREWHERE {first}', read=_Dialect)
+    return inner.where(exp.Paren(this=told), copy=False)  # type: ignore[attr-defined]
+
+
 def compile_condition(where: str, scorers: Sequence[str], database: str = "default") -> str:
-    """A condition as SQL over the physical `traces`, binding `wk_project`. Raises QueryRefused."""
+    """A condition as SQL over the physical `traces`, binding `wk_project`, and `wk_received`: the time in ns from which on the
+    spans were received whose attributes are looked at. Raises QueryRefused."""
     condition = exp.Paren(this=_condition_tree(where))
     _known_columns(condition, scorers)
     by_column = {tables.scorer_column(s): s for s in scorers if tables.SCORER_NAME.match(s)}
     for part, keys in _attribute_predicates(condition):
-        fact = _fact(part)
-        has = " AND ".join(f"mapContains(attributes, {_text(k)})" for k in sorted(keys)) or "1"
-        inner = sqlglot.parse_one(
-            f'SELECT trace_id FROM "{database}".spans WHERE project = {{{tables.PROJECT}:String}} AND {fact or has}',
-            read=_Dialect,
+        part.replace(
+            exp.In(this=exp.column("trace_id"), query=exp.Subquery(this=_having(part, keys, database)))
         )
-        if fact is None:
-            _compare_as_numbers(part)
-            inner = inner.where(exp.Paren(this=part.copy()), copy=False)  # type: ignore[attr-defined]
-        part.replace(exp.In(this=exp.column("trace_id"), query=exp.Subquery(this=inner)))
     for column in list(condition.find_all(exp.Column)):
         scorer = by_column.get(column.name)
         if scorer is not None and column.find_ancestor(exp.Subquery) is None:

@@ -3,6 +3,7 @@
 import re
 
 PROJECT = "wk_project"
+RECEIVED = "wk_received"
 SCORER_NAME = re.compile(r"^[\w][\w .:/@+\-]{0,120}$")
 
 _CONTEXT = (

@@ -65,10 +65,12 @@ SECURE = {"clickhouse": False, "clickhouses": True}
 FINISHED: dict[str, Any] = {"mutations_sync": 2, "max_execution_time": 0}
 """For a change of what is stored that is over when the call returns."""
 # All versions of a row lie in one partition (`writing.traces` sees to it where a trace can move), so that FINAL has nothing to
-# merge across partitions and may leave out those a condition rules out.
+# merge across partitions and may leave out those a condition rules out. Conditions on the key hold for all versions alike: what
+# they rule out is not read (the engine moves no other condition before FINAL).
 PARTITIONED: dict[str, Any] = {
     "do_not_merge_across_partitions_select_final": 1,
     "defer_partition_pruning_after_final": 0,
+    "optimize_move_to_prewhere_if_final": 1,
 }
 READER: dict[str, Any] = {**COMMON, **PARTITIONED, "max_execution_time": 30, "max_memory_usage": 600 * MB}
 

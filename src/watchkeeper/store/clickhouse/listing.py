@@ -2,17 +2,20 @@
 
 import re
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
 from watchkeeper.store import sandbox, sandbox_tables
-from watchkeeper.store.clickhouse.rows import DAY_NS, week_of
+from watchkeeper.store.clickhouse.rows import DAY_NS
 from watchkeeper.store.columns import QueryRefused, TraceFilter
 
-EPOCH = date(1970, 1, 1)
 TEXT_CHARS = 400
+DAYS_BACK = (1, 14)
+"""Where a list of the newest stops looking first, and next: mostly that suffices."""
+LAST_DAY = 2**16 - 1
+SEEN_BEFORE_NS = 2 * DAY_NS
+"""A span is received after its trace began; clients' clocks are believed up to a day ahead."""
 SPARE = 50
 """Rows looked at beyond those asked for: versions that were replaced since."""
 _TEXTS = ("input_text", "output_text")
@@ -43,6 +46,11 @@ def _words(text: str) -> list[str]:
     return [w for w in re.split(r"[^\w]|_", text.lower()) if w][:20]
 
 
+def _seen_from(since_ns: int) -> int:
+    """From when on the spans were received of traces that began since then."""
+    return max(since_ns - SEEN_BEFORE_NS, 0)
+
+
 def _conditions(
     wanted: TraceFilter, scorers: Sequence[str], database: str
 ) -> tuple[list[str], dict[str, Any]]:
@@ -65,6 +73,7 @@ def _conditions(
         bound["words"] = words
     if wanted.where:
         parts.append(sandbox.compile_condition(wanted.where, scorers, database))
+        bound[sandbox_tables.RECEIVED] = _seen_from(wanted.since_ns or 0)
     for name, cursor, compare in (("before", wanted.before, "<"), ("after", wanted.after, ">")):
         if cursor is not None:
             if wanted.order_by.split() != ["time", "desc"]:
@@ -79,7 +88,7 @@ def _conditions(
 
 
 def list_traces(
-    client: Client, project: str, wanted: TraceFilter, scorers: Sequence[str], database: str
+    client: Client, project: str, wanted: TraceFilter, scorers: Sequence[str], database: str, now_ns: int
 ) -> list[dict[str, Any]]:
     """Rows of `traces` as dictionaries, in the order asked for. Raises QueryRefused."""
     parts, bound = _conditions(wanted, scorers, database)
@@ -88,9 +97,10 @@ def list_traces(
     # The page next to a cursor on its newer side holds the oldest of what is newer.
     order = _order("time asc" if wanted.after is not None else wanted.order_by, scorers)
     found: list[dict[str, Any]] = []
-    for stretch in _stretches(client, wanted):
+    for first, end in _stretches(wanted, now_ns):
         if len(found) < most:
-            conditions = " AND ".join([*parts, *stretch])
+            conditions = " AND ".join([*parts, f"day >= toDate({first})", f"day < toDate({end})"])
+            bound[sandbox_tables.RECEIVED] = _seen_from(max(first * DAY_NS, wanted.since_ns or 0))
             statement = f"SELECT trace_id, assembled_at, toMonday(day) FROM traces WHERE {conditions} ORDER BY {order}"
             found += _first(client, statement, bound, most - len(found))
     if wanted.after is not None:
@@ -98,18 +108,14 @@ def list_traces(
     return found
 
 
-def _stretches(client: Client, wanted: TraceFilter) -> list[list[str]]:
-    """Conditions that divide what a list of the newest looks at: the last two weeks, which mostly suffice, and the rest. A
-    week is a partition; what asks the spans too is asked once."""
-    newest_first = wanted.after is None and wanted.order_by.split() == ["time", "desc"]
-    if not newest_first or wanted.since_ns is not None or "attributes" in (wanted.where or ""):
-        return [[]]
-    latest = client.query("SELECT max(day) FROM traces").result_rows[0][0]
-    ends = [t // DAY_NS for t in (wanted.until_ns, wanted.before and wanted.before[0]) if t is not None]
-    since = week_of(min([(latest - EPOCH).days, *ends]) * DAY_NS) * 7 - 3 - 7
-    if since <= 0:
-        return [[]]
-    return [[f"day >= toDate({since})"], [f"day < toDate({since})"]]
+def _stretches(wanted: TraceFilter, now_ns: int) -> list[tuple[int, int]]:
+    """The days, [first, end), one after another, in which a list of the newest looks for its rows."""
+    if wanted.after is not None or wanted.order_by.split() != ["time", "desc"]:
+        return [(0, LAST_DAY)]
+    ends = [now_ns, wanted.until_ns, wanted.before and wanted.before[0]]
+    latest = min(t for t in ends if t is not None) // DAY_NS
+    firsts = [latest - back for back in DAYS_BACK if latest - back > (wanted.since_ns or 0) // DAY_NS]
+    return list(zip([*firsts, 0], [LAST_DAY, *firsts], strict=True))
 
 
 def _first(client: Client, statement: str, bound: dict[str, Any], most: int) -> list[dict[str, Any]]:

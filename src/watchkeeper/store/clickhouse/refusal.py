@@ -25,7 +25,7 @@ SANDBOX: dict[str, Any] = {
     "max_result_rows": 10_001,
     "max_result_bytes": 10 * MB,
     "result_overflow_mode": "throw",
-    "max_block_size": 2048,
+    "max_block_size": 8192,
     "max_threads": 2,
     "max_ast_depth": 500,
     "max_ast_elements": 20_000,
