@@ -25,6 +25,8 @@ from tests.serving import Server
 FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
 SECONDS, CONNECTIONS, SPANS, BOMBS = (60.0, 64, 40, 100) if FULL else (2.0, 24, 40, 12)
 MB = 1 << 20
+# What came of it while the machine was busy with twenty other things, and traces therefore waited longest, and a third more.
+MOST = 900
 # Bodies of 4 MB: what two dozen connections send at once is more than is taken in at once.
 TEXT = "answer " * 14_000
 
@@ -107,7 +109,7 @@ def test_many_times_too_much_is_refused_politely_in_bounded_memory_and_nothing_i
     print(
         f"{dict(load.statuses)}, quiet {dict(quiet.statuses)}; refusals p99 {p99 * 1e3:.0f} ms; at most {most / MB:.0f} MB"
     )
-    assert most <= 1536 * MB
+    assert most <= MOST * MB
     assert (
         server.call("POST", "/v1/traces", raw=request([call(hex_id("a"), hex_id("a", digits=16), "q", "a")]))[
             0
