@@ -38,6 +38,9 @@ def errors(draft: Draft, attributes: dict[str, Any]) -> None:
             values = event.attributes
             draft.error_type = draft.error_type or word(values.get("exception.type"))
             draft.error_message = draft.error_message or _message(values.get("exception.message"))
+            if draft.kind == "llm" and not draft.outputs and draft.output_text is None:
+                # Some clients record what was raised and call the span ok.
+                draft.failed = True
 
 
 def _message(value: Any) -> str | None:

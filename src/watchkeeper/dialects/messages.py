@@ -456,6 +456,10 @@ def _read_object(table: dict[str, Any], role: str) -> list[Message] | None:
             if isinstance(table.get(key), str | list):
                 body = read(table[key], role)
                 break
+    args = table.get("args")
+    if body is None and isinstance(args, list) and args and isinstance(args[0], list | dict):
+        # The arguments of a function that was given the messages.
+        body = read(args[0], role)
     if body is None and system is None:
         return None
     out = [Message("system", parts_of(_system_content(system)))] if system else []

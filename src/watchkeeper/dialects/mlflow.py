@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from watchkeeper.dialects import common, messages, parameters
+from watchkeeper.dialects import common, parameters, replies
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import read_usage
-from watchkeeper.dialects.values import as_dict, as_float, as_list, as_text, decode, word
-from watchkeeper.model.span import RawSpan
+from watchkeeper.dialects.values import as_dict, as_float, as_text, decode, word
+from watchkeeper.model.span import RawEvent, RawSpan
 
 NAME = "mlflow"
 HEADS = frozenset(("mlflow", "invocation_params"))
@@ -78,52 +78,18 @@ def _chunks(draft: Draft) -> None:
         for e in draft.raw.events
         if (n := e.name.removeprefix(prefix)).isdecimal() and n != e.name
     ]
-    text: list[str] = []
-    refusal: list[str] = []
-    calls: dict[int, dict[str, Any]] = {}
-    finish: str | None = None
-    for _, event in sorted(numbered, key=lambda pair: pair[0]):
-        chunk = as_dict(event.attributes.get("mlflow.chunk.value")) or {}
-        if isinstance(chunk.get("response"), dict) and chunk["response"].get("output"):
-            draft.take_reply(event.name, chunk["response"])
-            continue
-        if "choices" in chunk:
-            draft.response_model = draft.response_model or word(chunk.get("model"))
-            draft.response_id = draft.response_id or word(chunk.get("id"))
-        usage = read_usage(chunk.get("usage"))
-        if usage is not None:
-            draft.tokens.fill(usage)
-        for choice in as_list(chunk.get("choices")) or []:
-            table = as_dict(choice) or {}
-            if table.get("index") not in (0, None):
-                continue
-            delta = as_dict(table.get("delta")) or {}
-            if isinstance(delta.get("content"), str):
-                text.append(delta["content"])
-            if isinstance(delta.get("refusal"), str):
-                refusal.append(delta["refusal"])
-            for call in as_list(delta.get("tool_calls")) or []:
-                _merge_call(calls, as_dict(call) or {})
-            finish = word(table.get("finish_reason")) or finish
-    if not calls and not any(text) and not refusal:
+    if not numbered:
         return
-    message = {
-        "role": "assistant",
-        "content": "".join(text),
-        "refusal": "".join(refusal),
-        "tool_calls": [calls[i] for i in sorted(calls)],
-    }
-    draft.outputs = messages.message_of(message, "assistant")
-    draft.finish_raw = finish or draft.finish_raw
+    chunks = [as_dict(e.attributes.get("mlflow.chunk.value")) or {} for _, e in sorted(numbered, key=_number)]
+    ended = next((r for c in chunks if isinstance(r := c.get("response"), dict) and r.get("output")), None)
+    reply = replies.read(ended) if ended is not None else replies.of_chunks(chunks)
+    if reply is None:
+        return
+    if any(m.parts for m in reply.messages):
+        draft.outputs = reply.messages
+    draft.finish_raw = reply.finish or draft.finish_raw
+    draft.adopt(reply)
 
 
-def _merge_call(calls: dict[int, dict[str, Any]], delta: dict[str, Any]) -> None:
-    index = delta.get("index")
-    known = calls.setdefault(
-        index if isinstance(index, int) else len(calls), {"id": None, "name": "", "arguments": ""}
-    )
-    known["id"] = known["id"] or delta.get("id")
-    function = as_dict(delta.get("function")) or {}
-    for field in ("name", "arguments"):
-        if isinstance(function.get(field), str):
-            known[field] += function[field]
+def _number(numbered: tuple[int, RawEvent]) -> int:
+    return numbered[0]

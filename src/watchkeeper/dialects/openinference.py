@@ -174,14 +174,15 @@ def _response(draft: Draft, reply: Reply) -> None:
 
 
 def _call_ids(said: list[Message], reply: Reply) -> None:
-    """Ids that the flattened calls lack and the response has, by their order."""
+    """Ids and arguments that the flattened calls lack and the response has, by their order."""
     calls = [p for m in said for p in m.parts if p.type == "tool_call"]
-    if all(p.id for p in calls):
+    if all(p.id and p.arguments is not None for p in calls):
         return
     told = [p for m in reply.messages for p in m.parts if p.type == "tool_call"]
     if [p.name for p in told] == [p.name for p in calls]:
         for call, answer in zip(calls, told, strict=True):
             call.id = call.id or answer.id
+            call.arguments = answer.arguments if call.arguments is None else call.arguments
 
 
 def _models(draft: Draft, attributes: dict[str, Any]) -> None:

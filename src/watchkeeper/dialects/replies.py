@@ -158,6 +158,8 @@ def read(value: Any) -> Reply | None:
 
 def _of_list(items: list[Any]) -> Reply | None:
     tables = [_table(i) for i in items]
+    if items and str(items[0])[:400].find("chat.completion.chunk") >= 0:
+        return of_chunks([_table(decode(i)) for i in items])
     if (
         tables
         and any(t.get("type") == "message" or _is_item(t) for t in tables)
@@ -335,6 +337,51 @@ def _of_generations(table: dict[str, Any]) -> Reply:
     reply.id = reply.id or as_text(llm_output.get("id"))
     reply.tokens = reply.tokens or read_usage(llm_output.get("token_usage"))
     return reply
+
+
+def of_chunks(chunks: list[dict[str, Any]]) -> Reply:
+    """The first choice of a streamed chat completion, from its chunks in order."""
+    text: list[str] = []
+    refusal: list[str] = []
+    calls: dict[int, dict[str, Any]] = {}
+    reply = Reply(streamed=True)
+    for chunk in chunks:
+        listed = chunk.get("choices")
+        if not isinstance(listed, list):
+            continue
+        reply.model = reply.model or as_text(chunk.get("model"))
+        reply.id = reply.id or as_text(chunk.get("id"))
+        reply.tokens = read_usage(chunk.get("usage")) or reply.tokens
+        for choice in map(_table, cast(list[Any], listed)):
+            if choice.get("index") not in (0, None):
+                continue
+            delta = _table(choice.get("delta"))
+            for part, key in ((text, "content"), (refusal, "refusal")):
+                if isinstance(delta.get(key), str):
+                    part.append(delta[key])
+            for call in cast(list[Any], delta.get("tool_calls") or []):
+                _merge_call(calls, _table(call))
+            reply.finish = as_text(choice.get("finish_reason")) or reply.finish
+    if calls or any(text) or refusal:
+        told = {
+            "content": "".join(text),
+            "refusal": "".join(refusal),
+            "tool_calls": [calls[i] for i in sorted(calls)],
+        }
+        reply.messages = msgs.message_of({"role": "assistant", **told}, "assistant")
+    return reply
+
+
+def _merge_call(calls: dict[int, dict[str, Any]], delta: dict[str, Any]) -> None:
+    index = delta.get("index")
+    known = calls.setdefault(
+        index if isinstance(index, int) else len(calls), {"id": None, "name": "", "arguments": ""}
+    )
+    known["id"] = known["id"] or delta.get("id")
+    function = _table(delta.get("function"))
+    for field in ("name", "arguments"):
+        if isinstance(function.get(field), str):
+            known[field] += function[field]
 
 
 def seconds(value: Any) -> float | None:

@@ -6,7 +6,7 @@ from watchkeeper.dialects import common, messages, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
 from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, first, nested, word
-from watchkeeper.model.span import Message, RawSpan
+from watchkeeper.model.span import Message, Part, RawSpan
 
 NAME = "traceloop"
 HEADS = frozenset(("traceloop", "llm"))
@@ -101,13 +101,20 @@ def flattened(draft: Draft, attributes: dict[str, Any], given: str, answer: str)
 def _completion(draft: Draft, items: list[Any]) -> None:
     tables = [cast(dict[str, Any], i) for i in items if isinstance(i, dict)]
     found: list[Message] = []
+    thought = [
+        Part("reasoning", text=as_text(t.get("content"))) for t in tables if t.get("role") == "thinking"
+    ]
     for table in tables:
+        if table.get("role") == "thinking":
+            continue
         made = messages.message_of(table, "assistant")
         if found and "function_call" in table and "role" not in table:
             # LiteLLM gives each further call of one answer a number of its own.
             found[-1].parts += [p for m in made for p in m.parts]
         else:
             found += made
+    if thought and found:
+        found[0].parts[:0] = thought
     finish = next((word(t.get("finish_reason")) for t in tables if word(t.get("finish_reason"))), None)
     if finish and spellings.finish_reason(finish, False) == "content_filter":
         # Older versions put the word FILTERED where the provider's text was.

@@ -275,6 +275,53 @@ def test_mlflows_chunks_tell_what_the_streams_text_does_not() -> None:
     assert refused.refusal == "No."
 
 
+def test_an_answer_that_is_a_list_of_printed_chunks_is_put_together() -> None:
+    def chunk(**choice: Any) -> str:
+        return json.dumps({"id": "chatcmpl-1", "choices": [{"index": 0, **choice}], "model": "gpt-4o-mini-2024-07-18",
+                           "object": "chat.completion.chunk", "usage": None})  # fmt: skip
+
+    call = {"index": 0, "id": "t1", "function": {"name": "find", "arguments": '{"q":'}}
+    rest = {"index": 0, "function": {"arguments": ' "a"}'}}
+    output = [chunk(delta={"content": "I "}), chunk(delta={"content": "look."}), chunk(delta={"tool_calls": [call]}),
+              chunk(delta={"tool_calls": [rest]}), chunk(delta={}, finish_reason="tool_calls")]  # fmt: skip
+    made = _llm(span({**LLM_KIND, "llm.model_name": "gpt-4o-mini", "output.value": json.dumps(output)}))
+    assert made.output_text == "I look." and _calls(made) == PARALLEL[:1]
+    assert made.stream is True and made.finish_reason == "tool_calls"
+
+
+def test_a_call_that_raised_and_answered_nothing_has_failed_though_its_span_is_ok() -> None:
+    raised = event("exception", exception__type="ModelProviderError", exception__message="too many requests")
+    attributes = {**LLM_KIND, "llm.model_name": "m", "input.value": "Where?"}
+    failed = span(attributes, events=[raised], status="ok")
+    assert failed.status == "error" and failed.error is not None and failed.error.class_ == "rate_limit"
+    answered = span({**attributes, "output.value": "There."}, events=[raised], status="ok")
+    assert answered.status == "ok" and answered.error is None
+
+
+def test_arguments_that_only_the_response_has_are_those_of_the_flattened_call() -> None:
+    call = {"id": "t1", "type": "function", "function": {"name": "find", "arguments": '{"q": "a"}'}}
+    stem = "llm.output_messages.0.message.tool_calls.0.tool_call"
+    made = _llm(span({
+        **LLM_KIND, "llm.output_messages.0.message.role": "assistant", f"{stem}.id": "t1", f"{stem}.function.name": "find",
+        "input.value": json.dumps({"args": [[{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Where?"}]]}),
+        "output.value": json.dumps({"role": "assistant", "content": None, "tool_calls": [call]}),
+    }))  # fmt: skip
+    assert (
+        _calls(made) == PARALLEL[:1] and made.system == "Be kind." and _shapes(made) == [("user", ["text"])]
+    )
+
+
+def test_traceloops_thinking_belongs_to_the_answer_after_it() -> None:
+    made = _llm(span({
+        "llm.request.type": "completion", "gen_ai.request.model": "claude-sonnet-4-20250514", "gen_ai.prompt.0.role": "user",
+        "gen_ai.prompt.0.content": "Where?", "gen_ai.completion.0.role": "thinking", "gen_ai.completion.0.content": "Hm.",
+        "gen_ai.completion.0.finish_reason": "end_turn", "gen_ai.completion.1.role": "assistant",
+        "gen_ai.completion.1.content": "There.",
+    }))  # fmt: skip
+    assert made.output_text == "There." and made.finish_reason == "stop"
+    assert [[p.type for p in m.parts] for m in made.output_messages] == [["reasoning", "text"]]
+
+
 def test_mastras_steps_are_its_calls_and_the_generation_around_them_repeats_them() -> None:
     def step(number: int, tokens: int) -> Span:
         body = {"id": f"chatcmpl-{number}", "model": "gpt-4o-mini-2024-07-18", "object": "chat.completion",
