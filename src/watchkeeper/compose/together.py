@@ -30,8 +30,9 @@ class Together:
             self._trained = running
         found = await flows.records.read(managed.find)
         if found != self._managed:
-            flows.holder.manage(found)
+            # Before it is used: what does not fit beside this process's own file is said once.
             self._managed = found
+            flows.holder.manage(found)
         if flows.pauses is not None:
             await flows.pauses.refresh_all()
         flows.known = tuple(await flows.records.read(access.list_projects))
