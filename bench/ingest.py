@@ -1,6 +1,7 @@
 """Spans a second from OTLP bytes to durable rows: decode, redact, normalise, insert with fsync, assemble, check.
 
-    python -m bench.ingest [--spans 20000] [--batch 500] [--writers 8] [--no-checks] [--dir D] [--text made-up|prose|conversations]
+    python -m bench.ingest [--spans 20000] [--batch 500] [--writers 8] [--no-checks] [--dir D]
+        [--text made-up|prose|conversations|varied]
 
 The bodies are made first; the clock then runs from the first request to the last acknowledgement ("acknowledged"),
 and to the last trace row ("assembled and checked"). Prints CPU seconds and peak memory beside it.
@@ -156,14 +157,14 @@ def traffic_of(kind: str, shared: Path) -> Traffic:
     """The traffic of `--text`."""
     if kind == "made-up":
         return Traffic()
-    from bench.conversations import Conversations, Prose
+    from bench.conversations import Conversations, Prose, Varied
 
-    return (Prose if kind == "prose" else Conversations)(shared / "data")
+    return {"prose": Prose, "conversations": Conversations, "varied": Varied}[kind](shared / "data")
 
 
 def add_text_options(parser: argparse.ArgumentParser) -> None:
     """What `traffic_of` needs to know."""
-    parser.add_argument("--text", choices=("made-up", "prose", "conversations"), default="made-up")
+    parser.add_argument("--text", choices=("made-up", "prose", "conversations", "varied"), default="made-up")
     parser.add_argument("--shared", type=Path, default=Path(__file__).resolve().parents[2] / "shared")
 
 

@@ -1,6 +1,6 @@
 """Server time of the queries behind the pages, at 200,000 spans (or --spans 2000000), as the store's own functions ask them.
 
-    python -m bench.queries [--spans 200000] [--repeat 15] [--dir D] [--text made-up|prose|conversations]
+    python -m bench.queries [--spans 200000] [--repeat 15] [--dir D] [--text made-up|prose|conversations|varied]
 
 The first 20,000 spans take the whole way (`bench.ingest`: decode, redact, assemble, check); the engine then copies them under
 new ids, spread over 30 days, which takes seconds for what would take minutes. `--dir` keeps the data for another run.
@@ -20,7 +20,7 @@ from pathlib import Path
 from clickhouse_connect.driver.client import Client
 
 from bench.ingest import Rig, add_text_options, in_folder, rss_mb, traffic_of
-from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
+from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns, queries
 from watchkeeper.store.columns import TraceFilter
 
 DAY_NS = 86_400 * 10**9
@@ -46,16 +46,18 @@ IDS = {
 }
 
 
-async def base(folder: Path, args: argparse.Namespace) -> None:
-    """Some spans the whole way."""
+async def base(folder: Path, args: argparse.Namespace) -> float:
+    """Some spans the whole way; returns the bytes of one on the wire."""
     rig = Rig(folder, True)
     rig.ingest.start()
     rig.assembly.start()
     traffic = traffic_of(args.text, args.shared)
-    await rig.send([traffic.body(BATCH) for _ in range(BASE // BATCH)], 4)
+    bodies = [traffic.body(BATCH) for _ in range(BASE // BATCH)]
+    await rig.send(bodies, 4)
     await asyncio.sleep(1.6)
     await rig.assembly.flush(everything=True)
     await rig.close()
+    return sum(map(len, bodies)) / BASE
 
 
 def fill(client: Client, spans: int) -> None:
@@ -99,6 +101,16 @@ async def measure(store: ClickHouseColumns, client: Client, repeat: int) -> None
     word, other = ranked[len(ranked) // 10], ranked[len(ranked) // 5]
     day = int(newest[0]["time"].timestamp()) * 10**9 - DAY_NS
     turn = iter(range(10**9))
+    groups: dict[str, object] = {
+        name: "" for name in queries.load()["page_groups"].parameters if name != "project"
+    }
+    groups |= {
+        "by": "session",
+        "most": 50,
+        "since": day - 29 * DAY_NS,
+        "until": day + 2 * DAY_NS,
+        "before_ns": 0,
+    }
 
     def sql(query: str) -> Callable[[], Awaitable[object]]:
         return lambda: store.sql("default", query)
@@ -115,6 +127,8 @@ async def measure(store: ClickHouseColumns, client: Client, repeat: int) -> None
         ("filter by score", listed(TraceFilter(where="answer_relevance < 0.05"))),
         ("filter by attribute", listed(TraceFilter(where="attributes['user.id'] = 'user-77'"))),
         ("filter by attribute, common", listed(TraceFilter(where="attributes['gen_ai.request.model'] = 'gpt-4o'"))),
+        ("filter by attribute, number", listed(TraceFilter(where="attributes['gen_ai.usage.input_tokens'] > 1990"))),
+        ("filter by attribute, no such", listed(TraceFilter(where="mapContains(attributes, 'no.such')"))),
         ("one user", listed(TraceFilter(user_id="user-77"))),
         ("text, two words", listed(TraceFilter(text=f"{word} {other}"))),
         ("text, a rare word", listed(TraceFilter(text=ranked[-1]))),
@@ -122,9 +136,12 @@ async def measure(store: ClickHouseColumns, client: Client, repeat: int) -> None
         ("SQL: worst by score, last day", sql(
             "select * from traces where scenario = 'support' and answer_relevance < 5 and "
             f"time > fromUnixTimestamp64Nano({day}) order by time desc limit 50")),
+        ("SQL: one trace by id", lambda: store.sql("default", f"select * from traces where trace_id = '{ids[next(turn) % 500]}'")),
+        ("SQL: spans by attribute", sql("select count() from spans where attributes['user.id'] = 'user-77'")),
         ("SQL: p95 by model and hour, all", sql(
             "select request_model, toStartOfHour(time) h, quantile(0.95)(duration_ms) from spans where kind = 'llm' group by all")),
         ("SQL: mean of a score by day", sql("select toDate(time) d, avg(answer_relevance), count() from traces group by d")),
+        ("page of sessions, 30 days", lambda: store.named("page_groups", "default", **groups)),
     ]  # fmt: skip
     print(f"{'':34s} {'p50 ms':>9s} {'p95 ms':>9s} {'CPU ms':>9s} {'rows read':>11s}")
     for name, ask in cases:
@@ -148,8 +165,7 @@ async def run(args: argparse.Namespace, folder: Path) -> None:
     dsn = f"chdb://{folder / 'columns'}"
     started = time.perf_counter()
     made = not (folder / "columns").exists()
-    if made:
-        await base(folder, args)
+    wire = await base(folder, args) if made else 0.0
     store = open_columns(dsn)
     client = store.source.client({"max_threads": 2, "max_memory_usage": 0})
     if made:
@@ -160,6 +176,9 @@ async def run(args: argparse.Namespace, folder: Path) -> None:
     for table, t in stats["tables"].items():
         if t["rows"] > 100:
             print(f"  {table:10} {t['rows']:10,} rows {t['parts']:3} parts {t['bytes'] / 2**20:8.1f} MB")
+    if made:
+        disk = sum(t["bytes"] for t in stats["tables"].values()) / stats["tables"]["spans"]["rows"]
+        print(f"disk {disk:,.0f} B a span, {disk / wire:.3f} of the {wire:,.0f} B on the wire")
     client.close()
     await store.close()
     started = time.perf_counter()
