@@ -188,7 +188,8 @@ def _call_part(block: dict[str, Any]) -> Part:
 
 def arguments_of(value: Any) -> Any:
     """Tool arguments as the object they stand for; the text itself where it does not parse."""
-    return decode(value)
+    told = decode(value)
+    return decode(told) if isinstance(told, str) and told is not value else told
 
 
 def _result_part(block: dict[str, Any]) -> Part:
@@ -328,6 +329,8 @@ def _calls(raw: dict[str, Any], extra: dict[str, Any], known: set[str]) -> list[
             if table is None:
                 continue
             part = _call_part(_table(table.get("tool_call")) or table)
+            if part.name is None and part.id is None and part.arguments is None:
+                continue
             if part.id is None or part.id not in known:
                 out.append(part)
     single = _table(raw.get("function_call") or extra.get("function_call"))

@@ -35,10 +35,11 @@ from watchkeeper.model.span import LogRecord, RawSpan, Span
 TABLE: tuple[ModuleType, ...] = (
     watchkeeper,
     langfuse,
+    # Before OpenInference: its processor for the AI SDK adds a translation to what the SDK itself says.
+    vercel,
     openinference,
     langsmith,
     mlflow,
-    vercel,
     mastra,
     strands,
     logfire,

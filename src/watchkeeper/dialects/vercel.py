@@ -76,7 +76,7 @@ def _call(draft: Draft, attributes: dict[str, Any], operation: str) -> None:
         as_int(first(attributes, "ai.usage.reasoningTokens", "ai.usage.outputTokenDetails.reasoningTokens")),
     )
     draft.tokens.fill(tokens)
-    if tokens.cached is None:
+    if tokens.cached is None or "anthropic" in (provider or ""):
         _provider_usage(draft, attributes.get("ai.response.providerMetadata"))
     draft.finish_raw = draft.finish_raw or word(attributes.get("ai.response.finishReason"))
     if draft.ttft_ms is None:
@@ -84,10 +84,14 @@ def _call(draft: Draft, attributes: dict[str, Any], operation: str) -> None:
 
 
 def _provider_usage(draft: Draft, value: Any) -> None:
-    """Version 4 leaves what it has no name for to the provider's own metadata."""
-    for told in (as_dict(value) or {}).values():
-        usage = read_usage(told)
+    """Versions 4 and 5 leave what it has no name for to the provider's own metadata."""
+    told = [t for item in (as_dict(value) or {}).values() if (t := as_dict(item)) is not None]
+    for item in [*told, *(t["usage"] for t in told if "usage" in t)]:
+        usage = read_usage(item)
         if usage is not None:
+            # Version 5 passes Anthropic's count on, which leaves out what was cached.
+            same = usage.exclusive and usage.input == draft.tokens.input
+            draft.tokens.exclusive = draft.tokens.exclusive or same
             usage.input = usage.output = usage.total = None
             draft.tokens.fill(usage)
 

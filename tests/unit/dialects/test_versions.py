@@ -311,6 +311,33 @@ def test_arguments_that_only_the_response_has_are_those_of_the_flattened_call() 
     )
 
 
+def test_the_ai_sdk_is_read_before_what_was_translated_of_it() -> None:
+    stem = "llm.output_messages.0.message.tool_calls.0.tool_call"
+    metadata = {"anthropic": {"cacheCreationInputTokens": 0, "usage": {
+        "input_tokens": 2000, "output_tokens": 9, "cache_read_input_tokens": 1024, "cache_creation_input_tokens": 0}}}  # fmt: skip
+    made = _llm(span({
+        **LLM_KIND, "ai.operationId": "ai.generateText.doGenerate", "ai.model.provider": "anthropic.messages",
+        "ai.model.id": "claude-sonnet-4-20250514", "ai.prompt.messages": '[{"role": "user", "content": "Where?"}]',
+        "ai.response.text": "I look.", "ai.usage.promptTokens": 2000, "ai.usage.completionTokens": 9,
+        "ai.response.toolCalls": json.dumps([{"toolCallId": "t1", "toolName": "find", "input": '{"q": "a"}'}]),
+        "ai.response.providerMetadata": json.dumps(metadata), f"{stem}.id": "t1", f"{stem}.function.name": "find",
+        f"{stem}.function.arguments": json.dumps('{"q": "a"}'), "llm.token_count.prompt": 2000,
+    }))  # fmt: skip
+    assert made.output_text == "I look." and _calls(made) == PARALLEL[:1]
+    assert (made.usage.input_tokens, made.usage.cached_input_tokens) == (3024, 1024)
+
+
+def test_flattened_calls_may_be_printed_twice_or_be_empty() -> None:
+    stem = "llm.input_messages.0.message"
+    made = _llm(span({
+        **LLM_KIND, f"{stem}.role": "user", f"{stem}.content": "Where?", f"{stem}.tool_calls.0.tool_call.id": None,
+        "llm.output_messages.0.message.role": "assistant",
+        "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "find",
+        "llm.output_messages.0.message.tool_calls.0.tool_call.function.arguments": json.dumps('{"q": "a"}'),
+    }))  # fmt: skip
+    assert _shapes(made) == [("user", ["text"])] and _calls(made) == PARALLEL[:1]
+
+
 def test_traceloops_thinking_belongs_to_the_answer_after_it() -> None:
     made = _llm(span({
         "llm.request.type": "completion", "gen_ai.request.model": "claude-sonnet-4-20250514", "gen_ai.prompt.0.role": "user",
