@@ -1,5 +1,6 @@
 """Every route of the running application, against every role: generated from the registry, so a new route is in it."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,36 @@ async def test_it_never_answers_a_route_with_a_fault_whatever_the_body(served: R
                 answer = await client.request(one.method, path_of(one), content=body)
                 assert answer.status_code < 500 or answer.status_code == 503, (
                     f"{one.method} {one.path} {body[:20]!r}"
+                )
+    assert served.services.counters.get("watchkeeper_errors_total") == 0
+
+
+HOSTILE = [
+    "",
+    "-1",
+    "9" * 30,
+    "NaN",
+    "1e400",
+    "%00",
+    "%ED%A0%80",
+    "0001-01-01T00:00:00+14:00",
+    "9999-12-31T23:59:59Z",
+    "x" * 5000,
+]
+
+
+async def test_it_never_answers_a_route_with_a_fault_whatever_the_query(served: Rig) -> None:
+    async with served.client(served.key("admin", "*")) as client:
+        for one in ROUTES:
+            names = (
+                [f.alias or name for name, f in one.query.model_fields.items()]
+                if one.query is not None
+                else []
+            )
+            for name, value in product(names, HOSTILE):
+                answer = await client.request(one.method, f"{path_of(one)}?{name}={value}", content=b"{}")
+                assert answer.status_code < 500 or answer.status_code == 503, (
+                    f"{one.path} {name}={value[:40]}"
                 )
     assert served.services.counters.get("watchkeeper_errors_total") == 0
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.keys import everywhere
-from watchkeeper.server.api.shapes import Body, Query, Short
+from watchkeeper.server.api.shapes import Body, Ordinal, Query, Short
 from watchkeeper.server.routing import EVERY_PROJECT, Call, HttpError, route
 from watchkeeper.store.records import access, audit
 
@@ -28,7 +28,7 @@ class Lines(Query):
     """Which part of the audit log."""
 
     limit: int = Field(100, ge=1, le=1000)
-    before: int | None = Field(None, ge=1)
+    before: Ordinal | None = None
 
 
 @route("GET", "/api/projects", permission="viewer")

@@ -12,7 +12,7 @@ from watchkeeper.model.review import Case, DatasetVersion
 from watchkeeper.pipeline.curate import Twin, admitted, leaks, refreshed
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.server.answers import timed
-from watchkeeper.server.api.shapes import Body, DatasetName, Long, Query, ScorerName, Short, TraceId
+from watchkeeper.server.api.shapes import Body, DatasetName, Long, Ordinal, Query, ScorerName, Short, TraceId
 from watchkeeper.server.reading import load_trace, note_change, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import datasets, reviews
@@ -70,7 +70,7 @@ class Promotion(Body):
 class Version(Query):
     """Which version; the newest when not given."""
 
-    version: int | None = Field(None, ge=1)
+    version: Ordinal | None = None
 
 
 @route("GET", "/api/datasets", permission="viewer")
@@ -175,8 +175,8 @@ class Between(Query):
     """Two versions; `to` is the newest and `from` the one before it when not given."""
 
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, populate_by_name=True)
-    from_: int | None = Field(None, alias="from", ge=0)
-    to: int | None = Field(None, ge=1)
+    from_: int | None = Field(None, alias="from", ge=0, le=2**53 - 1)
+    to: Ordinal | None = None
 
 
 @route("GET", "/api/datasets/{name}/diff", permission="viewer", query=Between)

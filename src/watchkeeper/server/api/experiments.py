@@ -18,7 +18,17 @@ from watchkeeper.pipeline.preference import estimate_cost, lines_of, pairs_of, p
 from watchkeeper.pipeline.replay import chosen, replay
 from watchkeeper.scoring.judges.pairwise import QUESTION, PairwiseJudge
 from watchkeeper.server.answers import timed
-from watchkeeper.server.api.shapes import Body, DatasetName, Finite, Page, Query, Short, TraceId, moment_ns
+from watchkeeper.server.api.shapes import (
+    Body,
+    DatasetName,
+    Finite,
+    Ordinal,
+    Page,
+    Query,
+    Short,
+    TraceId,
+    moment_ns,
+)
 from watchkeeper.server.reading import load_trace, note_change
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.columns import TraceFilter
@@ -44,7 +54,7 @@ class Run(Body):
     """A target's answers over a dataset, to be scored and compared."""
 
     dataset: DatasetName
-    version: int | None = Field(None, ge=1)
+    version: Ordinal | None = None
     split: Short | None = None
     target: Short
     name: Short | None = None
@@ -57,7 +67,7 @@ class Loose(Body):
     """Answers to score without storing an experiment."""
 
     dataset: DatasetName
-    version: int | None = Field(None, ge=1)
+    version: Ordinal | None = None
     answers: list[dict[str, Any]] = Field(max_length=1_000)
 
 

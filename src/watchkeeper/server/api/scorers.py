@@ -13,7 +13,7 @@ from watchkeeper.pipeline import scorecards
 from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
 from watchkeeper.pipeline.scorecards import Line
 from watchkeeper.server.answers import iso
-from watchkeeper.server.api.shapes import Body, Finite, Page, Query, moment_ns
+from watchkeeper.server.api.shapes import Body, Finite, Ordinal, Page, Query, moment_ns
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import audit
 from watchkeeper.store.records import calibration as store
@@ -26,7 +26,7 @@ class Compared(Body):
     is the value from which on an answer passes, for a scorer without a floor."""
 
     dataset: DatasetName | None = None
-    version: int | None = Field(None, ge=1)
+    version: Ordinal | None = None
     cut: Finite | None = None
 
 

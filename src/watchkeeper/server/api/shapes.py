@@ -17,6 +17,8 @@ DatasetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_
 Short = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
 Long = Annotated[str, StringConstraints(max_length=20_000)]
 Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
+# A version, or the number of a line, counted from 1; not more than JSON and the databases hold.
+Ordinal = Annotated[int, Field(ge=1, le=2**53 - 1)]
 MAX_NS = 2**63 - 1
 _NS = re.compile(r"[0-9]{16,19}\Z")
 
