@@ -38,6 +38,7 @@ else:
 FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
 BODIES, FILES, SENT = (100_000, 2_000, 5_000) if FULL else (2_000, 180, 100)
 SECONDS = 2.0
+GOOD = malformed.traces_json(malformed.span_json(hex_id("wire"), hex_id("wire", digits=16)))
 SERVICES = {"traces": "trace.v1.Trace", "logs": "logs.v1.Logs", "metrics": "metrics.v1.Metrics"}
 # What a gRPC code is called in HTTP.
 CODES: dict[Any, int] = {
@@ -99,6 +100,18 @@ class Client:
         self._http = Connection(server.port)
         self._channel = grpc.insecure_channel(f"127.0.0.1:{grpc_port}")
         self.ways: Counter[str] = Counter()
+        self.ordinary = 0.0
+
+    def in_time(self, seconds: float) -> bool:
+        """Whether an answer came within the mark, or, on a machine that is busy, within twice the slowest ordinary one."""
+        return not FULL or seconds <= max(SECONDS, 2 * self.ordinary)
+
+    def pace(self, times: int = 1) -> None:
+        """Send what nobody could object to, and see how long that takes now."""
+        for _ in range(times):
+            began = time.monotonic()
+            assert self._http.post("/v1/traces", GOOD, JSON)[0] == 200
+            self.ordinary = max(self.ordinary, time.monotonic() - began)
 
     def close(self) -> None:
         self._http.close()
@@ -177,6 +190,8 @@ def test_of_every_file_the_good_spans_are_stored_and_the_bad_ones_are_named(
     begun = 0
     for number in range(FILES):
         case = malformed.case(number, seed)
+        if number % 10 == 0:
+            client.pace()
         began = time.monotonic()
         status, rejected, message = client.send(case, chance)
         slowest = max(slowest, (time.monotonic() - began, case.kind))
@@ -189,7 +204,7 @@ def test_of_every_file_the_good_spans_are_stored_and_the_bad_ones_are_named(
             begun = resident(server)
     grown = resident(server) - begun
     print(
-        f"\nO4 files: {FILES} over {dict(client.ways)}, slowest {slowest[0]:.2f} s ({slowest[1]}), {grown / MB:.0f} MB more; seed {seed}"
+        f"\nO4 files: {FILES} over {dict(client.ways)}, slowest {slowest[0]:.2f} s ({slowest[1]}; ordinary {client.ordinary:.2f} s), {grown / MB:.0f} MB more; seed {seed}"
     )
     assert not faults, "\n".join(faults[:30])
     stored = Counter(in_sql(server))
@@ -197,9 +212,8 @@ def test_of_every_file_the_good_spans_are_stored_and_the_bad_ones_are_named(
     assert not [key for key in expected if stored[key] > 1]
     # The control: a span that is not there is found out.
     assert expected - (stored.keys() - {next(iter(expected))})
-    if FULL:
-        assert slowest[0] <= SECONDS, slowest
-        assert grown <= 256 * MB
+    assert client.in_time(slowest[0]), (slowest, client.ordinary)
+    assert grown <= 256 * MB
 
 
 def test_damaged_bodies_are_no_fault_of_the_server_and_cost_nobody_else(
@@ -210,16 +224,18 @@ def test_damaged_bodies_are_no_fault_of_the_server_and_cost_nobody_else(
     for number in range(SENT):
         made = malformed.case(number + FILES, seed)
         case = Case(made.kind, made.signal, made.media, malformed.damaged(made.body[:20_000], chance), -1)
+        if number % 10 == 0:
+            client.pace()
         began = time.monotonic()
         status, rejected, message = client.send(case, chance)
         slowest = max(slowest, time.monotonic() - began)
         seen[status] += 1
         assert not wrong(case, status, rejected, message), (case, status, message)
     print(
-        f"\nO4 server: {SENT} damaged bodies, answers {dict(seen)}, slowest {slowest:.2f} s; seed {seed + 1}"
+        f"\nO4 server: {SENT} damaged bodies, answers {dict(seen)}, slowest {slowest:.2f} s (ordinary {client.ordinary:.2f} s); seed {seed + 1}"
     )
     assert set(seen) == {200, 400}
-    assert slowest <= SECONDS or not FULL
+    assert client.in_time(slowest), (slowest, client.ordinary)
 
 
 LARGE = malformed.large() if FULL else malformed.large()[:2]
@@ -229,8 +245,9 @@ LARGE = malformed.large() if FULL else malformed.large()[:2]
 def test_very_many_parts_and_very_large_ones_are_cut_and_the_span_is_stored(
     served: tuple[Server, Client], case: Case
 ) -> None:
-    server, _ = served
+    server, client = served
     connection = Connection(server.port)
+    client.pace(3)
     began = time.monotonic()
     status, _, answer = connection.post("/v1/traces", case.body, case.media)
     took = time.monotonic() - began
@@ -241,10 +258,7 @@ def test_very_many_parts_and_very_large_ones_are_cut_and_the_span_is_stored(
     assert status == 200, answer
     (span,) = case.stored
     assert server.sql(f"select count() as n from spans where span_id = '{span}'") == [{"n": 1}]
-    assert took <= SECONDS or not FULL
-
-
-GOOD = malformed.traces_json(malformed.span_json(hex_id("wire"), hex_id("wire", digits=16)))
+    assert client.in_time(took), (took, client.ordinary)
 
 
 def head(length: int, *lines: str) -> bytes:
@@ -287,7 +301,7 @@ def test_clients_that_send_byte_by_byte_hold_nobody_up(served: tuple[Server, Cli
             if number % 10 == 0:
                 began = time.monotonic()
                 assert client.send(Case("between", "traces", JSON, GOOD, 0), random.Random(0))[0] == 200
-                assert time.monotonic() - began <= SECONDS or not FULL
+                assert client.in_time(time.monotonic() - began)
     finally:
         for one in slow:
             one.close()
