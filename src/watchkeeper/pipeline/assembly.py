@@ -156,9 +156,9 @@ class Assembly:
         return len(finished), min(finished, default=None)
 
     def behind(self) -> bool:
-        """Whether finished traces wait for their turn and half of what may be held is: what is read back costs more than what
+        """Whether finished traces wait for their turn and a quarter of what may be held is: what is read back costs more than what
         is taken in later, so that who takes in had better wait."""
-        return self._more_due and self._size > self._max_bytes // 2
+        return self._more_due and self._size > self._max_bytes // 4
 
     # -- gathering -----------------------------------------------------------------------------------------------
 

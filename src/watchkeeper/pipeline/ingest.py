@@ -124,7 +124,7 @@ class Ingest:
         *,
         trace_of: Callable[[LogRecord], str] | None = None,
         ledger: Ledger | None = None,
-        max_bytes: int = 48 * MB,
+        max_bytes: int = 24 * MB,
         free_bytes: Callable[[], int | None] | None = None,
         reserve_bytes: int = 0,
         erased: Callable[[str, str], bool] = lambda _project, _trace_id: False,
