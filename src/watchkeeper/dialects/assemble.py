@@ -289,7 +289,7 @@ def _agent(ordered: list[Span], roots: list[Span]) -> str | None:
 def _error_class(ordered: list[Span], roots: list[Span]) -> str | None:
     """A transport error that reached the user: the root failed, or the last call did. A retried one did not.
 
-    What a tool raised is no transport error on the spans around it either.
+    What a tool raised is no transport error on the spans around it either, nor on a call that was answered.
     """
     calls = [s for s in ordered if s.kind == "llm" and s.llm is not None and s.llm.duplicate_of is None]
     raised = {s.error.message for s in ordered if s.kind == "tool" and s.error is not None}
@@ -298,12 +298,14 @@ def _error_class(ordered: list[Span], roots: list[Span]) -> str | None:
         for s in ordered
         if s.error is not None
         and s.error.class_ in TRANSPORT
-        and (s.kind in ("llm", "embedding") or s.error.message not in raised)
+        and (s.error.message not in raised or (s.kind in ("llm", "embedding") and s.output_text is None))
     ]
     if any(s.status == "error" for s in roots):
         return root_cause([*failed])
-    if calls and calls[-1].error is not None and calls[-1].error.class_ in TRANSPORT:
-        return calls[-1].error.class_
+    last = calls[-1].error if calls else None
+    repeated = last is not None and last.message in raised and calls[-1].output_text is not None
+    if last is not None and last.class_ in TRANSPORT and not repeated:
+        return last.class_
     return None
 
 

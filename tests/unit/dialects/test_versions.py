@@ -327,6 +327,21 @@ def test_the_ai_sdk_is_read_before_what_was_translated_of_it() -> None:
     assert (made.usage.input_tokens, made.usage.cached_input_tokens) == (3024, 1024)
 
 
+def test_an_answered_call_that_repeats_what_a_tool_raised_is_no_transport_error() -> None:
+    raised = [event("exception", exception__type="Error", exception__message="upstream 503")]
+    root = span(
+        {"ai.operationId": "ai.generateText"}, status="error", message="upstream 503", span_id="0a" * 8
+    )
+    tool = span({"ai.operationId": "ai.toolCall", "ai.toolCall.name": "find"}, status="error", events=raised,
+                span_id="0b" * 8, parent="0a" * 8)  # fmt: skip
+    said = {"ai.operationId": "ai.generateText.doGenerate", "ai.response.text": "It is down."}
+    call = span(said, status="error", message="upstream 503", span_id="0c" * 8, parent="0a" * 8, start=10)
+    assert dialects.assemble([root, tool, call], []).error_class is None
+    silent = span({"ai.operationId": "ai.generateText.doGenerate"}, status="error", message="upstream 503",
+                  span_id="0c" * 8, parent="0a" * 8, start=10)  # fmt: skip
+    assert dialects.assemble([root, tool, silent], []).error_class == "server_error"
+
+
 def test_flattened_calls_may_be_printed_twice_or_be_empty() -> None:
     stem = "llm.input_messages.0.message"
     made = _llm(span({
