@@ -161,14 +161,13 @@ def test_it_builds_a_filter_and_saves_the_view_with_the_keyboard_alone(page: Any
     page.keyboard.press("Enter")
     page.wait_for_url("**where=*")
     assert page.locator(".filters .chip").inner_text().startswith("duration_ms >")
-    filtered = page.url
     page.locator("#views-menu summary").focus()
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     page.keyboard.type("slow ones")
     page.keyboard.press("Enter")
     until(page, "document.querySelector('#views-menu summary').textContent.includes('1')")
-    assert page.url == filtered
+    assert "where=" in page.url
     page.goto("/traces?range=30d")
     page.locator("#views-menu summary").click()
     page.get_by_role("link", name="slow ones").click()

@@ -9,6 +9,8 @@ from watchkeeper.model.score import Score
 from watchkeeper.model.span import Span, Trace
 
 PAGE: Final = 400
+# How many of the rows above one that is alone on the page are shown with it: a chain may be as long as the trace.
+ABOVE: Final = 3
 # Of a thousand: what can still be seen in a narrow column.
 THINNEST: Final = 8.0
 
@@ -121,7 +123,7 @@ def _words(span: Span) -> str:
 def listing(
     steps: list[Step], *, show: str = "", find: str = "", at: str | None = None, start: int | None = None
 ) -> Listing:
-    """A page of the narrowed steps with the rows above them: the one from `start`, else the one that holds span `at`."""
+    """A page of the narrowed steps with the next rows above them: the one from `start`, else the one that holds span `at`."""
     found = narrowed(steps, show, find)
     if start is None:
         place = next((n for n, i in enumerate(found) if steps[i].span.span_id == at), 0) if at else 0
@@ -131,7 +133,9 @@ def listing(
     rows = set(page)
     for i in page:
         above = steps[i].above
-        while above >= 0 and above not in rows:
+        for _ in range(ABOVE):
+            if above < 0 or above in rows:
+                break
             rows.add(above)
             above = steps[above].above
     return Listing(

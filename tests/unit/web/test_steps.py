@@ -22,6 +22,12 @@ def test_it_pages_a_large_tree_and_keeps_the_rows_above_in_sight() -> None:
     assert second.orienting == {f"{1:016x}", f"{2:016x}"}
 
 
+def test_a_long_chain_does_not_fill_the_page_with_the_rows_above() -> None:
+    chain = [span(i, i - 1 if i else None) for i in range(5_000)]
+    rows = listing(tree(trace(*chain)), start=4_000).rows
+    assert (len(rows), rows[0].depth) == (PAGE + 3, 3_997)
+
+
 def test_it_opens_the_page_that_holds_a_span() -> None:
     steps = agent()
     assert listing(steps, at=f"{3:016x}").rows[-1].span.name == "step 3"

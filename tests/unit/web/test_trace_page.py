@@ -1,0 +1,115 @@
+"""The trace's page over the real store: one step alone, pictures that came with a message, a tree that is narrowed."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.unit.web.world import NOW, PROJECT, World, build, spans_of, turns
+from watchkeeper.config.models import Config, Privacy
+from watchkeeper.dialects import assemble, normalise
+from watchkeeper.store.columns import SpanRow, TraceRow
+from watchkeeper.store.records import access
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+TRACE = "c" * 32
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(64))
+PAGE = b"<script>xss()</script>" * 4
+
+
+def part(data: bytes) -> dict[str, str]:
+    return {
+        "type": "blob",
+        "modality": "image",
+        "mime_type": "image/png",
+        "content": base64.b64encode(data).decode(),
+    }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[tuple[httpx.AsyncClient, World, str]]:
+    world = await build(tmp_path_factory.mktemp("trace"), 40, seed=3, roll=False)
+    number, _, turn, scenario = next(turns(1, 5))
+    raws = spans_of(turn, TRACE, NOW - 10**10, number, scenario)
+    call = next(r for r in raws if "gen_ai.input.messages" in r.attributes)
+    asked = [{"role": "user", "parts": [{"type": "text", "content": "what is it?"}, part(PAGE), part(PNG)]}]
+    call.attributes["gen_ai.input.messages"] = json.dumps(asked)
+    made = [normalise(raw) for raw in raws]
+    await world.columns.write_spans([SpanRow(PROJECT, s, NOW) for s in made], [])
+    await world.columns.write_traces([TraceRow(PROJECT, assemble(made, []), [], 1.0, "all", NOW)])
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(world.app), base_url="http://127.0.0.1"
+    ) as client:
+        yield client, world, call.span_id
+    await world.close()
+
+
+Browser = tuple[httpx.AsyncClient, World, str]
+
+
+async def test_it_answers_one_step_alone(browser: Browser) -> None:
+    client, _, call = browser
+    answer = await client.get(f"/traces/{TRACE}/step", params={"span": call})
+    assert answer.status_code == 200
+    assert f'data-span="{call}"' in answer.text
+    assert "<html" not in answer.text
+
+
+async def test_a_picture_is_shown_and_what_only_says_that_it_is_one_is_not(browser: Browser) -> None:
+    client, _, call = browser
+    page = (await client.get(f"/traces/{TRACE}", params={"span": call})).text
+    assert page.count("<img") == 1
+    assert "part=1" in page
+    answer = await client.get(f"/traces/{TRACE}/media", params={"span": call, "part": "1"})
+    assert (answer.status_code, answer.content) == (200, PNG)
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("span", "place"), [(None, "0"), (None, "2"), (None, "-1"), (None, ""), ("0" * 16, "1")]
+)
+async def test_it_answers_no_other_media(browser: Browser, span: str | None, place: str) -> None:
+    client, _, call = browser
+    answer = await client.get(f"/traces/{TRACE}/media", params={"span": span or call, "part": place})
+    assert answer.status_code == 404
+
+
+async def test_a_role_without_content_sees_no_picture(browser: Browser) -> None:
+    client, world, call = browser
+    holder = world.services.config
+    before = holder.current
+    _, key = await world.services.records.write(
+        lambda c: access.create_key(
+            c, project=PROJECT, name="looker", role="viewer", created_by="t", now_ns=NOW
+        )
+    )
+    holder.current = Config(privacy=Privacy(content_role="editor"))  # pyright: ignore[reportCallIssue]
+    world.services.no_auth = False
+    headers = {"authorization": f"Bearer {key}"}
+    try:
+        picture = await client.get(
+            f"/traces/{TRACE}/media", params={"span": call, "part": "1"}, headers=headers
+        )
+        step = await client.get(f"/traces/{TRACE}/step", params={"span": call}, headers=headers)
+    finally:
+        holder.current = before
+        world.services.no_auth = True
+    assert picture.status_code == 403
+    assert "hidden for your role" in step.text
+    assert "<img" not in step.text
+    assert "what is it?" not in step.text
+
+
+async def test_a_narrowed_tree_selects_what_it_shows(browser: Browser) -> None:
+    client, _, call = browser
+    page = (await client.get(f"/traces/{TRACE}", params={"find": "retrieval"})).text
+    assert f'data-span="{call}"' not in page
+    nothing = (await client.get(f"/traces/{TRACE}", params={"find": "no such words"})).text
+    assert "No span matches." in nothing
+    assert f'data-span="{call}"' in nothing
