@@ -85,47 +85,44 @@ def _quoted(value: str) -> str:
 
 
 class Engine:
-    """Connections to the embedded engine of one directory, each used by one request at a time."""
+    """Connections to the embedded engine of one directory, each used by one request at a time and kept for the next with the same
+    database and settings: what was set on one cannot always be taken back (`readonly`)."""
 
     def __init__(self, directory: Path) -> None:
         self._path = str(directory / "data")
         self._files = directory / "inserts"
         self._files.mkdir(parents=True, exist_ok=True)
-        self._idle: list[Any] = []
+        self._idle: dict[Any, list[Any]] = {}
         self._guard = threading.Lock()
-        with self.connection() as made:
-            made.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE}", "TabSeparated")
+        made = chdb.connect(self._path)
+        made.query(f"CREATE DATABASE IF NOT EXISTS {DATABASE}", "TabSeparated")
+        # The engine ends with its last connection.
+        self._first = made
 
     @contextlib.contextmanager
-    def connection(self, again: bool = True) -> Generator[Any]:
-        """One that nobody else uses meanwhile; closed afterwards unless it may be used `again`."""
+    def _connection(self, database: str, settings: dict[str, str]) -> Generator[Any]:
+        key = (database, *sorted(settings.items()))
         with self._guard:
-            made = self._idle.pop() if self._idle else chdb.connect(self._path)
+            kept = self._idle.setdefault(key, [])
+            made = kept.pop() if kept else None
+        if made is None:
+            made = chdb.connect(self._path)
+            made.query(f"USE `{database}`", "TabSeparated")
+            for name, value in sorted(settings.items(), key=lambda s: s[0] == "readonly"):
+                made.query(f"SET {name} = {_quoted(value)}", "TabSeparated")
         try:
             yield made
         finally:
-            if again:
-                with self._guard:
-                    self._idle.append(made)
-            else:
-                made.close()
+            with self._guard:
+                kept.append(made)
 
     def run(self, database: str, settings: dict[str, str], bound: dict[str, str], body: bytes) -> bytes:
         """Execute one statement with these settings and parameters."""
-        # On a connection that was made read-only nothing can be set any more.
-        locked = "readonly" in settings
-        with self.connection(again=not locked) as made:
-            try:
-                made.query(f"USE `{database}`", "TabSeparated")
-                for name, value in sorted(settings.items(), key=lambda s: s[0] == "readonly"):
-                    made.query(f"SET {name} = {_quoted(value)}", "TabSeparated")
+        try:
+            with self._connection(database, settings) as made:
                 return self._execute(made, bound, body)
-            except RuntimeError as error:
-                raise _refused(error) from None
-            finally:
-                for name in () if locked else settings:
-                    with contextlib.suppress(RuntimeError):
-                        made.query(f"SET {name} = DEFAULT", "TabSeparated")
+        except RuntimeError as error:
+            raise _refused(error) from None
 
     def _execute(self, made: Any, bound: dict[str, str], body: bytes) -> bytes:
         begun = _INSERT.match(body)
