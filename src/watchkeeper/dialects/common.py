@@ -1,5 +1,6 @@
 """What every client shares: exceptions, HTTP status, evaluation and guardrail events, documents, sampling."""
 
+from datetime import datetime
 from typing import Any, cast
 
 from watchkeeper.dialects.draft import Draft
@@ -243,6 +244,17 @@ def keep_probability(trace_state: str, attributes: dict[str, Any], resource: dic
             if rate > 0:
                 return rate
     return None
+
+
+def first_token(draft: Draft, started: str) -> None:
+    """The time to the first token, from the moment the answer began (ISO, with its zone)."""
+    try:
+        moment = datetime.fromisoformat(started)
+    except ValueError:
+        return
+    if moment.tzinfo is not None and draft.ttft_ms is None:
+        elapsed = moment.timestamp() * 1000 - draft.raw.start_ns / 1e6
+        draft.ttft_ms = elapsed if elapsed >= 0 else None
 
 
 def plain_text(value: Any) -> str | None:

@@ -1,6 +1,5 @@
 """Langfuse SDK: one observation a span, inputs and outputs as JSON or free text."""
 
-from datetime import datetime
 from typing import Any, cast
 
 from watchkeeper.dialects import common, messages, parameters, spellings
@@ -77,7 +76,10 @@ def _generation(draft: Draft, attributes: dict[str, Any]) -> None:
         attributes, "langfuse.observation.metadata.finish_reason", "langfuse.observation.metadata.status"
     )
     draft.finish_raw = draft.finish_raw or word(finish)
-    _first_token(draft, attributes.get("langfuse.observation.completion_start_time"))
+    started = word(attributes.get("langfuse.observation.completion_start_time"))
+    if started is not None:
+        draft.stream = True if draft.stream is None else draft.stream
+        common.first_token(draft, started)
 
 
 def _without_tools(draft: Draft, given: list[Any]) -> list[Any]:
@@ -100,17 +102,3 @@ def _output(draft: Draft, attributes: dict[str, Any]) -> bool:
     if draft.outputs is None and isinstance(decode(output), str):
         draft.outputs = messages.read(output, "assistant")
     return True
-
-
-def _first_token(draft: Draft, value: Any) -> None:
-    text = word(value)
-    if text is None:
-        return
-    draft.stream = True if draft.stream is None else draft.stream
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return
-    if moment.tzinfo is not None and draft.ttft_ms is None:
-        elapsed = moment.timestamp() * 1000 - draft.raw.start_ns / 1e6
-        draft.ttft_ms = elapsed if elapsed >= 0 else None

@@ -1,6 +1,5 @@
 """Mastra's exporter: the kind under `mastra.span.type`; a step holds the provider's request and response."""
 
-from datetime import datetime
 from typing import Any
 
 from watchkeeper.dialects import common, messages, parameters, replies
@@ -74,7 +73,9 @@ def _call(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) -> 
     reasons = as_list(attributes.get("gen_ai.response.finish_reasons")) or []
     if "error" in (*reasons, attributes.get("gen_ai.response.finish_reasons")):
         draft.failed = True
-    _first_token(draft, word(attributes.get("mastra.completion_start_time")))
+    started = word(attributes.get("mastra.completion_start_time"))
+    if started is not None:
+        common.first_token(draft, started)
 
 
 def _answer(draft: Draft, told: dict[str, Any]) -> None:
@@ -86,13 +87,3 @@ def _answer(draft: Draft, told: dict[str, Any]) -> None:
             parts += messages.parts_of({"type": "tool-call", **table})
     if parts and not draft.outputs:
         draft.outputs = [Message("assistant", parts)]
-
-
-def _first_token(draft: Draft, text: str | None) -> None:
-    try:
-        moment = datetime.fromisoformat(text) if text else None
-    except ValueError:
-        return
-    if moment is not None and moment.tzinfo is not None and draft.ttft_ms is None:
-        elapsed = moment.timestamp() * 1000 - draft.raw.start_ns / 1e6
-        draft.ttft_ms = elapsed if elapsed >= 0 else None
