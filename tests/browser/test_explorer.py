@@ -166,7 +166,7 @@ def test_it_builds_a_filter_and_saves_the_view_with_the_keyboard_alone(page: Any
     page.keyboard.press("Tab")
     page.keyboard.type("slow ones")
     page.keyboard.press("Enter")
-    until(page, "document.querySelector('#views-menu summary').textContent.includes('1')")
+    page.locator("#views-menu summary", has_text="1").wait_for()
     assert "where=" in page.url
     page.goto("/traces?range=30d")
     page.locator("#views-menu summary").click()
