@@ -113,6 +113,9 @@ async def test_silence_decides_at_the_timeout_and_never_twice(world: World) -> N
     world.now = START + 40 * MINUTE
     assert await flow.run_once("live") == 4
     assert (await world.scores(left))["abandoned"] == 1.0 and (await world.scores(fine))["abandoned"] == 0.0
+    # The row still shows what the checks said.
+    shown = await world.columns.sql("live", "select refusal, abandoned from traces where abandoned = 1")
+    assert shown.rows == [[0.0, 1.0]]
     told = len(world.told)
     for again in (flow, world.flow()):
         assert await again.run_once("live") == 0

@@ -1,6 +1,7 @@
 """What is written: functions of a client, run one at a time in a writer's lane."""
 
 import logging
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.store.clickhouse import reading, rows
-from watchkeeper.store.clickhouse.engine import FINISHED, insert
+from watchkeeper.store.clickhouse.engine import FINISHED, change, insert
 from watchkeeper.store.columns import (
     KeepingRow,
     LogRow,
@@ -24,14 +25,16 @@ from watchkeeper.store.columns import (
 )
 
 log = logging.getLogger(__name__)
-CHUNK = 500
+# So many traces and so many of their values in one statement.
+CHUNK, VALUES = 500, 5000
 
 # A trace row written again with other scores: one version later than the row it is made from, so that an assembly
 # that read its spans since then still wins.
 REFRESH = """
 INSERT INTO traces SELECT * REPLACE (
-  mapFromArrays({names:Array(Array(String))}[indexOf({ids:Array(String)}, trace_id)],
-                {shown:Array(Array(Float64))}[indexOf({ids:Array(String)}, trace_id)]) AS scores,
+  mapUpdate(mapFilter((name, _) -> NOT has({names:Array(String)}, name), scores),
+    mapFilter((_, value) -> NOT isNaN(value), mapFromArrays({names:Array(String)}, {shown:Array(Array(Float64))}[
+      transform(trace_id, {ids:Array(String)}, range(1, length({ids:Array(String)}) + 1), 0)]))) AS scores,
   assembled_at + 1 AS assembled_at)
 FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}"""
 
@@ -144,7 +147,7 @@ def _keep_in_one_week(client: Client, table: str, wide: Sequence[tuple[str, str]
         if moved:
             bound["ids"] = [row[0] for row in moved]
             leave = LEAVE.format(table=table, key=key, version=version)
-            client.command(leave, parameters=bound, settings=FINISHED)
+            change(client, leave, bound, FINISHED)
 
 
 def keeping(client: Client, batch: Sequence[KeepingRow]) -> None:
@@ -181,22 +184,20 @@ def scores(client: Client, batch: Sequence[Score], clock: Callable[[], int]) -> 
 
 
 def refresh(client: Client, project: str, ids: Sequence[str]) -> None:
-    """Bring the scores of these trace rows up to date."""
+    """Bring the scores of these trace rows up to date. What the checks said is in the row already."""
     found = reading.checks(client, project, ids)
     if not found:
         return
-    for score in reading.stored_scores(client, project, list(found)):
+    stored = reading.stored_scores(client, project, list(found))
+    for score in stored:
         found[score.trace_id].append(score)
-    values = [rows.values_of(known) for known in found.values()]
-    client.command(
-        REFRESH,
-        parameters={
-            "project": project,
-            "ids": list(found),
-            "names": [list(v) for v in values],
-            "shown": [list(v.values()) for v in values],
-        },
-    )
+    names = sorted({s.scorer for s in stored})
+    step = max(1, VALUES // max(1, len(names)))
+    for start in range(0, len(found), step):
+        part = list(found)[start : start + step]
+        shown = [rows.values_of([s for s in found[i] if s.scorer in names]) for i in part]
+        values = [[one.get(name, math.nan) for name in names] for one in shown]
+        change(client, REFRESH, {"project": project, "ids": part, "names": names, "shown": values})
 
 
 def redecide(client: Client, project: str, chosen: Mapping[str, tuple[float, str]]) -> None:
@@ -206,9 +207,10 @@ def redecide(client: Client, project: str, chosen: Mapping[str, tuple[float, str
         ids = list(chosen)
         for start in range(0, len(ids), CHUNK):
             part = ids[start : start + CHUNK]
-            client.command(
+            change(
+                client,
                 REDECIDE,
-                parameters={
+                {
                     "project": project,
                     "ids": part,
                     "probabilities": [chosen[i][0] for i in part],
@@ -225,9 +227,10 @@ def reprice_traces(client: Client, project: str, batch: Sequence[Repriced], now_
     def work() -> None:
         for start in range(0, len(batch), CHUNK):
             part = batch[start : start + CHUNK]
-            client.command(
+            change(
+                client,
                 REPRICE_TRACES,
-                parameters={
+                {
                     "project": project,
                     "ids": [t.trace_id for t in part],
                     "costs": [t.cost for t in part],
@@ -246,9 +249,10 @@ def reprice_spans(client: Client, project: str, batch: Sequence[Repriced]) -> No
         calls = [(t.trace_id, span, *made) for t in batch for span, made in t.spans.items()]
         for start in range(0, len(calls), CHUNK):
             part = calls[start : start + CHUNK]
-            client.command(
+            change(
+                client,
                 REPRICE_SPANS,
-                parameters={
+                {
                     "project": project,
                     "ids": list({c[0] for c in part}),
                     "keys": [c[0] + c[1] for c in part],
