@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from watchkeeper.server.metrics import Sample
+from watchkeeper.store.columns import StoreUnavailable
 
 log = logging.getLogger(__name__)
 LONGEST_REST_S = 30.0
@@ -38,7 +39,10 @@ class Loops:
             began = self._monotonic()
             try:
                 await work()
-            # The loop must outlive any failure of the store: without it nothing would be watched.
+            except StoreUnavailable as error:
+                pace.failed += 1
+                log.warning("%s waits for the store: %s", name, error)
+            # The loop must outlive any other failure too: without it nothing would be watched.
             except Exception:
                 pace.failed += 1
                 log.exception("%s failed; it is tried again in %g s", name, seconds)

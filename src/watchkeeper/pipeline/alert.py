@@ -16,6 +16,7 @@ from watchkeeper.alerting.routing import alert_id, group_key
 from watchkeeper.model.alert import Alert, Notification
 from watchkeeper.notify.channel import Channel, Delivered, Outcome, Permanent, Retry
 from watchkeeper.pipeline.backoff import backoff_ns
+from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import alerts, outbox
 from watchkeeper.store.records.engine import Records
 
@@ -196,6 +197,10 @@ class Delivery:
         while True:
             try:
                 tried = await self.deliver_due()
+            except StoreUnavailable as error:
+                self.counts.errors += 1
+                log.warning("delivery waits for the records: %s", error)
+                tried = 0
             except Exception:  # the loop is what recovers; it must outlive any failure of the database
                 self.counts.errors += 1
                 log.exception("delivery could not read or write the outbox; trying again")
