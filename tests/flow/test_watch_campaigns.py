@@ -310,7 +310,7 @@ class Incident:
     rule: Rule
     onset: int
     fired: int
-    group: int = -1
+    group: int = 0
     open: bool = True
     taken: bool = False
 
@@ -390,8 +390,8 @@ class Reference:
             self.open_to_chance |= len(groups) > 1
             made.group = min(groups)
         else:
-            same = [i.group for i in self.incidents if i.onset == made.onset]
-            made.group = same[0] if same else len(self.incidents)
+            # A group is named by the onset of the incident it began with.
+            made.group = made.onset
         self.incidents.append(made)
 
     def silent(self, incident: Incident, t: int) -> bool:
