@@ -45,7 +45,7 @@ class SignalActions:
                 if "golden" in route.actions:
                     golden.append((route, score))
         if wanted:
-            added = await self._records.write(lambda c: [reviews.add(c, i, cap) for i, cap in wanted])
+            added = await self._records.write(lambda c: reviews.add_all(c, wanted))
             self.counts["reviews"] += sum(added)
         for route, score in golden:
             await self._golden(project, route, score, now)

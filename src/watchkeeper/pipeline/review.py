@@ -124,7 +124,7 @@ class ReviewRouting:
     async def _add(self, wanted: list[tuple[ReviewItem, int | None]]) -> None:
         if not wanted:
             return
-        added = await self.records.write(lambda conn: [reviews.add(conn, i, cap) for i, cap in wanted])
+        added = await self.records.write(lambda conn: reviews.add_all(conn, wanted))
         self.counts["in"] += len(wanted)
         self.counts["added"] += sum(added)
         self.counts["not_added_full"] += len(wanted) - sum(added)

@@ -1,7 +1,10 @@
 """The review queue: one item a trace and source, urgent first, two reviewers never the same item."""
 
+import random
 from collections.abc import Iterator
+from typing import Any
 
+import msgspec
 import pytest
 
 from watchkeeper.model.review import Case, Label, ReviewItem
@@ -40,6 +43,43 @@ def test_a_full_source_keeps_the_most_urgent(records: Records) -> None:
     assert not records.write_now(lambda c: reviews.add(c, an_item("mild", 0.5), cap=3))
     assert [i.trace_id for i in records.read_now(lambda c: reviews.queue(c, "default"))] == ["t4", "t3", "t2"]
     assert records.read_now(lambda c: reviews.counts(c, "default")) == {"open": 3, "displaced": 2}
+
+
+def test_many_at_once_become_what_they_become_one_after_another(records: Records) -> None:
+    dice = random.Random(5)
+    for round_ in range(40):
+        given = [
+            (
+                msgspec.structs.replace(
+                    an_item(f"t{dice.randrange(12)}", dice.randrange(1, 9)),
+                    id=f"{round_}-{n}",
+                    created_ns=n,
+                    source=f"{dice.choice('ab')}{{}}-{round_}",
+                ),
+                dice.choice([2, 4, None]),
+            )
+            for n in range(dice.randrange(1, 40))
+        ]
+
+        def of(label: str, given: list[Any] = given) -> list[tuple[ReviewItem, int | None]]:
+            return [
+                (msgspec.structs.replace(i, id=f"{label}{i.id}", source=i.source.format(label)), cap)
+                for i, cap in given
+            ]
+
+        single, cut = of("s"), dice.randrange(len(given) + 1)
+        at_once = of("m")
+        one = [records.write_now(lambda c, p=pair: reviews.add(c, *p)) for pair in single]
+        many = records.write_now(lambda c, g=at_once[:cut]: reviews.add_all(c, g))
+        many += records.write_now(lambda c, g=at_once[cut:]: reviews.add_all(c, g))
+        assert many == one
+
+        def stored(label: str, round_: int = round_) -> list[tuple[Any, ...]]:
+            kept = records.read_now(lambda c: reviews.queue(c, "default", None, limit=100_000))
+            mine = [i for i in kept if i.source in (f"a{label}-{round_}", f"b{label}-{round_}")]
+            return sorted((i.source[0], i.trace_id, i.id[1:], i.priority, i.status, i.reason) for i in mine)
+
+        assert stored("m") == stored("s") and stored("s")
 
 
 def test_two_reviewers_get_different_items_and_a_reload_the_same(records: Records) -> None:

@@ -1,5 +1,6 @@
 """The review queue and its labels."""
 
+import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,47 +22,110 @@ def _label(row: sa.RowMapping) -> Label:
     return Label(**{k: v for k, v in row.items() if k in Label.__struct_fields__})
 
 
-def add(conn: Connection, item: ReviewItem, cap: int | None = None) -> bool:
-    """Put one trace in the queue; True when it is there now.
+class _Source:
+    """The items of one source that concern a batch, and what becomes of them: read once, written once."""
 
-    A trace is there once per `source`, whatever is added again: the higher priority wins. With `cap`, a source holds
-    at most that many open items: a worse trace displaces the mildest one, and a milder one is not added.
-    """
-    here = sa.and_(
-        review_items.c.project == item.project,
-        review_items.c.trace_id == item.trace_id,
-        review_items.c.source == item.source,
-    )
-    known = conn.execute(sa.select(review_items.c.id, review_items.c.priority).where(here)).first()
-    if known is not None:
-        if item.priority > known.priority:
-            conn.execute(
-                sa.update(review_items).where(here).values(priority=item.priority, reason=item.reason)
-            )
+    def __init__(self, conn: Connection, project: str, source: str, trace_ids: Sequence[str]) -> None:
+        self._conn = conn
+        self._here = sa.and_(review_items.c.project == project, review_items.c.source == source)
+        self.known: dict[str, tuple[str, float]] = {}
+        for start in range(0, len(trace_ids), 500):
+            part = review_items.c.trace_id.in_(trace_ids[start : start + 500])
+            columns = (review_items.c.trace_id, review_items.c.id, review_items.c.priority)
+            for row in conn.execute(sa.select(*columns).where(self._here, part)):
+                self.known[row.trace_id] = (row.id, row.priority)
+        self.new: dict[str, dict[str, Any]] = {}
+        self._open: dict[str, tuple[float, int]] | None = None
+        self._mildest: list[tuple[float, int, str]] = []
+        self._displaced: list[str] = []
+
+    def raise_to(self, item: ReviewItem) -> None:
+        """Give a known item a higher priority and the reason for it."""
+        ident, priority = self.known[item.trace_id]
+        if item.priority <= priority:
+            return
+        self.known[item.trace_id] = (ident, item.priority)
+        changed = {"priority": item.priority, "reason": item.reason}
+        if ident in self.new:
+            self.new[ident].update(changed)
+        else:
+            at = sa.and_(self._here, review_items.c.trace_id == item.trace_id)
+            self._conn.execute(sa.update(review_items).where(at).values(changed))
+        if self._open is not None and ident in self._open:
+            self._note(ident, item.priority, self._open[ident][1])
+
+    def makes_room(self, item: ReviewItem, cap: int) -> bool:
+        """Whether an item may come: there is room, or it is worse than the mildest, which is displaced."""
+        if self._open is None:
+            self._open = {}
+            columns = (review_items.c.id, review_items.c.priority, review_items.c.created_ns)
+            held = sa.select(*columns).where(self._here, review_items.c.status == "open")
+            for row in self._conn.execute(held):
+                self._note(row.id, row.priority, row.created_ns)
+            for ident, row in self.new.items():
+                self._note(ident, row["priority"], row["created_ns"])
+        if len(self._open) < cap:
+            return True
+        # What was raised since stands further down under its present priority.
+        while self._mildest and self._open.get(self._mildest[0][2]) != self._mildest[0][:2]:
+            heapq.heappop(self._mildest)
+        if not self._mildest or self._mildest[0][0] >= item.priority:
+            return False
+        gone = heapq.heappop(self._mildest)[2]
+        del self._open[gone]
+        self._displaced.append(gone)
         return True
-    if cap is not None:
-        open_here = sa.and_(
-            review_items.c.project == item.project,
-            review_items.c.source == item.source,
-            review_items.c.status == "open",
-        )
-        held = conn.scalar(sa.select(sa.func.count()).select_from(review_items).where(open_here)) or 0
-        if held >= cap:
-            mildest = conn.execute(
-                sa.select(review_items.c.id, review_items.c.priority)
-                .where(open_here)
-                .order_by(review_items.c.priority, review_items.c.created_ns)
-                .limit(1)
-            ).first()
-            if mildest is None or mildest.priority >= item.priority:
-                return False
-            conn.execute(
-                sa.update(review_items).where(review_items.c.id == mildest.id).values(status="displaced")
-            )
-    conn.execute(
-        sa.insert(review_items).values(**{c.name: getattr(item, c.name) for c in review_items.columns})
-    )
-    return True
+
+    def put(self, item: ReviewItem) -> None:
+        """A new item."""
+        self.known[item.trace_id] = (item.id, item.priority)
+        self.new[item.id] = {c.name: getattr(item, c.name) for c in review_items.columns}
+        if self._open is not None and item.status == "open":
+            self._note(item.id, item.priority, item.created_ns)
+
+    def write(self) -> None:
+        """Store the new and take out the displaced."""
+        if self.new:
+            self._conn.execute(sa.insert(review_items), list(self.new.values()))
+        for start in range(0, len(self._displaced), 500):
+            part = review_items.c.id.in_(self._displaced[start : start + 500])
+            self._conn.execute(sa.update(review_items).where(part).values(status="displaced"))
+
+    def _note(self, ident: str, priority: float, created_ns: int) -> None:
+        assert self._open is not None
+        self._open[ident] = (priority, created_ns)
+        heapq.heappush(self._mildest, (priority, created_ns, ident))
+
+
+def add_all(conn: Connection, wanted: Sequence[tuple[ReviewItem, int | None]]) -> list[bool]:
+    """Put traces in the queue, one after another; for each whether it is there now.
+
+    A trace is there once per `source`, whatever is added again: the higher priority wins. With a number beside it, a source
+    holds at most that many open items: a worse trace displaces the mildest one, and a milder one is not added.
+    """
+    traces: dict[tuple[str, str], list[str]] = {}
+    for item, _ in wanted:
+        traces.setdefault((item.project, item.source), []).append(item.trace_id)
+    sources = {key: _Source(conn, *key, list(dict.fromkeys(ids))) for key, ids in traces.items()}
+    there: list[bool] = []
+    for item, cap in wanted:
+        source = sources[(item.project, item.source)]
+        if item.trace_id in source.known:
+            source.raise_to(item)
+        elif cap is None or source.makes_room(item, cap):
+            source.put(item)
+        else:
+            there.append(False)
+            continue
+        there.append(True)
+    for source in sources.values():
+        source.write()
+    return there
+
+
+def add(conn: Connection, item: ReviewItem, cap: int | None = None) -> bool:
+    """`add_all` of one trace."""
+    return add_all(conn, [(item, cap)])[0]
 
 
 def _with_readers(conn: Connection, items: list[ReviewItem], now_ns: int) -> list[ReviewItem]:
