@@ -1,6 +1,6 @@
 """What a server does when more is sent than it can take (goals O1, O2 and D8 of the reliability design), from outside.
 
-    python -m bench.overload [--seconds 20] [--connections 64] [--batch 25] [--gzip] [--burst 60000] [--only-overload]
+    python -m bench.overload [--seconds 20] [--connections 64] [--batch 25] [--gzip] [--burst 60000] [--only-overload] [--dir D]
 
 A server of its own is started and filled over kept-alive connections: first its capacity C, then ten times that, then, on a
 fresh server, a project at twenty times its quota beside four quiet ones, and last half of C. The client shares the machine:
@@ -13,9 +13,7 @@ import asyncio
 import gzip
 import math
 import os
-import shutil
 import statistics
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,7 +22,7 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bench.ingest import SPANS_PER_TRACE, Traffic
+from bench.ingest import SPANS_PER_TRACE, Traffic, in_folder
 from tests.serving import Server
 
 MB = 1 << 20
@@ -359,12 +357,7 @@ def main() -> None:
     parser.add_argument("--gzip", action="store_true")
     parser.add_argument("--burst", type=int, default=0)
     parser.add_argument("--only-overload", action="store_true")
-    args = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="wk-overload-"))
-    try:
-        asyncio.run(run(args, folder))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    in_folder(parser, run)
 
 
 if __name__ == "__main__":

@@ -159,3 +159,12 @@ def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/records.db"
     return request.getfixturevalue("postgres_url")
+
+
+@pytest.fixture
+def records(records_url: str) -> Generator[Records]:
+    """Records with our tables, of both kinds in turn."""
+    made = Records(records_url)
+    migrate.upgrade(made)
+    yield made
+    made.close()

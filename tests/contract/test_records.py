@@ -19,14 +19,6 @@ from watchkeeper.store.records.lead import Lead
 NOW = 1_795_238_000 * 10**9
 
 
-@pytest.fixture
-def records(records_url: str) -> Iterator[Records]:
-    made = Records(records_url)
-    migrate.upgrade(made)
-    yield made
-    made.close()
-
-
 def a_message(number: int) -> Notification:
     return Notification(f"n{number}", "p", "a1", f"g{number}", "slack", "firing", "s", "t", {}, NOW)
 

@@ -44,19 +44,11 @@ from watchkeeper.store.records.engine import Records
 log = logging.getLogger(__name__)
 Clock = Callable[[], int]
 DAY_NS = 86_400 * 10**9
-WATCH_SECONDS = 5.0
-BEHAVIOUR_SECONDS = 10.0
-BACKFILL_SECONDS = 0.5
-TRIAGE_SECONDS = 10.0
-RETENTION_SECONDS = 600.0
-SIGNAL_SECONDS = 120.0
 RELIEF_SECONDS = 20.0
-ERASURE_SECONDS = 20.0
 SCRUB_SECONDS = 2.0
 FOLLOW_SECONDS = 3.0
 # A write of another process may take this long from its clock to being visible.
 MARGIN_NS = 60 * 10**9
-CALIBRATION_SECONDS = 300.0
 # Each instance tells its total so far with everything it sends.
 LOST_BY_CLIENTS = """select sum(lost) from (select max(value) as lost from measurements
   where name = 'watchkeeper.sdk.dropped_spans' group by attributes['watchkeeper.sdk.instance'])"""

@@ -11,7 +11,6 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
-from watchkeeper.compose import flows as loops
 from watchkeeper.compose.flows import Flows
 from watchkeeper.compose.following import Scoring
 from watchkeeper.pipeline.forward import ForwardFlow
@@ -21,6 +20,14 @@ from watchkeeper.store.records.lead import Lead
 
 log = logging.getLogger(__name__)
 LEAD_SECONDS = 2.0
+WATCH_SECONDS = 5.0
+BEHAVIOUR_SECONDS = 10.0
+BACKFILL_SECONDS = 0.5
+TRIAGE_SECONDS = 10.0
+RETENTION_SECONDS = 600.0
+SIGNAL_SECONDS = 120.0
+ERASURE_SECONDS = 20.0
+CALIBRATION_SECONDS = 300.0
 
 
 @contextlib.asynccontextmanager
@@ -92,24 +99,19 @@ async def duties(
     await reprice.resume()
     forward.start()
     stop = asyncio.Event()
-    running = [
-        asyncio.create_task(flows.loops.forever("watching", loops.WATCH_SECONDS, flows.watch_once)),
-        asyncio.create_task(flows.loops.forever("triage", loops.TRIAGE_SECONDS, flows.triage_once)),
-        asyncio.create_task(
-            flows.loops.forever("backfilling", loops.BACKFILL_SECONDS, flows.backfill.run_once)
-        ),
-        asyncio.create_task(
-            flows.loops.forever("scoring behaviour", loops.BEHAVIOUR_SECONDS, flows.behave_once)
-        ),
-        asyncio.create_task(flows.loops.forever("grouping failures", loops.SIGNAL_SECONDS, flows.group_once)),
-        asyncio.create_task(
-            flows.loops.forever("calibration", loops.CALIBRATION_SECONDS, flows.calibrate_once)
-        ),
-        asyncio.create_task(flows.loops.forever("retention", loops.RETENTION_SECONDS, flows.retain.run_once)),
-        asyncio.create_task(flows.loops.forever("erasure", loops.ERASURE_SECONDS, flows.sweep_once)),
-        asyncio.create_task(flows.delivery.run()),
-        *(asyncio.create_task(flows.loops.forever(name, seconds, work)) for name, seconds, work in more),
-    ]
+    loops = (
+        ("watching", WATCH_SECONDS, flows.watch_once),
+        ("triage", TRIAGE_SECONDS, flows.triage_once),
+        ("backfilling", BACKFILL_SECONDS, flows.backfill.run_once),
+        ("scoring behaviour", BEHAVIOUR_SECONDS, flows.behave_once),
+        ("grouping failures", SIGNAL_SECONDS, flows.group_once),
+        ("calibration", CALIBRATION_SECONDS, flows.calibrate_once),
+        ("retention", RETENTION_SECONDS, flows.retain.run_once),
+        ("erasure", ERASURE_SECONDS, flows.sweep_once),
+        *more,
+    )
+    running = [asyncio.create_task(flows.loops.forever(*loop)) for loop in loops]
+    running.append(asyncio.create_task(flows.delivery.run()))
     judging = asyncio.create_task(flows.judges.run(stop))
     try:
         yield

@@ -8,6 +8,8 @@ import base64
 import math
 import re
 from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -78,7 +80,34 @@ class Gauge:
                 f"the request holds more than {self.limits.records} records and groups; send smaller batches"
             )
 
-    def share(self, values: int, limit: int) -> int:
+    def attributes(self, pairs: Any, out: dict[str, Any]) -> Any:
+        """Those of the pairs that are read; how many are left out is counted, and noted in `out`."""
+        size = len(pairs)
+        taken = self._share(size, self.limits.attributes)
+        if taken == size:
+            return pairs
+        self.counts["dropped_attributes"] += size - taken
+        out["watchkeeper.dropped_attributes"] = size - taken
+        return pairs[:taken]
+
+    def values(self, values: Any, key: str) -> Iterable[Any]:
+        """Those values below `key` that are read, to be gone through once."""
+        size = len(values)
+        taken = self._share(size, size)
+        if taken == size:
+            return values
+        self.counts["truncated_values"] += 1
+        self.cut.append(key)
+        # A slice would hold every value at once.
+        return islice(values, taken)
+
+    def too_deep(self, key: str) -> str:
+        """What stands below `key` for values nested deeper than is read."""
+        self.counts["truncated_values"] += 1
+        self.cut.append(key)
+        return f"[cut: nested deeper than {self.limits.depth} levels]"
+
+    def _share(self, values: int, limit: int) -> int:
         """How many of these values are read: not more than `limit`, nor than the request has left."""
         taken = min(values, limit, self.values_left)
         self.values_left -= taken

@@ -132,15 +132,8 @@ def _enum(value: Any, names: tuple[str, ...], prefix: str, default: str) -> str:
 
 def attributes(value: Any, field: str, gauge: Gauge) -> dict[str, Any]:
     """A list of key/value objects as plain values."""
-    pairs = _objects(value, field)
     out: dict[str, Any] = {}
-    size = len(pairs)
-    taken = gauge.share(size, gauge.limits.attributes)
-    if taken < size:
-        gauge.counts["dropped_attributes"] += size - taken
-        out["watchkeeper.dropped_attributes"] = size - taken
-        pairs = pairs[:taken]
-    for pair in pairs:
+    for pair in gauge.attributes(_objects(value, field), out):
         if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
             raise _Bad(f"{field} must hold objects with a string key, got {pair!r:.60}")
         key = no_nul(pair["key"])
@@ -169,15 +162,9 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
             return _double(inner, key)
         if name in ("arrayValue", "array_value", "kvlistValue", "kvlist_value"):
             if depth >= gauge.limits.depth:
-                gauge.counts["truncated_values"] += 1
-                gauge.cut.append(key)
-                return f"[cut: nested deeper than {gauge.limits.depth} levels]"
+                return gauge.too_deep(key)
             items = _objects(_object(inner, key).get("values"), f"the values of {key!r}")
-            taken = gauge.share(len(items), len(items))
-            if taken < len(items):
-                gauge.counts["truncated_values"] += 1
-                gauge.cut.append(key)
-                items = items[:taken]
+            items = gauge.values(items, key)
             if name in ("arrayValue", "array_value"):
                 return vector(key, [any_value(item, key, gauge, depth + 1) for item in items], gauge)
             return {

@@ -1,6 +1,5 @@
 """OTLP protobuf to facts. The loop over attributes is the hottest code of the product: it is written to be quick."""
 
-from itertools import islice
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -35,13 +34,7 @@ _ZERO8, _ZERO16 = bytes(8), bytes(16)
 def attributes(pairs: Any, gauge: Gauge) -> dict[str, Any]:
     """The attributes as plain values; later duplicates of a key win."""
     out: dict[str, Any] = {}
-    size = len(pairs)
-    taken = gauge.share(size, gauge.limits.attributes)
-    if taken < size:
-        gauge.counts["dropped_attributes"] += size - taken
-        out["watchkeeper.dropped_attributes"] = size - taken
-        pairs = pairs[:taken]
-    for pair in pairs:
+    for pair in gauge.attributes(pairs, out):
         value = pair.value
         which = value.WhichOneof("value")
         key = pair.key
@@ -71,36 +64,20 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
         return text if len(text) <= SMALL else long_text(key, text, gauge)
     if which == "array_value":
         if depth >= gauge.limits.depth:
-            return _too_deep(key, gauge)
-        values = _shared(value.array_value.values, key, gauge)
+            return gauge.too_deep(key)
+        values = gauge.values(value.array_value.values, key)
         return vector(key, [any_value(v, key, gauge, depth + 1) for v in values], gauge)
     if which == "kvlist_value":
         if depth >= gauge.limits.depth:
-            return _too_deep(key, gauge)
+            return gauge.too_deep(key)
         # Message content nested in a list keeps the outer key's limits: "content" inside "gen_ai.input.messages".
-        pairs = _shared(value.kvlist_value.values, key, gauge)
+        pairs = gauge.values(value.kvlist_value.values, key)
         return {no_nul(p.key): any_value(p.value, f"{key}.{p.key}", gauge, depth + 1) for p in pairs}
     if which == "double_value":
         return number(value.double_value)
     if which == "bytes_value":
         return binary(value.bytes_value)
     return None if which is None else getattr(value, which)
-
-
-def _shared(values: Any, key: str, gauge: Gauge) -> Any:
-    taken = gauge.share(len(values), len(values))
-    if taken == len(values):
-        return values
-    gauge.counts["truncated_values"] += 1
-    gauge.cut.append(key)
-    # A slice would hold every value at once.
-    return islice(values, taken)
-
-
-def _too_deep(key: str, gauge: Gauge) -> str:
-    gauge.counts["truncated_values"] += 1
-    gauge.cut.append(key)
-    return f"[cut: nested deeper than {gauge.limits.depth} levels]"
 
 
 def _events(found: Any, values: dict[str, Any], gauge: Gauge) -> list[RawEvent]:

@@ -1,6 +1,6 @@
 """What an erasure does to documents, and that a kill does not end it half way."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -8,7 +8,7 @@ import pytest
 from watchkeeper.model.erasure import Erasure
 from watchkeeper.pipeline.erase import SWEEP_NS, EraseFlow, Tombstones
 from watchkeeper.store.columns import Erased, Table
-from watchkeeper.store.records import erasure, migrate, states
+from watchkeeper.store.records import erasure, states
 from watchkeeper.store.records.engine import Records
 
 GONE, KEPT = "a" * 32, "b" * 32
@@ -87,14 +87,6 @@ def flow(records: Records, columns: Columns, now: list[int], forwards: bool = Fa
         records, lambda: now[0], Tombstones("key"), Open(), lambda user: [user], lambda: 90 * DAY,
         lambda: forwards, lambda: "er_1",
     )  # fmt: skip
-
-
-@pytest.fixture
-def records(records_url: str) -> Iterator[Records]:
-    made = Records(records_url)
-    migrate.upgrade(made)
-    yield made
-    made.close()
 
 
 def receipt(records: Records) -> Erasure:

@@ -1,7 +1,6 @@
 """Migrations, the audit chain, and access records below the HTTP surface."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +15,6 @@ from watchkeeper.store.records.tables import metadata
 
 NOW = 1_795_238_000 * 10**9
 HOUR = 3600 * 10**9
-
-
-@pytest.fixture
-def records(records_url: str) -> Iterator[Records]:
-    made = Records(records_url)
-    migrate.upgrade(made)
-    yield made
-    made.close()
 
 
 def test_its_migrations_make_exactly_the_declared_tables(records: Records) -> None:

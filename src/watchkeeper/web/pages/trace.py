@@ -49,6 +49,14 @@ async def found_trace(call: Call) -> tuple[Trace, list[Score]]:
     return loaded
 
 
+async def opened_trace(call: Call) -> tuple[Trace, list[Score]]:
+    """The same, with a line in the audit log where its content is shown."""
+    trace, scores = await found_trace(call)
+    if call.sees_content:
+        await note_opened(call, trace.trace_id)
+    return trace, scores
+
+
 def span_context(trace: Trace, span: Span | None, scores: list[Score], content: bool) -> dict[str, Any]:
     """What the right-hand side needs: the selected span as conversation, its documents, scores and attributes."""
     if span is None:
@@ -89,9 +97,7 @@ async def _session(view: View, trace: Trace) -> dict[str, Any]:
 async def trace(call: Call) -> Response:
     """One trace. `?span=` selects a step; `?show=` failed, llm or tool and `?find=` words narrow the tree, `?start=` pages it."""
     view = view_of(call)
-    found, scores = await found_trace(call)
-    if call.sees_content:
-        await note_opened(call, found.trace_id)
+    found, scores = await opened_trace(call)
 
     def known(conn: Connection) -> dict[str, Any]:
         return {
@@ -142,9 +148,7 @@ def _selected(view: View, trace: Trace, shown: Listing) -> Span | None:
 async def step(call: Call) -> Response:
     """The step `?span=` alone, as the trace's page shows it."""
     view = view_of(call)
-    found, scores = await found_trace(call)
-    if call.sees_content:
-        await note_opened(call, found.trace_id)
+    found, scores = await opened_trace(call)
     selected = chosen(found, view.params.get("span"))
     if selected is None:
         raise HttpError(
@@ -163,9 +167,7 @@ def _title(trace: Trace) -> str:
 async def panel(call: Call) -> Response:
     """The short form that opens beside the list."""
     view = view_of(call)
-    found, scores = await found_trace(call)
-    if call.sees_content:
-        await note_opened(call, found.trace_id)
+    found, scores = await opened_trace(call)
     context = {
         "trace": found,
         "steps": tree(found, scores)[:40],
