@@ -40,9 +40,24 @@ def until(page: Any, truth: str) -> None:
     raise AssertionError(f"never true: {truth}")
 
 
+def painted(page: Any, name: str) -> Callable[..., Any]:
+    """The page's way `name` of arriving somewhere, which returns only once the page is drawn: Chromium drops the keys and
+    clicks that reach a document before its first frame, so on a busy machine a test would press into the void."""
+    arrive = getattr(page, name)
+
+    def arrived(*args: Any, **kwargs: Any) -> Any:
+        answer = arrive(*args, **kwargs)
+        page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        return answer
+
+    return arrived
+
+
 def opened(chromium: Any, base: str, **how: Any) -> Any:
     """A page in a context of its own, with `complaints`: whatever the browser says is wrong, and every answer from 400 on."""
     made = chromium.new_context(base_url=base, **how).new_page()
+    for name in ("goto", "reload", "wait_for_url"):
+        setattr(made, name, painted(made, name))
     made.complaints = []
     made.on("console", lambda m: made.complaints.append(m.text) if m.type in ("error", "warning") else None)
     made.on("pageerror", lambda e: made.complaints.append(str(e)))
