@@ -18,6 +18,7 @@ from opentelemetry.sdk.trace import Span as SdkSpan
 
 from watchkeeper.sdk import health, keys
 from watchkeeper.sdk.ambient import ambient
+from watchkeeper.sdk.direct import attributes_of, put_attributes
 from watchkeeper.sdk.exporter import Exporter
 from watchkeeper.sdk.health import log, note
 from watchkeeper.sdk.settings import Settings, read_settings
@@ -167,8 +168,8 @@ class Bridge(SpanProcessor):
         """Add what holds in this block; what the span was started with stays."""
         values = ambient(parent_context)
         if values:
-            present = span.attributes or {}
-            span.set_attributes({key: value for key, value in values.items() if key not in present})
+            present = attributes_of(span)
+            put_attributes(span, {key: value for key, value in values.items() if key not in present})
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue the span; costs a size estimate and an append."""

@@ -13,6 +13,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from watchkeeper.sdk import keys
 from watchkeeper.sdk.ambient import with_ambient
 from watchkeeper.sdk.client import client
+from watchkeeper.sdk.direct import put_attributes
 from watchkeeper.sdk.health import note, quiet
 from watchkeeper.sdk.messages import Answer, looks_like_messages, read_answer, to_messages
 from watchkeeper.sdk.values import MAX_TEXT, clip, json_of, message_of, plain, text_of
@@ -24,6 +25,8 @@ Kind = Literal[
 ]  # fmt: skip
 
 _CURRENT: Final = otel_context.create_key("watchkeeper-span")
+_COUNTS: Final = (keys.INPUT_TOKENS, keys.OUTPUT_TOKENS, keys.CACHED_TOKENS, keys.REASONING_TOKENS)
+_MOST: Final = 2**63
 _REMOTE: Final = frozenset({"llm", "embedding", "retrieval", "rerank", "http"})
 _MAX_NAME: Final = 300
 
@@ -84,8 +87,9 @@ class Span:
         if not self._muted:
             if error is not None:
                 self._record(error)
-            self._record_stream()
-            self.otel.set_attributes(self._attributes)
+            if self._chunks or self._first:
+                self._record_stream()
+            put_attributes(self.otel, self._attributes)
         self.otel.end()
 
     def leave(self) -> None:
@@ -222,17 +226,9 @@ class Span:
         **parameters: object,
     ) -> Self:
         """What was asked of the model: ``model``, ``provider`` and request parameters such as ``top_p``."""
-        given = {
-            keys.REQUEST_MODEL: model,
-            keys.PROVIDER: provider,
-            keys.RESPONSE_MODEL: response_model,
-            keys.RESPONSE_ID: response_id,
-            keys.REQUEST_PREFIX + "temperature": temperature,
-            keys.REQUEST_PREFIX + "max_tokens": max_tokens,
-        }
-        for key, value in given.items():
-            if value is not None:
-                self.set(key, value)
+        self.set(keys.REQUEST_MODEL, model).set(keys.PROVIDER, provider)
+        self.set(keys.RESPONSE_MODEL, response_model).set(keys.RESPONSE_ID, response_id)
+        self.set(keys.TEMPERATURE, temperature).set(keys.MAX_TOKENS, max_tokens)
         for name, value in parameters.items():
             self.set(keys.REQUEST_PREFIX + name, value)
         return self
@@ -245,20 +241,19 @@ class Span:
         reasoning_output_tokens: int | None = None,
     ) -> Self:
         """Token counts. Cached tokens are part of the input, reasoning tokens part of the output."""
-        counts = {
-            keys.INPUT_TOKENS: input_tokens,
-            keys.OUTPUT_TOKENS: output_tokens,
-            keys.CACHED_TOKENS: cached_input_tokens,
-            keys.REASONING_TOKENS: reasoning_output_tokens,
-        }
-        for key, count in counts.items():
-            if isinstance(count, (int, float)) and count >= 0:
+        counts = (input_tokens, output_tokens, cached_input_tokens, reasoning_output_tokens)
+        for key, count in zip(_COUNTS, counts, strict=True):
+            # A count that is not finite is as unknown as a negative one.
+            if isinstance(count, (int, float)) and 0 <= count < _MOST:
                 self._attributes[key] = int(count)
         return self
 
     def finish(self, reason: str | None) -> Self:
         """Why the model stopped: ``stop``, ``length``, ``tool_calls``, ``content_filter`` …"""
-        return self.set(keys.FINISH_REASONS, [text_of(reason, _MAX_NAME)] if reason is not None else None)
+        return self if reason is None else self._put(self._finish, reason)
+
+    def _finish(self, reason: object) -> None:
+        self._attributes[keys.FINISH_REASONS] = (text_of(reason, _MAX_NAME),)
 
     def prompt(self, name: str, version: object = None) -> Self:
         """The prompt template this step used."""
@@ -272,7 +267,7 @@ class Span:
 
     def queued(self, milliseconds: float) -> Self:
         """How long the request waited before this step began."""
-        return self.set(keys.QUEUE_MS, float(milliseconds))
+        return self._put(lambda v: self._attributes.__setitem__(keys.QUEUE_MS, float(v)), milliseconds)
 
     def set(self, key: str, value: object) -> Self:
         """Any attribute; None is ignored, and what OpenTelemetry cannot hold becomes JSON text."""
@@ -281,13 +276,14 @@ class Span:
         given = type(value)
         # Most values are short texts and numbers; what can be anything costs ten times as much to look at.
         simple = given is float or given is bool or (given is str and len(cast("str", value)) <= _MAX_NAME)
-        if simple and type(key) is str and not (self._ended or self._muted):
+        if simple and type(key) is str and key and not (self._ended or self._muted):
             self._attributes[key] = value
             return self
-        return self._put(
-            lambda v: self._attributes.__setitem__(clip(str(key), _MAX_NAME), _attribute(v, self._limit)),
-            value,
-        )
+        return self._put(lambda v: self._set(str(key), v), value)
+
+    def _set(self, key: str, value: object) -> None:
+        if key:
+            self._attributes[clip(key, _MAX_NAME)] = _attribute(value, self._limit)
 
     def error(self, error: object) -> Self:
         """Mark the step failed with an exception or a message, without raising."""
@@ -369,7 +365,7 @@ class Span:
         if read.id is not None:
             self._attributes.setdefault(keys.RESPONSE_ID, read.id)
         if read.finish is not None:
-            self._attributes[keys.FINISH_REASONS] = [read.finish]
+            self._attributes[keys.FINISH_REASONS] = (read.finish,)
         self.usage(read.input_tokens, read.output_tokens, read.cached_tokens, read.reasoning_tokens)
 
     def _record_stream(self) -> None:
@@ -425,7 +421,7 @@ def _attribute(value: object, limit: int) -> Any:
     if isinstance(value, (bool, int, float)) and type(value) in (bool, int, float):
         return value if not isinstance(value, int) or -(2**63) <= value < 2**63 else str(value)
     if isinstance(value, (list, tuple)) and all(type(v) is str for v in cast("list[object]", value)):
-        return [text_of(v, limit) for v in cast("list[str]", value)]
+        return tuple(text_of(v, limit) for v in cast("list[str]", value))
     return text_of(value, limit)
 
 
@@ -449,9 +445,7 @@ def span(
     """
     try:
         step = Span(clip(text_of(name), _MAX_NAME), kind, {}, context_values(scenario, user_id, prompt))
-        if model is not None or provider is not None:
-            step.llm(model=model, provider=provider)
-        step.set(keys.AGENT_NAME, agent)
+        step.set(keys.REQUEST_MODEL, model).set(keys.PROVIDER, provider).set(keys.AGENT_NAME, agent)
         if kind == "tool":
             step.set(keys.TOOL_NAME, name)
         for key, value in (attributes or {}).items():

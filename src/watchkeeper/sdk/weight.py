@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 
+from watchkeeper.sdk.direct import attributes_of
 from watchkeeper.sdk.values import clip
 
 #: Measured: an ended span with its containers, before the text of its attributes.
@@ -15,29 +16,31 @@ _ATTRIBUTE_BYTES: Final = 120
 
 def weigh(span: ReadableSpan) -> tuple[int, int]:
     """About how many bytes the span holds in memory, and the length of its longest text."""
-    # The public view locks and looks up once per attribute; this runs inside the application's span.end().
-    total, longest = _weigh(getattr(getattr(span, "_attributes", None), "_dict", None) or span.attributes)
-    for event in span.events or ():
-        size, long = _weigh(event.attributes)
-        total += size + 500
-        longest = max(longest, long)
-    return total + _SPAN_BYTES + 300 * len(span.links), longest
+    total, longest = _weigh(attributes_of(span))
+    if len(getattr(span, "_events", ())):
+        for event in span.events:
+            size, long = _weigh(event.attributes or {})
+            total += size + 500
+            longest = max(longest, long)
+    return total + _SPAN_BYTES + 300 * len(getattr(span, "_links", ())), longest
 
 
-def _weigh(attributes: Mapping[str, object] | None) -> tuple[int, int]:
-    total = longest = 0
-    for value in (attributes or {}).values():
-        total += _ATTRIBUTE_BYTES
-        if type(value) is str or isinstance(value, (str, bytes)):
-            length = len(value)
+def _weigh(attributes: Mapping[str, object]) -> tuple[int, int]:
+    total, longest = _ATTRIBUTE_BYTES * len(attributes), 0
+    for value in attributes.values():
+        kind = type(value)
+        if kind is str or isinstance(value, (str, bytes)):
+            length = len(cast("str", value))
             if length > 100:
                 total += sys.getsizeof(value)
             if length > longest:
                 longest = length
+        elif kind is int or kind is float or kind is bool:
+            continue
         elif isinstance(value, (tuple, list)):
             items = cast("tuple[object, ...]", value)
-            total += sum(sys.getsizeof(item) for item in items)
-            longest = max([longest, *(len(item) for item in items if isinstance(item, str))])
+            total += sum(map(sys.getsizeof, items))
+            longest = max(longest, *(len(item) for item in items if isinstance(item, str)), 0)
         elif isinstance(value, Mapping):
             size, long = _weigh(cast("Mapping[str, object]", value))
             total, longest = total + size, max(longest, long)

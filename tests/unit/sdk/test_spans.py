@@ -2,12 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
 
+import watchkeeper
 from tests.unit.sdk.receiver import Receiver
 
 
@@ -258,3 +260,52 @@ def test_an_endpoint_that_is_no_url_is_logged_and_harmless(
         pass
     assert "not a URL like http://127.0.0.1:4318" in caplog.text
     assert receiver.requests == 0
+
+
+class Others(SpanProcessor):
+    """Another processor of the application's provider, which reads spans as OpenTelemetry's own do."""
+
+    def __init__(self) -> None:
+        self.seen: list[Mapping[str, object]] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.seen.append(dict(span.attributes or {}))
+
+
+def test_other_processors_of_the_provider_see_what_set_attributes_would_have_stored(start: Any) -> None:
+    others, provider = Others(), TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(others)
+    start(tracer_provider=provider)
+    given = {"text": "x", "whole": 3, "share": 0.5, "yes": True, "list": ["a", "b"], "": "nameless"}
+    with watchkeeper.session("s-1"), watchkeeper.span("chat", kind="llm") as s:
+        for key, value in given.items():
+            s.set(key, value)
+        s.finish("stop")
+    plainly = provider.get_tracer("x").start_span("x", attributes={**given, "list": ("a", "b")})
+    plainly.end()
+    ours, theirs = others.seen
+    assert {key: ours[key] for key in theirs} == theirs
+    assert ours["gen_ai.response.finish_reasons"] == ("stop",)
+    assert ours["gen_ai.conversation.id"] == "s-1"
+    assert "" not in ours
+
+
+def test_the_limits_of_the_provider_hold_for_our_spans(start: Any, receiver: Receiver) -> None:
+    limits = SpanLimits(max_span_attributes=4, max_span_attribute_length=10)
+    start(tracer_provider=TracerProvider(span_limits=limits, shutdown_on_exit=False))
+    with watchkeeper.span("many") as s:
+        for number in range(8):
+            s.set(f"key-{number}", "a long value")
+    watchkeeper.flush()
+    assert receiver.span("many").attributes == {f"key-{n}": "a long val" for n in range(4, 8)}
+
+
+@pytest.mark.parametrize("count", [float("inf"), float("nan"), -1, 2**70, "many", None])
+def test_a_count_that_is_none_is_left_out_and_never_raises(sdk: Any, receiver: Receiver, count: Any) -> None:
+    with sdk.span("chat", kind="llm") as s:
+        s.usage(count, 4).queued("soon")
+    sdk.flush()
+    got = receiver.span("chat").attributes
+    assert "gen_ai.usage.input_tokens" not in got
+    assert got["gen_ai.usage.output_tokens"] == 4
+    assert "watchkeeper.queue_ms" not in got
