@@ -47,25 +47,51 @@ def show(metric: str, value: float, unit: str = "") -> str:
     return f"${figure(value)}" if unit == "USD" else figure(value)
 
 
+def ends(metric: str, low: float, high: float, unit: str = "") -> str:
+    """The ends of an interval in a sentence: "6.3 to 6.7"."""
+    return f"{show(metric, _possible(metric, low, unit), unit)} to {show(metric, high, unit)}"
+
+
+def _possible(metric: str, low: float, unit: str) -> float:
+    """The lower end of an interval, which for money, durations, rates and counts is zero at the least."""
+    return max(low, 0.0) if unit or unit_of_metric(metric) else low
+
+
 def span(metric: str, found: Estimate, unit: str = "") -> str:
-    """An estimate with interval and n: "6.5 (6.3 to 6.7, n 412)"."""
-    value, low, high = (show(metric, x, unit) for x in (found.value, found.low, found.high))
-    return f"{value} ({low} to {high}, n {found.n:,})"
+    """An estimate with interval and n in a sentence: "6.5 (6.3 to 6.7, n 412)"."""
+    return f"{show(metric, found.value, unit)} ({ends(metric, found.low, found.high, unit)}, n {found.n:,})"
+
+
+def measured(metric: str, value: float, low: float | None, high: float | None, n: int, unit: str = "") -> str:
+    """A value with interval and n in a table, with the digits that the interval justifies: "6.5 ± 0.2 · n 412", or where the
+    interval is lopsided "0.44 % (0.22–0.91) · n 1,579"."""
+    if low is None or high is None:
+        return f"{show(metric, value, unit)} · n {n:,}"
+    low, unit = _possible(metric, low, unit), unit or unit_of_metric(metric) or ""
+    seconds = unit == "ms" and abs(value) >= 1000
+    scale = 100 if unit == "rate" else 0.001 if seconds else 1
+    after = " %" if unit == "rate" else " s" if seconds else " ms" if unit == "ms" else ""
+    up, down = (high - value) * scale, (value - low) * scale
+    wide, short = max(up, down), min(up, down)
+    spread = short if 0 < short < 0.75 * (up + down) / 2 else wide
+    places = min(10, max(0, -math.floor(math.log10(spread / 2) + 1e-9))) if spread > 0 else 2
+
+    def write(x: float) -> str:
+        exact = x == 0 or (x == 1 and unit == "rate")
+        return f"{'$' if unit == 'USD' else ''}{x * scale:,.{0 if exact else places}f}"
+
+    around = f"± {write(wide / scale)}" if wide - short <= 0.25 * wide else f"({write(low)}–{write(high)})"
+    return f"{write(value)}{after} {around} · n {n:,}"
 
 
 def side(line: Moved, now: bool, unknown: str) -> str:
-    """One side of a comparison with interval and n: "6.5 (6.3 to 6.7), n 412"; `unknown` where there is no value."""
+    """One side of a comparison with interval and n; `unknown` where there is no value."""
     value, low, high, n = (
         (line.current, line.current_low, line.current_high, line.current_n)
         if now
         else (line.baseline, line.baseline_low, line.baseline_high, line.baseline_n)
     )
-    if value is None:
-        return unknown
-    interval = ""
-    if low is not None and high is not None:
-        interval = f" ({show(line.metric, low, line.unit)} to {show(line.metric, high, line.unit)})"
-    return f"{show(line.metric, value, line.unit)}{interval}, n {n:,}"
+    return unknown if value is None else measured(line.metric, value, low, high, n, line.unit)
 
 
 def moved(

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from watchkeeper.alerting.cohorts import cohort_words
-from watchkeeper.alerting.evidence import direction, iso, show, when
+from watchkeeper.alerting.evidence import direction, ends, iso, show, when
 from watchkeeper.alerting.routing import Message, cohort_of_alert
 from watchkeeper.model.alert import Alert, Deploy, Moved, Notification
 
@@ -19,9 +19,7 @@ def moved_line(line: Moved) -> str:
         return f"{line.metric}: unknown (n {line.current_n:,})"
     now = show(line.metric, line.current, line.unit)
     if line.current_low is not None and line.current_high is not None:
-        low, high = (show(line.metric, x, line.unit) for x in (line.current_low, line.current_high))
-        now += f" ({low} to {high}"
-        now += f", n {line.current_n:,})"
+        now += f" ({ends(line.metric, line.current_low, line.current_high, line.unit)}, n {line.current_n:,})"
     if line.baseline is None:
         return f"{line.metric}: {now}"
     was = f"{show(line.metric, line.baseline, line.unit)} (n {line.baseline_n:,})"

@@ -9,7 +9,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from watchkeeper.alerting.cohorts import cohort_words
-from watchkeeper.alerting.evidence import direction, side, when
+from watchkeeper.alerting.evidence import direction, measured, side, when
 from watchkeeper.alerting.postmortem import md
 from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.model.alert import Alert, Deploy, Moved
@@ -78,25 +78,15 @@ class Facts:
 
 
 def percent(k: int, n: int) -> str:
-    """A share with its 95 % Wilson interval and n: "98.1 % (97.0 to 98.8 %, n 1,204)"; a dash of nothing."""
+    """A share with its 95 % Wilson interval and n: "98.3 % (97.0–99.1) · n 600"; a dash of nothing."""
     if n <= 0:
         return "–"
     low, high = wilson(k, n)
-    return f"{_hundredths(k / n)} % ({_hundredths(low)} to {_hundredths(high)} %, n {n:,})"
+    return measured("", k / n, low, high, n, "rate")
 
 
-def _hundredths(share: float) -> str:
-    """A share in hundredths: never "100" where something is missing."""
-    text = f"{share * 100:.1f}"
-    return ">99.9" if text == "100.0" and share < 1 else text.removesuffix(".0") if share in (0, 1) else text
-
-
-def _estimate(e: Estimate | None, rate: bool = True) -> str:
-    if e is None:
-        return "–"
-    if rate:
-        return f"{e.value * 100:.0f} % ({e.low * 100:.0f} to {e.high * 100:.0f} %, n {e.n:,})"
-    return f"{e.value:.2f} ({e.low:.2f} to {e.high:.2f}, n {e.n:,})"
+def _estimate(e: Estimate | None, unit: str = "") -> str:
+    return "–" if e is None else measured("", e.value, e.low, e.high, e.n, unit)
 
 
 def _fired(f: Facts) -> list[Alert]:
@@ -201,7 +191,7 @@ def _calibration(f: Facts) -> Part:
         c, s = newest.get(name), f.standings.get(name)
         standing = "–" if s is None else "provisional: " + s.reason if s.provisional else "may decide"
         rows.append(
-            [name, standing, _estimate(c.agreement) if c else "never compared", _estimate(c.kappa, rate=False) if c else "–",
+            [name, standing, _estimate(c.agreement, "rate") if c else "never compared", _estimate(c.kappa) if c else "–",
              when(c.time_ns) if c else "–", str(c.annotators) if c else "–"]
         )  # fmt: skip
     labels = ", ".join(f"{n:,} {what}" for what, n in sorted(f.reviews.items())) or "none"

@@ -43,6 +43,13 @@ class Estimate:
         return short if 0 < short < 0.75 * half else half
 
     @property
+    def _bottom(self) -> float | None:
+        """The lower end; nothing costs, takes or counts less than nothing, so that of an amount is zero at the least."""
+        if self.low is None or self.unit == "" or (self.value or 0.0) < 0:
+            return self.low
+        return max(self.low, 0.0)
+
+    @property
     def text(self) -> str:
         """The value alone, with the digits its interval justifies."""
         return _write(self.value, self.unit, self.spread)
@@ -50,7 +57,7 @@ class Estimate:
     @property
     def low_text(self) -> str:
         """The interval's lower end, written like the value."""
-        return _write(self.low, self.unit, self.spread)
+        return _write(self._bottom, self.unit, self.spread)
 
     @property
     def high_text(self) -> str:
@@ -62,13 +69,14 @@ class Estimate:
         """`± 0.2` where the interval is symmetric, `64–71 %` where it is not, empty without one."""
         if self.value is None or self.low is None or self.high is None:
             return ""
-        up, down = self.high - self.value, self.value - self.low
+        bottom = self._bottom or 0.0
+        up, down = self.high - self.value, self.value - bottom
         wide = max(up, down)
         if wide == 0:
             return "± 0"
         if abs(up - down) <= 0.25 * wide:
             return f"± {_write(wide, self.unit, wide, bare=True)}"
-        low = _write(self.low, self.unit, self.spread, bare=True)
+        low = _write(bottom, self.unit, self.spread, bare=True)
         return f"{low}–{_write(self.high, self.unit, self.spread, bare=True)}"
 
     def apart_from(self, other: "Estimate") -> bool:

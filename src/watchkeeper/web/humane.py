@@ -1,12 +1,14 @@
 """Numbers, times, money and sizes as people read them. Pure functions; unknown is always an en dash, never zero."""
 
 import math
+import re
 from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 UNKNOWN: Final = "–"
 NS: Final = 1_000_000_000
 
+_DAY: Final = re.compile(r"-20\d\d-?\d\d-?\d\d$")
 _AGO = ((86_400 * 365, "y"), (86_400 * 30, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
@@ -34,7 +36,7 @@ def digits_for(spread: float | None, value: float | None) -> int:
     if spread is None or spread <= 0 or not math.isfinite(spread):
         size = abs(value or 0.0)
         return 0 if size >= 100 else 1 if size >= 10 else 2
-    return max(0, min(4, -math.floor(math.log10(spread / 2))))
+    return max(0, min(4, -math.floor(math.log10(spread / 2) + 1e-9)))
 
 
 def compact(value: float | None) -> str:
@@ -99,6 +101,11 @@ def money(amount: float | None, currency: str = "$", spread: float | None = None
 def length(characters: int) -> str:
     """How long a text is, in words for a fold's label: 812 characters, 14.2k characters."""
     return f"{compact(characters)} characters"
+
+
+def undated(model: str) -> str:
+    """A model's name without the day it was released on, where there is little room: gpt-4o-mini for gpt-4o-mini-2024-07-18."""
+    return _DAY.sub("", model)
 
 
 def ago(ns: int | None, now_ns: int) -> str:

@@ -99,6 +99,7 @@ def environment() -> Environment:
         "duration": humane.duration,
         "money": humane.money,
         "length_text": humane.length,
+        "undated": humane.undated,
         "as_ns": humane.to_ns,
         "ago": _ago,
         "moment": _moment,

@@ -140,10 +140,38 @@ def test_the_error_of_a_look_follows_from_the_budget() -> None:
     assert look_error(1, 1, 100) == 0.025 and look_error(10**9, 10**4) == 1e-6
 
 
+@pytest.mark.parametrize(
+    ("metric", "figures", "said"),
+    [
+        ("answer_relevance", (8.29, 8.18, 8.39, 1572), "8.29 ± 0.11 · n 1,572"),
+        ("cost", (0.0000958, 0.000095, 0.0000966, 1572), "$0.0000958 ± $0.0000008 · n 1,572"),
+        ("cost", (0.0001, -0.0002, 0.0004, 3), "$0.00010 ($0–$0.00040) · n 3"),
+        ("latency_ms", (2320.0, 2290.0, 2350.0, 1579), "2.32 s ± 0.03 · n 1,579"),
+        ("error_rate", (0.00443, 0.00215, 0.00912, 1579), "0.4 % (0.2–0.9) · n 1,579"),
+        ("kappa", (0.1, -0.1, 0.3, 60), "0.1 ± 0.2 · n 60"),
+        ("rating", (4.0, None, None, 1), "4 · n 1"),
+    ],
+)
+def test_a_table_shows_the_digits_the_interval_justifies_and_no_amount_below_zero(
+    metric: str, figures: tuple[float, float | None, float | None, int], said: str
+) -> None:
+    assert say.measured(metric, *figures) == said
+
+
+def test_a_share_is_all_only_where_nothing_is_missing() -> None:
+    assert say.measured("", 1.0, 0.998, 1.0, 1572, "rate") == "100 % (99.8–100) · n 1,572"
+    assert "100" not in say.measured("", 42999 / 43013, 0.99945, 0.9998, 43013, "rate")
+
+
+def test_a_sentence_ends_no_amount_below_zero() -> None:
+    line = say.moved("cost", est(0.002, 0.001), est(0.001, 0.004, 3))
+    assert "($0 to $0.005, n 3)" in moved_line(line)
+
+
 def test_it_shows_the_mean_of_yes_and_no_as_a_rate() -> None:
     line = say.moved("has_steps", est(0.95, 0.02, 400), est(0.81, 0.05, 210), unit="rate")
     assert moved_line(line) == "has_steps: 95 % (n 400) → 81 % (76 % to 86 %, n 210) fell"
-    assert say.side(line, False, "–") == "95 % (93 % to 97 %), n 400"
+    assert say.side(line, False, "–") == "95 % ± 2 · n 400"
     assert say.side(Moved("a", None, None, None, 0, None, None, None, 3), True, "no value") == "no value"
     assert (
         say.headline((), "has_steps", est(0.95, 0.02), est(0.81, 0.05), "rate")

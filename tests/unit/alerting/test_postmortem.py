@@ -44,7 +44,7 @@ def draft(content: bool = True) -> str:
 
 def test_it_holds_the_figures_the_triage_and_the_story() -> None:
     text = draft()
-    assert "8.2 (8.1 to 8.3), n 4,000" in text and "6.5 (6.3 to 6.7), n 412" in text
+    assert "8.20 ± 0.10 · n 4,000" in text and "6.5 ± 0.2 · n 412" in text
     assert "Generation: explains it." in text and "prompt\\_version v2" in text
     assert "2.0 h after it began" in text and "comment: looking" in text
     assert "*to write" in text

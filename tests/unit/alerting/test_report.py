@@ -58,7 +58,7 @@ def replace_alert(alert: Alert, fired: int) -> Alert:
 def test_the_summary_begins_with_what_matters() -> None:
     said = weekly(facts()).headline
     assert said[0] == "12,034 traces; 1 monitor; alerts that fired: 1 page."
-    assert "1 incident, 1 of them open." in said and "98.3 % (97.0 to 99.1 %, n 600)" in said[2]
+    assert "1 incident, 1 of them open." in said and "98.3 % (97.0–99.1) · n 600" in said[2]
     assert (
         said[3] == "Against the period before: helpful fell."
         and said[4] == "Not compared with people: vague."
@@ -88,7 +88,7 @@ def test_the_evidence_report_has_every_row_of_both_frameworks_with_its_evidence(
     assert found["2.4"][1] == "recorded" and "12,034 traces" in found["2.4"][2]
     assert found["2.11"][1] == found["2.12"][1] == "nothing recorded"
     calibration = parts["Calibration and review"].grid
-    assert calibration is not None and "91 % (86 to 95 %, n 200)" in calibration.rows[0][2]
+    assert calibration is not None and "91 % ± 5 · n 200" in calibration.rows[0][2]
 
 
 def test_only_alerts_of_the_period_are_in_it() -> None:

@@ -41,6 +41,13 @@ def test_it_writes_the_ends_where_the_interval_is_lopsided() -> None:
     assert found.interval == "0.2–5.4"
 
 
+def test_no_amount_ends_below_zero() -> None:
+    found = estimate.mean_of(0.0001, 0.0004, 3, "money")
+    assert found.low is not None and found.low < 0
+    assert (found.low_text, found.interval) == ("$0", "$0–$0.0006")
+    assert Estimate(0.1, -0.1, 0.3, 60).interval == "± 0.2"
+
+
 def test_it_writes_none_and_all_without_decimals() -> None:
     every = estimate.proportion(1607, 1607)
     assert (every.text, every.interval) == ("100 %", "99.76–100")

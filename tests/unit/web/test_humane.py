@@ -100,3 +100,17 @@ def test_it_reads_times_as_stored_and_as_typed() -> None:
 
 def test_it_shows_one_digit_of_the_uncertainty_and_two_where_it_starts_with_one() -> None:
     assert [humane.digits_for(s, 7.9) for s in (3, 1.2, 0.3, 0.14, 0.03)] == [0, 1, 1, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ("gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
+        ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
+        ("gpt-4o", "gpt-4o"),
+        ("llama-3.3-70b", "llama-3.3-70b"),
+        ("model-2024", "model-2024"),
+    ],
+)
+def test_a_model_is_shown_without_its_day(model: str, said: str) -> None:
+    assert humane.undated(model) == said

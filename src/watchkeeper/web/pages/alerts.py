@@ -207,15 +207,15 @@ async def listing(call: Call) -> Response:
             m for m in getattr(call.services.watch, "monitors", ()) if m.project == view.project and m.capped
         ],
         "words": lambda a: cohort_words(tuple(sorted(a.cohort.items()))),
-        "built_in": _built_in(call),
+        "built_in": await _built_in(call),
     }
     return await answer(view, "alerts", "Alerts", "alerts.html", context)
 
 
-def _built_in(call: Call) -> list[dict[str, Any]]:
+async def _built_in(call: Call) -> list[dict[str, Any]]:
     """How the monitors of Watchkeeper itself stand; none where they are switched off or have not looked yet."""
     watch = call.services.selfwatch
-    found = [] if watch is None else document(watch.latest)
+    found = [] if watch is None else document(await watch.standing())
     return [
         {**one, "figure": None if one["value"] is None else figure(str(one["unit"]), float(one["value"]))}
         for one in found
