@@ -258,7 +258,7 @@ def case(number: int, seed: int) -> Case:
 
 
 def large() -> list[Case]:
-    """Bodies near the limit of size: very many parts, or one very large. Cut with a mark or refused as too large."""
+    """Bodies of very many parts, or one very large: cut with a mark. Of still more parts see `swelling`."""
     trace, ids = hex_id("large"), [hex_id("large", i, digits=16) for i in range(9)]
     text, empty = field(9, field(1, b"note") + field(2, field(1, b"x" * (16 << 20)))), field(1, b"")
     rests: dict[str, bytes] = {
@@ -267,7 +267,7 @@ def large() -> list[Case]:
         "content of 16 MB": text.replace(b"note", b"text"),
         "10,000 events": field(11, field(2, b"e")) * 10_000,
         "10,000 links": field(13, field(1, b"\x01" * 16) + field(2, b"\x02" * 8)) * 10_000,
-        "9,000,000 values": field(9, field(1, b"k") + field(2, field(5, empty * 9_000_000))),
+        "4,000,000 values": field(9, field(1, b"k") + field(2, field(5, empty * 4_000_000))),
         "1,000,000 events": field(11, b"") * 1_000_000,
     }
     made = [
@@ -286,6 +286,49 @@ def large() -> list[Case]:
         )
     )
     return made
+
+
+SWELLING_BYTES = (20 << 20) - 1000
+
+
+def swelling() -> dict[str, Callable[[], tuple[str, bytes]]]:
+    """Bodies near the limit of size that would become many times larger in memory, if all they hold were built: made when
+    they are wanted."""
+    trace, own = hex_id("swelling"), hex_id("swelling", digits=16)
+    empty, key = field(1, b""), field(1, b"k")
+    chain = b""
+    for _ in range(40):
+        chain = field(5, field(1, chain))
+    of_request = {"empty groups": field(1, b""), "empty groups, numbers written wide": b"\x8a\x00\x80\x00"}
+    of_scope = {
+        "empty spans": field(2, b""),
+        "spans of an empty status": field(2, field(15, b"")),
+        "the smallest spans": field(2, field(1, bytes.fromhex(trace)) + field(2, bytes.fromhex(own))),
+    }
+    of_span = {"empty attributes": field(9, b""), "empty events": field(11, b""), "empty links": field(13, b""),
+               "attributes of an empty value": field(9, field(2, b"")), "events of an attribute": field(11, field(3, key))}  # fmt: skip
+    of_value = {"values": (5, empty), "pairs": (6, empty), "lists in lists": (5, field(1, chain)),
+                "pairs in pairs": (5, field(1, field(6, field(1, key + field(2, field(6, empty))))))}  # fmt: skip
+
+    def fill(unit: bytes) -> bytes:
+        return unit * (SWELLING_BYTES // len(unit))
+
+    def value(number: int, unit: bytes) -> bytes:
+        return traces_pb(span_pb(trace, own, field(9, key + field(2, field(number, fill(unit))))))
+
+    def text(before: str, unit: str, after: str) -> bytes:
+        return traces_json(span_json(trace, own, before + unit * (SWELLING_BYTES // len(unit)) + after))
+
+    of_json = {"empty objects": ('"links":[', "{},", "{}]"), "empty lists": ('"events":[', "[],", "[]]"),
+               "objects": ('"attributes":[', '{"":0},', "{}]"), "fractions": ('"x":[', "0.5,", "1]"), "texts": ('"x":[', '"ab",', "1]"),
+               "attributes": ('"attributes":[', '{"key":"k","value":{"intValue":1}},', '{"key":"k"}]')}  # fmt: skip
+    return {
+        **{k: lambda u=u: (PROTOBUF, fill(u)) for k, u in of_request.items()},
+        **{k: lambda u=u: (PROTOBUF, field(1, field(2, fill(u)))) for k, u in of_scope.items()},
+        **{k: lambda u=u: (PROTOBUF, traces_pb(span_pb(trace, own, fill(u)))) for k, u in of_span.items()},
+        **{k: lambda u=u: (PROTOBUF, value(*u)) for k, u in of_value.items()},
+        **{f"{k} in JSON": lambda u=u: (JSON, text(*u)) for k, u in of_json.items()},
+    }
 
 
 def damaged(body: bytes, chance: random.Random) -> bytes:

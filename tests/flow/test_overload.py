@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flow import malformed
 from tests.flow.crashing import compare, in_sql
 from tests.flow.sending import Connection, call, hex_id, request
 from tests.serving import Server
@@ -116,6 +117,33 @@ def test_many_times_too_much_is_refused_politely_in_bounded_memory_and_nothing_i
         ]
         == 200
     )
+
+
+# Bodies at the limit of size that are nothing but small parts: what is refused before it is built, and what is built because it is not much.
+SWELLING = malformed.swelling()
+SENT = list(SWELLING) if FULL else ["empty spans", "values", "empty objects in JSON", "texts in JSON"]
+SWELLS_BY = 500
+
+
+def test_a_body_of_nothing_but_small_parts_takes_bounded_memory(server: Server) -> None:
+    assert server.process is not None
+    connection, good = Connection(server.port), request([call(hex_id("s"), hex_id("s", digits=16), "q", "a")])
+    assert connection.post("/v1/traces", good)[0] == 200
+    answers, most = Counter[int](), (0, "")
+    for kind in SENT:
+        media, body = SWELLING[kind]()
+        # The system then notes the most from here on.
+        Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")
+        before = memory(server)["VmRSS"]
+        answers[connection.post("/v1/traces", body, media)[0]] += 1
+        most = max(most, (memory(server)["VmHWM"] - before, kind))
+        assert connection.post("/v1/traces", good)[0] in (200, 503)
+    print(
+        f"O3 {len(SENT)} bodies of small parts: {dict(answers)}, at most {most[0] / MB:.0f} MB more ({most[1]})"
+    )
+    assert set(answers) == {200, 413}
+    assert most[0] <= SWELLS_BY * MB
+    connection.close()
 
 
 def bombs() -> list[tuple[str, bytes]]:

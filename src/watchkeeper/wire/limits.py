@@ -27,7 +27,8 @@ class Limits(msgspec.Struct, frozen=True):
 
     A small body can hold millions of empty records or values, each of which costs more than it weighs: more than
     `records` records and groups of them in one request are refused, and of more than `values` attributes and nested
-    values in one request the rest is left out with a mark.
+    values in one request the rest is left out with a mark. More than `parts` messages, texts or JSON lists of any kind are
+    refused before anything is built of them (`prescan`).
     `content_chars` applies to declared content fields (messages, inputs, outputs, documents, tool definitions),
     `value_chars` to every other string. Times further than `past_days` behind or `future_days` ahead of the
     server's clock, and spans longer than `longest_days`, are marked `time_suspect`.
@@ -40,6 +41,7 @@ class Limits(msgspec.Struct, frozen=True):
     links: int = 1_000
     records: int = 100_000
     values: int = 500_000
+    parts: int = 4_500_000
     depth: int = 32
     past_days: int = 5 * 366
     future_days: int = 1

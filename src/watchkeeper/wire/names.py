@@ -14,9 +14,11 @@ _encoder = msgspec.json.Encoder(order="deterministic")
 
 def event_name(field: str, attributes: dict[str, Any], body: Any) -> str:
     """The event's name: the record's own field, `event.name`, or a body that is nothing but a dotted name."""
-    if field:
-        return field
     named = attributes.get("event.name")
+    if field:
+        # Rust's bridge puts the place in the source into the field (Codex CLI).
+        placed = isinstance(named, str) and " " in field and _NAME.fullmatch(named)
+        return str(named) if placed else field
     # A client that names the event in the body may put the bare last word in `event.name`.
     bare = not isinstance(named, str) or (isinstance(body, str) and body.endswith(named))
     if bare and isinstance(body, str) and len(body) <= 100 and _NAME.fullmatch(body):

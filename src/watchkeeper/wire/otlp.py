@@ -14,6 +14,7 @@ from watchkeeper.wire import metrics, otlpjson, protobuf
 from watchkeeper.wire.decoded import Decoded, Rejected
 from watchkeeper.wire.errors import Malformed, UnsupportedEncoding
 from watchkeeper.wire.limits import DEFAULT, Gauge, Limits
+from watchkeeper.wire.prescan import LOOK_BYTES
 
 SIGNALS = ("traces", "logs", "metrics")
 MEDIA = {"protobuf": "application/x-protobuf", "json": "application/json"}
@@ -54,13 +55,15 @@ def decode(
 
     Records that cannot be used are in `rejected` with the reason, all others are taken; `now_ns` is the server's
     clock for the plausibility of times. Spans of one resource share one `resource` dict: treat it as read-only.
-    Raises `Malformed` or `UnsupportedEncoding`.
+    Raises `Malformed`, `TooLarge` or `UnsupportedEncoding`.
     """
     if signal not in SIGNALS:
         raise ValueError(f"signal must be one of {SIGNALS}, got {signal!r}")
     encoding = encoding_of(content_type, body)
     gauge = Gauge(limits)
     out = Decoded(signal=signal, encoding=encoding, counts=gauge.counts)
+    if len(body) > LOOK_BYTES:
+        (otlpjson if encoding == "json" else protobuf).weigh(body, gauge)
     if signal == "metrics":
         metrics.decode(body, out, gauge, now_ns)
     elif encoding == "json":

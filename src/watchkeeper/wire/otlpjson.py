@@ -20,6 +20,7 @@ from watchkeeper.wire.limits import (
     vector,
 )
 from watchkeeper.wire.names import event_name, log_id
+from watchkeeper.wire.prescan import json_parts, refuse_more
 from watchkeeper.wire.protobuf import KINDS, STATUSES
 
 _HEX = re.compile(r"[0-9a-fA-F]*")
@@ -32,6 +33,11 @@ _INT = re.compile(r"-?\d{1,40}")
 
 class _Bad(Exception):
     """A record, or a part of the envelope, of the wrong shape."""
+
+
+def weigh(body: bytes, gauge: Gauge) -> None:
+    """Raises `TooLarge` for a body of more parts than may be built of it."""
+    refuse_more(json_parts(body), gauge.limits.parts)
 
 
 def parse(body: bytes, gauge: Gauge) -> dict[str, Any]:

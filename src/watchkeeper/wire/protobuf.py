@@ -1,6 +1,6 @@
 """OTLP protobuf to facts. The loop over attributes is the hottest code of the product: it is written to be quick."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -25,6 +25,7 @@ from watchkeeper.wire.limits import (
     vector,
 )
 from watchkeeper.wire.names import event_name, log_id
+from watchkeeper.wire.prescan import protobuf_parts, refuse_more
 
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 STATUSES = ("unset", "ok", "error")
@@ -174,6 +175,19 @@ def _log(
     return log
 
 
+def weigh(body: bytes, gauge: Gauge) -> None:
+    """Raises `TooLarge` for a body of more parts or records than may be built of it, and `Malformed` where that cannot be told."""
+    parts = protobuf_parts(body)
+    if not parts:
+        return
+    refuse_more(parts, gauge.limits.parts)
+    # Records take more memory than other messages; the three signals share the numbers of their envelopes.
+    records = Gauge(gauge.limits)
+    for _, group in _fields(memoryview(body), (1,), "the request", records):
+        for _, scope in _fields(group, (2,), "a resource group", records):
+            _fields(scope, (2,), "a scope group", records)
+
+
 def decode_traces(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
     """Fill `out` from an ExportTraceServiceRequest; raises `Malformed` when the envelope cannot be read."""
     request = ExportTraceServiceRequest()
@@ -251,6 +265,9 @@ def _salvage(
                     into.append(made)
 
 
+Bytes = TypeVar("Bytes", bytes, memoryview)
+
+
 def _parse(pb_type: Any, pieces: list[bytes], where: str) -> Any:
     try:
         return pb_type.FromString(b"".join(pieces))
@@ -258,9 +275,9 @@ def _parse(pb_type: Any, pieces: list[bytes], where: str) -> Any:
         raise Malformed(f"{where} does not parse as protobuf: {error}") from error
 
 
-def _fields(data: bytes, wanted: tuple[int, ...], where: str, gauge: Gauge) -> list[tuple[int, bytes]]:
+def _fields(data: Bytes, wanted: tuple[int, ...], where: str, gauge: Gauge) -> list[tuple[int, Bytes]]:
     """The length-delimited fields with the wanted numbers; unknown fields are skipped, and count as records do."""
-    found: list[tuple[int, bytes]] = []
+    found: list[tuple[int, Bytes]] = []
     position, size = 0, len(data)
     while position < size:
         gauge.admit(1)
@@ -288,7 +305,7 @@ def _fields(data: bytes, wanted: tuple[int, ...], where: str, gauge: Gauge) -> l
     return found
 
 
-def _varint(data: bytes, position: int, where: str) -> tuple[int, int]:
+def _varint(data: bytes | memoryview, position: int, where: str) -> tuple[int, int]:
     value = shift = 0
     while position < len(data) and shift < 70:
         byte = data[position]
