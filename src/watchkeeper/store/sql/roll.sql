@@ -64,8 +64,10 @@ WITH
         ('tool_error_rate', if(tool_calls > 0, toNullable(toFloat64(ifNull(error_class, '') = 'tool_error')), NULL), ''),
         (concat('error_class:', ifNull(error_class, '')), if(isNull(error_class), NULL, toNullable(1.0)), '')
       ]) AS facts,
-      arrayMap(s -> (toString(s), toNullable(scores[s]), toString(checks.version[indexOf(checks.scorer, s)])),
-        arrayFilter(s -> mapContains(scores, s), arrayDistinct(checks.scorer))) AS checked
+      arrayMap(s -> indexOf(checks.scorer, s), mapKeys(scores)) AS places,
+      arrayMap((s, v, i) -> (toString(s), toNullable(v), toString(checks.version[i])),
+        arrayFilter((_, i) -> i > 0, mapKeys(scores), places), arrayFilter((_, i) -> i > 0, mapValues(scores), places),
+        arrayFilter(i -> i > 0, places)) AS checked
     FROM traces FINAL
     WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
       AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
@@ -88,7 +90,8 @@ WITH
     FROM chosen ARRAY JOIN arrayConcat(facts, checked) AS m
     UNION ALL
     SELECT c.tick AS tick, c.dims AS dims, o.scorer AS base, o.x AS value, o.made AS made, c.keep * o.chance AS weight
-    FROM others AS o INNER JOIN chosen AS c ON o.trace_id = c.trace_id
+    FROM others AS o
+    INNER JOIN (SELECT * FROM chosen WHERE trace_id IN (SELECT trace_id FROM others)) AS c ON o.trace_id = c.trace_id
     WHERE NOT has(arrayMap(m -> m.1, c.checked), o.scorer)
   ),
   named AS (
@@ -104,16 +107,21 @@ WITH
     WHERE isFinite(value)
   ),
   placed AS (
-    SELECT tick, dims, metric, made, x, weight, indexOf({names:Array(String)}, metric) AS axis,
+    SELECT tick, dims, metric, made, x, weight, transform(metric, {names:Array(String)}, arrayEnumerate({names:Array(String)}), 0) AS axis,
       {low:Array(Float64)}[axis] AS a, {high:Array(Float64)}[axis] AS b, {bins:Array(UInt32)}[axis] AS k,
       if({logs:Array(UInt8)}[axis] = 1, if(x <= a, -1, log(x / a) / log(b / a) * k), (x - a) / (b - a) * k) AS place,
       toUInt16(greatest(0, least(toFloat64(k) + 1, ceil(place - 1e-9)))) AS bin
     FROM named WHERE axis > 0
+  ),
+  filled AS (
+    -- Traces alike in everything first: the sums of their values are then added up for each set of dimensions.
+    SELECT tick, dims, metric, made, bin, count() AS size, sum(weight) AS w, sum(weight * weight) AS w2, sum(weight * x) AS wx,
+      sum(weight * x * x) AS wx2, sum(weight * weight * x) AS w2x, sum(weight * weight * x * x) AS w2x2
+    FROM placed GROUP BY tick, dims, metric, made, bin
   )
-SELECT tick, metric, c.1 AS cohort_set, c.2 AS cohort, count() AS n, sum(weight) AS sw, sum(weight * weight) AS sw2,
-  sum(weight * x) AS swx, sum(weight * x * x) AS swx2, sum(weight * weight * x) AS sw2x,
-  sum(weight * weight * x * x) AS sw2x2, sumMap([bin], [weight], [weight * weight]) AS hist, made
-FROM placed
+SELECT tick, metric, c.1 AS cohort_set, c.2 AS cohort, sum(size) AS n, sum(w) AS sw, sum(w2) AS sw2, sum(wx) AS swx,
+  sum(wx2) AS swx2, sum(w2x) AS sw2x, sum(w2x2) AS sw2x2, sumMap([bin], [w], [w2]) AS hist, made
+FROM filled
 ARRAY JOIN arrayMap((s, i) -> (i, arrayMap(d -> dims[d], s)), {sets:Array(Array(UInt8))},
   arrayEnumerate({sets:Array(Array(UInt8))})) AS c
 GROUP BY tick, metric, made, cohort_set, cohort
