@@ -18,6 +18,7 @@ from tests.serving import Server
 from watchkeeper.cli.main import main
 from watchkeeper.store.clickhouse.store import open_columns
 from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.store.damage import set_aside
 
 
 @pytest.fixture
@@ -61,6 +62,12 @@ def followed(server: Server) -> int:
     return next((int(float(line.rpartition(" ")[2])) for line in lines if line.startswith(name)), 0)
 
 
+def of_itself(server: Server, name: str) -> str:
+    """What a process says that one of Watchkeeper's own monitors read last."""
+    rules = {r["name"]: str(r["says"]) for r in server.json("GET", "/api/self-monitoring")}
+    return rules.get(f"watchkeeper.{name}", "")
+
+
 def test_two_processes_are_one_product(tmp_path: Path, addresses: dict[str, str]) -> None:
     provider = Provider()
     config = tmp_path / "watchkeeper.yaml"
@@ -87,6 +94,12 @@ def test_two_processes_are_one_product(tmp_path: Path, addresses: dict[str, str]
         until(lambda: followed(other) >= heard + 2)
         assert send(other, asked("n0"))[0] == 200
         assert not other.sql(f"select 1 from spans where trace_id = '{hex_id('n0')}'")
+
+        # What either finds damaged is seen by whoever watches, and told by both.
+        (tmp_path / "rotten").write_text("")
+        set_aside(tmp_path / "other" / "damaged", tmp_path / "rotten", "a file of the test", "it says so")
+        until(lambda: "a file of the test" in of_itself(one, "damage"))
+        assert of_itself(other, "damage") == of_itself(one, "damage")
 
         # The one that led is killed; the other judges from then on.
         one.kill()

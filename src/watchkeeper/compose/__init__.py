@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
 from watchkeeper.compose.connect import asking, connect, guard_builder, reading
-from watchkeeper.compose.flows import running, samplers
+from watchkeeper.compose.flows import FOLLOW_SECONDS, running, samplers
 from watchkeeper.compose.forwarding import forwarding, sampler
 from watchkeeper.compose.installation import Stores, install_secrets
 from watchkeeper.compose.leading import duties, leading
-from watchkeeper.compose.operating import operating
+from watchkeeper.compose.operating import LOOK_SECONDS, Readings, operating
 from watchkeeper.compose.saving import saving
 from watchkeeper.compose.together import Together
 from watchkeeper.config.holder import ConfigHolder
@@ -66,7 +66,8 @@ async def services(
         )
         made.watch, made.judge, made.review = flows.watcher, flows.judges, flows.review
         made.incidents = flows.incidents
-        beside = operating(flows, data_dir)
+        readings = Readings(flows, data_dir)
+        beside = operating(flows, readings)
         made.selfwatch, made.pictures, made.actor = beside.watch, flows.pictures, flows.actor
         made.reports = beside.reports
         made.scorers = flows.calibrator
@@ -117,11 +118,15 @@ async def services(
             made.reprice = reprice = Recompute(flows.columns, flows.records, clock)
             stack.push_async_callback(reprice.close)
             made.samplers.append(sampler(forward))
+            among = [
+                ("following other processes", FOLLOW_SECONDS, together.once),
+                ("telling how it fares", LOOK_SECONDS, readings.tell),
+            ]
             # Stopped in the order that loses nothing: first what takes in, last what tells.
             async with (
                 leading(
                     Lead(flows.records), lambda: duties(flows, scoring, forward, reprice, beside.loops())
                 ),
-                running(flows, together.once),
+                running(flows, [] if flows.records.is_sqlite else among),
             ):
                 yield made

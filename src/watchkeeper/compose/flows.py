@@ -253,18 +253,20 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
 
 
 @contextlib.asynccontextmanager
-async def running(flows: Flows, hear: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
-    """What every process does: take in, put together, and `hear` of what others changed. Ends with what takes in."""
+async def running(
+    flows: Flows, among: Sequence[tuple[str, float, Callable[[], Awaitable[None]]]]
+) -> AsyncGenerator[None]:
+    """What every process does: take in, put together, and the loops of one `among` several. Ends with what takes in."""
     flows.ingest.start()
     flows.assembly.start()
     loops = [
-        asyncio.create_task(flows.loops.forever("returning memory", RELIEF_SECONDS, flows.columns.give_back)),
-        asyncio.create_task(flows.loops.forever("looking for damage", SCRUB_SECONDS, flows.scrub_once)),
-    ]
-    if not flows.records.is_sqlite:
-        loops.append(
-            asyncio.create_task(flows.loops.forever("following other processes", FOLLOW_SECONDS, hear))
+        asyncio.create_task(flows.loops.forever(*loop))
+        for loop in (
+            ("returning memory", RELIEF_SECONDS, flows.columns.give_back),
+            ("looking for damage", SCRUB_SECONDS, flows.scrub_once),
+            *among,
         )
+    ]
     try:
         yield
     finally:

@@ -25,6 +25,8 @@ from watchkeeper.store.records.engine import Records
 log = logging.getLogger(__name__)
 PROJECT = "default"
 MINUTE, HOUR, DAY = 60 * 10**9, 3600 * 10**9, 86_400 * 10**9
+# A process that has said nothing for so long is gone, and what it said last is no longer so.
+HEARD = MINUTE
 RUNBOOK = "docs/alerts.md#watching-itself"
 Read = Callable[[], Awaitable[Reading]]
 
@@ -98,11 +100,43 @@ async def judge_drift(records: Records, projects: Sequence[str]) -> Reading:
     return Reading(len(drifted) / len(found) if found else None, len(found), says)
 
 
+class Said(msgspec.Struct):
+    """What one process says of its own stages: finished traces that wait and since when, records dropped and received in
+    the last 15 minutes, bytes free and in all on its disk, and what stands set aside as damaged."""
+
+    process: str
+    at_ns: int
+    waiting: int
+    since_ns: int | None
+    dropped: float
+    received: float
+    free: int
+    size: int
+    damaged: list[str]
+
+
+def tell(c: Connection, own: Said) -> None:
+    """Write what this process says of itself for whoever leads; processes unheard of for a day are forgotten."""
+    known = states.get_all(c, PROJECT, "process")
+    gone = [name for name, said in known.items() if own.at_ns - int(said["at_ns"]) > DAY]
+    if gone:
+        states.delete(c, PROJECT, "process", gone)
+    states.put(c, PROJECT, "process", own.process, msgspec.to_builtins(own), own.at_ns)
+
+
+def heard(c: Connection, own: Said) -> list[Said]:
+    """This process and every other one heard of lately, as they last spoke."""
+    known = states.get_all(c, PROJECT, "process")
+    others = [msgspec.convert(v, Said) for name, v in known.items() if name != own.process]
+    return [own, *(o for o in others if abs(own.at_ns - o.at_ns) <= HEARD)]
+
+
 class Beside(msgspec.Struct):
     """What is remembered of one rule between looks and restarts."""
 
     life: Life
     alert_id: str | None = None
+    reading: Reading | None = None
 
 
 @dataclass
@@ -137,7 +171,6 @@ class SelfWatch:
     runbook: str = RUNBOOK
     notify: tuple[str, ...] = ()
     renotify: int | None = 24 * HOUR
-    latest: list[Standing] = field(default_factory=list[Standing])
     counts: Counts = field(default_factory=Counts)
 
     async def look(self) -> int:
@@ -145,11 +178,16 @@ class SelfWatch:
         now = self.clock()
         read = {r.name: await self._read(r) for r in self.rules}
         self.counts.looks += 1
-        changed, messages, standing = await self.records.write(lambda c: self._advance(c, read, now))
-        self.latest = standing
+        changed, messages = await self.records.write(lambda c: self._advance(c, read, now))
         if changed and self.columns is not None:
             await self._mirror(self.columns, changed)
         return messages
+
+    async def standing(self) -> list[Standing]:
+        """How every rule stood at the last look of whichever process leads; none before the first."""
+        known = await self.records.read(_known)
+        found = [(rule, known[rule.name]) for rule in self.rules if rule.name in known]
+        return [Standing(rule, b.reading, b.life.state) for rule, b in found if b.reading is not None]
 
     async def _read(self, rule: BuiltIn) -> Reading:
         try:
@@ -166,12 +204,9 @@ class SelfWatch:
             self.counts.unreadable += 1
             log.exception("alerts about ourselves could not be mirrored to the column store")
 
-    def _advance(
-        self, c: Connection, read: Mapping[str, Reading], now: int
-    ) -> tuple[list[Alert], int, list[Standing]]:
-        known = {k: msgspec.convert(v, Beside) for k, v in states.get_all(c, PROJECT, "built_in").items()}
+    def _advance(self, c: Connection, read: Mapping[str, Reading], now: int) -> tuple[list[Alert], int]:
+        known = _known(c)
         changed: list[Alert] = []
-        standing: list[Standing] = []
         messages = 0
         quiet = [
             Silence(s.id, tuple(s.matchers.items()), s.starts_ns, s.ends_ns, s.author, s.comment)
@@ -179,19 +214,19 @@ class SelfWatch:
         ]
         for rule in self.rules:
             beside, reading = known.get(rule.name) or Beside(Life("no_data")), read[rule.name]
+            beside.reading = reading
             beside.life, events = advance(beside.life, rule.seen(reading), now, rule.timing)
             alert = self._alert(c, rule, beside, reading, events, now)
             if alert is not None:
                 alerts.save(c, alert)
                 changed.append(alert)
             states.put(c, PROJECT, "built_in", rule.name, msgspec.to_builtins(beside), now)
-            standing.append(Standing(rule, reading, beside.life.state))
             if beside.alert_id is not None:
                 messages += self._tell(c, beside, now, quiet)
         for gone in set(known) - {r.name for r in self.rules}:
             changed += self._switched_off(c, known[gone], now)
             states.delete(c, PROJECT, "built_in", [gone])
-        return changed, messages, standing
+        return changed, messages
 
     def _alert(
         self, c: Connection, rule: BuiltIn, beside: Beside, reading: Reading, events: Sequence[str], now: int
@@ -250,6 +285,10 @@ class SelfWatch:
         return len(queued)
 
 
+def _known(c: Connection) -> dict[str, Beside]:
+    return {k: msgspec.convert(v, Beside) for k, v in states.get_all(c, PROJECT, "built_in").items()}
+
+
 def _over(c: Connection, wanted: str, now: int) -> Alert | None:
     alert = alerts.get(c, PROJECT, wanted)
     if alert is None:
@@ -264,12 +303,12 @@ def queue_age(oldest_due_ns: int | None, now: int, waiting: int, what: str) -> R
     return Reading(age, max(waiting, 1), f"{waiting:,} {what}")
 
 
-def document(latest: Sequence[Standing]) -> list[dict[str, Any]]:
+def document(standing: Sequence[Standing]) -> list[dict[str, Any]]:
     """How the rules stand, as plain data."""
     return [
         {
             "name": s.rule.monitor, "condition": s.rule.condition, "severity": s.rule.severity, "state": s.state,
             "value": s.reading.value, "unit": s.rule.unit, "n": s.reading.n, "says": s.reading.says,
         }
-        for s in latest
+        for s in standing
     ]  # fmt: skip

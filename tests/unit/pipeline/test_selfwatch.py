@@ -9,11 +9,12 @@ import pytest
 
 from watchkeeper.alerting.builtin import NAMES, RULES, Reading, rules
 from watchkeeper.alerting.routing import Routes
-from watchkeeper.compose.operating import Operating
+from watchkeeper.compose.operating import Operating, Readings
 from watchkeeper.config import adapters
 from watchkeeper.config.models import Config, SelfMonitoring
 from watchkeeper.model.alert import Alert
 from watchkeeper.pipeline.alert import Delivery
+from watchkeeper.pipeline.ledger import Ledger
 from watchkeeper.pipeline.selfwatch import (
     SelfWatch,
     Window,
@@ -23,7 +24,8 @@ from watchkeeper.pipeline.selfwatch import (
     queue_age,
     share,
 )
-from watchkeeper.store.records import alerts, incidents, outbox
+from watchkeeper.store.damage import set_aside
+from watchkeeper.store.records import alerts, incidents, outbox, states
 from watchkeeper.store.records import calibration as calibrations
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
@@ -80,7 +82,8 @@ def bench(tmp_path: Path) -> Bench:
 
 async def test_all_is_well_and_nothing_fires(bench: Bench) -> None:
     assert [await bench.after(1) for _ in range(10)] == [[]] * 10
-    assert {s.state for s in bench.watch.latest} == {"ok"} and len(bench.watch.latest) == len(NAMES)
+    standing = await bench.watch.standing()
+    assert {s.state for s in standing} == {"ok"} and len(standing) == len(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -111,7 +114,7 @@ async def test_it_fires_once_tells_its_route_and_resolves(bench: Bench, name: st
 async def test_nothing_read_is_neither_well_nor_over(bench: Bench) -> None:
     bench.read["drops"] = Reading(None, 0, "nothing came")
     await bench.after(1)
-    assert {s.rule.name: s.state for s in bench.watch.latest}["drops"] == "no_data"
+    assert {s.rule.name: s.state for s in await bench.watch.standing()}["drops"] == "no_data"
     bench.read["drops"] = Reading(0.5, 10, "")
     await bench.after(1)
     bench.read["drops"] = Reading(None, 0, "nothing came")
@@ -133,7 +136,8 @@ async def test_a_stage_that_cannot_be_read_is_unknown_and_stops_nobody(bench: Be
     bench.read["drops"] = Reading(0.5, 100, "")
     found = await bench.after(1)
     assert [a.monitor for a in found] == ["watchkeeper.drops"] and bench.watch.counts.unreadable == 1
-    assert next(s for s in bench.watch.latest if s.rule.name == "disk").reading.value is None
+    standing = await bench.watch.standing()
+    assert next(s for s in standing if s.rule.name == "disk").reading.value is None
 
 
 async def test_it_goes_on_after_a_restart(bench: Bench, tmp_path: Path) -> None:
@@ -144,6 +148,56 @@ async def test_it_goes_on_after_a_restart(bench: Bench, tmp_path: Path) -> None:
     for _ in range(8):
         found = await other.after(1)
     assert [a.state for a in found] == ["resolved"]
+
+
+async def test_every_process_shows_what_the_one_that_leads_read(bench: Bench, tmp_path: Path) -> None:
+    follower = Bench(tmp_path)
+    assert await follower.watch.standing() == []
+    bench.read["drops"] = Reading(0.5, 10, "5 of 10 records were dropped")
+    await bench.after(1)
+    assert await follower.watch.standing() == await bench.watch.standing()
+    assert {s.rule.name: s.state for s in await follower.watch.standing()}["drops"] == "firing"
+
+
+class Several:
+    """The flows of one of several processes, as far as its readings look at them."""
+
+    def __init__(self, records: Records, waiting: int = 0, since_ns: int | None = None) -> None:
+        # Of one process nobody else is heard; a test says that there are several.
+        self.records = SimpleNamespace(is_sqlite=False, read=records.read, write=records.write)
+        self.now, self.ingest = 1_795_000_000 * 10**9, SimpleNamespace(ledger=Ledger())
+        self.assembly = SimpleNamespace(waiting=lambda: (waiting, since_ns))
+
+    def clock(self) -> int:
+        return self.now
+
+
+async def test_what_other_processes_say_is_read_until_they_are_gone(bench: Bench, tmp_path: Path) -> None:
+    here, there = Several(bench.records), Several(bench.records, 3, 1_794_999_400 * 10**9)
+    leader = Readings(here, tmp_path / "a")  # type: ignore[arg-type]
+    follower = Readings(there, tmp_path / "b")  # type: ignore[arg-type]
+    for folder in (leader.data_dir, follower.data_dir):
+        folder.mkdir()
+    assert (await leader.drops()).value is None
+    await follower.tell()
+    there.ingest.ledger.receive("p", "traces", 10)
+    there.ingest.ledger.settle("p", "traces", "dropped", 4)
+    (tmp_path / "part").write_text("rotten")
+    set_aside(follower.data_dir / "damaged", tmp_path / "part", "a part of spans", "its checksum")
+    await follower.tell()
+
+    lag, drops, harm = await leader.ingest_lag(), await leader.drops(), await leader.damage()
+    assert (lag.value, lag.n) == (600.0, 3)
+    assert (drops.value, drops.n) == (0.4, 10) and drops.says.endswith(str(follower.data_dir))
+    assert harm.value == 1.0 and "a part of spans" in harm.says
+    assert (await leader.disk()).value == pytest.approx((await follower.disk()).value, rel=0.01)
+
+    here.now += 2 * MINUTE
+    assert (await leader.ingest_lag()).value == 0.0 and (await leader.drops()).value is None
+    here.now += 2 * 24 * 60 * MINUTE
+    await leader.tell()
+    known = bench.records.read_now(lambda c: states.get_all(c, "default", "process"))
+    assert [name.endswith(str(leader.data_dir)) for name in known] == [True]
 
 
 async def test_what_is_switched_off_leaves_no_alert_behind(bench: Bench) -> None:

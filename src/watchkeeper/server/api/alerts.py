@@ -225,4 +225,4 @@ async def unsilence(call: Call) -> dict[str, Any]:
 async def self_monitoring(call: Call) -> list[dict[str, Any]]:
     """The built-in monitors of Watchkeeper itself: condition, state, and the figure last read with its n."""
     watch = call.services.selfwatch
-    return [] if watch is None else document(watch.latest)
+    return [] if watch is None else document(await watch.standing())
