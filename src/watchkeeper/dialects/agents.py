@@ -9,7 +9,17 @@ from typing import Any
 
 from watchkeeper.dialects.draft import Draft, finish
 from watchkeeper.dialects.replies import Tokens
-from watchkeeper.dialects.values import as_bool, as_float, as_int, as_list, as_text, decode, first, word
+from watchkeeper.dialects.values import (
+    as_bool,
+    as_float,
+    as_int,
+    as_list,
+    as_text,
+    decode,
+    first,
+    is_redacted,
+    word,
+)
 from watchkeeper.model.span import LogRecord, Message, Part, RawSpan, Span
 
 _SYSTEMS = {
@@ -30,6 +40,8 @@ _SESSION = (
 _REQUESTS = ("api_request", "api_response", "websocket_request", "sse_event")
 _FAILURES = ("api_error",)
 _TOOLS = ("tool_result", "tool_call")
+_ERRORS = ("error", "error.message", "error_message")
+_STATUS = ("status_code", "http.response.status_code")
 _COUNTS = ("input_tokens", "output_tokens", "input_token_count", "output_token_count", "cost_usd")
 
 
@@ -49,10 +61,13 @@ def session_of(log: LogRecord) -> str | None:
 
 
 def trace_id_of(log: LogRecord) -> str:
-    """The record's trace id; for one without, the id of the trace its session stands for, '' when it names none."""
-    if log.trace_id:
-        return log.trace_id
+    """The record's trace id; for one without, the id of the trace its session stands for, '' when it names none.
+
+    Gemini CLI's spans have a trace each: what happened in a session is told whole by its records alone.
+    """
     session = session_of(log)
+    if log.trace_id and not (session and log.name.startswith("gemini_cli.")):
+        return log.trace_id
     return _hash("trace", session, size=16) if session else ""
 
 
@@ -101,6 +116,7 @@ def _session(trace_id: str, records: list[LogRecord]) -> list[Span]:
     root_id = _hash(trace_id, "root")
     out: list[Span] = []
     prompts: list[str] = []
+    answers = _answers(records)
     for log in records:
         _, event = _split(log.name)
         if event == "user_prompt":
@@ -108,7 +124,9 @@ def _session(trace_id: str, records: list[LogRecord]) -> list[Span]:
             if prompt and prompt not in ("<REDACTED>", "[REDACTED]"):
                 prompts.append(prompt)
             continue
-        made = _span(log, event, system, trace_id, root_id, prompts[-1] if prompts else None)
+        made = _span(
+            log, event, system, trace_id, root_id, (prompts[-1] if prompts else None, answers.get(id(log)))
+        )
         if made is not None:
             out.append(made)
     raw = _raw(head, trace_id, root_id, None, f"{system} session", 0)
@@ -120,7 +138,24 @@ def _session(trace_id: str, records: list[LogRecord]) -> list[Span]:
     draft.agent = system
     _who(draft, head)
     draft.input_text = prompts[-1] if prompts else None
+    draft.output_text = next(reversed(answers.values()), None)
     return [finish(draft, system), *out]
+
+
+def _answers(records: list[LogRecord]) -> dict[int, str]:
+    """What was answered to which request, by the record's identity: the answer's record follows its request's."""
+    out: dict[int, str] = {}
+    waiting: dict[tuple[str | None, ...], LogRecord] = {}
+    for log in records:
+        event = _split(log.name)[1]
+        turn = tuple(word(log.attributes.get(key)) for key in ("prompt.id", "model", "query_source"))
+        if event == "api_request":
+            waiting[turn] = log
+        elif event == "assistant_response" and turn in waiting:
+            said = as_text(log.attributes.get("response"))
+            if said and not is_redacted(said):
+                out[id(waiting.pop(turn))] = said
+    return out
 
 
 def _who(draft: Draft, log: LogRecord) -> None:
@@ -129,24 +164,21 @@ def _who(draft: Draft, log: LogRecord) -> None:
 
 
 def _span(
-    log: LogRecord, event: str, system: str, trace_id: str, root_id: str, prompt: str | None
+    log: LogRecord, event: str, system: str, trace_id: str, root_id: str, said: tuple[str | None, str | None]
 ) -> Span | None:
     attributes = log.attributes
     duration = int((as_float(first(attributes, "duration_ms", "duration")) or 0) * 1e6)
-    span_id = log.span_id or _hash(trace_id, log.log_id or f"{log.time_ns}{log.name}")
+    span_id = (
+        log.span_id
+        if log.span_id and log.trace_id == trace_id
+        else _hash(trace_id, log.log_id or f"{log.time_ns}{log.name}")
+    )
     if event in _REQUESTS or event in _FAILURES:
-        kind = word(attributes.get("event.kind"))
-        if event == "sse_event" and kind is not None and kind != "response.completed":
-            return None
-        if (
-            event in ("api_request", "websocket_request")
-            and first(attributes, *_COUNTS) is None
-            and as_bool(attributes.get("success")) is not False
-        ):
+        if event != "api_response" and first(attributes, *_COUNTS) is None and not _failed(log, event):
             # Codex and Gemini CLI announce the request, and tell its usage with what came back.
             return None
         raw = _raw(log, trace_id, span_id, root_id, log.name, duration)
-        return _call(raw, log, event, system, prompt)
+        return _call(raw, log, event, system, said)
     if event in _TOOLS:
         name = word(first(attributes, "tool_name", "function_name")) or log.name
         raw = _raw(log, trace_id, span_id, root_id, name, duration)
@@ -154,8 +186,15 @@ def _span(
     return None
 
 
-def _call(raw: RawSpan, log: LogRecord, event: str, system: str, prompt: str | None) -> Span:
+def _failed(log: LogRecord, event: str) -> bool:
+    status = as_int(first(log.attributes, *_STATUS))
+    said_so = as_bool(log.attributes.get("success")) is False or first(log.attributes, *_ERRORS) is not None
+    return event in _FAILURES or said_so or (status is not None and status >= 400)
+
+
+def _call(raw: RawSpan, log: LogRecord, event: str, system: str, said: tuple[str | None, str | None]) -> Span:
     attributes = log.attributes
+    prompt, answer = said
     draft = Draft(raw)
     draft.kind = "llm"
     _who(draft, log)
@@ -182,15 +221,16 @@ def _call(raw: RawSpan, log: LogRecord, event: str, system: str, prompt: str | N
     reasons = as_list(attributes.get("finish_reasons"))
     draft.finish_raw = word(reasons[0]) if reasons else word(attributes.get("stop_reason"))
     draft.take_reply("response_text", attributes.get("response_text"))
+    if answer is not None and not draft.outputs:
+        draft.outputs = [Message("assistant", [Part("text", text=answer)])]
     draft.cost_client = as_float(attributes.get("cost_usd"))
     draft.ttft_ms = as_float(attributes.get("ttft_ms"))
     if prompt:
         draft.inputs = [Message("user", [Part("text", text=prompt)])]
-    status = as_int(first(attributes, "status_code", "http.response.status_code"))
-    error = as_text(first(attributes, "error", "error.message", "error_message"))
-    if event in _FAILURES or error or as_bool(attributes.get("success")) is False:
+    if _failed(log, event):
         draft.failed = True
-        draft.error_message, draft.error_status = error, status
+        draft.error_message = as_text(first(attributes, *_ERRORS))
+        draft.error_status = as_int(first(attributes, *_STATUS))
         draft.attempts = as_int(attributes.get("attempt"))
     return finish(draft, system)
 
@@ -206,12 +246,10 @@ def _tool(raw: RawSpan, log: LogRecord, system: str) -> Span:
     draft.tool_arguments = _arguments(attributes)
     draft.tool_result = decode(first(attributes, "output", "result", "tool_output"))
     if as_bool(attributes.get("success")) is False:
-        draft.tool_error = (
-            as_text(first(attributes, "error", "error.message", "error_message", "output")) or "error"
-        )
+        draft.tool_error = as_text(first(attributes, *_ERRORS, "output")) or "error"
         draft.failed = True
     return finish(draft, system)
 
 
 def _arguments(attributes: dict[str, Any]) -> Any:
-    return decode(first(attributes, "arguments", "tool_parameters", "tool_input", "function_args"))
+    return decode(first(attributes, "arguments", "tool_input", "tool_parameters", "function_args"))

@@ -61,6 +61,7 @@ class Draft:
     error_type: str | None = None
     error_message: str | None = None
     error_status: int | None = None
+    error_detail: str | None = None
     input_text: str | None = None
     output_text: str | None = None
     session: str | None = None
@@ -178,9 +179,23 @@ def _pinned_twice(draft: Draft, served: str) -> bool:
     return draft.raw.scope_name.startswith("mlflow") and spellings.is_pinned(served)
 
 
+def _unanswered(draft: Draft) -> None:
+    """A failed call's error is no answer, wherever a client puts it; nothing was served where nothing came back."""
+    said = draft.outputs[0].text if draft.outputs and len(draft.outputs) == 1 else draft.output_text
+    message = draft.error_message or draft.raw.status_message
+    if said and message and message in said and not any(m.finish_reason for m in draft.outputs or []):
+        draft.error_detail = said
+        draft.outputs = draft.output_text = None
+    if not draft.outputs and draft.response_id is None and draft.tokens.output is None:
+        draft.request_model = draft.request_model or spellings.family(draft.response_model or "") or None
+        draft.response_model = None
+
+
 def _llm(draft: Draft) -> LLM:
     llm = LLM()
     llm.provider_raw = draft.provider_raw
+    if draft.failed:
+        _unanswered(draft)
     served = draft.response_model
     if served and served == draft.request_model and _pinned_twice(draft, served):
         draft.request_model = None
@@ -237,6 +252,7 @@ def _error(draft: Draft, kind: str) -> ErrorInfo | None:
     if kind == "tool":
         return ErrorInfo("tool_error", message, draft.error_type)
     found = spellings.error_class(draft.error_type, message, draft.error_status)
+    found = found or spellings.error_class(None, draft.error_detail, None)
     return ErrorInfo(found or "other", message, draft.error_type)
 
 
@@ -275,8 +291,8 @@ def finish(draft: Draft, dialect: str) -> Span:
     kind = draft.kind or "other"
     if kind == "tool":
         _finish_tool(draft)
-    error = _error(draft, kind)
     llm = _llm(draft) if kind in ("llm", "embedding") else None
+    error = _error(draft, kind)
     retrieval = tool = guardrail = None
     if draft.documents is not None or kind in ("retrieval", "rerank"):
         query = draft.query or (draft.input_text if kind in ("retrieval", "rerank") else None)

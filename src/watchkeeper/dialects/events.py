@@ -9,7 +9,7 @@ from typing import Any, cast
 from watchkeeper.dialects import common, gen_ai, messages
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
-from watchkeeper.dialects.values import as_dict, as_int, decode, word
+from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, word
 from watchkeeper.model.span import LogRecord, Message, Part, RawEvent
 
 MESSAGE_EVENTS = {
@@ -20,6 +20,8 @@ MESSAGE_EVENTS = {
 }
 _RANK = {name: rank for rank, name in enumerate(MESSAGE_EVENTS)} | {"gen_ai.choice": 9}
 DETAILS = frozenset(("gen_ai.client.inference.operation.details", "gen_ai.client.inference.details"))
+# Claude Code's record of what was answered, beside its spans.
+ANSWERED = "claude_code.assistant_response"
 _STREAM_MARKS = frozenset(("First Token Stream Event", "ai.stream.firstChunk", "gen_ai.content.first_token"))
 _BLOCK_KEYS = frozenset(("type", "text", "parts", "role", "content", "toolUse", "toolResult", "functionCall",
                          "function_call", "functionResponse", "function_response", "reasoningContent", "image",
@@ -66,6 +68,10 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
             common.evaluation_event(draft, _with_body(event))
         elif name == "gen_ai.guardrail.result":
             common.guardrail_values(draft, _with_body(event))
+        elif name == ANSWERED:
+            # The turn's span names its question and not its answer; the last is the one the person read.
+            if draft.kind == "agent":
+                draft.output_text = as_text(event.attributes.get("response")) or draft.output_text
         elif name in _FLAG_EVENTS:
             common.flag_evaluation(draft, _with_body(event))
         elif name in _STREAM_MARKS or name.startswith(_CHUNK_MARKS):

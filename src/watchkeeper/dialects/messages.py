@@ -129,6 +129,8 @@ def _untyped_part(block: dict[str, Any], kind: str) -> Part:
         inner = _table(block.get(key))
         if inner is not None:
             return _media_part({"type": key, **inner})
+    if not kind and isinstance(block.get("name"), str) and "arguments" in block:
+        return _call_part(block)
     text = block.get("text")
     if isinstance(text, str) and kind in ("", "message", "textblock", "text_content"):
         return Part("reasoning" if block.get("thought") is True else "text", text=text)
@@ -224,6 +226,11 @@ def result_of(value: Any) -> Any:
 def message_of(raw: dict[str, Any], default_role: str) -> list[Message]:
     """The messages one client message stands for: several when it carries several tool results."""
     wrapped = _table(raw.get("message"))
+    executed = raw.get("function")
+    if isinstance(executed, list):
+        # Results of functions beside an empty message of theirs (AutoGen under OpenInference).
+        told = [t for item in cast(list[Any], executed) if (t := _table(decode(item))) is not None]
+        return [Message("tool", [_result_part(t)]) for t in told]
     if wrapped is not None and "role" not in raw and "type" not in raw:
         raw = wrapped
     kwargs = _table(raw.get("kwargs"))
@@ -485,6 +492,17 @@ def split_system(messages: list[Message]) -> tuple[str | None, list[Message]]:
         return None, messages
     texts = [t for m in messages if m.role == "system" and (t := m.text)]
     return "\n".join(texts) or None, [m for m in messages if m.role != "system"]
+
+
+def joined(parts: list[Part]) -> list[Part]:
+    """The parts of a streamed answer with the pieces of each text put together."""
+    out: list[Part] = []
+    for part in parts:
+        if out and part.type == out[-1].type and part.type in ("text", "reasoning"):
+            out[-1] = Part(part.type, text=(out[-1].text or "") + (part.text or ""), id=out[-1].id)
+        else:
+            out.append(part)
+    return out
 
 
 def one_answer(answers: list[Message], choices: Any) -> list[Message]:

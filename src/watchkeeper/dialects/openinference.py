@@ -8,7 +8,7 @@ from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.gen_ai import system_text
 from watchkeeper.dialects.replies import Reply, Tokens
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, first, nested, word
-from watchkeeper.model.span import Evaluation, Message, RawSpan
+from watchkeeper.model.span import Evaluation, Message, Part, RawSpan
 
 NAME = "openinference"
 HEADS = frozenset(
@@ -115,6 +115,16 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.kind = "workflow"
     elif not evidence and isinstance(decode(attributes.get("output.value")), dict):
         draft.kind = "workflow"
+    elif _only_tells(draft, attributes) and "input_messages" not in llm:
+        # An event of a call told as a span of its own (BeeAI's tokens): no model was asked anything.
+        draft.kind = "other"
+
+
+def _only_tells(draft: Draft, attributes: dict[str, Any]) -> bool:
+    """Whether a span has nothing of a model: an object went in, and nothing came out."""
+    model = draft.request_model or draft.response_model or draft.tokens.input is not None
+    answer = draft.outputs or draft.output_text is not None or draft.failed
+    return not (model or answer) and isinstance(decode(attributes.get("input.value")), dict)
 
 
 def _prompts(told: list[Any] | str) -> list[Any] | str:
@@ -165,20 +175,25 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
 def _response(draft: Draft, reply: Reply) -> None:
     """What the response says beside the flattened answer, or better than it."""
     said = draft.outputs
-    if said and (len(reply.messages) == 1 < len(said) or not any(m.parts for m in said)):
-        # The items of one Responses answer (reasoning, text, calls) are flattened as messages of their own.
+    whole = (not any(m.parts for m in said or [])) or (not _calls(said or []) and _calls(reply.messages))
+    if said and (whole or len(reply.messages) == 1 < len(said)):
+        # Some clients flatten the text alone, or the items of one Responses answer as messages of their own.
         draft.outputs = None
     draft.adopt(reply)
     draft.outputs = draft.outputs or said
     _call_ids(said or [], reply)
 
 
+def _calls(answers: list[Message]) -> list[Part]:
+    return [p for m in answers for p in m.parts if p.type == "tool_call"]
+
+
 def _call_ids(said: list[Message], reply: Reply) -> None:
     """Ids and arguments that the flattened calls lack and the response has, by their order."""
-    calls = [p for m in said for p in m.parts if p.type == "tool_call"]
+    calls = _calls(said)
     if all(p.id and p.arguments is not None for p in calls):
         return
-    told = [p for m in reply.messages for p in m.parts if p.type == "tool_call"]
+    told = _calls(reply.messages)
     if [p.name for p in told] == [p.name for p in calls]:
         for call, answer in zip(calls, told, strict=True):
             call.id = call.id or answer.id
@@ -199,6 +214,10 @@ def _models(draft: Draft, attributes: dict[str, Any]) -> None:
 
 
 def _usage(draft: Draft, attributes: dict[str, Any]) -> None:
+    if "metadata.usage.prompt_tokens" in attributes and (
+        told := replies.read_usage(nested(attributes, "metadata.usage."))
+    ):
+        draft.tokens.fill(told)
     draft.tokens.fill(
         Tokens(
             as_int(attributes.get("llm.token_count.prompt")),

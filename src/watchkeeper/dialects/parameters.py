@@ -17,8 +17,8 @@ _NAMES = {
     "service_tier": "service_tier", "thinking": "thinking", "logprobs": "logprobs", "maxRetries": "max_retries",
     "encoding_format": "encoding_format", "dimensions": "dimensions",
 }  # fmt: skip
-# Ollama's, Gemini's and LangChain's objects within the request.
-_NESTED = ("options", "config", "invocation_params")
+# Ollama's, Gemini's, LangChain's and Portkey's objects within the request.
+_NESTED = ("options", "config", "invocation_params", "kwargs")
 _UNKNOWN = frozenset(("", "Infinity", "NOT_GIVEN", "NotGiven", "None", "null"))
 
 
@@ -31,7 +31,7 @@ def take(draft: Draft, value: Any) -> dict[str, Any]:
             draft.params.setdefault(name, decode(entry))
     for nested in _NESTED:
         if isinstance(table.get(nested), dict):
-            take(draft, table[nested])
+            draft.take_tools(take(draft, table[nested]).get("tools"))
     if draft.stream is None:
         draft.stream = as_bool(table.get("stream"))
     model = word(table.get("model") or table.get("model_id") or table.get("modelId"))

@@ -83,10 +83,10 @@ _OUTPUT = ("output_tokens", "completion_tokens", "outputTokens", "completionToke
            "output_token_count", "response_token_count")  # fmt: skip
 _CACHED = ("cache_read_input_tokens", "cached_input_tokens", "cachedInputTokens", "cached_tokens",
            "cacheReadInputTokens", "cachedPromptTokens", "cached_content_token_count", "cachedContentTokenCount", "cache_read_tokens",
-           "input_cached_tokens", "cachedContentTokens", "cache_read", "input_cache_read", "cached_token_count")  # fmt: skip
+           "input_cached_tokens", "cached_prompt_tokens", "cachedContentTokens", "cache_read", "input_cache_read", "cached_token_count")  # fmt: skip
 _WRITTEN = ("cache_creation_input_tokens", "cache_write_input_tokens", "cacheWriteInputTokens", "cacheCreationInputTokens",
             "cache_creation_tokens", "cache_write_tokens", "cache_creation", "cache_write",
-            "input_cache_creation")  # fmt: skip
+            "input_cache_creation", "cached_creation_tokens")  # fmt: skip
 _REASONING = ("reasoning_tokens", "reasoningTokens", "thoughts_token_count", "thoughtsTokenCount",
               "reasoning_output_tokens", "reasoning", "output_reasoning_tokens", "output_reasoning",
               "thoughts_tokens", "thoughtsTokens")  # fmt: skip
@@ -160,6 +160,8 @@ def _of_list(items: list[Any]) -> Reply | None:
     tables = [_table(i) for i in items]
     if items and str(items[0])[:400].find("chat.completion.chunk") >= 0:
         return of_chunks([_table(decode(i)) for i in items])
+    if tables and all("candidates" in t or "usageMetadata" in t for t in tables):
+        return _of_streamed(tables)
     if (
         tables
         and any(t.get("type") == "message" or _is_item(t) for t in tables)
@@ -247,7 +249,8 @@ def _of_plain(table: dict[str, Any]) -> Reply | None:
         if isinstance(value, str) and value:
             return Reply(msgs.read(value, "assistant") or [], as_text(table.get("finish_reason")))
         if key in ("content", "replies") and isinstance(value, list) and value:
-            return Reply(msgs.read(value, "assistant") or [], as_text(table.get("stop_reason")))
+            finish = as_text(table.get("stop_reason") or table.get("finish_reason"))
+            return Reply(msgs.read(value, "assistant") or [], finish)
     return None
 
 
@@ -279,6 +282,16 @@ def _of_candidates(candidates: list[Any]) -> Reply:
         out += msgs.message_of(said or {"role": "model"}, "assistant")
         finish = finish or as_text(table.get("finishReason") or table.get("finish_reason"))
     return Reply(out, finish)
+
+
+def _of_streamed(chunks: list[dict[str, Any]]) -> Reply | None:
+    """A streamed Gemini answer, from its chunks in order: the last usage counts, the texts are one."""
+    parts = [p for c in chunks for m in _of_candidates(c.get("candidates") or []).messages for p in m.parts]
+    last = _of_object({**{k: v for c in chunks for k, v in c.items()}})
+    if last is not None:
+        last.messages = [msgs.Message("assistant", msgs.joined(parts))] if parts else []
+        last.streamed = True
+    return last
 
 
 def _of_items(items: list[Any]) -> Reply:

@@ -9,9 +9,11 @@ KIND_OF_OPERATION: dict[str, str] = {
     **dict.fromkeys(("embeddings", "embedding", "embed"), "embedding"),
     **dict.fromkeys(("retrieval", "retrieve", "vector_db_retrieve", "vector_db_search", "search"), "retrieval"),
     **dict.fromkeys(("execute_tool", "tool", "tool_call", "function"), "tool"),
-    **dict.fromkeys(("invoke_agent", "agent", "create_agent"), "agent"),
+    **dict.fromkeys(("invoke_agent", "agent", "create_agent", "agent_call"), "agent"),
     **dict.fromkeys(("invoke_workflow", "workflow", "chain", "execute_task", "task", "agent_step", "plan",
-                     "execute_event_loop_cycle", "handoff", "invoke_swarm", "invoke_graph"),
+                     "execute_event_loop_cycle", "handoff", "invoke_swarm", "invoke_graph",
+                     # Gemini CLI's spans; its log records tell each call, with the cached part and the thoughts.
+                     "llm_call", "schedule_tool_calls", "user_prompt", "system_prompt"),
                     "workflow"),
     **dict.fromkeys(("search_memory", "update_memory", "create_memory", "create_memory_store", "delete_memory",
                      "delete_memory_store", "upsert_memory", "memory"), "memory"),

@@ -262,8 +262,7 @@ class Ingest:
         heard = [r for r in logs if self._redacted(project, "logs", r)]
         if self._trace_of is not None:
             for record in heard:
-                if not record.trace_id:
-                    record.trace_id = self._trace_of(record)
+                record.trace_id = self._trace_of(record)
         kept = [s for s in kept if self._wanted(project, "traces", s.trace_id)]
         heard = [r for r in heard if self._wanted(project, "logs", r.trace_id)]
         return _Request(

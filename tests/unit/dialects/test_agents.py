@@ -1,5 +1,6 @@
 """Coding agents that send log records only."""
 
+import json
 import random
 from typing import Any
 
@@ -145,3 +146,63 @@ def test_it_reads_claude_codes_own_spans_and_leaves_the_records_on_them_to_them(
         "a.txt",
     )
     assert trace.spans[3].error is not None and trace.spans[3].error.class_ == "server_error"
+
+
+def test_it_reads_what_claude_code_answered_to_which_request() -> None:
+    turn = {"session__id": "s-9", "prompt__id": "p-1", "model": "claude-sonnet-4-5"}
+    used = {"input_tokens": "8", "output_tokens": "2", "duration_ms": "50"}
+    records = [
+        _log("claude_code.user_prompt", 1, session__id="s-9", prompt__id="p-1", prompt="Which branch?"),
+        _log("claude_code.api_request", 100, **turn, **used),
+        _log("claude_code.tool_result", 200, session__id="s-9", tool_name="Bash", success="true",
+             tool_parameters='{"bash_command": "git"}', tool_input='{"command": "git branch"}'),
+        _log("claude_code.api_request", 300, **turn, **used),
+        _log("claude_code.assistant_response", 301, **turn, response="You are on main."),
+    ]  # fmt: skip
+    trace = dialects.assemble([], records[::-1])
+    assert trace == dialects.assemble([], records)
+    assert [s.output_text for s in trace.llm_calls] == [None, "You are on main."]
+    assert (trace.input_text, trace.output_text) == ("Which branch?", "You are on main.")
+    assert [s.tool.arguments for s in trace.tools if s.tool] == [{"command": "git branch"}]
+
+
+def test_a_turn_of_claude_code_answers_what_its_record_says() -> None:
+    turn = span({"span.type": "interaction", "session.id": "s-1", "user_prompt": "Which branch?"},
+                name="claude_code.interaction", scope="com.anthropic.claude_code.tracing")  # fmt: skip
+    said = log("claude_code.assistant_response", None, {"response": "You are on main."})
+    trace = dialects.assemble([turn], [said])
+    assert (trace.input_text, trace.output_text) == ("Which branch?", "You are on main.")
+
+
+def test_codex_tells_the_end_of_a_stream_twice_and_its_usage_once() -> None:
+    ended = {"conversation__id": "c-1", "model": "gpt-5-codex", "event__kind": "response.completed"}
+    records = [
+        _log("codex.api_request", 90, conversation__id="c-1", http__response__status_code="200"),
+        _log("codex.sse_event", 100, **ended, duration_ms="0"),
+        _log("codex.sse_event", 101, **ended, input_token_count="80", output_token_count="20"),
+        _log("codex.api_request", 200, conversation__id="c-1", http__response__status_code="429",
+             error__message="slow down"),
+    ]  # fmt: skip
+    calls = dialects.assemble([], records).llm_calls
+    assert [(s.llm.usage.input_tokens, s.error and s.error.class_) for s in calls if s.llm] == [
+        (80, None),
+        (None, "rate_limit"),
+    ]
+
+
+def test_gemini_cli_is_told_by_its_records_and_not_again_by_its_spans() -> None:
+    def chunk(text: str, **more: Any) -> dict[str, Any]:
+        return {"candidates": [{"content": {"role": "model", "parts": [{"text": text}]}, **more}],
+                "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 3}}  # fmt: skip
+
+    streamed = json.dumps([chunk("On "), chunk("main.", finishReason="STOP")])
+    counts = {"model": "gemini-2.5-flash", "input_token_count": 9, "output_token_count": 3}
+    answer = _log("gemini_cli.api_response", 50, session__id="s-1", **counts, response_text=streamed)
+    told = {"session.id": "s-1", "function_name": "ls", "function_args": "{}", "success": True}
+    within = log("gemini_cli.tool_call", "Tool call: ls.", told, at=60)
+    assert dialects.trace_id_of(within) == dialects.trace_id_of(answer) != within.trace_id
+    trace = dialects.assemble([], [answer, within])
+    assert [s.output_text for s in trace.llm_calls] == ["On main."] and len(trace.tools) == 1
+    assert trace.llm_calls[0].llm is not None and trace.llm_calls[0].llm.stream is True
+    call = {"gen_ai.operation.name": "llm_call", "gen_ai.usage.input_tokens": 9, "gen_ai.request.model": "g"}
+    assert span(call, scope="gemini-cli").kind == "workflow"
