@@ -223,6 +223,21 @@ def in_sql(server: Server) -> list[Ids]:
     return found
 
 
+def missing_words(server: Server, people: Iterable[tuple[str, str, str]]) -> list[str]:
+    """Of feedback and labels (trace, review, label) that were acknowledged, those that are not there, or not once."""
+    rows = server.sql("select trace_id, count() as n from scores where scorer = 'thumbs' group by trace_id")
+    given = {r["trace_id"]: r["n"] for r in rows}
+    missing: list[str] = []
+    for trace_id, item_id, label_id in people:
+        if given.get(trace_id) != 1:
+            missing.append(f"feedback on {trace_id}: {given.get(trace_id, 0)} times")
+        item = server.json("GET", f"/api/reviews/{item_id}")
+        known = [found["id"] for found in item["labels"]]
+        if (item["trace_id"], item["status"]) != (trace_id, "done") or label_id not in known:
+            missing.append(f"label {label_id} of {item_id}")
+    return missing
+
+
 OFFLINE = """
 import json, sys, clickhouse_connect
 client = clickhouse_connect.get_client(dsn=sys.argv[1])
