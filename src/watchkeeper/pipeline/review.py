@@ -18,6 +18,7 @@ from watchkeeper.reviewing.queue import (
     disagreement,
     item,
     sampled,
+    sieve,
 )
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import reviews
@@ -29,6 +30,8 @@ ALERT_WORST = 10
 DEFAULTS = Config().review
 DISAGREEING, DISAGREEMENT_CAP = 5.5, 100
 SAMPLE_PRIORITY = 3.0
+# What the configuration can route: a signal comes from a user, from what users do, or from another system.
+ROUTED = ("user", "signal", "external")
 
 
 class ReviewRouting:
@@ -51,21 +54,24 @@ class ReviewRouting:
         self.columns = columns
         self.settings = settings
         self.counts: dict[str, int] = {"in": 0, "added": 0, "not_added_full": 0}
+        self._telling = sieve(policies)
 
     async def on_scored(self, scored: Sequence[tuple[str, str, Sequence[Score]]]) -> None:
         """Take (project, trace id, scores) of freshly scored traces; one transaction for all of them."""
-        now = self.clock()
+        now, telling = self.clock(), self._telling
         share = self.settings().sample
+        # Where the configuration says what becomes of a signal, no default does.
+        routed = {project: self.routed(project) for project in {p for p, _, _ in scored}}
         wanted: list[tuple[ReviewItem, int | None]] = []
         for project, trace_id, found in scored:
-            # Where the configuration says what becomes of a signal, no default does.
-            routed = self.routed(project)
+            # Of most traces no score tells anything.
             scores = [
-                s for s in found if s.source not in ("user", "signal", "external") or s.scorer not in routed
+                s for s in found if telling(s) and (s.source not in ROUTED or s.scorer not in routed[project])
             ]
-            wanted.extend(candidates(self.policies, project, trace_id, scores, now))
+            if scores:
+                wanted.extend(candidates(self.policies, project, trace_id, scores, now))
             # A trace is checked whatever else happens to it, so that the sample is one of all traffic.
-            if share > 0 and any(s.source == "check" for s in scores) and sampled(trace_id, share):
+            if share > 0 and sampled(trace_id, share) and any(s.source == "check" for s in found):
                 reason = "Random sample: is this answer good?"
                 drawn = item(project, trace_id, "sample", reason, SAMPLE_PRIORITY, now, probability=share)
                 wanted.append((drawn, None))
@@ -76,20 +82,24 @@ class ReviewRouting:
         self, scored: Sequence[tuple[str, str, Sequence[Score]]], now: int
     ) -> list[tuple[ReviewItem, int | None]]:
         """Traces on which a fresh opinion contradicts an earlier one."""
-        by_project: dict[str, list[str]] = {}
-        for project, trace_id, scores in scored:
-            if any(s.source in OPINIONS and s.passed is not None for s in scores):
-                by_project.setdefault(project, []).append(trace_id)
-        if self.columns is None or not by_project:
+        if self.columns is None:
             return []
+        judged = {
+            (project, trace_id)
+            for project, trace_id, given in scored
+            if any(s.passed is not None and s.source in OPINIONS for s in given)
+        }
+        by_project: dict[str, dict[str, list[Score]]] = {}
+        for project, trace_id, given in scored if judged else ():
+            if (project, trace_id) in judged:
+                by_project.setdefault(project, {}).setdefault(trace_id, []).extend(given)
         made: list[tuple[ReviewItem, int | None]] = []
-        for project, ids in by_project.items():
+        for project, fresh in by_project.items():
             known: dict[str, list[Score]] = {}
-            fresh = [s for p, t, given in scored if p == project and t in ids for s in given]
-            for score in [*await self.columns.read_scores(project, ids), *fresh]:
+            for score in await self.columns.read_scores(project, list(fresh)):
                 known.setdefault(score.trace_id, []).append(score)
-            for trace_id in ids:
-                pair = disagreement(known.get(trace_id, []))
+            for trace_id, given in fresh.items():
+                pair = disagreement([*known.get(trace_id, ()), *given])
                 if pair is not None:
                     reason = f"{pair[0].scorer} passes it and {pair[1].scorer} does not: {pair[1].reason or 'no reason'}"
                     one = item(project, trace_id, "disagreement", reason, DISAGREEING, now, pair[1].scorer)

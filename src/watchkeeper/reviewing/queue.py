@@ -1,7 +1,8 @@
 """Which scored traces go to the review queue, why, and how urgently."""
 
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from watchkeeper.model.review import ReviewItem
@@ -108,6 +109,23 @@ def item(
         alert_id=alert_id,
         probability=probability,
     )
+
+
+def sieve(policies: Sequence[ReviewPolicy]) -> Callable[[Score], bool]:
+    """Whether any of these policies can match a score, found out in a fraction of the time that asking each takes: every score
+    that one matches passes, and hardly any other."""
+    every = max((p.below for p in policies if p.below is not None and not p.scorers), default=-math.inf)
+    limits: dict[str, float] = {}
+    for policy in policies:
+        for name in policy.scorers if policy.below is not None else ():
+            limits[name] = max(limits.get(name, every), policy.below or 0.0)
+
+    def passes(score: Score) -> bool:
+        if score.passed is False:
+            return True
+        return score.value is not None and score.value < limits.get(score.scorer, every)
+
+    return passes
 
 
 def candidates(
