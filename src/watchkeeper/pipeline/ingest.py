@@ -180,6 +180,10 @@ class Ingest:
         now = asyncio.get_running_loop().time()
         return self._shut(now) or self._shares.refuses(project, size, now)
 
+    def larger(self, was: int, size: int, project: str = "") -> Busy | None:
+        """None when a request that was admitted with `was` bytes may go on though it has `size`."""
+        return self._shares.larger(project, was, size, asyncio.get_running_loop().time())
+
     def withdraw(self, project: str) -> None:
         """A request that was admitted will not be accepted: it could not be read."""
         self._shares.arrived(project)

@@ -76,6 +76,22 @@ class Shares:
             return Busy("more is arriving than can be stored, and most of it is this project's", 1)
         return None
 
+    def larger(self, project: str, was: int, size: int, now: float) -> Busy | None:
+        """None when a request that reserved `was` bytes may have `size` instead, as if it had asked for them at first."""
+        self._expire(now)
+        waiting = self._admitted.get(project)
+        if not waiting:
+            return None
+        # One that arrived meanwhile may have given back this one's reservation for its own.
+        place = next((i for i, (_, reserved) in enumerate(waiting) if reserved == was), 0)
+        at, was = waiting[place]
+        self._admitted_bytes[project] -= was
+        busy = self.refuses(project, size, now)
+        kept = was if busy is not None else size
+        self._admitted_bytes[project] += kept
+        waiting[place] = (at, kept)
+        return busy
+
     def coming(self, now: float) -> bool:
         """Whether a request that was admitted has not arrived yet."""
         self._expire(now)

@@ -15,7 +15,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from watchkeeper.server.auth import PROJECT_HEADER, Authenticator, key_in
-from watchkeeper.server.otlp import refuse, store, understood, withdrawing
+from watchkeeper.server.otlp import UNKNOWN_BYTES, enlarged, refuse, store, understood, withdrawing
 from watchkeeper.server.routing import (
     ANONYMOUS,
     DEFAULT_PROJECT,
@@ -138,6 +138,7 @@ class _Handlers(grpc.GenericRpcHandler):
             raise refused
         with withdrawing(self.services, project):
             body = await self._message(messages)
+            enlarged(self.services, project, UNKNOWN_BYTES, len(body))
             decoded = await understood(self.services, signal, body, "application/x-protobuf")
         del body
         rejected, said = await store(self.services, principal, project, decoded)

@@ -49,6 +49,18 @@ def _expected(size: int | None, compressed: bool) -> int:
     return expected * INFLATION if compressed else expected
 
 
+def enlarged(services: Services, project: str, was: int, size: int) -> int:
+    """What is reserved for an admitted request of so many bytes, which had reserved `was`. Raises `HttpError` 503 where there is no room."""
+    if size <= was:
+        return was
+    # In steps, so that it is not asked for every piece.
+    size = max(size, min(2 * was, services.config.current.server.limits.body))
+    busy = services.ingest.larger(was, size, project)
+    if busy is not None:
+        raise _refused(services, busy, project)
+    return size
+
+
 def _refused(services: Services, busy: Busy, project: str) -> HttpError:
     if busy.quota:
         services.counters.add("watchkeeper_refused_total", reason="quota", project=project)
@@ -91,13 +103,15 @@ def overloaded(
     return response
 
 
-async def _body(call: Call, inflater: Inflater) -> bytes:
-    """The inflated body. Raises `HttpError` 408 when it drips in too slowly, and `WireError`."""
+async def _body(call: Call, inflater: Inflater, reserved: int) -> bytes:
+    """The inflated body, for which so many bytes are reserved. Raises `HttpError` 408 when it drips in too slowly and 503 when it
+    becomes larger than there is room for, and `WireError`."""
     deadline = time.monotonic() + call.services.config.current.server.limits.body_seconds
     try:
         async with aclosing(_pieces(call, deadline)) as pieces:
             async for piece in pieces:
                 inflater.feed(piece)
+                reserved = enlarged(call.services, call.project, reserved, inflater.size)
     except TimeoutError:
         call.services.counters.add("watchkeeper_refused_total", reason="slow")
         raise HttpError(
@@ -202,13 +216,15 @@ async def export(call: Call, signal: str) -> Response:
     try:
         encoding = encoding_of(content_type)
         inflater = Inflater(headers.get("content-encoding"), limit)
-        refused = refuse(
-            call.services, _declared(headers.items()), inflater.encoding != "identity", call.project
-        )
+        size, compressed = _declared(headers.items()), inflater.encoding != "identity"
+        refused = refuse(call.services, size, compressed, call.project)
         if refused is not None:
             raise refused
         with withdrawing(call.services, call.project):
-            decoded = await understood(call.services, signal, await _body(call, inflater), content_type)
+            reserved = _expected(size, compressed)
+            decoded = await understood(
+                call.services, signal, await _body(call, inflater, reserved), content_type
+            )
     except WireError as error:
         reason = "size" if isinstance(error, TooLarge) else "malformed"
         call.services.counters.add("watchkeeper_refused_total", reason=reason)

@@ -18,6 +18,7 @@ from watchkeeper.wire.decoded import MetricPoint
 
 if TYPE_CHECKING:
     from watchkeeper.server.auth import Authenticator
+    from watchkeeper.server.reading import Held
     from watchkeeper.server.routing import Route
 
 
@@ -43,6 +44,10 @@ class IngestPort(Protocol):
 
     def refuses(self, size: int, project: str = "") -> Busy | None:
         """What `admit` would say, without admitting anything."""
+        ...
+
+    def larger(self, was: int, size: int, project: str = "") -> Busy | None:
+        """None when a request that was admitted with `was` bytes may go on though it turned out to have `size`."""
         ...
 
     def withdraw(self, project: str) -> None:
@@ -122,5 +127,6 @@ class Services:
     samplers: list[Sampler] = field(default_factory=list)
     checks: dict[str, Check] = field(default_factory=dict)
     draining: bool = False
+    held: "dict[tuple[str, str], Held]" = field(init=False, default_factory=dict[tuple[str, str], Any])
     auth: "Authenticator" = field(init=False)
     routes: "list[Route]" = field(init=False, default_factory=list)

@@ -146,6 +146,11 @@ class Inflater:
         else:
             self._stage = _Zlib(encoding)
 
+    @property
+    def size(self) -> int:
+        """Bytes that came out so far."""
+        return len(self._out)
+
     def feed(self, data: bytes) -> None:
         """Take the next piece of the body as sent."""
         self._in += len(data)

@@ -101,3 +101,26 @@ def test_a_reservation_made_under_another_project_is_given_back() -> None:
     assert shares.admit("*", MAX, 0.0) is None
     shares.arrived("p")
     assert shares.admit("*", MAX, 0.0) is None
+
+
+def test_a_body_that_outgrows_what_it_reserved_is_held_to_the_same_bound() -> None:
+    shares = Shares(MAX)
+    small = 50_000
+    taken = [n for n in range(5) if shares.admit("p", small, 0.0) is None]
+    assert len(taken) == 5 and shares.larger("p", small, MAX // 2, 0.0) is None
+    busy = shares.larger("p", small, MAX // 2, 0.0)
+    assert busy is not None and not busy.quota, "two of half of it and three others are more than all"
+    assert shares.admit("p", 300_000, 0.0) is None, "what was refused reserves no more than before"
+    assert shares.admit("p", small, 0.0) is not None
+    for _ in range(6):
+        shares.arrived("p")
+    assert shares.admit("p", MAX, 0.0) is None, "and nothing is left of any of them"
+
+
+def test_a_lone_body_may_become_larger_than_everything() -> None:
+    shares = Shares(MAX)
+    assert shares.admit("p", 1000, 0.0) is None
+    assert shares.larger("p", 1000, 2 * MAX, 0.0) is None
+    assert shares.admit("p", 1000, 0.0) is not None
+    shares.arrived("p")
+    assert shares.larger("p", 1000, MAX, 0.0) is None, "what arrived has nothing reserved"

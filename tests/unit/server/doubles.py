@@ -71,10 +71,11 @@ class MemoryColumns:
 
 @dataclass
 class MemoryIngest:
-    """Takes everything, or what `busy` and `error` say."""
+    """Takes everything, or what `busy`, `too_large` (said of bodies that outgrow what they reserved) and `error` say."""
 
     taken: list[tuple[str, list[RawSpan], list[LogRecord]]] = field(default_factory=list)
     busy: Any = None
+    too_large: Any = None
     error: Exception | None = None
     ledger: Ledger = field(default_factory=Ledger)
 
@@ -86,6 +87,9 @@ class MemoryIngest:
 
     def refuses(self, size: int, project: str = "") -> Any:
         return self.busy
+
+    def larger(self, was: int, size: int, project: str = "") -> Any:
+        return self.too_large
 
     def withdraw(self, project: str) -> None:
         self.admitted -= 1

@@ -142,6 +142,20 @@ async def test_it_refuses_when_busy_without_reading_and_says_when_to_come_back(s
     assert sent[0]["status"] == 503 and headers[b"retry-after"] == b"5" and received == 0
 
 
+async def test_it_refuses_a_body_that_becomes_larger_than_there_is_room_for(served: Rig) -> None:
+    served.ingest.too_large = SimpleNamespace(reason="more is arriving", retry_after=1, quota=False)
+    packed = {**JSON, "content-encoding": "gzip"}
+    text = span(1, attributes=[{"key": "k", "value": {"stringValue": "x" * 100_000}}])
+    async with served.client() as client:
+        body = gzip.compress(json.dumps(request(text)).encode())
+        answer = await client.post("/v1/traces", content=body, headers=packed)
+        assert answer.status_code == 503 and answer.headers["retry-after"] == "1"
+        assert served.ingest.taken == [] and served.ingest.admitted == 0
+        # What stays within what it said of itself is not asked again.
+        assert (await client.post("/v1/traces", json=request(text))).status_code == 200
+        assert served.ingest.admitted == 0
+
+
 async def test_it_promises_nothing_when_the_store_cannot_write(served: Rig) -> None:
     served.ingest.error = StoreUnavailable("the disk is full")
     async with served.client() as client:
