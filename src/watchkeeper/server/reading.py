@@ -1,7 +1,10 @@
 """Reading one trace, the same way for the API and the pages."""
 
+import asyncio
 import logging
 import re
+from dataclasses import dataclass
+from typing import Final
 
 from watchkeeper.dialects import derive
 from watchkeeper.model.calibration import Standing
@@ -15,13 +18,58 @@ from watchkeeper.store.records import audit
 log = logging.getLogger("watchkeeper.audit")
 
 
+# Spans from which on it pays to ask whether a trace is still the same before it is put together again, and beyond which it
+# would take too much memory; how many such traces are held, and for how long.
+LARGE: Final = range(1000, 30_001)
+HELD: Final = 2
+HELD_SECONDS: Final = 300.0
+
+
+@dataclass(slots=True)
+class Held:
+    """A large trace as it was when `stamp` was what the store said of it; `trace` is None until it is asked for again."""
+
+    stamp: object = None
+    trace: Trace | None = None
+
+
 async def load_trace(services: Services, project: str, trace_id: str) -> tuple[Trace, list[Score]] | None:
-    """A trace of this project with all its scores, derived anew from what was stored; None when there is none."""
+    """A trace of this project with all its scores, derived anew from what was stored; None when there is none. Whoever walks
+    through the spans of a large one has it put together once, until something of it arrives or goes."""
+    trace = await _trace(services, project, trace_id)
+    return None if trace is None else (trace, await services.columns.read_scores(project, [trace_id]))
+
+
+async def _trace(services: Services, project: str, trace_id: str) -> Trace | None:
+    key = (project, trace_id)
+    held = services.held.get(key)
+    # Asked before reading: what arrives in between makes the next stamp another one.
+    stamp = None
+    if held is not None:
+        stamp = (await services.columns.named("page_trace_stamp", project, trace=trace_id)).rows
+        if held.trace is not None and held.stamp == stamp:
+            return held.trace
     raw, logs = await services.columns.read_trace(project, trace_id)
     if not raw and not logs:
+        services.held.pop(key, None)
         return None
     trace = derive(raw, logs)
-    return trace, await services.columns.read_scores(project, [trace_id])
+    if len(trace.spans) in LARGE:
+        _hold(services, key, Held(stamp, trace) if held is not None else Held())
+    return trace
+
+
+def _hold(services: Services, key: tuple[str, str], held: Held) -> None:
+    services.held.pop(key, None)
+    while len(services.held) >= HELD:
+        del services.held[next(iter(services.held))]
+    services.held[key] = held
+    asyncio.get_running_loop().call_later(HELD_SECONDS, _let_go, services, key, held)
+
+
+def _let_go(services: Services, key: tuple[str, str], held: Held) -> None:
+    if services.held.get(key) is held:
+        del services.held[key]
 
 
 async def standings(call: Call) -> dict[str, Standing]:

@@ -1,5 +1,6 @@
 """The trace's page over the real store: one step alone, pictures that came with a message, a tree that is narrowed."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -10,7 +11,9 @@ import pytest_asyncio
 
 from tests.unit.web.world import NOW, PROJECT, World, build, spans_of, turns
 from watchkeeper.config.models import Config, Privacy
-from watchkeeper.dialects import assemble, normalise
+from watchkeeper.dialects import assemble, derive, normalise
+from watchkeeper.model.span import LogRecord, RawSpan, Trace
+from watchkeeper.server import reading
 from watchkeeper.store.columns import SpanRow, TraceRow
 from watchkeeper.store.records import access
 
@@ -113,3 +116,43 @@ async def test_a_narrowed_tree_selects_what_it_shows(browser: Browser) -> None:
     nothing = (await client.get(f"/traces/{TRACE}", params={"find": "no such words"})).text
     assert "No span matches." in nothing
     assert f'data-span="{call}"' in nothing
+
+
+async def test_a_large_trace_is_put_together_once_until_something_of_it_arrives(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, world, _ = browser
+    monkeypatch.setattr(reading, "LARGE", range(2, 100))
+    made: list[int] = []
+
+    def counted(raw: list[RawSpan], logs: list[LogRecord]) -> Trace:
+        made.append(len(raw))
+        return derive(raw, logs)
+
+    monkeypatch.setattr(reading, "derive", counted)
+    step = f"/traces/{world.trace_ids[0]}/step"
+    answers = [(await client.get(step)).text for _ in range(4)]
+    # The first look says that it is large, the second holds it.
+    assert len(made) == 2
+    assert len(set(answers)) == 1
+    trace_id = world.trace_ids[0]
+    late = normalise(RawSpan(
+        trace_id, "f" * 16, None, "late and loud", "internal", NOW, NOW + 1, "ok", None, {}, [], [], {},
+    ))  # fmt: skip
+    await world.columns.write_spans([SpanRow(PROJECT, late, NOW)], [])
+    assert "late and loud" in (await client.get(step, params={"span": "f" * 16})).text
+    assert len(made) == 3
+
+
+async def test_it_holds_few_traces_and_lets_them_go(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, world, _ = browser
+    monkeypatch.setattr(reading, "LARGE", range(2, 100))
+    monkeypatch.setattr(reading, "HELD_SECONDS", 0.0)
+    world.services.held.clear()
+    for trace_id in world.trace_ids[:5]:
+        await client.get(f"/traces/{trace_id}/step")
+        assert len(world.services.held) <= reading.HELD
+    await asyncio.sleep(0.01)
+    assert not world.services.held

@@ -136,6 +136,12 @@ GROUP BY key ORDER BY n DESC, key LIMIT 300
 SELECT count() AS n, toUnixTimestamp64Nano(min(time)) AS first_seen, toUnixTimestamp64Nano(max(time)) AS last_seen
 FROM traces WHERE project = {project:String}
 
+-- name: page_trace_stamp
+-- What is stored of one trace, without reading it: another answer once anything arrived, was written again or went.
+SELECT count(), max(version), (SELECT (count(), toUnixTimestamp64Nano(max(received_at))) FROM logs
+  WHERE project = {project:String} AND trace_id = {trace:String})
+FROM content WHERE project = {project:String} AND trace_id = {trace:String}
+
 -- name: page_session
 -- The traces of one session in order, for the previous and next turn.
 SELECT trace_id, toUnixTimestamp64Nano(time) AS start, substring(ifNull(input_text, root_name), 1, 160) AS words
