@@ -6,6 +6,7 @@ import gzip
 import importlib
 import io
 import json
+import re
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ SUFFIXES = (*LINES, *TABLES, ".json")
 MOST_JSON = 1 << 30
 # The lists that APIs wrap their records in.
 _WRAPPERS = ("data", "runs", "spans", "traces", "observations", "scores", "feedback", "items", "results")
+# What is not JSON to a strict reader and is written all the same.
+_ODD = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
 Found = tuple[str, float, "dict[str, Any] | str"]
 
 
@@ -64,16 +67,18 @@ def _share(file: IO[bytes], size: int) -> float:
 
 
 def _loads(data: bytes) -> Any:
-    """JSON, also with the NaN that Python writes for an empty cell. Raises ValueError."""
+    """JSON, also with the NaN that Python writes for an empty cell and the half characters that JavaScript writes where it
+    cut a text: those become `\ufffd`. Raises ValueError."""
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
-        if b"NaN" not in data and b"Infinity" not in data:
+        if not _ODD.search(data):
             raise
         try:
-            return json.loads(data)
+            text = json.dumps(json.loads(data), ensure_ascii=False)
         except RecursionError:
             raise ValueError("it is nested too deeply") from None
+        return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _lines(path: Path) -> Iterator[Found]:
@@ -88,10 +93,22 @@ def _lines(path: Path) -> Iterator[Found]:
             except ValueError as error:
                 yield where, share, f"it is not JSON: {error}"
                 continue
-            if isinstance(made, dict):
-                yield where, share, cast(dict[str, Any], made)
-            else:
-                yield where, share, f"it is a JSON {type(made).__name__}, not an object"
+            for record in _unwrapped(made):
+                yield where, share, record
+
+
+def _unwrapped(made: Any) -> list[dict[str, Any] | str]:
+    """The records in one JSON value: itself, or those of the lists it is a wrapper of (an API's page; a trace that was
+    downloaded together with its observations; a session with its traces); the reason when it is no record."""
+    if not isinstance(made, dict):
+        return [f"it is a JSON {type(made).__name__}, not an object"]
+    table = cast(dict[str, Any], made)
+    lists = [key for key in _WRAPPERS if isinstance(table.get(key), list)]
+    if not lists or ("traces" not in lists and ("trace_id" in table or "id" in table)):
+        return [table]
+    inner = [table["trace"]] if isinstance(table.get("trace"), dict) else []
+    inner += [item for key in lists for item in table[key]]
+    return [record for item in inner for record in _unwrapped(item)]
 
 
 def _json(path: Path) -> Iterator[Found]:
@@ -107,20 +124,12 @@ def _json(path: Path) -> Iterator[Found]:
             yield from _lines(path)
             return
         raise CliError(f"{path}: is not JSON: {error}") from None
-    if isinstance(made, dict):
-        table = cast(dict[str, Any], made)
-        wrapped = next((table[k] for k in _WRAPPERS if isinstance(table.get(k), list)), None)
-        alone = wrapped is None or "trace_id" in table or "id" in table
-        made = [table] if alone else wrapped
-    if not isinstance(made, list):
+    listed = cast(list[Any], made) if isinstance(made, list) else [made]
+    if not isinstance(made, list | dict):
         raise CliError(f"{path}: holds a JSON {type(made).__name__}, not records")
-    listed = cast(list[Any], made)
-    for number, item in enumerate(listed, start=1):
-        where, share = f"record {number}", number / len(listed)
-        if isinstance(item, dict):
-            yield where, share, cast(dict[str, Any], item)
-        else:
-            yield where, share, f"it is a JSON {type(item).__name__}, not an object"
+    found = [record for item in listed for record in _unwrapped(item)]
+    for number, record in enumerate(found, start=1):
+        yield f"record {number}", number / len(found), record
 
 
 def _csv(path: Path) -> Iterator[Found]:
@@ -128,7 +137,7 @@ def _csv(path: Path) -> Iterator[Found]:
     size = path.stat().st_size
     with (
         _opened(path) as (file, raw),
-        io.TextIOWrapper(file, "utf-8-sig", "replace", newline="") as text,
+        io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text,
     ):
         reader = csv.DictReader(text)
         try:
@@ -137,9 +146,21 @@ def _csv(path: Path) -> Iterator[Found]:
                 if None in row:
                     yield where, share, "it has more cells than the first line has names"
                     continue
+                if not _utf8(row):
+                    yield where, share, "it is not UTF-8; save the file as UTF-8"
+                    continue
                 yield where, share, {str(k): v for k, v in row.items() if v not in ("", None)}
         except csv.Error as error:
             yield f"line {reader.line_num}", 1.0, f"it is not CSV: {error}"
+
+
+def _utf8(row: dict[str | Any, str | Any]) -> bool:
+    """Whether every cell was read without a byte that is none of UTF-8."""
+    try:
+        "".join(v for v in row.values() if v).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _columns(path: Path, kind: str) -> Iterator[Found]:

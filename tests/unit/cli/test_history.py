@@ -144,3 +144,65 @@ def test_one_record_of_any_size_is_sent_in_requests_of_some_megabytes(tmp_path: 
     assert main(["import", str(write(tmp_path / "r.jsonl", big)), "--server", fake.url]) == 0
     sizes = [len(body) for _, path, body, _ in fake.asked if path == "/v1/traces"]
     assert len(sent_spans(fake)) == 20 and len(sizes) > 2 and max(sizes) < 4 << 20
+
+
+CALL = {
+    "id": "obs-1", "traceId": "t-1", "type": "GENERATION", "name": "draft", "startTime": "2026-10-01T08:00:00.100Z",
+    "endTime": "2026-10-01T08:00:02Z", "input": "Where?", "output": "Here.",
+}  # fmt: skip
+TRACE = {"id": "t-1", "timestamp": "2026-10-01T08:00:00Z", "name": "answer", "userId": "u-1", "tags": []}
+SCORE = {"id": "s", "name": "helpful", "value": 1, "dataType": "NUMERIC", "source": "API", "traceId": "t-1",
+         "timestamp": "2026-10-02T00:00:00Z"}  # fmt: skip
+SPAN = {"name": "chat", "context": {"trace_id": "ab" * 16, "span_id": "cd" * 8}, "span_kind": "LLM", "parent_id": None,
+        "start_time": "2026-10-01T08:00:00+00:00", "end_time": "2026-10-01T08:00:01+00:00", "status_code": "OK",
+        "attributes": {"llm.model_name": "m"}, "events": []}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("document", "names", "scores"),
+    [
+        ({"trace": {**TRACE, "scores": [SCORE]}, "observations": [CALL]}, ["answer", "draft"], 1),
+        ({"trace": TRACE, "observations": [CALL], "scores": [SCORE]}, ["answer", "draft"], 1),
+        ({"id": "session-1", "createdAt": "2026-10-01T08:00:00Z", "traces": [{**TRACE, "scores": [SCORE]}], "comments": []},
+         ["answer"], 1),
+        ([{**TRACE, "observations": [CALL], "scores": [SCORE]}], ["answer", "draft"], 1),
+        ({"data": [CALL], "meta": {"totalItems": 1}}, ["draft"], 0),
+        ([{"traceId": "ab" * 16, "status": "OK", "spans": [SPAN]}], ["chat"], 0),
+    ],
+    ids=["a trace's page", "with scores beside it", "a session's page", "the API", "a page of the API", "traces of spans"],
+)  # fmt: skip
+def test_what_was_downloaded_from_a_page_is_imported_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], document: Any, names: list[str], scores: int
+) -> None:
+    fake = Fake()
+    (tmp_path / "trace-t-1.json").write_text(json.dumps(document, indent=2))
+    (tmp_path / "lines.jsonl").write_text(json.dumps(document[0] if isinstance(document, list) else document))
+    for name in ("trace-t-1.json", "lines.jsonl"):
+        fake.asked.clear()
+        assert main(["import", str(tmp_path / name), "--server", fake.url]) == 0
+        assert sent_spans(fake) == names
+        assert f"{len(names)} spans and {scores} scores" in capsys.readouterr().out
+
+
+def test_a_text_that_was_cut_within_a_character_costs_that_character_only(tmp_path: Path) -> None:
+    fake = Fake()
+    line = json.dumps({**CALL, "output": "cut \ud83d"})
+    (tmp_path / "o.jsonl").write_text(line + "\n")
+    assert main(["import", str(tmp_path / "o.jsonl"), "--server", fake.url]) == 0
+    body = next(body for _, path, body, _ in fake.asked if path == "/v1/traces")
+    assert "cut \ufffd" in decode("traces", body).spans[0].attributes.values()
+
+
+def test_a_row_that_is_not_utf8_is_named_and_not_guessed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = Fake()
+    rows = [
+        ",".join(CALL),
+        ",".join(CALL.values()),
+        ",".join({**CALL, "id": "o2", "output": "Gr\xfc\xdfe"}.values()),
+    ]
+    (tmp_path / "o.csv").write_bytes("\n".join(rows).encode("latin-1"))
+    assert main(["import", str(tmp_path / "o.csv"), "--server", fake.url]) == 2
+    assert sent_spans(fake) == ["draft"]
+    assert "line 3: it is not UTF-8" in capsys.readouterr().err

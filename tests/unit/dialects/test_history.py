@@ -153,6 +153,95 @@ def test_the_table_export_names_scores_and_observation_ids_only() -> None:
     }
 
 
+# Rows of the pages' tables: sums over the trace, and a column for every score of the project, null where there is none.
+TABLE_TRACE: dict[str, Any] = {
+    **{k: LANGFUSE_TRACE[k] for k in ("id", "timestamp", "name", "userId", "sessionId", "release", "tags", "public")},
+    "version": None, "environment": "production", "bookmarked": False, "input": {"question": "Where is my parcel?"},
+    "output": "On its way.", "metadata": {"tier": "gold"}, "latency": 2.5,
+    "usage": {"promptTokens": 12, "completionTokens": 4, "totalTokens": 16}, "inputCost": 0.00006, "outputCost": 0.00004,
+    "totalCost": 0.0001, "level": "DEFAULT", "errorCount": 0, "warningCount": 0, "defaultCount": 1, "debugCount": 0,
+    "observationCount": 1, "inputTokens": 12, "outputTokens": 4, "totalTokens": 16, "comments": [],
+    "Is it helpful?": [0.5, 1.0], "tone": ["rude", "rude", "kind"], "never given": None,
+}  # fmt: skip
+TABLE_CALL: dict[str, Any] = {
+    **LANGFUSE_CALL, "traceName": "answer", "traceTags": ["eu"], "traceTimestamp": "2026-10-01T08:00:00.000Z", "userId": "u-7",
+    "modelId": "m-1", "inputPrice": 0.1, "toolCallNames": ["lookup"], "input": ["Where is my parcel?"],
+    "comments": [{"content": "look at this"}], "groundedness": [0.9], "never given": None,
+}  # fmt: skip
+
+
+def as_cells(row: dict[str, Any], texts_quoted: bool) -> dict[str, Any]:
+    """A row as the CSV export writes it: JSON; older versions also put texts in quotes, newer ones only times."""
+
+    def cell(key: str, value: Any) -> str:
+        if isinstance(value, str) and not texts_quoted and "ime" not in key:
+            return value
+        return json.dumps("" if value is None else value, separators=(",", ":"))
+
+    cells = {k: cell(k, v) for k, v in row.items() if v is not None or texts_quoted}
+    return {k: v for k, v in cells.items() if v}
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "older csv"])
+def test_rows_of_a_langfuse_table_are_traces_calls_and_scores(form: str) -> None:
+    rows = [TABLE_TRACE, TABLE_CALL]
+    if form != "json":
+        rows = [as_cells(row, form == "older csv") for row in rows]
+    trace = trace_of(*rows)
+    root, call = trace.spans
+    assert (trace.trace_id, root.name, call.parent_id) == (UUID.replace("-", ""), "answer", root.span_id)
+    assert (trace.context.user_id, trace.context.session_id) == ("u-7", "s-9")
+    assert (trace.context.release, trace.context.environment) == ("2026.9", "production")
+    assert trace.duration_ms == 2500 and trace.output_text == "On its way."
+    assert trace.totals.input_tokens == 12, "the row's own sums are those of its calls"
+    assert call.llm is not None and call.llm.ttft_ms == 500 and call.llm.request_model == "gpt-4o-mini"
+    assert sorted((e.name, e.value, e.label, e.explanation) for e in root.evaluations) == [
+        ("Is it helpful?", 0.75, None, "mean of 2 scores"),
+        ("tone", None, "rude", "rude (2), kind (1)"),
+    ]
+    assert [(e.name, e.value) for e in call.evaluations] == [("groundedness", 0.9)]
+
+
+def test_every_field_of_an_export_is_kept() -> None:
+    lost = {
+        "langfuse": {"id", "traceId", "type", "parentObservationId", "startTime", "endTime", "name", "comments"},
+        "langsmith": {"id", "trace_id", "dotted_order", "run_type", "name", "start_time", "end_time", "first_token_time"},
+    }  # fmt: skip
+    run = {
+        **LANGSMITH,
+        "serialized": {"lc": 1, "id": ["a"]},
+        "events": [{"name": "retry", "time": "2026-10-01T08:00:01"}],
+    }
+    for form, record in (("langfuse", TABLE_CALL), ("langfuse", TABLE_TRACE), ("langsmith", run)):
+        ((span, *_), _) = taken(record)
+        held = json.dumps([span.attributes, span.resource], default=str).replace("\\", "")
+        for key, value in record.items():
+            if key in lost[form] or value in (None, "", [], {}) or "ime" in key or key == "latency":
+                continue
+            for leaf in leaves(value):
+                assert str(leaf).replace("\\", "") in held, (form, key, leaf)
+
+
+def leaves(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [leaf for inner in value.values() for leaf in leaves(inner)]
+    if isinstance(value, list):
+        return [leaf for inner in value for leaf in leaves(inner)]
+    return [] if value is None or isinstance(value, bool | float) else [value]
+
+
+def test_runs_inside_a_langsmith_run_are_runs() -> None:
+    below = {k: v for k, v in LANGSMITH.items() if k not in ("trace_id", "dotted_order")}
+    root = {"id": RUN, "run_type": "chain", "name": "Agent", "start_time": "2026-10-01T08:00:00",
+            "end_time": "2026-10-01T08:00:03", "child_runs": [{**below, "child_runs": None}]}  # fmt: skip
+    said = {"run_id": CHILD, "key": "thumbs", "score": True}
+    trace = trace_of(root, said)
+    top, call = trace.spans
+    assert (top.name, call.name, call.parent_id) == ("Agent", "ChatOpenAI", top.span_id)
+    assert ("thumbs", 1.0) in [(e.name, e.value) for e in call.evaluations]
+    assert top.raw is not None and not any("child_runs" in key for key in top.raw.attributes)
+
+
 def test_a_phoenix_row_is_read_like_its_own_otlp() -> None:
     trace = trace_of(PHOENIX)
     (call,) = trace.spans

@@ -66,16 +66,16 @@ def empty(value: Any) -> bool:
 def time_ns(value: Any) -> int | None:
     """Nanoseconds since 1970 UTC of a time as exports write it; None when it is absent or no time.
 
-    Understood: ISO 8601 with T or a space, with or without a zone (then UTC), up to nanoseconds; datetimes; and numbers
-    of seconds, milliseconds, microseconds or nanoseconds, told apart by their size.
+    Understood: ISO 8601 with T or a space, with or without a zone (then UTC), up to nanoseconds, also in quotes (a JSON text
+    as a table's cell); datetimes; and numbers of seconds, milliseconds, microseconds or nanoseconds, told apart by their size.
     """
     if isinstance(value, datetime):
         moment = value if value.tzinfo else value.replace(tzinfo=UTC)
         return int(moment.timestamp()) * 10**9 + moment.microsecond * 1000
     if isinstance(value, date | bool) or empty(value):
         return None
-    if isinstance(value, str) and _WRITTEN.fullmatch(value.strip()):
-        return _iso(value.strip())
+    if isinstance(value, str) and _WRITTEN.fullmatch(text := value.strip(' "')):
+        return _iso(text)
     number = as_float(value)
     if number is None or number <= 0:
         return None
@@ -145,6 +145,13 @@ def put_all(attributes: dict[str, Any], prefix: str, value: Any) -> None:
             put(attributes, f"{prefix}{key}", entry)
     else:
         put(attributes, prefix.rstrip("."), value)
+
+
+def keep_rest(attributes: dict[str, Any], prefix: str, record: dict[str, Any], known: frozenset[str]) -> None:
+    """Every field of a record that means nothing to us, each under `prefix`."""
+    for key, value in record.items():
+        if key not in known:
+            put(attributes, f"{prefix}{key}", value)
 
 
 def evaluation(

@@ -2,6 +2,7 @@
 and the blob store's snake_case, legacy and enriched."""
 
 import re
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -40,20 +41,37 @@ _TRACE_MARKS = frozenset(
     )
 )
 # What is mapped below, under whichever name; everything else is kept under `langfuse.export.`.
-_KNOWN = frozenset(
+_CONTEXT = frozenset(
+    ("id", "name", "input", "output", "metadata", "user_id", "session_id", "release", "version", "environment", "tags",
+     "trace_tags", "trace_name")
+)  # fmt: skip
+_OF_TRACE = _CONTEXT | {"timestamp", "latency", "observations", "scores"}
+_OF_OBSERVATION = _CONTEXT | frozenset(
     (
-        "id", "trace_id", "type", "parent_observation_id", "start_time", "end_time", "name", "input", "output", "model",
-        "provided_model_name", "model_parameters", "usage_details", "cost_details", "usage", "metadata", "level",
-        "status_message", "version", "environment", "completion_start_time", "prompt_name", "prompt_version",
-        "calculated_total_cost", "total_cost", "user_id", "session_id", "release", "tags", "trace_name", "timestamp",
-        "observations", "scores", "latency", "html_path", "created_at", "updated_at", "trace_tags", "input_usage",
-        "output_usage", "total_usage", "prompt_tokens", "completion_tokens", "total_tokens",
+        "trace_id", "type", "parent_observation_id", "start_time", "end_time", "model", "provided_model_name",
+        "model_parameters", "usage_details", "cost_details", "usage", "level", "status_message",
+        "completion_start_time", "prompt_name", "prompt_version", "calculated_total_cost", "total_cost",
+        "input_usage", "output_usage", "prompt_tokens", "completion_tokens",
     )
 )  # fmt: skip
+_OF_SCORE = frozenset(
+    ("trace_id", "observation_id", "name", "value", "string_value", "data_type", "source", "comment", "timestamp",
+     "created_at")
+)  # fmt: skip
+# Only the pages' table exports have these, and a column for every score, named like it.
+_TABLE_MARKS = frozenset(("comments", "observation_count", "trace_timestamp", "latency_ms"))
+_OWN = _OF_TRACE | _OF_OBSERVATION | {"comments", "tool_calls", "tool_call_names", "tool_definitions"}
 
 
 def _snake(record: dict[str, Any]) -> dict[str, Any]:
-    return {_CAMEL.sub("_", key).lower(): value for key, value in record.items()}
+    return {_CAMEL.sub("_", key).lower(): value for key, value in _cells(record).items()}
+
+
+def _cells(record: dict[str, Any]) -> dict[str, Any]:
+    """A record whose texts are JSON in quotes, as older versions write the cells of a CSV file, as what they say."""
+    if not str(record.get("id", "")).startswith('"'):
+        return record
+    return {k: decode(v) if isinstance(v, str) and v[:1] == '"' else v for k, v in record.items()}
 
 
 def _shape(record: dict[str, Any]) -> str | None:
@@ -84,12 +102,29 @@ def read(record: dict[str, Any], index: Index) -> Taken:
     table = _snake(record)
     shape = _shape(table)
     if shape == "observation":
-        return Taken(spans=[_observation(table, index)])
+        made = _observation(table, index)
+        logs = _scores_of(_columns(record, table), str(table["trace_id"]), made.start_ns, str(table["id"]))
+        return Taken(spans=[made], logs=logs)
     if shape == "score":
         return _score(table)
     if shape == "trace":
-        return _trace(table, index)
+        taken = _trace(table, index)
+        taken.logs += _scores_of(_columns(record, table), str(table["id"]), taken.spans[0].start_ns)
+        return taken
     raise Unreadable("it is no trace, observation or score of Langfuse")
+
+
+def _columns(record: dict[str, Any], table: dict[str, Any]) -> dict[str, list[Any]]:
+    """The scores that a row of a table export has as columns of its own, taken out of the row in snake_case."""
+    if not _TABLE_MARKS & table.keys():
+        return {}
+    found: dict[str, list[Any]] = {}
+    for key in record:
+        name = _CAMEL.sub("_", key).lower()
+        values = None if name in _OWN else as_list(table.get(name))
+        if values and all(isinstance(v, (int, float, str)) for v in values):
+            found[key] = values
+    return found
 
 
 def _root(trace: str) -> str:
@@ -105,7 +140,7 @@ def _trace(table: dict[str, Any], index: Index) -> Taken:
     put(attributes, "langfuse.observation.output", _payload(table.get("output")))
     _context(attributes, table)
     put_all(attributes, "langfuse.trace.metadata.", table.get("metadata"))
-    _rest(attributes, table)
+    common.keep_rest(attributes, "langfuse.export.", table, _OF_TRACE)
     latency = as_float(table.get("latency"))
     made = common.span(
         source=SOURCE, trace=trace, ident=_root(trace), parent=None,
@@ -122,8 +157,8 @@ def _trace(table: dict[str, Any], index: Index) -> Taken:
     return out
 
 
-def _scores_of(scores: Any, trace: str, start: int) -> list[LogRecord]:
-    """Scores inside a trace: full records, or the table export's name → value(s)."""
+def _scores_of(scores: Any, trace: str, start: int, observation: str | None = None) -> list[LogRecord]:
+    """Scores inside a record: full records, or a table export's name → values."""
     found: list[LogRecord] = []
     scores = decode(scores)
     if isinstance(scores, list):
@@ -133,17 +168,27 @@ def _scores_of(scores: Any, trace: str, start: int) -> list[LogRecord]:
                     {"trace_id": trace, "timestamp": start, **_snake(cast(dict[str, Any], item))}
                 ).logs
     elif isinstance(scores, dict):
+        span = common.span_id(observation) if observation else ""
         for name, given in cast(dict[str, Any], scores).items():
-            values = as_list(given)
-            value = values[0] if values else given
-            if empty(value) or isinstance(value, dict):
+            values = [v for v in as_list(given) or [given] if not empty(v) and not isinstance(v, dict)]
+            if not values:
                 continue
-            number = as_float(value)
-            label = None if number is not None else value
+            value, label, said = _together(values)
             found.append(
-                common.evaluation(common.trace_id(trace), "", start, name, number, label, None, SOURCE, None)
+                common.evaluation(common.trace_id(trace), span, start, name, value, label, said, SOURCE, None)
             )
     return found
+
+
+def _together(values: list[Any]) -> tuple[float | None, Any, str | None]:
+    """Several scores of one name as one: the mean of numbers, the commonest of words, and what went into it."""
+    numbers = [n for v in values if (n := as_float(v)) is not None]
+    if len(numbers) == len(values):
+        said = f"mean of {len(numbers)} scores" if len(numbers) > 1 else None
+        return sum(numbers) / len(numbers), None, said
+    words = Counter(str(v) for v in values)
+    said = ", ".join(f"{word} ({n})" for word, n in words.most_common()) if len(words) > 1 else None
+    return None, words.most_common(1)[0][0], said
 
 
 def _context(attributes: dict[str, Any], table: dict[str, Any]) -> None:
@@ -176,7 +221,7 @@ def _observation(table: dict[str, Any], index: Index) -> Any:
         put(attributes, "langfuse.observation.completion_start_time", _iso(first))
     _context(attributes, table)
     put_all(attributes, "langfuse.observation.metadata.", table.get("metadata"))
-    _rest(attributes, table)
+    common.keep_rest(attributes, "langfuse.export.", table, _OF_OBSERVATION)
     parent = optional(table, "parent_observation_id")
     if parent is None and trace in index.traces:
         parent = _root(trace)
@@ -222,12 +267,6 @@ def _usage(attributes: dict[str, Any], table: dict[str, Any]) -> None:
         attributes["langfuse.observation.cost_details"] = as_text(costs)
 
 
-def _rest(attributes: dict[str, Any], table: dict[str, Any]) -> None:
-    for key, value in table.items():
-        if key not in _KNOWN:
-            put(attributes, f"langfuse.export.{key}", value)
-
-
 def _score(table: dict[str, Any]) -> Taken:
     name = common.required(table, "name")
     trace = optional(table, "trace_id")
@@ -241,10 +280,15 @@ def _score(table: dict[str, Any]) -> Taken:
         # Langfuse numbers the categories of a scale, or writes 0 for all of them: the word is the score.
         value = None
     observation = optional(table, "observation_id")
-    author = optional(table, "author_user_id") or str(table.get("source") or "").lower() or None
+    author = (
+        optional(table, "author_user_id", "author_user_name")
+        or str(table.get("source") or "").lower()
+        or None
+    )
     when = common.time_ns(table.get("timestamp")) or common.time_ns(table.get("created_at")) or 0
     made = common.evaluation(
         common.trace_id(trace), common.span_id(observation) if observation else "", when, name, value, label,
         as_text(table.get("comment")), SOURCE, author,
     )  # fmt: skip
+    common.keep_rest(made.attributes, "langfuse.export.", table, _OF_SCORE)
     return Taken(logs=[made])

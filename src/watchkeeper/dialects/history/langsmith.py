@@ -10,15 +10,17 @@ from watchkeeper.model.span import LogRecord, RawEvent
 
 SOURCE = "langsmith"
 _ERROR = re.compile(r"^\s*([A-Za-z_][\w.]*(?:Error|Exception|Timeout|Interrupt|Exit))\b")
+# What is mapped below; everything else is kept under `langsmith.export.`.
 _KNOWN = frozenset(
     (
         "id", "run_id", "trace_id", "dotted_order", "run_type", "name", "inputs", "outputs", "extra", "error", "tags",
-        "start_time", "end_time", "parent_run_id", "parent_run_ids", "feedback_stats", "prompt_tokens",
-        "completion_tokens", "total_tokens", "prompt_token_details", "completion_token_details", "total_cost", "events",
-        "first_token_time", "session_name", "status", "child_run_ids", "direct_child_run_ids", "inputs_preview",
-        "outputs_preview", "serialized",
+        "start_time", "end_time", "parent_run_id", "prompt_tokens", "completion_tokens", "prompt_token_details",
+        "completion_token_details", "total_cost", "first_token_time", "session_name", "child_runs",
     )
 )  # fmt: skip
+_OF_FEEDBACK = frozenset(
+    ("key", "run_id", "trace_id", "score", "value", "comment", "created_at", "modified_at")
+)
 
 
 def _is_feedback(record: dict[str, Any]) -> bool:
@@ -56,6 +58,8 @@ def note(record: dict[str, Any], index: Index) -> None:
         ident = optional(record, "id", "run_id")
         if ident is not None:
             index.span_traces[ident] = _trace(record)
+            for child in _children(record, ident):
+                note(child, index)
 
 
 def read(record: dict[str, Any], index: Index) -> Taken:
@@ -73,9 +77,7 @@ def read(record: dict[str, Any], index: Index) -> Taken:
     _usage(attributes, record)
     put(attributes, "langsmith.span.tags", as_list(record.get("tags")))
     put(attributes, "langsmith.trace.session_name", optional(record, "session_name"))
-    for key, value in record.items():
-        if key not in _KNOWN:
-            put(attributes, f"langsmith.export.{key}", value)
+    common.keep_rest(attributes, "langsmith.export.", record, _KNOWN)
     error = as_text(record.get("error"))
     failed = error is not None or str(record.get("status") or "").lower() == "error"
     made = common.span(
@@ -84,7 +86,22 @@ def read(record: dict[str, Any], index: Index) -> Taken:
         attributes=attributes, failed=failed, message=error, events=_events(record, start, error),
         service=optional(record, "session_name"),
     )  # fmt: skip
-    return Taken(spans=[made], logs=_stats(record, made.trace_id, made.span_id, start))
+    taken = Taken(spans=[made], logs=_stats(record, made.trace_id, made.span_id, start))
+    for child in _children(record, ident):
+        inner = read(child, index)
+        taken.spans += inner.spans
+        taken.logs += inner.logs
+    return taken
+
+
+def _children(record: dict[str, Any], ident: str) -> list[dict[str, Any]]:
+    """The runs inside a run, as a client that loaded them writes them."""
+    above = {"trace_id": _trace(record), "parent_run_id": ident}
+    return [
+        {**above, **cast(dict[str, Any], c)}
+        for c in as_list(record.get("child_runs")) or []
+        if isinstance(c, dict)
+    ]
 
 
 def _extra(attributes: dict[str, Any], record: dict[str, Any]) -> None:
@@ -176,4 +193,5 @@ def _feedback(record: dict[str, Any], index: Index) -> Taken:
         common.trace_id(trace), common.span_id(run) if run else "", when, key, None if empty(score) else score, label,
         as_text(record.get("comment")), SOURCE, optional(source, "type"),
     )  # fmt: skip
+    common.keep_rest(made.attributes, "langsmith.export.", record, _OF_FEEDBACK)
     return Taken(logs=[made])

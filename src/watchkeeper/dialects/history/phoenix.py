@@ -19,7 +19,12 @@ _WHOLE = (
 )
 _KNOWN = frozenset(
     ("name", "span_kind", "parent_id", "start_time", "end_time", "status_code", "status_message", "events", "context",
-     "attributes", "context.trace_id", "context.span_id", "trace_id", "span_id", "id", "links")
+     "attributes", "context.trace_id", "context.span_id", "trace_id", "span_id")
+)  # fmt: skip
+_OF_ANNOTATION = frozenset(
+    ("annotation_name", "name", "span_id", "trace_id", "context.span_id", "context.trace_id", "result", "result.score",
+     "result.label", "result.explanation", "score", "label", "explanation", "created_at", "updated_at",
+     "annotator_kind")
 )  # fmt: skip
 
 
@@ -139,4 +144,5 @@ def _annotation(record: dict[str, Any], index: Index) -> Taken:
         common.trace_id(trace), common.span_id(span) if span else "", when, name,
         None if empty(value) else value, label, reason, SOURCE, author,
     )  # fmt: skip
+    common.keep_rest(made.attributes, "phoenix.", record, _OF_ANNOTATION)
     return Taken(logs=[made])
