@@ -11,6 +11,8 @@ from tests.contract.comparer import differences
 from tests.shared import ROOT, shared_path
 from watchkeeper import dialects, wire
 from watchkeeper.model.span import LogRecord, RawSpan, Trace
+from watchkeeper.pipeline.apart import LEAST_SPANS, Apart, run
+from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.server.trace_json import trace_json
 
 _INDEX = ROOT / "fixtures/otlp/index.jsonl"
@@ -92,6 +94,20 @@ def test_its_json_is_plain_and_complete() -> None:
                 for s, r in zip(document["spans"], trace.spans, strict=True)
                 if r.raw
             )
+
+
+def test_the_checks_say_the_same_of_every_trace_in_the_process_beside() -> None:
+    if not _SCENARIOS:
+        shared_path("fixtures/otlp/index.jsonl")
+    traces = [t for row in _SCENARIOS for t in _traces(_records(row["files"])).values()]
+    traces *= 1 + LEAST_SPANS // sum(len(t.spans) for t in traces)
+    plan = make_plan([], salt="s").scheduled
+    apart = Apart(lambda: 0)
+    try:
+        apart.start()
+        assert apart.sent(plan, traces) == run(plan, traces)
+    finally:
+        apart.close()
 
 
 def test_every_agents_question_and_answer_are_what_a_person_would_call_them() -> None:

@@ -32,6 +32,7 @@ from watchkeeper.notify import (
 )
 from watchkeeper.pipeline.acting import SignalActions
 from watchkeeper.pipeline.alert import Delivery
+from watchkeeper.pipeline.apart import Apart
 from watchkeeper.pipeline.assembly import Assembly
 from watchkeeper.pipeline.backfill import BackfillFlow
 from watchkeeper.pipeline.behaviour import BehaviourFlow
@@ -229,8 +230,10 @@ async def connect(
     stack.callback(isolation.close)
     pauses = Pauses(records)
     incoming = pauses.wrap(scoring.plan)
+    apart = Apart(clock, isolation)
+    stack.callback(apart.close)
     checks = CheckFlow(
-        columns, records, clock, incoming, isolate=isolation, hooks=[review.on_scored],
+        columns, records, clock, incoming, run=apart, hooks=[review.on_scored],
         keeping=lambda: adapters.keeping_of(holder.current), salt=secret.sampling_salt,
     )  # fmt: skip
     stack.callback(checks.close)

@@ -5,7 +5,7 @@ Nothing here is needed for durability: what is lost with the process is found ag
 
 import asyncio
 import logging
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,7 +21,9 @@ log = logging.getLogger(__name__)
 MB = 1024 * 1024
 S = 10**9
 BATCH_TRACES = 1_000
-BATCH_SPANS = 4_000
+BATCH_SPANS = 2_500
+# Batches at a time: one is scored while the one before it is written.
+BESIDE = 2
 LONGEST_S = 600.0
 STARTUP_S = 600.0
 SWEEP_S = 300.0
@@ -115,6 +117,7 @@ class Assembly:
         self._open: OrderedDict[Key, _Open] = OrderedDict()
         self._size = 0
         self._more_due = False
+        self._under_way: set[Key] = set()
         self._done = Recent()
         self._attempts: Counter[Key] = Counter()
         self._started_ns = clock()
@@ -266,20 +269,31 @@ class Assembly:
     async def flush(self, everything: bool = False) -> int:
         """Complete every trace that is due at the clock's time (or every open one); how many. Raises StoreUnavailable."""
         total = 0
+        loop = asyncio.get_running_loop()
         async with self._turn:
-            while taken := self._take(everything):
-                total += len(taken)
-                await self._complete(taken)
-                # Whatever else waits for the event loop goes first.
-                await asyncio.sleep(0)
-        return total
+            running: deque[asyncio.Task[None]] = deque()
+            try:
+                while True:
+                    taken = self._take(everything) if len(running) < BESIDE else {}
+                    if taken:
+                        total += len(taken)
+                        running.append(loop.create_task(self._complete(taken)))
+                        # Whatever else waits for the event loop goes first.
+                        await asyncio.sleep(0)
+                    elif running:
+                        await running.popleft()
+                    else:
+                        return total
+            finally:
+                await asyncio.gather(*running, return_exceptions=True)
 
     def _take(self, everything: bool) -> dict[Key, _Open]:
         now = self._clock()
         taken: dict[Key, _Open] = {}
         spans = 0
         for key, trace in self._open.items():
-            if everything or self._is_due(trace, now):
+            # What came for a trace while it is put together waits until that is done, or it would be counted twice.
+            if key not in self._under_way and (everything or self._is_due(trace, now)):
                 taken[key] = trace
                 spans += len(trace.spans)
                 if len(taken) >= BATCH_TRACES or spans >= BATCH_SPANS:
@@ -287,6 +301,7 @@ class Assembly:
         for key, trace in taken.items():
             del self._open[key]
             self._size -= trace.size
+        self._under_way.update(taken)
         self._more_due = len(taken) >= BATCH_TRACES or spans >= BATCH_SPANS
         return taken
 
@@ -301,6 +316,8 @@ class Assembly:
             self.counts.failed += 1
             log.exception("a batch of %d traces failed; each on its own now", len(taken))
             await self._one_by_one(taken)
+        finally:
+            self._under_way.difference_update(taken)
 
     async def _one_by_one(self, taken: dict[Key, _Open]) -> None:
         """Assemble each alone. A trace that fails three times is left as it is; when the first three all fail, the fault

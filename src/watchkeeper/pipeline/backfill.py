@@ -21,9 +21,10 @@ from watchkeeper.model.backfill import Backfill, Preview
 from watchkeeper.model.prompt import Prompt
 from watchkeeper.model.score import Failed, NotScored, Score, Subject, Verdict
 from watchkeeper.model.span import LLM, Usage
+from watchkeeper.pipeline.apart import Scheduled
 from watchkeeper.pipeline.deciding import HOUR_S, JudgeWork, new_job, raise_jobs, reweigh, subjects_of
 from watchkeeper.pipeline.judge import first_prompt
-from watchkeeper.pipeline.plan import Plan, Scheduled
+from watchkeeper.pipeline.plan import Plan
 from watchkeeper.scoring.drive import Batch, direct, run_scorer
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.sampling import Decision

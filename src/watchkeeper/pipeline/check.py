@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from watchkeeper.model.errors import root_cause
-from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject
+from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
+from watchkeeper.pipeline.apart import Run, Said, run
 from watchkeeper.pipeline.deciding import (
     HOUR_S,
     RISKY,
@@ -24,10 +25,9 @@ from watchkeeper.pipeline.deciding import (
     subjects_of,
 )
 from watchkeeper.pipeline.ledger import Recent
-from watchkeeper.pipeline.plan import Card, Plan, everything
+from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.scoring import evidence
 from watchkeeper.scoring import keeping as keep
-from watchkeeper.scoring.drive import Batch, direct, run_scorer
 from watchkeeper.scoring.protocol import BatchScorer
 from watchkeeper.scoring.sampling import Decision, Sampled
 from watchkeeper.store.columns import Columns, KeepingRow, TraceRow
@@ -108,7 +108,7 @@ class _Done:
 
 
 class CheckFlow:
-    """Takes assembled traces. `plan_for(project)` says what runs; `isolate` runs users' own scorers; `hooks` hear of the
+    """Takes assembled traces. `plan_for(project)` says what runs; `run` runs the scorers; `hooks` hear of the
     scores afterwards (review routing, dirty ticks). `keeping()` is the rule of storage sampling, None where everything is kept; a
     trace that is not kept was checked and counted, and has no row. Safe to call again with the same trace: rows are replaced, jobs keep
     their keys, and the coverage ledger counts it as late instead of again."""
@@ -120,14 +120,14 @@ class CheckFlow:
         clock: Callable[[], int],
         plan_for: Callable[[str], Plan],
         *,
-        isolate: Batch = direct,
+        run: Run = run,
         hooks: Sequence[Hook] = (),
         window_s: int = HOUR_S,
         keeping: Callable[[], keep.Keeping | None] = lambda: None,
         salt: str = "",
     ) -> None:
         self._columns, self._records, self._clock = columns, records, clock
-        self._plan_for, self._isolate = plan_for, isolate
+        self._plan_for, self._run = plan_for, run
         self.hooks = list(hooks)
         self._window_s = window_s
         self._keeping, self._salt = keeping, salt
@@ -288,59 +288,55 @@ class CheckFlow:
         return [d for group in by_project.values() for d in group]
 
     def _score_group(self, group: list[_Done], now: int, ledger: dict[coverage.Cell, Counter[str]]) -> None:
-        whole = [(d, Subject(d.trace)) for d in group]
-        parts: list[tuple[_Done, Subject]] | None = None
+        scheduled = group[0].plan.scheduled
+        whole: list[tuple[_Done, str]] = [(d, "") for d in group]
+        parts = [(d, s.span_id) for d in group for s in d.trace.spans]
         window = self._window(now)
-        for scheduled in group[0].plan.scheduled:
-            scorer = scheduled.scorer
-            if scorer.level == "span" and parts is None:
-                parts = [(d, Subject(d.trace, s)) for d in group for s in d.trace.spans]
-            pool = (parts or []) if scorer.level == "span" else whole
-            applies = scheduled.applies
-            asked = pool if applies is everything else [p for p in pool if applies(p[0].trace)]
-            if not asked:
-                continue
-            outcomes = run_scorer(scorer, [subject for _, subject in asked], self._isolate)
-            cell = coverage.Cell(group[0].project, scorer.name, scorer.version, window, self._window_s)
+        said = self._run(scheduled, [d.trace for d in group])
+        for one, answers in zip(scheduled, said, strict=True):
+            self.counts.not_scored += answers.not_scored
             # A cell without a count says nothing: a scorer that applied to nothing has no line with zeros.
-            self._take(scorer, asked, outcomes, ledger.setdefault(cell, Counter()), now)
+            if answers.verdicts or answers.failed:
+                cell = coverage.Cell(
+                    group[0].project, one.scorer.name, one.scorer.version, window, self._window_s
+                )
+                count = ledger.setdefault(cell, Counter())
+                self._take(one.scorer, parts if one.scorer.level == "span" else whole, answers, count, now)
 
     def _take(
         self,
         scorer: BatchScorer,
-        asked: Sequence[tuple[_Done, Subject]],
-        outcomes: Sequence[Outcome],
+        subjects: Sequence[tuple[_Done, str]],
+        said: Said,
         count: Counter[str],
         now: int,
     ) -> None:
         """What one scorer said: scores, the conditions they raise, and the ledger's counts."""
         name, version, source = scorer.name, scorer.version, scorer.kind
         names = {name, str(getattr(scorer, "type", ""))}
-        for (d, subject), outcome in zip(asked, outcomes, strict=True):
-            if isinstance(outcome, NotScored):
-                self.counts.not_scored += 1
-                continue
-            if d.late:
-                count["late"] += 1
-            else:
-                count["eligible"] += 1
-                count["selected"] += 1
-                count["failed" if isinstance(outcome, Failed) else "scored"] += 1
-            if isinstance(outcome, Failed):
-                self.counts.failed[name] += 1
-                continue
-            self.counts.scores += 1
-            trace, span = d.trace, subject.span
-            if outcome.passed is False:
+        for what, given in (("scored", said.verdicts), ("failed", said.failed)):
+            late = sum(subjects[i][0].late for i, _ in given)
+            for column, n in (
+                ("late", late),
+                *((c, len(given) - late) for c in ("eligible", "selected", what)),
+            ):
+                if n:
+                    count[column] += n
+        if said.failed:
+            self.counts.failed[name] += len(said.failed)
+        self.counts.scores += len(said.verdicts)
+        for place, verdict in said.verdicts:
+            d, span_id = subjects[place]
+            if verdict.passed is False:
                 d.failed |= names
-                d.classes.append(outcome.error_class)
-            if name == "groundedness" and outcome.value is not None and outcome.value < UNGROUNDED:
+                d.classes.append(verdict.error_class)
+            if name == "groundedness" and verdict.value is not None and verdict.value < UNGROUNDED:
                 d.unsure = True
             d.scores.append(
                 Score(
-                    d.project, trace.trace_id, "" if span is None else span.span_id, name, version, source,
-                    trace.start_ns, now, trace.context.session_id, "", "",
-                    outcome.value, outcome.label, outcome.passed, outcome.reason, outcome.cost,
+                    d.project, d.trace.trace_id, span_id, name, version, source,
+                    d.trace.start_ns, now, d.trace.context.session_id, "", "",
+                    verdict.value, verdict.label, verdict.passed, verdict.reason, verdict.cost,
                 )
             )  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 from watchkeeper.config.models import Scorecard
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import NotScored, Outcome, Subject
-from watchkeeper.model.span import Trace
+from watchkeeper.pipeline.apart import Scheduled, everything
 from watchkeeper.pipeline.where import Condition, compile_condition
 from watchkeeper.redaction.find import find
 from watchkeeper.scoring.budget import Budget
@@ -22,11 +22,6 @@ from watchkeeper.scoring.sampling import Policy, Sampler, policies_of
 def services() -> Services:
     """What scorers get from other rules."""
     return Services(find_sensitive=find)
-
-
-def everything(_trace: Trace) -> bool:
-    """The condition of a scorer for all traces."""
-    return True
 
 
 class ScopedCheck:
@@ -71,14 +66,6 @@ def scoped(scorer: Scorer, where: str) -> Scorer:
     if isinstance(scorer, Judge):
         return ScopedJudge(scorer, applies, where)
     return ScopedCheck(scorer, applies, where) if isinstance(scorer, BatchScorer) else scorer
-
-
-@dataclass(frozen=True)
-class Scheduled:
-    """A deterministic scorer and the traces it is for."""
-
-    scorer: BatchScorer
-    applies: Condition = everything
 
 
 @dataclass(frozen=True)

@@ -62,15 +62,34 @@ def compile_condition(text: str) -> Condition:
     """A function that says whether a trace meets the condition. Unknown (NULL) values meet no comparison, as in SQL.
     Raises ValueError saying what is not understood and what is allowed.
 
-    >>> compile_condition("scenario in ('support', 'sales')")  # doctest: +ELLIPSIS
-    <function ...>
+    >>> compile_condition("scenario in ('support', 'sales')")
+    Where("scenario in ('support', 'sales')")
     """
+    return Where(text)
+
+
+class Where:
+    """A condition over a trace; another process gets it as its text."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self._truth = text, _parsed(text)
+
+    def __call__(self, trace: Trace) -> bool:
+        return self._truth(trace) is True
+
+    def __reduce__(self) -> tuple[type["Where"], tuple[str]]:
+        return Where, (self.text,)
+
+    def __repr__(self) -> str:
+        return f"Where({self.text!r})"
+
+
+def _parsed(text: str) -> Value:
     try:
         tree = sqlglot.parse_one(text, dialect="clickhouse")
     except SqlglotError as error:
         raise ValueError(f"where: {text!r} is not a condition: {str(error).splitlines()[0]}") from error
-    truth = _truth(tree)
-    return lambda trace: truth(trace) is True
+    return _truth(tree)
 
 
 def _truth(node: exp.Expr) -> Value:

@@ -53,6 +53,9 @@ class PatternSet:
                 self._set.Add(pattern)
             self._set.Compile()
 
+    def __reduce__(self) -> "tuple[type[PatternSet], tuple[Sequence[str], str]]":
+        return PatternSet, (self.patterns, self.engine)
+
     @staticmethod
     def _choose(engine: str) -> str:
         if engine != "auto":
@@ -123,6 +126,7 @@ class UserPattern:
         """Raises ValueError with RE2's reason (look-around and back-references do not exist there)."""
         import re2
 
+        self._given = (pattern, ignore_case)
         options = re2.Options()
         options.case_sensitive = not ignore_case
         options.log_errors = False
@@ -132,6 +136,9 @@ class UserPattern:
         except re2.error as error:
             reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
             raise ValueError(f"pattern {pattern!r} is not valid RE2: {reason}") from error
+
+    def __reduce__(self) -> tuple[type["UserPattern"], tuple[str, bool]]:
+        return UserPattern, self._given
 
     def search(self, text: str) -> str | None:
         """The first match, or None."""

@@ -1,6 +1,7 @@
 """Complete traces become rows with scores, a decision, queued work and exact coverage."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from tests.unit.scoring.build import failing, trace
 from watchkeeper.config.models import Metric, Sample, Scorecard
 from watchkeeper.model.score import Score, Subject
 from watchkeeper.model.span import Context, Tool
+from watchkeeper.pipeline.apart import run
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.plan import Plan, make_plan
@@ -237,7 +239,7 @@ async def test_a_users_scorer_that_hangs_crashes_or_eats_memory_stops_nobody_els
     clock = [0]
     isolation = Isolation(lambda: clock[0], memory=4 << 30, strikes=2)
     own = [custom("naughty", timeout_s=0.5), custom("good")]
-    flow, columns = check(make_plan([], salt="s", own=own), isolate=isolation)
+    flow, columns = check(make_plan([], salt="s", own=own), run=partial(run, isolate=isolation))
     try:
         texts = ["fine", "not a number", "raise", "eat", "hang", "fine", "crash", "fine", "good"]
         said: list[Any] = []
