@@ -5,6 +5,7 @@ few look-ups instead of a tokenizer run: about twenty times faster than embeddin
 """
 
 import importlib.util
+import json
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
@@ -34,8 +35,7 @@ def available() -> bool:
 def _token_sums(table: Any, tokenizer: Any, words: Sequence[str]) -> tuple[Vector, Vector]:
     """Vector sums and token counts of words."""
     encoded = tokenizer.encode_batch([f" {w}" for w in words], add_special_tokens=False)
-    # Padding of the batch is not part of a word.
-    ids = [[i for i, kept in zip(t.ids, t.attention_mask, strict=True) if kept] for t in encoded]
+    ids = [t.ids for t in encoded]
     out = np.zeros((len(words), DIMENSIONS), dtype=np.float32)
     for row, tokens in enumerate(ids):
         out[row] = np.asarray(table[tokens], dtype=np.float32).sum(axis=0)
@@ -81,12 +81,24 @@ def _model() -> tuple[Any, Any]:
     spec = importlib.util.find_spec("wordllama")
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError("wordllama is not installed; `pip install watchkeeper[server]` brings it")
-    from wordllama import WordLlama
+    from tokenizers import Tokenizer
 
-    # Without these two arguments it looks for its tokenizer elsewhere and then asks the network.
-    model: Any = WordLlama.load(cache_dir=Path(spec.origin).parent, disable_download=True)
-    # The table is shipped in half precision; the package doubles it to no effect on the numbers.
-    return model.embedding.astype(np.float16), model.tokenizer
+    folder = Path(spec.origin).parent
+    # Read from the package's files, without its code: that brings 60 MB of what it needs to download models, and a copy of the
+    # table, which as a part of the file is shared by all processes.
+    tokenizer: Any = Tokenizer.from_file(str(folder / "tokenizers/l2_supercat_tokenizer_config.json"))
+    tokenizer.no_truncation()
+    return _table(folder / "weights/l2_supercat_256.safetensors"), tokenizer
+
+
+def _table(path: Path) -> Any:
+    """The one tensor of a safetensors file (length of the header, header, values), in half precision as it is shipped."""
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))["embedding.weight"]
+    if header["dtype"] != "F16":
+        raise ValueError(f"{path.name} holds {header['dtype']}, not half precision")
+    return np.memmap(path, np.float16, "r", 8 + size + header["data_offsets"][0], tuple(header["shape"]))
 
 
 def token_sums(words: Sequence[str]) -> tuple[Vector, Vector]:
