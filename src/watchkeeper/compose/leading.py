@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager
 
 from watchkeeper.compose.flows import Flows
 from watchkeeper.compose.following import Scoring
+from watchkeeper.compose.loops import HEAVY
 from watchkeeper.pipeline.forward import ForwardFlow
 from watchkeeper.pipeline.reprice import Recompute
 from watchkeeper.store.records import jobs
@@ -99,18 +100,21 @@ async def duties(
     await reprice.resume()
     forward.start()
     stop = asyncio.Event()
-    loops = (
+    heavy = (
         ("watching", WATCH_SECONDS, flows.watch_once),
-        ("triage", TRIAGE_SECONDS, flows.triage_once),
-        ("backfilling", BACKFILL_SECONDS, flows.backfill.run_once),
         ("scoring behaviour", BEHAVIOUR_SECONDS, flows.behave_once),
         ("grouping failures", SIGNAL_SECONDS, flows.group_once),
+    )
+    loops = (
+        ("triage", TRIAGE_SECONDS, flows.triage_once),
+        ("backfilling", BACKFILL_SECONDS, flows.backfill.run_once),
         ("calibration", CALIBRATION_SECONDS, flows.calibrate_once),
         ("retention", RETENTION_SECONDS, flows.retain.run_once),
         ("erasure", ERASURE_SECONDS, flows.sweep_once),
         *more,
     )
     running = [asyncio.create_task(flows.loops.forever(*loop)) for loop in loops]
+    running += [asyncio.create_task(flows.loops.forever(*loop, HEAVY)) for loop in heavy]
     running.append(asyncio.create_task(flows.delivery.run()))
     judging = asyncio.create_task(flows.judges.run(stop))
     try:

@@ -10,7 +10,9 @@ from watchkeeper.server.metrics import Sample
 from watchkeeper.store.columns import StoreUnavailable
 
 log = logging.getLogger(__name__)
-LONGEST_REST_S = 30.0
+LONGEST_REST_S = 120.0
+# What reads whole hours or sessions: a tenth of the time at most. It costs less in large pieces than in small ones.
+HEAVY = 10.0
 
 
 @dataclass
@@ -30,12 +32,14 @@ class Loops:
         self._monotonic = monotonic
         self._paces: dict[str, Pace] = {}
 
-    async def forever(self, name: str, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-        """Do the work every so many seconds; after work that took longer, rest as long (at most `LONGEST_REST_S`), so that ingest
-        gets its turn."""
+    async def forever(
+        self, name: str, seconds: float, work: Callable[[], Awaitable[object]], rests: float = 1.0
+    ) -> None:
+        """Do the work every so many seconds. Work that took long rests `rests` times as long before it is done again (at most
+        `LONGEST_REST_S`), so that ingest gets its turn."""
         pace = self._paces.setdefault(name, Pace())
         while True:
-            await asyncio.sleep(max(seconds, min(pace.last, LONGEST_REST_S)))
+            await asyncio.sleep(max(seconds, min(rests * pace.last, LONGEST_REST_S)))
             began = self._monotonic()
             try:
                 await work()

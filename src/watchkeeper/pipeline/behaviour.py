@@ -32,7 +32,8 @@ TIMEOUT_NS = 30 * 60 * SECOND
 LOOKBACK_NS = 2 * DAY_NS
 # The end of a silence is looked for among traces that began so long before it.
 LONGEST_TRACE_NS = 6 * 3600 * SECOND
-MOST_DUE, MOST_SESSIONS, MOST_ANSWERS, MOST_TURNS = 50_000, 1000, 1000, 400
+# Pages as large as memory allows: each reads the whole of the days it looks at, because sessions are anywhere in them.
+MOST_DUE, MOST_SESSIONS, MOST_ANSWERS, MOST_TURNS = 50_000, 5000, 1000, 400
 # These failures mean that the user got no help; others (a slow answer, a failed style rule) do not.
 UNHELPFUL = frozenset(
     ("refusal", "empty_output", "answer_relevance", "truncation", "json_valid", "tool_error")

@@ -4,6 +4,7 @@ A tick is recomputed whole from what is stored, so rolling is idempotent and lat
 again. Which ticks are dirty is asked of the store, not remembered: nothing is lost in a restart.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -133,6 +134,8 @@ class Roller:
         # By project the plan, and of each tick within the margin what was in it, when it was last recomputed. Without it, after
         # a restart, they are recomputed once more.
         self._held: dict[str, tuple[Plan, dict[int, int]]] = {}
+        # By project the end of the two weeks whose values were last counted, and how often each was there, by dimension.
+        self._counted: dict[str, tuple[int, dict[int, dict[str, int]]]] = {}
 
     async def roll(self, project: str, now_ns: int) -> Rolled:
         """Recompute every tick in which something was written since it was last recomputed. Ticks that start after `now_ns` are
@@ -168,7 +171,7 @@ class Roller:
         if not ticks:
             return done
         axes = await self._axes(project, ticks[0], now_ns)
-        known = await self._known(project, ticks[-1] + self.plan.tick_ns, now_ns)
+        known = await self._known(project, ticks[0], ticks[-1] + self.plan.tick_ns, now_ns)
         for first, last in self._ranges(ticks):
             points = await self._points(project, first, last, axes, known, now_ns)
             gone = await self._gone(project, first, last, points)
@@ -228,16 +231,27 @@ class Roller:
             axes |= guessed
         return axes
 
-    async def _known(self, project: str, until: int, now_ns: int) -> list[list[str]]:
+    async def _present(self, project: str, since: int, until: int) -> dict[int, list[str]]:
+        """The values of each dimension in the two weeks before `until`, the most frequent first. They are counted once an hour;
+        between, only what is new in [since, until) is added."""
+        at, counts = self._counted.get(project, (until + 1, dict[int, dict[str, int]]()))
+        if not at <= until < at + HOUR:
+            at, counts, since = until, {}, until - 14 * DAY
+        for dimension, value, n in (
+            await self.columns.named("roll_values", project, since=since, until=until)
+        ).rows:
+            seen = counts.setdefault(int(dimension), {})
+            seen[str(value)] = max(seen.get(str(value), 0), int(n))
+        self._counted[project] = at, counts
+        return {d: sorted(seen, key=lambda v: (-seen[v], v)) for d, seen in counts.items()}
+
+    async def _known(self, project: str, since: int, until: int, now_ns: int) -> list[list[str]]:
         """The values of each dimension that keep their own series, an empty list where all do.
 
         The list is stored and only grows until it is full; a value not seen for two weeks makes room. A value that
         was `other` yesterday and not today would be a change that nobody made.
         """
-        rows = (await self.columns.named("roll_values", project, since=until - 14 * DAY, until=until)).rows
-        present: dict[int, list[str]] = {}
-        for dimension, value, _ in rows:
-            present.setdefault(int(dimension), []).append(str(value))
+        present = await self._present(project, since, until)
         stored = await self.records.read(lambda c: states.get(c, project, "cohorts", "known")) or {}
         known: list[list[str]] = []
         for position, name in enumerate(DIMENSIONS, start=1):
@@ -284,8 +298,10 @@ class Roller:
             sets=[[], *positions],
         )
         sets = ((), *self.plan.sets)
-        found = [self._point(project, row, sets, axes) for row in table.rows]
-        return _with_absent_classes(await self._of_one_version(project, found, now_ns))
+        # Thousands of rows would hold up whoever waits for an acknowledgement.
+        found = await asyncio.to_thread(lambda: [self._point(project, row, sets, axes) for row in table.rows])
+        chosen = await self._of_one_version(project, found, now_ns)
+        return await asyncio.to_thread(_with_absent_classes, chosen)
 
     async def _of_one_version(self, project: str, points: list[Point], now_ns: int) -> list[Point]:
         """The points of one version for each metric and tick; see `choose_versions`. When a version was first seen is

@@ -3,6 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from watchkeeper.model.series import (
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace, Usage
 from watchkeeper.pipeline.roll import DERIVED, Plan, Roller, guess_axis
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
-from watchkeeper.store.columns import TraceRow
+from watchkeeper.store.columns import Table, TraceRow
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
@@ -294,6 +295,31 @@ async def test_small_cohorts_share_one_series_and_keep_their_place(
     await columns.write_traces([a_trace(100 + i, 3.5, "v1", 8, "many") for i in range(50)])
     await roller.roll("many", NOW)
     assert await points(columns, "many", "relevance", "prompt_version=v1") == []
+
+
+async def test_the_values_of_two_weeks_are_counted_once_an_hour_and_new_ones_are_known_at_once(
+    columns: ClickHouseColumns, records: Records, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, asked, named = plan(), list[float](), columns.named
+
+    async def counting(name: str, project: str, **params: Any) -> Table:
+        if name == "roll_values":
+            asked.append((params["until"] - params["since"]) / HOUR)
+        return await named(name, project, **params)
+
+    monkeypatch.setattr(columns, "named", counting)
+    roller = Roller(columns, records, Plan(base.tick_ns, base.sets, base.axes, base.shares, keep=2))
+    for i, version in enumerate(("v1", "v1", "v2", "v3", "v4")):
+        await columns.write_traces([a_trace(i, 0.5, version, 8, "counted")])
+        await roller.roll("counted", NOW)
+    await columns.write_traces([a_trace(9, 1.5, "v2", 8, "counted")])
+    await roller.roll("counted", NOW)
+    assert asked == [14 * 24, 1, 1, 1, 1, 14 * 24]
+    found = {
+        v: sum(p.n for p in await points(columns, "counted", "relevance", f"prompt_version={v}"))
+        for v in ("v1", "v2", "v3", "v4", "other")
+    }
+    assert found == {"v1": 2, "v2": 2, "v3": 0, "v4": 0, "other": 2}
 
 
 async def test_a_trace_of_the_future_makes_no_tick(columns: ClickHouseColumns, records: Records) -> None:

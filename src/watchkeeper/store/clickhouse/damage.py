@@ -221,6 +221,9 @@ class Rounds:
     def due(self, client: Client) -> list[Part]:
         """Parts to check now."""
         now = time.time()
+        # What was written since the last listing is younger than all that was on it.
+        if self._checked and now - min(self._checked.values()) < AGAIN_SECONDS:
+            return []
         known, self._checked = self._checked, {}
         made: list[Part] = []
         for part, written in parts(client):

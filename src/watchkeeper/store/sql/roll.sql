@@ -27,7 +27,7 @@ SELECT d.1 AS dimension, d.2 AS value, count() AS n FROM (
     AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
     AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
     AND NOT time_suspect
-) GROUP BY dimension, value ORDER BY dimension, n DESC, value
+) GROUP BY dimension, value ORDER BY dimension, n DESC, value LIMIT 10000 BY dimension
 
 -- name: roll_ranges
 -- Smallest and largest value of each scorer and whether all are whole, to choose the axis of one nobody described.
