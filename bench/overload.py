@@ -219,9 +219,16 @@ def said(name: str, heard: Heard, seconds: float) -> None:
     )
 
 
-async def overload(args: argparse.Namespace, folder: Path, bodies: list[bytes], spans: int) -> float:
+def bodies_of(batch: int) -> list[bytes]:
+    """Requests of about so many spans. Made once a server runs: what began before it, it would ask the store about."""
+    traffic = MarkedTraffic()
+    return [traffic.body(batch) for _ in range(32)]
+
+
+async def overload(args: argparse.Namespace, folder: Path, spans: int) -> float:
     """Capacity, ten times that, recovery, and what is stored. Returns the capacity, spans/s."""
     with Server(folder / "overload") as server:
+        bodies = bodies_of(args.batch)
         await asyncio.sleep(2)
         idle = memory(server)
         print(
@@ -260,12 +267,14 @@ async def overload(args: argparse.Namespace, folder: Path, bodies: list[bytes], 
     return capacity
 
 
-async def fairness(args: argparse.Namespace, folder: Path, bodies: list[bytes], spans: int) -> None:
+async def fairness(args: argparse.Namespace, folder: Path, spans: int) -> None:
     """One project at twenty times its quota beside four that send a little."""
     config = folder / "quota.yaml"
     config.write_text(f"server:\n  limits:\n    per_project: {QUOTA}\n")
-    size, loud_ones = statistics.fmean(map(len, bodies)), 16
+    loud_ones = 16
     with Server(folder / "fairness", "--config", str(config)) as server:
+        bodies = bodies_of(args.batch)
+        size = statistics.fmean(map(len, bodies))
 
         def quiet(heard: Heard) -> list[tuple[Sender, float, float]]:
             pace = size / (QUOTA / 2)
@@ -289,11 +298,10 @@ async def fairness(args: argparse.Namespace, folder: Path, bodies: list[bytes], 
         print(f"fairness           ack p99 of the quiet ones × {ratio:.2f}")
 
 
-async def half(
-    args: argparse.Namespace, folder: Path, bodies: list[bytes], spans: int, capacity: float
-) -> None:
+async def half(args: argparse.Namespace, folder: Path, spans: int, capacity: float) -> None:
     """Half of the capacity, on eight connections."""
     with Server(folder / "half") as server:
+        bodies = bodies_of(args.batch)
         every = 8 * spans / (0.5 * capacity)
 
         def writers(heard: Heard) -> list[tuple[Sender, float, float]]:
@@ -304,9 +312,10 @@ async def half(
         said("half of C", await load(server, writers, QUIET_SECONDS), QUIET_SECONDS)
 
 
-async def burst(args: argparse.Namespace, folder: Path, bodies: list[bytes], spans: int) -> None:
+async def burst(args: argparse.Namespace, folder: Path, spans: int) -> None:
     """So many spans as fast as they are taken."""
     with Server(folder / "burst") as server:
+        bodies = bodies_of(args.batch)
         await asyncio.sleep(2)
         before, heard, left = memory(server), Heard(), [args.burst // spans]
 
@@ -333,17 +342,15 @@ async def burst(args: argparse.Namespace, folder: Path, bodies: list[bytes], spa
 
 async def run(args: argparse.Namespace, folder: Path) -> None:
     """Everything that was asked for."""
-    traffic = MarkedTraffic()
-    bodies = [traffic.body(args.batch) for _ in range(32)]
     spans = max(1, args.batch // SPANS_PER_TRACE) * SPANS_PER_TRACE
-    print(f"requests of {spans} spans, {statistics.fmean(map(len, bodies)) / 1000:.0f} kB")
+    print(f"requests of {spans} spans, {statistics.fmean(map(len, bodies_of(args.batch))) / 1000:.0f} kB")
     if args.burst:
-        await burst(args, folder, bodies, spans)
+        await burst(args, folder, spans)
         return
-    capacity = await overload(args, folder, bodies, spans)
+    capacity = await overload(args, folder, spans)
     if not args.only_overload:
-        await fairness(args, folder, bodies, spans)
-        await half(args, folder, bodies, spans, capacity)
+        await fairness(args, folder, spans)
+        await half(args, folder, spans, capacity)
 
 
 def main() -> None:
