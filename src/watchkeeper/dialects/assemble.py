@@ -215,7 +215,14 @@ def _only_value(part: Part) -> tuple[str | None, str] | None:
 
 
 def _with_calls(given: list[Message], made: dict[str, Message]) -> list[Message]:
-    present = {p.id for m in given for p in m.parts if p.type == "tool_call"}
+    calls = [p for m in given for p in m.parts if p.type == "tool_call"]
+    present = {p.id for p in calls}
+    # A client may pass a call on under its item's id: then it is there, and its result names another id.
+    answered = {p.id for m in given for p in m.parts if p.type == "tool_result"}
+    asked = [(p.name, p.arguments) for p in calls if p.id not in answered]
+    for message in made.values() if asked else ():
+        told = [p for p in message.parts if p.type == "tool_call"]
+        present.update(p.id for p in told if (p.name, p.arguments) in asked)
     out: list[Message] = []
     for message in given:
         for part in message.parts:

@@ -208,7 +208,10 @@ def tool_failure(result: Any) -> str | None:
     if error and not isinstance(error, bool):
         return as_text(error)
     if table.get("isError") is True or table.get("is_error") is True or table.get("status") == "error":
-        return as_text(first(table, "content", "message", "error_message", "output", "text")) or "error"
+        return (
+            as_text(first(table, "content", "message", "error_message", "output", "text", "result"))
+            or "error"
+        )
     return None
 
 

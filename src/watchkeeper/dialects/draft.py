@@ -62,6 +62,8 @@ class Draft:
     error_message: str | None = None
     error_status: int | None = None
     error_detail: str | None = None
+    # What came back is there and holds no answer: its dump is no text either.
+    silent: bool = False
     input_text: str | None = None
     output_text: str | None = None
     session: str | None = None
@@ -157,7 +159,7 @@ def _usage(tokens: Tokens, provider: str | None) -> Usage:
     sent = tokens.input
     if sent == 0 and not tokens.output and not tokens.cached:
         # No call sends nothing: zeros for both are a client that was told no numbers.
-        sent = tokens.output = None
+        return Usage()
     total, as_sent = sent, None
     beside = (tokens.cached or 0) + (tokens.cache_write or 0)
     if sent is not None and beside and (tokens.exclusive or sent < beside):
@@ -200,7 +202,7 @@ def _llm(draft: Draft) -> LLM:
     if served and served == draft.request_model and _pinned_twice(draft, served):
         draft.request_model = None
     llm.response_model = (
-        None if draft.kind == "llm" and spellings.is_echo(draft.request_model, served) else served
+        None if draft.kind == "llm" and spellings.is_echo(draft.request_model or served, served) else served
     )
     # A client that only sends the served snapshot has at least asked for its family.
     llm.request_model = draft.request_model or (spellings.family(served) if served else None)
@@ -352,6 +354,7 @@ def _finish_tool(draft: Draft) -> None:
         for part in message.parts:
             if part.type == "tool_result" and draft.tool_result is None:
                 draft.tool_result = part.result
+    draft.tool_result = unwrap.called_result(draft.tool_arguments, draft.tool_result)
     draft.tool_arguments = unwrap.plain_arguments(draft.tool_arguments)
     draft.tool_result, call_id, failure = unwrap.plain_result(draft.tool_result)
     draft.tool_call_id = draft.tool_call_id or call_id
@@ -372,7 +375,7 @@ def _texts(
     given, answer = draft.input_text, draft.output_text
     if llm is not None and draft.kind == "llm":
         given = last_user_text(llm.input_messages) or given
-        answer = llm.output_text or llm.refusal or (None if llm.output_messages else answer)
+        answer = llm.output_text or llm.refusal or (None if llm.output_messages or draft.silent else answer)
         if answer is not None and is_object_repr(answer):
             answer = None
     elif tool is not None:

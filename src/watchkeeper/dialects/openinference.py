@@ -168,6 +168,7 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
         reply = replies.read(response)
         if reply is not None:
             _response(draft, reply)
+            draft.silent = not draft.outputs and isinstance(response, dict)
     elif not answered and not draft.outputs:
         draft.take_reply("output.value", output)
 

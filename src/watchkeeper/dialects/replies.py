@@ -162,6 +162,8 @@ def _of_list(items: list[Any]) -> Reply | None:
         return of_chunks([_table(decode(i)) for i in items])
     if tables and all("candidates" in t or "usageMetadata" in t for t in tables):
         return _of_streamed(tables)
+    if len(tables) == 1 and (tables[0].get("object") == "response" or "choices" in tables[0]):
+        return _of_object(tables[0])
     if (
         tables
         and any(t.get("type") == "message" or _is_item(t) for t in tables)
@@ -187,7 +189,9 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
         "object" in table or "status" in table or _typed(table["output"])
     ):
         reply = _of_items(cast(list[Any], table["output"]))
-        reply.finish = _status_finish(table) or reply.finish
+        # A response whose status is null was made of chunks: what its items say of their ends is made up too.
+        made_up = "status" in table and table["status"] is None
+        reply.finish = _status_finish(table) or (None if made_up else reply.finish)
     elif isinstance(table.get("output"), dict) and "message" in table["output"]:
         reply = Reply(
             msgs.message_of(_table(table["output"]["message"]), "assistant"), as_text(table.get("stopReason"))
@@ -220,8 +224,22 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
     reply.model = reply.model or as_text(
         table.get("model") or table.get("modelVersion") or table.get("model_version")
     )
-    reply.id = reply.id or as_text(table.get("id") or table.get("responseId") or table.get("response_id"))
+    reply.id = reply.id or _identity(table)
     return reply
+
+
+def _identity(table: dict[str, Any]) -> str | None:
+    """The id the provider gave; OpenAI's agents put `__fake_id__` where they made the response of chunks."""
+    told = as_text(table.get("id") or table.get("responseId") or table.get("response_id"))
+    if told is None or not told.startswith("__fake"):
+        return told
+    items = table.get("output")
+    origins = (
+        [_table(_table(i).get("provider_data")) for i in cast(list[Any], items)]
+        if isinstance(items, list)
+        else []
+    )
+    return next((found for origin in origins if (found := as_text(origin.get("response_id")))), None)
 
 
 def _is_item(table: dict[str, Any]) -> bool:
@@ -333,7 +351,7 @@ def _of_generations(table: dict[str, Any]) -> Reply:
             reply.error = as_text(_table(_table(meta.get("body")).get("error")).get("message"))
             continue
         reason = as_text(info.get("finish_reason") or meta.get("finish_reason") or meta.get("stop_reason")
-                         or info.get("stop_reason") or meta.get("done_reason"))  # fmt: skip
+                         or info.get("stop_reason") or meta.get("done_reason") or _status_finish(meta))  # fmt: skip
         for one in made:
             one.finish_reason = one.finish_reason or reason
         reply.finish = reply.finish or reason

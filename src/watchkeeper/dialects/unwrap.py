@@ -12,10 +12,25 @@ def plain_arguments(value: Any) -> Any:
         return value
     if "input_str" in table:
         return decode(table["input_str"])
+    if _is_call(table):
+        return decode(table["arguments"])
     kwargs = table.get("kwargs")
     if isinstance(kwargs, dict) and set(table) <= {"args", "kwargs"}:
         return cast(dict[str, Any], kwargs) or table.get("args") or {}
     return value
+
+
+def _is_call(table: dict[str, Any]) -> bool:
+    """Whether arguments lie beside the name of the tool (OpenLLMetry's spans of the Model Context Protocol)."""
+    return "arguments" in table and set(table) <= {"tool_name", "name", "arguments"} and len(table) == 2
+
+
+def called_result(arguments: Any, result: Any) -> Any:
+    """The result of a call told with its name: it lies under `result`, beside whether it is an error."""
+    told, table = as_dict(arguments), as_dict(result)
+    if told is None or table is None or not _is_call(told) or not set(table) <= {"result", "is_error"}:
+        return result
+    return decode(table.get("result"))
 
 
 def plain_result(value: Any) -> tuple[Any, str | None, str | None]:

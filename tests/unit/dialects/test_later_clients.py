@@ -81,3 +81,82 @@ def test_what_went_wrong_is_no_answer_and_tells_the_class_of_the_failure(key: st
     assert (_llm(made).request_model, _llm(made).response_model) == ("gpt-4o-mini", None)
     partial = span({**asked, "input.value": "Hi?", key: "Half an ans"}, status="error", events=[raised])
     assert partial.output_text == "Half an ans"
+
+
+def test_a_response_made_of_chunks_has_no_id_of_its_own_and_no_end() -> None:
+    def told(call_id: str, origin: str) -> str:
+        item = {
+            "type": "function_call",
+            "call_id": call_id,
+            "name": "find",
+            "arguments": "{}",
+            "id": "__fake_id__",
+        }
+        text = {"type": "message", "role": "assistant", "status": "completed", "id": "__fake_id__",
+                "content": [{"type": "output_text", "text": "Let me look."}]}  # fmt: skip
+        items = [{**i, "provider_data": {"response_id": origin}} for i in (text, item)]
+        return json.dumps([{"id": "__fake_id__", "object": "response", "model": "gpt-4o-mini", "status": None,
+                            "output": items}])  # fmt: skip
+
+    spans = [
+        span(
+            {**LLM_KIND, "llm.model_name": "gpt-4o-mini", "output.value": told(f"t{i}", origin)},
+            span_id=f"0{i}" * 8,
+        )
+        for i, origin in ((1, "chatcmpl-1"), (2, "chatcmpl-2"))
+    ]
+    calls = dialects.assemble(spans, []).llm_calls
+    assert [s.llm.response_id for s in calls if s.llm] == ["chatcmpl-1", "chatcmpl-2"]
+    first = _llm(calls[0])
+    assert [p.type for p in first.output_messages[0].parts] == ["text", "tool_call"]
+    assert (first.finish_reason, first.request_model, first.response_model) == (None, "gpt-4o-mini", None)
+
+
+def test_a_call_passed_on_under_its_items_id_is_there_already() -> None:
+    call = {"type": "tool_call", "name": "find", "arguments": {"q": "x"}}
+    chat = {"gen_ai.operation.name": "chat"}
+    answer = [{"role": "assistant", "parts": [{**call, "id": "call_1"}]}]
+    given = [
+        {"role": "user", "parts": [{"type": "text", "content": "Find x"}]},
+        {"role": "assistant", "parts": [{**call, "id": "fc_1"}]},
+        {"role": "tool", "parts": [{"type": "tool_call_response", "id": "call_1", "response": "none"}]},
+    ]
+    asked = span({**chat, "gen_ai.output.messages": json.dumps(answer)}, span_id="0a" * 8)
+    told = span({**chat, "gen_ai.input.messages": json.dumps(given)}, span_id="0b" * 8, start=20)
+    trace = dialects.assemble([told, asked], [])
+    assert [m.role for m in _llm(trace.spans[1]).input_messages] == ["user", "assistant", "tool"]
+
+
+def test_arguments_and_result_beside_the_name_of_the_tool_are_taken_out() -> None:
+    tool = {"traceloop.span.kind": "tool", "traceloop.entity.name": "find"}
+    asked = json.dumps({"tool_name": "find", "arguments": {"q": "x"}})
+    made = span(
+        {**tool, "traceloop.entity.input": asked, "traceloop.entity.output": '{"result": "{\\"n\\": 1}"}'}
+    ).tool
+    assert made is not None and (made.arguments, made.result, made.error) == ({"q": "x"}, {"n": 1}, None)
+    failed = span({**tool, "traceloop.entity.input": asked,
+                   "traceloop.entity.output": '{"result": "upstream 503", "is_error": true}'}).tool  # fmt: skip
+    assert failed is not None and failed.error == "upstream 503"
+
+
+def test_a_result_without_an_answer_is_no_text_and_zeros_are_no_counts() -> None:
+    failed = span({**LLM_KIND, "llm.model_name": "gpt-4o-mini", "input.value": "Hi?",
+                   "output.value": '{"generations": [[]], "llm_output": null}'}, status="error")  # fmt: skip
+    assert failed.output_text is None
+    zeros = {
+        "gen_ai.usage.input_tokens": 0,
+        "gen_ai.usage.output_tokens": 0,
+        "gen_ai.usage.reasoning_tokens": 0,
+    }
+    assert _llm(span({"gen_ai.operation.name": "chat", **zeros})).usage == Usage()
+
+
+def test_a_responses_answer_through_langchain_says_how_it_ended() -> None:
+    message = {
+        "lc": 1,
+        "id": ["AIMessage"],
+        "kwargs": {"content": "Hi.", "response_metadata": {"status": "completed"}},
+    }
+    told = json.dumps({"generations": [[{"text": "Hi.", "message": message}]]})
+    made = span({**LLM_KIND, "llm.model_name": "gpt-4o-mini", "input.value": "Hi?", "output.value": told})
+    assert _llm(made).finish_reason == "stop"
