@@ -1,5 +1,6 @@
 """Spans that know what an LLM application does: messages, documents, tools, tokens, streams."""
 
+import asyncio
 import time
 import traceback
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ from watchkeeper.sdk.client import client
 from watchkeeper.sdk.direct import put_attributes
 from watchkeeper.sdk.health import note, quiet
 from watchkeeper.sdk.messages import Answer, looks_like_messages, read_answer, to_messages
+from watchkeeper.sdk.streamed import Streamed
 from watchkeeper.sdk.values import MAX_TEXT, clip, json_of, message_of, plain, text_of
 
 T = TypeVar("T")
@@ -25,7 +27,9 @@ Kind = Literal[
 ]  # fmt: skip
 
 _CURRENT: Final = otel_context.create_key("watchkeeper-span")
-_COUNTS: Final = (keys.INPUT_TOKENS, keys.OUTPUT_TOKENS, keys.CACHED_TOKENS, keys.REASONING_TOKENS)
+_COUNTS: Final = (
+    keys.INPUT_TOKENS, keys.OUTPUT_TOKENS, keys.CACHED_TOKENS, keys.REASONING_TOKENS, keys.CACHE_WRITE_TOKENS
+)  # fmt: skip
 _MOST: Final = 2**63
 _REMOTE: Final = frozenset({"llm", "embedding", "retrieval", "rerank", "http"})
 _MAX_NAME: Final = 300
@@ -35,8 +39,7 @@ class Span:
     """One step. Made by :func:`span` or ``@trace``; every method returns the span and never raises."""
 
     __slots__ = (
-        "_ambient", "_attributes", "_before", "_chunks", "_ended", "_first", "_last", "_limit", "_muted", "_name", "_parts",
-        "_started", "_text", "kind", "otel",
+        "_ambient", "_attributes", "_before", "_ended", "_limit", "_muted", "_name", "_started", "_streamed", "kind", "otel",
     )  # fmt: skip
 
     def __init__(self, name: str, kind: str, attributes: dict[str, Any], ambient: Mapping[str, str]) -> None:
@@ -46,9 +49,8 @@ class Span:
         self._attributes = attributes
         self._ambient = ambient
         self._before: Context | None = None
-        self._started = self._first = self._last = 0
-        self._chunks = self._text = 0
-        self._parts: list[str] = []
+        self._started = 0
+        self._streamed: Streamed | None = None
         self._limit = MAX_TEXT
         self._ended = self._muted = False
 
@@ -87,8 +89,8 @@ class Span:
         if not self._muted:
             if error is not None:
                 self._record(error)
-            if self._chunks or self._first:
-                self._record_stream()
+            if self._streamed is not None:
+                self._record_stream(self._streamed)
             put_attributes(self.otel, self._attributes)
         self.otel.end()
 
@@ -239,9 +241,16 @@ class Span:
         output_tokens: int | None = None,
         cached_input_tokens: int | None = None,
         reasoning_output_tokens: int | None = None,
+        cache_write_input_tokens: int | None = None,
     ) -> Self:
-        """Token counts. Cached tokens are part of the input, reasoning tokens part of the output."""
-        counts = (input_tokens, output_tokens, cached_input_tokens, reasoning_output_tokens)
+        """Token counts. Tokens read from or written to a cache are part of the input, reasoning tokens part of the output."""
+        counts = (
+            input_tokens,
+            output_tokens,
+            cached_input_tokens,
+            reasoning_output_tokens,
+            cache_write_input_tokens,
+        )
         for key, count in zip(_COUNTS, counts, strict=True):
             # A count that is not finite is as unknown as a negative one.
             if isinstance(count, (int, float)) and 0 <= count < _MOST:
@@ -303,9 +312,7 @@ class Span:
 
     def first_token(self) -> Self:
         """The first piece of the answer is here: sets the time to first chunk."""
-        now = time.perf_counter_ns()
-        self._first = self._first or now
-        self._last = now
+        self._stream_of().token()
         return self
 
     @overload
@@ -319,6 +326,8 @@ class Span:
 
         Chunks may be texts or OpenAI or Anthropic events; ``text`` reads any other kind.
         """
+        if self.kind == "llm":
+            self.set(keys.REQUEST_STREAM, True)
         return (
             self._stream_async(chunks, text) if hasattr(chunks, "__aiter__") else self._stream(chunks, text)
         )
@@ -340,24 +349,19 @@ class Span:
         """Note one chunk of a stream: its time, its text, and the usage or finish reason it carries."""
         read = None if isinstance(chunk, str) else read_answer(chunk)
         piece = text(chunk) if text is not None else chunk if read is None else read.text
-        if piece:
-            self.first_token()
-            self._chunks += 1
-            if isinstance(piece, str) and self._text < self._limit:
-                self._parts.append(clip(piece, self._limit - self._text))
-                self._text += len(piece)
+        self._stream_of().saw(piece, read)
         if read is not None:
             self._facts(read)
 
-    @property
-    def streamed(self) -> str:
-        """The text streamed so far."""
-        return "".join(self._parts)
+    def _stream_of(self) -> Streamed:
+        if self._streamed is None:
+            self._streamed = Streamed(self._limit)
+        return self._streamed
 
     @property
     def streamed_chunks(self) -> int:
         """How many chunks with text passed so far."""
-        return self._chunks
+        return 0 if self._streamed is None else self._streamed.chunks
 
     def _facts(self, read: Answer) -> None:
         if read.model is not None:
@@ -366,17 +370,23 @@ class Span:
             self._attributes.setdefault(keys.RESPONSE_ID, read.id)
         if read.finish is not None:
             self._attributes[keys.FINISH_REASONS] = (read.finish,)
-        self.usage(read.input_tokens, read.output_tokens, read.cached_tokens, read.reasoning_tokens)
+        self.usage(
+            read.input_tokens,
+            read.output_tokens,
+            read.cached_tokens,
+            read.reasoning_tokens,
+            read.cache_write_tokens,
+        )
 
-    def _record_stream(self) -> None:
-        if self._parts and not (self.has(keys.OUTPUT_MESSAGES) or self.has(keys.OUTPUT)):
-            self._output(self.streamed)
-        if not self._first:
+    def _record_stream(self, streamed: Streamed) -> None:
+        output = streamed.output
+        if output is not None and not (self.has(keys.OUTPUT_MESSAGES) or self.has(keys.OUTPUT)):
+            self._output(output)
+        if not streamed.first:
             return
-        self._attributes.setdefault(keys.TIME_TO_FIRST_CHUNK, (self._first - self._started) / 1e9)
-        tokens = self._attributes.get(keys.OUTPUT_TOKENS) or self._chunks
-        if tokens > 1 and self._last > self._first:
-            pace = (self._last - self._first) / 1e9 / (tokens - 1)
+        self._attributes.setdefault(keys.TIME_TO_FIRST_CHUNK, (streamed.first - self._started) / 1e9)
+        pace = streamed.pace(self._attributes.get(keys.OUTPUT_TOKENS))
+        if pace is not None:
             self._attributes.setdefault(keys.TIME_PER_OUTPUT_TOKEN, pace)
 
     # --- inner --------------------------------------------------------------------------------------
@@ -391,7 +401,9 @@ class Span:
         return self
 
     def _record(self, error: object) -> None:
-        if isinstance(error, GeneratorExit):
+        begun = self._streamed is not None and self._streamed.first
+        if isinstance(error, GeneratorExit) or (begun and isinstance(error, asyncio.CancelledError)):
+            # Whoever read the answer went away; nothing failed.
             self._attributes[keys.PARTIAL] = True
             return
         if not isinstance(error, BaseException):

@@ -208,6 +208,129 @@ def test_an_anthropic_stream_and_a_custom_reader(sdk: Any, receiver: Receiver) -
     assert receiver.span("own").attributes["watchkeeper.output"] == "xy"
 
 
+def told(*pieces: Any) -> list[Any]:
+    """Chat completion chunks of these deltas."""
+    return [{"choices": [{"index": 0, "delta": delta, "finish_reason": None}]} for delta in pieces]
+
+
+def called(id: str | None, name: str | None, arguments: str, index: int = 0) -> dict[str, Any]:
+    call = {"index": index, "id": id, "function": {"name": name, "arguments": arguments}}
+    return {"tool_calls": [call]}
+
+
+CHAT = [
+    *told({"role": "assistant", "content": ""}, {"content": "Let me "}, {"content": "look."}),
+    *told(called("c1", "weather", ""), called(None, None, '{"city":'), called("c2", "time", "{}", index=1)),
+    *told(called(None, None, '"Oslo"}')),
+    {"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]},
+    {"choices": [], "model": "m-2", "id": "r1", "usage": {"prompt_tokens": 9, "completion_tokens": 7}},
+]
+ANTHROPIC = [
+    {"type": "message_start", "message": {"id": "r1", "model": "m-2", "content": [],
+                                          "usage": {"input_tokens": 2, "cache_read_input_tokens": 4, "cache_creation_input_tokens": 3}}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Let me look."}},
+    {"type": "text", "text": "Let me look.", "snapshot": "Let me look."},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "c1", "name": "weather", "input": {}}},
+    {"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": '{"city":"Oslo"}'}},
+    {"type": "content_block_start", "index": 2, "content_block": {"type": "tool_use", "id": "c2", "name": "time", "input": {}}},
+    {"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": "{}"}},
+    {"type": "message_delta", "delta": {"stop_reason": "tool_calls"}, "usage": {"output_tokens": 7}},
+    {"type": "message_stop"},
+]  # fmt: skip
+RESPONSES = [
+    {"type": "response.created", "response": {"id": "r1", "model": "m-2", "status": "in_progress", "output": [], "usage": None}},
+    {"type": "response.reasoning_summary_text.delta", "delta": "the user wants the weather"},
+    {"type": "response.output_text.delta", "item_id": "i0", "delta": "Let me "},
+    {"type": "response.output_text.delta", "item_id": "i0", "delta": "look."},
+    {"type": "response.output_text.done", "item_id": "i0", "text": "Let me look."},
+    {"type": "response.output_item.added", "item": {"type": "function_call", "id": "i1", "call_id": "c1", "name": "weather"}},
+    {"type": "response.function_call_arguments.delta", "item_id": "i1", "delta": '{"city":"Oslo"}'},
+    {"type": "response.function_call_arguments.done", "item_id": "i1", "arguments": '{"city":"Oslo"}'},
+    {"type": "response.output_item.added", "item": {"type": "function_call", "id": "i2", "call_id": "c2", "name": "time"}},
+    {"type": "response.function_call_arguments.delta", "item_id": "i2", "delta": "{}"},
+    {"type": "response.completed", "response": {"id": "r1", "model": "m-2", "status": "completed", "usage": {
+        "input_tokens": 9, "output_tokens": 7, "output_tokens_details": {"reasoning_tokens": 3}}, "output": [
+            {"type": "message", "content": [{"type": "output_text", "text": "Let me look."}]},
+            {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"city":"Oslo"}'},
+            {"type": "function_call", "call_id": "c2", "name": "time", "arguments": "{}"}]}},
+]  # fmt: skip
+PARTS = [
+    {"type": "text", "content": "Let me look."},
+    {"type": "tool_call", "id": "c1", "name": "weather", "arguments": {"city": "Oslo"}},
+    {"type": "tool_call", "id": "c2", "name": "time", "arguments": {}},
+]
+
+
+@pytest.mark.parametrize("events", [CHAT, ANTHROPIC, RESPONSES], ids=["chat", "anthropic", "responses"])
+def test_a_streamed_answer_has_its_tool_calls_and_everything_once(
+    sdk: Any, receiver: Receiver, events: list[Any]
+) -> None:
+    with sdk.span("chat", kind="llm") as s:
+        assert list(s.stream(events)) == events
+
+    @sdk.trace(kind="llm", name="generator")
+    def answer() -> Any:
+        yield from events
+
+    list(answer())
+    sdk.flush()
+    for name in ("chat", "generator"):
+        got = receiver.span(name).attributes
+        assert json.loads(got["gen_ai.output.messages"]) == [{"role": "assistant", "parts": PARTS}]
+        assert (got["gen_ai.usage.input_tokens"], got["gen_ai.usage.output_tokens"]) == (9, 7)
+        assert (got["gen_ai.response.model"], got["gen_ai.response.id"]) == ("m-2", "r1")
+        assert got["gen_ai.response.finish_reasons"] == ["tool_calls"]
+        assert got["gen_ai.response.time_to_first_chunk"] > 0 and got["watchkeeper.time_per_output_token"] > 0
+    assert receiver.span("chat").attributes["gen_ai.request.stream"] is True
+
+
+def test_a_whole_answer_of_the_responses_api_is_the_same(sdk: Any, receiver: Receiver) -> None:
+    with sdk.span("chat", kind="llm") as s:
+        s.response(RESPONSES[-1]["response"])
+    sdk.flush()
+    got = receiver.span("chat").attributes
+    assert json.loads(got["gen_ai.output.messages"]) == [{"role": "assistant", "parts": PARTS}]
+    assert got["gen_ai.response.finish_reasons"] == ["tool_calls"]
+    assert got["gen_ai.usage.reasoning.output_tokens"] == 3
+
+
+async def test_a_reader_who_goes_away_is_no_failure(sdk: Any, receiver: Receiver) -> None:
+    async def pieces() -> AsyncIterator[str]:
+        yield "half"
+        await asyncio.sleep(60)
+
+    @sdk.trace(kind="llm")
+    async def tell() -> AsyncIterator[str]:
+        async for piece in pieces():
+            yield piece
+
+    async def read(stream: Any) -> None:
+        async for _ in stream:
+            pass
+
+    async def within() -> None:
+        with sdk.span("block", kind="llm") as s:
+            await read(s.stream(pieces()))
+
+    async def silent() -> None:
+        with sdk.span("silent", kind="llm"):
+            await asyncio.sleep(60)
+
+    tasks = [asyncio.create_task(work) for work in (read(tell()), within(), silent())]
+    await asyncio.sleep(0.01)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    sdk.flush()
+    for name in ("test_a_reader_who_goes_away_is_no_failure.tell", "block"):
+        got = receiver.span(name)
+        assert got.attributes["watchkeeper.partial"] is True and "error.type" not in got.attributes
+        assert json.loads(got.attributes["gen_ai.output.messages"])[0]["parts"][0]["content"] == "half"
+    assert receiver.span("silent").attributes["error.type"].endswith("CancelledError")
+
+
 async def test_an_async_stream_passes_errors_and_keeps_the_partial_text(sdk: Any, receiver: Receiver) -> None:
     async def chunks() -> AsyncIterator[str]:
         yield "half"
