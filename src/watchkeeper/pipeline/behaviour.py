@@ -19,7 +19,7 @@ from watchkeeper.pipeline.deciding import HOUR_S
 from watchkeeper.scoring.drive import run_scorer
 from watchkeeper.scoring.edits import edit_distance
 from watchkeeper.scoring.protocol import BatchScorer
-from watchkeeper.store.columns import Columns
+from watchkeeper.store.columns import Columns, Table
 from watchkeeper.store.records import coverage, states
 from watchkeeper.store.records.engine import Records
 
@@ -112,6 +112,17 @@ def answers_due(turns: Sequence[Turn], due: Sequence[Due], ended_before: int) ->
     return sorted(i for i in found if 0 <= i < last or (i == last and turns[i].end <= ended_before))
 
 
+def places_due(
+    rows: Sequence[Sequence[Any]], looks: Mapping[str, Sequence[Due]], ended_before: int
+) -> list[Place]:
+    """The answers to look at; `rows` are the turns of their sessions, the latest first."""
+    by_session: dict[str, list[Turn]] = {}
+    for row in reversed(rows):
+        turn = Turn(*row)
+        by_session.setdefault(turn.session, []).append(turn)
+    return [(turns, i) for s, turns in by_session.items() for i in answers_due(turns, looks[s], ended_before)]
+
+
 def around(places: Sequence[Place]) -> dict[str, Turn]:
     """The turns that must be read to look at these answers, by trace: they and their neighbours."""
     return {t.trace_id: t for turns, i in places for t in turns[max(i - 1, 0) : i + 2]}
@@ -188,9 +199,10 @@ class BehaviourFlow:
             found = await self._columns.named(
                 "behaviour_due", project, at=at, key=key, limit=MOST_DUE, **bounds
             )
-            page = [Due(*row) for row in found.rows]
+            # Thousands of rows: in a thread, as whoever waits for an acknowledgement waits for this loop.
+            page = await asyncio.to_thread(lambda rows: [Due(*row) for row in rows], found.rows)
             met.update(d.key for d in page if d.at > now - MARGIN_NS)
-            looks = list(to_look_at(page, seen).items())
+            looks = list((await asyncio.to_thread(to_look_at, page, seen)).items())
             for start in range(0, len(looks), MOST_SESSIONS):
                 written += await self._take(project, dict(looks[start : start + MOST_SESSIONS]), now, timeout)
             if len(page) < MOST_DUE:
@@ -231,13 +243,7 @@ class BehaviourFlow:
         table = await self._columns.named(
             "behaviour_order", project, sessions=list(looks), since=since, most=MOST_TURNS
         )
-        by_session: dict[str, list[Turn]] = {}
-        for row in reversed(table.rows):
-            turn = Turn(*row)
-            by_session.setdefault(turn.session, []).append(turn)
-        places = [
-            (turns, i) for s, turns in by_session.items() for i in answers_due(turns, looks[s], now - timeout)
-        ]
+        places = await asyncio.to_thread(places_due, table.rows, looks, now - timeout)
         written = 0
         for start in range(0, len(places), MOST_ANSWERS):
             written += await self._score(project, places[start : start + MOST_ANSWERS], now, since)
@@ -251,31 +257,18 @@ class BehaviourFlow:
             "behaviour_turns", project, ids=list(read), since=since,
             first=min(t.start for t in read.values()), last=max(t.start for t in read.values()),
         )  # fmt: skip
-        told = {str(row["trace_id"]): row for row in table.dicts()}
-        known: dict[str, list[Row]] = {}
         mine = [turns[i].trace_id for turns, i in places]
-        for row in (await self._columns.named("behaviour_scores", project, ids=mine)).dicts():
-            known.setdefault(str(row["trace_id"]), []).append(row)
-        wanted = list(subjects(places, told, known))
+        stored = await self._columns.named("behaviour_scores", project, ids=mine)
         scorers = self._scorers(project)
-        said = await asyncio.to_thread(lambda: [(s, run_scorer(s, wanted)) for s in scorers])
-        fresh: list[Score] = []
+        fresh, same = await asyncio.to_thread(verdicts, project, places, table, stored, scorers, now)
+        self.counts.same += same
         ledger: dict[coverage.Cell, Counter[str]] = {}
         window = now // SECOND // self._window_s * self._window_s
-        for scorer, outcomes in said:
-            cell = coverage.Cell(project, scorer.name, scorer.version, window, self._window_s)
-            for subject, outcome in zip(wanted, outcomes, strict=True):
-                # Anything but a verdict says nothing of this answer.
-                if not isinstance(outcome, Verdict):
-                    continue
-                earlier = _earlier(scorer, known.get(subject.trace.trace_id, ()))
-                if any((s["value"], s["reason"]) == (outcome.value, outcome.reason) for s in earlier):
-                    self.counts.same += 1
-                    continue
-                fresh.append(_made(project, subject.trace, scorer, outcome, now))
-                if not earlier:
-                    ledger.setdefault(cell, Counter()).update(("eligible", "selected", "scored"))
-        await self._write(fresh, ledger, now)
+        for score, first in fresh:
+            if first:
+                cell = coverage.Cell(project, score.scorer, score.version, window, self._window_s)
+                ledger.setdefault(cell, Counter()).update(("eligible", "selected", "scored"))
+        await self._write([score for score, _ in fresh], ledger, now)
         return len(fresh)
 
     async def _write(
@@ -292,6 +285,36 @@ class BehaviourFlow:
         for hook in self.hooks:
             await hook([(s.project, s.trace_id, [s]) for s in fresh])
         self.counts.written += len(fresh)
+
+
+def verdicts(
+    project: str,
+    places: Sequence[Place],
+    turns: Table,
+    scores: Table,
+    scorers: Sequence[BatchScorer],
+    now: int,
+) -> tuple[list[tuple[Score, bool]], int]:
+    """What the scorers say anew of these answers, each with whether it is their first word on it; and how often they said what
+    is stored. `turns` are the rows of the answers and their neighbours, `scores` what the answers have."""
+    told = {str(row["trace_id"]): row for row in turns.dicts()}
+    known: dict[str, list[Row]] = {}
+    for row in scores.dicts():
+        known.setdefault(str(row["trace_id"]), []).append(row)
+    wanted = list(subjects(places, told, known))
+    fresh: list[tuple[Score, bool]] = []
+    same = 0
+    for scorer in scorers:
+        for subject, outcome in zip(wanted, run_scorer(scorer, wanted), strict=True):
+            # Anything but a verdict says nothing of this answer.
+            if not isinstance(outcome, Verdict):
+                continue
+            earlier = _earlier(scorer, known.get(subject.trace.trace_id, ()))
+            if any((s["value"], s["reason"]) == (outcome.value, outcome.reason) for s in earlier):
+                same += 1
+            else:
+                fresh.append((_made(project, subject.trace, scorer, outcome, now), not earlier))
+    return fresh, same
 
 
 def _made(project: str, trace: Trace, scorer: BatchScorer, said: Verdict, now: int) -> Score:
