@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.crashing import batch, compare, ids_of, in_sql, offline
+from tests.flow.crashing import batch, compare, ids_of, in_sql, ledger_of, offline, unbalanced
 from tests.flow.sending import Connection, request
 from tests.serving import Server
 
@@ -73,6 +73,7 @@ def test_a_request_whose_sync_failed_is_never_acknowledged_and_nothing_else_is_l
             assert time.monotonic() < deadline, "it takes writes again when the disk does"
             time.sleep(0.2)
         assert send(2 * number + 2) == 200
+    assert not unbalanced(ledger_of(server))
     assert 503 in statuses, "no failure reached a commit: the test would mean nothing"
     lost, doubled = compare(acknowledged, in_sql(server))
     assert not lost and not doubled
