@@ -15,6 +15,7 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 
 from watchkeeper.sdk import health, keys
 from watchkeeper.sdk.ambient import ambient
@@ -27,13 +28,16 @@ from watchkeeper.sdk.weight import shrink, weigh
 
 @dataclass(frozen=True)
 class Client:
-    """What the rest of the SDK works with. ``exporter`` is None when the SDK is switched off."""
+    """What the rest of the SDK works with. ``exporter`` is None when the SDK is switched off. ``kept``: with what
+    probability a trace that begins here is recorded, None when that is all of them or not known."""
 
     settings: Settings
     tracer: otel.Tracer
     exporter: Exporter | None
+    kept: float | None = None
 
 
+_RATIO = re.compile(r"(?:ParentBased\{root:)?TraceIdRatioBased\{([0-9.e-]+)\}")
 _lock = threading.RLock()
 _client: Client | None = None
 _bridged: "weakref.WeakSet[TracerProvider]" = weakref.WeakSet()
@@ -63,6 +67,7 @@ def init(
     max_queue_spans: int | None = None,
     max_queue_bytes: int | None = None,
     max_batch_spans: int | None = None,
+    sample_rate: float | None = None,
     exit_timeout: float | None = None,
     enabled: bool | None = None,
     tracer_provider: TracerProvider | None = None,
@@ -142,7 +147,24 @@ def _build(settings: Settings, given: TracerProvider | None) -> Client:
         _bridged.add(provider)
     exporter = Exporter(settings)
     exporter.resume()
-    return Client(settings, provider.get_tracer("watchkeeper"), exporter)
+    kept = _ratio(provider)
+    if settings.sample_rate not in (None, kept or 1.0):
+        log.warning(
+            "sample_rate is not used: the application's own TracerProvider has a sampler, which decides"
+        )
+    return Client(settings, provider.get_tracer("watchkeeper"), exporter, kept)
+
+
+def _ratio(provider: TracerProvider) -> float | None:
+    """The share of new traces that the provider's sampler keeps; None when that is all or it does not say."""
+    found = _RATIO.match(provider.sampler.get_description())
+    share = float(found.group(1)) if found else 1.0
+    return share if 0 < share < 1 else None
+
+
+def _sampler(settings: Settings) -> Sampler | None:
+    """The sampler of a provider of our own; None leaves it to OpenTelemetry's environment variables."""
+    return None if settings.sample_rate is None else ParentBased(TraceIdRatioBased(settings.sample_rate))
 
 
 def _provider(settings: Settings) -> TracerProvider:
@@ -150,9 +172,16 @@ def _provider(settings: Settings) -> TracerProvider:
     present = otel.get_tracer_provider()
     if isinstance(present, TracerProvider) and present is not _own_provider:
         return present
-    if _own_provider is None or _own_provider.resource.attributes.get(keys.SERVICE_NAME) != settings.service:
+    sampler = _sampler(settings)
+    if (
+        _own_provider is None
+        or _own_provider.resource.attributes.get(keys.SERVICE_NAME) != settings.service
+        or (sampler is not None and _ratio(_own_provider) != settings.sample_rate)
+    ):
         attributes = {keys.SERVICE_NAME: settings.service} if settings.service else {}
-        _own_provider = TracerProvider(resource=Resource.create(attributes), shutdown_on_exit=False)
+        _own_provider = TracerProvider(
+            sampler=sampler, resource=Resource.create(attributes), shutdown_on_exit=False
+        )
         if isinstance(present, otel.ProxyTracerProvider):
             otel.set_tracer_provider(_own_provider)
     return _own_provider
@@ -165,7 +194,11 @@ class Bridge(SpanProcessor):
     """
 
     def on_start(self, span: SdkSpan, parent_context: Context | None = None) -> None:
-        """Add what holds in this block; what the span was started with stays."""
+        """Add what holds in this block; what the span was started with stays. A trace's first span says how likely it was
+        to be recorded, so that what is counted stands for what was not."""
+        current = _client
+        if span.parent is None and current is not None and current.kept is not None:
+            put_attributes(span, {keys.SAMPLING_PROBABILITY: current.kept})
         values = ambient(parent_context)
         if values:
             present = attributes_of(span)

@@ -37,6 +37,7 @@ AGENT_NAME: Final = "gen_ai.agent.name"
 USER_ID: Final = "user.id"
 ENDUSER_ID: Final = "enduser.id"
 ERROR_TYPE: Final = "error.type"
+SAMPLING_PROBABILITY: Final = "sampling.probability"
 
 SCENARIO: Final = "watchkeeper.scenario"
 VARIANT: Final = "watchkeeper.variant"

@@ -4,9 +4,10 @@ import math
 import re
 from typing import Final
 
+from opentelemetry import trace as otel
+
 from watchkeeper.sdk.client import client
 from watchkeeper.sdk.health import note, quiet
-from watchkeeper.sdk.spans import current_trace_id
 from watchkeeper.sdk.values import text_of
 
 FEEDBACK_PATH: Final = "/api/feedback"
@@ -103,10 +104,11 @@ def _rating(rating: bool | float | str | None) -> bool | float | str | None:
 
 def _trace(given: str | None, what: str) -> str | None:
     if given is None:
-        current = current_trace_id()
-        if current is None:
+        current = otel.get_current_span().get_span_context()
+        if not current.is_valid:
             note(f"{what} outside of any trace is not sent; pass trace_id")
-        return current
+        # What is said of a trace that is not recorded would be counted without the trace's weight.
+        return format(current.trace_id, "032x") if current.is_valid and current.trace_flags.sampled else None
     compact = str(given).replace("-", "").lower()
     if len(compact) != 32 or any(c not in "0123456789abcdef" for c in compact):
         note(f"{what} for something that is not a trace id is not sent")

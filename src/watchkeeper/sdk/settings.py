@@ -40,6 +40,7 @@ class Settings:
     certificate: str | None = None
     spool_dir: Path | None = None
     spool_max_bytes: int = 256 * 1024 * 1024
+    sample_rate: float | None = None
     enabled: bool = True
 
 
@@ -71,6 +72,7 @@ def read_settings(given: Mapping[str, object], environ: Mapping[str, str] | None
     if isinstance(given_headers, Mapping):
         headers |= {str(key): str(value) for key, value in given_headers.items()}
     spool = values.pop("spool_dir", None) or env.get("WATCHKEEPER_SPOOL_DIR") or None
+    rate = values.pop("sample_rate", None) or env.get("WATCHKEEPER_SAMPLE_RATE") or None
     defaults: dict[str, object] = {
         "api_key": env.get("WATCHKEEPER_API_KEY") or None,
         "project": env.get("WATCHKEEPER_PROJECT") or None,
@@ -91,8 +93,19 @@ def read_settings(given: Mapping[str, object], environ: Mapping[str, str] | None
         traces_url=signal_url or f"{endpoint}/v1/traces",
         headers=headers,
         spool_dir=Path(str(spool)).expanduser() if spool else None,
+        sample_rate=None if rate is None else _share(rate),
         **merged,  # pyright: ignore[reportArgumentType]  the caller's own keyword types are checked at init
     )
+
+
+def _share(value: object) -> float:
+    try:
+        share = float(str(value))
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        raise ValueError(f"sample_rate must be more than 0 and at most 1, not {value!r}")
+    return share
 
 
 def _iterable(value: object, name: str) -> list[object]:

@@ -55,3 +55,12 @@ def test_an_endpoint_that_is_no_url_is_named(endpoint: str) -> None:
 def test_names_must_be_a_list() -> None:
     with pytest.raises(ValueError, match="names must be a list of words, not str"):
         read_settings({"names": "Ada"}, {})
+
+
+def test_the_share_of_traces_to_record_is_a_share() -> None:
+    assert read_settings({}, {}).sample_rate is None
+    assert read_settings({}, {"WATCHKEEPER_SAMPLE_RATE": "0.25"}).sample_rate == 0.25
+    assert read_settings({"sample_rate": 1}, {"WATCHKEEPER_SAMPLE_RATE": "0.25"}).sample_rate == 1
+    for wrong in (2, -0.1, "a tenth"):
+        with pytest.raises(ValueError, match="sample_rate must be more than 0"):
+            read_settings({"sample_rate": wrong}, {})

@@ -8,8 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from opentelemetry import trace as otel
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 
+import watchkeeper
 from tests.unit.sdk.receiver import Receiver
+from watchkeeper.sdk import client
 
 
 def test_it_records_a_plain_function_with_and_without_parentheses(sdk: Any, receiver: Receiver) -> None:
@@ -327,3 +332,43 @@ def test_it_joins_an_existing_provider_and_sees_other_peoples_spans(
     assert theirs.scope == "some.library"
     assert theirs.attributes["gen_ai.conversation.id"] == "s"
     assert receiver.span("again").parent_id == ""
+
+
+def test_a_share_of_traces_is_recorded_whole_and_says_how_likely_that_was(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_own_provider", None)
+    monkeypatch.setattr(otel, "get_tracer_provider", otel.ProxyTracerProvider)
+    monkeypatch.setattr(otel, "set_tracer_provider", lambda _: None)
+    watchkeeper.init(receiver.url, sample_rate=0.5, exit_timeout=0.3)
+    told = 0
+    for _ in range(40):
+        with watchkeeper.span("root"), watchkeeper.span("inner"):
+            told += watchkeeper.score("checked", 1)
+    assert watchkeeper.flush()
+    roots = [s for s in receiver.spans if s.name == "root"]
+    inner = [s for s in receiver.spans if s.name == "inner"]
+    assert 0 < len(roots) < 40 and len(inner) == len(roots) == told
+    assert {s.attributes["sampling.probability"] for s in roots} == {0.5}
+    assert not any("sampling.probability" in s.attributes for s in inner)
+    watchkeeper.init(receiver.url, sample_rate=1, exit_timeout=0.3)
+    with watchkeeper.span("again"):
+        pass
+    assert watchkeeper.flush()
+    assert "sampling.probability" not in receiver.span("again").attributes
+    watchkeeper.shutdown(0.3)
+    monkeypatch.setattr(client, "_client", None)
+
+
+def test_the_sampler_of_the_application_decides_and_is_told_of(
+    start: Callable[..., Any], receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    start(
+        tracer_provider=TracerProvider(sampler=TraceIdRatioBased(0.999999), shutdown_on_exit=False),
+        sample_rate=0.1,
+    )
+    assert "has a sampler, which decides" in caplog.text
+    with watchkeeper.span("root"):
+        pass
+    assert watchkeeper.flush()
+    assert receiver.span("root").attributes["sampling.probability"] == 0.999999
