@@ -2,8 +2,10 @@
 
 import functools
 import inspect
+import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 from opentelemetry import context as otel_context
@@ -123,7 +125,8 @@ def trace(
     """Each call becomes a span with its input, output, duration and error; the outermost one is the trace.
 
     Works on plain, ``async``, generator and async generator functions, methods included; the span of a
-    generator stays open until it is exhausted, closed or fails, and holds the output that was produced.
+    generator (also of one that a function returns) stays open until it is exhausted, closed or fails, and holds
+    the output that was produced.
     ``user_id``, ``session_id``, ``scenario`` and ``variant`` may be functions of the call's arguments.
 
     >>> @trace(scenario="customer-support", prompt=("answer", "v3"))
@@ -205,10 +208,21 @@ class _Call:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            self.plan.close(self.step, self.result)
-        else:
+        if error is not None:
             self.step.end(error)
+        elif isinstance(self.result, (GeneratorType, AsyncGeneratorType)):
+            self.result = self._handed_on(cast("Any", self.result))
+        else:
+            self.plan.close(self.step, self.result)
+
+    def _handed_on(self, generator: Any) -> Any:
+        """A generator that the call returned, as if the function itself were one: the answer is what comes out of it."""
+        turns = _Turns(self.plan, self.step)
+        drive = _generator if isinstance(generator, GeneratorType) else _async_generator
+        handed = drive(self.plan, lambda: generator, turns)()
+        # Whoever got it may never look into it.
+        weakref.finalize(handed, turns.done)
+        return handed
 
 
 class _Turns:
@@ -217,13 +231,13 @@ class _Turns:
     What the generator itself made current (an open inner span) is put back at its next turn.
     """
 
-    def __init__(self, plan: _Plan, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(self, plan: _Plan, step: Span) -> None:
         self.plan = plan
-        self.step = plan.open(args, kwargs)
-        self._outside = otel_context.get_current()
-        self.step.start()
+        self.step = step
+        step.start()
         self._inside = otel_context.get_current()
-        otel_context.attach(self._outside)
+        step.leave()
+        self._outside = otel_context.get_current()
         self._items: list[object] = []
 
     def __enter__(self) -> None:
@@ -252,11 +266,11 @@ class _Turns:
         otel_context.attach(outside)
 
 
-def _generator(plan: _Plan, function: Any) -> Any:
+def _generator(plan: _Plan, function: Any, begun: _Turns | None = None) -> Any:
     @functools.wraps(function)
     def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        turns = _Turns(plan, args, kwargs)
         generator = function(*args, **kwargs)
+        turns = begun or _Turns(plan, plan.open(args, kwargs))
         resume: Callable[[], Any] = functools.partial(next, generator)
         try:
             while True:
@@ -285,11 +299,11 @@ def _generator(plan: _Plan, function: Any) -> Any:
     return run
 
 
-def _async_generator(plan: _Plan, function: Any) -> Any:
+def _async_generator(plan: _Plan, function: Any, begun: _Turns | None = None) -> Any:
     @functools.wraps(function)
     async def run(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        turns = _Turns(plan, args, kwargs)
         generator = function(*args, **kwargs)
+        turns = begun or _Turns(plan, plan.open(args, kwargs))
         resume: Callable[[], Any] = generator.__anext__
         try:
             while True:

@@ -53,7 +53,9 @@ def test_every_attribute_we_write_is_documented() -> None:
         for name, value in vars(keys).items()
         if name.isupper() and isinstance(value, str) and value.count(".") and not value.endswith(".")
     } - {keys.ENDUSER_ID}
-    documented = set(re.findall(r"`((?:gen_ai|watchkeeper|user|error|service|deployment|sampling)\.[\w.]+)`", PAGE))
+    documented = set(
+        re.findall(r"`((?:gen_ai|watchkeeper|user|error|service|deployment|sampling)\.[\w.]+)`", PAGE)
+    )
     assert written <= documented, sorted(written - documented)
 
 

@@ -372,3 +372,40 @@ def test_the_sampler_of_the_application_decides_and_is_told_of(
         pass
     assert watchkeeper.flush()
     assert receiver.span("root").attributes["sampling.probability"] == 0.999999
+
+
+async def test_a_generator_that_a_function_returns_is_its_answer(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(kind="llm", name="plain")
+    def plain() -> Iterator[str]:
+        with sdk.span("prepare"):
+            pass
+
+        def pieces() -> Iterator[str]:
+            for piece in ("a", "b"):
+                with sdk.span("piece"):
+                    yield piece
+
+        return pieces()
+
+    @sdk.trace(kind="llm", name="async")
+    async def later() -> AsyncIterator[str]:
+        async def pieces() -> AsyncIterator[str]:
+            yield "c"
+            yield "d"
+
+        return pieces()
+
+    assert list(plain()) == ["a", "b"]
+    assert [piece async for piece in await later()] == ["c", "d"]
+    assert sdk.current_trace_id() is None
+    plain()
+    gc.collect()
+    assert sdk.flush()
+    called = [s for s in receiver.spans if s.name == "plain"]
+    texts = [s.attributes.get("gen_ai.output.messages", "") for s in called]
+    assert len(called) == 2 and '"ab"' in texts[0] and texts[1] == "", (
+        "what nobody reads has no output, and an end"
+    )
+    assert '"cd"' in receiver.span("async").attributes["gen_ai.output.messages"]
+    inner = [s.name for s in receiver.spans if s.parent_id == called[0].span_id]
+    assert sorted(inner) == ["piece", "piece", "prepare"]
