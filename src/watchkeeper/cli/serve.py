@@ -5,6 +5,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from watchkeeper import compose
@@ -47,6 +48,15 @@ def _set_up(args: argparse.Namespace) -> None:
     )
 
 
+def event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The faster event loop where it is installed; None for Python's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
 def main(args: argparse.Namespace) -> int:
     """Serve until SIGTERM or Ctrl-C, then drain; exit status 0."""
     _set_up(args)
@@ -59,7 +69,8 @@ def main(args: argparse.Namespace) -> int:
         if not 0 <= getattr(args, name) <= 65535:
             raise CliError(f"--{name.replace('_', '-')} {getattr(args, name)}: a port is 0 to 65535")
     try:
-        return asyncio.run(_serve(args, holder))
+        with asyncio.Runner(loop_factory=event_loop()) as runner:
+            return runner.run(_serve(args, holder))
     except UNUSABLE as error:
         raise CliError(str(error)) from None
     except PermissionError as error:
