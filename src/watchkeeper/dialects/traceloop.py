@@ -92,10 +92,21 @@ def flattened(draft: Draft, attributes: dict[str, Any], given: str, answer: str)
             # A text completion's prompt lies under its role.
             told = [p["user"] if isinstance(p, dict) and "user" in p else p for p in cast(list[Any], prompt)]
             draft.inputs = messages.read(told, "user")
-    if not draft.outputs and any(k.startswith(answer) for k in attributes):
+    if any(k.startswith(answer) for k in attributes):
         completion = nested(attributes, answer)
         if isinstance(completion, list):
+            told = draft.outputs
+            draft.outputs = None
             _completion(draft, cast(list[Any], completion))
+            draft.outputs = _with_calls(told, draft.outputs) if told else draft.outputs
+
+
+def _with_calls(told: list[Message], flattened: list[Message] | None) -> list[Message]:
+    """The answer `told` with the calls that only its flattened form has (LiteLLM's streams of text and calls)."""
+    calls = [p for m in flattened or [] for p in m.parts if p.type == "tool_call"]
+    if len(told) == 1 and not any(p.type == "tool_call" for p in told[0].parts):
+        told[0].parts += calls
+    return told
 
 
 def _completion(draft: Draft, items: list[Any]) -> None:

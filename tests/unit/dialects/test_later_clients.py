@@ -160,3 +160,21 @@ def test_a_responses_answer_through_langchain_says_how_it_ended() -> None:
     told = json.dumps({"generations": [[{"text": "Hi.", "message": message}]]})
     made = span({**LLM_KIND, "llm.model_name": "gpt-4o-mini", "input.value": "Hi?", "output.value": told})
     assert _llm(made).finish_reason == "stop"
+
+
+def test_calls_that_only_the_flattened_answer_has_join_the_answer() -> None:
+    said = [
+        {
+            "role": "assistant",
+            "parts": [{"type": "text", "content": "Let me look."}],
+            "finish_reason": "tool_calls",
+        }
+    ]
+    made = span(
+        {"gen_ai.operation.name": "chat", "gen_ai.output.messages": json.dumps(said), "llm.request.type": "completion",
+         "gen_ai.completion.0.function_call.name": "find", "gen_ai.completion.0.function_call.arguments": '{"q": 1}',
+         "gen_ai.completion.1.function_call.name": "find", "gen_ai.completion.1.function_call.arguments": '{"q": 2}'},
+        scope="litellm",
+    )  # fmt: skip
+    assert [c.arguments for c in _llm(made).tool_calls] == [{"q": 1}, {"q": 2}]
+    assert _llm(made).output_text == "Let me look." and len(_llm(made).output_messages) == 1
