@@ -3,7 +3,9 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
+from functools import partial
 
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.server.auth import Authenticator, project_of
@@ -21,6 +23,9 @@ from watchkeeper.wire.otlp import decode, encoding_of, export_response, rejectio
 IDLE_SECONDS = 10.0
 # Above this size decoding would hold up everybody else on the loop, so it happens in a thread.
 INLINE_BYTES = 64 * 1024
+# The interpreter runs one thread at a time: more of them at once would only make the loop wait longer for its turn, and each
+# holds a whole request in two forms. Two, so that one large body does not hold up all others.
+_DECODERS = ThreadPoolExecutor(2, "decode")
 # What is reserved for a body that does not say its length, and how much larger a compressed one becomes.
 UNKNOWN_BYTES = 512 * 1024
 INFLATION = 6
@@ -198,7 +203,8 @@ async def understood(services: Services, signal: str, body: bytes, content_type:
     now = services.clock()
     if len(body) <= INLINE_BYTES:
         return decode(signal, body, content_type, now_ns=now)
-    return await asyncio.to_thread(decode, signal, body, content_type, now_ns=now)
+    work = partial(decode, signal, body, content_type, now_ns=now)
+    return await asyncio.get_running_loop().run_in_executor(_DECODERS, work)
 
 
 def _declared(headers: Iterable[tuple[str, str]]) -> int | None:
