@@ -10,7 +10,7 @@ from watchkeeper.server.metrics import Sample
 from watchkeeper.store.columns import StoreUnavailable
 
 log = logging.getLogger(__name__)
-LONGEST_REST_S = 120.0
+LONGEST_REST_S = 90.0
 # What reads whole hours or sessions: a tenth of the time at most. It costs less in large pieces than in small ones.
 HEAVY = 10.0
 

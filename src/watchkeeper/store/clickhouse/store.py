@@ -78,6 +78,8 @@ class ClickHouseColumns:
         self._asked = 0
         self._version = 0
         self._scorers: dict[str, tuple[float, set[str]]] = {}
+        # By named query.
+        self._columns_of: dict[str, list[str]] = {}
         self._written = 0
         self._relief: asyncio.Future[None] | None = None
         self._rounds = damage.Rounds()
@@ -397,8 +399,12 @@ class ClickHouseColumns:
             raise TypeError(f"query {name} needs {', '.join(missing)}")
 
         def work(client: Client) -> Table:
-            names, rows = _query(client, query.sql, bound)
-            return Table(names, rows)
+            found = client.query(query.sql, parameters=bound)
+            rows = [list(r) for r in found.result_rows]
+            # The format of answers has no columns when it has no rows: they are asked for then, once, as they stay.
+            if name not in self._columns_of:
+                self._columns_of[name] = list(found.column_names) or _described(client, query.sql, bound)
+            return Table(self._columns_of[name], rows)
 
         return await self._readers.run(work)
 
@@ -482,13 +488,9 @@ def _nothing(_client: Client) -> None:
     """The turn of a lane."""
 
 
-def _query(client: Client, sql: str, bound: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
-    """Columns and rows. The format of answers has no columns when it has no rows, so they are asked for then."""
-    found = client.query(sql, parameters=bound)
-    names = list(found.column_names)
-    if not names:
-        names = [str(r[0]) for r in client.query(f"DESCRIBE TABLE ({sql})", parameters=bound).result_rows]
-    return names, [list(r) for r in found.result_rows]
+def _described(client: Client, sql: str, bound: dict[str, Any] | None) -> list[str]:
+    """The columns of a statement, for an answer without rows, which has none."""
+    return [str(r[0]) for r in client.query(f"DESCRIBE TABLE ({sql})", parameters=bound).result_rows]
 
 
 def _answer(client: Client, prepared: sandbox.Prepared, project: str) -> Table:
@@ -504,9 +506,7 @@ def _answer(client: Client, prepared: sandbox.Prepared, project: str) -> Table:
             size += sum(map(size_of, block))
             if size > MAX_ANSWER_BYTES:
                 raise QueryRefused(*TOO_LARGE)
-    if not names:
-        described = client.query(f"DESCRIBE TABLE ({prepared.sql})", parameters=bound)
-        names = [str(r[0]) for r in described.result_rows]
+    names = names or _described(client, prepared.sql, bound)
     most = prepared.limit - 1
     return Table([sandbox.plain_name(c) for c in names], rows[:most], truncated=len(rows) > most)
 
