@@ -47,6 +47,7 @@ check: $(VENV)/.dev  ## format, lint, types, then every test: what a change must
 	@$(MAKE) --no-print-directory test
 
 bench: export OPENBLAS_NUM_THREADS = 1
+bench: export PYTHONPATH = .
 bench: $(VENV)/.dev  ## print every figure the documentation claims
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 	@echo "== bench/drift"; $(BIN)/python -m bench.drift $(ARGS)
