@@ -200,10 +200,14 @@ def _arrow_table(arrow: Any, feather: Any, path: Path) -> Any:
 
 
 def _plain(arrow: Any, batch: Any) -> Any:
-    """Times as integer nanoseconds: a Python datetime would lose the last three digits."""
+    """Times as integer nanoseconds: a Python datetime would lose the last three digits. Decimals as numbers, dates as text."""
     columns: list[Any] = []
     for field, column in zip(batch.schema, batch.columns, strict=True):
         if arrow.types.is_timestamp(field.type):
             column = column.cast(arrow.timestamp("ns", tz=field.type.tz), safe=False).cast(arrow.int64())
+        elif arrow.types.is_decimal(field.type):
+            column = column.cast(arrow.float64())
+        elif arrow.types.is_date(field.type):
+            column = column.cast(arrow.string())
         columns.append(column)
     return arrow.RecordBatch.from_arrays(columns, names=batch.schema.names)

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +100,15 @@ def test_times_of_a_parquet_file_keep_their_nanoseconds(tmp_path: Path) -> None:
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
     ((_, _, row),) = tables.records(tmp_path / "t.parquet")
     assert row == {"start_time": 1_790_841_600_123_456_789}
+
+
+def test_decimals_and_dates_of_a_parquet_file_are_numbers_and_texts(tmp_path: Path) -> None:
+    cost = pa.array([Decimal("0.0123")], pa.decimal128(18, 6))
+    pyarrow.parquet.write_table(
+        pa.table({"total_cost": cost, "day": [date(2026, 10, 1)]}), tmp_path / "t.parquet"
+    )
+    ((_, _, row),) = tables.records(tmp_path / "t.parquet")
+    assert row == {"total_cost": 0.0123, "day": "2026-10-01"}
 
 
 def test_an_interrupted_import_goes_on_where_it_was(
