@@ -11,7 +11,7 @@ from watchkeeper.store.columns import StoreUnavailable
 
 log = logging.getLogger(__name__)
 LONGEST_REST_S = 90.0
-# What reads whole hours or sessions: a tenth of the time at most. It costs less in large pieces than in small ones.
+# What reads whole hours or sessions: about a tenth of the time. It costs less in large pieces than in small ones.
 HEAVY = 10.0
 
 
