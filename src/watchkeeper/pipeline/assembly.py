@@ -167,8 +167,10 @@ class Assembly:
 
     def add(self, spans: Sequence[SpanRow], logs: Sequence[LogRow]) -> None:
         """What was just committed. Must be called in the event loop's thread."""
+        self._open_new(spans, logs)
         for row in spans:
-            trace = self._of((row.project, row.span.trace_id), row.received_ns)
+            trace = self._open[row.project, row.span.trace_id]
+            trace.last_ns = max(trace.last_ns, row.received_ns)
             known = trace.spans.get(row.span.span_id)
             if known is None or known.end_ns <= row.span.end_ns:
                 trace.spans[row.span.span_id] = row.span
@@ -177,19 +179,25 @@ class Assembly:
             self._grow(trace, weight(row.span.raw) if row.span.raw is not None else 2000)
         for item in logs:
             if item.log.trace_id:
-                trace = self._of((item.project, item.log.trace_id), item.received_ns)
+                trace = self._open[item.project, item.log.trace_id]
+                trace.last_ns = max(trace.last_ns, item.received_ns)
                 trace.logs.append(item.log)
                 self._grow(trace, weight(item.log))
         if self._size > self._max_bytes:
             self._spill()
 
-    def _of(self, key: Key, at_ns: int) -> _Open:
-        trace = self._open.get(key)
-        if trace is None:
-            again = self._done.has([key])[0]
-            trace = self._open[key] = _Open(at_ns, at_ns, {}, [], whole=not again, again=again)
-        trace.last_ns = max(trace.last_ns, at_ns)
-        return trace
+    def _open_new(self, spans: Sequence[SpanRow], logs: Sequence[LogRow]) -> None:
+        arrived: dict[Key, int] = {}
+        for row in spans:
+            arrived.setdefault((row.project, row.span.trace_id), row.received_ns)
+        for item in logs:
+            if item.log.trace_id:
+                arrived.setdefault((item.project, item.log.trace_id), item.received_ns)
+        new = [key for key in arrived if key not in self._open]
+        # One question for all: each lets other threads have the interpreter, and the loop waits for its turn again.
+        for key, again in zip(new, self._done.has(new), strict=True):
+            at_ns = arrived[key]
+            self._open[key] = _Open(at_ns, at_ns, {}, [], whole=not again, again=again)
 
     async def forget(self, project: str, trace_ids: Iterable[str]) -> None:
         """Let go of traces that were erased, after what is being put together now."""

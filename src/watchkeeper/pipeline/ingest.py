@@ -396,9 +396,9 @@ class Ingest:
             return
         self._settled = max(self._settled, now)
         for request in batch:
-            self._settle(request)
             if not request.done.done():
                 request.done.set_result(None)
+        self._settle(batch)
         if self._sink is not None:
             self._sink.add(spans, logs)
 
@@ -413,12 +413,20 @@ class Ingest:
             if not request.done.done():
                 request.done.set_exception(error)
 
-    def _settle(self, request: _Request) -> None:
-        project = request.project
-        span_keys = [(project, s.span.trace_id, s.span.span_id) for s in request.spans]
-        log_keys = [(project, x.log.trace_id, x.log.span_id, x.log.log_id) for x in request.logs]
-        for signal, keys in (("traces", span_keys), ("logs", log_keys)):
+    def _settle(self, batch: list[_Request]) -> None:
+        """Count what was stored. Asked once for what a project sent: each question lets other threads have the interpreter, and
+        the loop waits for its turn again."""
+        known: dict[tuple[str, str], list[object]] = {}
+        for request in batch:
+            project = request.project
+            known.setdefault((project, "traces"), []).extend(
+                (project, s.span.trace_id, s.span.span_id) for s in request.spans
+            )
+            known.setdefault((project, "logs"), []).extend(
+                (project, x.log.trace_id, x.log.span_id, x.log.log_id) for x in request.logs
+            )
+            self.ledger.settle(project, "metrics", "stored", len(request.metrics))
+        for (project, signal), keys in known.items():
             again = self._recent.add(keys)
             self.ledger.settle(project, signal, "deduplicated", again)
             self.ledger.settle(project, signal, "stored", len(keys) - again)
-        self.ledger.settle(project, "metrics", "stored", len(request.metrics))
