@@ -27,11 +27,13 @@ class Aliases(msgspec.Struct, frozen=True):
         "watchkeeper.session.id", "session.id", "langfuse.session.id", "langfuse.trace.session_id", "session_id",
         "sessionId", "thread.id", "thread_id", "chat_id", "group_id", "conversation.id", "conversation_id",
         "gen_ai.session.id", "gen_ai.thread.id", "mlflow.trace.session", "ag_ui.thread_id",
+        "langwatch.thread.id", "confident.trace.thread_id",
     )  # fmt: skip
     weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)
     user: tuple[str, ...] = (
         "watchkeeper.user.id", "user.id", "langfuse.user.id", "langfuse.trace.user_id", "enduser.id", "user_id",
         "userId", "llm.user", "gen_ai.request.user", "gen_ai.user.id", "gen_ai.user", "mlflow.trace.user",
+        "confident.trace.user_id",
     )  # fmt: skip
     loose_session: frozenset[str] = frozenset(
         (
@@ -60,6 +62,7 @@ METADATA_PREFIXES = (
     "metadata.",
     "watchkeeper.metadata.",
     "mastra.metadata.",
+    "lmnr.association.properties.",
 )
 # Prefixes whose members are the application's own words; the others mix them with the client's bookkeeping.
 _OWN_METADATA = ("langfuse.trace.metadata.", "watchkeeper.metadata.")
@@ -118,7 +121,7 @@ def _compile(aliases: Aliases) -> _Compiled:
 _DEFAULT = _compile(DEFAULT)
 _other = lru_cache(maxsize=8)(_compile)
 _META_HEADS = frozenset(
-    ("traceloop", "ai", "langsmith", "langfuse", "metadata", "watchkeeper", "feature_flag", "mastra")
+    ("traceloop", "ai", "langsmith", "langfuse", "metadata", "watchkeeper", "feature_flag", "mastra", "lmnr")
 )
 
 

@@ -47,6 +47,7 @@ _pick = Picker(
             "gen_ai.request.is_stream",
             "llm.is_streaming",
             "gen_ai.is_streaming",
+            "gen_ai.response.streaming",
         ),
         "finish": (
             "gen_ai.response.finish_reasons",
@@ -63,9 +64,16 @@ _pick = Picker(
         "inputs": ("gen_ai.input.messages",),
         "outputs": ("gen_ai.output.messages",),
         "system": ("gen_ai.system_instructions",),
-        "prompt": ("gen_ai.prompt", "gen_ai.prompt_json", "gen_ai.request.messages"),
-        "completion": ("gen_ai.completion", "gen_ai.completion_json", "gen_ai.response.messages"),
-        "tools": ("gen_ai.tool.definitions",),
+        "prompt": ("gen_ai.prompt", "gen_ai.prompt_json", "gen_ai.request.messages", "gen_ai.content.prompt"),
+        "completion": (
+            "gen_ai.completion",
+            "gen_ai.completion_json",
+            "gen_ai.response.messages",
+            "gen_ai.content.completion",
+            "gen_ai.response.text",
+        ),
+        "calls": ("gen_ai.response.tool_calls",),
+        "tools": ("gen_ai.tool.definitions", "gen_ai.request.available_tools"),
         "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         "out": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
         "total": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
@@ -155,6 +163,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.take_inputs("gen_ai.prompt", got.get("prompt"))
         if "completion" in got and not draft.outputs:
             draft.take_reply("gen_ai.completion", got["completion"])
+        if "calls" in got:
+            _calls(draft, got["calls"])
     elif kind == "tool":
         _tool(draft, attributes)
     elif kind in ("retrieval", "rerank") or "gen_ai.retrieval.documents" in attributes:
@@ -168,7 +178,8 @@ def _guess(operation: str | None, got: dict[str, Any], attributes: dict[str, Any
     """The kind of a span whose operation is missing or not in any table."""
     if "llm.request.type" in attributes or "traceloop.span.kind" in attributes:
         return None
-    if "gen_ai.tool.name" in attributes and "request_model" not in got:
+    executed = "gen_ai.tool.name" in attributes or "spring.ai.tool.definition.name" in attributes
+    if executed and "request_model" not in got:
         return "tool"
     named = "request_model" in got or "response_model" in got
     if named and not _CALL_SIGNS.isdisjoint(got):
@@ -200,6 +211,15 @@ def _content(draft: Draft, got: dict[str, Any]) -> None:
         draft.take_tools(got["tools"])
 
 
+def _calls(draft: Draft, value: Any) -> None:
+    """Calls told beside the text of the answer (Sentry's integrations)."""
+    told = messages.read([{"role": "assistant", "tool_calls": value}], "assistant") or []
+    if not draft.outputs:
+        draft.outputs = told or None
+    elif told and not any(p.type == "tool_call" for m in draft.outputs for p in m.parts):
+        draft.outputs[0].parts += told[0].parts
+
+
 def system_text(value: Any) -> str | None:
     """The text of system instructions: parts, messages or plain text."""
     found = messages.read(value, "system")
@@ -208,7 +228,9 @@ def system_text(value: Any) -> str | None:
 
 
 def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
-    draft.tool_name = draft.tool_name or word(attributes.get("gen_ai.tool.name"))
+    draft.tool_name = draft.tool_name or word(
+        first(attributes, "gen_ai.tool.name", "spring.ai.tool.definition.name")
+    )
     draft.tool_call_id = draft.tool_call_id or word(attributes.get("gen_ai.tool.call.id"))
     if draft.tool_arguments is None:
         value = first(attributes, "gen_ai.tool.call.arguments", "gen_ai.tool.args", "gen_ai.tool.arguments",

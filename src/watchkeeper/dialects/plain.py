@@ -10,6 +10,7 @@ from watchkeeper.model.span import RawSpan
 NAME = "plain"
 HEADS = frozenset(("http", "url", "db", "rpc", "input", "output"))
 _MODEL_METHODS = frozenset(("chat", "completions", "messages", "responses", "generate_content", "generate"))
+_TOOL_NAMES = ("tools/call ", "langchain4j.tools.")
 _VECTOR_METHODS = frozenset(("embeddings", "embed", "embed_content"))
 
 
@@ -31,11 +32,12 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
 
 def guess(draft: Draft) -> None:
     """A client span called `chat MODEL` or `openai.chat.completions` is a model call even when nothing else says so
-    (a failed OpenLIT call); an MCP request names the tool it calls."""
+    (a failed OpenLIT call); an MCP request names the tool it calls, and so does LangChain4j in Quarkus."""
     raw = draft.raw
-    if raw.name.startswith("tools/call "):
-        draft.kind, draft.tool_name = "tool", raw.name.removeprefix("tools/call ")
-        return
+    for prefix in _TOOL_NAMES:
+        if raw.name.startswith(prefix):
+            draft.kind, draft.tool_name = "tool", raw.name.removeprefix(prefix)
+            return
     if raw.otel_kind == "client" and not draft.provider_raw and "." in raw.name:
         _method(draft, raw.name)
         return

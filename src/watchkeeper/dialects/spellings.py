@@ -37,7 +37,8 @@ FRAMEWORKS = frozenset(
     ("strands-agents", "strands", "langchain", "langgraph", "llamaindex", "llama_index", "crewai", "haystack",
      "smolagents", "autogen", "agno", "dspy", "litellm", "vercel", "ai", "none", "null", "unknown", "_other", "other",
      "openai-agents", "pydantic-ai", "semantic_kernel", "microsoft.agent_framework", "agent_framework", "gen_ai",
-     "opentelemetry", "mlflow", "gcp.vertex.agent", "gcp_vertex_agent", "function", "openai_agents", "autogen-core", "autogen_core")
+     "opentelemetry", "mlflow", "gcp.vertex.agent", "gcp_vertex_agent", "function", "openai_agents", "autogen-core", "autogen_core",
+     "spring_ai")
 )  # fmt: skip
 
 

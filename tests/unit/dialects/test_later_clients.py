@@ -178,3 +178,64 @@ def test_calls_that_only_the_flattened_answer_has_join_the_answer() -> None:
     )  # fmt: skip
     assert [c.arguments for c in _llm(made).tool_calls] == [{"q": 1}, {"q": 2}]
     assert _llm(made).output_text == "Let me look." and len(_llm(made).output_messages) == 1
+
+
+def test_sdks_that_name_kind_input_and_output_under_their_own_prefix_are_read() -> None:
+    asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Capital?"}]
+    metrics = json.dumps({"prompt_tokens": 9, "completion_tokens": 3})
+    calls = [
+        {"langwatch.span.type": "llm", "langwatch.input": json.dumps({"type": "chat_messages", "value": asked}),
+         "langwatch.output": '{"type": "text", "value": "Paris."}', "langwatch.metrics": metrics,
+         "langwatch.params": '{"temperature": 0.2}', "gen_ai.request.model": "gpt-4o-mini"},
+        {"braintrust.span_attributes": '{"type": "llm"}', "braintrust.input_json": json.dumps(asked),
+         "braintrust.output_json": '[{"finish_reason": "stop", "message": {"role": "assistant", "content": "Paris."}}]',
+         "braintrust.metrics": metrics,
+         "braintrust.metadata": '{"model": "gpt-4o-mini", "temperature": 0.2, "provider": "openai"}'},
+        {"confident.span.type": "llm", "confident.span.input": json.dumps(asked), "confident.span.output": "Paris.",
+         "confident.llm.model": "gpt-4o-mini", "confident.llm.input_token_count": 9,
+         "confident.llm.output_token_count": 3},
+    ]  # fmt: skip
+    for attributes in calls:
+        made = span(attributes)
+        told = _llm(made)
+        assert (made.kind, made.dialect, told.request_model) == ("llm", "typed", "gpt-4o-mini")
+        assert (told.system, made.input_text, made.output_text) == ("Be brief.", "Capital?", "Paris.")
+        assert (told.usage.input_tokens, told.usage.output_tokens) == (9, 3)
+    assert _llm(span(calls[1])).provider == "openai" and _llm(span(calls[1])).params == {"temperature": 0.2}
+    tool = span(
+        {"lmnr.span.type": "TOOL", "lmnr.span.input": '{"q": "x"}', "lmnr.span.output": '"none"'}, name="find"
+    )
+    assert tool.tool is not None and (tool.tool.arguments, tool.tool.result) == ({"q": "x"}, "none")
+    search = span({"langwatch.span.type": "rag", "langwatch.input": '{"type": "json", "value": {"q": "Capital?"}}',
+                   "langwatch.contexts": '[{"document_id": "d1", "content": "Paris."}]',
+                   "metadata": '{"thread_id": "s-1"}'})  # fmt: skip
+    assert search.retrieval is not None and search.retrieval.query == "Capital?"
+    assert [(d.id, d.content) for d in search.retrieval.documents] == [("d1", "Paris.")]
+    assert search.context.session_id == "s-1"
+
+
+def test_tools_of_java_frameworks_name_themselves() -> None:
+    tool = {"gen_ai.operation.name": "framework", "gen_ai.system": "spring_ai", "spring.ai.kind": "tool_call",
+            "spring.ai.tool.definition.name": "find", "spring.ai.tool.call.arguments": '{"q": "x"}'}  # fmt: skip
+    made = span(tool, name="tool_call find", kind="internal")
+    assert made.tool is not None and (made.tool.name, made.tool.arguments) == ("find", {"q": "x"})
+    advisor = {
+        "gen_ai.operation.name": "framework",
+        "gen_ai.system": "spring_ai",
+        "spring.ai.kind": "advisor",
+    }
+    assert span(advisor, name="memory_advisor").kind == "workflow"
+    quarkus = span({}, name="langchain4j.tools.find", kind="internal").tool
+    assert quarkus is not None and quarkus.name == "find"
+
+
+def test_content_may_lie_in_attributes_named_like_its_events() -> None:
+    chat = {"gen_ai.system": "openai", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.usage.prompt_tokens": 9}
+    quarkus = span(
+        {**chat, "gen_ai.content.prompt": "Capital?", "gen_ai.content.completion": "Paris."}, kind="internal"
+    )
+    assert (quarkus.kind, quarkus.input_text, quarkus.output_text) == ("llm", "Capital?", "Paris.")
+    call = {"id": "t1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    sentry = _llm(span({**chat, "gen_ai.response.text": '["Let me look."]', "gen_ai.response.streaming": True,
+                        "gen_ai.response.tool_calls": json.dumps([call])}))  # fmt: skip
+    assert (sentry.output_text, sentry.tool_calls[0].id, sentry.stream) == ("Let me look.", "t1", True)
