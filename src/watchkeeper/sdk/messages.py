@@ -1,10 +1,11 @@
 """Chat messages in any provider's shape as GenAI message parts, and what provider answers hold."""
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 from watchkeeper.sdk.values import Plain, json_of, plain, text_of, to_json
 
@@ -156,44 +157,98 @@ def read_answer(value: object) -> Answer:
     """The parts of an OpenAI or Anthropic answer, event or chunk (object or mapping), or a plain text."""
     if isinstance(value, str):
         return Answer(text=value)
+    choice = _first(_get(value, "choices"))
+    delta = _get(choice, "delta")
+    if delta is not None:
+        return _chunk(value, choice, delta)
     kind = _string(_get(value, "type")) or ""
     if kind == "chunk" and _get(value, "chunk") is not None:
         return read_answer(_get(value, "chunk"))
     if _get(value, "snapshot") is not None:
         # Clients' helpers make such events up beside the provider's own, which say the same.
         return Answer()
-    choice, delta = _first(_get(value, "choices")), _get(value, "delta")
-    delta = _get(choice, "delta") or delta
-    message = _get(choice, "message")
-    response = _get(value, "response")
+    delta = _get(value, "delta")
+    if kind.startswith("response.") and kind.endswith(".delta"):
+        return _response_piece(value, kind, delta)
+    if kind.startswith("content_block_"):
+        return _block(value, kind, delta)
+    return _answer(value, kind, choice, delta)
+
+
+def _chunk(value: object, choice: object, delta: object) -> Answer:
+    """A chunk of OpenAI's chat completions; chunks are many, so only what they can hold is looked for."""
+    text = _string(_get(delta, "content")) or _string(_get(delta, "text"))
+    listed, usage = _get(delta, "tool_calls"), _get(value, "usage")
+    return Answer(
+        text=text,
+        model=_string(_get(value, "model")),
+        id=_string(_get(value, "id")),
+        finish=_string(_get(choice, "finish_reason")),
+        calls=tuple(_called(cast("Sequence[object]", listed))) if isinstance(listed, (list, tuple)) else (),
+        thought=not text and bool(_get(delta, "reasoning_content") or _get(delta, "reasoning")),
+        **(_tokens(usage) if usage is not None else {}),
+    )
+
+
+def _called(listed: Sequence[object]) -> Iterator[CallPiece]:
+    for at, call in enumerate(listed):
+        key, function = _get(call, "index"), _get(call, "function")
+        name, arguments = _get(function, "name"), _get(function, "arguments")
+        yield _piece(at if key is None else key, _get(call, "id"), name, arguments)
+
+
+def _response_piece(value: object, kind: str, delta: object) -> Answer:
+    """A piece in an event of OpenAI's Responses API."""
+    if kind == "response.output_text.delta":
+        return Answer(text=_string(delta))
+    if kind == "response.function_call_arguments.delta":
+        return Answer(calls=(_piece(_get(value, "item_id"), None, None, delta),))
+    return Answer(thought=kind.startswith("response.reasoning"))
+
+
+def _block(value: object, kind: str, delta: object) -> Answer:
+    """A piece in an event of Anthropic's messages."""
+    block, index = _get(value, "content_block"), _get(value, "index")
+    if kind == "content_block_start" and "tool_use" in str(_get(block, "type")):
+        return Answer(calls=(_piece(index, _get(block, "id"), _get(block, "name"), None),))
+    if kind != "content_block_delta":
+        return Answer()
+    if (arguments := _get(delta, "partial_json")) is not None:
+        return Answer(calls=(_piece(index, None, None, arguments),))
+    return Answer(text=_string(_get(delta, "text")), thought=bool(_get(delta, "thinking")))
+
+
+def _answer(value: object, kind: str, choice: object, delta: object) -> Answer:
+    """A whole answer, or an event that says something of one."""
+    message, response = _get(choice, "message"), _get(value, "response")
     source = next(
         (s for s in (response, _get(value, "message"), value) if _get(s, "model") is not None), value
     )
-    whole = None if kind else message
-    if whole is None and choice is None and not kind.startswith(("response.", "content_block", "message_")):
+    text = None
+    if not kind.startswith("response."):
+        text = (
+            _string(_get(message, "content"))
+            or _string(_get(delta, "content"))
+            or _string(_get(delta, "text"))
+        )
+        if text is None and "." not in kind:
+            text = _string(delta) or _string(_get(value, "text")) or _string(_get(value, "output_text"))
+    whole = message
+    if whole is None and choice is None and not kind.startswith(("response.", "message_")):
         whole = _whole_message(value)
-    tokens = _tokens(_get(value, "usage") or _get(_get(value, "message"), "usage") or _get(response, "usage"))
+    item = _get(value, "item") if kind == "response.output_item.added" else None
+    called = _get(item, "type") == "function_call"
+    piece = _piece(_get(item, "id"), _get(item, "call_id"), _get(item, "name"), None)
+    usage = _get(value, "usage") or _get(_get(value, "message"), "usage") or _get(response, "usage")
     return Answer(
-        text=_text(value, kind, delta, message),
+        text=text,
         message=plain(whole) if whole is not None else None,
         model=_string(_get(source, "model")),
         id=_string(_get(source, "id")),
         finish=_finish(response or value, choice, delta),
-        calls=tuple(_calls(value, kind, delta)),
-        thought=_thinks(kind, delta),
-        **tokens,
+        calls=(piece,) if called else (),
+        **_tokens(usage),
     )
-
-
-def _text(value: object, kind: str, delta: object, message: object) -> str | None:
-    if kind.startswith("response."):
-        return _string(delta) if kind == "response.output_text.delta" else None
-    found = (
-        _string(_get(message, "content")) or _string(_get(delta, "content")) or _string(_get(delta, "text"))
-    )
-    if found is None and "." not in kind:
-        found = _string(delta) or _string(_get(value, "text")) or _string(_get(value, "output_text"))
-    return found
 
 
 def _whole_message(value: object) -> object:
@@ -230,7 +285,7 @@ def _finish(answer: object, choice: object, delta: object) -> str | None:
     return said
 
 
-def _tokens(usage: object) -> dict[str, int | None]:
+def _tokens(usage: object) -> dict[str, Any]:
     details = _get(usage, "prompt_tokens_details") or _get(usage, "input_tokens_details")
     more = _get(usage, "completion_tokens_details") or _get(usage, "output_tokens_details")
     given = _whole(_get(usage, "prompt_tokens"), _get(usage, "input_tokens"))
@@ -240,48 +295,36 @@ def _tokens(usage: object) -> dict[str, int | None]:
         "input_tokens": None if given is None else given + (read or 0) + (written or 0),
         "output_tokens": _whole(_get(usage, "completion_tokens"), _get(usage, "output_tokens")),
         "cached_tokens": _whole(_get(details, "cached_tokens"), read),
-        "cache_write_tokens": written,
+        "cache_write_tokens": _whole(_get(details, "cache_write_tokens"), written),
         "reasoning_tokens": _whole(_get(more, "reasoning_tokens")),
     }
-
-
-def _calls(value: object, kind: str, delta: object) -> Iterator[CallPiece]:
-    """The pieces of tool calls in a chunk or event."""
-    listed = _get(delta, "tool_calls")
-    for at, call in enumerate(cast("Sequence[object]", listed) if isinstance(listed, (list, tuple)) else ()):
-        key, function = _get(call, "index"), _get(call, "function")
-        yield _piece(
-            at if key is None else key, _get(call, "id"), _get(function, "name"), _get(function, "arguments")
-        )
-    block, index = _get(value, "content_block"), _get(value, "index")
-    if kind == "content_block_start" and "tool_use" in str(_get(block, "type")):
-        yield _piece(index, _get(block, "id"), _get(block, "name"), None)
-    elif kind == "content_block_delta" and _get(delta, "type") == "input_json_delta":
-        yield _piece(index, None, None, _get(delta, "partial_json"))
-    elif (
-        kind == "response.output_item.added" and _get(item := _get(value, "item"), "type") == "function_call"
-    ):
-        yield _piece(_get(item, "id"), _get(item, "call_id"), _get(item, "name"), None)
-    elif kind == "response.function_call_arguments.delta":
-        yield _piece(_get(value, "item_id"), None, None, delta)
 
 
 def _piece(key: object, id: object, name: object, arguments: object) -> CallPiece:
     return CallPiece(str(key), _string(id), _string(name), _string(arguments) or "")
 
 
-def _thinks(kind: str, delta: object) -> bool:
-    if kind.startswith("response.reasoning"):
-        return kind.endswith(".delta")
-    return bool(_get(delta, "reasoning_content") or _get(delta, "reasoning") or _get(delta, "thinking"))
-
-
 def _get(value: object, name: str) -> object:
     if value is None:
         return None
+    if type(value) is dict:
+        return cast("dict[str, object]", value).get(name)
+    held: Mapping[str, object] | None = getattr(value, "__dict__", None)
+    if held is not None and name in held:
+        return held[name]
     if isinstance(value, Mapping):
         return cast("Mapping[str, object]", value).get(name)
-    return getattr(value, name, None)
+    if _may_have(type(value), name):
+        return getattr(value, name, None)
+    extra: object = getattr(value, "__pydantic_extra__", None)
+    return cast("dict[str, object]", extra).get(name) if type(extra) is dict else None
+
+
+@functools.lru_cache(1024)
+def _may_have(kind: type, name: str) -> bool:
+    """Whether objects of this class can have an attribute that is not among their own. Asking a pydantic model for a field it
+    lacks costs 5 µs, and a chunk of a stream is asked for twenty."""
+    return hasattr(kind, name) or (hasattr(kind, "__getattr__") and not hasattr(kind, "__pydantic_fields__"))
 
 
 def _first(value: object) -> object:
