@@ -104,6 +104,23 @@ def redaction() -> None:
         print(f"redaction, {name} ({len(text)} characters): {rate:.0f} MB/s")
 
 
+def chunks() -> None:
+    """What reading one chunk of a streamed answer costs the application's thread."""
+    told = [{"choices": [{"index": 0, "delta": {"content": "word "}}]}] * 200
+    events = [
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "word "}}
+    ] * 200
+    for name, answer in (("a chat completion", told), ("Anthropic's messages", events)):
+        least = float("inf")
+        for _ in range(20):
+            with watchkeeper.span("chat", kind="llm") as step:
+                start = time.thread_time_ns()
+                for _ in step.stream(answer):
+                    pass
+                least = min(least, (time.thread_time_ns() - start) / len(answer) / 1000)
+        print(f"a chunk of {name}: {least:.1f} µs CPU at least")
+
+
 def main() -> None:
     """Run and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -185,6 +202,7 @@ def main() -> None:
             watchkeeper.init(endpoint, tracer_provider=TracerProvider(), exit_timeout=0.1)
             measure(name, lambda: plain(QUESTION), given.spans, given.rounds, given.pause)
     print("goal: at most 40 µs per span in the application's thread, p99 at most 500 µs")
+    chunks()
     watchkeeper.shutdown(0.1)
     redaction()
     server.terminate()
