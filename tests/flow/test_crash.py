@@ -48,12 +48,18 @@ def chaos(folder: Path, kills: int) -> tuple[Server, Writers, list[float]]:
     server = Server(folder / "data", "--grpc-port", str(grpc_port)).start()
     writers = Writers(server.port, grpc_port, folder, seed, traces=TRACES).start()
     restarts: list[float] = []
-    for _ in range(kills):
+    for number in range(kills):
         time.sleep(chance.uniform(0.05, 1.2))
         server.kill()
         began = time.monotonic()
         server.start()
         restarts.append(time.monotonic() - began)
+        if number % 20 == 19:
+            # A campaign that is ended early has said how far it came.
+            print(
+                f"\nD1 seed {seed}: {number + 1} kills, {len(writers.spans.items)} spans acknowledged",
+                flush=True,
+            )
     many = -1
     while many < len(writers.spans.items) < SPANS:
         # On a busy machine it takes long; that nothing comes any more would be a fault.
