@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.conftest import serving, until
+from tests.browser.conftest import opened, serving, until
 from tests.unit.web.world import NOW, PROJECT, World, build, spans_of, turns
 from watchkeeper.dialects import assemble, normalise
 from watchkeeper.store.columns import SpanRow, TraceRow
@@ -19,14 +19,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str
         yield served
 
 
-def arrive(world: World, trace_id: str) -> None:
-    """One more trace, which ended just now."""
+def arrive(world: World, *trace_ids: str, at: int = NOW - 10**9) -> None:
+    """More traces, which began at `at` and ended just now."""
     number, _, turn, scenario = next(turns(1, 5))
-    made = [normalise(raw) for raw in spans_of(turn, trace_id, NOW - 10**9, number, scenario)]
+    made = [[normalise(raw) for raw in spans_of(turn, t, at, number, scenario)] for t in trace_ids]
 
     async def write() -> None:
-        await world.columns.write_spans([SpanRow(PROJECT, s, NOW) for s in made], [])
-        await world.columns.write_traces([TraceRow(PROJECT, assemble(made, []), [], 1.0, "all", NOW)])
+        await world.columns.write_spans([SpanRow(PROJECT, s, NOW) for spans in made for s in spans], [])
+        await world.columns.write_traces(
+            [TraceRow(PROJECT, assemble(spans, []), [], 1.0, "all", NOW) for spans in made]
+        )
 
     # The browser's driver runs a loop of its own in this thread.
     done = threading.Thread(target=lambda: asyncio.run(write()))
@@ -59,6 +61,34 @@ def test_new_traces_appear_and_wait_while_somebody_reads(page: Any, world: tuple
     page.mouse.move(700, 5)
     until(page, f"!!document.querySelector('#live-rows tr[data-id=\"{'b' * 32}\"]')")
     assert page.locator("#live-rows tr").count() <= 50
+
+
+def test_a_flood_waits_in_a_list_that_does_not_grow(page: Any, world: tuple[World, str]) -> None:
+    page.goto("/traces?live=1&range=30d")
+    page.locator("#live-rows tr").nth(1).hover()
+    for batch in range(3):
+        arrive(world[0], *(f"{batch}{n:031x}" for n in range(40)), at=NOW - 10**9 + batch * 10**6)
+        until(
+            page,
+            f"document.querySelector('#live-state').textContent.includes('{'newest 50' if batch else '40 new'}')",
+        )
+    page.mouse.move(700, 5)
+    until(page, "document.querySelector('#live-rows tr').dataset.id.startsWith('2')")
+    # Where everything is new nothing is marked: fifty moving rows cost every frame.
+    assert page.locator("#live-rows tr").count() == 50
+    assert page.locator("#live-rows tr.fresh").count() == 0
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_new_rows_move_only_for_who_likes_it(chromium: Any, world: tuple[World, str], motion: str) -> None:
+    page = opened(chromium, world[1], viewport={"width": 1440, "height": 900}, reduced_motion=motion)
+    page.goto("/traces?live=1&range=30d")
+    trace_id = ("d" if motion == "reduce" else "e") * 32
+    arrive(world[0], trace_id, at=NOW - 10**8)
+    row = f"document.querySelector('tr.fresh[data-id=\"{trace_id}\"] td')"
+    until(page, f"!!{row}")
+    assert (page.evaluate(f"getComputedStyle({row}).animationName") == "none") is (motion == "reduce")
+    page.context.close()
 
 
 def test_a_live_list_is_a_page_without_scripts(chromium: Any, world: tuple[World, str]) -> None:

@@ -56,6 +56,48 @@ def test_it_goes_places_by_keyboard(page: Any) -> None:
     page.wait_for_url("**/traces?*q=refund*")
 
 
+def tabbed(page: Any, wanted: str) -> None:
+    """Press Tab until the focus is on what `wanted`, an expression of the element `e`, is true of."""
+    for _ in range(150):
+        page.keyboard.press("Tab")
+        if page.evaluate(f"((e) => {wanted})(document.activeElement)"):
+            return
+    raise AssertionError(f"Tab never reaches {wanted}")
+
+
+def test_it_goes_the_whole_loop_by_keyboard(page: Any) -> None:
+    """From the sentence of the overview by alert, worst trace and dataset to the case and its gate's verdict."""
+    page.goto("/")
+    tabbed(page, "e.matches('a.verdict.bad')")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/alerts/al_relevance*")
+    tabbed(page, "e.textContent.includes('Take it')")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
+    page.goto(page.url)
+    assert page.get_by_text("taken by").count()
+    tabbed(page, "e.matches('.worst a')")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/traces/*")
+    tabbed(page, "e.matches('summary') && e.textContent.includes('Add to dataset')")
+    page.keyboard.press("Enter")
+    tabbed(page, "e.matches('input[name=dataset]')")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("by-keyboard")
+    tabbed(page, "e.matches('button.primary') && !!e.form?.dataset")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/datasets/by-keyboard*")
+    tabbed(page, "e.matches('td a.main')")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/datasets/by-keyboard/cases/*")
+    page.keyboard.press("g")
+    page.keyboard.press("e")
+    page.wait_for_url("**/experiments*")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/experiments/exp_*")
+
+
 def test_it_walks_the_list_and_opens_beside_it(page: Any) -> None:
     page.goto("/traces?range=30d")
     page.keyboard.press("j")

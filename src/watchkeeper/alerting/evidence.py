@@ -74,13 +74,16 @@ def measured(metric: str, value: float, low: float | None, high: float | None, n
     up, down = (high - value) * scale, (value - low) * scale
     wide, short = max(up, down), min(up, down)
     spread = short if 0 < short < 0.75 * (up + down) / 2 else wide
-    places = min(10, max(0, -math.floor(math.log10(spread / 2) + 1e-9))) if spread > 0 else 2
+    most = 2 if unit == "rate" else 10
+    places = min(most, max(0, -math.floor(math.log10(spread / 2) + 1e-9))) if spread > 0 else 2
 
     def write(x: float) -> str:
         exact = x == 0 or (x == 1 and unit == "rate")
-        return f"{'$' if unit == 'USD' else ''}{x * scale:,.{0 if exact else places}f}"
+        text = f"{'$' if unit == 'USD' else ''}{x * scale:,.{0 if exact else places}f}"
+        return ">99.99" if unit == "rate" and text == "100.00" else text
 
-    around = f"± {write(wide / scale)}" if wide - short <= 0.25 * wide else f"({write(low)}–{write(high)})"
+    even = wide - short <= 0.25 * wide and (wide == 0 or round(wide, places) > 0)
+    around = f"± {write(wide / scale)}" if even else f"({write(low)}–{write(high)})"
     return f"{write(value)}{after} {around} · n {n:,}"
 
 

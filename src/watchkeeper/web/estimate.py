@@ -93,6 +93,7 @@ def _write(value: float | None, unit: str, spread: float | None, bare: bool = Fa
         places = humane.digits_for(None if spread is None else spread * 100, value * 100)
         # None and all are exact: "100 %", with how far that can be from the truth in the interval.
         text = f"{value * 100:.{0 if value in (0, 1) else min(places, 2)}f}"
+        text = ">99.99" if text == "100.00" else text
         return text if bare else f"{text} %"
     if unit == "ms":
         return humane.duration(value)

@@ -160,6 +160,9 @@ def test_a_table_shows_the_digits_the_interval_justifies_and_no_amount_below_zer
 
 def test_a_share_is_all_only_where_nothing_is_missing() -> None:
     assert say.measured("", 1.0, 0.998, 1.0, 1572, "rate") == "100 % (99.8–100) · n 1,572"
+    assert (
+        say.measured("", 0.999999, 0.999998, 1.0, 2_371_595, "rate") == ">99.99 % (>99.99–100) · n 2,371,595"
+    )
     assert "100" not in say.measured("", 42999 / 43013, 0.99945, 0.9998, 43013, "rate")
 
 

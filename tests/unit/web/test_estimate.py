@@ -52,6 +52,7 @@ def test_it_writes_none_and_all_without_decimals() -> None:
     every = estimate.proportion(1607, 1607)
     assert (every.text, every.interval) == ("100 %", "99.76–100")
     assert estimate.proportion(0, 1607).text == "0 %"
+    assert estimate.proportion(78_800, 78_800).interval == ">99.99–100"
 
 
 def test_it_gives_small_prices_the_digits_of_their_interval() -> None:

@@ -19,6 +19,7 @@ from watchkeeper.pipeline.preference import Pair, prefer
 from watchkeeper.pipeline.versions import version_alert
 from watchkeeper.scoring.judges.pairwise import PairwiseJudge
 from watchkeeper.store.records import access, alerts, datasets, experiments, reviews
+from watchkeeper.web.pages import overview
 from watchkeeper.web.pictures import alert_picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -88,6 +89,20 @@ async def test_it_answers_in_one_sentence_whether_it_still_works(world: World) -
     assert "answer_relevance for prompt_version v2 fell from 8.1 to 6.6" in page
     assert "order-status" in page
     assert "/alerts/al_relevance" in page
+
+
+async def test_it_says_what_is_loud_first_and_what_is_quiet_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = [{"scenario": f"calm-{i}", "n": 900 - i, "bad": 0} for i in range(9)]
+    busy += [{"scenario": "", "n": 30, "bad": 3}, {"scenario": "customer-support", "n": 2, "bad": 0}]
+    monkeypatch.setattr(overview, "scenarios", lambda _: busy)
+    async with client(world) as browser:
+        page = (await browser.get("/")).text
+    assert page.index("customer-support") < page.index("The other 10 scenarios") < page.index("calm-0")
+    assert page.count("No alert. Errors, latency") == 1
+    assert "errors 10 %" in page and "scenario%3DUnnamed" not in page
+    assert "cohort=scenario%3Dcalm-8" in page
 
 
 async def test_it_filters_by_score_text_and_cohort(world: World) -> None:

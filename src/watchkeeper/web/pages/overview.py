@@ -22,13 +22,19 @@ from watchkeeper.web.view import BUCKETS, View, view_of
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """What is known of one scenario, for someone who has five seconds."""
+    """What is known of one scenario, for someone who has five seconds; `quiet` where no alert says anything."""
 
     tone: str
     scenario: str
     words: str
     detail: str
     href: str
+    brief: str = ""
+    named: bool = True
+
+    @property
+    def quiet(self) -> bool:
+        return bool(self.brief)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +215,7 @@ def scenarios(traffic: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def sentences(
     view: View, found: Sequence[Mapping[str, Any]], alerts: Sequence[Alert], quality: Sequence[Series]
 ) -> list[Sentence]:
-    """One sentence a scenario. Its verdict is the alerts': they hold the false-alarm budget, a glance does not."""
+    """One sentence a scenario, what is loud first. Its verdict is the alerts': they hold the false-alarm budget, a glance does not."""
     made: list[Sentence] = []
     total = sum(int(s["n"]) for s in found) or 1
     for row in found:
@@ -244,8 +250,10 @@ def sentences(
                 if judged
                 else "No alert, but nothing scores this traffic: errors and latency are all that is known."
             )
-            made.append(Sentence("good" if judged else "unknown", title, words, detail, view.url("/quality")))
-    return made
+            brief = f"{humane.percent(int(row['n']) / total, 0)} · errors {errors.text}"
+            tone = "good" if judged else "unknown"
+            made.append(Sentence(tone, title, words, detail, view.url("/quality"), brief, bool(name)))
+    return sorted(made, key=lambda s: ("bad", "warn").index(s.tone) if s.tone in ("bad", "warn") else 2)
 
 
 def gaps(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

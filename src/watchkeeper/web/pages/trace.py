@@ -136,11 +136,14 @@ def _shown(view: View, steps: list[Step]) -> Listing:
 
 
 def _selected(view: View, trace: Trace, shown: Listing) -> Span | None:
-    """What `?span=` asks for, else the trace's choice; where that is on another page of the tree, one that is on this."""
+    """What `?span=` asks for, else the trace's choice; where that is on another page of the tree, one that is on this. A trace
+    of several pages opens at its beginning."""
     best = chosen(trace, view.params.get("span"))
     here = [s.span for s in shown.rows if s.span.span_id not in shown.orienting]
     if view.params.get("span") or not here or best in here:
         return best
+    if not shown.earlier and trace.root in here:
+        return trace.root
     return next((s for s in reversed(here) if s.kind == "llm" and s.llm is not None), here[0])
 
 

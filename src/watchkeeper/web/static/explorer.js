@@ -2,8 +2,10 @@
 import { $, $$, load, say } from "./app.js";
 
 const EVERY_MS = 1500;
-const LIVE = "Live, at most 2 s behind";
 const MOST = 50;
+const MARKED = 12;
+const LIVE = "Live, at most 2 s behind";
+const FAST = "Live · more arrive than are shown";
 
 // The live list. Rows wait while somebody reads: the pointer or the focus in the list, the page scrolled, rows selected.
 const list = $("#live-rows");
@@ -12,6 +14,9 @@ if (list) {
   let next = list.dataset.live;
   let over = false;
   let waiting = new Map();
+  // More came than the list holds: while it waits, and in the latest answer.
+  let more = false;
+  let fast = false;
   const card = list.closest(".card");
   const reading = () => over || scrollY > 8 || card.contains(document.activeElement) || !!$("input:checked", list) || $("#side")?.hidden === false;
   const known = (id) => $(`tr[data-id="${id}"]`, list);
@@ -20,13 +25,15 @@ if (list) {
   function show() {
     $("#live-empty")?.remove();
     const rows = [...waiting.values()].sort((a, b) => a.order - b.order);
+    // Where everything is new, marking what is new tells nothing and costs every frame.
+    const marked = rows.length <= MARKED;
     for (const { row } of rows) {
       const there = known(row.dataset.id);
       if (there) {
         there.replaceWith(row);
         continue;
       }
-      row.classList.add("fresh");
+      row.classList.toggle("fresh", marked);
       // Traces are shown in the order of their start, and one that took long arrives after shorter ones.
       const at = $$("tr", list).find((other) => when(other) <= when(row));
       if (at) at.before(row);
@@ -34,19 +41,26 @@ if (list) {
     }
     for (const old of $$("tr", list).slice(MOST)) old.remove();
     waiting = new Map();
+    more = false;
+    tell(fast ? FAST : LIVE);
+  }
+  // However long nobody looks, only rows that the list would show wait.
+  function forget() {
+    const fresh = [...waiting].filter(([id]) => !known(id));
+    if (fresh.length <= MOST) return;
+    fresh.sort(([, a], [, b]) => when(b.row).localeCompare(when(a.row)) || b.order - a.order);
+    for (const [id] of fresh.slice(MOST)) waiting.delete(id);
+    more = true;
   }
   const when = (row) => $("time", row)?.dateTime ?? "";
   function settle() {
     const fresh = [...waiting.keys()].filter((id) => !known(id)).length;
-    if (!reading()) {
-      show();
-      tell(LIVE);
-    } else if (fresh) {
-      const button = Object.assign(document.createElement("button"), { type: "button", className: "button s", textContent: `Paused · show ${fresh} new` });
+    if (!reading()) show();
+    else if (fresh) {
+      const button = Object.assign(document.createElement("button"), { type: "button", className: "button s", textContent: `Paused · show ${more ? `the newest ${MOST}` : `${fresh} new`}` });
       button.addEventListener("click", () => {
         scrollTo({ top: 0 });
         show();
-        tell(LIVE);
       });
       if (state.textContent !== button.textContent) state.replaceChildren(button);
     } else tell("Paused");
@@ -57,11 +71,14 @@ if (list) {
         const page = await load(next);
         const table = $("#live", page);
         next = table.dataset.next;
-        $$("tbody tr", table).reverse().forEach((row, order) => {
+        const rows = $$("tbody tr", table);
+        fast = rows.length >= MOST && rows.every((row) => !known(row.dataset.id) && !waiting.has(row.dataset.id));
+        rows.reverse().forEach((row, order) => {
           const there = known(row.dataset.id);
           const made = document.importNode(row, true);
           if (there?.textContent !== made.textContent) waiting.set(row.dataset.id, { row: made, order: Date.now() * 100 + order });
         });
+        forget();
         settle();
       } catch (error) {
         tell(`Not live: ${error.message}`);
