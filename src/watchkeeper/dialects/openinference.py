@@ -71,6 +71,9 @@ def value_text(value: Any) -> str | None:
                     "content", "query_str", "message", "task"):  # fmt: skip
             if isinstance(table.get(key), str) and table[key]:
                 return table[key]
+        bundle = as_dict(table.get("query_bundle"))
+        if bundle is not None:
+            return value_text(bundle)
     return as_text(value)
 
 

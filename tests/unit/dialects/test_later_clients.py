@@ -239,3 +239,9 @@ def test_content_may_lie_in_attributes_named_like_its_events() -> None:
     sentry = _llm(span({**chat, "gen_ai.response.text": '["Let me look."]', "gen_ai.response.streaming": True,
                         "gen_ai.response.tool_calls": json.dumps([call])}))  # fmt: skip
     assert (sentry.output_text, sentry.tool_calls[0].id, sentry.stream) == ("Let me look.", "t1", True)
+
+
+def test_a_query_may_lie_within_a_bundle() -> None:
+    given = json.dumps({"query_bundle": {"query_str": "Capital?", "embedding": None}})
+    made = span({"openinference.span.kind": "RETRIEVER", "input.value": given})
+    assert made.retrieval is not None and made.retrieval.query == "Capital?"
