@@ -6,7 +6,7 @@ size) is set on the connection by the store.
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -348,15 +348,26 @@ def check_condition(where: str, scorers: Sequence[str]) -> str:
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 
 
+def _compared_with_number(holder: exp.Bracket) -> bool:
+    comparison = holder.parent
+    if not isinstance(comparison, _COMPARISONS):
+        return False
+    other = comparison.expression if comparison.this is holder else comparison.this
+    other = other.this if isinstance(other, exp.Neg) else other
+    return isinstance(other, exp.Literal) and not other.is_string
+
+
+def _call(name: str, *arguments: exp.Expr) -> exp.Anonymous:
+    return exp.Anonymous(this=name, expressions=list(arguments))
+
+
 def _compare_as_numbers(part: exp.Expr) -> None:
-    """`attributes['n'] > 5` compares numbers; attributes are stored as text."""
+    """`attributes['n'] > 5` compares numbers; attributes are stored as text, and a long one is no number."""
     for holder in list(part.find_all(exp.Bracket)):
-        comparison = holder.parent
-        if isinstance(comparison, _COMPARISONS):
-            other = comparison.expression if comparison.this is holder else comparison.this
-            other = other.this if isinstance(other, exp.Neg) else other
-            if isinstance(other, exp.Literal) and not other.is_string:
-                holder.replace(exp.Anonymous(this="toFloat64OrNull", expressions=[holder.copy()]))
+        if _compared_with_number(holder):
+            short = exp.LTE(this=_call("length", holder.copy()), expression=exp.Literal.number(NUMBER_BYTES))
+            text = _call("if", short, holder.copy(), exp.Literal.string(""))
+            holder.replace(_call("toFloat64OrNull", text))
 
 
 def _ask_keys_alone(part: exp.Expr) -> None:
@@ -421,11 +432,14 @@ def _facts_of(table: exp.Table) -> list[str]:
     return [f for p in parts if (f := _fact(p)) is not None and not f.endswith("\\n')")]
 
 
-def _having(part: exp.Expr, keys: set[str], database: str) -> exp.Expr:
-    """The ids of traces with a span of which a predicate over attributes holds."""
-    fact = _fact(part)
+def _having(part: exp.Expr, keys: set[str], database: str, held: str | None) -> exp.Expr:
+    """The ids of traces with a span of which a predicate over attributes holds. `held` names the parameter with the facts for
+    which it does, where they are known."""
+    fact = _fact(part) if held is None else f"hasAny({FACTS}, {{{held}:Array(String)}})"
     if fact is not None:
-        return _with_fact(fact, database).where(RECEIVED, copy=False, dialect=_Dialect)
+        # For the parts to read alone: traces are asked for their own time, and to read it of every row would cost as much again.
+        near = f"indexHint({RECEIVED})"
+        return _with_fact(fact, database).where(near, copy=False, dialect=_Dialect)
     told = part.copy()
     _compare_as_numbers(told)
     _ask_keys_alone(told)
@@ -436,16 +450,45 @@ def _having(part: exp.Expr, keys: set[str], database: str) -> exp.Expr:
     return inner.where(exp.Paren(this=told), copy=False)  # type: ignore[attr-defined]
 
 
-def compile_condition(where: str, scorers: Sequence[str], database: str = "default") -> str:
-    """A condition as SQL over the physical `traces`, binding `wk_project`, and `wk_received`: the time in ns from which on the
-    spans were received whose attributes are looked at. Raises QueryRefused."""
+def number_look_ups(where: str, database: str = "default") -> dict[str, str]:
+    """For each comparison of one attribute with a number a statement that lists the facts, of those stored, for which it holds;
+    by the name of the parameter with which `compile_condition` binds them. The index of attributes has them in order, so that
+    it reads those of one key. A key too long for its numbers to be in the index has none. Raises QueryRefused."""
+    found: dict[str, str] = {}
+    for at, (part, _) in enumerate(_attribute_predicates(exp.Paren(this=_condition_tree(where)))):
+        holders = [h for h in part.find_all(exp.Bracket) if h.parent is part and _compared_with_number(h)]
+        key = holders[0].expressions[0] if holders and len(holders[0].expressions) == 1 else None
+        if not (
+            isinstance(key, exp.Literal) and key.is_string and holders[0].this == exp.column("attributes")
+        ):
+            continue
+        size = len(key.name.encode()) + 1
+        if size + NUMBER_BYTES <= FACT_BYTES:
+            told = part.copy()
+            _compare_as_numbers(told)
+            value = _call("substring", exp.column("token"), exp.Literal.number(size + 1))
+            for holder in list(told.find_all(exp.Bracket)):
+                holder.replace(value.copy())
+            first, after = _text(f"{key.name}\n"), _text(f"{key.name}\x0b")
+            found[f"{tables.FACTS}{at}"] = (
+                f"SELECT DISTINCT token FROM mergeTreeTextIndex({_text(database)}, 'spans', 'facts') "
+                f"WHERE token >= {first} AND token < {after} AND {told.sql(dialect=_Dialect, comments=False)}"
+            )
+    return found
+
+
+def compile_condition(
+    where: str, scorers: Sequence[str], database: str = "default", held: Collection[str] = ()
+) -> str:
+    """A condition as SQL over the physical `traces`, binding `wk_project`, `wk_received`: the time in ns from which on the
+    spans were received whose attributes are looked at, and those of the `number_look_ups` that are in `held`. Raises QueryRefused."""
     condition = exp.Paren(this=_condition_tree(where))
     _known_columns(condition, scorers)
     by_column = {tables.scorer_column(s): s for s in scorers if tables.SCORER_NAME.match(s)}
-    for part, keys in _attribute_predicates(condition):
-        part.replace(
-            exp.In(this=exp.column("trace_id"), query=exp.Subquery(this=_having(part, keys, database)))
-        )
+    for at, (part, keys) in enumerate(_attribute_predicates(condition)):
+        name = f"{tables.FACTS}{at}"
+        having = _having(part, keys, database, name if name in held else None)
+        part.replace(exp.In(this=exp.column("trace_id"), query=exp.Subquery(this=having)))
     for column in list(condition.find_all(exp.Column)):
         scorer = by_column.get(column.name)
         if scorer is not None and column.find_ancestor(exp.Subquery) is None:
@@ -455,6 +498,8 @@ def compile_condition(where: str, scorers: Sequence[str], database: str = "defau
 
 # The expression of the index `facts`, which alone answers whether a span has an attribute of this value, up to a length.
 FACT_BYTES = 64
+NUMBER_BYTES = 24
+"""As long as a number is written that the wire can carry."""
 FACTS = (
     f"arrayFilter(f -> length(f) <= {FACT_BYTES}, "
     "arrayMap((k, v) -> concat(k, '\\n', v), mapKeys(attributes), mapValues(attributes)))"

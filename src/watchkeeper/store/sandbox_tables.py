@@ -4,6 +4,7 @@ import re
 
 PROJECT = "wk_project"
 RECEIVED = "wk_received"
+FACTS = "wk_facts"
 SCORER_NAME = re.compile(r"^[\w][\w .:/@+\-]{0,120}$")
 
 _CONTEXT = (

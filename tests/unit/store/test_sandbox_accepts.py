@@ -3,7 +3,7 @@
 import pytest
 
 from watchkeeper.store.columns import QueryRefused
-from watchkeeper.store.sandbox import check_condition, compile_condition, prepare
+from watchkeeper.store.sandbox import check_condition, compile_condition, number_look_ups, prepare
 
 SCORERS = ["answer_relevance", "grounded.v2", "cost"]
 
@@ -145,3 +145,29 @@ def test_a_condition_is_compiled_for_the_physical_table(where: str, part: str) -
 def test_a_condition_that_is_more_than_a_condition_is_refused(where: str) -> None:
     with pytest.raises(QueryRefused):
         compile_condition(where, SCORERS)
+
+
+@pytest.mark.parametrize(
+    ("where", "read"),
+    [
+        ("attributes['n'] > 5", ["token >= 'n\\n' AND token < 'n\\v'", "<= 24", "> 5"]),
+        (
+            "cost > 1 and (-2 <= attributes['it''s'] or errors > 0)",
+            ["token >= 'it''s\\n'", "-2 <= toFloat64OrNull("],
+        ),
+        ("attributes['n'] > '5'", None),
+        ("attributes['n'] = attributes['m']", None),
+        ("length(attributes['n']) > 5", None),
+        (f"attributes['{'n' * 40}'] > 5", None),
+    ],
+)
+def test_a_comparison_with_a_number_is_looked_up_where_the_index_has_all_of_them(
+    where: str, read: list[str] | None
+) -> None:
+    found = number_look_ups(where)
+    assert len(found) == (read is not None)
+    for name, statement in found.items():
+        assert all(part in statement for part in read or ())
+        compiled = compile_condition(where, SCORERS, held=found)
+        assert f"{{{name}: Array(String)}}" in compiled
+        assert "toFloat64OrNull(" not in compiled

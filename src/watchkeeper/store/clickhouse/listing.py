@@ -1,8 +1,10 @@
-"""The trace list: newest first, filtered, paged; the wide columns are read for the shown rows only."""
+"""The trace list: newest first, filtered, paged."""
 
+import datetime as dt
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any
+from weakref import WeakSet
 
 from clickhouse_connect.driver.client import Client
 
@@ -16,14 +18,25 @@ DAYS_BACK = (1, 14)
 LAST_DAY = 2**16 - 1
 SEEN_BEFORE_NS = 2 * DAY_NS
 """A span is received after its trace began; clients' clocks are believed up to a day ahead."""
-SPARE = 50
-"""Rows looked at beyond those asked for: versions that were replaced since."""
+SPARE = 8
+"""One row in so many is looked at beyond those asked for: versions that were replaced since."""
+VALUES = 1000
+"""So many different numbers of an attribute are looked up; of one that has more the attributes are read."""
 _TEXTS = ("input_text", "output_text")
-_SHOWN = ", ".join(
-    f"substringUTF8({c}, 1, {TEXT_CHARS}) AS {c}" if c in _TEXTS else c
-    for c in sandbox_tables.COLUMNS["traces"]
+SHOWN = (*sandbox_tables.COLUMNS["traces"], "scores")
+# No columns beside those of the projection `newest` (store/sql/columns), which answers in the order of time; and no aliases, because
+# a condition on a text means the whole of it.
+_ROWS = "SELECT assembled_at, toMonday(day), " + ", ".join(
+    f"substringUTF8({c}, 1, {TEXT_CHARS})" if c in _TEXTS else c for c in SHOWN
 )
+_LATEST = """
+SELECT trace_id, assembled_at FROM traces
+WHERE project = {project:String} AND trace_id IN {ids:Array(String)} AND _partition_id IN {weeks:Array(String)}"""
 _ORDER = re.compile(r"^\s*([\w .:/@+\-]+?)(?:\s+(asc|desc))?\s*$", re.IGNORECASE)
+_MAKING_FACTS = """
+SELECT count() FROM system.mutations
+WHERE database = currentDatabase() AND table = 'spans' AND NOT is_done AND command LIKE '%facts%'"""
+_with_index: WeakSet[Client] = WeakSet()
 WORDS = "lowerUTF8(concat(ifNull(input_text, ''), ' ', ifNull(output_text, '')))"
 
 
@@ -52,7 +65,7 @@ def _seen_from(since_ns: int) -> int:
 
 
 def _conditions(
-    wanted: TraceFilter, scorers: Sequence[str], database: str
+    client: Client, wanted: TraceFilter, scorers: Sequence[str], database: str
 ) -> tuple[list[str], dict[str, Any]]:
     parts, bound = ["project = {project:String}"], dict[str, Any]()
     for name, value, compare in (("since", wanted.since_ns, ">="), ("until", wanted.until_ns, "<")):
@@ -72,7 +85,9 @@ def _conditions(
         parts.append(f"hasAllTokens({WORDS}, {{words:Array(String)}})")
         bound["words"] = words
     if wanted.where:
-        parts.append(sandbox.compile_condition(wanted.where, scorers, database))
+        held = _held(client, wanted.where, database)
+        parts.append(sandbox.compile_condition(wanted.where, scorers, database, held))
+        bound |= held
         bound[sandbox_tables.RECEIVED] = _seen_from(wanted.since_ns or 0)
     for name, cursor, compare in (("before", wanted.before, "<"), ("after", wanted.after, ">")):
         if cursor is not None:
@@ -87,22 +102,49 @@ def _conditions(
     return parts, bound
 
 
+def _held(client: Client, where: str, database: str) -> dict[str, list[str]]:
+    """The facts, of those stored, for which the comparisons of attributes with numbers in a condition hold, by the parameter
+    that binds them; none for a comparison that too many would meet. Raises QueryRefused."""
+    held: dict[str, list[str]] = {}
+    for name, statement in sandbox.number_look_ups(where, database).items():
+        if not _indexed(client):
+            break
+        found = client.query(f"{statement} LIMIT {VALUES + 1}").result_rows
+        if len(found) <= VALUES:
+            held[name] = [fact for (fact,) in found]
+    return held
+
+
+def _indexed(client: Client) -> bool:
+    """Whether every part of `spans` has the index of attributes. One written by a version that had none has it once that is
+    made, which is asked until it is so."""
+    if client not in _with_index:
+        if client.query(_MAKING_FACTS).result_rows[0][0]:
+            return False
+        _with_index.add(client)
+    return True
+
+
 def list_traces(
     client: Client, project: str, wanted: TraceFilter, scorers: Sequence[str], database: str, now_ns: int
 ) -> list[dict[str, Any]]:
     """Rows of `traces` as dictionaries, in the order asked for. Raises QueryRefused."""
-    parts, bound = _conditions(wanted, scorers, database)
+    parts, bound = _conditions(client, wanted, scorers, database)
     most = min(max(wanted.limit, 0), 1000)
     bound |= {"project": project, sandbox_tables.PROJECT: project}
     # The page next to a cursor on its newer side holds the oldest of what is newer.
     order = _order("time asc" if wanted.after is not None else wanted.order_by, scorers)
     found: list[dict[str, Any]] = []
-    for first, end in _stretches(wanted, now_ns):
-        if len(found) < most:
-            conditions = " AND ".join([*parts, f"day >= toDate({first})", f"day < toDate({end})"])
-            bound[sandbox_tables.RECEIVED] = _seen_from(max(first * DAY_NS, wanted.since_ns or 0))
-            statement = f"SELECT trace_id, assembled_at, toMonday(day) FROM traces WHERE {conditions} ORDER BY {order}"
-            found += _first(client, statement, bound, most - len(found))
+    stretches = _stretches(wanted, now_ns)
+    while stretches and len(found) < most:
+        first, end = stretches.pop(0)
+        conditions = " AND ".join([*parts, f"day >= toDate({first})", f"day < toDate({end})"])
+        bound[sandbox_tables.RECEIVED] = _seen_from(max(first * DAY_NS, wanted.since_ns or 0))
+        statement = f"{_ROWS} FROM traces WHERE {conditions} ORDER BY {order}"
+        found += _first(client, statement, bound, most - len(found))
+        if len(stretches) == 2 and len(found) * DAYS_BACK[1] < 2 * most:
+            # So few in the last days promise too few in two weeks, and every stretch costs as much as it reads.
+            stretches = [(0, first)]
     if wanted.after is not None:
         found.reverse()
     return found
@@ -119,71 +161,43 @@ def _stretches(wanted: TraceFilter, now_ns: int) -> list[tuple[int, int]]:
 
 
 def _first(client: Client, statement: str, bound: dict[str, Any], most: int) -> list[dict[str, Any]]:
-    """The first `most` rows that a statement for (trace, version, week) finds.
+    """The first `most` rows that a statement for (version, week, columns shown) finds.
 
     A row that was replaced may still be stored beside its successor. Instead of merging the whole table (FINAL) to list a
     few rows, the first that match are taken whatever their version, and those that are not the latest of their trace
     passed over: the latest of a trace is a row like any other, so it stands in its own place of the order or does not match.
     """
-    taken, again = most + SPARE, True
+    taken, again = most + 1 + most // SPARE, True
     while True:
-        versions = client.query(
-            f"{statement} LIMIT {{limit:UInt32}}", parameters={**bound, "limit": taken}
-        ).result_rows
-        latest = _Latest(client, bound["project"], versions)
-        found = latest.of(most)
-        if len(found) < most and len(versions) == taken:
+        answer = client.query(f"{statement} LIMIT {{limit:UInt32}}", parameters={**bound, "limit": taken})
+        seen = [
+            (version, week, dict(zip(SHOWN, row, strict=True))) for version, week, *row in answer.result_rows
+        ]
+        latest = _latest(client, bound["project"], {(row["trace_id"], week) for _, week, row in seen})
+        found: dict[str, dict[str, Any]] = {}
+        for version, _, row in seen:
+            if latest.get(row["trace_id"]) == version:
+                found.setdefault(row["trace_id"], row)
+        if len(found) < most and len(seen) == taken:
             taken *= 4
-        elif again and latest.overtaken():
+        elif again and latest.items() - {(row["trace_id"], version) for version, _, row in seen}:
             # A successor that no condition saw: it does not match, or it was written since. Asking again tells.
             again = False
         else:
-            return found
+            return list(found.values())[:most]
 
 
-class _Latest:
-    """The latest rows of traces of which these versions (trace, version, week) are known, read as far as needed."""
-
-    def __init__(self, client: Client, project: str, versions: Sequence[Sequence[Any]]) -> None:
-        self._client = client
-        self._project = project
-        self._versions = versions
-        self._rows: dict[str, tuple[int, dict[str, Any]]] = {}
-
-    def _read(self, some: Sequence[Sequence[Any]]) -> None:
-        bound = {
-            "project": self._project,
-            "ids": list({trace_id for trace_id, _, _ in some}),
-            "weeks": list({week for _, _, week in some}),
-        }
-        answer = self._client.query(
-            f"SELECT assembled_at, {_SHOWN}, scores FROM traces WHERE project = {{project:String}} "
-            "AND trace_id IN {ids:Array(String)} AND toMonday(day) IN {weeks:Array(Date)} "
-            "ORDER BY assembled_at DESC LIMIT 1 BY trace_id",
-            parameters=bound,
-        )
-        for version, *values in answer.result_rows:
-            row = dict(zip(answer.column_names[1:], values, strict=True))
-            self._rows[row["trace_id"]] = (int(version), row)
-
-    def of(self, most: int) -> list[dict[str, Any]]:
-        """The first `most` that are the latest of their trace, each trace once."""
-        found: dict[str, dict[str, Any]] = {}
-        for at, (trace_id, version, _) in enumerate(self._versions):
-            if len(found) == most:
-                break
-            if trace_id not in self._rows:
-                ahead = self._versions[at : at + most - len(found)]
-                self._read([v for v in ahead if v[0] not in self._rows])
-            latest, row = self._rows.get(trace_id, (None, {}))
-            if latest == version:
-                found[trace_id] = row
-        return list(found.values())
-
-    def overtaken(self) -> bool:
-        """Whether the latest row of a trace that was looked at is not among the versions."""
-        seen = {(trace_id, version) for trace_id, version, _ in self._versions}
-        return any((trace_id, version) not in seen for trace_id, (version, _) in self._rows.items())
+def _latest(client: Client, project: str, traces: Set[tuple[str, dt.date]]) -> dict[str, int]:
+    """The latest version stored of each of these traces; all versions of one lie in the same week."""
+    bound = {
+        "project": project,
+        "ids": list({trace_id for trace_id, _ in traces}),
+        "weeks": list({f"{week:%Y%m%d}" for _, week in traces}),
+    }
+    latest: dict[str, int] = {}
+    for trace_id, version in client.query(_LATEST, parameters=bound).result_rows if traces else ():
+        latest[trace_id] = max(latest.get(trace_id, 0), version)
+    return latest
 
 
 def tally(
@@ -195,7 +209,7 @@ def tally(
     database: str,
 ) -> list[tuple[int, int, int]]:
     """(start ns, traces, those with errors) of every bucket in which the filter finds some. Raises QueryRefused."""
-    parts, bound = _conditions(wanted, scorers, database)
+    parts, bound = _conditions(client, wanted, scorers, database)
     bound |= {"project": project, sandbox_tables.PROJECT: project, "bucket": bucket_seconds}
     answer = client.query(
         "SELECT intDiv(toUnixTimestamp(time), {bucket:UInt32}) AS slot, count() AS n, "
