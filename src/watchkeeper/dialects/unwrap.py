@@ -38,6 +38,9 @@ def plain_result(value: Any) -> tuple[Any, str | None, str | None]:
     table = as_dict(value)
     if table is None:
         return value, None, None
+    if "response" in table and set(table) == {"id", "name", "response"}:
+        # Gemini's FunctionResponse.
+        return decode(table["response"]), word(table["id"]), None
     body = as_dict(table.get("output")) or table
     body = as_dict(body.get("kwargs")) or as_dict(body.get("data")) or body
     if "tool_call_id" not in body or "content" not in body:

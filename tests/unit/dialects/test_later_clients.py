@@ -245,3 +245,9 @@ def test_a_query_may_lie_within_a_bundle() -> None:
     given = json.dumps({"query_bundle": {"query_str": "Capital?", "embedding": None}})
     made = span({"openinference.span.kind": "RETRIEVER", "input.value": given})
     assert made.retrieval is not None and made.retrieval.query == "Capital?"
+
+
+def test_a_function_response_of_gemini_is_the_result_it_holds() -> None:
+    told = json.dumps({"id": "t1", "name": "find", "response": {"status": "shipped"}})
+    made = span({"openinference.span.kind": "TOOL", "tool.name": "find", "output.value": told}).tool
+    assert made is not None and (made.call_id, made.result) == ("t1", {"status": "shipped"})
