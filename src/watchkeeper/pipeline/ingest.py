@@ -107,8 +107,8 @@ def weight(item: RawSpan | LogRecord) -> int:
 class Ingest:
     """Takes decoded records of one project and returns when they are durable.
 
-    `redact(project, record)` changes a record in place; `normalise` derives the span; `trace_of` names the trace of a
-    log record that came without one ('' = none); `erased` which traces must not come back; `quota` how many bytes a second
+    `redact(project, record)` changes a record in place; `normalise` derives the span; `trace_of` names the trace a
+    log record is of, its own or that of its session ('' = none); `erased` which traces must not come back; `quota` how many bytes a second
     a project may send. Concurrent callers share commits, which follow one another, so
     that arrival times are in commit order. At most `max_bytes` are held; `free_bytes()` below `reserve_bytes` refuses.
     Call `start()` in the event loop and `close()` at the end.

@@ -248,8 +248,8 @@ async def test_it_commits_what_it_accepted_before_it_stops() -> None:
         await rig.ingest.accept("p", [raw(new_trace_id())], [])
 
 
-async def test_a_log_without_a_trace_gets_the_one_its_session_stands_for() -> None:
-    rig = Rig(trace_of=lambda _: "f" * 32)
+async def test_a_log_is_of_the_trace_that_is_named_for_it() -> None:
+    rig = Rig(trace_of=lambda record: record.trace_id or "f" * 32)
     rig.ingest.start()
     await rig.ingest.accept("p", [], [log(""), log("a" * 32)])
     assert [r.log.trace_id for r in rig.store.commits[0][1]] == ["f" * 32, "a" * 32]
