@@ -46,6 +46,8 @@ SELECT metric, count() AS n, min(x) AS low, max(x) AS high, min(x = round(x)) AS
 -- known: the values of each dimension that keep their own series; the others together are 'other'.
 -- made: what made a value (scorer version and judge model, price table); values of different makers stay apart.
 -- Nobody waits for it, and a week that arrived at once (an import) must not fail for good by taking longer than a page may.
+-- Nor may an hour of hundreds of thousands of traces by taking more memory: it goes in small blocks, groups that are too many
+-- go through the disk, and of a join only the scores are held.
 WITH
   chosen AS (
     SELECT trace_id, intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32} AS tick,
@@ -90,8 +92,8 @@ WITH
     FROM chosen ARRAY JOIN arrayConcat(facts, checked) AS m
     UNION ALL
     SELECT c.tick AS tick, c.dims AS dims, o.scorer AS base, o.x AS value, o.made AS made, c.keep * o.chance AS weight
-    FROM others AS o
-    INNER JOIN (SELECT * FROM chosen WHERE trace_id IN (SELECT trace_id FROM others)) AS c ON o.trace_id = c.trace_id
+    FROM (SELECT * FROM chosen WHERE trace_id IN (SELECT trace_id FROM others)) AS c
+    INNER JOIN others AS o ON o.trace_id = c.trace_id
     WHERE NOT has(arrayMap(m -> m.1, c.checked), o.scorer)
   ),
   named AS (
@@ -125,7 +127,7 @@ FROM filled
 ARRAY JOIN arrayMap((s, i) -> (i, arrayMap(d -> dims[d], s)), {sets:Array(Array(UInt8))},
   arrayEnumerate({sets:Array(Array(UInt8))})) AS c
 GROUP BY tick, metric, made, cohort_set, cohort
-SETTINGS max_execution_time = 300
+SETTINGS max_execution_time = 300, max_block_size = 8192, max_bytes_before_external_group_by = 100000000
 
 -- name: roll_existing
 -- Which series already have a point in these ticks, so that one that is gone is overwritten and not left behind.
