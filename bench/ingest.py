@@ -280,14 +280,14 @@ async def run(args: argparse.Namespace, folder: Path) -> None:
     started, cpu = time.perf_counter(), time.process_time() + children()[0]
     await rig.send(bodies, args.writers, rounds)
     acknowledged = time.perf_counter() - started
-    await asyncio.sleep(1.6)
+    await asyncio.sleep(1.1)
     await rig.assembly.flush(everything=True)
     done = time.perf_counter() - started
     beside, resident = children()
     cpu = time.process_time() + beside - cpu
     print(f"{spans:,} spans of {wire / spans / 1000:.1f} kB, {args.writers} writers of {args.batch}")
     print(f"acknowledged           {spans / acknowledged:10,.0f} spans/s")
-    print(f"assembled and checked  {spans / max(done - 1.6, acknowledged):10,.0f} spans/s")
+    print(f"assembled and checked  {spans / max(done - 1.1, acknowledged):10,.0f} spans/s")
     print(
         f"CPU                    {cpu / spans * 1e6:10,.0f} µs a span, two cores hold {2 * spans / cpu:,.0f} spans/s"
     )

@@ -105,7 +105,7 @@ class Assembly:
         assemble: Callable[[list[Span], list[LogRecord]], Trace],
         on_traces: OnTraces,
         *,
-        quiet_s: float = 1.5,
+        quiet_s: float = 1.0,
         timeout_s: float = 60.0,
         max_bytes: int = 96 * MB,
         poll_s: float = 0.25,

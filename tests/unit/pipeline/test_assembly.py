@@ -110,8 +110,8 @@ async def test_a_trace_is_complete_when_its_root_ended_and_nothing_came_for_a_wh
     world.arrive(raw(t, 1, parent=0))
     assert await world.pass_(5) == 0, "no root yet"
     world.arrive(raw(t))
-    assert await world.pass_(1) == 0, "not quiet yet"
-    assert await world.pass_(1) == 1
+    assert await world.pass_(0.6) == 0, "not quiet yet"
+    assert await world.pass_(0.6) == 1
     assert world.made(t) == ids(0, 1)
     assert world.assembly.open_traces == 0
     assert world.store.reads == 0
