@@ -1,5 +1,6 @@
 """What was received, as stored: a span or a trace as OTLP/JSON, as a command that sends it again, as a test case."""
 
+import asyncio
 import json
 import shlex
 from typing import Final
@@ -55,7 +56,9 @@ async def raw(call: Call) -> Response:
     call.need_content("prompts and outputs are hidden for your role")
     trace, scores = await found_trace(call)
     asked = view.params.get("span", "")
-    document = traces_json(_spans(trace, asked))
+    spans = _spans(trace, asked)
+    # Others are answered while a trace of thousands of spans is written.
+    document = await asyncio.to_thread(traces_json, spans)
     form = view.params.get("form", "")
     if form and form not in FORMS:
         raise HttpError(400, f"form={form[:20]} is not known", f"use one of {', '.join(FORMS)}")
@@ -72,7 +75,9 @@ async def raw(call: Call) -> Response:
                 "content-disposition": f'attachment; filename="{trace.trace_id}.{"jsonl" if form == "case" else form}"'
             },
         )
-    pretty = json.dumps(json.loads(document), ensure_ascii=False, indent=2)
+    # What is too long to show unfolded would be longer still.
+    shown = len(document) <= MOST_SHOWN
+    pretty = json.dumps(json.loads(document), ensure_ascii=False, indent=2) if shown else document
     context = {
         "trace": trace,
         "span": asked,
