@@ -1,4 +1,5 @@
-"""Every page there is: the browser has no complaint, and neither has axe (WCAG 2.2 A and AA, best practices) in either theme."""
+"""Every page there is: the browser has no complaint, and neither has axe (WCAG 2.2 A and AA, best practices) in either theme;
+nothing moves where motion is not wanted, and tables fit 900 px."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -67,6 +68,16 @@ dashboards:
 """
 
 
+# What still moves although motion is not wanted, and what does not fit the width of the window.
+MOVING = """[...document.querySelectorAll('*')].filter((e) => {
+  const s = getComputedStyle(e);
+  return s.animationName !== 'none' || s.transitionDuration.split(', ').some((d) => parseFloat(d) > 0);
+}).map((e) => e.outerHTML.slice(0, 120))"""
+SIDEWAYS = """[document.documentElement, ...document.querySelectorAll('.scroll')]
+  .filter((e) => e.scrollWidth > e.clientWidth + 1)
+  .map((e) => `${e.scrollWidth} in ${e.clientWidth}: ${e.textContent.trim().replace(/\\s+/g, ' ').slice(0, 80)}`)"""
+
+
 @cache
 def axe() -> str:
     """The accessibility checker's source."""
@@ -128,7 +139,9 @@ def test_it_visits_every_page_there_is() -> None:
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_neither_the_browser_nor_axe_complains(chromium: Any, world: tuple[World, str], address: str) -> None:
     made, base = world
-    page = opened(chromium, base, viewport={"width": 1440, "height": 900}, color_scheme="light")
+    page = opened(
+        chromium, base, viewport={"width": 1440, "height": 900}, color_scheme="light", reduced_motion="reduce"
+    )
     page.goto(address.replace(FIRST, made.worst[0]).replace(SECOND, made.worst[1]), wait_until="networkidle")
     assert page.evaluate("document.querySelectorAll('[style]').length") == 0
     # What is folded away is checked as well.
@@ -138,5 +151,9 @@ def test_neither_the_browser_nor_axe_complains(chromium: Any, world: tuple[World
     page.emulate_media(color_scheme="dark")
     found += page.evaluate("axe.run(document, {runOnly: ['color-contrast']})")["violations"]
     assert [(v["id"], [n["html"][:120] for n in v["nodes"][:3]]) for v in found] == []
+    assert page.evaluate(MOVING) == []
+    page.set_viewport_size({"width": 900, "height": 900})
+    page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = false))")
+    assert page.evaluate(SIDEWAYS) == []
     assert page.complaints == []
     page.context.close()

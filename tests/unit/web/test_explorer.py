@@ -15,6 +15,7 @@ from watchkeeper.dialects import assemble, normalise
 from watchkeeper.model.review import Case
 from watchkeeper.store.columns import SpanRow, TraceRow
 from watchkeeper.store.records import access, audit, saved_views
+from watchkeeper.web.pages import raw
 from watchkeeper.web.pages.raw import curl
 from watchkeeper.wire.otlp import decode
 
@@ -217,6 +218,16 @@ async def test_a_shell_expands_nothing_of_what_is_sent_again() -> None:
     script = made.replace("cat #", "f() { cat; }; f", 1)
     heard = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)  # noqa: ASYNC221
     assert heard.stdout == document + "\n"
+
+
+async def test_what_is_too_long_to_show_is_downloaded_and_not_copied(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw, "MOST_SHOWN", 200)
+    async with client(world) as browser:
+        page = (await browser.get(f"/traces/{world.trace_ids[0]}/raw")).text
+    assert "too long to show here, download it" in page
+    assert "form=json" in page and 'data-copy="#raw-json"' not in page
 
 
 async def test_raw_content_is_for_those_who_may_see_content(world: World) -> None:
