@@ -104,6 +104,11 @@ def cuts(disk: Path, images: int, env: dict[str, str] | None = None) -> list[Cut
                 assert time.monotonic() < deadline, "too little was acknowledged to mean anything"
                 time.sleep(0.05)
             made.append(Cut(server, writers, folder))
+            if number % 10 == 9:
+                print(
+                    f"D2: {number + 1} images, {len(made[-1].spans)} spans, {sum(not c.whole for c in made)} not whole",
+                    flush=True,
+                )
         writers.finish()
     finally:
         server.kill()
