@@ -15,6 +15,11 @@ from watchkeeper.model.series import Cohort, Estimate, Insufficient, cohort_text
 
 HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 UPTIME = ("traces", "error_rate", "latency_ms", "ttft_ms", "tool_error_rate")
+# Scores that say how much of something unwanted there was.
+TROUBLE = frozenset((
+    "abandoned", "clarification", "escalated", "escalation", "escalation_request", "frustration", "handoff", "handover",
+    "output_repetition", "refusal", "rephrased", "user_escalated",
+))  # fmt: skip
 _LESS_IS_BETTER = ("_ms", "_rate", "cost", "_tokens", "_cost", "_usd")
 
 
@@ -34,7 +39,9 @@ def less_is_better(metric: str) -> bool | None:
     scorer knows (most scores: more is better)."""
     if metric == "traces":
         return None
-    return metric.startswith(("error_class:", "cost")) or metric.endswith(_LESS_IS_BETTER)
+    return (
+        metric in TROUBLE or metric.startswith(("error_class:", "cost")) or metric.endswith(_LESS_IS_BETTER)
+    )
 
 
 def show(metric: str, value: float, unit: str = "") -> str:

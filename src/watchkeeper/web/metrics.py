@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from watchkeeper.alerting.evidence import TROUBLE
+
 UNITS: Final = {
     "latency_ms": "ms",
     "ttft_ms": "ms",
@@ -31,12 +33,7 @@ WORDS: Final = {
 }
 # Trace-derived metrics; everything else that has points is a scorer.
 DERIVED: Final = frozenset(UNITS)
-LOWER_IS_BETTER: Final = frozenset(UNITS) - {"traces"} | {
-    "refusal",
-    "escalated",
-    "escalation",
-    "user_escalated",
-}
+LOWER_IS_BETTER: Final = (frozenset(UNITS) - {"traces"}) | TROUBLE
 
 
 @dataclass(frozen=True, slots=True)

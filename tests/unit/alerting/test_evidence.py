@@ -180,3 +180,9 @@ def test_it_shows_the_mean_of_yes_and_no_as_a_rate() -> None:
         say.headline((), "has_steps", est(0.95, 0.02), est(0.81, 0.05), "rate")
         == "has_steps fell from 95 % to 81 %"
     )
+
+
+def test_fewer_abandoned_sessions_are_not_worse() -> None:
+    line = say.moved("abandoned", est(0.1, 0.01), est(0.06, 0.01), unit="rate")
+    assert say.direction(line) == "fell" and not say.worse(line)
+    assert say.worse(say.moved("rephrased", est(0.06, 0.01), est(0.1, 0.01), unit="rate"))

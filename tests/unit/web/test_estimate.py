@@ -110,6 +110,13 @@ def test_it_calls_a_fall_of_latency_better_and_of_a_score_worse() -> None:
     assert Series(describe("answer_relevance"), [], low, Estimate(5.5, 4.5, 6.5, 99)).shift == 0
 
 
+def test_less_of_what_is_unwanted_is_better() -> None:
+    assert {
+        describe(name).better for name in ("abandoned", "rephrased", "frustration", "refusal", "cost")
+    } == {-1}
+    assert describe("answer_relevance").better == 1
+
+
 def test_it_calls_nothing_better_on_a_handful_of_scores() -> None:
     assert Series(describe("rating"), [], Estimate(5, 4.9, 5.1, 2), Estimate(3, 2.9, 3.1, 400)).shift == 0
 
