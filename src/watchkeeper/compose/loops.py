@@ -11,7 +11,8 @@ from watchkeeper.store.columns import StoreUnavailable
 
 log = logging.getLogger(__name__)
 LONGEST_REST_S = 90.0
-# What reads whole hours or sessions: about a tenth of the time. It costs less in large pieces than in small ones.
+# What reads whole hours or sessions: about a tenth of the time while the process is busy. It costs less in large pieces than in
+# small ones.
 HEAVY = 10.0
 
 
@@ -26,21 +27,30 @@ class Pace:
 
 
 class Loops:
-    """The background loops of one process."""
+    """The background loops of one process. `spent` gives the CPU seconds of the process."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+    def __init__(
+        self,
+        monotonic: Callable[[], float] = time.monotonic,
+        spent: Callable[[], float] = time.process_time,
+    ) -> None:
+        self._monotonic, self._spent = monotonic, spent
         self._paces: dict[str, Pace] = {}
 
     async def forever(
         self, name: str, seconds: float, work: Callable[[], Awaitable[object]], rests: float = 1.0
     ) -> None:
-        """Do the work every so many seconds. Work that took long rests `rests` times as long before it is done again (at most
-        `LONGEST_REST_S`), so that ingest gets its turn."""
+        """Do the work every so many seconds. Work that took long rests as long before it is done again, and up to `rests` times
+        as long where the process used a processor meanwhile, at most `LONGEST_REST_S`: ingest gets its turn, and where there is
+        none to speak of, nobody waits."""
         pace = self._paces.setdefault(name, Pace())
+        busy = 0.0
         while True:
-            await asyncio.sleep(max(seconds, min(rests * pace.last, LONGEST_REST_S)))
+            rested, spent = self._monotonic(), self._spent()
+            times = 1.0 + (rests - 1.0) * min(busy, 1.0)
+            await asyncio.sleep(max(seconds, min(times * pace.last, LONGEST_REST_S)))
             began = self._monotonic()
+            busy = (self._spent() - spent) / max(began - rested, 1e-3)
             try:
                 await work()
             except StoreUnavailable as error:

@@ -9,13 +9,21 @@ from watchkeeper.compose.loops import HEAVY, LONGEST_REST_S, Loops
 
 
 async def rests_of(
-    monkeypatch: pytest.MonkeyPatch, took: list[float], seconds: float, rests: float = 1.0, fails: int = 0
+    monkeypatch: pytest.MonkeyPatch,
+    took: list[float],
+    seconds: float,
+    rests: float = 1.0,
+    fails: int = 0,
+    busy: float = 0.0,
 ) -> tuple[list[float], dict[str, float]]:
-    """How long a loop rested before each piece of work, which took so long, and what it says then; the `fails`th piece fails."""
-    now, slept = [0.0], list[float]()
+    """How long a loop rested before each piece of work, which took so long, and what it says then; the `fails`th piece fails. While it
+    rests the process uses `busy` processors."""
+    now, spent, slept = [0.0], [0.0], list[float]()
 
     async def sleep(given: float) -> None:
         slept.append(given)
+        now[0] += given
+        spent[0] += busy * given
         if len(slept) > len(took):
             raise asyncio.CancelledError
 
@@ -25,7 +33,7 @@ async def rests_of(
             raise OSError("the store is away")
 
     monkeypatch.setattr(loops.asyncio, "sleep", sleep)
-    running = Loops(lambda: now[0])
+    running = Loops(lambda: now[0], lambda: spent[0])
     with pytest.raises(asyncio.CancelledError):
         await running.forever("watching", seconds, work, rests)
     return slept, {s.name: s.value for s in running.samples() if s.labels == {"loop": "watching"}}
@@ -44,8 +52,13 @@ async def test_a_loop_outlives_failures_rests_after_long_work_and_says_how_it_fa
     }
 
 
-async def test_heavy_work_takes_a_small_share_of_the_time_and_is_prompt_while_it_takes_none(
+async def test_heavy_work_takes_a_small_share_of_a_busy_process_and_is_prompt_in_an_idle_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    slept, _ = await rests_of(monkeypatch, [0.1, 0.5, 2.0, 3.0, 90.0, 0.1], 5.0, HEAVY)
+    took = [0.1, 0.5, 2.0, 3.0, 90.0, 0.1]
+    slept, _ = await rests_of(monkeypatch, took, 5.0, HEAVY, busy=1.6)
     assert slept == pytest.approx([5.0, 5.0, 5.0, 20.0, 30.0, LONGEST_REST_S, 5.0])
+    slept, _ = await rests_of(monkeypatch, took, 5.0, HEAVY, busy=0.5)
+    assert slept == pytest.approx([5.0, 5.0, 5.0, 11.0, 16.5, LONGEST_REST_S, 5.0])
+    slept, _ = await rests_of(monkeypatch, [3.0, 6.0, 7.0, 0.1], 5.0, HEAVY)
+    assert slept == pytest.approx([5.0, 5.0, 6.0, 7.0, 5.0])
