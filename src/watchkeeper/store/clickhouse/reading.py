@@ -41,11 +41,16 @@ SCORE_FIELDS = (
 SCORES = f"""
 SELECT project, {SCORE_FIELDS} FROM scores WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}}
 ORDER BY row_version DESC LIMIT 1 BY trace_id, span_id, scorer, version, judge_model, author"""
-CHECKS = """
-SELECT trace_id, session_id, toUnixTimestamp64Nano(time), assembled_at,
-  checks.scorer, checks.version, checks.span_id, checks.value, checks.label, checks.passed, checks.reason
-FROM traces WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
+_CHECK_COLUMNS = tuple(
+    f"checks.{c}" for c in ("scorer", "version", "span_id", "value", "label", "passed", "reason")
+)
+_CHECKS = """
+SELECT trace_id, session_id, toUnixTimestamp64Nano(time), assembled_at, {columns}
+FROM traces WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}}
 ORDER BY assembled_at DESC LIMIT 1 BY trace_id"""
+_NAMED = "arrayFilter((_, name) -> has({{scorers:Array(String)}}, name), {0}, checks.scorer)"
+CHECKS = _CHECKS.format(columns=", ".join(_CHECK_COLUMNS))
+CHECKS_NAMED = _CHECKS.format(columns=", ".join(map(_NAMED.format, _CHECK_COLUMNS)))
 
 
 def ns_of(moment: datetime) -> int:
@@ -115,10 +120,14 @@ def stored_scores(client: Client, project: str, ids: Sequence[str]) -> list[Scor
     return [score_of(row) for row in rows]
 
 
-def checks(client: Client, project: str, ids: Sequence[str]) -> dict[str, list[Score]]:
-    """The deterministic scores of each of these traces that has a row; empty lists included."""
+def checks(
+    client: Client, project: str, ids: Sequence[str], scorers: Sequence[str] | None = None
+) -> dict[str, list[Score]]:
+    """The deterministic scores of each of these traces that has a row, of these scorers (all when None); empty lists included."""
     found: dict[str, list[Score]] = {}
-    for row in client.query(CHECKS, parameters={"project": project, "ids": list(ids)}).result_rows:
+    bound = {"project": project, "ids": list(ids), "scorers": list(scorers or ())}
+    query = CHECKS if scorers is None else CHECKS_NAMED
+    for row in client.query(query, parameters=bound).result_rows:
         trace_id, session_id, time_ns, assembled, *columns = row
         found[trace_id] = [
             Score(

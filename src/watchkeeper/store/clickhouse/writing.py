@@ -185,17 +185,17 @@ def scores(client: Client, batch: Sequence[Score], clock: Callable[[], int]) -> 
 
 def refresh(client: Client, project: str, ids: Sequence[str]) -> None:
     """Bring the scores of these trace rows up to date. What the checks said is in the row already."""
-    found = reading.checks(client, project, ids)
-    if not found:
-        return
-    stored = reading.stored_scores(client, project, list(found))
-    for score in stored:
-        found[score.trace_id].append(score)
+    stored = reading.stored_scores(client, project, ids)
+    # Of what the checks said, only what shares its name with a stored score can be shown in its place.
     names = sorted({s.scorer for s in stored})
+    found = reading.checks(client, project, ids, names)
+    for score in stored:
+        if score.trace_id in found:
+            found[score.trace_id].append(score)
     step = max(1, VALUES // max(1, len(names)))
     for start in range(0, len(found), step):
         part = list(found)[start : start + step]
-        shown = [rows.values_of([s for s in found[i] if s.scorer in names]) for i in part]
+        shown = [rows.values_of(found[i]) for i in part]
         values = [[one.get(name, math.nan) for name in names] for one in shown]
         change(client, REFRESH, {"project": project, "ids": part, "names": names, "shown": values})
 
