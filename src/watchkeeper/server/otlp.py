@@ -7,6 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 from functools import partial
 
+from starlette.requests import ClientDisconnect
+
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.server.auth import Authenticator, project_of
 from watchkeeper.server.otlp_answers import otlp_error, retry_after
@@ -126,14 +128,16 @@ async def _body(call: Call, inflater: Inflater, reserved: int) -> bytes:
 
 
 async def _pieces(call: Call, deadline: float) -> AsyncGenerator[bytes]:
-    stream = aiter(call.request.stream())
-    while True:
-        wait = min(IDLE_SECONDS, deadline - time.monotonic())
-        try:
-            piece = await asyncio.wait_for(anext(stream), max(0.0, wait))
-        except StopAsyncIteration:
-            return
-        yield piece
+    # Not `Request.stream()`: the exception that ends it, kept by the task that waited for it, holds the request and its body in a
+    # cycle until the collector comes by.
+    more = True
+    while more:
+        async with asyncio.timeout(max(0.0, min(IDLE_SECONDS, deadline - time.monotonic()))):
+            message = await call.request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        yield message.get("body", b"")
+        more = message.get("more_body", False)
 
 
 def _project_of(resource: dict[str, object], principal: Principal, project: str) -> str:
