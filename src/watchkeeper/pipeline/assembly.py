@@ -22,6 +22,7 @@ MB = 1024 * 1024
 S = 10**9
 BATCH_TRACES = 1_000
 BATCH_SPANS = 2_500
+BATCH_BYTES = 16 * MB
 # Batches at a time: one is scored while the one before it is written.
 BESIDE = 2
 LONGEST_S = 600.0
@@ -298,19 +299,22 @@ class Assembly:
     def _take(self, everything: bool) -> dict[Key, _Open]:
         now = self._clock()
         taken: dict[Key, _Open] = {}
-        spans = 0
+        spans = size = 0
+        full = False
         for key, trace in self._open.items():
             # What came for a trace while it is put together waits until that is done, or it would be counted twice.
             if key not in self._under_way and (everything or self._is_due(trace, now)):
                 taken[key] = trace
                 spans += len(trace.spans)
-                if len(taken) >= BATCH_TRACES or spans >= BATCH_SPANS:
+                size += trace.size
+                full = len(taken) >= BATCH_TRACES or spans >= BATCH_SPANS or size >= BATCH_BYTES
+                if full:
                     break
         for key, trace in taken.items():
             del self._open[key]
             self._size -= trace.size
         self._under_way.update(taken)
-        self._more_due = len(taken) >= BATCH_TRACES or spans >= BATCH_SPANS
+        self._more_due = full
         return taken
 
     async def _complete(self, taken: dict[Key, _Open]) -> None:

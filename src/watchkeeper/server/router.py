@@ -150,7 +150,9 @@ class Router:
             result = await route.handler(call)
             return result if isinstance(result, Response) else answers.json_response(result, route.status)
         except HttpError as error:
-            return self.error(route, request, error)
+            # A handler that has what it raises in a variable makes a cycle of it, its traceback and its frame, and with them the
+            # request and its body would stay until the collector comes by.
+            return self.error(route, request, error.with_traceback(None))
         except QueryRefused as error:
             return self.error(route, request, HttpError(400, str(error), error.hint))
         except Refused as error:

@@ -175,22 +175,26 @@ async def test_it_refuses_new_work_while_it_stops(served: Rig) -> None:
         assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_a_request_is_let_go_with_its_answer(served: Rig) -> None:
+@pytest.mark.parametrize("status", [200, 400, 503])
+async def test_a_request_is_let_go_with_its_answer(served: Rig, status: int) -> None:
     async def pieces() -> Any:
-        for piece in (b'{"resource', b'Spans": []}'):
+        for piece in (b'{"resource', b'Spans": []}' if status == 200 else b"broken"):
             yield piece
+
+    if status == 503:
+        served.ingest.busy = SimpleNamespace(reason="the queue is full", retry_after=1.0, quota=False)
 
     def alive() -> int:
         return sum(isinstance(o, Request) for o in gc.get_objects())
 
     async with served.client() as client:
-        assert (await client.post("/v1/traces", content=pieces(), headers=JSON)).status_code == 200
+        assert (await client.post("/v1/traces", content=pieces(), headers=JSON)).status_code == status
         gc.collect()
         before = alive()
         gc.disable()
         try:
             for _ in range(10):
-                assert (await client.post("/v1/traces", content=pieces(), headers=JSON)).status_code == 200
+                assert (await client.post("/v1/traces", content=pieces(), headers=JSON)).status_code == status
             assert alive() <= before + 1, "what a cycle holds stays until the collector comes by"
         finally:
             gc.enable()
