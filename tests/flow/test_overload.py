@@ -27,7 +27,8 @@ FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
 SECONDS, CONNECTIONS, SPANS, BOMBS = (60.0, 64, 40, 100) if FULL else (2.0, 24, 40, 12)
 MB = 1 << 20
 # What came of it while the machine was busy with twenty other things, and traces therefore waited longest, and a third more.
-MOST = 800
+# A minute of it leaves texts of 100 kB for the engine to merge, which takes as much again for some seconds.
+MOST = 1400 if FULL else 800
 # Bodies of 4 MB: what two dozen connections send at once is more than is taken in at once.
 TEXT = "answer " * 14_000
 
