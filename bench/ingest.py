@@ -233,10 +233,10 @@ def rss_mb(peak: bool = True) -> float:
     return pages * resource.getpagesize() / 2**20
 
 
-def children() -> tuple[float, float]:
-    """CPU seconds and resident megabytes of the processes that this one started and that still run."""
+def children(process: int) -> tuple[float, float]:
+    """CPU seconds and resident megabytes of the processes that a process started and that still run."""
     seconds = resident = 0.0
-    for listed in Path("/proc/self/task").glob("*/children"):
+    for listed in Path(f"/proc/{process}/task").glob("*/children"):
         for child in listed.read_text().split():
             fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
             seconds += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -277,13 +277,13 @@ async def run(args: argparse.Namespace, folder: Path) -> None:
     await rig.assembly.flush(everything=True)
     calm_gc()
     before, threads = rss_mb(False), cpu_by_thread()
-    started, cpu = time.perf_counter(), time.process_time() + children()[0]
+    started, cpu = time.perf_counter(), time.process_time() + children(os.getpid())[0]
     await rig.send(bodies, args.writers, rounds)
     acknowledged = time.perf_counter() - started
     await asyncio.sleep(1.1)
     await rig.assembly.flush(everything=True)
     done = time.perf_counter() - started
-    beside, resident = children()
+    beside, resident = children(os.getpid())
     cpu = time.process_time() + beside - cpu
     print(f"{spans:,} spans of {wire / spans / 1000:.1f} kB, {args.writers} writers of {args.batch}")
     print(f"acknowledged           {spans / acknowledged:10,.0f} spans/s")

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from bench.ingest import SPANS_PER_TRACE, Traffic, in_folder
+from bench.ingest import SPANS_PER_TRACE, Traffic, children, in_folder
 from tests.serving import Server
 
 MB = 1 << 20
@@ -33,18 +33,21 @@ QUOTA = 400_000
 
 
 def memory(server: Server) -> dict[str, float]:
-    """Resident megabytes of the server: now, at most, and how much of it is its own or pages of files."""
+    """Resident megabytes of the server: now, at most, how much of it is its own or pages of files; and of the processes beside
+    it."""
     assert server.process is not None
     lines = Path(f"/proc/{server.process.pid}/status").read_text().splitlines()
     wanted = ("VmRSS", "VmHWM", "RssAnon", "RssFile")
-    return {x.split(":")[0]: int(x.split()[1]) / 1024 for x in lines if x.startswith(wanted)}
+    found = {x.split(":")[0]: int(x.split()[1]) / 1024 for x in lines if x.startswith(wanted)}
+    return {**found, "beside": children(server.process.pid)[1]}
 
 
 def processed(server: Server) -> float:
-    """CPU seconds of the server until now."""
+    """CPU seconds of the server and the processes beside it until now."""
     assert server.process is not None
     fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + children(server.process.pid)[0]
 
 
 class MarkedTraffic(Traffic):
@@ -214,7 +217,8 @@ def said(name: str, heard: Heard, seconds: float) -> None:
         )
     peaks = heard.peaks
     print(
-        f"{'':18} memory at most {peaks['VmHWM']:.0f} MB ({peaks['RssAnon']:.0f} its own, {peaks['RssFile']:.0f} pages of files)",
+        f"{'':18} memory at most {peaks['VmHWM']:.0f} MB ({peaks['RssAnon']:.0f} its own, {peaks['RssFile']:.0f} pages of files), "
+        f"{peaks['beside']:.0f} MB beside it",
         flush=True,
     )
 
