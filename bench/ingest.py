@@ -29,8 +29,9 @@ from watchkeeper.dialects import assemble, normalise
 from watchkeeper.model.span import LogRecord, RawSpan, Trace
 from watchkeeper.pipeline.apart import Apart
 from watchkeeper.pipeline.assembly import Assembly
+from watchkeeper.pipeline.calm import calm_gc
 from watchkeeper.pipeline.check import CheckFlow
-from watchkeeper.pipeline.ingest import Ingest, calm_gc
+from watchkeeper.pipeline.ingest import Ingest
 from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.redaction.apply import Redactor
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns

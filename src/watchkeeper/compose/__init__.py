@@ -16,9 +16,9 @@ from watchkeeper.compose.saving import saving
 from watchkeeper.compose.together import Together
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.model.score import Score
+from watchkeeper.pipeline.calm import calm_gc
 from watchkeeper.pipeline.from_signal import ActFlow
 from watchkeeper.pipeline.gate import Gate
-from watchkeeper.pipeline.ingest import calm_gc
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.playground import Playground
 from watchkeeper.pipeline.reprice import Recompute

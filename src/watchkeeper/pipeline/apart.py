@@ -3,7 +3,6 @@
 The interpreter runs one thread at a time, and under load scoring is a third of what it does.
 """
 
-import gc
 import logging
 import pickle
 import threading
@@ -14,6 +13,7 @@ import msgspec
 
 from watchkeeper.model.score import Failed, NotScored, Outcome, Subject, Verdict
 from watchkeeper.model.span import Trace
+from watchkeeper.pipeline.calm import calm_gc
 from watchkeeper.pipeline.child import Child
 from watchkeeper.scoring.drive import Batch, direct, run_scorer
 from watchkeeper.scoring.protocol import BatchScorer
@@ -39,7 +39,7 @@ class Scheduled:
     applies: Callable[[Trace], bool] = everything
 
 
-class Said(msgspec.Struct, array_like=True, gc=False):
+class Answers(msgspec.Struct, array_like=True, gc=False):
     """What one scorer said of a batch: verdicts and failures, each with the place of its subject (among the traces, or among their
     spans in order), and of how many subjects it says nothing."""
 
@@ -48,14 +48,14 @@ class Said(msgspec.Struct, array_like=True, gc=False):
     failed: list[tuple[int, Failed]] = []
 
 
-Run = Callable[[Sequence[Scheduled], Sequence[Trace]], list[Said]]
+Run = Callable[[Sequence[Scheduled], Sequence[Trace]], list[Answers]]
 
 
-def run(scheduled: Sequence[Scheduled], traces: Sequence[Trace], isolate: Batch = direct) -> list[Said]:
-    """One `Said` a scorer, in this process; `isolate` runs users' own ones."""
+def run(scheduled: Sequence[Scheduled], traces: Sequence[Trace], isolate: Batch = direct) -> list[Answers]:
+    """One `Answers` a scorer, in this process; `isolate` runs users' own ones."""
     whole = [Subject(t) for t in traces]
     parts: list[Subject] | None = None
-    found: list[Said] = []
+    found: list[Answers] = []
     for one in scheduled:
         if one.scorer.level == "span" and parts is None:
             parts = [Subject(t, s) for t in traces for s in t.spans]
@@ -68,8 +68,8 @@ def run(scheduled: Sequence[Scheduled], traces: Sequence[Trace], isolate: Batch 
     return found
 
 
-def _said(places: Sequence[int], outcomes: Sequence[Outcome]) -> Said:
-    said = Said()
+def _said(places: Sequence[int], outcomes: Sequence[Outcome]) -> Answers:
+    said = Answers()
     for place, outcome in zip(places, outcomes, strict=True):
         if isinstance(outcome, NotScored):
             said.not_scored += 1
@@ -87,8 +87,7 @@ class _Answering:
         self._scheduled: Sequence[Scheduled] = ()
         self._traces = msgspec.msgpack.Decoder(list[Trace])
         self._said = msgspec.msgpack.Encoder()
-        gc.freeze()
-        gc.set_threshold(200_000, 25, 50)
+        calm_gc()
 
     def __call__(self, message: bytes) -> bytes:
         if message[:1] == _PLAN:
@@ -139,8 +138,8 @@ class Apart:
         self._encoder = msgspec.msgpack.Encoder()
         self._buffer = bytearray()
 
-    def __call__(self, scheduled: Sequence[Scheduled], traces: Sequence[Trace]) -> list[Said]:
-        """One `Said` a scorer. Not to be called by two threads at a time."""
+    def __call__(self, scheduled: Sequence[Scheduled], traces: Sequence[Trace]) -> list[Answers]:
+        """One `Answers` a scorer. Not to be called by two threads at a time."""
         if sum(len(t.spans) for t in traces) < LEAST_SPANS or not self._ready():
             return run(scheduled, traces, self._isolate)
         try:
@@ -154,7 +153,7 @@ class Apart:
                 self._rests_until = self._clock() + REST_NS
             return run(scheduled, traces, self._isolate)
 
-    def sent(self, scheduled: Sequence[Scheduled], traces: Sequence[Trace]) -> list[Said]:
+    def sent(self, scheduled: Sequence[Scheduled], traces: Sequence[Trace]) -> list[Answers]:
         """The same, by the process alone as far as the scorers can be sent. Raises whatever keeps it from that."""
         if self._given[0] is not scheduled:
             self._given = (scheduled, [_sendable(s) for s in scheduled])
@@ -189,11 +188,11 @@ class Apart:
             self._rests_until = self._clock() + REST_NS
             log.warning("the process of the checks did not start; they run in the server's own: %r", error)
 
-    def _asked(self, scheduled: Sequence[Scheduled], traces: Sequence[Trace]) -> list[Said]:
+    def _asked(self, scheduled: Sequence[Scheduled], traces: Sequence[Trace]) -> list[Answers]:
         if self._told is not self._given[0]:
             self._child.ask(_PLAN + pickle.dumps(scheduled), PATIENCE_S)
             self._told = self._given[0]
-        total = [Said(verdicts=[], failed=[]) for _ in scheduled]
+        total = [Answers() for _ in scheduled]
         before, spans = 0, 0
         for piece in _slices(traces):
             self._encoder.encode_into(piece, self._buffer, 1)
@@ -215,4 +214,4 @@ class Apart:
         self._child.stop()
 
 
-_SAID = msgspec.msgpack.Decoder(list[Said])
+_SAID = msgspec.msgpack.Decoder(list[Answers])

@@ -13,7 +13,7 @@ import msgspec
 from watchkeeper.model.errors import root_cause
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
-from watchkeeper.pipeline.apart import Run, Said, run
+from watchkeeper.pipeline.apart import Answers, Run, run
 from watchkeeper.pipeline.deciding import (
     HOUR_S,
     RISKY,
@@ -307,7 +307,7 @@ class CheckFlow:
         self,
         scorer: BatchScorer,
         subjects: Sequence[tuple[_Done, str]],
-        said: Said,
+        said: Answers,
         count: Counter[str],
         now: int,
     ) -> None:
@@ -316,12 +316,9 @@ class CheckFlow:
         names = {name, str(getattr(scorer, "type", ""))}
         for what, given in (("scored", said.verdicts), ("failed", said.failed)):
             late = sum(subjects[i][0].late for i, _ in given)
-            for column, n in (
-                ("late", late),
-                *((c, len(given) - late) for c in ("eligible", "selected", what)),
-            ):
-                if n:
-                    count[column] += n
+            on_time = len(given) - late
+            # Without those that count nothing: the ledger has no zeros.
+            count.update(+Counter({"late": late, "eligible": on_time, "selected": on_time, what: on_time}))
         if said.failed:
             self.counts.failed[name] += len(said.failed)
         self.counts.scores += len(said.verdicts)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 from collections import Counter
@@ -68,17 +67,6 @@ class _Request(msgspec.Struct):
     metrics: list[MetricRow]
     size: int
     done: "asyncio.Future[None]"
-
-
-def calm_gc() -> None:
-    """Keep the collector from walking everything alive: what exists now is frozen, and young generations are larger.
-
-    Our records are `gc=False` structs, so few cycles arise; at the default thresholds a collector run per 2,000
-    allocations halves the ingest rate with 200,000 objects alive. Call once, when the server has started.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(200_000, 25, 50)
 
 
 def default_reserve(path: Path) -> int:

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.scoring.build import trace
 from watchkeeper.model.score import Outcome, Subject, Verdict
 from watchkeeper.model.span import Tool, Trace
-from watchkeeper.pipeline.apart import LEAST_SPANS, SLICE_SPANS, Apart, Said, Scheduled, run
+from watchkeeper.pipeline.apart import LEAST_SPANS, SLICE_SPANS, Answers, Apart, Scheduled, run
 from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.pipeline.where import compile_condition
 from watchkeeper.scoring.checks.table import CHECKS
@@ -155,4 +155,4 @@ def test_users_own_scorers_and_what_cannot_be_sent_stay_here() -> None:
     assert found[4].verdicts == [(i, Verdict(value=0.5)) for i in range(len(traces))]
     assert found[7].verdicts[0][1].value == os.getpid()
     assert found[:4] + found[5:7] == run(scheduled()[:6], traces)
-    assert all(isinstance(s, Said) for s in found)
+    assert all(isinstance(s, Answers) for s in found)
