@@ -1,12 +1,12 @@
 """Clock steps (O7): the server's wall clock leaps an hour and a day forth and back while it runs. Nothing acknowledged is lost,
 no alert changes by the step alone, no budget is granted twice."""
 
-import os
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.chaos import FULL
 from tests.flow.crashing import batch, compare, ids_of, in_sql
 from tests.flow.sending import call, hex_id, request
 from tests.serving import Server
@@ -17,7 +17,6 @@ from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
 HOUR_S = 3600
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
 STEPS = (HOUR_S, -HOUR_S, 24 * HOUR_S, -24 * HOUR_S, 0) if FULL else (24 * HOUR_S, -HOUR_S, 0)
 # Put before everything else of the server's process: its wall clock follows a file, its monotonic clock does not.
 SITE = """

@@ -1,6 +1,6 @@
 """kill -9 under concurrent writers, a disk that fills up, restarts: what was acknowledged is there, once.
 
-`WATCHKEEPER_CHAOS=full` makes it 200 kills and 200,000 acknowledged spans; the seed is printed and may be set with WATCHKEEPER_CHAOS_SEED.
+`WATCHKEEPER_CHAOS=full` makes it 200 kills and 200,000 acknowledged spans, and 20 fillings of a disk.
 """
 
 import gzip
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import FULL, new_seed, progress, sized
 from tests.flow.crashing import (
     Writers,
     batch,
@@ -31,19 +32,18 @@ from tests.flow.crashing import (
 from tests.flow.sending import Connection, hex_id, request
 from tests.serving import Server, free_port
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-KILLS = 200 if FULL else 8
+KILLS = sized(8, 200)
 # Traces of a batch, and how many spans are to be acknowledged before the count.
-TRACES, SPANS = (60, 200_000) if FULL else (4, 20 * KILLS)
+TRACES, SPANS = (60, 1_000 * KILLS) if FULL else (4, 20 * KILLS)
 READY_SECONDS = 30.0  # A guard against a hang; what a restart takes is printed.
 # How often the disk fills up.
-FILLS = 20 if FULL else 2
+FILLS = sized(2, 20)
 MB = 1024 * 1024
 
 
 def chaos(folder: Path, kills: int) -> tuple[Server, Writers, list[float]]:
     """Writers against a server that is killed at random moments; it runs again when this returns."""
-    seed = int(os.environ.get("WATCHKEEPER_CHAOS_SEED", time.time_ns() % 10**6))
+    seed = new_seed()
     chance, grpc_port = random.Random(seed), free_port()
     server = Server(folder / "data", "--grpc-port", str(grpc_port)).start()
     writers = Writers(server.port, grpc_port, folder, seed, traces=TRACES).start()
@@ -54,12 +54,7 @@ def chaos(folder: Path, kills: int) -> tuple[Server, Writers, list[float]]:
         began = time.monotonic()
         server.start()
         restarts.append(time.monotonic() - began)
-        if number % 20 == 19:
-            # A campaign that is ended early has said how far it came.
-            print(
-                f"\nD1 seed {seed}: {number + 1} kills, {len(writers.spans.items)} spans acknowledged",
-                flush=True,
-            )
+        progress("D1 kills", number + 1, kills, f"{len(writers.spans.items)} spans acknowledged, seed {seed}")
     many = -1
     while many < len(writers.spans.items) < SPANS:
         # On a busy machine it takes long; that nothing comes any more would be a fault.

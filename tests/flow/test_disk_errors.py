@@ -5,7 +5,6 @@ was acknowledged is lost. Needs strace and the right to attach it.
 """
 
 import contextlib
-import os
 import shutil
 import subprocess
 import time
@@ -14,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import progress, sized
 from tests.flow.crashing import batch, compare, ids_of, in_sql, ledger_of, offline, unbalanced
 from tests.flow.sending import Connection, request
 from tests.serving import Server
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-FAILURES = 80 if FULL else 4
+FAILURES = sized(4, 80)
 CASES = [("fdatasync,fsync", "EIO"), ("fdatasync,fsync", "ENOSPC")]
 
 
@@ -73,6 +72,7 @@ def test_a_request_whose_sync_failed_is_never_acknowledged_and_nothing_else_is_l
             assert time.monotonic() < deadline, "it takes writes again when the disk does"
             time.sleep(0.2)
         assert send(2 * number + 2) == 200
+        progress("D4 failures", number + 1, FAILURES, f"{statuses.count(503)} refused requests")
     assert not unbalanced(ledger_of(server))
     assert 503 in statuses, "no failure reached a commit: the test would mean nothing"
     lost, doubled = compare(acknowledged, in_sql(server))

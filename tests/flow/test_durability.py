@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import new_seed, progress, sized
 from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-KILLS = 200 if FULL else 10
+KILLS = sized(10, 200)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -60,11 +60,10 @@ def check(folder: Path, acknowledged: set[int]) -> str:
 
 
 def test_nothing_acknowledged_is_lost_or_doubled_by_kills(tmp_path: Path) -> None:
-    seed = random.randrange(10**6)
-    print("seed", seed)
+    seed = new_seed()
     dice, folder = random.Random(seed), tmp_path / "columns"
     acknowledged: set[int] = set()
-    for _ in range(KILLS):
+    for number in range(KILLS):
         # From the first batch not acknowledged: some were stored all the same, and are sent again.
         first = next(n for n in range(10**9) if n not in acknowledged)
         writer = Writer(folder, first)
@@ -76,6 +75,7 @@ def test_nothing_acknowledged_is_lost_or_doubled_by_kills(tmp_path: Path) -> Non
         time.sleep(dice.uniform(0.0, 0.3))
         writer.kill()
         acknowledged |= writer.acknowledged
+        progress("D1 kills of the store", number + 1, KILLS, f"{len(acknowledged)} batches, seed {seed}")
     assert len(acknowledged) > KILLS, "too little was written to mean anything"
     print(f"D1 store seed {seed}: {KILLS} kills, {len(acknowledged)} batches acknowledged")
     assert check(folder, acknowledged).startswith("clean"), seed

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 
+from tests.chaos import new_seed, progress, sized
 from tests.flow.sending import call, hex_id, request
 from tests.serving import Server
 from watchkeeper.cli.main import main
 
-KILLS = 20 if os.environ.get("WATCHKEEPER_CHAOS") == "full" else 3
+KILLS = sized(3, 20)
 SECRET = "zebracrossing7391"
 GONE, KEPT, LATER = (hex_id("erasure", n) for n in ("gone", "kept", "later"))
 USER = "ann.4711"
@@ -150,7 +151,7 @@ def test_an_id_that_is_not_there_is_said_to_be_unknown_and_stays_out(folder: Pat
 
 def test_erasures_that_are_killed_at_any_point_are_carried_out(tmp_path: Path) -> None:
     """Who asks for an erasure asks again until there is an answer; what was answered is done, whatever happens then."""
-    seed = int(os.environ.get("WATCHKEEPER_CHAOS_SEED", time.time_ns() % 10**6))
+    seed = new_seed()
     chance, server = random.Random(seed), Server(tmp_path / "data").start()
     users = {f"user{n}": f"plantedword{n}x{seed}" for n in range(KILLS)}
     everybody = {**users, "stays": "harmlessword"}
@@ -175,6 +176,7 @@ def test_erasures_that_are_killed_at_any_point_are_carried_out(tmp_path: Path) -
                     time.sleep(chance.uniform(0.0, 1.0))
                     server.kill()
                 server.start()
+            progress("P2 erasures", kills // 2, len(users), f"{kills} kills, seed {seed}")
         deadline = time.monotonic() + 120  # a guard against a hang
         while left := {w: f for w in users.values() if (f := files_holding(tmp_path / "data", w))}:
             assert time.monotonic() < deadline, left

@@ -5,7 +5,6 @@ answers in its budget, says what it skipped, and nobody else notices.
 """
 
 import json
-import os
 import statistics
 import threading
 import time
@@ -14,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import FULL, sized
 from tests.serving import Server
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
 BUDGET_S = 0.05
 HOSTILE = """
 import os, re, time
@@ -34,7 +33,7 @@ def nonsense(subject): return object()
 def good(subject): return "forbidden" not in (subject.output_text or "")
 """
 NAMES = ("hang", "spin", "hold", "eat", "die", "throw", "nonsense")
-EACH = 285 if FULL else 2
+EACH = sized(2, 285)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +86,8 @@ def test_a_hostile_check_is_skipped_with_its_reason_and_nobody_else_waits(server
     print(f"{len(times)} hostile answers: median {cut[49] * 1e3:.0f} ms, p99 {cut[98] * 1e3:.0f} ms; "
           f"{len(others)} others: median {statistics.median(others) * 1e3:.0f} ms")  # fmt: skip
     if FULL:
-        assert cut[49] <= BUDGET_S + 0.010
+        # A machine that is busy answers an ordinary guard late as well.
+        assert cut[49] <= BUDGET_S + max(0.010, statistics.median(others))
 
 
 def test_failing_closed_is_a_block(server: Server) -> None:

@@ -1,11 +1,10 @@
 """A provider that is down in every way while judgements are due, and kills meanwhile (S1, S2): users notice nothing, and afterwards
 every judgement is there exactly once.
 
-`WATCHKEEPER_CHAOS=full` makes it 5,000 judgements and 50 kills; the seed is printed and may be set with WATCHKEEPER_CHAOS_SEED.
+`WATCHKEEPER_CHAOS=full` makes it 5,000 judgements and 50 kills.
 """
 
 import json
-import os
 import random
 import socket
 import threading
@@ -18,11 +17,11 @@ from typing import Any
 
 import pytest
 
+from tests.chaos import FULL, new_seed, progress, sized
 from tests.flow.sending import Connection, call, hex_id, request
 from tests.serving import Server
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-DUE, KILLS = (5000, 50) if FULL else (60, 1)
+DUE, KILLS = sized(60, 5000), sized(1, 50)
 OUTAGES, USELESS = ("refuse", "500", "429", "429 wait", "hang", "drip", "cut"), ("broken", "no form")
 CONCURRENCY = 64
 CONFIG = """
@@ -127,8 +126,8 @@ def queued(server: Server) -> dict[str, float]:
 def test_a_provider_that_is_down_and_kills_leave_every_judgement_once(
     provider: Provider, tmp_path: Path
 ) -> None:
-    seed = int(os.environ.get("WATCHKEEPER_CHAOS_SEED", time.time_ns() % 10**6))
-    print("seed", seed)
+    seed = new_seed()
+    print(f"S1 seed {seed}")
     dice = random.Random(seed)
     config = tmp_path / "watchkeeper.yaml"
     config.write_text(CONFIG.format(port=provider.port))
@@ -159,10 +158,11 @@ def test_a_provider_that_is_down_and_kills_leave_every_judgement_once(
     assert seen["waiting"] + seen["running"] == DUE and seen["dead"] == 0 and seen["age"] >= 0, seen
     assert server.sql(judged) == [{"n": 0, "t": 0}]
     provider.mode = "ok"
-    for _ in range(KILLS):
+    for number in range(KILLS):
         time.sleep(dice.uniform(0.1, 1.5))
         server.kill()
         server.start()
+        progress("S2 kills", number + 1, KILLS)
     # What got a reply of no use waits longest, and asks for a person's patience or a command; the test has neither.
     rows = server.eventually(judged, lambda r: r[0]["t"] >= DUE, 3600)
     assert rows == [{"n": DUE, "t": DUE}]

@@ -1,12 +1,11 @@
 """Malformed and hostile input (O4): named, refused alone, never a fault, at nobody else's expense.
 
 `WATCHKEEPER_CHAOS=full` makes it 100,000 damaged bodies in the decoder, 2,000 files and 5,000 damaged ones over a server, and
-bounds the answers' times; the seed is printed and may be set with WATCHKEEPER_CHAOS_SEED.
+bounds the answers' times.
 """
 
 import gzip
 import json
-import os
 import random
 import socket
 import sys
@@ -22,6 +21,7 @@ import pytest
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
+from tests.chaos import FULL, new_seed, progress, sized
 from tests.flow import malformed
 from tests.flow.crashing import GRPC_METHOD, in_sql, ledger_of, unbalanced
 from tests.flow.malformed import JSON, PROTOBUF, Case
@@ -35,8 +35,7 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-BODIES, FILES, SENT = (100_000, 2_000, 5_000) if FULL else (2_000, 180, 100)
+BODIES, FILES, SENT = sized(2_000, 100_000), sized(180, 2_000), sized(100, 5_000)
 SECONDS = 2.0
 GOOD = malformed.traces_json(malformed.span_json(hex_id("wire"), hex_id("wire", digits=16)))
 SERVICES = {"traces": "trace.v1.Trace", "logs": "logs.v1.Logs", "metrics": "metrics.v1.Metrics"}
@@ -51,7 +50,7 @@ MB = 1 << 20
 
 @pytest.fixture(scope="module")
 def seed() -> int:
-    return int(os.environ.get("WATCHKEEPER_CHAOS_SEED", time.time_ns() % 10**6))
+    return new_seed()
 
 
 def decoded(case: Case) -> wire.Decoded | wire.WireError:
@@ -76,6 +75,7 @@ def test_it_survives_damaged_bodies_of_every_class(seed: int) -> None:
         # Every other one is a file of another seed as it is: damage mostly ends what it is done to early.
         body = malformed.damaged(made.body, chance) if number % 2 and len(made.body) < 20_000 else made.body
         read = decoded(Case(made.kind, made.signal, made.media, body, -1))
+        progress("O4 bodies in the decoder", number + 1, BODIES, f"seed {seed}")
         seen["refused" if isinstance(read, wire.WireError) else "rejected" if read.rejected else "taken"] += 1
     print(f"\nO4 decoder: {BODIES} damaged bodies, {dict(seen)}, no fault; seed {seed}")
     assert len(seen) == 3
@@ -200,6 +200,7 @@ def test_of_every_file_the_good_spans_are_stored_and_the_bad_ones_are_named(
             faults.append(f"{number} {case.kind} ({case.signal} {case.media}): {said}: {message[:200]}")
         if case.rejected is not None and case.rejected >= 0:
             expected |= {(hex_id("malformed", number), span) for span in case.stored}
+        progress("O4 files", number + 1, FILES, f"{len(faults)} faults, seed {seed}")
         if number == FILES // 5:
             begun = resident(server)
     grown = resident(server) - begun
@@ -231,6 +232,7 @@ def test_damaged_bodies_are_no_fault_of_the_server_and_cost_nobody_else(
         slowest = max(slowest, time.monotonic() - began)
         seen[status] += 1
         assert not wrong(case, status, rejected, message), (case, status, message)
+        progress("O4 damaged bodies", number + 1, SENT, f"seed {seed + 1}")
     print(
         f"\nO4 server: {SENT} damaged bodies, answers {dict(seen)}, slowest {slowest:.2f} s (ordinary {client.ordinary:.2f} s); seed {seed + 1}"
     )

@@ -7,7 +7,6 @@ much; nothing that was acknowledged is lost.
 import gzip
 import http.client
 import json
-import os
 import statistics
 import threading
 import time
@@ -18,13 +17,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import FULL, SHARE, sized
 from tests.flow import malformed
 from tests.flow.crashing import compare, in_sql, ledger_of, unbalanced
 from tests.flow.sending import Connection, call, hex_id, request
 from tests.serving import Server
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-SECONDS, CONNECTIONS, SPANS, BOMBS = (60.0, 64, 40, 100) if FULL else (2.0, 24, 40, 12)
+SECONDS, CONNECTIONS, SPANS, BOMBS = (
+    (max(2.0, 60.0 * SHARE), 64, 40, sized(12, 100)) if FULL else (2.0, 24, 40, 12)
+)
 MB = 1 << 20
 # What came of it while the machine was busy with twenty other things, and traces therefore waited longest, and a third more.
 # A minute of it leaves texts of 100 kB for the engine to merge, which takes as much again for some seconds.

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import progress, sized
 from tests.flow.crashing import Ids, Writers, compare, in_sql, missing_words, offline
 from tests.serving import Server, free_port
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-IMAGES = 50 if FULL else 2
+IMAGES = sized(2, 50)
 SPANS = 60
 # Of the disk 256 MB are kept free; the file is as large as what is in it.
 SIZE = "1G"
@@ -104,11 +104,8 @@ def cuts(disk: Path, images: int, env: dict[str, str] | None = None) -> list[Cut
                 assert time.monotonic() < deadline, "too little was acknowledged to mean anything"
                 time.sleep(0.05)
             made.append(Cut(server, writers, folder))
-            if number % 10 == 9:
-                print(
-                    f"D2: {number + 1} images, {len(made[-1].spans)} spans, {sum(not c.whole for c in made)} not whole",
-                    flush=True,
-                )
+            broken = sum(not c.whole for c in made)
+            progress("D2 images", number + 1, images, f"{len(made[-1].spans)} spans, {broken} not whole")
         writers.finish()
     finally:
         server.kill()

@@ -1,13 +1,12 @@
 """Rotten files (D3): flipped bits and emptied files in data parts, table definitions, records and secrets. The server starts,
 says what was damaged and where it is kept, and everything else is there, also for what comes afterwards.
 
-`WATCHKEEPER_CHAOS=full` makes it 200 places; the seed is printed and may be set with WATCHKEEPER_CHAOS_SEED.
+`WATCHKEEPER_CHAOS=full` makes it 200 places.
 """
 
 import contextlib
 import functools
 import json
-import os
 import random
 import shutil
 import sqlite3
@@ -19,13 +18,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos import FULL, new_seed, progress, sized
 from tests.flow.crashing import batch, compare, ids_of, in_sql
 from tests.flow.sending import Connection, hex_id, request
 from tests.serving import Server
 from watchkeeper.store import damage
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-PLACES = int(os.environ.get("WATCHKEEPER_PLACES", "200"))
+PLACES = sized(1, 200)
 BATCHES = 10
 # Everything that is done to parts afterwards: merges, and what has grown old dropped.
 AFTERWARDS = """
@@ -211,8 +210,7 @@ def test_a_start_on_many_rotten_files_names_them_keeps_them_and_loses_nothing_el
 
 @pytest.mark.skipif(not FULL, reason="a campaign: WATCHKEEPER_CHAOS=full")
 def test_a_start_after_a_bit_was_flipped_anywhere_goes_on(base: Path, tmp_path: Path) -> None:
-    seed = int(os.environ.get("WATCHKEEPER_CHAOS_SEED", time.time_ns() % 10**6))
-    print("seed", seed)
+    seed = new_seed()
     dice = random.Random(seed)
     noticed = 0
     for number in range(PLACES):
@@ -224,6 +222,7 @@ def test_a_start_after_a_bit_was_flipped_anywhere_goes_on(base: Path, tmp_path: 
         found = holds(data, done)
         noticed += bool(found)
         print(done, [(d.what, d.saved, d.lost) for d in found])
+        progress("D3 places", number + 1, PLACES, f"{noticed} noticed, seed {seed}")
         shutil.rmtree(data)
     print(f"{PLACES} places, {noticed} noticed")
 

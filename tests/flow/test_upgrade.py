@@ -1,10 +1,9 @@
 """A schema change that is killed (D9): the next start finds the old schema or the new one, and finishes.
 
-`WATCHKEEPER_CHAOS=full` makes it 30 kills; the seed is printed and may be set with WATCHKEEPER_CHAOS_SEED.
+`WATCHKEEPER_CHAOS=full` makes it 30 kills.
 """
 
 import asyncio
-import os
 import random
 import shutil
 import signal
@@ -16,13 +15,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from tests.chaos import new_seed, progress, sized
 from watchkeeper.store.clickhouse import open_columns
 from watchkeeper.store.clickhouse.migrations import known
 from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-KILLS = 30 if FULL else 2
+KILLS = sized(2, 30)
 UPGRADE = """
 import sys
 from pathlib import Path
@@ -67,8 +66,7 @@ def begun(folder: Path) -> subprocess.Popen[str]:
 
 
 def test_an_upgrade_that_is_killed_is_whole_after_the_next_start(tmp_path: Path) -> None:
-    seed = int(os.environ.get("WATCHKEEPER_CHAOS_SEED", time.time_ns() % 10**6))
-    print("seed", seed)
+    seed = new_seed()
     dice = random.Random(seed)
     began = time.monotonic()
     process = begun(tmp_path / "calm")
@@ -91,6 +89,7 @@ def test_an_upgrade_that_is_killed_is_whole_after_the_next_start(tmp_path: Path)
             # All of a schema or nothing of it.
             assert not names - {"alembic_version"} or names >= set(wanted[0]), (seed, number, sorted(names))
         assert shape(folder) == wanted, (seed, number)
+        progress("D9 kills", number + 1, KILLS, f"{stopped} before the end, seed {seed}")
         shutil.rmtree(folder)
     print(f"{KILLS} kills, {stopped} before the end")
     assert len(known()) >= 4

@@ -1,12 +1,10 @@
 """Campaigns against the watcher: crashes at any point of an incident, and random histories against a second reading of the rules.
 
-`WATCHKEEPER_CHAOS=full` makes it 300 crashes and 10,000 histories; the seed is printed and set by WATCHKEEPER_CHAOS_SEED.
+`WATCHKEEPER_CHAOS=full` makes it 300 crashes and 10,000 histories.
 """
 
-import os
 import random
 import shutil
-import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tests.chaos import new_seed, progress, sized
 from tests.unit.pipeline.world import EPOCH, HOUR, Columns, Normal, Traffic
 from watchkeeper.alerting.evaluate import Judgement, Truth
 from watchkeeper.alerting.monitor import Monitor
@@ -33,15 +32,8 @@ from watchkeeper.store.records import alerts
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
-FULL = os.environ.get("WATCHKEEPER_CHAOS") == "full"
-KILLS, HISTORIES = (300, 10_000) if FULL else (20, 300)
+KILLS, HISTORIES = sized(20, 300), sized(300, 10_000)
 SECOND = 10**9
-
-
-def seeded() -> int:
-    seed = int(os.environ.get("WATCHKEEPER_CHAOS_SEED", time.time_ns() % 10**6))
-    print(f"seed {seed}")
-    return seed
 
 
 # -- crashes -----------------------------------------------------------------------------------------------------
@@ -156,7 +148,7 @@ def replace_read(columns: Columns, read: Any) -> Columns:
 async def test_crashes_at_any_point_of_an_incident_lose_nothing_and_repeat_only_under_the_same_key(
     tmp_path: Path,
 ) -> None:
-    dice = random.Random(seeded())
+    dice = random.Random(seed := new_seed())
     columns = Columns()
     traffic = Traffic(story, n=60)
     for h in range(STOP + 1):
@@ -180,6 +172,7 @@ async def test_crashes_at_any_point_of_an_incident_lose_nothing_and_repeat_only_
     where: Counter[str] = Counter()
     runs = repeated = 0
     while sum(where.values()) < KILLS:
+        print(f"A1 crashes: {sum(where.values())} of {KILLS}, seed {seed}")
         runs += 1
         folder = fresh(f"run{runs}")
         got, kills = await play(folder, columns, dice, min(12, KILLS - sum(where.values())))
@@ -487,7 +480,7 @@ def restarted(work: Work) -> Work:
 async def test_random_histories_are_told_as_a_second_reading_of_the_rules_tells_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seed = seeded()
+    seed = new_seed()
     events: Counter[str] = Counter()
     left_out = 0
     for number in range(HISTORIES):
@@ -505,6 +498,7 @@ async def test_random_histories_are_told_as_a_second_reading_of_the_rules_tells_
         assert Counter(said) == Counter(reference.said), (seed, number, script)
         assert states == reference.state, (seed, number, script)
         events.update(e for _, e, _ in said)
+        progress("A3 histories", number + 1, HISTORIES, f"seed {seed}")
     print(f"{HISTORIES} histories, {left_out} left out, 0 differences; {dict(events)}")
     assert left_out <= HISTORIES // 10
     assert {"firing", "resolved", "reminder", "escalated", "updated"} <= set(events)
