@@ -12,6 +12,7 @@ from opentelemetry import context as otel_context
 
 from watchkeeper.sdk import keys
 from watchkeeper.sdk.health import note
+from watchkeeper.sdk.leaving import heed_sigterm
 from watchkeeper.sdk.spans import Kind, Span, context_values
 from watchkeeper.sdk.values import json_of, text_of
 
@@ -133,6 +134,8 @@ def trace(
     ... def answer(question: str) -> str:
     ...     return "It arrives on Tuesday."
     """
+
+    heed_sigterm()
 
     def wrap(target: Any) -> Any:
         if isinstance(target, (staticmethod, classmethod)):

@@ -6,7 +6,6 @@ newcomer is dropped and counted. Everything slow (redaction, encoding, network, 
 
 import json
 import random
-import sys
 import threading
 import time
 import uuid
@@ -21,6 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from watchkeeper.sdk.encode import TRACES_PATH, Encoder, rejected_spans, split
 from watchkeeper.sdk.health import log, note
+from watchkeeper.sdk.leaving import Bell, attend
 from watchkeeper.sdk.parcel import Parcel
 from watchkeeper.sdk.settings import Settings
 from watchkeeper.sdk.spool import Spool
@@ -33,6 +33,7 @@ _IN_HAND: Final = 4
 _STRIKES: Final = 3
 _STUCK: Final = 0.25
 _BREATH: Final = 0.0002
+_HURRIED: Final = 0.05
 
 Item: TypeAlias = ReadableSpan | Parcel
 
@@ -68,8 +69,8 @@ class Exporter:
     def _reset(self) -> None:
         # Re-entrant: a signal handler or a finaliser may make a span while this thread is appending one.
         self._lock = threading.RLock()
-        self._wake = threading.Event()
-        self._pressure = threading.Event()
+        self._wake = Bell()
+        self._pressure = Bell()
         self._waiting_since = 0.0
         self._idle = threading.Condition(self._lock)
         self._queue: deque[tuple[Item, int]] = deque()
@@ -79,7 +80,7 @@ class Exporter:
         self._in_hand: list[Parcel] = []
         self._spool_strikes: dict[str, tuple[int, int]] = {}
         self._thread: threading.Thread | None = None
-        self._closed = False
+        self._closed = self._hurried = False
         self._deadline: float | None = None
         self._flushes_asked = self._flushes_done = 0
         self._not_before = 0.0
@@ -164,32 +165,42 @@ class Exporter:
             return self._idle.wait_for(lambda: self._flushes_done >= target, timeout) and not self._in_hand
 
     def resume(self) -> None:
-        """Start sending what an earlier process left in the spool."""
+        """Be told of the end of the process, and start sending what an earlier one left in the spool."""
+        attend(self)
         if self._spool is not None and not self._spool.empty():
             self._start()
 
+    def hurry(self) -> None:
+        """The process is about to end: from now on spans wait for company a twentieth of a second at most."""
+        self._hurried = True
+        self._wake.set()
+
+    def leave(self) -> None:
+        """Close within the time allowed for leaving."""
+        self.close(self.settings.exit_timeout)
+
     def close(self, timeout: float) -> None:
-        """Send or spool what is left within about ``timeout`` seconds, then stop. Safe to call twice."""
+        """Send or spool what is left within about ``timeout`` seconds, then stop. Safe to call twice, also from a signal
+        handler that interrupted the first call: it ends what that one began."""
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
-            self._deadline = time.monotonic() + timeout
+            first, self._closed = not self._closed, True
+            self._deadline = self._deadline or time.monotonic() + timeout
+            rest = max(0.0, self._deadline - time.monotonic())
             waiting = bool(self._queue or self._in_hand)
             thread = self._thread
-        if waiting and thread is None:
+        if first and waiting and thread is None:
             thread = self._start()
         self._wake.set()
         self._pressure.set()
         if thread is not None and thread.is_alive():
             # Keep a share of the time to spool from here, in case the thread hangs in the network.
-            thread.join(timeout * (0.6 if self._spool is not None else 1.0))
+            thread.join(rest * (0.6 if self._spool is not None else 1.0))
         if self._spool is not None:
             self._spool_rest()
         with self._lock:
             left = sum(1 for item, _ in self._queue if not isinstance(item, Parcel))
             left += sum(parcel.spans for parcel in self._in_hand)
-        if left:
+        if first and left:
             log.warning("%d spans were not delivered before exit; set spool_dir to keep them", left)
 
     def _start(self) -> threading.Thread | None:
@@ -205,7 +216,7 @@ class Exporter:
             self._thread = thread
             if self._spool is not None:
                 threading.Thread(target=self._relieve, name="watchkeeper-spool", daemon=True).start()
-        _close_with_multiprocessing(self)
+        attend(self)
         return thread
 
     # --- export thread ------------------------------------------------------------------------------
@@ -228,7 +239,7 @@ class Exporter:
     def _sleep(self) -> float:
         if self._closed:
             return 0.0
-        pause = self.settings.flush_interval
+        pause = min(self.settings.flush_interval, _HURRIED) if self._hurried else self.settings.flush_interval
         if self._in_hand or (self._spool is not None and self._delay):
             pause = min(pause, max(0.01, self._not_before - time.monotonic()))
         return pause
@@ -514,11 +525,3 @@ def _headers(settings: Settings) -> dict[str, str]:
 
 def _explain(reply: Reply) -> str:
     return reply.problem or f"HTTP {reply.status} {reply.body[:200].decode('utf-8', 'replace')}"
-
-
-def _close_with_multiprocessing(exporter: Exporter) -> None:
-    """A multiprocessing child leaves without running ``atexit``; its own finalisers do run."""
-    process = sys.modules.get("multiprocessing.process")
-    util = sys.modules.get("multiprocessing.util")
-    if process is not None and util is not None and process.parent_process() is not None:
-        util.Finalize(None, exporter.close, args=(exporter.settings.exit_timeout,), exitpriority=10)
