@@ -52,9 +52,8 @@ bench: $(VENV)/.dev  ## print every figure the documentation claims
 	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS) || exit 1; done
 	@echo "== bench/drift"; $(BIN)/python -m bench.drift $(ARGS)
 
-chaos: $(VENV)/.dev  ## the long reliability campaigns, each of which prints what it did
-	WATCHKEEPER_CHAOS=full $(BIN)/python -m pytest -s tests/flow tests/contract/test_sdk_process.py $(ARGS)
-	$(BIN)/python -m pytest tests/browser
+chaos: $(VENV)/.dev  ## hold every promise of docs/reliability.md at full size (ARGS=D4: one; ARGS="--share 0.2": smaller)
+	@$(BIN)/python -m tests.flow.campaigns $(ARGS)
 
 soak: $(VENV)/.dev  ## half an hour of steady load: memory, files, threads and answers must not creep
 	$(BIN)/python -m tests.flow.soak $(ARGS)
@@ -81,4 +80,4 @@ sbom: $(VENV)/.server .tools/.made  ## write sbom.json: what is installed, as Cy
 	.tools/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible -o sbom.json
 
 clean:  ## remove the environment and caches
-	rm -rf $(VENV) .tools .fuzz .pytest_cache .ruff_cache build dist
+	rm -rf $(VENV) .tools .fuzz .chaos .pytest_cache .ruff_cache build dist

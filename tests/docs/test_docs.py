@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.flow.campaigns import promises
 from watchkeeper.cli.main import parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -13,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"`(?:watchkeeper|wk) ([a-z][a-z-]*)")
 TARGET = re.compile(r"`make ([a-z-]+)")
-PROOF = re.compile(r"`([a-z_/]+\.py)::(test_\w+)`")
+SLOW = re.compile(r"^@pytest\.mark\.slow\n(?:@.*\n)*(?:async )?def (test_\w+)", re.M)
 
 
 def test_there_is_a_page_per_task() -> None:
@@ -75,14 +76,22 @@ def test_no_page_names_a_path_of_somebodys_machine(page: Path) -> None:
 
 
 def test_every_promise_of_reliability_names_tests_that_exist() -> None:
-    text = (ROOT / "docs" / "reliability.md").read_text()
-    proofs = PROOF.findall(text)
-    assert len(proofs) > 50
+    named = promises((ROOT / "docs" / "reliability.md").read_text())
+    assert len(named) > 30 and [p.marks for p in named if not p.tests] == []
     gone = [
-        f"{file}::{name}"
-        for file, name in proofs
-        if not (path := ROOT / "tests" / file).exists() or f"def {name}(" not in path.read_text()
+        test
+        for test in (t for p in named for t in p.tests)
+        if not (path := ROOT / test.partition("::")[0]).exists()
+        or f"def {test.partition('::')[2]}(" not in path.read_text()
     ]
     assert not gone, gone
-    rows = [line for line in text.splitlines() if re.match(r"\| [A-Zc]", line)]
-    assert [line[:20] for line in rows if not PROOF.search(line)] == []
+
+
+def test_what_is_too_slow_for_every_run_is_a_promise_and_so_run_by_make_chaos() -> None:
+    named = {t for p in promises((ROOT / "docs" / "reliability.md").read_text()) for t in p.tests}
+    slow = {
+        f"{path.relative_to(ROOT)}::{name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in SLOW.findall(path.read_text())
+    }
+    assert slow and not slow - named, slow - named

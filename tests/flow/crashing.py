@@ -12,7 +12,8 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,8 @@ class Writers:
         self.sent: set[Ids] = set()
         self.refused: Counter[int] = Counter()
         self.unanswered = 0
-        self._stop = threading.Event()
+        self._stop, self._going = threading.Event(), threading.Event()
+        self._going.set()
         self._threads = [
             threading.Thread(target=self._write, args=(f"json{seed}", self._json), daemon=True),
             threading.Thread(target=self._write, args=(f"proto{seed}", self._protobuf), daemon=True),
@@ -116,6 +118,15 @@ class Writers:
         for thread in self._threads:
             thread.start()
         return self
+
+    @contextmanager
+    def resting(self) -> Generator[None]:
+        """No writer begins anything new meanwhile."""
+        self._going.clear()
+        try:
+            yield
+        finally:
+            self._going.set()
 
     def finish(self) -> None:
         """Let every writer get its last batch acknowledged."""
@@ -134,6 +145,7 @@ class Writers:
     def _write(self, name: str, send: Callable[[list[dict[str, Any]]], bool]) -> None:
         number = 0
         while not self._stop.is_set():
+            self._going.wait()
             made = batch(name, number, self._traces)
             self.sent.update(ids_of(made))
             while not send(made):
@@ -178,6 +190,7 @@ class Writers:
         """Users and reviewers: feedback and a label on traces that were acknowledged."""
         number = 0
         while not self._stop.is_set():
+            self._going.wait()
             if number >= len(self.spans.items):
                 time.sleep(0.05)
                 continue

@@ -361,6 +361,7 @@ def test_a_full_disk_refuses_writes_politely_and_recovers_by_itself(small_disk: 
                 reads_work()
             filler.unlink()
             until(200, 100 + number)
+            progress("D5 fillings", number + 1, FILLS, f"{len(acknowledged)} spans acknowledged")
         # A killed server starts on the full disk, reads, refuses, and takes up again.
         filler = fill(small_disk, 0)
         server.kill()

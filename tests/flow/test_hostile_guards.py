@@ -83,7 +83,7 @@ def test_a_hostile_check_is_skipped_with_its_reason_and_nobody_else_waits(server
         done.set()
         neighbour.join()
     cut = statistics.quantiles(times, n=100)
-    print(f"{len(times)} hostile answers: median {cut[49] * 1e3:.0f} ms, p99 {cut[98] * 1e3:.0f} ms; "
+    print(f"G2: {len(times)} hostile answers: median {cut[49] * 1e3:.0f} ms, p99 {cut[98] * 1e3:.0f} ms; "
           f"{len(others)} others: median {statistics.median(others) * 1e3:.0f} ms")  # fmt: skip
     if FULL:
         # A machine that is busy answers an ordinary guard late as well.

@@ -170,4 +170,4 @@ def test_a_provider_that_is_down_and_kills_leave_every_judgement_once(
     paid = sum(provider.answered.values())
     assert set(provider.answered) == set(names) and paid <= DUE + KILLS * CONCURRENCY
     assert server.stop() == 0
-    print(f"{DUE} judgements, {KILLS} kills, {paid} paid calls; asked while {dict(provider.asked)}")
+    print(f"S1, S2: {DUE} judgements, {KILLS} kills, {paid} paid calls; asked while {dict(provider.asked)}")

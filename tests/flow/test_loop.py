@@ -32,7 +32,7 @@ STEPS = (
 def test_the_demo_tells_the_whole_story_and_exits_0(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "watchkeeper", "demo", "--fast", "--exit", "--port", str(free_port())]
     done = subprocess.run(
-        [*command, "--data-dir", str(tmp_path / "demo")], capture_output=True, text=True, timeout=300
+        [*command, "--data-dir", str(tmp_path / "demo")], capture_output=True, text=True, timeout=1800
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

@@ -111,7 +111,7 @@ def test_many_times_too_much_is_refused_politely_in_bounded_memory_and_nothing_i
     most = memory(server)["VmHWM"]
     p99 = statistics.quantiles(load.refused_s, n=100)[98] if len(load.refused_s) > 1 else 0.0
     print(
-        f"{dict(load.statuses)}, quiet {dict(quiet.statuses)}; refusals p99 {p99 * 1e3:.0f} ms; at most {most / MB:.0f} MB"
+        f"O1: {dict(load.statuses)}, quiet {dict(quiet.statuses)}; refusals p99 {p99 * 1e3:.0f} ms; at most {most / MB:.0f} MB"
     )
     assert most <= MOST * MB
     assert (
@@ -142,7 +142,7 @@ def test_a_body_of_nothing_but_small_parts_takes_bounded_memory(server: Server) 
         most = max(most, (memory(server)["VmHWM"] - before, kind))
         assert connection.post("/v1/traces", good)[0] in (200, 503)
     print(
-        f"O3 {len(SENT)} bodies of small parts: {dict(answers)}, at most {most[0] / MB:.0f} MB more ({most[1]})"
+        f"O3: {len(SENT)} bodies of small parts: {dict(answers)}, at most {most[0] / MB:.0f} MB more ({most[1]})"
     )
     assert set(answers) == {200, 413}
     assert most[0] <= SWELLS_BY * MB
@@ -193,7 +193,7 @@ def test_bombs_at_once_cost_little_and_nobody_else_waits(server: Server) -> None
     for thread in threads:
         thread.join()
     grown = memory(server)["VmHWM"] - before
-    print(f"{BOMBS} bombs: {dict(statuses)}, {grown / MB:.0f} MB more")
+    print(f"O3: {BOMBS} bombs: {dict(statuses)}, {grown / MB:.0f} MB more")
     # A body in flight may be refused for the room it would take, before it is looked at.
     assert set(statuses) <= {413, 503} and statuses[413] and statuses.total() == BOMBS, statuses
     assert grown <= 64 * MB * min(BOMBS, 4)

@@ -77,7 +77,8 @@ class Cut:
             run("cp", "--sparse=always", str(folder / "image"), str(folder / "crash"))
         finally:
             server.process.send_signal(signal.SIGCONT)
-        with mounted(folder / "crash", folder / "after") as after:
+        # Who looks at the copy shares the machine with the server.
+        with writers.resting(), mounted(folder / "crash", folder / "after") as after:
             with Server(after / "data") as again:
                 self.lost, self.doubled = compare(self.spans, in_sql(again))
                 self.words = missing_words(again, people)

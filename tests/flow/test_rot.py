@@ -224,7 +224,7 @@ def test_a_start_after_a_bit_was_flipped_anywhere_goes_on(base: Path, tmp_path: 
         print(done, [(d.what, d.saved, d.lost) for d in found])
         progress("D3 places", number + 1, PLACES, f"{noticed} noticed, seed {seed}")
         shutil.rmtree(data)
-    print(f"{PLACES} places, {noticed} noticed")
+    print(f"D3: {PLACES} places, {noticed} noticed")
 
 
 def test_without_its_copy_a_damaged_definition_keeps_the_store_from_opening(

@@ -91,5 +91,5 @@ def test_an_upgrade_that_is_killed_is_whole_after_the_next_start(tmp_path: Path)
         assert shape(folder) == wanted, (seed, number)
         progress("D9 kills", number + 1, KILLS, f"{stopped} before the end, seed {seed}")
         shutil.rmtree(folder)
-    print(f"{KILLS} kills, {stopped} before the end")
+    print(f"D9: {KILLS} kills, {stopped} before the end")
     assert len(known()) >= 4

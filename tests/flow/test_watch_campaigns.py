@@ -191,7 +191,7 @@ async def test_crashes_at_any_point_of_an_incident_lose_nothing_and_repeat_only_
         assert all(at - when[k] <= 2 * HOUR for k, at in first.items() if k[1] != "reminder")
         assert final(fresh_records(folder)) == ends
         shutil.rmtree(folder)
-    print(f"{sum(where.values())} crashes in {runs} runs: {dict(where)}; {repeated} messages sent twice")
+    print(f"A1: {sum(where.values())} crashes in {runs} runs: {dict(where)}; {repeated} messages sent twice")
 
 
 def fresh_records(folder: Path) -> Records:
@@ -499,6 +499,6 @@ async def test_random_histories_are_told_as_a_second_reading_of_the_rules_tells_
         assert states == reference.state, (seed, number, script)
         events.update(e for _, e, _ in said)
         progress("A3 histories", number + 1, HISTORIES, f"seed {seed}")
-    print(f"{HISTORIES} histories, {left_out} left out, 0 differences; {dict(events)}")
+    print(f"A3: {HISTORIES} histories, {left_out} left out, 0 differences; {dict(events)}")
     assert left_out <= HISTORIES // 10
     assert {"firing", "resolved", "reminder", "escalated", "updated"} <= set(events)
