@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
-from watchkeeper.compose.connect import asking, connect, guard_builder, reading
+from watchkeeper.compose.connect import connect, guard_builder
 from watchkeeper.compose.flows import FOLLOW_SECONDS, running, samplers
 from watchkeeper.compose.forwarding import forwarding, sampler
 from watchkeeper.compose.installation import Stores, install_secrets
@@ -72,7 +72,7 @@ async def services(
         made.reports = beside.reports
         made.scorers = flows.calibrator
         made.gate = Gate(
-            flows.records, scoring.gating, clock, asking(providers), flows.columns, flows.calibrator.standings
+            flows.records, scoring.gating, clock, providers.ask, flows.columns, flows.calibrator.standings
         )
         made.embed = flows.signals.embed
         made.erasing, made.retain = flows.erasing, flows.retain
@@ -82,9 +82,8 @@ async def services(
             flows.columns,
             clock,
             holder,
-            reading(flows.columns),
             scoring.scorers,
-            asking(providers),
+            providers.ask,
         )
         await together.once()
         # Apart from the pipeline's: an inline check must not wait behind a batch.

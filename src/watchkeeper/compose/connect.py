@@ -6,7 +6,7 @@ import importlib.metadata
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,11 @@ from watchkeeper.compose.installation import InstallSecrets, Stores, shared_secr
 from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
-from watchkeeper.dialects import assemble, derive, normalise, trace_id_of
+from watchkeeper.dialects import assemble, normalise, trace_id_of
 from watchkeeper.egress.http import Egress
 from watchkeeper.llm.table import Providers
 from watchkeeper.model.alert import Alert
-from watchkeeper.model.prompt import Prompt, Reply
-from watchkeeper.model.score import Subject
-from watchkeeper.model.span import Trace
-from watchkeeper.notify import (
-    Channel,
-)
+from watchkeeper.notify import Channel
 from watchkeeper.pipeline.acting import SignalActions
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.apart import Apart
@@ -46,16 +41,17 @@ from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.levers import Pauses
 from watchkeeper.pipeline.plan import services as scorer_services
+from watchkeeper.pipeline.quote import price_of
+from watchkeeper.pipeline.reading import loading, turns_before
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
-from watchkeeper.pipeline.sessions import turns_before
 from watchkeeper.pipeline.signals import SignalFlow
 from watchkeeper.pipeline.sketch import Embed, Sketcher
 from watchkeeper.pipeline.watch import Settings, Watcher
 from watchkeeper.redaction.apply import keyed_hash
 from watchkeeper.scoring.classifiers import embed as embedding
-from watchkeeper.scoring.protocol import Judge, Scorer
+from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.scoring.registry import build
 from watchkeeper.scoring.texts import words
 from watchkeeper.store.clickhouse.store import ClickHouseColumns, open_columns
@@ -110,40 +106,6 @@ def sketching(columns: ClickHouseColumns, records: Records, watcher: Watcher) ->
     made = Sketcher(columns, records, lambda: watcher.monitors, *embedder())
     watcher.examples = made.examples
     return made
-
-
-def asking(providers: Providers) -> Callable[[Judge, Prompt], Awaitable[Reply]]:
-    async def ask(_judge: Judge, prompt: Prompt) -> Reply:
-        return await providers.ask(prompt)
-
-    return ask
-
-
-def loading(columns: ClickHouseColumns) -> Callable[[str, str, str], Awaitable[Subject | None]]:
-    async def load(project: str, trace_id: str, span_id: str) -> Subject | None:
-        raws, logs = await columns.read_trace(project, trace_id)
-        trace = derive(raws, logs)
-        if not trace.spans:
-            return None
-        span = next((s for s in trace.spans if s.span_id == span_id), None)
-        return None if span_id and span is None else Subject(trace, span)
-
-    return load
-
-
-def reading(columns: ClickHouseColumns) -> Callable[[str, Sequence[str]], Awaitable[Mapping[str, Trace]]]:
-    """Many traces at once, derived anew from what was stored."""
-
-    async def read(project: str, trace_ids: Sequence[str]) -> Mapping[str, Trace]:
-        found = await columns.read_traces(project, list(trace_ids))
-
-        def build() -> dict[str, Trace]:
-            made = {i: derive(*found[i]) for i in trace_ids if i in found}
-            return {i: t for i, t in made.items() if t.spans}
-
-        return await asyncio.to_thread(build)
-
-    return read
 
 
 def review_routing(
@@ -223,7 +185,9 @@ async def connect(
         holder.on_change(part.use)
     egress = Egress(adapters.egress_of(holder.current))
     stack.push_async_callback(egress.close)
-    providers = Providers(lambda: egress.session(timeout_s=600.0), adapters.providers_of(holder.current))
+    providers = Providers(
+        lambda: egress.session(timeout_s=600.0), adapters.providers_of(holder.current), price=price_of
+    )
     stack.push_async_callback(providers.close)
     review = review_routing(records, clock, columns, scoring, holder)
     isolation = Isolation(clock)
@@ -286,7 +250,7 @@ async def connect(
         scoring.scorers,
         loading(columns),
         clock,
-        ask=asking(providers),
+        ask=providers.ask,
         salt=secret.sampling_salt,
     )
     channels: dict[str, Channel] = {}

@@ -9,7 +9,7 @@ import msgspec
 from watchkeeper.llm import anthropic, openai
 from watchkeeper.llm.fake import FakeProvider
 from watchkeeper.llm.limits import Limited
-from watchkeeper.llm.port import Price, Provider, ProviderError, SessionFactory, no_price, split
+from watchkeeper.llm.port import Price, Provider, ProviderError, SessionFactory, split
 from watchkeeper.model.prompt import Prompt, Reply
 
 
@@ -75,11 +75,12 @@ class Providers:
         self,
         sessions: SessionFactory,
         own: Mapping[str, Settings] | None = None,
-        price: Price = no_price,
+        *,
+        price: Price,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`own` adds to or replaces `DEFAULTS`; `sessions` is egress's checked session factory; `environment` is where API
-        keys are looked up (the process's own when None)."""
+        """`own` adds to or replaces `DEFAULTS`; `sessions` is egress's checked session factory; `price` says what a call cost,
+        which is what budgets count; `environment` is where API keys are looked up (the process's own when None)."""
         self._sessions, self._price = sessions, price
         self._settings = {**DEFAULTS, **(own or {})}
         self._environment = os.environ if environment is None else environment

@@ -1,5 +1,6 @@
 """What is asked of a language model and what it answered. Used by judges (rules) and by `llm/` (the port)."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -33,3 +34,7 @@ class Reply(msgspec.Struct, frozen=True):
     output_tokens: int | None = None
     cost: float | None = None
     finish_reason: str | None = None
+
+
+# How a prompt is answered, whoever answers it.
+Ask = Callable[[Prompt], Awaitable[Reply]]

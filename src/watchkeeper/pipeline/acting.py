@@ -2,13 +2,14 @@
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from watchkeeper.model.review import ReviewItem
-from watchkeeper.model.score import Score, Subject
+from watchkeeper.model.score import Score
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, promote
+from watchkeeper.pipeline.reading import Load
 from watchkeeper.reviewing.queue import item
 from watchkeeper.scoring.evidence import SignalRoute
 from watchkeeper.store.records import reviews
@@ -18,7 +19,6 @@ log = logging.getLogger(__name__)
 AUTHOR = "signals"
 NOW, LATER, LATER_CAP = 9.5, 5.0, 200
 _REMEMBERED = 50_000
-Load = Callable[[str, str, str], Awaitable[Subject | None]]
 
 
 class SignalActions:

@@ -1,6 +1,6 @@
 """Proposed scorers, measured on traces they were not learned from, before anybody accepts one."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import msgspec
 
 from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.managed import Measured, Proposal
-from watchkeeper.model.prompt import Prompt, Reply
+from watchkeeper.model.prompt import Ask
 from watchkeeper.model.score import Subject, Verdict
 from watchkeeper.model.span import Trace
 from watchkeeper.reviewing.propose import KINDS, Candidate, Sample, candidates
@@ -25,7 +25,6 @@ JUDGED = 20
 FLAGGED = 5
 # A single false alarm among few passing traces weighs more than a missed failure.
 _COST = 5.0
-Ask = Callable[[Judge, Prompt], Awaitable[Reply]]
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ async def judged(candidate: Candidate, evidence: Evidence, given: Services, ask:
     if isinstance(scorer, Judge):
         for trace in [*evidence.failing[:JUDGED], *evidence.passing[:JUDGED]]:
             try:
-                outcome = await drive(scorer.steps(Subject(trace)), lambda p: ask(scorer, p))
+                outcome = await drive(scorer.steps(Subject(trace)), ask)
             except ProviderError as error:
                 why = str(error)
                 continue

@@ -2,18 +2,17 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from watchkeeper.gating.judgement import worst_of
 from watchkeeper.gating.subject import Answer, subjects_of
-from watchkeeper.model.prompt import Prompt, Reply
+from watchkeeper.model.prompt import Ask
 from watchkeeper.model.review import Case
 from watchkeeper.model.score import Outcome, Verdict
 from watchkeeper.scoring.drive import drive, run_checks
 from watchkeeper.scoring.protocol import BatchScorer, Judge, Scorer
 
-Ask = Callable[[Judge, Prompt], Awaitable[Reply]]
 Outcomes = dict[tuple[str, str], list[Outcome]]
 CASES_AT_ONCE = 256
 JUDGED_AT_ONCE = 8
@@ -35,7 +34,7 @@ async def score_answers(
         assert ask is not None
         subject = subjects_of(cases[answer.case_id], answer)[0]
         async with limit:
-            outcome = await drive(judge.steps(subject), lambda prompt, asked=ask: asked(judge, prompt))
+            outcome = await drive(judge.steps(subject), ask)
         return answer.case_id, judge.name, outcome
 
     outcomes: Outcomes = defaultdict(list)

@@ -16,15 +16,14 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from watchkeeper.dialects import derive, pricing
+from watchkeeper.dialects import pricing
 from watchkeeper.model.backfill import Backfill, Preview
-from watchkeeper.model.prompt import Prompt
 from watchkeeper.model.score import Failed, NotScored, Score, Subject, Verdict
-from watchkeeper.model.span import LLM, Usage
 from watchkeeper.pipeline.apart import Scheduled
 from watchkeeper.pipeline.deciding import HOUR_S, JudgeWork, new_job, raise_jobs, reweigh, subjects_of
-from watchkeeper.pipeline.judge import first_prompt
 from watchkeeper.pipeline.plan import Plan
+from watchkeeper.pipeline.quote import quote
+from watchkeeper.pipeline.reading import read_traces
 from watchkeeper.scoring.drive import Batch, direct, run_scorer
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.sampling import Decision
@@ -38,9 +37,6 @@ PAGE, CHOOSING_PAGE = 100, 1000
 WAITING = 600
 MOST_CHOSEN = 100_000
 PREVIEWED = 12
-# What a judge answers with, by its form; a token is about four characters of English.
-OUTPUT_TOKENS = {"points": 200, "claims": 700}
-CHARACTERS = 4
 PRIORITY = -10
 
 
@@ -291,13 +287,8 @@ class BackfillFlow:
         return True
 
     async def _subjects(self, project: str, ids: list[str]) -> dict[str, Subject]:
-        found = await self._columns.read_traces(project, ids) if ids else {}
-
-        def build() -> dict[str, Subject]:
-            made = {i: derive(raws, logs) for i, (raws, logs) in found.items()}
-            return {i: Subject(t) for i, t in made.items() if t.spans}
-
-        return await asyncio.to_thread(build)
+        found = await read_traces(self._columns, project, ids)
+        return {i: Subject(t) for i, t in found.items()}
 
     async def _checks(
         self,
@@ -407,32 +398,13 @@ class BackfillFlow:
 
 
 async def _estimate(made: Preview, judge: Judge, subjects: Sequence[Subject], traces: int) -> None:
-    """Add what one judge would use: prompts are built for a few traces, and nobody is asked."""
-    calls = tokens = 0
-    for whole in subjects:
-        for subject in subjects_of(judge, whole.trace):
-            prompt = await first_prompt(judge, subject)
-            if isinstance(prompt, Prompt):
-                calls += 1
-                size = len(prompt.system) + sum(len(t.text) for t in prompt.turns)
-                tokens += -(-size // CHARACTERS)
-    share = traces / len(subjects)
-    mode = str(getattr(getattr(judge, "rubric", None), "mode", "points"))
-    output = OUTPUT_TOKENS.get(mode, OUTPUT_TOKENS["points"]) * calls
-    made.calls += round(calls * share)
-    made.input_tokens += round(tokens * share)
-    made.output_tokens += round(output * share)
-    provider, _, model = judge.model.partition(":")
-    usage = Usage(round(tokens * share), round(output * share))
-    # A price above a prompt length is a price per call; the sum of all would always be above it.
-    per_call = Usage(round(tokens / max(calls, 1)), round(output / max(calls, 1)))
-    one, _ = pricing.price(LLM(provider=provider, request_model=model, usage=per_call))
-    cost = 0.0 if not usage.input_tokens else None
-    if judge.unit_cost is not None:
-        cost = judge.unit_cost * calls * share
-    elif one is not None:
-        cost = one * calls * share
-    made.cost = None if cost is None or made.cost is None else made.cost + cost
+    """Add what one judge would use, from the prompts of a few traces."""
+    parts = [part for whole in subjects for part in subjects_of(judge, whole.trace)]
+    some, share = await quote(judge, parts), traces / len(subjects)
+    made.calls += round(some.calls * share)
+    made.input_tokens += round(some.input_tokens * share)
+    made.output_tokens += round(some.output_tokens * share)
+    made.cost = None if some.cost is None or made.cost is None else made.cost + some.cost * share
 
 
 def _mark(row: Mapping[str, Any]) -> tuple[int, str]:

@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial, reduce
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import msgspec
@@ -21,10 +21,11 @@ from watchkeeper.model.calibration import (
     Pair,
     Standing,
 )
-from watchkeeper.model.prompt import Prompt, Reply
+from watchkeeper.model.prompt import Ask
 from watchkeeper.model.review import Case
 from watchkeeper.model.score import Outcome, Subject, Verdict
 from watchkeeper.model.series import BINARY, Estimate, Point, SeriesKey
+from watchkeeper.pipeline.reading import Load
 from watchkeeper.reviewing.queue import item
 from watchkeeper.scoring import calibration as rules
 from watchkeeper.scoring.correction import Window, correct
@@ -47,8 +48,6 @@ DIMENSIONS = (
     "scenario", "prompt_name", "prompt_version", "provider", "variant", "release", "service", "environment", "region",
     "agent_name",
 )  # fmt: skip
-Load = Callable[[str, str, str], Awaitable[Subject | None]]
-Ask = Callable[[Judge, Prompt], Awaitable[Reply]]
 
 
 class CalibrationError(Exception):
@@ -305,7 +304,7 @@ class Calibrator:
         if isinstance(scorer, BatchScorer):
             outcomes = await asyncio.to_thread(run_scorer, scorer, parts)
         elif isinstance(scorer, Judge) and self._ask is not None:
-            outcomes = [await drive(scorer.steps(p), partial(self._ask, scorer)) for p in parts]
+            outcomes = [await drive(scorer.steps(p), self._ask) for p in parts]
         else:
             return None
         worst = reduce(worst_of, outcomes, None)

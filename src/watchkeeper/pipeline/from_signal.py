@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,11 @@ import msgspec
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.gating.subject import input_text
 from watchkeeper.model.managed import GateEntry, Managed, Proposal
+from watchkeeper.model.prompt import Ask
 from watchkeeper.model.review import Case, Label
 from watchkeeper.model.score import Score
 from watchkeeper.model.signal import Member, Signal
-from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.aim import (
-    Ask,
     Evidence,
     JudgeSilent,
     judged,
@@ -28,6 +27,7 @@ from watchkeeper.pipeline.aim import (
 )
 from watchkeeper.pipeline.plan import services as scorer_services
 from watchkeeper.pipeline.promote import case_of, must_pass_of
+from watchkeeper.pipeline.reading import read_traces
 from watchkeeper.reviewing.fingerprint import SAME
 from watchkeeper.reviewing.propose import judge_of, slug
 from watchkeeper.reviewing.signals import decided
@@ -40,7 +40,6 @@ from watchkeeper.store.records.engine import Records
 
 FAILING, PASSING, CASES = 60, 200, 10
 WINDOW_NS = 30 * 86_400 * 10**9
-Load = Callable[[str, Sequence[str]], Awaitable[Mapping[str, Trace]]]
 
 
 class CannotAct(Exception):
@@ -102,8 +101,8 @@ class _Found:
 
 
 class ActFlow:
-    """Looks at a signal's traces, proposes, and stores what a person accepts. `load` reads traces, `scorers(project)` are
-    those in force, `ask` runs a judge's prompt."""
+    """Looks at a signal's traces, proposes, and stores what a person accepts. `scorers(project)` are those in force, `ask`
+    runs a judge's prompt."""
 
     def __init__(
         self,
@@ -111,12 +110,11 @@ class ActFlow:
         columns: Columns,
         clock: Callable[[], int],
         holder: ConfigHolder,
-        load: Load,
         scorers: Callable[[str], Sequence[Scorer]],
         ask: Ask | None = None,
     ) -> None:
         self.records, self.columns, self.clock, self.holder = records, columns, clock, holder
-        self.load, self.scorers, self.ask = load, scorers, ask
+        self.scorers, self.ask = scorers, ask
 
     async def preview(self, project: str, signal_id: str, choice: Choice) -> Preview:
         """What the action would do; nothing is stored. Raises CannotAct."""
@@ -238,7 +236,7 @@ class ActFlow:
         first = sorted(i for i in ours if i in by_trace)
         shown = [i for i in (signal.representative, *signal.examples) if i in ours]
         ids = list(dict.fromkeys([*first, *[i for i in shown if i], *ours]))[:FAILING]
-        read = await self.load(project, ids)
+        read = await read_traces(self.columns, project, ids)
         failing = [read[i] for i in ids if i in read]
         if not failing:
             raise CannotAct(
@@ -251,7 +249,8 @@ class ActFlow:
             scenarios=scenarios if scenarios != [""] else [], limit=PASSING,
         )  # fmt: skip
         wanted = [*good[-PASSING:], *(str(r["trace_id"]) for r in passed.dicts())]
-        passing = list((await self.load(project, list(dict.fromkeys(wanted))[: PASSING * 2])).values())
+        chosen = list(dict.fromkeys(wanted))[: PASSING * 2]
+        passing = list((await read_traces(self.columns, project, chosen)).values())
         scores: dict[str, list[Score]] = {}
         for score in await self.columns.read_scores(project, [t.trace_id for t in failing]):
             scores.setdefault(score.trace_id, []).append(score)

@@ -17,8 +17,9 @@ from watchkeeper.gating.judgement import Baseline, document, is_semantic, stored
 from watchkeeper.gating.subject import Answer
 from watchkeeper.gating.verdict import GateSettings
 from watchkeeper.model.calibration import Standing
+from watchkeeper.model.prompt import Ask
 from watchkeeper.model.review import Case, DatasetVersion
-from watchkeeper.pipeline.answers import Ask, plain_outcome, score_answers
+from watchkeeper.pipeline.answers import plain_outcome, score_answers
 from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import datasets, experiments

@@ -17,13 +17,15 @@ import msgspec
 from sqlalchemy.engine import Connection
 
 from watchkeeper.llm.port import ProviderError
-from watchkeeper.model.prompt import Prompt, Reply
-from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, Verdict
+from watchkeeper.model.prompt import Ask, Prompt, Reply
+from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Verdict
 from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.check import Hook
 from watchkeeper.pipeline.deciding import HOUR_S, JUDGE, JudgeWork
 from watchkeeper.pipeline.plan import Plan
+from watchkeeper.pipeline.quote import charge_of, first_prompt
+from watchkeeper.pipeline.reading import Load
 from watchkeeper.scoring.budget import DAY_NS, Budget, Spending
 from watchkeeper.scoring.drive import drive
 from watchkeeper.scoring.protocol import Judge
@@ -34,8 +36,6 @@ from watchkeeper.store.records.engine import Records
 log = logging.getLogger(__name__)
 SECOND = 10**9
 WISH_CAP_S = 3600.0  # A provider may ask for a pause until its quota is renewed.
-Load = Callable[[str, str, str], Awaitable[Subject | None]]
-Ask = Callable[[Prompt], Awaitable[Reply]]
 Before = Callable[[str, Trace], Awaitable[list[Trace]]]
 
 
@@ -69,10 +69,6 @@ class _Result:
     hash: str = ""
     from_cache: bool = False
     later_ns: int = 0
-
-
-class _Asked(Exception):
-    """Ends a dry run of a judge at its first prompt."""
 
 
 class JudgeFlow:
@@ -252,8 +248,7 @@ class JudgeFlow:
         except ProviderError as error:
             outcome, failed = Failed(str(error)), error
         finally:
-            actual = sum(r.cost or 0.0 for r in replies)
-            Budget.settle(account, expected, actual)
+            Budget.settle(account, expected, charge_of(judge, replies))
         return _Result(job, work, judge, failed if failed is not None else outcome, replies, key)
 
     def _reserve(
@@ -349,11 +344,11 @@ class JudgeFlow:
         """Every reply that came is charged; the replies of a usable judgement are kept. Returns each job's work as it is
         weighed now: an event since the claim may have raised its probability."""
         for r in group:
-            if not r.replies:
+            if not r.replies or r.judge is None:
                 self.counts.cached += r.from_cache
                 continue
             self.counts.calls += len(r.replies)
-            cost = sum(reply.cost or 0.0 for reply in r.replies)
+            cost = charge_of(r.judge, r.replies)
             day = now // DAY_NS
             if r.work.backfill:
                 backfills.charge(connection, r.job.project, r.work.backfill, len(r.replies), cost, now)
@@ -458,21 +453,6 @@ class JudgeFlow:
             # The scores are stored; a broken listener is logged and must not undo the commit.
             except Exception:
                 log.exception("a listener to judge scores failed")
-
-
-async def first_prompt(judge: Judge, subject: Subject) -> Prompt | Outcome:
-    """What the judge would ask first, without asking: its outcome when it asks nothing."""
-    shown: list[Prompt] = []
-
-    async def look(prompt: Prompt) -> Reply:
-        shown.append(prompt)
-        raise _Asked
-
-    try:
-        outcome = await drive(judge.steps(subject), look)
-    except _Asked:
-        return shown[0]
-    return outcome
 
 
 def _question(judge: Judge, prompt: Prompt) -> str:

@@ -24,6 +24,7 @@ from watchkeeper.pipeline.deciding import (
     subjects_of,
 )
 from watchkeeper.pipeline.plan import Card, Plan
+from watchkeeper.pipeline.reading import Load
 from watchkeeper.scoring.evidence import SignalRoute, observed
 from watchkeeper.scoring.sampling import Decision, Sampled
 from watchkeeper.store.columns import Columns
@@ -34,7 +35,6 @@ DAY_NS = 86_400 * 10**9
 MARGIN_NS = 600 * 10**9
 CHUNK, MOST = 200, 20_000
 Act = Callable[[str, Sequence[SignalRoute], Mapping[str, Sequence[Score]]], Awaitable[None]]
-Load = Callable[[str, str, str], Awaitable[Subject | None]]
 
 
 @dataclass

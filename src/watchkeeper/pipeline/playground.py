@@ -2,19 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from watchkeeper.dialects import derive, pricing
+from watchkeeper.dialects import pricing
 from watchkeeper.llm.port import ProviderError
-from watchkeeper.model.prompt import Prompt, Reply
-from watchkeeper.model.score import Failed, NotScored, Outcome, Subject, Verdict
+from watchkeeper.model.prompt import Ask, Prompt, Reply
+from watchkeeper.model.score import Failed, Outcome, Subject, Verdict
 from watchkeeper.model.series import Estimate
-from watchkeeper.model.span import LLM, Usage
-from watchkeeper.pipeline.judge import first_prompt
-from watchkeeper.pipeline.sessions import turns_before
+from watchkeeper.pipeline.quote import quote
+from watchkeeper.pipeline.reading import read_traces, turns_before
 from watchkeeper.scoring.drive import drive
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.registry import SpecError, build
@@ -23,9 +22,7 @@ from watchkeeper.store.columns import Columns, TraceFilter
 
 MOST_TRACES = 25
 AT_ONCE = 8
-CHARACTERS, OUTPUT_TOKENS = 4, 250
 KEYS = ("model", "rubric", "prompt", "scale", "floor", "self_judging")
-Ask = Callable[[Prompt], Awaitable[Reply]]
 
 
 class Refused(ValueError):
@@ -57,41 +54,19 @@ class Playground:
         """The newest traces that meet the condition, with the turns before each. Raises QueryRefused."""
         wanted = TraceFilter(since_ns=since_ns, where=where or None, limit=min(n, MOST_TRACES))
         ids = [str(r["trace_id"]) for r in await self._columns.list_traces(project, wanted)]
-        found = await self._columns.read_traces(project, ids)
-        made: list[Subject] = []
-        for i in ids:
-            if i not in found:
-                continue
-            trace = derive(*found[i])
-            if trace.spans:
-                made.append(Subject(trace, earlier=await turns_before(self._columns, project, trace)))
-        return made
+        found = await read_traces(self._columns, project, ids)
+        return [Subject(t, earlier=await turns_before(self._columns, project, t)) for t in found.values()]
 
     async def preview(self, judges: Sequence[Judge], subjects: Sequence[Subject]) -> dict[str, Any]:
         """What a trial would call and cost; prompts are built, nobody is asked."""
-        calls, tokens = 0, 0
-        cost: float | None = 0.0
-        refused: Counter[str] = Counter()
-        for judge in judges:
-            provider, _, model = judge.model.partition(":")
-            for subject in subjects:
-                prompt = await first_prompt(judge, subject)
-                if not isinstance(prompt, Prompt):
-                    refused[
-                        prompt.reason
-                        if isinstance(prompt, NotScored | Failed)
-                        else "answered without a model"
-                    ] += 1
-                    continue
-                size = -(-(len(prompt.system) + sum(len(t.text) for t in prompt.turns)) // CHARACTERS)
-                one, _ = pricing.price(
-                    LLM(provider=provider, request_model=model, usage=Usage(size, OUTPUT_TOKENS))
-                )
-                calls, tokens = calls + 1, tokens + size
-                cost = None if cost is None or one is None else cost + one
+        made = [await quote(judge, subjects) for judge in judges]
+        costs = [q.cost for q in made if q.cost is not None]
         return {
-            "traces": len(subjects), "calls": calls, "input_tokens": tokens, "output_tokens": calls * OUTPUT_TOKENS,
-            "cost": cost, "pricing_version": pricing.in_force().version, "not_scored": dict(refused),
+            "traces": len(subjects), "calls": sum(q.calls for q in made),
+            "input_tokens": sum(q.input_tokens for q in made), "output_tokens": sum(q.output_tokens for q in made),
+            "cost": sum(costs) if len(costs) == len(made) else None,
+            "pricing_version": pricing.in_force().version,
+            "not_scored": dict(sum((q.refused for q in made), Counter[str]())),
         }  # fmt: skip
 
     async def run(self, judges: Sequence[Judge], subjects: Sequence[Subject]) -> dict[str, Any]:

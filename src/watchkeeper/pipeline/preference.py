@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,22 +10,20 @@ import msgspec
 
 from watchkeeper.dialects import pricing
 from watchkeeper.llm.port import ProviderError
-from watchkeeper.model.prompt import Prompt, Reply
+from watchkeeper.model.prompt import Ask, Prompt, Reply
 from watchkeeper.model.score import ABSTAINED, Failed, NotScored, Subject, Verdict
 from watchkeeper.model.series import Estimate
-from watchkeeper.model.span import LLM, Context, Span, Totals, Trace, Usage
-from watchkeeper.pipeline.judge import first_prompt
+from watchkeeper.model.span import LLM, Context, Span, Totals, Trace
+from watchkeeper.pipeline.quote import quote
 from watchkeeper.scoring.calibration import position
 from watchkeeper.scoring.drive import drive
 from watchkeeper.scoring.judges.pairwise import PLACES, PairwiseJudge
 from watchkeeper.stats.intervals import wilson
 
 CALLS = 2
-CHARACTERS, OUTPUT_TOKENS = 4, 200
 AT_ONCE = 8
 # The labels of verdicts that turned with the order.
 TURNED = ("first place", "second place", "inconsistent")
-Ask = Callable[[Prompt], Awaitable[Reply]]
 
 
 @dataclass(frozen=True)
@@ -61,24 +59,8 @@ def subject_of(pair: Pair, models: Sequence[str] = ()) -> Subject:
 
 async def estimate_cost(judge: PairwiseJudge, pairs: Sequence[Pair]) -> tuple[int, float | None, str]:
     """Calls, USD at most (None without a price) and the price table's version, before anybody is asked."""
-    version = pricing.in_force().version
-    if not pairs:
-        return 0, 0.0, version
-    if judge.unit_cost is not None:
-        return CALLS * len(pairs), judge.unit_cost * len(pairs), version
-    total = 0.0
-    provider, _, model = judge.model.partition(":")
-    for pair in pairs:
-        prompt = await first_prompt(judge, subject_of(pair))
-        if not isinstance(prompt, Prompt):
-            continue
-        size = len(prompt.system) + sum(len(t.text) for t in prompt.turns)
-        usage = Usage(-(-size // CHARACTERS), OUTPUT_TOKENS)
-        one, _ = pricing.price(LLM(provider=provider, request_model=model, usage=usage))
-        if one is None:
-            return CALLS * len(pairs), None, version
-        total += CALLS * one
-    return CALLS * len(pairs), total, version
+    made = await quote(judge, [subject_of(p) for p in pairs], times=CALLS)
+    return CALLS * len(pairs), made.cost, pricing.in_force().version
 
 
 async def prefer(

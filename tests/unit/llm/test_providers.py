@@ -244,9 +244,13 @@ async def test_the_fake_plays_every_mode(mode: str) -> None:
 async def test_the_models_prefix_chooses_the_provider(server: Server) -> None:
     server.handler = answers(CHAT)
     own = {"house": Settings(base_url=server.url, structured="none")}
-    providers = Providers(aiohttp.ClientSession, own, environment={})
+    providers = Providers(aiohttp.ClientSession, own, price=lambda *_: 0.25, environment={})
     reply = await providers.ask(Prompt("house:m1", "", (Turn("user", "x"),), json_schema={}))
-    assert reply.text == "hello" and server.body["model"] == "m1" and "response_format" not in server.body
+    assert (
+        (reply.text, reply.cost) == ("hello", 0.25)
+        and server.body["model"] == "m1"
+        and "response_format" not in server.body
+    )
     for model, said in (
         ("nowhere:m", "not configured"),
         ("plain", "provider:model"),

@@ -17,9 +17,9 @@ from watchkeeper.model.score import Score, Subject
 from watchkeeper.pipeline.backfill import BackfillFlow, Unknown
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.plan import make_plan
+from watchkeeper.pipeline.reading import turns_before
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
-from watchkeeper.pipeline.sessions import turns_before
 from watchkeeper.scoring.sampling import Sampler
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import QueryRefused, SpanRow, TraceRow

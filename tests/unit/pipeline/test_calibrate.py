@@ -15,7 +15,7 @@ from watchkeeper.model.span import Context, Trace
 from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
 from watchkeeper.scoring.checks.empty_output import EmptyOutput
 from watchkeeper.scoring.judges.rubric import Dimension, Example, Rubric, RubricJudge
-from watchkeeper.scoring.protocol import Judge, Scorer
+from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import TraceRow
 from watchkeeper.store.records import calibration as store
@@ -53,7 +53,7 @@ class World:
     async def load(self, project: str, trace_id: str, _span: str) -> Subject | None:
         return Subject(trace("q", f"answer {trace_id} " + ("fine" if self.truth[trace_id] else "wrong")))
 
-    async def ask(self, _judge: Judge, prompt: Prompt) -> Reply:
+    async def ask(self, prompt: Prompt) -> Reply:
         text = prompt.turns[0].text
         self.asked.append(text)
         grade = (2.0 if "wrong" in text else 8.0) + self.mood

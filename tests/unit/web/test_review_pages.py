@@ -10,11 +10,11 @@ import pytest
 import pytest_asyncio
 
 from tests.unit.web.world import NOW, PROJECT, World, build
-from watchkeeper.compose.connect import reading
 from watchkeeper.config.models import Config
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.signal import Member, Rate, Signal
 from watchkeeper.pipeline.from_signal import ActFlow
+from watchkeeper.pipeline.reading import read_traces
 from watchkeeper.scoring.checks.table import default_checks
 from watchkeeper.store.records import audit, managed, reviews, signals
 
@@ -26,9 +26,7 @@ SIGNAL = "sig_0123456789abcdef"
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     made = await build(tmp_path_factory.mktemp("reviewing"), 300, seed=11)
     s = made.services
-    s.from_signal = ActFlow(
-        s.records, s.columns, s.clock, s.config, reading(made.columns), lambda _p: default_checks()
-    )
+    s.from_signal = ActFlow(s.records, s.columns, s.clock, s.config, lambda _p: default_checks())
     ours = made.worst[:12]
     share = Rate(0.04, 0.02, 0.07)
     one = Signal(
@@ -141,13 +139,13 @@ async def test_a_judge_is_proposed_where_rules_fail_and_measured_before_it_is_ac
     flow: ActFlow = world.services.from_signal
     asked: list[str] = []
 
-    async def ask(_judge: Any, prompt: Prompt) -> Reply:
+    async def ask(prompt: Prompt) -> Reply:
         text = prompt.turns[-1].text
         asked.append(prompt.system)
         points = 2 if any(answers[t] in text for t in failing) else 9
         return Reply(json.dumps({"reasoning": "Read.", "scores": {"proposed": points}}), "claude-sonnet-4-5")
 
-    loaded = await reading(world.columns)(PROJECT, world.worst[:12])
+    loaded = await read_traces(world.columns, PROJECT, world.worst[:12])
     answers = {t: (loaded[t].output_text or "")[:40] for t in loaded}
     failing = [t for t in loaded if answers[t]]
     flow.ask = ask
@@ -172,7 +170,7 @@ async def test_a_judge_is_proposed_where_rules_fail_and_measured_before_it_is_ac
         assert metric["type"] == "llm_judge" and metric["model"] == "anthropic:claude-sonnet-4-5"
         assert "< 5" in made["monitors"][0]["condition"]
 
-        async def silent(_judge: Any, _prompt: Prompt) -> Reply:
+        async def silent(_prompt: Prompt) -> Reply:
             return Reply("no JSON at all", "claude-sonnet-4-5")
 
         flow.ask = silent
