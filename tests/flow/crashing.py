@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,40 @@ class Writers:
                 return answer
             time.sleep(0.05)
         return None
+
+
+class EagerProxy:
+    """The control of tests that look for what was acknowledged: answers 200 at once and forwards half a second later."""
+
+    def __init__(self, target: int) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                threading.Timer(0.5, self._forward, (self.path, body)).start()
+                self.send_response(200)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+            def _forward(self, path: str, body: bytes) -> None:
+                connection = Connection(target)
+                try:
+                    connection.post(path, body)
+                except OSError:
+                    pass
+                finally:
+                    connection.close()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = int(self._server.server_address[1])
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
 
 
 def compare(acknowledged: Iterable[Ids], stored: Iterable[Ids]) -> tuple[set[Ids], list[Ids]]:

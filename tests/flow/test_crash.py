@@ -12,13 +12,13 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from tests.chaos import FULL, new_seed, progress, sized
 from tests.flow.crashing import (
+    EagerProxy,
     Writers,
     batch,
     compare,
@@ -172,40 +172,6 @@ def test_an_application_with_our_sdk_loses_nothing_while_the_server_is_killed(tm
         assert row == {"n": len(traces) // 10, "ids": len(traces) // 10}
     finally:
         assert server.stop() == 0
-
-
-class EagerProxy:
-    """The control of the kill test: answers 200 at once and forwards half a second later."""
-
-    def __init__(self, target: int) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                threading.Timer(0.5, self._forward, (self.path, body)).start()
-                self.send_response(200)
-                self.send_header("content-length", "2")
-                self.end_headers()
-                self.wfile.write(b"{}")
-
-            def _forward(self, path: str, body: bytes) -> None:
-                connection = Connection(target)
-                try:
-                    connection.post(path, body)
-                except OSError:
-                    pass
-                finally:
-                    connection.close()
-
-            def log_message(self, format: str, *args: object) -> None:
-                """Silent."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.port = int(self._server.server_address[1])
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 def test_the_kill_test_goes_red_when_answers_come_before_the_disk(tmp_path: Path) -> None:

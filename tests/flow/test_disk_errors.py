@@ -1,10 +1,12 @@
-"""A disk that fails (D4): when the n-th sync or write of a commit ends with EIO or ENOSPC, the request is refused and nothing that
-was acknowledged is lost. Needs strace and the right to attach it.
+"""A disk that fails (D4): a request of which any sync ended with EIO or ENOSPC is refused, and nothing that was acknowledged is lost.
+Needs strace and the right to attach it.
 
-`WATCHKEEPER_CHAOS=full` makes it 80 failures: the n-th sync from 1 to 40, of each kind.
+`WATCHKEEPER_CHAOS=full` makes it 80 failures: from the n-th sync of every thread on, n from 1 to 40, each failing in two ways.
 """
 
 import contextlib
+import itertools
+import re
 import shutil
 import subprocess
 import time
@@ -14,44 +16,69 @@ from pathlib import Path
 import pytest
 
 from tests.chaos import progress, sized
-from tests.flow.crashing import batch, compare, ids_of, in_sql, ledger_of, offline, unbalanced
+from tests.flow.crashing import EagerProxy, batch, compare, ids_of, in_sql, ledger_of, offline, unbalanced
 from tests.flow.sending import Connection, request
 from tests.serving import Server
 
 FAILURES = sized(4, 80)
-CASES = [("fdatasync,fsync", "EIO"), ("fdatasync,fsync", "ENOSPC")]
+ERRORS = ("EIO", "ENOSPC")
+# A request syncs some fifty files on a dozen threads: so many requests bring every n about.
+MOST = 100
+# What an acknowledgement promises is in these tables; others are made from them.
+TABLES = ("spans", "content")
+
+pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
+
+
+class Failing:
+    """Which syncs have failed, from the tracer's own log."""
+
+    def __init__(self, data: Path, log: Path) -> None:
+        self._log, self._seen = log, 0
+        definitions = {p.stem: p.read_text() for p in (data / "columns" / "store").glob("*/*/*.sql")}
+        ids = [re.search(r"UUID '([-0-9a-f]+)'", definitions[table]) for table in TABLES]
+        self._folders = [i[1] for i in ids if i]
+        assert len(self._folders) == len(TABLES)
+
+    def taken(self) -> list[str]:
+        """Files of a part being written of spans or content whose sync has failed since this was last asked."""
+        lines = self._log.read_text().splitlines()
+        new, self._seen = lines[self._seen :], len(lines)
+        failed = [x for x in new if "(INJECTED)" in x and "/tmp_insert_" in x]
+        return [x for x in failed if any(folder in x for folder in self._folders)]
 
 
 @contextlib.contextmanager
-def failing(process: int, calls: str, error: str, nth: int) -> Generator[None]:
-    """From the `nth` of these calls on, each fails, in every thread of the process."""
+def failing(server: Server, data: Path, error: str, nth: int) -> Generator[Failing]:
+    """From its `nth` sync on, each thread's syncs fail."""
+    assert server.process is not None
+    process, log = server.process.pid, data.parent / "syncs"
+    calls = "fdatasync,fsync"
     tracer = subprocess.Popen(
-        ["strace", "-f", "-q", "-p", str(process), "-e", f"trace={calls}", "-e", f"inject={calls}:error={error}:when={nth}+",
-         "-o", "/dev/null"], stderr=subprocess.PIPE, text=True
+        ["strace", "-f", "-q", "-y", "-p", str(process), "-e", f"trace={calls}",
+         "-e", f"inject={calls}:error={error}:when={nth}+", "-o", str(log)], stderr=subprocess.PIPE, text=True
     )  # fmt: skip
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while "TracerPid:\t0" in Path(f"/proc/{process}/status").read_text():
         if tracer.poll() is not None or time.monotonic() > deadline:
             tracer.kill()
             pytest.skip("strace cannot attach here")
         time.sleep(0.05)
     try:
-        yield
+        yield Failing(data, log)
     finally:
         tracer.terminate()
-        tracer.wait(20)
+        tracer.wait(60)
         assert tracer.stderr is not None
         tracer.stderr.close()
 
 
-@pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
 def test_a_request_whose_sync_failed_is_never_acknowledged_and_nothing_else_is_lost(tmp_path: Path) -> None:
     data = tmp_path / "data"
     server = Server(data).start()
-    assert server.process is not None
-    connection = Connection(server.port)
+    connection, numbers = Connection(server.port), itertools.count()
     acknowledged: list[tuple[str, str]] = []
-    statuses: list[int] = []
+    refused = syncs = 0
 
     def send(number: int) -> int:
         made = batch("disk", number)
@@ -62,19 +89,25 @@ def test_a_request_whose_sync_failed_is_never_acknowledged_and_nothing_else_is_l
             assert status == 503 and 1 <= int(headers["retry-after"]) <= 5, (status, body)
         return status
 
-    assert send(0) == 200
-    for number in range(FAILURES):
-        calls, error = CASES[number % len(CASES)]
-        with failing(server.process.pid, calls, error, number // len(CASES) + 1):
-            statuses.append(send(2 * number + 1))
-        deadline = time.monotonic() + 30
-        while send(2 * number + 1) != 200:
+    assert send(next(numbers)) == 200
+    for failure in range(FAILURES):
+        error, nth = ERRORS[failure % 2], failure // 2 + 1
+        with failing(server, data, error, nth) as broken:
+            for number in itertools.islice(numbers, MOST):
+                status, files = send(number), broken.taken()
+                assert not (status == 200 and files), (error, nth, files)
+                if status == 503:
+                    refused, syncs = refused + 1, syncs + len(files)
+                    break
+            else:
+                pytest.fail(f"no failure reached a commit: {error} from sync {nth} on means nothing")
+        deadline = time.monotonic() + 120  # a guard against a hang
+        while send(number) != 200:
             assert time.monotonic() < deadline, "it takes writes again when the disk does"
             time.sleep(0.2)
-        assert send(2 * number + 2) == 200
-        progress("D4 failures", number + 1, FAILURES, f"{statuses.count(503)} refused requests")
+        assert send(next(numbers)) == 200
+        progress("D4 failures", failure + 1, FAILURES, f"{refused} refused requests")
     assert not unbalanced(ledger_of(server))
-    assert 503 in statuses, "no failure reached a commit: the test would mean nothing"
     lost, doubled = compare(acknowledged, in_sql(server))
     assert not lost and not doubled
     server.kill()
@@ -86,5 +119,22 @@ def test_a_request_whose_sync_failed_is_never_acknowledged_and_nothing_else_is_l
     connection.close()
     assert server.stop() == 0
     print(
-        f"D4: {FAILURES} failures, {statuses.count(503)} refused requests, {len(acknowledged)} spans acknowledged"
+        f"D4: {FAILURES} failures, {syncs} syncs of {refused} refused requests, {len(acknowledged)} spans acknowledged"
     )
+    assert syncs >= FAILURES, "what was refused was refused for its sync"
+
+
+def test_the_control_an_answer_before_the_sync_is_found_out(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with Server(data) as server:
+        proxy = EagerProxy(server.port)
+        connection = Connection(proxy.port)
+        with failing(server, data, "EIO", 1) as broken:
+            assert connection.post("/v1/traces", request(batch("eager", 0)))[0] == 200
+            deadline = time.monotonic() + 60
+            while not (files := broken.taken()):
+                assert time.monotonic() < deadline, "the failure was not seen"
+                time.sleep(0.1)
+        connection.close()
+        proxy.close()
+        print(f"D4 control: {len(files)} syncs failed of a request that was acknowledged")
