@@ -8,6 +8,7 @@ import msgspec
 
 from watchkeeper.dialects import agents, common, duplicates, events
 from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.messages import tool_calls
 from watchkeeper.dialects.normalise import normalise
 from watchkeeper.dialects.values import as_text
 from watchkeeper.model.errors import TRANSPORT, root_cause
@@ -41,6 +42,7 @@ def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:
     duplicates.mark(ordered)
     _wake_evaluations(ordered, unique)
     _restore(ordered)
+    _announced(ordered)
     _complete_tools(ordered)
     context = _contexts(ordered)
     known = {s.span_id for s in ordered}
@@ -167,6 +169,26 @@ def _restore(ordered: list[Span]) -> None:
             llm.input_messages = [Message("user", [Part("text", text=parent.input_text)])]
             span.input_text = span.input_text or parent.input_text
         asked.add(parent.span_id)
+
+
+def _announced(ordered: list[Span]) -> None:
+    """Calls that an answer asked for and only the tools' spans beneath it tell (AgentOps)."""
+    waiting = {
+        s.span_id: s
+        for s in ordered
+        if s.llm is not None and s.llm.finish_reason == "tool_calls" and not s.llm.tool_calls
+    }
+    if not waiting:
+        return
+    for span in ordered:
+        tool, asker = span.tool, waiting.get(span.parent_id or "")
+        if tool is None or tool.call_id is None or asker is None or asker.llm is None:
+            continue
+        llm, call = asker.llm, Part("tool_call", id=tool.call_id, name=tool.name, arguments=tool.arguments)
+        said = llm.output_messages[0] if llm.output_messages else Message("assistant", [])
+        said = msgspec.structs.replace(said, parts=[*said.parts, call])
+        llm.output_messages = [said, *llm.output_messages[1:]]
+        llm.tool_calls = tool_calls(said)
 
 
 def _complete_tools(ordered: list[Span]) -> None:

@@ -27,13 +27,15 @@ class Aliases(msgspec.Struct, frozen=True):
         "watchkeeper.session.id", "session.id", "langfuse.session.id", "langfuse.trace.session_id", "session_id",
         "sessionId", "thread.id", "thread_id", "chat_id", "group_id", "conversation.id", "conversation_id",
         "gen_ai.session.id", "gen_ai.thread.id", "mlflow.trace.session", "ag_ui.thread_id",
-        "langwatch.thread.id", "confident.trace.thread_id",
+        "langwatch.thread.id", "confident.trace.thread_id", "nat.conversation.id", "aiq.conversation.id",
+        "voltagent.conversation_id", "livekit.session.id", "copilot_chat.chat_session_id", "copilot_chat.session_id",
+        "wandb.thread_id", "braintrust.session_id",
     )  # fmt: skip
     weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)
     user: tuple[str, ...] = (
         "watchkeeper.user.id", "user.id", "langfuse.user.id", "langfuse.trace.user_id", "enduser.id", "user_id",
         "userId", "llm.user", "gen_ai.request.user", "gen_ai.user.id", "gen_ai.user", "mlflow.trace.user",
-        "confident.trace.user_id",
+        "confident.trace.user_id", "usr.id",
     )  # fmt: skip
     loose_session: frozenset[str] = frozenset(
         (
@@ -171,6 +173,8 @@ def _prefixed(draft: Draft, attributes: dict[str, Any], aliases: Aliases) -> Non
 def _identity(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], field: str) -> str | None:
     for key in keys:
         if key not in attributes or (text := word(attributes[key])) is None:
+            continue
+        if text.lower() == "unknown":
             continue
         if is_redacted(text):
             # The application named its session; a generated id beside it is not that session.

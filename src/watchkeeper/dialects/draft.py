@@ -142,7 +142,10 @@ class Draft:
             return
         listed = decode(value)
         if isinstance(listed, list):
-            defined = [t for item in listed if isinstance(t := decode(item), dict)]
+            told = [decode(item) for item in listed]
+            # Langtrace prints the whole list into a list of one.
+            told = told[0] if len(told) == 1 and isinstance(told[0], list) else told
+            defined = [t for t in told if isinstance(t, dict)]
             self.tool_definitions = [one for t in defined for one in _declared(t)]
 
 

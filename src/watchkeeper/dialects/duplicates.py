@@ -1,12 +1,13 @@
 """The same provider call told by several spans: who carries it, and what the others add.
 
-Three ways it happens: two instrumentations report one response id; a wrapper span repeats its child's call; Logfire ends
-the call at the first byte and tells the rest on a second span.
+Four ways it happens: two instrumentations report one response id; a wrapper span repeats its child's call; Logfire ends
+the call at the first byte and tells the rest on a second span; a provider's own SDK tells the call an instrumentation told.
 """
 
 from collections.abc import Container
 from typing import Any
 
+from watchkeeper.dialects import spellings
 from watchkeeper.dialects.draft import last_user_text
 from watchkeeper.model.span import LLM, Span
 
@@ -22,6 +23,7 @@ def mark(spans: list[Span]) -> None:
     _by_response(calls)
     _by_request(calls)
     _by_failure(calls)
+    _by_sdk(calls)
     _wrappers(spans, calls)
     for span in calls:
         llm = _llm(span)
@@ -76,6 +78,8 @@ def _settle(group: list[Span]) -> None:
     best, *others = sorted(group, key=_worth)
     for other in others:
         _llm(other).duplicate_of = best.span_id
+        if _is_sdk(other):
+            _measured(_llm(best), _llm(other))
         _lend(_llm(best), _llm(other))
         if _is_exchange(other):
             _received(_llm(best), _llm(other))
@@ -89,6 +93,23 @@ def _received(best: LLM, exchange: LLM) -> None:
         calls = [p for m in best.output_messages for p in m.parts if p.type == "tool_call"]
         for call, part, told in zip(best.tool_calls, calls, exchange.tool_calls, strict=False):
             call.id = part.id = call.id or told.id
+
+
+def _is_sdk(span: Span) -> bool:
+    """The span of a provider's own SDK, which has seen the whole answer."""
+    return span.raw is not None and span.raw.scope_name.startswith("com.anthropic.sdk")
+
+
+def _measured(best: LLM, own: LLM) -> None:
+    """An SDK's own counts outrank an instrumentation's: some read a stream's first event only, or leave cached tokens out."""
+    told, usage = own.usage, best.usage
+    if told.input_tokens is None or told.output_tokens is None:
+        return
+    if (usage.input_tokens, usage.output_tokens) != (told.input_tokens, told.output_tokens):
+        if usage.input_tokens != told.input_tokens and usage.input_tokens_as_sent is None:
+            usage.input_tokens_as_sent = usage.input_tokens
+        usage.input_tokens, usage.output_tokens = told.input_tokens, told.output_tokens
+        best.cost, best.pricing_version = own.cost, own.pricing_version
 
 
 def _lend(best: LLM, other: LLM) -> None:
@@ -175,6 +196,33 @@ def _beside(outer: Span, inner: Span) -> bool:
         and len(models) < 2
         and told_by_one
     )
+
+
+def _by_sdk(calls: list[Span]) -> None:
+    """An SDK's own span beneath or beside an instrumentation's that did not pass the response id on."""
+    for own in calls:
+        if not _is_sdk(own) or _llm(own).duplicate_of is not None:
+            continue
+        around = [s for s in calls if s is not own and _encloses(s, own)]
+        if around:
+            same = _llm(own).usage.input_tokens
+            around.sort(key=lambda s: (_llm(s).usage.input_tokens != same, -s.start_ns, s.span_id))
+            _settle([around[0], own])
+
+
+def _encloses(outer: Span, own: Span) -> bool:
+    llm = _llm(outer)
+    if _is_sdk(outer) or llm.duplicate_of is not None or llm.response_id not in (None, _llm(own).response_id):
+        return False
+    if outer.span_id != own.parent_id and outer.parent_id != own.parent_id:
+        return False
+    names, told = _families(llm), _families(_llm(own))
+    same = not names or not told or not names.isdisjoint(told)
+    return same and outer.start_ns <= own.start_ns <= outer.end_ns
+
+
+def _families(llm: LLM) -> set[str]:
+    return {spellings.family(m) for m in (llm.request_model, llm.response_model) if m is not None}
 
 
 def _wrappers(spans: list[Span], calls: list[Span]) -> None:

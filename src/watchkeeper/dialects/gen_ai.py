@@ -1,6 +1,6 @@
 """The OpenTelemetry GenAI conventions on spans: current names and those still in the wild."""
 
-from typing import Any
+from typing import Any, cast
 
 from watchkeeper.dialects import common, messages, spellings
 from watchkeeper.dialects.draft import Draft
@@ -8,6 +8,7 @@ from watchkeeper.dialects.replies import Tokens
 from watchkeeper.dialects.values import (
     Picker,
     as_bool,
+    as_dict,
     as_float,
     as_int,
     as_list,
@@ -26,6 +27,9 @@ _PARAMS = {
     "gen_ai.request.top_p": "top_p",
     "gen_ai.request.top_k": "top_k",
     "gen_ai.request.max_tokens": "max_tokens",
+    "gen_ai.request.max_completion_tokens": "max_tokens",
+    "gen_ai.request.max_output_tokens": "max_tokens",
+    "gen_ai.request.n": "n",
     "gen_ai.request.stop_sequences": "stop_sequences",
     "gen_ai.request.seed": "seed",
     "gen_ai.request.frequency_penalty": "frequency_penalty",
@@ -35,12 +39,18 @@ _PARAMS = {
     "gen_ai.request.encoding_formats": "encoding_formats",
     "gen_ai.output.type": "output_type",
 }
+_COUNTS = frozenset(("max_tokens", "top_k", "n", "seed"))
 _pick = Picker(
     {
-        "operation": ("gen_ai.operation.name",),
-        "request_model": ("gen_ai.request.model",),
-        "response_model": ("gen_ai.response.model",),
-        "response_id": ("gen_ai.response.id",),
+        "operation": (
+            "gen_ai.operation.name",
+            "gen_ai.span.kind",
+            "gen_ai.span_kind_name",
+            "gen_ai.request.type",
+        ),
+        "request_model": ("gen_ai.request.model", "gen_ai.request_model"),
+        "response_model": ("gen_ai.response.model", "gen_ai.response_model"),
+        "response_id": ("gen_ai.response.id", "gen_ai.response_id"),
         "agent": ("gen_ai.agent.name",),
         "stream": (
             "gen_ai.request.stream",
@@ -48,32 +58,72 @@ _pick = Picker(
             "llm.is_streaming",
             "gen_ai.is_streaming",
             "gen_ai.response.streaming",
+            "gen_ai.request.streaming",
         ),
         "finish": (
             "gen_ai.response.finish_reasons",
             "gen_ai.response.finish_reason",
             "anthropic.message.stop_reason",
+            "gen_ai.response.stop_reason",
+            "gen_ai.finish_reason",
         ),
-        "cost": ("gen_ai.usage.cost", "gen_ai.cost.total_cost", "operation.cost"),
+        "cost": (
+            "gen_ai.usage.cost",
+            "gen_ai.cost.total_cost",
+            "operation.cost",
+            "gen_ai.usage.total_cost",
+            "gen_ai.usage.cost.total",
+            "gen_ai.usage.cost_usd",
+            "gen_ai.cost.total",
+            "gen_ai.cost",
+        ),
         "ttft": (
             "gen_ai.response.time_to_first_chunk",
             "gen_ai.client.operation.time_to_first_chunk",
             "gen_ai.latency.time_to_first_token",
+            "gen_ai.streaming.time_to_first_token",
+            "lk.response.ttft",
+            "metrics.ttfb",
+        ),
+        "ttft_ms": (
+            "copilot_chat.time_to_first_token",
+            "gen_ai.response.time_to_first_token_ms",
+            "ttft_ms",
+            "time_to_first_token_ms",
         ),
         "queue": ("gen_ai.latency.time_in_queue",),
         "inputs": ("gen_ai.input.messages",),
         "outputs": ("gen_ai.output.messages",),
         "system": ("gen_ai.system_instructions",),
-        "prompt": ("gen_ai.prompt", "gen_ai.prompt_json", "gen_ai.request.messages", "gen_ai.content.prompt"),
+        "prompt": (
+            "gen_ai.prompt",
+            "gen_ai.prompt_json",
+            "gen_ai.request.messages",
+            "gen_ai.content.prompt",
+            "gen_ai.request.prompt",
+            "gen_ai.request.input",
+            "gen_ai.input",
+            "input",
+        ),
         "completion": (
             "gen_ai.completion",
             "gen_ai.completion_json",
             "gen_ai.response.messages",
             "gen_ai.content.completion",
             "gen_ai.response.text",
+            "gen_ai.response.content",
+            "gen_ai.response.output",
+            "gen_ai.output",
+            "output",
         ),
         "calls": ("gen_ai.response.tool_calls",),
-        "tools": ("gen_ai.tool.definitions", "gen_ai.request.available_tools"),
+        "tools": (
+            "gen_ai.tool.definitions",
+            "gen_ai.request.available_tools",
+            "gen_ai.request.tools",
+            "tools.definitions",
+            "tools",
+        ),
         "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         "out": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
         "total": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
@@ -85,6 +135,11 @@ _pick = Picker(
             "gen_ai.usage.input_tokens.cached",
             "gen_ai.usage.details.cached_tokens",
             "gen_ai.usage.cached_tokens",
+            "gen_ai.usage.input_cached_tokens",
+            "gen_ai.usage.cached_input_tokens",
+            "gen_ai.usage.cache_read_tokens",
+            "gen_ai.usage.prompt_tokens_details.cached_tokens",
+            "gen_ai.usage.input_tokens_details.cached_tokens",
         ),
         "written": (
             "gen_ai.usage.cache_write.input_tokens",
@@ -93,6 +148,8 @@ _pick = Picker(
             "gen_ai.usage.cache_write_input_tokens",
             "gen_ai.usage.details.cache_creation_input_tokens",
             "gen_ai.usage.details.cache_write_tokens",
+            "gen_ai.usage.cache_write_tokens",
+            "gen_ai.usage.cache_creation_tokens",
         ),
         "reasoning": (
             "gen_ai.usage.reasoning.output_tokens",
@@ -103,11 +160,69 @@ _pick = Picker(
             "gen_ai.usage.experimental.reasoning_tokens",
             "gen_ai.usage.thoughts_tokens",
             "gen_ai.usage.details.thoughts_tokens",
+            "gen_ai.usage.output_reasoning_tokens",
+            "gen_ai.usage.completion_tokens_details.reasoning_tokens",
+            "gen_ai.usage.output_tokens_details.reasoning_tokens",
+            "thoughts_token_count",
         ),
     }
 )
 
 
+_pick_tool = Picker(
+    {
+        "name": (
+            "gen_ai.tool.name",
+            "spring.ai.tool.definition.name",
+            "lk.function_tool.name",
+            "tool.function_name",
+        ),
+        "id": (
+            "gen_ai.tool.call.id",
+            "gen_ai.tool.call_id",
+            "tool.call.id",
+            "tool.call_id",
+            "lk.function_tool.id",
+        ),
+        "arguments": (
+            "gen_ai.tool.call.arguments",
+            "gen_ai.tool.args",
+            "gen_ai.tool.arguments",
+            "gen_ai.tool.input",
+            "gcp.vertex.agent.tool_call_args",
+            "spring.ai.tool.call.arguments",
+            "lk.function_tool.arguments",
+            "lk.pii.function_tool.arguments",
+            "tool.call.arguments",
+            "tool.arguments",
+            "tool.args",
+            "tool.input",
+        ),
+        "result": (
+            "gen_ai.tool.call.result",
+            "code.function.return.value",
+            "gen_ai.tool.result",
+            "gen_ai.tool.output",
+            "gen_ai.tool.message",
+            "gcp.vertex.agent.tool_response",
+            "spring.ai.tool.call.result",
+            "lk.function_tool.output",
+            "lk.pii.function_tool.output",
+            "tool.call.result",
+            "tool.result",
+            "tool.output",
+        ),
+        "status": ("gen_ai.tool.status", "tool.status", "tool.result_status"),
+        "failed": ("lk.function_tool.is_error", "tool.is_error"),
+    }
+)
+
+_TOOL_SIGNS = frozenset(
+    ("gen_ai.tool.name", "spring.ai.tool.definition.name", "lk.function_tool.name", "tool.function_name")
+)
+_FLATTENED = frozenset(("gen_ai.input.messages.0.message.role", "gen_ai.output.messages.0.message.role",
+                         "gen_ai.input.messages.0.role", "gen_ai.output.messages.0.role",
+                         "gen_ai.request.functions.0.name", "gen_ai.request.tools.0.name"))  # fmt: skip
 _CALL_SIGNS = frozenset(("in", "out", "inputs", "outputs", "prompt", "completion"))
 
 
@@ -118,6 +233,8 @@ def recognise(raw: RawSpan) -> bool:
         "gen_ai.operation.name" in attributes
         or "gen_ai.provider.name" in attributes
         or "gen_ai.system" in attributes
+        or "gen_ai.span.kind" in attributes
+        or "gen_ai.request.type" in attributes
         or (raw.otel_kind == "client" and "gen_ai.request.model" in attributes)
     )
 
@@ -127,7 +244,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     got = _pick(attributes)
     operation = word(got.get("operation"))
     if draft.kind is None and operation:
-        draft.kind = spellings.KIND_OF_OPERATION.get(operation.lower())
+        draft.kind = spellings.kind_of_operation(operation)
     for key in ("gen_ai.provider.name", "gen_ai.system"):
         value = word(attributes.get(key))
         if value:
@@ -138,7 +255,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     for key, value in attributes.items():
         name = _PARAMS.get(key)
         if name is not None and value is not None and value != "" and value != []:
-            draft.params.setdefault(name, value)
+            whole = type(value) is float and name in _COUNTS and value.is_integer()
+            draft.params.setdefault(name, int(value) if whole else value)
     if draft.params.get("max_tokens") == -1:
         # A client's way to say that no limit was set.
         del draft.params["max_tokens"]
@@ -151,14 +269,19 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.cost_client = as_float(got.get("cost"))
     if draft.ttft_ms is None and (seconds := as_float(got.get("ttft"))) is not None:
         draft.ttft_ms = seconds * 1000
+    if draft.ttft_ms is None and "ttft_ms" in got:
+        draft.ttft_ms = as_float(got["ttft_ms"])
     if draft.queue_ms is None and (seconds := as_float(got.get("queue"))) is not None:
         draft.queue_ms = seconds * 1000
     _usage(draft, got)
     _content(draft, got)
+    if not _FLATTENED.isdisjoint(attributes):
+        _flattened(draft, attributes)
     if draft.kind is None:
         draft.kind = _guess(operation, got, attributes)
     kind = draft.kind
     if kind in ("llm", "embedding"):
+        draft.take_tools(got.get("tools"))
         # One value each for what went in and came out: older clients, gateways.
         draft.take_inputs("gen_ai.prompt", got.get("prompt"))
         if "completion" in got and not draft.outputs:
@@ -166,11 +289,13 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         if "calls" in got:
             _calls(draft, got["calls"])
     elif kind == "tool":
-        _tool(draft, attributes)
+        tool(draft, attributes)
     elif kind in ("retrieval", "rerank") or "gen_ai.retrieval.documents" in attributes:
         _retrieval(draft, attributes)
     elif kind == "guardrail":
         common.guardrail_values(draft, attributes)
+    if "gen_ai.evaluation.name" in attributes:
+        common.evaluation_event(draft, attributes)
     draft.agent = draft.agent or word(got.get("agent"))
 
 
@@ -178,7 +303,7 @@ def _guess(operation: str | None, got: dict[str, Any], attributes: dict[str, Any
     """The kind of a span whose operation is missing or not in any table."""
     if "llm.request.type" in attributes or "traceloop.span.kind" in attributes:
         return None
-    executed = "gen_ai.tool.name" in attributes or "spring.ai.tool.definition.name" in attributes
+    executed = not _TOOL_SIGNS.isdisjoint(attributes)
     if executed and "request_model" not in got:
         return "tool"
     named = "request_model" in got or "response_model" in got
@@ -207,8 +332,20 @@ def _content(draft: Draft, got: dict[str, Any]) -> None:
         draft.take_reply("gen_ai.output.messages", got["outputs"])
     if "system" in got and draft.system is None:
         draft.system = system_text(got["system"])
-    if "tools" in got:
-        draft.take_tools(got["tools"])
+
+
+def _flattened(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Messages and tools under numbered names (FutureAGI's instrumentations, AgentOps)."""
+    if draft.inputs is None:
+        draft.take_inputs("gen_ai.input.messages", nested(attributes, "gen_ai.input.messages."))
+    if not draft.outputs:
+        draft.take_reply("gen_ai.output.messages", nested(attributes, "gen_ai.output.messages."))
+    for prefix in ("gen_ai.request.functions.", "gen_ai.request.tools."):
+        told = nested(attributes, prefix)
+        for one in cast(list[Any], told) if isinstance(told, list) else []:
+            table = as_dict(one)
+            if table is not None:
+                draft.tool_definitions.append({k: decode(v) for k, v in table.items()})
 
 
 def _calls(draft: Draft, value: Any) -> None:
@@ -227,28 +364,24 @@ def system_text(value: Any) -> str | None:
     return "\n".join(texts) or None
 
 
-def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
-    draft.tool_name = draft.tool_name or word(
-        first(attributes, "gen_ai.tool.name", "spring.ai.tool.definition.name")
-    )
-    draft.tool_call_id = draft.tool_call_id or word(attributes.get("gen_ai.tool.call.id"))
+def tool(draft: Draft, attributes: dict[str, Any]) -> None:
+    """What a tool's span says of its call."""
+    got = _pick_tool(attributes)
+    draft.tool_name = draft.tool_name or word(got.get("name"))
+    draft.tool_call_id = draft.tool_call_id or word(got.get("id"))
     if draft.tool_arguments is None:
-        value = first(attributes, "gen_ai.tool.call.arguments", "gen_ai.tool.args", "gen_ai.tool.arguments",
-                      "gen_ai.tool.input", "gcp.vertex.agent.tool_call_args", "spring.ai.tool.call.arguments")  # fmt: skip
-        draft.tool_arguments = decode(value)
+        draft.tool_arguments = decode(got.get("arguments"))
         if draft.tool_arguments is None and "code.function.name" in attributes:
             # google-genai's automatic function calling.
             params = nested(attributes, "code.function.parameters.")
             if isinstance(params, dict):
                 draft.tool_arguments = {k: v.get("value") for k, v in params.items() if isinstance(v, dict)}
     if draft.tool_result is None:
-        value = first(attributes, "gen_ai.tool.call.result", "code.function.return.value", "gen_ai.tool.result", "gen_ai.tool.output",
-                      "gen_ai.tool.message", "gcp.vertex.agent.tool_response", "spring.ai.tool.call.result")  # fmt: skip
-        draft.tool_result = decode(value)
+        draft.tool_result = decode(got.get("result"))
     if draft.tool_error is None:
         draft.tool_error = common.tool_failure(draft.tool_result)
-        status = first(attributes, "gen_ai.tool.status", "tool.status")
-        if draft.tool_error is None and status == "error":
+        failed = got.get("status") == "error" or as_bool(got.get("failed")) is True
+        if draft.tool_error is None and failed:
             draft.failed = True
 
 

@@ -92,6 +92,9 @@ def _part(item: Any) -> Part:
         )
     if kind in _MEDIA_TYPES:
         return _media_part(block)
+    if kind == "function" and isinstance(block.get("function"), dict):
+        # OpenAI's calls where others have the parts of a message.
+        return _call_part(block)
     return _untyped_part(block, kind)
 
 
@@ -448,6 +451,11 @@ def _is_message(table: dict[str, Any]) -> bool:
     return isinstance(table.get("kwargs"), dict) and isinstance(table.get("id"), list)
 
 
+def _is_message_like(item: Any) -> bool:
+    table = _table(item)
+    return table is not None and _is_message(table)
+
+
 def _read_object(table: dict[str, Any], role: str) -> list[Message] | None:
     system = _first(
         table, "system", "instructions", "system_instruction", "systemInstruction", "system_prompt"
@@ -466,6 +474,10 @@ def _read_object(table: dict[str, Any], role: str) -> list[Message] | None:
             if isinstance(table.get(key), str | list):
                 body = read(table[key], role)
                 break
+    items = table.get("items")
+    if body is None and isinstance(items, list) and all(map(_is_message_like, cast(list[Any], items))):
+        # LiveKit's chat context.
+        body = read(items, role)
     args = table.get("args")
     if body is None and isinstance(args, list) and args and isinstance(args[0], list | dict):
         # The arguments of a function that was given the messages.
@@ -487,10 +499,10 @@ def _system_content(system: Any) -> Any:
 
 
 def split_system(messages: list[Message]) -> tuple[str | None, list[Message]]:
-    """The text of the system messages (joined by newlines) and the messages without them."""
+    """The text of the system messages (each once, joined by newlines) and the messages without them."""
     if not any(m.role == "system" for m in messages):
         return None, messages
-    texts = [t for m in messages if m.role == "system" and (t := m.text)]
+    texts = dict.fromkeys(t for m in messages if m.role == "system" and (t := m.text))
     return "\n".join(texts) or None, [m for m in messages if m.role != "system"]
 
 

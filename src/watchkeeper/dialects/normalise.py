@@ -17,6 +17,7 @@ from watchkeeper.dialects import (
     langsmith,
     litellm,
     logfire,
+    loose,
     mastra,
     mlflow,
     openinference,
@@ -55,6 +56,7 @@ TABLE: tuple[ModuleType, ...] = (
     vectordb,
     gen_ai,
     traceloop,
+    loose,
     plain,
 )
 

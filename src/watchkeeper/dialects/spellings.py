@@ -5,9 +5,9 @@ import re
 KIND_OF_OPERATION: dict[str, str] = {
     **dict.fromkeys(("chat", "generate_content", "text_completion", "completion", "completions", "fetch_response",
                      "responses", "response", "message", "messages", "generate", "image_generation",
-                     "transcription", "speech", "audio"), "llm"),
-    **dict.fromkeys(("embeddings", "embedding", "embed"), "embedding"),
-    **dict.fromkeys(("retrieval", "retrieve", "vector_db_retrieve", "vector_db_search", "search"), "retrieval"),
+                     "transcription", "speech", "audio", "llm", "realtime"), "llm"),
+    **dict.fromkeys(("embeddings", "embedding", "embed", "embedder"), "embedding"),
+    **dict.fromkeys(("retrieval", "retrieve", "retriever", "vector_db_retrieve", "vector_db_search", "search"), "retrieval"),
     **dict.fromkeys(("execute_tool", "tool", "tool_call", "function"), "tool"),
     **dict.fromkeys(("invoke_agent", "agent", "create_agent", "agent_call"), "agent"),
     **dict.fromkeys(("invoke_workflow", "workflow", "chain", "execute_task", "task", "agent_step", "plan",
@@ -40,6 +40,18 @@ FRAMEWORKS = frozenset(
      "opentelemetry", "mlflow", "gcp.vertex.agent", "gcp_vertex_agent", "function", "openai_agents", "autogen-core", "autogen_core",
      "spring_ai")
 )  # fmt: skip
+
+
+def kind_of_operation(operation: str) -> str | None:
+    """Our kind for a client's word for what it did, None when it is in no table (`openai.responses.create` is)."""
+    lowered = operation.lower()
+    known = KIND_OF_OPERATION.get(lowered)
+    if known is None and "." in lowered:
+        return next((k for p in lowered.split(".") if (k := KIND_OF_OPERATION.get(p)) in _CALLS), None)
+    return known
+
+
+_CALLS = ("llm", "embedding")
 
 
 def provider(raw: str | None) -> str | None:

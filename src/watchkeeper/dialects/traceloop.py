@@ -124,6 +124,11 @@ def _completion(draft: Draft, items: list[Any]) -> None:
             found[-1].parts += [p for m in made for p in m.parts]
         else:
             found += made
+    if any(m.parts for m in found):
+        # What a client had no text for (thoughts, vectors) has a number of its own and nothing else.
+        found = [m for m in found if m.parts]
+    elif draft.kind == "embedding":
+        found = []
     if thought and found:
         found[0].parts[:0] = thought
     finish = next((word(t.get("finish_reason")) for t in tables if word(t.get("finish_reason"))), None)

@@ -1,72 +1,150 @@
 """SDKs that name a span's kind, input and output under a prefix of their own: one row each, one reader for all."""
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from watchkeeper.dialects import common, parameters
+from watchkeeper.dialects import common, gen_ai, loose, parameters, unwrap
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Tokens, read_usage
-from watchkeeper.dialects.values import as_dict, as_int, decode, first, word
-from watchkeeper.model.span import RawSpan
+from watchkeeper.dialects.values import as_dict, as_float, as_int, as_list, as_text, decode, first, word
+from watchkeeper.model.span import Document, Evaluation, RawSpan
 
 NAME = "typed"
 
 
 class _Sdk(NamedTuple):
-    """Where an SDK puts what. `kind` is a word or an object with a `type`; usage and parameters are objects."""
+    """Where an SDK puts what. `kind` is a word or an object with a `type`; usage, parameters and scores are objects.
+
+    `marker` is another name that the SDK's spans have, where `kind` alone may be anybody's.
+    """
 
     kind: str
-    given: str
-    result: str
+    given: tuple[str, ...]
+    result: tuple[str, ...]
     usage: str = ""
     params: str = ""
     documents: tuple[str, ...] = ()
     model: str = ""
     tokens: tuple[str, str] = ("", "")
-    name: str = ""
+    cost: str = ""
+    tool: str = ""
+    agent: str = ""
+    query: str = ""
+    scores: str = ""
+    evaluation: str = ""
+    marker: str = ""
 
 
+def _entities(prefix: str, end: str) -> tuple[str, ...]:
+    return tuple(
+        f"{prefix}.{entity}.{end}"
+        for entity in (
+            "entity",
+            "tool",
+            "task",
+            "operation",
+            "agent",
+            "workflow",
+            "session",
+            "chain",
+            "guardrail",
+        )
+    )
+
+
+def _toolkit(prefix: str) -> _Sdk:
+    """NVIDIA's agent toolkit, whose spans carry the prefix of their version beside OpenInference's values."""
+    return _Sdk(f"{prefix}.span.kind", ("input.value",), ("output.value",), model=f"{prefix}.subspan.name",
+                tool=f"{prefix}.subspan.name", agent=f"{prefix}.function.name")  # fmt: skip
+
+
+_TRULENS = "ai.observability"
 _SDKS = (
-    _Sdk("langwatch.span.type", "langwatch.input", "langwatch.output", "langwatch.metrics", "langwatch.params",
+    _Sdk("langwatch.span.type", ("langwatch.input",), ("langwatch.output",), "langwatch.metrics", "langwatch.params",
          ("langwatch.contexts", "langwatch.rag_contexts")),
-    _Sdk("braintrust.span_attributes", "braintrust.input_json", "braintrust.output_json", "braintrust.metrics",
-         "braintrust.metadata"),
-    _Sdk("confident.span.type", "confident.span.input", "confident.span.output",
+    _Sdk("braintrust.span_attributes", ("braintrust.input_json", "braintrust.input"),
+         ("braintrust.output_json", "braintrust.output"), "braintrust.metrics", "braintrust.metadata",
+         scores="braintrust.scores"),
+    _Sdk("confident.span.type", ("confident.span.input",), ("confident.span.output",),
          documents=("confident.span.retrieval_context",), model="confident.llm.model",
-         tokens=("confident.llm.input_token_count", "confident.llm.output_token_count"), name="confident.tool.name"),
-    _Sdk("lmnr.span.type", "lmnr.span.input", "lmnr.span.output"),
+         tokens=("confident.llm.input_token_count", "confident.llm.output_token_count"), tool="confident.tool.name"),
+    _Sdk("lmnr.span.type", ("lmnr.span.input",), ("lmnr.span.output",)),
+    _Sdk("agentops.span.kind", _entities("agentops", "input"), _entities("agentops", "output"),
+         tool="operation.name", agent="operation.name"),
+    _Sdk(f"{_TRULENS}.span_type", (f"{_TRULENS}.record_root.input", f"{_TRULENS}.call.kwargs"),
+         (f"{_TRULENS}.record_root.output", f"{_TRULENS}.call.return"),
+         documents=(f"{_TRULENS}.retrieval.retrieved_contexts",), model=f"{_TRULENS}.cost.model",
+         tokens=(f"{_TRULENS}.cost.num_prompt_tokens", f"{_TRULENS}.cost.num_completion_tokens"),
+         cost=f"{_TRULENS}.cost.cost", query=f"{_TRULENS}.retrieval.query_text", evaluation=f"{_TRULENS}.eval_root"),
+    # VoltAgent: the type of a span within an agent, and of the agent itself.
+    _Sdk("span.type", ("llm.messages", "agent.messages", "input"), ("output",), tool="tool.name",
+         agent="entity.name", marker="entity.id"),
+    _Sdk("entity.type", ("agent.messages", "input"), ("output",), agent="entity.name", marker="entity.id"),
+    _toolkit("nat"),
+    _toolkit("aiq"),
+    # Prompt flow tells what went in and came out as events.
+    _Sdk("span_type", (), (), tool="function", marker="framework"),
 )  # fmt: skip
 HEADS = frozenset(sdk.kind.partition(".")[0] for sdk in _SDKS)
 _KINDS = {
     "llm": "llm", "generation": "llm", "tool": "tool", "function": "tool", "rag": "retrieval",
-    "retriever": "retrieval", "retrieval": "retrieval", "agent": "agent", "guardrail": "guardrail",
-    "evaluation": "evaluator", "evaluator": "evaluator", "score": "evaluator", "embedding": "embedding",
-    "rerank": "rerank",
+    "retriever": "retrieval", "retrieval": "retrieval", "vector": "retrieval", "agent": "agent",
+    "guardrail": "guardrail", "evaluation": "evaluator", "evaluator": "evaluator", "score": "evaluator",
+    "scorer": "evaluator", "eval_root": "evaluator", "eval": "evaluator", "embedding": "embedding",
+    "embedder": "embedding", "rerank": "rerank", "reranker": "rerank", "reranking": "rerank", "memory": "memory",
+    "http": "http",
 }  # fmt: skip
+_INPUTS = ("promptflow.function.inputs", "promptflow.retrieval.query")
+_OUTPUTS = (
+    "promptflow.llm.generated_message",
+    "promptflow.retrieval.documents",
+    "promptflow.function.output",
+)
+
+
+def _of(attributes: dict[str, Any]) -> _Sdk | None:
+    return next((s for s in _SDKS if s.kind in attributes and (not s.marker or s.marker in attributes)), None)
 
 
 def recognise(raw: RawSpan) -> bool:
     """Whether one of these SDKs names this span's kind."""
-    return any(sdk.kind in raw.attributes for sdk in _SDKS)
+    return _of(raw.attributes) is not None
 
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft` by the row of the SDK that made the span."""
-    sdk = next((s for s in _SDKS if s.kind in attributes), None)
+    sdk = _of(attributes)
     if sdk is None:
         return
     named = attributes[sdk.kind]
-    kind = word((as_dict(named) or {}).get("type", named)) or ""
-    draft.kind = draft.kind or _KINDS.get(kind.lower(), "workflow")
-    given, result = _value(attributes.get(sdk.given)), _value(attributes.get(sdk.result))
+    kind = (word((as_dict(named) or {}).get("type", named)) or "").lower().rpartition(".")[2]
+    draft.kind = draft.kind or _KINDS.get(kind, "workflow")
+    given = _value(_first(draft, attributes, sdk.given, _INPUTS))
+    result = _value(_first(draft, attributes, sdk.result, _OUTPUTS))
+    given = _called_with(given) if draft.kind != "tool" else given
     if draft.kind in ("llm", "embedding"):
         _call(draft, attributes, sdk, given, result)
     else:
-        draft.tool_name = draft.tool_name or word(attributes.get(sdk.name))
-        found = common.documents(first(attributes, *sdk.documents)) if draft.kind == "retrieval" else None
-        draft.documents = found if draft.documents is None else draft.documents
-        common.step(draft, given, result)
+        _step(draft, attributes, sdk, given, result)
     draft.input_text = draft.input_text or common.plain_text(given)
     draft.output_text = draft.output_text or common.plain_text(result)
+
+
+def _first(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], events: tuple[str, ...]) -> Any:
+    """The value under the first of the names, of its parts where it was taken apart, or of an event."""
+    value = first(attributes, *keys)
+    if value is not None:
+        return value
+    for key in keys:
+        if key.endswith(".kwargs"):
+            parts = {k[len(key) + 1 :]: v for k, v in attributes.items() if k.startswith(f"{key}.")}
+            return parts or None
+    for name in events:
+        told = [
+            e.attributes["payload"] for e in draft.raw.events if e.name == name and "payload" in e.attributes
+        ]
+        if told:
+            return told[0]
+    return None
 
 
 def _value(told: Any) -> Any:
@@ -76,15 +154,63 @@ def _value(told: Any) -> Any:
     return table["value"] if table is not None and set(table) == {"type", "value"} else value
 
 
+def _called_with(given: Any) -> Any:
+    """What a decorated function was called with: its only argument, or all of them; None for no arguments."""
+    table = as_dict(given)
+    if table is None or not set(table) <= {"args", "kwargs"}:
+        return given
+    told = unwrap.plain_arguments(table)
+    listed = as_list(told)
+    return (listed[0] if listed and len(listed) == 1 else told) or None
+
+
+def _step(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, result: Any) -> None:
+    if draft.kind == "tool":
+        gen_ai.tool(draft, attributes)
+        draft.tool_name = draft.tool_name or word(first(attributes, sdk.tool, "tool.name"))
+    elif draft.kind == "agent":
+        draft.weak_agent = draft.weak_agent or word(attributes.get(sdk.agent))
+    elif draft.kind == "retrieval":
+        draft.query = draft.query or as_text(attributes.get(sdk.query))
+        found = common.documents(first(attributes, *sdk.documents))
+        draft.documents = draft.documents or found or _dotted(result)
+    elif draft.kind == "evaluator":
+        _scores(draft, attributes, sdk)
+    common.step(draft, given, result)
+
+
+def _dotted(result: Any) -> list[Document] | None:
+    """Documents whose fields are called `document.id`, `document.score`, `document.content` (Prompt flow)."""
+    listed = as_list(result) or []
+    tables = [t for item in listed if (t := as_dict(item)) is not None and "document.content" in t]
+    return common.documents([{k.removeprefix("document."): v for k, v in t.items()} for t in tables]) or None
+
+
+def _scores(draft: Draft, attributes: dict[str, Any], sdk: _Sdk) -> None:
+    for name, value in (as_dict(attributes.get(sdk.scores)) or {}).items():
+        draft.evaluations.append(Evaluation(name, as_float(value), None, None, draft.raw.span_id))
+    name = word(attributes.get(f"{sdk.evaluation}.metric_name")) if sdk.evaluation else None
+    if name is not None:
+        score = as_float(attributes.get(f"{sdk.evaluation}.score"))
+        why = as_text(attributes.get(f"{sdk.evaluation}.explanation"))
+        target = word(attributes.get(f"{sdk.evaluation}.target_span_id")) or draft.raw.span_id
+        draft.evaluations.append(Evaluation(name, score, None, why, target))
+
+
 def _call(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, result: Any) -> None:
     draft.request_model = draft.request_model or word(attributes.get(sdk.model))
     params = parameters.take(draft, attributes.get(sdk.params))
     draft.take_tools(params.get("tools"))
     if provider := word(params.get("provider")):
         draft.provider_raw.setdefault(sdk.params, provider)
-    draft.take_inputs(sdk.given, given)
+    parts = cast(dict[str, Any], given) if isinstance(given, dict) else {}
+    only = next(iter(parts.values())) if len(parts) == 1 else None
+    draft.take_inputs("input", only if isinstance(only, str) else given)
     if draft.kind == "llm" and not draft.outputs:
-        draft.take_reply(sdk.result, result)
+        draft.take_reply("output", result)
     usage = read_usage(attributes.get(sdk.usage))
     sent, received = (as_int(attributes.get(key)) for key in sdk.tokens)
     draft.tokens.fill(usage or Tokens(sent, received))
+    if draft.cost_client is None:
+        draft.cost_client = as_float(attributes.get(sdk.cost))
+    loose.call(draft, attributes)

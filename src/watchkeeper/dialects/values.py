@@ -13,6 +13,8 @@ _REDACTED = re.compile(
     re.IGNORECASE,
 )
 
+# What a client writes where it cut a text ("…[truncated, original 81234 chars]").
+_CUT_MARK = re.compile(r"\[truncated[^\[\]{}]{0,80}\]$", re.IGNORECASE)
 _OBJECT = re.compile(r"<[\w.]+(?: [\w.]+)? object(?: [\w.<>]+)? at 0x[0-9a-fA-F]+>")
 _NO_WORD = frozenset(("", "None", "null", "undefined", "<not specified>"))
 
@@ -45,7 +47,9 @@ def is_cut(decoded: Any) -> bool:
     if not isinstance(decoded, str):
         return False
     text = decoded.strip()
-    return len(text) > 1 and text[0] in "[{" and text[-1] not in "]}" and text[1] in "{[\"'0123456789-tfn \n"
+    if len(text) < 2 or text[0] not in "[{" or text[1] not in "{[\"'0123456789-tfn \n":
+        return False
+    return text[-1] not in "]}" or _CUT_MARK.search(text, max(0, len(text) - 120)) is not None
 
 
 def from_repr(text: str) -> Json:

@@ -1,0 +1,169 @@
+"""Names an application, or a small SDK, made up: `llm.model`, `llm.usage.prompt_tokens`, a tool's or a rail's own."""
+
+from typing import Any
+
+from watchkeeper.dialects import common, gen_ai, parameters
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.replies import Tokens, read_usage
+from watchkeeper.dialects.values import Picker, as_bool, as_float, as_int, as_text, decode, first, word
+from watchkeeper.model.span import RawSpan
+
+NAME = "loose"
+# Only where no client is recognised: the names are too common to fill what one of them left out.
+HEADS: frozenset[str] = frozenset()
+_MODEL = (
+    "llm.request.model", "llm.model", "llm.model.name", "llm.model_name", "llm.request_model", "llm.model_id",
+    "ai.model.name", "ai.model", "model.name", "model_name", "model",
+)  # fmt: skip
+_SERVED = ("llm.response.model", "llm.response_model", "response.model", "response_model")
+_IN = (
+    "llm.usage.prompt_tokens", "llm.usage.input_tokens", "llm.prompt_tokens", "llm.input_tokens", "llm.tokens.input",
+    "llm.tokens.prompt", "llm.tokens.in", "llm.token_count.prompt", "ai.usage.prompt_tokens", "ai.usage.input_tokens",
+    "usage.prompt_tokens", "usage.input_tokens", "tokens.prompt", "tokens.input", "prompt_tokens", "input_tokens",
+)  # fmt: skip
+_OUT = (
+    "llm.usage.completion_tokens", "llm.usage.output_tokens", "llm.completion_tokens", "llm.output_tokens",
+    "llm.tokens.output", "llm.tokens.completion", "llm.tokens.out", "llm.token_count.completion",
+    "ai.usage.completion_tokens", "ai.usage.output_tokens", "usage.completion_tokens", "usage.output_tokens",
+    "tokens.completion", "tokens.output", "completion_tokens", "output_tokens",
+)  # fmt: skip
+_GIVEN = (
+    "llm.messages", "llm.request.messages", "llm.input.messages", "llm.prompts", "llm.prompt", "llm.request.prompt",
+    "llm.input", "llm.input.value", "agent.messages", "lk.chat_ctx", "lk.pii.chat_ctx", "ai.prompt", "messages",
+    "prompt", "input",
+)  # fmt: skip
+_SAID = (
+    "llm.output.messages", "llm.response.content", "llm.response.text", "llm.response.messages", "llm.responses",
+    "llm.response", "llm.completions", "llm.completion", "llm.output", "lk.response.text", "lk.pii.response.text",
+    "ai.response", "response.text", "completion", "response", "output",
+)  # fmt: skip
+_pick = Picker(
+    {
+        "model": _MODEL,
+        "served": _SERVED,
+        "id": ("llm.response.id", "llm.response_id", "response.id", "response_id"),
+        "provider": (
+            "llm.provider",
+            "llm.vendor",
+            "llm.system",
+            "ai.provider.name",
+            "ai.provider",
+            "provider",
+        ),
+        "system": ("llm.system_prompt", "llm.request.system", "system_prompt"),
+        "given": _GIVEN,
+        "said": _SAID,
+        "tools": ("llm.tools", "llm.request.tools", "tools"),
+        "in": _IN,
+        "out": _OUT,
+        "total": ("llm.usage.total_tokens", "llm.total_tokens", "usage.total_tokens", "total_tokens"),
+        "cached": (
+            "llm.usage.cached_tokens",
+            "llm.usage.cache_read_input_tokens",
+            "usage.cached_tokens",
+            "cached_tokens",
+            "cache_read_input_tokens",
+        ),
+        "written": ("llm.usage.cache_creation_input_tokens", "cache_creation_input_tokens"),
+        "reasoning": ("llm.usage.reasoning_tokens", "usage.reasoning_tokens", "reasoning_tokens"),
+        "usage": ("llm.usage", "llm.token.counts", "llm.token_counts", "usage"),
+        "cost": (
+            "llm.cost.total",
+            "llm.cost.usd",
+            "llm.cost_usd",
+            "llm.cost.total_usd",
+            "llm.cost",
+            "cost_usd",
+        ),
+        "finish": (
+            "llm.finish_reason",
+            "llm.response.finish_reason",
+            "llm.stop_reason",
+            "llm.response.stop_reason",
+            "ai.response.finish_reason",
+            "finish_reason",
+            "stop_reason",
+        ),
+        "stream": ("llm.stream", "llm.streaming", "llm.request.stream", "llm.request.streaming", "stream"),
+        "ttft_ms": ("llm.ttft_ms", "llm.time_to_first_token_ms", "ttft_ms", "time_to_first_token_ms"),
+    }
+)
+_PARAMETERS = ("llm.request.", "llm.", "ai.model.", "param.")
+_NAMED, _COUNTED = frozenset((*_MODEL, *_SERVED)), frozenset((*_IN, *_OUT))
+# Names no one gives anything but a call to a model.
+_OWN = frozenset(key for key in (*_GIVEN, *_SAID) if key.startswith("llm."))
+_TOOLS = frozenset(("lk.function_tool.name", "tool.function_name"))
+_TOOL_VALUES = frozenset(
+    ("tool.arguments", "tool.args", "tool.input", "tool.parameters", "tool.result", "tool.output")
+)
+_RAIL = "rail.name"
+
+
+def recognise(raw: RawSpan) -> bool:
+    """Whether the names say what the span is although no client is known by them."""
+    return _kind(raw.attributes) is not None
+
+
+def _kind(attributes: dict[str, Any]) -> str | None:
+    if not _TOOLS.isdisjoint(attributes):
+        return "tool"
+    if "tool.name" in attributes and not _TOOL_VALUES.isdisjoint(attributes):
+        return "tool"
+    if _RAIL in attributes:
+        return "guardrail"
+    if not _NAMED.isdisjoint(attributes):
+        told = not _COUNTED.isdisjoint(attributes) or not _OWN.isdisjoint(attributes)
+        return "llm" if told or "llm.usage" in attributes or "llm.token.counts" in attributes else None
+    return None
+
+
+def read(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Fill `draft` by what the names say."""
+    draft.kind = draft.kind or _kind(attributes)
+    if draft.kind == "llm":
+        call(draft, attributes)
+    elif draft.kind == "tool":
+        draft.tool_name = draft.tool_name or word(attributes.get("tool.name"))
+        gen_ai.tool(draft, attributes)
+    elif draft.kind == "guardrail":
+        # NeMo Guardrails: a rail that stopped the request.
+        draft.guardrail_name = draft.guardrail_name or word(attributes.get(_RAIL))
+        draft.input_text = draft.input_text or as_text(attributes.get("guardrails.rail.input"))
+        stopped = as_bool(attributes.get("rail.stop"))
+        if stopped is not None:
+            common.guardrail_outcome(draft, {"blocked": stopped})
+        reason = as_text(attributes.get("guardrails.rail.reason"))
+        draft.guardrail_reasons = draft.guardrail_reasons or ([reason] if reason else None)
+
+
+def call(draft: Draft, attributes: dict[str, Any]) -> None:
+    """What made-up names say of a call to a model."""
+    got = _pick(attributes)
+    draft.request_model = draft.request_model or word(got.get("model"))
+    draft.response_model = draft.response_model or word(got.get("served"))
+    draft.response_id = draft.response_id or word(got.get("id"))
+    if provider := word(got.get("provider")):
+        draft.provider_raw.setdefault("provider", provider)
+    for prefix in _PARAMETERS:
+        parameters.take_prefixed(draft, attributes, prefix)
+    draft.take_tools(got.get("tools"))
+    draft.take_inputs("prompt", got.get("given"))
+    draft.system = draft.system or as_text(got.get("system"))
+    if not draft.outputs:
+        draft.take_reply("response", got.get("said"))
+    draft.tokens.fill(
+        Tokens(
+            as_int(got.get("in")),
+            as_int(got.get("out")),
+            as_int(got.get("cached")),
+            as_int(got.get("written")),
+            as_int(got.get("reasoning")),
+            total=as_int(got.get("total")),
+        )
+    )
+    if (usage := read_usage(decode(got.get("usage")))) is not None:
+        draft.tokens.fill(usage)
+    draft.cost_client = as_float(got.get("cost")) if draft.cost_client is None else draft.cost_client
+    draft.finish_raw = draft.finish_raw or word(got.get("finish"))
+    draft.stream = as_bool(got.get("stream")) if draft.stream is None else draft.stream
+    draft.ttft_ms = as_float(first(got, "ttft_ms")) if draft.ttft_ms is None else draft.ttft_ms
