@@ -20,14 +20,14 @@ from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.alerting.routing import Silence
 from watchkeeper.model.alert import Alert, Notification
 from watchkeeper.notify.channel import Delivered
-from watchkeeper.pipeline import steps as steps_module
 from watchkeeper.pipeline.alert import Delivery
-from watchkeeper.pipeline.book import Book, Watched
-from watchkeeper.pipeline.look import Looked
 from watchkeeper.pipeline.rehearse import History
-from watchkeeper.pipeline.steps import Settings, Steps
 from watchkeeper.pipeline.watch import Watcher
-from watchkeeper.pipeline.working import Work
+from watchkeeper.pipeline.watching import steps as steps_module
+from watchkeeper.pipeline.watching.book import Book, Watched
+from watchkeeper.pipeline.watching.look import Looked
+from watchkeeper.pipeline.watching.steps import Settings, Steps
+from watchkeeper.pipeline.watching.work import Work
 from watchkeeper.store.records import alerts
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata

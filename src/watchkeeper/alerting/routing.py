@@ -110,7 +110,7 @@ def silenced(alert: Alert, silences: Iterable[Silence], now: int) -> Silence | N
 
 def inhibitor(alert: Alert, firing: Iterable[Alert], within: int = 6 * HOUR) -> Alert | None:
     """The firing alert that already tells this story: same monitor, a wider cohort, at least as severe, about the
-    same onset. Which of parent and child is the story is decided before (see `pipeline.attribution`); here an alert
+    same onset. Which of parent and child is the story is decided before (see `pipeline.watching.attribution`); here an alert
     that was told first is not told again in smaller pieces."""
     mine = cohort_of_alert(alert)
     for other in firing:

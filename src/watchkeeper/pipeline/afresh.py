@@ -8,10 +8,10 @@ from typing import Any, cast
 
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.alert import Alert, Deploy
-from watchkeeper.pipeline.normals import BASELINE_NS
 from watchkeeper.pipeline.rehearse import History, replay
 from watchkeeper.pipeline.roll import Plan, Roller
-from watchkeeper.pipeline.steps import Settings
+from watchkeeper.pipeline.watching.normals import BASELINE_NS
+from watchkeeper.pipeline.watching.steps import Settings
 from watchkeeper.store.columns import Columns, Table
 from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records

@@ -16,12 +16,12 @@ from watchkeeper.detection.cloud import CLUSTERS, FEATURES, Change, compare, fit
 from watchkeeper.detection.fleet import threshold
 from watchkeeper.model.series import Cohort, Insufficient, Point, cohort_text, merge, remade
 from watchkeeper.model.sketch import Sketch
-from watchkeeper.pipeline import clouds
-from watchkeeper.pipeline.book import Watched
-from watchkeeper.pipeline.normals import HOUR, Normal, of_newest
 from watchkeeper.pipeline.sketch import unpack
-from watchkeeper.pipeline.steps import WEEK
-from watchkeeper.pipeline.working import series_key
+from watchkeeper.pipeline.watching import clouds
+from watchkeeper.pipeline.watching.book import Watched
+from watchkeeper.pipeline.watching.normals import HOUR, Normal, of_newest
+from watchkeeper.pipeline.watching.steps import WEEK
+from watchkeeper.pipeline.watching.work import series_key
 from watchkeeper.stats.tests2 import Comparison
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import alerts, states

@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 from watchkeeper.control.port import Did
 from watchkeeper.model.action import Order
 from watchkeeper.model.alert import Alert, Deploy
-from watchkeeper.pipeline.evidence import worst_traces
 from watchkeeper.pipeline.plan import Plan
+from watchkeeper.pipeline.watching.evidence import worst_traces
 from watchkeeper.reviewing.queue import item
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import reviews, states

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from watchkeeper.alerting.estimates import estimate
 from watchkeeper.alerting.objectives import RULES, Objective, Standing, standing
 from watchkeeper.model.series import Insufficient, Point, cohort_text, merge
-from watchkeeper.pipeline.normals import of_newest
+from watchkeeper.pipeline.watching.normals import of_newest
 from watchkeeper.store.columns import Columns
 
 

@@ -25,12 +25,12 @@ from watchkeeper.model.series import (
     gather,
 )
 from watchkeeper.model.sketch import field_of_metric
-from watchkeeper.pipeline.book import Book
-from watchkeeper.pipeline.normals import BASELINE_NS, HOUR
 from watchkeeper.pipeline.roll import guess_axis
-from watchkeeper.pipeline.steps import Settings, Steps
-from watchkeeper.pipeline.versions import is_version_alert
-from watchkeeper.pipeline.working import Work
+from watchkeeper.pipeline.watching.book import Book
+from watchkeeper.pipeline.watching.normals import BASELINE_NS, HOUR
+from watchkeeper.pipeline.watching.steps import Settings, Steps
+from watchkeeper.pipeline.watching.versions import is_version_alert
+from watchkeeper.pipeline.watching.work import Work
 from watchkeeper.store.columns import Columns, Table
 
 EPOCH = 1_700_006_400 * 10**9

@@ -17,9 +17,9 @@ from watchkeeper.model.alert import Alert, Notification
 from watchkeeper.model.calibration import Calibration, Standing
 from watchkeeper.model.report import Report
 from watchkeeper.model.series import Point
-from watchkeeper.pipeline.evidence import compare
 from watchkeeper.pipeline.explore import stands
 from watchkeeper.pipeline.incidents import triage_of
+from watchkeeper.pipeline.watching.evidence import compare
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import (
     access,

@@ -17,7 +17,7 @@ from watchkeeper.alerting.message import notifications
 from watchkeeper.alerting.routing import Routes, Silence, Told, alert_id, due_message, group_key
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.calibration import Drift
-from watchkeeper.pipeline.telling import alert_row
+from watchkeeper.pipeline.watching.telling import alert_row
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import alerts, calibration, incidents, outbox, states
 from watchkeeper.store.records.engine import Records

@@ -17,7 +17,7 @@ from watchkeeper.alerting.monitor import DIMENSIONS, Monitor, tick_of
 from watchkeeper.detection.cloud import FEATURES, Change, Geometry, make_geometry, project
 from watchkeeper.model.series import Cohort, Insufficient, cohort_text
 from watchkeeper.model.sketch import field_of_metric
-from watchkeeper.pipeline.normals import BASELINE_NS, HOUR, LEAST_NS
+from watchkeeper.pipeline.watching.normals import BASELINE_NS, HOUR, LEAST_NS
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records

@@ -14,11 +14,11 @@ from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.alerting.routing import Routes
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort
-from watchkeeper.pipeline import telling
-from watchkeeper.pipeline.normals import Normal
-from watchkeeper.pipeline.steps import SECOND, Counts, Settings, Steps
-from watchkeeper.pipeline.telling import ChangeHook, ReviewHook
-from watchkeeper.pipeline.working import load, rewind, series_key
+from watchkeeper.pipeline.watching import telling
+from watchkeeper.pipeline.watching.normals import Normal
+from watchkeeper.pipeline.watching.steps import SECOND, Counts, Settings, Steps
+from watchkeeper.pipeline.watching.telling import ChangeHook, ReviewHook
+from watchkeeper.pipeline.watching.work import load, rewind, series_key
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import alerts, states
 from watchkeeper.store.records.engine import Records

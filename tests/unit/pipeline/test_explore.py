@@ -10,8 +10,8 @@ from tests.unit.pipeline.test_watch import at, filled, relevance_down
 from tests.unit.pipeline.world import EPOCH, HOUR, Columns, Traffic, canary, steady
 from watchkeeper.model.series import Insufficient
 from watchkeeper.pipeline.explore import Backtest, false_alarms, shape, stands
-from watchkeeper.pipeline.normals import Normal
 from watchkeeper.pipeline.watch import Watcher
+from watchkeeper.pipeline.watching.normals import Normal
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata

@@ -6,7 +6,7 @@ from watchkeeper.alerting.monitor import MINUTE, Monitor, Test
 from watchkeeper.alerting.packs import PACKS
 from watchkeeper.model.series import cohort_text
 from watchkeeper.pipeline.rehearse import History, backtest, read_series, run_test, run_tests
-from watchkeeper.pipeline.steps import Settings
+from watchkeeper.pipeline.watching.steps import Settings
 
 
 def monitor(condition: str, *tests: Test, **change: object) -> Monitor:

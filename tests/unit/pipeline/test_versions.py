@@ -9,11 +9,11 @@ import pytest
 from tests.unit.pipeline.test_watch import at, filled, found, hour_of, relevance_down, sent
 from tests.unit.pipeline.world import EPOCH, HOUR, Columns, Normal, Traffic, steady
 from watchkeeper.model.series import Point
-from watchkeeper.pipeline.book import Watched
-from watchkeeper.pipeline.normals import Normal as Frozen
 from watchkeeper.pipeline.rehearse import backtest
-from watchkeeper.pipeline.versions import is_version_alert
 from watchkeeper.pipeline.watch import Watcher
+from watchkeeper.pipeline.watching.book import Watched
+from watchkeeper.pipeline.watching.normals import Normal as Frozen
+from watchkeeper.pipeline.watching.versions import is_version_alert
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata

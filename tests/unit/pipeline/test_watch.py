@@ -356,7 +356,7 @@ def of_project(rule: Monitor, project: str) -> Monitor:
 
 def test_what_is_remembered_survives_json() -> None:
     from watchkeeper.alerting.lifecycle import Life
-    from watchkeeper.pipeline.book import Watched
+    from watchkeeper.pipeline.watching.book import Watched
 
     kept = Watched(Life("pending", 1, 2, 3), dry=2, terms=("a",))
     assert msgspec.json.decode(msgspec.json.encode(kept), type=Watched) == kept

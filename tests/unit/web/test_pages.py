@@ -16,7 +16,7 @@ from watchkeeper.config.load import load_text
 from watchkeeper.config.models import Config, Privacy
 from watchkeeper.llm.fake import FakeProvider
 from watchkeeper.pipeline.preference import Pair, prefer
-from watchkeeper.pipeline.versions import version_alert
+from watchkeeper.pipeline.watching.versions import version_alert
 from watchkeeper.scoring.judges.pairwise import PairwiseJudge
 from watchkeeper.store.records import access, alerts, datasets, experiments, reviews
 from watchkeeper.web.pages import overview

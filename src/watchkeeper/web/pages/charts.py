@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from watchkeeper.model.alert import Alert
-from watchkeeper.pipeline.versions import is_version_alert
+from watchkeeper.pipeline.watching.versions import is_version_alert
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import alerts
 from watchkeeper.web import data

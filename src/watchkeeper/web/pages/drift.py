@@ -13,7 +13,7 @@ from watchkeeper.config.adapters import rules_of
 from watchkeeper.model.series import Insufficient
 from watchkeeper.model.sketch import FIELDS
 from watchkeeper.pipeline.explore import Shape, TextMap, shape, text_map
-from watchkeeper.pipeline.normals import BASELINE_NS, Normal
+from watchkeeper.pipeline.watching.normals import BASELINE_NS, Normal
 from watchkeeper.server.routing import Call, route
 from watchkeeper.store.records import states
 from watchkeeper.web.pages.common import answer

@@ -11,8 +11,8 @@ from watchkeeper.detection.panel import start, update
 from watchkeeper.detection.rates import RateState, update_rate
 from watchkeeper.model.series import BINARY, Cohort, SeriesKey, empty, remade
 from watchkeeper.model.sketch import Sketch
-from watchkeeper.pipeline.book import Book, Checkpoint, Watched
-from watchkeeper.pipeline.normals import DAY, HOUR, Normal
+from watchkeeper.pipeline.watching.book import Book, Checkpoint, Watched
+from watchkeeper.pipeline.watching.normals import DAY, HOUR, Normal
 
 
 def run_detectors(

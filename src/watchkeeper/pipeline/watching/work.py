@@ -8,8 +8,8 @@ from sqlalchemy.engine import Connection
 from watchkeeper.alerting.routing import Message, Silence, Told
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort, cohort_parse, cohort_text
-from watchkeeper.pipeline.book import Book, Watched
-from watchkeeper.pipeline.normals import Normal
+from watchkeeper.pipeline.watching.book import Book, Watched
+from watchkeeper.pipeline.watching.normals import Normal
 from watchkeeper.store.records import alerts, states
 
 HOUR, DAY = 3600 * 10**9, 86_400 * 10**9

@@ -18,15 +18,15 @@ from watchkeeper.detection.fleet import threshold
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort, Point, SeriesKey, cohort_text, remade
 from watchkeeper.model.sketch import field_of_metric
-from watchkeeper.pipeline import clouds, evidence, telling
-from watchkeeper.pipeline.attribution import explained
-from watchkeeper.pipeline.book import Watched
-from watchkeeper.pipeline.clouds import Examples
-from watchkeeper.pipeline.look import Looked, look
-from watchkeeper.pipeline.moving import checkpoint, judge_again
-from watchkeeper.pipeline.normals import BASELINE_NS, HOUR, LEAST_NS, Normal, make_normal, relearn
-from watchkeeper.pipeline.versions import is_version_alert, version_alert
-from watchkeeper.pipeline.working import Work, watch_key
+from watchkeeper.pipeline.watching import clouds, evidence, telling
+from watchkeeper.pipeline.watching.attribution import explained
+from watchkeeper.pipeline.watching.book import Watched
+from watchkeeper.pipeline.watching.clouds import Examples
+from watchkeeper.pipeline.watching.detectors import checkpoint, judge_again
+from watchkeeper.pipeline.watching.look import Looked, look
+from watchkeeper.pipeline.watching.normals import BASELINE_NS, HOUR, LEAST_NS, Normal, make_normal, relearn
+from watchkeeper.pipeline.watching.versions import is_version_alert, version_alert
+from watchkeeper.pipeline.watching.work import Work, watch_key
 from watchkeeper.store.columns import Columns
 
 log = logging.getLogger(__name__)

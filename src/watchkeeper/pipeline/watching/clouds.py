@@ -10,9 +10,9 @@ from watchkeeper.detection.cloud import Change, CloudState, describe, fit_refere
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort, Insufficient, SeriesKey, cohort_parse, cohort_text, remade
 from watchkeeper.model.sketch import Sketch, field_of_metric
-from watchkeeper.pipeline.normals import DAY, Normal, relearn
-from watchkeeper.pipeline.versions import version_alert
-from watchkeeper.pipeline.working import Map, Work, watch_key
+from watchkeeper.pipeline.watching.normals import DAY, Normal, relearn
+from watchkeeper.pipeline.watching.versions import version_alert
+from watchkeeper.pipeline.watching.work import Map, Work, watch_key
 from watchkeeper.store.columns import Columns
 
 SECOND = 10**9
