@@ -59,15 +59,13 @@ class Block:
 
 
 def session(id: object, *, user_id: object = None) -> Block:
-    """Everything inside belongs to conversation ``id`` (and to ``user_id``).
+    """Everything inside belongs to conversation ``id`` (and to ``user_id``). None is unknown and changes nothing.
 
     >>> with session("chat-42", user_id="u-7"):
     ...     answer("Where is my order?")  # doctest: +SKIP
     """
-    values = {keys.CONVERSATION_ID: text_of(id, 500)}
-    if user_id is not None:
-        values[keys.USER_ID] = text_of(user_id, 500)
-    return Block(values)
+    given = {keys.CONVERSATION_ID: id, keys.USER_ID: user_id}
+    return Block({key: text_of(value, 500) for key, value in given.items() if value is not None})
 
 
 def variant(name: object = None, *, feature_flags: Mapping[str, object] | None = None) -> Block:

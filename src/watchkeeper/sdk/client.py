@@ -88,6 +88,11 @@ def init(
     except (ValueError, TypeError) as error:
         log.error("watchkeeper.init: %s. Nothing will be sent until this is corrected.", error)
         settings = Settings(enabled=False)
+    if tracer_provider is not None and not isinstance(cast("object", tracer_provider), TracerProvider):
+        log.error(
+            "watchkeeper.init: tracer_provider is not a TracerProvider of the OpenTelemetry SDK; not used."
+        )
+        tracer_provider = None
     with _lock:
         before, _client = _client, _build(settings, tracer_provider)
     if before is not None and before.exporter is not None:

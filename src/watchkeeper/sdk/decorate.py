@@ -5,7 +5,7 @@ import inspect
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass
-from types import AsyncGeneratorType, GeneratorType
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, ParamSpec, Self, TypeVar, cast, overload
 
 from opentelemetry import context as otel_context
@@ -18,6 +18,7 @@ from watchkeeper.sdk.values import json_of, text_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Property = TypeVar("Property", bound="property | functools.cached_property[Any]")
 
 #: A value, or a function of the call's arguments that gives it.
 Given = str | Callable[..., object] | None
@@ -95,7 +96,11 @@ def _value(given: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> obje
 @overload
 def trace(function: Callable[P, R], /) -> Callable[P, R]: ...
 @overload
+def trace(function: Property, /) -> Property: ...
+@overload
 def trace(
+    name_first: str | None = None,
+    /,
     *,
     scenario: Given = None,
     name: str | None = None,
@@ -125,7 +130,8 @@ def trace(
 ) -> Any:
     """Each call becomes a span with its input, output, duration and error; the outermost one is the trace.
 
-    Works on plain, ``async``, generator and async generator functions, methods included; the span of a
+    ``@trace``, ``@trace("name")`` and ``@trace(name="name", …)`` are all right. Works on plain, ``async``, generator and async generator functions, methods and properties included; the span of a
+    coroutine that a function returns stays open until it has been awaited, that of a
     generator (also of one that a function returns) stays open until it is exhausted, closed or fails, and holds
     the output that was produced.
     ``user_id``, ``session_id``, ``scenario`` and ``variant`` may be functions of the call's arguments.
@@ -136,13 +142,15 @@ def trace(
     """
 
     heed_sigterm()
+    if isinstance(function, str):
+        name, function = function, None
 
     def wrap(target: Any) -> Any:
-        if isinstance(target, (staticmethod, classmethod)):
-            inner = cast("Any", target)
-            return type(inner)(wrap(inner.__func__))
+        inside = _within(target, wrap)
+        if inside is not None:
+            return inside
         plan = _Plan(
-            name=name or getattr(target, "__qualname__", type(target).__name__).replace("<locals>.", ""),
+            name=name or _name_of(target),
             kind=kind,
             scenario=scenario,
             user_id=user_id,
@@ -157,6 +165,26 @@ def trace(
         return _wrapper(plan, target)
 
     return wrap if function is None else wrap(function)
+
+
+def _within(target: Any, wrap: Callable[[Any], Any]) -> Any:
+    """What only holds a function, holding the traced one instead; None for a function itself."""
+    if isinstance(target, (staticmethod, classmethod)):
+        return type(target)(wrap(target.__func__))
+    if isinstance(target, property):
+        getter = None if target.fget is None else wrap(target.fget)
+        return property(getter, target.fset, target.fdel, target.__doc__)
+    if isinstance(target, functools.cached_property):
+        return functools.cached_property(wrap(target.func))
+    if not callable(target):
+        raise TypeError(f"@trace is put on a function, method or property, not on {target!r}")
+    return None
+
+
+def _name_of(target: Any) -> str:
+    while isinstance(target, functools.partial):
+        target = target.func
+    return getattr(target, "__qualname__", type(target).__name__).replace("<locals>.", "")
 
 
 def _signature(target: Any) -> dict[str, Any]:
@@ -215,6 +243,8 @@ class _Call:
             self.step.end(error)
         elif isinstance(self.result, (GeneratorType, AsyncGeneratorType)):
             self.result = self._handed_on(cast("Any", self.result))
+        elif isinstance(self.result, CoroutineType):
+            self.result = self._awaited(cast("Any", self.result))
         else:
             self.plan.close(self.step, self.result)
 
@@ -226,6 +256,17 @@ class _Call:
         # Whoever got it may never look into it.
         weakref.finalize(handed, turns.done)
         return handed
+
+    def _awaited(self, coroutine: Any) -> Any:
+        """A coroutine that the call returned, as if the function itself were one."""
+        turns = _Turns(self.plan, self.step)
+
+        async def rest() -> Any:
+            with self, turns:
+                self.result = await coroutine
+            return self.result
+
+        return rest()
 
 
 class _Turns:

@@ -1,11 +1,12 @@
 """What ``init`` was told, completed from the environment."""
 
+import math
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import cast
+from pathlib import Path, PurePath
+from typing import Final, cast
 from urllib.parse import unquote, urlsplit
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:4318"
@@ -50,15 +51,14 @@ def read_settings(given: Mapping[str, object], environ: Mapping[str, str] | None
     Raises ``ValueError`` naming the argument that cannot be used.
     """
     env = os.environ if environ is None else environ
-    values = {key: value for key, value in given.items() if value is not None}
+    values = {key: _READ.get(key, _as_it_is)(key, value) for key, value in given.items() if value is not None}
     endpoint = str(
         values.pop("endpoint", None)
         or env.get("WATCHKEEPER_ENDPOINT")
         or env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
         or DEFAULT_ENDPOINT
     )
-    split = urlsplit(endpoint)
-    if split.scheme not in ("http", "https") or not split.hostname:
+    if not _is_address(endpoint):
         raise ValueError(
             f"endpoint {endpoint!r} is not a URL like {DEFAULT_ENDPOINT} or https://watchkeeper.example.com"
         )
@@ -68,14 +68,12 @@ def read_settings(given: Mapping[str, object], environ: Mapping[str, str] | None
     headers = _headers(env.get("OTEL_EXPORTER_OTLP_HEADERS", "")) | _headers(
         env.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "")
     )
-    given_headers = values.pop("headers", None)
-    if isinstance(given_headers, Mapping):
-        headers |= {str(key): str(value) for key, value in given_headers.items()}
+    headers |= cast("dict[str, str]", values.pop("headers", {}))
     spool = values.pop("spool_dir", None) or env.get("WATCHKEEPER_SPOOL_DIR") or None
-    rate = values.pop("sample_rate", None) or env.get("WATCHKEEPER_SAMPLE_RATE") or None
+    rate = values.pop("sample_rate", env.get("WATCHKEEPER_SAMPLE_RATE") or None)
     defaults: dict[str, object] = {
-        "api_key": env.get("WATCHKEEPER_API_KEY") or None,
-        "project": env.get("WATCHKEEPER_PROJECT") or None,
+        "api_key": _word("WATCHKEEPER_API_KEY", env.get("WATCHKEEPER_API_KEY", "")) or None,
+        "project": _word("WATCHKEEPER_PROJECT", env.get("WATCHKEEPER_PROJECT", "")) or None,
         "service": env.get("OTEL_SERVICE_NAME") or None,
         "environment": env.get("WATCHKEEPER_ENVIRONMENT") or None,
         "release": env.get("WATCHKEEPER_RELEASE") or None,
@@ -85,16 +83,13 @@ def read_settings(given: Mapping[str, object], environ: Mapping[str, str] | None
         "enabled": not (_on(env.get("OTEL_SDK_DISABLED")) or _on(env.get("WATCHKEEPER_DISABLED"))),
     }
     merged = {key: value for key, value in defaults.items() if value is not None} | values
-    for listed in ("names",):
-        if listed in merged:
-            merged[listed] = tuple(str(item) for item in _iterable(merged[listed], listed))
     return Settings(
         endpoint=endpoint,
         traces_url=signal_url or f"{endpoint}/v1/traces",
         headers=headers,
         spool_dir=Path(str(spool)).expanduser() if spool else None,
         sample_rate=None if rate is None else _share(rate),
-        **merged,  # pyright: ignore[reportArgumentType]  the caller's own keyword types are checked at init
+        **merged,  # pyright: ignore[reportArgumentType]  each was read as its own kind above
     )
 
 
@@ -108,10 +103,113 @@ def _share(value: object) -> float:
     return share
 
 
-def _iterable(value: object, name: str) -> list[object]:
-    if isinstance(value, str) or not isinstance(value, Iterable):
+def _is_address(endpoint: str) -> bool:
+    try:
+        split = urlsplit(endpoint)
+        return split.scheme in ("http", "https") and bool(split.hostname) and split.port != 0
+    except ValueError:  # brackets that do not close, a port that is no number
+        return False
+
+
+def _as_it_is(_name: str, value: object) -> object:
+    return value
+
+
+def _text(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int, float, PurePath)):
+        raise ValueError(f"{name} must be a text, not {type(value).__name__}")
+    return str(value).strip()
+
+
+def _word(name: str, value: object) -> str:
+    """What travels in an HTTP header; keys read from a file often bring its newline along."""
+    text = _text(name, value)
+    if not text.isprintable() or any(ord(letter) > 255 for letter in text):
+        raise ValueError(f"{name} has characters that an HTTP header cannot carry")
+    return text
+
+
+def _file(name: str, value: object) -> str:
+    path = _text(name, value)
+    if not Path(path).is_file():
+        raise ValueError(f"{name}: there is no file {path!r}")
+    return path
+
+
+def _number(name: str, value: object) -> float:
+    try:
+        number = float(str(value))
+    except ValueError:
+        number = math.nan
+    if isinstance(value, bool) or not (0 < number < math.inf):
+        raise ValueError(f"{name} must be a number above 0, not {value!r}")
+    return number
+
+
+def _pause(name: str, value: object) -> float:
+    return 0.0 if value == 0 and not isinstance(value, bool) else _number(name, value)
+
+
+def _count(name: str, value: object) -> int:
+    number = _number(name, value)
+    if number < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+    return int(number)
+
+
+def _switch(name: str, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"{name} must be True or False, not {value!r}")
+
+
+def _key(name: str, value: object) -> str | bytes:
+    if isinstance(value, (str, bytes)) and value:
+        return value
+    raise ValueError(f"{name} must be the key itself, a text or bytes, not {type(value).__name__}")
+
+
+def _words(name: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         raise ValueError(f"{name} must be a list of words, not {type(value).__name__}")
-    return list(cast("Iterable[object]", value))
+    return tuple(str(word) for word in cast("Iterable[object]", value) if word is not None)
+
+
+def _mapping(name: str, value: object) -> Mapping[str, object]:
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{name} must be a mapping of names to values, not {type(value).__name__}")
+    return {str(key): item for key, item in cast("Mapping[object, object]", value).items()}
+
+
+def _patterns(name: str, value: object) -> Mapping[str, object]:
+    patterns = _mapping(name, value)
+    for label, pattern in patterns.items():
+        try:
+            re.compile(cast("str", pattern))
+        except (re.error, TypeError) as error:
+            raise ValueError(f"{name}[{label!r}] is not a regular expression: {error}") from None
+    return patterns
+
+
+def _header_values(name: str, value: object) -> dict[str, str]:
+    return {_word(name, key): _word(f"{name}[{key!r}]", item) for key, item in _mapping(name, value).items()}
+
+
+_READ: Final[Mapping[str, Callable[[str, object], object]]] = {
+    **dict.fromkeys(("service", "environment", "release"), _text),
+    **dict.fromkeys(("api_key", "project"), _word),
+    "certificate": _file,
+    "timeout": _number,
+    **dict.fromkeys(("flush_interval", "exit_timeout"), _pause),
+    **dict.fromkeys(
+        ("max_text", "max_queue_spans", "max_queue_bytes", "max_batch_spans", "spool_max_bytes"), _count
+    ),
+    **dict.fromkeys(("redact", "capture_content", "enabled"), _switch),
+    "hash_users": _key,
+    "names": _words,
+    "patterns": _patterns,
+    "headers": _header_values,
+}
 
 
 def _headers(text: str) -> dict[str, str]:
@@ -129,4 +227,7 @@ def _seconds(value: str | None) -> float | None:
         seconds = float(value) if value else None
     except ValueError:
         return None
-    return seconds if seconds is not None and seconds > 0 else None
+    if seconds is None or seconds <= 0:
+        return None
+    # OpenTelemetry's specification means milliseconds, its Python SDK seconds; nobody waits a quarter of an hour.
+    return seconds / 1000 if seconds >= 1000 else seconds

@@ -96,9 +96,21 @@ class Span:
 
     def leave(self) -> None:
         """Stop being the current span without ending."""
-        if self._before is not None:
-            otel_context.attach(self._before)
-            self._before = None
+        before, self._before = self._before, None
+        if before is None:
+            return
+        current = otel_context.get_value(_CURRENT)
+        if current is self:
+            otel_context.attach(before)
+            return
+        # Ended by another thread or task, whose context is none of ours; or before the steps inside it, which then
+        # must not bring it back when they end.
+        while isinstance(current, Span) and current._before is not None:
+            outer = otel_context.get_value(_CURRENT, current._before)
+            if outer is self:
+                current._before = before
+                return
+            current = outer
 
     def __enter__(self) -> Self:
         self.start()
@@ -405,6 +417,8 @@ class Span:
         if isinstance(error, GeneratorExit) or (begun and isinstance(error, asyncio.CancelledError)):
             # Whoever read the answer went away; nothing failed.
             self._attributes[keys.PARTIAL] = True
+            return
+        if isinstance(error, SystemExit) and not error.code:
             return
         if not isinstance(error, BaseException):
             message = text_of(error, 10_000)

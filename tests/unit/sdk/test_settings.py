@@ -64,3 +64,45 @@ def test_the_share_of_traces_to_record_is_a_share() -> None:
     for wrong in (2, -0.1, "a tenth"):
         with pytest.raises(ValueError, match="sample_rate must be more than 0"):
             read_settings({"sample_rate": wrong}, {})
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"timeout": "soon"}, "timeout must be a number above 0, not 'soon'"),
+        ({"timeout": float("inf")}, "timeout must be a number above 0"),
+        ({"flush_interval": -1}, "flush_interval must be a number above 0"),
+        ({"spool_max_bytes": "1GB"}, "spool_max_bytes must be a number above 0, not '1GB'"),
+        ({"max_batch_spans": 0.5}, "max_batch_spans must be a whole number of at least 1"),
+        ({"redact": "no"}, "redact must be True or False, not 'no'"),
+        ({"hash_users": 5}, "hash_users must be the key itself"),
+        ({"environment": ["a"]}, "environment must be a text, not list"),
+        ({"patterns": {"order": "("}}, r"patterns\['order'\] is not a regular expression"),
+        ({"patterns": "ORD"}, "patterns must be a mapping"),
+        ({"headers": ["x"]}, "headers must be a mapping"),
+        ({"headers": {"x": "a\r\nb"}}, r"headers\['x'\] has characters that an HTTP header cannot carry"),
+        ({"api_key": "wk_a\nb"}, "api_key has characters that an HTTP header cannot carry"),
+        ({"project": "größe€"}, "project has characters that an HTTP header cannot carry"),
+        ({"certificate": "/no/such.pem"}, "certificate: there is no file '/no/such.pem'"),
+        ({"endpoint": "http://h:99999"}, "is not a URL like"),
+        ({"endpoint": "http://[::1"}, "is not a URL like"),
+        ({"sample_rate": 0}, "sample_rate must be more than 0"),
+    ],
+)
+def test_a_setting_that_cannot_be_used_is_named_with_what_it_should_be(
+    given: dict[str, object], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        read_settings(given, {})
+
+
+def test_a_setting_is_taken_as_it_was_meant() -> None:
+    given: dict[str, object] = {"timeout": "5", "release": 1.2, "api_key": "wk_1\n", "exit_timeout": 0}
+    read = read_settings(given, {"WATCHKEEPER_PROJECT": " shop\n"})
+    assert (read.timeout, read.release, read.api_key, read.exit_timeout) == (5.0, "1.2", "wk_1", 0)
+    assert read.project == "shop"
+
+
+def test_the_timeout_of_opentelemetry_is_seconds_or_milliseconds() -> None:
+    assert read_settings({}, {"OTEL_EXPORTER_OTLP_TIMEOUT": "30"}).timeout == 30
+    assert read_settings({}, {"OTEL_EXPORTER_OTLP_TIMEOUT": "10000"}).timeout == 10

@@ -1,11 +1,14 @@
 """What @trace and span record for every kind of function."""
 
 import asyncio
+import functools
 import gc
 import json
+import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from opentelemetry import trace as otel
@@ -14,7 +17,8 @@ from opentelemetry.sdk.trace.sampling import TraceIdRatioBased
 
 import watchkeeper
 from tests.unit.sdk.receiver import Receiver
-from watchkeeper.sdk import client
+from watchkeeper import session, span, trace
+from watchkeeper.sdk import client, keys
 
 
 def test_it_records_a_plain_function_with_and_without_parentheses(sdk: Any, receiver: Receiver) -> None:
@@ -409,3 +413,101 @@ async def test_a_generator_that_a_function_returns_is_its_answer(sdk: Any, recei
     assert '"cd"' in receiver.span("async").attributes["gen_ai.output.messages"]
     inner = [s.name for s in receiver.spans if s.parent_id == called[0].span_id]
     assert sorted(inner) == ["piece", "piece", "prepare"]
+
+
+def test_it_works_on_properties_partials_and_with_the_name_first(sdk: Any, receiver: Receiver) -> None:
+    class Cart:
+        @trace
+        @property
+        def total(self) -> int:
+            """What it costs."""
+            return 5
+
+        @trace
+        @functools.cached_property
+        def weight(self) -> int:
+            return 6
+
+    def add(x: int, y: int) -> int:
+        return x + y
+
+    assert (Cart().total, Cart().weight, Cart.total.__doc__) == (5, 6, "What it costs.")
+    assert trace(functools.partial(add, y=2))(1) == 3
+    assert trace("sum")(add)(1, 1) == 2
+    assert sdk.flush()
+    short = [span.name.rpartition(".")[2] for span in receiver.spans]
+    assert short == ["total", "weight", "add", "sum"]
+
+
+def test_what_is_no_function_is_refused_where_it_is_decorated() -> None:
+    with pytest.raises(TypeError, match="@trace is put on a function, method or property, not on 5"):
+        trace(cast("Any", 5))
+
+
+async def test_a_coroutine_that_a_function_returns_is_awaited_inside_its_span(
+    sdk: Any, receiver: Receiver
+) -> None:
+    async def answer(question: str) -> str:
+        with span("inner"):
+            await asyncio.sleep(0)
+        if not question:
+            raise ValueError("nothing asked")
+        return question.upper()
+
+    @trace
+    def ask(question: str) -> Any:
+        return answer(question)
+
+    assert await ask("where?") == "WHERE?"
+    with span("beside"):
+        pass
+    with pytest.raises(ValueError, match="nothing asked"):
+        await ask("")
+    assert sdk.flush()
+    good, bad = [found for found in receiver.spans if found.name.endswith("ask")]
+    assert good.attributes[keys.OUTPUT] == "WHERE?"
+    assert bad.status == 2
+    assert receiver.span("beside").parent_id == ""
+    assert {found.parent_id for found in receiver.spans if found.name == "inner"} == {
+        good.span_id,
+        bad.span_id,
+    }
+
+
+def test_spans_that_end_in_the_wrong_order_or_thread_leave_nothing_current(
+    sdk: Any, receiver: Receiver
+) -> None:
+    outer, inner = span("outer"), span("inner")
+    outer.start()
+    inner.start()
+    outer.end()
+    inner.end()
+    with span("after"):
+        pass
+    elsewhere = span("elsewhere")
+    thread = threading.Thread(target=elsewhere.start)
+    thread.start()
+    thread.join()
+    elsewhere.end()
+    with span("last"):
+        pass
+    assert sdk.flush()
+    assert receiver.span("inner").parent_id == receiver.span("outer").span_id
+    assert [receiver.span(name).parent_id for name in ("after", "last")] == ["", ""]
+
+
+def test_a_session_that_is_not_known_is_none(sdk: Any, receiver: Receiver) -> None:
+    with session(None, user_id="u-1"), span("asked"):
+        pass
+    assert sdk.flush()
+    found = receiver.span("asked").attributes
+    assert keys.CONVERSATION_ID not in found
+    assert found[keys.USER_ID] == "u-1"
+
+
+def test_leaving_the_program_on_purpose_is_no_failure(sdk: Any, receiver: Receiver) -> None:
+    for code in (0, 3):
+        with pytest.raises(SystemExit), span(f"exit {code}"):
+            sys.exit(code)
+    assert sdk.flush()
+    assert [receiver.span(f"exit {code}").status for code in (0, 3)] == [0, 2]
