@@ -33,7 +33,7 @@ from tests.unit.store.test_sandbox_accepts import CONDITIONS, SCORERS, USEFUL
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.series import BINARY, SeriesKey, gather
 from watchkeeper.model.span import RawSpan
-from watchkeeper.store.clickhouse import ClickHouseColumns, listing, open_columns
+from watchkeeper.store.clickhouse import ClickHouseColumns, listing, migrations, open_columns
 from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
 from watchkeeper.store.columns import (
     MetricRow,
@@ -565,6 +565,30 @@ async def test_points_come_back_as_they_were_and_a_tick_is_replaced(
     assert await store.read_points(project, start + 1, start + 10**9) == []
     row = await only(store, project, "select metric, cohort, n, mean, low < mean, high > mean from series")
     assert row == ["ok", "model=a,b,prompt=x", 2, pytest.approx(2 / 3), 1, 1]
+
+
+async def test_points_that_are_put_in_another_order_are_all_there_however_often_that_is_begun(
+    store: ClickHouseColumns, project: str
+) -> None:
+    start = NOW // 10**9 // 3600 * 3600 * 10**9
+    keys = [SeriesKey(project, metric, (("model", model),)) for metric in ("ok", "traces") for model in "ab"]
+    written = [gather(key, start, start + 60 * 10**9, BINARY, [(1.0, 0.5)]) for key in keys]
+    await store.write_points(written)
+    text = next(text for _, name, text in migrations.known() if name == "0011_cohorts.sql")
+    wanted = migrations.statements(text)
+    for stopped in (1, 2, 3, 4, 5, len(wanted)):
+        for statement in wanted[:stopped]:
+            store._rows.run_now(lambda client, s=statement: client.command(s))
+    found = await store.read_points(project, start, start + 1)
+    assert sorted(found, key=lambda p: p.key) == sorted(written, key=lambda p: p.key)
+    order = store._rows.run_now(
+        lambda client: (
+            client.query(
+                "SELECT name, sorting_key FROM system.tables WHERE database = currentDatabase() AND name LIKE 'points%'"
+            ).result_rows
+        )
+    )
+    assert list(map(tuple, order)) == [("points", "project, cohort, metric, seconds, tick")]
 
 
 async def test_deploys_alerts_and_coverage_are_tables(store: ClickHouseColumns, project: str) -> None:
