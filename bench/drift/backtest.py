@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from watchkeeper.alerting.monitor import Monitor
-from watchkeeper.pipeline.afresh import backtest_afresh
+from watchkeeper.pipeline.backtest import backtest
 from watchkeeper.store.clickhouse import open_columns
 
 HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
@@ -62,7 +62,7 @@ async def _run(traces: int) -> dict[str, float]:
         text = _FILL.format(since=since, step=30 * DAY // traces, drop=traces * 27 // 30, traces=traces)
         await columns._rows.run(lambda client: client.command(text))
         begun, worked = time.perf_counter(), time.process_time()
-        found = await backtest_afresh(columns, monitors(), since, NOW)
+        found = await backtest(columns, monitors(), since, NOW)
         took, cpu = time.perf_counter() - begun, time.process_time() - worked
         await columns.close()
     late = [a for a in found if (a.onset_ns or 0) >= since + 26.9 * DAY]

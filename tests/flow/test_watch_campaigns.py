@@ -21,7 +21,7 @@ from watchkeeper.alerting.routing import Silence
 from watchkeeper.model.alert import Alert, Notification
 from watchkeeper.notify.channel import Delivered
 from watchkeeper.pipeline.alert import Delivery
-from watchkeeper.pipeline.rehearse import History
+from watchkeeper.pipeline.backtest import History
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.pipeline.watching import steps as steps_module
 from watchkeeper.pipeline.watching.book import Book, Watched

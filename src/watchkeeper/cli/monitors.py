@@ -7,7 +7,6 @@ import time
 from typing import Any
 
 from watchkeeper.alerting.monitor import Monitor as Rule
-from watchkeeper.alerting.monitor import Test
 from watchkeeper.cli.check import loaded
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, JUDGED_BAD, OK, CliError
@@ -16,8 +15,8 @@ from watchkeeper.config.adapters import rules_of
 from watchkeeper.config.models import Config
 from watchkeeper.config.units import duration_text
 from watchkeeper.pipeline.isolate import Isolation
-from watchkeeper.pipeline.proving import CannotTest, Proof, metrics_with_tests, prove
-from watchkeeper.pipeline.rehearse import EXPECTS, TestResult, read_series, run_test
+from watchkeeper.pipeline.monitor_tests import TestResult, fault_of, run_test
+from watchkeeper.pipeline.scorer_tests import CannotTest, Proof, metrics_with_tests, prove
 
 _DURATIONS = ("window", "hold", "keep_firing", "renotify", "response_time")
 
@@ -30,7 +29,9 @@ def test(args: argparse.Namespace) -> int:
         return BAD_INPUT
     wanted = [(rule, one) for rule in rules_of(found.config) for one in rule.tests]
     for rule, one in wanted:
-        _check(args.config, rule, one)
+        # A test that cannot be run is a fault of the file, not of the monitor.
+        if (fault := fault_of(one)) is not None:
+            raise CliError(f"{args.config}: monitor {rule.name}: {fault}")
     proofs = _scorers(args, found.config)
     if not wanted and not proofs:
         raise CliError(
@@ -59,19 +60,6 @@ def _scorers(args: argparse.Namespace, config: Config) -> list[Proof]:
         raise CliError(f"{args.config}: {error}") from None
     finally:
         isolation.close()
-
-
-def _check(where: object, rule: Rule, one: Test) -> None:
-    """A test that cannot be run is a fault of the file, not of the monitor."""
-    unknown = sorted(set(one.expect) - set(EXPECTS))
-    if unknown or not one.expect:
-        words = f"expect knows {', '.join(EXPECTS)}, not {', '.join(unknown) or 'nothing'}"
-        raise CliError(f"{where}: monitor {rule.name}: {words}")
-    for part in one.series.split(";"):
-        try:
-            read_series(part.rpartition(":")[2])
-        except ValueError as error:
-            raise CliError(f"{where}: monitor {rule.name}: {error}") from None
 
 
 def as_written(rule: Rule) -> dict[str, Any]:

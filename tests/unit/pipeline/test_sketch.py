@@ -11,7 +11,8 @@ import pytest
 
 from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from watchkeeper.alerting.monitor import Monitor
-from watchkeeper.pipeline.rehearse import backtest, run_tests
+from watchkeeper.pipeline.backtest import over_history
+from watchkeeper.pipeline.monitor_tests import run_tests
 from watchkeeper.pipeline.roll import Plan, Roller
 from watchkeeper.pipeline.sketch import Sketcher, pack, unpack
 from watchkeeper.pipeline.watch import Watcher
@@ -123,7 +124,7 @@ async def test_a_new_topic_is_found_and_shown_and_no_text_is_kept(
     again = Sketcher(columns, records, lambda: watcher.monitors, vectors_of, "words 1")
     assert await again.run("texts", END) == 0 and again.counts["maps"] == 0
 
-    (past,) = await backtest(columns, [monitor], T0 + 7 * 24 * HOUR + 6 * HOUR, END)
+    (past,) = await over_history(columns, [monitor], T0 + 7 * 24 * HOUR + 6 * HOUR, END)
     assert past.fired_ns == alert.fired_ns
     records.close()
 

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.pipeline.test_watch import at, filled, found, hour_of, relevance_down, sent
 from tests.unit.pipeline.world import EPOCH, HOUR, Columns, Normal, Traffic, steady
 from watchkeeper.model.series import Point
-from watchkeeper.pipeline.rehearse import backtest
+from watchkeeper.pipeline.backtest import over_history
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.pipeline.watching.book import Watched
 from watchkeeper.pipeline.watching.normals import Normal as Frozen
@@ -74,7 +74,7 @@ async def test_a_harsher_judge_is_no_drop_and_its_own_baseline_finds_the_next_re
     assert "fell from 6." in real.summary
 
     # A backtest speaks of what would have been told to people.
-    past = await backtest(columns, [relevance_down()], EPOCH + 350 * HOUR, EPOCH + (drop + 24) * HOUR)  # type: ignore[arg-type]
+    past = await over_history(columns, [relevance_down()], EPOCH + 350 * HOUR, EPOCH + (drop + 24) * HOUR)  # type: ignore[arg-type]
     assert {p.monitor for p in past} == {"relevance-down"}
 
 

@@ -10,8 +10,7 @@ from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.series import BINARY, TEN
-from watchkeeper.pipeline.afresh import backtest_afresh
-from watchkeeper.pipeline.rehearse import backtest
+from watchkeeper.pipeline.backtest import backtest, over_history
 from watchkeeper.pipeline.roll import Plan, Roller
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
@@ -66,10 +65,10 @@ async def test_a_worse_version_is_told_with_its_worst_traces(
     mirrored = await columns.sql("live", "select monitor, state, cohort from alerts")
     assert mirrored.rows == [["relevance-low", alert.state, "prompt_version=v2"]]
 
-    (past,) = await backtest(columns, [monitor], T0, T0 + 30 * HOUR)
+    (past,) = await over_history(columns, [monitor], T0, T0 + 30 * HOUR)
     assert (past.monitor, past.cohort, past.fired_ns) == (
         "relevance-low",
-        "prompt_version=v2",
+        {"prompt_version": "v2"},
         alert.fired_ns,
     )
     records.close()
@@ -92,6 +91,6 @@ async def test_a_short_window_is_rolled_and_watched_at_the_same_tick(
     await watcher.tick(T0 + 3 * HOUR + HOUR // 6)
     (alert,) = records.read_now(lambda c: alerts.find(c, "short"))
     assert T0 + 2.5 * HOUR <= (alert.fired_ns or 0) <= T0 + 2.75 * HOUR
-    (past,) = await backtest_afresh(columns, [monitor], T0, T0 + 3 * HOUR + HOUR // 6)
+    (past,) = await backtest(columns, [monitor], T0, T0 + 3 * HOUR + HOUR // 6)
     assert (past.monitor, past.fired_ns) == ("errors", alert.fired_ns)
     records.close()

@@ -1,6 +1,6 @@
 """One tick of every monitor and cohort: baselines, looks, whose change it is, alerts. Reads, and writes nothing.
 
-The watcher runs these steps over the live store and commits what they changed; `rehearse` runs the same steps over
+The watcher runs these steps over the live store and commits what they changed; `backtest` runs the same steps over
 history and throws the changes away. That is why a backtest says what would have happened.
 """
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from watchkeeper.alerting.monitor import MonitorError
 from watchkeeper.config.adapters import rule_of
 from watchkeeper.config.models import Monitor
-from watchkeeper.pipeline.afresh import backtest_afresh
+from watchkeeper.pipeline.backtest import backtest
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.alerts import alert_json
 from watchkeeper.server.api.shapes import Body, moment_ns
@@ -41,6 +41,6 @@ async def run(call: Call) -> dict[str, Any]:
     if _turn.locked():
         raise HttpError(503, "another backtest is running", "try again", {"retry-after": "5"})
     async with _turn:
-        found = await backtest_afresh(call.services.columns, rules, since, now)
+        found = await backtest(call.services.columns, rules, since, now)
     shown = [alert_json(a) for a in found]
     return {"since": iso(since), "until": iso(now), "alerts": shown}

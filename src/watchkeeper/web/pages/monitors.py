@@ -12,10 +12,10 @@ from watchkeeper.alerting.monitor import Monitor, tick_of
 from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.config.adapters import objective_of, rules_of
 from watchkeeper.model.series import cohort_parse, cohort_text
-from watchkeeper.pipeline.afresh import backtest_afresh
+from watchkeeper.pipeline.backtest import backtest
 from watchkeeper.pipeline.explore import Backtest, Stand, stands
+from watchkeeper.pipeline.monitor_tests import TestResult, run_tests
 from watchkeeper.pipeline.objectives import read as read_objectives
-from watchkeeper.pipeline.rehearse import TestResult, run_tests
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import alerts, states
 from watchkeeper.web import data
@@ -143,7 +143,7 @@ async def run(call: Call) -> Response:
         raise HttpError(503, "another backtest is running", "try again in a minute", {"retry-after": "5"})
     since = view.now_ns - DAYS * DAY
     async with _turn:
-        found = await backtest_afresh(call.services.columns, [stand.monitor], since, view.now_ns)
+        found = await backtest(call.services.columns, [stand.monitor], since, view.now_ns)
     made = Backtest(
         since,
         view.now_ns,

@@ -1,166 +1,35 @@
-"""Monitors over history and over invented series: the watcher's own steps, nothing stored, nobody told."""
+"""Monitors' own tests: invented series through the watcher's steps, and what must come of them."""
 
 import re
-from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, cast
 
 from watchkeeper.alerting.conditions import baselines_of
-from watchkeeper.alerting.evidence import iso
 from watchkeeper.alerting.monitor import Monitor, MonitorError, Test
-from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.alerting.units import unit_of_metric
-from watchkeeper.model.alert import Alert, Deploy
 from watchkeeper.model.series import (
     BINARY,
     DOLLARS,
     MILLISECONDS,
     Axis,
-    Cohort,
     Point,
     SeriesKey,
-    cohort_text,
     gather,
 )
 from watchkeeper.model.sketch import field_of_metric
+from watchkeeper.pipeline.backtest import History
 from watchkeeper.pipeline.roll import guess_axis
 from watchkeeper.pipeline.watching.book import Book
-from watchkeeper.pipeline.watching.normals import BASELINE_NS, HOUR
+from watchkeeper.pipeline.watching.normals import BASELINE_NS
 from watchkeeper.pipeline.watching.steps import Settings, Steps
-from watchkeeper.pipeline.watching.versions import is_version_alert
 from watchkeeper.pipeline.watching.work import Work
-from watchkeeper.store.columns import Columns, Table
+from watchkeeper.store.columns import Columns
 
 EPOCH = 1_700_006_400 * 10**9
 EXPECTS = ("firing_at", "firing_by", "resolved_at", "resolved_by", "never")
 _RUN = re.compile(r"(?P<value>-?\d+(?:\.\d+)?%?|_|none|missing)(?:\s*x\s*(?P<times>\d+))?\Z")
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One incident that a monitor would have made. `resolved_ns` None: it was still firing at the end."""
-
-    monitor: str
-    cohort: str
-    onset_ns: int
-    fired_ns: int
-    resolved_ns: int | None
-    severity: str
-    summary: str
-
-    def line(self) -> str:
-        """One line for a table."""
-        end = iso(self.resolved_ns) or "still firing"
-        return f"{iso(self.fired_ns)}  {end}  {self.monitor}  {self.cohort or 'all traffic'}  {self.summary}"
-
-
-class History:
-    """Points in memory where the watcher expects the column store: a later point of a series and a tick replaces the
-    earlier one, as in the store. There are no traces and no deploys."""
-
-    def __init__(self, points: Sequence[Point] = ()) -> None:
-        self._points: dict[tuple[str, str, Cohort], dict[int, Point]] = {}
-        # The ticks of a metric in any series: one sorted list for many series.
-        self._ticks: dict[str, list[int]] = {}
-        self._keep(points)
-
-    def _keep(self, points: Sequence[Point]) -> None:
-        self._ticks.clear()
-        for p in points:
-            self._points.setdefault((p.key.project, p.key.metric, p.key.cohort), {})[p.start_ns] = p
-
-    def _ticks_of(self, metric: str) -> list[int]:
-        if metric not in self._ticks:
-            series = (ticks for (_, name, _), ticks in self._points.items() if name == metric)
-            self._ticks[metric] = sorted({tick for ticks in series for tick in ticks})
-        return self._ticks[metric]
-
-    async def write_points(self, points: Sequence[Point]) -> None:
-        """Keep points in memory."""
-        self._keep(points)
-
-    async def read_points(
-        self,
-        project: str,
-        since_ns: int,
-        until_ns: int,
-        metric: str | None = None,
-        cohort: str | None = None,
-        seconds: int | None = None,
-    ) -> list[Point]:
-        """The kept points, as the port's method of this name; series after series, each by time."""
-        del seconds
-        found: list[Point] = []
-        for (owner, name, where), ticks in self._points.items():
-            if owner == project and metric in (None, name) and cohort in (None, cohort_text(where)):
-                starts = self._ticks_of(name)
-                inside = starts[bisect_left(starts, since_ns) : bisect_left(starts, until_ns)]
-                found.extend(ticks[start] for start in inside if start in ticks)
-        return found
-
-    async def read_deploys(self, project: str, since_ns: int, until_ns: int) -> list[Deploy]:
-        """None."""
-        return []
-
-    async def named(self, name: str, project: str, **params: Any) -> Table:
-        """An empty table."""
-        return Table([], [])
-
-
-def episode(alert: Alert) -> Episode:
-    """The episode an alert records."""
-    return Episode(
-        alert.monitor,
-        cohort_text(cohort_of_alert(alert)),
-        alert.onset_ns or alert.since_ns,
-        alert.fired_ns or alert.since_ns,
-        alert.resolved_ns,
-        alert.severity,
-        alert.summary,
-    )
-
-
-async def backtest(
-    columns: Columns,
-    monitors: Sequence[Monitor],
-    since_ns: int,
-    until_ns: int,
-    settings: Settings = Settings(),
-) -> list[Episode]:
-    """`replay` as episodes, by the time they fired."""
-    found = await replay(columns, monitors, since_ns, until_ns, settings)
-    return sorted((episode(a) for a in found), key=lambda e: (e.fired_ns, e.monitor, e.cohort))
-
-
-async def replay(
-    columns: Columns,
-    monitors: Sequence[Monitor],
-    since_ns: int,
-    until_ns: int,
-    settings: Settings = Settings(),
-) -> list[Alert]:
-    """When these monitors (of one project) would have fired between two times, by stored history.
-
-    Baselines are gathered from up to 14 days before `since_ns`, exactly as the live watcher would have. Monitors share
-    the false-alarm budget with each other, as they would live.
-    """
-    if not monitors:
-        return []
-    steps = Steps(columns, monitors, settings=settings)
-    project, step = monitors[0].project, steps.tick_ns
-    first = (since_ns - BASELINE_NS - 2 * HOUR) // step * step
-    work = Work(project, Book(step), {}, {}, {}, {}, [], first, first)
-    ends = range(since_ns // step * step + step, until_ns + 1, step)
-    for chunk in range(0, len(ends), 96):
-        some = ends[chunk : chunk + 96]
-        await steps.read_points(work, some[0], some[-1])
-        for end in some:
-            await steps.step(work, end)
-        work.messages.clear()
-        work.book.forget(some[-1] - max(m.reach for m in monitors) - 3 * 24 * HOUR)
-    return [a for a in work.alerts.values() if a.fired_ns is not None and not is_version_alert(a)]
 
 
 @dataclass(frozen=True)
@@ -278,15 +147,26 @@ def _points(monitor: Monitor, test: Test, step: int, series: Mapping[str, list[f
     return points
 
 
+def fault_of(test: Test) -> str | None:
+    """Why a test cannot be run whatever its monitor is: its series or its `expect` are not understood. None when it can."""
+    unknown = sorted(set(test.expect) - set(EXPECTS))
+    if unknown or not test.expect:
+        return f"expect knows {', '.join(EXPECTS)}, not {', '.join(unknown) or 'nothing'}"
+    try:
+        for part in test.series.split(";"):
+            read_series(part.rpartition(":")[2])
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 async def run_test(monitor: Monitor, test: Test, number: int = 1) -> TestResult:
     """Run one test of a monitor: each value of the series is one tick (an hour for conditions that watch for a shift
     or for windows of an hour and more) of `n` scores."""
     name = test.name or f"test {number}"
-    unknown = sorted(set(test.expect) - set(EXPECTS))
-    if unknown or not test.expect:
-        return TestResult(
-            name, False, f"expect knows {', '.join(EXPECTS)}, not {', '.join(unknown) or 'nothing'}"
-        )
+    fault = fault_of(test)
+    if fault is not None:
+        return TestResult(name, False, fault)
     texts = [m for m in monitor.metrics if field_of_metric(m) is not None]
     if texts:
         why = f"{texts[0]} watches texts, which a series of numbers cannot stand for; use `watchkeeper backtest`"
@@ -305,9 +185,11 @@ async def run_test(monitor: Monitor, test: Test, number: int = 1) -> TestResult:
     work.book.add(points)
     for i in range(length):
         await steps.step(work, EPOCH + (i + 1) * step)
-    episodes = sorted((episode(a) for a in work.alerts.values()), key=lambda e: e.fired_ns)
-    fired = tuple((e.fired_ns - EPOCH) // step for e in episodes)
-    resolved = tuple((e.resolved_ns - EPOCH) // step for e in episodes if e.resolved_ns is not None)
+    alerts = sorted(
+        ((a.fired_ns or a.since_ns, a.resolved_ns) for a in work.alerts.values()), key=lambda a: a[0]
+    )
+    fired = tuple((at - EPOCH) // step for at, _ in alerts)
+    resolved = tuple((over - EPOCH) // step for _, over in alerts if over is not None)
     wrong = _wrong(test.expect, fired, resolved)
     return TestResult(name, not wrong, "; ".join(wrong) or "as expected", fired, resolved)
 

@@ -1,12 +1,9 @@
-import msgspec
 import pytest
 
-from tests.unit.pipeline.world import EPOCH, HOUR, Traffic, canary, steady
 from watchkeeper.alerting.monitor import MINUTE, Monitor, Test
-from watchkeeper.alerting.packs import PACKS
-from watchkeeper.model.series import cohort_text
-from watchkeeper.pipeline.rehearse import History, backtest, read_series, run_test, run_tests
-from watchkeeper.pipeline.watching.steps import Settings
+from watchkeeper.pipeline.monitor_tests import read_series, run_test, run_tests
+
+HOUR = 60 * MINUTE
 
 
 def monitor(condition: str, *tests: Test, **change: object) -> Monitor:
@@ -74,37 +71,3 @@ def test_a_series_is_read_part_by_part() -> None:
     assert read_series("8.2 x2, _, missing x2, 5%, -1") == [8.2, 8.2, None, None, None, 0.05, -1.0]
     with pytest.raises(ValueError, match="part 2"):
         read_series("8, nine")
-
-
-async def test_a_backtest_finds_what_the_watcher_would_have() -> None:
-    points = [p for h in range(400) for p in Traffic(canary(344, 372)).hour(h)]
-    rules = [
-        Monitor("relevance-down", "shift(relevance) = 'down'", "ml", "r.md", by=("prompt_version",)),
-        Monitor("errors", "error_rate > 2%", "ml", "r.md"),
-    ]
-    (only,) = await backtest(History(points), rules, EPOCH + 336 * HOUR, EPOCH + 400 * HOUR)  # type: ignore[arg-type]
-    assert (only.monitor, only.cohort) == ("relevance-down", "prompt_version=v2")
-    assert 344 <= (only.fired_ns - EPOCH) / HOUR <= 347 and only.resolved_ns is not None
-    assert "relevance-down" in only.line()
-
-
-async def test_the_packs_are_quiet_on_quiet_traffic() -> None:
-    points = [p for h in range(250) for p in Traffic(steady).hour(h)]
-    rules = [m for name in ("errors", "watchkeeper") for m in PACKS[name].monitors("ml", "r.md")]
-    assert (
-        await backtest(History(points), rules, EPOCH + 200 * HOUR, EPOCH + 250 * HOUR, Settings(HOUR)) == []
-    )  # type: ignore[arg-type]
-
-
-async def test_history_keeps_the_latest_point_of_a_tick_and_gives_the_window_that_was_asked_for() -> None:
-    points = [p for h in range(4) for p in Traffic(steady).hour(h)]
-    history, first = History(points), points[0]
-    again = msgspec.structs.replace(first, n=first.n + 1)
-    await history.write_points([again])
-    key = first.key
-    found = await history.read_points(
-        key.project, EPOCH, EPOCH + 2 * HOUR, key.metric, cohort_text(key.cohort)
-    )
-    assert [p.start_ns for p in found] == [EPOCH, EPOCH + HOUR] and found[0] == again
-    assert len(await history.read_points(key.project, EPOCH, EPOCH + 4 * HOUR)) == len(points)
-    assert await history.read_points("another", EPOCH, EPOCH + 4 * HOUR) == []

@@ -9,7 +9,7 @@ import pytest
 
 from watchkeeper.config.models import Config
 from watchkeeper.pipeline.isolate import Isolation
-from watchkeeper.pipeline.proving import CannotTest, Proof, metrics_with_tests, prove
+from watchkeeper.pipeline.scorer_tests import CannotTest, Proof, metrics_with_tests, prove
 
 FUNCTIONS = """
 import time
