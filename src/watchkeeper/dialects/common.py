@@ -147,7 +147,7 @@ def documents(value: Any) -> list[Document] | None:
     table = as_dict(value)
     if table is not None:
         for key in ("documents", "docs", "results", "output", "matches", "nodes", "source_nodes", "hits", "context",
-                    "retrieved_documents", "chunks", "data", "outputs"):  # fmt: skip
+                    "retrieved_documents", "chunks", "data", "outputs", "result", "contexts", "passages"):  # fmt: skip
             if isinstance(table.get(key), list):
                 return documents(table[key])
         return None

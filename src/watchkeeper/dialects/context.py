@@ -84,7 +84,8 @@ _PLAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
                      "traceloop.prompt.key", "llm.prompt_template.name", "prompt.id", "prompt.name")),
     ("prompt_version", ("watchkeeper.prompt.version", "gen_ai.prompt.version", "langfuse.observation.prompt.version",
                         "traceloop.prompt.version", "llm.prompt_template.version", "prompt.version")),
-    ("workflow", ("gen_ai.workflow.name", "traceloop.workflow.name", "langfuse.trace.name")),
+    ("workflow", ("gen_ai.workflow.name", "traceloop.workflow.name", "langfuse.trace.name",
+                  "n8n.workflow.name")),
 )  # fmt: skip
 _PROMPT_META: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("template", ("llm.prompt_template.template", "traceloop.prompt.template", "gen_ai.prompt.template")),
@@ -97,6 +98,8 @@ _TAGS = (
     "langsmith.span.tags",
     "watchkeeper.tags",
     "langfuse.tags",
+    "agentops.tags",
+    "braintrust.tags",
 )
 
 

@@ -59,6 +59,7 @@ _pick = Picker(
             "gen_ai.is_streaming",
             "gen_ai.response.streaming",
             "gen_ai.request.streaming",
+            "stream",
         ),
         "finish": (
             "gen_ai.response.finish_reasons",

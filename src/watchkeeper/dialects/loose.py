@@ -48,6 +48,7 @@ _pick = Picker(
             "llm.system",
             "ai.provider.name",
             "ai.provider",
+            "langtrace.service.name",
             "provider",
         ),
         "system": ("llm.system_prompt", "llm.request.system", "system_prompt"),

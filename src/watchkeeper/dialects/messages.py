@@ -235,7 +235,8 @@ def message_of(raw: dict[str, Any], default_role: str) -> list[Message]:
         told = [t for item in cast(list[Any], executed) if (t := _table(decode(item))) is not None]
         return [Message("tool", [_result_part(t)]) for t in told]
     if wrapped is not None and "role" not in raw and "type" not in raw:
-        raw = wrapped
+        ended = raw.get("finish_reason")
+        raw = {"finish_reason": ended, **wrapped} if ended is not None else wrapped
     kwargs = _table(raw.get("kwargs"))
     if kwargs is not None and isinstance(raw.get("id"), list):
         kind = str(cast(list[Any], raw["id"])[-1]) if raw["id"] else ""

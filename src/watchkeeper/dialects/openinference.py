@@ -252,13 +252,18 @@ def _embedding(draft: Draft, attributes: dict[str, Any]) -> None:
 def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:
     reranked = draft.kind == "rerank"
     draft.query = (
-        draft.query or as_text(attributes.get("reranker.query")) or value_text(attributes.get("input.value"))
+        draft.query
+        or as_text(first(attributes, "reranker.query", "retrieval.query"))
+        or value_text(attributes.get("input.value"))
     )
     draft.top_k = draft.top_k or as_int(attributes.get("reranker.top_k"))
     prefix = "reranker.output_documents." if reranked else "retrieval.documents."
     found = nested(attributes, prefix)
     if draft.documents is None and isinstance(found, list):
         draft.documents = common.documents(found)
+    if draft.documents is None and not reranked:
+        # Dify, and Alibaba's conventions.
+        draft.documents = common.documents(first(attributes, "retrieval.document", "retrieval.documents"))
     if draft.documents is None and not reranked:
         found = common.documents(attributes.get("output.value"))
         if found and any(d.id is not None or d.score is not None for d in found):

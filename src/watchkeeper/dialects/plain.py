@@ -8,7 +8,16 @@ from watchkeeper.dialects.values import as_text, first
 from watchkeeper.model.span import RawSpan
 
 NAME = "plain"
-HEADS = frozenset(("http", "url", "db", "rpc", "input", "output"))
+HEADS = frozenset(("http", "url", "db", "rpc", "input", "output", "guardrails", "lk"))
+_GIVEN = (
+    "input.value",
+    "input",
+    "guardrails.request.input",
+    "lk.user_input",
+    "lk.pii.user_input",
+    "lk.input_text",
+)
+_SAID = ("output.value", "output", "guardrails.request.output", "lk.response.text", "lk.pii.response.text")
 _MODEL_METHODS = frozenset(("chat", "completions", "messages", "responses", "generate_content", "generate"))
 _TOOL_NAMES = ("tools/call ", "langchain4j.tools.")
 _VECTOR_METHODS = frozenset(("embeddings", "embed", "embed_content"))
@@ -26,8 +35,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             draft.kind = "http"
         else:
             guess(draft)
-    draft.input_text = draft.input_text or as_text(first(attributes, "input.value", "input"))
-    draft.output_text = draft.output_text or as_text(first(attributes, "output.value", "output"))
+    draft.input_text = draft.input_text or as_text(first(attributes, *_GIVEN))
+    draft.output_text = draft.output_text or as_text(first(attributes, *_SAID))
 
 
 def guess(draft: Draft) -> None:

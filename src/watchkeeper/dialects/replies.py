@@ -83,13 +83,13 @@ _OUTPUT = ("output_tokens", "completion_tokens", "outputTokens", "completionToke
            "output_token_count", "response_token_count")  # fmt: skip
 _CACHED = ("cache_read_input_tokens", "cached_input_tokens", "cachedInputTokens", "cached_tokens",
            "cacheReadInputTokens", "cachedPromptTokens", "cached_content_token_count", "cachedContentTokenCount", "cache_read_tokens",
-           "input_cached_tokens", "cached_prompt_tokens", "cachedContentTokens", "cache_read", "input_cache_read", "cached_token_count")  # fmt: skip
+           "input_cached_tokens", "cached_prompt_tokens", "prompt_cached_tokens", "cachedContentTokens", "cache_read", "input_cache_read", "cached_token_count")  # fmt: skip
 _WRITTEN = ("cache_creation_input_tokens", "cache_write_input_tokens", "cacheWriteInputTokens", "cacheCreationInputTokens",
             "cache_creation_tokens", "cache_write_tokens", "cache_creation", "cache_write",
-            "input_cache_creation", "cached_creation_tokens")  # fmt: skip
+            "input_cache_creation", "cached_creation_tokens", "prompt_cache_creation_tokens")  # fmt: skip
 _REASONING = ("reasoning_tokens", "reasoningTokens", "thoughts_token_count", "thoughtsTokenCount",
               "reasoning_output_tokens", "reasoning", "output_reasoning_tokens", "output_reasoning",
-              "thoughts_tokens", "thoughtsTokens")  # fmt: skip
+              "thoughts_tokens", "thoughtsTokens", "completion_reasoning_tokens")  # fmt: skip
 _TOTAL = ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount", "total")
 _IN_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "inputTokenDetails",
                "inputTokensDetails", "prompt_details")  # fmt: skip

@@ -8,7 +8,7 @@ KIND_OF_OPERATION: dict[str, str] = {
                      "transcription", "speech", "audio", "llm", "realtime"), "llm"),
     **dict.fromkeys(("embeddings", "embedding", "embed", "embedder"), "embedding"),
     **dict.fromkeys(("retrieval", "retrieve", "retriever", "vector_db_retrieve", "vector_db_search", "search"), "retrieval"),
-    **dict.fromkeys(("execute_tool", "tool", "tool_call", "function"), "tool"),
+    **dict.fromkeys(("execute_tool", "tool", "tool_call", "function", "llm_tool_call", "tool_execution", "call_tool"), "tool"),
     **dict.fromkeys(("invoke_agent", "agent", "create_agent", "agent_call"), "agent"),
     **dict.fromkeys(("invoke_workflow", "workflow", "chain", "execute_task", "task", "agent_step", "plan",
                      "execute_event_loop_cycle", "handoff", "invoke_swarm", "invoke_graph",

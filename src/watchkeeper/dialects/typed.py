@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, cast
 
 from watchkeeper.dialects import common, gen_ai, loose, parameters, unwrap
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.replies import Tokens, read_usage
+from watchkeeper.dialects.replies import Tokens, read_usage, seconds
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_list, as_text, decode, first, word
 from watchkeeper.model.span import Document, Evaluation, RawSpan
 
@@ -78,7 +78,7 @@ _SDKS = (
     # VoltAgent: the type of a span within an agent, and of the agent itself.
     _Sdk("span.type", ("llm.messages", "agent.messages", "input"), ("output",), tool="tool.name",
          agent="entity.name", marker="entity.id"),
-    _Sdk("entity.type", ("agent.messages", "input"), ("output",), agent="entity.name", marker="entity.id"),
+    _Sdk("entity.type", ("input", "agent.messages"), ("output",), agent="entity.name", marker="entity.id"),
     _toolkit("nat"),
     _toolkit("aiq"),
     # Prompt flow tells what went in and came out as events.
@@ -125,8 +125,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         _call(draft, attributes, sdk, given, result)
     else:
         _step(draft, attributes, sdk, given, result)
-    draft.input_text = draft.input_text or common.plain_text(given)
-    draft.output_text = draft.output_text or common.plain_text(result)
+    if draft.kind != "tool":
+        draft.input_text = draft.input_text or common.plain_text(given)
+        draft.output_text = draft.output_text or common.plain_text(result)
 
 
 def _first(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], events: tuple[str, ...]) -> Any:
@@ -208,7 +209,10 @@ def _call(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, resul
     draft.take_inputs("input", only if isinstance(only, str) else given)
     if draft.kind == "llm" and not draft.outputs:
         draft.take_reply("output", result)
-    usage = read_usage(attributes.get(sdk.usage))
+    metrics = as_dict(attributes.get(sdk.usage))
+    usage = read_usage(metrics)
+    if metrics and draft.ttft_ms is None:
+        draft.ttft_ms = seconds(metrics.get("time_to_first_token"))
     sent, received = (as_int(attributes.get(key)) for key in sdk.tokens)
     draft.tokens.fill(usage or Tokens(sent, received))
     if draft.cost_client is None:

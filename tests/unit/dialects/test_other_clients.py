@@ -1,0 +1,284 @@
+"""Shapes of SDKs with names of their own, of voice agents and coding agents, and of names an application made up."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.dialects.make import event, span
+from watchkeeper import dialects
+from watchkeeper.model.span import LLM, Document, Evaluation, Span, Tool, Usage
+
+ASKED = json.dumps([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Where is it?"}])
+ORDER = {"order_id": "A-1042"}
+
+
+def _llm(made: Span) -> LLM:
+    assert made.llm is not None
+    return made.llm
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        # VoltAgent.
+        ({"entity.id": "a1", "entity.type": "agent", "span.type": "llm", "llm.provider": "openai",
+          "llm.model": "gpt-4o-mini", "llm.messages": ASKED, "output": "Shipped.", "llm.usage.prompt_tokens": 20,
+          "llm.usage.completion_tokens": 7, "llm.finish_reason": "stop"}, ("openai", "stop")),
+        # Prompt flow's names, written by hand.
+        ({"llm.vendor": "openai", "llm.request.model": "gpt-4o-mini", "llm.prompt": ASKED, "llm.response": "Shipped.",
+          "llm.tokens.in": 20, "llm.tokens.out": 7, "llm.stop_reason": "end_turn"}, ("openai", "stop")),
+        ({"model": "gpt-4o-mini", "prompt": ASKED, "response": "Shipped.", "input_tokens": 20, "output_tokens": 7},
+         (None, None)),
+        # Langtrace before it took the conventions' names.
+        ({"langtrace.service.name": "OpenAI", "llm.model": "gpt-4o-mini", "llm.prompts": ASKED, "llm.responses":
+          json.dumps([{"message": {"role": "assistant", "content": "Shipped."}, "finish_reason": "stop"}]),
+          "llm.token.counts": json.dumps({"input_tokens": 20, "output_tokens": 7, "total_tokens": 27})},
+         ("openai", "stop")),
+        # FutureAGI's instrumentations.
+        ({"gen_ai.span.kind": "LLM", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini",
+          "gen_ai.input.messages.0.message.role": "system", "gen_ai.input.messages.0.message.content": "Be brief.",
+          "gen_ai.input.messages.1.message.role": "user", "gen_ai.input.messages.1.message.content": "Where is it?",
+          "gen_ai.output.messages.0.message.role": "assistant",
+          "gen_ai.output.messages.0.message.content": "Shipped.", "gen_ai.usage.input_tokens": 20,
+          "gen_ai.usage.output_tokens": 7}, ("openai", None)),
+        # Dify.
+        ({"gen_ai.span.kind": "LLM", "gen_ai.system": "langgenius/openai/openai", "gen_ai.request.model": "gpt-4o-mini",
+          "gen_ai.prompt": ASKED.replace('"content"', '"text"'), "gen_ai.completion": "Shipped.",
+          "gen_ai.usage.input_tokens": "20", "gen_ai.usage.output_tokens": "7",
+          "gen_ai.response.finish_reason": "stop"}, ("openai", "stop")),
+        # Pipecat.
+        ({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "openai", "gen_ai.request.model": "gpt-4o-mini",
+          "stream": True, "input": ASKED, "output": "Shipped.", "metrics.ttfb": 0.4, "gen_ai.usage.input_tokens": 20,
+          "gen_ai.usage.output_tokens": 7}, ("openai", None)),
+        # Braintrust, whose answer is a list of choices.
+        ({"braintrust.span_attributes": json.dumps({"type": "llm"}), "braintrust.input_json": ASKED,
+          "braintrust.output_json": json.dumps([{"index": 0, "finish_reason": "stop",
+                                                 "message": {"role": "assistant", "content": "Shipped."}}]),
+          "braintrust.metrics": json.dumps({"prompt_tokens": 20, "completion_tokens": 7, "tokens": 27}),
+          "braintrust.metadata": json.dumps({"model": "gpt-4o-mini", "provider": "openai"})}, ("openai", "stop")),
+    ],
+)  # fmt: skip
+def test_a_call_is_read_whatever_its_names(
+    attributes: dict[str, Any], said: tuple[str | None, str | None]
+) -> None:
+    made = span(attributes, name="call", kind="internal")
+    llm = _llm(made)
+    assert (made.kind, made.input_text, made.output_text) == ("llm", "Where is it?", "Shipped.")
+    assert (llm.request_model, llm.system, llm.usage) == ("gpt-4o-mini", "Be brief.", Usage(20, 7))
+    assert (llm.provider, llm.finish_reason) == said
+
+
+@pytest.mark.parametrize(
+    ("attributes", "call_id"),
+    [
+        ({"agentops.span.kind": "AgentOpsSpanKindValues.TOOL", "tool.name": "get_order", "tool.call.id": "c1",
+          "tool.parameters": json.dumps(ORDER), "tool.result": "shipped"}, "c1"),
+        ({"agentops.span.kind": "tool", "operation.name": "get_order", "agentops.tool.output": "shipped",
+          "agentops.tool.input": json.dumps({"args": [], "kwargs": ORDER})}, None),
+        ({"entity.id": "a1", "entity.type": "agent", "span.type": "tool", "tool.name": "get_order",
+          "tool.call.id": "c1", "input": json.dumps(ORDER), "output": "shipped"}, "c1"),
+        ({"nat.span.kind": "TOOL", "nat.subspan.name": "get_order", "input.value": "{'order_id': 'A-1042'}",
+          "output.value": "shipped"}, None),
+        ({"lk.function_tool.id": "c1", "lk.function_tool.name": "get_order", "lk.function_tool.is_error": False,
+          "lk.pii.function_tool.arguments": json.dumps(ORDER), "lk.pii.function_tool.output": "shipped"}, "c1"),
+        ({"tool.function_name": "get_order", "tool.call_id": "c1", "tool.arguments": json.dumps(ORDER),
+          "tool.result": "shipped", "tool.result_status": "completed"}, "c1"),
+        ({"gen_ai.operation.name": "llm_tool_call", "gen_ai.request.model": "gemini-live", "tool.call_id": "c1",
+          "tool.function_name": "get_order", "tool.arguments": json.dumps(ORDER), "tool.result": "shipped"}, "c1"),
+    ],
+)  # fmt: skip
+def test_a_tool_is_read_whatever_its_names(attributes: dict[str, Any], call_id: str | None) -> None:
+    made = span(attributes, name="get_order", kind="internal")
+    assert made.kind == "tool" and made.tool == Tool("get_order", call_id, ORDER, "shipped", None)
+
+
+def test_a_tool_that_a_voice_agent_calls_broken_has_failed() -> None:
+    told = {
+        "lk.function_tool.name": "get_order",
+        "lk.function_tool.output": "no such order",
+        "lk.function_tool.is_error": True,
+    }
+    made = span(told, name="function_tool", kind="internal")
+    assert made.error is not None and made.error.class_ == "tool_error"
+    assert made.tool is not None and made.tool.error == "no such order"
+
+
+def test_trulens_names_its_steps_what_they_cost_and_what_they_were_worth() -> None:
+    def of(kind: str, **values: Any) -> Span:
+        told = {f"ai.observability.{k.replace('__', '.')}": v for k, v in values.items()}
+        return span({"ai.observability.span_type": kind, **told}, name="app.step", kind="internal")
+
+    root = of("record_root", record_root__input="Where is it?", record_root__output="Shipped.")
+    assert (root.kind, root.input_text, root.output_text) == ("workflow", "Where is it?", "Shipped.")
+    found = of("retrieval", retrieval__query_text="order", retrieval__retrieved_contexts=["one", "two"])
+    assert found.retrieval is not None and found.retrieval.query == "order"
+    assert found.retrieval.documents == [Document(content="one"), Document(content="two")]
+    call = of("generation", call__kwargs__prompt="Where is it?", call__return="Shipped.", cost__model="gpt-4o-mini",
+              cost__cost=0.002, cost__num_prompt_tokens=20, cost__num_completion_tokens=7)  # fmt: skip
+    assert (call.kind, call.input_text, call.output_text) == ("llm", "Where is it?", "Shipped.")
+    assert (_llm(call).usage, _llm(call).cost_client) == (Usage(20, 7), 0.002)
+    score = of(
+        "eval_root", eval_root__metric_name="Relevance", eval_root__score=0.9, eval_root__explanation="Good."
+    )
+    assert score.kind == "evaluator"
+    assert score.evaluations == [Evaluation("Relevance", 0.9, None, "Good.", score.span_id)]
+
+
+def test_prompt_flow_tells_as_events_what_went_in_and_came_out() -> None:
+    request = {"model": "gpt-4o", "messages": json.loads(ASKED)}
+    call = span(
+        {"framework": "promptflow", "span_type": "LLM", "session_id": "s1", "llm.usage.prompt_tokens": 20,
+         "llm.usage.completion_tokens": 7, "llm.response.model": "gpt-4o-2024-08-06"},
+        events=[event("promptflow.function.inputs", payload=json.dumps(request)),
+                event("promptflow.llm.generated_message", payload=json.dumps({"role": "assistant", "content": "Yes."}))],
+    )  # fmt: skip
+    assert (call.input_text, call.output_text, call.context.session_id) == ("Where is it?", "Yes.", "s1")
+    assert (_llm(call).request_model, _llm(call).response_model) == ("gpt-4o", "gpt-4o-2024-08-06")
+    document = {"document.id": "d1", "document.score": 2.5, "document.content": "text"}
+    found = span(
+        {"framework": "promptflow", "span_type": "Retrieval"},
+        events=[event("promptflow.retrieval.query", payload='"order"'),
+                event("promptflow.retrieval.documents", payload=json.dumps([document]))],
+    )  # fmt: skip
+    assert found.retrieval is not None and found.retrieval.query == "order"
+    assert found.retrieval.documents == [Document("d1", 2.5, "text")]
+
+
+def test_scores_of_braintrust_and_evaluations_on_a_span_are_evaluations() -> None:
+    scored = span({"braintrust.span_attributes": json.dumps({"type": "score"}),
+                   "braintrust.scores": json.dumps({"Factuality": 0.8})})  # fmt: skip
+    assert scored.evaluations == [Evaluation("Factuality", 0.8, None, None, scored.span_id)]
+    judged = span({"gen_ai.operation.name": "evaluation", "gen_ai.evaluation.name": "Relevance",
+                   "gen_ai.evaluation.score.value": 0.7, "gen_ai.evaluation.score.label": "pass"})  # fmt: skip
+    assert [(e.name, e.value, e.label) for e in judged.evaluations] == [("Relevance", 0.7, "pass")]
+
+
+def test_a_rail_that_stopped_the_request_is_a_guardrail_with_its_reason() -> None:
+    made = span({"rail.type": "input", "rail.name": "self check input", "rail.stop": True,
+                 "guardrails.rail.reason": "policy"}, name="guardrails.rail", kind="internal")  # fmt: skip
+    assert made.guardrail is not None
+    assert (made.guardrail.name, made.guardrail.triggered) == ("self check input", True)
+    assert made.guardrail.reasons == ["policy"]
+    asked = span({"gen_ai.operation.name": "guardrails", "guardrails.request.input": "Hi?",
+                  "guardrails.request.output": "I cannot."}, name="guardrails.request", kind="server")  # fmt: skip
+    assert (asked.kind, asked.input_text, asked.output_text) == ("workflow", "Hi?", "I cannot.")
+
+
+def test_dify_tells_what_it_found_in_one_attribute() -> None:
+    document = {"document": {"content": "text", "metadata": {"id": "d1", "score": 0.8}}}
+    made = span({"gen_ai.span.kind": "RETRIEVER", "retrieval.query": "order", "gen_ai.session.id": "s1",
+                 "retrieval.document": json.dumps([document])}, kind="internal")  # fmt: skip
+    assert made.retrieval is not None and made.retrieval.query == "order" and made.context.session_id == "s1"
+    assert [(d.id, d.score, d.content) for d in made.retrieval.documents] == [("d1", 0.8, "text")]
+
+
+def test_qwen_codes_spans_are_its_turn_its_requests_and_its_tools() -> None:
+    common = {"session.id": "s1"}
+    turn = span(
+        {**common, "new_context": "[USER PROMPT]\nFix it"}, name="qwen-code.interaction", scope="qwen-code"
+    )
+    assert (turn.kind, turn.input_text, turn.context.agent_name) == ("agent", "Fix it", "qwen-code")
+    call = span(
+        {**common, "gen_ai.operation.name": "chat", "gen_ai.provider.name": "dashscope", "ttft_ms": 30, "attempt": 2,
+         "gen_ai.request.model": "qwen3-coder-plus", "gen_ai.usage.input_tokens": 1054, "thoughts_token_count": 40,
+         "gen_ai.usage.output_tokens": 60, "gen_ai.usage.cache_read.input_tokens": 1024, "success": True,
+         "system_prompt": "You are Qwen.", "response.model_output": "Done.", "finish_reason": "STOP"},
+        name="qwen-code.llm_request", scope="qwen-code", kind="internal",
+    )  # fmt: skip
+    llm = _llm(call)
+    assert (llm.provider, llm.finish_reason, llm.ttft_ms, llm.attempts) == ("dashscope", "stop", 30.0, 2)
+    assert (llm.usage, llm.system, llm.output_text) == (
+        Usage(1054, 60, 1024, None, 40),
+        "You are Qwen.",
+        "Done.",
+    )
+    tool = span(
+        {**common, "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "read_file", "tool.call_id": "c1",
+         "tool_input": '[TOOL INPUT: read_file]\n{"path": "a"}', "tool_result": "[TOOL RESULT: read_file]\ntext"},
+        name="qwen-code.tool", scope="qwen-code", kind="internal",
+    )  # fmt: skip
+    assert tool.tool == Tool("read_file", "c1", {"path": "a"}, "text", None)
+    waiting = span(
+        {**common, "tool.name": "read_file"}, name="qwen-code.tool.blocked_on_user", scope="qwen-code"
+    )
+    assert waiting.kind == "other"
+
+
+def test_copilot_counts_its_first_token_in_milliseconds_and_marks_what_it_cut() -> None:
+    asked = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "x" * 80}]}])
+    made = span({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "github", "gen_ai.request.model": "gpt-4o",
+                 "gen_ai.conversation.id": "c1", "copilot_chat.time_to_first_token": 450,
+                 "gen_ai.input.messages": f"{asked[:60]}...[truncated, original 81234 chars]",
+                 "gen_ai.usage.input_tokens": 1500, "gen_ai.usage.output_tokens": 250})  # fmt: skip
+    assert (_llm(made).provider, _llm(made).ttft_ms, made.context.session_id) == ("github", 450.0, "c1")
+    assert made.context.metadata["watchkeeper.truncated"] == ["gen_ai.input.messages"]
+    assert _llm(made).input_messages == []
+
+
+def test_a_chat_context_of_items_is_a_conversation() -> None:
+    items = [{"type": "message", "role": "system", "content": ["Be brief."]},
+             {"type": "message", "role": "user", "content": ["Where is it?"]},
+             {"type": "function_call", "call_id": "c1", "name": "get_order", "arguments": "{}"},
+             {"type": "function_call_output", "call_id": "c1", "name": "get_order", "output": "shipped"}]  # fmt: skip
+    made = span({"gen_ai.operation.name": "chat", "gen_ai.prompt": json.dumps({"items": items})})
+    assert _llm(made).system == "Be brief."
+    assert [m.role for m in _llm(made).input_messages] == ["user", "assistant", "tool"]
+
+
+def test_calls_told_by_the_spans_beneath_an_answer_are_its_calls() -> None:
+    call = span({"gen_ai.request.type": "chat", "gen_ai.system": "OpenAI", "gen_ai.request.model": "gpt-4o-mini",
+                 "gen_ai.request.streaming": False, "gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.content": "Hi?",
+                 "gen_ai.request.functions.0.name": "get_order", "gen_ai.request.functions.0.parameters": "{}",
+                 "gen_ai.completion.0.role": "assistant", "gen_ai.completion.0.finish_reason": "tool_calls",
+                 "gen_ai.usage.prompt_tokens": 80, "gen_ai.usage.completion_tokens": 20}, span_id="0a" * 8)  # fmt: skip
+    tool = span({"agentops.span.kind": "AgentOpsSpanKindValues.TOOL", "tool.name": "get_order", "tool.call.id": "c1",
+                 "tool.parameters": json.dumps(ORDER)}, span_id="0b" * 8, parent="0a" * 8, kind="internal")  # fmt: skip
+    for order in ([call, tool], [tool, call]):
+        llm = _llm(next(s for s in dialects.assemble(order, []).spans if s.kind == "llm"))
+        assert [(c.id, c.name, c.arguments) for c in llm.tool_calls] == [("c1", "get_order", ORDER)]
+        assert llm.tool_definitions == [{"name": "get_order", "parameters": {}}] and llm.stream is False
+    assert _llm(call).tool_calls == []
+
+
+@pytest.mark.parametrize("parent", ["0a" * 8, None])
+def test_an_sdks_own_span_beside_or_beneath_an_instrumentations_is_the_same_call(parent: str | None) -> None:
+    told = span(
+        {"gen_ai.operation.name": "chat", "gen_ai.system": "anthropic", "gen_ai.usage.input_tokens": 30,
+         "gen_ai.request.model": "claude-sonnet-4-20250514", "gen_ai.usage.output_tokens": 1,
+         "gen_ai.prompt": ASKED, "gen_ai.completion": "Shipped."}, span_id="0a" * 8, end=900,
+    )  # fmt: skip
+    own = span(
+        {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic", "gen_ai.response.id": "msg_01",
+         "gen_ai.response.model": "claude-sonnet-4-20250514", "gen_ai.usage.input_tokens": 1054,
+         "gen_ai.usage.cache_read.input_tokens": 1024, "gen_ai.usage.output_tokens": 60,
+         "anthropic.message.stop_reason": "end_turn"},
+        span_id="0b" * 8, parent=parent, scope="com.anthropic.sdk.python", start=5, end=890,
+    )  # fmt: skip
+    for order in ([told, own], [own, told]):
+        trace = dialects.assemble(order, [])
+        (call,) = trace.llm_calls
+        assert call.span_id == "0a" * 8 and call.llm is not None
+        assert call.llm.usage == Usage(1054, 60, 1024, input_tokens_as_sent=30)
+        assert (call.llm.response_id, call.llm.finish_reason) == ("msg_01", "stop")
+        assert (trace.totals.input_tokens, trace.totals.cost) == (1054, _llm(own).cost)
+
+
+def test_definitions_printed_into_a_list_of_one_are_tools_and_calls_may_lie_in_the_content() -> None:
+    tool = {"type": "function", "function": {"name": "get_order", "parameters": {"type": "object"}}}
+    call = {"id": "c1", "type": "function", "function": {"name": "get_order", "arguments": json.dumps(ORDER)}}
+    made = span(
+        {"gen_ai.operation.name": "chat", "gen_ai.request.max_tokens": 200.0,
+         "gen_ai.request.tools": json.dumps([json.dumps([tool])])},
+        events=[event("gen_ai.content.completion",
+                      gen_ai__completion=json.dumps([{"role": "assistant", "content": [call]}]))],
+    )  # fmt: skip
+    assert _llm(made).tool_definitions == [tool] and _llm(made).params == {"max_tokens": 200}
+    assert [(c.id, c.name, c.arguments) for c in _llm(made).tool_calls] == [("c1", "get_order", ORDER)]
+    assert isinstance(_llm(made).params["max_tokens"], int)
+
+
+def test_a_spans_own_names_are_no_model_call_when_nothing_of_one_is_told() -> None:
+    assert span({"model": "T-1000", "colour": "grey"}, name="build", kind="internal").kind == "other"
+    assert span({"tool.name": "hammer"}, name="build", kind="internal").kind == "other"
+    assert span({"span.type": "web", "entity.type": "user"}, name="GET /", kind="server").kind == "other"
