@@ -8,12 +8,13 @@ import asyncio
 import json
 import sys
 import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from watchkeeper.cli.client import Client, add_server
+from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import CliError
-from watchkeeper.cli.output import write_text
+from watchkeeper.cli.output import Progress, write_text
 from watchkeeper.testing.targets import How, TargetError, run
 from watchkeeper.testing.targets.prompt import find_model
 from watchkeeper.testing.targets.running import Finished
@@ -54,13 +55,8 @@ def add_target(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_service(parser: argparse.ArgumentParser) -> None:
-    """The arguments that say which server."""
-    add_server(parser)
-
-
 def how_of(args: argparse.Namespace, client: Client) -> How:
-    """The run's settings. Raises `CliError` and `TargetError`."""
+    """The run's settings. Raises `CliError`."""
     for name, least in (("repeats", 1), ("concurrency", 1), ("retries", 0)):
         if getattr(args, name) < least:
             raise CliError(f"--{name} {getattr(args, name)}: must be at least {least}")
@@ -70,10 +66,13 @@ def how_of(args: argparse.Namespace, client: Client) -> How:
         raise CliError(f"--max-cost {args.max_cost:g}: must be more than 0 dollars")
     model = None
     if args.target.startswith("prompt:"):
-        model = find_model(
-            args.model, args.base_url, args.api_key_env, args.price, args.temperature, args.max_tokens,
-            lambda name: client.call("GET", f"/api/models?model={urllib.parse.quote(name, safe='')}"),
-        )  # fmt: skip
+        try:
+            model = find_model(
+                args.model, args.base_url, args.api_key_env, args.price, args.temperature, args.max_tokens,
+                lambda name: client.call("GET", f"/api/models?model={urllib.parse.quote(name, safe='')}"),
+            )  # fmt: skip
+        except TargetError as error:
+            raise CliError(str(error)) from None
     elif args.model:
         raise CliError(f"--model says what answers a prompt; the target {args.target} answers by itself")
     return How(
@@ -110,14 +109,13 @@ def cases_of(client: Client, given: str, split: str | None = None) -> dict[str, 
     return found
 
 
-def _progress(quiet: bool) -> Any:
+def _progress(quiet: bool) -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
-        if not quiet and sys.stderr.isatty():
-            width = 30 * done // max(1, total)
-            sys.stderr.write(f"\r  answering {'█' * width}{'·' * (30 - width)} {done}/{total} ")
+        bar = Progress(total, "answering")
+        if not quiet:
+            bar.at(done, f"{done}/{total}")
             if done == total:
-                sys.stderr.write("\n")
-            sys.stderr.flush()
+                bar.end()
 
     return show
 
@@ -149,14 +147,10 @@ def evaluate(client: Client, answers: Finished, body: dict[str, Any]) -> dict[st
     return made
 
 
-def write(path: str | None, text: str) -> None:
-    """Write a report where one was asked for. Raises `CliError`."""
-    if path:
-        write_text(path, text)
-
-
-def write_reports(args: argparse.Namespace, experiment: dict[str, Any]) -> None:
-    """The JUnit, Markdown and JSON files that were asked for."""
-    write(args.junit, experiment["report"]["junit"])
-    write(args.markdown, experiment["report"]["markdown"])
-    write(args.json, json.dumps({k: v for k, v in experiment.items() if k != "report"}, indent=1))
+def write_reports(args: argparse.Namespace, found: dict[str, Any]) -> None:
+    """The JUnit, Markdown and JSON files that were asked for, of what the command can write. Raises `CliError`."""
+    document = {k: v for k, v in found.items() if k != "report"}
+    texts = {"json": json.dumps(document, indent=1), **found["report"]}
+    for form in ("junit", "markdown", "json"):
+        if path := getattr(args, form, None):
+            write_text(path, texts[form])

@@ -7,7 +7,7 @@ from typing import Any
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, JUDGED_BAD, OK, CliError
-from watchkeeper.cli.output import Progress, table
+from watchkeeper.cli.output import Progress, agreed, table
 
 POLL_S = 1.0
 
@@ -88,18 +88,12 @@ def main(args: argparse.Namespace) -> int:
     }
     preview = client.call("POST", "/api/backfills", body)
     show_preview(preview)
-    if not args.yes and not _agreed():
+    if not args.yes and not agreed("start it?"):
         print("nothing was started; --yes starts it")
         return BAD_INPUT
     started = client.call("POST", "/api/backfills", {**body, "confirm": True})
     print(f"started {started['id']}; Ctrl-C stops watching, not the run")
     return OK if args.no_wait else _followed(client, started["id"])
-
-
-def _agreed() -> bool:
-    if not sys.stdin.isatty():
-        return False
-    return input("start it? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _followed(client: Client, backfill_id: str) -> int:

@@ -1,14 +1,14 @@
 """`watchkeeper calibrate`: compare a scorer with people; only then may it gate and page."""
 
 import argparse
-import json
 import sys
 from typing import Any
 from urllib.parse import quote
 
+from watchkeeper.cli.answering import dataset_of
 from watchkeeper.cli.client import Client
-from watchkeeper.cli.errors import JUDGED_BAD, NOT_ENOUGH, OK, CliError
-from watchkeeper.cli.output import share
+from watchkeeper.cli.errors import JUDGED_BAD, NOT_ENOUGH, OK
+from watchkeeper.cli.output import print_json, share
 
 FEWEST = 50
 
@@ -32,10 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _dataset(given: str | None) -> dict[str, Any]:
     if given is None:
         return {}
-    name, _, version = given.partition("@")
-    if version and not version.isdigit():
-        raise CliError(f"--dataset {given}: the version after @ is a number")
-    return {"dataset": name, **({"version": int(version)} if version else {})}
+    name, version = dataset_of(given)
+    return {"dataset": name} if version is None else {"dataset": name, "version": version}
 
 
 def main(args: argparse.Namespace) -> int:
@@ -51,7 +49,10 @@ def main(args: argparse.Namespace) -> int:
         )
         return OK
     made = client.call("POST", path, {**_dataset(args.dataset), **cut})
-    print(json.dumps(made, indent=1) if args.json else report(made))
+    if args.json:
+        print_json(made)
+    else:
+        print(report(made))
     if made["status"] == "calibrated":
         return OK
     if made["n"] < FEWEST:

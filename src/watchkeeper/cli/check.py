@@ -1,7 +1,6 @@
 """`watchkeeper check`: is this configuration usable, and what is doubtful about it."""
 
 import argparse
-import json
 import os
 import sys
 
@@ -9,6 +8,7 @@ import msgspec
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, OK
+from watchkeeper.cli.output import print_json
 from watchkeeper.config.adapters import pack_of, rules_of
 from watchkeeper.config.load import Loaded, load
 from watchkeeper.config.managed import merged
@@ -25,7 +25,7 @@ def loaded(args: argparse.Namespace) -> Loaded | None:
         )
     except ConfigError as error:
         if getattr(args, "json", False):
-            print(json.dumps({"ok": False, "problems": [vars(p) for p in error.problems]}, indent=1))
+            print_json({"ok": False, "problems": [vars(p) for p in error.problems]})
         else:
             for problem in error.problems:
                 print(problem, file=sys.stderr)
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
         found = with_managed(found, Client.of(args))
     config = found.config
     if args.json:
-        print(json.dumps({"ok": True, "problems": [vars(w) for w in found.warnings]}, indent=1))
+        print_json({"ok": True, "problems": [vars(w) for w in found.warnings]})
         return OK
     for warning in found.warnings:
         print(warning, file=sys.stderr)

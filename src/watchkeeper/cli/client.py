@@ -154,6 +154,13 @@ class Client:
             raise CliError(self.words(answer))
         return answer.json()
 
+    def text(self, path: str) -> str:
+        """The answer to a GET as text. Raises `CliError` with the server's own words."""
+        answer = self.send("GET", path, None)
+        if answer.status >= 400:
+            raise CliError(self.words(answer))
+        return answer.body.decode("utf-8", "replace")
+
     def words(self, answer: Answer) -> str:
         """What the server said was wrong."""
         try:

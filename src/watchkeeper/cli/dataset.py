@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 
 from watchkeeper.cli.answering import dataset_of
 from watchkeeper.cli.client import Client, add_server
-from watchkeeper.cli.errors import CliError
+from watchkeeper.cli.errors import OK, CliError
 from watchkeeper.cli.output import shown, table, write_text
 
 SPLITS = ("golden", "calibration", "regression", "holdout")
@@ -61,7 +61,7 @@ def listed(args: argparse.Namespace) -> int:
         [[r["name"], r["version"], r["cases"], r["updated"]] for r in rows],
         sys.stdout,
     )
-    return 0
+    return OK
 
 
 def _path(name: str, more: str = "", **query: Any) -> str:
@@ -151,10 +151,10 @@ def export(args: argparse.Namespace) -> int:
         text = "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in cases)
         if args.file == "-":
             sys.stdout.write(text)
-            return 0
+            return OK
         write_text(args.file, text)
     print(f"{len(cases)} cases of {name} v{found['version']} written to {args.file}", file=sys.stderr)
-    return 0
+    return OK
 
 
 def bring(args: argparse.Namespace) -> int:
@@ -175,7 +175,7 @@ def bring(args: argparse.Namespace) -> int:
         )
     if len(made["skipped"]) > 10:
         print(f"  and {len(made['skipped']) - 10} more")
-    return 0
+    return OK
 
 
 def diff(args: argparse.Namespace) -> int:
@@ -196,4 +196,4 @@ def diff(args: argparse.Namespace) -> int:
         print(f"  {change['kind'][0].upper()} {change['id']}  {change['split']}  {shown(asked)}")
         for field, (was, now) in change["fields"].items():
             print(f"      {field}: {shown(was)} → {shown(now)}")
-    return 0
+    return OK

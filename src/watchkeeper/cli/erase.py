@@ -1,12 +1,11 @@
 """`watchkeeper erase`: what a user or some traces left behind goes, with a receipt."""
 
 import argparse
-import json
-import sys
 from typing import Any
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
+from watchkeeper.cli.output import print_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +23,7 @@ def main(args: argparse.Namespace) -> int:
     wanted = {"user_id": args.user, "trace_ids": args.trace, "confirm": args.yes}
     told: dict[str, Any] = Client.of(args).call("POST", "/api/erasures", wanted)
     if args.json:
-        json.dump(told, sys.stdout, indent=1)
-        print()
+        print_json(told)
         return OK
     if not args.yes:
         print(f"{told['traces']} traces would go, with everything made from them; add --yes to erase them")

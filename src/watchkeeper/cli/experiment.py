@@ -1,27 +1,23 @@
 """`watchkeeper experiment run|compare|list` and `watchkeeper replay`. Standard library only, like the gate."""
 
 import argparse
-import json
 import sys
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from watchkeeper.cli.answering import (
-    add_service,
     add_target,
     answer,
     cases_of,
     evaluate,
     how_of,
     named,
-    write,
     write_reports,
 )
-from watchkeeper.cli.client import Client
-from watchkeeper.cli.errors import CliError
+from watchkeeper.cli.client import Client, add_server
+from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.gate import add_judging, settings_of
-from watchkeeper.cli.output import table
-from watchkeeper.testing.targets import TargetError
+from watchkeeper.cli.output import agreed, table
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +27,7 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--against", metavar="NAME", help="compare with this experiment when it is done")
     add_target(parser)
     add_judging(parser)
-    add_service(parser)
+    add_server(parser)
 
 
 def add_compare(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +36,7 @@ def add_compare(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("after", help="name or id of the later one")
     parser.add_argument("--markdown", metavar="FILE", help="write the comparison for a pull request")
     parser.add_argument("--json", metavar="FILE", help="write the whole comparison")
-    add_service(parser)
+    add_server(parser)
 
 
 def add_prefer(parser: argparse.ArgumentParser) -> None:
@@ -54,14 +50,14 @@ def add_prefer(parser: argparse.ArgumentParser) -> None:
         "--allow-self-judging", action="store_true", help="also judge answers of the judge's own family"
     )
     parser.add_argument("--yes", action="store_true", help="ask without asking first")
-    add_service(parser)
+    add_server(parser)
 
 
 def add_list(parser: argparse.ArgumentParser) -> None:
     """The arguments of `experiment list`."""
     parser.add_argument("--dataset", help="only those of this dataset")
     parser.add_argument("--limit", type=int, default=20, help="how many, newest first (20)")
-    add_service(parser)
+    add_server(parser)
 
 
 def add_replay(parser: argparse.ArgumentParser) -> None:
@@ -76,13 +72,13 @@ def add_replay(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=100, help="how many traces, 500 at most (100)")
     add_target(parser)
     add_judging(parser)
-    add_service(parser)
+    add_server(parser)
 
 
 def _said(args: argparse.Namespace, client: Client, experiment: dict[str, Any], before: str | None) -> None:
     if before is not None:
         found = _compared(client, before, experiment["id"])
-        print("\n".join([found["report"]["text"]]) if not args.quiet else found["headline"])
+        print(found["report"]["text"] if not args.quiet else found["headline"])
     else:
         print(experiment["report"]["text"] if not args.quiet else experiment["id"])
     print(f"  {client.server}/experiments/{experiment['id']}")
@@ -98,10 +94,7 @@ def _compared(client: Client, before: str, after: str) -> dict[str, Any]:
 def _target(
     args: argparse.Namespace, client: Client, dataset: dict[str, Any], baseline: str | None
 ) -> dict[str, Any]:
-    try:
-        how = how_of(args, client)
-    except TargetError as error:
-        raise CliError(str(error)) from None
+    how = how_of(args, client)
     answers = answer(args, how, dataset["cases"])
     body = {
         "dataset": dataset["dataset"], "version": dataset["version"], "split": getattr(args, "split", None),
@@ -115,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     client = Client.of(args)
     made = _target(args, client, cases_of(client, args.dataset, args.split), args.against)
     _said(args, client, made, args.against)
-    return 0
+    return OK
 
 
 def compare(args: argparse.Namespace) -> int:
@@ -124,9 +117,8 @@ def compare(args: argparse.Namespace) -> int:
     found = _compared(client, args.before, args.after)
     print(found["report"]["text"])
     print(f"  {client.server}/experiments/{found['after']['id']}?against={found['before']['id']}")
-    write(args.markdown, found["report"]["markdown"])
-    write(args.json, json.dumps({k: v for k, v in found.items() if k != "report"}, indent=1))
-    return 0
+    write_reports(args, found)
+    return OK
 
 
 def prefer(args: argparse.Namespace) -> int:
@@ -142,12 +134,12 @@ def prefer(args: argparse.Namespace) -> int:
         f"{planned['pairs']} pairs, {planned['calls']} calls, {cost} (price table {planned['pricing_version']})"
     )
     if not planned["pairs"]:
-        return 0
-    if not args.yes and not (sys.stdin.isatty() and input("ask? [y/N] ").strip().lower() in ("y", "yes")):
+        return OK
+    if not args.yes and not agreed("ask?"):
         print("nobody was asked; --yes asks")
-        return 2
+        return BAD_INPUT
     print(client.call("POST", path, {**body, "confirm": True})["report"]["text"])
-    return 0
+    return OK
 
 
 def listed(args: argparse.Namespace) -> int:
@@ -169,7 +161,7 @@ def listed(args: argparse.Namespace) -> int:
         if args.dataset in (None, r["dataset"])
     ]
     table(["name", "verdict", "dataset", "cases", "target", "when", "id"], shown, sys.stdout)
-    return 0
+    return OK
 
 
 def replay(args: argparse.Namespace) -> int:
@@ -192,4 +184,4 @@ def replay(args: argparse.Namespace) -> int:
         print(f"    not known: {row['case_id']}: {row['error']}")
     if len(unknown) > 10:
         print(f"    and {len(unknown) - 10} more whose tools were not recorded with these arguments")
-    return 0
+    return OK

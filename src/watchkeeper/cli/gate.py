@@ -4,11 +4,9 @@ Standard library only: an application's CI installs the light package, not the s
 """
 
 import argparse
-import sys
 from typing import Any
 
 from watchkeeper.cli.answering import (
-    add_service,
     add_target,
     answer,
     cases_of,
@@ -17,11 +15,10 @@ from watchkeeper.cli.answering import (
     named,
     write_reports,
 )
-from watchkeeper.cli.client import Client
-from watchkeeper.cli.errors import BAD_INPUT, CliError
-from watchkeeper.testing.targets import TargetError
+from watchkeeper.cli.client import Client, add_server
+from watchkeeper.cli.errors import JUDGED_BAD, NOT_ENOUGH, OK, CliError
 
-EXIT = {"pass": 0, "fail": 1, "not_enough_evidence": 3}
+EXIT = {"pass": OK, "fail": JUDGED_BAD, "not_enough_evidence": NOT_ENOUGH}
 
 
 def add_judging(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_target(parser)
     add_judging(parser)
-    add_service(parser)
+    add_server(parser)
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -84,7 +81,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _run(args: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
+    """Exit status: 0 pass, 1 fail, 2 could not run, 3 not enough evidence."""
     client = Client.of(args)
     settings = settings_of(args)
     how = how_of(args, client)
@@ -104,12 +102,3 @@ def _run(args: argparse.Namespace) -> int:
     print(f"  {client.server}/experiments/{experiment['id']}")
     write_reports(args, experiment)
     return EXIT[experiment["verdict"]]
-
-
-def main(args: argparse.Namespace) -> int:
-    """Exit status: 0 pass, 1 fail, 2 could not run, 3 not enough evidence."""
-    try:
-        return _run(args)
-    except (CliError, TargetError) as error:
-        print(f"watchkeeper gate: {error}", file=sys.stderr)
-        return BAD_INPUT

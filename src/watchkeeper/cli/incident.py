@@ -5,7 +5,7 @@ import sys
 from urllib.parse import quote
 
 from watchkeeper.cli.client import Client
-from watchkeeper.cli.errors import OK, CliError
+from watchkeeper.cli.errors import OK
 from watchkeeper.cli.output import hand_over, table
 
 
@@ -19,9 +19,5 @@ def listing(args: argparse.Namespace) -> int:
 
 def export(args: argparse.Namespace) -> int:
     """Write the draft of a post-mortem in Markdown to a file or standard output."""
-    client = Client.of(args)
-    answer = client.send("GET", f"/api/incidents/{quote(args.id, safe='')}/postmortem", None)
-    if answer.status >= 400:
-        raise CliError(client.words(answer))
-    hand_over(answer.body.decode("utf-8", "replace"), args.output)
+    hand_over(Client.of(args).text(f"/api/incidents/{quote(args.id, safe='')}/postmortem"), args.output)
     return OK

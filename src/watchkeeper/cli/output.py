@@ -89,6 +89,16 @@ class Progress:
             sys.stderr.flush()
 
 
+def print_json(data: Any) -> None:
+    """Data as indented JSON, letters as they are."""
+    print(json.dumps(data, indent=1, ensure_ascii=False))
+
+
+def agreed(question: str) -> bool:
+    """Whether the person at the terminal says yes; nobody there has not agreed."""
+    return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write a file in UTF-8. Raises `CliError` that names it."""
     try:

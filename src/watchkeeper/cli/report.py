@@ -4,16 +4,12 @@ import argparse
 from urllib.parse import urlencode
 
 from watchkeeper.cli.client import Client
-from watchkeeper.cli.errors import OK, CliError
+from watchkeeper.cli.errors import OK
 from watchkeeper.cli.output import hand_over
 
 
 def main(args: argparse.Namespace) -> int:
     """Fetch the report and write it."""
     wanted = {"format": args.format, **({"since": args.since} if args.since else {})}
-    client = Client.of(args)
-    answer = client.send("GET", f"/api/reports/{args.kind}?{urlencode(wanted)}", None)
-    if answer.status >= 400:
-        raise CliError(client.words(answer))
-    hand_over(answer.body.decode("utf-8", "replace"), args.output)
+    hand_over(Client.of(args).text(f"/api/reports/{args.kind}?{urlencode(wanted)}"), args.output)
     return OK

@@ -1,7 +1,6 @@
 """`watchkeeper signal`: list failure signals, act on one, and see, export and retire what actions made."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ from urllib.parse import quote
 
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import table, write_text
+from watchkeeper.cli.output import hand_over, print_json, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,11 +80,7 @@ def _share(signal: dict[str, Any]) -> str:
 
 def show(args: argparse.Namespace) -> int:
     """One signal as JSON."""
-    print(
-        json.dumps(
-            Client.of(args).call("GET", f"/api/signals/{quote(args.id)}"), indent=1, ensure_ascii=False
-        )
-    )
+    print_json(Client.of(args).call("GET", f"/api/signals/{quote(args.id)}"))
     return OK
 
 
@@ -97,7 +92,7 @@ def act(args: argparse.Namespace) -> int:
     }
     made = Client.of(args).call("POST", f"/api/signals/{quote(args.id)}/act", body)
     if args.json:
-        print(json.dumps(made, indent=1, ensure_ascii=False))
+        print_json(made)
         return OK
     if args.accept:
         entry = made["managed"]
@@ -156,11 +151,9 @@ def managed(args: argparse.Namespace) -> int:
 def export(args: argparse.Namespace) -> int:
     """Print or write the YAML."""
     text = str(Client.of(args).call("GET", "/api/managed/export")["yaml"])
-    if args.output is None:
-        print(text, end="")
-        return OK
-    write_text(args.output, text)
-    print(f"written to {args.output}; a server that reads it uses it instead of its own entries")
+    hand_over(text, args.output)
+    if args.output is not None:
+        print("a server that reads it uses it instead of its own entries", file=sys.stderr)
     return OK
 
 

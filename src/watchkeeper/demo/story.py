@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from watchkeeper.cli.errors import CliError
 from watchkeeper.cli.gate import add_arguments
 from watchkeeper.cli.gate import main as gate_command
 from watchkeeper.demo.api import Api, DemoFailed
@@ -296,7 +297,10 @@ class Story:
             "--server",
             self.stage.api.url,
         ]
-        return gate_command(parser.parse_args([*words, "--semantic", STEPS, *more]))
+        try:
+            return gate_command(parser.parse_args([*words, "--semantic", STEPS, *more]))
+        except CliError as error:
+            raise DemoFailed(f"the gate could not run: {error}") from error
 
     async def gate(self) -> None:
         """The next release must pass what production saw: v1 sets the baseline, v2 fails, the reverted prompt passes."""
