@@ -86,16 +86,16 @@ class Server:
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self._ended(self.process, 30)
+            return self._ended(self.process, 120)
         except subprocess.TimeoutExpired:
             self.process.kill()
-            return self._ended(self.process, 30)
+            return self._ended(self.process, 120)
 
     def kill(self) -> None:
         """SIGKILL: what a crash looks like from outside."""
         assert self.process is not None
         self.process.kill()
-        self._ended(self.process, 30)
+        self._ended(self.process, 120)
 
     def __enter__(self) -> "Server":
         return self.start()
@@ -133,7 +133,7 @@ class Server:
         answer = self.json("POST", "/api/sql", {"query": query})
         return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
-    def eventually(self, query: str, wanted: Any, seconds: float = 20.0) -> list[dict[str, Any]]:
+    def eventually(self, query: str, wanted: Any, seconds: float = 120.0) -> list[dict[str, Any]]:
         """Ask until `wanted(rows)` holds and return the rows; the deadline only guards against a hang."""
         deadline = time.monotonic() + seconds
         while True:

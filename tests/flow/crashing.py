@@ -133,7 +133,7 @@ class Writers:
         """Let every writer get its last batch acknowledged."""
         self._stop.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(300)
             assert not thread.is_alive(), "a writer could not get its last batch acknowledged"
         self.spans.close()
         self.people.close()
@@ -301,7 +301,7 @@ def offline(data_dir: Path) -> tuple[list[Ids], list[Ids]]:
         [sys.executable, "-c", OFFLINE, f"chdb://{data_dir}/columns"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     columns, content = (json.loads(line) for line in done.stdout.splitlines()[-2:])

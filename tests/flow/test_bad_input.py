@@ -252,7 +252,7 @@ def test_times_nobody_can_believe_do_not_disturb_other_spans(tmp_path: Path) -> 
 
 def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "watchkeeper", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 def test_a_second_server_on_the_same_data_names_the_holder_and_leaves(server: Server, tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def test_a_server_whose_clock_steps_loses_nothing_and_changes_no_alert(tmp_path:
             offset.write_text(str(step))
             shown = server.json("POST", "/api/feedback", {"trace_id": hex_id("f", 1), "rating": "up"})
             assert shown
+            server.json("POST", "/api/datasets", {"name": f"step{number}"})
             # What an application sends whose clock is a week off, and what comes at the right time.
             week = 7 * 86_400 * 10**9
             for ahead in (-week, 0, week):
@@ -80,6 +81,11 @@ def test_a_server_whose_clock_steps_loses_nothing_and_changes_no_alert(tmp_path:
         server.eventually("select count() as n from traces", lambda r: r[0]["n"] == len(traces))
         metrics = server.call("GET", "/metrics")[2].decode()
         assert "\nwatchkeeper_retention_held 0\n" in metrics
+        # The control: the server's clock did step.
+        at = {x["target"]: x["time_ns"] // 10**9 for x in server.json("GET", "/api/audit")["lines"]}
+        here = at["step0"] - STEPS[0]
+        for number, step in enumerate(STEPS):
+            assert 0 <= at[f"step{number}"] - here - step < HOUR_S // 2, at
     assert not any("Traceback" in line for line in server.lines), "\n".join(server.lines[-40:])
 
 

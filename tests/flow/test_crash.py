@@ -35,7 +35,7 @@ from tests.serving import Server, free_port
 KILLS = sized(8, 200)
 # Traces of a batch, and how many spans are to be acknowledged before the count.
 TRACES, SPANS = (60, 1_000 * KILLS) if FULL else (4, 20 * KILLS)
-READY_SECONDS = 30.0  # A guard against a hang; what a restart takes is printed.
+READY_SECONDS = 300.0  # A guard against a hang; what a restart takes is printed.
 # How often the disk fills up.
 FILLS = sized(2, 20)
 MB = 1024 * 1024
@@ -103,7 +103,7 @@ def _every_trace_is_assembled(server: Server, acknowledged: list[tuple[str, str]
     server.eventually(
         "select count() as n, sum(spans) as spans, countIf(input_length is null) as unscored from traces",
         lambda r: r[0]["n"] >= len(traces) and r[0]["spans"] >= len(acknowledged) and r[0]["unscored"] == 0,
-        60,
+        900,
     )
     (row,) = server.sql("select count() as n, uniqExact(trace_id) as ids, max(spans) as most from traces")
     assert row["n"] == row["ids"] and row["most"] == 3
@@ -139,7 +139,7 @@ while time.monotonic() < until:
         feedback(made[-1], rating="up")
     time.sleep(0.02)
 # `flush` is one attempt and comes back when the server is away.
-until = time.monotonic() + 60
+until = time.monotonic() + 300
 while not flush(5):
     assert time.monotonic() < until, stats()
     time.sleep(0.2)
@@ -156,7 +156,7 @@ def test_an_application_with_our_sdk_loses_nothing_while_the_server_is_killed(tm
         time.sleep(1.0)
         server.kill()
         server.start()
-    output, said = application.communicate(timeout=180)
+    output, said = application.communicate(timeout=900)
     assert application.returncode == 0, said
     told = json.loads(output)
     traces, stats = told["traces"], told["stats"]
@@ -301,7 +301,7 @@ def test_a_full_disk_refuses_writes_politely_and_recovers_by_itself(small_disk: 
             assert server.call("GET", page)[0] == 200, page
 
     def until(wanted: int, number: int) -> dict[str, str]:
-        deadline = time.monotonic() + 30  # a guard against a hang
+        deadline = time.monotonic() + 120  # a guard against a hang
         while True:
             status, headers = send(number)
             if status == wanted:

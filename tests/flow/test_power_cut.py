@@ -100,7 +100,7 @@ def cuts(disk: Path, images: int, env: dict[str, str] | None = None) -> list[Cut
     made: list[Cut] = []
     try:
         for number in range(images):
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 300
             while len(writers.spans.items) < SPANS * (number + 1) or not writers.people.items:
                 assert time.monotonic() < deadline, "too little was acknowledged to mean anything"
                 time.sleep(0.05)

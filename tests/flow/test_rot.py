@@ -120,7 +120,7 @@ def holds(data: Path, done: list[str]) -> list[damage.Damage]:
     server = Server(data).start()
     try:
         connection = Connection(server.port)
-        deadline = time.monotonic() + 60  # a guard against a hang
+        deadline = time.monotonic() + 300  # a guard against a hang
         while "\nwatchkeeper_store_unchecked_parts 0\n" not in server.call("GET", "/metrics")[2].decode():
             assert time.monotonic() < deadline, done
             time.sleep(0.5)
