@@ -66,16 +66,15 @@ def measured(k: int, n: int) -> Measured:
     return Measured(k, n, k / n if n else None, low, high)
 
 
-def _flags(spec: Mapping[str, Any], traces: Sequence[Trace], given: Services) -> set[str]:
-    """The traces that a rule fails."""
+def _flags(spec: Mapping[str, Any], subjects: Sequence[Subject], given: Services) -> set[str]:
+    """The ids of the traces that a rule fails."""
     try:
         scorer = build({"name": "proposed", **spec}, given)
     except SpecError:
         return set()
     if not isinstance(scorer, BatchScorer):
         return set()
-    whole = [Subject(t) for t in traces]
-    found = run_checks([scorer], whole)
+    found = run_checks([scorer], subjects)
     return {s.trace.trace_id for _, s, o in found if isinstance(o, Verdict) and o.passed is False}
 
 
@@ -91,21 +90,24 @@ def proposals(
     Recall and false alarms are counted out of fold: each fifth of the traces is judged by the rule learned from the others.
     """
     ready = ready_checks() if checks is None else checks
-    failing, passing = list(evidence.failing), list(evidence.passing)
-    made = candidates([sample_of(t) for t in failing], [sample_of(t) for t in passing], ready)
+    # Made once: what is read out of their texts serves every rule and fold.
+    failing, passing = ([sample_of(t) for t in part] for part in (evidence.failing, evidence.passing))
+    subjects = [[Subject(t) for t in part] for part in (evidence.failing, evidence.passing)]
+    whole = [s for part in subjects for s in part]
+    made = candidates(failing, passing, ready)
     held: dict[str, set[str]] = {}
     for fold in range(FOLDS):
         train = candidates(
-            [sample_of(t) for i, t in enumerate(failing) if i % FOLDS != fold],
-            [sample_of(t) for i, t in enumerate(passing) if i % FOLDS != fold],
+            [s for i, s in enumerate(failing) if i % FOLDS != fold],
+            [s for i, s in enumerate(passing) if i % FOLDS != fold],
         )
-        out = [t for part in (failing, passing) for i, t in enumerate(part) if i % FOLDS == fold]
+        out = [s for part in subjects for i, s in enumerate(part) if i % FOLDS == fold]
         for c in train:
             held.setdefault(c.kind, set()).update(_flags(c.spec, out, given))
     found: list[Proposal] = []
     for c in made:
         fixed = c.kind == "check"
-        flagged = _flags(c.spec, [*failing, *passing], given) if fixed else held.get(c.kind, set())
+        flagged = _flags(c.spec, whole, given) if fixed else held.get(c.kind, set())
         proposal = proposal_of(c, flagged, evidence, folds=1 if fixed else FOLDS)
         existing = in_force.get(str(c.spec["type"])) if fixed else None
         if proposal.recall.k:

@@ -6,8 +6,9 @@ What comes out are candidates. Whether one is any good is measured elsewhere, on
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 from watchkeeper.reviewing.clusters import COMMON
@@ -32,6 +33,16 @@ class Sample:
     output: str
     input: str = ""
     tools: tuple[str, ...] = ()
+
+    @cached_property
+    def said(self) -> frozenset[Gram]:
+        """The grams of the answer."""
+        return frozenset(grams(self.output))
+
+    @cached_property
+    def asked(self) -> frozenset[Gram]:
+        """The grams of what was asked."""
+        return frozenset(grams(self.input))
 
 
 @dataclass(frozen=True)
@@ -161,9 +172,8 @@ def _pattern(gram: Gram) -> str:
 def denied_of(failing: Sequence[Sample], passing: Sequence[Sample]) -> list[Candidate]:
     """Words and shapes of failing answers that passing ones do not use and their own questions do not bring: as terms, and
     as a pattern in which any number stands for all."""
-    asked = [grams(s.input) for s in failing]
-    said = [grams(s.output) - q for s, q in zip(failing, asked, strict=True)]
-    usual = Counter(g for s in passing for g in grams(s.output))
+    said = [s.said - s.asked for s in failing]
+    usual = Counter(g for s in passing for g in s.said)
     most = RARE * len(passing)
     least = max(2, round(0.1 * len(failing)))
     counts = Counter(g for s in said for g in s)
@@ -197,7 +207,7 @@ def _longest(gram: Gram) -> int:
     return max(len(t) for t in gram)
 
 
-def _cover(sets: Sequence[set[Gram]], usual: Counter[Gram], prefer_numbers: bool = False) -> list[Gram]:
+def _cover(sets: Sequence[Set[Gram]], usual: Counter[Gram], prefer_numbers: bool = False) -> list[Gram]:
     """Few grams that together occur in as many sets as possible (greedy set cover); the shorter of two equal ones says
     more about the next failure."""
     left = list(range(len(sets)))
@@ -220,7 +230,7 @@ def _cover(sets: Sequence[set[Gram]], usual: Counter[Gram], prefer_numbers: bool
 
 def required_of(failing: Sequence[Sample], passing: Sequence[Sample]) -> Candidate | None:
     """The words that nearly all passing answers have and most failing ones lack."""
-    usual = Counter(g for s in passing for g in grams(s.output))
+    usual = Counter(g for s in passing for g in s.said)
     dull = {*COMMON, _NUMBER}
     always = {
         g
@@ -229,8 +239,7 @@ def required_of(failing: Sequence[Sample], passing: Sequence[Sample]) -> Candida
     }
     if not always or len(failing) < MIN_FAILING:
         return None
-    said = [grams(s.output) for s in failing]
-    missing = {g: sum(1 for s in said if g not in s) for g in always}
+    missing = {g: sum(1 for s in failing if g not in s.said) for g in always}
     best = min(always, key=lambda g: (-missing[g], -usual[g], len(g), g))
     if missing[best] < 0.5 * len(failing):
         return None

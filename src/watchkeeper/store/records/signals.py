@@ -53,6 +53,17 @@ def members(
     ]
 
 
+def by_scorer(conn: Connection, project: str, signal_id: str) -> dict[str, tuple[int, int]]:
+    """Of each scorer how many failures it found in the project, and how many of them are this signal's."""
+    ours = sa.func.sum(sa.case((signal_traces.c.signal_id == signal_id, 1), else_=0))
+    query = (
+        sa.select(signal_traces.c.scorer, sa.func.count(), ours)
+        .where(signal_traces.c.project == project, signal_traces.c.scorer.not_in(KINDS[1:]))
+        .group_by(signal_traces.c.scorer)
+    )
+    return {str(scorer): (int(n), int(own)) for scorer, n, own in conn.execute(query)}
+
+
 def count(conn: Connection, project: str, signal_id: str) -> int:
     """How many members a signal has."""
     query = sa.select(sa.func.count()).where(
