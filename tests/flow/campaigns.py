@@ -95,8 +95,8 @@ def hold(promise: Promise, share: str) -> bool:
     name = promise.marks[0]
     command = [sys.executable, "-m", "pytest", "-s", "-rs", "--color=no", *promise.tests]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, start_new_session=True,
-        env={**os.environ, "WATCHKEEPER_CHAOS": share, "PYTHONUNBUFFERED": "1"},
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
+        start_new_session=True, env={**os.environ, "WATCHKEEPER_CHAOS": share, "PYTHONUNBUFFERED": "1"},
     )  # fmt: skip
     # Dots of pytest stand before what a test says.
     marks = "|".join(promise.marks)
