@@ -39,6 +39,15 @@ _PARAMS = {
     "gen_ai.request.encoding_formats": "encoding_formats",
     "gen_ai.output.type": "output_type",
 }
+_FLATTENED = (
+    "gen_ai.input.messages.0.message.role",
+    "gen_ai.output.messages.0.message.role",
+    "gen_ai.input.messages.0.role",
+    "gen_ai.output.messages.0.role",
+    "gen_ai.request.functions.0.name",
+    "gen_ai.request.tools.0.name",
+)
+_KINDS = spellings.KIND_OF_OPERATION
 _COUNTS = frozenset(("max_tokens", "top_k", "n", "seed"))
 _pick = Picker(
     {
@@ -125,6 +134,8 @@ _pick = Picker(
             "tools.definitions",
             "tools",
         ),
+        "flattened": _FLATTENED,
+        "evaluation": ("gen_ai.evaluation.name",),
         "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         "out": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
         "total": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
@@ -221,9 +232,6 @@ _pick_tool = Picker(
 _TOOL_SIGNS = frozenset(
     ("gen_ai.tool.name", "spring.ai.tool.definition.name", "lk.function_tool.name", "tool.function_name")
 )
-_FLATTENED = frozenset(("gen_ai.input.messages.0.message.role", "gen_ai.output.messages.0.message.role",
-                         "gen_ai.input.messages.0.role", "gen_ai.output.messages.0.role",
-                         "gen_ai.request.functions.0.name", "gen_ai.request.tools.0.name"))  # fmt: skip
 _CALL_SIGNS = frozenset(("in", "out", "inputs", "outputs", "prompt", "completion"))
 
 
@@ -245,7 +253,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     got = _pick(attributes)
     operation = word(got.get("operation"))
     if draft.kind is None and operation:
-        draft.kind = spellings.kind_of_operation(operation)
+        draft.kind = _KINDS.get(operation) or spellings.kind_of_operation(operation)
     for key in ("gen_ai.provider.name", "gen_ai.system"):
         value = word(attributes.get(key))
         if value:
@@ -256,8 +264,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     for key, value in attributes.items():
         name = _PARAMS.get(key)
         if name is not None and value is not None and value != "" and value != []:
-            whole = type(value) is float and name in _COUNTS and value.is_integer()
-            draft.params.setdefault(name, int(value) if whole else value)
+            if type(value) is float and name in _COUNTS and value.is_integer():
+                value = int(value)
+            draft.params.setdefault(name, value)
     if draft.params.get("max_tokens") == -1:
         # A client's way to say that no limit was set.
         del draft.params["max_tokens"]
@@ -276,13 +285,14 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.queue_ms = seconds * 1000
     _usage(draft, got)
     _content(draft, got)
-    if not _FLATTENED.isdisjoint(attributes):
+    if "flattened" in got:
         _flattened(draft, attributes)
     if draft.kind is None:
         draft.kind = _guess(operation, got, attributes)
     kind = draft.kind
     if kind in ("llm", "embedding"):
-        draft.take_tools(got.get("tools"))
+        if "tools" in got:
+            draft.take_tools(got["tools"])
         # One value each for what went in and came out: older clients, gateways.
         draft.take_inputs("gen_ai.prompt", got.get("prompt"))
         if "completion" in got and not draft.outputs:
@@ -295,7 +305,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         _retrieval(draft, attributes)
     elif kind == "guardrail":
         common.guardrail_values(draft, attributes)
-    if "gen_ai.evaluation.name" in attributes:
+    if "evaluation" in got:
         common.evaluation_event(draft, attributes)
     draft.agent = draft.agent or word(got.get("agent"))
 

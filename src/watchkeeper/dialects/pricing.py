@@ -1,5 +1,6 @@
 """What a call costs by our own price table: data with a version, longest-prefix match, unknown is None."""
 
+import re
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -64,34 +65,66 @@ def _find(provider: str | None, model: str) -> Price | None:
 
 
 def find(table: Table, provider: str | None, model: str) -> Price | None:
-    """The price of `model`: its own entry, else the longest entry that is a prefix of it before a snapshot suffix.
+    """The price of `model`: the entry with its very name, else the longest entry that is its name before a snapshot suffix.
 
-    `gpt-4o-mini-2024-07-18` is priced as `gpt-4o-mini`; `gpt-4o-mini-audio-preview` is not: only a date, a version
-    number or `latest` may follow. Without a provider every provider's models are searched.
+    `gpt-4o-mini-2024-07-18` is priced as `gpt-4o-mini`; `gpt-4o-mini-audio-preview` and `claude-opus-4-7` (of `claude-opus-4`)
+    are other models: only a date, a revision or `latest` may follow. Looked at are the provider's own entries, those of the maker
+    that the name tells (`anthropic/…`, `us.anthropic.…`), then everybody's; a maker itself sells nobody else's models, but its
+    client may be pointed at a cloud that does, and weights that run at home cost what nobody here knows.
     """
-    name = model.lower().removeprefix("models/").rsplit("/", 1)[-1]
-    for vendor in ("us.", "eu.", "apac.", "global.", "anthropic.", "meta.", "mistral.", "amazon."):
-        name = name.removeprefix(vendor)
+    name, makers = _bare(model.strip().lower())
     owner = table.aliases.get(provider, provider) if provider else None
-    # A cloud that serves other makers' models (Bedrock, Vertex) charges close to their own list prices.
-    own = owner in table.models and owner != "google"
-    groups = [table.models[owner]] if own and owner is not None else list(table.models.values())
-    best: tuple[int, Price] | None = None
-    for group in groups:
-        for prefix, price in group.items():
-            if (
-                name.startswith(prefix)
-                and _snapshot(name[len(prefix) :])
-                and (best is None or len(prefix) > best[0])
-            ):
-                best = (len(prefix), price)
-    return best[1] if best else None
+    groups = [g for g in (provider, owner) if g in table.models]
+    exact = (table.models[g].get(name_) for g in groups for name_ in (model, model.strip().lower()))
+    if (found := next((p for p in exact if p is not None), None)) is not None:
+        return found
+    if provider not in _AT_HOME:
+        groups += [g for m in makers if (g := table.aliases.get(m, m)) in table.models]
+        groups += _UNIQUE if provider in table.models and provider != "google" else table.models
+    return next((p for g in groups if (p := _longest(table.models.get(g, {}), name)) is not None), None)
 
 
-def _snapshot(rest: str) -> bool:
-    """Whether `rest` only pins a version: nothing, -2024-07-18, -20250929, @20250929, -v1:0, -001, -latest, -preview-05-20."""
-    rest = rest.replace("preview", "").replace("latest", "").replace("exp", "")
-    return all(c.isdigit() or c in "-@.:v_" for c in rest) and (not rest or rest[0] in "-@:")
+# Makers whose models have names that nobody's own weights have.
+_UNIQUE = ("openai", "anthropic", "google", "deepseek", "xai")
+_AT_HOME = frozenset(
+    (
+        "ollama",
+        "vllm",
+        "huggingface",
+        "lmstudio",
+        "lm_studio",
+        "llamacpp",
+        "sglang",
+        "tgi",
+        "local",
+        "localai",
+    )
+)
+_BEDROCK = re.compile(
+    r"(?:[a-z-]{2,6}\.)?(ai21|amazon|anthropic|cohere|deepseek|google|meta|minimax|mistral|moonshot|openai|qwen|writer)\.(.+)"
+)
+_SNAPSHOT = re.compile(
+    r"(?:[-@:](?:(?:preview|exp)(?:-\d\d-\d\d)?|latest|v[\d.]+(?::\d+)?|\d+:\d+|\d{4}-\d\d-\d\d|\d\d-\d{4}|\d{3,8}))*"
+)
+
+
+def _bare(model: str) -> tuple[str, list[str]]:
+    """A model's own name, and whom its spelling names as the maker or the cloud."""
+    *path, name = model.removeprefix("models/").split("/")
+    made = _BEDROCK.fullmatch(name)
+    if made is not None:
+        path, name = [*path, made.group(1)], made.group(2)
+    if name.startswith("ft:"):
+        name = ":".join(name.split(":")[:2])
+    if name.startswith("claude"):
+        name = re.sub(r"(?<=\d)\.(?=\d)", "-", name)
+    # Azure's names of deployments may have no dots.
+    return ("gpt-3.5" + name[6:] if name.startswith("gpt-35") else name), path
+
+
+def _longest(prices: dict[str, Price], name: str) -> Price | None:
+    known = (p for p in prices if name.startswith(p) and _SNAPSHOT.fullmatch(name, len(p)))
+    return prices[longest] if (longest := max(known, key=len, default=None)) is not None else None
 
 
 def cost_of(price: Price, usage: Usage) -> float | None:

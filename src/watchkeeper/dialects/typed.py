@@ -84,7 +84,8 @@ _SDKS = (
     # Prompt flow tells what went in and came out as events.
     _Sdk("span_type", (), (), tool="function", marker="framework"),
 )  # fmt: skip
-HEADS = frozenset(sdk.kind.partition(".")[0] for sdk in _SDKS)
+# The others' names are on spans of nobody else.
+HEADS = frozenset(("langwatch", "braintrust", "confident", "lmnr"))
 _KINDS = {
     "llm": "llm", "generation": "llm", "tool": "tool", "function": "tool", "rag": "retrieval",
     "retriever": "retrieval", "retrieval": "retrieval", "vector": "retrieval", "agent": "agent",

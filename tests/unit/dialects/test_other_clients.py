@@ -282,3 +282,43 @@ def test_a_spans_own_names_are_no_model_call_when_nothing_of_one_is_told() -> No
     assert span({"model": "T-1000", "colour": "grey"}, name="build", kind="internal").kind == "other"
     assert span({"tool.name": "hammer"}, name="build", kind="internal").kind == "other"
     assert span({"span.type": "web", "entity.type": "user"}, name="GET /", kind="server").kind == "other"
+
+
+def test_llama_indexs_own_spans_are_what_their_events_tell() -> None:
+    scope = {"scope": "llamaindex.opentelemetry.tracer", "kind": "internal"}
+    blocks = [{"block_type": "text", "text": "Where is it?"}]
+    choice = {"finish_reason": "stop", "index": 0, "message": {"role": "assistant", "content": "Shipped."}}
+    call = span(
+        {}, name="OpenAI.chat", **scope,
+        events=[event("LLMChatStartEvent", messages=json.dumps([{"role": "user", "blocks": blocks}]),
+                      model_dict__class_name="openai_llm", model_dict__model_name="gpt-4o-mini"),
+                event("LLMChatEndEvent", at=90, response__raw__id="chatcmpl-1", response__raw__object="chat.completion",
+                      response__raw__choices=json.dumps([choice]), response__raw__model="gpt-4o-mini-2024-07-18",
+                      response__raw__usage__prompt_tokens=1054, response__raw__usage__completion_tokens=60,
+                      response__raw__usage__prompt_tokens_details__cached_tokens=1024)],
+    )  # fmt: skip
+    llm = _llm(call)
+    assert (call.kind, call.input_text, call.output_text) == ("llm", "Where is it?", "Shipped.")
+    assert (llm.provider, llm.request_model, llm.response_model) == (
+        "openai",
+        "gpt-4o-mini",
+        "gpt-4o-mini-2024-07-18",
+    )
+    assert (llm.response_id, llm.finish_reason, llm.usage) == ("chatcmpl-1", "stop", Usage(1054, 60, 1024))
+    node = {"node": {"id_": "n1", "text": "Ships on Thursday.", "metadata": {}}, "score": 0.9}
+    found = span(
+        {}, name="VectorIndexRetriever.retrieve", **scope,
+        events=[event("RetrievalStartEvent", str_or_query_bundle__query_str="order"),
+                event("RetrievalEndEvent", at=20, nodes=json.dumps([node]))],
+    )  # fmt: skip
+    assert found.retrieval is not None and found.retrieval.query == "order"
+    assert found.retrieval.documents == [Document("n1", 0.9, "Ships on Thursday.")]
+    asked = [
+        event("QueryStartEvent", query="order?"),
+        event("QueryEndEvent", at=99, response__response="Thursday."),
+    ]
+    query = span({}, name="RetrieverQueryEngine.query", events=asked, **scope)
+    assert (query.kind, query.input_text, query.output_text) == ("workflow", "order?", "Thursday.")
+    stream = span({}, name="OpenAI.stream_chat", events=[event("LLMChatStartEvent", messages="[]")], **scope)
+    assert _llm(stream).stream is True
+    assert span({}, name="FunctionAgent.run", **scope).context.agent_name == "FunctionAgent"
