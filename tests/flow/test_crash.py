@@ -150,12 +150,14 @@ print(json.dumps({"traces": made, "stats": stats()}))
 @pytest.mark.slow
 def test_an_application_with_our_sdk_loses_nothing_while_the_server_is_killed(tmp_path: Path) -> None:
     server = Server(tmp_path / "data").start()
-    command = [sys.executable, "-c", APPLICATION, server.url, "60" if FULL else "8"]
+    command = [sys.executable, "-c", APPLICATION, server.url, str(sized(8, 60))]
     application = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    for _ in range(20 if FULL else 3):
+    kills = sized(3, 20)
+    for number in range(kills):
         time.sleep(1.0)
         server.kill()
         server.start()
+        progress("K2 kills", number + 1, kills)
     output, said = application.communicate(timeout=900)
     assert application.returncode == 0, said
     told = json.loads(output)
