@@ -17,7 +17,7 @@ from watchkeeper.model.span import Context, LogRecord, Message, Part, RawSpan, S
 _INHERITED = ("session_id", "user_id", "scenario", "environment", "region", "release", "variant")
 _FIELDS = (*_INHERITED, "agent_name", "workflow", "prompt_name", "prompt_version", "service")
 _JOINED = frozenset((*events.MESSAGE_EVENTS, "gen_ai.choice", *events.DETAILS, events.ANSWERED, "gen_ai.content.prompt",
-                     "gen_ai.content.completion", "gen_ai.guardrail.result", "exception"))  # fmt: skip
+                     "gen_ai.content.completion", "gen_ai.guardrail.result", *common.EXCEPTIONS))  # fmt: skip
 _DUMP = re.compile(r"[A-Z]\w+\(\w+=")
 _encoder = msgspec.json.Encoder(order="deterministic")
 

@@ -14,7 +14,7 @@ from watchkeeper.dialects.values import (
     first,
     word,
 )
-from watchkeeper.model.span import Document, Evaluation
+from watchkeeper.model.span import Document, Evaluation, RawEvent
 
 _ERROR_KEYS = (
     "error.message",
@@ -25,8 +25,11 @@ _ERROR_KEYS = (
 _STATUS_KEYS = ("http.response.status_code", "http.status_code", "error.code", "gen_ai.response.status_code")
 
 
-def errors(draft: Draft, attributes: dict[str, Any]) -> None:
-    """Error type, message and status from attributes and exception events."""
+EXCEPTIONS = frozenset(("exception", "gen_ai.client.operation.exception"))
+
+
+def errors(draft: Draft, attributes: dict[str, Any], happened: list[RawEvent]) -> None:
+    """Error type, message and status from attributes and from what was raised, told as events or as records."""
     kind = word(attributes.get("error.type"))
     if kind and kind != "_OTHER":
         draft.error_type = draft.error_type or kind
@@ -34,8 +37,8 @@ def errors(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.failed or kind:
         status = as_int(first(attributes, *_STATUS_KEYS))
         draft.error_status = draft.error_status or status
-    for event in draft.raw.events:
-        if event.name == "exception":
+    for event in happened:
+        if event.name in EXCEPTIONS:
             values = event.attributes
             draft.error_type = draft.error_type or word(values.get("exception.type"))
             draft.error_message = draft.error_message or _message(values.get("exception.message"))

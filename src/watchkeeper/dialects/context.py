@@ -29,13 +29,14 @@ class Aliases(msgspec.Struct, frozen=True):
         "gen_ai.session.id", "gen_ai.thread.id", "mlflow.trace.session", "ag_ui.thread_id",
         "langwatch.thread.id", "confident.trace.thread_id", "nat.conversation.id", "aiq.conversation.id",
         "voltagent.conversation_id", "livekit.session.id", "copilot_chat.chat_session_id", "copilot_chat.session_id",
-        "wandb.thread_id", "braintrust.session_id",
+        "wandb.thread_id", "braintrust.session_id", "judgment.session_id", "honeyhive.session_id",
+        "honeyhive_session_id", "ag.session.id",
     )  # fmt: skip
     weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)
     user: tuple[str, ...] = (
         "watchkeeper.user.id", "user.id", "langfuse.user.id", "langfuse.trace.user_id", "enduser.id", "user_id",
         "userId", "llm.user", "gen_ai.request.user", "gen_ai.user.id", "gen_ai.user", "mlflow.trace.user",
-        "confident.trace.user_id", "usr.id",
+        "confident.trace.user_id", "usr.id", "judgment.customer_id", "honeyhive_user_id", "ag.user.id",
     )  # fmt: skip
     loose_session: frozenset[str] = frozenset(
         (

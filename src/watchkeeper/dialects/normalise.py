@@ -132,7 +132,7 @@ def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Alia
     if draft.kind is None:
         plain.guess(draft)
     context.fill(draft, attributes, aliases, heads)
-    common.errors(draft, attributes)
+    common.errors(draft, attributes, happened)
     if sampled or raw.trace_state:
         draft.keep_probability = common.keep_probability(raw.trace_state, attributes, raw.resource)
     return finish(draft, primary.NAME)

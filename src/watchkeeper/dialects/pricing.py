@@ -27,7 +27,7 @@ class Price(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """A price table. `models` maps provider -> model name or prefix -> price; `aliases` maps a provider to another."""
+    """A price table. `models` maps provider -> model name or prefix, in lower case, -> price; `aliases` maps a provider to another."""
 
     version: str
     models: dict[str, dict[str, Price]]
@@ -75,15 +75,16 @@ def find(table: Table, provider: str | None, model: str) -> Price | None:
     name, makers = _bare(model.strip().lower())
     owner = table.aliases.get(provider, provider) if provider else None
     groups = [g for g in (provider, owner) if g in table.models]
-    exact = (table.models[g].get(name_) for g in groups for name_ in (model, model.strip().lower()))
-    if (found := next((p for p in exact if p is not None), None)) is not None:
-        return found
+    for group in groups:
+        if (exact := table.models[group].get(model.strip().lower())) is not None:
+            return exact
     if provider not in _AT_HOME:
         groups += [g for m in makers if (g := table.aliases.get(m, m)) in table.models]
-        groups += _UNIQUE if provider in table.models and provider != "google" else table.models
+        groups += _UNIQUE if provider in _MAKERS else table.models
     return next((p for g in groups if (p := _longest(table.models.get(g, {}), name)) is not None), None)
 
 
+_MAKERS = frozenset(("openai", "anthropic", "cohere", "deepseek", "mistral", "xai", "groq"))
 # Makers whose models have names that nobody's own weights have.
 _UNIQUE = ("openai", "anthropic", "google", "deepseek", "xai")
 _AT_HOME = frozenset(

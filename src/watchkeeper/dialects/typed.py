@@ -2,10 +2,20 @@
 
 from typing import Any, NamedTuple, cast
 
-from watchkeeper.dialects import common, gen_ai, loose, parameters, unwrap
+from watchkeeper.dialects import common, gen_ai, loose, parameters, spellings, unwrap
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Tokens, read_usage, seconds
-from watchkeeper.dialects.values import as_dict, as_float, as_int, as_list, as_text, decode, first, word
+from watchkeeper.dialects.values import (
+    as_dict,
+    as_float,
+    as_int,
+    as_list,
+    as_text,
+    decode,
+    first,
+    nested,
+    word,
+)
 from watchkeeper.model.span import Document, Evaluation, RawSpan
 
 NAME = "typed"
@@ -81,6 +91,15 @@ _SDKS = (
     _Sdk("entity.type", ("input", "agent.messages"), ("output",), agent="entity.name", marker="entity.id"),
     _toolkit("nat"),
     _toolkit("aiq"),
+    _Sdk("judgment.span_kind", ("judgment.input",), ("judgment.output",), model="judgment.llm.model",
+         tokens=("judgment.usage.non_cached_input_tokens", "judgment.usage.output_tokens"),
+         cost="judgment.usage.total_cost_usd"),
+    _Sdk("honeyhive_event_type", ("honeyhive_inputs._params_", "honeyhive_inputs"),
+         ("honeyhive_outputs.result", "honeyhive_outputs"), "honeyhive_metadata", "honeyhive_config",
+         model="honeyhive_config.model", tool="honeyhive_event_name"),
+    _Sdk("ag.type.node", ("ag.data.inputs",), ("ag.data.outputs",), model="ag.meta.request.model",
+         tokens=("ag.metrics.unit.tokens.prompt", "ag.metrics.unit.tokens.completion"),
+         cost="ag.metrics.unit.costs.total"),
     # Prompt flow tells what went in and came out as events.
     _Sdk("span_type", (), (), tool="function", marker="framework"),
 )  # fmt: skip
@@ -92,7 +111,7 @@ _KINDS = {
     "guardrail": "guardrail", "evaluation": "evaluator", "evaluator": "evaluator", "score": "evaluator",
     "scorer": "evaluator", "eval_root": "evaluator", "eval": "evaluator", "embedding": "embedding",
     "embedder": "embedding", "rerank": "rerank", "reranker": "rerank", "reranking": "rerank", "memory": "memory",
-    "http": "http",
+    "http": "http", "model": "llm",
 }  # fmt: skip
 _INPUTS = ("promptflow.function.inputs", "promptflow.retrieval.query")
 _OUTPUTS = (
@@ -118,7 +137,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         return
     named = attributes[sdk.kind]
     kind = (word((as_dict(named) or {}).get("type", named)) or "").lower().rpartition(".")[2]
-    draft.kind = draft.kind or _KINDS.get(kind, "workflow")
+    draft.kind = draft.kind or _KINDS.get(kind) or spellings.kind_of_operation(kind) or "workflow"
     given = _value(_first(draft, attributes, sdk.given, _INPUTS))
     result = _value(_first(draft, attributes, sdk.result, _OUTPUTS))
     given = _called_with(given) if draft.kind != "tool" else given
@@ -137,9 +156,9 @@ def _first(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], even
     if value is not None:
         return value
     for key in keys:
-        if key.endswith(".kwargs"):
-            parts = {k[len(key) + 1 :]: v for k, v in attributes.items() if k.startswith(f"{key}.")}
-            return parts or None
+        parts = nested(attributes, f"{key}.")
+        if parts is not None:
+            return parts
     for name in events:
         told = [
             e.attributes["payload"] for e in draft.raw.events if e.name == name and "payload" in e.attributes
@@ -215,7 +234,9 @@ def _call(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, resul
     if metrics and draft.ttft_ms is None:
         draft.ttft_ms = seconds(metrics.get("time_to_first_token"))
     sent, received = (as_int(attributes.get(key)) for key in sdk.tokens)
-    draft.tokens.fill(usage or Tokens(sent, received))
+    # Judgment counts cached tokens beside the others.
+    beside = "non_cached" in sdk.tokens[0]
+    draft.tokens.fill(usage or Tokens(sent, received, exclusive=beside))
     if draft.cost_client is None:
         draft.cost_client = as_float(attributes.get(sdk.cost))
     loose.call(draft, attributes)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.dialects.make import event, span
+from tests.unit.dialects.make import event, log, span
 from watchkeeper import dialects
 from watchkeeper.model.span import LLM, Document, Evaluation, Span, Tool, Usage
 
@@ -322,3 +322,41 @@ def test_llama_indexs_own_spans_are_what_their_events_tell() -> None:
     stream = span({}, name="OpenAI.stream_chat", events=[event("LLMChatStartEvent", messages="[]")], **scope)
     assert _llm(stream).stream is True
     assert span({}, name="FunctionAgent.run", **scope).context.agent_name == "FunctionAgent"
+
+
+@pytest.mark.parametrize("name", ["gen_ai.client.operation.exception", "exception"])
+def test_what_a_call_raised_may_be_a_record_beside_it(name: str) -> None:
+    asked = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini", "error.type": "429"}
+    told = {"exception.type": "openai.RateLimitError", "exception.message": "Error code: 429 - slow down"}
+    trace = dialects.assemble([span(asked, status="error")], [log(name, attributes=told)])
+    error = trace.spans[0].error
+    assert error is not None and (error.class_, error.message) == (
+        "rate_limit",
+        "Error code: 429 - slow down",
+    )
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"judgment.span_kind": "llm", "judgment.llm.provider": "anthropic", "judgment.llm.model": "claude-sonnet-4",
+         "judgment.input": ASKED, "judgment.output": "Shipped.", "judgment.usage.non_cached_input_tokens": 2030,
+         "judgment.usage.cache_read_input_tokens": 1024, "judgment.usage.output_tokens": 60},
+        {"honeyhive_event_type": "model", "honeyhive_config.model": "claude-sonnet-4", "llm.provider": "anthropic",
+         "honeyhive_inputs._params_.messages": ASKED, "honeyhive_outputs.result": "Shipped.", "cached_tokens": 1024,
+         "prompt_tokens": 3054, "completion_tokens": 60},
+        {"ag.type.node": "chat", "ag.meta.request.model": "claude-sonnet-4", "ag.meta.system": "anthropic",
+         "ag.data.inputs": json.dumps({"prompt": json.loads(ASKED)}), "ag.data.outputs": "Shipped.",
+         "cached_tokens": 1024, "ag.metrics.unit.tokens.prompt": 3054, "ag.metrics.unit.tokens.completion": 60},
+    ],
+)  # fmt: skip
+def test_more_sdks_are_a_row_of_the_table(attributes: dict[str, Any]) -> None:
+    made = span(attributes, name="call", kind="internal")
+    llm = _llm(made)
+    assert (made.kind, made.input_text, made.output_text) == ("llm", "Where is it?", "Shipped.")
+    assert (llm.provider, llm.request_model, llm.system) == ("anthropic", "claude-sonnet-4", "Be brief.")
+    assert (llm.usage.input_tokens, llm.usage.output_tokens, llm.usage.cached_input_tokens) == (
+        3054,
+        60,
+        1024,
+    )
