@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from google.protobuf import json_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -103,6 +104,25 @@ def test_it_reads_the_quirks_of_json_exporters() -> None:
     assert (made.otel_kind, made.status, made.end_ns) == ("client", "error", 0)
     assert made.attributes == {"a": 5, "b": 6, "c": "NaN", "d": 1.0, "e": "AAE=", "f": ["x", 7], "g": {"k": True},
                                "h": None, "i": None, "j": "a\ufffdb", "k": str(2**70)}  # fmt: skip
+
+
+def test_it_reads_ids_as_the_json_mapping_of_protobuf_writes_them() -> None:
+    request = _proto("one", "two")
+    request.resource_spans[0].scope_spans[0].spans[1].parent_span_id = (1).to_bytes(8, "big")
+    request.resource_spans[0].scope_spans[0].spans[1].links.add(
+        trace_id=b"\xfb\xff" * 8, span_id=b"\xfb\xff" * 4
+    )
+    in_json = wire.decode("traces", json_format.MessageToJson(request).encode(), JSON)
+    in_protobuf = wire.decode("traces", request.SerializeToString(), PROTO)
+    assert in_json.spans == in_protobuf.spans and not in_json.rejected
+
+
+@pytest.mark.parametrize(
+    "bad", ["A" * 22 + "==", "//" * 11 + "/=", "AQIDBAUGBwg=", "AQ IDBAUGBwgJCgsMDQ4PE=="]
+)
+def test_it_rejects_what_is_neither_hex_nor_base64_of_an_id_with_the_id_as_it_was_sent(bad: str) -> None:
+    decoded = wire.decode("traces", _body(_span(traceId=bad)), JSON)
+    assert not decoded.spans and repr(bad) in decoded.rejected[0].reason
 
 
 def test_it_replaces_lone_surrogates_and_bad_utf8_instead_of_losing_the_batch() -> None:

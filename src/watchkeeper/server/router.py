@@ -23,6 +23,8 @@ from watchkeeper.store.records.access import Refused
 
 log = logging.getLogger("watchkeeper.server")
 
+# What pydantic adds to a field's place for each of the kinds its value may be of.
+_BRANCH = re.compile(r"(?:bool|int|float|str|literal\[.*\]|constrained-\w+)\Z")
 Methods = dict[str, Route]
 Pattern = tuple[re.Pattern[str], dict[str, Convertor[Any]], Methods]
 
@@ -42,17 +44,25 @@ def matcher(routes: Sequence[Route]) -> tuple[dict[str, Methods], list[Pattern]]
     return literal, list(patterns.values())
 
 
-def described(error: ValidationError) -> tuple[str, str]:
-    """The first fault of a request as one sentence, and the fields at fault as a hint."""
+_SAID = {"extra_forbidden": "is not known here", "missing": "is required"}
+
+
+def described(error: ValidationError, model: type[BaseModel] | None = None) -> tuple[str, str]:
+    """The first fault of a request as one sentence, and the other fields at fault as a hint; where only unknown fields are, those
+    `model` knows. What may be one of several things and is none of them is one fault, not one for each."""
     faults = error.errors(include_url=False, include_input=False, include_context=False)
-    parts: list[str] = []
-    for fault in faults[:5]:
-        where = ".".join(str(step) for step in fault["loc"])
-        said = {"extra_forbidden": "is not known here", "missing": "is required"}.get(
-            fault["type"], fault["msg"]
-        )
-        parts.append(f"{where}: {said}" if where else str(said))
-    return parts[0], "; ".join(parts[1:]) or "/api/docs describes every field"
+    said: dict[str, list[str]] = {}
+    for fault in faults:
+        steps = fault["loc"]
+        if steps and _BRANCH.match(str(steps[-1])):
+            steps = steps[:-1]
+        words = _SAID.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
+        said.setdefault(".".join(str(step) for step in steps), []).append(words)
+    parts = [f"{where}: {', or '.join(words)}" if where else words[0] for where, words in said.items()]
+    if model is not None and all(fault["type"] == "extra_forbidden" for fault in faults):
+        known = [field.alias or name for name, field in model.model_fields.items()]
+        return parts[0], "; ".join([*parts[1:5], f"allowed: {', '.join(known) or 'none'}"])
+    return parts[0], "; ".join(parts[1:5]) or "/api/docs describes every field"
 
 
 async def read_body(request: Request, most: int) -> bytes:
@@ -78,7 +88,7 @@ async def _body(request: Request, route: Route, model: type[BaseModel]) -> BaseM
     try:
         return model.model_validate_json(data or b"{}")
     except ValidationError as error:
-        raise HttpError(400, *described(error)) from None
+        raise HttpError(400, *described(error, model)) from None
 
 
 def _query(request: Request, model: type[BaseModel]) -> BaseModel:
@@ -92,7 +102,7 @@ def _query(request: Request, model: type[BaseModel]) -> BaseModel:
     try:
         return model.model_validate_strings(given)
     except ValidationError as error:
-        raise HttpError(400, *described(error)) from None
+        raise HttpError(400, *described(error, model)) from None
 
 
 class Router:
@@ -121,7 +131,7 @@ class Router:
         found = self.find(scope["path"])
         route: Route | None = None
         if found is None:
-            response = _not_found(scope["path"])
+            response = self.not_found(Request(scope))
         else:
             methods, scope["path_params"] = found
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -193,15 +203,23 @@ class Router:
         if error.status == 401 and request.method == "GET":
             there = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""), safe="/")
             return Response(status_code=303, headers={"location": f"/login?next={there}"})
-        if self.services.error_page is not None:
-            text = self.services.error_page(error.status, error.error, error.hint)
-            return Response(text, error.status, {**error.headers, "content-type": "text/html; charset=utf-8"})
-        return answers.error_page(error)
+        return self.error_page(error)
 
+    def error_page(self, error: HttpError) -> Response:
+        """An error for people, in the pages' own words where there are pages."""
+        if self.services.error_page is None:
+            return answers.error_page(error)
+        text = self.services.error_page(error.status, error.error, error.hint)
+        return Response(text, error.status, {**error.headers, "content-type": "text/html; charset=utf-8"})
 
-def _not_found(path: str) -> Response:
-    hint = "/api/docs lists what there is"
-    return answers.error_json(HttpError(404, f"there is nothing at {path[:200]}", hint))
+    def not_found(self, request: Request) -> Response:
+        """No such address: a page for a browser that wanted one, JSON for everybody else."""
+        path = request.url.path
+        error = HttpError(404, f"there is nothing at {path[:200]}", "/api/docs lists what there is")
+        wants_page = "text/html" in request.headers.get("accept", "") and not path.startswith(
+            ("/api/", "/v1/")
+        )
+        return self.error_page(error) if wants_page else answers.error_json(error)
 
 
 __all__ = ["ANONYMOUS", "Router", "described", "matcher", "read_body"]

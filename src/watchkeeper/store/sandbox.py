@@ -7,6 +7,7 @@ size) is set on the connection by the store.
 import difflib
 import re
 from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -124,6 +125,8 @@ def _check_clauses(node: exp.Expr) -> None:
                     f"{' and '.join(e.upper() for e in extra)} is not available in {type(node).__name__.upper()}",
                     "SELECT takes columns, FROM, JOIN, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT and WITH",
                 )
+    if isinstance(node, exp.Select) and not node.expressions:
+        raise _refuse("SELECT names no columns", "write for example SELECT count() FROM traces")
 
 
 def _check_node(node: exp.Expr) -> None:
@@ -163,6 +166,33 @@ def _check(tree: exp.Expr) -> None:
         if count > MAX_NODES:
             raise _refuse("the statement is too large", "split it into several")
         _check_node(node)
+
+
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:?\d\d)?", re.IGNORECASE)
+_AGAINST_TIMES = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Between, exp.In)
+
+
+def _read_times(tree: exp.Expr) -> None:
+    """`time > '2026-11-21T10:00:00Z'`, as answers write times, in the spelling the engine reads everywhere: in conditions on its
+    keys it knows no other. Only beside a column that is a time: elsewhere such a text is a text."""
+    for literal in list(tree.find_all(exp.Literal)):
+        beside = literal.parent
+        if not (literal.is_string and isinstance(beside, _AGAINST_TIMES) and _ISO.fullmatch(literal.name)):
+            continue
+        if any(isinstance(c, exp.Column) and c.name in tables.TIMES for c in beside.iter_expressions()):
+            literal.replace(exp.Literal.string(_in_utc(literal.name)))
+
+
+def _in_utc(text: str) -> str:
+    whole, dot, rest = text.upper().replace("Z", "+00:00").partition(".")
+    digits = re.match(r"\d*", rest)
+    fraction = digits[0] if digits else ""
+    try:
+        moment = datetime.fromisoformat(whole + rest[len(fraction) :])
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment
+    except (ValueError, OverflowError) as error:
+        raise _refuse(f"{text!r} is not a time: {error}", "write 2026-11-21T10:00:00Z") from None
+    return f"{moment:%Y-%m-%d %H:%M:%S}{dot}{fraction}"
 
 
 def _fix_units(tree: exp.Expr) -> None:
@@ -286,6 +316,7 @@ def prepare(
     _check(tree)
     wanted = _wanted(tree, scorers)
     _fix_units(tree)
+    _read_times(tree)
     _title_columns(tree)
     # One more than shown, so that the answer can say whether it is whole.
     limited = _limited(tree, max_rows + 1)
@@ -314,6 +345,7 @@ def _condition_tree(where: str) -> exp.Expr:
             "sub-queries are not available in a condition", "use POST /api/sql or the SQL page for them"
         )
     _fix_units(condition)
+    _read_times(condition)
     return condition.unnest()
 
 

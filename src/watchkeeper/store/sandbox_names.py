@@ -168,7 +168,6 @@ CLAUSES: dict[type[exp.Expr], frozenset[str]] = {
             "with_",
             "windows",
             "qualify",
-            "prewhere",
         ]
     ),
     exp.SetOperation: frozenset(

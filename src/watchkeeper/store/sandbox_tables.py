@@ -44,6 +44,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "series": ("metric", "cohort", "time", "seconds", "version", "n", "n_eff", "mean", "low", "high"),
 }  # fmt: skip
 
+TIMES = frozenset({"time", "scored_at", "since", "fired_at", "resolved_at", "updated_at"})
+"""The columns above that are times."""
+
 _CHECKS = {
     "span_id": "check_span", "scorer": "check_scorer", "version": "check_version", "source": "'check'",
     "judge_model": "''", "author": "''", "value": "check_value", "label": "check_label", "passed": "check_passed",

@@ -30,7 +30,7 @@ class Limits(msgspec.Struct, frozen=True):
     values in one request the rest is left out with a mark. More than `parts` messages, texts or JSON lists of any kind are
     refused before anything is built of them (`prescan`).
     `content_chars` applies to declared content fields (messages, inputs, outputs, documents, tool definitions),
-    `value_chars` to every other string. Times further than `past_days` behind or `future_days` ahead of the
+    `value_chars` to every other string, names and messages included; keys are cut at `SMALL`. Times further than `past_days` behind or `future_days` ahead of the
     server's clock, and spans longer than `longest_days`, are marked `time_suspect`.
     """
 
@@ -194,6 +194,20 @@ def vector(key: str, values: list[Any], gauge: Gauge) -> Any:
 def no_nul(text: str) -> str:
     """NUL becomes the replacement character: C libraries and some stores end a string there."""
     return text.replace("\x00", "\ufffd")
+
+
+def plain(text: str, key: str, gauge: Gauge) -> str:
+    """A name, a message or another text of the record itself, limited as the value of `key` would be."""
+    text = no_nul(text)
+    return text if len(text) <= SMALL else long_text(key, text, gauge)
+
+
+def plain_keys(values: dict[str, Any], gauge: Gauge) -> dict[str, Any]:
+    """The values under keys without NUL, of which those longer than `SMALL` are cut."""
+    return {
+        no_nul(key) if len(key) <= SMALL else _cut(key[:SMALL], no_nul(key), SMALL, gauge): value
+        for key, value in values.items()
+    }
 
 
 def number(value: float) -> float | str:

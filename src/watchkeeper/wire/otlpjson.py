@@ -1,5 +1,6 @@
-"""OTLP/JSON to facts: ids in hex of either case, 64-bit numbers as text or number, enums as number or name."""
+"""OTLP/JSON to facts: ids in hex of either case or base64, 64-bit numbers as text or number, enums as number or name."""
 
+import binascii
 import json
 import re
 from typing import Any, cast
@@ -13,9 +14,10 @@ from watchkeeper.wire.limits import (
     SMALL,
     Gauge,
     integer,
-    long_text,
     no_nul,
     number,
+    plain,
+    plain_keys,
     sane_times,
     vector,
 )
@@ -48,7 +50,7 @@ def parse(body: bytes, gauge: Gauge) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         tree = _lenient(body, error, gauge)
     if not isinstance(tree, dict):
-        raise Malformed(f"the body is a JSON {type(tree).__name__}, expected an object")
+        raise Malformed(f"the body is JSON {_kind(tree)}, expected an object")
     return cast(dict[str, Any], tree)
 
 
@@ -65,6 +67,13 @@ def _lenient(body: bytes, first: orjson.JSONDecodeError, gauge: Gauge) -> Any:
     return tree
 
 
+_KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
+
+
+def _kind(value: Any) -> str:
+    return _KINDS.get(type(value), "a number")
+
+
 def _get(node: dict[str, Any], camel: str, snake: str) -> Any:
     """A field by its JSON name, or by its protobuf name, which JSON parsers of protobuf accept too."""
     value = node.get(camel)
@@ -75,7 +84,7 @@ def _objects(value: Any, field: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise _Bad(f"{field} must be a list, got {type(value).__name__}")
+        raise _Bad(f"{field} must be a list, got {_kind(value)}")
     return cast(list[Any], value)
 
 
@@ -89,7 +98,7 @@ def _object(value: Any, field: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise _Bad(f"{field} must be an object, got {type(value).__name__}")
+        raise _Bad(f"{field} must be an object, got {_kind(value)}")
     return cast(dict[str, Any], value)
 
 
@@ -97,8 +106,13 @@ def _text(value: Any, field: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _Bad(f"{field} must be a string, got {type(value).__name__}")
+        raise _Bad(f"{field} must be a string, got {_kind(value)}")
     return no_nul(value)
+
+
+def _plain(node: dict[str, Any], name: str, gauge: Gauge, field: str = "") -> str:
+    """A text of a record itself, within the limits."""
+    return plain(_text(node.get(name), field or name), field or name, gauge)
 
 
 def _int(value: Any, field: str) -> int:
@@ -114,14 +128,26 @@ def _int(value: Any, field: str) -> int:
 
 
 def _id(value: Any, digits: int, field: str, required: bool) -> str:
-    text = _text(value, field).lower()
+    given = _text(value, field)
+    text = given.lower() if len(given) == digits else _from_base64(given)
     if not text.strip("0"):
         if required:
-            raise _Bad(f"{field} must be {digits} hex digits and not all zero, got {text!r:.60}")
+            raise _Bad(f"{field} must be {digits} hex digits and not all zero, got {given!r:.60}")
         return ""
     if len(text) != digits or not _HEX.fullmatch(text):
-        raise _Bad(f"{field} must be {digits} hex digits, got {text!r:.60}")
+        raise _Bad(f"{field} must be {digits} hex digits, got {given!r:.60}")
     return text
+
+
+def _from_base64(text: str) -> str:
+    """An id in hex that was written as protobuf's own JSON mapping writes bytes, which exporters made of generated code send; the
+    text itself where it is no such id. The two lengths of base64 are not those of hex, so that nothing can be read both ways."""
+    if len(text) not in (12, 24) or not text.endswith("="):
+        return text
+    try:
+        return binascii.a2b_base64(text, strict_mode=True).hex()
+    except binascii.Error:
+        return text
 
 
 def _enum(value: Any, names: tuple[str, ...], prefix: str, default: str) -> str:
@@ -142,9 +168,9 @@ def attributes(value: Any, field: str, gauge: Gauge) -> dict[str, Any]:
     for pair in gauge.attributes(_objects(value, field), out):
         if not isinstance(pair, dict) or not isinstance(pair.get("key"), str):
             raise _Bad(f"{field} must hold objects with a string key, got {pair!r:.60}")
-        key = no_nul(pair["key"])
+        key = pair["key"]
         out[key] = any_value(pair.get("value"), key, gauge, 1)
-    return out
+    return plain_keys(out, gauge)
 
 
 def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
@@ -152,44 +178,46 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
     if value is None:
         return None
     if not isinstance(value, dict):
-        raise _Bad(f"the value of {key!r} must be an object such as {{'stringValue': …}}, got {value!r:.60}")
+        raise _Bad(
+            f"the value of {key!r:.60} must be an object such as {{'stringValue': …}}, got {value!r:.60}"
+        )
     node = cast(dict[str, Any], value)
     for name, inner in node.items():
         if name in ("stringValue", "string_value", "bytesValue", "bytes_value"):
-            text = _text(inner, f"the value of {key!r}")
-            return text if len(text) <= SMALL else long_text(key, text, gauge)
+            return plain(_text(inner, f"the value of {key!r:.60}"), key, gauge)
         if name in ("intValue", "int_value"):
-            return integer(_int(inner, f"the value of {key!r}"))
+            return integer(_int(inner, f"the value of {key!r:.60}"))
         if name in ("boolValue", "bool_value"):
             if not isinstance(inner, bool):
-                raise _Bad(f"the value of {key!r} must be true or false, got {inner!r:.60}")
+                raise _Bad(f"the value of {key!r:.60} must be true or false, got {inner!r:.60}")
             return inner
         if name in ("doubleValue", "double_value"):
             return _double(inner, key)
         if name in ("arrayValue", "array_value", "kvlistValue", "kvlist_value"):
             if depth >= gauge.limits.depth:
                 return gauge.too_deep(key)
-            items = _objects(_object(inner, key).get("values"), f"the values of {key!r}")
+            items = _objects(_object(inner, key).get("values"), f"the values of {key!r:.60}")
             items = gauge.values(items, key)
             if name in ("arrayValue", "array_value"):
                 return vector(key, [any_value(item, key, gauge, depth + 1) for item in items], gauge)
-            return {
+            found = {
                 _text(pair.get("key"), "key"): any_value(
-                    pair.get("value"), f"{key}.{pair.get('key')}", gauge, depth + 1
+                    pair.get("value"), f"{key}.{str(pair.get('key'))[:SMALL]}", gauge, depth + 1
                 )
-                for pair in (_object(item, f"the values of {key!r}") for item in items)
+                for pair in (_object(item, f"the values of {key!r:.60}") for item in items)
             }
+            return plain_keys(found, gauge)
     return None
 
 
 def _double(value: Any, key: str) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _Bad(f"the value of {key!r} must be a number, got {value!r:.60}")
+        raise _Bad(f"the value of {key!r:.60} must be a number, got {value!r:.60}")
     if isinstance(value, str):
         try:
             return number(float(value))
         except ValueError:
-            raise _Bad(f"the value of {key!r} must be a number, got {value!r:.60}") from None
+            raise _Bad(f"the value of {key!r:.60} must be a number, got {value!r:.60}") from None
     try:
         return number(float(value))
     except OverflowError:
@@ -216,26 +244,29 @@ def _span(
     dropped = _int(_get(span, "droppedAttributesCount", "dropped_attributes_count"), "droppedAttributesCount")
     if dropped:
         values["otel.dropped_attributes_count"] = dropped
+    status = _object(span.get("status"), "status")
+    name, message = _plain(span, "name", gauge), _plain(status, "message", gauge, "status.message")
+    scope_name = _plain(scope, "name", gauge, "scope.name")
+    state = plain(_text(_get(span, "traceState", "trace_state"), "traceState"), "trace_state", gauge)
     if gauge.cut:
         values["watchkeeper.truncated"] = gauge.take_cut()
-    status = _object(span.get("status"), "status")
     made = RawSpan(
         trace_id=trace_id,
         span_id=span_id,
         parent_id=parent_id if parent_id and parent_id != span_id else None,
-        name=_text(span.get("name"), "name"),
+        name=name,
         otel_kind=_enum(span.get("kind"), KINDS, "SPAN_KIND_", "unspecified"),
         start_ns=start,
         end_ns=end,
         status=_enum(status.get("code"), STATUSES, "STATUS_CODE_", "unset"),
-        status_message=_text(status.get("message"), "status.message") or None,
+        status_message=message or None,
         attributes=values,
         events=events,
         links=links,
         resource=resource,
-        scope_name=_text(scope.get("name"), "scope.name"),
-        scope_version=_text(scope.get("version"), "scope.version"),
-        trace_state=_text(_get(span, "traceState", "trace_state"), "traceState"),
+        scope_name=scope_name,
+        scope_version=_text(scope.get("version"), "scope.version")[:SMALL],
+        trace_state=state,
         flags=_int(span.get("flags"), "flags"),
         time_suspect=suspect,
     )
@@ -264,7 +295,7 @@ def _links(span: dict[str, Any], values: dict[str, Any], gauge: Gauge) -> list[R
 
 def _event(node: dict[str, Any], gauge: Gauge) -> RawEvent:
     when = _int(_get(node, "timeUnixNano", "time_unix_nano"), "events.timeUnixNano")
-    name = _text(node.get("name"), "events.name")
+    name = plain(_text(node.get("name"), "events.name"), "event_name", gauge)
     return RawEvent(
         name, min(max(when, 0), 2**63 - 1), attributes(node.get("attributes"), "events.attributes", gauge)
     )
@@ -286,18 +317,20 @@ def _log(
     time_ns, _, suspect = sane_times(when, 0, now_ns, gauge.limits)
     body = any_value(record.get("body"), "body", gauge)
     values = attributes(record.get("attributes"), "attributes", gauge)
+    name = plain(_text(_get(record, "eventName", "event_name"), "eventName"), "event_name", gauge)
+    scope_name = _plain(scope, "name", gauge, "scope.name")
     if gauge.cut:
         values["watchkeeper.truncated"] = gauge.take_cut()
     log = LogRecord(
         trace_id=_id(_get(record, "traceId", "trace_id"), 32, "traceId", False),
         span_id=_id(_get(record, "spanId", "span_id"), 16, "spanId", False),
         time_ns=time_ns,
-        name=event_name(_text(_get(record, "eventName", "event_name"), "eventName"), values, body),
+        name=event_name(name, values, body),
         severity=_severity(_get(record, "severityNumber", "severity_number")),
         body=body,
         attributes=values,
         resource=resource,
-        scope_name=_text(scope.get("name"), "scope.name"),
+        scope_name=scope_name,
         time_suspect=suspect,
     )
     log.log_id = log_id(log)

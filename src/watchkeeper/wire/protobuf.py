@@ -21,6 +21,8 @@ from watchkeeper.wire.limits import (
     long_text,
     no_nul,
     number,
+    plain,
+    plain_keys,
     sane_times,
     vector,
 )
@@ -52,8 +54,9 @@ def attributes(pairs: Any, gauge: Gauge) -> dict[str, Any]:
             out[key] = number(value.double_value)
         else:
             out[key] = any_value(value, key, gauge, 1)
-    if "\x00" in "".join(out):
-        out = {no_nul(key): value for key, value in out.items()}
+    keys = "".join(out)
+    if "\x00" in keys or (len(keys) > SMALL and len(max(out, key=len)) > SMALL):
+        out = plain_keys(out, gauge)
     return out
 
 
@@ -61,8 +64,7 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
     """One AnyValue as a plain value."""
     which = value.WhichOneof("value")
     if which == "string_value":
-        text = no_nul(value.string_value)
-        return text if len(text) <= SMALL else long_text(key, text, gauge)
+        return plain(value.string_value, key, gauge)
     if which == "array_value":
         if depth >= gauge.limits.depth:
             return gauge.too_deep(key)
@@ -73,11 +75,12 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
             return gauge.too_deep(key)
         # Message content nested in a list keeps the outer key's limits: "content" inside "gen_ai.input.messages".
         pairs = gauge.values(value.kvlist_value.values, key)
-        return {no_nul(p.key): any_value(p.value, f"{key}.{p.key}", gauge, depth + 1) for p in pairs}
+        found = {p.key: any_value(p.value, f"{key}.{p.key[:SMALL]}", gauge, depth + 1) for p in pairs}
+        return plain_keys(found, gauge)
     if which == "double_value":
         return number(value.double_value)
     if which == "bytes_value":
-        return binary(value.bytes_value)
+        return plain(binary(value.bytes_value), key, gauge)
     return None if which is None else getattr(value, which)
 
 
@@ -88,7 +91,11 @@ def _events(found: Any, values: dict[str, Any], gauge: Gauge) -> list[RawEvent]:
         gauge.counts["dropped_events"] += len(found) - limit
         found = found[:limit]
     return [
-        RawEvent(no_nul(e.name), min(e.time_unix_nano, MAX_TIME_NS), attributes(e.attributes, gauge))
+        RawEvent(
+            plain(e.name, "event_name", gauge),
+            min(e.time_unix_nano, MAX_TIME_NS),
+            attributes(e.attributes, gauge),
+        )
         for e in found
     ]
 
@@ -118,29 +125,31 @@ def _span(span: Any, resource: dict[str, Any], scope: Any, gauge: Gauge, now_ns:
     links = _links(span.links, values, gauge) if span.links else []
     if span.dropped_attributes_count:
         values["otel.dropped_attributes_count"] = span.dropped_attributes_count
+    status = span.status
+    name, message = plain(span.name, "name", gauge), plain(status.message, "status.message", gauge)
+    scope_name, state = plain(scope.name, "scope.name", gauge), plain(span.trace_state, "trace_state", gauge)
     if gauge.cut:
         values["watchkeeper.truncated"] = gauge.take_cut()
     if suspect:
         gauge.counts["time_suspect"] += 1
-    status = span.status
     kind, code = span.kind, status.code
     return RawSpan(
         trace_id=trace_id.hex(),
         span_id=span_id.hex(),
         parent_id=parent_id.hex() if parent_id and parent_id != _ZERO8 and parent_id != span_id else None,
-        name=no_nul(span.name),
+        name=name,
         otel_kind=KINDS[kind] if 0 <= kind < 6 else "unspecified",
         start_ns=start,
         end_ns=end,
         status=STATUSES[code] if 0 <= code < 3 else "unset",
-        status_message=no_nul(status.message) or None,
+        status_message=message or None,
         attributes=values,
         events=events,
         links=links,
         resource=resource,
-        scope_name=no_nul(scope.name),
-        scope_version=no_nul(scope.version),
-        trace_state=no_nul(span.trace_state),
+        scope_name=scope_name,
+        scope_version=no_nul(scope.version)[:SMALL],
+        trace_state=state,
         flags=span.flags,
         time_suspect=suspect,
     )
@@ -153,6 +162,7 @@ def _log(
     time_ns, _, suspect = sane_times(when, 0, now_ns, gauge.limits)
     body = any_value(record.body, "body", gauge)
     values = attributes(record.attributes, gauge)
+    name, scope_name = plain(record.event_name, "event_name", gauge), plain(scope.name, "scope.name", gauge)
     if gauge.cut:
         values["watchkeeper.truncated"] = gauge.take_cut()
     if suspect:
@@ -163,12 +173,12 @@ def _log(
         trace_id=trace_id,
         span_id=span_id,
         time_ns=time_ns,
-        name=event_name(no_nul(record.event_name), values, body),
+        name=event_name(name, values, body),
         severity=record.severity_number,
         body=body,
         attributes=values,
         resource=resource,
-        scope_name=no_nul(scope.name),
+        scope_name=scope_name,
         time_suspect=suspect,
     )
     log.log_id = log_id(log)

@@ -481,3 +481,31 @@ def test_it_says_in_json_what_json_cannot_hold() -> None:
         b'{"a":"\xef\xbf\xbd","b":null,"c":"1208925819614629174706176","4":[1],"d":"x"}'
     )
     assert iso(2**63 - 1) == "2262-04-11T23:47:16.854Z" and iso(None) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "error", "hint"),
+    [
+        ("feedback", {"trace_id": TRACE, "rating": "meh"},
+         "rating: Input should be 'up' or 'down', or Input should be a valid boolean, or Input should be a valid number", ""),
+        ("feedback", {"trace_id": TRACE}, "give a rating, a comment, a correction, or the name of what happened", ""),
+        ("feedback", {"trace_id": "0" * 32, "rating": "up"}, "trace_id: an id of zeros stands for none", ""),
+        ("scores", {"trace_id": TRACE, "scorer": "x", "value": 1, "valeu": 2}, "valeu: is not known here",
+         "allowed: trace_id, span_id, scorer, value"),
+        ("scores", {"valeu": 2}, "trace_id: is required", "scorer: is required; valeu: is not known here"),
+    ],
+)  # fmt: skip
+async def test_it_says_what_is_wrong_with_a_body_in_words(
+    served: Rig, path: str, body: dict[str, Any], error: str, hint: str
+) -> None:
+    async with served.client(served.key("ingest")) as client:
+        answer = await client.post(f"/api/{path}", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(error) and answer.json()["hint"].startswith(hint)
+
+
+async def test_it_says_which_parameters_a_list_takes(served: Rig) -> None:
+    async with served.client(served.key("viewer")) as client:
+        answer = await client.get("/api/traces?scenario=support")
+    assert answer.status_code == 400 and answer.json()["error"] == "scenario: is not known here"
+    assert {"where", "since", "cursor"} <= set(answer.json()["hint"].removeprefix("allowed: ").split(", "))

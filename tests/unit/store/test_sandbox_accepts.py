@@ -171,3 +171,28 @@ def test_a_comparison_with_a_number_is_looked_up_where_the_index_has_all_of_them
         compiled = compile_condition(where, SCORERS, held=found)
         assert f"{{{name}: Array(String)}}" in compiled
         assert "toFloat64OrNull(" not in compiled
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("time > '2026-01-01T00:00:00Z'", "> '2026-01-01 00:00:00'"),
+        ("'2026-01-01T00:00' <= time", "'2026-01-01 00:00:00' <="),
+        ("time between '2026-01-01T00:00:00.123456789+02:00' and now()", "'2025-12-31 22:00:00.123456789'"),
+        ("time in ('2026-01-01T00:00:00z')", "('2026-01-01 00:00:00')"),
+    ],
+)
+def test_it_reads_times_as_answers_write_them(written: str, read: str) -> None:
+    assert read in prepare(f"select trace_id from traces where {written}", SCORERS).sql
+    assert (
+        read
+        in prepare(f"select t.trace_id from traces t where {written.replace('time', 't.time')}", SCORERS).sql
+    )
+    assert read in check_condition(written, SCORERS)
+
+
+def test_it_leaves_texts_alone_that_only_look_like_times() -> None:
+    text = "'2026-01-01T00:00:00Z'"
+    assert text in prepare(f"select {text} from spans where attributes['at'] = {text}", SCORERS).sql
+    with pytest.raises(QueryRefused, match="is not a time"):
+        prepare("select 1 from traces where time > '2026-13-01T00:00:00Z'", SCORERS)

@@ -30,3 +30,14 @@ def test_the_same_statements_would_run_without_the_list() -> None:
         assert "sleep(1)" in prepare("select sleep(1)", []).sql
     finally:
         del sandbox_names.FUNCTIONS["sleep"]
+
+
+@pytest.mark.parametrize("query", ["select", "select from traces", "(select)"])
+def test_it_says_that_no_columns_are_named(query: str) -> None:
+    with pytest.raises(QueryRefused, match="names no columns"):
+        prepare(query, [])
+
+
+def test_it_refuses_prewhere_by_its_name() -> None:
+    with pytest.raises(QueryRefused, match="PREWHERE is not available"):
+        prepare("select name from spans prewhere kind = 'llm'", [])

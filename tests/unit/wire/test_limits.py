@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from watchkeeper import wire
 from watchkeeper.wire.limits import Limits, sane_times
@@ -150,3 +151,45 @@ def test_of_more_values_than_a_request_may_hold_the_rest_is_left_out_with_a_mark
     first, second = wire.decode("traces", body, "application/json", limits=SMALL).spans
     assert len(first.attributes["list"]) == 98 and first.attributes["last"] == "x"
     assert second.attributes == {"watchkeeper.dropped_attributes": 2}
+
+
+def _wordy(text: str, key: str) -> list[tuple[bytes, str]]:
+    """One span and one log record that are long wherever a record itself has a text, in both encodings."""
+    attribute = {"key": key, "value": {"bytesValue": "AAAA" * 10_000}}
+    event = {"name": text, "timeUnixNano": "1795000000000000000"}
+    made = {"traceId": "ab" * 16, "spanId": "cd" * 8, "name": text, "traceState": text, "status": {"message": text * 40},
+            "startTimeUnixNano": "1795000000000000000", "attributes": [attribute], "events": [event]}  # fmt: skip
+    scoped = {"scope": {"name": text, "version": text}, "spans": [made]}
+    in_json = json.dumps({"resourceSpans": [{"scopeSpans": [scoped]}]}).encode()
+    request = ExportTraceServiceRequest()
+    holder = request.resource_spans.add().scope_spans.add()
+    holder.scope.name = holder.scope.version = text
+    span = holder.spans.add(trace_id=b"\xab" * 16, span_id=b"\xcd" * 8, name=text, trace_state=text,
+                            start_time_unix_nano=1795 * 10**15)  # fmt: skip
+    span.status.message = text * 40
+    span.attributes.add(key=key).value.bytes_value = bytes(30_000)
+    span.events.add(name=text, time_unix_nano=1795 * 10**15)
+    return [(in_json, "application/json"), (request.SerializeToString(), "application/x-protobuf")]
+
+
+def test_the_texts_and_keys_of_a_record_itself_are_cut_with_a_mark_as_values_are() -> None:
+    text, key = "n" * 30_000, "k" * 30_000
+    read = [wire.decode("traces", body, media).spans[0] for body, media in _wordy(text, key)]
+    assert read[0] == read[1]
+    span = read[0]
+    assert span.name == span.scope_name == span.trace_state == span.events[0].name
+    assert span.name.startswith("n" * 16_384 + "…[cut: 16384 of 30000")
+    (kept,) = (name for name in span.attributes if name.startswith("k"))
+    assert kept == "k" * 2048 + "…[cut: 2048 of 30000 characters kept]"
+    assert span.attributes[kept].startswith("AAAA") and len(span.attributes[kept]) < 17_000
+    assert len(span.scope_version) == 2048
+    assert span.status_message is not None and len(span.status_message) < 1024 * 1024 + 100
+    assert {"name", "status.message", "scope.name", "trace_state", "event_name"} <= {
+        *span.attributes["watchkeeper.truncated"]
+    }
+
+
+def test_what_is_not_too_long_has_no_mark() -> None:
+    for body, media in _wordy("n" * 2000, "k" * 2000):
+        span = wire.decode("traces", body.replace(b"AAAA" * 10_000, b"AAAA"), media).spans[0]
+        assert span.name == span.trace_state == "n" * 2000 and "k" * 2000 in span.attributes

@@ -8,7 +8,7 @@ from pydantic import Field
 from watchkeeper.model.erasure import Erasure
 from watchkeeper.pipeline.erase import EraseFlow
 from watchkeeper.server.answers import timed
-from watchkeeper.server.api.shapes import Body
+from watchkeeper.server.api.shapes import Body, TraceId
 from watchkeeper.server.reading import note_change
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import erasure
@@ -20,7 +20,7 @@ class Wanted(Body):
     """Whom or what to erase; without `confirm` it only says how many traces would go."""
 
     user_id: str | None = Field(None, min_length=1, max_length=1000)
-    trace_ids: list[str] = Field(default_factory=list[str], max_length=1000)
+    trace_ids: list[TraceId] = Field(default_factory=list[TraceId], max_length=1000)
     confirm: bool = False
 
 

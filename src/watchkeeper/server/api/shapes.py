@@ -4,14 +4,25 @@ import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from watchkeeper.config.units import duration_ns
 from watchkeeper.server.routing import HttpError
 from watchkeeper.store.columns import TraceFilter
 
-TraceId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$", to_lower=True)]
-SpanId = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{16}$", to_lower=True)]
+
+def _not_zero(text: str) -> str:
+    if not text.strip("0"):
+        raise ValueError("an id of zeros stands for none; nothing can have it")
+    return text
+
+
+TraceId = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$", to_lower=True), AfterValidator(_not_zero)
+]
+SpanId = Annotated[
+    str, StringConstraints(pattern=r"^[0-9a-fA-F]{16}$", to_lower=True), AfterValidator(_not_zero)
+]
 ScorerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$")]
 DatasetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
 Short = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -59,8 +70,8 @@ def moment_ns(text: str, now_ns: int, field: str = "time") -> int:
     except (ValueError, OverflowError):
         ns = -1
     if not 0 <= ns <= MAX_NS:
-        hint = "write 2026-11-21T10:00:00Z, nanoseconds since 1970, or how long ago: 15m, 24h, 7d"
-        raise HttpError(400, f"{field}: {text[:60]!r} is not a time", hint)
+        hint = "write 2026-11-21T10:00:00Z (from 1970 to 2262), nanoseconds since 1970, or how long ago: 15m, 24h, 7d"
+        raise HttpError(400, f"{field}: {text[:60]!r} is not a time that can be kept", hint)
     return ns
 
 
