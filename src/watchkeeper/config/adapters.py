@@ -216,7 +216,7 @@ def prices_of(config: Config) -> pricing.Table:
         return table
     models = {provider: dict(prices) for provider, prices in table.models.items()}
     for own in config.price:
-        models.setdefault(own.provider, {})[own.model] = pricing.Price(
+        models.setdefault(own.provider.lower(), {})[own.model.lower()] = pricing.Price(
             input=own.input,
             output=own.output,
             cached=own.cached_input,
