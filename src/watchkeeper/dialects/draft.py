@@ -381,6 +381,9 @@ def _texts(
         answer = llm.output_text or llm.refusal or (None if llm.output_messages or draft.silent else answer)
         if answer is not None and is_object_repr(answer):
             answer = None
+    elif draft.kind == "embedding":
+        # Vectors are no text.
+        given, answer = last_user_text(draft.inputs or []) or given, None
     elif tool is not None:
         given = given or as_text(tool.arguments)
         answer = answer or as_text(tool.result)

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from watchkeeper.dialects import common, messages, spellings
+from watchkeeper.dialects import common, messages, parameters, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Tokens
 from watchkeeper.dialects.values import (
@@ -83,6 +83,7 @@ _pick = Picker(
             "operation.cost",
             "gen_ai.usage.total_cost",
             "gen_ai.usage.cost.total",
+            "gen_ai.usage.cost.total_usd",
             "gen_ai.usage.cost_usd",
             "gen_ai.cost.total",
             "gen_ai.cost",
@@ -135,6 +136,8 @@ _pick = Picker(
             "tools",
         ),
         "flattened": _FLATTENED,
+        "maker": ("gen_ai.model.provider", "gen_ai.provider"),
+        "parameters": ("gen_ai.request.parameters",),
         "evaluation": ("gen_ai.evaluation.name",),
         "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         "out": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
@@ -258,6 +261,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         value = word(attributes.get(key))
         if value:
             draft.provider_raw.setdefault(key, value)
+    if "maker" in got and (maker := word(got["maker"])):
+        # Cloudflare's gateway.
+        draft.provider_raw.setdefault("gen_ai.model.provider", maker)
     draft.request_model = draft.request_model or word(got.get("request_model"))
     draft.response_model = draft.response_model or word(got.get("response_model"))
     draft.response_id = draft.response_id or word(got.get("response_id"))
@@ -285,6 +291,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.queue_ms = seconds * 1000
     _usage(draft, got)
     _content(draft, got)
+    if "parameters" in got:
+        _asked(draft, got["parameters"])
     if "flattened" in got:
         _flattened(draft, attributes)
     if draft.kind is None:
@@ -343,6 +351,14 @@ def _content(draft: Draft, got: dict[str, Any]) -> None:
         draft.take_reply("gen_ai.output.messages", got["outputs"])
     if "system" in got and draft.system is None:
         draft.system = system_text(got["system"])
+
+
+def _asked(draft: Draft, value: Any) -> None:
+    """The whole request (FutureAGI): the model beside it may be the one that served."""
+    asked = word(parameters.take(draft, value).get("model"))
+    if asked is not None and draft.request_model not in (None, asked):
+        draft.response_model = draft.response_model or draft.request_model
+        draft.request_model = asked
 
 
 def _flattened(draft: Draft, attributes: dict[str, Any]) -> None:

@@ -89,3 +89,51 @@ def test_a_very_long_conversation_is_read_in_full() -> None:
         raw({"gen_ai.operation.name": "chat", "gen_ai.input.messages": json.dumps(given)})
     )
     assert made.llm is not None and len(made.llm.input_messages) == 4000
+
+
+# Each SDK's word for the kind, with what makes it known, and what may lie beside it.
+SDKS = [
+    {"agentops.span.kind": "llm"}, {"span.type": "tool", "entity.id": "a"}, {"entity.type": "agent", "entity.id": "a"},
+    {"ai.observability.span_type": "eval_root"}, {"nat.span.kind": "LLM"}, {"span_type": "Retrieval", "framework": "x"},
+    {"braintrust.span_attributes": '{"type": "score"}'}, {"honeyhive_event_type": "model"}, {"ag.type.node": "chat"},
+    {"judgment.span_kind": "llm"}, {"lk.function_tool.name": "f"}, {"rail.name": "r"}, {"llm.model": "m"},
+    {"gen_ai.span.kind": "LLM"}, {"gen_ai.request.type": "chat"}, {"session.id": "s"}, {},
+]  # fmt: skip
+BESIDE = [
+    "agentops.tool.input", "agentops.entity.output", "input", "output", "ai.observability.call.kwargs.x",
+    "ai.observability.call.return", "ai.observability.retrieval.retrieved_contexts", "ai.observability.eval_root.metric_name",
+    "ai.observability.eval_root.score", "braintrust.scores", "braintrust.metrics", "braintrust.output_json",
+    "honeyhive_inputs", "honeyhive_inputs._params_.x", "ag.data.inputs", "ag.data.outputs", "llm.messages", "llm.usage",
+    "llm.token.counts", "llm.usage.prompt_tokens", "llm.response", "llm.tools", "lk.function_tool.arguments",
+    "lk.function_tool.is_error", "lk.chat_ctx", "rail.stop", "guardrails.rail.reason", "retrieval.document",
+    "gen_ai.request.parameters", "gen_ai.request.tools", "gen_ai.request.functions.0.name", "gen_ai.request.tools.0",
+    "gen_ai.input.messages.0.message.role", "gen_ai.input.messages.0.message.content", "gen_ai.output.messages.0.role",
+    "gen_ai.request.max_tokens", "gen_ai.evaluation.name", "tool_input", "tool_result", "new_context", "system_prompt",
+    "ttft_ms", "stream", "metrics.ttfb", "gen_ai.request.model", "tool.name", "tool.parameters", "tools",
+]  # fmt: skip
+TOLD = [
+    "LLMChatStartEvent",
+    "LLMChatEndEvent",
+    "RetrievalEndEvent",
+    "QueryEndEvent",
+    "promptflow.function.inputs",
+]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_it_reads_junk_beside_the_word_of_every_sdk(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(60):
+        attributes: dict[str, Any] = dict(rng.choice(SDKS))
+        for key in rng.sample(BESIDE, rng.randrange(1, 12)):
+            value = _junk(rng)
+            attributes[key] = json.dumps(value) if rng.random() < 0.5 else value
+        events = [event(name, payload=_junk(rng), messages=_junk(rng), nodes=_junk(rng), response__raw=_junk(rng),
+                        response__raw__choices=_junk(rng), model_dict__model_name=_junk(rng)) for name in TOLD]  # fmt: skip
+        scope = rng.choice(["", "qwen-code", "llamaindex.opentelemetry.tracer", "com.anthropic.sdk.python"])
+        name = rng.choice(["qwen-code.tool", "qwen-code.llm_request", "OpenAI.chat", "x"])
+        made = [
+            dialects.normalise(raw(attributes, events=events, scope=scope, name=name)),
+            dialects.normalise(raw(attributes, span_id="02" * 8, parent="01" * 8, scope=scope)),
+        ]
+        json.dumps(trace_json(dialects.assemble(made, []), []), allow_nan=False)
