@@ -279,7 +279,9 @@ def missing_words(server: Server, people: Iterable[tuple[str, str, str]]) -> lis
     for trace_id, item_id, label_id in people:
         if given.get(trace_id) != 1:
             missing.append(f"feedback on {trace_id}: {given.get(trace_id, 0)} times")
-        item = server.json("GET", f"/api/reviews/{item_id}")
+        status, _, body = server.call("GET", f"/api/reviews/{item_id}")
+        assert status in (200, 404), (status, body)
+        item = json.loads(body) if status == 200 else {"trace_id": "", "status": "", "labels": []}
         known = [found["id"] for found in item["labels"]]
         if (item["trace_id"], item["status"]) != (trace_id, "done") or label_id not in known:
             missing.append(f"label {label_id} of {item_id}")

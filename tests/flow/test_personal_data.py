@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.parse
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -128,12 +129,16 @@ def planted(folder: Path, config: str) -> dict[str, list[str]]:
         for i, k in enumerate(carriers("x"))
         for n in range(EACH)
     }
-    for number, (key, value) in enumerate(values.items()):
-        progress("P1 values", number + 1, len(values))
-        kind = key.split("/")[0]
-        made = carriers(value)[kind]
-        answer = server.call("POST", "/v1/traces", raw=request([made], service__owner=f"team of {value}"))
+
+    def send(key: str) -> None:
+        made = carriers(values[key])[key.split("/")[0]]
+        body = request([made], service__owner=f"team of {values[key]}")
+        answer = server.call("POST", "/v1/traces", raw=body)
         assert answer[0] == 200, (key, answer)
+
+    with ThreadPoolExecutor(8) as senders:
+        for number, _ in enumerate(senders.map(send, list(values))):
+            progress("P1 values", number + 1, len(values))
     for number, broken in enumerate((b'{"resourceSpans": [{"x": "%s"', gzip.compress(b"%s" * 9)[:-4])):
         values[f"broken/{number}"] = value = f"broken.person{number}@example.org"
         body = (
