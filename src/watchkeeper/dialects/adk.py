@@ -10,6 +10,8 @@ from watchkeeper.model.span import RawSpan
 
 NAME = "adk"
 HEADS = frozenset(("gcp",))
+_MERGED = "(merged tools)"
+_UNSAID = ("<not specified>", "N/A")
 _REQUEST, _RESPONSE = "gcp.vertex.agent.llm_request", "gcp.vertex.agent.llm_response"
 
 
@@ -20,6 +22,9 @@ def recognise(raw: RawSpan) -> bool:
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft`; the tool spans of ADK end ok and say the error in their response."""
+    if draft.kind is None and attributes.get("gen_ai.tool.name") == _MERGED:
+        # The tools of one turn together, beside a span for each.
+        draft.kind = "workflow"
     if draft.kind is None and "gen_ai.operation.name" not in attributes and recognise(draft.raw):
         draft.kind = _kind(draft, attributes)
     if draft.kind == "llm":
@@ -39,6 +44,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             draft.tool_arguments = decode(first(attributes, "gcp.vertex.agent.tool_call_args"))
         if draft.tool_result is None:
             draft.tool_result = decode(first(attributes, "gcp.vertex.agent.tool_response"))
+        draft.tool_arguments = None if draft.tool_arguments in _UNSAID else draft.tool_arguments
+        draft.tool_result = None if draft.tool_result in _UNSAID else draft.tool_result
         draft.tool_error = draft.tool_error or common.tool_failure(draft.tool_result)
     draft.session = draft.session or word(attributes.get("gcp.vertex.agent.session_id"))
 

@@ -105,7 +105,17 @@ _pick = Picker(
         "queue": ("gen_ai.latency.time_in_queue",),
         "inputs": ("gen_ai.input.messages",),
         "outputs": ("gen_ai.output.messages",),
-        "system": ("gen_ai.system_instructions",),
+        "system": (
+            "gen_ai.system_instructions",
+            "gen_ai.request.instructions",
+            "gen_ai.agent.system_instructions",
+        ),
+        "step_given": ("gen_ai.workflow.input", "gen_ai.agent.input_context"),
+        "step_result": (
+            "gen_ai.workflow.output",
+            "gen_ai.agent.output_result",
+            "gen_ai.agent.final_result",
+        ),
         "prompt": (
             "gen_ai.prompt",
             "gen_ai.prompt_json",
@@ -154,6 +164,7 @@ _pick = Picker(
             "gen_ai.usage.cached_input_tokens",
             "gen_ai.usage.cache_read_tokens",
             "gen_ai.usage.prompt_tokens_details.cached_tokens",
+            "gen_ai.usage.prompt_tokens_details.cache_read",
             "gen_ai.usage.input_tokens_details.cached_tokens",
         ),
         "written": (
@@ -165,6 +176,7 @@ _pick = Picker(
             "gen_ai.usage.details.cache_write_tokens",
             "gen_ai.usage.cache_write_tokens",
             "gen_ai.usage.cache_creation_tokens",
+            "gen_ai.usage.prompt_tokens_details.cache_write",
         ),
         "reasoning": (
             "gen_ai.usage.reasoning.output_tokens",
@@ -177,6 +189,7 @@ _pick = Picker(
             "gen_ai.usage.details.thoughts_tokens",
             "gen_ai.usage.output_reasoning_tokens",
             "gen_ai.usage.completion_tokens_details.reasoning_tokens",
+            "gen_ai.usage.completion_tokens_details.reasoning",
             "gen_ai.usage.output_tokens_details.reasoning_tokens",
             "thoughts_token_count",
         ),
@@ -313,6 +326,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         _retrieval(draft, attributes)
     elif kind == "guardrail":
         common.guardrail_values(draft, attributes)
+    else:
+        draft.input_text = draft.input_text or as_text(got.get("step_given"))
+        draft.output_text = draft.output_text or as_text(got.get("step_result"))
     if "evaluation" in got:
         common.evaluation_event(draft, attributes)
     draft.agent = draft.agent or word(got.get("agent"))
