@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable
 
 from watchkeeper.store.columns import Columns, Retention
-from watchkeeper.store.records import states
+from watchkeeper.store.records import coverage, jobs, states
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
@@ -13,8 +13,8 @@ PROJECT, KIND, KEY = "default", "retention", "clock"
 
 
 class Retain:
-    """`clock` gives ns, `running` the ns this process has run by a clock nobody sets; `keep` what is kept now, `unkept` whether
-    storage sampling decides against traces.
+    """Drops by age from both stores. `clock` gives ns, `running` the ns this process has run by a clock nobody sets; `keep` what is
+    kept now, `unkept` whether storage sampling decides against traces.
 
     The latest time seen is stored. A clock more than a day past it may be wrong, and what it drops does not come back: nothing
     is dropped until `confirm`, or until the clock has stood there for a day of running, as after a long stop.
@@ -51,7 +51,11 @@ class Retain:
             )
             return
         await self.confirm(max(mark, now))
-        await self._columns.expire(now, self._keep())
+        keep = self._keep()
+        await self._columns.expire(now, keep)
+        # What belongs to traces goes with them: nothing can come for one that is gone.
+        gone = now - keep.trace_days * DAY_NS
+        await self._records.write(lambda c: (jobs.prune(c, gone), coverage.prune(c, gone)))
         if self._unkept():
             # Two days back: spans that came late for a trace that is not kept go as well.
             await self._columns.drop_unkept(now - 2 * DAY_NS)

@@ -4,9 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import Connection
 
 from watchkeeper.pipeline.retain import DAY_NS, Retain
 from watchkeeper.store.columns import Retention
+from watchkeeper.store.records import coverage, jobs, states
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
@@ -88,3 +90,33 @@ async def test_confirming_or_a_day_of_running_ends_the_doubt(world: World) -> No
     assert not await world.dropped()
     world.ran += 1
     assert await world.dropped() and not world.retain.held
+
+
+async def test_judgements_and_counters_of_traces_that_are_gone_are_forgotten(world: World) -> None:
+    cell = coverage.Cell("p", "helpful", "1", 0, 3600)
+
+    def judged(c: Connection) -> None:
+        jobs.add(c, [jobs.NewJob(key, "p", "judge", {}, world.now) for key in ("done", "due")], world.now)
+        jobs.claim(c, "judge", "w", world.now, 1, HOUR)
+        for key in ("done", "due"):
+            jobs.finish(c, key, "w", world.now)
+        jobs.cache(c, "p", "asked", {"replies": []}, world.now)
+        coverage.add(c, [(cell, {"selected": 1})], world.now)
+
+    def left(c: Connection) -> tuple[int, bool, int]:
+        there = jobs.depth(c, world.now)
+        return (
+            there.waiting + there.done,
+            jobs.cached(c, "p", "asked") is not None,
+            len(states.get_all(c, "p", "coverage")),
+        )
+
+    await world.dropped()
+    world.records.write_now(judged)
+    for _ in range(90):
+        world.now += DAY_NS
+        assert await world.dropped()
+    assert world.records.read_now(left) == (2, True, 1)
+    world.now += DAY_NS
+    assert await world.dropped()
+    assert world.records.read_now(left) == (1, False, 0), "what was never judged is still due"

@@ -254,8 +254,12 @@ def listed(connection: Connection, *, project: str, status: str, limit: int = 10
 
 
 def prune(connection: Connection, before_ns: int) -> int:
-    """Forget jobs that were done before; their keys could only matter to a late duplicate of their trace."""
-    old = sa.delete(jobs).where(jobs.c.status == "done", jobs.c.finished_ns < before_ns)
+    """Forget jobs that were done before, whose keys could only matter to a late duplicate of their trace, and the replies
+    kept before; how many jobs."""
+    connection.execute(sa.delete(judge_cache).where(judge_cache.c.created_ns < before_ns))
+    # A backfill's progress is counted from its jobs.
+    live = sa.func.coalesce(jobs.c.payload["backfill"].as_string(), "") == ""
+    old = sa.delete(jobs).where(jobs.c.status == "done", jobs.c.finished_ns < before_ns, live)
     return connection.execute(old).rowcount
 
 
