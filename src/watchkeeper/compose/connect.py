@@ -25,7 +25,6 @@ from watchkeeper.egress.http import Egress
 from watchkeeper.llm.table import Providers
 from watchkeeper.model.alert import Alert
 from watchkeeper.notify import Channel
-from watchkeeper.pipeline.acting import SignalActions
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.apart import Apart
 from watchkeeper.pipeline.assembly import Assembly
@@ -46,6 +45,7 @@ from watchkeeper.pipeline.reading import loading, turns_before
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.signal_actions import SignalActions
 from watchkeeper.pipeline.signals import SignalFlow
 from watchkeeper.pipeline.sketch import Embed, Sketcher
 from watchkeeper.pipeline.watch import Settings, Watcher

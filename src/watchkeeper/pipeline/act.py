@@ -16,21 +16,15 @@ from sqlalchemy.engine import Connection
 from watchkeeper.control.port import Did, Lever
 from watchkeeper.model.action import ActionSpec, Order
 from watchkeeper.model.alert import Alert
+from watchkeeper.pipeline.backoff import backoff_ns
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.store.records import actions, alerts, audit, incidents
 from watchkeeper.store.records.actions import ActionRow
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
 SECOND = 10**9
-LEASE_NS, LONGEST_NS, MOST_ATTEMPTS = 120 * SECOND, 300 * SECOND, 20
-
-
-class CannotAct(Exception):
-    """An action that cannot be ordered as asked: `str(error)` says why, `hint` what can be."""
-
-    def __init__(self, error: str, hint: str = "") -> None:
-        super().__init__(error)
-        self.hint = hint
+LEASE_NS, MOST_ATTEMPTS = 120 * SECOND, 20
 
 
 @dataclass
@@ -137,17 +131,19 @@ class Actor:
         spec: ActionSpec | None = None,
     ) -> ActionRow:
         """Order an action of the alert's monitor by its name, or the one given. What was done stays done; what failed or was
-        taken back is tried again. Raises `CannotAct`."""
+        taken back is tried again. Raises `Refused`."""
         now = self.clock()
 
         def work(c: Connection) -> ActionRow:
             alert = alerts.get(c, project, alert_id)
             if alert is None:
-                raise CannotAct(f"there is no alert {alert_id!r}", "GET /api/alerts lists them")
+                raise Refused(f"there is no alert {alert_id!r}", "GET /api/alerts lists them", missing=True)
             wanted = spec or next((s for s in self.of(alert) if s.name == name), None)
             if wanted is None or wanted.type not in self.levers:
                 known = ", ".join(s.name for s in self.of(alert)) or "none"
-                raise CannotAct(f"monitor {alert.monitor} has no action {name!r}", f"configured: {known}")
+                raise Refused(
+                    f"monitor {alert.monitor} has no action {name!r}", f"configured: {known}", missing=True
+                )
             order = self._ask(c, alert, wanted, actor, dry_run, now)
             row = actions.get(c, project, order.id)
             if row is not None and row.state in ("failed", "undone"):
@@ -160,17 +156,19 @@ class Actor:
         return await self.records.write(work)
 
     async def undo(self, project: str, wanted: str, actor: str) -> ActionRow:
-        """Ask for a done action to be taken back. Raises `CannotAct`."""
+        """Ask for a done action to be taken back. Raises `Refused`."""
         now = self.clock()
 
         def work(c: Connection) -> ActionRow:
             row = actions.get(c, project, wanted)
             if row is None:
-                raise CannotAct(f"there is no action {wanted[:40]!r}", "GET /api/actions lists them")
+                raise Refused(
+                    f"there is no action {wanted[:40]!r}", "GET /api/actions lists them", missing=True
+                )
             if row.state in ("undoing", "undone"):
                 return row
             if row.state != "done":
-                raise CannotAct(f"the action is {row.state}; only what was done can be taken back")
+                raise Refused(f"the action is {row.state}; only what was done can be taken back")
             actions.again(c, row, "undoing", now, actor)
             self._record(c, row.order, "action.undo_asked", actor, "")
             return actions.get(c, project, wanted) or row
@@ -198,7 +196,8 @@ class Actor:
         now = self.clock()
         if not did.ok and did.later and row.attempts < MOST_ATTEMPTS:
             self.counts.postponed += 1
-            until = now + min(SECOND * 2 ** min(row.attempts, 20), LONGEST_NS)
+            # Orders of one receiver are few: nothing is gained by spreading them.
+            until = now + backoff_ns(row.attempts + 1, 1.0)
             await self.records.write(lambda c: actions.postpone(c, row, until, did.says))
             return
         await self.records.write(lambda c: self._settle(c, row, did, now))

@@ -20,15 +20,24 @@ from watchkeeper.dialects import pricing
 from watchkeeper.model.backfill import Backfill, Preview
 from watchkeeper.model.score import Failed, NotScored, Score, Subject, Verdict
 from watchkeeper.pipeline.apart import Scheduled
-from watchkeeper.pipeline.deciding import HOUR_S, JudgeWork, new_job, raise_jobs, reweigh, subjects_of
+from watchkeeper.pipeline.judge_jobs import (
+    HOUR_S,
+    JudgeWork,
+    new_job,
+    queue_after,
+    reweigh,
+    score_key,
+    subjects_of,
+)
 from watchkeeper.pipeline.plan import Plan
 from watchkeeper.pipeline.quote import quote
 from watchkeeper.pipeline.reading import read_traces
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.scoring.drive import Batch, direct, run_scorer
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.sampling import Decision
 from watchkeeper.store.columns import Columns, TraceFilter
-from watchkeeper.store.records import backfills, coverage, jobs
+from watchkeeper.store.records import backfills, jobs
 from watchkeeper.store.records.engine import Records
 
 SECOND = 10**9
@@ -38,10 +47,6 @@ WAITING = 600
 MOST_CHOSEN = 100_000
 PREVIEWED = 12
 PRIORITY = -10
-
-
-class Unknown(ValueError):
-    """A backfill that cannot be run as asked: the text says why and what is possible."""
 
 
 @dataclass
@@ -84,7 +89,7 @@ class BackfillFlow:
         return [c.name for c in self._plan_for(project).cards]
 
     def chosen_scorers(self, project: str, scorer: str | None, scorecard: str | None) -> dict[str, str]:
-        """Names to versions of what a run would score with. Raises `Unknown`."""
+        """Names to versions of what a run would score with. Raises `Refused`."""
         plan = self._plan_for(project)
         scheduled = {s.scorer.name: s.scorer.version for s in plan.scheduled}
         judges = {name: j.version for name, j in plan.judges.items()}
@@ -92,11 +97,11 @@ class BackfillFlow:
             card = next((c for c in plan.cards if c.name == scorecard), None)
             if card is None:
                 known = ", ".join(c.name for c in plan.cards) or "none with a judge"
-                raise Unknown(f"there is no scorecard {scorecard!r} with judges; the project has {known}")
+                raise Refused(f"there is no scorecard {scorecard!r} with judges; the project has {known}")
             return {j.name: j.version for j in card.judges}
         every = {**scheduled, **judges}
         if scorer not in every:
-            raise Unknown(f"there is no scorer {scorer!r}; the project has {', '.join(sorted(every))}")
+            raise Refused(f"there is no scorer {scorer!r}; the project has {', '.join(sorted(every))}")
         return {scorer: every[scorer]}
 
     async def asked(
@@ -112,14 +117,14 @@ class BackfillFlow:
         budget: float | None,
         author: str,
     ) -> Backfill:
-        """A run as asked for, with its preview; nothing is stored. Raises `Unknown` and QueryRefused."""
+        """A run as asked for, with its preview; nothing is stored. Raises `Refused` and QueryRefused."""
         scorers = self.chosen_scorers(project, scorer, scorecard)
         now = self._clock()
         until = min(until_ns, now)
         if since_ns >= until:
-            raise Unknown("since: must be before until and before now")
+            raise Refused("since: must be before until and before now")
         if limit is not None and not 1 <= limit <= MOST_CHOSEN:
-            raise Unknown(f"limit: must be between 1 and {MOST_CHOSEN}")
+            raise Refused(f"limit: must be between 1 and {MOST_CHOSEN}")
         made = Backfill(
             id="bf_" + secrets.token_hex(8), project=project, scorers=scorers, since_ns=since_ns, until_ns=until,
             author=author, created_ns=now, updated_ns=now, where=where, limit=limit, budget=budget,
@@ -175,7 +180,7 @@ class BackfillFlow:
         await self._records.write(lambda c: backfills.save(c, b))
 
     async def change(self, project: str, backfill_id: str, action: str) -> Backfill | None:
-        """Pause, resume or cancel a run: None when there is none. Raises `Unknown` when it is finished."""
+        """Pause, resume or cancel a run: None when there is none. Raises `Refused` when it is finished."""
         now = self._clock()
         async with self._turn:
 
@@ -184,7 +189,7 @@ class BackfillFlow:
                 if found is None:
                     return None
                 if found.state in ("done", "cancelled"):
-                    raise Unknown(f"the backfill is {found.state}; start another one")
+                    raise Refused(f"the backfill is {found.state}; start another one")
                 if action == "pause":
                     backfills.hold(conn, project, backfill_id)
                 elif action == "resume":
@@ -358,23 +363,15 @@ class BackfillFlow:
     ) -> None:
         """Add the judgements and move the mark in one transaction, then give existing scores their larger probability."""
         now = self._clock()
-        scored = {(s.trace_id, s.span_id, s.scorer, s.version) for found in known.values() for s in found}
 
         def record(conn: Connection) -> tuple[int, list[dict[str, Any]]]:
-            asked = [j for j in work if _key(j) not in scored]
-            done = [j for j in work if _key(j) in scored]
-            new, raised = raise_jobs(conn, asked, now, late=True)
-            _, again = raise_jobs(conn, done, now, late=True, add=False)
-            changes.update({"queued": len(new), "raised": len(raised) + len(again)})
-            ledger: dict[coverage.Cell, Counter[str]] = {}
-            for job in new:
-                p = msgspec.convert(job.payload, JudgeWork)
-                cell = coverage.Cell(b.project, p.scorer, p.version, p.window_s, self._window_s)
-                ledger.setdefault(cell, Counter()).update(("eligible", "selected"))
+            counted = ("eligible", "selected")
+            new, raised, totals = queue_after(conn, work, known, counted, self._window_s, now)
+            changes.update({"queued": new, "raised": raised})
             backfills.save(conn, _moved(b, changes, mark, now))
-            return len(new), coverage.add(conn, [(cell, dict(n)) for cell, n in ledger.items()], now)
+            return new, totals
 
-        offered = {_key(j): msgspec.convert(j.payload, JudgeWork) for j in work}
+        offered = {score_key(j): msgspec.convert(j.payload, JudgeWork) for j in work}
         # Before the mark moves: a crash in between repeats this page.
         await reweigh(self._columns, b.project, offered, known, now)
         new, totals = await self._records.write(record)
@@ -421,11 +418,6 @@ def _asked_by(b: Backfill, job: jobs.NewJob) -> jobs.NewJob:
     """The judgement as this run's: behind live work, on the run's own account where it has one."""
     payload = {**job.payload, "backfill": b.id, "purse": b.budget}
     return msgspec.structs.replace(job, payload=payload, priority=PRIORITY)
-
-
-def _key(job: jobs.NewJob) -> tuple[str, str, str, str]:
-    p = job.payload
-    return (p["trace_id"], p["span_id"], p["scorer"], p["version"])
 
 
 def _score(b: Backfill, subject: Subject, scheduled: Scheduled, verdict: Verdict, now: int) -> Score:

@@ -15,7 +15,7 @@ import msgspec
 from watchkeeper.model.score import Score, Subject, Verdict
 from watchkeeper.model.span import Context, Totals, Trace
 from watchkeeper.pipeline.check import Hook
-from watchkeeper.pipeline.deciding import HOUR_S
+from watchkeeper.pipeline.judge_jobs import HOUR_S
 from watchkeeper.scoring.drive import run_scorer
 from watchkeeper.scoring.edits import edit_distance
 from watchkeeper.scoring.protocol import BatchScorer

@@ -14,7 +14,7 @@ from watchkeeper.model.errors import root_cause
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.apart import Answers, Run, run
-from watchkeeper.pipeline.deciding import (
+from watchkeeper.pipeline.judge_jobs import (
     HOUR_S,
     RISKY,
     JudgeWork,

@@ -11,6 +11,7 @@ from watchkeeper.model.review import DatasetVersion, Label, ReviewItem
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.pipeline.signals import lows_of
 from watchkeeper.reviewing.agreement import Agreement, agreement
 from watchkeeper.reviewing.queue import DEFAULT_POLICIES, item
@@ -23,14 +24,6 @@ from watchkeeper.store.records.engine import Records
 SEVERITIES = ("low", "medium", "high", "critical")
 WEEK_NS = 7 * 86_400 * 10**9
 TRIAGE = "triage"
-
-
-class Refused(Exception):
-    """What a reviewer asked for is not possible; the text says why, `hint` what to do."""
-
-    def __init__(self, error: str, hint: str = "") -> None:
-        super().__init__(error)
-        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -85,7 +78,7 @@ class Desk:
     async def label(self, project: str, item_id: str, given: Given, who: Who) -> tuple[Label, str]:
         """Store what somebody said, and the item's status after it. On a disputed item it is the decision. Raises Refused."""
         if given.verdict not in ("good", "bad"):
-            raise Refused("a label is good or bad", "")
+            raise Refused("a label is good or bad")
         if given.severity is not None and given.severity not in SEVERITIES:
             raise Refused("that is not a severity", f"one of {', '.join(SEVERITIES)}")
         now, wall = self.clock(), self.wall()
@@ -93,7 +86,9 @@ class Desk:
         def work(conn: Any) -> tuple[Label, str]:
             found = reviews.get(conn, project, item_id, wall)
             if found is None:
-                raise Refused(f"there is no review item {item_id[:80]!r}", "GET /api/reviews lists them")
+                raise Refused(
+                    f"there is no review item {item_id[:80]!r}", "GET /api/reviews lists them", missing=True
+                )
             role = self._role(conn, found, who)
             made = Label(
                 f"lab_{secrets.token_hex(12)}", project, found.id, found.trace_id, who.actor, now, given.verdict,
@@ -165,7 +160,9 @@ class Desk:
             return True
 
         if not await self.records.write(work):
-            raise Refused(f"there is no open review item {item_id[:80]!r}", "GET /api/reviews lists them")
+            raise Refused(
+                f"there is no open review item {item_id[:80]!r}", "GET /api/reviews lists them", missing=True
+            )
 
     async def agreement(self, project: str) -> Agreement:
         """How far reviewers of the same items agree."""

@@ -2,8 +2,7 @@
 
 import asyncio
 import secrets
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from watchkeeper.model.managed import GateEntry, Managed, Proposal
 from watchkeeper.model.prompt import Ask
 from watchkeeper.model.review import Case, Label
 from watchkeeper.model.score import Score
-from watchkeeper.model.signal import Member, Signal
+from watchkeeper.model.signal import Signal
 from watchkeeper.pipeline.aim import (
     Evidence,
     JudgeSilent,
@@ -28,6 +27,7 @@ from watchkeeper.pipeline.aim import (
 from watchkeeper.pipeline.plan import services as scorer_services
 from watchkeeper.pipeline.promote import case_of, must_pass_of
 from watchkeeper.pipeline.reading import read_traces
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.reviewing.fingerprint import SAME
 from watchkeeper.reviewing.propose import judge_of, slug
 from watchkeeper.reviewing.signals import decided
@@ -40,14 +40,6 @@ from watchkeeper.store.records.engine import Records
 
 FAILING, PASSING, CASES = 60, 200, 10
 WINDOW_NS = 30 * 86_400 * 10**9
-
-
-class CannotAct(Exception):
-    """The action is not possible as asked: the text says why, `hint` what to do."""
-
-    def __init__(self, error: str, hint: str = "") -> None:
-        super().__init__(error)
-        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -81,13 +73,9 @@ class Preview:
     passing: int
 
 
-def _shared(members: Sequence[Member], signal_id: str) -> frozenset[str]:
+def _shared(found: Mapping[str, tuple[int, int]]) -> frozenset[str]:
     """Scorers most of whose failures, or a good part of them, are other signals'."""
-    every, ours = (
-        Counter(m.scorer for m in members),
-        Counter(m.scorer for m in members if m.signal_id == signal_id),
-    )
-    return frozenset(s for s, n in every.items() if ours[s] < 0.8 * n)
+    return frozenset(scorer for scorer, (n, ours) in found.items() if ours < 0.8 * n)
 
 
 @dataclass(frozen=True)
@@ -117,7 +105,7 @@ class ActFlow:
         self.scorers, self.ask = scorers, ask
 
     async def preview(self, project: str, signal_id: str, choice: Choice) -> Preview:
-        """What the action would do; nothing is stored. Raises CannotAct."""
+        """What the action would do; nothing is stored. Raises Refused."""
         found = await self._found(project, signal_id, choice)
         made = await self._proposals(project, found, choice)
         chosen = self._chosen(made, choice)
@@ -135,18 +123,18 @@ class ActFlow:
     async def accept(
         self, project: str, signal_id: str, choice: Choice, *, actor: str, source: str, wall_ns: int
     ) -> Managed:
-        """Do what `preview` showed: one transaction, and the scorer and the monitor run from now on. Raises CannotAct, and
+        """Do what `preview` showed: one transaction, and the scorer and the monitor run from now on. Raises Refused, and
         `ConfigError` when the scorer or monitor cannot be used."""
         seen = await self.preview(project, signal_id, choice)
         if seen.chosen is None or seen.scorer is None or seen.monitor is None:
-            raise CannotAct(
+            raise Refused(
                 "no proposed scorer is good enough to be taken unseen",
                 "look at the proposals and name one as kind, or give a judge's model",
             )
         if not seen.chosen.measured:
-            raise CannotAct("the judge was not measured", "give the model it asks: model: provider:model")
+            raise Refused("the judge was not measured", "give the model it asks: model: provider:model")
         if not seen.monitor["owner"]:
-            raise CannotAct("the monitor has no owner", "give owner: who answers when it comes back")
+            raise Refused("the monitor has no owner", "give owner: who answers when it comes back")
         now = self.clock()
         made_id = f"man_{secrets.token_hex(8)}"
         entry = Managed(
@@ -155,7 +143,7 @@ class ActFlow:
         )  # fmt: skip
         running = [e for e in self.holder.managed if (e.project, e.signal_id) == (project, signal_id)]
         if running:
-            raise CannotAct(
+            raise Refused(
                 f"the signal has its scorer and monitor already: {running[0].scorer}",
                 f"retire {running[0].id} first to replace them",
             )
@@ -218,18 +206,21 @@ class ActFlow:
 
     async def _found(self, project: str, signal_id: str, choice: Choice) -> _Found:
         now = self.clock()
-        signal, members, labels, dataset = await self.records.read(
+        signal, members, by_scorer, labels, dataset = await self.records.read(
             lambda c: (
                 signals.get(c, project, signal_id),
-                signals.members(c, project),
+                signals.members(c, project, signal_id),
+                signals.by_scorer(c, project, signal_id),
                 reviews.labels_of(c, project),
                 datasets.get(c, project, choice.dataset),
             )
         )
         if signal is None:
-            raise CannotAct(f"there is no signal {signal_id[:80]!r}", "GET /api/signals lists them")
-        shared = _shared(members, signal_id)
-        members = [m for m in members if m.signal_id == signal_id]
+            raise Refused(
+                f"there is no signal {signal_id[:80]!r}", "GET /api/signals lists them", missing=True
+            )
+        # Of scorers: what a topic holds is no failure.
+        members = [m for m in members if m.scorer in by_scorer]
         by_trace = {x.trace_id: x for x in labels}
         good = [i for i, x in by_trace.items() if x.verdict == "good"]
         ours = [m.trace_id for m in members if m.trace_id not in good]
@@ -239,7 +230,7 @@ class ActFlow:
         read = await read_traces(self.columns, project, ids)
         failing = [read[i] for i in ids if i in read]
         if not failing:
-            raise CannotAct(
+            raise Refused(
                 "none of the signal's traces can be read any more", "their content has passed the retention"
             )
         scenarios = sorted({t.context.scenario or "" for t in failing})
@@ -259,7 +250,7 @@ class ActFlow:
         bad = frozenset(i for i, x in by_trace.items() if x.verdict == "bad")
         evidence = Evidence(failing, passing, bad, frozenset(good), prevalence)
         known = [(c.id, input_text(c)) for c in dataset.cases] if dataset else []
-        return _Found(signal, evidence, by_trace, scores, known, shared)
+        return _Found(signal, evidence, by_trace, scores, known, _shared(by_scorer))
 
     async def _proposals(self, project: str, found: _Found, choice: Choice) -> list[Proposal]:
         given = scorer_services()
@@ -281,7 +272,7 @@ class ActFlow:
                 made.append(await judged(judge, found.evidence, given, self.ask))
             except (SpecError, JudgeSilent) as error:
                 hint = "write provider:model, with a provider this server knows and may reach"
-                raise CannotAct(str(error), hint) from None
+                raise Refused(str(error), hint) from None
         else:
             made.append(
                 msgspec.structs.replace(
@@ -303,7 +294,7 @@ class ActFlow:
             for p in made:
                 if p.kind == choice.kind:
                     return p
-            raise CannotAct(
+            raise Refused(
                 f"nothing of the kind {choice.kind[:60]!r} is proposed",
                 f"one of {', '.join(p.kind for p in made)}",
             )

@@ -22,7 +22,7 @@ from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Verdict
 from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.check import Hook
-from watchkeeper.pipeline.deciding import HOUR_S, JUDGE, JudgeWork
+from watchkeeper.pipeline.judge_jobs import HOUR_S, JUDGE, JudgeWork
 from watchkeeper.pipeline.plan import Plan
 from watchkeeper.pipeline.quote import charge_of, first_prompt
 from watchkeeper.pipeline.reading import Load

@@ -1,26 +1,25 @@
 """Decisions taken again: an event after its trace makes a policy match, π rises, and the work is queued then.
 
 What is due is asked of the store and not remembered, and every step may run twice, so a crash loses nothing: the probability of
-a judgement only ever rises, to the largest that any policy has offered (`design/statistics.md` §1).
+a judgement only ever rises, to the largest that any policy has offered.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy.engine import Connection
 
 from watchkeeper.model.score import Score, Subject
-from watchkeeper.pipeline.deciding import (
+from watchkeeper.pipeline.judge_jobs import (
     HOUR_S,
     RISKY,
     JudgeWork,
     dimensions,
     new_job,
-    raise_jobs,
+    queue_after,
     reweigh,
+    score_key,
     subjects_of,
 )
 from watchkeeper.pipeline.plan import Card, Plan
@@ -28,7 +27,7 @@ from watchkeeper.pipeline.reading import Load
 from watchkeeper.scoring.evidence import SignalRoute, observed
 from watchkeeper.scoring.sampling import Decision, Sampled
 from watchkeeper.store.columns import Columns
-from watchkeeper.store.records import coverage, jobs, states
+from watchkeeper.store.records import jobs, states
 from watchkeeper.store.records.engine import Records
 
 DAY_NS = 86_400 * 10**9
@@ -163,35 +162,16 @@ class LatePolicies:
     ) -> int:
         if not work:
             return 0
-        scored = {(s.trace_id, s.span_id, s.scorer, s.version) for found in stored.values() for s in found}
-
-        def record(connection: Connection) -> tuple[int, list[JudgeWork], list[dict[str, Any]]]:
-            # A score without its job is a judgement whose finished job was forgotten: it is weighed, not asked again.
-            asked = [j for j in work if _score_key(j) not in scored]
-            forgotten = [j for j in work if _score_key(j) in scored]
-            new, raised = raise_jobs(connection, asked, now, late=True)
-            _, again = raise_jobs(connection, forgotten, now, late=True, add=False)
-            ledger: dict[coverage.Cell, Counter[str]] = {}
-            for job in new:
-                p = msgspec.convert(job.payload, JudgeWork)
-                cell = coverage.Cell(project, p.scorer, p.version, p.window_s, self._window_s)
-                ledger.setdefault(cell, Counter()).update(("selected",))
-            totals = coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items()], now)
-            return len(new), [*raised, *again], totals
-
-        new, raised, totals = await self._records.write(record)
+        new, raised, totals = await self._records.write(
+            lambda c: queue_after(c, work, stored, ("selected",), self._window_s, now)
+        )
         if totals:
             await self._columns.write_coverage(totals)
-        offered = {_score_key(j): msgspec.convert(j.payload, JudgeWork) for j in work}
+        offered = {score_key(j): msgspec.convert(j.payload, JudgeWork) for j in work}
         await reweigh(self._columns, project, offered, stored, now)
         await self._columns.redecide(
             project, {i: (d.probability, f"{d.policy}@{d.version}") for i, d in best.items()}
         )
         self.counts.chosen += new
-        self.counts.raised += len(raised)
+        self.counts.raised += raised
         return new
-
-
-def _score_key(job: jobs.NewJob) -> tuple[str, str, str, str]:
-    p = job.payload
-    return (p["trace_id"], p["span_id"], p["scorer"], p["version"])

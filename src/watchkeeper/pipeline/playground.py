@@ -14,6 +14,7 @@ from watchkeeper.model.score import Failed, Outcome, Subject, Verdict
 from watchkeeper.model.series import Estimate
 from watchkeeper.pipeline.quote import quote
 from watchkeeper.pipeline.reading import read_traces, turns_before
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.scoring.drive import drive
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.registry import SpecError, build
@@ -23,10 +24,6 @@ from watchkeeper.store.columns import Columns, TraceFilter
 MOST_TRACES = 25
 AT_ONCE = 8
 KEYS = ("model", "rubric", "prompt", "scale", "floor", "self_judging")
-
-
-class Refused(ValueError):
-    """A trial that cannot be run as asked; the text says why."""
 
 
 def judge_of(spec: Mapping[str, Any], version: str) -> Judge:

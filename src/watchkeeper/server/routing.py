@@ -21,6 +21,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from watchkeeper.pipeline.refusal import Refused
+
 if TYPE_CHECKING:
     from watchkeeper.server.services import Services
 
@@ -68,6 +70,11 @@ class HttpError(Exception):
         self.error = error
         self.hint = hint
         self.headers: dict[str, str] = dict(headers or {})
+
+
+def refused(error: Refused, status: int = 409) -> HttpError:
+    """The answer to what a flow refused: 404 where it is about nothing there is, else `status`."""
+    return HttpError(404 if error.missing else status, str(error), error.hint)
 
 
 @dataclass(frozen=True)

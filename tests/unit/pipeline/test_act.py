@@ -16,9 +16,10 @@ from watchkeeper.egress import Egress, Policy
 from watchkeeper.model.action import ActionSpec, Order
 from watchkeeper.model.alert import Alert
 from watchkeeper.notify import WebhookChannel
-from watchkeeper.pipeline.act import LEASE_NS, Actor, CannotAct
+from watchkeeper.pipeline.act import LEASE_NS, Actor
 from watchkeeper.pipeline.levers import PauseLever, Pauses, ReleaseLever, ReviewLever, version_of
 from watchkeeper.pipeline.plan import Card, Plan
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.store.columns import Table
 from watchkeeper.store.records import actions, alerts, audit, incidents, reviews, states
 from watchkeeper.store.records.engine import Records
@@ -173,7 +174,7 @@ async def test_undo_takes_it_back_and_doing_it_again_is_possible(bench: Bench) -
     await bench.actor.by_hand("default", "al1", "fallback", "ann")
     await bench.actor.run_due()
     assert bench.rows()[0].state == "done" and len(bench.lever.pulled) == 2
-    with pytest.raises(CannotAct):
+    with pytest.raises(Refused):
         await bench.actor.undo("default", "nope", "ann")
 
 
@@ -206,9 +207,9 @@ async def test_an_alert_that_is_part_of_a_wider_one_and_a_manual_action_ask_for_
     other = Bench(tmp_path, spec=ActionSpec("fallback", "webhook", automatic=False))
     other.store()
     assert other.rows() == []
-    with pytest.raises(CannotAct, match="no action"):
+    with pytest.raises(Refused, match="no action"):
         await other.actor.by_hand("default", "al1", "else", "ann")
-    with pytest.raises(CannotAct, match="no alert"):
+    with pytest.raises(Refused, match="no alert"):
         await other.actor.by_hand("default", "al9", "fallback", "ann")
 
 

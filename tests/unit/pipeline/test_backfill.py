@@ -14,10 +14,11 @@ from watchkeeper.dialects import assemble, normalise
 from watchkeeper.llm.fake import FakeProvider
 from watchkeeper.model.backfill import Backfill
 from watchkeeper.model.score import Score, Subject
-from watchkeeper.pipeline.backfill import BackfillFlow, Unknown
+from watchkeeper.pipeline.backfill import BackfillFlow
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.pipeline.reading import turns_before
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.pipeline.roll import Plan as RollPlan
 from watchkeeper.pipeline.roll import Roller
 from watchkeeper.scoring.sampling import Sampler
@@ -214,7 +215,7 @@ async def test_a_run_pauses_resumes_and_is_cancelled(world: World) -> None:
     await world.flow().change("p", started, "resume")
     done = await world.finish(started)
     assert done.state == "done" and len(await world.scores("quality", ids)) == 60
-    with pytest.raises(Unknown, match="is done"):
+    with pytest.raises(Refused, match="is done"):
         await world.flow().change("p", started, "pause")
     assert await world.flow().change("p", "bf_none", "pause") is None
     world.use({**JUDGE, "prompt": "Another question?"})
@@ -244,13 +245,13 @@ async def test_a_scorer_that_changed_meanwhile_pauses_the_run(world: World) -> N
 
 
 async def test_what_cannot_be_run_is_said_with_what_can(world: World) -> None:
-    with pytest.raises(Unknown, match=r"no scorer 'qualty'; the project has .*quality"):
+    with pytest.raises(Refused, match=r"no scorer 'qualty'; the project has .*quality"):
         await world.asked("qualty")
-    with pytest.raises(Unknown, match="no scorecard 'x' with judges; the project has c"):
+    with pytest.raises(Refused, match="no scorecard 'x' with judges; the project has c"):
         await world.asked(None, scorecard="x")
-    with pytest.raises(Unknown, match="since"):
+    with pytest.raises(Refused, match="since"):
         await world.asked(since_ns=NOW + 1)
-    with pytest.raises(Unknown, match="limit"):
+    with pytest.raises(Refused, match="limit"):
         await world.asked(limit=0)
     with pytest.raises(QueryRefused):
         await world.asked(where="drop table x")

@@ -9,7 +9,8 @@ import pytest
 from watchkeeper.config.models import Config, Review
 from watchkeeper.model.review import ReviewItem
 from watchkeeper.model.score import Score
-from watchkeeper.pipeline.desk import Desk, Given, Refused, Who
+from watchkeeper.pipeline.desk import Desk, Given, Who
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.store.columns import Table
 from watchkeeper.store.records import audit, migrate, reviews, taxonomy

@@ -5,10 +5,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from watchkeeper.model.action import ActionSpec
-from watchkeeper.pipeline.act import CannotAct
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Query, ScorerName, Short
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, refused, route
 from watchkeeper.store.records import actions, incidents
 from watchkeeper.store.records.actions import ActionRow
 
@@ -87,8 +87,8 @@ async def act_on(call: Call, alert_id: str, given: Doing) -> ActionRow:
     name = spec.name if spec is not None else str(given.name)
     try:
         row = await actor.by_hand(call.project, alert_id, name, call.principal.actor, given.dry_run, spec)
-    except CannotAct as error:
-        raise HttpError(404, str(error), error.hint) from None
+    except Refused as error:
+        raise refused(error) from None
     await actor.run_due()
     found = await call.services.records.read(lambda c: actions.get(c, call.project, row.id))
     return found or row
@@ -105,8 +105,8 @@ async def undone(call: Call, action_id: str) -> ActionRow:
     actor = _actor(call)
     try:
         row = await actor.undo(call.project, action_id, call.principal.actor)
-    except CannotAct as error:
-        raise HttpError(404 if "there is no" in str(error) else 409, str(error), error.hint) from None
+    except Refused as error:
+        raise refused(error) from None
     await actor.run_due()
     found = await call.services.records.read(lambda c: actions.get(c, call.project, action_id))
     return found or row

@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from watchkeeper.model.backfill import Backfill, Spent
-from watchkeeper.pipeline.backfill import Unknown
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, ScorerName, Short, moment_ns
 from watchkeeper.server.routing import Call, HttpError, route
@@ -97,7 +97,7 @@ async def asked(call: Call, given: Asked) -> Backfill:
             budget=given.budget,
             author=call.principal.actor,
         )
-    except Unknown as error:
+    except Refused as error:
         raise HttpError(400, str(error), "POST without confirm shows what would happen") from None
     except QueryRefused as error:
         raise HttpError(400, f"where: {error}", error.hint) from None
@@ -135,7 +135,7 @@ async def changed(call: Call, backfill_id: str, action: str) -> Backfill:
     """Pause, resume or cancel. Raises `HttpError` 404 and 409."""
     try:
         made = await flow_of(call).change(call.project, backfill_id, action)
-    except Unknown as error:
+    except Refused as error:
         raise HttpError(409, str(error), "") from None
     if made is None:
         raise HttpError(404, f"there is no backfill {backfill_id[:80]!r}", "GET /api/backfills lists them")

@@ -10,10 +10,11 @@ from watchkeeper.config.problems import ConfigError
 from watchkeeper.gating.subject import input_text
 from watchkeeper.model.managed import Managed
 from watchkeeper.model.review import Case
-from watchkeeper.pipeline.from_signal import CannotAct, Choice, Preview
+from watchkeeper.pipeline.from_signal import Choice, Preview
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, DatasetName, Query, Short
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, refused, route
 from watchkeeper.store.records import managed
 
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,79}$")]
@@ -83,9 +84,8 @@ async def acted(call: Call, choice: Choice, accept: bool) -> Preview | Managed:
             call.project, signal_id, choice,
             actor=call.principal.actor, source=call.source, wall_ns=call.services.wall_clock(),
         )  # fmt: skip
-    except CannotAct as error:
-        status = 404 if str(error).startswith("there is no signal") else 409
-        raise HttpError(status, str(error), error.hint) from None
+    except Refused as error:
+        raise refused(error) from None
     except ConfigError as error:
         raise HttpError(400, str(error), "choose another kind, name or owner") from None
 

@@ -4,10 +4,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from watchkeeper.pipeline.playground import MOST_TRACES, Refused, judge_of
+from watchkeeper.pipeline.playground import MOST_TRACES, judge_of
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.api.shapes import Body, Short, moment_ns
 from watchkeeper.server.reading import note_change
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, refused, route
 from watchkeeper.store.columns import QueryRefused
 
 
@@ -43,7 +44,7 @@ async def tried(call: Call, given: Trial) -> dict[str, Any]:
         since = moment_ns(given.since, call.services.clock(), "since")
         subjects = await flow.subjects(call.project, since, given.where, given.n)
     except Refused as error:
-        raise HttpError(400, str(error), "") from None
+        raise refused(error, 400) from None
     except QueryRefused as error:
         raise HttpError(400, f"where: {error}", error.hint) from None
     planned = await flow.preview(judges, subjects)

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from watchkeeper.model.review import Label, ReviewItem
 from watchkeeper.model.series import Estimate, Insufficient
-from watchkeeper.pipeline.desk import Desk, Given, Refused, Who
+from watchkeeper.pipeline.desk import Desk, Given, Who
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Long, Query, Short, TraceId
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, refused, route
 from watchkeeper.store.records import reviews
 
 
@@ -83,8 +84,7 @@ def told() -> Generator[None]:
     try:
         yield
     except Refused as error:
-        missing = str(error).startswith("there is no")
-        raise HttpError(404 if missing else 409, str(error), error.hint) from None
+        raise refused(error) from None
 
 
 @route("GET", "/api/reviews", permission="viewer", query=Wanted)

@@ -1,7 +1,9 @@
-"""What a sampling decision leads to: judge jobs under their idempotent keys, and weights that follow when π rises."""
+"""Judgements as jobs: what a sampling decision leads to, under idempotent keys, and weights that follow when π rises."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 from sqlalchemy.engine import Connection
@@ -12,7 +14,7 @@ from watchkeeper.pipeline.where import COLUMNS
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.sampling import Decision
 from watchkeeper.store.columns import Columns
-from watchkeeper.store.records import jobs
+from watchkeeper.store.records import coverage, jobs
 
 HOUR_S = 3600
 JUDGE = "judge"
@@ -105,6 +107,38 @@ def raise_jobs(
 
 
 ScoreKey = tuple[str, str, str, str]
+
+
+def score_key(job: jobs.NewJob) -> ScoreKey:
+    """Trace, span, scorer and version of the score that a job would make."""
+    p = job.payload
+    return (p["trace_id"], p["span_id"], p["scorer"], p["version"])
+
+
+def queue_after(
+    connection: Connection,
+    work: Sequence[jobs.NewJob],
+    stored: Mapping[str, Sequence[Score]],
+    counted: Sequence[str],
+    window_s: int,
+    now_ns: int,
+) -> tuple[int, int, list[dict[str, Any]]]:
+    """Queue judgements of traces that were decided before, whose scores are `stored` by trace: how many are new, how many
+    rose, and the rows of the coverage ledger, in which the new ones count as each of `counted`. `window_s` is its window.
+
+    A score without its job is a judgement whose finished job was forgotten: it is weighed, not asked again."""
+    scored = {(s.trace_id, s.span_id, s.scorer, s.version) for found in stored.values() for s in found}
+    asked = [j for j in work if score_key(j) not in scored]
+    forgotten = [j for j in work if score_key(j) in scored]
+    new, raised = raise_jobs(connection, asked, now_ns, late=True)
+    _, again = raise_jobs(connection, forgotten, now_ns, late=True, add=False)
+    ledger: dict[coverage.Cell, Counter[str]] = {}
+    for job in new:
+        p = msgspec.convert(job.payload, JudgeWork)
+        cell = coverage.Cell(job.project, p.scorer, p.version, p.window_s, window_s)
+        ledger.setdefault(cell, Counter()).update(counted)
+    totals = coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items()], now_ns)
+    return len(new), len(raised) + len(again), totals
 
 
 async def reweigh(

@@ -10,10 +10,10 @@ from tests.unit.pipeline.test_late import World, ids
 from tests.unit.scoring.build import trace
 from watchkeeper.config.adapters import signals_of
 from watchkeeper.config.load import load_text
-from watchkeeper.pipeline.acting import SignalActions
 from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.pipeline.review import ReviewRouting
+from watchkeeper.pipeline.signal_actions import SignalActions
 from watchkeeper.store.records import datasets, jobs, migrate, reviews
 from watchkeeper.store.records.engine import Records
 
