@@ -27,6 +27,7 @@ PROOF = re.compile(r"`([a-z_/]+\.py)::(test_\w+)`")
 LAST = ("D1",)
 # A campaign says something at each tenth, and pytest at the end of each test: one that says nothing for so long hangs.
 SILENT_S = 3600.0
+HELD, SKIPPED, BROKEN = "held", "skipped in part", "NOT HELD"
 
 
 @dataclass(frozen=True)
@@ -90,8 +91,8 @@ def end(process: subprocess.Popen[str]) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def hold(promise: Promise, share: str) -> bool:
-    """Run a promise's tests and show what they say of themselves; whether all of them held."""
+def hold(promise: Promise, share: str) -> str:
+    """Run a promise's tests and show what they say of themselves; returns `HELD`, `SKIPPED` or `BROKEN`."""
     name = promise.marks[0]
     command = [sys.executable, "-m", "pytest", "-s", "-rs", "--color=no", *promise.tests]
     process = subprocess.Popen(
@@ -101,6 +102,7 @@ def hold(promise: Promise, share: str) -> bool:
     # Dots of pytest stand before what a test says.
     marks = "|".join(promise.marks)
     telling = re.compile(rf"(?:^|[.sF ])((?:{marks})\b.*|SKIPPED .*|FAILED .*|ERROR .*|nothing was said .*)")
+    skipped = False
     try:
         with (LOGS / f"{name}.log").open("w") as log:
             for line in lines_of(process):
@@ -108,7 +110,8 @@ def hold(promise: Promise, share: str) -> bool:
                 log.flush()
                 if found := telling.search(line):
                     print("      " + found[1], flush=True)
-        return process.wait() == 0
+                    skipped |= found[1].startswith("SKIPPED")
+        return BROKEN if process.wait() else SKIPPED if skipped else HELD
     finally:
         end(process)
 
@@ -117,6 +120,26 @@ def spent(since: float) -> str:
     """Minutes and seconds."""
     seconds = round(time.monotonic() - since)
     return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def hold_all(wanted: Sequence[Promise], share: str) -> list[str]:
+    """Hold one after the other and say how each ended; what came of those that were reached before it was interrupted."""
+    LOGS.mkdir(exist_ok=True)
+    began, ends = time.monotonic(), dict[str, str]()
+    with contextlib.suppress(KeyboardInterrupt):
+        for number, promise in enumerate(wanted):
+            marks, since = ", ".join(promise.marks), time.monotonic()
+            print(f"[{number + 1}/{len(wanted)}] {marks}: {promise.what}", flush=True)
+            ends[marks] = hold(promise, share)
+            print(
+                f"      {ends[marks]} after {spent(since)}, all of it in .chaos/{promise.marks[0]}.log",
+                flush=True,
+            )
+    print(f"{len(ends)} of {len(wanted)} promises tried at size {share} in {spent(began)} min")
+    for end in (HELD, SKIPPED, BROKEN):
+        if of_it := [marks for marks, found in ends.items() if found == end]:
+            print(f"  {end}: {len(of_it)} ({'; '.join(of_it)})")
+    return list(ends.values())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,20 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for promise in wanted:
             print(f"{', '.join(promise.marks):14} {promise.what} (tests: {len(promise.tests)})")
         return 0
-    LOGS.mkdir(exist_ok=True)
-    began, broken = time.monotonic(), list[str]()
-    for number, promise in enumerate(wanted):
-        marks, since = ", ".join(promise.marks), time.monotonic()
-        print(f"[{number + 1}/{len(wanted)}] {marks}: {promise.what}", flush=True)
-        held = hold(promise, given.share)
-        broken += [] if held else [marks]
-        print(
-            f"      {'held' if held else 'NOT HELD: see .chaos/' + promise.marks[0] + '.log'} after {spent(since)}",
-            flush=True,
-        )
-    print(f"{len(wanted) - len(broken)} of {len(wanted)} promises held, size {given.share}, {spent(began)} min"
-          + (f"; not held: {'; '.join(broken)}" if broken else ""))  # fmt: skip
-    return 1 if broken else 0
+    ends = hold_all(wanted, given.share)
+    return 0 if len(ends) == len(wanted) and BROKEN not in ends else 1
 
 
 if __name__ == "__main__":
