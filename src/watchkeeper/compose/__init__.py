@@ -11,7 +11,7 @@ from watchkeeper.compose.flows import FOLLOW_SECONDS, running, samplers
 from watchkeeper.compose.forwarding import forwarding, sampler
 from watchkeeper.compose.installation import Stores, install_secrets
 from watchkeeper.compose.leading import duties, leading
-from watchkeeper.compose.operating import LOOK_SECONDS, Readings, operating
+from watchkeeper.compose.operating import LOOK_SECONDS, operating
 from watchkeeper.compose.saving import saving
 from watchkeeper.compose.together import Together
 from watchkeeper.config.holder import ConfigHolder
@@ -21,6 +21,7 @@ from watchkeeper.pipeline.from_signal import ActFlow
 from watchkeeper.pipeline.gate import Gate
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.playground import Playground
+from watchkeeper.pipeline.readings import Readings
 from watchkeeper.pipeline.reprice import Recompute
 from watchkeeper.pipeline.train import TrainFlow
 from watchkeeper.server.guarding import Guards
@@ -66,7 +67,10 @@ async def services(
         )
         made.watch, made.judge, made.review = flows.watcher, flows.judges, flows.review
         made.incidents = flows.incidents
-        readings = Readings(flows, data_dir)
+        readings = Readings(
+            flows.records, flows.columns, clock, data_dir, flows.ingest.ledger, flows.assembly.waiting,
+            flows.judges.counts, flows.projects,
+        )  # fmt: skip
         beside = operating(flows, readings)
         made.selfwatch, made.pictures, made.actor = beside.watch, flows.pictures, flows.actor
         made.reports = beside.reports

@@ -5,7 +5,6 @@ import contextlib
 import functools
 import logging
 import time
-from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +21,7 @@ from watchkeeper.pipeline.backfill import BackfillFlow
 from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.check import CheckFlow
+from watchkeeper.pipeline.coverage import missing, totals
 from watchkeeper.pipeline.desk import Desk
 from watchkeeper.pipeline.erase import EraseFlow
 from watchkeeper.pipeline.incidents import IncidentFlow
@@ -38,7 +38,6 @@ from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.server.metrics import Sample
 from watchkeeper.store.clickhouse.store import ClickHouseColumns
 from watchkeeper.store.columns import Retention
-from watchkeeper.store.records.coverage import COUNTS
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
@@ -228,12 +227,8 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
         found: list[Sample] = []
         now = flows.clock()
         for project in flows.projects():
-            sums: dict[str, Counter[str]] = {}
-            for row in await flows.columns.read_coverage(project, now - DAY_NS, now):
-                sums.setdefault(str(row["scorer"]), Counter()).update({k: int(row[k]) for k in COUNTS})
-            for scorer, n in sorted(sums.items()):
-                missing = max(n["selected"] - n["scored"] - n["failed"], 0)
-                for what, value in (*n.items(), ("missing", missing)):
+            for scorer, n in sorted((await totals(flows.columns, project, now - DAY_NS, now)).items()):
+                for what, value in (*n.items(), ("missing", missing(n))):
                     labels = {"project": project, "scorer": scorer, "what": what}
                     found.append(Sample("watchkeeper_coverage", labels, value))
             for name, one in (await flows.calibrator.standings(project)).items():

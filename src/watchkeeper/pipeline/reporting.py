@@ -16,7 +16,8 @@ from watchkeeper.alerting.report import Facts, IncidentLine, Watching
 from watchkeeper.model.alert import Alert, Notification
 from watchkeeper.model.calibration import Calibration, Standing
 from watchkeeper.model.report import Report
-from watchkeeper.model.series import Point
+from watchkeeper.model.series import Axis, Point, SeriesKey
+from watchkeeper.pipeline.coverage import totals
 from watchkeeper.pipeline.explore import stands
 from watchkeeper.pipeline.incidents import triage_of
 from watchkeeper.pipeline.watching.evidence import compare
@@ -36,7 +37,6 @@ from watchkeeper.store.records.tables import labels
 
 log = logging.getLogger(__name__)
 DAY, WEEK = 86_400 * 10**9, 7 * 86_400 * 10**9
-COUNTS = ("eligible", "selected", "scored", "failed", "late")
 KINDS: Mapping[str, Callable[[Facts], Report]] = {"weekly": rules.weekly, "evidence": rules.evidence}
 
 
@@ -87,18 +87,17 @@ class ReportFlow:
     async def gather(self, project: str, since: int, until: int) -> Facts:
         """Everything recorded of a period, and the scores of the period before for comparison."""
         setting = self.setting(project)
-        points = await self.columns.read_points(project, since - (until - since), until, cohort="")
-        covered = await self.columns.read_coverage(project, since, until)
+        covered = await totals(self.columns, project, since, until)
         deploys = await self.columns.read_deploys(project, since, until)
         standing = await self.standings(project)
-        before, now = _split(points, since)
+        before, now = await series(self.columns, project, since, until)
         told = await self.records.read(lambda c: _recorded(c, project, since, until, setting))
         known: list[Alert] = told["alerts"]
         fired = Counter(a.monitor for a in known if a.fired_ns and since <= a.fired_ns < until)
         return Facts(
             project, since, until, self.clock(), round(sum(p.sw for p in now.get("traces", []))),
             [Watching(m.name, m.condition, m.owner, m.severity, fired[m.name], told["budget"].get(m.name)) for m in setting.monitors],
-            setting.allowed, setting.built_in, _coverage(covered), compare(before, now, ()), known, told["incidents"],
+            setting.allowed, setting.built_in, covered, compare(before, now, ()), known, told["incidents"],
             told["calibrations"], standing, told["reviews"], told["gates"], deploys, told["actions"], told["undelivered"],
             setting.redaction, setting.retention, setting.guards,
         )  # fmt: skip
@@ -146,27 +145,22 @@ def _projects(c: Connection) -> list[str]:
     return sorted({"default", *access.list_projects(c)} - {"*"})
 
 
-def _split(points: Sequence[Point], since: int) -> tuple[dict[str, list[Point]], dict[str, list[Point]]]:
-    before: dict[str, list[Point]] = {}
-    now: dict[str, list[Point]] = {}
-    # Of several tick lengths the finest covers everything by itself; adding them would count twice.
-    finest: dict[str, int] = {}
-    for p in points:
-        length = p.end_ns - p.start_ns
-        finest[p.key.metric] = min(length, finest.get(p.key.metric, length))
-    for p in points:
-        if p.n > 0 and p.end_ns - p.start_ns == finest[p.key.metric]:
-            (now if p.start_ns >= since else before).setdefault(p.key.metric, []).append(p)
-    return before, now
-
-
-def _coverage(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
-    for row in rows:
-        one = found.setdefault(str(row["scorer"]), dict.fromkeys(COUNTS, 0))
-        for name in COUNTS:
-            one[name] += int(row[name])
-    return found
+async def series(
+    columns: Columns, project: str, since: int, until: int
+) -> tuple[dict[str, list[Point]], dict[str, list[Point]]]:
+    """Every series of all traffic as long before `since` as the period is, and in it: one point a scale and version, without
+    histogram, that begins with the newest of its ticks; the newest last."""
+    table = await columns.named(
+        "report_points", project, before=since - (until - since), since=since, until=until
+    )
+    sides: tuple[dict[str, list[Point]], dict[str, list[Point]]] = ({}, {})
+    for metric, edges, version, current, newest, seconds, n, *sums in table.rows:
+        low, high, bins, log = str(edges).split("|")
+        axis, start = Axis(float(low), float(high), int(bins), log == "1"), int(newest) * 10**9
+        key = SeriesKey(project, str(metric))
+        made = Point(key, start, start + int(seconds) * 10**9, axis, int(n), *sums, version=str(version))
+        sides[bool(current)].setdefault(key.metric, []).append(made)
+    return sides
 
 
 def _recorded(c: Connection, project: str, since: int, until: int, setting: Setting) -> dict[str, Any]:

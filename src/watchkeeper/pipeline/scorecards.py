@@ -11,12 +11,13 @@ from watchkeeper.model.calibration import MODEL_BASED, Standing
 from watchkeeper.model.score import ABSTAINED
 from watchkeeper.model.series import Axis, Estimate, Insufficient, Point, SeriesKey
 from watchkeeper.pipeline.calibrate import Calibrator, model_of
+from watchkeeper.pipeline.coverage import missing
 from watchkeeper.stats.estimates import point_mean, point_rate
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import calibration as store
+from watchkeeper.store.records.coverage import COUNTS
 from watchkeeper.store.records.engine import Records
 
-COUNTS = ("eligible", "selected", "scored", "failed", "late")
 _SUMS = ("sw", "sw2", "swx", "swx2", "sw2x", "sw2x2")
 
 
@@ -55,8 +56,7 @@ class Line:
     @property
     def missing(self) -> int:
         """Selected, and neither scored nor failed."""
-        c = self.coverage
-        return max(0, c.get("selected", 0) - c.get("scored", 0) - c.get("failed", 0))
+        return missing(self.coverage)
 
     @property
     def provisional(self) -> bool:

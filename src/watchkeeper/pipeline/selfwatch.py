@@ -2,8 +2,7 @@
 other alert. Its figures come from its own stages, so it works while every series is silent."""
 
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,119 +15,15 @@ from watchkeeper.alerting.lifecycle import Life, advance
 from watchkeeper.alerting.message import notifications
 from watchkeeper.alerting.routing import Routes, Silence, Told, alert_id, due_message, group_key
 from watchkeeper.model.alert import Alert
-from watchkeeper.model.calibration import Drift
+from watchkeeper.pipeline.readings import PROJECT, Read
 from watchkeeper.pipeline.watching.telling import alert_row
 from watchkeeper.store.columns import Columns
-from watchkeeper.store.records import alerts, calibration, incidents, outbox, states
+from watchkeeper.store.records import alerts, incidents, outbox, states
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-PROJECT = "default"
-MINUTE, HOUR, DAY = 60 * 10**9, 3600 * 10**9, 86_400 * 10**9
-# A process that has said nothing for so long is gone, and what it said last is no longer so.
-HEARD = MINUTE
+HOUR = 3600 * 10**9
 RUNBOOK = "docs/alerts.md#watching-itself"
-Read = Callable[[], Awaitable[Reading]]
-
-
-class Window:
-    """Growing counters read over the last `length` ns: how much each grew since then. In memory only: a restart starts
-    counting again, and says so by a small n."""
-
-    def __init__(self, length: int) -> None:
-        self.length = length
-        self._seen: deque[tuple[int, tuple[float, ...]]] = deque()
-
-    def grew(self, now: int, counters: tuple[float, ...]) -> tuple[float, ...]:
-        """Growth of each counter within the window that ends now."""
-        self._seen.append((now, counters))
-        while len(self._seen) > 1 and self._seen[1][0] <= now - self.length:
-            self._seen.popleft()
-        first = self._seen[0][1]
-        return tuple(max(b - a, 0.0) for a, b in zip(first, counters, strict=True))
-
-
-def share(part: float, whole: float, says: str) -> Reading:
-    """A part of a whole as a reading; unknown of nothing."""
-    return Reading(part / whole if whole > 0 else None, int(whole), says)
-
-
-async def coverage(columns: Columns, projects: Sequence[str], now: int) -> Reading:
-    """The scorer that failed on the largest part of what was selected for it in the last day, the latest hour left out:
-    judges need time."""
-    worst = Reading(None, 0, "nothing was selected in the last day")
-    for project in projects:
-        sums: dict[str, list[int]] = {}
-        for row in await columns.read_coverage(project, now - DAY, now - HOUR):
-            one = sums.setdefault(str(row["scorer"]), [0, 0])
-            one[0] += int(row["selected"])
-            one[1] += int(row["failed"])
-        for scorer, (selected, failed) in sums.items():
-            if selected >= 50 and failed / selected >= (worst.value or 0.0):
-                says = f"{scorer} failed on {failed:,} of {selected:,} selected traces of project {project}"
-                worst = Reading(failed / selected, selected, says)
-    return worst
-
-
-async def coverage_gap(columns: Columns, projects: Sequence[str], now: int) -> Reading:
-    """The scorer that neither scored nor failed on the largest part of what was selected for it in the last day, the latest
-    two hours left out: nobody waits longer for a judge that works."""
-    worst = Reading(None, 0, "nothing was selected in the last day")
-    for project in projects:
-        sums: dict[str, list[int]] = {}
-        for row in await columns.read_coverage(project, now - DAY, now - 2 * HOUR):
-            one = sums.setdefault(str(row["scorer"]), [0, 0])
-            one[0] += int(row["selected"])
-            one[1] += int(row["selected"]) - int(row["scored"]) - int(row["failed"])
-        for scorer, (selected, missing) in sums.items():
-            if selected >= 20 and missing / selected >= (worst.value or 0.0):
-                says = (
-                    f"{scorer} never scored {missing:,} of {selected:,} selected traces of project {project}"
-                )
-                worst = Reading(max(missing, 0) / selected, selected, says)
-    return worst
-
-
-async def judge_drift(records: Records, projects: Sequence[str]) -> Reading:
-    """How many judges have drifted since their calibration, of those with a canary."""
-    found: dict[str, Drift] = {}
-    for project in projects:
-        canaries = await records.read(lambda c, p=project: calibration.canaries(c, p))
-        found |= {f"{name} of project {project}": d for name, d in canaries.items()}
-    drifted = sorted(name for name, d in found.items() if d.drifted)
-    says = f"{', '.join(drifted)} drifted" if drifted else f"{len(found)} judges with canaries, none drifted"
-    return Reading(len(drifted) / len(found) if found else None, len(found), says)
-
-
-class Said(msgspec.Struct):
-    """What one process says of its own stages: finished traces that wait and since when, records dropped and received in
-    the last 15 minutes, bytes free and in all on its disk, and what stands set aside as damaged."""
-
-    process: str
-    at_ns: int
-    waiting: int
-    since_ns: int | None
-    dropped: float
-    received: float
-    free: int
-    size: int
-    damaged: list[str]
-
-
-def tell(c: Connection, own: Said) -> None:
-    """Write what this process says of itself for whoever leads; processes unheard of for a day are forgotten."""
-    known = states.get_all(c, PROJECT, "process")
-    gone = [name for name, said in known.items() if own.at_ns - int(said["at_ns"]) > DAY]
-    if gone:
-        states.delete(c, PROJECT, "process", gone)
-    states.put(c, PROJECT, "process", own.process, msgspec.to_builtins(own), own.at_ns)
-
-
-def heard(c: Connection, own: Said) -> list[Said]:
-    """This process and every other one heard of lately, as they last spoke."""
-    known = states.get_all(c, PROJECT, "process")
-    others = [msgspec.convert(v, Said) for name, v in known.items() if name != own.process]
-    return [own, *(o for o in others if abs(own.at_ns - o.at_ns) <= HEARD)]
 
 
 class Beside(msgspec.Struct):
@@ -159,11 +54,11 @@ class Standing:
 
 @dataclass
 class SelfWatch:
-    """`readings` by rule name; `rules`, `routes`, `owner` and `notify` may be replaced between looks. `clock` gives ns."""
+    """`readings()` are those of one look by rule name; `rules`, `routes`, `owner` and `notify` may be replaced between looks. `clock` gives ns."""
 
     records: Records
     clock: Callable[[], int]
-    readings: Mapping[str, Read]
+    readings: Callable[[], Mapping[str, Read]]
     columns: Columns | None = None
     rules: tuple[BuiltIn, ...] = RULES
     routes: Routes = field(default_factory=Routes)
@@ -176,7 +71,8 @@ class SelfWatch:
     async def look(self) -> int:
         """Read everything, advance every rule, tell whoever is to be told; how many messages were queued."""
         now = self.clock()
-        read = {r.name: await self._read(r) for r in self.rules}
+        readings = self.readings()
+        read = {r.name: await self._read(r, readings) for r in self.rules}
         self.counts.looks += 1
         changed, messages = await self.records.write(lambda c: self._advance(c, read, now))
         if changed and self.columns is not None:
@@ -189,9 +85,9 @@ class SelfWatch:
         found = [(rule, known[rule.name]) for rule in self.rules if rule.name in known]
         return [Standing(rule, b.reading, b.life.state) for rule, b in found if b.reading is not None]
 
-    async def _read(self, rule: BuiltIn) -> Reading:
+    async def _read(self, rule: BuiltIn, readings: Mapping[str, Read]) -> Reading:
         try:
-            return await self.readings[rule.name]()
+            return await readings[rule.name]()
         except Exception as error:  # a stage that cannot be read is unknown, and the other rules must go on
             self.counts.unreadable += 1
             log.exception("the reading of %s failed", rule.monitor)
@@ -295,12 +191,6 @@ def _over(c: Connection, wanted: str, now: int) -> Alert | None:
         return None
     alert.state, alert.resolved_ns, alert.updated_ns = "resolved", now, now
     return alert
-
-
-def queue_age(oldest_due_ns: int | None, now: int, waiting: int, what: str) -> Reading:
-    """How long the oldest of a queue has waited; an empty queue waits for nothing."""
-    age = max((now - oldest_due_ns) / 1e9, 0.0) if oldest_due_ns is not None else 0.0
-    return Reading(age, max(waiting, 1), f"{waiting:,} {what}")
 
 
 def document(standing: Sequence[Standing]) -> list[dict[str, Any]]:

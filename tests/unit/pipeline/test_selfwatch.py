@@ -9,24 +9,15 @@ import pytest
 
 from watchkeeper.alerting.builtin import NAMES, RULES, Reading, rules
 from watchkeeper.alerting.routing import Routes
-from watchkeeper.compose.operating import Operating, Readings
+from watchkeeper.compose.operating import Operating
 from watchkeeper.config import adapters
 from watchkeeper.config.models import Config, SelfMonitoring
 from watchkeeper.model.alert import Alert
 from watchkeeper.pipeline.alert import Delivery
-from watchkeeper.pipeline.ledger import Ledger
 from watchkeeper.pipeline.selfwatch import (
     SelfWatch,
-    Window,
-    coverage,
-    coverage_gap,
-    judge_drift,
-    queue_age,
-    share,
 )
-from watchkeeper.store.damage import set_aside
-from watchkeeper.store.records import alerts, incidents, outbox, states
-from watchkeeper.store.records import calibration as calibrations
+from watchkeeper.store.records import alerts, incidents, outbox
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
@@ -54,7 +45,7 @@ class Bench:
         self.watch = SelfWatch(
             self.records,
             lambda: self.now,
-            {n: self.reader(n) for n in NAMES},
+            lambda: {n: self.reader(n) for n in NAMES},
             routes=Routes(page=("p",), warn=("w",)),
         )
 
@@ -132,7 +123,8 @@ async def test_a_stage_that_cannot_be_read_is_unknown_and_stops_nobody(bench: Be
     async def broken() -> Reading:
         raise OSError("gone")
 
-    bench.watch.readings = {**bench.watch.readings, "disk": broken}
+    usual = bench.watch.readings
+    bench.watch.readings = lambda: {**usual(), "disk": broken}
     bench.read["drops"] = Reading(0.5, 100, "")
     found = await bench.after(1)
     assert [a.monitor for a in found] == ["watchkeeper.drops"] and bench.watch.counts.unreadable == 1
@@ -159,47 +151,6 @@ async def test_every_process_shows_what_the_one_that_leads_read(bench: Bench, tm
     assert {s.rule.name: s.state for s in await follower.watch.standing()}["drops"] == "firing"
 
 
-class Several:
-    """The flows of one of several processes, as far as its readings look at them."""
-
-    def __init__(self, records: Records, waiting: int = 0, since_ns: int | None = None) -> None:
-        # Of one process nobody else is heard; a test says that there are several.
-        self.records = SimpleNamespace(is_sqlite=False, read=records.read, write=records.write)
-        self.now, self.ingest = 1_795_000_000 * 10**9, SimpleNamespace(ledger=Ledger())
-        self.assembly = SimpleNamespace(waiting=lambda: (waiting, since_ns))
-
-    def clock(self) -> int:
-        return self.now
-
-
-async def test_what_other_processes_say_is_read_until_they_are_gone(bench: Bench, tmp_path: Path) -> None:
-    here, there = Several(bench.records), Several(bench.records, 3, 1_794_999_400 * 10**9)
-    leader = Readings(here, tmp_path / "a")  # type: ignore[arg-type]
-    follower = Readings(there, tmp_path / "b")  # type: ignore[arg-type]
-    for folder in (leader.data_dir, follower.data_dir):
-        folder.mkdir()
-    assert (await leader.drops()).value is None
-    await follower.tell()
-    there.ingest.ledger.receive("p", "traces", 10)
-    there.ingest.ledger.settle("p", "traces", "dropped", 4)
-    (tmp_path / "part").write_text("rotten")
-    set_aside(follower.data_dir / "damaged", tmp_path / "part", "a part of spans", "its checksum")
-    await follower.tell()
-
-    lag, drops, harm = await leader.ingest_lag(), await leader.drops(), await leader.damage()
-    assert (lag.value, lag.n) == (600.0, 3)
-    assert (drops.value, drops.n) == (0.4, 10) and drops.says.endswith(str(follower.data_dir))
-    assert harm.value == 1.0 and "a part of spans" in harm.says
-    assert (await leader.disk()).value == pytest.approx((await follower.disk()).value, rel=0.01)
-
-    here.now += 2 * MINUTE
-    assert (await leader.ingest_lag()).value == 0.0 and (await leader.drops()).value is None
-    here.now += 2 * 24 * 60 * MINUTE
-    await leader.tell()
-    known = bench.records.read_now(lambda c: states.get_all(c, "default", "process"))
-    assert [name.endswith(str(leader.data_dir)) for name in known] == [True]
-
-
 async def test_what_is_switched_off_leaves_no_alert_behind(bench: Bench) -> None:
     bench.read["disk"] = Reading(0.01, 1, "")
     await bench.after(1)
@@ -210,60 +161,6 @@ async def test_what_is_switched_off_leaves_no_alert_behind(bench: Bench) -> None
 async def test_too_few_judge_calls_say_nothing(bench: Bench) -> None:
     bench.read["judge-errors"] = Reading(1.0, 5, "")
     assert [await bench.after(5) for _ in range(5)] == [[]] * 5
-
-
-def test_a_window_forgets_what_is_older() -> None:
-    window = Window(10)
-    assert window.grew(0, (0.0, 0.0)) == (0.0, 0.0)
-    assert window.grew(5, (2.0, 10.0)) == (2.0, 10.0)
-    assert window.grew(14, (2.0, 20.0)) == (2.0, 20.0)
-    assert window.grew(30, (2.0, 30.0)) == (0.0, 10.0)
-
-
-def test_readings_of_nothing_are_unknown() -> None:
-    assert share(0, 0, "").value is None and share(1, 4, "").value == 0.25
-    assert queue_age(None, 100, 0, "x").value == 0.0
-    assert queue_age(10**9, 61 * 10**9, 4, "x") == Reading(60.0, 4, "4 x")
-
-
-async def test_the_coverage_gap_is_that_of_the_worst_scorer() -> None:
-    class Columns:
-        async def read_coverage(self, project: str, since_ns: int, until_ns: int) -> list[dict[str, object]]:
-            cells = (("a", 100, 1), ("b", 100, 40), ("b", 100, 40), ("tiny", 10, 10))
-            return [{"scorer": s, "selected": n, "failed": f} for s, n, f in cells]
-
-    found = await coverage(Columns(), ["default"], 10**18)  # type: ignore[arg-type]
-    assert (
-        found.value == pytest.approx(0.4)
-        and found.n == 200
-        and found.says.startswith("b failed on 80 of 200")
-    )
-
-
-async def test_what_was_selected_and_never_scored_is_a_gap_and_what_failed_is_not() -> None:
-    class Columns:
-        async def read_coverage(self, project: str, since_ns: int, until_ns: int) -> list[dict[str, object]]:
-            assert until_ns <= 10**18 - 2 * 60 * MINUTE, "a judge may take its time"
-            cells = (("a", 100, 60, 40), ("b", 100, 90, 5), ("tiny", 10, 0, 0))
-            return [{"scorer": s, "selected": n, "scored": x, "failed": f} for s, n, x, f in cells]
-
-    found = await coverage_gap(Columns(), ["default"], 10**18)  # type: ignore[arg-type]
-    assert found.value == pytest.approx(0.05)
-    assert found.says == "b never scored 5 of 100 selected traces of project default"
-
-
-async def test_a_drifted_judge_is_named(tmp_path: Path) -> None:
-    records = Records(f"sqlite:///{tmp_path}/r.db")
-    metadata.create_all(records.engine)
-    assert (await judge_drift(records, ["p"])).value is None
-    for name, turned in (("helpful", 0), ("polite", 9)):
-        last = {"n": 50, "to_fail": turned, "to_pass": 0, "p": 0.004, "drifted": turned > 0, "time_ns": 1}
-        records.write_now(
-            lambda c, n=name, x=last: calibrations.keep_canary(c, "p", n, {"verdicts": {}, "last": x}, 1)
-        )
-    found = await judge_drift(records, ["p"])
-    assert (found.value, found.says) == (0.5, "polite of project p drifted")
-    records.close()
 
 
 def test_the_configuration_switches_and_limits_them() -> None:
