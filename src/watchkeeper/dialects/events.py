@@ -22,7 +22,9 @@ _RANK = {name: rank for rank, name in enumerate(MESSAGE_EVENTS)} | {"gen_ai.choi
 DETAILS = frozenset(("gen_ai.client.inference.operation.details", "gen_ai.client.inference.details"))
 # Claude Code's record of what was answered, beside its spans.
 ANSWERED = "claude_code.assistant_response"
-_STREAM_MARKS = frozenset(("First Token Stream Event", "ai.stream.firstChunk", "gen_ai.content.first_token"))
+_STREAM_MARKS = frozenset(("First Token Stream Event", "ai.stream.firstChunk", "gen_ai.content.first_token",
+                           # MLflow under LangChain, AgentOps.
+                           "new_token", "first_token_received"))  # fmt: skip
 _BLOCK_KEYS = frozenset(("type", "text", "parts", "role", "content", "toolUse", "toolResult", "functionCall",
                          "function_call", "functionResponse", "function_response", "reasoningContent", "image",
                          "inlineData", "inline_data", "document"))  # fmt: skip
@@ -75,7 +77,8 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
         elif name in _FLAG_EVENTS:
             common.flag_evaluation(draft, _with_body(event))
         elif name in _STREAM_MARKS or name.startswith(_CHUNK_MARKS):
-            draft.stream = True if draft.stream is None else draft.stream
+            # What came in pieces was streamed, whatever the model's own parameters say.
+            draft.stream = True
             if draft.ttft_ms is None and event.time_ns > draft.raw.start_ns > 0:
                 draft.ttft_ms = (event.time_ns - draft.raw.start_ns) / 1e6
     if spoken or choices:

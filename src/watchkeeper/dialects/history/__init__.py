@@ -4,12 +4,14 @@ What comes out is what that product's own OTLP export would have sent, so the di
 better dialect improves imported history too. A record's fields that mean nothing to us stay as attributes.
 """
 
-from watchkeeper.dialects.history import langfuse, langsmith, phoenix, watchkeeper
+from watchkeeper.dialects.history import braintrust, langfuse, langsmith, mlflow, phoenix, watchkeeper
 from watchkeeper.dialects.history.common import Index, Taken, Unreadable
 
-FORMATS = ("langfuse", "langsmith", "phoenix", "watchkeeper")
+FORMATS = ("braintrust", "langfuse", "langsmith", "mlflow", "phoenix", "watchkeeper")
 _READERS = {
     "watchkeeper": watchkeeper,
+    "mlflow": mlflow,
+    "braintrust": braintrust,
     "langsmith": langsmith,
     "phoenix": phoenix,
     "langfuse": langfuse,

@@ -17,7 +17,11 @@ _KNOWN = frozenset(
 
 def recognise(record: dict[str, Any]) -> bool:
     """Whether this is a row of Braintrust."""
-    return "root_span_id" in record and "span_id" in record and bool({"span_attributes", "metrics", "_xact_id"} & record.keys())
+    return (
+        "root_span_id" in record
+        and "span_id" in record
+        and bool({"span_attributes", "metrics", "_xact_id"} & record.keys())
+    )
 
 
 def note(record: dict[str, Any], index: Index) -> None:
@@ -31,7 +35,12 @@ def read(record: dict[str, Any], index: Index) -> Taken:
     start = common.time_ns(metrics.get("start")) or common.start_of(record, "created")
     kept = as_dict(record.get("span_attributes")) or {}
     attributes: dict[str, Any] = {"braintrust.span_attributes": as_text(kept) or "{}"}
-    for key, name in (("input", "input_json"), ("output", "output_json"), ("metadata", "metadata"), ("metrics", "metrics")):
+    for key, name in (
+        ("input", "input_json"),
+        ("output", "output_json"),
+        ("metadata", "metadata"),
+        ("metrics", "metrics"),
+    ):
         if not empty(record.get(key)):
             attributes[f"braintrust.{name}"] = as_text(record.get(key))
     put(attributes, "braintrust.tags", as_list(record.get("tags")))

@@ -165,10 +165,13 @@ def evaluation(
     source: str,
     author: Any,
 ) -> LogRecord:
-    """A score of another product as the evaluation event of the conventions. `trace` and `span` are our ids."""
+    """A score of another product as the evaluation event of the conventions. `trace` and `span` are our ids. Where somebody only
+    wrote something, that they did is the score. Raises `Unreadable` when it says nothing at all."""
     attributes: dict[str, Any] = {"gen_ai.evaluation.name": name}
     number = as_float(value) if not isinstance(value, bool) else float(value)
     put(attributes, "gen_ai.evaluation.score.value", number)
+    if number is None and empty(label) and not empty(comment):
+        label = "commented"
     put(attributes, "gen_ai.evaluation.score.label", as_text(label) if not empty(label) else None)
     put(attributes, "gen_ai.evaluation.explanation", comment)
     put(attributes, "gen_ai.evaluation.author", author)

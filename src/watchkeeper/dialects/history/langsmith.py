@@ -187,6 +187,8 @@ def _feedback(record: dict[str, Any], index: Index) -> Taken:
         label = as_text(cast(dict[str, Any], value).get("label") or value)
     elif not empty(value):
         label = as_text(value)
+    elif empty(score) and not empty(record.get("correction")):
+        label = "corrected"
     when = common.time_ns(record.get("modified_at")) or common.time_ns(record.get("created_at")) or 0
     source = as_dict(record.get("feedback_source")) or {}
     made = common.evaluation(

@@ -25,7 +25,11 @@ def recognise(record: dict[str, Any]) -> bool:
     """Whether this is a trace of MLflow."""
     trace = _whole(record)
     info, data = as_dict(trace.get("info")), as_dict(trace.get("data"))
-    return bool(info and data) and "spans" in (data or {}) and bool({"trace_id", "request_id"} & (info or {}).keys())
+    return (
+        bool(info and data)
+        and "spans" in (data or {})
+        and bool({"trace_id", "request_id"} & (info or {}).keys())
+    )
 
 
 def note(record: dict[str, Any], index: Index) -> None:
@@ -63,7 +67,10 @@ def _id(value: Any) -> str | None:
 
 
 def _span(item: dict[str, Any], trace: str) -> RawSpan:
-    status = as_dict(item.get("status")) or {"code": item.get("status_code"), "message": item.get("status_message")}
+    status = as_dict(item.get("status")) or {
+        "code": item.get("status_code"),
+        "message": item.get("status_message"),
+    }
     context = as_dict(item.get("context")) or {}
     ident = _id(item.get("span_id")) or _id(context.get("span_id"))
     if ident is None:
@@ -116,7 +123,11 @@ def _assessment(said: dict[str, Any], root: RawSpan, logs: list[LogRecord]) -> N
     number = value if isinstance(value, (bool, int, float)) else None
     source = as_dict(said.get("source")) or {}
     span = _id(said.get("span_id"))
-    when = common.time_ns(said.get("last_update_time")) or common.time_ns(said.get("create_time")) or root.start_ns
+    when = (
+        common.time_ns(said.get("last_update_time"))
+        or common.time_ns(said.get("create_time"))
+        or root.start_ns
+    )
     made = common.evaluation(
         root.trace_id, common.span_id(span) if span else "", when, name, number, None if number is not None else value,
         as_text(said.get("rationale")), SOURCE, optional(source, "source_id", "source_type"),

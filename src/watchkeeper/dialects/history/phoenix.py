@@ -1,4 +1,5 @@
-"""Phoenix exports: the spans dataframe (flattened `attributes.*` columns) or the API's nested JSON, and annotations."""
+"""Phoenix exports: the spans dataframe (flattened `attributes.*` columns), the API's nested JSON, its OTLP spans one by one, and
+annotations."""
 
 from typing import Any, cast
 
@@ -8,6 +9,7 @@ from watchkeeper.dialects.values import as_dict, as_list, as_text, decode
 from watchkeeper.model.span import RawEvent
 
 SOURCE = "phoenix"
+_CODES = {"1": "OK", "2": "ERROR"}
 # OpenInference writes these as JSON text; the export has parsed them.
 _WHOLE = (
     "metadata",
@@ -32,7 +34,7 @@ def recognise(record: dict[str, Any]) -> bool:
     """Whether this is a span or an annotation of Phoenix."""
     if "annotator_kind" in record or "annotation_name" in record:
         return True
-    if "context.trace_id" in record or "context.span_id" in record:
+    if "context.trace_id" in record or "context.span_id" in record or _is_otlp(record):
         return True
     context = as_dict(record.get("context"))
     return (context is not None and "trace_id" in context) or (
@@ -42,6 +44,56 @@ def recognise(record: dict[str, Any]) -> bool:
 
 def _is_annotation(record: dict[str, Any]) -> bool:
     return "annotator_kind" in record or "annotation_name" in record
+
+
+def _is_otlp(record: dict[str, Any]) -> bool:
+    """A span of `/spans/otlpv1`: OTLP's fields in snake_case, and no resource around it."""
+    return "start_time_unix_nano" in record and isinstance(record.get("attributes"), list)
+
+
+def _of_otlp(record: dict[str, Any]) -> dict[str, Any]:
+    """Such a span as the API's other form has it."""
+    status = as_dict(record.get("status")) or {}
+    return {
+        **{key: record.get(key) for key in ("trace_id", "span_id", "name")},
+        "parent_id": record.get("parent_span_id"),
+        "start_time": _whole_number(record.get("start_time_unix_nano")),
+        "end_time": _whole_number(record.get("end_time_unix_nano")),
+        "status_code": _CODES.get(str(status.get("code")), "UNSET"),
+        "status_message": status.get("message"),
+        "attributes": _pairs(record.get("attributes")),
+        "events": [
+            {
+                **e,
+                "attributes": _pairs(e.get("attributes")),
+                "timestamp": _whole_number(e.get("time_unix_nano")),
+            }
+            for item in as_list(record.get("events")) or []
+            if (e := as_dict(item))
+        ],
+    }
+
+
+def _whole_number(value: Any) -> Any:
+    # Through a float, nanoseconds would lose their last digits.
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+def _pairs(value: Any) -> dict[str, Any]:
+    pairs = (as_dict(item) or {} for item in as_list(value) or [])
+    return {str(pair["key"]): _any_value(as_dict(pair.get("value")) or {}) for pair in pairs if "key" in pair}
+
+
+def _any_value(value: dict[str, Any]) -> Any:
+    """What an OTLP value holds: its one field that is set."""
+    for key, held in value.items():
+        if held is None:
+            continue
+        if key == "array_value":
+            items = as_list((as_dict(held) or {}).get("values")) or []
+            return [_any_value(as_dict(item) or {}) for item in items]
+        return int(held) if key == "int_value" else held
+    return None
 
 
 def _ids(record: dict[str, Any]) -> tuple[str, str]:
@@ -69,6 +121,8 @@ def read(record: dict[str, Any], index: Index) -> Taken:
     """A span, or an annotation of one."""
     if _is_annotation(record):
         return _annotation(record, index)
+    if _is_otlp(record):
+        record = _of_otlp(record)
     trace, ident = _ids(record)
     attributes: dict[str, Any] = {}
     for key, value in record.items():
