@@ -7,6 +7,7 @@ import pytest
 
 from watchkeeper.model.alert import Alert
 from watchkeeper.pipeline.reporting import ReportFlow, Setting, Weekly
+from watchkeeper.store.columns import Table
 from watchkeeper.store.records import access, alerts, incidents, outbox
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
@@ -18,8 +19,8 @@ MONDAY_8 = 1_794_816_000 * 10**9  # Mon 16 Nov 2026 08:00 UTC
 class Columns:
     """A store with coverage and nothing else."""
 
-    async def read_points(self, *args: Any, **kwargs: Any) -> list[Any]:
-        return []
+    async def named(self, *args: Any, **kwargs: Any) -> Table:
+        return Table([], [])
 
     async def read_deploys(self, *args: Any) -> list[Any]:
         return []

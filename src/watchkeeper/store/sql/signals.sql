@@ -77,8 +77,7 @@ GROUP BY version ORDER BY version
 SELECT trace_id FROM traces FINAL
 WHERE project = {project:String}
   ${range}
-  AND isNull(error_class) AND empty(failed_checks) AND isNotNull(output_text)
-  AND NOT has({ids:Array(String)}, trace_id)
+  AND isNull(error_class) AND empty(failed_checks) AND NOT output_text.null AND trace_id NOT IN {ids:Array(String)}
   AND (empty({scenarios:Array(String)}) OR has({scenarios:Array(String)}, ifNull(toString(scenario), '')))
 ORDER BY sipHash64(trace_id) LIMIT {limit:UInt32}
 
