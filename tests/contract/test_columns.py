@@ -30,9 +30,12 @@ from tests.contract.columns_world import (
 )
 from tests.unit.store.hostile import statements
 from tests.unit.store.test_sandbox_accepts import CONDITIONS, SCORERS, USEFUL
+from watchkeeper.alerting.estimates import estimate
 from watchkeeper.model.alert import Deploy
-from watchkeeper.model.series import BINARY, SeriesKey, gather
+from watchkeeper.model.series import BINARY, TEN, UNIT, Point, SeriesKey, gather, merge
 from watchkeeper.model.span import RawSpan
+from watchkeeper.pipeline import reporting
+from watchkeeper.pipeline.watching.normals import of_newest
 from watchkeeper.store.clickhouse import ClickHouseColumns, listing, migrations, open_columns
 from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
 from watchkeeper.store.columns import (
@@ -589,6 +592,37 @@ async def test_points_that_are_put_in_another_order_are_all_there_however_often_
         )
     )
     assert list(map(tuple, order)) == [("points", "project, cohort, metric, seconds, tick")]
+
+
+async def test_the_series_of_a_report_are_the_sums_of_its_points(
+    store: ClickHouseColumns, project: str
+) -> None:
+    hour = 3600 * 10**9
+    since, until = NOW // hour * hour, NOW // hour * hour + 24 * hour
+    dice = random.Random(3)
+    written: list[Point] = []
+    for at in range(-30, 26):
+        start = since + at * hour
+        version = "1" if at < -5 else "2" if at < 10 else ""
+        for metric, axis in (("traces", BINARY), ("relevance", TEN), ("odd", UNIT if at < 3 else TEN)):
+            scores = [(dice.random(), dice.uniform(0.1, 1)) for _ in range(dice.randrange(4))]
+            made = gather(SeriesKey(project, metric), start, start + hour, axis, scores)
+            written.append(msgspec.structs.replace(made, version="" if metric == "traces" else version))
+        # Ticks of another length cover the same scores once more; a cohort is not all traffic.
+        written.append(gather(SeriesKey(project, "traces"), start, start + 24 * hour, BINARY, [(1.0, 1.0)]))
+        key = SeriesKey(project, "traces", (("model", "a"),))
+        written.append(gather(key, start, start + hour, BINARY, [(1.0, 1.0)]))
+    await store.write_points(written)
+    sides = await reporting.series(store, project, since, until)
+    points = await store.read_points(project, since - 24 * hour, until, cohort="", seconds=3600)
+    for side, kept in zip(sides, (lambda p: p.start_ns < since, lambda p: p.start_ns >= since), strict=True):
+        assert set(side) == {"traces", "relevance", "odd"}
+        for metric, found in side.items():
+            whole = [p for p in points if p.key.metric == metric and p.n > 0 and kept(p)]
+            assert {(p.axis, p.version) for p in found} == {(p.axis, p.version) for p in whole}
+            assert (found[-1].start_ns, found[-1].version) == (whole[-1].start_ns, whole[-1].version)
+            old, new = estimate(merge(of_newest(whole)), "mean"), estimate(merge(of_newest(found)), "mean")
+            assert msgspec.to_builtins(new) == pytest.approx(msgspec.to_builtins(old), rel=1e-9)
 
 
 async def test_deploys_alerts_and_coverage_are_tables(store: ClickHouseColumns, project: str) -> None:
