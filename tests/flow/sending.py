@@ -99,7 +99,7 @@ class Connection:
     ) -> tuple[int, dict[str, str], bytes]:
         """Status, headers in lower case, body. Raises OSError or HTTPException when there is no full answer."""
         if self._open is None:
-            self._open = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+            self._open = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
         sent = {
             "content-type": content_type,
             **self._headers,

@@ -9,9 +9,9 @@ import os
 import random
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from tests.chaos import FULL, new_seed, progress, sized
 from tests.flow.crashing import (
     EagerProxy,
     Writers,
+    as_protobuf,
     batch,
     compare,
     ids_of,
@@ -200,22 +201,23 @@ def test_the_same_batch_again_in_any_way_stays_one_copy_across_a_restart(tmp_pat
     data = tmp_path / "data"
 
     def everything(server: Server) -> None:
-        def send(part: list[dict[str, object]], **headers: str) -> None:
-            connection, body = Connection(server.port), request(part)
+        def send(part: list[dict[str, object]], media: str = "application/json", **headers: str) -> None:
+            body = request(part) if media == "application/json" else as_protobuf(part)
             packed = gzip.compress(body) if headers else body
-            assert connection.post("/v1/traces", packed, **headers)[0] == 200
+            connection = Connection(server.port)
+            assert connection.post("/v1/traces", packed, media, **headers)[0] == 200
             connection.close()
 
-        jobs = [
-            threading.Thread(target=send, args=(made,)),
-            threading.Thread(target=send, args=(made[::-1],), kwargs={"content_encoding": "gzip"}),
-            *(threading.Thread(target=send, args=(made[i : i + 7],)) for i in range(0, len(made), 7)),
-            threading.Thread(target=send, args=([*made, *made],)),
-        ]
-        for job in jobs:
-            job.start()
-        for job in jobs:
-            job.join()
+        with ThreadPoolExecutor(8) as senders:
+            sent = [
+                senders.submit(send, made),
+                senders.submit(send, made[::-1], content_encoding="gzip"),
+                *(senders.submit(send, made[at : at + 7]) for at in range(0, len(made), 7)),
+                senders.submit(send, [*made, *made]),
+                senders.submit(send, made, "application/x-protobuf"),
+            ]
+        for one in sent:
+            one.result()
 
     for _ in range(2):
         with Server(data) as server:
