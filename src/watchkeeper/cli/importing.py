@@ -13,6 +13,7 @@ from watchkeeper.cli import history, tables
 from watchkeeper.cli.client import Answer, Client
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import Progress
+from watchkeeper.dialects.history import FORMATS
 from watchkeeper.wire.errors import WireError
 from watchkeeper.wire.inflate import inflate
 from watchkeeper.wire.otlp import SIGNALS, decode
@@ -180,7 +181,7 @@ def sorted_out(files: list[Path], wanted: str | None) -> tuple[list[Path], list[
             form = history.format_of(path, wanted)
             if form is None and tables.suffix_of(path) in tables.TABLES:
                 raise CliError(
-                    f"{path}: its columns are nobody's we know; say what it is with --format langfuse, langsmith or phoenix"
+                    f"{path}: its columns are nobody's we know; say what it is with --format, one of {', '.join(FORMATS)}"
                 )
         except CliError as error:
             if tables.suffix_of(path) not in tables.TABLES and wanted is None:

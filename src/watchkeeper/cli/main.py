@@ -11,7 +11,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from watchkeeper.cli import backfill, calibrate, dataset, erase, experiment, gate, signal, taxonomy, train
+from watchkeeper.cli import (
+    backfill,
+    calibrate,
+    dataset,
+    deadletters,
+    erase,
+    experiment,
+    gate,
+    signal,
+    taxonomy,
+    train,
+)
 from watchkeeper.cli.client import add_data_dir, add_server, add_stores
 from watchkeeper.cli.errors import BAD_INPUT, CliError
 
@@ -104,7 +115,7 @@ def _using(commands: "Parsers") -> None:
     importing.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files or folders")
     importing.add_argument(
         "--format",
-        choices=("otlp", "langfuse", "langsmith", "phoenix", "watchkeeper"),
+        choices=("otlp", "braintrust", "langfuse", "langsmith", "mlflow", "phoenix", "watchkeeper"),
         help="what the files are; each is recognised by its records otherwise",
     )
     importing.add_argument(
@@ -212,6 +223,10 @@ def _responding(commands: "Parsers") -> None:
     _runs(export, "watchkeeper.cli.incident:export")
     for one in (incidents, export):
         add_server(one)
+    given_up = commands.add_parser("dead-letters", help="what was given up: list it, try it again")
+    deadletters.add_arguments(given_up)
+    add_server(given_up)
+    _runs(given_up, "watchkeeper.cli.deadletters:main")
 
 
 def _administering(commands: "Parsers") -> None:

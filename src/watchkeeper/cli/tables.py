@@ -103,7 +103,9 @@ def _unwrapped(made: Any) -> list[dict[str, Any] | str]:
     if not isinstance(made, dict):
         return [f"it is a JSON {type(made).__name__}, not an object"]
     table = cast(dict[str, Any], made)
-    lists = [key for key in _WRAPPERS if isinstance(table.get(key), list)]
+    # A page of Braintrust's API; alone, events are a part of a span.
+    wrappers = (*_WRAPPERS, "events") if "cursor" in table else _WRAPPERS
+    lists = [key for key in wrappers if isinstance(table.get(key), list)]
     if not lists or ("traces" not in lists and ("trace_id" in table or "id" in table)):
         return [table]
     inner = [table["trace"]] if isinstance(table.get("trace"), dict) else []

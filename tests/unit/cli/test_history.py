@@ -142,7 +142,7 @@ def test_what_nobody_exported_is_refused_with_what_to_do(
     fake = Fake()
     (tmp_path / "x.csv").write_text("question,answer\na,b\n")
     assert main(["import", str(tmp_path / "x.csv"), "--server", fake.url]) == 2
-    assert "--format langfuse, langsmith or phoenix" in capsys.readouterr().err
+    assert "--format, one of braintrust, langfuse, langsmith, mlflow, phoenix" in capsys.readouterr().err
     (tmp_path / "x.parquet").write_bytes(b"PAR?")
     assert main(["import", str(tmp_path / "x.parquet"), "--server", fake.url]) == 2
     assert "not a parquet file" in capsys.readouterr().err

@@ -57,6 +57,39 @@ LANGSMITH: dict[str, Any] = {
     "feedback_stats": {"helpful": {"n": 2, "avg": 0.5, "values": {}}, "tone": {"n": 1, "avg": None, "values": {"rude": 1}}},
     "status": "success", "error": None,
 }  # fmt: skip
+MLFLOW: dict[str, Any] = {
+    "info": {
+        "trace_id": "tr-" + "ab" * 16, "request_time": "2026-10-01T08:00:00.000Z", "state": "OK",
+        "trace_metadata": {"mlflow.trace.user": "u-7", "mlflow.trace.session": "s-9", "mlflow.source.name": "app.py"},
+        "tags": {"team": "support"}, "execution_duration_ms": 85,
+        "assessments": [
+            {"assessment_name": "good", "source": {"source_type": "HUMAN", "source_id": "bob"}, "feedback": {"value": False},
+             "create_time": "2026-10-01T09:00:00Z", "rationale": "too short", "span_id": "GGlNa3MeGVM=", "valid": True},
+            {"assessment_name": "tone", "source": {"source_type": "LLM_JUDGE"}, "feedback": {"value": "rude"}},
+            {"assessment_name": "answer", "expectation": {"value": "Paris"}},
+        ],
+    },
+    "data": {"spans": [
+        {"trace_id": "q6urq6urq6urq6urq6urqw==", "span_id": "aqpYFrcCdIE=", "parent_span_id": None, "name": "ask",
+         "start_time_unix_nano": 1790841600000000001, "end_time_unix_nano": 1790841601000000001, "events": [],
+         "status": {"code": "STATUS_CODE_OK", "message": ""},
+         "attributes": {"mlflow.spanType": '"CHAIN"', "mlflow.spanInputs": '{"q": "Capital?"}', "mlflow.spanOutputs": '"Lyon"'}},
+        {"trace_id": "q6urq6urq6urq6urq6urqw==", "span_id": "GGlNa3MeGVM=", "parent_span_id": "aqpYFrcCdIE=", "name": "llm",
+         "start_time_unix_nano": 1790841600100000000, "end_time_unix_nano": 1790841600900000000,
+         "status": {"code": "STATUS_CODE_ERROR", "message": "late"},
+         "events": [{"name": "exception", "time_unix_nano": 1790841600900000000, "attributes": {"exception.type": "TimeoutError"}}],
+         "attributes": {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.chat.tokenUsage": '{"input_tokens": 12, "output_tokens": 4}',
+                        "mlflow.spanInputs": '{"model": "gpt-4o", "messages": [{"role": "user", "content": "Capital?"}]}'}},
+    ]},
+}  # fmt: skip
+BRAINTRUST: dict[str, Any] = {
+    "id": "row-1", "span_id": CHILD, "root_span_id": RUN, "span_parents": [RUN], "_xact_id": "1000", "project_id": "p",
+    "created": "2026-10-01T08:00:00.000Z", "input": [{"role": "user", "content": "Capital?"}], "expected": "Paris",
+    "output": [{"role": "assistant", "content": "Lyon."}], "metadata": {"model": "gpt-4o", "temperature": 0.1},
+    "metrics": {"start": 1790841600.25, "end": 1790841601.25, "prompt_tokens": 12, "completion_tokens": 4, "tokens": 16,
+                "time_to_first_token": 0.5},
+    "span_attributes": {"name": "Chat Completion", "type": "llm"}, "scores": {"Factuality": 0.25, "none": None}, "tags": ["eu"],
+}  # fmt: skip
 
 
 def taken(*records: dict[str, Any]) -> tuple[list[RawSpan], list[LogRecord]]:
@@ -330,7 +363,9 @@ def test_a_failed_run_is_a_failed_span_with_its_class() -> None:
     assert (call.error.class_, call.error.raw_type) == ("rate_limit", "RateLimitError")
 
 
-@pytest.mark.parametrize("record", [LANGFUSE_TRACE, LANGFUSE_CALL, PHOENIX, LANGSMITH], ids=str)
+@pytest.mark.parametrize(
+    "record", [LANGFUSE_TRACE, LANGFUSE_CALL, PHOENIX, LANGSMITH, MLFLOW, BRAINTRUST], ids=str
+)
 def test_every_record_becomes_the_same_ids_every_time(record: dict[str, Any]) -> None:
     first, again = taken(record), taken(json.loads(json.dumps(record)))
     assert [(s.trace_id, s.span_id) for s in first[0]] == [(s.trace_id, s.span_id) for s in again[0]]
@@ -350,6 +385,14 @@ def test_every_record_becomes_the_same_ids_every_time(record: dict[str, Any]) ->
         ("phoenix", {"context.trace_id": "t", "span_kind": "LLM"}, "reset_index"),
         ("langsmith", {"id": RUN, "run_type": "llm"}, "no time it began"),
         ("langsmith", {"run_id": CHILD, "key": "k", "score": 1}, "together with its runs"),
+        ("mlflow", {"info": {"trace_id": "tr-1"}, "data": {"spans": []}}, "it has no spans"),
+        ("mlflow", {"info": {"trace_id": "tr-1"}, "data": {"spans": [{"name": "x"}]}}, "no span_id"),
+        ("braintrust", {"span_id": "a", "root_span_id": "b", "metrics": {}}, "no time it began"),
+        (
+            "braintrust",
+            {"span_id": "a", "root_span_id": "b", "created": 1, "scores": {"s": "high"}},
+            "'s' is no number",
+        ),
         ("watchkeeper", {"trace_id": "t", "spans": [], "usage": {}}, "no raw spans"),
     ],
 )
@@ -381,3 +424,97 @@ def test_times_are_read_in_every_writing(value: object, wanted: int | None) -> N
 def test_what_belongs_to_nobody_is_not_guessed() -> None:
     assert history.recognise({"question": "a", "answer": "b"}) is None
     assert history.recognise({"resourceSpans": []}) is None
+
+
+def test_an_mlflow_trace_with_its_assessments_is_one_trace() -> None:
+    trace = trace_of(MLFLOW)
+    ask, call = sorted(trace.spans, key=lambda s: s.start_ns)
+    assert (trace.trace_id, ask.context.user_id, ask.context.session_id) == ("ab" * 16, "u-7", "s-9")
+    assert (ask.span_id, call.span_id, call.parent_id) == (
+        "6aaa5816b7027481",
+        "18694d6b731e1953",
+        ask.span_id,
+    )
+    assert (ask.start_ns, ask.end_ns) == (1790841600000000001, 1790841601000000001)
+    assert (call.kind, call.status) == ("llm", "error")
+    assert call.llm is not None and (call.llm.request_model, call.llm.usage.input_tokens) == ("gpt-4o", 12)
+    good, tone = taken(MLFLOW)[1]
+    assert (good.span_id, good.attributes["gen_ai.evaluation.score.value"]) == (call.span_id, 0.0)
+    assert good.attributes["gen_ai.evaluation.explanation"] == "too short"
+    assert (tone.span_id, tone.attributes["gen_ai.evaluation.score.label"]) == ("", "rude")
+    root = taken(MLFLOW)[0][0].attributes
+    assert root["mlflow.export.expectation.answer"] == '{"value":"Paris"}'
+    assert root["mlflow.export.tag.team"] == "support"
+
+
+def test_a_row_of_mlflows_table_and_its_older_spans_mean_the_same() -> None:
+    spans = MLFLOW["data"]["spans"]
+    older = [
+        {"name": s["name"], "context": {"span_id": f"0x{i}", "trace_id": "0x" + "cd" * 16}, "attributes": s["attributes"],
+         "parent_id": None if s["parent_span_id"] is None else "0x6aaa5816b7027481", "start_time": s["start_time_unix_nano"],
+         "end_time": s["end_time_unix_nano"], "status_code": s["status"]["code"].removeprefix("STATUS_CODE_"),
+         "status_message": s["status"]["message"], "events": s["events"]}
+        for s, i in zip(spans, ("6aaa5816b7027481", "18694d6b731e1953"), strict=True)
+    ]  # fmt: skip
+    info = {("request_id" if k == "trace_id" else k): v for k, v in MLFLOW["info"].items()}
+    row = {"trace": json.dumps({"info": info, "data": {"spans": older}}), "request": "…"}
+    newer, before = taken(MLFLOW)[0], taken(row)[0]
+    for a, b in zip(newer, before, strict=True):
+        assert (a.trace_id, a.span_id, a.parent_id, a.start_ns, a.end_ns, a.status) == (
+            b.trace_id, b.span_id, b.parent_id, b.start_ns, b.end_ns, b.status
+        )  # fmt: skip
+
+
+def test_a_row_of_braintrust_is_the_call_its_own_client_would_have_sent() -> None:
+    spans, logs = taken(BRAINTRUST)
+    call = dialects.normalise(spans[0])
+    assert (call.kind, call.name, call.status) == ("llm", "Chat Completion", "ok")
+    assert (call.start_ns, call.end_ns) == (1790841600250000000, 1790841601250000000)
+    assert call.llm is not None and call.llm.output_text == "Lyon."
+    assert (call.llm.usage.input_tokens, call.llm.usage.output_tokens) == (12, 4)
+    assert call.llm.ttft_ms == 500
+    assert spans[0].attributes["braintrust.export.expected"] == "Paris"
+    assert [
+        (r.attributes["gen_ai.evaluation.name"], r.attributes["gen_ai.evaluation.score.value"]) for r in logs
+    ] == [("Factuality", 0.25)]
+
+
+def test_a_span_of_phoenix_as_otlp_is_the_same_as_its_row() -> None:
+    def value(held: Any) -> dict[str, Any]:
+        kinds = {str: "string_value", float: "double_value", int: "int_value", bool: "bool_value"}
+        if isinstance(held, list):
+            return {"array_value": {"values": [value(v) for v in held]}, "string_value": None}
+        return {kinds[type(held)]: held, "kvlist_value": None}
+
+    row = {
+        k: v
+        for k, v in PHOENIX.items()
+        if "messages" not in k
+        and k
+        not in ("attributes.output.value", "attributes.metadata", "attributes.llm.invocation_parameters")
+    }
+    row["attributes.tag.tags"] = ["a", "b"]
+    told = {k.removeprefix("attributes."): v for k, v in row.items() if k.startswith("attributes.")}
+    told["openinference.span.kind"] = "LLM"
+    otlp = {
+        "trace_id": row["context.trace_id"], "span_id": row["context.span_id"], "parent_span_id": None, "name": row["name"],
+        "start_time_unix_nano": "1790841600123456000", "end_time_unix_nano": 1790841601123456000,
+        "status": {"code": 1, "message": None}, "attributes": [{"key": k, "value": value(v)} for k, v in told.items()],
+        "events": [{"name": "seen", "time_unix_nano": 1790841600123456001, "attributes": [{"key": "n", "value": {"int_value": "7"}}]}],
+    }  # fmt: skip
+    (a,), (b,) = taken(row)[0], taken(otlp)[0]
+    assert (a.trace_id, a.span_id, a.start_ns, a.end_ns, a.status, a.attributes) == (
+        b.trace_id, b.span_id, b.start_ns, b.end_ns, b.status, b.attributes
+    )  # fmt: skip
+    assert [(e.name, e.time_ns, e.attributes) for e in b.events] == [("seen", 1790841600123456001, {"n": 7})]
+
+
+def test_feedback_that_is_only_a_comment_or_a_correction_is_a_word() -> None:
+    given = {"run_id": CHILD, "trace_id": RUN, "key": "note", "score": None}
+    index = history.Index()
+    for said, word in (
+        ({"comment": "see the manual"}, "commented"),
+        ({"correction": {"answer": "Paris"}}, "corrected"),
+    ):
+        (made,) = history.read("langsmith", {**given, **said}, index).logs
+        assert made.attributes["gen_ai.evaluation.score.label"] == word

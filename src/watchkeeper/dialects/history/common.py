@@ -82,7 +82,8 @@ def time_ns(value: Any) -> int | None:
     scale = 10**9 if number < 1e11 else 10**6 if number < 1e14 else 1000 if number < 1e17 else 1
     if isinstance(value, int):
         return value * scale
-    return int(number * scale)
+    # A float of seconds is exact to less than a microsecond, and its product to less than that.
+    return round(number * (scale // 1000)) * 1000 if scale > 1 else int(number)
 
 
 def _iso(text: str) -> int | None:
