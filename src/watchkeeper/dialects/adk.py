@@ -11,7 +11,6 @@ from watchkeeper.model.span import RawSpan
 NAME = "adk"
 HEADS = frozenset(("gcp",))
 _MERGED = "(merged tools)"
-_UNSAID = ("<not specified>", "N/A")
 _REQUEST, _RESPONSE = "gcp.vertex.agent.llm_request", "gcp.vertex.agent.llm_response"
 
 
@@ -44,8 +43,6 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             draft.tool_arguments = decode(first(attributes, "gcp.vertex.agent.tool_call_args"))
         if draft.tool_result is None:
             draft.tool_result = decode(first(attributes, "gcp.vertex.agent.tool_response"))
-        draft.tool_arguments = None if draft.tool_arguments in _UNSAID else draft.tool_arguments
-        draft.tool_result = None if draft.tool_result in _UNSAID else draft.tool_result
         draft.tool_error = draft.tool_error or common.tool_failure(draft.tool_result)
     draft.session = draft.session or word(attributes.get("gcp.vertex.agent.session_id"))
 

@@ -357,6 +357,9 @@ def _finish_tool(draft: Draft) -> None:
         for part in message.parts:
             if part.type == "tool_result" and draft.tool_result is None:
                 draft.tool_result = part.result
+    # ADK's words for what it was not told.
+    draft.tool_arguments = None if draft.tool_arguments == "N/A" else draft.tool_arguments
+    draft.tool_result = None if draft.tool_result == "<not specified>" else draft.tool_result
     draft.tool_result = unwrap.called_result(draft.tool_arguments, draft.tool_result)
     draft.tool_arguments = unwrap.plain_arguments(draft.tool_arguments)
     draft.tool_result, call_id, failure = unwrap.plain_result(draft.tool_result)

@@ -110,11 +110,17 @@ _pick = Picker(
             "gen_ai.request.instructions",
             "gen_ai.agent.system_instructions",
         ),
-        "step_given": ("gen_ai.workflow.input", "gen_ai.agent.input_context"),
+        "step_given": (
+            "gen_ai.workflow.input",
+            "gen_ai.agent.input_context",
+            "gen_ai.memory.query.text",
+            "gen_ai.memory.query",
+        ),
         "step_result": (
             "gen_ai.workflow.output",
             "gen_ai.agent.output_result",
             "gen_ai.agent.final_result",
+            "gen_ai.memory.records",
         ),
         "prompt": (
             "gen_ai.prompt",

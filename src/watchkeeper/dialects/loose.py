@@ -104,7 +104,8 @@ _TOOLS = frozenset(("lk.function_tool.name", "tool.function_name"))
 _TOOL_VALUES = frozenset(
     ("tool.arguments", "tool.args", "tool.input", "tool.parameters", "tool.result", "tool.output")
 )
-_RAIL = "rail.name"
+# NeMo Guardrails' rails and Guardrails AI's validators.
+_GUARDS = ("rail.name", "validator.name")
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -117,7 +118,7 @@ def _kind(attributes: dict[str, Any]) -> str | None:
         return "tool"
     if "tool.name" in attributes and not _TOOL_VALUES.isdisjoint(attributes):
         return "tool"
-    if _RAIL in attributes:
+    if any(name in attributes for name in _GUARDS):
         return "guardrail"
     if not _NAMED.isdisjoint(attributes):
         told = not _COUNTED.isdisjoint(attributes) or not _OWN.isdisjoint(attributes)
@@ -134,14 +135,20 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.tool_name = draft.tool_name or word(attributes.get("tool.name"))
         gen_ai.tool(draft, attributes)
     elif draft.kind == "guardrail":
-        # NeMo Guardrails: a rail that stopped the request.
-        draft.guardrail_name = draft.guardrail_name or word(attributes.get(_RAIL))
-        draft.input_text = draft.input_text or as_text(attributes.get("guardrails.rail.input"))
-        stopped = as_bool(attributes.get("rail.stop"))
-        if stopped is not None:
-            common.guardrail_outcome(draft, {"blocked": stopped})
-        reason = as_text(attributes.get("guardrails.rail.reason"))
-        draft.guardrail_reasons = draft.guardrail_reasons or ([reason] if reason else None)
+        _guard(draft, attributes)
+
+
+def _guard(draft: Draft, attributes: dict[str, Any]) -> None:
+    draft.guardrail_name = draft.guardrail_name or word(first(attributes, *_GUARDS))
+    given = first(attributes, "guardrails.rail.input", "validator.validate.input.value")
+    draft.input_text = draft.input_text or as_text(given)
+    stopped = as_bool(attributes.get("rail.stop"))
+    if stopped is not None:
+        common.guardrail_outcome(draft, {"blocked": stopped})
+    common.guardrail_outcome(draft, as_text(attributes.get("validator.validate.output.outcome")))
+    told = first(attributes, "guardrails.rail.reason", "validator.validate.output.error_message")
+    reason = as_text(told)
+    draft.guardrail_reasons = draft.guardrail_reasons or ([reason] if reason else None)
 
 
 def call(draft: Draft, attributes: dict[str, Any]) -> None:

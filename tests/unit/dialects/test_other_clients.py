@@ -160,6 +160,10 @@ def test_a_rail_that_stopped_the_request_is_a_guardrail_with_its_reason() -> Non
     assert made.guardrail is not None
     assert (made.guardrail.name, made.guardrail.triggered) == ("self check input", True)
     assert made.guardrail.reasons == ["policy"]
+    failed = span({"type": "guardrails/guard/step/validator", "validator.name": "profanity-free", "input": "Damn.",
+                   "validator.validate.output.outcome": '"fail"', "validator.validate.output.error_message": "Rude."})  # fmt: skip
+    assert failed.guardrail is not None and failed.guardrail.triggered is True
+    assert (failed.guardrail.name, failed.guardrail.reasons) == ("profanity-free", ["Rude."])
     asked = span({"gen_ai.operation.name": "guardrails", "guardrails.request.input": "Hi?",
                   "guardrails.request.output": "I cannot."}, name="guardrails.request", kind="server")  # fmt: skip
     assert (asked.kind, asked.input_text, asked.output_text) == ("workflow", "Hi?", "I cannot.")
@@ -360,3 +364,43 @@ def test_more_sdks_are_a_row_of_the_table(attributes: dict[str, Any]) -> None:
         60,
         1024,
     )
+
+
+def test_steps_say_what_went_in_and_came_out_under_names_of_their_own() -> None:
+    searched = span({"gen_ai.operation.name": "search_memory", "gen_ai.memory.query.text": "diet?",
+                     "gen_ai.memory.records": json.dumps([{"content": "vegan"}])}, kind="internal")  # fmt: skip
+    assert (searched.kind, searched.input_text) == ("memory", "diet?") and "vegan" in (
+        searched.output_text or ""
+    )
+    ran = span({"gen_ai.operation.name": "invoke_workflow", "gen_ai.workflow.input": "Hi?",
+                "gen_ai.workflow.output": "Hello."}, kind="internal")  # fmt: skip
+    assert (ran.kind, ran.input_text, ran.output_text) == ("workflow", "Hi?", "Hello.")
+
+
+def test_adks_merged_tools_are_no_tool_beside_those_they_merge() -> None:
+    told = {"gen_ai.system": "gcp.vertex.agent", "gen_ai.operation.name": "execute_tool"}
+    merged = span({**told, "gen_ai.tool.name": "(merged tools)"}, scope="gcp.vertex.agent", kind="internal")
+    assert merged.kind == "workflow" and merged.tool is None
+    one = span({**told, "gen_ai.tool.name": "get_order", "gcp.vertex.agent.tool_call_args": json.dumps(ORDER),
+                "gcp.vertex.agent.tool_response": "<not specified>"}, scope="gcp.vertex.agent", kind="internal")  # fmt: skip
+    assert one.tool == Tool("get_order", None, ORDER, None, None)
+
+
+def test_what_came_in_pieces_was_streamed_and_vectors_are_no_text() -> None:
+    asked = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.request.stream": False,
+    }
+    made = span(asked, events=[event("new_token", at=20, token="Hi"), event("new_token", at=30, token="!")])
+    assert (_llm(made).stream, _llm(made).ttft_ms) == (True, 20.0)
+    vectors = {"openinference.span.kind": "EMBEDDING", "embedding.model_name": "text-embedding-3-small",
+               "input.value": "order", "output.value": "[0.1, 0.2]"}  # fmt: skip
+    assert (span(vectors).input_text, span(vectors).output_text) == ("order", None)
+
+
+def test_the_model_of_the_request_was_asked_and_the_one_beside_it_served() -> None:
+    made = span({"gen_ai.span.kind": "LLM", "gen_ai.request.model": "gpt-4o-mini-2024-07-18",
+                 "gen_ai.request.parameters": json.dumps({"model": "gpt-4o-mini", "temperature": 0.2})})  # fmt: skip
+    assert (_llm(made).request_model, _llm(made).response_model) == ("gpt-4o-mini", "gpt-4o-mini-2024-07-18")
+    assert _llm(made).params == {"temperature": 0.2}
