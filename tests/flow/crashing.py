@@ -107,12 +107,14 @@ class Writers:
         self.unanswered = 0
         self._stop, self._going = threading.Event(), threading.Event()
         self._going.set()
-        self._threads = [
-            threading.Thread(target=self._write, args=(f"json{seed}", self._json), daemon=True),
-            threading.Thread(target=self._write, args=(f"proto{seed}", self._protobuf), daemon=True),
-            threading.Thread(target=self._write, args=(f"grpc{seed}", self._grpc), daemon=True),
-            threading.Thread(target=self._people, daemon=True),
-        ]
+        self._broken: list[BaseException] = []
+        works = (
+            (self._write, f"json{seed}", self._json),
+            (self._write, f"proto{seed}", self._protobuf),
+            (self._write, f"grpc{seed}", self._grpc),
+            (self._people,),
+        )
+        self._threads = [threading.Thread(target=self._run, args=work, daemon=True) for work in works]
         self._local = threading.local()
 
     def start(self) -> "Writers":
@@ -137,11 +139,20 @@ class Writers:
             assert not thread.is_alive(), "a writer could not get its last batch acknowledged"
         self.spans.close()
         self.people.close()
+        assert not self._broken, self._broken
 
     def _connection(self) -> Connection:
         if not hasattr(self._local, "connection"):
             self._local.connection = Connection(self.port)
         return self._local.connection
+
+    def _run(self, work: Callable[..., None], *arguments: Any) -> None:
+        try:
+            work(*arguments)
+        except BaseException as error:
+            # A writer that ended would leave its way of sending untried.
+            self._broken.append(error)
+            raise
 
     def _write(self, name: str, send: Callable[[list[dict[str, Any]]], bool]) -> None:
         number = 0
