@@ -111,7 +111,7 @@ def test_outcomes_are_recorded(records: Records) -> None:
     assert (figures["delivered"], figures["due"], figures["dead"]) == (1, 1, 1)
     assert figures["oldest_undelivered_s"] == pytest.approx(2.0, abs=1e-6)
     assert [n.attempts for n in records.write_now(lambda c: outbox.claim(c, 40, 100))] == [2]
-    assert records.write_now(lambda c: outbox.requeue(c, "default", "n3", 50))
+    assert records.write_now(lambda c: outbox.requeue(c, "default", 50, "n3"))
     assert [n.id for n in records.write_now(lambda c: outbox.claim(c, 50, 100))] == ["n3"]
 
 

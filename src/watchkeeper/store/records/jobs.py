@@ -208,13 +208,11 @@ def requeue(
     now_ns: int,
     *,
     project: str | None = None,
-    kind: str | None = None,
     key: str | None = None,
 ) -> int:
     """Give dead jobs a new life with all their attempts; returns how many."""
     conditions = [jobs.c.status == "dead"]
     conditions += [jobs.c.project == project] if project is not None else []
-    conditions += [jobs.c.kind == kind] if kind is not None else []
     conditions += [jobs.c.key == key] if key is not None else []
     values = {"status": "due", "due_ns": now_ns, "attempts": 0, "finished_ns": None, "worker": None}
     return connection.execute(sa.update(jobs).where(*conditions).values(**values)).rowcount
@@ -243,7 +241,7 @@ def depth(
 
 
 def listed(connection: Connection, *, project: str, status: str, limit: int = 100) -> list[Job]:
-    """Jobs of a project in a state, the latest first: what the dead-letter page shows."""
+    """Jobs of a project in a state, the latest first."""
     found = (
         sa.select(jobs)
         .where(jobs.c.project == project, jobs.c.status == status)

@@ -114,15 +114,12 @@ def dead(conn: Connection, notification_id: str, reason: str) -> bool:
     return _finish(conn, notification_id, status="dead", error=reason)
 
 
-def requeue(conn: Connection, project: str, notification_id: str, now_ns: int) -> bool:
-    """Send a dead letter again."""
-    here = sa.and_(
-        notifications.c.project == project,
-        notifications.c.id == notification_id,
-        notifications.c.status == "dead",
-    )
+def requeue(conn: Connection, project: str, now_ns: int, notification_id: str | None = None) -> int:
+    """Send a project's dead letters again, or one of them; how many. One that is as old as messages may get has one attempt."""
+    dead = [notifications.c.project == project, notifications.c.status == "dead"]
+    dead += [notifications.c.id == notification_id] if notification_id is not None else []
     values = {"status": "due", "next_attempt_ns": now_ns, "attempts": 0}
-    return conn.execute(sa.update(notifications).where(here).values(**values)).rowcount == 1
+    return conn.execute(sa.update(notifications).where(*dead).values(**values)).rowcount
 
 
 def find(
