@@ -99,7 +99,11 @@ _pick = Picker(
 _PARAMETERS = ("llm.request.", "llm.", "ai.model.", "param.")
 _NAMED, _COUNTED = frozenset((*_MODEL, *_SERVED)), frozenset((*_IN, *_OUT))
 # Names no one gives anything but a call to a model.
-_OWN = frozenset(key for key in (*_GIVEN, *_SAID) if key.startswith("llm."))
+_OWN = frozenset(key for key in (*_GIVEN, *_SAID) if key.startswith("llm.")) | {
+    "llm.input_messages.0.message.role",
+    "llm.output_messages.0.message.role",
+    "llm.output_messages.0.message.content",
+}
 _TOOLS = frozenset(("lk.function_tool.name", "tool.function_name"))
 _TOOL_VALUES = frozenset(
     ("tool.arguments", "tool.args", "tool.input", "tool.parameters", "tool.result", "tool.output")
