@@ -27,7 +27,10 @@ REMAINS = (
         "aggregates",
         "points, coverage and the maps of texts are sums over many traces and name nobody; they end with their own retention",
     ),
-    Remaining("audit log", "that the erasure was asked for, by whom and when, without the user id; statements of earlier exports stand as they were asked"),
+    Remaining(
+        "audit log",
+        "that the erasure was asked for, by whom and when, without the user id; statements of earlier exports stand as asked",
+    ),
     Remaining(
         "keyed hashes of the trace ids",
         "so that a late re-send does not bring the traces back; kept as long as traces are",
@@ -36,7 +39,8 @@ REMAINS = (
         "verdicts of reviewers", "good or bad with author and time, without their texts: agreement is counted from them"
     ),
     Remaining(
-        "what people wrote elsewhere", "names and definitions of failures, notes in incidents, rules they accepted, filters of saved views: read them"
+        "what people wrote elsewhere",
+        "names and definitions of failures, notes in incidents, rules they accepted, filters of saved views: read them",
     ),
     Remaining("exports, and messages that were delivered", "they left the server; ask whoever took them"),
 )  # fmt: skip
