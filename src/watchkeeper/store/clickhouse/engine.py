@@ -55,6 +55,12 @@ MERGE_SETTINGS: dict[str, int] = {
     "vertical_merge_algorithm_min_rows_to_activate": 1,
     "min_columns_to_activate_adaptive_write_buffer": 1,
 }
+# What has just come is written with LZ4, the engine's default, which is cheap; it is merged soon, and a part that a merge makes
+# is small on the disk.
+COMPRESSION = (
+    "<compression><case><min_part_size>1</min_part_size><min_part_size_ratio>0</min_part_size_ratio>"
+    "<method>zstd</method><level>3</level></case></compression>"
+)
 COMMON: dict[str, Any] = {"max_threads": 2, "log_queries": 0}
 WRITER: dict[str, Any] = {
     "max_insert_threads": 1,
@@ -219,7 +225,9 @@ class Source:
         lines = "".join(f"  <{k}>{v}</{k}>\n" for k, v in settings.items())
         merges = "".join(f"<{k}>{v}</{k}>" for k, v in MERGE_SETTINGS.items())
         self._config = path / "server.xml"
-        self._config.write_text(f"<clickhouse>\n{lines}  <merge_tree>{merges}</merge_tree>\n</clickhouse>\n")
+        self._config.write_text(
+            f"<clickhouse>\n{lines}  <merge_tree>{merges}</merge_tree>\n  {COMPRESSION}\n</clickhouse>\n"
+        )
         self._tempdir_before = tempfile.tempdir
         tempfile.tempdir = str(handover)
 

@@ -12,6 +12,10 @@ DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, old_parts_lifetime = 5, "
     "merge_selector_base = 10, cleanup_delay_period = 10, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 20"
 )
+# The embedded engine is told by its own configuration how to compress a part of which size (`engine.COMPRESSION`); a server's is
+# not ours to write.
+EMBEDDED_CODEC = "RESET SETTING default_compression_codec"
+SERVER_CODEC = "MODIFY SETTING default_compression_codec = 'ZSTD(3)'"
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 
@@ -30,13 +34,16 @@ def known() -> list[tuple[int, str, str]]:
     return sorted(found)
 
 
-def statements(text: str) -> list[str]:
+def statements(text: str, embedded: bool) -> list[str]:
     """The statements of a migration; each ends with a semicolon at the end of a line."""
-    bare = _COMMENT.sub("", text).replace("${durable}", DURABLE)
+    codec = EMBEDDED_CODEC if embedded else SERVER_CODEC
+    bare = _COMMENT.sub("", text).replace("${durable}", DURABLE).replace("${codec}", codec)
     return [s.strip() for s in re.split(r";\s*(?:\n|$)", bare) if s.strip()]
 
 
-def migrate(client: Client, now_ns: int, changing: Callable[[], None] = lambda: None) -> list[str]:
+def migrate(
+    client: Client, now_ns: int, *, embedded: bool = False, changing: Callable[[], None] = lambda: None
+) -> list[str]:
     """Apply what is missing and return the names applied; `changing` is called before a table changes. Every statement may
     run twice, so a kill between a statement and its record is repaired by the next start. Raises SchemaTooNew."""
     client.command(
@@ -56,7 +63,7 @@ def migrate(client: Client, now_ns: int, changing: Callable[[], None] = lambda: 
         if number in done:
             continue
         changing()
-        for statement in statements(text):
+        for statement in statements(text, embedded):
             client.command(statement)
         client.insert(
             "schema_migrations", [[number, name, now_ns]], column_names=["number", "name", "applied_at"]

@@ -100,7 +100,9 @@ class ClickHouseColumns:
         damage.mend(path, folder)
 
         def migrated() -> list[str]:
-            return self._rows.run_now(migrate, self._clock(), lambda: damage.forget_tables(path))
+            return self._rows.run_now(
+                migrate, self._clock(), embedded=True, changing=lambda: damage.forget_tables(path)
+            )
 
         try:
             applied = migrated()
