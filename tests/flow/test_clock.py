@@ -11,7 +11,7 @@ from tests.flow.crashing import batch, compare, ids_of, in_sql
 from tests.flow.sending import call, hex_id, request
 from tests.serving import Server
 from tests.unit.pipeline.test_judge import World
-from watchkeeper.compose.leading import WATCH_SECONDS
+from watchkeeper.compose.leader import WATCH_SECONDS
 from watchkeeper.scoring.budget import DAY_NS, Budget
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata

@@ -6,14 +6,14 @@ import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 
-from watchkeeper.compose.connect import connect, guard_builder
-from watchkeeper.compose.flows import FOLLOW_SECONDS, running, samplers
+from watchkeeper.compose.backups import backup_of
+from watchkeeper.compose.connect import Base, base_of, flows_of, guard_builder
+from watchkeeper.compose.flows import FOLLOW_SECONDS, Flows, running, samplers
 from watchkeeper.compose.forwarding import forwarding, sampler
 from watchkeeper.compose.installation import Stores, install_secrets
-from watchkeeper.compose.leading import duties, leading
-from watchkeeper.compose.operating import LOOK_SECONDS, operating
-from watchkeeper.compose.saving import saving
+from watchkeeper.compose.leader import duties, leading
 from watchkeeper.compose.together import Together
+from watchkeeper.compose.upkeep import LOOK_SECONDS, Upkeep, upkeep_of
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.model.score import Score
 from watchkeeper.pipeline.calm import calm_gc
@@ -34,6 +34,51 @@ from watchkeeper.store.records.lead import Lead
 Clock = Callable[[], int]
 
 
+def surfaces(base: Base, flows: Flows, beside: Upkeep, no_auth: bool) -> Services:
+    """What the surfaces reach of the flows."""
+    data_dir, records, columns, clock = base.data_dir, base.records, base.columns, base.clock
+    made = Services(
+        data_dir=data_dir,
+        records=records,
+        columns=columns,
+        config=base.holder,
+        clock=clock,
+        ingest=flows.ingest,
+        no_auth=no_auth,
+    )
+    made.watch, made.judge, made.review, made.incidents = (
+        flows.watcher, flows.judges, flows.review, flows.incidents,
+    )  # fmt: skip
+    made.selfwatch, made.reports = beside.watch, beside.reports
+    made.pictures, made.actor, made.scorers = flows.pictures, flows.actor, flows.calibrator
+    made.erasing, made.retain, made.backfill = flows.erasing, flows.retain, flows.backfill
+    made.embed, made.redact, made.ask = flows.signals.embed, base.redaction.text, base.providers.ask
+    made.catch_up, made.settle = flows.catch_up, flows.assembly.settle
+    made.backup = backup_of(data_dir, columns, records)
+    made.gate = Gate(records, base.scoring.gating, clock, made.ask, columns, flows.calibrator.standings)
+    made.from_signal = ActFlow(records, columns, clock, base.holder, base.scoring.scorers, made.ask)
+    made.playground = Playground(columns, made.ask, lambda: secrets.token_hex(12))
+    made.train = TrainFlow(
+        columns, records, clock, trained.calibration_traces, lambda: base.scoring.take_trained(records)
+    )
+    made.samplers.extend(samplers(flows))
+
+    async def on_scores(given: Sequence[Score]) -> None:
+        await flows.review.on_scored([(s.project, s.trace_id, [s]) for s in given])
+
+    made.on_scores = on_scores
+    return made
+
+
+def guards(base: Base, made: Services) -> Guards:
+    """Inline checks, in processes apart from the pipeline's: one must not wait behind a batch."""
+    inline = Isolation(time.monotonic_ns)
+    base.stack.callback(inline.close)
+    found = Guards(base.holder, guard_builder(), made.counters, base.redaction.text, inline)
+    base.stack.callback(found.close)
+    return found
+
+
 @contextlib.asynccontextmanager
 async def services(
     data_dir: Path,
@@ -52,68 +97,19 @@ async def services(
         spare_memory()
         lock = DataDirLock(data_dir)
         stack.callback(lock.release)
-        flows, redaction, scoring, providers = await connect(
-            data_dir, stores or Stores.of(data_dir), holder, clock, install_secrets(data_dir), stack
-        )
-        together = Together(flows, scoring)
-        made = Services(
-            data_dir=data_dir,
-            records=flows.records,
-            columns=flows.columns,
-            config=holder,
-            clock=clock,
-            ingest=flows.ingest,
-            no_auth=no_auth,
-        )
-        made.watch, made.judge, made.review = flows.watcher, flows.judges, flows.review
-        made.incidents = flows.incidents
+        where = stores or Stores.of(data_dir)
+        base = await base_of(data_dir, where, holder, clock, install_secrets(data_dir), stack)
+        flows = flows_of(base)
+        together = Together(flows, base.scoring)
         readings = Readings(
             flows.records, flows.columns, clock, data_dir, flows.ingest.ledger, flows.assembly.waiting,
             flows.judges.counts, flows.projects,
         )  # fmt: skip
-        beside = operating(flows, readings)
-        made.selfwatch, made.pictures, made.actor = beside.watch, flows.pictures, flows.actor
-        made.reports = beside.reports
-        made.scorers = flows.calibrator
-        made.gate = Gate(
-            flows.records, scoring.gating, clock, providers.ask, flows.columns, flows.calibrator.standings
-        )
-        made.embed = flows.signals.embed
-        made.erasing, made.retain = flows.erasing, flows.retain
-        made.backup = saving(data_dir, flows.columns, flows.records)
-        made.from_signal = ActFlow(
-            flows.records,
-            flows.columns,
-            clock,
-            holder,
-            scoring.scorers,
-            providers.ask,
-        )
+        beside = upkeep_of(flows, readings)
+        made = surfaces(base, flows, beside, no_auth)
+        made.answering = lock.announce
         await together.once()
-        # Apart from the pipeline's: an inline check must not wait behind a batch.
-        inline = Isolation(time.monotonic_ns)
-        stack.callback(inline.close)
-        made.guard = Guards(holder, guard_builder(), made.counters, redaction.text, inline)
-        stack.callback(made.guard.close)
-        made.redact = redaction.text
-        made.backfill = flows.backfill
-        made.ask = providers.ask
-        made.playground = Playground(flows.columns, providers.ask, lambda: secrets.token_hex(12))
-        made.train = TrainFlow(
-            flows.columns,
-            flows.records,
-            clock,
-            trained.calibration_traces,
-            lambda: scoring.take_trained(flows.records),
-        )
-        made.samplers.extend(samplers(flows))
-        made.catch_up, made.answering = flows.catch_up, lock.announce
-        made.settle = flows.assembly.settle
-
-        async def on_scores(given: Sequence[Score]) -> None:
-            await flows.review.on_scored([(s.project, s.trace_id, [s]) for s in given])
-
-        made.on_scores = on_scores
+        made.guard = guards(base, made)
         calm_gc()
         await flows.columns.give_back()
         async with forwarding(flows, holder) as forward:
@@ -128,7 +124,8 @@ async def services(
             # Stopped in the order that loses nothing: first what takes in, last what tells.
             async with (
                 leading(
-                    Lead(flows.records), lambda: duties(flows, scoring, forward, reprice, beside.loops())
+                    Lead(flows.records),
+                    lambda: duties(flows, base.scoring, forward, reprice, beside.loops()),
                 ),
                 running(flows, [] if flows.records.is_sqlite else among),
             ):

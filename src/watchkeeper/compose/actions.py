@@ -4,8 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from watchkeeper.config import adapters
-from watchkeeper.config.models import Config
 from watchkeeper.control import WebhookLever
 from watchkeeper.model.action import Order
 from watchkeeper.model.alert import Notification
@@ -48,7 +46,7 @@ class Through:
         return Answer(False, isinstance(outcome, Retry), outcome.reason)
 
 
-def acting(
+def actor_of(
     columns: Columns,
     records: Records,
     channels: Mapping[str, Channel],
@@ -56,7 +54,7 @@ def acting(
     clock: Clock,
     wall: Clock,
 ) -> Actor:
-    """The levers of this version, by type."""
+    """What carries out actions, with the levers of this version by type."""
     levers = {
         "webhook": WebhookLever(Through(channels)),
         "open_reviews": ReviewLever(columns, records, clock),
@@ -64,12 +62,3 @@ def acting(
         "mark_release": ReleaseLever(columns, records, clock),
     }
     return Actor(records, levers, clock, wall)
-
-
-def following(actor: Actor) -> Callable[[Config], None]:
-    """Takes the actions of a configuration."""
-
-    def use(config: Config) -> None:
-        actor.specs = adapters.actions_of(config)
-
-    return use

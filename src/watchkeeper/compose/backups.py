@@ -12,7 +12,7 @@ from watchkeeper.store.records.engine import Records
 from watchkeeper.store.snapshot import BACKUPS, copy_all, discard, link_all
 
 
-def saving(
+def backup_of(
     data_dir: Path, columns: ClickHouseColumns, records: Records
 ) -> Callable[[], Awaitable[tuple[str, int]]] | None:
     """What makes a backup: its folder below the data directory and how many files it has. Writers wait only while files are

@@ -1,7 +1,7 @@
-"""The parts that follow the configuration: redaction, scoring plans, monitors, routes and channels."""
+"""What the configuration decides, made anew when it changes: redaction, scoring plans, monitors, routes and channels."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from watchkeeper.config import adapters
@@ -37,10 +37,8 @@ from watchkeeper.scoring.sampling import Sampler
 from watchkeeper.store.records import trained
 from watchkeeper.store.records.engine import Records
 
-Clock = Callable[[], int]
 
-
-def channel_of(route: RouteConfig, egress: Egress, clock: Clock, picture: Picture | None = None) -> Channel:
+def channel_of(route: RouteConfig, egress: Egress, picture: Picture | None = None) -> Channel:
     """The channel a configured route names; `picture` draws the chart of a mail."""
     match route.type:
         case "webhook":
@@ -161,7 +159,6 @@ class Routing:
     roller: Roller
     delivery: Delivery
     egress: Egress
-    clock: Clock
     channels: dict[str, Channel]
     picture: Picture | None = None
 
@@ -169,7 +166,7 @@ class Routing:
         rules = adapters.rules_of(config)
         routes = adapters.routes_of(config)
         self.egress.policy = adapters.egress_of(config)
-        made = {r.name: channel_of(r, self.egress, self.clock, self.picture) for r in config.routes}
+        made = {r.name: channel_of(r, self.egress, self.picture) for r in config.routes}
         self.channels.clear()
         self.channels.update(made)
         self.watcher.monitors, self.watcher.routes = tuple(rules), routes

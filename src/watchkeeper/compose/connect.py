@@ -7,24 +7,27 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.engine import Connection
 
 from watchkeeper.alerting.routing import Routes
-from watchkeeper.compose.acting import acting, following
+from watchkeeper.compose.actions import actor_of
+from watchkeeper.compose.configured import Redaction, Routing, Scoring
 from watchkeeper.compose.flows import Flows
-from watchkeeper.compose.following import Redaction, Routing, Scoring
 from watchkeeper.compose.installation import InstallSecrets, Stores, shared_secrets
 from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
+from watchkeeper.config.models import Config
 from watchkeeper.dialects import assemble, normalise, trace_id_of
 from watchkeeper.egress.http import Egress
 from watchkeeper.llm.table import Providers
 from watchkeeper.model.alert import Alert
 from watchkeeper.notify import Channel
+from watchkeeper.pipeline.act import Actor
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.apart import Apart
 from watchkeeper.pipeline.assembly import Assembly
@@ -101,49 +104,25 @@ def embedder() -> tuple[Embed | None, str]:
     return (lambda texts: embedding.embed([words(t)[:400] for t in texts])), name
 
 
-def sketching(columns: ClickHouseColumns, records: Records, watcher: Watcher) -> Sketcher:
-    """Keeps the sums of texts that monitors watch, and gives the watcher examples for its alerts."""
-    made = Sketcher(columns, records, lambda: watcher.monitors, *embedder())
-    watcher.examples = made.examples
-    return made
+@dataclass(frozen=True)
+class Base:
+    """What the flows of one process are made from. What they open is closed with `stack`."""
 
-
-def review_routing(
-    records: Records, clock: Clock, columns: ClickHouseColumns, scoring: Scoring, holder: ConfigHolder
-) -> ReviewRouting:
-    """What feeds the review queue, with the settings in force."""
-    return ReviewRouting(
-        records, clock, routed=scoring.routed, columns=columns, settings=lambda: holder.current.review
-    )
-
-
-def respond(flows: Flows, channels: Mapping[str, Channel], pauses: Pauses) -> None:
-    """Let what changes of an alert order its actions, following the configuration."""
-    flows.actor = acting(flows.columns, flows.records, channels, pauses, flows.clock, time.time_ns)
-    flows.watcher.on_change = flows.actor.on_change
-    follow = following(flows.actor)
-    follow(flows.holder.current)
-    flows.holder.on_change(follow)
-
-
-def erasing(flows: Flows, tombstones: Tombstones, redaction: Redaction) -> EraseFlow:
-    """What erases on request, with the retention and the redaction in force."""
-    holder = flows.holder
-
-    def known_as(user: str) -> list[str]:
-        return sorted({user, keyed_hash(user, redaction.hash_key)})
-
-    return EraseFlow(
-        flows.columns,
-        flows.records,
-        flows.clock,
-        tombstones,
-        flows.assembly,
-        known_as,
-        lambda: holder.current.server.retention.traces,
-        lambda: bool(holder.current.forward),
-        lambda: "er_" + secrets.token_hex(8),
-    )
+    data_dir: Path
+    clock: Clock
+    holder: ConfigHolder
+    secret: InstallSecrets
+    records: Records
+    columns: ClickHouseColumns
+    redaction: Redaction
+    scoring: Scoring
+    egress: Egress
+    providers: Providers
+    isolation: Isolation
+    review: ReviewRouting
+    pauses: Pauses
+    tombstones: Tombstones
+    stack: contextlib.AsyncExitStack
 
 
 async def opened(
@@ -168,103 +147,169 @@ async def opened(
     return records, columns
 
 
-async def connect(
+async def base_of(
     data_dir: Path,
     stores: Stores,
     holder: ConfigHolder,
     clock: Clock,
     secret: InstallSecrets,
     stack: contextlib.AsyncExitStack,
-) -> tuple[Flows, Redaction, Scoring, Providers]:
+) -> Base:
+    """Open the stores and the ways out, and make what follows the configuration."""
     records, columns = await opened(data_dir, stores, clock, lambda project: scoring.names(project), stack)
     secret = await asyncio.to_thread(shared_secrets, records, secret)
-    redaction = Redaction(secret.hash_key)
-    scoring = Scoring(holder, secret.sampling_salt)
+    redaction, scoring = Redaction(secret.hash_key), Scoring(holder, secret.sampling_salt)
     for part in (redaction, scoring):
-        part.use(holder.current)
-        holder.on_change(part.use)
+        holder.follow(part.use)
     egress = Egress(adapters.egress_of(holder.current))
     stack.push_async_callback(egress.close)
     providers = Providers(
         lambda: egress.session(timeout_s=600.0), adapters.providers_of(holder.current), price=price_of
     )
     stack.push_async_callback(providers.close)
-    review = review_routing(records, clock, columns, scoring, holder)
     isolation = Isolation(clock)
     stack.callback(isolation.close)
-    pauses = Pauses(records)
-    incoming = pauses.wrap(scoring.plan)
-    apart = Apart(clock, isolation)
-    stack.callback(apart.close)
-    checks = CheckFlow(
-        columns, records, clock, incoming, run=apart, hooks=[review.on_scored],
-        keeping=lambda: adapters.keeping_of(holder.current), salt=secret.sampling_salt,
+    review = ReviewRouting(
+        records, clock, routed=scoring.routed, columns=columns, settings=lambda: holder.current.review
+    )
+    return Base(
+        data_dir, clock, holder, secret, records, columns, redaction, scoring, egress, providers, isolation, review,
+        Pauses(records), Tombstones(secret.hash_key), stack,
     )  # fmt: skip
-    stack.callback(checks.close)
-    assembly = Assembly(columns, clock, normalise, assemble, checks.on_traces)
-    tombstones = Tombstones(secret.hash_key)
-    columns.erased = tombstones.holds
+
+
+def capturing(base: Base) -> tuple[Ingest, Assembly, CheckFlow]:
+    """From a request to scored traces."""
+    apart = Apart(base.clock, base.isolation)
+    base.stack.callback(apart.close)
+    checks = CheckFlow(
+        base.columns,
+        base.records,
+        base.clock,
+        base.pauses.wrap(base.scoring.plan),
+        run=apart,
+        hooks=[base.review.on_scored],
+        keeping=lambda: adapters.keeping_of(base.holder.current),
+        salt=base.secret.sampling_salt,
+    )
+    base.stack.callback(checks.close)
+    assembly = Assembly(base.columns, base.clock, normalise, assemble, checks.on_traces)
+    base.columns.erased = base.tombstones.holds
     ingest = Ingest(
-        columns,
-        clock,
+        base.columns,
+        base.clock,
         normalise,
-        redaction.record,
+        base.redaction.record,
         assembly,
         trace_of=trace_id_of,
-        free_bytes=columns.free_bytes,
-        reserve_bytes=default_reserve(data_dir),
-        erased=tombstones.holds,
-        quota=lambda _project: holder.current.server.limits.per_project,
+        free_bytes=base.columns.free_bytes,
+        reserve_bytes=default_reserve(base.data_dir),
+        erased=base.tombstones.holds,
+        quota=lambda _project: base.holder.current.server.limits.per_project,
     )
+    return ingest, assembly, checks
+
+
+def judging(base: Base) -> tuple[JudgeFlow, LatePolicies, Calibrator]:
+    """What asks judges, what sends traces to them after the fact, and what compares them with people."""
+    load = loading(base.columns)
     judges = JudgeFlow(
-        records,
-        columns,
-        providers.ask,
-        loading(columns),
-        scoring.plan,
-        clock,
+        base.records,
+        base.columns,
+        base.providers.ask,
+        load,
+        base.scoring.plan,
+        base.clock,
         worker=secrets.token_hex(4),
         roll=random.random,
         nonce=lambda: secrets.token_hex(12),
-        hooks=[review.on_scored],
-        before=lambda project, trace: turns_before(columns, project, trace),
+        hooks=[base.review.on_scored],
+        before=lambda project, trace: turns_before(base.columns, project, trace),
     )
-    behaviour = BehaviourFlow(columns, records, clock, scoring.behaviours, hooks=[review.on_scored])
-    backfill = BackfillFlow(columns, records, scoring.plan, scoring.place, clock, isolate=isolation)
-    late = LatePolicies(
-        columns,
-        records,
-        loading(columns),
-        scoring.plan,
-        clock,
-        act=SignalActions(records, loading(columns), clock),
+    act = SignalActions(base.records, load, base.clock)
+    late = LatePolicies(base.columns, base.records, load, base.scoring.plan, base.clock, act=act)
+    calibrator = Calibrator(
+        base.records,
+        base.columns,
+        base.scoring.scorers,
+        load,
+        base.clock,
+        ask=base.providers.ask,
+        salt=base.secret.sampling_salt,
     )
+    return judges, late, calibrator
+
+
+def telling(base: Base, watcher: Watcher, roller: Roller) -> tuple[Delivery, Pictures, Actor]:
+    """What leaves because of an alert: messages with their charts, and actions."""
+    channels: dict[str, Channel] = {}
+    pictures = Pictures(
+        base.columns, base.records, base.holder, base.secret.hash_key, base.clock, time.time_ns
+    )
+    delivery = Delivery(base.records, channels, base.clock, random.random, dress=pictures.link)
+    base.holder.follow(Routing(watcher, roller, delivery, base.egress, channels, pictures.of).use)
+    actor = actor_of(base.columns, base.records, channels, base.pauses, base.clock, time.time_ns)
+    watcher.on_change = actor.on_change
+
+    def use(config: Config) -> None:
+        actor.specs = adapters.actions_of(config)
+
+    base.holder.follow(use)
+    return delivery, pictures, actor
+
+
+def erasing(base: Base, assembly: Assembly) -> EraseFlow:
+    """What erases on request, with the retention and the redaction in force."""
+
+    def known_as(user: str) -> list[str]:
+        return sorted({user, keyed_hash(user, base.redaction.hash_key)})
+
+    return EraseFlow(
+        base.columns,
+        base.records,
+        base.clock,
+        base.tombstones,
+        assembly,
+        known_as,
+        lambda: base.holder.current.server.retention.traces,
+        lambda: bool(base.holder.current.forward),
+        lambda: "er_" + secrets.token_hex(8),
+    )
+
+
+def flows_of(base: Base) -> Flows:
+    """The flows, connected."""
+    columns, records, clock, scoring = base.columns, base.records, base.clock, base.scoring
+    ingest, assembly, checks = capturing(base)
+    judges, late, calibrator = judging(base)
     roller = Roller(columns, records, RollPlan())
     watcher = Watcher(columns, records, (), Routes(), Settings(), review_hook(clock))
+    sketcher = Sketcher(columns, records, lambda: watcher.monitors, *embedder())
+    watcher.examples = sketcher.examples
+    delivery, pictures, actor = telling(base, watcher, roller)
     vectors = embedding.embed if embedding.available() else None
-    sketcher = sketching(columns, records, watcher)
-    signals = SignalFlow(columns, records, clock, vectors, owner_of=owning(watcher))
-    calibrator = Calibrator(
-        records,
-        columns,
-        scoring.scorers,
-        loading(columns),
-        clock,
-        ask=providers.ask,
-        salt=secret.sampling_salt,
+    return Flows(
+        clock=clock,
+        columns=columns,
+        records=records,
+        ingest=ingest,
+        assembly=assembly,
+        checks=checks,
+        judges=judges,
+        late=late,
+        behaviour=BehaviourFlow(columns, records, clock, scoring.behaviours, hooks=[base.review.on_scored]),
+        backfill=BackfillFlow(columns, records, scoring.plan, scoring.place, clock, isolate=base.isolation),
+        roller=roller,
+        watcher=watcher,
+        delivery=delivery,
+        review=base.review,
+        signals=SignalFlow(columns, records, clock, vectors, owner_of=owning(watcher)),
+        incidents=IncidentFlow(columns, records, clock, splitting(watcher)),
+        holder=base.holder,
+        calibrator=calibrator,
+        sketcher=sketcher,
+        pictures=pictures,
+        pauses=base.pauses,
+        actor=actor,
+        erasing=erasing(base, assembly),
     )
-    channels: dict[str, Channel] = {}
-    pictures = Pictures(columns, records, holder, secret.hash_key, clock, time.time_ns)
-    delivery = Delivery(records, channels, clock, random.random, dress=pictures.link)
-    routing = Routing(watcher, roller, delivery, egress, clock, channels, pictures.of)
-    routing.use(holder.current)
-    holder.on_change(routing.use)
-    flows = Flows(
-        clock, columns, records, ingest, assembly, checks, judges, late, behaviour, backfill, roller,
-        watcher, delivery, review, signals, IncidentFlow(columns, records, clock, splitting(watcher)),
-        holder, calibrator, sketcher,
-    )  # fmt: skip
-    flows.pictures, flows.pauses = pictures, pauses
-    flows.erasing = erasing(flows, tombstones, redaction)
-    respond(flows, channels, pauses)
-    return flows, redaction, scoring, providers

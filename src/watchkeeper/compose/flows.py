@@ -5,7 +5,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from watchkeeper.alerting.monitor import Monitor, capped
@@ -78,14 +78,14 @@ class Flows:
     holder: ConfigHolder
     calibrator: Calibrator
     sketcher: Sketcher
+    pictures: Pictures
+    pauses: Pauses
+    actor: Actor
+    erasing: EraseFlow
     rules: tuple[Config | None, tuple[Monitor, ...]] = (None, ())
     watching: asyncio.Lock = field(default_factory=asyncio.Lock)
     grouped_ns: int = 0
     watched_at: float | None = None
-    pictures: Pictures | None = None
-    pauses: Pauses | None = None
-    actor: Actor | None = None
-    erasing: EraseFlow | None = None
     known: Sequence[str] = ()
     loops: Loops = field(default_factory=Loops)
 
@@ -155,8 +155,7 @@ class Flows:
         await self.watch_once()
         await self.triage_once()
         await self.delivery.deliver_due()
-        if self.actor is not None:
-            await self.actor.run_due()
+        await self.actor.run_due()
         now = self.clock()
         if not 0 <= now - self.grouped_ns < GROUPED_NS:
             self.grouped_ns = now
@@ -188,40 +187,44 @@ class Flows:
 
     async def sweep_once(self) -> None:
         """Finish erasures: what was interrupted, and what was under way when they were asked for."""
-        if self.erasing is not None:
-            await self.erasing.sweep()
+        await self.erasing.sweep()
+
+
+def stages(flows: Flows) -> list[Sample]:
+    """What every stage has counted."""
+    found = [Sample(*s) for s in flows.ingest.ledger.samples()]
+    found += [Sample(*s) for s in flows.assembly.samples()]
+    counted: dict[str, Mapping[str, object]] = {
+        "check": vars(flows.checks.counts),
+        "judge": vars(flows.judges.counts),
+        "late": vars(flows.late.counts),
+        "behaviour": vars(flows.behaviour.counts),
+        "backfill": vars(flows.backfill.counts),
+        "watch": vars(flows.watcher.counts),
+        "deliver": vars(flows.delivery.counts),
+        "triage": vars(flows.incidents.counts),
+        "review": flows.review.counts,
+        "signals": flows.signals.counts,
+        "calibration": flows.calibrator.counts,
+    }
+    for stage, counts in counted.items():
+        for what, value in counts.items():
+            if isinstance(value, int):
+                labels = {"stage": stage, "what": what}
+                found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
+    held = "1 while nothing is dropped by age because the clock has leapt."
+    return [
+        *found,
+        *flows.loops.samples(),
+        Sample("watchkeeper_retention_held", {}, float(flows.retain.held), held),
+    ]
 
 
 def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
+    """What `/metrics` tells of the flows."""
+
     async def pipeline() -> list[Sample]:
-        found = [Sample(*s) for s in flows.ingest.ledger.samples()]
-        found += [Sample(*s) for s in flows.assembly.samples()]
-        for stage, counts in (
-            ("check", flows.checks.counts),
-            ("judge", flows.judges.counts),
-            ("late", flows.late.counts),
-            ("behaviour", flows.behaviour.counts),
-            ("backfill", flows.backfill.counts),
-            ("watch", flows.watcher.counts),
-            ("deliver", flows.delivery.counts),
-            ("triage", flows.incidents.counts),
-        ):
-            for name, value in vars(counts).items():
-                if isinstance(value, int):
-                    labels = {"stage": stage, "what": name}
-                    found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
-        for stage, told in (
-            ("review", flows.review.counts),
-            ("signals", flows.signals.counts),
-            ("calibration", flows.calibrator.counts),
-        ):
-            for what, value in told.items():
-                labels = {"stage": stage, "what": what}
-                found.append(Sample("watchkeeper_stage_total", labels, value, kind="counter"))
-        found += flows.loops.samples()
-        held = "1 while nothing is dropped by age because the clock has leapt."
-        found.append(Sample("watchkeeper_retention_held", {}, float(flows.retain.held), held))
-        return found
+        return stages(flows)
 
     async def coverage() -> list[Sample]:
         found: list[Sample] = []

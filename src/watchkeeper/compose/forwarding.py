@@ -35,12 +35,11 @@ async def forwarding(flows: Flows, holder: ConfigHolder) -> AsyncGenerator[Forwa
         random.random,
     )
 
-    def follow(config: Config) -> None:
+    def use(config: Config) -> None:
         egress.policy = adapters.egress_of(config)
         flow.use(adapters.forward_of(config))
 
-    follow(holder.current)
-    holder.on_change(follow)
+    holder.follow(use)
     try:
         yield flow
     finally:

@@ -11,8 +11,8 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
+from watchkeeper.compose.configured import Scoring
 from watchkeeper.compose.flows import Flows
-from watchkeeper.compose.following import Scoring
 from watchkeeper.compose.loops import HEAVY
 from watchkeeper.pipeline.forward import ForwardFlow
 from watchkeeper.pipeline.reprice import Recompute

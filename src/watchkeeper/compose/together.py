@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from watchkeeper.compose.configured import Scoring
 from watchkeeper.compose.flows import Flows
-from watchkeeper.compose.following import Scoring
 from watchkeeper.model.managed import Managed
 from watchkeeper.store.records import access, erasure, managed, trained
 
@@ -21,7 +21,7 @@ class Together:
         """Take over what is new since the last look; the first one takes all of it."""
         flows = self._flows
         erased = await flows.records.read(erasure.mark)
-        if erased != self._erased and flows.erasing is not None:
+        if erased != self._erased:
             await flows.erasing.start()
             self._erased = erased
         running = await flows.records.read(trained.running_names)
@@ -33,6 +33,5 @@ class Together:
             # Before it is used: what does not fit beside this process's own file is said once.
             self._managed = found
             flows.holder.manage(found)
-        if flows.pauses is not None:
-            await flows.pauses.refresh_all()
+        await flows.pauses.refresh_all()
         flows.known = tuple(await flows.records.read(access.list_projects))

@@ -20,7 +20,7 @@ SILENT_SECONDS = 300.0
 
 
 @dataclass
-class Operating:
+class Upkeep:
     """Self-monitoring and the heartbeat of one process; follows the configuration."""
 
     flows: Flows
@@ -63,8 +63,7 @@ class Operating:
 
     async def act(self) -> None:
         """Carry out the actions that are due."""
-        if self.flows.actor is not None:
-            await self.flows.actor.run_due()
+        await self.flows.actor.run_due()
 
     async def summarise(self) -> None:
         """Send the weekly summary when its hour has come."""
@@ -81,7 +80,7 @@ class Operating:
         ]
 
 
-def operating(flows: Flows, readings: Readings) -> Operating:
+def upkeep_of(flows: Flows, readings: Readings) -> Upkeep:
     """What runs beside the pipeline, following the configuration."""
     holder = flows.holder
     reports = ReportFlow(
@@ -93,7 +92,6 @@ def operating(flows: Flows, readings: Readings) -> Operating:
         flows.calibrator.standings,
     )
     watch = SelfWatch(flows.records, flows.clock, readings.of_one_look, flows.columns)
-    made = Operating(flows, watch, reports)
-    made.use(flows.holder.current)
-    flows.holder.on_change(made.use)
+    made = Upkeep(flows, watch, reports)
+    flows.holder.follow(made.use)
     return made

@@ -49,6 +49,11 @@ class ConfigHolder:
         `ConfigError` rejects it, and those called before it are called again with the old one."""
         self._listeners.append(listener)
 
+    def follow(self, use: Callable[[Config], None]) -> None:
+        """Have `use` take the current configuration, and every later one as a listener does."""
+        use(self.current)
+        self.on_change(use)
+
     def reload(self, now_ns: int, env: Mapping[str, str] | None = None) -> bool:
         """Read the files again. True when they are in use now; False when refused, see `rejected`."""
         if self.path is None:

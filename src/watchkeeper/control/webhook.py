@@ -20,7 +20,7 @@ class Sent(Protocol):
 
 
 class Send(Protocol):
-    """Sends a body to a named route, signed, under an idempotency key; see `compose.acting`."""
+    """Sends a body to a named route, signed, under an idempotency key; see `compose.actions`."""
 
     async def __call__(
         self, route: str, event: str, key: str, order: Order, body: dict[str, Any]

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from watchkeeper.compose.leading import leading
+from watchkeeper.compose.leader import leading
 from watchkeeper.store.records.lead import Lead
 
 

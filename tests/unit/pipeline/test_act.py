@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.contract.sinks import HttpSink
-from watchkeeper.compose.acting import Through
+from watchkeeper.compose.actions import Through
 from watchkeeper.config.models import Monitor
 from watchkeeper.control import Did, WebhookLever
 from watchkeeper.egress import Egress, Policy

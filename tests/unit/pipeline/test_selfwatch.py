@@ -9,7 +9,7 @@ import pytest
 
 from watchkeeper.alerting.builtin import NAMES, RULES, Reading, rules
 from watchkeeper.alerting.routing import Routes
-from watchkeeper.compose.operating import Operating
+from watchkeeper.compose.upkeep import Upkeep
 from watchkeeper.config import adapters
 from watchkeeper.config.models import Config, SelfMonitoring
 from watchkeeper.model.alert import Alert
@@ -186,7 +186,7 @@ class Fake:
 async def test_the_heart_beats_once_an_interval_and_stops_when_watching_does(bench: Bench) -> None:
     config = Config.model_validate({"heartbeat": {"route": "dead-man", "every": "1m"}})
     flows, seconds = Fake(bench.records, config), [0.0]
-    beside = Operating(flows, bench.watch, None, lambda: seconds[0])  # type: ignore[arg-type]
+    beside = Upkeep(flows, bench.watch, None, lambda: seconds[0])  # type: ignore[arg-type]
 
     async def beats() -> int:
         await beside.beat()
@@ -210,6 +210,6 @@ async def test_the_heart_beats_once_an_interval_and_stops_when_watching_does(ben
 
 
 async def test_without_a_heartbeat_nothing_is_sent(bench: Bench) -> None:
-    beside = Operating(Fake(bench.records, Config()), bench.watch, None)  # type: ignore[arg-type]
+    beside = Upkeep(Fake(bench.records, Config()), bench.watch, None)  # type: ignore[arg-type]
     await beside.beat()
     assert bench.told() == []

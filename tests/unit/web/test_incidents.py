@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.unit.web.world import DEPLOY, HOUR, PROJECT, World, build
-from watchkeeper.compose.acting import acting
+from watchkeeper.compose.actions import actor_of
 from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config
@@ -188,7 +188,7 @@ async def test_a_picture_that_cannot_be_drawn_is_left_out(world: World) -> None:
 
 async def test_actions_are_done_and_undone_from_the_page(world: World) -> None:
     s = world.services
-    s.actor = acting(world.columns, s.records, {}, Pauses(s.records), s.clock, s.wall_clock)
+    s.actor = actor_of(world.columns, s.records, {}, Pauses(s.records), s.clock, s.wall_clock)
     s.actor.specs = {
         (PROJECT, "answer-relevance-down"): (ActionSpec("bad", "mark_release", automatic=False),)
     }
