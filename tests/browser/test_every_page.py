@@ -29,7 +29,7 @@ FIRST, SECOND = "{first}", "{second}"
 INCIDENT = incidents.id_of_group(PROJECT, "group")
 ADDRESSES = (
     "/", "/traces?range=30d", "/traces?live=1", f"/traces/{FIRST}", f"/traces/{FIRST}/raw",
-    f"/traces/compare?a={FIRST}&b={SECOND}", "/sessions?range=30d", "/sessions/conv-7", "/users?range=30d",
+    f"/traces/compare?a={FIRST}&b={SECOND}", "/traces/compare", "/sessions?range=30d", "/sessions/conv-7", "/users?range=30d",
     "/quality", "/quality/answer_relevance?by=prompt_version", "/drift", "/dashboards", "/dashboards/all",
     "/scorers", "/trained", "/scorers/helpful", "/scorers/empty_output", "/playground", "/backfills", "/monitors", "/monitors/relevance-down",
     "/alerts", "/alerts?state=all", "/alerts/al_relevance", "/alerts/al_tools", "/incidents", f"/incidents/{INCIDENT}",

@@ -107,7 +107,11 @@ def headline(f: Facts) -> list[str]:
     said = [f"{f.traces:,} traces; {_some(len(f.monitors), 'monitor')}; alerts that fired: {words}."]
     unresolved = sum(i.status != "resolved" for i in f.incidents)
     said.append(f"{_some(len(f.incidents), 'incident')}, {unresolved} of them open.")
-    said.append(f"Scored of what was selected: {percent(scored, selected)}.")
+    said.append(
+        f"Scored of what was selected: {percent(scored, selected)}."
+        if selected
+        else "Nothing was selected to be scored."
+    )
     if moved:
         names = "; ".join(f"{m.metric} {direction(m)}" for m in moved[:5])
         said.append(f"Against the period before: {names}.")
@@ -276,7 +280,7 @@ def _law(f: Facts) -> Part:
              "; ".join(f"{m.metric} {side(m, True, '–')}" for m in safety[:5]),
              bool(safety)),
         _row("15(5) data and model poisoning, adversarial examples, confidentiality attacks",
-             f"guards: {', '.join(f.guards)}; redaction: {f.redaction}", bool(f.guards or f.redaction)),
+             f"guards: {', '.join(f.guards) or 'none'}; redaction: {f.redaction}", bool(f.guards or f.redaction)),
     ]  # fmt: skip
     says = [
         "Regulation (EU) 2024/1689, Article 15, by paragraph, and where in this report its evidence stands. Legal judgement is not ours."

@@ -25,7 +25,7 @@ from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Deploy, Moved
 from watchkeeper.model.incident import STEPS, Factor, Step, Triage, Verdict
 from watchkeeper.model.series import Cohort
-from watchkeeper.stats.intervals import z_of
+from watchkeeper.stats.intervals import wilson, z_of
 
 Floats = NDArray[np.float64]
 FEWEST, EXPLAINS, CONTRIBUTES = 20, 0.5, 0.1
@@ -91,7 +91,12 @@ def _moved(name: str, before: _Mean, after: _Mean, unit: str, significant: bool)
     def ends(m: _Mean) -> tuple[float | None, float | None, float | None]:
         low, high = m.value - z * m.se, m.value + z * m.se
         if unit == "rate":
-            low, high = max(low, 0.0), min(high, 1.0)
+            # All or none of a sample has no spread of its own.
+            low, high = (
+                wilson(m.value * m.n, m.n)
+                if m.n and m.value in (0.0, 1.0)
+                else (max(low, 0.0), min(high, 1.0))
+            )
         return (m.value, low, high) if m.n else (None, None, None)
 
     return Moved(name, *ends(before), before.n, *ends(after), after.n, unit, significant)
@@ -221,9 +226,10 @@ def _fact_factor(whole: _Whole, step: str, name: str) -> Factor:
     x = s.facts[(step, name)]
     known = np.isfinite(x)
     before, after = (_mean(x[known & side], s.weight[known & side]) for side in (~s.after, s.after))
-    rate = bool(known.any()) and set(np.unique(x[known]).tolist()) <= {0.0, 1.0}
-    unit = "rate" if rate else (unit_of_metric(name) or "")
     words = s.words.get(name, name.replace("_", " "))
+    rate = bool(known.any()) and set(np.unique(x[known]).tolist()) <= {0.0, 1.0}
+    # A number per trace is written as one even where no trace had more than one.
+    unit = "rate" if rate and not words.endswith("per trace") else (unit_of_metric(name) or "")
     if not (before.known and after.known):
         few = min(before.n, after.n)
         note = (
@@ -282,10 +288,13 @@ def _step(name: str, factors: Sequence[Factor]) -> Step:
 
 
 def share_text(factor: Factor) -> str:
-    """A factor's share for people: "97 % (81 to 113 %)"."""
+    """A factor's share for people: "40 % (20 to 61 %)", "97 % (at least 81 %)", "all (at least 87 %)". Others that pull the other
+    way make it more than all of the change, which the numbers in the triage keep and no sentence says."""
     if factor.share is None or factor.share_low is None or factor.share_high is None:
         return "an unknown part"
-    return f"{factor.share * 100:.0f} % ({factor.share_low * 100:.0f} to {factor.share_high * 100:.0f} %)"
+    share, low, high = (round(100 * x) for x in (factor.share, factor.share_low, factor.share_high))
+    said = "all" if share >= 100 else f"{share} %"
+    return f"{said} (at least {min(low, 100)} %)" if high >= 100 else f"{said} ({low} to {high} %)"
 
 
 def _summary(

@@ -74,6 +74,7 @@ def page(title: str, body: str, status: int = 200, headers: dict[str, str] | Non
         # Under the header's no-referrer a browser sends forms with `Origin: null`, which is refused as another site's.
         "<meta name='referrer' content='same-origin'>"
         f"<title>{html.escape(title)} · Watchkeeper</title>"
+        "<link rel='icon' href='/static/icon.svg' type='image/svg+xml'>"
         "<link rel='stylesheet' href='/static/app.css'></head>"
         f"<body class='plain'><main class='plain'>{body}</main></body></html>"
     )

@@ -98,6 +98,12 @@ def money(amount: float | None, currency: str = "$", spread: float | None = None
     return f"{sign}{currency}{size:.{min(10, -math.floor(math.log10(known)))}f}"
 
 
+def price(dollars: float, currency: str = "$") -> str:
+    """A price as it is asked for, never rounded: $15.00, $0.0375."""
+    whole, _, cents = f"{dollars:,.10f}".rstrip("0").partition(".")
+    return f"{currency}{whole}.{cents:0<2}"
+
+
 def length(characters: int) -> str:
     """How long a text is, in words for a fold's label: 812 characters, 14.2k characters."""
     return f"{compact(characters)} characters"

@@ -98,6 +98,7 @@ def environment() -> Environment:
         "percent": humane.percent,
         "duration": humane.duration,
         "money": humane.money,
+        "price": humane.price,
         "length_text": humane.length,
         "undated": humane.undated,
         "as_ns": humane.to_ns,

@@ -71,7 +71,7 @@ def test_a_quiet_week_says_so_and_nothing_measured_is_not_zero() -> None:
     assert (
         "alerts that fired: none" in text
         and "No alert fired" in text
-        and "Scored of what was selected: –" in text
+        and "Nothing was selected to be scored" in text
     )
     assert percent(0, 0) == "–"
     rows = {r[0]: r[1] for p in evidence(quiet).parts if p.grid for r in p.grid.rows}

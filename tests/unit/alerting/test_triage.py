@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from watchkeeper.alerting.triage import Sample, share_text, triage
 from watchkeeper.model.alert import Deploy
@@ -152,4 +153,31 @@ def test_a_share_is_said_with_its_interval():
         ask(Sample(*(x := made(np.random.default_rng(1), ["v1", "v2"], {"v2": 2.0}))[:2], np.ones(1900), {"model": x[2]})),
         "model v2",
     )  # fmt: skip
-    assert "%" in share_text(found) and " to " in share_text(found)
+    assert share_text(replace(found, share=0.4, share_low=0.2, share_high=0.61)) == "40 % (20 to 61 %)"
+
+
+def test_nothing_is_said_to_account_for_more_than_all_of_a_change():
+    found = of(
+        ask(Sample(*(x := made(np.random.default_rng(1), ["v1", "v2"], {"v2": 2.0}))[:2], np.ones(1900), {"model": x[2]})),
+        "model v2",
+    )  # fmt: skip
+    assert share_text(replace(found, share=1.14, share_low=0.87, share_high=1.41)) == "all (at least 87 %)"
+    assert share_text(replace(found, share=0.97, share_low=0.81, share_high=1.13)) == "97 % (at least 81 %)"
+    assert share_text(replace(found, share=1.2, share_low=1.05, share_high=1.35)) == "all (at least 100 %)"
+
+
+def test_a_number_per_trace_is_no_rate_and_all_of_a_sample_has_an_interval():
+    rng = np.random.default_rng(2)
+    after = np.r_[np.zeros(900, bool), np.ones(300, bool)]
+    value = rng.normal(8, 1, after.size) - 2.0 * after
+    ones = np.ones(after.size)
+    found = ask(
+        Sample(
+            after, value, ones, facts={("routing", "llm_calls"): ones, ("routing", "retried"): ones},
+            words={"llm_calls": "model calls per trace", "retried": "retried"},
+        )
+    )  # fmt: skip
+    calls, share = of(found, "model calls per trace").line, of(found, "retried").line
+    assert calls.unit != "rate" and calls.current == 1
+    assert share.unit == "rate" and share.current == 1
+    assert share.current_low is not None and 0.98 < share.current_low < 1

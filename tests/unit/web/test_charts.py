@@ -190,6 +190,11 @@ def test_it_shares_one_scale_and_lets_no_tiny_bucket_flatten_it() -> None:
     assert 5 < low < 6
     assert 8 < high < 10
     assert y_domain([chart([None])]) is None
+    lone = replace(wild, dots=[*chart([8.0, 8.1]).dots, Dot(START + 2 * HOUR, 1.0, None, None, 1)])
+    assert (y_domain([lone]) or (0.0,))[0] > 7
+    only = replace(wild, dots=[Dot(START, 1.0, None, None, 1), Dot(START + HOUR, 4.0, None, None, 1)])
+    low, high = y_domain([only]) or (math.nan, math.nan)
+    assert low < 1 and high > 4
 
 
 def test_it_does_not_bridge_what_is_unknown() -> None:

@@ -114,3 +114,9 @@ def test_it_shows_one_digit_of_the_uncertainty_and_two_where_it_starts_with_one(
 )
 def test_a_model_is_shown_without_its_day(model: str, said: str) -> None:
     assert humane.undated(model) == said
+
+
+def test_a_price_is_never_rounded() -> None:
+    assert [humane.price(x) for x in (15, 0.3, 0.0375, 0.01875, 1200.5)] == [
+        "$15.00", "$0.30", "$0.0375", "$0.01875", "$1,200.50",
+    ]  # fmt: skip

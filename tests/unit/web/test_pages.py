@@ -16,6 +16,7 @@ from watchkeeper.config.load import load_text
 from watchkeeper.config.models import Config, Privacy
 from watchkeeper.llm.fake import FakeProvider
 from watchkeeper.pipeline.preference import Pair, prefer
+from watchkeeper.pipeline.reporting import ReportFlow, Setting
 from watchkeeper.pipeline.watching.versions import version_alert
 from watchkeeper.scoring.judges.pairwise import PairwiseJudge
 from watchkeeper.store.records import access, alerts, datasets, experiments, reviews
@@ -59,6 +60,18 @@ async def test_it_teaches_on_the_first_day(empty: World) -> None:
         assert "watchkeeper demo" in first
         assert "OTEL_EXPORTER_OTLP_ENDPOINT" in (await browser.get("/traces")).text
         assert "runbook:" in (await browser.get("/alerts")).text
+
+
+async def test_it_says_what_a_report_needs_before_there_is_anything_to_report(empty: World) -> None:
+    services = empty.services
+    services.reports = ReportFlow(
+        empty.columns, services.records, services.clock, lambda _: Setting(), lambda: None
+    )
+    async with client(empty) as browser:
+        text = (await browser.get("/reports")).text
+        assert "Nothing to report yet" in text
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT" in text
+        assert "No traces in this range" in (await browser.get("/traces/compare")).text
 
 
 async def test_it_shows_every_page_with_data(world: World) -> None:
@@ -161,6 +174,35 @@ async def test_it_goes_straight_to_a_trace_by_its_id(world: World) -> None:
         nonsense = await browser.get("/traces/..%2f..%2fetc")
     assert answer.headers["location"].startswith(f"/traces/{world.trace_ids[0]}")
     assert (missing.status_code, nonsense.status_code) == (404, 404)
+
+
+async def test_it_helps_to_choose_two_traces_to_compare(world: World) -> None:
+    async with client(world) as browser:
+        first = await browser.get("/traces/compare")
+        assert first.status_code == 200
+        assert "Choose two traces" in first.text
+        newest = re.search(r'data-href="(/traces/compare\?a=[0-9a-f]{32})"', first.text)
+        assert newest is not None
+        held = await browser.get(newest[1])
+        assert newest[1].partition("a=")[2] in held.text
+        both = re.search(r'data-href="(/traces/compare\?[^"]*b=[0-9a-f]{32}[^"]*)"', held.text)
+        assert both is not None
+        assert "Two traces" in (await browser.get(both[1].replace("&amp;", "&"))).text
+        wrong = await browser.get("/traces/compare?a=x&b=" + world.trace_ids[0])
+        assert wrong.status_code == 400
+        assert "an id of 32 characters" in wrong.text
+
+
+async def test_an_address_that_leads_nowhere_is_a_page_for_browsers_and_json_for_programs(
+    world: World,
+) -> None:
+    async with client(world) as browser:
+        page = await browser.get("/nowhere", headers={"accept": "text/html,*/*"})
+        assert (page.status_code, page.headers["content-type"][:9]) == (404, "text/html")
+        assert "Not found" in page.text
+        for path, accept in (("/nowhere", "*/*"), ("/api/nowhere", "text/html")):
+            answer = await browser.get(path, headers={"accept": accept})
+            assert (answer.status_code, answer.json()["error"]) == (404, f"there is nothing at {path}")
 
 
 async def test_it_shows_one_trace_as_tree_conversation_and_scores(world: World) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from watchkeeper.web.pages.signals import headed
+from watchkeeper.web.pages.signals import distinct, headed
 
 
 def signal(**given: Any) -> dict[str, Any]:
@@ -36,3 +36,18 @@ def test_a_rule_is_called_by_its_name_and_words_of_people_stand_alone(
 ) -> None:
     found = headed(signal(**given))
     assert (found["heading"], found["detail"]) == (heading, detail)
+
+
+def test_a_check_and_the_error_class_of_the_same_traces_are_one_line() -> None:
+    seen = {"n": 142, "n_before": 120, "first_seen": 1, "last_seen": 9, "example": "aa"}
+    found = distinct(
+        [
+            {"family": "class", "name": "server_error", **seen, "n": 8},
+            {"family": "class", "name": "invalid_output", **seen},
+            {"family": "check", "name": "has_steps", **seen},
+            {"family": "class", "name": "timeout", **seen, "example": "bb"},
+        ]
+    )
+    assert [(f["name"], f["also"]) for f in found] == [
+        ("has_steps", ["invalid_output"]), ("timeout", []), ("server_error", []),
+    ]  # fmt: skip

@@ -80,7 +80,9 @@ def y_domain(charts: Sequence[SeriesChart]) -> tuple[float, float] | None:
         widths = sorted(d.high - d.low for d in chart.dots if d.low is not None and d.high is not None)
         usual = 2.5 * widths[len(widths) // 2] if widths else 0.0
         for dot in chart.dots:
-            values.extend(() if dot.value is None else (dot.value,))
+            # One value without an interval says where it lies, not how the metric moves: it is cut off as well.
+            if dot.value is not None and (dot.low is not None or not widths):
+                values.append(dot.value)
             if dot.low is not None and dot.high is not None and dot.high - dot.low <= usual:
                 values.extend((dot.low, dot.high))
         if chart.baseline:

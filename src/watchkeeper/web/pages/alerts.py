@@ -38,6 +38,7 @@ class Line:
     """One metric of the comparison: before, now, and whether they differ."""
 
     metric: str
+    title: str
     before: Estimate
     now: Estimate
     significant: bool
@@ -55,10 +56,12 @@ def _line(moved: Moved) -> Line:
     now = Estimate(
         moved.current, moved.current_low, moved.current_high, moved.current_n, unit, "no current value"
     )
-    lower = data.describe(moved.metric).better < 0
+    known = data.describe(moved.metric)
+    lower = known.better < 0
     rose = (moved.current or 0) > (moved.baseline or 0)
     return Line(
         moved.metric,
+        known.title,
         before,
         now,
         moved.significant,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
 from starlette.responses import Response
 
 from watchkeeper.model.score import Score
@@ -15,12 +16,13 @@ from watchkeeper.model.span import Span, Trace
 from watchkeeper.server.reading import load_trace, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.web.pages.common import answer
-from watchkeeper.web.pages.traces import TRACE_ID
-from watchkeeper.web.view import view_of
+from watchkeeper.web.pages.traces import TRACE_ID, tidy, wanted
+from watchkeeper.web.view import View, view_of
 
 # Above this many words the texts are compared line by line: comparing words takes time in their product.
 MOST_WORDS: Final = 3_000
-MOST_STEPS: Final = 300
+MOST_SPANS: Final = 300
+CHOICES: Final = 20
 # Texts with less in common than this share of their words are shown whole: between them marks say nothing.
 ALIKE: Final = 0.35
 
@@ -41,7 +43,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A step of each trace with the same name and place among those of that name; None where one has no such step."""
+    """A span of each trace with the same name and place among those of that name; None where one has no such span."""
 
     name: str
     a: Span | None
@@ -78,7 +80,7 @@ def differences(a: str, b: str) -> list[tuple[str, str]]:
 
 
 def aligned(a: Sequence[Span], b: Sequence[Span]) -> list[Pair]:
-    """Steps by name and occurrence, in the order of `a`; what only `b` has follows."""
+    """Spans by name and occurrence, in the order of `a`; what only `b` has follows."""
     others: dict[str, list[Span]] = defaultdict(list)
     for span in b:
         others[span.name].append(span)
@@ -106,7 +108,7 @@ def facts(a: Trace, b: Trace) -> list[Fact]:
         fact("input tokens", lambda t: t.totals.input_tokens, "compact"),
         fact("output tokens", lambda t: t.totals.output_tokens, "compact"),
         fact("cost", lambda t: t.totals.cost, "money"),
-        fact("steps", lambda t: len(t.spans), "number"),
+        fact("spans", lambda t: len(t.spans), "number"),
         fact("model calls", lambda t: len(t.llm_calls), "number"),
         fact("documents", lambda t: ", ".join(d.id or "without id" for d in t.documents) or None),
         fact("session", lambda t: t.context.session_id),
@@ -139,14 +141,27 @@ def _agree(fact: Fact) -> bool:
     return said(fact.a) == said(fact.b)
 
 
-async def _one(call: Call, name: str) -> tuple[Trace, list[Score]]:
-    trace_id = call.request.query_params.get(name, "").strip().lower()
-    if not TRACE_ID.fullmatch(trace_id):
-        raise HttpError(
-            400,
-            f"{name} is not a trace id",
-            "select two rows of the list with x and press c, or paste both ids",
-        )
+async def _choose(call: Call, view: View, asked: dict[str, str]) -> Response:
+    """The two ids to fill in, and the newest traces to take them from; 400 where one that was given is none."""
+    wrong = [name for name, value in asked.items() if value and not TRACE_ID.fullmatch(value)]
+    held = {name: value for name, value in asked.items() if value and name not in wrong}
+    newest = msgspec.structs.replace(wanted(view), limit=CHOICES)
+    rows = await call.services.columns.list_traces(call.project, newest)
+    missing = next(name for name in asked if name not in held)
+    context = {
+        "asked": asked,
+        "wrong": wrong,
+        "missing": missing,
+        "choices": [
+            (view.url(**{**held, missing: row["trace_id"]}), tidy(row, call.sees_content))
+            for row in rows
+            if row["trace_id"] not in held.values()
+        ],
+    }
+    return await answer(view, "traces", "Two traces", "compare_choose.html", context, 400 if wrong else 200)
+
+
+async def _one(call: Call, trace_id: str) -> tuple[Trace, list[Score]]:
     loaded = await load_trace(call.services, call.project, trace_id)
     if loaded is None:
         raise HttpError(
@@ -159,9 +174,12 @@ async def _one(call: Call, name: str) -> tuple[Trace, list[Score]]:
 
 @route("GET", "/traces/compare", permission="viewer")
 async def compare(call: Call) -> Response:
-    """The traces `a` and `b` side by side."""
+    """The traces `a` and `b` side by side; without both, a page to choose them on."""
     view = view_of(call)
-    (a, a_scores), (b, b_scores) = await asyncio.gather(_one(call, "a"), _one(call, "b"))
+    asked = {name: call.request.query_params.get(name, "").strip().lower() for name in ("a", "b")}
+    if not all(TRACE_ID.fullmatch(value) for value in asked.values()):
+        return await _choose(call, view, asked)
+    (a, a_scores), (b, b_scores) = await asyncio.gather(_one(call, asked["a"]), _one(call, asked["b"]))
     content = call.sees_content
     pairs = sorted(aligned(a.spans, b.spans), key=lambda p: p.same)
     known = facts(a, b)
@@ -176,8 +194,8 @@ async def compare(call: Call) -> Response:
         "input": differences(a.input_text or "", b.input_text or "") if content else [],
         "same_output": a.output_text == b.output_text,
         "output": differences(a.output_text or "", b.output_text or "") if content else [],
-        "pairs": pairs[:MOST_STEPS],
-        "hidden": max(0, len(pairs) - MOST_STEPS),
+        "pairs": pairs[:MOST_SPANS],
+        "hidden": max(0, len(pairs) - MOST_SPANS),
         "swapped": view.url(a=b.trace_id, b=a.trace_id),
     }
     return await answer(view, "traces", "Two traces", "compare.html", context)

@@ -72,7 +72,8 @@ async def _tests(rule: Monitor) -> list[TestResult]:
 
 def _detectable(stand: Stand) -> str:
     metric = stand.monitor.moving[0] if stand.monitor.moving else ""
-    return show(metric, stand.detectable) if stand.detectable is not None else ""
+    # An estimate of two digits: the third would promise what the variance it rests on does not keep.
+    return show(metric, float(f"{stand.detectable:.2g}")) if stand.detectable is not None else ""
 
 
 async def _found(call: Call) -> list[Stand]:

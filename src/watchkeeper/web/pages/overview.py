@@ -17,6 +17,7 @@ from watchkeeper.web.charts.spec import Dot
 from watchkeeper.web.data import Series
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.signals import distinct
 from watchkeeper.web.view import BUCKETS, View, view_of
 
 
@@ -286,6 +287,7 @@ async def overview(call: Call) -> Response:
         data.all_series(view, bucket=_coarse(view), scorers=True),
         data.deploys(view),
     )
+    seen = distinct(failures)
     # Only an empty range needs to ask whether there was ever anything.
     ever = (
         [{"n": 1, "last_seen": traffic[-1]["latest"]}]
@@ -314,8 +316,8 @@ async def overview(call: Call) -> Response:
             "cost": cost_stats(view, health, traffic),
             "quality": [(s, spark(s.dots, 168, 32, rules)) for s in quality if not s.steady],
             "steady": [s for s in quality if s.steady],
-            "failures": failures[:8],
-            "failures_more": max(0, len(failures) - 8),
+            "failures": seen[:8],
+            "failures_more": max(0, len(seen) - 8),
             "total": int(next((r["n"] for r in health if r["current"]), 0)),
             "gaps": gaps(covered),
             "covered": covered,

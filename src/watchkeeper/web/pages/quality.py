@@ -133,7 +133,7 @@ async def one_metric(call: Call) -> Response:
         "by": by,
         "multiples": multiples,
         "more_cohorts": max(0, len(cohorts) - MOST_COHORTS),
-        "worst": worst if call.sees_content else [],
+        "worst": lowest(worst, one is not None and one.metric.unit == "share") if call.sees_content else [],
         "spread": spread_bars(spread) if one and one.metric.unit != "share" else [],
         "changes": changes,
         "twin": twin(people),
@@ -147,6 +147,11 @@ async def one_metric(call: Call) -> Response:
 def _within(view: View, cohort: str) -> str:
     """A cohort of one dimension inside the view's own."""
     return cohort_text(tuple({**view.cohort, **dict(cohort_parse(cohort))}.items()))
+
+
+def lowest(found: list[dict[str, Any]], binary: bool) -> list[dict[str, Any]]:
+    """The traces worth a look as the lowest: of a check that passes everywhere none, for all are at the top."""
+    return [row for row in found if not binary or row["value"] < 1]
 
 
 def spread_bars(found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from watchkeeper.store.records import calibration as store
 from watchkeeper.web import data, estimate
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.common import answer, form_of
-from watchkeeper.web.pages.quality import spread_bars
+from watchkeeper.web.pages.quality import lowest, spread_bars
 from watchkeeper.web.twin import corrected, corrected_by, figure, twin
 from watchkeeper.web.view import DIMENSIONS, View, view_of
 
@@ -133,7 +133,7 @@ async def one(call: Call) -> Response:
         "by": by,
         "cohorts": cohorts[:MOST_COHORTS],
         "more_cohorts": max(0, len(cohorts) - MOST_COHORTS),
-        "worst": worst if call.sees_content else [],
+        "worst": lowest(worst, line.binary) if call.sees_content else [],
         "spread": [] if line.binary else spread_bars(spread),
         "twin": twin(people),
         "stretches": stretches,

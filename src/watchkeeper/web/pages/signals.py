@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
@@ -68,13 +69,25 @@ async def signals(call: Call) -> Response:
     context = {
         "kind": kind,
         "kinds": KINDS,
-        "failures": [_line(f, now, then) for f in failures],
+        "failures": [_line(f, now, then) for f in distinct(failures)],
         "grouped": [headed(s) for s in grouped],
         "content": call.sees_content,
         "before_label": before.label,
         "total": now,
     }
     return await answer(view, "signals", "Signals", "signals.html", context)
+
+
+def distinct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Failures, each once: a check and the error class that the same traces got from it are one line, named by the check, with
+    the others under `also`."""
+    lines: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in sorted(found, key=lambda r: (-int(r["n"]), r["family"] != "check")):
+        traces = tuple(row[k] for k in ("n", "n_before", "first_seen", "last_seen", "example"))
+        line = lines.setdefault(traces, {**row, "also": []})
+        if line["name"] != row["name"]:
+            line["also"].append(row["name"])
+    return list(lines.values())
 
 
 def _line(found: dict[str, Any], now: int, then: int) -> dict[str, Any]:
