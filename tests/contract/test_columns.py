@@ -491,6 +491,17 @@ async def test_the_list_turns_back_to_newer_rows_and_counts_what_it_finds(
         await store.tally(project, TraceFilter(where="no_such_column > 0"), 60)
 
 
+async def test_only_calls_that_failed_count_as_errors_and_not_what_a_check_finds_wrong(
+    store: ClickHouseColumns, project: str
+) -> None:
+    rows = [trace_row(project, [raw(new_trace_id())]) for _ in range(4)]
+    for row, name in zip(rows, ("rate_limit", "timeout", "invalid_output", None), strict=True):
+        row.trace.error_class = name
+    await store.write_traces(rows)
+    counted = await store.tally(project, TraceFilter(), 60)
+    assert [(n, bad) for _, n, bad in counted] == [(4, 2)]
+
+
 async def test_the_list_is_filtered_by_everything_at_once(store: ClickHouseColumns, project: str) -> None:
     good, wrong = new_trace_id(), new_trace_id()
     for trace_id, topic in ((good, "Refund please"), (wrong, "Weather today")):

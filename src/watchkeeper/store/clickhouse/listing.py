@@ -8,6 +8,7 @@ from weakref import WeakSet
 
 from clickhouse_connect.driver.client import Client
 
+from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.store import sandbox, sandbox_tables
 from watchkeeper.store.clickhouse.rows import DAY_NS
 from watchkeeper.store.columns import QueryRefused, TraceFilter
@@ -23,6 +24,8 @@ SPARE = 8
 VALUES = 1000
 """So many different numbers of an attribute are looked up; of one that has more the attributes are read."""
 _TEXTS = ("input_text", "output_text")
+# A call that did not come back is an error, as in `page_traffic`; an answer that a check finds wrong is no error of the call.
+_TRANSPORT = ", ".join(f"'{name}'" for name in sorted(TRANSPORT))
 SHOWN = (*sandbox_tables.COLUMNS["traces"], "scores")
 # No columns beside those of the projection `newest` (store/sql/columns), which answers in the order of time; and no aliases, because
 # a condition on a text means the whole of it.
@@ -213,7 +216,7 @@ def tally(
     bound |= {"project": project, sandbox_tables.PROJECT: project, "bucket": bucket_seconds}
     answer = client.query(
         "SELECT intDiv(toUnixTimestamp(time), {bucket:UInt32}) AS slot, count() AS n, "
-        "countIf(errors > 0 OR isNotNull(error_class)) AS bad "
+        f"countIf(errors > 0 OR ifNull(error_class, '') IN ({_TRANSPORT})) AS bad "
         f"FROM traces FINAL WHERE {' AND '.join(parts)} GROUP BY slot ORDER BY slot",
         parameters=bound,
     )
