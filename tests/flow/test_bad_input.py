@@ -272,6 +272,16 @@ def test_a_second_server_on_the_same_data_names_the_holder_and_leaves(server: Se
     assert server.call("GET", "/healthz")[0] == 200
 
 
+@pytest.mark.parametrize("place", ["file", "file/below", ""])
+def test_a_data_directory_that_cannot_be_one_is_said_in_words(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").write_text("mine")
+    done = serve(
+        "serve", "--data-dir", str(tmp_path / place) if place else "", "--grpc-port", "0", "--no-auth"
+    )
+    assert done.returncode == 2 and "fault of ours" not in done.stderr and "Traceback" not in done.stderr
+    assert "--data-dir" in done.stderr and (tmp_path / "file").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [

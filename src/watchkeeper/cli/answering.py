@@ -147,10 +147,21 @@ def evaluate(client: Client, answers: Finished, body: dict[str, Any]) -> dict[st
     return made
 
 
+REPORTS = ("junit", "markdown", "json")
+
+
+def check_reports(args: argparse.Namespace) -> None:
+    """Raises `CliError` for a report that cannot be written, before anything is asked and paid for."""
+    for form in REPORTS:
+        path = getattr(args, form, None)
+        if path and not Path(path).absolute().parent.is_dir():
+            raise CliError(f"--{form} {path}: there is no folder {Path(path).absolute().parent}")
+
+
 def write_reports(args: argparse.Namespace, found: dict[str, Any]) -> None:
     """The JUnit, Markdown and JSON files that were asked for, of what the command can write. Raises `CliError`."""
     document = {k: v for k, v in found.items() if k != "report"}
     texts = {"json": json.dumps(document, indent=1), **found["report"]}
-    for form in ("junit", "markdown", "json"):
+    for form in REPORTS:
         if path := getattr(args, form, None):
             write_text(path, texts[form])

@@ -31,10 +31,17 @@ def add_server(parser: argparse.ArgumentParser) -> None:
     add_data_dir(parser)
 
 
+def _folder(text: str) -> Path:
+    # An empty path is the current folder, of which nobody means to make a data directory by an unset variable.
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it is empty; name a folder")
+    return Path(text)
+
+
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
     """The argument that names the data directory."""
-    chosen = Path(os.environ.get("WATCHKEEPER_DATA_DIR", DEFAULT_DATA_DIR))
-    parser.add_argument("--data-dir", type=Path, default=chosen, help=f"where the data is ({chosen})")
+    chosen = Path(os.environ.get("WATCHKEEPER_DATA_DIR") or DEFAULT_DATA_DIR)
+    parser.add_argument("--data-dir", type=_folder, default=chosen, help=f"where the data is ({chosen})")
 
 
 def add_stores(parser: argparse.ArgumentParser, environment: bool = True) -> None:

@@ -115,7 +115,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise CliError(f"cannot read {path}: {error}") from None
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         try:

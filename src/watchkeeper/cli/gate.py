@@ -4,12 +4,14 @@ Standard library only: an application's CI installs the light package, not the s
 """
 
 import argparse
+import sys
 from typing import Any
 
 from watchkeeper.cli.answering import (
     add_target,
     answer,
     cases_of,
+    check_reports,
     evaluate,
     how_of,
     named,
@@ -85,6 +87,7 @@ def main(args: argparse.Namespace) -> int:
     """Exit status: 0 pass, 1 fail, 2 could not run, 3 not enough evidence."""
     client = Client.of(args)
     settings = settings_of(args)
+    check_reports(args)
     how = how_of(args, client)
     dataset = cases_of(client, args.dataset, args.split)
     answers = answer(args, how, dataset["cases"])
@@ -98,6 +101,8 @@ def main(args: argparse.Namespace) -> int:
         "settings": settings,
     }
     experiment = evaluate(client, answers, body)
+    for name in sorted(settings["margin"].keys() - {m["scorer"] for m in experiment["metrics"]}):
+        print(f"--margin {name}: no metric of this run is called that; it changed nothing", file=sys.stderr)
     print(experiment["report"]["text"] if not args.quiet else experiment["verdict"])
     print(f"  {client.server}/experiments/{experiment['id']}")
     write_reports(args, experiment)

@@ -1,5 +1,6 @@
 """The gate's verdict as Markdown (ready for a pull request), JUnit XML and terminal lines."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -20,9 +21,18 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3g}"
 
 
+# What a terminal acts on and XML cannot hold.
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def _flat(text: object) -> str:
+    """Untrusted text on one line, without control characters."""
+    return " ".join(_CONTROL.sub("\ufffd", str(text)).split())
+
+
 def _plain(text: str, limit: int = 160) -> str:
     """Untrusted text on one line of a Markdown table: no markup, no cell breaks, no mentions."""
-    flat = " ".join(text.split())
+    flat = _flat(text)
     for character in "\\`*_[]<>|#@!":
         flat = flat.replace(character, f"\\{character}")
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
@@ -36,6 +46,27 @@ def change(metric: Mapping[str, Any]) -> str:
         f"{_number(metric.get('baseline_mean'))} → {_number(metric.get('mean'))} "
         f"({metric['difference']:+.3g}, one-sided 95 % bounds {_number(metric.get('low'))} to {_number(metric.get('high'))})"
     )
+
+
+def failing(experiment: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The cases behind every check that fails the run, with the reason, but for those told as regressions already."""
+    told = {(row["case_id"], row["scorer"]) for row in experiment["regressions"]}
+    results = {result["case_id"]: result for result in experiment.get("results", ())}
+    rows: list[dict[str, Any]] = []
+    for metric in experiment["metrics"]:
+        name = metric["scorer"]
+        if metric["kind"] != "deterministic" or metric["outcome"] != "fail" or name in SHOWN:
+            continue
+        for case_id in metric.get("failed_cases", ()):
+            if (case_id, name) not in told:
+                result = results.get(case_id, {})
+                reason = result.get("scores", {}).get(name, {}).get("reason") or result.get("error")
+                rows.append({"case_id": case_id, "scorer": name, "reason": reason, **_about(result)})
+    return rows
+
+
+def _about(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: result.get(name) for name in ("input", "owner", "severity", "trace_id")}
 
 
 def _behind(row: Mapping[str, Any]) -> str:
@@ -63,7 +94,7 @@ def lines(experiment: Mapping[str, Any]) -> list[str]:
     ]
     for metric in metrics:
         if metric not in quiet:
-            out.append(f"  {MARKS[metric['outcome']]} {metric['scorer']:<20} {metric['explanation']}")
+            out.append(f"  {MARKS[metric['outcome']]} {metric['scorer']:<20} {_flat(metric['explanation'])}")
             if metric.get("difference") is not None:
                 out.append(f"{'':25}{change(metric)}")
     if quiet:
@@ -72,8 +103,12 @@ def lines(experiment: Mapping[str, Any]) -> list[str]:
         )
     for row in experiment["regressions"][:5]:
         out.append(
-            f"    {row['case_id']} {row['scorer']}: {row['was']} → {row['now']}  {str(row['input'] or '')[:70]}"
+            f"    {row['case_id']} {row['scorer']}: {row['was']} → {row['now']}  {_flat(row['input'] or '')[:70]}"
             f"{_behind(row)}"
+        )
+    for row in failing(experiment)[:5]:
+        out.append(
+            f"    {row['case_id']} {row['scorer']}: {_why(row)}  {_flat(row['input'] or '')[:70]}{_behind(row)}"
         )
     if experiment.get("needed"):
         out.append(f"  about {experiment['needed']} more cases would settle it")
@@ -116,6 +151,20 @@ def markdown(experiment: Mapping[str, Any], url: str | None = None) -> str:
             f"| {_plain(r.get('owner') or '–')} | {_plain(r.get('severity') or '–')} |"
             for r in regressions[:20]
         ]
+    rows = failing(experiment)
+    if rows:
+        out += [
+            "",
+            f"### Failing cases ({len(rows)})",
+            "",
+            "| case | scorer | why | input | owner | severity |",
+        ]
+        out.append("|---|---|---|---|---|---|")
+        out += [
+            f"| {_case_link(r, url)} | {_plain(r['scorer'])} | {_plain(_why(r))} | {_plain(str(r['input'] or ''))} "
+            f"| {_plain(r['owner'] or '–')} | {_plain(r['severity'] or '–')} |"
+            for r in rows[:20]
+        ]
     if experiment.get("needed"):
         out += ["", f"About {experiment['needed']} more cases would settle it."]
     if url:
@@ -123,11 +172,16 @@ def markdown(experiment: Mapping[str, Any], url: str | None = None) -> str:
     return "\n".join(out) + "\n"
 
 
+def _why(row: Mapping[str, Any]) -> str:
+    return _flat(row["reason"] or "fails")[:160]
+
+
 def _case_link(row: Mapping[str, Any], url: str | None) -> str:
+    name = _plain(str(row["case_id"])).replace("\\_", "_")
     if url and row.get("trace_id"):
         base = url.split("/experiments/")[0]
-        return f"[{row['case_id']}]({base}/traces/{row['trace_id']})"
-    return f"{row['case_id']}"
+        return f"[{name}]({base}/traces/{row['trace_id']})"
+    return name
 
 
 SIGNS = {"worse": "▼", "better": "▲", "unclear": "·", "equal": "="}
@@ -171,7 +225,9 @@ def compared_lines(found: Mapping[str, Any]) -> list[str]:
         what = ", ".join(
             f"{n} {v['before']:.3g} → {v['after']:.3g}" for n, v in case["changes"].items() if v["worse"]
         )
-        out.append(f"    {case['case_id']}  {what or case['error']}  {str(case['input'] or '')[:70]}")
+        out.append(
+            f"    {case['case_id']}  {what or _flat(case['error'])}  {_flat(case['input'] or '')[:70]}"
+        )
     if len(worse) > 8:
         out.append(f"    and {len(worse) - 8} more cases got worse")
     return out
@@ -200,39 +256,57 @@ def compared_markdown(found: Mapping[str, Any]) -> str:
                 f"{n} {v['before']:.3g} → {v['after']:.3g}" for n, v in case["changes"].items() if v["worse"]
             )
             out.append(
-                f"| {case['case_id']} | {_plain(what or str(case['error']))} | {_plain(str(case['input'] or ''))} "
+                f"| {_case_link(case, None)} | {_plain(what or str(case['error']))} | {_plain(str(case['input'] or ''))} "
                 f"| {_plain(case.get('owner') or '–')} |"
             )
     return "\n".join(out) + "\n"
 
 
 def junit(experiment: Mapping[str, Any]) -> str:
-    """JUnit XML: one test a metric and one a regression, so that CI shows them by name."""
+    """JUnit XML: one test a metric, one a case that fails the run and one a regression, so that CI shows them by name. A
+    regression is a failure where its metric is one: a case that got worse does not fail a run that passed."""
     cases: list[str] = []
     failures = skipped = 0
+    decided: set[str] = set()
     for metric in experiment["metrics"]:
-        name = quoteattr(str(metric["scorer"]))
         body = ""
         if metric["outcome"] == "fail":
             failures += 1
-            body = (
-                f"<failure message={quoteattr(str(metric['explanation']))}>{escape(change(metric))}</failure>"
-            )
+            decided.add(metric["scorer"])
+            body = f"<failure message={_attribute(metric['explanation'])}>{escape(change(metric))}</failure>"
         elif metric["outcome"] == "not_enough_evidence":
             skipped += 1
-            body = f"<skipped message={quoteattr('not enough evidence: ' + str(metric['explanation']))}/>"
-        cases.append(f'<testcase classname="watchkeeper.gate" name={name}>{body}</testcase>')
+            body = f"<skipped message={_attribute('not enough evidence: ' + str(metric['explanation']))}/>"
+        cases.append(_test("gate", metric["scorer"], body))
     for row in experiment["regressions"]:
+        message, about = f"{row['scorer']}: {row['was']} → {row['now']}", _input(row)
+        returned = row["was"] == "failed live" and "reviewed_failures" in decided
+        if row["scorer"] in decided or returned:
+            failures += 1
+            body = f"<failure message={_attribute(message)}>{about}</failure>"
+        else:
+            body = f"<system-out>{escape(_flat(message))} {about}</system-out>"
+        cases.append(_test("regressions", f"{row['case_id']} {row['scorer']}", body))
+    for row in failing(experiment):
         failures += 1
-        message = quoteattr(f"{row['scorer']}: {row['was']} → {row['now']}")
-        cases.append(
-            f'<testcase classname="watchkeeper.regressions" name={quoteattr(str(row["case_id"]) + " " + str(row["scorer"]))}>'
-            f"<failure message={message}>{escape(str(row['input'] or ''))}{escape(_behind(row))}</failure></testcase>"
-        )
+        body = f"<failure message={_attribute(_why(row))}>{_input(row)}</failure>"
+        cases.append(_test("failures", f"{row['case_id']} {row['scorer']}", body))
     head = f'tests="{len(cases)}" failures="{failures}" skipped="{skipped}"'
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
-        f"<testsuites {head}><testsuite name={quoteattr(str(experiment['name']))} {head}>"
+        f"<testsuites {head}><testsuite name={_attribute(experiment['name'])} {head}>"
         + "".join(cases)
         + "</testsuite></testsuites>\n"
     )
+
+
+def _attribute(text: object) -> str:
+    return quoteattr(_flat(text))
+
+
+def _input(row: Mapping[str, Any]) -> str:
+    return escape(_flat(row["input"] or "") + _behind(row))
+
+
+def _test(group: str, name: object, body: str) -> str:
+    return f'<testcase classname="watchkeeper.{group}" name={_attribute(name)}>{body}</testcase>'

@@ -67,6 +67,7 @@ class Isolation:
         self._strikes, self._rest_ns = strikes, rest_ns
         self._children: dict[tuple[str, str], Child] = {}
         self._failed: dict[tuple[str, str], tuple[int, int]] = {}
+        self._told: dict[tuple[str, str], int] = {}
         self._guard = threading.Lock()
 
     def __call__(self, scorer: BatchScorer, subjects: Sequence[Subject]) -> Sequence[Outcome]:
@@ -89,7 +90,21 @@ class Isolation:
             reason = str(error) or "its process died (memory limit or crash)"
             return [Failed(f"{scorer.name}: {reason}"[:500], retry=True)] * len(subjects)
         self._failed.pop(key, None)
+        self._tell(key, answer)
         return answer
+
+    def _tell(self, key: tuple[str, str], answer: Sequence[Outcome]) -> None:
+        """Log why a scorer fails, once in a while: the coverage ledger only says how often. What a function raised may quote the
+        trace, so that only its kind is told."""
+        reasons = [o.reason for o in answer if isinstance(o, Failed)]
+        if not reasons or self._clock() < self._told.get(key, 0):
+            return
+        self._told[key] = self._clock() + self._rest_ns
+        why = reasons[0].partition(":")[0]
+        log.warning(
+            "scorer %s failed on %d of %d: %s; 'watchkeeper test' shows the whole reason",
+            key[0], len(reasons), len(answer), why,
+        )  # fmt: skip
 
     def _one_by_one(
         self, key: tuple[str, str], scorer: BatchScorer, subjects: Sequence[Subject]

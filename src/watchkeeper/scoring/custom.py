@@ -31,6 +31,10 @@ def resolve(path: str) -> Callable[..., Any]:
         raise ValueError(
             f"function: {module_name!r} has no function {function_name!r} (it has {', '.join(near[:10]) or 'none'})"
         )
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        raise ValueError(
+            f"function: {path!r} is async; write a plain function, which runs in a process of its own"
+        )
     return function
 
 

@@ -28,6 +28,17 @@ def test_parquet_gives_back_what_was_written(tmp_path: Path) -> None:
     assert read_cases(tmp_path / "c.parquet", "holdout")[0]["split"] == "holdout"
 
 
+def test_a_line_of_a_file_ends_where_json_lines_end_and_nowhere_else(tmp_path: Path) -> None:
+    odd = {"id": "a", "input": "one\u2028two\x85three\x0bfour"}
+    (tmp_path / "c.jsonl").write_text(
+        json.dumps(odd, ensure_ascii=False) + "\r\n" + json.dumps({**odd, "id": "b"}) + "\n"
+    )
+    assert [c["input"] for c in read_cases(tmp_path / "c.jsonl")] == [odd["input"]] * 2
+    with pytest.raises(CliError, match=":2 is not JSON"):
+        (tmp_path / "c.jsonl").write_text(json.dumps(odd, ensure_ascii=False) + "\n{")
+        read_cases(tmp_path / "c.jsonl")
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

@@ -271,6 +271,15 @@ def test_it_never_shows_a_traceback(
         main(["sql", "select 1"])
 
 
+def test_it_asks_nobody_when_a_report_could_not_be_written(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = str(tmp_path / "missing" / "gate.xml")
+    asked = ["gate", "--dataset", "g", "--target", "a:b", "--server", fake.url]
+    assert main([*asked, "--junit", where]) == 2
+    assert "--junit" in capsys.readouterr().err and fake.asked == []
+
+
 def test_it_keeps_terminals_and_spreadsheets_safe() -> None:
     assert shown("a\x1b[2Jb\nc") == "a [2Jb c" and len(shown("x" * 500)) == 60
     for risky in ("=1", "+1", "-1", "@x", "\tx", "＝1"):

@@ -2,6 +2,7 @@
 
 import random
 import xml.etree.ElementTree as ET
+from typing import Any
 
 import pytest
 
@@ -106,7 +107,7 @@ def test_the_worst_metric_decides() -> None:
     assert overall([good, bad]).outcome == "fail"
 
 
-def experiment() -> dict[str, object]:
+def experiment() -> dict[str, Any]:
     (metric,) = semantic({"rel": pairs(80, -1.5, 1.0)}, SETTINGS)
     return {
         "name": "nightly",
@@ -158,3 +159,47 @@ def test_an_answer_becomes_the_trace_production_would_have_recorded() -> None:
     assert [d.id for d in trace.documents] == ["kb"]
     assert [(t.tool.name, t.status) for t in trace.tools if t.tool] == [("find", "error")]
     assert len({s.span_id for s in trace.spans}) == len(trace.spans) == len(subjects) - 1
+
+
+def test_the_reports_name_the_cases_that_fail_the_run_also_without_a_baseline() -> None:
+    made = {**experiment(), "regressions": [], "baseline_name": None}
+    made["metrics"] = [
+        {
+            **made["metrics"][0],
+            "scorer": name,
+            "kind": "deterministic",
+            "outcome": "fail",
+            "failed_cases": ("c|7",),
+        }
+        for name in ("every_case", "json_valid", "target_answers")
+    ]
+    hostile = "boom <b>&]]>\x00 \x1b[31m\nfake: PASS"
+    scores = {"json_valid": {"reason": "it is no JSON"}}
+    made["results"] = [{"case_id": "c|7", "input": hostile, "owner": "ann", "severity": None, "trace_id": None,
+                        "error": hostile, "scores": scores}]  # fmt: skip
+    told = [line for line in lines(made) if "c|7" in line]
+    assert len(told) == 2 and "json_valid: it is no JSON" in told[0] and "[owner ann]" in told[0]
+    assert not any("\x1b" in line or "\n" in line for line in lines(made))
+    text = markdown(made)
+    assert (
+        "### Failing cases (2)" in text
+        and r"| c\|7 | json\_valid | it is no JSON |" in text
+        and "\x1b" not in text
+    )
+    root = ET.fromstring(junit(made))
+    failed = [
+        case.get("name") for case in root.iter("testcase") if case.get("classname") == "watchkeeper.failures"
+    ]
+    assert failed == ["c|7 json_valid", "c|7 target_answers"]
+    assert root.get("failures") == str(len(list(root.iter("failure")))) == "5"
+
+
+def test_a_case_that_got_worse_is_no_failure_of_a_run_that_passed() -> None:
+    made = experiment()
+    for metric in made["metrics"]:
+        metric["outcome"] = "pass"
+    root = ET.fromstring(junit(made))
+    assert not list(root.iter("failure")) and root.get("failures") == "0"
+    assert [case.get("classname") for case in root.iter("testcase")].count("watchkeeper.regressions") == len(
+        made["regressions"]
+    )

@@ -17,7 +17,7 @@ from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.plan import Plan, make_plan
 from watchkeeper.pipeline.where import compile_condition
-from watchkeeper.scoring.custom import CustomScorer
+from watchkeeper.scoring.custom import CustomScorer, resolve
 from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
@@ -251,6 +251,29 @@ async def test_a_users_scorer_that_hangs_crashes_or_eats_memory_stops_nobody_els
         assert said == [0.5, None, None, None, None, 0.5, None, 0.5, 0.5]
         covered = columns.covered("naughty")
         assert covered["eligible"] == covered["scored"] + covered["failed"] == 9 and covered["failed"] == 5
+    finally:
+        isolation.close()
+
+
+def test_an_async_function_is_refused_as_a_scorer_with_what_to_write_instead() -> None:
+    with pytest.raises(ValueError, match="'asyncio:sleep' is async; write a plain function"):
+        resolve("asyncio:sleep")
+
+
+async def test_why_a_users_scorer_fails_is_logged_once_in_a_while_without_what_the_trace_says(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = [0]
+    isolation = Isolation(lambda: now[0])
+    batch = [Subject(trace("q", text)) for text in ("fine", "raise", "not a number")]
+    try:
+        for _ in range(3):
+            isolation(custom("naughty"), batch)
+        (said,) = [r.getMessage() for r in caplog.records]
+        assert "naughty failed on 2 of 3: " in said and "raise" not in said.replace("raised", "")
+        now[0] += 61 * 10**9
+        isolation(custom("naughty"), batch)
+        assert len(caplog.records) == 2
     finally:
         isolation.close()
 

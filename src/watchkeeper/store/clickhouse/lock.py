@@ -33,6 +33,27 @@ class DataDirBusy(Exception):
         self.holder = holder
 
 
+def _holder(file: int) -> Holder | None:
+    try:
+        return msgspec.json.decode(os.pread(file, 4096, 0), type=Holder)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def check_free(directory: Path) -> None:
+    """Raises DataDirBusy when another process holds `directory` now. Takes and makes nothing: only `DataDirLock` is a promise."""
+    try:
+        file = os.open(directory / NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        raise DataDirBusy(directory, _holder(file)) from None
+    finally:
+        os.close(file)
+
+
 class DataDirLock:
     """Holds `directory` (made with mode 0700 when absent) until `release()` or the end of the process.
 
@@ -47,18 +68,12 @@ class DataDirLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = self._read()
+            holder = _holder(self._file)
             os.close(self._file)
             raise DataDirBusy(directory, holder) from None
         started = datetime.fromtimestamp(clock() / 1e9, UTC).isoformat(timespec="seconds")
         self.holder = Holder(os.getpid(), started, url)
         self._write()
-
-    def _read(self) -> Holder | None:
-        try:
-            return msgspec.json.decode(os.pread(self._file, 4096, 0), type=Holder)
-        except (OSError, msgspec.DecodeError):
-            return None
 
     def _write(self) -> None:
         text = msgspec.json.encode(self.holder)

@@ -234,7 +234,7 @@ def read_outputs(path: str, cases: list[Case]) -> list[Answer]:
     """Stored outputs: JSON lines with `id` (or `case_id`), `output` or `error`, and `repeat` where a case was asked
     more than once. Raises `TargetError`."""
     try:
-        rows = [json.loads(line) for line in Path(path).read_text("utf-8").splitlines() if line.strip()]
+        rows = [json.loads(line) for line in Path(path).read_text("utf-8").split("\n") if line.strip()]
     except OSError as error:
         raise TargetError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
