@@ -172,14 +172,21 @@ class Client:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Client]]:
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, int]]:
     port = free_port()
     with Server(tmp_path_factory.mktemp("malformed") / "data", "--grpc-port", str(port)) as server:
-        client = Client(server, port)
-        yield server, client
-        client.close()
+        yield server, port
         assert not unbalanced(ledger_of(server))
     assert json.dumps(server.lines).count("Traceback") == 0, "\n".join(server.lines[-80:])
+
+
+@pytest.fixture
+def served(serving: tuple[Server, int]) -> Iterator[tuple[Server, Client]]:
+    """A client of each test's own: a server closes connections that nobody uses for long."""
+    server, port = serving
+    client = Client(server, port)
+    yield server, client
+    client.close()
 
 
 def resident(server: Server) -> int:
