@@ -92,6 +92,8 @@ def _part(item: Any) -> Part:
         )
     if kind in _MEDIA_TYPES:
         return _media_part(block)
+    if kind == "compaction" and isinstance(block.get("content"), str):
+        return Part("text", text=block["content"], raw={"type": kind})
     if kind == "function" and isinstance(block.get("function"), dict):
         # OpenAI's calls where others have the parts of a message.
         return _call_part(block)
@@ -188,6 +190,9 @@ def _call_part(block: dict[str, Any]) -> Part:
     arguments = _first(block, "arguments", "args", "input", "parameters", "tool_kwargs")
     if arguments is None:
         arguments = function.get("arguments")
+    if arguments is None and (served := _table(block.get("server_tool_call"))):
+        # What the provider's own tool was asked, whatever it calls it.
+        arguments = {k: v for k, v in served.items() if k != "type"}
     return Part("tool_call", id=as_text(call_id), name=as_text(name), arguments=arguments_of(arguments))
 
 
@@ -199,7 +204,7 @@ def arguments_of(value: Any) -> Any:
 
 def _result_part(block: dict[str, Any]) -> Part:
     call_id = _first(block, "tool_use_id", "toolUseId", "toolCallId", "tool_call_id", "call_id", "id", "ref")
-    result = _first(block, "response", "result", "output", "content")
+    result = _first(block, "response", "result", "output", "content", "server_tool_call_response")
     error = block.get("status") == "error" or block.get("is_error") is True or block.get("isError") is True
     return Part(
         "tool_result",

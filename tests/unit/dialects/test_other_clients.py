@@ -404,3 +404,77 @@ def test_the_model_of_the_request_was_asked_and_the_one_beside_it_served() -> No
                  "gen_ai.request.parameters": json.dumps({"model": "gpt-4o-mini", "temperature": 0.2})})  # fmt: skip
     assert (_llm(made).request_model, _llm(made).response_model) == ("gpt-4o-mini", "gpt-4o-mini-2024-07-18")
     assert _llm(made).params == {"temperature": 0.2}
+
+
+_MONOCLE = {"monocle_apptrace.version": "0.7.0", "workflow.name": "travel", "scope.agentic.session": "s-1",
+            "entity.1.type": "inference.openai", "entity.1.provider_name": "api.openai.com",
+            "entity.2.type": "model.llm.gpt-4o", "entity.2.name": "gpt-4o", "entity.count": 2}  # fmt: skip
+
+
+@pytest.mark.parametrize("beside", [{}, {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "api.openai.com",
+                                         "gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 269,
+                                         "gen_ai.usage.output_tokens": 15}])  # fmt: skip
+def test_monocle_tells_a_call_in_entities_and_events(beside: dict[str, Any]) -> None:
+    call = {"name": "get_weather", "args": {"city": "Oslo"}, "id": "call_X", "type": "tool_call"}
+    given = [json.dumps({"system": "Be brief."}), json.dumps({"human": "Rain?"}),
+             json.dumps({"ai": json.dumps([call])}), json.dumps({"tool": "dry"})]  # fmt: skip
+    made = span({**_MONOCLE, **beside, "span.type": "inference.framework"}, name="langchain.BaseChatModel.ainvoke",
+                kind="internal",
+                events=[event("data.input", input=given), event("data.output", response=json.dumps({"ai": call})),
+                        event("metadata", prompt_tokens=269, completion_tokens=15, total_tokens=284,
+                              finish_reason="tool_calls", finish_type="success")])  # fmt: skip
+    llm = _llm(made)
+    assert (made.kind, llm.provider, llm.request_model, llm.finish_reason) == (
+        "llm",
+        "openai",
+        "gpt-4o",
+        "tool_calls",
+    )
+    assert (llm.system, made.input_text, [m.role for m in llm.input_messages]) == (
+        "Be brief.",
+        "Rain?",
+        ["user", "assistant", "tool"],
+    )
+    assert [(c.name, c.arguments) for c in llm.tool_calls] == [("get_weather", {"city": "Oslo"})]
+    assert (llm.usage.input_tokens, llm.usage.output_tokens, made.context.session_id) == (269, 15, "s-1")
+
+
+def test_monocle_tells_steps_in_entities_and_events() -> None:
+    def told(kind: str, given: Any, result: Any, entity: str, name: str) -> Span:
+        return span({"monocle_apptrace.version": "0.7.0", "span.type": kind, "entity.1.type": entity,
+                     "entity.1.name": name}, kind="internal",
+                    events=[event("data.input", input=given), event("data.output", response=result)])  # fmt: skip
+
+    tool = told("agentic.tool.invocation", "{'city': 'Oslo'}", "dry", "tool.adk", "get_weather")
+    assert tool.tool == Tool("get_weather", None, {"city": "Oslo"}, "dry", None)
+    agent = told("agentic.invocation", ["Rain?"], "No.", "agent.adk", "weather")
+    assert (agent.kind, agent.context.agent_name, agent.input_text, agent.output_text) == (
+        "agent",
+        "weather",
+        "Rain?",
+        "No.",
+    )
+    found = told("retrieval", "coffee?", "Latte is milk.", "vectorstore.chroma", "Chroma")
+    assert found.retrieval is not None and found.retrieval.documents == [Document(content="Latte is milk.")]
+    inner = span(
+        {"monocle_apptrace.version": "0.7.0", "span.type": "inference.modelapi"}, name="openai.create"
+    )
+    assert (inner.kind, inner.llm) == ("workflow", None)
+    failed = span({**_MONOCLE, "span.type": "inference"}, status="error",
+                  events=[event("data.output", response="Error code: 429 - rate limited")])  # fmt: skip
+    assert (
+        failed.error is not None and failed.error.class_ == "rate_limit" and not _llm(failed).output_messages
+    )
+
+
+def test_a_providers_own_tools_and_a_compacted_past_are_parts() -> None:
+    parts = [{"type": "compaction", "content": "So far: rain."},
+             {"type": "server_tool_call", "id": "s1", "name": "web_search",
+              "server_tool_call": {"type": "web_search", "query": "Oslo"}},
+             {"type": "server_tool_call_response", "id": "s1",
+              "server_tool_call_response": {"type": "web_search", "hits": 2}}]  # fmt: skip
+    made = span({"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o",
+                 "gen_ai.input.messages": json.dumps([{"role": "assistant", "parts": parts}])})  # fmt: skip
+    read = {p.type: p for m in _llm(made).input_messages for p in m.parts}
+    assert read["text"].text == "So far: rain."
+    assert (read["tool_call"].arguments, read["tool_result"].result["hits"]) == ({"query": "Oslo"}, 2)
