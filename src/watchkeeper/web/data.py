@@ -16,6 +16,7 @@ SUMS: Final[tuple[str, ...]] = ("n", "sw", "sw2", "swx", "swx2", "sw2x", "sw2x2"
 BASELINE_SECONDS: Final = 14 * 86_400
 # Below this an interval is too unsure of itself to call anything better or worse; monitors wait for as many.
 FEWEST: Final = 20
+YEAR: Final = 365 * 86_400
 Row = Mapping[str, Any]
 
 
@@ -118,6 +119,23 @@ async def sums(
     for row in found:
         by_metric[str(row["metric"])].append(row)
     return by_metric
+
+
+async def sums_each(view: View, wanted: Sequence[TimeRange]) -> list[dict[str, list[Row]]]:
+    """What `sums` says of each of these ranges as a whole; one query for all that are rolled."""
+    starts, ends = [r.since_ns for r in wanted], [r.until_ns for r in wanted]
+    params = {"starts": starts, "ends": ends, "cohort": view.cohort_text}
+    found = (
+        await rows(
+            view, "page_points_each", since=min(starts, default=0), until=max(ends, default=0), **params
+        )
+        if wanted
+        else []
+    )
+    each: list[dict[str, list[Row]]] = [defaultdict(list) for _ in wanted]
+    for row in found:
+        each[int(row["place"]) - 1][str(row["metric"])].append(row)
+    return [one or await sums(view, r, YEAR) for one, r in zip(each, wanted, strict=True)]
 
 
 def coarsest(found: Iterable[Sequence[Row]]) -> int:

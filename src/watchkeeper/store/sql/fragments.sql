@@ -35,6 +35,6 @@ GROUP BY trace_id
 
 -- fragment: own_verdicts
 -- What a check or local classifier of one version said of a trace, its worst span where it looks at spans.
-arrayFilter(c -> toString(c.1) = {scorer:String} AND toString(c.2) = {version:String},
-  arrayZip(checks.scorer, checks.version, checks.value, checks.passed)) AS own, length(own) AS place,
-arrayReduce('min', arrayMap(c -> c.3, own)) AS own_value, arrayReduce('min', arrayMap(c -> c.4, own)) AS own_passed
+arrayFilter((_, s, v) -> s = {scorer:String} AND v = {version:String}, checks.value, checks.scorer, checks.version) AS own_values,
+arrayFilter((_, s, v) -> s = {scorer:String} AND v = {version:String}, checks.passed, checks.scorer, checks.version) AS own_verdicts,
+length(own_values) AS place, arrayReduce('min', own_values) AS own_value, arrayReduce('min', own_verdicts) AS own_passed

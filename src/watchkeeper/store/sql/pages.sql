@@ -53,6 +53,21 @@ WHERE project = {project:String} AND cohort = {cohort:String} AND (seconds = fin
   AND tick >= fromUnixTimestamp64Nano({before:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
 GROUP BY metric, start HAVING n > 0 ORDER BY metric, start
 
+-- name: page_points_each
+-- The same sums of each of the ranges [starts[i], ends[i]) as a whole, `place` its number from 1; [since, until) holds all of them.
+SELECT place, metric, any(seconds) AS tick_seconds,
+  sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
+FROM (
+  SELECT place, metric, seconds, n, sw, sw2, swx, swx2, sw2x, sw2x2, min(seconds) OVER (PARTITION BY place) AS finest
+  FROM points FINAL
+  ARRAY JOIN arrayFilter((_, a, b) -> tick >= fromUnixTimestamp64Nano(a) AND tick < fromUnixTimestamp64Nano(b),
+    arrayEnumerate({starts:Array(Int64)}), {starts:Array(Int64)}, {ends:Array(Int64)}) AS place
+  WHERE project = {project:String} AND cohort = {cohort:String}
+    AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+)
+WHERE seconds = finest
+GROUP BY place, metric HAVING n > 0 ORDER BY place, metric
+
 -- name: page_cohort_points
 -- The same for every cohort of one dimension: those whose canonical text is `dimension=…` and nothing else.
 WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND metric = {metric:String}
@@ -215,16 +230,14 @@ GROUP BY scorer ORDER BY scorer
 
 -- name: page_distribution
 -- How one scorer's values are spread, in at most 24 equal bins between its ends over both ranges.
-WITH (SELECT (min(scores[{metric:String}]), max(scores[{metric:String}])) FROM traces FINAL
-      WHERE project = {project:String} AND mapContains(scores, {metric:String})
-        AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})) AS ends
-SELECT time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
-  least(23, floor(24 * (scores[{metric:String}] - ends.1) / greatest(ends.2 - ends.1, 1e-9))) AS bin,
-  count() AS n, sum(if({metric:String} NOT IN (SELECT DISTINCT scorer FROM scores WHERE project = {project:String} AND source = 'judge')
-    OR inclusion_probability <= 0, 1., 1. / inclusion_probability)) AS w,
-  ends.1 AS low, ends.2 AS high
-FROM traces FINAL
-WHERE project = {project:String} AND mapContains(scores, {metric:String})
-  AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-GROUP BY current, bin ORDER BY current, bin
+SELECT current, least(23, floor(24 * (x - low) / greatest(high - low, 1e-9))) AS bin, count() AS n, sum(weight) AS w, low, high
+FROM (
+  SELECT time >= fromUnixTimestamp64Nano({since:Int64}) AS current, scores[{metric:String}] AS x, min(x) OVER () AS low, max(x) OVER () AS high,
+    if({metric:String} NOT IN (SELECT DISTINCT scorer FROM scores WHERE project = {project:String} AND source = 'judge')
+      OR inclusion_probability <= 0, 1., 1. / inclusion_probability) AS weight
+  FROM traces FINAL
+  WHERE project = {project:String} AND mapContains(scores, {metric:String})
+    AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+)
+GROUP BY current, bin, low, high ORDER BY current, bin

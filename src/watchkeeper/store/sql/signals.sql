@@ -104,17 +104,21 @@ WHERE project = {project:String}
 ORDER BY time DESC, trace_id LIMIT {limit:UInt32}
 
 -- name: signals_cohorts
--- Of every value of the usual dimensions: traces of the window and how many of them are among `ids`.
-SELECT dimension, value, count() AS n, countIf(has({ids:Array(String)}, trace_id)) AS k
+-- Of every value of the usual dimensions: traces of the window and how many of them are among `ids`. Traces alike in all of them are
+-- counted first.
+SELECT dimension, value, sum(traces) AS n, sum(ours) AS k
 FROM (
-  SELECT trace_id, arrayJoin([('scenario', toString(scenario)), ('prompt_version', toString(prompt_version)),
-      ('release', toString(release)), ('model', if(empty(models), NULL, toString(models[1]))), ('service', toString(service)),
-      ('environment', toString(environment)), ('region', toString(region)), ('variant', toString(variant)),
-      ('agent_name', toString(agent_name))]) AS pair, pair.1 AS dimension, pair.2 AS value
+  SELECT scenario, prompt_version, release, if(empty(models), NULL, toString(models[1])) AS model, service, environment, region,
+    variant, agent_name, count() AS traces, countIf(trace_id IN {ids:Array(String)}) AS ours
   FROM traces FINAL
   WHERE project = {project:String}
     ${range}
+  GROUP BY scenario, prompt_version, release, model, service, environment, region, variant, agent_name
 )
+ARRAY JOIN
+  ['scenario', 'prompt_version', 'release', 'model', 'service', 'environment', 'region', 'variant', 'agent_name'] AS dimension,
+  [toString(scenario), toString(prompt_version), toString(release), model, toString(service), toString(environment),
+    toString(region), toString(variant), toString(agent_name)] AS value
 WHERE isNotNull(value) GROUP BY dimension, value HAVING k > 0 ORDER BY dimension, k DESC LIMIT 60
 
 -- name: triage_bad

@@ -1,6 +1,5 @@
 """Releases: every deploy with what moved around it."""
 
-import asyncio
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -11,9 +10,9 @@ from watchkeeper.web.metrics import describe
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import TimeRange, View, view_of
 
-AROUND: Final = 24 * 3_600 * humane.NS
+HOUR: Final = 3_600 * humane.NS
+DAY: Final = 24 * HOUR
 MOST: Final = 12
-YEAR: Final = 365 * 86_400
 
 
 @route("GET", "/releases", permission="viewer")
@@ -21,23 +20,31 @@ async def releases(call: Call) -> Response:
     """Deploys in the range, newest first, each with what differs between the day before and the day after."""
     view = view_of(call, "30d")
     found = await data.deploys(view)
-    moved = await asyncio.gather(*(_moved(view, int(d["at"])) for d in found[:MOST]))
-    shown = [{**d, "moved": m} for d, m in zip(found[:MOST], moved, strict=True)]
+    shown = [{**d, "moved": m} for d, m in zip(found, await _moved(view, found[:MOST]), strict=False)]
     context = {"deploys": shown, "more": found[MOST:], "origin": str(call.request.base_url).rstrip("/")}
     return await answer(view, "releases", "Releases", "releases.html", context)
 
 
-async def _moved(view: View, at_ns: int) -> list[data.Series]:
-    hour = 3_600 * humane.NS
-    at_ns = at_ns // hour * hour
-    after = TimeRange(at_ns, min(at_ns + AROUND, view.now_ns), "", "after")
-    before = TimeRange(at_ns - AROUND, at_ns, "", "before")
-    if after.until_ns <= after.since_ns:
-        return []
-    now, then = await asyncio.gather(data.sums(view, after, YEAR), data.sums(view, before, YEAR))
+def _around(at_ns: int, now_ns: int) -> tuple[TimeRange, TimeRange]:
+    """The day before a deploy and the one after it, as far as there is one."""
+    at_ns = at_ns // HOUR * HOUR
+    before = TimeRange(at_ns - DAY, at_ns, "", "before")
+    return before, TimeRange(at_ns, min(at_ns + DAY, now_ns), "", "after")
+
+
+async def _moved(view: View, deploys: list[dict[str, Any]]) -> list[list[data.Series]]:
+    """Of each deploy the series that differ after it."""
+    around = [_around(int(d["at"]), view.now_ns) for d in deploys]
+    known = [after.until_ns > after.since_ns for _, after in around]
+    asked = [r for pair, begun in zip(around, known, strict=True) if begun for r in pair]
+    sums = iter(await data.sums_each(view, asked))
+    return [_differing(next(sums), next(sums)) if begun else [] for begun in known]
+
+
+def _differing(then: dict[str, list[data.Row]], now: dict[str, list[data.Row]]) -> list[data.Series]:
     made: list[data.Series] = []
     for name in sorted({*now, *then}):
-        rows: list[Any] = [*now.get(name, []), *then.get(name, [])]
+        rows = [*now.get(name, []), *then.get(name, [])]
         known = describe(name, rows)
         one = data.Series(
             known,

@@ -1,0 +1,143 @@
+"""Queries written so that they read little answer what their plain forms do."""
+
+import random
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from starlette.requests import Request
+
+from tests.unit.web.world import DEPLOY, HOUR, NOW, PROJECT, World, build
+from watchkeeper.model.score import Score
+from watchkeeper.store.clickhouse import queries
+from watchkeeper.web import data
+from watchkeeper.web.view import TimeRange, View, view_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+DAY = 24 * HOUR
+COHORT = dict.fromkeys(
+    ("scenario", "prompt_name", "prompt_version", "model", "provider", "variant", "release", "service", "environment",
+     "region", "agent_name"), "",
+)  # fmt: skip
+RANGE = "time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})"
+SPREAD = """
+WITH (SELECT (min(scores[{metric:String}]), max(scores[{metric:String}])) FROM traces FINAL
+      WHERE project = {project:String} AND mapContains(scores, {metric:String})
+        AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})) AS ends
+SELECT time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
+  least(23, floor(24 * (scores[{metric:String}] - ends.1) / greatest(ends.2 - ends.1, 1e-9))) AS bin,
+  count() AS n, sum(if(inclusion_probability <= 0, 1., 1. / inclusion_probability)) AS w, ends.1 AS low, ends.2 AS high
+FROM traces FINAL
+WHERE project = {project:String} AND mapContains(scores, {metric:String})
+  AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY current, bin ORDER BY current, bin"""
+COHORTS = f"""
+SELECT pair.1 AS dimension, pair.2 AS value, count() AS n, countIf(has({{ids:Array(String)}}, trace_id)) AS k
+FROM (
+  SELECT trace_id, arrayJoin([('scenario', toString(scenario)), ('prompt_version', toString(prompt_version)),
+    ('release', toString(release)), ('model', if(empty(models), NULL, toString(models[1]))), ('service', toString(service)),
+    ('environment', toString(environment)), ('region', toString(region)), ('variant', toString(variant)),
+    ('agent_name', toString(agent_name))]) AS pair
+  FROM traces FINAL WHERE project = {{project:String}} AND {RANGE})
+WHERE isNotNull(pair.2) GROUP BY dimension, value HAVING k > 0"""
+VERDICTS = f"""
+SELECT intDiv(toUnixTimestamp64Nano(time) - {{since:Int64}}, {{step:Int64}}) AS stretch, count() AS n,
+  sum(if({{has_cut:Bool}}, c.3 >= {{cut:Float64}}, c.4)) AS good, sum(c.3) AS total, count(c.3) AS measured
+FROM traces FINAL ARRAY JOIN arrayZip(checks.scorer, checks.version, checks.value, checks.passed) AS c
+WHERE project = {{project:String}} AND c.1 = {{scorer:String}} AND c.2 = {{version:String}} AND {RANGE}
+  AND isNotNull(if({{has_cut:Bool}}, toFloat64(c.3 >= {{cut:Float64}}), toFloat64(c.4)))
+GROUP BY stretch ORDER BY stretch"""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    made = await build(tmp_path_factory.mktemp("world"), 500, seed=5)
+    # A judge's opinion stores a trace's row once more: some rows are replaced ones.
+    judged = random.Random(1).sample(made.trace_ids, 60)
+    await made.columns.write_scores(
+        [
+            Score(PROJECT, i, "", "opinion", "1", "judge", NOW - DAY, NOW, value=n / 60)
+            for n, i in enumerate(judged)
+        ]
+    )
+    yield made
+    await made.close()
+
+
+async def plain(world: World, statement: str, **bound: Any) -> list[list[Any]]:
+    """The answer to a statement that is no named query."""
+    bound["project"] = PROJECT
+    return await world.columns._readers.run(
+        lambda client: [list(r) for r in client.query(statement, parameters=bound).result_rows]
+    )
+
+
+async def named(world: World, name: str, **params: Any) -> list[list[Any]]:
+    wanted = queries.load()[name].parameters
+    return (
+        await world.columns.named(
+            name, PROJECT, **{k: v for k, v in {**COHORT, **params}.items() if k in wanted and k != "project"}
+        )
+    ).rows
+
+
+def view(world: World, cohort: str = "") -> View:
+    scope: dict[str, Any] = {
+        "type": "http", "method": "GET", "path": "/", "query_string": f"cohort={cohort}".encode(), "headers": [],
+        "server": ("127.0.0.1", 80), "scheme": "http",
+    }  # fmt: skip
+    call: Any = SimpleNamespace(request=Request(scope), services=world.services, project=PROJECT)
+    return view_of(call)
+
+
+@pytest.mark.parametrize("cohort", ["", "prompt_version%3Dv2", "region%3Deu-west-1", "scenario%3Dnone"])
+async def test_several_ranges_at_once_have_the_sums_each_has_alone(world: World, cohort: str) -> None:
+    shown = view(world, cohort)
+    at = DEPLOY // HOUR * HOUR
+    ranges = [
+        TimeRange(at - DAY, at, "", ""), TimeRange(at, at + DAY, "", ""), TimeRange(at - 3 * HOUR, at + 5 * HOUR, "", ""),
+        TimeRange(NOW - 90 * DAY, NOW - 80 * DAY, "", ""), TimeRange(at - 9 * DAY, NOW, "", ""),
+    ]  # fmt: skip
+    each = await data.sums_each(shown, ranges)
+    for wanted, found in zip(ranges, each, strict=True):
+        alone = await data.sums(shown, wanted, data.YEAR)
+        assert found.keys() == alone.keys()
+        for metric, rows in alone.items():
+            assert data.add(found[metric]) == pytest.approx(data.add(rows), rel=1e-9)
+    assert bool(each[4]) == (cohort != "scenario%3Dnone") and not each[3]
+    assert await data.sums_each(shown, []) == []
+
+
+@pytest.mark.parametrize("metric", ["answer_relevance", "has_steps", "rating", "opinion", "no_such"])
+async def test_a_spread_is_that_of_two_looks_at_the_traces(world: World, metric: str) -> None:
+    bound = {"metric": metric, "before": NOW - 9 * DAY, "since": NOW - 3 * DAY, "until": NOW}
+    found, wanted = await named(world, "page_distribution", **bound), await plain(world, SPREAD, **bound)
+    assert found == wanted and bool(found) == (metric != "no_such")
+
+
+async def test_the_cohorts_of_a_signal_are_counted_trace_by_trace(world: World) -> None:
+    bound = {"ids": [*world.trace_ids[::7], *world.worst[:40]], "since": NOW - 12 * DAY, "until": NOW}
+    found, wanted = await named(world, "signals_cohorts", **bound), await plain(world, COHORTS, **bound)
+    assert sorted(found) == sorted(wanted) and len(found) > 4
+    assert [(row[0], -row[3]) for row in found] == sorted((row[0], -row[3]) for row in found)
+
+
+@pytest.mark.parametrize(
+    ("scorer", "cut"), [("answer_relevance", 8.0), ("has_steps", None), ("no_such", None)]
+)
+async def test_the_verdicts_of_a_window_are_those_of_each_check(
+    world: World, scorer: str, cut: float | None
+) -> None:
+    bound = {
+        "scorer": scorer, "version": "9f31c2ab77", "judge_model": "", "since": NOW - 12 * DAY, "until": NOW,
+        "step": 3 * DAY, "has_cut": cut is not None, "cut": cut or 0.0,
+    }  # fmt: skip
+    found = await named(world, "calibration_window", **bound)
+    short = [[row[0], row[1], row[4], row[6], row[10]] for row in found]
+    wanted = await plain(world, VERDICTS, **bound)
+    assert [row[:2] for row in short] == [row[:2] for row in wanted]
+    for one, other in zip(short, wanted, strict=True):
+        assert one == pytest.approx(other)
+    assert bool(found) == (scorer != "no_such")
