@@ -176,6 +176,14 @@ async def test_it_goes_straight_to_a_trace_by_its_id(world: World) -> None:
     assert (missing.status_code, nonsense.status_code) == (404, 404)
 
 
+async def test_the_side_panel_says_what_was_measured_and_counts_what_merely_passes(world: World) -> None:
+    async with client(world) as browser:
+        text = (await browser.get(f"/traces/{world.trace_ids[0]}/panel")).text
+        assert re.search(r"token_overlap 0\.\d", text)
+        assert "empty_output" not in text
+        assert re.search(r"\d checks? pass", text)
+
+
 async def test_it_helps_to_choose_two_traces_to_compare(world: World) -> None:
     async with client(world) as browser:
         first = await browser.get("/traces/compare")

@@ -43,11 +43,12 @@ def test_a_check_and_the_error_class_of_the_same_traces_are_one_line() -> None:
     found = distinct(
         [
             {"family": "class", "name": "server_error", **seen, "n": 8},
+            {"family": "check", "name": "server_error", **seen, "n": 9},
             {"family": "class", "name": "invalid_output", **seen},
             {"family": "check", "name": "has_steps", **seen},
             {"family": "class", "name": "timeout", **seen, "example": "bb"},
         ]
     )
-    assert [(f["name"], f["also"]) for f in found] == [
-        ("has_steps", ["invalid_output"]), ("timeout", []), ("server_error", []),
+    assert [(f["name"], f["n"], f["also"]) for f in found] == [
+        ("has_steps", 142, ["invalid_output"]), ("timeout", 142, []), ("server_error", 9, []),
     ]  # fmt: skip

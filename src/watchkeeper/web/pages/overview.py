@@ -225,7 +225,9 @@ def sentences(
         loud = [a for a in mine if a.state == "firing"]
         watched = [a for a in mine if a.state in ("pending", "unstable", "no_data")]
         errors = estimate.proportion(int(row["bad"]), int(row["n"]))
-        detail = f"{humane.compact(int(row['n']))} traces, {humane.percent(int(row['n']) / total, 0)} of traffic, errors {errors.text} ({errors.interval})"
+        part = int(row["n"]) / total
+        share = humane.percent(part, 0 if part >= 0.01 else None)
+        detail = f"{humane.compact(int(row['n']))} traces, {share} of traffic, errors {errors.text} ({errors.interval})"
         title = name or "Unnamed scenario"
         if loud:
             first = loud[0]

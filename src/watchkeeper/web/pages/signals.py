@@ -79,10 +79,14 @@ async def signals(call: Call) -> Response:
 
 
 def distinct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Failures, each once: a check and the error class that the same traces got from it are one line, named by the check, with
-    the others under `also`."""
+    """Failures, each once, the commonest first. Of a check and an error class with one name the one that found more stays; a check
+    and the class that the same traces got from it are one line, named by the check, with the others under `also`."""
     lines: dict[tuple[Any, ...], dict[str, Any]] = {}
+    names: set[str] = set()
     for row in sorted(found, key=lambda r: (-int(r["n"]), r["family"] != "check")):
+        if row["name"] in names:
+            continue
+        names.add(row["name"])
         traces = tuple(row[k] for k in ("n", "n_before", "first_seen", "last_seen", "example"))
         line = lines.setdefault(traces, {**row, "also": []})
         if line["name"] != row["name"]:

@@ -176,7 +176,7 @@ async def panel(call: Call) -> Response:
         "steps": tree(found, scores)[:40],
         "calls": found.llm_calls,
         "content": call.sees_content,
-        "scores": _sorted([s for s in scores if s.source != "check" or s.passed is False]),
+        "scores": _sorted([s for s in scores if s.source != "check" or not s.passed]),
         "passed": sum(1 for s in scores if s.source == "check" and s.passed),
     }
     return render.html("panel.html", view, {"may": call.may, "csrf": call.csrf, **context})
