@@ -6,6 +6,7 @@ from zoneinfo import available_timezones
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from watchkeeper.alerting.monitor import DIMENSIONS, SEVERITIES
 from watchkeeper.config.dashboards import Dashboard
 from watchkeeper.config.expected import MetricTest
 from watchkeeper.config.units import Amount, Duration, SecretText, Share, Size
@@ -33,13 +34,6 @@ BuiltInName = Literal[
     "judge-drift",
     "damage",
 ]
-COHORT_KEYS = (
-    "scenario", "model", "provider", "prompt_name", "prompt_version", "variant", "release", "service",
-    "environment", "region", "agent_name",
-)  # fmt: skip
-SEVERITIES = {
-    "page": "page", "critical": "page", "warn": "warn", "warning": "warn", "info": "info", "summary": "info",
-}  # fmt: skip
 
 
 class Strict(BaseModel):
@@ -285,7 +279,7 @@ class Monitor(Strict):
     project: Project = "default"
     condition: Text
     window: Annotated[Duration, Field(ge=MINUTE, le=31 * DAY)] = 15 * MINUTE
-    by: tuple[Literal[COHORT_KEYS], ...] = ()  # type: ignore[valid-type]
+    by: tuple[Literal[DIMENSIONS], ...] = ()  # type: ignore[valid-type]
     where: dict[Name, str] = Field({}, description="Only these cohorts, e.g. scenario: support.")
     hold: Annotated[Duration, Field(ge=0)] | None = Field(
         None, description="How long it must last before firing."
@@ -325,7 +319,7 @@ class Objective(Strict):
     good: Text = Field(description="A 0/1 metric (1 = good), or what is good: `answer_relevance >= 7`.")
     target: Annotated[Share, Field(gt=0, lt=1)] = Field(description="The share of good ones promised: 95%.")
     period: Annotated[Duration, Field(ge=DAY, le=92 * DAY)] = Field(28 * DAY, description="Over how long.")
-    by: tuple[Literal[COHORT_KEYS], ...] = ()  # type: ignore[valid-type]
+    by: tuple[Literal[DIMENSIONS], ...] = ()  # type: ignore[valid-type]
     where: dict[Name, str] = Field({}, description="Only these cohorts, e.g. scenario: support.")
     owner: Line
     runbook: Line
@@ -341,7 +335,7 @@ class EnabledPack(Strict):
     project: Project = "default"
     owner: Line
     runbook: Line
-    by: tuple[Literal[COHORT_KEYS], ...] = ()  # type: ignore[valid-type]
+    by: tuple[Literal[DIMENSIONS], ...] = ()  # type: ignore[valid-type]
     notify: tuple[Line, ...] = ()
     without: tuple[Name, ...] = Field((), description="Monitors of the pack to leave out, by name.")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from watchkeeper.alerting.monitor import MonitorError, read_scorers
+from watchkeeper.alerting.monitor import DIMENSIONS, MonitorError, read_scorers
 from watchkeeper.config.adapters import (
     known_providers,
     objective_of,
@@ -18,7 +18,7 @@ from watchkeeper.config.adapters import (
     sampling_of,
 )
 from watchkeeper.config.dashboards import filled
-from watchkeeper.config.models import COHORT_KEYS, Config, Metric
+from watchkeeper.config.models import Config, Metric
 from watchkeeper.config.problems import did_you_mean, shown
 from watchkeeper.config.yamlfile import Loc
 from watchkeeper.egress.policy import parse_entry
@@ -148,8 +148,8 @@ def _dashboards(config: Config) -> Iterator[Finding]:
             for k, widget in enumerate(section.widgets):
                 at: Loc = ("dashboards", i, "sections", j, "widgets", k)
                 for key in widget.cohort:
-                    if key not in COHORT_KEYS:
-                        allowed = did_you_mean(key, COHORT_KEYS)
+                    if key not in DIMENSIONS:
+                        allowed = did_you_mean(key, DIMENSIONS)
                         yield Finding((*at, "cohort"), f"{shown(key)} is not a dimension", allowed)
                 if widget.sql is None:
                     continue
