@@ -17,11 +17,10 @@ RULES = {
     "alerting",
     "reviewing",
     "gating",
-    "releasing",
 }
 PORTS = {"store", "llm", "notify", "egress", "wire", "control"}
 FLOWS = {"pipeline", "config"}
-SURFACES = {"server", "web", "gateway", "cli", "demo", "mcp"}
+SURFACES = {"server", "web", "cli", "demo", "mcp"}
 
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(FACTS, FACTS),
