@@ -15,7 +15,7 @@ _DATE = re.compile(
 )
 _PHONE_WORDS = re.compile(
     r"phone|telefon|\btel\b|\btel[.:]|mobile|mobil|\bcell|\bcall|\bfax|whatsapp|\bsms\b|\btext (?:me|us|him|her|at)\b|\bdial|hotline"
-    r"|landline|contact|\breach|\bring\b|\bnumber\b|msisdn|handy|answering|messages? to"
+    r"|landline|contact|\breach|\bring\b|\bnumber\b|msisdn|handy|answering|messages? to|r[üu]ckruf|anruf|rufnummer"
     r"|m[óo]vil|celular|t[ée]l[ée](?:fono|phone)|cellulare|тел|手机|电话|電話|携帯|전화|휴대폰",
     re.IGNORECASE,
 )
@@ -40,7 +40,7 @@ _STRONG_PHONE = re.compile(
     r"|(?:1[ .-])?\d{3}([-. ])\d{3}\1\d{4}"
     r"|\(0?\d{1,4}\)[ ]?\d{2,5}(?:[ .-]\d{2,5}){0,3}"
     r"|0\d{1,4}[ -]\d{2,4}(?:[ -]\d{2,4}){1,4}"
-    r"|0\d{2,4}[ /-]\d{6,8}|0\d-\d{8}|8[ -]?\(\d{3}\)[ -]?\d{3}[ -]\d{2}[ -]\d{2}"
+    r"|0[1-9](?:\.\d\d){4}|0\d{2,4}[ /-]\d{6,8}|0\d-\d{8}|8[ -]?\(\d{3}\)[ -]?\d{3}[ -]\d{2}[ -]\d{2}"
 )
 _BEFORE = 48
 
@@ -124,7 +124,8 @@ def _phone(run: str, digits: str, before: str, after: str) -> bool:
     if re.fullmatch(r"\d{3}-\d{2}-\d{4}", run):
         # The shape of a social security number that was never issued.
         return False
-    if not 6 <= n <= 21 or _DATE.match(run) or len(set(digits)) == 1:
+    # A full hour may stand before a date.
+    if not 6 <= n <= 21 or _DATE.match(run.removeprefix("00 ")) or len(set(digits)) == 1:
         return False
     number = re.split(r"\s?(?:x|ext\.?|#)\s?(?=\d+$)", run, flags=re.IGNORECASE)[0]
     plain = sum(c.isdigit() for c in number)
@@ -142,17 +143,22 @@ def _phone(run: str, digits: str, before: str, after: str) -> bool:
     return number.count(".") in (0, len(groups) - 1) and all(g <= 8 for g in groups[1:]) and "/" not in number
 
 
+def touches(char: str) -> bool:
+    """Whether a character beside digits makes them a part of a word. Chinese, Japanese or Thai writes no spaces around numbers."""
+    return char == "_" or (char < "\u0250" and char.isalnum())
+
+
 def _run(text: str, start: int, end: int) -> tuple[int, int] | None:
     """The run with its `+` and `(`, groups that touch a letter left out: parts of ids and hashes are not numbers."""
-    while start < end and start and (text[start - 1].isalnum() or text[start - 1] == "_"):
+    while start < end and start and touches(text[start - 1]):
         gap = next((i for i in range(start, end) if not text[i].isdigit()), end)
         start = next((i for i in range(gap, end) if text[i].isdigit()), end)
-    while start < end and end < len(text) and (text[end].isalnum() or text[end] == "_"):
+    while start < end and end < len(text) and touches(text[end]):
         gap = next((i for i in range(end - 1, start - 1, -1) if not text[i].isdigit()), start - 1)
         end = next((i + 1 for i in range(gap, start - 1, -1) if text[i].isdigit()), start)
     if end - start < 6:
         return None
-    if start and text[start - 1] == "(":
+    if start and text[start - 1] == "(" and ")" in text[start:end]:
         start -= 1
     if start and text[start - 1] == "+":
         start -= 1

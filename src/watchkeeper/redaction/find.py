@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from watchkeeper.model.sensitive import Found
 from watchkeeper.redaction import prefilter, verify, views
-from watchkeeper.redaction.digits import numbers
+from watchkeeper.redaction.digits import numbers, touches
 from watchkeeper.redaction.policy import Policy
 from watchkeeper.redaction.secrets import assigned, keys
 
@@ -15,12 +15,18 @@ _EMAIL = re.compile(
     r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9](?:[A-Za-z0-9._%+'-]{0,63})@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,62}[A-Za-z0-9])?\.)+[A-Za-z]{2,24}"
     r"(?![A-Za-z0-9])|[^\W\d_][\w.%+-]{0,63}@(?:[\w-]{1,63}\.)+[^\W\d_]{2,24}"
 )
-_IBAN = re.compile(r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z]\d{2}(?=[ .-]?[A-Za-z0-9]{4})")
-_IPV4 = re.compile(r"\d(?<![\w.].)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![\w]|\.\d)")
-_IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?![\w:])")
-_VERSION = re.compile(r"(?:\bv|version|release|build|firmware|section|chapter|v\.)\W*$", re.IGNORECASE)
+_IBAN = re.compile(
+    r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z](?:\d{2}(?=[ .-]?[A-Za-z0-9]{4})|(?<=[A-Z]) \d{2}(?=[A-Z0-9 ]{6}))"
+)
+_IPV4 = re.compile(r"\d(?<![A-Za-z0-9_.].)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![A-Za-z0-9_]|\.\d)")
+_IPV6 = re.compile(r"(?<![A-Za-z0-9_:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{1,4}(?![A-Za-z0-9_:])")
+# A product's version too, as browsers write it: Chrome/120.0.0.0.
+_VERSION = re.compile(
+    r"(?:(?:(?<!<)\bv|version|release|build|firmware|section|chapter|v\.)\W*|(?<![\w/.])(?-i:[A-Z])\w*/)$",
+    re.IGNORECASE,
+)
 _NINO = re.compile(
-    r"[A-CEGHJ-PR-TW-Z](?<![A-Za-z0-9].)(?<!B(?=G))(?<!G(?=B))(?<!N(?=[KT]))(?<!K(?=N))(?<!T(?=N))(?<!Z(?=Z))[A-CEGHJ-NPR-TW-Z] ?\d{2} ?\d{2} ?\d{2} ?[A-D](?![A-Za-z0-9])"
+    r"[A-CEGHJ-PR-TW-Z](?<![A-Za-z0-9].)(?<!B(?=G))(?<!G(?=B))(?<!N(?=[KT]))(?<!K(?=N))(?<!T(?=N))(?<!Z(?=Z))[A-CEGHJ-NPR-TW-Z][ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-D](?![A-Za-z0-9])"
 )
 _DNI = re.compile(
     r"[XYZ\d](?<![A-Za-z0-9].)(?:(?<=[XYZ])-?\d{7}|(?<=\d)\d{7})-?[A-HJ-NP-TV-Z](?![A-Za-z0-9])"
@@ -64,7 +70,7 @@ def _ipv4s(text: str) -> Iterator[tuple[int, int]]:
         parts = match.group(0).split(".")
         if any(int(p) > 255 or (len(p) > 1 and p[0] == "0") for p in parts):
             continue
-        if parts[0] in ("0", "127") or _VERSION.search(text[max(0, match.start() - 12) : match.start()]):
+        if parts[0] in ("0", "127") or _VERSION.search(text[max(0, match.start() - 24) : match.start()]):
             continue
         yield match.span()
 
@@ -113,7 +119,7 @@ def _plain(text: str, hits: frozenset[int], policy: Policy, context: str) -> Ite
         if "national_id" in kinds:
             for match in _CHINESE.finditer(text):
                 before = text[match.start() - 1] if match.start() else " "
-                if not before.isalnum() and verify.chinese_id(match.group(0)):
+                if not touches(before) and verify.chinese_id(match.group(0)):
                     yield Found(match.start(), match.end(), "national_id")
     if prefilter.IPV4 in hits and "ip" in kinds:
         yield from (Found(a, b, "ip") for a, b in _ipv4s(text))

@@ -8,10 +8,15 @@ from typing import Any
 
 EMAIL, DIGITS, IBAN, IPV4, IPV6, SECRET, ALNUM_ID, ESCAPED, RUN, ASSIGNED, SAID_ID = range(11)
 
+# What people call a password. Bytes beyond ASCII have no other case here, so both are written.
+PASSWORDS = (
+    r"passw(?:or)?[dt]|passphrase|pwd|(?-i:_PASS)|kennwort|contrase(?:ñ|n)a|senha|mot de passe|wachtwoord|has(?:ł|l)o|(?:П|п)ароль"
+    r"|密码|密碼|パスワード|비밀번호"
+)
 # As `secrets._ASSIGNED` up to its value: names alone (`token limit`) are far more frequent than assignments.
 _ASSIGNED = (
-    r"(?i:(?:passw(?:or)?d|passphrase|pwd|secret|(?:api|access|account|secret)[_ -]?key|token|credentials?|authorization"
-    r"|bearer|(?-i:_KEY))\\?[\"']?\s{0,3}(?:is|:|=)|bearer\\?[\"']?\s)"
+    rf"(?i:(?:{PASSWORDS}|secret|(?:api|access|account|secret|private)[_ -]?key|token|credentials?|authorization"
+    r"|cookie|bearer|(?-i:_KEY))\\?[\"']?\s{0,3}(?:is|es|é|är|jest|:|=|>|：)|(?:bearer\\?[\"']?|--password)\s)"
 )
 _PREFIXES = (
     r"eyJ[A-Za-z0-9_-]{6}|-----BEGIN|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abposre]-|xapp-|sk-|[srp]k_(?:live|test)_"
@@ -25,18 +30,19 @@ ID_DOCUMENTS = (
     r"passports?|reisepass|pasaporte|passeport|driv(?:er(?:'?s|s')?|ing)[ _-]licen[cs]e|national[ _-](?:id(?:entity|entification)?|insurance)"
     r"|(?:identity|id)[ _-]card|personalausweis|\bid number|tax[ _-](?:file|id)|\btfn\b|medicare|\bnhs\b|\bnino\b|\bdni\b|\bcurp\b|\bnric\b|\bhkid\b"
     r"|\bpps[n ]|\bcpf\b|\bcnp\b|\begn\b|kimlik|\bahv\b|rodn\S+ \S{4,6}lo|my number|personnummer|aadhaar|codice fiscale"
+    r"|f(?:ø|oe|o)dselsnummer|\bcpr\b|cpr-n|rijksregister\w*|\bsvnr\b|sozialversicherungs\w*|\bnif\b|\brut\b|マイナンバー|個人番号|주민등록번호"
 )
-_URL_PASSWORD = r":\/\/[^\s/:@]{1,64}:[^\s/@]{3,64}@"
+_URL_PASSWORD = r":\/\/[^\s/:@]{0,64}:[^\s/@]{3,64}@"
 PATTERNS: tuple[str, ...] = (
-    r"[\w.%+-]@[\w-]",
+    r"[^\s,;:<>()\[\]]@[^\s,;:<>()\[\]]",
     r"\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d",
-    r"[A-Za-z]{2}\d{2}[ .-]?[A-Za-z0-9]{4}[ .-]?[A-Za-z0-9]{4}",
+    r"[A-Za-z]{2}\d{2}[ .-]?[A-Za-z0-9]{4}[ .-]?[A-Za-z0-9]{4}|[A-Z]{2} \d{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}",
     r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}",
     r"[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:|[0-9A-Fa-f]::[0-9A-Fa-f]",
     _PREFIXES,
-    r"\d{2} ?\d{2} ?\d{2} ?[A-D]|\d{7}-?[A-Z]|\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}|\d{6}[-+A]\d{3}[0-9A-Z]"
+    r"\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-D]|\d{7}-?[A-Z]|\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}|\d{6}[-+A]\d{3}[0-9A-Z]"
     r"|\d{6}[HM][A-Z]{5}",
-    r"%[2-7][0-9A-Fa-f]|\\u00|\\[nrt\"'/]|&#",
+    r"%[2-7][0-9A-Fa-f]|\\u(?:00|201[0-2]|[Ff]{2}[0-5]|066|06[Ff]|096)|\\[nrt\"'/]|&#",
     r"[A-Za-z0-9+/]{16}",
     rf"{_ASSIGNED}|{_URL_PASSWORD}",
     rf"(?i:{ID_DOCUMENTS})",

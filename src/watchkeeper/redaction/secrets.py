@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from watchkeeper.redaction import prefilter
 from watchkeeper.redaction.verify import entropy
 
 _PREFIXED = re.compile(
@@ -31,16 +32,18 @@ _PEM = re.compile(
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-_URL_PASSWORD = re.compile(r"://[^\s/:@]{1,64}:([^\s/@]{3,64})@")
+_URL_PASSWORD = re.compile(r"://[^\s/:@]{0,64}:([^\s/@]{3,64})@")
 _ASSIGNED = re.compile(
-    r"(?P<key>passw(?:or)?d|passphrase|pwd|secret|(?:api|access|account|secret)[_ -]?key|token|credentials?|authorization"
-    r"|bearer|(?-i:_KEY))"
-    r"\\?[\"']?\s{0,3}(?:\bis\b|:=|=>|[:=]|(?<=earer)\s)\s{0,3}\\?[\"']?(?:(?:Bearer|Basic|Token)\s+)?"
+    rf"(?P<key>{prefilter.PASSWORDS}|secret|(?:api|access|account|secret|private)[_ -]?key|token|credentials?|authorization"
+    r"|cookie|bearer|(?-i:_KEY))"
+    r"\\?[\"']?\s{0,3}(?:\b(?:is|ist|est|es|é|is|är|jest)\b|:=|=>|[:=：>]|(?<=earer)\s|(?<=--password)\s)\s{0,3}\\?[\"']?(?:(?:Bearer|Basic|Token)\s+)?"
     r"(?P<value>[^\s\"'<>,;\\{}()\[\]]{6,512})",
     re.IGNORECASE,
 )
 _NAMES = (
-    "passw", "passphrase", "pwd", "secret", "api", "access", "account", "token", "credential", "authorization", "bearer", "_key"
+    "passw", "passphrase", "pwd", "secret", "api", "access", "account", "private", "token", "credential", "authorization",
+    "cookie", "bearer", "_key", "_pass", "kennwort", "contrase", "senha", "mot de passe", "wachtwoord", "has\u0142o", "\u043f\u0430\u0440\u043e\u043b\u044c", "密码", "密碼",
+    "パスワード", "비밀번호",
 )  # fmt: skip
 # Letters that `re` takes for an ASCII letter in another case, although lower case does not make them one.
 _ODD_CASES = frozenset("\u017f\u0131\u0130\u212a")
@@ -49,6 +52,7 @@ _DULL = re.compile(
     re.IGNORECASE,
 )
 _UUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\Z", re.IGNORECASE)
+_PASSWORD = re.compile(prefilter.PASSWORDS, re.IGNORECASE)
 SECRET_KEYS = re.compile(
     r"(?:^|[._-])(?:authorization|x-api-key|api[_-]?key|cookie|set-cookie|password|passwd|client[_-]?secret|access[_-]?token"
     r"|proxy-authorization|private[_-]?key)$",
@@ -66,7 +70,7 @@ def _is_secret(key: str, value: str) -> bool:
     if _DULL.match(bare):
         return False
     lowered = key.lower()
-    if "passw" in lowered or "pwd" in lowered or "passphrase" in lowered:
+    if _PASSWORD.fullmatch(key):
         plain_word = bare.isalpha()
         return not plain_word and len(bare) >= 6 and (any(c.isdigit() for c in bare) or entropy(bare) >= 3.0)
     if len(bare) < 12 or not _mixed(bare):

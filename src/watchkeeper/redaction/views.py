@@ -8,12 +8,21 @@ from bisect import bisect_right
 from collections.abc import Callable
 from functools import lru_cache
 
-ESCAPE = re.compile(r"%[2-7][0-9A-Fa-f]|\\u00[0-7][0-9A-Fa-f]|\\[nrt\"'/]|&#x?[0-9A-Fa-f]{2,5};")
+# JSON's escapes of what can stand within a finding: ASCII, hyphens that do not break, full-width forms, other scripts' digits.
+_CODED = r"\\u(?:00[0-7]|201(?=[0-2])|[Ff]{2}[0-5]|066|06[Ff]|096)[0-9A-Fa-f]"
+ESCAPE = re.compile(rf"%[2-7][0-9A-Fa-f]|{_CODED}|\\[nrt\"'/]|&#x?[0-9A-Fa-f]{{2,5}};")
 _B64 = "A-Za-z0-9+/_-"
 # The next base64 run from here on. Shorter words are passed over inside one match: searching would try each of their letters.
 _NEXT_RUN = re.compile(rf"[^{_B64}]*+(?:[{_B64}]{{1,15}}+[^{_B64}]++)*+([{_B64}]{{16,}}+={{0,2}})")
 _INVISIBLE = dict.fromkeys((0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF, 0x00AD))
+_DASHES = "\u2010-\u2015\u2212"
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
+# What compatibility leaves as it is: dashes within one number (not between two years), and other scripts' digits. Both begin
+# with a set of characters, which `re` finds fast.
+_DASHED = re.compile(rf"[{_DASHES}](?<=[0-9].)[0-9]{{2,6}}[{_DASHES}][0-9]")
+# Arabic, Persian, Devanagari, Bengali, Gurmukhi, Gujarati, Odia, Tamil, Telugu, Kannada, Malayalam, Thai, Lao, Tibetan, Burmese, Khmer.
+_ZEROS = "\u0660\u06f0\u0966\u09e6\u0a66\u0ae6\u0b66\u0be6\u0c66\u0ce6\u0d66\u0e50\u0ed0\u0f20\u1040\u17e0"
+_OTHER_DIGITS = re.compile("[" + "".join(f"{zero}-{chr(ord(zero) + 9)}" for zero in _ZEROS) + "]")
 _PRINTABLE = bytes((9, 10, 13, *range(32, 127)))
 _SHORT = {"n": "\n", "r": "\r", "t": "\t", '"': '"', "'": "'", "/": "/"}
 
@@ -70,7 +79,7 @@ def _decode(token: str) -> str:
 
 
 _QUICK = (('\\"', '"'), ("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\/", "/"), ("\\'", "'"))
-_SLOW = re.compile(r"%[2-7][0-9A-Fa-f]|\\u00[0-7][0-9A-Fa-f]|&#x?[0-9A-Fa-f]{2,5};")
+_SLOW = re.compile(rf"%[2-7][0-9A-Fa-f]|{_CODED}|&#x?[0-9A-Fa-f]{{2,5}};")
 
 
 def quickly(text: str) -> tuple[str, bool]:
@@ -94,14 +103,20 @@ def unescaped(text: str) -> View | None:
 @lru_cache(maxsize=4096)
 def _fold(char: str) -> str:
     """A character without its disguise; the very same object where it has none."""
-    plain = "" if ord(char) in _INVISIBLE else unicodedata.normalize("NFKC", char)
+    if ord(char) in _INVISIBLE:
+        return ""
+    digit = unicodedata.decimal(char, None)
+    plain = unicodedata.normalize("NFKC", char) if digit is None else str(digit)
+    plain = "-" if plain == "\u2212" or "\u2010" <= plain <= "\u2015" else plain
     return char if plain == char else plain
 
 
 def _may_fold(text: str) -> bool:
     if text.isascii():
         return False
-    return not unicodedata.is_normalized("NFKC", text) or any(chr(c) in text for c in _INVISIBLE)
+    if not unicodedata.is_normalized("NFKC", text) or any(chr(c) in text for c in _INVISIBLE):
+        return True
+    return _DASHED.search(text) is not None or _OTHER_DIGITS.search(text) is not None
 
 
 def quickly_folded(text: str) -> str:
@@ -110,8 +125,8 @@ def quickly_folded(text: str) -> str:
 
 
 def folded(text: str) -> View | None:
-    """Compatibility look-alikes (full-width digits, ＠, mathematical letters) as plain characters, invisible characters
-    left out; None when nothing changes."""
+    """Compatibility look-alikes (full-width digits, ＠, mathematical letters), digits of other scripts and dashes as plain
+    characters, invisible characters left out; None when nothing changes."""
     if not _may_fold(text):
         return None
     view = View(text, _NOT_ASCII, lambda char: char if _fold(char) == char else _fold(char))

@@ -21,18 +21,35 @@ móvil 612 345 678
 +971 4 123 4567
 {"phone": "+4915123456789"}
 1 (800) 555-0199
-+1 555 123 4567 ext. 12""",
++1 555 123 4567 ext. 12
++1\u2011415\u2011555\u20112671
++\u0669\u0666\u0666 \u0665\u0660 \u0661\u0662\u0663 \u0664\u0665\u0666\u0667
+06.12.34.56.78
+Bitte Rückruf unter 138-1234-5678
+电话13800138000号""",
+    "email": """用户@例子.广告
+{"mail": "ann\\uff20example.com"}""",
+    "ip": """/users/203.0.113.7/orders
+请联系203.0.113.7谢谢
+<v>203.0.113.7</v>""",
+    "ssn": """(536-22-1234)
+536\u201122\u20111234
+{"note": "\\uff15\\uff13\\uff16-\\uff12\\uff12-\\uff11\\uff12\\uff13\\uff14"}""",
     "card": """3782 822463 10005
 3056 930902 5904
 2223 0031 2200 3222
 5105105105105100 exp 12/29
 4111.1111.1111.1111
-4111\u00a01111\u00a01111\u00a01111""",
+4111\u00a01111\u00a01111\u00a01111
+4111\u20131111\u20131111\u20131111
+カード4111111111111111です
+\u0664\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661\u0661""",
     "iban": """NL91 ABNA 0417 1643 00
 gb82west12345698765432
 AT61-1904-3002-3457-3201
 DE89.3704.0044.0532.0130.00
-SA03 8000 0000 6080 1016 7519""",
+SA03 8000 0000 6080 1016 7519
+DE 89370400440532013000""",
     "national_id": """Passport No. 123456789
 passport number C01X00T47
 driver's license D1234567
@@ -48,7 +65,12 @@ CNP 1800101221144
 T.C. kimlik 10000000146
 PPS 1234567T
 ID number 8001015009087
-Steuer-ID 86 095 742 719""",
+Steuer-ID 86 095 742 719
+(529.982.247-25)
+AB-12-34-56-C
+fødselsnummer 15076500565
+NIF 123456789
+マイナンバー 123456789018""",
     "secret": """https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX
 6123456789:AAH-abcdefghijklmnopqrstuvwxyz01234
 nvapi-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJ
@@ -61,7 +83,18 @@ figd_abcdefghijklmnopqrstuvwxyz0123456789
 PMAK-0123456789abcdef01234567-0123456789abcdef0123456789abcdef01
 key-3ax6xnjp29jd6fds4gc373sgvjxteol0
 AZURE_OPENAI_KEY=0123456789abcdef0123456789abcdef
-postgres://user:p4ssw0rd@db.example.com/x""",
+postgres://user:p4ssw0rd@db.example.com/x
+redis://:hunter22abc@cache:6379/0
+Mein Passwort ist Sommer2024!
+mot de passe : Soleil123
+contraseña: Verano2024
+пароль: Leto2024x
+密码：Xiatian2024
+DB_PASS=Xy7#kk21
+--password hunter2x
+<password>Pa55w0rd</password>
+privateKey = "NcqVTSu7rtaUWM6ZO88eb0ogET9D9XyYq6B0Fi7FlaZ7"
+Cookie: sessionid=nFmtX0moDoqW4sg8NFNl5oFA6Qd8Mj7z""",
 }
 CLEAN = """my passport expires in 2031
 The national insurance rate is 12 %.
@@ -73,7 +106,13 @@ export FOREIGN_KEY = orders
 the key-value store keeps 1000000 rows
 secret_santa_2024_list
 version 756.12.3 of the tool
-room AB12 on 01-02-2024""".splitlines()
+room AB12 on 01-02-2024
+Chrome/120.0.0.0 Safari/537.36
+Monday 9:00-17:00 2024-12-12
+from 1996–2001 and 2010–2020
+a cookie: chocolate chip
+in 20 2024 pages of it
+Das Passwort ist vergessen""".splitlines()
 
 
 @pytest.mark.parametrize(
