@@ -94,7 +94,7 @@ def end(process: subprocess.Popen[str]) -> None:
 def hold(promise: Promise, share: str) -> str:
     """Run a promise's tests and show what they say of themselves; returns `HELD`, `SKIPPED` or `BROKEN`."""
     name = promise.marks[0]
-    command = [sys.executable, "-m", "pytest", "-s", "-rs", "--color=no", *promise.tests]
+    command = [sys.executable, "-m", "pytest", "-s", "-rfEs", "--color=no", *promise.tests]
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT,
         start_new_session=True, env={**os.environ, "WATCHKEEPER_CHAOS": share, "PYTHONUNBUFFERED": "1"},

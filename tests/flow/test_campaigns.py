@@ -42,6 +42,7 @@ def test_one_promise_that_is_not_kept_is_said_and_the_others_are_tried_all_the_s
     assert campaigns.main([]) == 1
     said = capsys.readouterr().out
     assert said.index("D2, D3: two of them") < said.index("D1: the longest"), "the longest comes last"
+    assert "      FAILED tests/unit/test_a.py::test_it_breaks" in said
     assert "NOT HELD after" in said and ".chaos/D2.log" in said and "      D1: 3 of 3" in said
     assert said.splitlines()[-2:] == ["  skipped in part: 1 (D1)", "  NOT HELD: 1 (D2, D3)"]
     assert "assert False" in (repository / ".chaos" / "D2.log").read_text()
