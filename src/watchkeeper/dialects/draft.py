@@ -202,6 +202,8 @@ def _llm(draft: Draft) -> LLM:
     if draft.failed:
         _unanswered(draft)
     served = draft.response_model
+    if draft.request_model == "unknown":
+        draft.request_model = None
     if served and served == draft.request_model and _pinned_twice(draft, served):
         draft.request_model = None
     llm.response_model = (

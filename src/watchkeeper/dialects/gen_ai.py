@@ -99,6 +99,7 @@ _pick = Picker(
         "ttft_ms": (
             "copilot_chat.time_to_first_token",
             "gen_ai.response.time_to_first_token_ms",
+            "trace.metadata.openrouter.first_token_ms",
             "ttft_ms",
             "time_to_first_token_ms",
         ),
@@ -130,6 +131,7 @@ _pick = Picker(
             "gen_ai.request.prompt",
             "gen_ai.request.input",
             "gen_ai.input",
+            "span.input",
             "input",
         ),
         "completion": (
@@ -141,6 +143,7 @@ _pick = Picker(
             "gen_ai.response.content",
             "gen_ai.response.output",
             "gen_ai.output",
+            "span.output",
             "output",
         ),
         "calls": ("gen_ai.response.tool_calls",),
@@ -181,6 +184,8 @@ _pick = Picker(
             "gen_ai.usage.details.cache_creation_input_tokens",
             "gen_ai.usage.details.cache_write_tokens",
             "gen_ai.usage.cache_write_tokens",
+            "gen_ai.usage.input_tokens.cache_write",
+            "gen_ai.usage.input_tokens.cache_creation",
             "gen_ai.usage.cache_creation_tokens",
             "gen_ai.usage.prompt_tokens_details.cache_write",
         ),
@@ -324,6 +329,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.take_inputs("gen_ai.prompt", got.get("prompt"))
         if "completion" in got and not draft.outputs:
             draft.take_reply("gen_ai.completion", got["completion"])
+            if isinstance(got["completion"], str) and '"rawRequest"' in got["completion"]:
+                # OpenRouter tells the request it was sent beside the answer.
+                draft.take_tools(parameters.take(draft, _sent(got["completion"])).get("tools"))
         if "calls" in got:
             _calls(draft, got["calls"])
     elif kind == "tool":
@@ -381,6 +389,10 @@ def _asked(draft: Draft, value: Any) -> None:
     if asked is not None and draft.request_model not in (None, asked):
         draft.response_model = draft.response_model or draft.request_model
         draft.request_model = asked
+
+
+def _sent(completion: str) -> Any:
+    return (as_dict(completion) or {}).get("rawRequest")
 
 
 def _flattened(draft: Draft, attributes: dict[str, Any]) -> None:

@@ -179,6 +179,9 @@ def _of_list(items: list[Any]) -> Reply | None:
 
 def _of_object(table: dict[str, Any]) -> Reply | None:
     reply: Reply | None = None
+    if "completion" in table and ("toolCalls" in table or "tool_calls" in table or "reasoning" in table):
+        # OpenRouter's: the text beside what else a message holds.
+        table = {"role": "assistant", "content": table["completion"], **table}
     if isinstance(table.get("choices"), list):
         reply = _of_choices(cast(list[Any], table["choices"]))
     elif isinstance(table.get("candidates"), list):

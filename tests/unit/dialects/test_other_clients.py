@@ -478,3 +478,44 @@ def test_a_providers_own_tools_and_a_compacted_past_are_parts() -> None:
     read = {p.type: p for m in _llm(made).input_messages for p in m.parts}
     assert read["text"].text == "So far: rain."
     assert (read["tool_call"].arguments, read["tool_result"].result["hits"]) == ({"query": "Oslo"}, 2)
+
+
+def test_openrouter_tells_the_request_it_was_sent_beside_the_answer() -> None:
+    completion = {"completion": "On its way.", "reasoning": "Ask the carrier.",
+                  "toolCalls": [{"id": "c1", "type": "function",
+                                 "function": {"name": "get_order", "arguments": json.dumps(ORDER)}}],
+                  "rawRequest": {"model": "google/gemini-2.5-flash", "stream": True, "temperature": 0.1,
+                                 "tools": [{"type": "function", "function": {"name": "get_order"}}]}}  # fmt: skip
+    made = span({"span.type": "generation", "gen_ai.operation.name": "chat", "gen_ai.provider.name": "Google AI Studio",
+                 "gen_ai.request.model": "google/gemini-2.5-flash", "gen_ai.response.id": "gen-1",
+                 "gen_ai.prompt": json.dumps({"messages": json.loads(ASKED)}), "span.output": "{}",
+                 "gen_ai.completion": json.dumps(completion), "gen_ai.response.finish_reason": "tool_calls",
+                 "gen_ai.usage.input_tokens": 2000, "gen_ai.usage.input_tokens.cached": 1024,
+                 "gen_ai.usage.input_tokens.cache_write": 512, "gen_ai.usage.output_tokens": 60,
+                 "gen_ai.usage.output_tokens.reasoning": 20, "gen_ai.usage.total_cost": "0.001859", "user.id": "u-1",
+                 "session.id": "s-1", "trace.metadata.openrouter.first_token_ms": 412}, name="LLM Generation")  # fmt: skip
+    llm = _llm(made)
+    assert (llm.provider, made.input_text, llm.output_text, llm.system) == (
+        "google",
+        "Where is it?",
+        "On its way.",
+        "Be brief.",
+    )
+    assert [(c.name, c.arguments) for c in llm.tool_calls] == [("get_order", ORDER)]
+    assert (llm.params, llm.stream, len(llm.tool_definitions), llm.ttft_ms) == (
+        {"temperature": 0.1},
+        True,
+        1,
+        412.0,
+    )
+    assert llm.usage == Usage(2000, 60, 1024, 512, 20) and llm.cost_client == 0.001859
+    assert (made.context.user_id, made.context.session_id) == ("u-1", "s-1")
+    attempt = span(
+        {"span.type": "span", "gen_ai.response.id": "gen-1:attempt-0"}, name="provider attempt 1: Relace"
+    )
+    assert attempt.llm is None
+
+
+def test_a_model_nobody_knows_is_none() -> None:
+    made = span({"gen_ai.operation.name": "chat", "gen_ai.request.model": "unknown"})
+    assert _llm(made).request_model is None
