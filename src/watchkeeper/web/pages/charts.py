@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -11,7 +12,7 @@ from watchkeeper.model.alert import Alert
 from watchkeeper.pipeline.watching.versions import is_version_alert
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import alerts
-from watchkeeper.web import data
+from watchkeeper.web import data, humane
 from watchkeeper.web.charts.draw import Drawer, Format
 from watchkeeper.web.charts.figure import Figure, figure
 from watchkeeper.web.charts.spec import Mark, SeriesChart, Stretch, series
@@ -94,9 +95,13 @@ def figure_of(view: View, chart: SeriesChart, metric: str, size: str, cohort: st
     if chart.domain is not None:
         params["low"], params["high"] = f"{chart.domain[0]:.6g}", f"{chart.domain[1]:.6g}"
 
+    changes = {"cohort": cohort} if cohort is not None else {}
+    every = view.url("/traces", range=None, since=None, until=None, **changes)
+    every += "&" if "?" in every else "?"
+
     def traces(since_ns: int, until_ns: int) -> str:
-        changes = {"cohort": cohort} if cohort is not None else {}
-        return view.between("/traces", since_ns, until_ns, **changes)
+        # A page has a thousand of these: what they share is written once.
+        return every + urlencode({"since": humane.iso(since_ns), "until": humane.iso(until_ns)})
 
     note = f"alerts: {', '.join(sorted({s.label for s in chart.stretches}))}" if chart.stretches else ""
     alt = f"{chart.title} over {view.range.label.lower()}"

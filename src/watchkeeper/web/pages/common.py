@@ -1,5 +1,6 @@
 """The frame around every page: the rail with its counts, and the answer."""
 
+import asyncio
 from typing import Any
 
 from sqlalchemy.engine import Connection
@@ -73,4 +74,7 @@ async def answer(
     trust = await standings(view.call)
     # The empty states' commands name this server.
     origin = str(view.call.request.base_url).rstrip("/")
-    return render.html(template, view, {"trust": trust, "origin": origin, **frame, **context}, status)
+    # Beside the loop: while a page of hundreds of kilobytes is put together, others are answered.
+    return await asyncio.to_thread(
+        render.html, template, view, {"trust": trust, "origin": origin, **frame, **context}, status
+    )

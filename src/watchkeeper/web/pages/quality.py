@@ -11,6 +11,7 @@ from watchkeeper.model.series import cohort_parse, cohort_text
 from watchkeeper.server.routing import Call, route
 from watchkeeper.store.records import alerts
 from watchkeeper.web import data
+from watchkeeper.web.charts.figure import Figure
 from watchkeeper.web.charts.spec import y_domain
 from watchkeeper.web.data import Series
 from watchkeeper.web.pages.charts import chart_of, figure_of
@@ -45,10 +46,12 @@ async def quality(call: Call) -> Response:
     order = sorted(known.values(), key=lambda s: (s.metric.derived, s.shift >= 0, s.metric.name))
     shown = [s for s in order if s.metric.name != "traces" and not s.metric.name.startswith("error_class:")]
     moving = [s for s in shown if not s.steady]
-    cards = [
-        (s, figure_of(view, chart_of(view, s, bucket, changes, alerted, "small"), s.metric.name, "small"))
-        for s in moving[:MOST_CHARTS]
-    ]
+
+    def drawn() -> list[tuple[Series, Figure]]:
+        charts = ((s, chart_of(view, s, bucket, changes, alerted, "small")) for s in moving[:MOST_CHARTS])
+        return [(s, figure_of(view, chart, s.metric.name, "small")) for s, chart in charts]
+
+    cards = await asyncio.to_thread(drawn)
     context = {
         "scores": [c for c in cards if not c[0].metric.derived],
         "derived": [c for c in cards if c[0].metric.derived],
