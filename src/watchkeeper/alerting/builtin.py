@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from watchkeeper.alerting.lifecycle import Seen, Timing
+from watchkeeper.model.times import MINUTE
 
 Severity = Literal["page", "warn"]
-MINUTE = 60 * 10**9
 PREFIX = "watchkeeper."
 
 

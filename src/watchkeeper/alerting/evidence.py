@@ -12,8 +12,8 @@ from watchkeeper.alerting.evaluate import figure
 from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Alert, Deploy, Moved
 from watchkeeper.model.series import Cohort, Estimate, Insufficient, cohort_text
+from watchkeeper.model.times import DAY, HOUR
 
-HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 UPTIME = ("traces", "error_rate", "latency_ms", "ttft_ms", "tool_error_rate")
 # Scores that say how much of something unwanted there was.
 TROUBLE = frozenset((

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from watchkeeper.alerting.conditions import metrics_of, parse, references, shares_of
 from watchkeeper.alerting.lifecycle import Timing
 from watchkeeper.alerting.syntax import Condition, ConditionError, Happened, Moves, Share
+from watchkeeper.model.times import HOUR, MINUTE
 
-MINUTE, HOUR = 60 * 10**9, 3600 * 10**9
 SEVERITIES: dict[str, Literal["page", "warn", "info"]] = {
     "page": "page",
     "critical": "page",

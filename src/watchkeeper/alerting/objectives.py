@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watchkeeper.alerting.conditions import parse
-from watchkeeper.alerting.monitor import HOUR, MINUTE, Monitor, MonitorError
+from watchkeeper.alerting.monitor import Monitor, MonitorError
 from watchkeeper.alerting.syntax import Burn, ConditionError, Share
 from watchkeeper.model.series import Insufficient, Point, merge
+from watchkeeper.model.times import DAY, HOUR, MINUTE
 from watchkeeper.stats.estimates import point_rate
-
-DAY = 24 * HOUR
 
 
 @dataclass(frozen=True)

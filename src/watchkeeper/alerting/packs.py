@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from watchkeeper.alerting.monitor import HOUR, MINUTE, Monitor
+from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.model.times import HOUR, MINUTE
 
 
 @dataclass(frozen=True)

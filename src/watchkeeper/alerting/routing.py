@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from watchkeeper.alerting.cohorts import is_child
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort, cohort_text
+from watchkeeper.model.times import HOUR
 
 _RANK = {"page": 0, "warn": 1, "info": 2}
-HOUR = 3600 * 10**9
 
 
 @dataclass(frozen=True)

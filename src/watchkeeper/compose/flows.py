@@ -14,6 +14,7 @@ from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config
+from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.act import Actor
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.assembly import Assembly
@@ -42,7 +43,6 @@ from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
 Clock = Callable[[], int]
-DAY_NS = 86_400 * 10**9
 RELIEF_SECONDS = 20.0
 SCRUB_SECONDS = 2.0
 FOLLOW_SECONDS = 3.0
@@ -167,7 +167,7 @@ class Flows:
 
         def keep() -> Retention:
             kept = self.holder.current.server.retention
-            return Retention(kept.content // DAY_NS, kept.traces // DAY_NS, kept.aggregates // DAY_NS)
+            return Retention(kept.content // DAY, kept.traces // DAY, kept.aggregates // DAY)
 
         return Retain(
             self.columns,
@@ -230,7 +230,7 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
         found: list[Sample] = []
         now = flows.clock()
         for project in flows.projects():
-            for scorer, n in sorted((await totals(flows.columns, project, now - DAY_NS, now)).items()):
+            for scorer, n in sorted((await totals(flows.columns, project, now - DAY, now)).items()):
                 for what, value in (*n.items(), ("missing", missing(n))):
                     labels = {"project": project, "scorer": scorer, "what": what}
                     found.append(Sample("watchkeeper_coverage", labels, value))

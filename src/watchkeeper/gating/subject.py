@@ -83,7 +83,7 @@ def _messages(case: Case, text: str | None) -> list[Message]:
     return [Message("user", [Part("text", text=text)])] if text is not None else []
 
 
-def _tools(case: Case, answer: Answer) -> list[ToolCall]:
+def _tools(answer: Answer) -> list[ToolCall]:
     return [
         ToolCall(id=c.get("id"), name=c.get("name"), arguments=c.get("arguments"))
         for c in answer.tool_calls or []
@@ -105,7 +105,7 @@ def trace_of(case: Case, answer: Answer) -> Trace:
         spans.append(retrieval)
     call = _span(case, 3, "llm", "answer", end_ns)
     usage = answer.usage or {}
-    tool_calls = _tools(case, answer)
+    tool_calls = _tools(answer)
     call.input_text, call.output_text = text, answer.output
     call.llm = LLM(
         request_model=answer.model,

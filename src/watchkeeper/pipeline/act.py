@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection
 from watchkeeper.control.port import Did, Lever
 from watchkeeper.model.action import ActionSpec, Order
 from watchkeeper.model.alert import Alert
+from watchkeeper.model.times import SECOND
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.store.records import actions, alerts, audit, incidents
@@ -23,7 +24,6 @@ from watchkeeper.store.records.actions import ActionRow
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-SECOND = 10**9
 LEASE_NS, MOST_ATTEMPTS = 120 * SECOND, 20
 
 

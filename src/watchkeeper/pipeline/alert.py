@@ -14,6 +14,7 @@ from sqlalchemy.engine import Connection
 
 from watchkeeper.alerting.routing import alert_id, group_key
 from watchkeeper.model.alert import Alert, Notification
+from watchkeeper.model.times import SECOND
 from watchkeeper.notify.channel import Channel, Delivered, Outcome, Permanent, Retry
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.store.columns import StoreUnavailable
@@ -21,7 +22,6 @@ from watchkeeper.store.records import alerts, outbox
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-SECOND = 10**9
 SELF_MONITOR = "watchkeeper.delivery"
 
 

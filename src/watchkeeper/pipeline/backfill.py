@@ -19,6 +19,7 @@ from sqlalchemy.engine import Connection
 from watchkeeper.dialects import pricing
 from watchkeeper.model.backfill import Backfill, Preview
 from watchkeeper.model.score import Failed, NotScored, Score, Subject, Verdict
+from watchkeeper.model.times import SECOND
 from watchkeeper.pipeline.apart import Scheduled
 from watchkeeper.pipeline.judge_jobs import (
     HOUR_S,
@@ -40,7 +41,6 @@ from watchkeeper.store.columns import Columns, TraceFilter
 from watchkeeper.store.records import backfills, jobs
 from watchkeeper.store.records.engine import Records
 
-SECOND = 10**9
 PAGE, CHOOSING_PAGE = 100, 1000
 # Judgements of one run that wait at the same time: enough for every worker, few enough to stop soon.
 WAITING = 600

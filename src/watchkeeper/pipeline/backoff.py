@@ -1,6 +1,6 @@
 """How long a flow waits before it tries again: the one rule of delivery, judging and forwarding."""
 
-SECOND = 10**9
+from watchkeeper.model.times import SECOND
 
 
 def backoff_ns(

@@ -10,9 +10,10 @@ from typing import Any, cast
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.alert import Alert, Deploy
 from watchkeeper.model.series import Cohort, Point, cohort_text
+from watchkeeper.model.times import HOUR
 from watchkeeper.pipeline.roll import Plan, Roller
 from watchkeeper.pipeline.watching.book import Book
-from watchkeeper.pipeline.watching.normals import BASELINE_NS, HOUR
+from watchkeeper.pipeline.watching.normals import BASELINE_NS
 from watchkeeper.pipeline.watching.steps import Settings, Steps
 from watchkeeper.pipeline.watching.versions import is_version_alert
 from watchkeeper.pipeline.watching.work import Work

@@ -14,6 +14,7 @@ import msgspec
 
 from watchkeeper.model.score import Score, Subject, Verdict
 from watchkeeper.model.span import Context, Totals, Trace
+from watchkeeper.model.times import DAY, SECOND
 from watchkeeper.pipeline.check import Hook
 from watchkeeper.pipeline.judge_jobs import HOUR_S
 from watchkeeper.scoring.drive import run_scorer
@@ -24,12 +25,10 @@ from watchkeeper.store.records import coverage, states
 from watchkeeper.store.records.engine import Records
 
 Row = Mapping[str, Any]
-SECOND = 10**9
-DAY_NS = 86_400 * SECOND
 MARGIN_NS = 120 * SECOND
 TIMEOUT_NS = 30 * 60 * SECOND
 # A session is looked at this far back; what a user does after an answer comes within hours.
-LOOKBACK_NS = 2 * DAY_NS
+LOOKBACK_NS = 2 * DAY
 # The end of a silence is looked for among traces that began so long before it.
 LONGEST_TRACE_NS = 6 * 3600 * SECOND
 # Pages as large as memory allows: each reads the whole of the days it looks at, because sessions are anywhere in them.

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
+from watchkeeper.alerting.monitor import DIMENSIONS
 from watchkeeper.gating.judgement import worst_of
 from watchkeeper.gating.subject import Answer, input_text, subjects_of
 from watchkeeper.model.calibration import (
@@ -25,6 +26,7 @@ from watchkeeper.model.prompt import Ask
 from watchkeeper.model.review import Case
 from watchkeeper.model.score import Outcome, Subject, Verdict
 from watchkeeper.model.series import BINARY, Estimate, Point, SeriesKey
+from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.reading import Load
 from watchkeeper.reviewing.queue import item
 from watchkeeper.scoring import calibration as rules
@@ -39,15 +41,12 @@ from watchkeeper.store.records import datasets, jobs, reviews, states
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-DAY_NS = 86_400 * 10**9
 SPLIT = "calibration"
 # A new sample is asked for this long before a calibration ends.
-RENEW_NS = 14 * DAY_NS
+RENEW_NS = 14 * DAY
 PRIORITY = 3.0
-DIMENSIONS = (
-    "scenario", "prompt_name", "prompt_version", "provider", "variant", "release", "service", "environment", "region",
-    "agent_name",
-)  # fmt: skip
+# What a drawn trace remembers of its cohort, beside the model.
+REMEMBERED = tuple(d for d in DIMENSIONS if d != "model")
 
 
 class CalibrationError(Exception):
@@ -139,7 +138,7 @@ class Calibrator:
         scorer = self.scorer(project, name)
         chosen_cut = await self._cut(project, scorer, cut)
         now = self._clock()
-        since = max(now - days * DAY_NS, await self._drifted_ns(project, name))
+        since = max(now - days * DAY, await self._drifted_ns(project, name))
         salt = hashlib.sha256(f"{self._salt}\x1f{name}\x1f{scorer.version}\x1f{now}".encode()).hexdigest()
         table = await self._columns.named(
             "calibration_candidates", project, since=since, until=now + 1, salt=salt,
@@ -321,7 +320,7 @@ class Calibrator:
         now = self._clock()
         for project in projects:
             day = await self._records.read(lambda c, p=project: states.get(c, p, "calibration", "day"))
-            if day == now // DAY_NS:
+            if day == now // DAY:
                 continue
             for name in self.models(project):
                 try:
@@ -333,7 +332,7 @@ class Calibrator:
                     self.counts["failed"] += 1
                     log.exception("refreshing the calibration of %s failed", name)
             await self._records.write(
-                lambda c, p=project: states.put(c, p, "calibration", "day", now // DAY_NS, now)
+                lambda c, p=project: states.put(c, p, "calibration", "day", now // DAY, now)
             )
 
     async def _refresh(self, project: str, name: str) -> None:
@@ -384,7 +383,7 @@ class Calibrator:
 
         def write(c: Connection) -> None:
             store.keep_canary(c, project, name, document, now)
-            jobs.charge(c, project, now // DAY_NS, calls, spent, now)
+            jobs.charge(c, project, now // DAY, calls, spent, now)
 
         await self._records.write(write)
         self.counts["canaries"] += 1
@@ -429,7 +428,7 @@ class Calibrator:
         except CalibrationError:
             return []
         own = dict(cohort or {})
-        params = {d: own.get(d, "") for d in (*DIMENSIONS, "model")}
+        params = {d: own.get(d, "") for d in DIMENSIONS}
         table = await self._columns.named(
             "calibration_window",
             project,
@@ -494,7 +493,7 @@ def _kin(scorer: Scorer, models: Sequence[str]) -> bool | None:
 
 def _candidate(row: Mapping[str, Any], scorer: Scorer) -> Candidate:
     models = [str(m) for m in row["models"]]
-    cohort = {d: str(row[d]) for d in DIMENSIONS if row[d] is not None}
+    cohort = {d: str(row[d]) for d in REMEMBERED if row[d] is not None}
     if models:
         cohort["model"] = models[0]
     return Candidate(

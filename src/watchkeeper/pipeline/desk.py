@@ -9,7 +9,9 @@ from typing import Any
 from watchkeeper.config.models import Review
 from watchkeeper.model.review import DatasetVersion, Label, ReviewItem
 from watchkeeper.model.score import Score
+from watchkeeper.model.signal import SEVERITIES
 from watchkeeper.model.span import Trace
+from watchkeeper.model.times import WEEK
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.pipeline.signals import lows_of
@@ -21,8 +23,6 @@ from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import audit, reviews
 from watchkeeper.store.records.engine import Records
 
-SEVERITIES = ("low", "medium", "high", "critical")
-WEEK_NS = 7 * 86_400 * 10**9
 TRIAGE = "triage"
 
 
@@ -198,7 +198,7 @@ class Desk:
         source = f"{TRIAGE}:{week_of(now)}"
         low = lows_of(DEFAULT_POLICIES)
         found = await columns.named(
-            "triage_bad", project, since=now - WEEK_NS, until=now + 1,
+            "triage_bad", project, since=now - WEEK, until=now + 1,
             low_names=list(low), low_values=list(low.values()),
         )  # fmt: skip
         bad = [

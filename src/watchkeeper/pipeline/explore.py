@@ -16,11 +16,11 @@ from watchkeeper.detection.cloud import CLUSTERS, FEATURES, Change, compare, fit
 from watchkeeper.detection.fleet import threshold
 from watchkeeper.model.series import Cohort, Insufficient, Point, cohort_text, merge, remade
 from watchkeeper.model.sketch import Sketch
+from watchkeeper.model.times import HOUR, WEEK
 from watchkeeper.pipeline.sketch import unpack
 from watchkeeper.pipeline.watching import clouds
 from watchkeeper.pipeline.watching.book import Watched
-from watchkeeper.pipeline.watching.normals import HOUR, Normal, of_newest
-from watchkeeper.pipeline.watching.steps import WEEK
+from watchkeeper.pipeline.watching.normals import Normal, of_newest
 from watchkeeper.pipeline.watching.work import series_key
 from watchkeeper.stats.tests2 import Comparison
 from watchkeeper.store.columns import Columns

@@ -12,8 +12,9 @@ from watchkeeper.alerting import postmortem
 from watchkeeper.alerting.routing import onset_of
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.incident import Triage
+from watchkeeper.model.times import DAY, HOUR
 from watchkeeper.pipeline import triage
-from watchkeeper.pipeline.triage import BASELINE_NS, DAY, HOUR, Question
+from watchkeeper.pipeline.triage import BASELINE_NS, Question
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import alerts, incidents
 from watchkeeper.store.records.engine import Records

@@ -20,6 +20,7 @@ from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.prompt import Ask, Prompt, Reply
 from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Verdict
 from watchkeeper.model.span import Trace
+from watchkeeper.model.times import SECOND
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.check import Hook
 from watchkeeper.pipeline.judge_jobs import HOUR_S, JUDGE, JudgeWork
@@ -34,14 +35,14 @@ from watchkeeper.store.records import backfills, coverage, jobs
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-SECOND = 10**9
 WISH_CAP_S = 3600.0  # A provider may ask for a pause until its quota is renewed.
 Before = Callable[[str, Trace], Awaitable[list[Trace]]]
 
 
 @dataclass
 class Counts:
-    """claimed = scored (of these `abstained`) + not_scored + retried + dead + lost + in flight; `calls` were paid for, `cached` were not."""
+    """claimed = scored (of these `abstained`) + not_scored + retried + dead + lost + in flight; `calls` were paid for, `cached` were
+    not; `untold`: listeners that failed on scores that are stored."""
 
     claimed: int = 0
     scored: int = 0
@@ -55,6 +56,7 @@ class Counts:
     outages: int = 0
     store_errors: int = 0
     over_budget: int = 0
+    untold: int = 0
 
 
 @dataclass
@@ -452,6 +454,7 @@ class JudgeFlow:
                 await hook(scored)
             # The scores are stored; a broken listener is logged and must not undo the commit.
             except Exception:
+                self.counts.untold += 1
                 log.exception("a listener to judge scores failed")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from watchkeeper.model.score import Score, Subject
+from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.judge_jobs import (
     HOUR_S,
     RISKY,
@@ -30,7 +31,6 @@ from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import jobs, states
 from watchkeeper.store.records.engine import Records
 
-DAY_NS = 86_400 * 10**9
 MARGIN_NS = 600 * 10**9
 CHUNK, MOST = 200, 20_000
 Act = Callable[[str, Sequence[SignalRoute], Mapping[str, Sequence[Score]]], Awaitable[None]]
@@ -70,7 +70,7 @@ class LatePolicies:
         """How many judgements were queued. Evidence before the day this first ran is left alone. Raises StoreUnavailable."""
         now = self._clock()
         mark = await self._records.read(lambda c: states.get(c, project, "late", "mark"))
-        reached = int(mark) if mark is not None else now - DAY_NS
+        reached = int(mark) if mark is not None else now - DAY
         after = max(reached - MARGIN_NS, 0)
         chosen = 0
         plan = self._plan_for(project)

@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 
 from watchkeeper.alerting.builtin import Reading
 from watchkeeper.model.calibration import Drift
+from watchkeeper.model.times import DAY, HOUR, MINUTE
 from watchkeeper.pipeline.coverage import missing, totals
 from watchkeeper.pipeline.judge import Counts
 from watchkeeper.pipeline.ledger import Ledger
@@ -24,7 +25,6 @@ from watchkeeper.store.records import calibration, jobs, states
 from watchkeeper.store.records.engine import Records
 
 PROJECT = "default"
-MINUTE, HOUR, DAY = 60 * 10**9, 3600 * 10**9, 86_400 * 10**9
 # A process that has said nothing for so long is gone, and what it said last is no longer so.
 HEARD = MINUTE
 Read = Callable[[], Awaitable[Reading]]

@@ -17,6 +17,7 @@ from watchkeeper.model.alert import Alert, Notification
 from watchkeeper.model.calibration import Calibration, Standing
 from watchkeeper.model.report import Report
 from watchkeeper.model.series import Axis, Point, SeriesKey
+from watchkeeper.model.times import WEEK
 from watchkeeper.pipeline.coverage import totals
 from watchkeeper.pipeline.explore import stands
 from watchkeeper.pipeline.incidents import triage_of
@@ -36,7 +37,6 @@ from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import labels
 
 log = logging.getLogger(__name__)
-DAY, WEEK = 86_400 * 10**9, 7 * 86_400 * 10**9
 KINDS: Mapping[str, Callable[[Facts], Report]] = {"weekly": rules.weekly, "evidence": rules.evidence}
 
 

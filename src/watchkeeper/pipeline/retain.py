@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable
 
+from watchkeeper.model.times import DAY
 from watchkeeper.store.columns import Columns, Retention
 from watchkeeper.store.records import coverage, jobs, states
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-DAY_NS = 86_400 * 10**9
 PROJECT, KIND, KEY = "default", "retention", "clock"
 
 
@@ -43,27 +43,27 @@ class Retain:
         now = self._clock()
         stored = await self._records.read(lambda c: states.get(c, PROJECT, KIND, KEY))
         mark = now if stored is None else int(stored["latest_ns"])
-        if now > mark + DAY_NS and not self._stood():
+        if now > mark + DAY and not self._stood():
             log.error(
                 "nothing is dropped by age: the clock is %.1f days past the latest time seen; if it is right, confirm it with "
                 "POST /api/retention, or wait until it has stood there for a day",
-                (now - mark) / DAY_NS,
+                (now - mark) / DAY,
             )
             return
         await self.confirm(max(mark, now))
         keep = self._keep()
         await self._columns.expire(now, keep)
         # What belongs to traces goes with them: nothing can come for one that is gone.
-        gone = now - keep.trace_days * DAY_NS
+        gone = now - keep.trace_days * DAY
         await self._records.write(lambda c: (jobs.prune(c, gone), coverage.prune(c, gone)))
         if self._unkept():
             # Two days back: spans that came late for a trace that is not kept go as well.
-            await self._columns.drop_unkept(now - 2 * DAY_NS)
+            await self._columns.drop_unkept(now - 2 * DAY)
 
     def _stood(self) -> bool:
         if self._since is None:
             self._since = self._running()
-        return self._running() - self._since >= DAY_NS
+        return self._running() - self._since >= DAY
 
     async def confirm(self, now_ns: int | None = None) -> None:
         """Take the clock (or this time) for right."""

@@ -31,11 +31,11 @@ from watchkeeper.model.series import (
     cohort_parse,
     empty,
 )
+from watchkeeper.model.times import DAY, HOUR, SECOND
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
 
-SECOND, HOUR, DAY = 10**9, 3600 * 10**9, 86_400 * 10**9
 DERIVED: dict[str, Axis] = {
     "traces": BINARY,
     "latency_ms": MILLISECONDS,

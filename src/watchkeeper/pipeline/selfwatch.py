@@ -15,6 +15,7 @@ from watchkeeper.alerting.lifecycle import Life, advance
 from watchkeeper.alerting.message import notifications
 from watchkeeper.alerting.routing import Routes, Silence, Told, alert_id, due_message, group_key
 from watchkeeper.model.alert import Alert
+from watchkeeper.model.times import HOUR
 from watchkeeper.pipeline.readings import PROJECT, Read
 from watchkeeper.pipeline.watching.telling import alert_row
 from watchkeeper.store.columns import Columns
@@ -22,7 +23,6 @@ from watchkeeper.store.records import alerts, incidents, outbox, states
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-HOUR = 3600 * 10**9
 RUNBOOK = "docs/alerts.md#watching-itself"
 
 

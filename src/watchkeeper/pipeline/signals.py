@@ -10,6 +10,7 @@ import msgspec
 from watchkeeper.model.errors import PRECEDENCE
 from watchkeeper.model.review import Label
 from watchkeeper.model.signal import KINDS, Failure, Signal
+from watchkeeper.model.times import DAY
 from watchkeeper.reviewing.clusters import Embed
 from watchkeeper.reviewing.queue import DEFAULT_POLICIES, ReviewPolicy
 from watchkeeper.reviewing.signals import Outcome, Traffic, regroup
@@ -17,7 +18,6 @@ from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import managed, reviews, signals, states
 from watchkeeper.store.records.engine import Records
 
-DAY_NS = 86_400 * 10**9
 WINDOW_DAYS = 14
 LIMIT = 20_000
 ASKED = 5_000
@@ -55,7 +55,7 @@ class SignalFlow:
         self.embed = embed
         self.owner_of = owner_of
         self.low = dict(lows_of(DEFAULT_POLICIES) if low is None else low)
-        self.window_ns = window_days * DAY_NS
+        self.window_ns = window_days * DAY
         self.counts: Counter[str] = Counter()
         self._turn = asyncio.Lock()
 
@@ -76,7 +76,7 @@ class SignalFlow:
             failures = await self._failures(project, since, now, labels)
             traffic = await self._traffic(project, since, now)
             night = int((last or {}).get("ns", 0))
-            nightly = now - night >= DAY_NS or now < night
+            nightly = now - night >= DAY or now < night
             made = await asyncio.to_thread(
                 regroup, failures, [msgspec.structs.replace(s) for s in was], members, traffic, now,
                 project=project, embed=self.embed, nightly=nightly, owner_of=lambda s: self.owner_of(project, s),
@@ -136,7 +136,7 @@ class SignalFlow:
         self.counts["full_windows"] += len(failures) >= LIMIT
 
     async def _traffic(self, project: str, since: int, now: int) -> Traffic:
-        recent = now - DAY_NS
+        recent = now - DAY
         found = await self.columns.named(
             "signals_traffic", project, since=since, until=now + 1, recent=recent
         )

@@ -17,12 +17,13 @@ from watchkeeper.alerting.monitor import DIMENSIONS, Monitor, tick_of
 from watchkeeper.detection.cloud import FEATURES, Change, Geometry, make_geometry, project
 from watchkeeper.model.series import Cohort, Insufficient, cohort_text
 from watchkeeper.model.sketch import field_of_metric
-from watchkeeper.pipeline.watching.normals import BASELINE_NS, HOUR, LEAST_NS
+from watchkeeper.model.times import HOUR, SECOND
+from watchkeeper.pipeline.watching.normals import BASELINE_NS, LEAST_NS
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
 
-SECOND, GRACE_NS = 10**9, 300 * 10**9
+GRACE_NS = 300 * 10**9
 # Texts an hour of the baseline from which the map and the normal are made, and of every hour after it.
 BASELINE_EACH, EACH, MAP_TEXTS = 20, 500, 1500
 AT_ONCE = 48
@@ -101,12 +102,12 @@ class Sketcher:
             return 0
         done = 0
         for field, rules in fields_of(self.monitors(), name).items():
-            if await self._map(name, field, now_ns) is None:
+            if await self._map(name, field) is None:
                 await self._make(name, field, rules, now_ns)
             done += await self._place(name, field, rules, now_ns)
         return done
 
-    async def _map(self, name: str, field: str, now_ns: int) -> tuple[str, Geometry] | None:
+    async def _map(self, name: str, field: str) -> tuple[str, Geometry] | None:
         known = self._maps.get((name, field))
         if known is not None:
             return known
@@ -161,7 +162,7 @@ class Sketcher:
         self.counts["maps"] += 1
 
     async def _place(self, name: str, field: str, rules: Sequence[Monitor], now_ns: int) -> int:
-        found = await self._map(name, field, now_ns)
+        found = await self._map(name, field)
         if found is None:
             return 0
         mark = int(await self.records.read(lambda c: states.get(c, name, "map", f"{field} mark")) or 0)
@@ -224,7 +225,7 @@ class Sketcher:
     ) -> list[dict[str, Any]]:
         """Traces that show the change: of the texts since the onset those unlike the baseline, or in the cluster that rose,
         the furthest or the most typical first."""
-        found = await self._map(name, field, until)
+        found = await self._map(name, field)
         if found is None or self.embed is None:
             return []
         rows = await self._texts(name, field, since, until, EACH)

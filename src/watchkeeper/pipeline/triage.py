@@ -20,11 +20,11 @@ from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.model.incident import Factor, Triage
 from watchkeeper.model.series import Cohort, Point
 from watchkeeper.model.span import RawSpan
+from watchkeeper.model.times import DAY, HOUR
 from watchkeeper.reviewing.clusters import words
 from watchkeeper.scoring.checks.language import guess
 from watchkeeper.store.columns import Columns
 
-HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 TRACES, RETRIEVALS, WORDS, VALUES = 3000, 200, 24, 12
 BASELINE_NS = 14 * DAY
 # Scorers of what goes into an answer, or of how it is made. A scorer of the answer's worth is the thing to be explained.

@@ -14,9 +14,10 @@ from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.alerting.routing import Routes
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort
+from watchkeeper.model.times import SECOND
 from watchkeeper.pipeline.watching import telling
 from watchkeeper.pipeline.watching.normals import Normal
-from watchkeeper.pipeline.watching.steps import SECOND, Counts, Settings, Steps
+from watchkeeper.pipeline.watching.steps import Counts, Settings, Steps
 from watchkeeper.pipeline.watching.telling import ChangeHook, ReviewHook
 from watchkeeper.pipeline.watching.work import load, rewind, series_key
 from watchkeeper.store.columns import Columns

@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import Connection
 
-from watchkeeper.pipeline.retain import DAY_NS, Retain
+from watchkeeper.model.times import DAY, HOUR
+from watchkeeper.pipeline.retain import Retain
 from watchkeeper.store.columns import Retention
 from watchkeeper.store.records import coverage, jobs, states
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
-
-HOUR = DAY_NS // 24
 
 
 class World:
@@ -21,7 +20,7 @@ class World:
     def __init__(self, folder: Path) -> None:
         self.records = Records(f"sqlite:///{folder}/records.db")
         metadata.create_all(self.records.engine)
-        self.now, self.ran = 20_000 * DAY_NS, 0
+        self.now, self.ran = 20_000 * DAY, 0
         self.expired: list[int] = []
         self.retain = self.process()
 
@@ -56,7 +55,7 @@ async def test_it_runs_as_time_goes_by_and_after_a_short_stop(world: World) -> N
     assert await world.dropped() and not world.retain.held
 
 
-@pytest.mark.parametrize("leap", [25 * HOUR, 40 * DAY_NS, 4000 * DAY_NS])
+@pytest.mark.parametrize("leap", [25 * HOUR, 40 * DAY, 4000 * DAY])
 async def test_a_leap_forward_drops_nothing_and_is_over_when_the_clock_is_back(
     world: World, leap: int
 ) -> None:
@@ -72,7 +71,7 @@ async def test_a_leap_forward_drops_nothing_and_is_over_when_the_clock_is_back(
 
 async def test_a_step_back_drops_nothing_more_and_needs_nobody(world: World) -> None:
     assert await world.dropped()
-    for step in (-HOUR, HOUR, -DAY_NS, DAY_NS, -40 * DAY_NS, 40 * DAY_NS):
+    for step in (-HOUR, HOUR, -DAY, DAY, -40 * DAY, 40 * DAY):
         world.now += step
         assert await world.dropped()
     assert max(world.expired) == world.now
@@ -80,13 +79,13 @@ async def test_a_step_back_drops_nothing_more_and_needs_nobody(world: World) -> 
 
 async def test_confirming_or_a_day_of_running_ends_the_doubt(world: World) -> None:
     assert await world.dropped()
-    world.now += 3 * DAY_NS
+    world.now += 3 * DAY
     assert not await world.dropped()
     await world.retain.confirm()
     assert await world.dropped()
-    world.now += 3 * DAY_NS
+    world.now += 3 * DAY
     assert not await world.dropped()
-    world.ran += DAY_NS - 1
+    world.ran += DAY - 1
     assert not await world.dropped()
     world.ran += 1
     assert await world.dropped() and not world.retain.held
@@ -114,9 +113,9 @@ async def test_judgements_and_counters_of_traces_that_are_gone_are_forgotten(wor
     await world.dropped()
     world.records.write_now(judged)
     for _ in range(90):
-        world.now += DAY_NS
+        world.now += DAY
         assert await world.dropped()
     assert world.records.read_now(left) == (2, True, 1)
-    world.now += DAY_NS
+    world.now += DAY
     assert await world.dropped()
     assert world.records.read_now(left) == (1, False, 0), "what was never judged is still due"

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from watchkeeper.alerting.evaluate import Truth, judge
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.series import Cohort, Point
+from watchkeeper.model.times import HOUR
 from watchkeeper.pipeline.watching.book import Book, Watched
 from watchkeeper.pipeline.watching.look import Reader
-from watchkeeper.pipeline.watching.normals import HOUR, Normal
+from watchkeeper.pipeline.watching.normals import Normal
 
 
 def rest(whole: Point, parts: Sequence[Point]) -> Point | None:

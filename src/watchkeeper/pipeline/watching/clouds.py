@@ -10,12 +10,12 @@ from watchkeeper.detection.cloud import Change, CloudState, describe, fit_refere
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort, Insufficient, SeriesKey, cohort_parse, cohort_text, remade
 from watchkeeper.model.sketch import Sketch, field_of_metric
-from watchkeeper.pipeline.watching.normals import DAY, Normal, relearn
+from watchkeeper.model.times import DAY, SECOND
+from watchkeeper.pipeline.watching.normals import Normal, relearn
 from watchkeeper.pipeline.watching.versions import version_alert
 from watchkeeper.pipeline.watching.work import Map, Work, watch_key
 from watchkeeper.store.columns import Columns
 
-SECOND = 10**9
 # Gives traces that show a change of texts: project, field, cohort, since, until, the change.
 Examples = Callable[[str, str, Cohort, int, int, Change], Awaitable[list[dict[str, Any]]]]
 

@@ -11,8 +11,9 @@ from watchkeeper.detection.panel import start, update
 from watchkeeper.detection.rates import RateState, update_rate
 from watchkeeper.model.series import BINARY, Cohort, SeriesKey, empty, remade
 from watchkeeper.model.sketch import Sketch
+from watchkeeper.model.times import DAY, HOUR
 from watchkeeper.pipeline.watching.book import Book, Checkpoint, Watched
-from watchkeeper.pipeline.watching.normals import DAY, HOUR, Normal
+from watchkeeper.pipeline.watching.normals import Normal
 
 
 def run_detectors(

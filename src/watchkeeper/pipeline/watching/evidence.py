@@ -15,9 +15,10 @@ from watchkeeper.detection.protocol import Evidence
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.model.series import BINARY, Cohort, Estimate, Insufficient, Point, merge, remade
+from watchkeeper.model.times import DAY, HOUR
 from watchkeeper.pipeline.watching.book import Watched
 from watchkeeper.pipeline.watching.look import Looked, evidence_direction
-from watchkeeper.pipeline.watching.normals import BASELINE_NS, DAY, HOUR, Normal, hours, of_newest
+from watchkeeper.pipeline.watching.normals import BASELINE_NS, Normal, hours, of_newest
 from watchkeeper.store.columns import Columns
 
 CHART_NS = 7 * DAY

@@ -14,9 +14,10 @@ from watchkeeper.alerting.syntax import Ref, Share
 from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.protocol import Evidence
 from watchkeeper.model.series import BINARY, Cohort, Estimate, Insufficient, Point, merge, remade
+from watchkeeper.model.times import HOUR
 from watchkeeper.pipeline.watching.book import Book, Watched
 from watchkeeper.pipeline.watching.detectors import run_detectors
-from watchkeeper.pipeline.watching.normals import HOUR, Normal
+from watchkeeper.pipeline.watching.normals import Normal
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from watchkeeper.detection.baseline import Baseline, Config, fit, inherit
 from watchkeeper.detection.cloud import Reference
 from watchkeeper.detection.rates import RateBaseline, fit_rate
 from watchkeeper.model.series import BINARY, Insufficient, Point, SeriesKey, merge, remade
+from watchkeeper.model.times import DAY, HOUR
 
-HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 BASELINE_NS, LEAST_NS = 14 * DAY, 7 * DAY
 
 

@@ -18,19 +18,19 @@ from watchkeeper.detection.fleet import threshold
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort, Point, SeriesKey, cohort_text, remade
 from watchkeeper.model.sketch import field_of_metric
+from watchkeeper.model.times import DAY, HOUR, SECOND, WEEK
 from watchkeeper.pipeline.watching import clouds, evidence, telling
 from watchkeeper.pipeline.watching.attribution import explained
 from watchkeeper.pipeline.watching.book import Watched
 from watchkeeper.pipeline.watching.clouds import Examples
 from watchkeeper.pipeline.watching.detectors import checkpoint, judge_again
 from watchkeeper.pipeline.watching.look import Looked, look
-from watchkeeper.pipeline.watching.normals import BASELINE_NS, HOUR, LEAST_NS, Normal, make_normal, relearn
+from watchkeeper.pipeline.watching.normals import BASELINE_NS, LEAST_NS, Normal, make_normal, relearn
 from watchkeeper.pipeline.watching.versions import is_version_alert, version_alert
 from watchkeeper.pipeline.watching.work import Work, watch_key
 from watchkeeper.store.columns import Columns
 
 log = logging.getLogger(__name__)
-SECOND, DAY, WEEK = 10**9, 86_400 * 10**9, 7 * 86_400 * 10**9
 # Onsets closer than this are one incident. Ticks for which an alert is left to a wider or narrower one not yet told.
 SAME_NS, PATIENCE = 6 * HOUR, 6
 

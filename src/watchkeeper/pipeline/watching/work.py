@@ -8,11 +8,10 @@ from sqlalchemy.engine import Connection
 from watchkeeper.alerting.routing import Message, Silence, Told
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort, cohort_parse, cohort_text
+from watchkeeper.model.times import DAY, HOUR
 from watchkeeper.pipeline.watching.book import Book, Watched
 from watchkeeper.pipeline.watching.normals import Normal
 from watchkeeper.store.records import alerts, states
-
-HOUR, DAY = 3600 * 10**9, 86_400 * 10**9
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from pydantic import Field
 
 from watchkeeper.model.review import Label
 from watchkeeper.model.signal import Signal
-from watchkeeper.pipeline.signals import DAY_NS, WINDOW_DAYS
+from watchkeeper.model.times import DAY
+from watchkeeper.pipeline.signals import WINDOW_DAYS
 from watchkeeper.reviewing.signals import decided
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.managed import managed_json
@@ -158,7 +159,7 @@ async def _cohorts(call: Call, trace_ids: list[str]) -> list[dict[str, Any]]:
         return []
     now = call.services.clock()
     found = await call.services.columns.named(
-        "signals_cohorts", call.project, since=now - WINDOW_DAYS * DAY_NS, until=now + 1,
+        "signals_cohorts", call.project, since=now - WINDOW_DAYS * DAY, until=now + 1,
         ids=list(dict.fromkeys(trace_ids))[:MOST_IDS],
     )  # fmt: skip
     made: list[dict[str, Any]] = []
