@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.flow.sending import call, hex_id, request, span
+from tests.flow.sending import attributes_of, call, hex_id, request, span
 from tests.serving import Server
 
 TRACE, ROOT, CALL, FOUND, USED, FAILED = (
@@ -203,3 +204,24 @@ def test_otlp_takes_the_key_in_three_ways_and_the_api_in_one(
         allowed = given == {"authorization": bearer}
         assert server.call("GET", "/api/traces", headers=given)[0] == (200 if allowed else 401)
     assert server.call("POST", "/v1/traces", raw=request(_spans()))[0] == 401
+
+
+def test_a_project_named_by_a_header_or_a_resource_is_listed_also_after_a_restart(tmp_path: Path) -> None:
+    with Server(tmp_path / "data") as first:
+        named = [{"resource": {"attributes": attributes_of({"watchkeeper.project": "by-resource"})},
+                  "scopeSpans": [{"spans": [span(hex_id("p"), hex_id("p", digits=16))]}]}]  # fmt: skip
+        assert first.call("POST", "/v1/traces", {"resourceSpans": named})[0] == 200
+        assert (
+            first.call(
+                "POST", "/v1/traces", raw=request(_spans()), headers={"x-watchkeeper-project": "by-header"}
+            )[0]
+            == 200
+        )
+        wanted = {"default", "by-header", "by-resource"}
+        deadline = time.monotonic() + 120
+        while set(first.json("GET", "/api/projects")) != wanted:
+            assert time.monotonic() < deadline, first.json("GET", "/api/projects")
+            time.sleep(0.1)
+        first.stop()
+    with Server(tmp_path / "data") as second:
+        assert set(second.json("GET", "/api/projects")) == wanted

@@ -117,6 +117,7 @@ async def services(
             made.reprice = reprice = Recompute(flows.columns, flows.records, clock)
             stack.push_async_callback(reprice.close)
             made.samplers.append(sampler(forward))
+            alone = [("noting projects", FOLLOW_SECONDS, together.note_projects)]
             among = [
                 ("following other processes", FOLLOW_SECONDS, together.once),
                 ("telling how it fares", LOOK_SECONDS, readings.tell),
@@ -127,6 +128,6 @@ async def services(
                     Lead(flows.records),
                     lambda: duties(flows, base.scoring, forward, reprice, beside.loops()),
                 ),
-                running(flows, [] if flows.records.is_sqlite else among),
+                running(flows, alone if flows.records.is_sqlite else among),
             ):
                 yield made

@@ -1,10 +1,14 @@
 """What this process keeps in memory of records that other processes change too."""
 
+import contextlib
 from collections.abc import Sequence
+
+from sqlalchemy.engine import Connection
 
 from watchkeeper.compose.configured import Scoring
 from watchkeeper.compose.flows import Flows
 from watchkeeper.model.managed import Managed
+from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import access, erasure, managed, trained
 
 
@@ -34,4 +38,22 @@ class Together:
             self._managed = found
             flows.holder.manage(found)
         await flows.pauses.refresh_all()
-        flows.known = tuple(await flows.records.read(access.list_projects))
+        await self.note_projects()
+
+    async def note_projects(self) -> None:
+        """A project is one from its first record on, whoever named it: a key, a header or a resource. Noted, it is on the pages
+        and watched, also by other processes and after a restart."""
+        flows = self._flows
+        known = await flows.records.read(access.list_projects)
+        flows.known = tuple(known)
+        fresh = [name for name in flows.projects() if name not in known]
+        if not fresh:
+            return
+
+        def note(conn: Connection) -> None:
+            for name in fresh:
+                access.ensure_project(conn, name, flows.clock())
+
+        # With a full disk the server starts all the same, and this is tried again at the next look.
+        with contextlib.suppress(StoreUnavailable):
+            await flows.records.write(note)
