@@ -81,7 +81,7 @@ _SECRETS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
         ("dop_v1_", rf"{_LEFT}dop_v1_[a-f0-9]{{40,80}}"),
         ("AccountKey=", r"(?<=AccountKey=)[A-Za-z0-9+/=]{40,120}"),
         ("eyJ", rf"{_LEFT}eyJ{_TOKEN}{{8,8000}}\.{_TOKEN}{{8,16000}}(?:\.{_TOKEN}{{0,2000}})?"),
-        ("://", r"(?<=://)[^\s/:@\"'<>]{1,80}:[^\s/@\"'<>]{1,120}(?=@)"),
+        ("://", r"(?<=://)[^\s/:@\"'<>]{0,80}:[^\s/@\"'<>]{1,120}(?=@)"),
     )
 )
 #: Most literals hold a sign that long words of prose do not: one search for it rules out the whole group.
@@ -107,8 +107,10 @@ _SPACED_SECRETS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
 )
 _ASSIGNED_WORDS: Final = (
     "password", "passwd", "pwd", "secret", "api_key", "api-key", "apikey", "access_token", "auth_token", "access-token",
+    "passwort", "kennwort", "contrase", "senha", "wachtwoord",
 )  # fmt: skip
-_ASSIGNED: Final = re.compile(r"\w+[\"']?\s{0,3}[:=]\s{0,3}[\"']?([^\s\"',;&}\]]{6,200})")
+_ASSIGNED_ELSEWHERE: Final = ("пароль", "密码", "密碼", "パスワード", "비밀번호", "hasło")
+_ASSIGNED: Final = re.compile(r"\w+[\"']?\s{0,3}[:=\uff1a]\s{0,3}[\"']?([^\s\"',;&}\]]{6,200})")
 _SHORTEST_KEY: Final = 12
 _SHORTEST_CODED: Final = 20
 
@@ -133,7 +135,7 @@ def secrets(text: str, long: str) -> Iterator[Found]:
             if sign in long:
                 yield from _prefixed(text, long, group)
     yield from _prefixed(text, text, _SPACED_SECRETS)
-    if "=" in text or ":" in text:
+    if "=" in text or ":" in text or "\uff1a" in text:
         yield from _assignments(text)
 
 
@@ -148,7 +150,7 @@ def _assignments(text: str) -> Iterator[Found]:
     lowered = text.lower()
     if len(lowered) != len(text):
         lowered = text
-    for word in _ASSIGNED_WORDS:
+    for word in _ASSIGNED_WORDS if text.isascii() else _ASSIGNED_WORDS + _ASSIGNED_ELSEWHERE:
         at = lowered.find(word)
         while at >= 0:
             match = _ASSIGNED.match(text, at)
@@ -173,7 +175,8 @@ _NANP: Final = re.compile(r"\(?[2-9]\d\d\)?[ .\-/\u2010-\u2015]{1,2}[2-9]\d\d[ .
 _GROUPS: Final = re.compile(r"\d+")
 _EXTENSION: Final = re.compile(r"\s?(?:x|ext\.?|extension)\s?\d{1,6}(?!\w)", re.IGNORECASE)
 _PHONE_WORD: Final = re.compile(
-    r"\b(?:tele)?(?:phone|call|tel|mobile|cell|fax|dial|number is|reach|answer(?:ing)?|contact|whatsapp|sms)\b[^\d]{0,16}\Z",
+    r"\b(?:tele)?(?:phone|call|tel|mobile|cell|fax|dial|number is|reach|answer(?:ing)?|contact|whatsapp|sms)\b[^\d]{0,16}\Z"
+    r"|(?:手机|电话|電話|携帯|전화|тел\w*|r[üu]ckruf|anruf|rufnummer)[^\d]{0,16}\Z",
     re.IGNORECASE,
 )
 _PHONE_LABEL: Final = re.compile(r"[ \-,]{0,2}(?:office|fax|mobile|cell|phone|home|work)\b", re.IGNORECASE)
@@ -181,7 +184,10 @@ _TRIPLE: Final = re.compile(r"\(?\d{3}(?:\) ?|[.\-])\d{3}[.\-]\d{4}\Z")
 _AREA: Final = re.compile(r"\(0?\d{1,4}\) ?\d{3,4}[ \-]?\d{3,4}\Z")
 _CARD_WORD: Final = re.compile(r"\bcards?\b[^\d\n]{0,24}\Z", re.IGNORECASE)
 _ID_WORD: Final = re.compile(r"(?:ssn|social security)\b[^\d\n]{0,24}\Z", re.IGNORECASE)
-_VERSION_WORD: Final = re.compile(r"(?:\bv|version|release|section|§|build)\.?\s?\Z", re.IGNORECASE)
+#: Also a product's own, as browsers write it: Chrome/120.0.0.0.
+_VERSION_WORD: Final = re.compile(
+    r"(?:(?:\bv|version|release|section|§|build)\.?\s?|(?<![\w/.])(?-i:[A-Z])\w*/)\Z", re.IGNORECASE
+)
 _CARD_GROUPS: Final = re.compile(r"\d{4}([ -])\d{4}\1\d{4}\1\d{4}\Z")
 _CARD_STARTS: Final = ("2", "3", "4", "5", "6", "8", "9")
 
@@ -207,12 +213,17 @@ def ipv6(text: str) -> Iterator[Found]:
             yield Found(start, end, "IP")
 
 
+def _touches(char: str) -> bool:
+    """Whether a character beside digits makes them a part of a word; Chinese or Thai writes no spaces around numbers."""
+    return char == "_" or (char < "\u0250" and char.isalnum())
+
+
 def _number(text: str, start: int, end: int) -> Iterator[Found]:
     before = text[start - 1] if start else " "
     after = text[end] if end < len(text) else " "
-    if before.isalnum() or before == "_" or after.isalnum() or after == "_":
+    if _touches(before) or _touches(after):
         tail = _EXTENSION.match(text, end)
-        if tail is None or before.isalnum() or before == "_":
+        if tail is None or _touches(before):
             # A card glued to letters by an encoder ("card:4111…n") is still a card.
             run = text[start:end]
             card = _card(text, start, end) if run.isdigit() or _CARD_GROUPS.match(run) else None
@@ -269,7 +280,7 @@ def _address(text: str, start: int, end: int) -> Found | None:
         if not all(o.isdigit() and len(o) <= 3 and int(o) <= 255 for o in octets) or len(parts) > 4:
             continue
         nobody = octets[0] in ("0", "127") or octets == ["255"] * 4
-        if nobody or _VERSION_WORD.search(text[max(0, start - 10) : start]):
+        if nobody or _VERSION_WORD.search(text[max(0, start - 24) : start]):
             return None
         return Found(start, start + len(".".join(octets)), "IP")
     return None

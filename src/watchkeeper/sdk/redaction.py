@@ -20,6 +20,12 @@ _MAX_NESTING: Final = 6
 _PIECE: Final = 65_536
 _MIN_LENGTH: Final = 6
 _OPENERS: Final = ("{", "[", '"')
+#: Digits of other scripts, by their zeros: Arabic, Persian, Indian, Thai, Lao, Tibetan, Burmese, Khmer.
+_ZEROS: Final = (
+    "\u0660\u06f0\u0966\u09e6\u0a66\u0ae6\u0b66\u0be6\u0c66\u0ce6\u0d66\u0e50\u0ed0\u0f20\u1040\u17e0"
+)
+_OTHER_DIGITS: Final = re.compile("[" + "".join(f"{zero}-{chr(ord(zero) + 9)}" for zero in _ZEROS) + "]")
+_AS_ASCII: Final = {ord(zero) + n: str(n) for zero in _ZEROS for n in range(10)}
 _HAS_DIGIT: Final = re.compile(r"\d")
 
 
@@ -117,9 +123,9 @@ class Redactor:
     def _piece(self, text: str) -> str:
         long = finders.long_words(text)
         clean = _replace(text, self._find(text, long))
-        if not clean.isascii() and not unicodedata.is_normalized("NFKC", clean):
+        if not clean.isascii() and _disguised(clean):
             # Full-width digits and letters read as the plain ones to a human, and to whoever steals them.
-            folded = unicodedata.normalize("NFKC", clean)
+            folded = unicodedata.normalize("NFKC", clean).translate(_AS_ASCII)
             found = self.find(folded)
             if found:
                 clean = _replace(folded, found)
@@ -137,6 +143,10 @@ class Redactor:
             return word
         found = self.find(text) if text.isprintable() or "\n" in text else []
         return f"[{found[0].kind}]" if found else word
+
+
+def _disguised(text: str) -> bool:
+    return not unicodedata.is_normalized("NFKC", text) or _OTHER_DIGITS.search(text) is not None
 
 
 def _pieces(text: str) -> Iterator[str]:

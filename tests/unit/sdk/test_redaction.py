@@ -46,6 +46,17 @@ HIDDEN = [
     ("PASSWORD='hunter22x'", "PASSWORD='[SECRET]'"),
     (f"token {JWT}!", "token [SECRET]!"),
     (f"see\n{PEM}\nend", "see\n[SECRET]\nend"),
+    ("请联系4012888888881881谢谢", "请联系[CARD]谢谢"),
+    ("电话13800138000号", "电话[PHONE]号"),
+    ("请联系203.0.113.7谢谢", "请联系[IP]谢谢"),
+    (
+        "\u0664\u0660\u0661\u0662\u0668\u0668\u0668\u0668\u0668\u0668\u0668\u0668\u0661\u0668\u0668\u0661",
+        "[CARD]",
+    ),
+    ("call +\u0669\u0666\u0666 \u0665\u0660 \u0661\u0662\u0663 \u0664\u0665\u0666\u0667", "call [PHONE]"),
+    ("Passwort: Sommer2024!", "Passwort: [SECRET]"),
+    ("密码：Xiatian2024", "密码：[SECRET]"),
+    ("redis://:hunter22abc@cache:6379/0", "redis://[SECRET]@cache:6379/0"),
     (base64.b64encode(b"mail me at foo.bar@example.com").decode(), "[EMAIL]"),
 ]
 
@@ -54,6 +65,7 @@ LEFT = [
     "gpt-4o-2024-08-06 took 12.345 s",
     "on 2024-01-15 10:20:30, 12/31/2024 and 31.12.24",
     "version 1.2.3.4 on 127.0.0.1 or 0.0.0.0",
+    "Chrome/120.0.0.0 Safari/537.36",
     "std::vector a::b 12:30:45 ::",
     "risk-based-approach-to-12-things-in-life",
     "ask-me-anything-about-2024-elections",
