@@ -59,6 +59,7 @@ async def test_it_teaches_on_the_first_day(empty: World) -> None:
         assert "WATCHKEEPER_ENDPOINT=http://127.0.0.1" in first
         assert "watchkeeper demo" in first
         assert "OTEL_EXPORTER_OTLP_ENDPOINT" in (await browser.get("/traces")).text
+        assert "Traces appear here as they arrive" in (await browser.get("/traces?live=1")).text
         assert "runbook:" in (await browser.get("/alerts")).text
 
 

@@ -83,6 +83,31 @@ async def test_it_answers_no_other_media(browser: Browser, span: str | None, pla
     assert answer.status_code == 404
 
 
+async def test_a_long_conversation_shows_its_beginning_and_its_end_and_folds_what_is_between(
+    browser: Browser,
+) -> None:
+    client, world, _ = browser
+    number, _, turn, scenario = next(turns(1, 6))
+    raws = spans_of(turn, "d" * 32, NOW - 10**10, number, scenario)
+    call = next(r for r in raws if "gen_ai.input.messages" in r.attributes)
+    said = [
+        {"role": ("user", "assistant")[n % 2], "parts": [{"type": "text", "content": f"message {n} of it"}]}
+        for n in range(60)
+    ]
+    call.attributes["gen_ai.input.messages"] = json.dumps(said)
+    made = [normalise(raw) for raw in raws]
+    await world.columns.write_spans([SpanRow(PROJECT, s, NOW) for s in made], [])
+    await world.columns.write_traces([TraceRow(PROJECT, assemble(made, []), [], 1.0, "all", NOW)])
+    page = (await client.get(f"/traces/{'d' * 32}/step", params={"span": call.span_id})).text
+    text = page.partition("Everything the client sent")[0]
+    before, _, rest = text.partition("messages in between")
+    folded, _, after = rest.partition("</details></li>")
+    assert "message 0 of it" in before and "message 30 of it" not in before
+    assert "message 30 of it" in folded
+    assert "message 59 of it" in after and "message 30 of it" not in after
+    assert text.count(" of it<") == 60
+
+
 async def test_a_role_without_content_sees_no_picture(browser: Browser) -> None:
     client, world, call = browser
     holder = world.services.config
