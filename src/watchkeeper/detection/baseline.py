@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.detection.family import GRID, N_COMPONENTS, Cuts, Ticks
-from watchkeeper.detection.fit import DAY_NS, N_SEASON, Z_MAX, Panel, fit_panel
+from watchkeeper.detection.fit import N_SEASON, Z_MAX, Panel, fit_panel
 from watchkeeper.detection.recursion import STREAMS, likelihoods, z_scores
 from watchkeeper.model.series import Axis, Insufficient, Point, SeriesKey, merge
+from watchkeeper.model.times import DAY
 from watchkeeper.stats.sequential import R_MAX
 
 Floats = NDArray[np.float64]
@@ -89,8 +90,8 @@ def fit(
         return inherit(parent, points[0].key if points else parent.key)
     n, n_eff = sum(p.n for p in mine), sum(p.n_eff for p in mine)
     grouped = group(mine, config.min_n_eff)
-    days = (max(ticks) - min(ticks)) / DAY_NS + 1 / 24 if ticks else 0.0
-    covered = (grouped[-1].end_ns - grouped[0].start_ns) / DAY_NS if grouped else 0.0
+    days = (max(ticks) - min(ticks)) / DAY + 1 / 24 if ticks else 0.0
+    covered = (grouped[-1].end_ns - grouped[0].start_ns) / DAY if grouped else 0.0
     if min(days, covered + 1.0) < config.min_days or covered < config.min_days / 2:
         return Insufficient(
             f"a baseline needs {config.min_days:g} days; there are {min(days, covered):.1f}", n, n_eff

@@ -15,7 +15,7 @@ less than once in A batches. Each statistic is divided by the dispersion of the 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import log, log10, sqrt
 from typing import Any
 
@@ -27,15 +27,15 @@ from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.protocol import Evidence, Verdict
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.model.sketch import Sketch
+from watchkeeper.model.times import DAY
 from watchkeeper.stats.distributions import chi2_survival, hypergeometric_survival, noncentral_chi2_survival
 from watchkeeper.stats.intervals import wilson
-from watchkeeper.stats.sequential import R_MAX, p_to_e
+from watchkeeper.stats.sequential import R_MAX, log10_evidence, p_to_e
 
 Floats = NDArray[np.float64]
 FREQUENCIES, CLUSTERS, NEIGHBOURS = 128, 20, 3
 FEATURES = 2 * FREQUENCIES
 WIDTH = FEATURES + CLUSTERS + 1
-DAY_NS = 86_400 * 10**9
 BATCH, LEAST = 500, 50
 # Fewer texts than this are no baseline of their own.
 REFERENCE_LEAST = 200
@@ -134,7 +134,7 @@ def fit_reference(
         return Insufficient(f"a map of texts needs {REFERENCE_LEAST} of the cohort; there are {n}", n)
     by_day: dict[int, list[Sketch]] = {}
     for s in sketches:
-        by_day.setdefault(s.start_ns // DAY_NS, []).append(s)
+        by_day.setdefault(s.start_ns // DAY, []).append(s)
     days = [d for d in map(_merged, by_day.values()) if d[0] >= LEAST]
     return Reference(n, tuple((total / n).tolist()), moments, _dispersion(n, total, days, moments), len(days))
 
@@ -276,7 +276,7 @@ def update_cloud(
     held = np.asarray(state.held or (0.0,) * WIDTH)
     if sketch.n:
         held = held + np.asarray(sketch.sums)
-    whole_day = sketch.end_ns % DAY_NS == 0 and n >= LEAST
+    whole_day = sketch.end_ns % DAY == 0 and n >= LEAST
     if sketch.n == 0 or not (n >= BATCH or whole_day):
         reason = (
             "no texts arrived in this tick"
@@ -355,7 +355,7 @@ def _evidence(
         firing=verdict == "firing",
         component=None if quiet else component,
         direction=None if quiet else "up",
-        log10_m=log10(m) if m > 0 else -300.0,
+        log10_m=log10_evidence(m),
         log10_a=log10(a),
         onset_ns=None if quiet else since,
         current=Estimate(now, *wilson(now * change.n, change.n), change.n, float(change.n)),
@@ -377,20 +377,3 @@ def describe(change: Change) -> str:
         if which == "clusters"
         else f"the texts as a whole moved (kernel distance {change.mmd:.3f}); {rose}"
     )
-
-
-@dataclass(frozen=True)
-class CloudDetector:
-    """`update_cloud` with its reference bound: the detector behind `drift(input)` and `drift(output)`."""
-
-    reference: Reference
-    config: Config = field(default_factory=Config)
-    name: str = "embedding"
-
-    def start(self) -> CloudState:
-        """The state before the first tick."""
-        return CloudState()
-
-    def update(self, state: CloudState, point: Sketch) -> tuple[CloudState, Evidence]:
-        """See `update_cloud`."""
-        return update_cloud(self.reference, state, point, self.config)

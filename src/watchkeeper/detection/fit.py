@@ -15,14 +15,13 @@ from watchkeeper.detection.family import (
     root_deviances,
     variance_table,
 )
+from watchkeeper.model.times import DAY, HOUR
 
 Floats = NDArray[np.float64]
 N_SEASON = 13
 # The most that one tick may say, in z. A series whose own baseline has hours far out needs at least three of them.
 Z_MAX = 6.0
 Z_BURSTS = 2.5
-HOUR_NS = 3_600_000_000_000
-DAY_NS = 24 * HOUR_NS
 
 
 @dataclass(frozen=True)
@@ -64,11 +63,11 @@ class Panel:
 
 def season(times_ns: NDArray[np.int64]) -> Floats:
     """Seasonal columns (T, 13) at UTC times: constant, three daily harmonics, day of week (sum to zero)."""
-    hours = (times_ns % DAY_NS) / HOUR_NS
+    hours = (times_ns % DAY) / HOUR
     angle = 2 * np.pi * hours / 24
     waves = [f(k * angle) for k in (1, 2, 3) for f in (np.cos, np.sin)]
     # 1970-01-01 was a Thursday: 3 days after Monday.
-    weekday = (times_ns // DAY_NS + 3) % 7
+    weekday = (times_ns // DAY + 3) % 7
     days = [(weekday == d) * 1.0 - (weekday == 6) * 1.0 for d in range(6)]
     return np.stack([np.ones(len(times_ns)), *waves, *days], axis=1)
 
@@ -83,7 +82,7 @@ def _solve(gram: Floats, moment: Floats) -> Floats:
 
 def _folds(times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
     # Whole days are held out; the second week is shifted by one so that no weekday is lost entirely.
-    day = (times_ns - times_ns[0]) // DAY_NS
+    day = (times_ns - times_ns[0]) // DAY
     return (day + day // 7) % 7
 
 
@@ -93,7 +92,7 @@ def fit_season(times_ns: NDArray[np.int64], w: Floats, y: Floats) -> tuple[Float
     Less than 14 days show each weekday only once, so only the daily harmonics are tried then.
     """
     x = season(times_ns)
-    span_days = (times_ns[-1] - times_ns[0]) / DAY_NS
+    span_days = (times_ns[-1] - times_ns[0]) / DAY
     use = N_SEASON if span_days >= 13.5 else 7
     level = np.einsum("st,stc->sc", w, y) / np.maximum(w.sum(axis=1), 1e-300)[:, None]
     coef = np.zeros((y.shape[0], y.shape[2], N_SEASON))

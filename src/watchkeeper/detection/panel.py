@@ -7,7 +7,7 @@
 `step` does one tick of many series at once; `update` is the same arithmetic for one series with its state machine.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import log, log10, sqrt
 
 import msgspec
@@ -29,6 +29,7 @@ from watchkeeper.detection.recursion import (
     z_scores,
 )
 from watchkeeper.model.series import Estimate, Point, merge
+from watchkeeper.stats.sequential import log10_evidence
 
 Floats = NDArray[np.float64]
 # A cohort too small for its ticks is judged on merged ones; beyond this many the merged tick means nothing.
@@ -221,7 +222,7 @@ def _evidence(
         firing=verdict == "firing",
         component=None if quiet else COMPONENTS[c],
         direction=None if quiet else "up" if sign > 0 else "down",
-        log10_m=log10(m) if m > 0 else -300.0,
+        log10_m=log10_evidence(m),
         log10_a=log10(config.threshold),
         onset_ns=onset,
         current=_interval(float(look.g[c]), tick_sd, point.n, float(look.n[c]), c),
@@ -261,20 +262,3 @@ def detectable(panel: Panel, n_eff: float, config: Config = Config(), *, ticks: 
     z = sqrt(2 * log(config.threshold * used) / ticks)
     noise = float(panel.v[0, 0] / (n_eff * panel.kappa[0, 0]) + panel.tau2[0, 0])
     return float(panel.band[0, 0]) + z * sqrt(noise * float(panel.d[0, 0]))
-
-
-@dataclass(frozen=True)
-class PanelDetector:
-    """`update` with its baseline and settings bound: the detector that monitors name `drift`."""
-
-    baseline: Baseline
-    config: Config = field(default_factory=Config)
-    name: str = "drift"
-
-    def start(self) -> State:
-        """The state before the first tick."""
-        return State()
-
-    def update(self, state: State, point: Point) -> tuple[State, Evidence]:
-        """See `update`."""
-        return update(self.baseline, state, point, self.config)

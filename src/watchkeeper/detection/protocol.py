@@ -4,15 +4,14 @@ The state is plain data that survives JSON; feeding a tick again changes nothing
 with n = 0 is a tick that held no data: the verdict is `no_data`, never `quiet`.
 """
 
-from typing import Literal, Protocol, TypeVar
+from typing import Literal
 
 import msgspec
 
-from watchkeeper.model.series import Estimate, Point
+from watchkeeper.model.series import Estimate
 
 Verdict = Literal["quiet", "pending", "firing", "resolved", "no_data", "insufficient", "unstable"]
 Direction = Literal["up", "down"]
-S = TypeVar("S", bound=msgspec.Struct)
 
 
 class Evidence(msgspec.Struct, frozen=True):
@@ -42,20 +41,3 @@ class Evidence(msgspec.Struct, frozen=True):
     n_eff: float = 0.0
     detectable: float | None = None
     reason: str | None = None
-
-
-class Detector(Protocol[S]):
-    """Implemented by each detector; `S` is its state. Rules only: no clock, no I/O, the arguments are not changed."""
-
-    @property
-    def name(self) -> str:
-        """The word by which a monitor asks for it."""
-        ...
-
-    def start(self) -> S:
-        """The state before the first tick."""
-        ...
-
-    def update(self, state: S, point: Point) -> tuple[S, Evidence]:
-        """The state and the evidence after `point`, whose ticks must arrive in order; a tick seen before is replayed."""
-        ...

@@ -9,7 +9,7 @@ days. Of a metric that is mostly 1 the zeros are counted: 92 % to 88 % is half a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import log, log10, sqrt
 
 import msgspec
@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.family import root_deviance_share
-from watchkeeper.detection.fit import DAY_NS, N_SEASON, expected, fit_season, heavy, long_run, spent
+from watchkeeper.detection.fit import N_SEASON, expected, fit_season, heavy, long_run, spent
 from watchkeeper.detection.protocol import Evidence, Verdict
 from watchkeeper.detection.resolve import LOG_REJECT, MAX_GAIN
 from watchkeeper.model.series import Estimate, Insufficient, Point, SeriesKey
+from watchkeeper.model.times import DAY
 from watchkeeper.stats.distributions import beta_quantile
 from watchkeeper.stats.estimates import point_rate
 from watchkeeper.stats.intervals import wilson
-from watchkeeper.stats.sequential import R_MAX
+from watchkeeper.stats.sequential import cusum_step, log10_evidence, sr_step
 
 Floats = NDArray[np.float64]
 RATIOS = np.array([0.5, 0.8, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0])
@@ -111,8 +112,7 @@ def log_ratios(base: RatePanel, k: Floats, n: Floats, times_ns: NDArray[np.int64
 def step_rates(base: RatePanel, r: Floats, k: Floats, n: Floats, time_ns: int = 0) -> Floats:
     """One tick of S rates: evidence (S, R) after k events of n; a series with n = 0 keeps its evidence."""
     ell = log_ratios(base, k[:, None], n[:, None], np.array([time_ns], dtype=np.int64))[:, 0]
-    after = np.minimum((1.0 + r) * np.exp(ell), R_MAX)
-    return np.where(n[:, None] > 0, after, r)
+    return np.where(n[:, None] > 0, sr_step(r, ell), r)
 
 
 class RateBaseline(msgspec.Struct, frozen=True):
@@ -168,7 +168,7 @@ def fit_rate(
         key = points[0].key if points else parent.key
         return msgspec.structs.replace(parent, key=key, inherited_from=parent.key)
     n, n_eff = sum(p.n for p in mine), sum(p.n_eff for p in mine)
-    days = (mine[-1].end_ns - mine[0].start_ns) / DAY_NS if mine else 0.0
+    days = (mine[-1].end_ns - mine[0].start_ns) / DAY if mine else 0.0
     if days + 1 < config.min_days or len(mine) < config.min_ticks:
         return Insufficient(
             f"a baseline needs {config.min_days:g} days and {config.min_ticks} ticks;"
@@ -204,7 +204,7 @@ def dry_run_rates(base: RatePanel, k: Floats, n: Floats, times_ns: NDArray[np.in
     ell = np.where((n > 0)[..., None], log_ratios(base, k, n, times_ns), 0.0)
     r, top = np.zeros((k.shape[0], RATIOS.size)), np.zeros(k.shape[0])
     for t in range(k.shape[1]):
-        r = np.where(n[:, t, None] > 0, np.minimum((1.0 + r) * np.exp(ell[:, t]), R_MAX), r)
+        r = np.where(n[:, t, None] > 0, sr_step(r, ell[:, t]), r)
         top = np.maximum(top, r.mean(axis=1))
     return top
 
@@ -239,9 +239,9 @@ def update_rate(
     if state.ratio is not None:
         return _recovering(baseline, state, point, k, n, middle)
     ell = log_ratios(_panel_of(baseline), np.array([[k]]), np.array([[n]]), middle)[0, 0]
-    r = np.minimum((1 + np.array(state.r)) * np.exp(ell), R_MAX)
+    r = sr_step(np.array(state.r), ell)
     before = np.array(state.w)
-    w = np.maximum(0.0, before + ell)
+    w = cusum_step(before, ell)
     since = tuple(point.start_ns if b <= 0 else s for b, s in zip(before.tolist(), state.since, strict=True))
     m = float(r.mean())
     best = int(np.argmax(r))
@@ -309,7 +309,7 @@ def _rate_evidence(
         firing=verdict == "firing",
         component=None if quiet else "rate",
         direction=None if quiet else "up" if more else "down",
-        log10_m=log10(m) if m > 0 else -300.0,
+        log10_m=log10_evidence(m),
         log10_a=log10(a),
         onset_ns=None if quiet else onset,
         current=_current(point),
@@ -341,20 +341,3 @@ def smallest_ratio(high: float, d: float, n_eff: float, a: float, *, ticks: int 
         if gain * ticks >= log(a * RATIOS.size):
             return float(ratio)
     return None
-
-
-@dataclass(frozen=True)
-class RateDetector:
-    """`update_rate` with its baseline bound: the detector that monitors name `rate`."""
-
-    baseline: RateBaseline
-    config: Config = field(default_factory=Config)
-    name: str = "rate"
-
-    def start(self) -> RateState:
-        """The state before the first tick."""
-        return RateState()
-
-    def update(self, state: RateState, point: Point) -> tuple[RateState, Evidence]:
-        """See `update_rate`."""
-        return update_rate(self.baseline, state, point, self.config)

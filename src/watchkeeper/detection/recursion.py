@@ -12,7 +12,7 @@ from watchkeeper.detection.family import (
     root_deviances,
 )
 from watchkeeper.detection.fit import Panel, expected_positive
-from watchkeeper.stats.sequential import R_MAX
+from watchkeeper.stats.sequential import cusum_step, sr_step
 
 Floats = NDArray[np.float64]
 DELTAS = np.array([0.5, 1.0, 2.0, 4.0])
@@ -61,8 +61,8 @@ def advance(state: Streams, z: Floats, mask: NDArray[np.bool_], seen: NDArray[np
     """One tick in place: z, mask (S, C), seen (S,). A tick that was not seen changes nothing."""
     ell = likelihoods(z)
     live = (mask & seen[:, None])[..., None]
-    state.r = np.where(live, np.minimum((1.0 + state.r) * np.exp(ell), R_MAX), state.r)
-    state.w = np.where(live, np.maximum(0.0, state.w + ell), state.w)
+    state.r = np.where(live, sr_step(state.r, ell), state.r)
+    state.w = np.where(live, cusum_step(state.w, ell), state.w)
     state.run = np.where(live, np.where(state.w > 0, state.run + 1, 0), state.run).astype(np.int32)
 
 

@@ -41,11 +41,6 @@ def detectable_rate_drop(p: float, n: float, *, alpha: float = 0.05, power: floa
     return high
 
 
-def needed_n_two(sd: float, delta: float, *, alpha: float = 0.05, power: float = 0.8) -> int:
-    """Units per arm of a two-sided A/B test of means."""
-    return 2 * needed_n(sd, delta, alpha=alpha, power=power, two_sided=True)
-
-
 def rule_of_three_n(p_max: float) -> int:
     """Passes in a row that show with 95 % confidence that a failure rate is below `p_max`: n ≥ 3/p_max (600 for 0.5 %)."""
     if not 0 < p_max < 1:

@@ -4,8 +4,7 @@ An e-value's expectation is at most 1 when nothing changed. R_t = (1 + R_{t−1}
 "alarm when R ≥ A" raises a false alarm at most once in A ticks on average (e-detectors: Shin, Ramdas, Rinaldo 2022).
 """
 
-from collections.abc import Sequence
-from math import log, sqrt
+from math import log, log10, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -134,8 +133,6 @@ def _crossing(c: float, looks: int, points: int = 301) -> float:
     return crossed
 
 
-def log10_evidence(r: Sequence[float] | Floats) -> float:
-    """log₁₀ of the average of non-negative evidence; −inf for none."""
-    a = np.asarray(r, dtype=np.float64)
-    m = float(a.mean()) if a.size else 0.0
-    return log(m) / log(10) if m > 0 else float("-inf")
+def log10_evidence(m: float) -> float:
+    """log₁₀ of evidence that is not negative; −300 for none, which JSON can say."""
+    return log10(m) if m > 0 else -300.0

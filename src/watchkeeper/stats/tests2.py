@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from watchkeeper.model.series import Insufficient, Point
-from watchkeeper.stats.distributions import chi2_survival, fisher_exact, kolmogorov_survival
+from watchkeeper.stats.distributions import chi2_survival, kolmogorov_survival
 from watchkeeper.stats.estimates import kish, weights_of
 
 Floats = NDArray[np.float64]
@@ -257,14 +257,6 @@ def chi_square(a: ArrayLike, b: ArrayLike, *, n_a: float, n_b: float) -> Compari
         chi2_survival(statistic, len(rows) - 1),
         bins=len(rows),
     )
-
-
-def rates_differ(k_a: int, n_a: int, k_b: int, n_b: int) -> Comparison | Insufficient:
-    """Fisher's exact test of two rates on whole counts; the effect size is the difference b − a."""
-    if n_a <= 0 or n_b <= 0:
-        return Insufficient("two rates need scores on both sides")
-    p = fisher_exact(((k_a, n_a - k_a), (k_b, n_b - k_b)))
-    return Comparison("difference of rates", k_b / n_b - k_a / n_a, n_a, n_b, p)
 
 
 def compare_points(

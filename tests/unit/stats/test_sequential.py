@@ -86,5 +86,5 @@ def test_obrien_fleming_boundaries_are_the_published_ones():
 
 def test_p_values_become_e_values_with_mean_at_most_one():
     assert np.mean(seq.p_to_e(np.random.default_rng(5).random(200_000))) <= 1.02
-    assert seq.log10_evidence([]) == -math.inf
+    assert (seq.log10_evidence(1000.0), seq.log10_evidence(0.0)) == (pytest.approx(3.0), -300.0)
     assert seq.always_valid_p([0.0, 3.0, 1.0]).tolist() == pytest.approx([1.0, math.exp(-3), math.exp(-3)])
