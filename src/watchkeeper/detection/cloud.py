@@ -1,4 +1,4 @@
-"""Has what people write changed? Drift of text embeddings by three tests on sums (statistics.md §4).
+"""Has what people write changed? Drift of text embeddings by three tests on sums.
 
 A `Geometry` is made once from vectors of the baseline: random Fourier features of a Gaussian kernel with the median
 distance as bandwidth, cluster centres, and the distance beyond which a vector is unlike anything in the baseline. Every vector

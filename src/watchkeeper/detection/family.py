@@ -1,4 +1,4 @@
-"""What is watched of each distribution, and how far a tick lies from its baseline (statistics.md §3, steps 1 and 3).
+"""What is watched of each distribution, and how far a tick lies from its baseline.
 
 Arrays lead with the series axis; `...` may be a tick axis. Components, in this order: mean, spread, x ≤ q₁, x ≤ q₅,
 x > q₉₅, x > q₉₉ of the baseline. A component whose tail is made meaningless by ties is skipped (mask False).

@@ -1,4 +1,4 @@
-"""Fitting frozen baselines for many series at once (statistics.md §3, steps 1, 2, 4, 5 and 6)."""
+"""Fitting frozen baselines for many series at once."""
 
 from dataclasses import dataclass, fields
 

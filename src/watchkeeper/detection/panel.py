@@ -1,4 +1,4 @@
-"""The panel detector: is this series still like its frozen baseline? (statistics.md §3)
+"""The panel detector: is this series still like its frozen baseline?
 
     baseline = fit(points, ticks, config)              # or Insufficient
     state = start()

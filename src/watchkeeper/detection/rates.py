@@ -1,4 +1,4 @@
-"""Rates of 0/1 metrics: guard hits, errors, failures, answers that passed (statistics.md §3, step 8).
+"""Rates of 0/1 metrics: guard hits, errors, failures, answers that passed.
 
 R ← (1 + R)·LR with the exact binomial likelihood ratio of odds r times the baseline's, r ∈ {0.5, 1.5, 2, 3, 5, 10} and
 0.8, 1.25 for rates that are not rare (of a rare event the odds are the rate); M is the average over r. The baseline is

@@ -1,4 +1,4 @@
-"""The Shiryaev–Roberts recursions over components, directions and sizes (statistics.md §3, steps 3 to 7)."""
+"""The Shiryaev–Roberts recursions over components, directions and sizes."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Is it over? An e-process against "still shifted by at least half of what fired" (statistics.md §3, state machine).
+"""Is it over? An e-process against "still shifted by at least half of what fired".
 
 Firing and resolving are two tests: evidence that falls is not evidence of recovery. Per tick the likelihood ratio of
 "back at the baseline" to "still shifted by half" multiplies into E, which restarts at 1 when it falls below, because

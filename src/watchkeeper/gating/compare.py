@@ -45,7 +45,7 @@ class Window:
 def window_of(sums: Sequence[tuple[float, float, float, float, int]]) -> Window | None:
     """One row a session: Σw, Σwx, Σwx², Σw², n, with w one over the inclusion probability. None without two sessions.
 
-    V = G/(G−1) · Σ_g(Σ_{i∈g} w(x − μ))² / (Σw)² (statistics.md §1 and §5).
+    V = G/(G−1) · Σ_g(Σ_{i∈g} w(x − μ))² / (Σw)².
     """
     groups = len(sums)
     total = sum(w for w, *_ in sums)

@@ -1,4 +1,4 @@
-"""A scorer against people: who is asked to label what, whether the scorer may decide, and for how long (statistics.md §2)."""
+"""A scorer against people: who is asked to label what, whether the scorer may decide, and for how long."""
 
 import hashlib
 from collections.abc import Mapping, Sequence

@@ -44,7 +44,7 @@ class Window(msgspec.Struct, frozen=True):
 
 
 def correct(window: Window, pairs: Sequence[Pair], raw: Estimate | None) -> Corrected:
-    """What people would say of the window, from the scorer's verdicts on all of it and labels of some (statistics.md §2).
+    """What people would say of the window, from the scorer's verdicts on all of it and labels of some.
 
     `pairs` are valid labels of this scorer version (of the cohort, where there is one), whenever they were made. Enough
     labels of the window itself: PPI++ for a graded scorer with 200 of them, else post-stratified on the verdict. Labels of

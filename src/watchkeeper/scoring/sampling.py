@@ -1,7 +1,7 @@
 """Which traces the expensive scorers see, and with what probability (requirements S1, S2).
 
 One salted hash per trace decides for all policies, so every node agrees and policies nest: u = xxhash64(salt‖trace_id) / 2⁶⁴,
-chosen iff u < π with π = the largest probability among the policies that match (`design/statistics.md` §1).
+chosen iff u < π with π = the largest probability among the policies that match.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """Means, rates and quantiles of a process seen through unequal sampling, from raw scores or from a `Point`.
 
 w = 1/π, π the recorded inclusion probability. Hájek's mean is Σwx/Σw; its variance for the *process* (not only for
-today's traces) is Σw²(x − μ̂)²/(Σw)²; the effective sample size is Kish's (Σw)²/Σw² (statistics.md §1).
+today's traces) is Σw²(x − μ̂)²/(Σw)²; the effective sample size is Kish's (Σw)²/Σw².
 """
 
 from math import exp, sqrt

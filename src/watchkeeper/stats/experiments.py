@@ -1,4 +1,4 @@
-"""A against B: canaries, gates and experiments (statistics.md §5).
+"""A against B: canaries, gates and experiments.
 
 The unit of randomisation (user or session) is the unit of analysis; a gate decides on bounds, never on estimates.
 """

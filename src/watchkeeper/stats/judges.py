@@ -1,4 +1,4 @@
-"""Judges against people: corrected rates, agreement, and whether a judge may gate (statistics.md §2)."""
+"""Judges against people: corrected rates, agreement, and whether a judge may gate."""
 
 from collections.abc import Sequence
 from math import sqrt

@@ -1,4 +1,4 @@
-"""Two-sample comparisons: distances as effect sizes, and p-values that hold under weights and ties (statistics.md §3).
+"""Two-sample comparisons: distances as effect sizes, and p-values that hold under weights and ties.
 
 Distances (KS, PSI, JS, Wasserstein) describe; they are never p-values. Weighted samples use effective sizes.
 """
