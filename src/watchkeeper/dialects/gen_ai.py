@@ -294,7 +294,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     for key, value in attributes.items():
         name = _PARAMS.get(key)
         if name is not None and value is not None and value != "" and value != []:
-            if type(value) is float and name in _COUNTS and value.is_integer():
+            if type(value) is float and name in _COUNTS and value.is_integer() and abs(value) < 1e18:
                 value = int(value)
             draft.params.setdefault(name, value)
     if draft.params.get("max_tokens") == -1:

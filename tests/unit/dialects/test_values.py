@@ -157,3 +157,9 @@ def test_an_empty_result_is_no_tool_error() -> None:
             }
         )
         assert made.tool is not None and made.tool.error is None and made.error is None
+
+
+def test_a_parameter_larger_than_any_count_stays_the_number_that_was_sent() -> None:
+    sent = {"gen_ai.operation.name": "chat", "gen_ai.request.max_tokens": 1e30, "gen_ai.request.seed": 7.0}
+    params = span(sent).llm.params  # type: ignore[union-attr]
+    assert params == {"max_tokens": 1e30, "seed": 7} and isinstance(params["max_tokens"], float)
