@@ -30,7 +30,8 @@ class Aliases(msgspec.Struct, frozen=True):
         "langwatch.thread.id", "confident.trace.thread_id", "nat.conversation.id", "aiq.conversation.id",
         "voltagent.conversation_id", "livekit.session.id", "copilot_chat.chat_session_id", "copilot_chat.session_id",
         "wandb.thread_id", "braintrust.session_id", "judgment.session_id", "honeyhive.session_id",
-        "honeyhive_session_id", "ag.session.id", "scope.agentic.session",
+        "honeyhive_session_id", "ag.session.id", "scope.agentic.session", "claude_agent.session.id",
+        "claude_agent.session_id",
     )  # fmt: skip
     weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)
     user: tuple[str, ...] = (

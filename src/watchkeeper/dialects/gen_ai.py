@@ -222,6 +222,7 @@ _pick_tool = Picker(
             "tool.call.id",
             "tool.call_id",
             "lk.function_tool.id",
+            "claude_agent.tool.use_id",
         ),
         "arguments": (
             "gen_ai.tool.call.arguments",
@@ -252,7 +253,7 @@ _pick_tool = Picker(
             "tool.output",
         ),
         "status": ("gen_ai.tool.status", "tool.status", "tool.result_status"),
-        "failed": ("lk.function_tool.is_error", "tool.is_error"),
+        "failed": ("lk.function_tool.is_error", "tool.is_error", "claude_agent.tool.is_error"),
     }
 )
 

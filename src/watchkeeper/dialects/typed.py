@@ -100,6 +100,10 @@ _SDKS = (
     _Sdk("ag.type.node", ("ag.data.inputs",), ("ag.data.outputs",), model="ag.meta.request.model",
          tokens=("ag.metrics.unit.tokens.prompt", "ag.metrics.unit.tokens.completion"),
          cost="ag.metrics.unit.costs.total"),
+    # FutureAGI's for the Claude Agent SDK.
+    _Sdk("claude_agent.span_kind", ("claude_agent.prompt", "claude_agent.subagent.prompt", "claude_agent.tool.input"),
+         ("claude_agent.message.content", "claude_agent.tool.output", "output"), model="claude_agent.model",
+         tool="claude_agent.tool.name", agent="claude_agent.subagent.type"),
     # Prompt flow tells what went in and came out as events.
     _Sdk("span_type", (), (), tool="function", marker="framework"),
 )  # fmt: skip
@@ -111,7 +115,8 @@ _KINDS = {
     "guardrail": "guardrail", "evaluation": "evaluator", "evaluator": "evaluator", "score": "evaluator",
     "scorer": "evaluator", "eval_root": "evaluator", "eval": "evaluator", "embedding": "embedding",
     "embedder": "embedding", "rerank": "rerank", "reranker": "rerank", "reranking": "rerank", "memory": "memory",
-    "http": "http", "model": "llm",
+    "http": "http", "model": "llm", "conversation": "agent", "assistant_turn": "llm", "tool_execution": "tool",
+    "subagent": "agent", "mcp_tool": "tool",
 }  # fmt: skip
 _INPUTS = ("promptflow.function.inputs", "promptflow.retrieval.query")
 _OUTPUTS = (

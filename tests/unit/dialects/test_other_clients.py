@@ -519,3 +519,27 @@ def test_openrouter_tells_the_request_it_was_sent_beside_the_answer() -> None:
 def test_a_model_nobody_knows_is_none() -> None:
     made = span({"gen_ai.operation.name": "chat", "gen_ai.request.model": "unknown"})
     assert _llm(made).request_model is None
+
+
+def test_turns_of_the_claude_agent_sdk_are_its_calls() -> None:
+    turn = span({"claude_agent.span_kind": "assistant_turn", "claude_agent.model": "claude-sonnet-4-5",
+                 "claude_agent.message.content": "On its way.", "gen_ai.usage.input_tokens": 12,
+                 "gen_ai.usage.output_tokens": 60, "gen_ai.usage.cache_read_tokens": 1024}, kind="internal")  # fmt: skip
+    assert (turn.kind, _llm(turn).request_model, turn.output_text) == (
+        "llm",
+        "claude-sonnet-4-5",
+        "On its way.",
+    )
+    assert (_llm(turn).usage.input_tokens, _llm(turn).usage.cached_input_tokens) == (1036, 1024)
+    tool = span({"claude_agent.span_kind": "tool_execution", "claude_agent.tool.name": "get_order",
+                 "claude_agent.tool.use_id": "t1", "claude_agent.tool.input": json.dumps(ORDER),
+                 "claude_agent.tool.output": "Shipped.", "claude_agent.tool.is_error": False}, kind="internal")  # fmt: skip
+    assert tool.tool == Tool("get_order", "t1", ORDER, "Shipped.", None)
+    whole = span({"claude_agent.span_kind": "conversation", "claude_agent.prompt": "Where is it?",
+                  "claude_agent.session_id": "s-1", "gen_ai.usage.input_tokens": 12}, kind="internal")  # fmt: skip
+    assert (whole.kind, whole.input_text, whole.context.session_id, whole.llm) == (
+        "agent",
+        "Where is it?",
+        "s-1",
+        None,
+    )
