@@ -97,7 +97,18 @@ class _Batch:
 
 
 def _weight(span: RawSpan) -> int:
-    return 200 + sum(len(v) for v in span.attributes.values() if isinstance(v, str))
+    return (
+        200 + len(span.name) + _length(span.attributes) + sum(60 + _length(e.attributes) for e in span.events)
+    )
+
+
+def _length(value: Any) -> int:
+    """About as many bytes as the value takes on the wire."""
+    if isinstance(value, str):
+        return 10 + len(value)
+    if isinstance(value, dict):
+        return 10 + sum(len(str(k)) + _length(v) for k, v in value.items())
+    return 10 + sum(_length(v) for v in value) if isinstance(value, list) else 10
 
 
 def _pieces(spans: list[RawSpan]) -> Iterator[list[RawSpan]]:

@@ -17,6 +17,8 @@ from tests.unit.cli.test_main import Fake
 from watchkeeper.cli import history, tables
 from watchkeeper.cli.errors import CliError
 from watchkeeper.cli.main import main
+from watchkeeper.dialects.history import Taken
+from watchkeeper.model.span import RawEvent, RawSpan
 from watchkeeper.wire.otlp import decode
 
 
@@ -109,6 +111,27 @@ def test_decimals_and_dates_of_a_parquet_file_are_numbers_and_texts(tmp_path: Pa
     )
     ((_, _, row),) = tables.records(tmp_path / "t.parquet")
     assert row == {"total_cost": 0.0123, "day": "2026-10-01"}
+
+
+def test_a_trace_of_any_size_is_sent_in_requests_a_server_takes_wherever_its_bytes_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(history, "BATCH_BYTES", 100_000)
+    asked = [{"role": "user", "parts": [{"content": "y" * 1000}]}] * 10
+    spans = [
+        RawSpan("ab" * 16, f"{n + 1:016x}", None, "n" * 5000, "internal", 1, 2, "unset", None, {"asked": asked},
+                [RawEvent("said", 1, {"messages": asked})], [], {})
+        for n in range(30)
+    ]  # fmt: skip
+    sent: list[bytes] = []
+    batch = history._Batch(lambda signal, body: sent.append(body))  # pyright: ignore[reportPrivateUsage]
+    batch.add(Taken(spans=spans))
+    assert batch.full
+    batch.flush()
+    assert max(map(len, sent)) < 120_000
+    assert [s.span_id for body in sent for s in decode("traces", body, "application/x-protobuf").spans] == [
+        s.span_id for s in spans
+    ]
 
 
 def test_an_interrupted_import_goes_on_where_it_was(
