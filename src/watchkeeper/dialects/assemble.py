@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from watchkeeper.dialects import agents, common, duplicates, events
+from watchkeeper.dialects import agents, claude_code, common, duplicates, events
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.messages import tool_calls
 from watchkeeper.dialects.normalise import normalise
@@ -35,7 +35,7 @@ def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:
     """
     unique = _unique_logs(logs)
     chosen = _latest(spans)
-    for made in agents.spans_from_logs([log for log in unique if log.span_id not in chosen]):
+    for made in agents.spans_from_logs(_untold(unique, chosen)):
         chosen.setdefault(made.span_id, made)
     joined = _join(chosen, unique)
     ordered = sorted(joined, key=lambda s: (s.start_ns, s.span_id))
@@ -76,6 +76,17 @@ def _unique_logs(logs: list[LogRecord]) -> list[LogRecord]:
     for log in logs:
         seen.setdefault(log.log_id or _encoder.encode(log).decode(), log)
     return sorted(seen.values(), key=lambda r: (r.time_ns, r.name, r.log_id))
+
+
+def _untold(logs: list[LogRecord], chosen: dict[str, Span]) -> list[LogRecord]:
+    """The records that no span tells: neither the one they belong to, nor a coding agent's own beside its records."""
+    apart = [log for log in logs if log.span_id not in chosen]
+    if not apart:
+        return apart
+    told = {
+        s.name.partition(".")[0] for s in chosen.values() if s.kind == "llm" and s.dialect == claude_code.NAME
+    }
+    return [log for log in apart if log.name.partition(".")[0] not in told] if told else apart
 
 
 def _latest(spans: list[Span]) -> dict[str, Span]:

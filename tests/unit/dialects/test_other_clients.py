@@ -209,6 +209,16 @@ def test_qwen_codes_spans_are_its_turn_its_requests_and_its_tools() -> None:
     assert waiting.kind == "other"
 
 
+def test_qwen_codes_records_are_no_calls_beside_its_spans() -> None:
+    call = span({"session.id": "s1", "gen_ai.operation.name": "chat", "gen_ai.request.model": "qwen3-coder-plus",
+                 "gen_ai.usage.input_tokens": 1054, "gen_ai.usage.output_tokens": 60}, name="qwen-code.llm_request",
+                scope="qwen-code", kind="internal")  # fmt: skip
+    record = log("qwen-code.api_response", "API response", {"session.id": "s1", "model": "qwen3-coder-plus",
+                 "input_token_count": 1054, "output_token_count": 60, "duration_ms": 900}, span_id="0f" * 8)  # fmt: skip
+    assert dialects.assemble([call], [record]).totals.input_tokens == 1054
+    assert dialects.assemble([], [record]).totals.input_tokens == 1054
+
+
 def test_copilot_counts_its_first_token_in_milliseconds_and_marks_what_it_cut() -> None:
     asked = json.dumps([{"role": "user", "parts": [{"type": "text", "content": "x" * 80}]}])
     made = span({"gen_ai.operation.name": "chat", "gen_ai.provider.name": "github", "gen_ai.request.model": "gpt-4o",
