@@ -51,6 +51,8 @@ MARGIN_NS = 60 * 10**9
 # Each instance tells its total so far with everything it sends.
 LOST_BY_CLIENTS = """select sum(lost) from (select max(value) as lost from measurements
   where name = 'watchkeeper.sdk.dropped_spans' group by attributes['watchkeeper.sdk.instance'])"""
+# The loops whose work `catch_up` does.
+WATCHING, BEHAVING, TRIAGING = "watching", "scoring behaviour", "triage"
 # A clock that is moved by hand passes days in seconds; grouping once a day of its time is enough.
 GROUPED_NS = 24 * 3600 * 10**9
 
@@ -151,9 +153,13 @@ class Flows:
     async def catch_up(self) -> None:
         """Finish everything that has arrived: assemble every open trace, roll, watch, deliver what is due."""
         await self.assembly.flush(everything=True)
-        await self.behave_once()
-        await self.watch_once()
-        await self.triage_once()
+        for name, work in (
+            (BEHAVING, self.behave_once),
+            (WATCHING, self.watch_once),
+            (TRIAGING, self.triage_once),
+        ):
+            await work()
+            self.loops.done(name)
         await self.delivery.deliver_due()
         await self.actor.run_due()
         now = self.clock()

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from watchkeeper.compose.configured import Scoring
-from watchkeeper.compose.flows import Flows
+from watchkeeper.compose.flows import BEHAVING, TRIAGING, WATCHING, Flows
 from watchkeeper.compose.loops import HEAVY
 from watchkeeper.pipeline.forward import ForwardFlow
 from watchkeeper.pipeline.reprice import Recompute
@@ -101,12 +101,12 @@ async def duties(
     forward.start()
     stop = asyncio.Event()
     heavy = (
-        ("watching", WATCH_SECONDS, flows.watch_once),
-        ("scoring behaviour", BEHAVIOUR_SECONDS, flows.behave_once),
+        (WATCHING, WATCH_SECONDS, flows.watch_once),
+        (BEHAVING, BEHAVIOUR_SECONDS, flows.behave_once),
         ("grouping failures", SIGNAL_SECONDS, flows.group_once),
     )
     loops = (
-        ("triage", TRIAGE_SECONDS, flows.triage_once),
+        (TRIAGING, TRIAGE_SECONDS, flows.triage_once),
         ("backfilling", BACKFILL_SECONDS, flows.backfill.run_once),
         ("calibration", CALIBRATION_SECONDS, flows.calibrate_once),
         ("retention", RETENTION_SECONDS, flows.retain.run_once),

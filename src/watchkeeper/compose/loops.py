@@ -18,12 +18,14 @@ HEAVY = 10.0
 
 @dataclass
 class Pace:
-    """How one loop has fared: runs that ended, those of them that failed, seconds in all and of the last run."""
+    """How one loop has fared: runs that ended, those of them that failed, seconds in all and of the last run; and when its work was
+    done by somebody else, on the clock of the loops."""
 
     runs: int = 0
     failed: int = 0
     seconds: float = 0.0
     last: float = 0.0
+    elsewhere: float = float("-inf")
 
 
 class Loops:
@@ -36,6 +38,10 @@ class Loops:
     ) -> None:
         self._monotonic, self._spent = monotonic, spent
         self._paces: dict[str, Pace] = {}
+
+    def done(self, name: str) -> None:
+        """Say that a loop's work was just done by somebody else: the loop leaves it until its time has passed again."""
+        self._paces.setdefault(name, Pace()).elsewhere = self._monotonic()
 
     async def forever(
         self, name: str, seconds: float, work: Callable[[], Awaitable[object]], rests: float = 1.0
@@ -50,6 +56,8 @@ class Loops:
             times = 1.0 + (rests - 1.0) * min(busy, 1.0)
             await asyncio.sleep(max(seconds, min(times * pace.last, LONGEST_REST_S)))
             began = self._monotonic()
+            if began - pace.elsewhere < seconds:
+                continue
             busy = (self._spent() - spent) / max(began - rested, 1e-3)
             try:
                 await work()

@@ -62,3 +62,25 @@ async def test_heavy_work_takes_a_small_share_of_a_busy_process_and_is_prompt_in
     assert slept == pytest.approx([5.0, 5.0, 5.0, 11.0, 16.5, LONGEST_REST_S, 5.0])
     slept, _ = await rests_of(monkeypatch, [3.0, 6.0, 7.0, 0.1], 5.0, HEAVY)
     assert slept == pytest.approx([5.0, 5.0, 6.0, 7.0, 5.0])
+
+
+async def test_work_that_somebody_else_just_did_is_left_until_its_time_has_passed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, done = [0.0], list[float]()
+    running = Loops(lambda: now[0], lambda: 0.0)
+
+    async def sleep(given: float) -> None:
+        now[0] += given
+        if now[0] == 8.0:
+            running.done("watching")
+        if now[0] > 30.0:
+            raise asyncio.CancelledError
+
+    async def work() -> None:
+        done.append(now[0])
+
+    monkeypatch.setattr(loops.asyncio, "sleep", sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await running.forever("watching", 4.0, work)
+    assert done == [4.0, 12.0, 16.0, 20.0, 24.0, 28.0]
