@@ -63,7 +63,10 @@ class Child:
         # Not forked: a copy would inherit threads' locks and open stores.
         self._pipe, theirs = multiprocessing.Pipe()
         command = [sys.executable, "-c", _MAIN, str(theirs.fileno()), *sys.path]
-        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
+        # What a user's function prints goes to the log: others read the server's own words on standard output.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=2, pass_fds=[theirs.fileno()]
+        )
         theirs.close()
         try:
             self._pipe.send((made, self._memory))

@@ -260,6 +260,19 @@ def test_an_async_function_is_refused_as_a_scorer_with_what_to_write_instead() -
         resolve("asyncio:sleep")
 
 
+def test_what_a_users_scorer_prints_is_no_output_of_the_server(capfd: pytest.CaptureFixture[str]) -> None:
+    isolation = Isolation(lambda: 0)
+    try:
+        (said,) = isolation(
+            CustomScorer(name="loud", function="builtins:print"), [Subject(trace("q", "a word"))]
+        )
+        assert "returned nothing" in said.reason  # type: ignore[operator]
+    finally:
+        isolation.close()
+    printed = capfd.readouterr()
+    assert "a word" in printed.err and not printed.out
+
+
 async def test_why_a_users_scorer_fails_is_logged_once_in_a_while_without_what_the_trace_says(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
