@@ -56,11 +56,12 @@ def chaos(folder: Path, kills: int) -> tuple[Server, Writers, list[float]]:
         server.start()
         restarts.append(time.monotonic() - began)
         progress("D1 kills", number + 1, kills, f"{len(writers.spans.items)} spans acknowledged, seed {seed}")
-    many = -1
-    while many < len(writers.spans.items) < SPANS:
-        # On a busy machine it takes long; that nothing comes any more would be a fault.
-        many = len(writers.spans.items)
-        time.sleep(30 if FULL else 5)
+    many, since = -1, time.monotonic()
+    # On a busy machine it takes long; that nothing comes any more would be a fault.
+    while len(writers.spans.items) < SPANS and time.monotonic() < since + 120:
+        if len(writers.spans.items) > many:
+            many, since = len(writers.spans.items), time.monotonic()
+        time.sleep(1)
     writers.finish()
     print(
         f"\nD1 seed {seed}: {kills} kills, {len(writers.spans.items)} spans and {len(writers.people.items)} labels"
