@@ -72,6 +72,18 @@ class Counts:
     late_too_old: int = 0
 
 
+@dataclass(frozen=True)
+class _At:
+    """One monitor's look at one cohort at the end of a tick."""
+
+    work: Work
+    monitor: Monitor
+    cohort: Cohort
+    watched: Watched
+    looked: Looked
+    end: int
+
+
 class Steps:
     """What happens at the end of each tick. `monitors` and `routes` may be replaced between ticks."""
 
@@ -149,9 +161,10 @@ class Steps:
             elif what != "breach":
                 watched.blocked = 0
             watched.life, events = advance(watched.life, what, end, monitor.timing)
+            at = _At(work, monitor, cohort, watched, looked, end)
             for event in events:
-                await self._event(work, monitor, cohort, parent, watched, looked, event, end)
-            await self._refresh(work, monitor, cohort, parent, watched, looked, end)
+                await self._event(at, event)
+            await self._refresh(at)
 
     def _left_to_parent(
         self,
@@ -369,19 +382,10 @@ class Steps:
 
     # -- alerts --------------------------------------------------------------------------------------------------
 
-    async def _event(
-        self,
-        work: Work,
-        monitor: Monitor,
-        cohort: Cohort,
-        parent: Cohort,
-        watched: Watched,
-        looked: Looked,
-        event: Event,
-        end: int,
-    ) -> None:
+    async def _event(self, at: _At, event: Event) -> None:
+        work, monitor, watched, end = at.work, at.monitor, at.watched, at.end
         if event == "firing":
-            await self._fire(work, monitor, cohort, parent, watched, looked, end)
+            await self._fire(at)
         elif event == "resolved" and watched.alert_id in work.alerts:
             alert = work.alerts[watched.alert_id]
             alert.state, alert.resolved_ns, alert.updated_ns = "resolved", end, end
@@ -389,13 +393,13 @@ class Steps:
             work.changed.add(alert.id)
             watched.alert_id, watched.onset_ns = None, None
             self.counts.resolved += 1
-            above = work.watched.get(watch_key(monitor.name, parent))
+            above = work.watched.get(watch_key(monitor.name, monitor.where))
             if above is not None and above is not watched and above.life.state != "firing":
                 # What the parent saw was this cohort's doing and is over; a shift of its own shows itself again.
                 for metric in monitor.moving:
                     above.begin_again(metric)
-        elif event == "no_data" and monitor.no_data == "alert" and cohort == parent:
-            self._silence_alert(work, monitor, cohort, watched, end)
+        elif event == "no_data" and monitor.no_data == "alert" and at.cohort == monitor.where:
+            self._silence_alert(at)
         elif event == "recovered" and watched.alert_id in work.alerts:
             alert = work.alerts[watched.alert_id]
             alert.state, alert.resolved_ns, alert.updated_ns = "resolved", end, end
@@ -412,40 +416,17 @@ class Steps:
         since = watched.life.incident_since or end
         return min(named) if named else since - min(monitor.window, 6 * HOUR)
 
-    async def _fire(
-        self,
-        work: Work,
-        monitor: Monitor,
-        cohort: Cohort,
-        parent: Cohort,
-        watched: Watched,
-        looked: Looked,
-        end: int,
-    ) -> None:
-        onset = self._onset(monitor, watched, end)
-        alert = Alert(
-            id=alert_id(work.project, monitor.name, cohort, onset),
-            project=work.project,
-            monitor=monitor.name,
-            cohort=dict(cohort),
-            state="firing",
-            severity=monitor.severity,
-            owner=monitor.owner,
-            runbook=monitor.runbook,
-            condition=monitor.condition,
-            since_ns=watched.life.incident_since or end,
-            onset_ns=onset,
-            fired_ns=end,
-            updated_ns=end,
-            routes=list(monitor.routes),
-        )
-        await self._fill(work, alert, monitor, cohort, parent, watched, looked, end)
+    async def _fire(self, at: _At) -> None:
+        work, watched = at.work, at.watched
+        onset = self._onset(at.monitor, watched, at.end)
+        since = watched.life.incident_since or at.end
+        alert = _alert(at, at.monitor.name, at.monitor.condition, since, onset)
+        await self._fill(at, alert)
         wider = inhibitor(alert, work.alerts.values())
         if wider is not None:
             alert.evidence["inhibited_by"] = wider.id
         else:
-            alert.evidence["group"] = group_for(alert, work.alerts.values())
-            work.groups.add(str(alert.evidence["group"]))
+            _group(work, alert)
         work.alerts[alert.id] = alert
         work.changed.add(alert.id)
         work.fresh.add(alert.id)
@@ -453,79 +434,82 @@ class Steps:
         watched.alert_id, watched.onset_ns = alert.id, onset
         self.counts.fired += 1
 
-    async def _fill(
-        self,
-        work: Work,
-        alert: Alert,
-        monitor: Monitor,
-        cohort: Cohort,
-        parent: Cohort,
-        watched: Watched,
-        looked: Looked,
-        end: int,
-    ) -> None:
-        metric = evidence.alerting_metrics(monitor, looked)[0]
-        normal = work.normals.get((metric, cohort)) or work.normals.get((metric, parent)) or Normal()
+    async def _fill(self, at: _At, alert: Alert) -> None:
+        monitor, cohort, watched, parent = at.monitor, at.cohort, at.watched, at.monitor.where
+        metric = evidence.alerting_metrics(monitor, at.looked)[0]
+        normals = at.work.normals
+        normal = normals.get((metric, cohort)) or normals.get((metric, parent)) or Normal()
         s = self.settings
         try:
             await evidence.fill(
-                self.columns, alert, monitor, watched, looked, normal, parent, end, s.base_url, s.review_worst
+                self.columns,
+                alert,
+                monitor,
+                watched,
+                at.looked,
+                normal,
+                parent,
+                at.end,
+                s.base_url,
+                s.review_worst,
             )
             field = field_of_metric(metric)
             if field is not None:
-                await clouds.tell(alert, field, cohort, watched.clouds.get(metric), end, self.examples)
+                await clouds.tell(alert, field, cohort, watched.clouds.get(metric), at.end, self.examples)
         except Exception:  # an alert without its evidence is still an alert; it says what is missing
             self.counts.failed += 1
             log.exception("the evidence of alert %s could not be read", alert.id)
             alert.summary = f"{monitor.name} for {cohort_words(cohort)}: {'; '.join(watched.terms)}"
             alert.evidence |= {"metric": metric, "terms": list(watched.terms), "incomplete": True}
 
-    async def _refresh(
-        self,
-        work: Work,
-        monitor: Monitor,
-        cohort: Cohort,
-        parent: Cohort,
-        watched: Watched,
-        looked: Looked,
-        end: int,
-    ) -> None:
+    async def _refresh(self, at: _At) -> None:
         """Bring the figures of an open alert up to date now and then, so that its page and its reminders are true."""
-        alert = work.alerts.get(watched.alert_id or "")
+        alert = at.work.alerts.get(at.watched.alert_id or "")
         stale = (
             alert is not None
             and alert.state == "firing"
-            and end - alert.updated_ns >= self.settings.refresh_ns
+            and at.end - alert.updated_ns >= self.settings.refresh_ns
         )
-        if alert is None or not stale or watched.replaced or looked.seen != "breach":
+        if alert is None or not stale or at.watched.replaced or at.looked.seen != "breach":
             return
-        await self._fill(work, alert, monitor, cohort, parent, watched, looked, end)
-        alert.updated_ns = end
-        work.changed.add(alert.id)
+        await self._fill(at, alert)
+        alert.updated_ns = at.end
+        at.work.changed.add(alert.id)
 
-    def _silence_alert(
-        self, work: Work, monitor: Monitor, cohort: Cohort, watched: Watched, end: int
-    ) -> None:
-        since = watched.last_data_ns or end
-        alert = Alert(
-            id=alert_id(work.project, f"{monitor.name}/no_data", cohort, since),
-            project=work.project,
-            monitor=monitor.name,
-            cohort=dict(cohort),
-            state="firing",
-            severity=monitor.severity,
-            owner=monitor.owner,
-            runbook=monitor.runbook,
-            condition="no data",
-            since_ns=since,
-            onset_ns=since,
-            fired_ns=end,
-            updated_ns=end,
-            summary=f"No data for {monitor.name} ({cohort_words(cohort)}): {watched.reason or 'nothing arrived'}.",
-            routes=list(monitor.routes),
+    def _silence_alert(self, at: _At) -> None:
+        work, watched, name = at.work, at.watched, at.monitor.name
+        since = watched.last_data_ns or at.end
+        alert = _alert(at, f"{name}/no_data", "no data", since, since)
+        alert.summary = (
+            f"No data for {name} ({cohort_words(at.cohort)}): {watched.reason or 'nothing arrived'}."
         )
-        alert.evidence["group"] = group_for(alert, work.alerts.values())
-        work.groups.add(str(alert.evidence["group"]))
+        _group(work, alert)
         work.alerts[alert.id] = alert
         work.changed.add(alert.id)
         watched.alert_id = alert.id
+
+
+def _alert(at: _At, story: str, condition: str, since: int, onset: int) -> Alert:
+    """The alert of a look; its id follows from what it is about (`story`) and when that began."""
+    m = at.monitor
+    return Alert(
+        id=alert_id(at.work.project, story, at.cohort, onset),
+        project=at.work.project,
+        monitor=m.name,
+        cohort=dict(at.cohort),
+        state="firing",
+        severity=m.severity,
+        owner=m.owner,
+        runbook=m.runbook,
+        condition=condition,
+        since_ns=since,
+        onset_ns=onset,
+        fired_ns=at.end,
+        updated_ns=at.end,
+        routes=list(m.routes),
+    )
+
+
+def _group(work: Work, alert: Alert) -> None:
+    alert.evidence["group"] = group_for(alert, work.alerts.values())
+    work.groups.add(str(alert.evidence["group"]))
