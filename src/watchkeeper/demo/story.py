@@ -28,15 +28,16 @@ LABELS = 60
 
 @dataclass(frozen=True)
 class Pace:
-    """How much is played: questions in a busy hour, hours played at a time once the clock matters, golden cases."""
+    """How much is played: questions in a busy hour, hours at a time in the good weeks and once the clock matters, golden cases."""
 
     per_hour: float
+    chunk: int
     stride: int
     golden: int
 
 
-FULL = Pace(per_hour=24.0, stride=1, golden=90)
-FAST = Pace(per_hour=11.0, stride=3, golden=70)
+FULL = Pace(per_hour=24.0, chunk=48, stride=1, golden=90)
+FAST = Pace(per_hour=11.0, chunk=84, stride=3, golden=70)
 BASELINE_HOURS = 14 * 24
 SHARE_V2 = 0.5
 MAX_HOURS_TO_ALERT = 36
@@ -112,10 +113,9 @@ class Story:
         )
         mix = Mix(0.0, "2026.11.1")
         await self.deploy("v1", "first version")
-        chunk = 48
-        for done in range(0, BASELINE_HOURS, chunk):
-            await self.play_hours(chunk, mix)
-            self.console.bar("two weeks", done + chunk, BASELINE_HOURS)
+        for done in range(0, BASELINE_HOURS, self.pace.chunk):
+            await self.play_hours(self.pace.chunk, mix)
+            self.console.bar("two weeks", done + self.pace.chunk, BASELINE_HOURS)
         (facts,) = await self.sql(
             "select count() as traces, avg(answer_relevance) as relevance, avg(has_steps) as steps,"
             " quantile(0.95)(duration_ms) as p95, countIf(errors > 0) / count() as failed from traces"
