@@ -125,7 +125,8 @@ import json, sys, time
 from watchkeeper import current_trace_id, feedback, flush, init, span, trace
 from watchkeeper.sdk import stats
 
-init(endpoint=sys.argv[1], flush_interval=0.1)
+# Room for all of it: on a busy machine the server is away for most of the time.
+init(endpoint=sys.argv[1], flush_interval=0.1, max_queue_spans=20_000)
 
 @trace(scenario="sdk")
 def answer(question):
