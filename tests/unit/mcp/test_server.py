@@ -126,7 +126,7 @@ async def test_it_reads_signals_alerts_and_sql(agent: Client) -> None:
 
 async def test_what_the_server_refuses_reaches_the_agent_in_words(agent: Client) -> None:
     async with agent:
-        assert "no trace" in await said(agent, "read_failure", wrong=True, trace_id="00" * 16)
+        assert "no trace" in await said(agent, "read_failure", wrong=True, trace_id="01" * 16)
         assert "only" in (await said(agent, "run_sql", wrong=True, query="drop table traces")).lower()
         assert "no dataset" in await said(agent, "run_gate", wrong=True, dataset="none")
 

@@ -85,4 +85,6 @@ def trace_id_of(call: Call) -> str:
     try:
         return _TRACE_ID.validate_python(call.request.path_params["trace_id"])
     except ValidationError:
-        raise HttpError(404, "that is not a trace id", "a trace id is 32 hexadecimal digits") from None
+        raise HttpError(
+            404, "that is not a trace id", "a trace id is 32 hexadecimal digits that are not all zeros"
+        ) from None
