@@ -35,7 +35,7 @@ from watchkeeper.scoring.classifiers.answer_relevance import EVASIVE
 from watchkeeper.scoring.classifiers.table import default_classifiers
 from watchkeeper.scoring.drive import run_checks
 from watchkeeper.scoring.patterns import PatternSet
-from watchkeeper.scoring.protocol import BatchScorer, Services
+from watchkeeper.scoring.protocol import BatchScorer, Finders
 
 ROOT = Path(__file__).resolve().parents[1]
 SCHEMA = {
@@ -176,7 +176,7 @@ def in_batches(scorers: Sequence[BatchScorer], traces: list[Trace]) -> None:
 
 def checks(name: str, traces: list[Trace]) -> None:
     total, spans = sum(map(size, traces)), sum(len(t.spans) for t in traces)
-    given = Services(find)
+    given = Finders(find)
     default, classifiers = default_checks(given), default_classifiers()
     suites: dict[str, list[Any]] = {
         "everything by default": [*default, *classifiers],

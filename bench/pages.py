@@ -19,7 +19,13 @@ from pathlib import Path
 import httpx
 
 from tests.unit.web.world import NOW, PROJECT, World, build, reopen
+from watchkeeper.pipeline.calibrate import Calibrator
+from watchkeeper.pipeline.from_signal import ActFlow
+from watchkeeper.pipeline.reading import loading
 from watchkeeper.pipeline.reporting import ReportFlow, Setting
+from watchkeeper.pipeline.signals import SignalFlow
+from watchkeeper.scoring.checks.table import default_checks
+from watchkeeper.store.records import signals
 from watchkeeper.web.charts.draw import render
 from watchkeeper.web.charts.spec import Dot, SeriesChart, series
 
@@ -49,9 +55,23 @@ def draw_times() -> None:
     )
 
 
+async def connect(world: World) -> str:
+    """The flows behind some pages, which the world does without; the commonest signal, once failures are grouped."""
+    services, columns, records = world.services, world.columns, world.services.records
+    checks = default_checks()
+    services.reports = ReportFlow(columns, records, services.clock, lambda _: Setting(), lambda: None)
+    services.scorers = Calibrator(records, columns, lambda _: checks, loading(columns), services.clock)
+    services.from_signal = ActFlow(records, columns, services.clock, services.config, lambda _: checks)
+    known = await records.read(lambda c: signals.find(c, PROJECT))
+    if not known:
+        known = (await SignalFlow(columns, records, services.clock, None).run_once(PROJECT)).signals
+    return max(known, key=lambda s: s.traces).id
+
+
 async def pages(world: World, rounds: int) -> None:
     """Ask for every page `rounds` times."""
     columns = world.columns
+    signal = await connect(world)
     found = await columns.sql(
         PROJECT, "select trace_id, count() as n from spans group by trace_id order by n desc limit 1"
     )
@@ -68,8 +88,12 @@ async def pages(world: World, rounds: int) -> None:
         ("trace", f"/traces/{longest}"),
         ("quality, 7 d", "/quality"),
         ("one series by cohort", "/quality/answer_relevance?range=14d"),
+        ("scorers, 7 d", "/scorers"),
+        ("one scorer, 14 d", "/scorers/tool_error?range=14d"),
         ("alert", f"/alerts/{world.alert_id}"),
         ("signals, 7 d", "/signals"),
+        ("one signal", f"/signals/{signal}"),
+        ("act on a signal", f"/signals/{signal}/act"),
         ("sessions, 14 d", "/sessions?range=14d"),
         ("users, 14 d", "/users?range=14d"),
         ("drift", "/drift"),
@@ -77,10 +101,6 @@ async def pages(world: World, rounds: int) -> None:
         ("weekly report", "/reports"),
         ("review", "/review"),
     ]
-    services = world.services
-    services.reports = ReportFlow(
-        columns, services.records, services.clock, lambda _: Setting(), lambda: None
-    )
     print(f"{'page':<30} {'first':>9} {'median':>9} {'worst':>9} {'CPU':>9} {'loop':>9}")
     transport = httpx.ASGITransport(world.app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:

@@ -28,11 +28,13 @@ from fit import (
     relevance_pairs,
     rows,
 )
+from refusal_lines import ABROAD_ANSWERS, ABROAD_REFUSALS
 from watchkeeper.model.score import Subject, Verdict
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace
 from watchkeeper.redaction.find import find
-from watchkeeper.scoring.checks.injection_pattern import InjectionPattern
+from watchkeeper.scoring.checks.injection_pattern import InjectionPattern, phrases
 from watchkeeper.scoring.checks.profanity import Profanity
+from watchkeeper.scoring.checks.refusal import Refusal
 
 assert FITS
 
@@ -149,6 +151,7 @@ def relevance(shared: Path) -> list[str]:
 
 def refusal(shared: Path) -> list[str]:
     data = rows(shared, "xstest_responses.jsonl")
+    check = Refusal()
     x, y, prompts, models = refusal_data(shared)
     by_prompt = refusal_left_out(x, y, folds(prompts))
     by_model = refusal_left_out(x, y, folds(models))
@@ -168,6 +171,14 @@ def refusal(shared: Path) -> list[str]:
     out.append(
         f"| one person with the other | {wilson(sum(r['annotator_1'] == r['annotator_2'] for r in data), n)} |"
     )
+    for said, lines in (("refusals", ABROAD_REFUSALS), ("answers", ABROAD_ANSWERS)):
+        found = [check.one(subject(line)) for line in lines]
+        right = sum(
+            isinstance(o, Verdict) and (o.label != "compliance") == (said == "refusals") for o in found
+        )
+        out.append(
+            f"| short {said} in other languages, written beside the phrases | {wilson(right, len(lines))} |"
+        )
     return out
 
 
@@ -248,7 +259,10 @@ def injection(shared: Path) -> list[str]:
         flagged = isinstance(outcome, Verdict) and outcome.passed is False
         key = (str(row.get("label")), str(row.get("kind") or row.get("category") or row.get("source")))
         kinds.setdefault(key, []).append(flagged)
-    out = ["| prompt_attacks | flagged |", "|---|---|"]
+    for row in rows(shared, "injection_corpus_train.jsonl"):
+        flagged = bool(phrases(row["text"])[0])
+        kinds.setdefault((row["label"], f"{row['source']} (looked at)"), []).append(flagged)
+    out = ["| prompt_attacks, then the short machine-made texts of the corpora | flagged |", "|---|---|"]
     out += [f"| {label}: {kind} | {wilson(sum(v), len(v))} |" for (label, kind), v in sorted(kinds.items())]
     return out
 
@@ -301,7 +315,8 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
         refusal,
         "Phrases and a linear model, fitted with whole prompts or whole models left out. The labelled answers are all about safety and mostly long, so about 70 "
         "short refusals and answers of other applications, written by hand (`bench/refusal_lines.py`), are in every fit: without them a model that answers as "
-        "briefly as GPT-4 did here was unseen and 59 % right. English only.",
+        "briefly as GPT-4 did here was unseen and 59 % right. Fitted on English; the phrases of some twenty other languages weigh what the English phrase of "
+        "the same meaning does, and no labelled answers in them are at hand.",
     ),
     (
         "Personal data",
@@ -311,7 +326,8 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
     (
         "Injection phrases",
         injection,
-        "`injection_pattern`, a list of phrases only, on by default. Flags on benign kinds matter most: at production volumes one per cent is the budget.",
+        "`injection_pattern`, a list of phrases only, on by default; said openly, in some fifteen languages, or hidden (letters of other scripts, digits for letters, base64 and the like). "
+        "Flags on benign kinds matter most: at production volumes one per cent is the budget. Phrases were added after reading what was missed in the corpora, not in prompt_attacks.",
     ),
     (
         "Injection classifier",

@@ -1,6 +1,8 @@
 """A real Watchkeeper server in its own process, for tests that drive it from outside."""
 
 import atexit
+import contextlib
+import itertools
 import json
 import os
 import signal
@@ -14,22 +16,38 @@ import urllib.request
 from pathlib import Path
 from typing import IO, Any
 
+from tests.columns import empty_columns
+from tests.waiting import HANG_SECONDS
+
+# Below those that the system gives to connections: one of them would be taken between here and the start of a server, and while
+# one that was killed is away. Processes of tests begin at places of their own.
+_ports = itertools.count(os.getpid() * 500)
+
 
 def free_port() -> int:
-    """A TCP port nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    """A TCP port nobody listens on, and that nobody is given who does not ask for it."""
+    for number in _ports:
+        port = 10_000 + number % 20_000
+        with socket.socket() as found, contextlib.suppress(OSError):
+            found.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")
 
 
 class Server:
     """`watchkeeper serve` on a free port. `start` returns when it printed `ready`; `stop` asks it to drain.
 
-    `headers` go with every call (`x-watchkeeper-project`, `authorization`).
+    `headers` go with every call (`x-watchkeeper-project`, `authorization`). In a new directory it finds tables without rows, unless
+    it is to make its `own_tables`.
     """
 
     def __init__(
-        self, data_dir: Path, *arguments: str, no_auth: bool = True, env: dict[str, str] | None = None
+        self,
+        data_dir: Path,
+        *arguments: str,
+        no_auth: bool = True,
+        env: dict[str, str] | None = None,
+        own_tables: bool = False,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -43,6 +61,8 @@ class Server:
         if no_auth:
             self._command.append("--no-auth")
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
+        self._data_dir = data_dir
+        self._own_tables = own_tables or "WATCHKEEPER_COLUMNS_URL" in self._env
         self.headers: dict[str, str] = {}
         self.process: subprocess.Popen[str] | None = None
         self._drain: threading.Thread | None = None
@@ -51,6 +71,9 @@ class Server:
         if self.process is None:
             # A test that fails before it stops its server must not leave it behind.
             atexit.register(self._sweep)
+            if not self._own_tables and not self._data_dir.exists():
+                self._data_dir.mkdir(parents=True, mode=0o700)
+                empty_columns(self._data_dir / "columns")
         self.process = subprocess.Popen(
             self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self._env
         )
@@ -117,7 +140,7 @@ class Server:
         sent = {"content-type": "application/json", **self.headers, **(headers or {})}
         request = urllib.request.Request(self.url + path, data, sent, method=method)
         try:
-            with urllib.request.urlopen(request, timeout=60) as answer:
+            with urllib.request.urlopen(request, timeout=HANG_SECONDS) as answer:
                 return answer.status, {k.lower(): v for k, v in answer.headers.items()}, answer.read()
         except urllib.error.HTTPError as error:
             return error.code, {k.lower(): v for k, v in error.headers.items()}, error.read()
@@ -133,7 +156,7 @@ class Server:
         answer = self.json("POST", "/api/sql", {"query": query})
         return [dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]]
 
-    def eventually(self, query: str, wanted: Any, seconds: float = 120.0) -> list[dict[str, Any]]:
+    def eventually(self, query: str, wanted: Any, seconds: float = HANG_SECONDS) -> list[dict[str, Any]]:
         """Ask until `wanted(rows)` holds and return the rows; the deadline only guards against a hang."""
         deadline = time.monotonic() + seconds
         while True:

@@ -2,8 +2,8 @@
 
 import asyncio
 import shutil
-import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from tests.serving import free_port
 from tests.unit.web.world import World
 
 CHROMIUM = next((p for p in map(shutil.which, ("chromium", "chromium-browser", "google-chrome")) if p), None)
@@ -19,6 +20,8 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+# Nothing takes this long: it only guards against a hang, on a machine that is busy with other tests.
+HANG_SECONDS = 120
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -33,11 +36,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def until(page: Any, truth: str) -> None:
     """Wait for an expression to be true. Playwright's own way evaluates text in the page, which the policy forbids."""
-    for _ in range(800):
-        if page.evaluate(truth):
-            return
+    deadline = time.monotonic() + HANG_SECONDS
+    while not page.evaluate(truth):
+        assert time.monotonic() < deadline, f"never true: {truth}"
         page.wait_for_timeout(25)
-    raise AssertionError(f"never true: {truth}")
 
 
 def painted(page: Any, name: str) -> Callable[..., Any]:
@@ -51,6 +53,17 @@ def painted(page: Any, name: str) -> Callable[..., Any]:
         return answer
 
     return arrived
+
+
+def patient(make: Callable[..., Any]) -> Callable[..., Any]:
+    """A browser's way to make contexts, which then wait as long as a busy machine needs."""
+
+    def made(**how: Any) -> Any:
+        context = make(**how)
+        context.set_default_timeout(HANG_SECONDS * 1000)
+        return context
+
+    return made
 
 
 def opened(chromium: Any, base: str, **how: Any) -> Any:
@@ -69,9 +82,7 @@ def opened(chromium: Any, base: str, **how: Any) -> Any:
 @contextmanager
 def serving(make: Callable[[], Awaitable[World]]) -> Generator[tuple[World, str]]:
     """The world `make` builds, served over HTTP by a thread with an event loop of its own."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = int(found.getsockname()[1])
+    port = free_port()
     ready = threading.Event()
     made: list[World] = []
     failed: list[BaseException] = []
@@ -101,24 +112,25 @@ def serving(make: Callable[[], Awaitable[World]]) -> Generator[tuple[World, str]
 
     thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    ready.wait(120)
+    assert ready.wait(600), "the world was not built"
     if failed:
         raise failed[0]
     try:
         yield made[0], f"http://127.0.0.1:{port}"
     finally:
         servers[0].should_exit = True
-        thread.join(30)
+        thread.join(HANG_SECONDS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """One browser for all tests."""
+    """One browser for a module's tests: while it is there no other event loop can run in this thread, and other tests need one."""
     driver_of = pytest.importorskip(
         "playwright.sync_api", reason="needs the package playwright"
     ).sync_playwright
     with driver_of() as driver:
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        browser.new_context = patient(browser.new_context)
         yield browser
         browser.close()
 

@@ -217,3 +217,133 @@ def test_it_suggests_names_of_attributes(page: Any) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**/traces?*where=*")
     assert "user-3" in page.locator(".filters .chip").inner_text()
+
+
+def test_what_is_refused_is_said_in_the_form_where_it_was_written(
+    chromium: Any, world: tuple[World, str]
+) -> None:
+    page = opened(chromium, world[1], viewport={"width": 900, "height": 900})
+    page.goto("/traces?range=30d")
+    page.locator("#filter-menu summary").click()
+    page.locator("#f-field").select_option("duration_ms")
+    page.locator("#f-value").fill("slow")
+    page.keyboard.press("Enter")
+    page.locator("#filter-menu [role=alert]", has_text="duration_ms is a number").wait_for()
+    page.locator("#f-raw").fill("no_such_column = 1")
+    page.keyboard.press("Enter")
+    page.locator("#filter-menu [role=alert]", has_text="no_such_column").wait_for()
+    assert (page.locator("#f-value").input_value(), page.locator("#f-field").input_value()) == (
+        "slow",
+        "duration_ms",
+    )
+    page.locator("#f-value").fill("1")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**where=*")
+    assert page.locator(".filters .chip").inner_text().startswith("duration_ms =")
+    page.goto(f"/traces/{world[0].worst[1]}")
+    page.locator(".head summary", has_text="Add to dataset").click()
+    page.locator("#ds").fill("a/b")
+    page.keyboard.press("Enter")
+    page.locator(".head [role=alert]", has_text="The dataset needs a name").wait_for()
+    page.locator("#ds").fill("by-hand")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/datasets/by-hand*")
+    page.context.close()
+
+
+@pytest.mark.parametrize("scripts", [True, False])
+def test_what_cannot_be_taken_back_asks_once_more(
+    chromium: Any, world: tuple[World, str], scripts: bool
+) -> None:
+    context = chromium.new_context(base_url=world[1], java_script_enabled=scripts)
+    page = context.new_page()
+    name = f"to be deleted, scripts {scripts}"
+    page.goto("/traces?range=30d&where=duration_ms+%3E+2")
+    page.locator("#views-menu summary").click()
+    page.locator("#view-name").fill(name)
+    page.get_by_role("button", name="Save view").click()
+    view = page.locator(".view-item", has_text=name)
+    view.wait_for(state="attached")
+    page.locator("#views-menu summary").click()
+    view.get_by_role("button", name="Delete").click()
+    asked = page.get_by_role("dialog", name=name)
+    asked.get_by_role("button", name="Keep it").click()
+    asked.wait_for(state="hidden")
+    view.get_by_role("button", name="Delete").click()
+    asked.get_by_role("button", name="Delete").click()
+    view.wait_for(state="detached")
+    context.close()
+
+
+def test_a_form_is_sent_once_and_again_only_when_one_insists(chromium: Any, world: tuple[World, str]) -> None:
+    page = opened(chromium, world[1], viewport={"width": 1440, "height": 900})
+    held: list[Any] = []
+    page.route("**/dataset", lambda r: held.append(r) if r.request.method == "POST" else r.continue_())
+    page.goto(f"/traces/{world[0].worst[2]}")
+    page.locator(".head summary", has_text="Add to dataset").click()
+    page.locator("#ds").fill("insisted")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Make it a case").click()
+    assert len(held) == 1 and not page.get_by_role("button", name="Add it anyway").is_visible()
+    held[0].fulfill(status=409, content_type="text/html", body="<p id=error>It asks this already.</p>")
+    page.locator(".head [role=alert]", has_text="It asks this already.").wait_for()
+    page.get_by_role("button", name="Add it anyway").click()
+    assert "force=yes" not in held[0].request.post_data and "force=yes" in held[1].request.post_data
+    held[1].continue_()
+    page.wait_for_url("**/datasets/insisted*")
+    assert [c for c in page.complaints if "409" not in c] == []
+    page.context.close()
+
+
+def test_a_marked_or_selected_row_stays_so_while_others_come(page: Any, world: tuple[World, str]) -> None:
+    page.goto("/traces?live=1&range=30d")
+    page.keyboard.press("j")
+    marked = page.locator("tr.at").get_attribute("data-id")
+    arrive(world[0], "f" * 32, at=NOW - 10**7)
+    until(page, f"document.querySelector('#live-rows tr').dataset.id === '{'f' * 32}'")
+    page.keyboard.press("x")
+    assert page.locator("tr.at").get_attribute("data-id") == marked
+    assert page.locator("input[name=trace]:checked").input_value() == marked
+    # The selected trace is written again, as it is when a judge has looked at it.
+    arrive(world[0], str(marked), at=NOW - 10**7)
+    until(page, "document.querySelector('#live-state').textContent.startsWith('Paused')")
+    page.evaluate("document.querySelector('#live-state button')?.click()")
+    assert page.locator("input[name=trace]:checked").input_value() == marked
+    assert page.locator("#selected-n").inner_text() == "1"
+
+
+def test_what_could_not_be_loaded_is_said_and_nothing_else_changes(
+    chromium: Any, world: tuple[World, str]
+) -> None:
+    page = opened(chromium, world[1], viewport={"width": 1440, "height": 900})
+    page.goto(f"/traces/{world[0].worst[0]}")
+    there = page.locator("#span").get_attribute("data-span")
+    page.route("**/step?*", lambda r: r.abort())
+    page.locator(".tree a[data-step]").last.click()
+    page.locator(".toast", has_text="This span could not be opened. The server does not answer.").wait_for()
+    assert f"span={there}" in page.locator(".tree a[aria-current]").get_attribute("data-step")
+    page.goto("/traces?range=30d")
+    page.route("**/panel*", lambda r: r.fulfill(status=401, content_type="text/html", body="<p>no</p>"))
+    page.keyboard.press("j")
+    page.keyboard.press("o")
+    page.locator(".toast", has_text="Your login has ended").wait_for()
+    page.route("**/cohort/values*", lambda r: r.abort())
+    page.locator("#cohort-menu summary").click()
+    page.locator("#cohort-value:focus").wait_for()
+    # Enter opens and closes what has the focus, whatever row is marked.
+    page.keyboard.press("Escape")
+    with page.expect_event("requestfailed", timeout=5000):
+        page.keyboard.press("Enter")
+    assert page.locator("#cohort-menu[open]").count() == 1 and "/traces?" in page.url
+    mine = ("ERR_FAILED", "401", "/cohort/values", "/step?")
+    assert [c for c in page.complaints if not any(part in c for part in mine)] == []
+    page.context.close()
+
+
+def test_a_place_on_the_page_does_not_lose_what_was_typed(page: Any) -> None:
+    page.goto("/review/rev_00")
+    page.locator("#comment").fill("half a sentence")
+    page.evaluate("location.hash = 'main'")
+    page.evaluate("new Promise(done => setTimeout(done, 100))")
+    assert page.locator("#comment").input_value() == "half a sentence"

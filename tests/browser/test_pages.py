@@ -1,5 +1,6 @@
 """What people do on the pages, with a keyboard, in a browser."""
 
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -12,11 +13,17 @@ from tests.unit.web.world import World, build
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str]]:
-    with serving(lambda: build(tmp_path_factory.mktemp("browser"), 400, seed=5)) as served:
+    async def made() -> World:
+        world = await build(tmp_path_factory.mktemp("browser"), 400, seed=5)
+        # Of labels of one moment nobody could say which is the newest.
+        moments = itertools.count(world.services.clock())
+        world.services.clock = lambda: next(moments)
+        return world
+
+    with serving(made) as served:
         yield served
 
 
-@pytest.mark.parametrize("width", [390, 900, 1440])
 @pytest.mark.parametrize(
     "path",
     [
@@ -31,11 +38,13 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[World, str
         "/settings/export",
     ],
 )
-def test_it_never_scrolls_sideways(chromium: Any, world: tuple[World, str], path: str, width: int) -> None:
-    context = chromium.new_context(viewport={"width": width, "height": 800}, base_url=world[1])
+def test_it_never_scrolls_sideways(chromium: Any, world: tuple[World, str], path: str) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 800}, base_url=world[1])
     page = context.new_page()
     page.goto(path, wait_until="load")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for width in (390, 900, 1440):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
     context.close()
 
 
@@ -115,6 +124,9 @@ def test_it_walks_the_list_and_opens_beside_it(page: Any) -> None:
     assert page.locator("#side").is_hidden()
     page.keyboard.press("x")
     assert page.locator("#selected-n").inner_text() == "1"
+    page.get_by_role("button", name="Send to review").click()
+    page.locator(".toast", has_text="Sent to review").wait_for()
+    assert page.locator(".selection").is_hidden(), "the list stays, and what was selected is no more"
     page.keyboard.press("Enter")
     page.wait_for_url(f"**/traces/{second}*")
 
@@ -144,6 +156,11 @@ def test_it_labels_thirty_traces_with_the_keyboard_alone(page: Any) -> None:
         page.wait_for_selector("#label-form")
     assert page.evaluate("window.kept") is True, "the next item is swapped in, not loaded"
     assert "4 done" in page.locator(".progress").inner_text()
+    waiting = page.locator(".rail a[href^='/review'] .count").inner_text()
+    assert " ".join(waiting.split()) in page.locator(".progress").inner_text()
+    assert page.locator(".rail a[href^='/review'] .count .sr").count() == 1, (
+        "what it counts is said, not shown"
+    )
     page.keyboard.press("u")
     until(page, "document.querySelector('.progress').innerText.includes('3 done')")
 
@@ -222,6 +239,24 @@ def test_it_suggests_cohort_values_and_filters_by_one(page: Any) -> None:
     page.wait_for_url("**/?*cohort=prompt_version%3Dv2*")
 
 
+def test_suggestions_for_a_name_chosen_no_longer_do_not_replace_those_of_the_present_one(page: Any) -> None:
+    late: list[Any] = []
+    page.route(
+        "**/cohort/values*name=*",
+        lambda r: r.continue_() if "name=prompt_version" in r.request.url else late.append(r),
+    )
+    page.goto("/traces?range=30d")
+    with page.expect_request("**/cohort/values*"):
+        page.locator("#cohort-menu summary").click()
+    page.locator("#cohort-name").select_option("prompt_version")
+    until(page, "[...document.querySelectorAll('#cohort-values option')].some(o => o.value === 'v2')")
+    assert late
+    with page.expect_response("**/cohort/values*"):
+        late[0].fulfill(json=["of another name"])
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert "v2" in page.evaluate("[...document.querySelectorAll('#cohort-values option')].map(o => o.value)")
+
+
 def test_it_shows_where_the_focus_is_and_skips_to_the_content(page: Any) -> None:
     page.goto("/traces")
     page.keyboard.press("Tab")
@@ -236,7 +271,7 @@ def test_it_shows_where_the_focus_is_and_skips_to_the_content(page: Any) -> None
 def test_escape_closes_a_menu_and_gives_the_focus_back(page: Any) -> None:
     page.goto("/traces?range=30d")
     page.locator("#filter-menu summary").click()
-    assert page.evaluate("document.activeElement.id") == "f-field"
+    until(page, "document.activeElement.id === 'f-field'")
     page.keyboard.press("Escape")
     assert not page.locator("#filter-menu").evaluate("m => m.open")
     assert page.evaluate("document.activeElement.matches('#filter-menu summary')")
@@ -261,3 +296,56 @@ def test_a_phone_has_five_pages_in_reach_and_the_rest_behind_one_button(
     page.locator(".all-pages .item", has_text="Monitors").click()
     page.wait_for_url("**/monitors*")
     context.close()
+
+
+def test_enter_in_a_field_labels_nothing(page: Any) -> None:
+    page.goto("/review")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/review/rev_*")
+    before = page.locator(".progress").inner_text()
+    page.get_by_label("Dataset", exact=True).fill("elsewhere")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    page.locator("#help[open]").wait_for()
+    page.reload()
+    assert page.locator(".progress").inner_text() == before
+
+
+def test_review_works_without_scripts(chromium: Any, world: tuple[World, str]) -> None:
+    context = chromium.new_context(base_url=world[1], java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/review")
+    page.get_by_role("button", name="Start reviewing").click()
+    page.wait_for_url("**/review/rev_*")
+    page.locator(".choice.bad").first.click()
+    page.wait_for_url("**done=labelled*")
+    assert "Labelled" in page.locator(".said-done").inner_text()
+    page.goto("/review")
+    page.get_by_role("button", name="Undo last").click()
+    page.wait_for_url("**done=undone*")
+    context.close()
+
+
+def test_rows_are_walked_on_every_page_that_has_some(page: Any) -> None:
+    page.goto("/alerts/al_relevance")
+    for _ in range(40):
+        page.keyboard.press("j")
+    assert page.locator("tr.at").count() == 1
+    assert page.locator("tr.at").is_visible(), "what is folded away is passed over"
+    page.goto("/?range=14d")
+    page.keyboard.press("j")
+    there = page.locator("tr.at").get_attribute("data-href")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**{there}")
+
+
+def test_loading_a_new_key_again_makes_no_other(page: Any) -> None:
+    page.goto("/settings")
+    page.locator("#k-name").fill("made once")
+    page.get_by_role("button", name="Make a key").click()
+    page.locator(".secret").wait_for()
+    until(page, "location.pathname === '/settings'")
+    page.reload()
+    assert page.get_by_text("made once", exact=True).count() == 1
+    assert page.locator(".secret").count() == 0

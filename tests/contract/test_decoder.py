@@ -76,7 +76,7 @@ def test_it_rejects_one_bad_span_and_keeps_its_neighbours(name: str) -> None:
 MALFORMED = [
     b"", b"{", b"[]", b'"x"', b"nul", b"{]", b"{\"resourceSpans\": 5}", b"{\"resourceSpans\": [5]}",
     b'{"resourceSpans":[{"scopeSpans":{}}]}', b'{"resourceSpans":[{"resource":{"attributes":[{"key":5}]}}]}',
-    b"[" * 60_000, b'{"a":' * 5_000 + b"1" + b"}" * 5_000, b'{"a":' + b"9" * 5_000 + b"}", b"\xff\xfe{\x00}\x00",
+    b"[" * 60_000, b'{"a":' * 600_000 + b"1" + b"}" * 600_000, b"{" + b"9" * 5_000 + b"}", b"\xff\xfe{\x00}\x00",
 ]  # fmt: skip
 
 
@@ -168,11 +168,73 @@ def _size(data: bytes) -> bytes:
     return bytes([*out, n])
 
 
+@pytest.mark.parametrize("kind", ["arrayValue", "kvlistValue"])
+def test_a_value_nested_ten_thousand_deep_in_json_costs_its_neighbours_nothing(kind: str) -> None:
+    named = kind == "kvlistValue"
+    inner = '{"' + kind + '":{"values":[' + '{"key":"a]{","value":' * named
+    closing = "}" * named + "]}}"
+    value = inner * 10_000 + '{"stringValue":"x"}' + closing * 10_000
+    deep = json.dumps(_span(attributes=[{"key": "deep", "value": "HERE"}])).replace('"HERE"', value)
+    body = b'{"resourceSpans":[{"scopeSpans":[{"spans":[%s,%s]}]}]}'
+    decoded = wire.decode("traces", body % (deep.encode(), json.dumps(_span(spanId="ef" * 8)).encode()), JSON)
+    assert len(decoded.spans) == 2 and not decoded.rejected
+    assert "nested deeper" in json.dumps(decoded.spans[0].attributes["deep"])
+
+
+def test_an_integer_of_thousands_of_digits_costs_only_its_span() -> None:
+    body = _body(_span(), _span(startTimeUnixNano="MANY", spanId="ef" * 8)).replace(b'"MANY"', b"9" * 5_000)
+    decoded = wire.decode("traces", body, JSON)
+    assert len(decoded.spans) == 1 and "startTimeUnixNano must be an integer" in decoded.rejected[0].reason
+    body = _body(_span(attributes=[{"key": "a", "value": {"doubleValue": "MANY"}}])).replace(
+        b'"MANY"', b"9" * 5_000
+    )
+    assert wire.decode("traces", body, JSON).spans[0].attributes["a"] == "Infinity"
+
+
 def test_it_salvages_good_spans_beside_one_with_invalid_utf8() -> None:
     body = _proto("good", "b@d", "fine").SerializeToString().replace(b"b@d", b"b\xffd")
     decoded = wire.decode("traces", body, PROTO)
     assert [s.name for s in decoded.spans] == ["good", "fine"]
     assert "UTF-8" in decoded.rejected[0].reason and decoded.received == 3
+
+
+def test_a_damaged_part_of_the_envelope_costs_what_stands_in_it_and_nothing_else() -> None:
+    def scope(n: int, **more: Any) -> dict[str, Any]:
+        return {"spans": [_span(spanId=f"{i + 1:016x}") for i in range(n)], **more}
+
+    for damaged, lost in (
+        ("text", 1),
+        ({"scopeSpans": "text"}, 1),
+        ({"resource": "text", "scopeSpans": [scope(2), scope(1)]}, 3),
+        ({"resource": {"attributes": [5]}, "scopeSpans": [scope(2)]}, 2),
+        ({"scopeSpans": [scope(2, scope="text")]}, 2),
+        ({"scopeSpans": [5]}, 1),
+        ({"scopeSpans": [{"spans": "text"}]}, 1),
+    ):
+        groups = [damaged, {"scopeSpans": [scope(3)]}]
+        decoded = wire.decode("traces", json.dumps({"resourceSpans": groups}).encode(), JSON)
+        assert (len(decoded.spans), len(decoded.rejected), decoded.received) == (3, lost, 3 + lost)
+        assert "resourceSpans[0]" in wire.rejection_message(decoded.rejected)
+        with pytest.raises(wire.Malformed, match="resourceSpans"):
+            wire.decode("traces", json.dumps({"resourceSpans": [damaged]}).encode(), JSON)
+
+
+def test_a_damaged_part_of_a_protobuf_envelope_costs_what_stands_in_it_and_nothing_else() -> None:
+    def held(number: int, data: bytes) -> bytes:
+        return bytes([number << 3 | 2, len(data)]) + data
+
+    group = _proto("a", "b").SerializeToString()
+    scope = _proto("c", "d").resource_spans[0].scope_spans[0].SerializeToString()
+    for damaged, lost in (
+        (held(1, b"\xff\xff") + held(2, scope), 2),
+        (held(2, held(1, b"\xff\xff") + scope), 2),
+        (b"\x12\x05a", 1),
+    ):
+        decoded = wire.decode("traces", held(1, damaged) + group, PROTO)
+        assert [s.name for s in decoded.spans] == ["a", "b"]
+        assert (len(decoded.rejected), decoded.received) == (lost, 2 + lost)
+        with pytest.raises(wire.Malformed):
+            wire.decode("traces", held(1, damaged), PROTO)
 
 
 def test_it_rejects_bad_ids_in_protobuf_one_by_one() -> None:
@@ -258,6 +320,76 @@ def test_it_keeps_token_duration_and_cost_instruments_only() -> None:
         ("gen_ai.client.token.usage", 30.0, 2), ("claude_code.cost.usage", 0.5, 1),
     ]  # fmt: skip
     assert (decoded.received, decoded.ignored) == (3, 1)
+
+
+POINT = {
+    "timeUnixNano": str(1795 * 10**15),
+    "asInt": "5",
+    "attributes": [{"key": "k", "value": {"stringValue": "v"}}],
+}
+
+
+def _metrics_json(*metrics: Any) -> bytes:
+    return json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).encode()
+
+
+@pytest.mark.parametrize(
+    ("bad", "lost", "why"),
+    [
+        ({"sum": {"dataPoints": [POINT, {**POINT, "asInt": "many"}]}}, 1, "point 1: asInt must be an integer"),
+        ({"gauge": {"dataPoints": [{**POINT, "attributes": "x"}]}}, 1, "attributes must be a list"),
+        ({"gauge": {"dataPoints": [{"asDouble": "NaN"}]}}, 1, "not a finite number"),
+        ({"histogram": {"dataPoints": [{"sum": 1, "count": -1}]}}, 1, "count must be"),
+        ({"summary": {"dataPoints": [{"sum": "1e400", "count": "1"}, 7]}}, 2, "the point must be an object"),
+        ({"sum": {"dataPoints": {"a": 1}}}, 1, "dataPoints must be a list"),
+        ({"sum": {"dataPoints": [POINT, POINT]}, "name": 5}, 2, "name must be a string"),
+        ("no metric", 1, "the metric must be an object"),
+    ],
+)  # fmt: skip
+def test_a_bad_metric_in_json_costs_only_its_points(bad: Any, lost: int, why: str) -> None:
+    good = {"name": "gen_ai.client.token.usage", "sum": {"dataPoints": [POINT]}}
+    bad = {"name": "llm.cost", **bad} if isinstance(bad, dict) else bad
+    decoded = wire.decode("metrics", _metrics_json(good, bad, good), JSON)
+    assert [m.value for m in decoded.metrics if m.name == good["name"]] == [5.0, 5.0]
+    assert len(decoded.rejected) == lost and why in wire.rejection_message(decoded.rejected)
+    assert decoded.received == len(decoded.metrics) + len(decoded.rejected) + decoded.ignored
+
+
+def test_metrics_say_the_same_in_both_encodings() -> None:
+    request = ExportMetricsServiceRequest()
+    scoped = request.resource_metrics.add().scope_metrics.add()
+    at = 1795 * 10**15
+    scoped.metrics.add(name="llm.cost", unit="USD").gauge.data_points.add(as_double=0.5, time_unix_nano=at)
+    for kind in ("histogram", "exponential_histogram", "summary"):
+        getattr(scoped.metrics.add(name=f"{kind}.duration"), kind).data_points.add(
+            sum=3, count=2, time_unix_nano=at
+        )
+    # A point that says that it has no value is none.
+    scoped.metrics.add(name="token.gap").gauge.data_points.add(flags=1, time_unix_nano=at)
+    scoped.metrics.add(name="token.bad").gauge.data_points.add(as_double=float("inf"), time_unix_nano=at)
+    scoped.metrics.add(name="nothing.token")
+    first = wire.decode("metrics", request.SerializeToString(), PROTO)
+    second = wire.decode("metrics", json_format.MessageToJson(request).encode(), JSON)
+    assert first.metrics == second.metrics and len(first.metrics) == 4
+    for decoded in (first, second):
+        assert (decoded.received, decoded.ignored, len(decoded.rejected)) == (6, 1, 1)
+
+
+@pytest.mark.parametrize("old", [b"b@d", b"llm.cost", b"UNIT"])
+def test_a_bad_metric_in_protobuf_costs_only_its_points(old: bytes) -> None:
+    request = ExportMetricsServiceRequest()
+    scoped = request.resource_metrics.add().scope_metrics.add()
+    for name in ("gen_ai.client.token.usage", "llm.cost", "http.duration"):
+        points = scoped.metrics.add(name=name, unit="UNIT" if name == "llm.cost" else "").sum.data_points
+        points.add(as_int=1, time_unix_nano=1795 * 10**15)
+        if name == "llm.cost":
+            points.add(as_int=2).attributes.add(key="k").value.string_value = "b@d"
+    body = request.SerializeToString().replace(old, old[:1] + b"\xff" + old[2:])
+    decoded = wire.decode("metrics", body, PROTO)
+    assert {"gen_ai.client.token.usage", "http.duration"} <= {m.name for m in decoded.metrics}
+    assert len(decoded.rejected) == (1 if old == b"b@d" else 2)
+    assert "UTF-8" in decoded.rejected[0].reason and "record 1, point" in decoded.rejected[0].where
+    assert decoded.received == 4 == len(decoded.metrics) + len(decoded.rejected)
 
 
 def test_it_answers_in_the_encoding_of_the_question() -> None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from tests.columns import empty_columns
 from tests.contract.columns_world import NOW, new_trace_id, raw, rows, trace_row
 from tests.unit.store.hostile import statements
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
@@ -24,7 +26,7 @@ SIDE = 300
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseColumns]:
-    opened = open_columns(f"chdb://{tmp_path_factory.mktemp('columns') / 'data'}", clock=lambda: NOW)
+    opened = open_columns(empty_columns(tmp_path_factory.mktemp("columns") / "data"), clock=lambda: NOW)
     trace_id = new_trace_id()
     asyncio.run(opened.write_spans(rows("p", [raw(trace_id, n) for n in range(SIDE)]), []))
     yield opened
@@ -46,7 +48,7 @@ def parsed(data: bytes, form: str) -> list[dict[str, Any]]:
 
 
 async def filled(store: ClickHouseColumns, project: str) -> str:
-    spans = [raw(new_trace_id(), 0, kind="llm", output="=1+1", **{"in": 5})]
+    spans = [raw(new_trace_id(), 0, kind="llm", output="'=1+1", **{"in": 5})]
     await store.write_spans(rows(project, spans), [])
     await store.write_traces([trace_row(project, spans)])
     return spans[0].trace_id
@@ -62,7 +64,7 @@ async def test_each_format_holds_the_same_rows(store: ClickHouseColumns, form: s
     assert list(row) == ["trace_id", "input_tokens", "time", "attributes", "output_text"]
     assert row["trace_id"] == trace_id and int(row["input_tokens"]) == 5
     assert "2026-05-28" in str(row["time"]) or "2026" in str(row["time"])
-    assert row["output_text"] == ("'=1+1" if form == "csv" else "=1+1")
+    assert row["output_text"] == ("''=1+1" if form == "csv" else "'=1+1")
 
 
 @pytest.mark.parametrize("form", EXPORT_FORMATS)
@@ -127,3 +129,13 @@ async def test_more_exports_than_places_are_refused_in_words(store: ClickHouseCo
 async def test_a_mistake_is_told_as_for_sql(store: ClickHouseColumns) -> None:
     with pytest.raises(QueryRefused, match="there is no column"):
         await anext(store.export("p", "select no_such_thing from traces", "csv"))
+
+
+async def test_an_export_whose_reader_is_cancelled_at_every_await_gives_its_place_back(
+    store: ClickHouseColumns,
+) -> None:
+    for _ in range(store_module.EXPORTS + 1):
+        with anyio.CancelScope() as scope:
+            async for _piece in store.export("p", MANY, "jsonl"):
+                scope.cancel()
+        assert scope.cancelled_caught

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tests.columns import empty_columns
 from tests.contract.columns_world import DAY, NOW, new_trace_id, raw, rows
 from watchkeeper.egress.http import Answer
 from watchkeeper.pipeline.forward import Target, Way
@@ -12,7 +13,7 @@ from watchkeeper.store.records.tables import metadata
 
 
 async def test_a_target_that_was_away_too_long_is_told_how_much_expired(tmp_path: Path) -> None:
-    store = open_columns(f"chdb://{tmp_path / 'columns'}", clock=lambda: NOW)
+    store = open_columns(empty_columns(tmp_path / "columns"), clock=lambda: NOW)
     records = Records(f"sqlite:///{tmp_path / 'records.db'}")
     metadata.create_all(records.engine)
     sent: list[bytes] = []

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.columns import empty_columns
 from tests.contract.columns_world import DAY, NOW, log, log_rows, new_trace_id, raw, rows, score, trace_row
 from watchkeeper.model.series import BINARY
-from watchkeeper.pipeline.roll import Plan, Roller
+from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import KeepingRow, TraceRow
 from watchkeeper.store.records.engine import Records
@@ -16,7 +17,7 @@ from watchkeeper.store.records.tables import metadata
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[ClickHouseColumns]:
-    made = open_columns(f"chdb:///{tmp_path}/c", clock=lambda: NOW)
+    made = open_columns(empty_columns(tmp_path / "c"), clock=lambda: NOW)
     yield made
     made.close_now()
 
@@ -56,7 +57,7 @@ async def test_series_weigh_what_was_kept_by_what_it_stands_for(
         made.append(trace_row("p", [raw(trace_id)], [check]))
         made[-1].kept = 1.0 if n == 0 else 0.1
     await store.write_traces(made)
-    await Roller(store, records, Plan(axes={"polite": BINARY})).roll("p", NOW + 10**9)
+    await Roller(store, records, RollPlan(axes={"polite": BINARY})).roll("p", NOW + 10**9)
     points = [p for p in await store.read_points("p", NOW - DAY, NOW + DAY, "polite") if p.key.cohort == ()]
     assert [(p.n, p.sw) for p in points] == [(5, 41.0)]
     assert points[0].swx / points[0].sw == pytest.approx(40 / 41), (

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.columns import empty_columns
 from tests.contract.columns_world import DAY, NOW, new_trace_id, raw, rows, score, told, trace_row
 from watchkeeper.store.clickhouse import ClickHouseColumns, listing, open_columns
 from watchkeeper.store.columns import TraceFilter
@@ -18,7 +19,7 @@ _projects = (f"listed-{n}" for n in itertools.count())
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseColumns]:
     """A store that merges nothing, so that every version of a row stays."""
-    opened = open_columns(f"chdb://{tmp_path_factory.mktemp('columns') / 'data'}", clock=lambda: NOW)
+    opened = open_columns(empty_columns(tmp_path_factory.mktemp("columns") / "data"), clock=lambda: NOW)
     told(opened, "SYSTEM STOP MERGES traces")
     yield opened
     opened.close_now()
@@ -76,11 +77,42 @@ async def test_replaced_rows_that_are_still_stored_change_nothing_about_a_list(
     assert stored["tables"]["traces"]["rows"] >= 120
     for wanted in WANTED:
         found = [r["trace_id"] for r in await store.list_traces(project, wanted)]
-        parts, bound = store._readers.run_now(listing._conditions, wanted, ["tone"], "default")
+        parts, bound = store._readers.run_now(listing._conditions, project, wanted, ["tone"], "default")
         order = listing._order("time asc" if wanted.after else wanted.order_by, ["tone"])
         whole = f"SELECT trace_id FROM traces FINAL WHERE {' AND '.join(parts)} ORDER BY {order} LIMIT {wanted.limit}"
-        expected = [str(row[0]) for row in told(store, whole, project, **bound)]
+        expected = [str(row[0]) for row in told(store, whole, **bound)]
         assert found == (expected[::-1] if wanted.after else expected), wanted
+
+
+async def test_a_list_of_traces_that_were_all_written_twice_is_asked_for_once_when_that_is_known(
+    store: ClickHouseColumns, project: str
+) -> None:
+    made = [raw(new_trace_id(), start=NOW - n * 10**6) for n in range(30)]
+    for version in range(2):
+        await store.write_traces([trace_row(project, [one], at=NOW + version) for one in made])
+    asked: list[str] = []
+
+    class Counting:
+        """A client that says what it was asked."""
+
+        def __init__(self, client: Any) -> None:
+            self.client = client
+
+        def query(self, statement: str, **given: Any) -> Any:
+            asked.append(statement)
+            return self.client.query(statement, **given)
+
+    def twice(client: Any) -> list[int]:
+        counting: Any = Counting(client)
+        needed: list[int] = []
+        for _ in range(2):
+            found = listing.list_traces(counting, project, TraceFilter(limit=10), [], "default", NOW)
+            assert [row["trace_id"] for row in found] == [one.trace_id for one in made[:10]]
+            needed.append(len(asked))
+            asked.clear()
+        return needed
+
+    assert store._readers.run_now(twice) == [4, 2]
 
 
 async def test_a_list_shows_what_the_latest_version_says(store: ClickHouseColumns, project: str) -> None:
@@ -160,13 +192,15 @@ async def test_numbers_are_compared_alike_whether_they_are_looked_up_or_read(
     monkeypatch.setattr(listing, "VALUES", values)
     dice = random.Random(project)
     held: dict[str, list[Any]] = {}
-    for at in range(60):
-        trace_id, start = new_trace_id(), NOW - at * 3 * DAY
-        held[trace_id] = dice.choices(TOLD, k=3)
-        spans = [raw(trace_id, n, start=start, **{key: value}) for n, value in enumerate(held[trace_id])]
-        spans.append(raw(trace_id, 3, start=start, rowses=999))
-        await store.write_spans(rows(project, spans), [])
-        await store.write_traces([trace_row(project, spans)])
+    for first in range(0, 60, 10):
+        batch = []
+        for at in range(first, first + 10):
+            trace_id, start = new_trace_id(), NOW - at * 3 * DAY
+            held[trace_id] = dice.choices(TOLD, k=3)
+            spans = [raw(trace_id, n, start=start, **{key: value}) for n, value in enumerate(held[trace_id])]
+            batch.append([*spans, raw(trace_id, 3, start=start, rowses=999)])
+        await store.write_spans(rows(project, [s for spans in batch for s in spans]), [])
+        await store.write_traces([trace_row(project, spans) for spans in batch])
     for where, (compare, number) in COMPARED.items():
         wanted = TraceFilter(where=where.replace("rows", key), limit=25)
         found = [r["trace_id"] for r in await store.list_traces(project, wanted)]

@@ -16,7 +16,7 @@ from watchkeeper.scoring.checks.base import Check
 from watchkeeper.scoring.checks.table import CHECKS, default_checks
 from watchkeeper.scoring.classifiers.table import CLASSIFIERS
 from watchkeeper.scoring.drive import run_checks, run_scorer
-from watchkeeper.scoring.protocol import BatchScorer, Services
+from watchkeeper.scoring.protocol import BatchScorer, Finders
 from watchkeeper.scoring.registry import build
 
 ALL = [*CHECKS, *CLASSIFIERS]
@@ -24,7 +24,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "checks.md"
 
 
 def make(cls: type[Check], **more: Any) -> Any:
-    return build({"name": "x", "type": cls.type, **cls.example, **more}, Services(find))
+    return build({"name": "x", "type": cls.type, **cls.example, **more}, Finders(find))
 
 
 def odd_subjects() -> list[Subject]:
@@ -146,6 +146,6 @@ def test_the_defaults_find_nothing_wrong_with_a_plain_good_trace() -> None:
         documents=["Orders leave the warehouse in Hamburg the next day before noon."],
         llm={"finish_reason": "stop"},
     )
-    for scorer, _, outcome in run_checks(default_checks(Services(find)), [good]):
+    for scorer, _, outcome in run_checks(default_checks(Finders(find)), [good]):
         assert not isinstance(outcome, Failed), scorer.name
         assert not isinstance(outcome, Verdict) or outcome.passed is not False, (scorer.name, outcome)

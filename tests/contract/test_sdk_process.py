@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.sdk.receiver import Receiver, black_hole, closed_port
+from tests.serving import free_port
+from tests.unit.sdk.receiver import Receiver, black_hole
 
 SOURCE = Path(__file__).resolve().parents[2] / "src"
 HEAVY = {
@@ -168,7 +169,7 @@ def test_it_configures_itself_from_the_environment() -> None:
 
 
 def test_without_a_server_an_application_neither_fails_nor_fills_its_log() -> None:
-    done = run(WORK, f"http://127.0.0.1:{closed_port()}")
+    done = run(WORK, f"http://127.0.0.1:{free_port()}")
     assert done.returncode == 0
     assert done.stdout == "done\n"
     assert len(done.stderr.splitlines()) <= 3, done.stderr

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.flow.campaigns import promises
-from watchkeeper.cli.main import parser
+from watchkeeper.cli.main import main, parser
+from watchkeeper.config.models import Config
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMAND = re.compile(r"`(?:watchkeeper|wk) ([a-z][a-z-]*)")
+YAML = re.compile(r"^```yaml\n(.*?)^```", re.M | re.S)
 TARGET = re.compile(r"`make ([a-z-]+)")
 SLOW = re.compile(r"^@pytest\.mark\.slow\n(?:@.*\n)*(?:async )?def (test_\w+)", re.M)
 
@@ -42,6 +44,33 @@ def test_every_link_to_a_file_leads_somewhere(page: Path) -> None:
         and not (page.parent / link.split("#")[0]).exists()
     ]
     assert not dead, dead
+
+
+def configurations() -> list[tuple[str, str]]:
+    """The examples of a configuration: the YAML whose keys are its sections."""
+    found: list[tuple[str, str]] = []
+    for page in PAGES:
+        for text in YAML.findall(page.read_text()):
+            sections = set(re.findall(r"^(\w+):", text, re.M))
+            if sections and sections <= set(Config.model_fields):
+                found.append((page.name, text))
+    return found
+
+
+def test_every_example_of_a_configuration_has_keys_that_exist(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    examples = configurations()
+    assert {"privacy.md", "configuration.md"} <= {name for name, _ in examples}
+    for name, text in examples:
+        path = tmp_path / "watchkeeper.yaml"
+        path.write_text(text)
+        main(["check", str(path), "--allow-missing-env"])
+        said = capsys.readouterr()
+        assert "unknown key" not in said.out + said.err and "is required" not in said.out + said.err, (
+            name,
+            said,
+        )
 
 
 def commands() -> list[str]:

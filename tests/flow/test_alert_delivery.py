@@ -10,6 +10,7 @@ import pytest
 
 from tests.contract.sinks import HttpSink
 from tests.unit.pipeline.world import EPOCH, HOUR, Columns, Traffic, canary
+from tests.waiting import until_async
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.egress import Egress, Policy
 from watchkeeper.model.alert import Notification
@@ -272,10 +273,7 @@ async def test_the_loop_wakes_delivers_and_outlives_a_failing_database(records: 
     task = asyncio.create_task(sender.run(poll_s=0.01))
     queue(records, message("n1", clock.now))
     sender.wake.set()
-    for _ in range(200):
-        await asyncio.sleep(0.01)
-        if channel.sent:
-            break
+    await until_async(lambda: channel.sent)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

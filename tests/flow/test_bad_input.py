@@ -2,12 +2,11 @@
 
 import gzip
 import json
-import subprocess
-import sys
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from google.rpc.status_pb2 import Status
@@ -15,6 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from tests.flow.sending import call, hex_id, request, span
 from tests.serving import Server, free_port
+from watchkeeper.cli.main import main
 
 DAY_NS = 86_400 * 10**9
 PROTOBUF = "application/x-protobuf"
@@ -111,6 +111,21 @@ def test_a_bad_span_in_a_good_batch_costs_only_itself(server: Server) -> None:
     assert stored(server, "mixed-3") == 1
 
 
+def test_a_resource_that_asks_for_a_project_that_cannot_be_is_refused_by_name(server: Server) -> None:
+    groups = json.loads(request([good("placed")], watchkeeper__project="placed"))["resourceSpans"]
+    wrong = json.loads(request([good("lost-1"), good("lost-2")], watchkeeper__project="My Project!"))
+    unsaid = json.loads(request([good("unsaid")], watchkeeper__project=""))["resourceSpans"]
+    body = json.dumps({"resourceSpans": [*wrong["resourceSpans"], *groups, *unsaid]}).encode()
+    status, _, answer = server.call("POST", "/v1/traces", raw=body)
+    partial = json.loads(answer)["partialSuccess"]
+    assert status == 200 and int(partial["rejectedSpans"]) == 2
+    assert "My Project!" in partial["errorMessage"] and "lower-case letters" in partial["errorMessage"]
+    assert stored(server, "lost-1", "lost-2", "placed") == 0 and stored(server, "unsaid") == 1
+    assert server.call("GET", f"/api/traces/{hex_id('placed')}?project=placed")[0] == 200
+    told = server.call("GET", "/metrics")[2].decode()
+    assert 'outcome="refused",project="default",reason="project",signal="traces"} 2' in told
+
+
 def test_over_long_attributes_are_cut_with_a_mark_and_not_refused(server: Server) -> None:
     made = span(hex_id("long"), hex_id("long", digits=16), "step", note="x" * 3_000_000)
     assert server.call("POST", "/v1/traces", raw=request([made]))[:1] == (200,)
@@ -131,7 +146,7 @@ def test_over_long_attributes_are_cut_with_a_mark_and_not_refused(server: Server
         ("select * from spans; select 1", "one"),
         ("select * from nowhere", "nowhere"),
         ("select colour from spans", "colour"),
-        ("selec 1", "line 1, col"),
+        ("selec 1", "at '1'"),
         ("select * from spans settings max_threads = 100", "SETTINGS"),
     ],
 )
@@ -250,36 +265,85 @@ def test_times_nobody_can_believe_do_not_disturb_other_spans(tmp_path: Path) -> 
     assert {p["metric"] for p in points["clean"]} >= {"latency_ms", "traces", "error_rate"}
 
 
-def serve(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "watchkeeper", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+class Done(NamedTuple):
+    """What a command said."""
+
+    status: int | str | None
+    out: str
+    err: str
 
 
-def test_a_second_server_on_the_same_data_names_the_holder_and_leaves(server: Server, tmp_path: Path) -> None:
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[..., Done]]:
+    """Runs a command in this process: one of its own would import for two seconds before it refuses, as `test_http_real` sees."""
+
+    def run(*arguments: str) -> Done:
+        try:
+            status = main(arguments)
+        except SystemExit as usage:
+            status = usage.code
+        return Done(status, *capsys.readouterr())
+
+    mask = os.umask(0o022)
+    yield run
+    os.umask(mask)
+
+
+def test_a_second_server_on_the_same_data_names_the_holder_and_leaves(
+    server: Server, command: Callable[..., Done]
+) -> None:
     assert server.process is not None
     data = next(
         Path(a) for i, a in enumerate(server.process.args) if server.process.args[i - 1] == "--data-dir"
     )  # type: ignore[arg-type, index]
-    done = serve(
+    done = command(
         "serve", "--data-dir", str(data), "--port", str(free_port()), "--grpc-port", "0", "--no-auth"
     )
-    assert done.returncode == 2
-    assert (
-        str(server.process.pid) in done.stderr
-        and server.url in done.stderr
-        and "Traceback" not in done.stderr
-    )
+    assert done.status == 2
+    assert str(server.process.pid) in done.err and server.url in done.err and "Traceback" not in done.err
     assert server.call("GET", "/healthz")[0] == 200
 
 
-@pytest.mark.parametrize("place", ["file", "file/below", ""])
-def test_a_data_directory_that_cannot_be_one_is_said_in_words(tmp_path: Path, place: str) -> None:
-    (tmp_path / "file").write_text("mine")
-    done = serve(
-        "serve", "--data-dir", str(tmp_path / place) if place else "", "--grpc-port", "0", "--no-auth"
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_busy_port_is_named_before_anything_is_made(
+    server: Server, tmp_path: Path, command: Callable[..., Done], option: str
+) -> None:
+    ports = {"--port": free_port(), "--grpc-port": 0, option: server.port}
+    asked = [str(word) for pair in ports.items() for word in pair]
+    done = command("serve", "--data-dir", str(tmp_path / "d"), *asked, "--no-auth")
+    assert done.status == 2 and "Traceback" not in done.err
+    assert str(server.port) in done.err and f"choose another with {option}" in done.err
+    assert not (tmp_path / "d").exists()
+
+
+def test_one_port_for_both_is_refused_before_anything_is_made(
+    tmp_path: Path, command: Callable[..., Done]
+) -> None:
+    port = str(free_port())
+    done = command(
+        "serve", "--data-dir", str(tmp_path / "d"), "--port", port, "--grpc-port", port, "--no-auth"
     )
-    assert done.returncode == 2 and "fault of ours" not in done.stderr and "Traceback" not in done.stderr
-    assert "--data-dir" in done.stderr and (tmp_path / "file").read_text() == "mine"
+    assert done.status == 2 and f"gRPC port {port}" in done.err and not (tmp_path / "d").exists()
+
+
+def test_a_data_directory_without_a_server_is_not_taken_for_another_server(
+    tmp_path: Path, command: Callable[..., Done]
+) -> None:
+    done = command("sql", "select 1", "--data-dir", str(tmp_path / "d"))
+    assert done.status == 2 and f"no server runs on {tmp_path / 'd'}" in done.err
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", ""])
+def test_a_data_directory_that_cannot_be_one_is_said_in_words(
+    tmp_path: Path, command: Callable[..., Done], place: str
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    done = command(
+        *("serve", "--data-dir", str(tmp_path / place) if place else ""),
+        *("--port", str(free_port()), "--grpc-port", "0", "--no-auth"),
+    )
+    assert done.status == 2 and "fault of ours" not in done.err and "Traceback" not in done.err
+    assert "--data-dir" in done.err and (tmp_path / "file").read_text() == "mine"
 
 
 @pytest.mark.parametrize(
@@ -298,36 +362,38 @@ def test_a_data_directory_that_cannot_be_one_is_said_in_words(tmp_path: Path, pl
     ],
 )
 def test_a_bad_configuration_is_named_by_file_line_and_key(
-    tmp_path: Path, text: str, line: int, words: str
+    tmp_path: Path, command: Callable[..., Done], text: str, line: int, words: str
 ) -> None:
     config = tmp_path / "watchkeeper.yaml"
     config.write_text(text)
-    done = serve("check", str(config))
-    said = done.stdout + done.stderr
-    assert done.returncode == 2, said
+    done = command("check", str(config))
+    said = done.out + done.err
+    assert done.status == 2, said
     assert f"watchkeeper.yaml:{line}" in said and words in said, said
     assert "Traceback" not in said
 
 
-def test_a_server_with_a_bad_configuration_says_so_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_server_with_a_bad_configuration_says_so_and_leaves_nothing_behind(
+    tmp_path: Path, command: Callable[..., Done]
+) -> None:
     config = tmp_path / "watchkeeper.yaml"
     config.write_text("server:\n  limits:\n    bodyy: 3\n")
-    done = serve(
+    done = command(
         "serve", "--data-dir", str(tmp_path / "d"), "--config", str(config), "--port", str(free_port())
     )
-    assert done.returncode == 2
-    assert "watchkeeper.yaml:3" in done.stderr and "body" in done.stderr and "Traceback" not in done.stderr
+    assert done.status == 2
+    assert "watchkeeper.yaml:3" in done.err and "body" in done.err and "Traceback" not in done.err
     assert not (tmp_path / "d").exists()
 
 
-def test_keys_open_what_their_role_may_and_nothing_else(tmp_path: Path) -> None:
+def test_keys_open_what_their_role_may_and_nothing_else(tmp_path: Path, command: Callable[..., Done]) -> None:
     data = tmp_path / "data"
     with Server(data, no_auth=False) as server:
         keys = {}
         for role in ("ingest", "viewer"):
-            made = serve("keys", "create", f"a {role}", "--role", role, "--data-dir", str(data))
-            assert made.returncode == 0, made.stderr
-            keys[role] = made.stdout.strip()
+            made = command("keys", "create", f"a {role}", "--role", role, "--data-dir", str(data))
+            assert made.status == 0, made.err
+            keys[role] = made.out.strip()
 
         def status(method: str, path: str, key: str | None, raw: bytes | None = None) -> int:
             headers = {"authorization": f"Bearer {key}"} if key else {}

@@ -10,9 +10,11 @@ from tests.chaos import FULL
 from tests.flow.crashing import batch, compare, ids_of, in_sql
 from tests.flow.sending import call, hex_id, request
 from tests.serving import Server
+from tests.unit.pipeline.doubles import until_idle
 from tests.unit.pipeline.test_judge import World
 from watchkeeper.compose.leader import WATCH_SECONDS
-from watchkeeper.scoring.budget import DAY_NS, Budget
+from watchkeeper.model.times import DAY
+from watchkeeper.scoring.budget import Budget
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
@@ -102,8 +104,8 @@ async def test_no_days_budget_is_granted_twice_by_a_clock_that_goes_and_comes_ba
     flow = world.flow()
     for ahead in (0, step, 0, step, -step, 0, step):
         world.now = start + ahead * 10**9
-        days.add(world.now // DAY_NS)
-        await flow.run_until_idle()
+        days.add(world.now // DAY)
+        await until_idle(flow)
         # 0.01 USD buys ten judgements of a day; what a step back asks for was spent before.
         assert world.provider.replies <= 10 * len(days)
     assert world.provider.replies >= 10

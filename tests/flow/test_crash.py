@@ -264,7 +264,7 @@ def test_a_killed_server_leaves_no_lock_and_says_who_holds_one(tmp_path: Path) -
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 340 MB: the reserve is 256 MB, so some 80 MB can be used."""
+    """A file system of 340 MB, of which the server keeps a quarter free."""
     where = tmp_path / "disk"
     where.mkdir()
     made = subprocess.run(
@@ -328,7 +328,7 @@ def test_a_full_disk_refuses_writes_politely_and_recovers_by_itself(small_disk: 
         for number in range(FILLS):
             # Below the reserve: refused before anything is read, with room left for deleting. And not a byte left, as another
             # program may leave it.
-            filler = fill(small_disk, 200 * MB if number % 2 == 0 else 0)
+            filler = fill(small_disk, 50 * MB if number % 2 == 0 else 0)
             assert 1 <= int(until(503, 10 + number)["retry-after"]) <= 5
             reads_work()
             if number == 0:

@@ -137,16 +137,22 @@ def test_what_was_erased_does_not_come_back_even_after_a_restart(folder: Path) -
         assert files_holding(folder / "data", SECRET) == []
 
 
-def test_an_id_that_is_not_there_is_said_to_be_unknown_and_stays_out(folder: Path) -> None:
+def test_an_id_that_is_not_there_is_said_to_be_unknown_and_stays_out(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     strange = hex_id("erasure", "strange")
     with Server(folder / "data") as server:
         assert server.call("POST", "/api/erasures", {})[0] == 400
         body = {"trace_ids": [strange], "confirm": True}
         told = server.json("POST", "/api/erasures", body)
-        assert (told["traces"], told["unknown"]) == (0, 1)
+        assert (told["traces"], told["unknown"], told["unknown_user"]) == (0, 1, False)
         assert server.call("POST", "/v1/traces", raw=sent(strange, "bob", "late"))[0] == 200
         assert settled(server, "erased") == 1
-        assert len(server.json("GET", "/api/erasures")) == 2
+        assert told["id"] in {e["id"] for e in server.json("GET", "/api/erasures")}
+        assert main(["erase", "--server", server.url, "--user", "nobody"]) == 0
+        said = capsys.readouterr().out
+        assert "user id nobody is unknown" in said and "0 traces would go" in said
+        assert server.json("POST", "/api/erasures", {"user_id": "nobody", "confirm": True})["unknown_user"]
 
 
 def test_erasures_that_are_killed_at_any_point_are_carried_out(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from tests.flow.crashing import ledger_of, unbalanced
 from tests.flow.sending import Connection
 from tests.serving import Server, free_port
 from tests.shared import ROOT, shared_path
+from tests.waiting import HANG_SECONDS
 from watchkeeper.model import span as model
 
 INDEX = ROOT / "fixtures/otlp/index.jsonl"
@@ -44,7 +45,9 @@ class Sender:
         row, body = REQUESTS[file], shared_path(f"fixtures/otlp/{file}").read_bytes()
         if row["transport"] == "grpc":
             method = self._channel.unary_unary(METHOD.format(*SERVICES[row["signal"]]))
-            assert method(body, metadata=[("x-watchkeeper-project", project)], timeout=30) is not None
+            assert (
+                method(body, metadata=[("x-watchkeeper-project", project)], timeout=HANG_SECONDS) is not None
+            )
             return
         if not hasattr(self._local, "connection"):
             self._local.connection = Connection(self._port)

@@ -1,5 +1,6 @@
 """Forwarding to another backend that is down, overloaded, picky or slow, across kills: nothing is lost, nothing invented."""
 
+import sqlite3
 import threading
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.serving import Server, free_port
+from tests.waiting import until
 from watchkeeper.wire.otlp import decode
 
 START = 1_795_238_000_000_000_000
@@ -86,13 +88,6 @@ def send(server: Server, spans: list[dict[str, Any]]) -> None:
     assert server.call("POST", "/v1/traces", body)[0] == 200
 
 
-def eventually(wanted: Any, seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not wanted():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
-
-
 def way(server: Server, signal: str = "traces") -> dict[str, Any]:
     return next(w for w in server.json("GET", "/api/forwarding") if w["signal"] == signal)
 
@@ -122,41 +117,55 @@ def test_a_receiver_that_is_down_then_busy_then_slow_gets_everything_across_a_ki
 ) -> None:
     server, port = world
     send(server, [span(n, **{"gen_ai.prompt": "mail ann@example.com"}) for n in range(400)])
-    eventually(lambda: way(server)["state"] == "waiting")
+    until(lambda: way(server)["state"] == "waiting")
     assert way(server)["backlog"] == 400 and "connection failed" in way(server)["problem"]
     server.kill()
     server.start()
     send(server, [span(n) for n in range(400, 700)])
     receiver = Receiver(port)
     receiver.mode = "busy"
-    eventually(lambda: receiver.asked["busy"] >= 2)
+    until(lambda: receiver.asked["busy"] >= 2)
     assert not receiver.spans
     receiver.mode = "slow"
-    eventually(lambda: len(receiver.spans) >= 300)
+    until(lambda: len(receiver.spans) >= 300)
     server.kill()
     server.start()
-    eventually(lambda: len(receiver.spans) == 700)
+    until(lambda: len(receiver.spans) == 700)
     # Sent again at most what one page held when the server died.
     assert sum(receiver.spans.values()) - 700 <= 300
     assert receiver.keys == {"secret-key"}
     assert "ann@example.com" not in str(receiver.attributes) and "EMAIL" in str(receiver.attributes)
-    eventually(lambda: way(server)["backlog"] == 0)
+    until(lambda: way(server)["backlog"] == 0)
     metrics = server.call("GET", "/metrics")[2].decode()
     assert 'watchkeeper_forward_backlog{signal="traces",target="other"} 0' in metrics
     receiver.close()
 
 
 def test_a_record_that_is_refused_for_ever_is_counted_and_the_others_arrive(
-    world: tuple[Server, int],
+    world: tuple[Server, int], tmp_path: Path
 ) -> None:
     server, port = world
     receiver = Receiver(port)
     send(server, [span(n, "poison" if n == 57 else "step") for n in range(100)])
-    eventually(lambda: len(receiver.spans) == 99)
-    eventually(lambda: way(server)["dead"] == 1)
+    until(lambda: len(receiver.spans) == 99)
+    until(lambda: way(server)["dead"] == 1)
     found = way(server)
     assert found["last_dead"][0]["span_id"] == f"{58:016x}" and "400" in found["last_dead"][0]["reason"]
     assert found["sent"] >= 99 and found["backlog"] == 0
+    # What is erased is forgotten here too: told by nobody, in no state that is kept, and not after a restart either.
+    told = found["last_dead"][0]["trace_id"]
+    server.json("POST", "/api/erasures", {"trace_ids": [told], "confirm": True})
+    assert way(server)["last_dead"] == [] and way(server)["dead"] == 1
+    send(server, [span(n) for n in range(200, 205)])
+    until(lambda: len(receiver.spans) == 104)
+    server.stop()
+    with sqlite3.connect(tmp_path / "data" / "records.db") as kept:
+        (state,) = kept.execute(
+            "select value from states where kind = 'forward' and key = 'other:traces'"
+        ).fetchone()
+    assert told not in state and '"dead"' in state
+    server.start()
+    assert way(server)["last_dead"] == []
     receiver.close()
 
 
@@ -164,8 +173,8 @@ def test_one_commit_larger_than_a_page_is_sent_to_its_end(world: tuple[Server, i
     server, port = world
     receiver = Receiver(port)
     send(server, [span(n) for n in range(500)])
-    eventually(lambda: len(receiver.spans) == 500)
-    eventually(lambda: way(server)["backlog"] == 0)
+    until(lambda: len(receiver.spans) == 500)
+    until(lambda: way(server)["backlog"] == 0)
     receiver.close()
 
 
@@ -176,9 +185,7 @@ def test_scores_go_as_evaluation_events_once_each(world: tuple[Server, int]) -> 
     for rating, comment in (("down", "wrong"), ("up", "right after all")):
         body = {"trace_id": f"{1:032x}", "rating": rating, "comment": comment}
         assert server.call("POST", "/api/feedback", body)[0] == 201
-    eventually(
-        lambda: any(v["gen_ai.evaluation.explanation"] == "right after all" for _, _, v in receiver.events)
-    )
+    until(lambda: any(v["gen_ai.evaluation.explanation"] == "right after all" for _, _, v in receiver.events))
     # Its window is read again, and what was sent is not sent again.
     time.sleep(4)
     name, trace_id, values = receiver.events[-1]
@@ -203,17 +210,17 @@ def test_only_what_belongs_to_traces_that_meet_the_condition_is_sent(tmp_path: P
                 step["parentSpanId"] = first["spanId"]
             first["attributes"] = [{"key": "user.id", "value": {"stringValue": user}}]
             send(server, [*rest, first])
-        eventually(lambda: len(receiver.spans) == 4)
+        until(lambda: len(receiver.spans) == 4)
         server.eventually("select 1 from traces", lambda rows: len(rows) == 2)
         for trace in (1, 2):
             assert (
                 server.call("POST", "/api/feedback", {"trace_id": f"{trace:032x}", "rating": "up"})[0] == 201
             )
-        eventually(lambda: any(v["gen_ai.evaluation.name"] == "thumbs" for _, _, v in receiver.events))
+        until(lambda: any(v["gen_ai.evaluation.name"] == "thumbs" for _, _, v in receiver.events))
         late = span(15)
         late["traceId"], late["parentSpanId"] = f"{1:032x}", f"{11:016x}"
         send(server, [late])
-        eventually(lambda: len(receiver.spans) == 5)
+        until(lambda: len(receiver.spans) == 5)
     assert {trace_id for _, trace_id, _ in receiver.events} == {f"{1:032x}"}
     assert set(receiver.spans) == {f"{10 + n + 1:016x}" for n in (0, 1, 2, 3, 5)}
     receiver.close()

@@ -1,10 +1,11 @@
 """Storage sampling end to end: what is not kept leaves the store, never comes back, and biases nothing."""
 
-import time
 from pathlib import Path
+from typing import Any
 
 from tests.flow.sending import call, hex_id, request
 from tests.serving import Server
+from tests.waiting import until
 
 N, BAD = 400, 20
 ROUTINE = 0.25
@@ -16,19 +17,19 @@ scorecards:
 """
 
 
-def spans(n: int, trace_id: str) -> bytes:
+def asked(n: int, trace_id: str) -> dict[str, Any]:
     answer = "that was rude" if n < BAD else "here you are, your order is on its way"
-    return request(
-        [call(trace_id, hex_id(trace_id, "s", digits=16), f"question {n}", answer)], service__name="b"
-    )
+    return call(trace_id, hex_id(trace_id, "s", digits=16), f"question {n}", answer)
 
 
 def test_what_is_not_kept_leaves_and_the_estimates_stay_true(tmp_path: Path) -> None:
     (tmp_path / "w.yaml").write_text(CONFIG)
     ids = [hex_id("keeping", n) for n in range(N)]
     with Server(tmp_path / "data", "--config", str(tmp_path / "w.yaml")) as server:
-        for n, trace_id in enumerate(ids):
-            assert server.call("POST", "/v1/traces", raw=spans(n, trace_id))[0] == 200
+        made = [asked(n, trace_id) for n, trace_id in enumerate(ids)]
+        for at in range(0, N, 50):
+            body = request(made[at : at + 50], service__name="b")
+            assert server.call("POST", "/v1/traces", raw=body)[0] == 200
         counted = 'watchkeeper_stage_total{stage="check",what="not_kept"}'
 
         def not_kept() -> int:
@@ -36,7 +37,7 @@ def test_what_is_not_kept_leaves_and_the_estimates_stay_true(tmp_path: Path) -> 
             return next((int(float(x.rsplit(" ", 1)[1])) for x in lines if x.startswith(counted)), 0)
 
         rows = server.eventually(
-            "select trace_id, keep_probability from traces", lambda found: len(found) + not_kept() == N, 60
+            "select trace_id, keep_probability from traces", lambda found: len(found) + not_kept() == N
         )
         kept = {r["trace_id"]: r["keep_probability"] for r in rows}
         assert {kept[i] for i in ids[:BAD]} == {1.0}, "what failed a check is always kept"
@@ -56,8 +57,5 @@ def test_what_is_not_kept_leaves_and_the_estimates_stay_true(tmp_path: Path) -> 
         )
         before = not_kept()
         assert server.call("POST", "/v1/traces", raw=late)[0] == 200
-        deadline = time.monotonic() + 30
-        while not_kept() == before:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(lambda: not_kept() > before)
         assert server.sql(f"select count() as n from traces where trace_id = '{gone}'") == [{"n": 0}]

@@ -26,6 +26,7 @@ def test_a_backup_during_ingest_holds_everything_acknowledged_before(
                 if server.call("POST", "/v1/traces", raw=request(spans, service__name="b"))[0] == 200:
                     acknowledged.append(trace_id)
                 n += 1
+                stop.wait(0.02)
 
         sender = threading.Thread(target=send)
         sender.start()

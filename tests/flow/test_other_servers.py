@@ -2,8 +2,7 @@
 that goes away and comes back, and with addresses that are wrong."""
 
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from tests.flow.sending import call, hex_id, request, span
 from tests.flow.test_judging import CONFIG, Provider
 from tests.postgres import fresh
 from tests.serving import Server
+from tests.waiting import until
 from watchkeeper.cli.main import main
 from watchkeeper.store.clickhouse.store import open_columns
 from watchkeeper.store.columns import StoreUnavailable
@@ -32,13 +32,6 @@ def clickhouse(tmp_path: Path) -> Iterator[Double]:
 def addresses(clickhouse: Double, postgres_server: str) -> dict[str, str]:
     """As a user sets them: the only difference to one process on one machine."""
     return {"WATCHKEEPER_COLUMNS_URL": clickhouse.url(), "WATCHKEEPER_RECORDS_URL": fresh(postgres_server)}
-
-
-def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.2)
 
 
 def send(server: Server, *spans: dict[str, Any]) -> tuple[int, dict[str, str]]:

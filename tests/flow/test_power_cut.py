@@ -105,7 +105,7 @@ class Cut:
 def cuts(disk: Path, images: int, env: dict[str, str] | None = None) -> list[Cut]:
     """Power cuts of a server under load, one after the other."""
     folder, grpc_port = disk.parent, free_port()
-    server = Server(disk / "data", "--grpc-port", str(grpc_port), env=env).start()
+    server = Server(disk / "data", "--grpc-port", str(grpc_port), env=env, own_tables=True).start()
     writers = Writers(server.port, grpc_port, folder, time.time_ns() % 10**6, traces=1).start()
     made: list[Cut] = []
     try:

@@ -7,7 +7,17 @@ from typing import Literal
 from watchkeeper.alerting.lifecycle import Seen, Timing
 from watchkeeper.model.times import MINUTE
 
-Severity = Literal["page", "warn"]
+Name = Literal[
+    "ingest-lag",
+    "scoring-lag",
+    "drops",
+    "judge-errors",
+    "disk",
+    "coverage",
+    "coverage-gap",
+    "judge-drift",
+    "damage",
+]
 PREFIX = "watchkeeper."
 
 
@@ -25,11 +35,11 @@ class BuiltIn:
     """One rule: it is a breach when the reading passes `limit` ("below": stands under it). `unit`: seconds, share or count. Fewer
     than `min_n` things say nothing. Times in ns."""
 
-    name: str
+    name: Name
     what: str
     unit: Literal["seconds", "share", "count"]
     limit: float
-    severity: Severity
+    severity: Literal["page", "warn"]
     hold: int = 2 * MINUTE
     keep_firing: int = 5 * MINUTE
     min_n: int = 1

@@ -11,7 +11,7 @@ from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.evaluate import figure
 from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Alert, Deploy, Moved
-from watchkeeper.model.series import Cohort, Estimate, Insufficient, cohort_text
+from watchkeeper.model.series import Cohort, Estimate, Insufficient, cohort_of, cohort_text
 from watchkeeper.model.times import DAY, HOUR
 
 UPTIME = ("traces", "error_rate", "latency_ms", "ttft_ms", "tool_error_rate")
@@ -253,15 +253,16 @@ def suspicion(found: Sequence[Suspect]) -> str:
     return f"First suspect: {first.deploy.name} {first.deploy.version}{note}, {made}: {first.reason}."
 
 
-def links(base: str, alert: Alert, metric: str, since: int | None) -> dict[str, str]:
-    """Addresses of the pages that show this alert, its series and its traces. `base` is the server's public URL."""
+def links(base: str, alert: Alert, metric: str, since: int | None, down: bool) -> dict[str, str]:
+    """Addresses of the pages that show this alert, its series, and its traces with the worst first. `base` is the server's public
+    URL; `down` says that low values of the metric are the bad ones."""
     base = base.rstrip("/")
-    cohort = url_quote(cohort_text(tuple(sorted(alert.cohort.items()))))
-    start = iso(since) or ""
+    where = f"project={url_quote(alert.project)}"
+    since_then = f"{where}&cohort={url_quote(cohort_text(cohort_of(alert.cohort)))}&since={url_quote(iso(since) or '')}"
     return {
-        "alert": f"{base}/alerts/{alert.id}",
-        "series": f"{base}/quality?metric={url_quote(metric)}&cohort={cohort}&since={url_quote(start)}",
-        "traces": f"{base}/traces?cohort={cohort}&since={url_quote(start)}&order={url_quote(metric)}",
+        "alert": f"{base}/alerts/{alert.id}?{where}",
+        "series": f"{base}/quality/{url_quote(metric, safe='')}?{since_then}",
+        "traces": f"{base}/traces?{since_then}&sort={'' if down else '-'}{url_quote(metric)}",
     }
 
 

@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from watchkeeper.alerting.conditions import metrics_of, parse, references, shares_of
 from watchkeeper.alerting.lifecycle import Timing
 from watchkeeper.alerting.syntax import Condition, ConditionError, Happened, Moves, Share
-from watchkeeper.model.times import HOUR, MINUTE
+from watchkeeper.model.alert import Severity
+from watchkeeper.model.times import HOUR, MINUTE, SECOND
 
-SEVERITIES: dict[str, Literal["page", "warn", "info"]] = {
+SeverityWord = Literal["page", "critical", "warn", "warning", "info", "summary"]
+# What the words people use mean.
+SEVERITIES: dict[SeverityWord, Severity] = {
     "page": "page",
     "critical": "page",
     "warn": "warn",
@@ -18,7 +21,7 @@ SEVERITIES: dict[str, Literal["page", "warn", "info"]] = {
     "info": "info",
     "summary": "info",
 }
-DIMENSIONS = (
+Dimension = Literal[
     "agent_name",
     "environment",
     "model",
@@ -30,7 +33,8 @@ DIMENSIONS = (
     "scenario",
     "service",
     "variant",
-)
+]
+DIMENSIONS: tuple[Dimension, ...] = get_args(Dimension)
 
 
 class MonitorError(ValueError):
@@ -74,7 +78,7 @@ class Monitor:
     window: int = HOUR
     by: tuple[str, ...] = ()
     where: tuple[tuple[str, str], ...] = ()
-    severity: str = "warn"
+    severity: Severity = "warn"
     routes: tuple[str, ...] = ()
     response_time: int | None = None
     hold: int = 0
@@ -91,11 +95,9 @@ class Monitor:
             if not getattr(self, name).strip():
                 wanted = "a team or person" if name == "owner" else "a path or URL that says what to do"
                 raise MonitorError(self.name, name, f"is required; name {wanted}")
-        if self.severity not in SEVERITIES:
-            raise MonitorError(
-                self.name, "severity", f"'{self.severity}' is not one of {', '.join(SEVERITIES)}"
-            )
-        object.__setattr__(self, "severity", SEVERITIES[self.severity])
+        if self.severity not in get_args(Severity):
+            allowed = ", ".join(get_args(Severity))
+            raise MonitorError(self.name, "severity", f"'{self.severity}' is not one of {allowed}")
         object.__setattr__(self, "by", tuple(sorted(set(self.by))))
         object.__setattr__(self, "where", tuple(sorted(self.where)))
         for dimension in (*self.by, *(k for k, _ in self.where)):
@@ -150,7 +152,7 @@ class Monitor:
         spans = [self.window]
         for r in references(self.tree):
             if not isinstance(r, Moves) and r.period.name in ("last", "previous"):
-                spans.append(r.period.seconds * 10**9 * (2 if r.period.name == "previous" else 1))
+                spans.append(r.period.seconds * SECOND * (2 if r.period.name == "previous" else 1))
         return max(spans)
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from watchkeeper.alerting.conditions import parse
 from watchkeeper.alerting.monitor import Monitor, MonitorError
 from watchkeeper.alerting.syntax import Burn, ConditionError, Share
+from watchkeeper.model.alert import Severity
 from watchkeeper.model.series import Insufficient, Point, merge
 from watchkeeper.model.times import DAY, HOUR, MINUTE
 from watchkeeper.stats.estimates import point_rate
@@ -18,7 +19,7 @@ class BurnRule:
     factor: float
     long_ns: int
     short_ns: int
-    severity: str
+    severity: Severity
 
 
 RULES = (

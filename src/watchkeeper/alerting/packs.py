@@ -1,19 +1,23 @@
 """Ready-made monitors with the field's thresholds: one line of configuration enables a pack."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.model.alert import Severity
 from watchkeeper.model.times import HOUR, MINUTE
+
+PackName = Literal["latency", "errors", "cost", "quality", "safety", "texts", "watchkeeper"]
 
 
 @dataclass(frozen=True)
 class Pack:
-    """`make(owner, runbook, by, routes, project)` gives the monitors; `needs` are the metrics that must exist."""
+    """`needs` are the metrics that must exist; a rule is its name, condition, window, hold (ns), severity and why."""
 
-    name: str
+    name: PackName
     about: str
     needs: tuple[str, ...]
-    rules: tuple[tuple[str, str, int, int, str, str], ...]
+    rules: tuple[tuple[str, str, int, int, Severity, str], ...]
 
     def monitors(
         self,
@@ -44,7 +48,6 @@ class Pack:
         ]
 
 
-# name, condition, window, hold, severity, why
 _LATENCY = Pack(
     "latency",
     "time to first token and total latency",
@@ -168,4 +171,6 @@ _TEXTS = Pack(
     ),
 )
 
-PACKS: dict[str, Pack] = {p.name: p for p in (_LATENCY, _ERRORS, _COST, _QUALITY, _SAFETY, _TEXTS, _SELF)}
+PACKS: dict[PackName, Pack] = {
+    p.name: p for p in (_LATENCY, _ERRORS, _COST, _QUALITY, _SAFETY, _TEXTS, _SELF)
+}

@@ -16,10 +16,10 @@ from watchkeeper.model.alert import Alert, Deploy, Moved
 from watchkeeper.model.calibration import Calibration, Standing
 from watchkeeper.model.report import Grid, Part, Report
 from watchkeeper.model.series import Estimate
+from watchkeeper.model.times import HOUR
 from watchkeeper.stats.intervals import wilson
 
 DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-HOUR: Final = 3600 * 10**9
 
 
 @dataclass(frozen=True)

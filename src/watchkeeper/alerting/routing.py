@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from watchkeeper.alerting.cohorts import is_child
 from watchkeeper.model.alert import Alert
-from watchkeeper.model.series import Cohort, cohort_text
+from watchkeeper.model.series import Cohort, cohort_of, cohort_text
 from watchkeeper.model.times import HOUR
 
 _RANK = {"page": 0, "warn": 1, "info": 2}
@@ -29,7 +29,7 @@ class Routes:
 
 def cohort_of_alert(alert: Alert) -> Cohort:
     """The alert's cohort in canonical order."""
-    return tuple(sorted(alert.cohort.items()))
+    return cohort_of(alert.cohort)
 
 
 def alert_id(project: str, monitor: str, cohort: Cohort, onset: int) -> str:

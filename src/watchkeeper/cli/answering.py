@@ -60,7 +60,7 @@ def how_of(args: argparse.Namespace, client: Client) -> How:
     for name, least in (("repeats", 1), ("concurrency", 1), ("retries", 0)):
         if getattr(args, name) < least:
             raise CliError(f"--{name} {getattr(args, name)}: must be at least {least}")
-    if args.timeout <= 0:
+    if not args.timeout > 0:
         raise CliError(f"--timeout {args.timeout:g}: must be more than 0 seconds")
     if args.max_cost is not None and args.max_cost <= 0:
         raise CliError(f"--max-cost {args.max_cost:g}: must be more than 0 dollars")
@@ -132,10 +132,10 @@ def answer(args: argparse.Namespace, how: How, cases: list[dict[str, Any]]) -> F
     except TargetError as error:
         raise CliError(str(error)) from None
     except KeyboardInterrupt:
-        print("\nstopped; the same command continues where this left off", file=sys.stderr)
+        print("\nthe same command continues where this left off", file=sys.stderr)
         raise
     if found.remembered and not args.quiet:
-        where = "the cache" if args.cache else "a run that was interrupted"
+        where = "the cache" if args.cache else "a run that did not reach its end"
         print(f"{found.remembered} answers are from {where}; --fresh asks again", file=sys.stderr)
     return found
 

@@ -6,18 +6,23 @@ without them hashed user ids would match nothing; keep the backup as private as 
 """
 
 import argparse
+import contextlib
 import json
+import os
 import re
 import shutil
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-from watchkeeper.cli.client import Client, running_on
+from watchkeeper.cli.client import Client, check_data_dir, running_on
 from watchkeeper.cli.errors import OK, CliError
 from watchkeeper.cli.output import Progress
 from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
 from watchkeeper.store.snapshot import ELSEWHERE, FORMAT, MANIFEST, copy, copy_all, make_links, rebuilt_links
 
+# In the new data directory, which may be a volume: nothing can be moved there from outside.
+STAGE = "restoring.partial"
 SERVERS = re.compile("clickhouse|postgres")
 
 
@@ -30,6 +35,25 @@ def _locked(data_dir: Path) -> DataDirLock:
         raise CliError(f"{data_dir} cannot be used: {error.strerror}") from None
 
 
+@contextlib.contextmanager
+def _whole(folder: Path) -> Generator[Path]:
+    """A folder that gets its name only when it is whole. Raises OSError."""
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True, mode=0o700)
+        yield partial
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _words(error: Exception) -> str:
+    """What is wrong and with which file, where the system says which."""
+    if not isinstance(error, OSError):
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+
+
 def backup(args: argparse.Namespace) -> int:
     """Copy a data directory into a new folder, with a manifest of checksums written last."""
     if any(SERVERS.match(url or "") for url in (args.columns, args.records)):
@@ -39,8 +63,7 @@ def backup(args: argparse.Namespace) -> int:
     running = running_on(args.data_dir)
     if running is not None:
         return _of_running(args, *running)
-    if not (args.data_dir / "records.db").exists():
-        raise CliError(f"{args.data_dir} is not a data directory of Watchkeeper")
+    check_data_dir(args.data_dir)
     lock = _locked(args.data_dir)
     bar: Progress | None = None
 
@@ -50,12 +73,10 @@ def backup(args: argparse.Namespace) -> int:
         bar.at(number, name)
 
     try:
-        args.to.mkdir(parents=True, mode=0o700)
-        number = copy_all(args.data_dir, args.to, at)
+        with _whole(args.to) as partial:
+            number = copy_all(args.data_dir, partial, at)
     except OSError as error:
-        raise CliError(
-            f"the backup is not complete: {error.strerror}: {error.filename}; remove {args.to}"
-        ) from None
+        raise CliError(f"nothing was backed up: {_words(error)}") from None
     finally:
         if bar is not None:
             bar.end()
@@ -69,8 +90,9 @@ def _of_running(args: argparse.Namespace, url: str, key: str) -> int:
     client = Client(url, {"authorization": f"Bearer {key}"})
     made: dict[str, Any] = client.call("POST", "/api/backups", {})
     try:
-        args.to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(args.data_dir / made["folder"], args.to)
+        with _whole(args.to) as partial:
+            partial.rmdir()
+            shutil.move(args.data_dir / made["folder"], partial)
     except OSError as error:
         raise CliError(
             f"the backup is complete at {args.data_dir / made['folder']} but cannot be moved: {error.strerror}"
@@ -95,25 +117,31 @@ def _manifest(folder: Path) -> tuple[dict[str, str], dict[str, str] | None]:
 def restore(args: argparse.Namespace) -> int:
     """Make a data directory from a backup, checking every file; nothing is left behind when one is damaged."""
     sums, wanted_links = _manifest(args.source)
-    if args.data_dir.exists() and any(args.data_dir.iterdir()):
+    stage = args.data_dir / STAGE
+    if args.data_dir.exists() and [*args.data_dir.glob("*")] not in ([], [stage]):
         raise CliError(f"{args.data_dir} is not empty; restore into a new --data-dir")
     bar = Progress(len(sums), "restoring")
     try:
+        shutil.rmtree(stage, ignore_errors=True)
+        stage.mkdir(parents=True, mode=0o700)
         for number, (name, wanted) in enumerate(sums.items()):
             bar.at(number, name)
             source = (args.source / name).resolve()
             if not source.is_relative_to(args.source.resolve()):
                 raise CliError(f"{name!r} in the manifest points outside the backup")
-            if copy(source, args.data_dir / name) != wanted:
+            if copy(source, stage / name) != wanted:
                 raise CliError(f"{args.source / name} is damaged: its checksum differs from the manifest's")
-        links = rebuilt_links(args.data_dir) if wanted_links is None else wanted_links
-        make_links(args.data_dir, links)
+        links = rebuilt_links(stage) if wanted_links is None else wanted_links
+        make_links(stage, links)
+        for entry in stage.iterdir():
+            os.replace(entry, args.data_dir / entry.name)
     except (OSError, CliError, ValueError) as error:
-        shutil.rmtree(args.data_dir, ignore_errors=True)
-        said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) else str(error)
-        raise CliError(f"nothing was restored: {said}") from None
+        raise CliError(f"nothing was restored: {_words(error)}") from None
     finally:
         bar.end()
+        shutil.rmtree(stage, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            args.data_dir.rmdir()  # which is empty where nothing was restored
     args.data_dir.chmod(0o700)
     print(f"restored {len(sums)} files into {args.data_dir}")
     if wanted_links is None and links:

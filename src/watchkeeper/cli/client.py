@@ -38,10 +38,19 @@ def _folder(text: str) -> Path:
     return Path(text)
 
 
+class _Named(argparse.Action):
+    """Stores a data directory, and that it was named: a default may mean another place, what somebody wrote may not."""
+
+    def __call__(self, _parser: Any, namespace: argparse.Namespace, values: Any, _option: Any = None) -> None:
+        namespace.data_dir, namespace.data_dir_named = values, True
+
+
 def add_data_dir(parser: argparse.ArgumentParser) -> None:
     """The argument that names the data directory."""
     chosen = Path(os.environ.get("WATCHKEEPER_DATA_DIR") or DEFAULT_DATA_DIR)
-    parser.add_argument("--data-dir", type=_folder, default=chosen, help=f"where the data is ({chosen})")
+    parser.add_argument(
+        "--data-dir", type=_folder, default=chosen, action=_Named, help=f"where the data is ({chosen})"
+    )
 
 
 def add_stores(parser: argparse.ArgumentParser, environment: bool = True) -> None:
@@ -74,6 +83,15 @@ def running_on(data_dir: Path) -> tuple[str, str] | None:
         return None
 
 
+def check_data_dir(data_dir: Path) -> None:
+    """Raises `CliError` where there is no data: what somebody mistyped must not become a new data directory."""
+    if not (data_dir / "records.db").exists():
+        raise CliError(
+            f"{data_dir} is not a data directory of Watchkeeper; name the one of your server with --data-dir "
+            "('watchkeeper serve' makes one)"
+        )
+
+
 @dataclass
 class Answer:
     """An HTTP answer."""
@@ -99,12 +117,18 @@ class Client:
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Client":
-        """The server of these arguments: the one named, else the one running on the data directory, else the default."""
+        """The server of these arguments: the one named, else the one running on the data directory, else the default. Raises
+        `CliError` where a data directory was named and none runs on it."""
         server, key = args.server, args.api_key
         if server is None:
             found = running_on(args.data_dir)
             if found is not None:
                 server, key = found[0], key or found[1]
+            elif getattr(args, "data_dir_named", False):
+                raise CliError(
+                    f"no server runs on {args.data_dir}; start one with 'watchkeeper serve --data-dir {args.data_dir}', "
+                    "or name one with --server"
+                )
         headers: dict[str, str] = {}
         if key:
             headers["authorization"] = f"Bearer {key}"
@@ -129,29 +153,37 @@ class Client:
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, error.read())
         except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            raise CliError(
-                f"no Watchkeeper answers at {self.server} ({reason}); start one with 'watchkeeper serve', "
-                "or name it with --server or --data-dir"
-            ) from None
+            raise self._nobody(error) from None
 
     def download(self, path: str, take: Callable[[bytes], object]) -> None:
         """Give the answer to a GET to `take`, piece by piece. Raises `CliError`, also when the answer is cut off."""
         request = urllib.request.Request(self.server + path, None, self.headers)
         try:
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(request, timeout=600) as answer:
-                while piece := answer.read(1 << 18):
-                    take(piece)
+            answer = opener.open(request, timeout=600)
         except urllib.error.HTTPError as error:
             raise CliError(self.words(Answer(error.code, error.headers, error.read()))) from None
-        except (http.client.IncompleteRead, ConnectionError):
+        except (OSError, http.client.HTTPException) as error:
+            raise self._nobody(error) from None
+        with answer:
+            while piece := self._piece(answer):
+                take(piece)
+
+    @staticmethod
+    def _piece(answer: http.client.HTTPResponse) -> bytes:
+        # Apart from `take`, whose own reader may go as well.
+        try:
+            return answer.read(1 << 18)
+        except (http.client.HTTPException, OSError):
             raise CliError(
                 "the server cut the answer off, it is not whole; the server's log says why; narrow it by time"
             ) from None
-        except (urllib.error.URLError, http.client.HTTPException, TimeoutError) as error:
-            reason = getattr(error, "reason", error)
-            raise CliError(f"no Watchkeeper answers at {self.server} ({reason})") from None
+
+    def _nobody(self, error: Exception) -> CliError:
+        return CliError(
+            f"no Watchkeeper answers at {self.server} ({getattr(error, 'reason', error)}); start one with 'watchkeeper serve', "
+            "or name it with --server or --data-dir"
+        )
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The JSON answer. Raises `CliError` with the server's own words."""

@@ -12,7 +12,7 @@ from urllib.parse import quote, urlencode
 from watchkeeper.cli.answering import dataset_of
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import shown, table, write_text
+from watchkeeper.cli.output import shown, table, write_text, written
 
 SPLITS = ("golden", "calibration", "regression", "holdout")
 TEXTS = ("id", "expected", "actual", "scenario", "trace_id", "severity", "owner", "split")
@@ -30,14 +30,14 @@ def add_arguments(which: Any, runs: Any) -> None:
     out = which.add_parser(
         "export", help="write a version's cases to a file (.jsonl, .parquet) or - for standard output"
     )
-    out.add_argument("dataset", metavar="NAME[@VERSION]")
-    out.add_argument("file", metavar="FILE")
+    out.add_argument("dataset", metavar="NAME[@VERSION]", help="the newest version where none is named")
+    out.add_argument("file", metavar="FILE", help="JSON lines, or Parquet where it ends in .parquet")
     out.add_argument("--split", help="only this split")
     add_server(out)
     runs(out, "watchkeeper.cli.dataset:export")
     into = which.add_parser("import", help="add a file's cases (.jsonl, .parquet) as a new version")
-    into.add_argument("dataset", metavar="NAME")
-    into.add_argument("file", type=Path, metavar="FILE")
+    into.add_argument("dataset", metavar="NAME", help="made where there is none")
+    into.add_argument("file", type=Path, metavar="FILE", help="one that `dataset export` wrote, or like it")
     into.add_argument("--split", choices=SPLITS, help="put every case into this split")
     into.add_argument("--note", default="", help="why, for the version")
     into.add_argument(
@@ -47,8 +47,8 @@ def add_arguments(which: Any, runs: Any) -> None:
     add_server(into)
     runs(into, "watchkeeper.cli.dataset:bring")
     between = which.add_parser("diff", help="what changed between two versions")
-    between.add_argument("old", metavar="NAME@VERSION")
-    between.add_argument("new", metavar="NAME[@VERSION]", nargs="?")
+    between.add_argument("old", metavar="NAME@VERSION", help="the earlier one")
+    between.add_argument("new", metavar="NAME[@VERSION]", nargs="?", help="the later one (the newest)")
     add_server(between)
     runs(between, "watchkeeper.cli.dataset:diff")
 
@@ -113,8 +113,10 @@ def read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CliError(f"cannot read {path}: {error}") from None
+    except OSError as error:
+        raise CliError(f"cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise CliError(f"cannot read {path}: it is not UTF-8: {error.reason} at byte {error.start}") from None
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -146,7 +148,8 @@ def export(args: argparse.Namespace) -> int:
     found = Client.of(args).call("GET", _path(name, version=version))
     cases = [c for c in found["cases"] if args.split in (None, c["split"])]
     if args.file != "-" and Path(args.file).suffix.lower() == ".parquet":
-        write_parquet(cases, args.file)
+        with written(args.file) as file:
+            write_parquet(cases, file)
     else:
         text = "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in cases)
         if args.file == "-":

@@ -5,7 +5,7 @@ from typing import Any
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import print_json
+from watchkeeper.cli.output import print_json, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,13 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         print_json(told)
         return OK
+    if told["unknown_user"]:
+        print(
+            f"the user id {shown(args.user)} is unknown: no trace here is theirs; write it as your application sends it"
+        )
     if not args.yes:
+        if told["unknown"]:
+            print(f"{told['unknown']} of the given traces are unknown: they are not stored")
         print(f"{told['traces']} traces would go, with everything made from them; add --yes to erase them")
         return OK
     _receipt(told)
@@ -35,7 +41,7 @@ def main(args: argparse.Namespace) -> int:
 def _receipt(told: dict[str, Any]) -> None:
     print(f"erasure {told['id']}: {told['traces']} traces")
     if told["unknown"]:
-        print(f"  {told['unknown']} of the given ids are not stored; they will not be taken in either")
+        print(f"  {told['unknown']} of the given traces are not stored; they will not be taken in either")
     for where in ("columns", "records"):
         for table, n in sorted(told[where].items()):
             if n:

@@ -1,16 +1,18 @@
 """`watchkeeper export`: a statement's answer, a table or whole traces as a file, streamed."""
 
 import argparse
-import contextlib
-import os
 import sys
 import urllib.parse
 from pathlib import Path
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
+from watchkeeper.cli.output import told, written
 
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".arrow": "arrow"}
+FORMATS = {
+    "": "jsonl", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".parquet": "parquet",
+    ".arrow": "arrow",
+}  # fmt: skip
 
 
 def path_of(args: argparse.Namespace) -> str:
@@ -20,7 +22,11 @@ def path_of(args: argparse.Namespace) -> str:
     if args.query and (args.table or args.since or args.until or args.where):
         raise CliError("--query: write the table and the conditions into the statement")
     suffix = Path(args.output).suffix.lower()
-    form = args.format or FORMATS.get(suffix, "jsonl")
+    form = args.format or FORMATS.get(suffix)
+    if form is None:
+        raise CliError(
+            f"-o {args.output}: {suffix} says no format; end it in .jsonl, .csv, .parquet or .arrow, or add --format"
+        )
     if args.traces and form not in ("jsonl", "otlp"):
         raise CliError("--traces are JSON lines; leave out --format, say otlp, or export a table")
     if form == "otlp" and not args.traces:
@@ -29,7 +35,7 @@ def path_of(args: argparse.Namespace) -> str:
     if form == "otlp":
         given["format"] = form
     elif not args.traces:
-        query = sys.stdin.read() if args.query == "-" else args.query
+        query = told() if args.query == "-" else args.query
         given |= {"format": form, "query": query, "table": args.table}
     wanted = urllib.parse.urlencode({k: v for k, v in given.items() if v is not None})
     return ("/api/export/traces" if args.traces else "/api/export") + (f"?{wanted}" if wanted else "")
@@ -42,22 +48,13 @@ def main(args: argparse.Namespace) -> int:
         client.download(path, sys.stdout.buffer.write)
         sys.stdout.buffer.flush()
         return OK
-    target = Path(args.output)
-    partial = target.with_name(target.name + ".partial")
-    written = 0
-    try:
-        with open(partial, "wb") as file:
+    number = 0
+    with written(args.output) as file:
 
-            def take(piece: bytes) -> None:
-                nonlocal written
-                written += file.write(piece)
+        def take(piece: bytes) -> None:
+            nonlocal number
+            number += file.write(piece)
 
-            client.download(path, take)
-        os.replace(partial, target)
-    except OSError as error:
-        raise CliError(f"{target}: cannot be written: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-    print(f"wrote {written:,} bytes to {target}", file=sys.stderr)
+        client.download(path, take)
+    print(f"wrote {number:,} bytes to {args.output}", file=sys.stderr)
     return OK

@@ -101,8 +101,13 @@ def main(args: argparse.Namespace) -> int:
         "settings": settings,
     }
     experiment = evaluate(client, answers, body)
-    for name in sorted(settings["margin"].keys() - {m["scorer"] for m in experiment["metrics"]}):
-        print(f"--margin {name}: no metric of this run is called that; it changed nothing", file=sys.stderr)
+    measured = {m["scorer"] for m in experiment["metrics"]}
+    for option in ("margin", "semantic"):
+        for name in sorted({*settings[option]} - measured):
+            print(
+                f"--{option} {name}: no metric of this run is called that; it changed nothing",
+                file=sys.stderr,
+            )
     print(experiment["report"]["text"] if not args.quiet else experiment["verdict"])
     print(f"  {client.server}/experiments/{experiment['id']}")
     write_reports(args, experiment)

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from watchkeeper.cli.errors import CliError
+from watchkeeper.cli.output import write_text
 from watchkeeper.cli.tables import records
 from watchkeeper.dialects import history
 from watchkeeper.model.span import LogRecord, RawSpan
@@ -22,23 +22,29 @@ Send = Callable[[str, bytes], None]
 
 
 @dataclass
-class Tally:
+class Faults:
+    """What could not be imported."""
+
+    bad: int = 0
+
+    def fault(self, where: str, reason: str) -> None:
+        """Count what cannot be imported; the first ones are shown."""
+        self.bad += 1
+        if self.bad <= SHOWN_FAULTS:
+            print(f"{where}: {reason}", file=sys.stderr)
+        elif self.bad == SHOWN_FAULTS + 1:
+            print("… more that cannot be imported is counted only", file=sys.stderr)
+
+
+@dataclass
+class Tally(Faults):
     """What became of the records of all files."""
 
     records: int = 0
     spans: int = 0
     scores: int = 0
     skipped: dict[str, int] = field(default_factory=dict[str, int])
-    bad: int = 0
     before: int = 0
-
-    def fault(self, path: Path, where: str, reason: str) -> None:
-        """Count a record that cannot be imported; the first ones are shown."""
-        self.bad += 1
-        if self.bad <= SHOWN_FAULTS:
-            print(f"{path}: {where}: {reason}", file=sys.stderr)
-        elif self.bad == SHOWN_FAULTS + 1:
-            print("… more records that cannot be imported are counted only", file=sys.stderr)
 
 
 class Progressed:
@@ -53,6 +59,7 @@ class Progressed:
                 self.done = {str(k): int(v) for k, v in read.items()}
             except (OSError, ValueError, AttributeError, TypeError):
                 raise CliError(f"{path}: is not a file that an import wrote to resume from") from None
+        self._write()
 
     @staticmethod
     def key(path: Path) -> str:
@@ -64,10 +71,11 @@ class Progressed:
     def save(self, key: str, number: int) -> None:
         """Note that this many records are stored."""
         self.done[key] = number
+        self._write()
+
+    def _write(self) -> None:
         if self.path is not None:
-            partial = self.path.with_name(self.path.name + ".partial")
-            partial.write_text(json.dumps(self.done))
-            os.replace(partial, self.path)
+            write_text(self.path, json.dumps(self.done))
 
 
 class _Batch:
@@ -89,8 +97,8 @@ class _Batch:
         return len(self.spans) + len(self.logs) >= BATCH_SPANS or self._size >= BATCH_BYTES
 
     def flush(self) -> None:
-        for spans in _pieces(_shared(self.spans)):
-            self._send("traces", encode.traces(spans))
+        if self.spans:
+            self._send("traces", encode.traces(_shared(self.spans)))
         if self.logs:
             self._send("logs", encode.logs(self.logs))
         self.spans, self.logs, self._size = [], [], 0
@@ -111,20 +119,6 @@ def _length(value: Any) -> int:
     return 10 + sum(_length(v) for v in value) if isinstance(value, list) else 10
 
 
-def _pieces(spans: list[RawSpan]) -> Iterator[list[RawSpan]]:
-    """One record may be a trace of any size, and the server takes requests of some megabytes."""
-    piece: list[RawSpan] = []
-    size = 0
-    for span in spans:
-        if piece and size + _weight(span) > BATCH_BYTES:
-            yield piece
-            piece, size = [], 0
-        piece.append(span)
-        size += _weight(span)
-    if piece:
-        yield piece
-
-
 def _shared(spans: list[RawSpan]) -> list[RawSpan]:
     """Equal resources become one object: the encoder groups by it."""
     known: dict[str, dict[str, Any]] = {}
@@ -136,8 +130,10 @@ def _shared(spans: list[RawSpan]) -> list[RawSpan]:
 
 
 def format_of(path: Path, wanted: str | None) -> str | None:
-    """The export's format: as asked, else what its first readable records look like; None when nobody's."""
+    """The export's format: as asked, else what its first readable records look like; None when nobody's. Raises `CliError` for a
+    file of which nothing can be read."""
     if wanted is not None:
+        next(records(path), None)
         return wanted
     for looked, (_, _, record) in enumerate(records(path)):
         if isinstance(record, dict) and (found := history.recognise(record)) is not None:
@@ -190,12 +186,12 @@ def _taken(
 ) -> Iterator[history.Taken]:
     tally.records += 1
     if isinstance(record, str):
-        tally.fault(path, where, record)
+        tally.fault(f"{path}: {where}", record)
         return
     try:
         taken = history.read(form, record, known)
     except history.Unreadable as error:
-        tally.fault(path, where, str(error))
+        tally.fault(f"{path}: {where}", str(error))
         return
     if taken.skipped is not None:
         tally.skipped[taken.skipped] = tally.skipped.get(taken.skipped, 0) + 1

@@ -14,14 +14,18 @@ from watchkeeper.cli.client import Answer, Client
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import Progress
 from watchkeeper.dialects.history import FORMATS
+from watchkeeper.wire.decoded import Decoded
 from watchkeeper.wire.errors import WireError
 from watchkeeper.wire.inflate import inflate
 from watchkeeper.wire.otlp import SIGNALS, decode
+from watchkeeper.wire.parts import parts
 
 MOST_BYTES = 1 << 30
 BATCH_BYTES = 4 << 20
 ATTEMPTS = 60
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
+# What these answers say is said of one request; any other refusal would be said of the next one too.
+REFUSED = (400, 413, 415)
 _KEYS = {"resourceSpans": "traces", "resourceLogs": "logs", "resourceMetrics": "metrics"}
 _SUFFIXES = (".pb", ".bin", ".gz", *tables.SUFFIXES)
 
@@ -35,9 +39,13 @@ class Request:
     content_type: str
 
 
+class Refused(CliError):
+    """The server refused one request for what is in it."""
+
+
 @dataclass
-class Tally:
-    """What became of the records."""
+class Tally(history.Faults):
+    """What became of the records; `bad` are requests that could not be read or were refused."""
 
     files: int = 0
     requests: int = 0
@@ -78,30 +86,22 @@ def contents(path: Path) -> tuple[bytes, str]:
     return data, suffix
 
 
-def _named(path: Path) -> str | None:
-    name = path.name.lower()
-    found = [s for s in SIGNALS if s in name or s.removesuffix("s") in name.replace("logfire", "")]
-    return found[0] if len(found) == 1 else None
-
-
-def _json_signal(path: Path, line: bytes, where: str) -> str:
+def _json_signal(data: bytes) -> str:
     try:
-        document = json.loads(line)
+        document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise CliError(f"{path}{where}: is not JSON: {error}") from None
+        raise CliError(f"is not JSON: {error}") from None
     keys = [s for k, s in _KEYS.items() if isinstance(document, dict) and k in document]
     if len(keys) != 1:
         raise CliError(
-            f"{path}{where}: is not an OTLP request; it has none of {', '.join(_KEYS)}; and it looks like no export we "
+            f"is not an OTLP request; it has none of {', '.join(_KEYS)}; and it looks like no export we "
             "know; say what it is with --format"
         )
     return keys[0]
 
 
-def _protobuf_signal(path: Path, data: bytes, wanted: str | None) -> str:
-    """The signal of a protobuf file: as asked, as its name says, or whichever its records make sense as."""
-    if wanted or (wanted := _named(path)):
-        return wanted
+def _protobuf_signal(data: bytes) -> str:
+    """Whichever signal the records make sense as."""
     for signal in SIGNALS:
         try:
             made = decode(signal, data, PROTOBUF)
@@ -109,24 +109,52 @@ def _protobuf_signal(path: Path, data: bytes, wanted: str | None) -> str:
             continue
         if made.received > len(made.rejected):
             return signal
-    raise CliError(f"{path}: is not an OTLP request; say what it is with --signal")
+    raise CliError("is not an OTLP request; say what it is with --signal")
 
 
-def requests(path: Path, signal: str | None) -> Iterator[Request]:
-    """The requests in a file: one in `.pb` and `.json`, one a line in `.jsonl`. Raises `CliError`."""
-    data, suffix = contents(path)
-    if suffix in (".jsonl", ".ndjson"):
-        for number, line in enumerate(data.split(b"\n"), start=1):
-            if line.strip():
-                yield Request(_json_signal(path, line, f":{number}"), line, JSON)
-    elif suffix == ".json" or data.lstrip()[:1] == b"{":
-        yield Request(_json_signal(path, data, ""), data, JSON)
+def _framed(data: bytes) -> list[bytes]:
+    """The messages of a protobuf file: each after its length, as the Collector writes them, or the file is one."""
+    found: list[bytes] = []
+    at = 0
+    while at + 4 <= len(data):
+        start, at = at + 4, at + 4 + int.from_bytes(data[at : at + 4], "big")
+        found.append(data[start:at])
+    return found if found and at == len(data) else [data]
+
+
+def _named(path: Path) -> str | None:
+    name = path.name.lower()
+    found = [s for s in SIGNALS if s in name or s.removesuffix("s") in name.replace("logfire", "")]
+    return found[0] if len(found) == 1 else None
+
+
+def requests(path: Path, data: bytes, suffix: str, signal: str | None) -> Iterator[tuple[str, Request | str]]:
+    """The requests in a file's contents with their places, the reason instead of one that cannot be read: JSON is one or one
+    a line, protobuf one or each after its length."""
+    if suffix in (*tables.LINES, ".json") or data.lstrip()[:1] == b"{":
+        kind, tell = JSON, _json_signal
+        # The Collector's lines are often called .json; the first line of one indented request is a bracket.
+        many = suffix in tables.LINES or (b"\n{" in data and data.partition(b"\n")[0].strip() != b"{")
+        found = data.split(b"\n") if many else [data]
     else:
-        yield Request(_protobuf_signal(path, data, signal), data, PROTOBUF)
+        kind, known = PROTOBUF, signal or _named(path)
+        tell = _protobuf_signal if known is None else lambda _: known
+        found = _framed(data)
+        many = len(found) > 1
+    for number, body in enumerate(found, start=1):
+        if kind == JSON and not body.strip():
+            continue
+        where = f"{path}:{number}" if many else str(path)
+        try:
+            request = Request(tell(body), body, kind)
+        except CliError as error:
+            request = str(error)
+        yield where, request
 
 
-def send(client: Client, path: Path, request: Request) -> Answer:
-    """Send one request, waiting when the server asks for it. Raises `CliError` when it is refused for good."""
+def send(client: Client, request: Request) -> Answer:
+    """Send one request, waiting when the server asks for it. Raises `Refused` for what is in it, `CliError` for any other
+    refusal."""
     kind = {"content-type": request.content_type}
     answer = client.send("POST", f"/v1/{request.signal}", request.body, kind)
     for _ in range(ATTEMPTS):
@@ -143,12 +171,15 @@ def send(client: Client, path: Path, request: Request) -> Answer:
                 said = said[:300]
         else:
             said = "".join(c for c in said if c.isprintable())
-        raise CliError(f"{path}: the server answered {answer.status}: {said[:300]}")
+        fault = f"the server answered {answer.status}: {said[:300]}"
+        raise Refused(fault) if answer.status in REFUSED else CliError(fault)
     return answer
 
 
 def main(args: argparse.Namespace) -> int:
     """Import every file; exit status 2 when a file or a record could not be imported, after trying the others."""
+    if args.format not in (None, "otlp", *FORMATS):
+        raise CliError(f"--format {args.format}: one of otlp, {', '.join(FORMATS)}")
     client, tally = Client.of(args), Tally()
     files = files_of(args.files)
     requests_, exports, faults = sorted_out(files, args.format)
@@ -174,22 +205,12 @@ def sorted_out(files: list[Path], wanted: str | None) -> tuple[list[Path], list[
     exports: list[tuple[Path, str]] = []
     faults = 0
     for path in files:
-        if wanted == "otlp" or (wanted is None and tables.suffix_of(path) not in tables.SUFFIXES):
-            requests_.append(path)
-            continue
         try:
-            form = history.format_of(path, wanted)
-            if form is None and tables.suffix_of(path) in tables.TABLES:
-                raise CliError(
-                    f"{path}: its columns are nobody's we know; say what it is with --format, one of {', '.join(FORMATS)}"
-                )
+            form = _form_of(path, wanted)
         except CliError as error:
-            if tables.suffix_of(path) not in tables.TABLES and wanted is None:
-                form = None
-            else:
-                print(error, file=sys.stderr)
-                faults += 1
-                continue
+            print(error, file=sys.stderr)
+            faults += 1
+            continue
         if form is None:
             requests_.append(path)
         else:
@@ -197,13 +218,40 @@ def sorted_out(files: list[Path], wanted: str | None) -> tuple[list[Path], list[
     return requests_, exports, faults
 
 
+def _form_of(path: Path, wanted: str | None) -> str | None:
+    """Whose export a file is; None for OTLP requests. Raises `CliError` for a table that nobody's exports look like."""
+    suffix = tables.suffix_of(path)
+    if wanted == "otlp" or (wanted is None and suffix not in tables.SUFFIXES):
+        return None
+    # A table can be no OTLP request; of JSON that cannot be read as records the reader of requests says what is wrong.
+    table = suffix in tables.TABLES
+    try:
+        form = history.format_of(path, wanted)
+    except CliError:
+        if table or wanted is not None:
+            raise
+        return None
+    if form is None and table:
+        raise CliError(
+            f"{path}: its columns are nobody's we know; say what it is with --format, one of {', '.join(FORMATS)}"
+        )
+    return form
+
+
 def _import_exports(client: Client, files: list[tuple[Path, str]], resume: Path | None, sent: Tally) -> int:
     tally, progressed = history.Tally(), history.Progressed(resume)
     bar = Progress(1000, "importing")
 
     def transmit(signal: str, body: bytes) -> None:
-        send(client, Path(f"a batch of {signal}"), Request(signal, body, PROTOBUF))
-        sent.requests += 1
+        for part in parts(signal, body, PROTOBUF, BATCH_BYTES):
+            try:
+                send(client, Request(signal, part, PROTOBUF))
+                sent.requests += 1
+            except Refused as error:
+                if len(part) <= BATCH_BYTES:
+                    raise
+                tally.spans -= signal == "traces"
+                tally.fault(f"a record of {len(part):,} bytes", str(error))
 
     try:
         known = history.index(files, lambda share, name: bar.at(int(share * 300), f"looking at {name}"))
@@ -230,42 +278,56 @@ def _import_exports(client: Client, files: list[tuple[Path, str]], resume: Path 
 
 
 def _import_requests(client: Client, files: list[Path], signal: str | None, tally: Tally) -> int:
-    faults = 0
+    unread = 0
     bar = Progress(len(files), "importing")
     try:
         for number, path in enumerate(files):
             bar.at(number, path.name)
             try:
-                _import(client, path, signal, tally)
+                found = requests(path, *contents(path), signal)
             except CliError as error:
                 bar.end()
                 print(error, file=sys.stderr)
-                faults += 1
+                unread += 1
+                continue
+            taken = [_import(client, where, request, tally) for where, request in found]
+            tally.files += not taken or any(taken)
     finally:
         bar.end()
     print(
         f"imported {tally.files} of {len(files)} files: {tally.received - tally.rejected} records stored, "
-        f"{tally.rejected} rejected"
+        f"{tally.rejected} rejected" + (f", {tally.bad} requests could not be imported" if tally.bad else "")
     )
-    return faults
+    return unread + tally.bad + tally.rejected
 
 
-def _import(client: Client, path: Path, signal: str | None, tally: Tally) -> None:
-    for request in requests(path, signal):
-        made = decode(request.signal, request.body, request.content_type) if _decodes(request) else None
-        send(client, path, request)
+def _import(client: Client, where: str, request: Request | str, tally: Tally) -> bool:
+    """Send a request, in parts where it is large; whether any of it was taken."""
+    if isinstance(request, str):
+        tally.fault(where, request)
+        return False
+    taken = False
+    for body in parts(request.signal, request.body, request.content_type, BATCH_BYTES):
+        part = Request(request.signal, body, request.content_type)
+        made = _decoded(part)
+        try:
+            send(client, part)
+        except Refused as error:
+            tally.fault(where, str(error))
+            continue
+        taken = True
         tally.requests += 1
         if made is not None:
             tally.received += made.received
             tally.rejected += len(made.rejected)
             for fault in made.rejected[:5]:
-                print(f"{path}: {fault.where}: {fault.reason}", file=sys.stderr)
-    tally.files += 1
+                print(f"{where}: {fault.where}: {fault.reason}", file=sys.stderr)
+    return taken
 
 
-def _decodes(request: Request) -> bool:
+def _decoded(request: Request) -> Decoded | None:
+    """What the server will find in a request, to count it; None where that is left to the server's own words."""
     try:
-        decode(request.signal, request.body, request.content_type)
+        return decode(request.signal, request.body, request.content_type)
     except WireError:
-        return False
-    return True
+        return None

@@ -5,23 +5,30 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from watchkeeper.cli.client import Client, running_on
+from watchkeeper.cli.client import Client, check_data_dir, running_on
 from watchkeeper.cli.errors import OK, CliError
 from watchkeeper.cli.output import table
+from watchkeeper.model.times import DAY
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Connection
 
 T = TypeVar("T")
+LONGEST_DAYS = 3650
 
 
-def _on_data(args: argparse.Namespace, work: Callable[[Any], T]) -> T:
+def _on_data(args: argparse.Namespace, work: Callable[["Connection"], T]) -> T:
     """Run `work` on the records: of a data directory no server uses, or on PostgreSQL. Raises `CliError`."""
     from watchkeeper.store.clickhouse.lock import DataDirBusy, DataDirLock
     from watchkeeper.store.columns import StoreUnavailable
     from watchkeeper.store.records import migrate
-    from watchkeeper.store.records.access import Refused
+    from watchkeeper.store.records.access import AccessRefused
     from watchkeeper.store.records.engine import BadUrl, Records
 
+    if not args.records:
+        check_data_dir(args.data_dir)
     try:
         lock = DataDirLock(args.data_dir)
     except DataDirBusy as error:
@@ -35,7 +42,7 @@ def _on_data(args: argparse.Namespace, work: Callable[[Any], T]) -> T:
             return records.write_now(work)
         finally:
             records.close()
-    except (Refused, BadUrl, StoreUnavailable, migrate.NewerSchema) as error:
+    except (AccessRefused, BadUrl, StoreUnavailable, migrate.NewerSchema) as error:
         raise CliError(str(error)) from None
     finally:
         lock.release()
@@ -47,18 +54,22 @@ def _remote(args: argparse.Namespace) -> Client | None:
 
 def create(args: argparse.Namespace) -> int:
     """Make a key and print it; it is never shown again."""
+    if args.expires_in_days is not None and not 1 <= args.expires_in_days <= LONGEST_DAYS:
+        raise CliError(
+            f"--expires-in-days {args.expires_in_days}: from 1 to {LONGEST_DAYS}; leave it out for a key that does not expire"
+        )
     client = _remote(args)
     project = "*" if args.all_projects else args.project or "default"
     if client is not None:
         body = {"name": args.name, "role": args.role, "project": project}
-        if args.expires_in_days:
+        if args.expires_in_days is not None:
             body["expires_in_days"] = args.expires_in_days
         print(client.call("POST", "/api/keys", body)["key"])
         return OK
     now = time.time_ns()
-    expires = now + args.expires_in_days * 86_400 * 10**9 if args.expires_in_days else None
+    expires = None if args.expires_in_days is None else now + args.expires_in_days * DAY
 
-    def work(conn: Any) -> str:
+    def work(conn: "Connection") -> str:
         from watchkeeper.store.records import access, audit
 
         key, text = access.create_key(
@@ -87,7 +98,7 @@ def list_keys(args: argparse.Namespace) -> int:
     else:
         now = time.time_ns()
 
-        def work(conn: Any) -> list[dict[str, Any]]:
+        def work(conn: "Connection") -> list[dict[str, Any]]:
             from watchkeeper.store.records import access
 
             return [
@@ -114,7 +125,7 @@ def revoke(args: argparse.Namespace) -> int:
     else:
         now = time.time_ns()
 
-        def work(conn: Any) -> bool:
+        def work(conn: "Connection") -> bool:
             from watchkeeper.store.records import access, audit
 
             key = access.revoke_key(conn, None, args.id, now)
@@ -145,7 +156,7 @@ def login_link(args: argparse.Namespace) -> int:
         return OK
     now = time.time_ns()
 
-    def work(conn: Any) -> str | None:
+    def work(conn: "Connection") -> str | None:
         from watchkeeper.store.records import access
 
         access.first_login(conn, now)

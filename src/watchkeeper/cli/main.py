@@ -1,9 +1,10 @@
 """The `watchkeeper` command.
 
-Exit status: 0 fine, 1 the thing judged failed (gate, tests), 2 bad input or usage, 3 not enough evidence (gate).
+Exit status: 0 fine, 1 the thing judged failed (gate, tests), 2 bad input or usage, 3 not enough evidence (gate), 130 stopped.
 """
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -24,7 +25,7 @@ from watchkeeper.cli import (
     train,
 )
 from watchkeeper.cli.client import add_data_dir, add_server, add_stores
-from watchkeeper.cli.errors import BAD_INPUT, CliError
+from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 
 if TYPE_CHECKING:
     Parsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
@@ -44,7 +45,12 @@ def _serving(commands: "Parsers") -> None:
     serve.add_argument("--config", type=Path, help="a YAML file or a folder of them")
     add_stores(serve)
     serve.add_argument("--no-auth", action="store_true", help="no login; on loopback only")
-    serve.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    serve.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="least that is logged (info)",
+    )
     _runs(serve, "watchkeeper.cli.serve:main")
     demo = commands.add_parser(
         "demo", help="play two weeks of a support assistant's traffic and watch the loop"
@@ -53,8 +59,10 @@ def _serving(commands: "Parsers") -> None:
     demo.add_argument(
         "--exit", action="store_true", help="stop after the story; 0 only if it came out as told"
     )
-    demo.add_argument("--port", type=int, default=4318)
-    demo.add_argument("--data-dir", type=Path, help="keep its data here; a fresh temporary folder by default")
+    demo.add_argument("--port", type=int, default=4318, help="where its pages are (4318)")
+    demo.add_argument(
+        "--data-dir", type=Path, help="keep its data in this new folder; a temporary one by default"
+    )
     add_stores(demo, environment=False)
     _runs(demo, "watchkeeper.demo.main:main")
 
@@ -106,17 +114,40 @@ def _scoring(commands: "Parsers") -> None:
 def _using(commands: "Parsers") -> None:
     sql = commands.add_parser("sql", help="one read-only statement over traces, spans, scores and series")
     sql.add_argument("query", help="the statement, or - to read it from standard input")
-    sql.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    sql.add_argument(
+        "--format",
+        choices=("table", "csv", "json"),
+        default="table",
+        help="how the answer is printed (table); json: an object a line",
+    )
     add_server(sql)
     _runs(sql, "watchkeeper.cli.sql:main")
+    costs = commands.add_parser(
+        "recompute-cost", help="make stored costs again with the prices in force; list models without one"
+    )
+    costs.add_argument("--since", help="only traces from this time on, or so long ago (30d)")
+    costs.add_argument("--until", help="only traces before this time")
+    costs.add_argument("--list", action="store_true", help="only list the models without a cost")
+    add_server(costs)
+    _runs(costs, "watchkeeper.cli.prices:main")
+    agents = commands.add_parser("mcp", help="serve a coding agent (MCP on standard input and output)")
+    agents.add_argument(
+        "--target", help="what run_gate asks: 'module:function', 'command: …', a URL, or 'outputs:file.jsonl'"
+    )
+    add_server(agents)
+    _runs(agents, "watchkeeper.mcp.server:main")
+
+
+def _moving(commands: "Parsers") -> None:
     importing = commands.add_parser(
-        "import", help="import OTLP files and exports of Langfuse, LangSmith, Phoenix or Watchkeeper"
+        "import",
+        help="import OTLP files and exports of Braintrust, Langfuse, LangSmith, MLflow, Phoenix or Watchkeeper",
     )
     importing.add_argument("files", nargs="+", type=Path, metavar="FILE", help="files or folders")
     importing.add_argument(
         "--format",
-        choices=("otlp", "braintrust", "langfuse", "langsmith", "mlflow", "phoenix", "watchkeeper"),
-        help="what the files are; each is recognised by its records otherwise",
+        metavar="NAME",
+        help="whose export the files are, or otlp; recognised by their records otherwise",
     )
     importing.add_argument(
         "--resume", type=Path, metavar="FILE", help="note here what is done; run again to go on from there"
@@ -145,20 +176,6 @@ def _using(commands: "Parsers") -> None:
     exporting.add_argument("--where", help="a condition over the table's columns and scorers")
     add_server(exporting)
     _runs(exporting, "watchkeeper.cli.exporting:main")
-    costs = commands.add_parser(
-        "recompute-cost", help="make stored costs again with the prices in force; list models without one"
-    )
-    costs.add_argument("--since", help="only traces from this time on, or so long ago (30d)")
-    costs.add_argument("--until", help="only traces before this time")
-    costs.add_argument("--list", action="store_true", help="only list the models without a cost")
-    add_server(costs)
-    _runs(costs, "watchkeeper.cli.prices:main")
-    agents = commands.add_parser("mcp", help="serve a coding agent (MCP on standard input and output)")
-    agents.add_argument(
-        "--target", help="what run_gate asks: 'module:function', 'command: …', a URL, or 'outputs:file.jsonl'"
-    )
-    add_server(agents)
-    _runs(agents, "watchkeeper.mcp.server:main")
 
 
 def _judging(commands: "Parsers") -> None:
@@ -203,9 +220,11 @@ def _judging(commands: "Parsers") -> None:
 
 def _responding(commands: "Parsers") -> None:
     report = commands.add_parser("report", help="the weekly summary or the evidence report of a period")
-    report.add_argument("kind", choices=("weekly", "evidence"))
+    report.add_argument("kind", choices=("weekly", "evidence"), help="which report")
     report.add_argument("--since", help="how far back (7d; evidence: 30d), or a time")
-    report.add_argument("--format", choices=("md", "html", "json"), default="md")
+    report.add_argument(
+        "--format", choices=("md", "html", "json"), default="md", help="Markdown (md), a page or its figures"
+    )
     report.add_argument("--output", help="a file; standard output when not given")
     add_server(report)
     _runs(report, "watchkeeper.cli.report:main")
@@ -214,7 +233,10 @@ def _responding(commands: "Parsers") -> None:
     )
     incidents = incident.add_parser("list", help="incidents, latest first")
     incidents.add_argument(
-        "--status", choices=("open", "acknowledged", "resolved", "unresolved", "all"), default="all"
+        "--status",
+        choices=("open", "acknowledged", "resolved", "unresolved", "all"),
+        default="all",
+        help="only these (all)",
     )
     _runs(incidents, "watchkeeper.cli.incident:listing")
     export = incident.add_parser("export", help="the draft of a post-mortem in Markdown")
@@ -236,10 +258,18 @@ def _administering(commands: "Parsers") -> None:
     create = keys.add_parser("create", help="make a key; it is printed once")
     create.add_argument("name", help="who uses it")
     create.add_argument(
-        "--role", choices=("ingest", "viewer", "reviewer", "editor", "admin"), default="ingest"
+        "--role",
+        choices=("ingest", "viewer", "reviewer", "editor", "admin"),
+        default="ingest",
+        help="what it may do (ingest: send)",
     )
     create.add_argument("--all-projects", action="store_true", help="for every project")
-    create.add_argument("--expires-in-days", type=int)
+    create.add_argument(
+        "--expires-in-days",
+        type=int,
+        metavar="DAYS",
+        help="how long it is valid, 1 to 3650 (it does not expire)",
+    )
     _runs(create, "watchkeeper.cli.keys:create")
     listing = keys.add_parser("list", help="the keys, without their secrets")
     _runs(listing, "watchkeeper.cli.keys:list_keys")
@@ -281,6 +311,7 @@ def parser() -> argparse.ArgumentParser:
     _configuration(commands)
     _scoring(commands)
     _using(commands)
+    _moving(commands)
     _judging(commands)
     _responding(commands)
     _administering(commands)
@@ -312,6 +343,12 @@ def _print_version() -> int:
     return 0
 
 
+def _leave(code: int) -> int:
+    """End with this status, whatever could not be written: Python would try again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status. A user never sees a traceback unless WATCHKEEPER_DEBUG is set."""
     # Our matrices are small and requests share the cores: threads of the linear algebra would only wait for one another.
@@ -325,7 +362,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     try:
         module, _, function = str(args.handler).partition(":")
-        return int(getattr(importlib.import_module(module), function)(args) or 0)
+        code = int(getattr(importlib.import_module(module), function)(args) or 0)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except CliError as error:
         print(f"watchkeeper {args.command}: {error}", file=sys.stderr)
         return error.code
@@ -337,12 +377,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return BAD_INPUT
     except BrokenPipeError:
         # The reader of our output has gone (`… | head`); that is not an error, but Python would print one at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print("", file=sys.stderr)
-        return 130
+        return _leave(OK)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            print(f"watchkeeper {args.command}: cannot write its answer: {error.strerror}", file=sys.stderr)
+            return _leave(BAD_INPUT)
         if os.environ.get("WATCHKEEPER_DEBUG"):
             raise
         print(

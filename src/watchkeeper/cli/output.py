@@ -1,14 +1,18 @@
 """What commands print: tables, JSON, CSV, progress."""
 
+import contextlib
 import csv
 import json
+import os
+import shutil
 import sys
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from watchkeeper.cli.errors import CliError
+from watchkeeper.model.cells import neutral
 
 WIDEST = 60
 
@@ -49,15 +53,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) ->
 
 
 def harmless(value: Any) -> Any:
-    """A CSV cell that no spreadsheet runs as a formula: such text gets a leading apostrophe."""
-    risky = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
-    return (
-        f"'{value}"
-        if risky
-        else json.dumps(value, ensure_ascii=False)
-        if isinstance(value, list | dict)
-        else value
-    )
+    """A CSV cell that no spreadsheet runs as a formula; lists and objects as JSON."""
+    if isinstance(value, str):
+        return neutral(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
 def as_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -> None:
@@ -79,7 +78,9 @@ class Progress:
         if self.on:
             width = 30 * min(done, self.total) // self.total
             bar = "█" * width + "·" * (30 - width)
-            sys.stderr.write(f"\r\x1b[K  {self.what} {bar} {100 * done // self.total:3d} % {shown(note)}")
+            line = f"  {self.what} {bar} {100 * done // self.total:3d} % {shown(note)}"
+            # A line that wraps could not be taken back.
+            sys.stderr.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
             sys.stderr.flush()
 
     def end(self) -> None:
@@ -94,17 +95,46 @@ def print_json(data: Any) -> None:
     print(json.dumps(data, indent=1, ensure_ascii=False))
 
 
+def told() -> str:
+    """What standard input says. Raises `CliError` where it is closed."""
+    if sys.stdin is None:
+        raise CliError("- stands for standard input, which is closed")
+    return sys.stdin.read()
+
+
 def agreed(question: str) -> bool:
     """Whether the person at the terminal says yes; nobody there has not agreed."""
-    return sys.stdin.isatty() and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    return (
+        sys.stdin is not None
+        and sys.stdin.isatty()
+        and input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    )
+
+
+@contextlib.contextmanager
+def written(path: str | Path) -> Generator[BinaryIO]:
+    """A file to write that appears under its name only when it is whole. Raises `CliError` that names it."""
+    # What a link points to is replaced, not the link; a pipe or a terminal is written to as it comes.
+    target = Path(path).resolve()
+    whole = target.exists() and not target.is_file()
+    partial = target if whole else target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        try:
+            with open(partial, "wb") as file:
+                yield file
+            if not whole:
+                os.replace(partial, target)
+        finally:
+            if not whole:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise CliError(f"cannot write {path}: {error.strerror}") from error
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a file in UTF-8. Raises `CliError` that names it."""
-    try:
-        Path(path).write_text(text, "utf-8")
-    except OSError as error:
-        raise CliError(f"cannot write {path}: {error.strerror}") from error
+    with written(path) as file:
+        file.write(text.encode())
 
 
 def hand_over(text: str, path: str | Path | None) -> None:

@@ -2,20 +2,27 @@
 
 import argparse
 import sys
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+from watchkeeper.alerting.monitor import DIMENSIONS
 from watchkeeper.cli.check import loaded, with_managed
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import table
-from watchkeeper.config.models import Config, Scorecard
-from watchkeeper.pipeline.plan import services
+from watchkeeper.config.models import Scorecard
+from watchkeeper.pipeline.plan import finders
+from watchkeeper.pipeline.where import WhereError, in_sql
+from watchkeeper.scoring.budget import Allocation, Stratum, plan
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.registry import build
+from watchkeeper.scoring.sampling import Sampled, Sampler, policies_of
 from watchkeeper.stats.power import detectable
 
 FEW = 100
+# Dimensions that `traces` has under another name.
+EXPRESSIONS = {"model": "models[1]"}
 # Without scores of its own, a scorer's spread is taken as a quarter of its scale, which is wide for a rating.
 GUESSED_SD = 0.25
 COLUMNS = (
@@ -44,58 +51,98 @@ class Line:
     drop_day: float | None
 
 
-def _volume(client: Client, card: Scorecard, days: int) -> float:
-    where = f" and ({card.where})" if card.where else ""
-    query = f"select count() as n from traces where time >= now() - interval {days} day{where}"
+@dataclass(frozen=True)
+class Group:
+    """Traffic that sampling treats alike: the values of the dimensions a sample names, whether it is errors, traces a day."""
+
+    values: dict[str, str]
+    errors: bool
+    traces: float
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return (
+            "errors"
+            if self.errors
+            else ", ".join(f"{k} {v}" for k, v in self.values.items()) or "everything else"
+        )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A scorecard with judges: they, what it samples by, and the traffic it is for."""
+
+    card: Scorecard
+    judges: tuple[Judge, ...]
+    sampler: Sampler
+    groups: tuple[Group, ...]
+
+    @property
+    def chosen(self) -> float:
+        """Traces a day that the card's own sampler chooses; an event that no column tells is left out."""
+        facts = [(g, Sampled("", g.values, frozenset({"error"} if g.errors else ()))) for g in self.groups]
+        return sum(g.traces * self.sampler.decide(known).probability for g, known in facts)
+
+
+def groups_of(client: Client, card: Scorecard, sampler: Sampler, days: int) -> list[Group]:
+    """The traffic of a scorecard by what its sample tells apart, as far as columns do. Raises `CliError`."""
+    named = {p.has for p in sampler.policies} | {k for p in sampler.policies for k in p.where}
+    dimensions = sorted(d for d in named if d in DIMENSIONS)
+    columns = [EXPRESSIONS.get(d, d) for d in dimensions]
+    where = _where(card)
+    # What names no project is planned for the caller's.
+    if card.project != "default":
+        client = replace(client, headers={**client.headers, "x-watchkeeper-project": card.project})
+    grouped = ", ".join([*columns, "error_class is not null"])
+    query = f"select {grouped}, count() from traces where time >= now() - interval {days} day{where} group by {grouped}"
     rows: list[list[Any]] = client.call("POST", "/api/sql", {"query": query})["rows"]
-    return float(rows[0][0]) / days
+    return [
+        Group(
+            {d: str(v) for d, v in zip(dimensions, values, strict=True) if v}, bool(errors), float(n) / days
+        )
+        for *values, errors, n in rows
+    ]
 
 
-def _always(client: Client, card: Scorecard, days: int) -> float:
-    """Traces a day that are scored whatever the sample, as far as columns tell: errors."""
-    if not {"error", "timeout"} & set(card.sample.always):
-        return 0.0
-    where = f" and ({card.where})" if card.where else ""
-    query = f"select countIf(error_class is not null) as n from traces where time >= now() - interval {days} day{where}"
-    rows: list[list[Any]] = client.call("POST", "/api/sql", {"query": query})["rows"]
-    return float(rows[0][0]) / days
+def _where(card: Scorecard) -> str:
+    if card.where is None:
+        return ""
+    try:
+        return f" and ({in_sql(card.where)})"
+    except WhereError as error:
+        print(f"{card.name}: {error}, so all traffic is counted", file=sys.stderr)
+        return ""
 
 
-def _rate(card: Scorecard) -> float:
-    rates = [card.sample.rate]
-    for offered in card.sample.strata.values():
-        rates.extend(offered.values() if isinstance(offered, dict) else [offered])
-    return max(rates)
+def lines_of(found: Judged) -> list[Line]:
+    """The forecast of every judge of a scorecard."""
+    card, judges, scored = found.card, found.judges, found.chosen
+    traces = sum(g.traces for g in found.groups)
+    total = sum(j.unit_cost or 0.0 for j in judges) * scored
+    budget = card.sample.budget.per_day if card.sample.budget else None
+    n = scored * (min(1.0, budget / total) if budget is not None and total > 0 else 1.0)
+    hour = detectable(GUESSED_SD, n / 24) if n >= 24 else None
+    day = detectable(GUESSED_SD, n) if n > 0 else None
+    return [
+        Line(card.name, j.name, traces, n, None if j.unit_cost is None else n * j.unit_cost, hour, day)
+        for j in judges
+    ]
 
 
-def lines_of(config: Config, client: Client, days: int) -> list[Line]:
-    """The forecast of every judge. Raises `CliError`."""
-    made: list[Line] = []
-    given = services()
-    for card in config.scorecards:
-        judges = [s for m in card.metrics if isinstance(s := build(m.spec(), given), Judge)]
-        if not judges:
-            continue
-        traces, always = _volume(client, card, days), _always(client, card, days)
-        scored = min(traces, always + (traces - always) * _rate(card))
-        costs = [j.unit_cost for j in judges]
-        budget = card.sample.budget.per_day if card.sample.budget else None
-        total = sum(c for c in costs if c is not None) * scored
-        share = min(1.0, budget / total) if budget is not None and total > 0 else 1.0
-        for judge, cost in zip(judges, costs, strict=True):
-            n = scored * share
-            made.append(
-                Line(
-                    card.name,
-                    judge.name,
-                    traces,
-                    n,
-                    None if cost is None else n * cost,
-                    detectable(GUESSED_SD, n / 24) if n >= 24 else None,
-                    detectable(GUESSED_SD, n) if n > 0 else None,
-                )
-            )
-    return made
+def allocated(found: Judged) -> list[Allocation]:
+    """How the day's budget is spent best where it does not reach for the whole sample: errors whole, a floor for every other
+    group, the rest by traffic. Empty where it reaches, and where there is no budget or no price."""
+    costs, budget = [j.unit_cost for j in found.judges], found.card.sample.budget
+    cost = sum(c for c in costs if c is not None)
+    if budget is None or None in costs or found.chosen * cost <= budget.per_day:
+        return []
+    merged: dict[str, Stratum] = {}
+    for g in sorted(found.groups, key=lambda g: (not g.errors, -g.traces)):
+        before = merged.get(g.name)
+        volume = g.traces + (before.volume if before is not None else 0.0)
+        merged[g.name] = Stratum(g.name, volume, cost, GUESSED_SD, take_all=g.errors)
+    return plan(list(merged.values()), budget.per_day)
 
 
 def _money(value: float | None, times: float = 1.0) -> str:
@@ -117,11 +164,17 @@ def main(args: argparse.Namespace) -> int:
     client = Client.of(args)
     found = with_managed(found, client)
     config = found.config
-    checks = sum(
-        1 for c in config.scorecards for m in c.metrics if not isinstance(build(m.spec(), services()), Judge)
-    )
+    given, checks = finders(), 0
+    cards: list[Judged] = []
+    for card in config.scorecards:
+        judges = tuple(s for m in card.metrics if isinstance(s := build(m.spec(), given), Judge))
+        checks += len(card.metrics) - len(judges)
+        if judges:
+            sampler = Sampler(policies_of(card.sample.rate, card.sample.strata, card.sample.always), "")
+            groups = tuple(groups_of(client, card, sampler, args.days))
+            cards.append(Judged(card, judges, sampler, groups))
     print(f"{checks} checks and classifiers run on every trace they are for, at no cost per trace.")
-    lines = lines_of(config, client, args.days)
+    lines = [line for card in cards for line in lines_of(card)]
     if not lines:
         print("No judges: nothing is sampled and nothing is paid for.")
         return OK
@@ -133,8 +186,19 @@ def main(args: argparse.Namespace) -> int:
         for x in lines
     ]  # fmt: skip
     table(COLUMNS, rows, sys.stdout)
+    for card in cards:
+        _advise(card.card, allocated(card))
     _warn(lines)
     return OK
+
+
+def _advise(card: Scorecard, best: Sequence[Allocation]) -> None:
+    """Print the division of a budget that does not reach for the sample that is asked for."""
+    if not best:
+        return
+    print(f"\n{card.name}: its budget does not reach for its sample. It would be spent best on")
+    rows = [[a.name, f"{a.probability:.1%}", f"{a.calls:,.0f}", _money(a.cost)] for a in best]
+    table(("stratum", "share", "scored/day", "USD/day"), rows, sys.stdout)
 
 
 def _warn(lines: list[Line]) -> None:

@@ -2,18 +2,19 @@
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 from watchkeeper import compose
 from watchkeeper.cli.errors import OK, CliError
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.problems import ConfigError
-from watchkeeper.server.grpcserver import PortBusy
-from watchkeeper.server.listen import BindRefused, stopped
+from watchkeeper.server.listen import BindRefused, stoppable, stopped
+from watchkeeper.server.ports import PortBusy, check_ports
 from watchkeeper.server.running import announce, running
 from watchkeeper.server.security import bind_refusal
 from watchkeeper.server.services import Services
@@ -30,6 +31,9 @@ UNUSABLE = (
 )  # fmt: skip
 
 
+_CONTROL = {n: f"\\x{n:02x}" for n in (*range(32), *range(127, 160))}
+
+
 def holder_of(path: Path | None) -> ConfigHolder:
     """The configuration of a file or folder. Raises `CliError` with every fault."""
     try:
@@ -38,14 +42,36 @@ def holder_of(path: Path | None) -> ConfigHolder:
         raise CliError(str(error)) from None
 
 
+class OneLine(logging.Formatter):
+    """What a record says is one line, whatever others had written into it; the traceback after it is ours."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return super().formatMessage(record).translate(_CONTROL)
+
+
 def _set_up(args: argparse.Namespace) -> None:
     os.umask(0o077)
     level = getattr(logging, args.log_level.upper())
     for chatty in ("alembic", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
-    logging.basicConfig(
-        level=level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+@contextlib.contextmanager
+def usable_surroundings() -> Generator[None]:
+    """Whatever keeps a server from starting and is not its own fault is a `CliError`."""
+    try:
+        yield
+    except UNUSABLE as error:
+        raise CliError(str(error)) from None
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise CliError(
+            f"{error.filename} cannot be used: {error.strerror}; --data-dir names a folder this user may write"
+        ) from None
 
 
 def event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -65,17 +91,11 @@ def serve(args: argparse.Namespace) -> int:
     refusal = bind_refusal(args.host, args.no_auth, server.public_url, server.behind_tls_proxy)
     if refusal is not None:
         raise CliError(refusal)
-    try:
+    with usable_surroundings():
+        # Before anything is made on the disk.
+        check_ports(args.host, args.port, args.grpc_port)
         with asyncio.Runner(loop_factory=event_loop()) as runner:
-            return runner.run(_serve(args, holder))
-    except UNUSABLE as error:
-        raise CliError(str(error)) from None
-    except OSError as error:
-        if error.filename is None:
-            raise
-        raise CliError(
-            f"{error.filename} cannot be used: {error.strerror}; --data-dir names a folder this user may write"
-        ) from None
+            return runner.run(stoppable(_serve(args, holder)))
 
 
 async def _serve(args: argparse.Namespace, holder: ConfigHolder) -> int:

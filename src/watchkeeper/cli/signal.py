@@ -40,10 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     act.add_argument("--cases", type=int, default=10, help="most cases (10)")
     act.add_argument("--json", action="store_true", help="print the answer as JSON")
     change = what.add_parser("change", help="confirm, fix, ignore, name or hand over a signal")
-    change.add_argument("--state", choices=("new", "confirmed", "fixed", "ignored"))
+    change.add_argument("--state", choices=("new", "confirmed", "fixed", "ignored"), help="where it stands")
     change.add_argument("--release", help="the release that holds the fix")
     for name in ("name", "owner", "severity"):
-        change.add_argument(f"--{name}")
+        change.add_argument(f"--{name}", help=f"its {name} from now on")
     what.add_parser("managed", help="what actions made and is in force")
     export = what.add_parser("export", help="the same as YAML to commit")
     export.add_argument("--output", type=Path, help="a file; standard output by default")

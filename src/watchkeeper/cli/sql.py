@@ -6,12 +6,12 @@ import sys
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import as_csv, table
+from watchkeeper.cli.output import as_csv, table, told
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the statement on the server and print its answer; exit status 2 when it is refused."""
-    query = sys.stdin.read() if args.query == "-" else args.query
+    query = told() if args.query == "-" else args.query
     if not query.strip():
         raise CliError("the statement is empty; try: watchkeeper sql 'select * from traces limit 5'")
     answer = Client.of(args).call("POST", "/api/sql", {"query": query})

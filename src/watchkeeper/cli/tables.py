@@ -8,6 +8,7 @@ import io
 import json
 import re
 import sys
+import zlib
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
@@ -33,22 +34,26 @@ def suffix_of(path: Path) -> str:
 
 
 def records(path: Path) -> Iterator[Found]:
-    """`(where, share of the file read, record)`; in place of a record that cannot be read stands the reason.
+    """`(where, share of the file read, record)`; in place of a record that cannot be read, or of the rest of a damaged file,
+    stands the reason.
 
-    Raises `CliError` when the file as a whole cannot be read.
+    Raises `CliError` when nothing of the file can be read.
     """
     kind = suffix_of(path)
+    if kind in (".parquet", ".arrow", ".feather"):
+        found = _columns(path, kind)
+    else:
+        found = (_lines if kind in LINES else _csv if kind == ".csv" else _json)(path)
+    began = False
     try:
-        if kind in LINES:
-            yield from _lines(path)
-        elif kind == ".csv":
-            yield from _csv(path)
-        elif kind in (".parquet", ".arrow", ".feather"):
-            yield from _columns(path, kind)
-        else:
-            yield from _json(path)
-    except (OSError, EOFError) as error:
-        raise CliError(f"{path}: cannot be read: {error}") from None
+        for one in found:
+            began = True
+            yield one
+    except (OSError, EOFError, zlib.error, CliError) as error:
+        said = str(error) if isinstance(error, CliError) else f"{path}: cannot be read: {error}"
+        if not began:
+            raise CliError(said) from None
+        yield "the rest", 1.0, said.removeprefix(f"{path}: ")
 
 
 @contextlib.contextmanager
@@ -126,12 +131,26 @@ def _json(path: Path) -> Iterator[Found]:
             yield from _lines(path)
             return
         raise CliError(f"{path}: is not JSON: {error}") from None
+    made = _rows(made)
     listed = cast(list[Any], made) if isinstance(made, list) else [made]
     if not isinstance(made, list | dict):
         raise CliError(f"{path}: holds a JSON {type(made).__name__}, not records")
     found = [record for item in listed for record in _unwrapped(item)]
     for number, record in enumerate(found, start=1):
         yield f"record {number}", number / len(found), record
+
+
+def _rows(made: Any) -> Any:
+    """The rows of a dataframe as pandas writes it unasked, a column after another, or split; anything else as it is."""
+    if not isinstance(made, dict):
+        return made
+    table = cast(dict[str, Any], made)
+    if table.keys() == {"columns", "index", "data"}:
+        return [dict(zip(table["columns"], row, strict=False)) for row in table["data"]]
+    columns = list(table.values())
+    if len(columns) < 3 or not all(isinstance(c, dict) and c.keys() == columns[0].keys() for c in columns):
+        return table
+    return [{name: column[row] for name, column in table.items()} for row in columns[0]]
 
 
 def _csv(path: Path) -> Iterator[Found]:

@@ -3,12 +3,12 @@
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from watchkeeper.compose.backups import backup_of
 from watchkeeper.compose.connect import Base, base_of, flows_of, guard_builder
-from watchkeeper.compose.flows import FOLLOW_SECONDS, Flows, running, samplers
+from watchkeeper.compose.flows import FOLLOW_SECONDS, Flows, running, samplers, suspended
 from watchkeeper.compose.forwarding import forwarding, sampler
 from watchkeeper.compose.installation import Stores, install_secrets
 from watchkeeper.compose.leader import duties, leading
@@ -16,6 +16,7 @@ from watchkeeper.compose.together import Together
 from watchkeeper.compose.upkeep import LOOK_SECONDS, Upkeep, upkeep_of
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.model.score import Score
+from watchkeeper.model.times import Clock
 from watchkeeper.pipeline.calm import calm_gc
 from watchkeeper.pipeline.from_signal import ActFlow
 from watchkeeper.pipeline.gate import Gate
@@ -31,43 +32,48 @@ from watchkeeper.store.clickhouse.lock import DataDirLock
 from watchkeeper.store.records import trained
 from watchkeeper.store.records.lead import Lead
 
-Clock = Callable[[], int]
-
 
 def surfaces(base: Base, flows: Flows, beside: Upkeep, no_auth: bool) -> Services:
     """What the surfaces reach of the flows."""
-    data_dir, records, columns, clock = base.data_dir, base.records, base.columns, base.clock
-    made = Services(
-        data_dir=data_dir,
+    records, columns, clock, ask = base.records, base.columns, base.clock, base.providers.ask
+
+    async def on_scores(given: Sequence[Score]) -> None:
+        await flows.review.on_scored([(s.project, s.trace_id, [s]) for s in given])
+
+    return Services(
+        data_dir=base.data_dir,
         records=records,
         columns=columns,
         config=base.holder,
         clock=clock,
         ingest=flows.ingest,
         no_auth=no_auth,
+        watch=flows.watcher,
+        review=flows.review,
+        gate=Gate(records, base.scoring.gating, clock, ask, columns, flows.calibrator.standings),
+        backfill=flows.backfill,
+        train=TrainFlow(
+            columns, records, clock, trained.calibration_traces, lambda: base.scoring.take_trained(records)
+        ),
+        playground=Playground(columns, ask, lambda: secrets.token_hex(12)),
+        from_signal=ActFlow(records, columns, clock, base.holder, base.scoring.scorers, ask),
+        scorers=flows.calibrator,
+        incidents=flows.incidents,
+        selfwatch=beside.watch,
+        pictures=flows.pictures,
+        actor=flows.actor,
+        reports=beside.reports,
+        erasing=flows.erasing,
+        retain=flows.retain,
+        ask=ask,
+        embed=flows.signals.embed,
+        backup=backup_of(base.data_dir, columns, records),
+        redact=base.redaction.text,
+        on_scores=on_scores,
+        catch_up=flows.catch_up,
+        settle=flows.assembly.settle,
+        samplers=[*samplers(flows), suspended(base.isolation)],
     )
-    made.watch, made.judge, made.review, made.incidents = (
-        flows.watcher, flows.judges, flows.review, flows.incidents,
-    )  # fmt: skip
-    made.selfwatch, made.reports = beside.watch, beside.reports
-    made.pictures, made.actor, made.scorers = flows.pictures, flows.actor, flows.calibrator
-    made.erasing, made.retain, made.backfill = flows.erasing, flows.retain, flows.backfill
-    made.embed, made.redact, made.ask = flows.signals.embed, base.redaction.text, base.providers.ask
-    made.catch_up, made.settle = flows.catch_up, flows.assembly.settle
-    made.backup = backup_of(data_dir, columns, records)
-    made.gate = Gate(records, base.scoring.gating, clock, made.ask, columns, flows.calibrator.standings)
-    made.from_signal = ActFlow(records, columns, clock, base.holder, base.scoring.scorers, made.ask)
-    made.playground = Playground(columns, made.ask, lambda: secrets.token_hex(12))
-    made.train = TrainFlow(
-        columns, records, clock, trained.calibration_traces, lambda: base.scoring.take_trained(records)
-    )
-    made.samplers.extend(samplers(flows))
-
-    async def on_scores(given: Sequence[Score]) -> None:
-        await flows.review.on_scored([(s.project, s.trace_id, [s]) for s in given])
-
-    made.on_scores = on_scores
-    return made
 
 
 def guards(base: Base, made: Services) -> Guards:

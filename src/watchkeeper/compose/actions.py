@@ -1,19 +1,18 @@
 """Actions connected: the levers, what they move, and the way their messages leave."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from watchkeeper.control import WebhookLever
 from watchkeeper.model.action import Order
 from watchkeeper.model.alert import Notification
+from watchkeeper.model.times import Clock
 from watchkeeper.notify import Channel, Delivered, Retry, WebhookChannel
 from watchkeeper.pipeline.act import Actor
 from watchkeeper.pipeline.levers import PauseLever, Pauses, ReleaseLever, ReviewLever
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records.engine import Records
-
-Clock = Callable[[], int]
 
 
 @dataclass(frozen=True)

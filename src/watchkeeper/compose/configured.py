@@ -25,8 +25,7 @@ from watchkeeper.notify import (
 from watchkeeper.notify.mail import Picture
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.plan import Plan, make_plan, scoped
-from watchkeeper.pipeline.roll import Plan as RollPlan
-from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.pipeline.train import scorers_of
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.redaction.apply import Redactor, redact_text

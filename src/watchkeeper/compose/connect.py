@@ -26,6 +26,7 @@ from watchkeeper.dialects import assemble, normalise, trace_id_of
 from watchkeeper.egress.http import Egress
 from watchkeeper.llm.table import Providers
 from watchkeeper.model.alert import Alert
+from watchkeeper.model.times import Clock
 from watchkeeper.notify import Channel
 from watchkeeper.pipeline.act import Actor
 from watchkeeper.pipeline.alert import Delivery
@@ -42,16 +43,16 @@ from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.levers import Pauses
-from watchkeeper.pipeline.plan import services as scorer_services
+from watchkeeper.pipeline.plan import finders
 from watchkeeper.pipeline.quote import price_of
 from watchkeeper.pipeline.reading import loading, turns_before
 from watchkeeper.pipeline.review import ReviewRouting
-from watchkeeper.pipeline.roll import Plan as RollPlan
-from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.pipeline.signal_actions import SignalActions
 from watchkeeper.pipeline.signals import SignalFlow
 from watchkeeper.pipeline.sketch import Embed, Sketcher
-from watchkeeper.pipeline.watch import Settings, Watcher
+from watchkeeper.pipeline.watch import Watcher
+from watchkeeper.pipeline.watching.steps import Settings
 from watchkeeper.redaction.apply import keyed_hash
 from watchkeeper.scoring.classifiers import embed as embedding
 from watchkeeper.scoring.protocol import Scorer
@@ -62,8 +63,6 @@ from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.rescue import rescue
 
-Clock = Callable[[], int]
-
 
 def review_hook(clock: Clock) -> Callable[[Connection, Alert, Sequence[Mapping[str, Any]]], None]:
     def hook(connection: Connection, alert: Alert, worst: Sequence[Mapping[str, Any]]) -> None:
@@ -73,7 +72,7 @@ def review_hook(clock: Clock) -> Callable[[Connection, Alert, Sequence[Mapping[s
 
 
 def guard_builder() -> Callable[[dict[str, Any]], Scorer]:
-    given = scorer_services()
+    given = finders()
     return lambda spec: build(spec, given)
 
 
@@ -203,7 +202,7 @@ def capturing(base: Base) -> tuple[Ingest, Assembly, CheckFlow]:
         assembly,
         trace_of=trace_id_of,
         free_bytes=base.columns.free_bytes,
-        reserve_bytes=default_reserve(base.data_dir),
+        reserve_bytes=base.holder.current.server.limits.reserve or default_reserve(base.data_dir),
         erased=base.tombstones.holds,
         quota=lambda _project: base.holder.current.server.limits.per_project,
     )

@@ -14,7 +14,7 @@ from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config import adapters
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config
-from watchkeeper.model.times import DAY
+from watchkeeper.model.times import DAY, MINUTE, Clock
 from watchkeeper.pipeline.act import Actor
 from watchkeeper.pipeline.alert import Delivery
 from watchkeeper.pipeline.assembly import Assembly
@@ -27,6 +27,7 @@ from watchkeeper.pipeline.desk import Desk
 from watchkeeper.pipeline.erase import EraseFlow
 from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.pipeline.ingest import Ingest
+from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.levers import Pauses
@@ -37,24 +38,24 @@ from watchkeeper.pipeline.signals import SignalFlow
 from watchkeeper.pipeline.sketch import Sketcher
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.server.metrics import Sample
+from watchkeeper.server.services import Sampler
 from watchkeeper.store.clickhouse.store import ClickHouseColumns
 from watchkeeper.store.columns import Retention
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-Clock = Callable[[], int]
 RELIEF_SECONDS = 20.0
 SCRUB_SECONDS = 2.0
 FOLLOW_SECONDS = 3.0
 # A write of another process may take this long from its clock to being visible.
-MARGIN_NS = 60 * 10**9
+MARGIN_NS = MINUTE
 # Each instance tells its total so far with everything it sends.
 LOST_BY_CLIENTS = """select sum(lost) from (select max(value) as lost from measurements
   where name = 'watchkeeper.sdk.dropped_spans' group by attributes['watchkeeper.sdk.instance'])"""
 # The loops whose work `catch_up` does.
 WATCHING, BEHAVING, TRIAGING = "watching", "scoring behaviour", "triage"
 # A clock that is moved by hand passes days in seconds; grouping once a day of its time is enough.
-GROUPED_NS = 24 * 3600 * 10**9
+GROUPED_NS = DAY
 
 
 @dataclass
@@ -226,7 +227,7 @@ def stages(flows: Flows) -> list[Sample]:
     ]
 
 
-def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
+def samplers(flows: Flows) -> list[Sampler]:
     """What `/metrics` tells of the flows."""
 
     async def pipeline() -> list[Sample]:
@@ -254,6 +255,16 @@ def samplers(flows: Flows) -> list[Callable[[], Awaitable[list[Sample]]]]:
         return found
 
     return [pipeline, coverage, lost]
+
+
+def suspended(isolation: Isolation) -> Sampler:
+    """Which of the users' scorers rest."""
+
+    async def resting() -> list[Sample]:
+        found = isolation.resting().items()
+        return [Sample("watchkeeper_scorer_suspended", {"scorer": n}, float(rests)) for n, rests in found]
+
+    return resting
 
 
 @contextlib.asynccontextmanager

@@ -2,7 +2,7 @@
 
 import contextlib
 import random
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 
 from watchkeeper.compose.flows import Flows
 from watchkeeper.config import adapters
@@ -11,9 +11,10 @@ from watchkeeper.config.models import Config
 from watchkeeper.egress.http import Egress
 from watchkeeper.pipeline.forward import ForwardFlow
 from watchkeeper.server.metrics import Sample
+from watchkeeper.server.services import Sampler
 
 
-def sampler(flow: ForwardFlow) -> Callable[[], Awaitable[list[Sample]]]:
+def sampler(flow: ForwardFlow) -> Sampler:
     """Backlog, lag and counts of every target for `/metrics`."""
 
     async def read() -> list[Sample]:
@@ -33,6 +34,7 @@ async def forwarding(flows: Flows, holder: ConfigHolder) -> AsyncGenerator[Forwa
         flows.settled_ns,
         egress.request,
         random.random,
+        flows.columns.erased,
     )
 
     def use(config: Config) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -11,6 +10,7 @@ import msgspec
 from watchkeeper.alerting import picture_link
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.model.alert import Notification
+from watchkeeper.model.times import Clock
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import alerts
 from watchkeeper.store.records.engine import Records
@@ -27,8 +27,8 @@ class Pictures:
     records: Records
     holder: ConfigHolder
     key: str
-    clock: Callable[[], int]
-    wall: Callable[[], int]
+    clock: Clock
+    wall: Clock
     counts: Counter[str] = field(default_factory=Counter[str])
 
     async def draw(self, project: str, alert_id: str) -> bytes | None:

@@ -7,8 +7,8 @@ import msgspec
 
 from watchkeeper.alerting.builtin import BuiltIn
 from watchkeeper.alerting.builtin import rules as built_in
+from watchkeeper.alerting.monitor import SEVERITIES, Test
 from watchkeeper.alerting.monitor import Monitor as Rule
-from watchkeeper.alerting.monitor import Test
 from watchkeeper.alerting.objectives import Objective as Promise
 from watchkeeper.alerting.packs import PACKS
 from watchkeeper.alerting.routing import Routes
@@ -17,6 +17,8 @@ from watchkeeper.dialects import pricing
 from watchkeeper.egress.policy import Policy as EgressPolicy
 from watchkeeper.llm.table import DEFAULTS, Settings
 from watchkeeper.model.action import ActionSpec
+from watchkeeper.model.series import cohort_of
+from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.forward import Target
 from watchkeeper.pipeline.reporting import Setting, Weekly
 from watchkeeper.redaction.policy import CustomPattern, PolicySpec
@@ -42,8 +44,8 @@ def rule_of(monitor: Monitor) -> Rule:
         project=monitor.project,
         window=monitor.window,
         by=tuple(monitor.by),
-        where=tuple(sorted(monitor.where.items())),
-        severity=monitor.severity,
+        where=cohort_of(monitor.where),
+        severity=SEVERITIES[monitor.severity],
         routes=monitor.notify,
         response_time=monitor.response_time,
         description=monitor.description or "",
@@ -63,7 +65,7 @@ def objective_of(objective: Objective) -> Promise:
         objective.project,
         objective.period,
         tuple(objective.by),
-        tuple(sorted(objective.where.items())),
+        cohort_of(objective.where),
         objective.notify,
         objective.response_time,
         objective.description or "",
@@ -123,7 +125,7 @@ def setting_of(config: Config, project: str) -> Setting:
         [r.monitor for r in built_in_of(config)],
         [g.name for g in config.guards if g.project == project],
         f"{kinds} of personal data and secrets are replaced before storing" if privacy.redact else "",
-        ", ".join(f"{name} {ns // (86_400 * 10**9)} days" for name, ns in days.items()),
+        ", ".join(f"{name} {ns // DAY} days" for name, ns in days.items()),
     )
 
 

@@ -1,14 +1,14 @@
 """Dashboards as configuration: sections of widgets over series or SQL."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$")]
+from watchkeeper.config.base import Name, Project, Strict
+
 Metric = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.:\-]{0,150}$")]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\r\n]+$")]
-Project = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_\-]{0,62}$")]
+Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\r\n]+$")]
 Sql = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 Kind = Literal["timeseries", "number", "distribution", "scatter", "table"]
 Ranges = Literal["1h", "6h", "24h", "3d", "7d", "14d", "30d", "90d"]
@@ -22,17 +22,11 @@ SOURCES: dict[str, tuple[frozenset[str], ...]] = {
 }
 
 
-class Frozen(BaseModel):
-    """As every section: unknown keys are refused, values never silently converted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class Widget(Frozen):
+class Widget(Strict):
     """One figure, chart or table. `{since}` and `{until}` in `sql` become the page's time range."""
 
     type: Kind
-    title: Line | None = None
+    title: Title | None = None
     metric: Metric | None = Field(None, description="A series: a scorer or a figure of the traces.")
     cohort: dict[Name, str] = Field({}, description="Only this cohort of the metric, e.g. scenario: support.")
     x: Metric | None = Field(None, description="scatter: the metric across.")
@@ -58,18 +52,18 @@ class Widget(Frozen):
         return self.title or self.metric or (f"{self.y} over {self.x}" if self.x else "Query")
 
 
-class Section(Frozen):
+class Section(Strict):
     """Widgets under one heading."""
 
-    title: Line
+    title: Title
     widgets: tuple[Widget, ...] = Field(min_length=1, max_length=24)
 
 
-class Dashboard(Frozen):
+class Dashboard(Strict):
     """One page of your own, at /dashboards/NAME."""
 
     name: Name
-    title: Line | None = None
+    title: Title | None = None
     project: Project = "default"
     range: Ranges = Field("7d", description="The time range when the address names none.")
     sections: tuple[Section, ...] = Field(min_length=1, max_length=12)
@@ -79,12 +73,8 @@ class Dashboard(Frozen):
         first, _, second = place.partition(".")
         if not (first.isdigit() and second.isdigit() and len(place) < 8):
             return None
-        section: Any = self.sections[int(first)] if int(first) < len(self.sections) else None
-        return (
-            section.widgets[int(second)]
-            if section is not None and int(second) < len(section.widgets)
-            else None
-        )
+        widgets = self.sections[int(first)].widgets if int(first) < len(self.sections) else ()
+        return widgets[int(second)] if int(second) < len(widgets) else None
 
 
 def filled(sql: str, since: str, until: str) -> str:

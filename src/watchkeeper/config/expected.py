@@ -1,16 +1,10 @@
 """A scorer's own tests as configuration."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field
 
-Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\r\n]+$")]
-
-
-class Strict(BaseModel):
-    """Unknown keys are faults; nothing is converted silently."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+from watchkeeper.config.base import Line, Strict
 
 
 class Expected(Strict):

@@ -173,6 +173,8 @@ def _problem(error: Any, places: Mapping[Loc, Place], data: Any) -> Problem:
         message = f"{shown(error['ctx'].get('tag', ''))} is not a known type"
         tags = [t.strip().strip("'") for t in str(error["ctx"].get("expected_tags", "")).split(",")]
         allowed = did_you_mean(str(error["ctx"].get("tag", "")), tags)
+    elif kind == "too_short":
+        message = "is empty; it needs at least one entry"
     elif kind == "union_tag_not_found":
         message = "'type' is required"
     else:
@@ -228,6 +230,19 @@ def _may_be_secret(loc: Loc) -> bool:
     return bool(loc) and loc[0] == "routes" and loc[-1] in ("url", "secret", "key", "password")
 
 
+def _causes(error: ValidationError) -> list[Any]:
+    """The faults without those that only follow: pydantic misses an entry that is wrong in its list too."""
+    found: list[Any] = list(error.errors(include_url=False, include_input=False))
+
+    def follows(one: Any) -> bool:
+        loc = one["loc"]
+        return one["type"] == "too_short" and any(
+            other["loc"][: len(loc)] == loc for other in found if other is not one
+        )
+
+    return [one for one in found if not follows(one)]
+
+
 def build(document: Document, env: Mapping[str, str], allow_missing_env: bool = False) -> Loaded:
     """The configuration of a document. Raises `ConfigError` with every fault."""
     problems = _early(document)
@@ -236,9 +251,7 @@ def build(document: Document, env: Mapping[str, str], allow_missing_env: bool = 
     try:
         config = Config.model_validate_json(json.dumps(data), context=context)
     except ValidationError as error:
-        found = [
-            _problem(e, document.places, data) for e in error.errors(include_url=False, include_input=False)
-        ]
+        found = [_problem(e, document.places, data) for e in _causes(error)]
         raise ConfigError([*problems, *found]) from None
     warnings: list[Problem] = []
     for finding in findings(config, env):

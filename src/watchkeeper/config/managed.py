@@ -15,9 +15,13 @@ from watchkeeper.model.managed import Managed
 PLACE = "managed"
 
 
-def _problem(entry: Managed, message: str, level: str = "warning") -> Problem:
+class _Unfit(Exception):
+    """An entry cannot be used beside the rest; the text says why."""
+
+
+def _problem(entry: Managed, message: str) -> Problem:
     said = f"from signal {entry.signal_id} is not in use: {message}"
-    return Problem(PLACE, 1, 1, entry.id, said, "retire it, or make what it needs available", level)
+    return Problem(PLACE, 1, 1, entry.id, said, "retire it, or make what it needs available", "warning")
 
 
 def _with(config: Config, entry: Managed) -> Config:
@@ -42,6 +46,20 @@ def _with(config: Config, entry: Managed) -> Config:
     )
 
 
+def _fitted(config: Config, entry: Managed, env: Mapping[str, str] | None) -> tuple[Config, list[Problem]]:
+    """The configuration with an entry, and what is doubtful about it. Raises `_Unfit`."""
+    try:
+        tried = _with(config, entry)
+    except ValueError as error:
+        raise _Unfit(str(error).splitlines()[0]) from None
+    known = {(f.loc, f.message) for f in findings(config, env)}
+    new = [f for f in findings(tried, env) if (f.loc, f.message) not in known]
+    wrong = [f for f in new if f.level == "error"]
+    if wrong:
+        raise _Unfit(wrong[0].message)
+    return tried, [Problem(PLACE, 1, 1, entry.id, f.message, f.allowed, f.level) for f in new]
+
+
 def merged(loaded: Loaded, entries: Sequence[Managed], env: Mapping[str, str] | None = None) -> Loaded:
     """The files' configuration with every managed entry that fits. An entry whose names a file also has gives way to the
     file, which is how it is committed. One that would make the configuration wrong is left out with a warning: what was
@@ -49,28 +67,19 @@ def merged(loaded: Loaded, entries: Sequence[Managed], env: Mapping[str, str] | 
     config, warnings = loaded.config, list(loaded.warnings)
     for entry in entries:
         try:
-            tried = _with(config, entry)
-        except ValueError as error:
-            warnings.append(_problem(entry, str(error).splitlines()[0]))
-            continue
-        known = {(f.loc, f.message) for f in findings(config, env)}
-        new = [f for f in findings(tried, env) if (f.loc, f.message) not in known]
-        wrong = [f for f in new if f.level == "error"]
-        if wrong:
-            warnings.append(_problem(entry, wrong[0].message))
-            continue
-        warnings += [Problem(PLACE, 1, 1, entry.id, f.message, f.allowed, f.level) for f in new]
-        config = tried
+            config, doubts = _fitted(config, entry, env)
+        except _Unfit as error:
+            doubts = [_problem(entry, str(error))]
+        warnings += doubts
     return Loaded(config, tuple(warnings))
 
 
 def check(loaded: Loaded, entries: Sequence[Managed], new: Managed) -> None:
     """Raises `ConfigError` when `new` could not be used together with the rest."""
-    before = merged(loaded, entries).warnings
-    wrong = [w for w in merged(loaded, [*entries, new]).warnings if w not in before and w.key == new.id]
-    refused = [w for w in wrong if "is not in use" in w.message]
-    if refused:
-        raise ConfigError(refused)
+    try:
+        _fitted(merged(loaded, entries).config, new, None)
+    except _Unfit as error:
+        raise ConfigError([_problem(new, str(error))]) from None
 
 
 def as_yaml(entries: Sequence[Managed]) -> str:

@@ -3,49 +3,27 @@
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from watchkeeper.alerting.monitor import DIMENSIONS, SEVERITIES
+from watchkeeper.alerting import builtin
+from watchkeeper.alerting.monitor import Dimension, SeverityWord
+from watchkeeper.alerting.packs import PackName
+from watchkeeper.config.base import Line, Name, Open, Project, Strict, Text, Url
 from watchkeeper.config.dashboards import Dashboard
 from watchkeeper.config.expected import MetricTest
 from watchkeeper.config.units import Amount, Duration, SecretText, Share, Size
+from watchkeeper.model.action import ActionType
+from watchkeeper.model.alert import Severity
+from watchkeeper.model.times import DAY, MINUTE, SECOND
+from watchkeeper.redaction.policy import FieldAction
+from watchkeeper.scoring.evidence import SignalAction, When
+from watchkeeper.scoring.sampling import ALWAYS
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\r\n]+$")]
-Project = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_\-]{0,62}$")]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2000)]
 Role = Literal["viewer", "reviewer", "editor", "admin"]
-MINUTE, DAY = 60 * 10**9, 86_400 * 10**9
-
-ALWAYS = (
-    "error", "timeout", "tool_failure", "guard", "policy_deny", "step_cap", "low_confidence", "thumbs_down",
-    "escalation",
-)  # fmt: skip
-BuiltInName = Literal[
-    "ingest-lag",
-    "scoring-lag",
-    "drops",
-    "judge-errors",
-    "disk",
-    "coverage",
-    "coverage-gap",
-    "judge-drift",
-    "damage",
-]
-
-
-class Strict(BaseModel):
-    """A section: unknown keys are refused, values are never silently converted, objects cannot be changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
-
-
-class Open(BaseModel):
-    """A section whose further keys belong to whoever reads it (a scorer's own parameters)."""
-
-    model_config = ConfigDict(extra="allow", frozen=True, hide_input_in_errors=True)
+# A low score comes mostly from a judge, who chooses by then what judges see: that is for whoever asks for it.
+BY_DEFAULT = tuple(event for event in ALWAYS if event != "low_score")
+Day = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
 
 class Limits(Strict):
@@ -60,6 +38,10 @@ class Limits(Strict):
     )
     per_project: Annotated[Size, Field(ge=1024)] | None = Field(
         None, description="Bytes a second a project may send, over five seconds; beyond it 429."
+    )
+    reserve: Annotated[Size, Field(ge=1 << 20)] | None = Field(
+        None,
+        description="Free bytes of the disk below which writes get 503; 256 MiB or 2 % of it unless set.",
     )
 
 
@@ -96,7 +78,7 @@ class Keep(Strict):
     always: tuple[Literal["error", "slow", "low_score", "flagged"], ...] = Field(
         ("error", "slow", "low_score", "flagged"), description="What keeps a trace whatever the draw."
     )
-    slow: Annotated[Duration, Field(ge=10**6)] = Field(10 * 10**9, description="From when a trace is slow.")
+    slow: Annotated[Duration, Field(ge=10**6)] = Field(10 * SECOND, description="From when a trace is slow.")
 
 
 class Storage(Strict):
@@ -122,7 +104,7 @@ class Privacy(Strict):
     user_ids: Literal["keep", "hash", "drop"] = Field(
         "keep", description="Keep user ids, store keyed hashes of them, or nothing."
     )
-    fields: dict[Line, Literal["keep", "drop", "hash", "redact"]] = Field(
+    fields: dict[Line, FieldAction] = Field(
         {}, description="Attribute name, or a beginning and *, to what becomes of its value."
     )
     content_role: Role = Field("viewer", description="The role from which on prompts and outputs are shown.")
@@ -152,8 +134,8 @@ class Review(Strict):
         0.0,
         description="Share of all traces reviewed at random, with known probability, whatever their scores.",
     )
-    triage: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "never"] = (
-        Field("friday", description="On which day (UTC) the week's worst traces are put together.")
+    triage: Literal[Day, "never"] = Field(
+        "friday", description="On which day (UTC) the week's worst traces are put together."
     )
     triage_size: int = Field(30, ge=1, le=200, description="How many traces that are.")
 
@@ -165,7 +147,7 @@ class Sample(Strict):
     strata: dict[Line, Share | dict[Line, Share]] = Field(
         {}, description="Share within every value of a cohort key, or by value: {model: {gpt-5: 10%}}."
     )
-    always: tuple[Name, ...] = Field(ALWAYS, description="Events that are always scored.")
+    always: tuple[Name, ...] = Field(BY_DEFAULT, description="Events that are always scored.")
     budget: Amount | None = Field(None, description="Most that may be spent, e.g. 20 USD/day.")
 
     @field_validator("budget")
@@ -209,7 +191,7 @@ class Guard(Strict):
     input: tuple[Metric, ...] = Field((), description="Checks on the input.")
     output: tuple[Metric, ...] = Field((), description="Checks on the output.")
     action: Literal["block", "redact"] = "block"
-    budget: Annotated[Duration, Field(ge=1_000_000, le=30 * 10**9)] = Field(
+    budget: Annotated[Duration, Field(ge=1_000_000, le=30 * SECOND)] = Field(
         50_000_000, description="Time it may take."
     )
     fail: Literal["open", "closed"] = Field("open", description="What a late or broken check means.")
@@ -234,7 +216,7 @@ class MonitorTest(Strict):
 class MonitorAction(Strict):
     """Something to do when the monitor's alert fires or resolves; done once for one alert."""
 
-    type: Literal["webhook", "open_reviews", "pause", "mark_release"]
+    type: ActionType
     name: Name | None = Field(None, description="How it is called; its type when not set.")
     when: Literal["firing", "resolved"] = "firing"
     automatic: bool = Field(
@@ -279,7 +261,7 @@ class Monitor(Strict):
     project: Project = "default"
     condition: Text
     window: Annotated[Duration, Field(ge=MINUTE, le=31 * DAY)] = 15 * MINUTE
-    by: tuple[Literal[DIMENSIONS], ...] = ()  # type: ignore[valid-type]
+    by: tuple[Dimension, ...] = ()
     where: dict[Name, str] = Field({}, description="Only these cohorts, e.g. scenario: support.")
     hold: Annotated[Duration, Field(ge=0)] | None = Field(
         None, description="How long it must last before firing."
@@ -290,7 +272,7 @@ class Monitor(Strict):
     renotify: Annotated[Duration, Field(ge=MINUTE)] | None = Field(
         None, description="How often to remind while nobody has acknowledged it."
     )
-    severity: str = "warn"
+    severity: SeverityWord = "warn"
     owner: Line
     runbook: Line
     response_time: Duration | None = None
@@ -303,13 +285,6 @@ class Monitor(Strict):
     actions: tuple[MonitorAction, ...] = ()
     tests: tuple[MonitorTest, ...] = ()
 
-    @field_validator("severity")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in SEVERITIES:
-            raise PydanticCustomError("severity", "must be one of {all}", {"all": ", ".join(SEVERITIES)})
-        return SEVERITIES[value]
-
 
 class Objective(Strict):
     """A promise about a score over weeks; three monitors watch how fast its error budget is spent."""
@@ -319,7 +294,7 @@ class Objective(Strict):
     good: Text = Field(description="A 0/1 metric (1 = good), or what is good: `answer_relevance >= 7`.")
     target: Annotated[Share, Field(gt=0, lt=1)] = Field(description="The share of good ones promised: 95%.")
     period: Annotated[Duration, Field(ge=DAY, le=92 * DAY)] = Field(28 * DAY, description="Over how long.")
-    by: tuple[Literal[DIMENSIONS], ...] = ()  # type: ignore[valid-type]
+    by: tuple[Dimension, ...] = ()
     where: dict[Name, str] = Field({}, description="Only these cohorts, e.g. scenario: support.")
     owner: Line
     runbook: Line
@@ -331,11 +306,11 @@ class Objective(Strict):
 class EnabledPack(Strict):
     """A set of ready-made monitors, with whoever answers for them."""
 
-    name: Literal["latency", "errors", "cost", "quality", "safety", "texts", "watchkeeper"]
+    name: PackName
     project: Project = "default"
     owner: Line
     runbook: Line
-    by: tuple[Literal[DIMENSIONS], ...] = ()  # type: ignore[valid-type]
+    by: tuple[Dimension, ...] = ()
     notify: tuple[Line, ...] = ()
     without: tuple[Name, ...] = Field((), description="Monitors of the pack to leave out, by name.")
 
@@ -344,9 +319,7 @@ class Channel(Strict):
     """What every route has."""
 
     name: Line
-    default_for: tuple[Literal["page", "warn", "info"], ...] = Field(
-        (), description="Severities of monitors that name no route."
-    )
+    default_for: tuple[Severity, ...] = Field((), description="Severities of monitors that name no route.")
     escalation: bool = Field(False, description="Also told of pages nobody acknowledged in time.")
 
 
@@ -418,14 +391,14 @@ class Heartbeat(Strict):
     """A message at an interval, so that silence is noticed: the receiver raises the alarm when it stops."""
 
     route: Line
-    every: Annotated[Duration, Field(ge=10 * 10**9, le=DAY)] = 5 * MINUTE
+    every: Annotated[Duration, Field(ge=10 * SECOND, le=DAY)] = 5 * MINUTE
 
 
 class Weekly(Strict):
     """The weekly summary: when, and to whom."""
 
     route: Line | None = Field(None, description="The route; those with default_for: [info] when not set.")
-    day: Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"] = "monday"
+    day: Day = "monday"
     hour: int = Field(8, ge=0, le=23)
     time_zone: Annotated[str, StringConstraints(max_length=60)] = Field(
         "UTC", description="As Europe/Berlin."
@@ -446,9 +419,9 @@ class SelfMonitoring(Strict):
     owner: Line = "operator"
     runbook: Line = "docs/alerts.md#watching-itself"
     notify: tuple[Line, ...] = Field((), description="Routes; those of the severity when not set.")
-    off: tuple[BuiltInName, ...] = Field((), description="Built-in monitors to leave out.")
-    ingest_lag: Annotated[Duration, Field(ge=10**9)] | None = Field(None, description="2m when not set.")
-    scoring_lag: Annotated[Duration, Field(ge=10**9)] | None = Field(None, description="30m when not set.")
+    off: tuple[builtin.Name, ...] = Field((), description="Built-in monitors to leave out.")
+    ingest_lag: Annotated[Duration, Field(ge=SECOND)] | None = Field(None, description="2m when not set.")
+    scoring_lag: Annotated[Duration, Field(ge=SECOND)] | None = Field(None, description="30m when not set.")
     drops: Share | None = Field(None, description="Any drop when not set.")
     judge_errors: Share | None = Field(None, description="20% when not set.")
     disk: Share | None = Field(None, description="Free part; 10% when not set.")
@@ -463,7 +436,7 @@ class Provider(Strict):
     protocol: Literal["openai", "anthropic", "fake"] = Field("openai", description="The API it speaks.")
     base_url: Url | None = None
     key_env: Name | None = Field(None, description="Environment variable that holds its API key.")
-    timeout: Annotated[Duration, Field(ge=10**9, le=600 * 10**9)] = 60 * 10**9
+    timeout: Annotated[Duration, Field(ge=SECOND, le=600 * SECOND)] = MINUTE
     concurrency: int = Field(16, ge=1, le=1000)
     rate: Annotated[float, Field(gt=0, strict=False)] | None = Field(None, description="Most calls a second.")
     structured: Literal["schema", "object", "none"] = Field("schema", description="How it is asked for JSON.")
@@ -479,12 +452,12 @@ class Signal(Strict):
         None, description="Names this way when a signal has several; the signal's name by default."
     )
     project: Project = "default"
-    when: Literal["failed", "passed", "any"] | None = Field(
+    when: When | None = Field(
         None, description="Which scores of that name: failed (also events that happened), passed, or any."
     )
     below: Annotated[float, Field(strict=False)] | None = Field(None, description="Only values under this.")
     above: Annotated[float, Field(strict=False)] | None = Field(None, description="Only values over this.")
-    do: tuple[Literal["review_now", "review", "judge", "golden", "baseline"], ...] = Field(
+    do: tuple[SignalAction, ...] = Field(
         min_length=1,
         description="review_now: first in the review queue; review: later in it; judge: the project's judges see it; golden: a"
         " case of a dataset; baseline: only counted in its series.",
@@ -539,7 +512,7 @@ class Forward(Strict):
         None, min_length=1, description="Only of traces that meet this condition, as scorecards write it."
     )
     start: Literal["now", "beginning"] = Field("now", description="Where a new target begins.")
-    timeout: Annotated[Duration, Field(ge=10**9, le=300 * 10**9)] = 30 * 10**9
+    timeout: Annotated[Duration, Field(ge=SECOND, le=300 * SECOND)] = 30 * SECOND
 
 
 class Config(Strict):

@@ -2,13 +2,12 @@
 
 import logging
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from watchkeeper.alerting.monitor import DIMENSIONS, MonitorError, read_scorers
+from watchkeeper.alerting.monitor import DIMENSIONS, SEVERITIES, MonitorError, read_scorers
 from watchkeeper.config.adapters import (
     known_providers,
     objective_of,
@@ -24,7 +23,7 @@ from watchkeeper.config.yamlfile import Loc
 from watchkeeper.egress.policy import parse_entry
 from watchkeeper.pipeline.plan import default_scorers
 from watchkeeper.pipeline.roll import DERIVED, ERROR_CLASSES
-from watchkeeper.pipeline.where import COLUMNS, compile_condition
+from watchkeeper.pipeline.where import COLUMNS, WhereError, compile_condition
 from watchkeeper.redaction.policy import Policy as RedactionPolicy
 from watchkeeper.scoring.classifiers.table import BY_TYPE as CLASSIFIERS
 from watchkeeper.scoring.classifiers.table import default_classifiers
@@ -39,8 +38,8 @@ log = logging.getLogger("watchkeeper.config")
 # Redaction needs a key to be built; which one does not matter for whether the policy is sound.
 _ANY_KEY = "check"
 LONGEST_WHERE = 4000
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-_FIELDS = {"routes": "notify", "tests": "tests"}
+# What a rule calls otherwise than its section.
+_FIELDS = {"routes": "notify"}
 
 
 @dataclass(frozen=True)
@@ -104,7 +103,7 @@ def _routes(config: Config) -> Iterator[Finding]:
     known = [r.name for r in config.routes]
     covered = {s for r in config.routes for s in r.default_for}
     for i, monitor in enumerate(config.monitors):
-        if not monitor.notify and monitor.severity == "page" and "page" not in covered:
+        if not monitor.notify and SEVERITIES[monitor.severity] == "page" and "page" not in covered:
             said = "pages nobody: it has no notify, and no route is the default for pages"
             yield Finding(("monitors", i), said, "name a route", "warning")
         for j, wanted in enumerate(monitor.notify):
@@ -261,7 +260,8 @@ def _models(config: Config) -> dict[str, set[str]]:
     return found
 
 
-def _metric(loc: Loc, metric: Metric, providers: list[str]) -> Iterator[Finding]:
+def _metric(loc: Loc, metric: Metric, providers: list[str] | None) -> Iterator[Finding]:
+    """Whether a scorer can be built. `providers` are those a judge may ask; None in a guard, where nobody may be asked."""
     try:
         scorer = build(metric.spec())
     except SpecError as error:
@@ -275,7 +275,12 @@ def _metric(loc: Loc, metric: Metric, providers: list[str]) -> Iterator[Finding]
         log.warning("the scorer %s cannot be built: %r", metric.name, error)
         yield Finding(loc, f"cannot be built: {type(error).__name__}: {shown(error, 200)}")
         return
-    if isinstance(scorer, Judge):
+    if not isinstance(scorer, Judge):
+        return
+    if providers is None:
+        said = "a guard cannot ask a model: it must answer within its time budget"
+        yield Finding((*loc, "type"), said, "use a check or classifier")
+    else:
         name, colon, _ = scorer.model.partition(":")
         if not colon or name not in providers:
             said = f"{shown(scorer.model)} names no provider this server knows"
@@ -301,11 +306,11 @@ def _where(loc: Loc, text: str) -> Iterator[Finding]:
         return
     try:
         compile_condition(text)
-    except (ValueError, RecursionError) as error:
-        said = _COLOUR.sub("", str(error) or "nested too deeply").removeprefix("where: ")
-        unknown = re.search(r"unknown column ['\"](\w+)['\"]", said)
-        allowed = did_you_mean(unknown[1], COLUMNS) if unknown else ""
-        yield Finding(loc, said.split("; one of")[0] if unknown else said, allowed)
+    except WhereError as error:
+        if error.column is None:
+            yield Finding(loc, error.said)
+        else:
+            yield Finding(loc, f"unknown column {shown(error.column)}", did_you_mean(error.column, COLUMNS))
 
 
 def _guards(config: Config) -> Iterator[Finding]:
@@ -313,11 +318,7 @@ def _guards(config: Config) -> Iterator[Finding]:
         for side in ("input", "output"):
             for j, metric in enumerate(getattr(guard, side)):
                 loc: Loc = ("guards", i, side, j)
-                found = list(_metric(loc, metric, []))
-                if found and "names no provider" in found[0].message:
-                    said = "a guard cannot ask a model: it must answer within its time budget"
-                    found = [Finding((*loc, "type"), said, "use a check or classifier")]
-                yield from found
+                yield from _metric(loc, metric, None)
 
 
 def _privacy(config: Config) -> Iterator[Finding]:

@@ -7,10 +7,11 @@ from pydantic import BeforeValidator, ConfigDict, GetPydanticSchema, WithJsonSch
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, core_schema
 
+from watchkeeper.model.times import DAY, HOUR, MINUTE, SECOND, WEEK
+
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(ns|us|µs|ms|s|m|h|d|w)\Z")
 _NS = {
-    "ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9,
-    "d": 86_400 * 10**9, "w": 7 * 86_400 * 10**9,
+    "ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": WEEK,
 }  # fmt: skip
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(B|KB|MB|GB|KiB|MiB|GiB)?\Z")
 _BYTES = {

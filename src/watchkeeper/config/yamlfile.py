@@ -27,8 +27,8 @@ _INT = re.compile(r"[-+]?[0-9]+\Z")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?\Z")
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOL = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
-_AMBIGUOUS = frozenset(w for b in ("yes", "no", "on", "off") for w in (b, b.title(), b.upper()))
 # YAML 1.1 reads these as booleans and YAML 1.2 as text; as a key they are only words.
+_AMBIGUOUS = frozenset(w for b in ("yes", "no", "on", "off") for w in (b, b.title(), b.upper()))
 _SPECIAL_FLOATS = re.compile(r"[-+]?\.(inf|nan)\Z", re.IGNORECASE)
 
 

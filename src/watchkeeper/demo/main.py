@@ -11,20 +11,19 @@ import time
 from pathlib import Path
 
 from watchkeeper import compose
+from watchkeeper.cli.errors import CliError
+from watchkeeper.cli.serving import usable_surroundings
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.load import load
-from watchkeeper.config.problems import ConfigError
 from watchkeeper.demo.api import Api, DemoFailed
 from watchkeeper.demo.console import Console
 from watchkeeper.demo.receiver import Receiver
 from watchkeeper.demo.story import FAST, FULL, HOURS_IN_ALL, Stage, Story
-from watchkeeper.demo.traffic import HOUR_NS, Mix, Traffic
-from watchkeeper.server.grpcserver import PortBusy
-from watchkeeper.server.listen import BindRefused, stopped
+from watchkeeper.demo.traffic import Mix, Traffic
+from watchkeeper.model.times import HOUR
+from watchkeeper.server.listen import stoppable, stopped
+from watchkeeper.server.ports import check_ports
 from watchkeeper.server.running import running
-from watchkeeper.store.clickhouse.lock import DataDirBusy
-from watchkeeper.store.columns import StoreUnavailable
-from watchkeeper.store.records.engine import BadUrl
 
 CONFIG = Path(__file__).parent / "monitoring.yaml"
 LIVE_SECONDS = 4.0
@@ -48,7 +47,7 @@ class StoryClock:
 
 def _start_ns() -> int:
     """When the story starts so that it ends at the last full hour."""
-    return time.time_ns() // HOUR_NS * HOUR_NS - HOURS_IN_ALL * HOUR_NS
+    return time.time_ns() // HOUR * HOUR - HOURS_IN_ALL * HOUR
 
 
 def _config(receiver: Receiver) -> ConfigHolder:
@@ -83,7 +82,9 @@ async def _play(args: argparse.Namespace, data_dir: Path, receiver: Receiver, co
     ):
         url = server.where.url
         console.title("Watchkeeper: is your LLM application still working?")
-        console.say(f"Open {url} now and watch; the story is told here.")
+        console.say(
+            f"Open {url} now and watch; the story is told here. Customers, reviewers and on-call are played."
+        )
         stage = Stage(Api(url), receiver, clock.set, services.catch_up)
         story = Story(stage, console, FAST if args.fast else FULL, start)
         try:
@@ -105,16 +106,20 @@ async def _play(args: argparse.Namespace, data_dir: Path, receiver: Receiver, co
 
 
 def main(args: argparse.Namespace) -> int:
-    """Play the story; exit status 0 only when it came out as told, 2 when the demo could not start."""
+    """Play the story; exit status 0 only when it came out as told. Raises `CliError` when the demo cannot start."""
+    if args.data_dir is not None and (args.data_dir / "records.db").exists():
+        raise CliError(
+            f"{args.data_dir} holds data already, and the story needs a fresh one: name another --data-dir, or look around "
+            f"in it with 'watchkeeper serve --no-auth --data-dir {args.data_dir}'"
+        )
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
     console = Console()
     receiver = Receiver(secrets.token_hex(16))
     receiver.start()
     try:
-        with tempfile.TemporaryDirectory(prefix="watchkeeper-demo-") as fresh:
-            return asyncio.run(_play(args, args.data_dir or Path(fresh) / "data", receiver, console))
-    except (DataDirBusy, BindRefused, PortBusy, StoreUnavailable, BadUrl, ConfigError) as error:
-        print(f"watchkeeper demo: {error}", file=sys.stderr)
-        return 2
+        with usable_surroundings(), tempfile.TemporaryDirectory(prefix="watchkeeper-demo-") as fresh:
+            check_ports("127.0.0.1", args.port)
+            data_dir = args.data_dir or Path(fresh) / "data"
+            return asyncio.run(stoppable(_play(args, data_dir, receiver, console)))
     finally:
         receiver.stop()

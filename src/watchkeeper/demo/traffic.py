@@ -16,9 +16,7 @@ from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from watchkeeper.demo.assistant import MODEL, PROMPTS, SERVED_MODEL, Turn, question_for, respond
-
-HOUR_NS = 3_600_000_000_000
-SECOND_NS = 1_000_000_000
+from watchkeeper.model.times import HOUR, SECOND
 
 
 class _Seeded(IdGenerator):
@@ -43,7 +41,7 @@ class Mix:
 
 
 def _at(start_ns: int, seconds: float) -> int:
-    return start_ns + int(seconds * SECOND_NS)
+    return start_ns + int(seconds * SECOND)
 
 
 def _daily(hour_of_day: int) -> float:
@@ -88,7 +86,7 @@ class Traffic:
 
     def hour(self, start_ns: int, mix: Mix) -> int:
         """Send one hour of traffic; returns the number of questions."""
-        hour_of_day = (start_ns // HOUR_NS) % 24
+        hour_of_day = (start_ns // HOUR) % 24
         expected = self._per_hour * _daily(hour_of_day)
         count = max(1, round(self._rng.gauss(expected, expected**0.5)))
         for moment in sorted(self._rng.uniform(0, 3500) for _ in range(count)):

@@ -6,19 +6,30 @@ from typing import Any, cast
 
 import msgspec
 
-from watchkeeper.dialects import agents, claude_code, common, duplicates, events
+from watchkeeper.dialects import agents, claude_code, common, duplicates, events, messages
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.messages import tool_calls
 from watchkeeper.dialects.normalise import normalise
-from watchkeeper.dialects.values import as_text
+from watchkeeper.dialects.spellings import error_class
+from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, first
 from watchkeeper.model.errors import TRANSPORT, root_cause
-from watchkeeper.model.span import Context, LogRecord, Message, Part, RawSpan, Span, Tool, Totals, Trace
+from watchkeeper.model.span import (
+    Context,
+    ErrorInfo,
+    LogRecord,
+    Message,
+    Part,
+    RawSpan,
+    Span,
+    Tool,
+    Totals,
+    Trace,
+)
 
 _INHERITED = ("session_id", "user_id", "scenario", "environment", "region", "release", "variant")
 _FIELDS = (*_INHERITED, "agent_name", "workflow", "prompt_name", "prompt_version", "service")
 _JOINED = frozenset((*events.MESSAGE_EVENTS, "gen_ai.choice", *events.DETAILS, events.ANSWERED, "gen_ai.content.prompt",
                      "gen_ai.content.completion", "gen_ai.guardrail.result", *common.EXCEPTIONS))  # fmt: skip
-_DUMP = re.compile(r"[A-Z]\w+\(\w+=")
+_DUMP = re.compile(r"(?:[A-Z]\w+\()?\w+=\S")
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
@@ -41,8 +52,9 @@ def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:
     ordered = sorted(joined, key=lambda s: (s.start_ns, s.span_id))
     duplicates.mark(ordered)
     _wake_evaluations(ordered, unique)
-    _restore(ordered)
+    _refused(ordered)
     _announced(ordered)
+    _restore(ordered)
     _complete_tools(ordered)
     context = _contexts(ordered)
     known = {s.span_id for s in ordered}
@@ -158,6 +170,7 @@ def _restore(ordered: list[Span]) -> None:
     """
     by_id = {s.span_id: s for s in ordered}
     made: dict[str, Message] = {}
+    ran = {s.tool.call_id: as_text(s.tool.result) for s in ordered if s.tool is not None and s.tool.call_id}
     asked: set[str] = set()
     for span in ordered:
         llm = span.llm
@@ -165,6 +178,7 @@ def _restore(ordered: list[Span]) -> None:
             continue
         given = llm.input_messages
         if any(p.type == "tool_result" for m in given for p in m.parts):
+            given = _with_ids(given, made, ran)
             llm.input_messages = _with_calls(given, made)
         for message in llm.output_messages:
             for part in message.parts:
@@ -180,6 +194,22 @@ def _restore(ordered: list[Span]) -> None:
             llm.input_messages = [Message("user", [Part("text", text=parent.input_text)])]
             span.input_text = span.input_text or parent.input_text
         asked.add(parent.span_id)
+
+
+def _refused(ordered: list[Span]) -> None:
+    """Why a call failed that does not say so: the status of the last request beneath it."""
+    silent = {
+        s.span_id: (s, s.error)
+        for s in ordered
+        if s.llm is not None and s.error is not None and s.error.class_ == "other"
+    }
+    for span in ordered if silent else ():
+        failed, told = silent.get(span.parent_id or "", (None, None))
+        if failed is not None and told is not None and span.kind == "http" and span.raw is not None:
+            status = as_int(first(span.raw.attributes, *common.STATUS_KEYS))
+            found = error_class(None, None, status)
+            if found is not None:
+                failed.error = ErrorInfo(found, told.message or f"HTTP {status}", told.raw_type)
 
 
 def _announced(ordered: list[Span]) -> None:
@@ -199,7 +229,7 @@ def _announced(ordered: list[Span]) -> None:
         said = llm.output_messages[0] if llm.output_messages else Message("assistant", [])
         said = msgspec.structs.replace(said, parts=[*said.parts, call])
         llm.output_messages = [said, *llm.output_messages[1:]]
-        llm.tool_calls = tool_calls(said)
+        llm.tool_calls = messages.tool_calls(said)
 
 
 def _complete_tools(ordered: list[Span]) -> None:
@@ -213,13 +243,17 @@ def _complete_tools(ordered: list[Span]) -> None:
         return
     calls: dict[Any, Part] = {}
     results: dict[str, Part] = {}
+    named: dict[str | None, list[Part]] = {}
     for llm in (s.llm for s in ordered if s.llm is not None):
         for part in (p for m in (*llm.output_messages, *llm.input_messages) for p in m.parts):
             if part.type == "tool_result" and part.id:
                 results.setdefault(part.id, part)
             elif part.type == "tool_call":
+                if part.id and part.id not in calls:
+                    named.setdefault(part.name, []).append(part)
                 calls.setdefault(part.id, part)
                 calls.setdefault(_only_value(part), part)
+    _identify(ordered, named)
     for span in lacking:
         tool = span.tool
         if tool is None:
@@ -230,8 +264,27 @@ def _complete_tools(ordered: list[Span]) -> None:
         if call is not None and not isinstance(known, dict | list):
             span.tool = tool = msgspec.structs.replace(tool, arguments=call.arguments)
         if result is not None:
-            span.tool = msgspec.structs.replace(tool, result=result.result)
+            failure = common.tool_failure(result.result)
+            span.tool = msgspec.structs.replace(tool, result=result.result, error=failure)
             span.output_text = span.output_text or as_text(result.result)
+            if failure is not None:
+                span.error = span.error or ErrorInfo("tool_error", failure)
+
+
+def _identify(ordered: list[Span], named: dict[str | None, list[Part]]) -> None:
+    """Tools' spans without an id, in order, ran the calls of their name that no span claims, where there are as many."""
+    tools = [s for s in ordered if s.tool is not None]
+    claimed = {s.tool.call_id for s in tools if s.tool is not None}
+    unnamed: dict[str | None, list[Span]] = {}
+    for span in tools:
+        if span.tool is not None and span.tool.call_id is None:
+            unnamed.setdefault(span.tool.name, []).append(span)
+    for name, spans in unnamed.items():
+        free = [p for p in named.get(name, ()) if p.id not in claimed]
+        if len(free) == len(spans):
+            for span, call in zip(spans, free, strict=True):
+                if span.tool is not None and span.tool.arguments in (None, call.arguments):
+                    span.tool = msgspec.structs.replace(span.tool, call_id=call.id)
 
 
 def _lacks(tool: Tool) -> bool:
@@ -245,6 +298,34 @@ def _only_value(part: Part) -> tuple[str | None, str] | None:
         only: Any = next(iter(cast(dict[str, Any], given).values()))
         return (part.name, only) if isinstance(only, str) else None
     return None
+
+
+def _with_ids(given: list[Message], made: dict[str, Message], ran: dict[str, str | None]) -> list[Message]:
+    """Results that a client passes on without their ids, given those of the calls they answer where there are as many.
+
+    A call whose tool's span tells what it returned (`ran`) is answered by that; the others are answered in order.
+    """
+    results = [p for m in given for p in m.parts if p.type == "tool_result"]
+    if all(p.id for p in results):
+        return given
+    calls = [p for m in given for p in m.parts if p.type == "tool_call"]
+    calls = calls or [p for m in made.values() for p in m.parts if p.type == "tool_call"]
+    left = {p.id: p for p in calls if p.id}
+    if len(left) != len(results):
+        return given
+    paired: list[Part] = []
+    for result in results:
+        text = as_text(decode(result.result))
+        fits = sorted((c for c in left if ran.get(c) in (text, None)), key=lambda c: ran.get(c) is None)
+        if not fits:
+            return given
+        call = left.pop(fits[0])
+        paired.append(msgspec.structs.replace(result, id=call.id, name=result.name or call.name))
+    told = iter(paired)
+    return [
+        msgspec.structs.replace(m, parts=[next(told) if p.type == "tool_result" else p for p in m.parts])
+        for m in given
+    ]
 
 
 def _with_calls(given: list[Message], made: dict[str, Message]) -> list[Message]:
@@ -329,10 +410,10 @@ def _agent(ordered: list[Span], roots: list[Span]) -> str | None:
 def _error_class(ordered: list[Span], roots: list[Span]) -> str | None:
     """A transport error that reached the user: the root failed, or the last call did. A retried one did not.
 
-    What a tool raised is no transport error on the spans around it either, nor on a call that was answered.
+    What a tool or a guardrail raised is no transport error on the spans around it, nor on a call that was answered.
     """
     calls = [s for s in ordered if s.kind == "llm" and s.llm is not None and s.llm.duplicate_of is None]
-    raised = {s.error.message for s in ordered if s.kind == "tool" and s.error is not None}
+    raised = {s.error.message for s in ordered if s.kind in ("tool", "guardrail") and s.error is not None}
     failed = [
         s.error.class_
         for s in ordered
@@ -374,9 +455,20 @@ def _texts(ordered: list[Span]) -> tuple[str | None, str | None]:
     if given is None or answer is None:
         for span in ([root] if root is not None else []) + ordered:
             if span.kind in ("agent", "workflow", "other"):
-                given = given or span.input_text
-                answer = answer or (span.output_text if not calls or _is_prose(span.output_text) else None)
+                given = given or _spoken(span.input_text, "user")
+                said = span.output_text if not calls or _is_prose(span.output_text) else None
+                answer = answer or _spoken(said, "assistant")
     return given, answer
+
+
+def _spoken(text: str | None, role: str) -> str | None:
+    """What `role` said last in a conversation that a step prints, the text itself where it is none."""
+    printed = decode(text) if text and text[0] in "[{" else None
+    listed = (as_dict(printed) or {}).get("messages", printed)
+    if not isinstance(listed, list) or not isinstance(next(iter(cast(list[Any], listed)), None), dict):
+        return text
+    said = [m.text for m in messages.read(listed, role) or () if m.role == role and m.text]
+    return said[-1] if said else text
 
 
 def _is_prose(text: str | None) -> bool:

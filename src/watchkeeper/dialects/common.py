@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.messages import result_of
 from watchkeeper.dialects.values import (
     as_bool,
     as_dict,
@@ -12,6 +13,7 @@ from watchkeeper.dialects.values import (
     as_text,
     decode,
     first,
+    said,
     word,
 )
 from watchkeeper.model.span import Document, Evaluation, RawEvent
@@ -22,20 +24,22 @@ _ERROR_KEYS = (
     "error_message",
     "gen_ai.error.message",
 )
-_STATUS_KEYS = ("http.response.status_code", "http.status_code", "error.code", "gen_ai.response.status_code")
+STATUS_KEYS = ("http.response.status_code", "http.status_code", "error.code", "gen_ai.response.status_code")
 
 
+# What is said where the class of what was raised is not known.
+_NO_TYPES = ("_OTHER", "unknown")
 EXCEPTIONS = frozenset(("exception", "gen_ai.client.operation.exception"))
 
 
 def errors(draft: Draft, attributes: dict[str, Any], happened: list[RawEvent]) -> None:
     """Error type, message and status from attributes and from what was raised, told as events or as records."""
     kind = word(attributes.get("error.type"))
-    if kind and kind != "_OTHER":
+    if kind and kind not in _NO_TYPES:
         draft.error_type = draft.error_type or kind
     draft.error_message = draft.error_message or as_text(first(attributes, *_ERROR_KEYS))
     if draft.failed or kind:
-        status = as_int(first(attributes, *_STATUS_KEYS))
+        status = as_int(first(attributes, *STATUS_KEYS))
         draft.error_status = draft.error_status or status
     for event in happened:
         if event.name in EXCEPTIONS:
@@ -88,6 +92,9 @@ def guardrail_values(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.guardrail_name = draft.guardrail_name or word(name)
     result = first(attributes, "gen_ai.guardrail.result.value", "gen_ai.guardrail.result.type")
     draft.guardrail_result = draft.guardrail_result or word(result)
+    triggered = as_bool(attributes.get("gen_ai.guardrail.triggered"))
+    if triggered is not None:
+        _outcome(draft, triggered)
 
 
 def flag(draft: Draft, name: str | None, value: Any) -> None:
@@ -199,7 +206,7 @@ def _document(item: Any) -> Document | None:
     )
     if identity is None and content is None and not metadata:
         return None
-    return Document(as_text(identity), score, as_text(content), metadata)
+    return Document(as_text(identity), score, as_text(result_of(content)), metadata)
 
 
 def tool_failure(result: Any) -> str | None:
@@ -270,14 +277,20 @@ def plain_text(value: Any) -> str | None:
         only = next(iter(table.values()))
         if isinstance(only, str):
             return only
-    return as_text(value)
+    return said(value)
+
+
+def _retrieved(result: Any) -> list[Document] | None:
+    """The documents of a result; a text alone is the one that was found."""
+    text = decode(result)
+    return [Document(content=text)] if isinstance(text, str) and text else documents(text)
 
 
 def step(draft: Draft, given: Any, result: Any) -> None:
     """What a step that is no model call took in and gave, by its kind; what is already known stays."""
     if draft.kind in ("retrieval", "rerank"):
         draft.query = draft.query or plain_text(given)
-        draft.documents = documents(result) if draft.documents is None else draft.documents
+        draft.documents = _retrieved(result) if draft.documents is None else draft.documents
     elif draft.kind == "tool":
         draft.tool_name = draft.tool_name or draft.raw.name
         draft.tool_arguments = decode(given) if draft.tool_arguments is None else draft.tool_arguments

@@ -31,7 +31,7 @@ class Aliases(msgspec.Struct, frozen=True):
         "voltagent.conversation_id", "livekit.session.id", "copilot_chat.chat_session_id", "copilot_chat.session_id",
         "wandb.thread_id", "braintrust.session_id", "judgment.session_id", "honeyhive.session_id",
         "honeyhive_session_id", "ag.session.id", "scope.agentic.session", "claude_agent.session.id",
-        "claude_agent.session_id",
+        "claude_agent.session_id", "microsoft.session.id",
     )  # fmt: skip
     weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)
     user: tuple[str, ...] = (
@@ -44,6 +44,7 @@ class Aliases(msgspec.Struct, frozen=True):
             "sessionid",
             "threadid",
             "conversationid",
+            "convoid",
             "chatid",
             "langfusesessionid",
             "session",
@@ -87,7 +88,7 @@ _PLAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("prompt_version", ("watchkeeper.prompt.version", "gen_ai.prompt.version", "langfuse.observation.prompt.version",
                         "traceloop.prompt.version", "llm.prompt_template.version", "prompt.version")),
     ("workflow", ("gen_ai.workflow.name", "traceloop.workflow.name", "langfuse.trace.name",
-                  "n8n.workflow.name")),
+                  "n8n.workflow.name", "gen_ai.capability.name")),
 )  # fmt: skip
 _PROMPT_META: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("template", ("llm.prompt_template.template", "traceloop.prompt.template", "gen_ai.prompt.template")),
@@ -199,6 +200,9 @@ def _tags(value: Any) -> list[str]:
 
 def _meta(draft: Draft, key: str, value: Any, aliases: Aliases, own: bool) -> None:
     name = _loose(key)
+    if "." in key and (last := _loose(key.rpartition(".")[2])).endswith("id"):
+        # An id under a prefix of the client's own (Raindrop's).
+        name = last
     if name in aliases.loose_session:
         draft.session = draft.session or identifier(value)
     elif name in aliases.loose_user:

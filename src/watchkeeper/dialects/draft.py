@@ -158,14 +158,14 @@ def _declared(tool: dict[str, Any]) -> list[dict[str, Any]]:
 def _usage(tokens: Tokens, provider: str | None) -> Usage:
     """Input includes cached, output includes reasoning; a client that left a part out is put right by the total."""
     if tokens.total is not None:
-        replies.settle_total(tokens, google=provider == "google")
+        replies.settle_total(tokens, provider)
     sent = tokens.input
     if sent == 0 and not tokens.output and not tokens.cached:
         # No call sends nothing: zeros for both are a client that was told no numbers.
         return Usage()
     total, as_sent = sent, None
-    beside = (tokens.cached or 0) + (tokens.cache_write or 0)
-    if sent is not None and beside and (tokens.exclusive or sent < beside):
+    beside = tokens.beside or (tokens.cached or 0) + (tokens.cache_write or 0)
+    if sent is not None and beside and (tokens.exclusive or tokens.beside or sent < beside):
         total, as_sent = sent + beside, sent
     return Usage(total, tokens.output, tokens.cached, tokens.cache_write, tokens.reasoning, as_sent)
 
@@ -179,6 +179,10 @@ def _provider(raw: dict[str, str]) -> str | None:
     return spellings.provider(head) if slash else None
 
 
+# What clients write where they know no model; Claude Code where it answers itself.
+_NO_MODEL = ("unknown", "<synthetic>")
+
+
 def _pinned_twice(draft: Draft, served: str) -> bool:
     """Whether this is MLflow's GenAI export, which puts the served model in both places."""
     return draft.raw.scope_name.startswith("mlflow") and spellings.is_pinned(served)
@@ -188,6 +192,8 @@ def _unanswered(draft: Draft) -> None:
     """A failed call's error is no answer, wherever a client puts it; nothing was served where nothing came back."""
     said = draft.outputs[0].text if draft.outputs and len(draft.outputs) == 1 else draft.output_text
     message = draft.error_message or draft.raw.status_message
+    if said and not message and spellings.is_failure(said):
+        draft.error_message = message = said
     if said and message and message in said and not any(m.finish_reason for m in draft.outputs or []):
         draft.error_detail = said
         draft.outputs = draft.output_text = None
@@ -202,7 +208,7 @@ def _llm(draft: Draft) -> LLM:
     if draft.failed:
         _unanswered(draft)
     served = draft.response_model
-    if draft.request_model == "unknown":
+    if draft.request_model in _NO_MODEL:
         draft.request_model = None
     if served and served == draft.request_model and _pinned_twice(draft, served):
         draft.request_model = None
@@ -211,7 +217,7 @@ def _llm(draft: Draft) -> LLM:
     )
     # A client that only sends the served snapshot has at least asked for its family.
     llm.request_model = draft.request_model or (spellings.family(served) if served else None)
-    llm.provider = _provider(draft.provider_raw)
+    llm.provider = _provider(draft.provider_raw) or spellings.maker(draft.raw.name)
     llm.response_id = draft.response_id
     llm.params = draft.params
     llm.stream = draft.stream
@@ -219,7 +225,8 @@ def _llm(draft: Draft) -> LLM:
     llm.system = draft.system or system
     llm.output_messages = draft.outputs or []
     if len(llm.output_messages) > 1:
-        llm.output_messages = msgs.one_answer(llm.output_messages, draft.params.get("n"))
+        told = [m for m in llm.output_messages if m.parts] or llm.output_messages
+        llm.output_messages = msgs.one_answer(told, draft.params.get("n"))
     llm.tool_definitions = draft.tool_definitions
     if llm.output_messages:
         answer = llm.output_messages[0]
@@ -258,7 +265,10 @@ def _error(draft: Draft, kind: str) -> ErrorInfo | None:
     message = draft.error_message or raw.status_message or draft.tool_error
     if kind == "tool":
         return ErrorInfo("tool_error", message, draft.error_type)
-    found = spellings.error_class(draft.error_type, message, draft.error_status)
+    # What a guardrail raises is its verdict, whatever it is called (Guardrails' ValidationError).
+    found = (
+        spellings.error_class(draft.error_type, message, draft.error_status) if kind != "guardrail" else None
+    )
     found = found or spellings.error_class(None, draft.error_detail, None)
     return ErrorInfo(found or "other", message, draft.error_type)
 
@@ -292,7 +302,7 @@ def _context(draft: Draft) -> Context:
 def finish(draft: Draft, dialect: str) -> Span:
     """The finished span of a draft that every dialect has seen."""
     raw = draft.raw
-    if draft.kind == "llm" and not draft.outputs and spellings.embeds(draft.request_model):
+    if draft.kind == "llm" and spellings.embeds(draft.request_model) and not _answered(draft.outputs):
         # Clients of providers with one entrance for all models call every use of it a completion.
         draft.kind = "embedding"
     kind = draft.kind or "other"
@@ -355,6 +365,9 @@ def _finish_tool(draft: Draft) -> None:
         for part in message.parts:
             if part.type == "tool_call" and draft.tool_arguments is None:
                 draft.tool_arguments, draft.tool_call_id = part.arguments, draft.tool_call_id or part.id
+            elif part.type == "tool_result" and draft.tool_arguments is None:
+                # What went in, said in the tool's name.
+                draft.tool_arguments = decode(part.result)
     for message in draft.outputs or []:
         for part in message.parts:
             if part.type == "tool_result" and draft.tool_result is None:
@@ -367,6 +380,11 @@ def _finish_tool(draft: Draft) -> None:
     draft.tool_result, call_id, failure = unwrap.plain_result(draft.tool_result)
     draft.tool_call_id = draft.tool_call_id or call_id
     draft.tool_error = draft.tool_error or failure
+
+
+def _answered(outputs: list[Message] | None) -> bool:
+    """Whether anything was said: an empty text is no answer."""
+    return any(p.text or p.type != "text" for m in outputs or [] for p in m.parts)
 
 
 def last_user_text(found: list[Message]) -> str | None:

@@ -1,7 +1,8 @@
 """The same provider call told by several spans: who carries it, and what the others add.
 
-Four ways it happens: two instrumentations report one response id; a wrapper span repeats its child's call; Logfire ends
-the call at the first byte and tells the rest on a second span; a provider's own SDK tells the call an instrumentation told.
+Five ways it happens: two instrumentations report one response id; a wrapper span repeats its child's call; Logfire ends
+the call at the first byte and tells the rest on a second span; a provider's own SDK tells the call an instrumentation told;
+what a call used is told again on a span of its own.
 """
 
 from collections.abc import Container
@@ -20,11 +21,14 @@ def mark(spans: list[Span]) -> None:
         _llm(span).duplicate_of = None
     if len(calls) < 2:
         return
+    below = _below(spans, calls)
+    sums = _sums(calls, below)
     _by_response(calls)
     _by_request(calls)
     _by_failure(calls)
     _by_sdk(calls)
-    _wrappers(spans, calls)
+    _by_count(calls)
+    _wrappers(calls, below, sums)
     for span in calls:
         llm = _llm(span)
         if span.kind == "llm" and llm.duplicate_of is None:
@@ -210,6 +214,33 @@ def _by_sdk(calls: list[Span]) -> None:
             _settle([around[0], own])
 
 
+def _by_count(calls: list[Span]) -> None:
+    """A span that only tells what was used, right after a call beside it that used as much (AG2), is that call."""
+    told: dict[Any, list[Span]] = {}
+    for span in calls:
+        llm = _llm(span)
+        if llm.duplicate_of is not None or span.raw is None or llm.usage.input_tokens is None:
+            continue
+        beside = told.setdefault((span.parent_id, span.raw.scope_name, _count(span)), [])
+        if (
+            beside
+            and _is_account(span)
+            and beside[-1].name != span.name
+            and beside[-1].end_ns <= span.start_ns
+        ):
+            call = beside.pop()
+            llm.duplicate_of = call.span_id
+            _lend(_llm(call), llm)
+        else:
+            beside.append(span)
+
+
+def _is_account(span: Span) -> bool:
+    llm = _llm(span)
+    told = llm.input_messages or llm.output_messages or llm.response_id or llm.finish_reason_raw or llm.params
+    return not told and span.end_ns - span.start_ns < 10_000_000
+
+
 def _encloses(outer: Span, own: Span) -> bool:
     llm = _llm(outer)
     if _is_sdk(outer) or llm.duplicate_of is not None or llm.response_id not in (None, _llm(own).response_id):
@@ -225,8 +256,8 @@ def _families(llm: LLM) -> set[str]:
     return {spellings.family(m) for m in (llm.request_model, llm.response_model) if m is not None}
 
 
-def _wrappers(spans: list[Span], calls: list[Span]) -> None:
-    """A call span around other call spans repeats them when it has no usage, the same response, or their usage."""
+def _below(spans: list[Span], calls: list[Span]) -> dict[str, list[Span]]:
+    """For a call span around others of its kind those that are nearest to it."""
     own = {s.span_id: s for s in calls}
     nearest = enclosing({s.span_id: s.parent_id for s in spans}, own)
     below: dict[str, list[Span]] = {}
@@ -234,12 +265,39 @@ def _wrappers(spans: list[Span], calls: list[Span]) -> None:
         outer_id = nearest.get(span.span_id)
         if outer_id is not None and own[outer_id].kind == span.kind:
             below.setdefault(outer_id, []).append(span)
+    return below
+
+
+def _sums(calls: list[Span], below: dict[str, list[Span]]) -> set[str]:
+    """A span whose usage is the sum of several calls beneath it is none of them, though it may have the last one's id."""
+    found: set[str] = set()
+    for outer in reversed(calls):
+        inner = {_llm(s).response_id or s.span_id: s for s in below.get(outer.span_id, ())}
+        if len(inner) > 1 and _count(outer) == tuple(
+            map(sum, zip(*map(_count, inner.values()), strict=True))
+        ):
+            _llm(outer).duplicate_of = list(inner.values())[-1].span_id
+            found.add(outer.span_id)
+    return found
+
+
+def _count(span: Span) -> tuple[int, int]:
+    usage = _llm(span).usage
+    return usage.input_tokens or 0, usage.output_tokens or 0
+
+
+def _wrappers(calls: list[Span], below: dict[str, list[Span]], sums: set[str]) -> None:
+    """A call span around other call spans repeats them when it has no usage, the same response, or their usage."""
+    own = {s.span_id: s for s in calls}
     # Innermost first: a child starts after its parent.
     for span in reversed(calls):
+        told = below.get(span.span_id)
+        if told is None or span.span_id in sums:
+            continue
         outer = _carrier(span, own)
-        carriers = {c.span_id: c for s in below.get(span.span_id, []) if (c := _carrier(s, own)) is not outer}
-        inner = list(carriers.values())
-        if not inner or not _repeats(_llm(outer), inner):
+        inner = list({c.span_id: c for s in told if (c := _carrier(s, own)) is not outer}.values())
+        again = any(s.span_id in sums and _count(s) == _count(outer) for s in told)
+        if not inner or not (again or _repeats(_llm(outer), inner)):
             continue
         leaf = inner[-1]
         if len(inner) == 1 and _worth(outer)[:4] < _worth(leaf)[:4]:
@@ -292,17 +350,10 @@ def _repeats(outer: LLM, inner: list[Span]) -> bool:
     usage = outer.usage
     if usage.input_tokens is None and usage.output_tokens is None:
         return True
-    counts = [(_llm(s).usage.input_tokens or 0, _llm(s).usage.output_tokens or 0) for s in inner]
+    counts = [_count(s) for s in inner]
     mine = (usage.input_tokens or 0, usage.output_tokens or 0)
     total = (sum(c[0] for c in counts), sum(c[1] for c in counts))
     if mine in counts or mine == total:
         return True
-    return (
-        len(inner) == 1
-        and counts[0] == (0, 0)
-        and outer.request_model
-        in (
-            _llm(inner[0]).request_model,
-            _llm(inner[0]).response_model,
-        )
-    )
+    models = {_llm(inner[0]).request_model, _llm(inner[0]).response_model} - {None}
+    return counts == [(0, 0)] and (not models or outer.request_model in models)

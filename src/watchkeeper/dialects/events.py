@@ -9,7 +9,7 @@ from typing import Any, cast
 from watchkeeper.dialects import common, gen_ai, messages
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
-from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, word
+from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, first, word
 from watchkeeper.model.span import LogRecord, Message, Part, RawEvent
 
 MESSAGE_EVENTS = {
@@ -30,12 +30,16 @@ _BLOCK_KEYS = frozenset(("type", "text", "parts", "role", "content", "toolUse", 
                          "inlineData", "inline_data", "document"))  # fmt: skip
 # What an older OpenLIT says instead of the calls that were asked for.
 _CALLED = "Function called with tools"
+# NeMo Guardrails tells a conversation by what was heard and uttered.
+_HEARD = ("guardrails.utterance.user.", "guardrails.user_message")
+_UTTERED = "guardrails.utterance.bot."
 _FLAG_EVENTS = frozenset(("feature_flag", "feature_flag.evaluation"))
 _CHUNK_MARKS = (
     "llm.content.completion.chunk",
     "gen_ai.content.completion.chunk",
     "mlflow.chunk.item.",
     "gen_ai.choice.chunk",
+    "stream.chunk",
 )
 
 
@@ -54,6 +58,7 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
     ordered = sorted(events, key=lambda e: (e.time_ns, _RANK.get(e.name, 5)))
     spoken: list[RawEvent] = []
     choices: list[RawEvent] = []
+    details: list[RawEvent] = []
     for event in ordered:
         name = event.name
         if name in MESSAGE_EVENTS:
@@ -61,7 +66,9 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
         elif name == "gen_ai.choice":
             choices.append(event)
         elif name in DETAILS:
-            _details(draft, event)
+            details.append(event)
+        elif name == "gen_ai.usage":
+            gen_ai.counts(draft, _with_body(event))
         elif name == "gen_ai.content.prompt":
             _prompt(draft, event.attributes)
         elif name == "gen_ai.content.completion":
@@ -74,6 +81,10 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
             # The turn's span names its question and not its answer; the last is the one the person read.
             if draft.kind == "agent":
                 draft.output_text = as_text(event.attributes.get("response")) or draft.output_text
+        elif name.startswith(_HEARD):
+            draft.input_text = draft.input_text or as_text(event.attributes.get("content"))
+        elif name.startswith(_UTTERED):
+            draft.output_text = as_text(event.attributes.get("content")) or draft.output_text
         elif name in _FLAG_EVENTS:
             common.flag_evaluation(draft, _with_body(event))
         elif name in _STREAM_MARKS or name.startswith(_CHUNK_MARKS):
@@ -81,6 +92,8 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
             draft.stream = True
             if draft.ttft_ms is None and event.time_ns > draft.raw.start_ns > 0:
                 draft.ttft_ms = (event.time_ns - draft.raw.start_ns) / 1e6
+    if details:
+        _details(draft, details)
     if spoken or choices:
         _conversation(draft, spoken, choices)
 
@@ -92,19 +105,29 @@ def _with_body(event: RawEvent) -> dict[str, Any]:
     return {**body, **values} if body else values
 
 
-def _details(draft: Draft, event: RawEvent) -> None:
-    """An inference event repeats the span's attributes and adds the content."""
-    gen_ai.read(draft, _with_body(event))
+def _details(draft: Draft, details: list[RawEvent]) -> None:
+    """Inference events repeat the span's attributes and add the content; the items of a stream may have one each."""
+    untold = not draft.outputs
+    items: list[Message] = []
+    for event in details:
+        values = _with_body(event)
+        gen_ai.read(draft, values)
+        for message in messages.read(values.get("gen_ai.output.messages"), "assistant") or ():
+            if message not in items:
+                items.append(message)
+    if untold and len(details) > 1 and len(items) > len(draft.outputs or ()):
+        parts = [part for message in items for part in message.parts]
+        draft.outputs = [Message("assistant", parts, items[0].name, items[-1].finish_reason)]
 
 
 def _prompt(draft: Draft, attributes: dict[str, Any]) -> None:
-    value = attributes.get("gen_ai.prompt")
+    value = first(attributes, "gen_ai.prompt", "content")
     if draft.inputs is None and value is not None:
         draft.inputs = _lines(value) or messages.read(value, "user")
 
 
 def _completion(draft: Draft, attributes: dict[str, Any]) -> None:
-    said = attributes.get("gen_ai.completion")
+    said = first(attributes, "gen_ai.completion", "content")
     if not draft.outputs and said != _CALLED:
         draft.take_reply("gen_ai.completion", said)
 
@@ -133,23 +156,32 @@ def _conversation(draft: Draft, spoken: list[RawEvent], choices: list[RawEvent])
         _tool(draft, spoken, choices)
         return
     if draft.inputs is None and spoken:
-        found: list[Message] = []
-        for event in spoken:
-            found += _message(event, MESSAGE_EVENTS[event.name])
-        draft.inputs = found
+        found = [m for event in spoken for m in _message(event, MESSAGE_EVENTS[event.name])]
+        # Events whose content was left out: nothing was told, which is not the same as empty messages.
+        draft.inputs = found if any(_told(m) for m in found) else None
     if not draft.outputs and choices:
-        ranked = sorted(choices, key=lambda e: _index(e))
         out: list[Message] = []
-        finish = None
-        for event in ranked:
+        last, finish = -1, None
+        for event in sorted(choices, key=_index):
             table = _with_body(event)
             made = _choice(table)
             reason = word(table.get("finish_reason"))
             for message in made:
                 message.finish_reason = message.finish_reason or reason
             finish = finish or reason
+            if out and made and _index(event) == last and out[-1].finish_reason is None:
+                # A stream told piece by piece: what has not ended goes on.
+                out[-1].parts = messages.joined(out[-1].parts + made[0].parts)
+                out[-1].finish_reason = made[0].finish_reason
+                made = made[1:]
             out += made
+            last = _index(event)
         draft.adopt(Reply(out, finish))
+
+
+def _told(message: Message) -> bool:
+    """Whether a message has content: text, a result, or any other part."""
+    return any(p.text or p.result is not None or p.type not in ("text", "tool_result") for p in message.parts)
 
 
 def _index(event: RawEvent) -> int:

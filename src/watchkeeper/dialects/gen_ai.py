@@ -47,7 +47,6 @@ _FLATTENED = (
     "gen_ai.request.functions.0.name",
     "gen_ai.request.tools.0.name",
 )
-_KINDS = spellings.KIND_OF_OPERATION
 _COUNTS = frozenset(("max_tokens", "top_k", "n", "seed"))
 _pick = Picker(
     {
@@ -56,10 +55,12 @@ _pick = Picker(
             "gen_ai.span.kind",
             "gen_ai.span_kind_name",
             "gen_ai.request.type",
+            "gen_ai.step.type",
         ),
         "request_model": ("gen_ai.request.model", "gen_ai.request_model"),
         "response_model": ("gen_ai.response.model", "gen_ai.response_model"),
-        "response_id": ("gen_ai.response.id", "gen_ai.response_id"),
+        # A run of Azure's agents is told by every request that asks how it is.
+        "response_id": ("gen_ai.response.id", "gen_ai.response_id", "gen_ai.thread.run.id"),
         "agent": ("gen_ai.agent.name",),
         "stream": (
             "gen_ai.request.stream",
@@ -68,6 +69,7 @@ _pick = Picker(
             "gen_ai.is_streaming",
             "gen_ai.response.streaming",
             "gen_ai.request.streaming",
+            "gen_ai.request.llm_is_streaming",
             "stream",
         ),
         "finish": (
@@ -130,6 +132,7 @@ _pick = Picker(
             "gen_ai.content.prompt",
             "gen_ai.request.prompt",
             "gen_ai.request.input",
+            "gen_ai.request.embedding_inputs",
             "gen_ai.input",
             "span.input",
             "input",
@@ -155,7 +158,7 @@ _pick = Picker(
             "tools",
         ),
         "flattened": _FLATTENED,
-        "maker": ("gen_ai.model.provider", "gen_ai.provider"),
+        "maker": ("gen_ai.model.provider", "gen_ai.provider", "langtrace.service.name"),
         "parameters": ("gen_ai.request.parameters",),
         "evaluation": ("gen_ai.evaluation.name",),
         "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
@@ -202,6 +205,7 @@ _pick = Picker(
             "gen_ai.usage.completion_tokens_details.reasoning_tokens",
             "gen_ai.usage.completion_tokens_details.reasoning",
             "gen_ai.usage.output_tokens_details.reasoning_tokens",
+            "gen_ai.usage.thinking_tokens",
             "thoughts_token_count",
         ),
     }
@@ -223,6 +227,7 @@ _pick_tool = Picker(
             "tool.call_id",
             "lk.function_tool.id",
             "claude_agent.tool.use_id",
+            "function.id",
         ),
         "arguments": (
             "gen_ai.tool.call.arguments",
@@ -244,6 +249,7 @@ _pick_tool = Picker(
             "gen_ai.tool.result",
             "gen_ai.tool.output",
             "gen_ai.tool.message",
+            "gen_ai.output",
             "gcp.vertex.agent.tool_response",
             "spring.ai.tool.call.result",
             "lk.function_tool.output",
@@ -281,20 +287,22 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     got = _pick(attributes)
     operation = word(got.get("operation"))
     if draft.kind is None and operation:
-        draft.kind = _KINDS.get(operation) or spellings.kind_of_operation(operation)
+        draft.kind = spellings.kind_of_operation(operation)
     for key in ("gen_ai.provider.name", "gen_ai.system"):
         value = word(attributes.get(key))
         if value:
             draft.provider_raw.setdefault(key, value)
     if "maker" in got and (maker := word(got["maker"])):
-        # Cloudflare's gateway.
+        # Cloudflare's gateway, Langtrace in JS.
         draft.provider_raw.setdefault("gen_ai.model.provider", maker)
     draft.request_model = draft.request_model or word(got.get("request_model"))
     draft.response_model = draft.response_model or word(got.get("response_model"))
     draft.response_id = draft.response_id or word(got.get("response_id"))
     for key, value in attributes.items():
         name = _PARAMS.get(key)
-        if name is not None and value is not None and value != "" and value != []:
+        if name is not None and value is not None and value != []:
+            if isinstance(value, str) and parameters.unsaid(value):
+                continue
             if type(value) is float and name in _COUNTS and value.is_integer() and abs(value) < 1e18:
                 value = int(value)
             draft.params.setdefault(name, value)
@@ -305,7 +313,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.stream = as_bool(got["stream"])
     if "finish" in got and draft.finish_raw is None:
         listed = as_list(got["finish"])
-        draft.finish_raw = word(listed[0]) if listed else (word(got["finish"]) if listed is None else None)
+        draft.finish_raw = _end(listed) if listed else (word(got["finish"]) if listed is None else None)
     if draft.cost_client is None:
         draft.cost_client = as_float(got.get("cost"))
     if draft.ttft_ms is None and (seconds := as_float(got.get("ttft"))) is not None:
@@ -321,7 +329,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     if "flattened" in got:
         _flattened(draft, attributes)
     if draft.kind is None:
-        draft.kind = _guess(operation, got, attributes)
+        draft.kind = _guess(draft, operation, got, attributes)
     kind = draft.kind
     if kind in ("llm", "embedding"):
         if "tools" in got:
@@ -349,7 +357,18 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.agent = draft.agent or word(got.get("agent"))
 
 
-def _guess(operation: str | None, got: dict[str, Any], attributes: dict[str, Any]) -> str | None:
+def _end(reasons: list[Any]) -> str | None:
+    """The first reason that is one: a stream's may begin with the states it went through."""
+    if len(reasons) > 1:
+        for reason in reasons:
+            if spellings.finish_reason(word(reason), False) is not None:
+                return word(reason)
+    return word(reasons[0])
+
+
+def _guess(
+    draft: Draft, operation: str | None, got: dict[str, Any], attributes: dict[str, Any]
+) -> str | None:
     """The kind of a span whose operation is missing or not in any table."""
     if "llm.request.type" in attributes or "traceloop.span.kind" in attributes:
         return None
@@ -357,9 +376,16 @@ def _guess(operation: str | None, got: dict[str, Any], attributes: dict[str, Any
     if executed and "request_model" not in got:
         return "tool"
     named = "request_model" in got or "response_model" in got
-    if named and not _CALL_SIGNS.isdisjoint(got):
+    # A request sent to a provider for a model is a call, also where nothing is told of what came back.
+    sent = draft.raw.otel_kind == "client" and bool(draft.provider_raw)
+    if named and (sent or not _CALL_SIGNS.isdisjoint(got)):
         return "llm"
     return "workflow" if operation else None
+
+
+def counts(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Token counts that are told apart from the span's attributes."""
+    _usage(draft, _pick(attributes))
 
 
 def _usage(draft: Draft, got: dict[str, Any]) -> None:

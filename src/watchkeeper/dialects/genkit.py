@@ -2,9 +2,10 @@
 
 from typing import Any
 
-from watchkeeper.dialects import common, parameters
-from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.values import as_dict, decode, word
+from watchkeeper.dialects import common, messages, parameters
+from watchkeeper.dialects.draft import Draft, last_user_text
+from watchkeeper.dialects.replies import read_usage
+from watchkeeper.dialects.values import as_dict, word
 from watchkeeper.model.span import RawSpan
 
 NAME = "genkit"
@@ -36,6 +37,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.take_inputs(_IN, given)
     elif draft.kind == "tool":
         draft.tool_name = draft.tool_name or name
+    elif draft.kind == "retrieval":
+        asked = messages.read((as_dict(given) or {}).get("query"), "user")
+        draft.query = draft.query or last_user_text(asked or [])
     common.step(draft, given, result)
     if draft.inputs is None:
         draft.input_text = draft.input_text or common.plain_text(given)
@@ -59,6 +63,9 @@ def _model(draft: Draft, name: str, given: Any, result: Any) -> None:
     if answer is None or draft.kind == "embedding":
         return
     draft.take_reply(_OUT, answer)
-    provided = as_dict(decode(answer.get("custom"))) or {}
+    # The provider's own answer: under `custom` for Google's plugins, under `raw` for OpenAI's.
+    provided = as_dict(answer.get("custom")) or as_dict(answer.get("raw")) or {}
     draft.response_model = draft.response_model or word(provided.get("modelVersion") or provided.get("model"))
     draft.response_id = draft.response_id or word(provided.get("responseId") or provided.get("id"))
+    if (usage := read_usage(provided.get("usage"))) is not None:
+        draft.tokens.fill(usage)

@@ -2,6 +2,8 @@
 
 from typing import Any, cast
 
+import msgspec
+
 from watchkeeper.dialects import common, messages, parameters
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply, read_usage
@@ -17,6 +19,15 @@ def recognise(raw: RawSpan) -> bool:
     return "logfire.span_type" in raw.attributes or raw.scope_name.startswith(
         ("logfire", "pydantic-ai", "pydantic_ai")
     )
+
+
+def begun(raw: RawSpan) -> RawSpan:
+    """The span that a pending one announces under an id of its own: it runs until its end arrives."""
+    if raw.attributes.get("logfire.span_type") != "pending_span" or raw.parent_id is None:
+        return raw
+    parent = word(raw.attributes.get("logfire.pending_parent_id"))
+    above = parent if parent is not None and parent.strip("0") else None
+    return msgspec.structs.replace(raw, span_id=raw.parent_id, parent_id=above, end_ns=0)
 
 
 def _kind(raw: RawSpan, attributes: dict[str, Any]) -> str | None:

@@ -105,9 +105,26 @@ _OWN = frozenset(key for key in (*_GIVEN, *_SAID) if key.startswith("llm.")) | {
     "llm.output_messages.0.message.content",
 }
 _TOOLS = frozenset(("lk.function_tool.name", "tool.function_name"))
+# Effect's toolkits.
+_HANDLED = frozenset(("tool", "parameters"))
 _TOOL_VALUES = frozenset(
-    ("tool.arguments", "tool.args", "tool.input", "tool.parameters", "tool.result", "tool.output")
+    (
+        "tool.arguments",
+        "tool.args",
+        "tool.input",
+        "tool.parameters",
+        "tool.result",
+        "tool.output",
+        # The id of a call, also where its values are left out.
+        "tool.call.id",
+        "tool.call_id",
+        "tool_call.id",
+        "tool_call_id",
+        "function.id",
+    )
 )
+# What lies beside a tool's name under a prefix of the client's own.
+_OWN_TOOL = ("call_id", "call.id", "arguments", "args", "input", "parameters", "result", "output")
 # NeMo Guardrails' rails and Guardrails AI's validators.
 _GUARDS = ("rail.name", "validator.name")
 
@@ -118,9 +135,11 @@ def recognise(raw: RawSpan) -> bool:
 
 
 def _kind(attributes: dict[str, Any]) -> str | None:
-    if not _TOOLS.isdisjoint(attributes):
+    if not _TOOLS.isdisjoint(attributes) or attributes.keys() >= _HANDLED:
         return "tool"
     if "tool.name" in attributes and not _TOOL_VALUES.isdisjoint(attributes):
+        return "tool"
+    if _own_tool(attributes) is not None:
         return "tool"
     if any(name in attributes for name in _GUARDS):
         return "guardrail"
@@ -130,19 +149,36 @@ def _kind(attributes: dict[str, Any]) -> str | None:
     return None
 
 
+def _own_tool(attributes: dict[str, Any]) -> str | None:
+    """The prefix under which a client tells a call to a tool (`upsonic.tool.`)."""
+    for key in attributes:
+        if key.endswith(".tool.name") and not key.startswith("gen_ai."):
+            prefix = key.removesuffix("name")
+            if any(prefix + end in attributes for end in _OWN_TOOL):
+                return prefix
+    return None
+
+
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft` by what the names say."""
     draft.kind = draft.kind or _kind(attributes)
     if draft.kind == "llm":
         call(draft, attributes)
     elif draft.kind == "tool":
-        draft.tool_name = draft.tool_name or word(attributes.get("tool.name"))
+        own = _own_tool(attributes) or "tool."
+        draft.tool_name = draft.tool_name or word(first(attributes, f"{own}name", "tool"))
+        if draft.tool_arguments is None and attributes.keys() >= _HANDLED:
+            draft.tool_arguments = decode(attributes["parameters"])
         gen_ai.tool(draft, attributes)
+        if own != "tool.":
+            given = first(attributes, *(own + end for end in ("arguments", "args", "input", "parameters")))
+            common.step(draft, given, first(attributes, f"{own}result", f"{own}output"))
     elif draft.kind == "guardrail":
-        _guard(draft, attributes)
+        guard(draft, attributes)
 
 
-def _guard(draft: Draft, attributes: dict[str, Any]) -> None:
+def guard(draft: Draft, attributes: dict[str, Any]) -> None:
+    """What a rail or a validator says of itself under names of its own."""
     draft.guardrail_name = draft.guardrail_name or word(first(attributes, *_GUARDS))
     given = first(attributes, "guardrails.rail.input", "validator.validate.input.value")
     draft.input_text = draft.input_text or as_text(given)
@@ -185,4 +221,4 @@ def call(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.cost_client = as_float(got.get("cost")) if draft.cost_client is None else draft.cost_client
     draft.finish_raw = draft.finish_raw or word(got.get("finish"))
     draft.stream = as_bool(got.get("stream")) if draft.stream is None else draft.stream
-    draft.ttft_ms = as_float(first(got, "ttft_ms")) if draft.ttft_ms is None else draft.ttft_ms
+    draft.ttft_ms = as_float(got.get("ttft_ms")) if draft.ttft_ms is None else draft.ttft_ms

@@ -31,7 +31,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.kind = "workflow"
     if draft.kind is None:
         # The call itself, or from version 1 on what surrounds its steps, says so by its operation.
-        called = attributes.get("gen_ai.operation.name") == "chat"
+        called = attributes.get("gen_ai.operation.name") == "chat" or "llm.token_count.prompt" in attributes
         draft.kind = _KINDS.get(kind) or ("llm" if called else "workflow")
     if draft.kind == "llm":
         _call(draft, attributes, given, result)
@@ -51,13 +51,17 @@ def _text(value: Any) -> str | None:
 
 def _answered(attributes: dict[str, Any], result: Any) -> bool:
     told = as_dict(result) or {}
-    return bool(
-        told.get("text") or told.get("toolCalls") or first(attributes, "mastra.metadata.body", "body")
-    )
+    return bool(told.get("text") or told.get("toolCalls") or _meta(attributes, "body"))
+
+
+def _meta(attributes: dict[str, Any], name: str) -> Any:
+    """What a span's metadata say: each under a name of its own, or all of them in one object (the exporter for Arize)."""
+    value = first(attributes, f"mastra.metadata.{name}", name)
+    return (as_dict(attributes.get("metadata")) or {}).get(name) if value is None else value
 
 
 def _call(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) -> None:
-    model = as_dict(first(attributes, "mastra.metadata.modelMetadata", "modelMetadata")) or {}
+    model = as_dict(_meta(attributes, "modelMetadata")) or {}
     provider = word(model.get("modelProvider"))
     if provider:
         draft.provider_raw.setdefault("modelMetadata.modelProvider", provider)
@@ -67,7 +71,7 @@ def _call(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) -> 
         draft.take_tools(parameters.take(draft, request).get("tools"))
     draft.take_inputs("input", given if request is None else request)
     _answer(draft, as_dict(result) or {})
-    body = replies.read(decode(first(attributes, "mastra.metadata.body", "body")))
+    body = replies.read(decode(_meta(attributes, "body")))
     if body is not None:
         draft.adopt(body)
     reasons = as_list(attributes.get("gen_ai.response.finish_reasons")) or []

@@ -7,6 +7,7 @@ type survives as `unknown` with its raw value.
 
 from typing import Any, cast
 
+from watchkeeper.dialects import pydantic_ai
 from watchkeeper.dialects.values import as_text, decode, is_cut, is_object_repr
 from watchkeeper.model.span import Message, Part, ToolCall
 
@@ -28,7 +29,7 @@ _RESULT_TYPES = frozenset(("tool_call_response", "tool_result", "tool-result", "
 ITEM_TYPES = frozenset(("function_call", "custom_tool_call", "mcp_call", "reasoning"))
 _REASONING_TYPES = frozenset(("reasoning", "thinking", "redacted_thinking", "thought"))
 # How a text begins that may be an object or a conversation a client has printed.
-_DUMPS = ('{"', "[{")
+_DUMPS = ('{"', "[{", "{'")
 _MEDIA_TYPES = frozenset(("image", "image_url", "input_image", "input_audio", "audio", "file", "input_file", "blob",
                           "uri", "document", "video", "media", "file_ref", "output_image"))  # fmt: skip
 
@@ -54,9 +55,21 @@ def parts_of(content: Any) -> list[Part]:
         out: list[Part] = []
         for item in cast(list[Any], content):
             if item is not None and item != "":
-                out.append(_part(item))
+                made = _part(item)
+                blocks = _dumped_blocks(made.text) if made.type == "text" else None
+                out += [made] if blocks is None else parts_of(blocks)
         return out
     return [_part(content)]
+
+
+def _dumped_blocks(text: str | None) -> list[Any] | None:
+    """The blocks that some clients dump into the string of a content; None for any other text."""
+    if text is None or text[:2] != "[{":
+        return None
+    blocks = decode(text)
+    listed = cast(list[Any], blocks) if isinstance(blocks, list) else []
+    dumped = listed and all(isinstance(b, dict) and ("type" in b or "text" in b) for b in listed)
+    return listed if dumped else None
 
 
 def _part(item: Any) -> Part:
@@ -74,10 +87,10 @@ def _part(item: Any) -> Part:
         text = block.get("text")
         text = block.get("content") if text is None else text
         text = _table_text(text)
-        if text is not None and text[:2] == '{"' and '"thinking"' in text:
+        if text is not None and text[:2] in _DUMPS and ("thinking" in text or "annotations" in text):
             # A client that dumps a block it does not know into a text.
             dumped = _table(decode(text))
-            if dumped is not None and dumped.get("type") in _REASONING_TYPES:
+            if dumped is not None and dumped.get("type") in (*_REASONING_TYPES, "output_text"):
                 return _part(dumped)
         return Part("text", text=text if text is not None else "")
     if kind in _CALL_TYPES:
@@ -134,7 +147,7 @@ def _untyped_part(block: dict[str, Any], kind: str) -> Part:
         inner = _table(block.get(key))
         if inner is not None:
             return _media_part({"type": key, **inner})
-    if not kind and isinstance(block.get("name"), str) and "arguments" in block:
+    if not kind and ((isinstance(block.get("name"), str) and "arguments" in block) or "tool.args" in block):
         return _call_part(block)
     text = block.get("text")
     if isinstance(text, str) and kind in ("", "message", "textblock", "text_content"):
@@ -185,9 +198,9 @@ def _first(block: dict[str, Any], *keys: str) -> Any:
 
 def _call_part(block: dict[str, Any]) -> Part:
     function = _table(block.get("function")) or {}
-    name = _first(block, "name", "toolName", "tool_name") or function.get("name")
+    name = _first(block, "name", "toolName", "tool_name", "tool.name") or function.get("name")
     call_id = _first(block, "call_id", "id", "toolCallId", "tool_call_id", "toolUseId", "ref")
-    arguments = _first(block, "arguments", "args", "input", "parameters", "tool_kwargs")
+    arguments = _first(block, "arguments", "args", "input", "parameters", "tool_kwargs", "tool.args")
     if arguments is None:
         arguments = function.get("arguments")
     if arguments is None and (served := _table(block.get("server_tool_call"))):
@@ -233,6 +246,8 @@ def result_of(value: Any) -> Any:
 
 def message_of(raw: dict[str, Any], default_role: str) -> list[Message]:
     """The messages one client message stands for: several when it carries several tool results."""
+    if pydantic_ai.is_message(raw):
+        return [m for told in pydantic_ai.messages(raw) for m in message_of(told, default_role)]
     wrapped = _table(raw.get("message"))
     executed = raw.get("function")
     if isinstance(executed, list):
@@ -265,8 +280,13 @@ def message_of(raw: dict[str, Any], default_role: str) -> list[Message]:
     elif isinstance(role, dict):
         role = cast(dict[str, Any], role).get("value") or cast(dict[str, Any], role).get("_value_")
     made = _assemble(raw, role_of(role, default_role))
-    if made.role == "user" and len(made.parts) == 1 and (made.parts[0].text or "")[:3] == '[{"':
-        return _dumped(made.parts[0].text) or [made]
+    if len(made.parts) == 1 and (text := made.parts[0].text) is not None:
+        if made.role == "user" and text[:3] == '[{"':
+            return _dumped(text) or [made]
+        if made.role == "assistant" and text[:1] == "{" and "tool_calls" in text:
+            # The provider's message, printed (OpenAI Agents).
+            whole = _table(decode(text)) or {}
+            return message_of(whole, "assistant") if whole.get("role") == "assistant" else [made]
     return _split_results(made)
 
 
@@ -294,12 +314,8 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
     if wrapped is not None and isinstance(wrapped.get("parts"), list):
         # Gemini's Content object where others have the list itself.
         content = wrapped["parts"]
-    if isinstance(content, str) and content[:2] in ("[{", "[{'"):
-        # Some clients dump the list of blocks into the content string.
-        blocks = decode(content)
-        listed = cast(list[Any], blocks) if isinstance(blocks, list) else []
-        if listed and all(isinstance(b, dict) and ("type" in b or "text" in b) for b in listed):
-            content = listed
+    if isinstance(content, str):
+        content = _dumped_blocks(content) or content
     call_id = _first(raw, "tool_call_id", "toolCallId", "tool_use_id")
     if call_id is not None and role == "user":
         # Anthropic's results travel in messages of the user.
@@ -307,6 +323,9 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
     if role == "tool" and call_id is None and isinstance(raw.get("id"), str) and "parts" not in raw:
         call_id = raw.get("id")
     parts = parts_of(content)
+    if role == "assistant" and call_id is not None and (call := _table(decode(content))) and "name" in call:
+        # A call told as the content of a message that has its id (Netra).
+        parts = [_call_part({**call, "id": call_id})]
     if role == "tool" and not any(p.type == "tool_result" for p in parts):
         error = raw.get("status") == "error"
         parts = [
@@ -330,7 +349,12 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
         # A block that only says that a call follows, beside the call itself.
         parts = [p for p in parts if p.type != "tool_call" or p.name or p.id]
     parts += called
-    finish = raw.get("finish_reason") or raw.get("finishReason") or raw.get("stop_reason")
+    finish = (
+        raw.get("finish_reason")
+        or raw.get("finishReason")
+        or raw.get("stop_reason")
+        or extra.get("stop_reason")
+    )
     name = raw.get("name")
     return Message(role, parts, as_text(name), as_text(finish))
 
@@ -342,7 +366,8 @@ def _calls(raw: dict[str, Any], extra: dict[str, Any], known: set[str]) -> list[
     if isinstance(calls, list):
         for call in cast(list[Any], calls):
             table = _table(decode(call))
-            if table is None:
+            if table is None or table.get("type") == "message":
+                # Sentry's in JS takes a stream's text for a call too.
                 continue
             part = _call_part(_table(table.get("tool_call")) or table)
             if part.name is None and part.id is None and part.arguments is None:
@@ -360,7 +385,9 @@ def _split_results(message: Message) -> list[Message]:
     results = [p for p in message.parts if p.type == "tool_result"]
     if not results or (message.role == "tool" and len(message.parts) == 1):
         return [message]
-    rest = [p for p in message.parts if p.type != "tool_result"]
+    # A client that tells a result as a text too (OpenAI Agents) has nothing else to say.
+    told = {as_text(p.result) for p in results} if message.role == "tool" else ()
+    rest = [p for p in message.parts if p.type != "tool_result" and (p.text is None or p.text not in told)]
     out = [Message("tool", [p], p.name) for p in results]
     if rest:
         role = "user" if message.role == "tool" else message.role
@@ -394,7 +421,10 @@ def _read_list(items: list[Any], role: str) -> list[Message] | None:
         texts = [t for t in decoded if isinstance(t, str) and not t.startswith("ChatMessage(")]
         return [Message(role, [Part("text", text=t)]) for t in texts] or None
     if "role" not in tables[0] and not any(_is_message(t) for t in tables):
-        return _split_results(Message(role, parts_of(decoded)))
+        # An answer that is JSON of its own is the text it came as.
+        own = [isinstance(i, str) and _part(t).type == "unknown" for i, t in zip(items, decoded, strict=True)]
+        kept = [i if text else t for i, t, text in zip(items, decoded, own, strict=True)]
+        return _split_results(Message(role, parts_of(kept)))
     out: list[Message] = []
     for item in decoded:
         table = _table(item)
@@ -447,7 +477,7 @@ def _append(out: list[Message], message: Message, raw: dict[str, Any]) -> None:
 
 
 def _is_message(table: dict[str, Any]) -> bool:
-    if "role" in table or "message" in table or "event.name" in table:
+    if "role" in table or "message" in table or "event.name" in table or pydantic_ai.is_message(table):
         return True
     kind = table.get("type")
     if isinstance(kind, str) and (
@@ -524,17 +554,18 @@ def joined(parts: list[Part]) -> list[Part]:
 
 
 def one_answer(answers: list[Message], choices: Any) -> list[Message]:
-    """The choices of an answer; the items of a Responses answer, which have no ends of their own, are one.
+    """The choices of an answer, which end each by itself; the items of a Responses answer are one.
 
     `choices` is how many the request asked for, None when unknown. Without reasoning or calls among them several texts
     are taken for choices.
     """
-    if (isinstance(choices, int) and choices > 1) or any(m.finish_reason for m in answers):
+    if (isinstance(choices, int) and choices > 1) or all(m.finish_reason for m in answers):
         return answers
     parts = [p for m in answers for p in m.parts]
     if not any(p.type in ("reasoning", "tool_call") for p in parts):
         return answers
-    return [Message("assistant", parts, answers[0].name)]
+    ends = [m.finish_reason for m in answers if m.finish_reason]
+    return [Message("assistant", parts, answers[0].name, ends[-1] if ends else None)]
 
 
 def tool_calls(message: Message) -> list[ToolCall]:

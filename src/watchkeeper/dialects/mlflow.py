@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from watchkeeper.dialects import common, parameters, replies
+from watchkeeper.dialects import common, parameters, pydantic_ai, replies
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import read_usage
-from watchkeeper.dialects.values import as_dict, as_float, as_text, decode, word
+from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, first, word
 from watchkeeper.model.span import RawEvent, RawSpan
 
 NAME = "mlflow"
@@ -31,6 +31,10 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.kind in ("llm", "embedding"):
         _model(draft, attributes, given, result)
     else:
+        if draft.kind == "tool" and (call := pydantic_ai.printed_call(as_text(given) or "")) is not None:
+            draft.tool_name, draft.tool_call_id, draft.tool_arguments = call
+        if draft.kind == "agent":
+            draft.weak_agent = draft.weak_agent or word(first(attributes, "agent_name", "name"))
         common.step(draft, given, result)
     draft.input_text = draft.input_text or common.plain_text(given)
     draft.output_text = draft.output_text or common.plain_text(result)
@@ -41,8 +45,10 @@ def _model(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) ->
     if provider:
         draft.provider_raw.setdefault("mlflow.llm.provider", provider)
     request = parameters.take(draft, given)
-    parameters.take(draft, {key: decode(value) for key, value in attributes.items() if "." not in key})
-    draft.take_tools(request.get("tools") or attributes.get("mlflow.chat.tools"))
+    parameters.take(draft, {key: _value(value) for key, value in attributes.items() if "." not in key})
+    offered = as_dict(request.get("model_request_parameters")) or {}
+    listed = request.get("tools") or attributes.get("mlflow.chat.tools") or offered.get("function_tools")
+    draft.take_tools(listed)
     draft.take_inputs("mlflow.spanInputs", given)
     usage = read_usage(attributes.get("mlflow.chat.tokenUsage"))
     if usage is not None:
@@ -59,12 +65,21 @@ def _model(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) ->
         draft.take_reply("mlflow.spanOutputs", result)
     if draft.raw.events and (draft.finish_raw is None or not any(m.parts for m in draft.outputs or [])):
         _chunks(draft)
+    if served and (draft.request_model or "").endswith(f":{served}"):
+        # Pydantic AI's model, with its provider before it.
+        draft.request_model = served
     if served and served != draft.request_model and not draft.failed:
         draft.response_model = draft.response_model or served
     draft.request_model = draft.request_model or served
     cost = as_dict(attributes.get("mlflow.llm.cost")) or {}
     draft.cost_client = as_float(cost.get("total_cost")) if draft.cost_client is None else draft.cost_client
     draft.error_message = draft.error_message or as_text(attributes.get("mlflow.error"))
+
+
+def _value(told: Any) -> Any:
+    """What an attribute stands for: MLflow writes numbers as JSON too."""
+    number = as_float(told) if isinstance(told, str) and told[:1] in "-0123456789" else None
+    return decode(told) if number is None else as_int(told) if number.is_integer() else number
 
 
 def _chunks(draft: Draft) -> None:

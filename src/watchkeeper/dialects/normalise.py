@@ -25,6 +25,7 @@ from watchkeeper.dialects import (
     openinference,
     openlit,
     plain,
+    spare,
     strands,
     traceloop,
     typed,
@@ -41,10 +42,11 @@ TABLE: tuple[ModuleType, ...] = (
     langfuse,
     # Before OpenInference: its processor for the AI SDK adds a translation to what the SDK itself says.
     vercel,
+    # Before OpenInference: Mastra's exporter for Arize adds it to its own types.
+    mastra,
     openinference,
     langsmith,
     mlflow,
-    mastra,
     strands,
     logfire,
     litellm,
@@ -85,6 +87,7 @@ class _Shape(NamedTuple):
     primary: Any
     others: tuple[Any, ...]
     sampled: bool
+    spare: dict[str, str]
 
 
 # An application's spans repeat a few sets of attribute names. Clients that invent names fill the table; it starts anew then.
@@ -116,12 +119,14 @@ def _read_shape(raw: RawSpan) -> _Shape:
     primary: Any = next(d for d in TABLE if d.recognise(raw))
     others = tuple(d for d in TABLE if d is not primary and not heads.isdisjoint(d.HEADS))
     sampled = "sampl" in " ".join(heads).lower() or "logfire" in heads
-    return _Shape(frozenset(heads), primary, others, sampled)
+    return _Shape(frozenset(heads), primary, others, sampled, spare.names(raw.attributes))
 
 
 def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Aliases) -> Span:
     attributes = raw.attributes
-    heads, primary, others, sampled = _shape(raw)
+    heads, primary, others, sampled, own = _shape(raw)
+    if "logfire" in heads:
+        raw = logfire.begun(raw)
     draft = Draft(raw)
     primary.read(draft, attributes)
     for dialect in others:
@@ -133,6 +138,8 @@ def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Alia
         events.read(draft, happened)
     if draft.kind is None:
         plain.guess(draft)
+    if own:
+        spare.fill(draft, own, attributes)
     context.fill(draft, attributes, aliases, heads)
     common.errors(draft, attributes, happened)
     if sampled or raw.trace_state:

@@ -3,11 +3,11 @@
 import re
 from typing import Any, cast
 
-from watchkeeper.dialects import common, messages, parameters, replies, spellings
+from watchkeeper.dialects import common, loose, messages, parameters, replies, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.gen_ai import system_text
 from watchkeeper.dialects.replies import Reply, Tokens
-from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, first, nested, word
+from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, first, nested, said, word
 from watchkeeper.model.span import Evaluation, Message, Part, RawSpan
 
 NAME = "openinference"
@@ -42,6 +42,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     elif draft.kind == "tool":
         _tool(draft, attributes)
     elif draft.kind == "guardrail":
+        loose.guard(draft, attributes)
         common.guardrail_outcome(draft, attributes.get("output.value"))
         if (
             draft.guardrail_triggered is None
@@ -68,13 +69,13 @@ def value_text(value: Any) -> str | None:
     if isinstance(decoded, dict):
         table = cast(dict[str, Any], decoded)
         for key in ("input", "query", "question", "prompt", "output", "answer", "response", "result", "text", "raw",
-                    "content", "query_str", "message", "task"):  # fmt: skip
+                    "content", "query_str", "message", "task", "value"):  # fmt: skip
             if isinstance(table.get(key), str) and table[key]:
                 return table[key]
         bundle = as_dict(table.get("query_bundle"))
         if bundle is not None:
             return value_text(bundle)
-    return as_text(value)
+    return said(value)
 
 
 def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
@@ -150,10 +151,17 @@ def _blocks(request: dict[str, Any]) -> int:
     return count
 
 
+def _lacks(message: Message) -> bool:
+    """Whether a flattened message has no content, or calls and results without their ids."""
+    return not message.parts or any(
+        p.id is None and p.type in ("tool_call", "tool_result") for p in message.parts
+    )
+
+
 def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
     """`input.value` is the request and `output.value` the response where a client passes them on."""
     request = as_dict(attributes.get("input.value"))
-    if request is not None and "model" in request:
+    if request is not None and ("model" in request or "system" in request):
         told = draft.inputs or []
         if _blocks(request) > sum(len(m.parts) for m in told if m.role != "system"):
             # Older versions flatten one tool result of a message that has several.
@@ -166,9 +174,17 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
             draft.system = system_text(request["system"])
     if draft.inputs is None:
         draft.take_inputs("input.value", attributes.get("input.value"))
+    elif any(map(_lacks, draft.inputs)):
+        # LangChain's in JS flattens neither the ids of calls nor contents made of blocks.
+        whole = messages.read(attributes.get("input.value")) or []
+        if [m.role for m in whole] == [m.role for m in draft.inputs]:
+            draft.inputs = whole
     output = attributes.get("output.value")
     if isinstance(output, str) and output[:1] in ("{", "[") and (response := decode(output)) is not output:
         reply = replies.read(response)
+        if reply is None and spellings.embeds(as_text(attributes.get("llm.model_name"))):
+            # Titan's vectors, with their count beside them.
+            reply = Reply(tokens=replies.read_usage(response))
         if reply is not None:
             _response(draft, reply)
             draft.silent = not draft.outputs and isinstance(response, dict)

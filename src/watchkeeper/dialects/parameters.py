@@ -19,7 +19,7 @@ _NAMES = {
 }  # fmt: skip
 # Ollama's, Gemini's, LangChain's and Portkey's objects within the request.
 _NESTED = ("options", "config", "invocation_params", "kwargs")
-_UNKNOWN = frozenset(("", "Infinity", "NOT_GIVEN", "NotGiven", "None", "null"))
+_UNKNOWN = frozenset(("", "Infinity", "NOT_GIVEN", "NotGiven", "None", "null", "Not set", "undefined"))
 
 
 def take(draft: Draft, value: Any) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def take(draft: Draft, value: Any) -> dict[str, Any]:
     table = as_dict(value) or {}
     for key, entry in table.items():
         name = _NAMES.get(key)
-        if name is not None and entry is not None and not (isinstance(entry, str) and _unsaid(entry)):
+        if name is not None and entry is not None and not (isinstance(entry, str) and unsaid(entry)):
             draft.params.setdefault(name, decode(entry))
     for nested in _NESTED:
         if isinstance(table.get(nested), dict):
@@ -43,7 +43,7 @@ def take(draft: Draft, value: Any) -> dict[str, Any]:
     return table
 
 
-def _unsaid(entry: str) -> bool:
+def unsaid(entry: str) -> bool:
     """Whether an entry is how a client prints a parameter that was not given."""
     return entry in _UNKNOWN or is_object_repr(entry)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from watchkeeper.dialects import spellings
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.values import as_text, first
+from watchkeeper.dialects.values import first, said
 from watchkeeper.model.span import RawSpan
 
 NAME = "plain"
@@ -35,8 +35,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             draft.kind = "http"
         else:
             guess(draft)
-    draft.input_text = draft.input_text or as_text(first(attributes, *_GIVEN))
-    draft.output_text = draft.output_text or as_text(first(attributes, *_SAID))
+    draft.input_text = draft.input_text or said(first(attributes, *_GIVEN))
+    draft.output_text = draft.output_text or said(first(attributes, *_SAID))
 
 
 def guess(draft: Draft) -> None:

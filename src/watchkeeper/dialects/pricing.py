@@ -72,11 +72,12 @@ def find(table: Table, provider: str | None, model: str) -> Price | None:
     that the name tells (`anthropic/…`, `us.anthropic.…`), then everybody's; a maker itself sells nobody else's models, but its
     client may be pointed at a cloud that does, and weights that run at home cost what nobody here knows.
     """
-    name, makers = _bare(model.strip().lower())
+    spelled = model.strip().lower()
+    name, makers = _bare(spelled)
     owner = table.aliases.get(provider, provider) if provider else None
     groups = [g for g in (provider, owner) if g in table.models]
     for group in groups:
-        if (exact := table.models[group].get(model.strip().lower())) is not None:
+        if (exact := table.models[group].get(spelled)) is not None:
             return exact
     if provider not in _AT_HOME:
         groups += [g for m in makers if (g := table.aliases.get(m, m)) in table.models]

@@ -19,6 +19,8 @@ class Tokens(msgspec.Struct, gc=False):
     reasoning: int | None = None
     exclusive: bool = False
     total: int | None = None
+    # Cached tokens that only the total tells of: whether they were read or written is unknown.
+    beside: int = 0
 
     def fill(self, other: "Tokens") -> None:
         """Take from `other` what is unknown here. A zero yields to a number: several clients send zero for unknown."""
@@ -37,11 +39,11 @@ class Tokens(msgspec.Struct, gc=False):
             self.total = other.total
 
 
-def settle_total(tokens: Tokens, google: bool) -> None:
+def settle_total(tokens: Tokens, provider: str | None) -> None:
     """Put right by the total what a client counts beside input and output, and not within them.
 
-    A total above their sum is the sum with the reasoning, with the cached part, or with both. Google's total alone may
-    tell of thoughts that the client does not pass on.
+    A total above their sum is the sum with the reasoning, with the cached part, or with both. Where the client does not
+    pass the part on, the total alone tells of it: of Google's thoughts, of what Anthropic counts beside its input.
     """
     if tokens.total is None or tokens.input is None or tokens.output is None:
         return
@@ -54,8 +56,10 @@ def settle_total(tokens: Tokens, google: bool) -> None:
         tokens.exclusive = tokens.exclusive or rest != reasoning
     elif cached and rest == cached:
         tokens.exclusive = True
-    elif google and not reasoning:
+    elif provider == "google" and not reasoning:
         tokens.output += rest
+    elif provider == "anthropic" and not cached:
+        tokens.beside = rest
 
 
 class Reply(msgspec.Struct):
@@ -77,7 +81,7 @@ def _table(value: Any) -> dict[str, Any]:
 
 
 _INPUT = ("input_tokens", "prompt_tokens", "inputTokens", "promptTokens", "input", "prompt_token_count",
-          "promptTokenCount", "prompt", "inputTokenCount", "input_token_count")  # fmt: skip
+          "promptTokenCount", "prompt", "inputTokenCount", "input_token_count", "inputTextTokenCount")  # fmt: skip
 _OUTPUT = ("output_tokens", "completion_tokens", "outputTokens", "completionTokens", "output",
            "candidates_token_count", "candidatesTokenCount", "completion", "outputTokenCount",
            "output_token_count", "response_token_count")  # fmt: skip
@@ -90,6 +94,8 @@ _WRITTEN = ("cache_creation_input_tokens", "cache_write_input_tokens", "cacheWri
 _REASONING = ("reasoning_tokens", "reasoningTokens", "thoughts_token_count", "thoughtsTokenCount",
               "reasoning_output_tokens", "reasoning", "output_reasoning_tokens", "output_reasoning",
               "thoughts_tokens", "thoughtsTokens", "completion_reasoning_tokens")  # fmt: skip
+# How LangChain's own ids begin.
+_RUN_IDS = ("run-", "lc_run-", "run_")
 _TOTAL = ("total_tokens", "totalTokens", "total_token_count", "totalTokenCount", "total")
 _IN_DETAILS = ("prompt_tokens_details", "input_tokens_details", "input_token_details", "inputTokenDetails",
                "inputTokensDetails", "prompt_details")  # fmt: skip
@@ -213,7 +219,10 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
         reply = Reply(made, as_text(table.get("finish_reason") or table.get("finishReason")))
     elif isinstance(table.get("message"), dict):
         made = msgs.message_of(_table(table["message"]), "assistant")
-        reply = Reply(made, as_text(table.get("finish_reason") or table.get("done_reason")))
+        ended = table.get("finish_reason") or table.get("done_reason") or table.get("finishReason")
+        reply = Reply(made, as_text(ended))
+    elif isinstance(table.get("messages"), list):
+        reply = _of_conversation(cast(list[Any], table["messages"]))
     else:
         reply = _of_plain(table)
     if reply is None:
@@ -225,15 +234,31 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
         or table.get("token_usage")
     )
     reply.model = reply.model or as_text(
-        table.get("model") or table.get("modelVersion") or table.get("model_version")
+        table.get("model")
+        or table.get("modelVersion")
+        or table.get("model_version")
+        or (table.get("model_name") if "provider_response_id" in table else None)
     )
     reply.id = reply.id or _identity(table)
+    reply.streamed = reply.streamed or table.get("streaming") is True
     return reply
+
+
+def _of_conversation(items: list[Any]) -> Reply | None:
+    """The answers in an object of messages; of a whole conversation its last."""
+    found = msgs.read(items, "assistant") or []
+    said = [m for m in found if m.role == "assistant"]
+    return Reply(said if len(said) == len(found) else said[-1:]) if said else None
 
 
 def _identity(table: dict[str, Any]) -> str | None:
     """The id the provider gave; OpenAI's agents put `__fake_id__` where they made the response of chunks."""
-    told = as_text(table.get("id") or table.get("responseId") or table.get("response_id"))
+    told = as_text(
+        table.get("id")
+        or table.get("responseId")
+        or table.get("response_id")
+        or table.get("provider_response_id")
+    )
     if told is None or not told.startswith("__fake"):
         return told
     items = table.get("output")
@@ -345,9 +370,11 @@ def _of_generations(table: dict[str, Any]) -> Reply:
         made = made or msgs.read(generation.get("text"), "assistant") or []
         kwargs = _table(message.get("kwargs")) or message
         meta = _table(kwargs.get("response_metadata"))
-        info = _table(generation.get("generation_info"))
-        # Only what came in chunks is told as one.
-        reply.streamed = reply.streamed or generation.get("type") == "ChatGenerationChunk"
+        info = _table(generation.get("generation_info") or generation.get("generationInfo"))
+        # Only what came in chunks is told as one; JS names the message's class alone.
+        kind = generation.get("type")
+        chunk = _is_chunk(message) if kind is None else kind == "ChatGenerationChunk"
+        reply.streamed = reply.streamed or chunk
         status = as_int(meta.get("status_code"))
         if status is not None and status >= 400:
             reply.status = status
@@ -357,20 +384,32 @@ def _of_generations(table: dict[str, Any]) -> Reply:
                          or info.get("stop_reason") or meta.get("done_reason") or _status_finish(meta))  # fmt: skip
         for one in made:
             one.finish_reason = one.finish_reason or reason
-        reply.finish = reply.finish or reason
+        reply.finish = reply.finish or reason or next((m.finish_reason for m in made), None)
         reply.model = reply.model or as_text(
             meta.get("model_name") or meta.get("model") or info.get("model_name")
         )
-        reply.id = reply.id or as_text(meta.get("id"))
+        reply.id = reply.id or as_text(meta.get("id")) or _provider_id(kwargs.get("id"))
         reply.tokens = (
             reply.tokens or read_usage(kwargs.get("usage_metadata")) or read_usage(meta.get("token_usage"))
         )
         out += [m for m in made if m.parts]
-    llm_output = _table(table.get("llm_output"))
+    llm_output = _table(table.get("llm_output") or table.get("llmOutput"))
     reply.model = reply.model or as_text(llm_output.get("model_name"))
     reply.id = reply.id or as_text(llm_output.get("id"))
-    reply.tokens = reply.tokens or read_usage(llm_output.get("token_usage"))
+    reply.tokens = reply.tokens or read_usage(llm_output.get("token_usage") or llm_output.get("tokenUsage"))
     return reply
+
+
+def _is_chunk(message: dict[str, Any]) -> bool:
+    """Whether LangChain's message was put together of pieces."""
+    name = message.get("id")
+    return isinstance(name, list) and bool(name) and str(cast(list[Any], name)[-1]).endswith("MessageChunk")
+
+
+def _provider_id(told: Any) -> str | None:
+    """A message's id where it is the provider's; LangChain calls its own after the run."""
+    text = as_text(told) if isinstance(told, str) else None
+    return None if text is None or text.startswith(_RUN_IDS) else text
 
 
 def of_chunks(chunks: list[dict[str, Any]]) -> Reply:

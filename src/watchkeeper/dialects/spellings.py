@@ -17,14 +17,14 @@ KIND_OF_OPERATION: dict[str, str] = {
                     "workflow"),
     **dict.fromkeys(("search_memory", "update_memory", "create_memory", "create_memory_store", "delete_memory",
                      "delete_memory_store", "upsert_memory", "memory"), "memory"),
-    **dict.fromkeys(("apply_guardrail", "guardrail", "moderation"), "guardrail"),
+    **dict.fromkeys(("apply_guardrail", "guardrail", "guardrail_check", "moderation"), "guardrail"),
     **dict.fromkeys(("evaluate", "evaluation", "evaluator"), "evaluator"),
     **dict.fromkeys(("rerank", "reranker"), "rerank"),
 }  # fmt: skip
 
 _PROVIDERS: tuple[tuple[str, str], ...] = (
     # Most specific first: an Azure or Bedrock deployment is the provider, not the model's maker.
-    ("azure", "azure"), ("bedrock", "aws.bedrock"), ("aws", "aws.bedrock"), ("amazon", "aws.bedrock"),
+    ("azure", "azure"), ("az.ai", "azure"), ("foundry", "azure"), ("bedrock", "aws.bedrock"), ("aws", "aws.bedrock"), ("amazon", "aws.bedrock"),
     ("vertex", "google"), ("gemini", "google"), ("google", "google"), ("gcp", "google"),
     ("openrouter", "openrouter"), ("openai", "openai"), ("anthropic", "anthropic"), ("claude", "anthropic"),
     ("mistral", "mistral"), ("cohere", "cohere"), ("groq", "groq"), ("deepseek", "deepseek"),
@@ -32,6 +32,7 @@ _PROVIDERS: tuple[tuple[str, str], ...] = (
     ("fireworks", "fireworks"), ("ollama", "ollama"), ("vllm", "vllm"), ("huggingface", "huggingface"),
     ("ibm", "watsonx"), ("watsonx", "watsonx"), ("replicate", "replicate"),
 )  # fmt: skip
+_MAKERS: dict[str, str] = dict(_PROVIDERS)
 # Frameworks that put their own name where the provider belongs.
 FRAMEWORKS = frozenset(
     ("strands-agents", "strands", "langchain", "langgraph", "llamaindex", "llama_index", "crewai", "haystack",
@@ -64,12 +65,24 @@ def provider(raw: str | None) -> str | None:
     for stem, name in _PROVIDERS:
         if stem in lowered:
             return name
+    if _ADDRESS.fullmatch(lowered):
+        return None
     return lowered.split(".")[0].split("/")[0] or None
+
+
+# Where a server is says nothing of whose it is.
+_ADDRESS = re.compile(r"\w+://.*|(?:localhost|[\d.]+|\[[\da-f:]+\]|[\w.-]+(?=:\d))(?::\d+)?(?:/.*)?")
 
 
 def is_provider(raw: str) -> bool:
     """Whether a word is the name of a known provider."""
     return any(stem in raw for stem, _ in _PROVIDERS)
+
+
+def maker(name: str) -> str | None:
+    """The provider that a span is named after (`openai.chat`), None for any other name."""
+    head, dot, _ = name.lower().partition(".")
+    return _MAKERS.get(head) if dot else None
 
 
 _PINNED = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
@@ -99,18 +112,18 @@ def is_echo(requested: str | None, served: str | None) -> bool:
     )
 
 
+# Without what separates the words: snake case, kebab case and camel case are one spelling.
 _FINISH: dict[str, str] = {
-    **dict.fromkeys(("stop", "end_turn", "end", "stop_sequence", "completed", "complete", "finish", "finished",
-                     "eos", "eos_token", "stop_token", "finish_reason_stop", "success", "done", "pause_turn"),
+    **dict.fromkeys(("stop", "endturn", "end", "stopsequence", "completed", "complete", "finish", "finished",
+                     "eos", "eostoken", "stoptoken", "finishreasonstop", "success", "done", "pauseturn"),
                     "stop"),
-    **dict.fromkeys(("length", "max_tokens", "max_output_tokens", "max_token", "model_context_window_exceeded",
-                     "finish_reason_max_tokens", "incomplete", "truncated", "token_limit", "context_length"),
+    **dict.fromkeys(("length", "maxtokens", "maxoutputtokens", "maxtoken", "modelcontextwindowexceeded",
+                     "finishreasonmaxtokens", "incomplete", "truncated", "tokenlimit", "contextlength"),
                     "length"),
-    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "function_call", "function_calls", "tooluse",
-                     "toolcalls", "tool"), "tool_calls"),
-    **dict.fromkeys(("content_filter", "content_filtered", "contentfilter", "safety", "recitation", "blocklist",
-                     "prohibited_content", "spii", "guardrail_intervened", "image_safety", "language",
-                     "finish_reason_safety", "moderated", "malformed_function_call_safety"), "content_filter"),
+    **dict.fromkeys(("toolcalls", "toolcall", "tooluse", "functioncall", "functioncalls", "tool"), "tool_calls"),
+    **dict.fromkeys(("contentfilter", "contentfiltered", "safety", "recitation", "blocklist", "prohibitedcontent",
+                     "spii", "guardrailintervened", "imagesafety", "language", "finishreasonsafety", "moderated",
+                     "malformedfunctioncallsafety", "blocked"), "content_filter"),
     **dict.fromkeys(("refusal", "refused"), "refusal"),
 }  # fmt: skip
 
@@ -123,8 +136,8 @@ def finish_reason(raw: str | None, has_tool_calls: bool) -> str | None:
     """
     known = None
     if raw is not None:
-        key = raw.strip().lower().replace("-", "_").replace(" ", "_")
-        key = key.removeprefix("finishreason.").removeprefix("finish_reason.")
+        key = raw.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
+        key = key.removeprefix("finishreason.")
         known = _FINISH.get(key)
         if known is None and "," in key:
             # The ends of several choices, joined by a client.
@@ -133,7 +146,8 @@ def finish_reason(raw: str | None, has_tool_calls: bool) -> str | None:
 
 
 _STATUS = re.compile(
-    r"\b(?:error code|status(?:[ _]code)?|http(?:/\d(?:\.\d)?)?|code)\W{0,4}(\d{3})\b", re.IGNORECASE
+    r"\b(?:(?:api )?error(?: code)?|status(?:[ _]code)?|http(?:/\d(?:\.\d)?)?|code)\W{0,4}(\d{3})\b",
+    re.IGNORECASE,
 )
 _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
@@ -202,6 +216,14 @@ def error_class(raw_type: str | None, message: str | None, status: int | None) -
                 if pattern.search(source[:4000]):
                     return name
     return "server_error" if raw_type and "api" in raw_type.lower() and "error" in raw_type.lower() else None
+
+
+def is_failure(text: str) -> bool:
+    """Whether an answer is the words of an error (`API Error: 400 …`)."""
+    return _FAILURE.match(text) is not None
+
+
+_FAILURE = re.compile(r"(?:api )?error(?: code)?: \d{3}\b", re.IGNORECASE)
 
 
 def _class_of_status(status: int) -> str | None:

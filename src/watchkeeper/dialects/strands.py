@@ -7,7 +7,8 @@ from watchkeeper.dialects.values import as_float
 from watchkeeper.model.span import RawSpan
 
 NAME = "strands"
-HEADS = frozenset(("event_loop",))
+HEADS = frozenset(("event_loop", "agent_loop"))
+_CYCLES = frozenset(("event_loop.cycle_id", "agent_loop.cycle_id"))
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -19,8 +20,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Time to first token is in milliseconds here and in seconds elsewhere; older versions do not name their cycles."""
     if (
         draft.kind is None
-        and "event_loop.cycle_id" in attributes
         and "gen_ai.operation.name" not in attributes
+        and not _CYCLES.isdisjoint(attributes)
     ):
         draft.kind = "workflow"
     if draft.ttft_ms is None and recognise(draft.raw):

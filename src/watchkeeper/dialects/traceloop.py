@@ -20,7 +20,6 @@ FLATTENED = frozenset(
     )
 )
 _KINDS = {"workflow": "workflow", "task": "workflow", "agent": "agent", "tool": "tool"}
-_REQUESTS = {"chat": "llm", "completion": "llm", "embedding": "embedding", "rerank": "rerank"}
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -39,7 +38,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         kind = word(attributes.get("traceloop.span.kind"))
         request = word(attributes.get("llm.request.type"))
         if request:
-            draft.kind = _REQUESTS.get(request.lower())
+            draft.kind = spellings.kind_of_operation(request)
         elif kind:
             draft.kind = _KINDS.get(kind.lower(), "other")
         elif "gen_ai.request.model" in attributes and draft.raw.otel_kind == "client":
@@ -55,8 +54,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
 
 def _kind_of_task(draft: Draft, attributes: dict[str, Any]) -> str:
     """LlamaIndex's components are all tasks, named after their class."""
-    name = as_text(attributes.get("traceloop.entity.name")) or ""
-    if "Retriever." in name:
+    name = as_text(attributes.get("traceloop.entity.name")) or draft.raw.name
+    if "retriever." in name.lower():
         return "retrieval"
     if name.endswith("Tool.task"):
         told = as_dict(attributes.get("traceloop.entity.output")) or {}
@@ -90,7 +89,10 @@ def flattened(draft: Draft, attributes: dict[str, Any], given: str, answer: str)
         prompt = nested(attributes, given)
         if isinstance(prompt, list):
             # A text completion's prompt lies under its role.
-            told = [p["user"] if isinstance(p, dict) and "user" in p else p for p in cast(list[Any], prompt)]
+            told = [
+                _spoken(cast(dict[str, Any], p)) if isinstance(p, dict) else p
+                for p in cast(list[Any], prompt)
+            ]
             draft.inputs = messages.read(told, "user")
     if any(k.startswith(answer) for k in attributes):
         completion = nested(attributes, answer)
@@ -99,6 +101,13 @@ def flattened(draft: Draft, attributes: dict[str, Any], given: str, answer: str)
             draft.outputs = None
             _completion(draft, cast(list[Any], completion))
             draft.outputs = _with_calls(told, draft.outputs) if told else draft.outputs
+
+
+def _spoken(message: dict[str, Any]) -> Any:
+    """A message of the conversation; of calls alone JS prints the content that there is not."""
+    if message.get("content") in ("null", "undefined") and message.get("role") == "assistant":
+        return {**message, "content": None}
+    return message.get("user", message)
 
 
 def _with_calls(told: list[Message], flattened: list[Message] | None) -> list[Message]:
@@ -154,7 +163,7 @@ def _entity(draft: Draft, attributes: dict[str, Any]) -> None:
     elif draft.kind in ("retrieval", "rerank"):
         table = as_dict(given) or {}
         asked = first(table, "query", "question", "input", "inputs", "str_or_query_bundle", "query_bundle")
-        draft.query = draft.query or as_text((as_dict(asked) or {}).get("query_str", asked))
+        draft.query = draft.query or as_text((as_dict(asked) or {}).get("query_str", asked)) or _text(given)
         if draft.documents is None:
             draft.documents = common.documents(result)
     draft.input_text = draft.input_text or _text(given)

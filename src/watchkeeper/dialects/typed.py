@@ -24,7 +24,8 @@ NAME = "typed"
 class _Sdk(NamedTuple):
     """Where an SDK puts what. `kind` is a word or an object with a `type`; usage, parameters and scores are objects.
 
-    `marker` is another name that the SDK's spans have, where `kind` alone may be anybody's.
+    `marker` is another name that the SDK's spans have, where `kind` alone may be anybody's; `untyped` is one that tells its
+    spans also without a kind.
     """
 
     kind: str
@@ -42,6 +43,7 @@ class _Sdk(NamedTuple):
     scores: str = ""
     evaluation: str = ""
     marker: str = ""
+    untyped: str = ""
 
 
 def _entities(prefix: str, end: str) -> tuple[str, ...]:
@@ -77,7 +79,7 @@ _SDKS = (
     _Sdk("confident.span.type", ("confident.span.input",), ("confident.span.output",),
          documents=("confident.span.retrieval_context",), model="confident.llm.model",
          tokens=("confident.llm.input_token_count", "confident.llm.output_token_count"), tool="confident.tool.name"),
-    _Sdk("lmnr.span.type", ("lmnr.span.input",), ("lmnr.span.output",)),
+    _Sdk("lmnr.span.type", ("lmnr.span.input",), ("lmnr.span.output",), untyped="lmnr.span.input"),
     _Sdk("agentops.span.kind", _entities("agentops", "input"), _entities("agentops", "output"),
          tool="operation.name", agent="operation.name"),
     _Sdk(f"{_TRULENS}.span_type", (f"{_TRULENS}.record_root.input", f"{_TRULENS}.call.kwargs"),
@@ -127,7 +129,12 @@ _OUTPUTS = (
 
 
 def _of(attributes: dict[str, Any]) -> _Sdk | None:
-    return next((s for s in _SDKS if s.kind in attributes and (not s.marker or s.marker in attributes)), None)
+    for sdk in _SDKS:
+        if (
+            sdk.kind in attributes and (not sdk.marker or sdk.marker in attributes)
+        ) or sdk.untyped in attributes:
+            return sdk
+    return None
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -140,7 +147,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     sdk = _of(attributes)
     if sdk is None:
         return
-    named = attributes[sdk.kind]
+    named = attributes.get(sdk.kind)
     kind = (word((as_dict(named) or {}).get("type", named)) or "").lower().rpartition(".")[2]
     draft.kind = draft.kind or _KINDS.get(kind) or spellings.kind_of_operation(kind) or "workflow"
     given = _value(_first(draft, attributes, sdk.given, _INPUTS))

@@ -1,8 +1,13 @@
 """Tool arguments and results without what frameworks wrap around them."""
 
+import ast
+import re
 from typing import Any, cast
 
 from watchkeeper.dialects.values import as_dict, as_text, decode, word
+
+# What Python's calls have, and what smolagents adds to those of its tools.
+_OF_CALL = frozenset(("args", "kwargs", "sanitize_inputs_outputs"))
 
 
 def plain_arguments(value: Any) -> Any:
@@ -15,7 +20,7 @@ def plain_arguments(value: Any) -> Any:
     if _is_call(table):
         return decode(table["arguments"])
     kwargs = table.get("kwargs")
-    if isinstance(kwargs, dict) and set(table) <= {"args", "kwargs"}:
+    if isinstance(kwargs, dict) and set(table) <= _OF_CALL:
         return cast(dict[str, Any], kwargs) or table.get("args") or {}
     return value
 
@@ -33,11 +38,34 @@ def called_result(arguments: Any, result: Any) -> Any:
     return decode(table.get("result"))
 
 
+# How Python prints LangChain's message of a tool.
+_PRINTED = re.compile(
+    r"""(?:ToolMessage\()?content=('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")[ ,].*?tool_call_id='([^']*)'(.*)""",
+    re.DOTALL,
+)
+
+
+def _printed(text: str) -> tuple[Any, str | None, str | None] | None:
+    found = _PRINTED.match(text)
+    if found is None:
+        return None
+    try:
+        content = ast.literal_eval(found[1])
+    except (ValueError, SyntaxError):
+        return None
+    return decode(content), found[2], content if "status='error'" in found[3] else None
+
+
 def plain_result(value: Any) -> tuple[Any, str | None, str | None]:
     """A tool's result without a framework's wrapping, with the call id and the error a tool message carries."""
+    if isinstance(value, str) and value.startswith(("content=", "ToolMessage(")):
+        return _printed(value) or (value, None, None)
     table = as_dict(value)
     if table is None:
         return value, None, None
+    if set(table) == {"_value"}:
+        # smolagents' texts, as MLflow prints them.
+        return decode(table["_value"]), None, None
     if "response" in table and set(table) == {"id", "name", "response"}:
         # Gemini's FunctionResponse.
         return decode(table["response"]), word(table["id"]), None

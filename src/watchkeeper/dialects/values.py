@@ -95,6 +95,11 @@ def as_text(value: Any) -> str | None:
         return json.dumps(value, default=str, ensure_ascii=False)
 
 
+def said(value: Any) -> str | None:
+    """`as_text` of what a step took or gave, None where a client prints that there was nothing."""
+    return None if value == "null" else as_text(value)
+
+
 def word(value: Any) -> str | None:
     """A short identifier: stripped text, None for '', 'None', 'null' and anything that is no scalar."""
     if value is None:
@@ -109,9 +114,9 @@ def word(value: Any) -> str | None:
 
 
 def identifier(value: Any) -> str | None:
-    """An id of a session, user or release; None when a scrubber has replaced it."""
+    """An id of a session, user or release; None when it is not known or a scrubber has replaced it."""
     text = word(value)
-    return None if text is None or is_redacted(text) else text
+    return None if text is None or text.lower() == "unknown" or is_redacted(text) else text
 
 
 def is_redacted(text: str) -> bool:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from watchkeeper.dialects import common, messages, parameters
-from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import Tokens, read_usage
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_list, as_text, decode, first, word
 from watchkeeper.model.span import Message, Part, RawSpan
@@ -120,12 +120,10 @@ def _answer(draft: Draft, attributes: dict[str, Any]) -> None:
 
 def _wrapper(draft: Draft, attributes: dict[str, Any]) -> None:
     prompt = decode(first(attributes, "ai.prompt", "ai.prompt.messages", "ai.value", "ai.schema.prompt"))
-    table = as_dict(prompt)
-    if table is not None:
-        found = messages.read(table, "user") or []
-        texts = [t for m in found if m.role == "user" and (t := m.text)]
-        draft.input_text = draft.input_text or (texts[-1] if texts else None)
-    draft.input_text = draft.input_text or (as_text(prompt) if prompt is not None and table is None else None)
+    if isinstance(prompt, dict | list):
+        draft.input_text = draft.input_text or last_user_text(messages.read(prompt, "user") or [])
+    if not isinstance(prompt, dict):
+        draft.input_text = draft.input_text or as_text(prompt)
     draft.output_text = draft.output_text or as_text(
         first(attributes, "ai.response.text", "ai.response.object")
     )

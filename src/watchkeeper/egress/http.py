@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from watchkeeper.egress.policy import Policy, Refused
+from watchkeeper.egress.policy import EgressRefused, Policy
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 
@@ -68,7 +68,7 @@ class _PinnedResolver(AbstractResolver):
                     )
                 )
         if not permitted:
-            raise Refused(f"{host} does not resolve to an address that is allowed on port {port}")
+            raise EgressRefused(f"{host} does not resolve to an address that is allowed on port {port}")
         return permitted
 
     async def close(self) -> None:
@@ -111,7 +111,7 @@ class Egress:
             if (host, port) not in resolver.granted and not self.policy.permits(
                 literal, port, ipaddress.ip_address(literal)
             ):
-                raise Refused(f"{host}:{port} is not an allowed address")
+                raise EgressRefused(f"{host}:{port} is not an allowed address")
             self.connections += 1
             made = socket.socket(family, kind, proto)
             made.setblocking(False)
@@ -133,7 +133,7 @@ class Egress:
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         if request.proxy is not None:
-            raise Refused("proxies are not used")
+            raise EgressRefused("proxies are not used")
         self.policy.check(str(request.url))
         return await handler(request)
 
@@ -170,7 +170,7 @@ class Egress:
                         reason = f"the answer is longer than {self.max_answer_bytes} bytes"
                         return Answer(response.status, dict(response.headers), b"", reason)
                 return Answer(response.status, dict(response.headers), bytes(content))
-        except Refused as refused:
+        except EgressRefused as refused:
             return Answer(None, reason=str(refused), refused=True)
         except TimeoutError:
             return Answer(None, reason="no answer in time")
@@ -181,7 +181,7 @@ class Egress:
     def _explain(error: BaseException) -> Answer:
         seen: BaseException | None = error
         while seen is not None:
-            if isinstance(seen, Refused):
+            if isinstance(seen, EgressRefused):
                 return Answer(None, reason=str(seen), refused=True)
             if isinstance(seen, aiohttp.InvalidURL):
                 return Answer(None, reason="not a URL that can be requested", refused=True)

@@ -13,7 +13,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x20\x7f-\xa0\\\u2000-\u200f\u2028-\u202f\ufeff]
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
-class Refused(OSError):
+class EgressRefused(OSError):
     """The policy does not let us connect there. The text names the reason, never what answered.
 
     An OSError, because that is what a connector may raise from a resolver or a socket without being misread.
@@ -75,45 +75,47 @@ class Target:
 def _host(raw: str, url: str) -> tuple[str, Address | None]:
     if raw.startswith("["):
         if "%" in raw or not raw.endswith("]"):
-            raise Refused(f"the host of {url!r} is not a plain IPv6 address (zone ids are not allowed)")
+            raise EgressRefused(f"the host of {url!r} is not a plain IPv6 address (zone ids are not allowed)")
         try:
             address = ipaddress.IPv6Address(raw[1:-1])
         except ValueError:
-            raise Refused(f"the host of {url!r} is not an IPv6 address") from None
+            raise EgressRefused(f"the host of {url!r} is not an IPv6 address") from None
         return str(address), address
     host = raw.lower().removesuffix(".")
     if not host.isascii():
         # An unusual spelling of `localhost` or of a number must not survive until the resolver folds it.
-        raise Refused(f"the host of {url!r} is not ASCII; write an international name in its xn-- form")
+        raise EgressRefused(f"the host of {url!r} is not ASCII; write an international name in its xn-- form")
     labels = host.split(".")
     if not host or len(host) > 253 or not all(_LABEL.match(label) for label in labels):
-        raise Refused(f"{url!r} has no valid host name")
+        raise EgressRefused(f"{url!r} has no valid host name")
     if not _NUMBER.match(labels[-1]):
         return host, None
     try:
         return host, ipaddress.IPv4Address(host)
     except ValueError:
-        raise Refused(f"{url!r}: write an IPv4 address as four decimal numbers") from None
+        raise EgressRefused(f"{url!r}: write an IPv4 address as four decimal numbers") from None
 
 
 def parse_url(url: str) -> Target:
-    """Take `url` apart strictly; anything two parsers could read differently raises `Refused`."""
+    """Take `url` apart strictly; anything two parsers could read differently raises `EgressRefused`."""
     if len(url) > 2048:
-        raise Refused("the URL is longer than 2048 characters")
+        raise EgressRefused("the URL is longer than 2048 characters")
     if _FORBIDDEN.search(url):
-        raise Refused(f"{url!r} contains a space, a backslash or an invisible character")
+        raise EgressRefused(f"{url!r} contains a space, a backslash or an invisible character")
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise Refused(f"{url!r} is not a URL") from None
+        raise EgressRefused(f"{url!r} is not a URL") from None
     scheme = parts.scheme.lower()
     if scheme not in DEFAULT_PORTS:
-        raise Refused(f"{url!r}: only https URLs are allowed")
+        raise EgressRefused(f"{url!r}: only https URLs are allowed")
     if "@" in parts.netloc:
-        raise Refused("a URL with a user name or password in it is not allowed; use a header or a secret")
+        raise EgressRefused(
+            "a URL with a user name or password in it is not allowed; use a header or a secret"
+        )
     if not parts.netloc:
-        raise Refused(f"{url!r} has no host")
+        raise EgressRefused(f"{url!r} has no host")
     raw = parts.netloc
     if port is not None or raw.endswith(":"):
         raw = raw.rpartition(":")[0]
@@ -152,7 +154,7 @@ class Policy:
         target = parse_url(url)
         if target.address is not None:
             if not self.permits(target.host, target.port, target.address):
-                raise Refused(
+                raise EgressRefused(
                     f"{target.host}:{target.port} is not a public https address and is not allowed here"
                 )
             listed = self.listed(target.host, target.port, target.address)
@@ -162,5 +164,7 @@ class Policy:
                 e.network is not None and e.port in (None, target.port) for e in self.allow
             )
         if not listed and (target.scheme != "https" or target.port != 443):
-            raise Refused(f"{url!r}: only https on port 443 is allowed; the operator can list host:port")
+            raise EgressRefused(
+                f"{url!r}: only https on port 443 is allowed; the operator can list host:port"
+            )
         return target

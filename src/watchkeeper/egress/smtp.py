@@ -12,7 +12,7 @@ import ssl
 from dataclasses import dataclass
 from email.message import EmailMessage
 
-from watchkeeper.egress.policy import Policy, Refused
+from watchkeeper.egress.policy import EgressRefused, Policy
 
 MAIL_PORTS = (25, 465, 587)
 
@@ -43,7 +43,7 @@ class SmtpServer:
 
 
 def connect_checked(policy: Policy, host: str, port: int, timeout: float) -> socket.socket:
-    """Resolve `host` once and connect to the first permitted address that answers; `Refused` when none is permitted."""
+    """Resolve `host` once and connect to the first permitted address that answers; `EgressRefused` when none is permitted."""
     refused = True
     last: OSError = OSError(f"{host} has no address")
     for family, kind, proto, _, sockaddr in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
@@ -61,7 +61,7 @@ def connect_checked(policy: Policy, host: str, port: int, timeout: float) -> soc
             continue
         return made
     if refused:
-        raise Refused(f"{host}:{port} is not an allowed mail server address")
+        raise EgressRefused(f"{host}:{port} is not an allowed mail server address")
     raise last
 
 
@@ -111,7 +111,7 @@ class Mailer:
                 if server.username is not None and server.password is not None:
                     client.login(server.username, server.password)
                 client.send_message(message)
-        except Refused as refused:
+        except EgressRefused as refused:
             return MailAnswer(False, str(refused))
         except smtplib.SMTPAuthenticationError:
             return MailAnswer(False, "the mail server refused the user name or password")

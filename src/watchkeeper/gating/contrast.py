@@ -244,9 +244,17 @@ def by_case(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> lis
 
 
 def percent(value: float) -> str:
-    """A share as a signed percentage."""
-    text = f"{value:+.1%}" if abs(value) < 0.0995 else f"{value:+.0%}"
-    return text.replace("%", " %")
+    """A share as a signed percentage; what is nearly nothing keeps a digit, and nothing has no sign.
+
+    >>> percent(0.25), percent(0.031), percent(-0.0004), percent(-0.0)
+    ('+25 %', '+3.1 %', '-0.04 %', '0 %')
+    """
+    if value == 0:
+        return "0 %"
+    of_hundred = 100 * value
+    if abs(of_hundred) >= 9.95:
+        return f"{of_hundred:+.0f} %"
+    return f"{of_hundred:+.1f} %" if abs(of_hundred) >= 0.05 else f"{of_hundred:+.1g} %"
 
 
 def _said(change: Change) -> str:

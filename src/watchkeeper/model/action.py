@@ -4,9 +4,9 @@ from typing import Any, Literal
 
 import msgspec
 
-ACTIONS = ("webhook", "open_reviews", "pause", "mark_release")
+ActionType = Literal["webhook", "open_reviews", "pause", "mark_release"]
 # What becomes of an order: due → done, or failed with its reason; done → undoing → undone. A dry one is only said.
-ACTION_STATES = ("due", "done", "failed", "undoing", "undone", "dry")
+ActionState = Literal["due", "done", "failed", "undoing", "undone", "dry"]
 
 
 class ActionSpec(msgspec.Struct, frozen=True):
@@ -14,7 +14,7 @@ class ActionSpec(msgspec.Struct, frozen=True):
     taken back when the alert resolves. `params` are the lever's own and hold no secret."""
 
     name: str
-    type: str
+    type: ActionType
     when: Literal["firing", "resolved"] = "firing"
     automatic: bool = True
     dry_run: bool = False
@@ -29,7 +29,7 @@ class Order(msgspec.Struct, frozen=True):
     id: str
     project: str
     name: str
-    type: str
+    type: ActionType
     actor: str
     created_ns: int
     params: dict[str, Any] = {}

@@ -1,11 +1,11 @@
 """Monitors, alerts, deploys and notifications as data."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
-SEVERITIES = ("page", "warn", "info")
-ALERT_STATES = ("ok", "pending", "firing", "resolved", "no_data", "unstable")
+Severity = Literal["page", "warn", "info"]
+AlertState = Literal["ok", "pending", "firing", "resolved", "no_data", "unstable"]
 
 
 class Deploy(msgspec.Struct, frozen=True):
@@ -41,8 +41,8 @@ class Alert(msgspec.Struct):
     project: str
     monitor: str
     cohort: dict[str, str]
-    state: str
-    severity: str
+    state: AlertState
+    severity: Severity
     owner: str
     runbook: str
     condition: str

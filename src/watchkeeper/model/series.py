@@ -95,17 +95,17 @@ class Axis(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The axis as one stored string, read back by `axis_of`: `linear:0.0:1.0:50`."""
-        return f"{'log' if self.log else 'linear'}:{self.low!r}:{self.high!r}:{self.bins}"
+        """The axis as one stored string, read back by `axis_of`: low, high, bins, and 1 for a log axis: `0.0|1.0|50|0`."""
+        return f"{self.low!r}|{self.high!r}|{self.bins}|{int(self.log)}"
 
 
+@lru_cache(maxsize=512)
 def axis_of(text: str) -> Axis:
     """The axis that `Axis.text` wrote. Raises ValueError when the text is something else."""
-    kind, _, rest = text.partition(":")
-    parts = rest.split(":")
-    if kind not in ("linear", "log") or len(parts) != 3:
-        raise ValueError(f"{text!r} is not an axis; expected kind:low:high:bins")
-    return Axis(float(parts[0]), float(parts[1]), int(parts[2]), log=kind == "log")
+    parts = text.split("|")
+    if len(parts) != 4 or parts[3] not in ("0", "1"):
+        raise ValueError(f"{text!r} is not an axis; expected low|high|bins|log")
+    return Axis(float(parts[0]), float(parts[1]), int(parts[2]), log=parts[3] == "1")
 
 
 @lru_cache(maxsize=512)

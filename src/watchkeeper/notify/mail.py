@@ -79,12 +79,18 @@ def render(
     notification: Notification, sender: str, recipients: tuple[str, ...], chart: bytes | None = None
 ) -> EmailMessage:
     """The message, with its `chart` (PNG) inside when there is one. Its id is the notification's, so a mail sent twice after a crash is one mail to most clients;
-    all mails of a group refer to one id, so they are one thread."""
+    all mails of a group refer to one id, so they are one thread. Raises ValueError or IndexError for what is no address."""
     domain = one_line(sender.rpartition("@")[2].strip("<> ")) or "watchkeeper.invalid"
     thread = hashlib.sha256(notification.dedup_key.encode()).hexdigest()[:32]
     message = EmailMessage()
     message["From"] = one_line(sender)
     message["To"] = ", ".join(one_line(r) for r in recipients)
+    for header in (message["From"], message["To"]):
+        # Some versions of the email package raise at what is no address, others write it as it is. A mailbox of this host has no domain.
+        if not header.addresses or not all(
+            a.domain or len(a.username.split()) == 1 for a in header.addresses
+        ):
+            raise ValueError(f"{header} is not an address")
     message["Subject"] = clip(one_line(notification.subject), 200)
     message["Message-ID"] = f"<{notification.id}@{domain}>"
     message["In-Reply-To"] = message["References"] = f"<{thread}@{domain}>"
@@ -116,7 +122,6 @@ class EmailChannel:
         try:
             message = render(notification, self.sender, self.recipients, chart)
         except (ValueError, IndexError) as error:
-            # The email package raises these for addresses it cannot parse.
             return Permanent(
                 f"the mail cannot be written: {type(error).__name__}; check sender and recipients"
             )

@@ -6,7 +6,7 @@ For one alert an action is ordered once, however often the alert is replayed or 
 
 import hashlib
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from sqlalchemy.engine import Connection
 from watchkeeper.control.port import Did, Lever
 from watchkeeper.model.action import ActionSpec, Order
 from watchkeeper.model.alert import Alert
-from watchkeeper.model.times import SECOND
+from watchkeeper.model.times import SECOND, Clock
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.store.records import actions, alerts, audit, incidents
@@ -60,8 +60,8 @@ class Actor:
 
     records: Records
     levers: Mapping[str, Lever]
-    clock: Callable[[], int]
-    wall: Callable[[], int]
+    clock: Clock
+    wall: Clock
     specs: Mapping[tuple[str, str], Sequence[ActionSpec]] = field(
         default_factory=dict[tuple[str, str], Sequence[ActionSpec]]
     )

@@ -14,7 +14,7 @@ from watchkeeper.model.span import Trace
 from watchkeeper.reviewing.propose import KINDS, Candidate, Sample, candidates
 from watchkeeper.scoring.checks.table import BY_TYPE
 from watchkeeper.scoring.drive import drive, run_checks
-from watchkeeper.scoring.protocol import BatchScorer, Judge, Services
+from watchkeeper.scoring.protocol import BatchScorer, Finders, Judge
 from watchkeeper.scoring.registry import SpecError, build
 from watchkeeper.stats.intervals import wilson
 
@@ -66,7 +66,7 @@ def measured(k: int, n: int) -> Measured:
     return Measured(k, n, k / n if n else None, low, high)
 
 
-def _flags(spec: Mapping[str, Any], subjects: Sequence[Subject], given: Services) -> set[str]:
+def _flags(spec: Mapping[str, Any], subjects: Sequence[Subject], given: Finders) -> set[str]:
     """The ids of the traces that a rule fails."""
     try:
         scorer = build({"name": "proposed", **spec}, given)
@@ -83,7 +83,7 @@ def _key(candidate: Candidate) -> str:
 
 
 def proposals(
-    evidence: Evidence, given: Services, in_force: Mapping[str, str], checks: Sequence[str] | None = None
+    evidence: Evidence, given: Finders, in_force: Mapping[str, str], checks: Sequence[str] | None = None
 ) -> list[Proposal]:
     """Every rule that finds any of the failures, best first. `in_force` names the scorer that runs a check's type already.
 
@@ -167,7 +167,7 @@ class JudgeSilent(Exception):
     """The judge could answer for no trace; the text says why."""
 
 
-async def judged(candidate: Candidate, evidence: Evidence, given: Services, ask: Ask) -> Proposal:
+async def judged(candidate: Candidate, evidence: Evidence, given: Finders, ask: Ask) -> Proposal:
     """A judge's proposal, measured on up to `JUDGED` failing and as many passing traces: those it answered for. Raises
     SpecError when it cannot be built, JudgeSilent when it never answers."""
     scorer = build({"name": "proposed", **candidate.spec}, given)

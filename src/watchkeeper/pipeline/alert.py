@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection
 
 from watchkeeper.alerting.routing import alert_id, group_key
 from watchkeeper.model.alert import Alert, Notification
-from watchkeeper.model.times import SECOND
+from watchkeeper.model.times import DAY, SECOND, Clock
 from watchkeeper.notify.channel import Channel, Delivered, Outcome, Permanent, Retry
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.store.columns import StoreUnavailable
@@ -48,13 +48,13 @@ class Delivery:
 
     records: Records
     channels: Mapping[str, Channel]
-    clock: Callable[[], int]
+    clock: Clock
     roll: Callable[[], float]
     fallback: tuple[str, ...] = ()
     dress: Callable[[Notification], Notification] | None = None
     lease_ns: int = 60 * SECOND
     send_timeout_s: float = 30.0
-    max_age_ns: int = 24 * 3600 * SECOND
+    max_age_ns: int = DAY
     parallel: int = 8
     counts: Counts = field(default_factory=Counts)
     wake: asyncio.Event = field(default_factory=asyncio.Event)

@@ -13,6 +13,7 @@ import msgspec
 
 from watchkeeper.model.score import Failed, NotScored, Outcome, Subject, Verdict
 from watchkeeper.model.span import Trace
+from watchkeeper.model.times import MINUTE
 from watchkeeper.pipeline.calm import calm_gc
 from watchkeeper.pipeline.child import Child
 from watchkeeper.scoring.drive import Batch, direct, run_scorer
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 LEAST_SPANS = 500
 SLICE_SPANS = 500
 PATIENCE_S = 60.0
-REST_NS = 60 * 10**9
+REST_NS = MINUTE
 _PLAN, _TRACES = b"P", b"T"
 
 

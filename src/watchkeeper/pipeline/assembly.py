@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from watchkeeper.model.span import LogRecord, RawSpan, Span, Trace
+from watchkeeper.model.times import DAY, SECOND
 from watchkeeper.pipeline.ingest import weight
 from watchkeeper.pipeline.ledger import Recent
 from watchkeeper.store.columns import Columns, LogRow, SpanRow, StoreUnavailable
@@ -19,7 +20,6 @@ from watchkeeper.store.columns import Columns, LogRow, SpanRow, StoreUnavailable
 log = logging.getLogger(__name__)
 
 MB = 1024 * 1024
-S = 10**9
 BATCH_TRACES = 1_000
 BATCH_SPANS = 2_500
 BATCH_BYTES = 16 * MB
@@ -32,7 +32,6 @@ RETRY_S = 5.0
 ATTEMPTS = 3
 # Versions of one trace row are at least this far apart: a refresh of its scores counts up by one in between.
 VERSION_STEP = 1_000_000
-DAY_NS = 86_400 * S
 
 Key = tuple[str, str]
 OnTraces = Callable[[Sequence[tuple[str, Trace]], int], Awaitable[object]]
@@ -113,7 +112,11 @@ class Assembly:
     ) -> None:
         self._columns, self._clock = columns, clock
         self._normalise, self._assemble, self._on_traces = normalise, assemble, on_traces
-        self._quiet, self._timeout, self._longest = int(quiet_s * S), int(timeout_s * S), int(LONGEST_S * S)
+        self._quiet, self._timeout, self._longest = (
+            int(quiet_s * SECOND),
+            int(timeout_s * SECOND),
+            int(LONGEST_S * SECOND),
+        )
         self._max_bytes, self._poll = max_bytes, poll_s
         self._open: OrderedDict[Key, _Open] = OrderedDict()
         self._size = 0
@@ -247,12 +250,12 @@ class Assembly:
         while not self._stop.is_set():
             await self._guard(self.flush())
             now = self._clock()
-            if not found and abs(now - tried) >= RETRY_S * S:
+            if not found and abs(now - tried) >= RETRY_S * SECOND:
                 # A start on a full disk: what an earlier process left is looked for until it could be done.
                 found, tried = await self._guard(self.recover()), now
-            if abs(now - swept) >= SWEEP_S * S:
+            if abs(now - swept) >= SWEEP_S * SECOND:
                 swept = now
-                await self._guard(self.recover(since_ns=swept - 2 * int(SWEEP_S * S) - self._longest))
+                await self._guard(self.recover(since_ns=swept - 2 * int(SWEEP_S * SECOND) - self._longest))
             try:
                 await asyncio.wait_for(self._stop.wait(), self._poll)
             except TimeoutError:
@@ -385,7 +388,7 @@ class Assembly:
         for (project, trace_id), trace in taken.items():
             if not _holds_all(trace):
                 wanted.setdefault(project, []).append(trace_id)
-            elif trace.first_ns - self._started_ns < STARTUP_S * S:
+            elif trace.first_ns - self._started_ns < STARTUP_S * SECOND:
                 doubtful.setdefault(project, []).append(trace_id)
         # Clients send again what the previous process may have stored in part: its traces are read back.
         for project, ids in doubtful.items():
@@ -449,7 +452,7 @@ class Assembly:
 
         `since_ns` bounds how far back arrivals are looked at (two days when None).
         """
-        since = self._clock() - 2 * DAY_NS if since_ns is None else since_ns
+        since = self._clock() - 2 * DAY if since_ns is None else since_ns
         total = 0
         tried: set[Key] = set()
         while not self._stop.is_set():

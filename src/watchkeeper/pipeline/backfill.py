@@ -19,10 +19,9 @@ from sqlalchemy.engine import Connection
 from watchkeeper.dialects import pricing
 from watchkeeper.model.backfill import Backfill, Preview
 from watchkeeper.model.score import Failed, NotScored, Score, Subject, Verdict
-from watchkeeper.model.times import SECOND
+from watchkeeper.model.times import SECOND, Clock
 from watchkeeper.pipeline.apart import Scheduled
 from watchkeeper.pipeline.judge_jobs import (
-    HOUR_S,
     JudgeWork,
     new_job,
     queue_after,
@@ -38,7 +37,7 @@ from watchkeeper.scoring.drive import Batch, direct, run_scorer
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.scoring.sampling import Decision
 from watchkeeper.store.columns import Columns, TraceFilter
-from watchkeeper.store.records import backfills, jobs
+from watchkeeper.store.records import backfills, coverage, jobs
 from watchkeeper.store.records.engine import Records
 
 PAGE, CHOOSING_PAGE = 100, 1000
@@ -68,13 +67,12 @@ class BackfillFlow:
         records: Records,
         plan_for: Callable[[str], Plan],
         place: Callable[[str], float],
-        clock: Callable[[], int],
+        clock: Clock,
         *,
         isolate: Batch = direct,
-        window_s: int = HOUR_S,
     ) -> None:
         self._columns, self._records, self._plan_for = columns, records, plan_for
-        self._place, self._clock, self._isolate, self._window_s = place, clock, isolate, window_s
+        self._place, self._clock, self._isolate = place, clock, isolate
         self.counts = Counts()
         self._turn = asyncio.Lock()
 
@@ -329,7 +327,7 @@ class BackfillFlow:
     def _judgements(self, b: Backfill, plan: Plan, subjects: Mapping[str, Subject]) -> list[jobs.NewJob]:
         assert b.threshold is not None
         now = self._clock()
-        window = now // SECOND // self._window_s * self._window_s
+        window = coverage.window_of(now)
         made: list[jobs.NewJob] = []
         for card in plan.cards:
             for judge in card.judges:
@@ -366,7 +364,7 @@ class BackfillFlow:
 
         def record(conn: Connection) -> tuple[int, list[dict[str, Any]]]:
             counted = ("eligible", "selected")
-            new, raised, totals = queue_after(conn, work, known, counted, self._window_s, now)
+            new, raised, totals = queue_after(conn, work, known, counted, now)
             changes.update({"queued": new, "raised": raised})
             backfills.save(conn, _moved(b, changes, mark, now))
             return new, totals

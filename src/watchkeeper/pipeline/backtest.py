@@ -10,8 +10,8 @@ from typing import Any, cast
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.alert import Alert, Deploy
 from watchkeeper.model.series import Cohort, Point, cohort_text
-from watchkeeper.model.times import HOUR
-from watchkeeper.pipeline.roll import Plan, Roller
+from watchkeeper.model.times import DAY, HOUR
+from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.pipeline.watching.book import Book
 from watchkeeper.pipeline.watching.normals import BASELINE_NS
 from watchkeeper.pipeline.watching.steps import Settings, Steps
@@ -100,7 +100,7 @@ async def over_history(
         for end in some:
             await steps.step(work, end)
         work.messages.clear()
-        work.book.forget(some[-1] - max(m.reach for m in monitors) - 3 * 24 * HOUR)
+        work.book.forget(some[-1] - max(m.reach for m in monitors) - 3 * DAY)
     return [a for a in work.alerts.values() if a.fired_ns is not None and not is_version_alert(a)]
 
 
@@ -130,7 +130,7 @@ class Afresh(History):
 async def backtest(real: Columns, rules: Sequence[Monitor], since_ns: int, now_ns: int) -> list[Alert]:
     """The alerts these monitors would have opened over the stored history of their projects, oldest first."""
     columns = Afresh(real)
-    plan = Plan.of(rules)
+    plan = RollPlan.of(rules)
     first = (since_ns - BASELINE_NS) // plan.tick_ns * plan.tick_ns
     ticks = list(range(first, now_ns, plan.tick_ns))
     found: list[Alert] = []

@@ -14,9 +14,8 @@ import msgspec
 
 from watchkeeper.model.score import Score, Subject, Verdict
 from watchkeeper.model.span import Context, Totals, Trace
-from watchkeeper.model.times import DAY, SECOND
+from watchkeeper.model.times import DAY, HOUR, MINUTE, Clock
 from watchkeeper.pipeline.check import Hook
-from watchkeeper.pipeline.judge_jobs import HOUR_S
 from watchkeeper.scoring.drive import run_scorer
 from watchkeeper.scoring.edits import edit_distance
 from watchkeeper.scoring.protocol import BatchScorer
@@ -25,12 +24,12 @@ from watchkeeper.store.records import coverage, states
 from watchkeeper.store.records.engine import Records
 
 Row = Mapping[str, Any]
-MARGIN_NS = 120 * SECOND
-TIMEOUT_NS = 30 * 60 * SECOND
+MARGIN_NS = 2 * MINUTE
+TIMEOUT_NS = 30 * MINUTE
 # A session is looked at this far back; what a user does after an answer comes within hours.
 LOOKBACK_NS = 2 * DAY
 # The end of a silence is looked for among traces that began so long before it.
-LONGEST_TRACE_NS = 6 * 3600 * SECOND
+LONGEST_TRACE_NS = 6 * HOUR
 # Pages as large as memory allows: each reads the whole of the days it looks at, because sessions are anywhere in them.
 MOST_DUE, MOST_SESSIONS, MOST_ANSWERS, MOST_TURNS = 50_000, 5000, 1000, 400
 # These failures mean that the user got no help; others (a slow answer, a failed style rule) do not.
@@ -161,15 +160,14 @@ class BehaviourFlow:
         self,
         columns: Columns,
         records: Records,
-        clock: Callable[[], int],
+        clock: Clock,
         scorers: Callable[[str], Sequence[BatchScorer]],
         *,
         timeout_ns: Callable[[str], int] = lambda _project: TIMEOUT_NS,
         hooks: Sequence[Hook] = (),
-        window_s: int = HOUR_S,
     ) -> None:
         self._columns, self._records, self._clock = columns, records, clock
-        self._scorers, self._timeout, self._window_s = scorers, timeout_ns, window_s
+        self._scorers, self._timeout = scorers, timeout_ns
         self.hooks = list(hooks)
         self.counts = Counts()
         self._turn = asyncio.Lock()
@@ -262,10 +260,10 @@ class BehaviourFlow:
         fresh, same = await asyncio.to_thread(verdicts, project, places, table, stored, scorers, now)
         self.counts.same += same
         ledger: dict[coverage.Cell, Counter[str]] = {}
-        window = now // SECOND // self._window_s * self._window_s
+        window = coverage.window_of(now)
         for score, first in fresh:
             if first:
-                cell = coverage.Cell(project, score.scorer, score.version, window, self._window_s)
+                cell = coverage.Cell(project, score.scorer, score.version, window)
                 ledger.setdefault(cell, Counter()).update(("eligible", "selected", "scored"))
         await self._write([score for score, _ in fresh], ledger, now)
         return len(fresh)

@@ -26,7 +26,7 @@ from watchkeeper.model.prompt import Ask
 from watchkeeper.model.review import Case
 from watchkeeper.model.score import Outcome, Subject, Verdict
 from watchkeeper.model.series import BINARY, Estimate, Point, SeriesKey
-from watchkeeper.model.times import DAY
+from watchkeeper.model.times import DAY, Clock
 from watchkeeper.pipeline.reading import Load
 from watchkeeper.reviewing.queue import item
 from watchkeeper.scoring import calibration as rules
@@ -77,7 +77,7 @@ class Calibrator:
         columns: Columns,
         scorers: Callable[[str], Sequence[Scorer]],
         load: Load,
-        clock: Callable[[], int],
+        clock: Clock,
         *,
         ask: Ask | None = None,
         salt: str = "",
@@ -407,7 +407,7 @@ class Calibrator:
         """What people would say of a window and cohort, beside the scorer's own pass rate; None for a scorer that is not
         model-based or measures without a cut."""
         made = await self.corrected_by(project, name, since_ns, until_ns, until_ns - since_ns, cohort)
-        return made[0][1] if made else None
+        return made[0] if made else None
 
     async def corrected_by(
         self,
@@ -417,16 +417,16 @@ class Calibrator:
         until_ns: int,
         step_ns: int,
         cohort: Mapping[str, str] | None = None,
-    ) -> list[tuple[int, Corrected]]:
-        """`corrected` for every stretch of `step_ns`, by its beginning. Each stands alone: labels of a stretch correct it where
-        they are enough, else Rogan and Gladen with all labels."""
+    ) -> tuple[Corrected, list[tuple[int, Corrected]]] | None:
+        """`corrected`, and the same for every stretch of `step_ns`, by its beginning. Each stands alone: labels of a stretch correct
+        it where they are enough, else Rogan and Gladen with all labels."""
         scorer = self.models(project).get(name)
         if scorer is None or until_ns <= since_ns:
-            return []
+            return None
         try:
             cut = await self._cut(project, scorer, None)
         except CalibrationError:
-            return []
+            return None
         own = dict(cohort or {})
         params = {d: own.get(d, "") for d in DIMENSIONS}
         table = await self._columns.named(
@@ -441,18 +441,23 @@ class Calibrator:
         found = {int(r["stretch"]): r for r in table.dicts()}
         pairs, _, _ = await self._labelled(project, scorer, cut)
         mine = [p for p in pairs if all(p.cohort.get(k) == v for k, v in own.items())]
+
+        def said(start: int, end: int, sums: Sequence[Mapping[str, Any]]) -> Corrected:
+            window = _window(start, end, sums)
+            return correct(window, mine, _raw(SeriesKey(project, name), window))
+
         made: list[tuple[int, Corrected]] = []
         for i in range(-(-(until_ns - since_ns) // step_ns)):
             start = since_ns + i * step_ns
-            window = _window(start, min(start + step_ns, until_ns), found.get(i, {}))
-            made.append((start, correct(window, mine, _raw(SeriesKey(project, name), window))))
-        return made
+            made.append((start, said(start, min(start + step_ns, until_ns), [found.get(i, {})])))
+        return said(since_ns, until_ns, list(found.values())), made
 
 
-def _window(since_ns: int, until_ns: int, row: Mapping[str, Any]) -> Window:
+def _window(since_ns: int, until_ns: int, rows: Sequence[Mapping[str, Any]]) -> Window:
     names = ("sw", "sw2", "swx", "sw2x", "swv", "swv2", "sw2v", "sw2v2")
-    numbers = {k: float(row.get(k) or 0.0) for k in names}
-    return Window(since_ns, until_ns, n=int(row.get("n", 0)), measured=int(row.get("measured", 0)), **numbers)
+    numbers = {k: sum(float(row.get(k) or 0.0) for row in rows) for k in names}
+    n, measured = (sum(int(row.get(k, 0)) for row in rows) for k in ("n", "measured"))
+    return Window(since_ns, until_ns, n=n, measured=measured, **numbers)
 
 
 def _raw(key: SeriesKey, window: Window) -> Estimate | None:

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from watchkeeper.model.errors import root_cause
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.apart import Answers, Run, run
 from watchkeeper.pipeline.judge_jobs import (
-    HOUR_S,
     RISKY,
     JudgeWork,
     dimensions,
@@ -35,7 +35,6 @@ from watchkeeper.store.records import coverage, jobs
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-MINUTE_NS = 60 * 10**9
 _REMEMBERED = 200_000
 UNGROUNDED = 0.2
 Scored = Sequence[tuple[str, str, Sequence[Score]]]
@@ -122,14 +121,12 @@ class CheckFlow:
         *,
         run: Run = run,
         hooks: Sequence[Hook] = (),
-        window_s: int = HOUR_S,
         keeping: Callable[[], keep.Keeping | None] = lambda: None,
         salt: str = "",
     ) -> None:
         self._columns, self._records, self._clock = columns, records, clock
         self._plan_for, self._run = plan_for, run
         self.hooks = list(hooks)
-        self._window_s = window_s
         self._keeping, self._salt = keeping, salt
         self._sampled: dict[str, bool] = {}
         self.counts = Counts()
@@ -243,7 +240,7 @@ class CheckFlow:
 
     def _record(
         self,
-        connection: Any,
+        connection: Connection,
         work: list[jobs.NewJob],
         ledger: dict[coverage.Cell, Counter[str]],
         again: Set[tuple[str, str]],
@@ -260,7 +257,7 @@ class CheckFlow:
                 p = msgspec.convert(job.payload, JudgeWork)
                 if (project, p.trace_id) in again:
                     # Late data made a policy match: it was eligible then and is selected only now.
-                    cell = coverage.Cell(project, p.scorer, p.version, p.window_s, self._window_s)
+                    cell = coverage.Cell(project, p.scorer, p.version, p.window_s)
                     ledger.setdefault(cell, Counter()).update(("selected",))
             raised += [(project, w) for w in risen]
         return coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items() if n], now), raised
@@ -291,15 +288,13 @@ class CheckFlow:
         scheduled = group[0].plan.scheduled
         whole: list[tuple[_Done, str]] = [(d, "") for d in group]
         parts = [(d, s.span_id) for d in group for s in d.trace.spans]
-        window = self._window(now)
+        window = coverage.window_of(now)
         said = self._run(scheduled, [d.trace for d in group])
         for one, answers in zip(scheduled, said, strict=True):
             self.counts.not_scored += answers.not_scored
             # A cell without a count says nothing: a scorer that applied to nothing has no line with zeros.
             if answers.verdicts or answers.failed:
-                cell = coverage.Cell(
-                    group[0].project, one.scorer.name, one.scorer.version, window, self._window_s
-                )
+                cell = coverage.Cell(group[0].project, one.scorer.name, one.scorer.version, window)
                 count = ledger.setdefault(cell, Counter())
                 self._take(one.scorer, parts if one.scorer.level == "span" else whole, answers, count, now)
 
@@ -337,9 +332,6 @@ class CheckFlow:
                 )
             )  # fmt: skip
 
-    def _window(self, now: int) -> int:
-        return now // 10**9 // self._window_s * self._window_s
-
     def _finish(
         self, d: _Done, now: int, read: int, ledger: dict[coverage.Cell, Counter[str]]
     ) -> tuple[TraceRow, list[jobs.NewJob]]:
@@ -359,7 +351,7 @@ class CheckFlow:
             decision = decide(card, trace, raised, d.observed)
             best = decision if best is None or decision.probability > best.probability else best
             every = raised | frozenset(d.observed)
-            work += self._queue(d, card, decision, every, self._window(now), ledger, now)
+            work += self._queue(d, card, decision, every, coverage.window_of(now), ledger, now)
         policy = "all" if best is None else f"{best.policy}@{best.version}"
         probability = 1.0 if best is None else best.probability
         kept = 1.0 if d.kept is None else d.kept.probability
@@ -378,7 +370,7 @@ class CheckFlow:
         risky = bool(raised & RISKY)
         new: list[jobs.NewJob] = []
         for judge in card.judges:
-            cell = coverage.Cell(d.project, judge.name, judge.version, window, self._window_s)
+            cell = coverage.Cell(d.project, judge.name, judge.version, window)
             count = ledger.setdefault(cell, Counter())
             for subject in subjects_of(judge, d.trace):
                 if not d.late:

@@ -2,16 +2,17 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from sqlalchemy.engine import Connection
 
 from watchkeeper.config.models import Review
 from watchkeeper.model.review import DatasetVersion, Label, ReviewItem
 from watchkeeper.model.score import Score
 from watchkeeper.model.signal import SEVERITIES
 from watchkeeper.model.span import Trace
-from watchkeeper.model.times import WEEK
+from watchkeeper.model.times import WEEK, Clock
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.pipeline.signals import lows_of
@@ -50,30 +51,20 @@ class Desk:
     """Every action is one transaction with its line in the audit log. `clock` is data time, `wall` the world's, by which seats
     run out."""
 
-    def __init__(
-        self, records: Records, settings: Review, clock: Callable[[], int], wall: Callable[[], int]
-    ) -> None:
+    def __init__(self, records: Records, settings: Review, clock: Clock, wall: Clock) -> None:
         self.records, self.settings, self.clock, self.wall = records, settings, clock, wall
 
     async def take_next(self, project: str, who: Who, source: str | None = None) -> ReviewItem | None:
         """A seat at the most urgent item with room for this reviewer; None when there is none."""
         now = self.wall()
 
-        def work(conn: Any) -> ReviewItem | None:
+        def work(conn: Connection) -> ReviewItem | None:
             reviews.want(conn, project, self.settings.reviewers_per_item, self.settings.sources)
             return reviews.reserve_next(
                 conn, project, who.actor, now, reservation_ns=self.settings.reservation, source=source
             )
 
         return await self.records.write(work)
-
-    async def following(
-        self, project: str, who: Who, after: str, source: str | None = None
-    ) -> ReviewItem | None:
-        """What this reviewer will be given after the item `after`, without taking it."""
-        now = self.wall()
-        found = await self.records.read(lambda c: reviews.free_items(c, project, who.actor, now, 2, source))
-        return next((i for i in found if i.id != after), None)
 
     async def label(self, project: str, item_id: str, given: Given, who: Who) -> tuple[Label, str]:
         """Store what somebody said, and the item's status after it. On a disputed item it is the decision. Raises Refused."""
@@ -83,7 +74,7 @@ class Desk:
             raise Refused("that is not a severity", f"one of {', '.join(SEVERITIES)}")
         now, wall = self.clock(), self.wall()
 
-        def work(conn: Any) -> tuple[Label, str]:
+        def work(conn: Connection) -> tuple[Label, str]:
             found = reviews.get(conn, project, item_id, wall)
             if found is None:
                 raise Refused(
@@ -105,7 +96,7 @@ class Desk:
         return await self.records.write(work)
 
     @staticmethod
-    def _role(conn: Any, found: ReviewItem, who: Who) -> str:
+    def _role(conn: Connection, found: ReviewItem, who: Who) -> str:
         if found.status != "disputed":
             return "vote"
         voted = {
@@ -132,7 +123,7 @@ class Desk:
         """Take back the newest label of this person; None when there is none."""
         now, wall = self.clock(), self.wall()
 
-        def work(conn: Any) -> ReviewItem | None:
+        def work(conn: Connection) -> ReviewItem | None:
             found = reviews.undo(conn, project, who.actor, now, 0)
             if found is None:
                 return None
@@ -150,7 +141,7 @@ class Desk:
         """Say who should read an item, None for anybody. Raises Refused."""
         wall = self.wall()
 
-        def work(conn: Any) -> bool:
+        def work(conn: Connection) -> bool:
             if not reviews.assign(conn, project, item_id, to):
                 return False
             audit.record(
@@ -211,7 +202,7 @@ class Desk:
         picked = await asyncio.to_thread(pick, bad, self.settings.triage_size)
         wall = self.wall()
 
-        def work(conn: Any) -> int:
+        def work(conn: Connection) -> int:
             before = sum(reviews.counts(conn, project, source).values())
             for p in picked[: max(0, self.settings.triage_size - before)] if before else picked:
                 where = f" in {p.bad.cohort}" if p.bad.cohort else ""

@@ -4,20 +4,19 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from sqlalchemy.engine import Connection
 
 from watchkeeper.model.erasure import Erasure, Remaining
+from watchkeeper.model.times import DAY, MINUTE, Clock
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import erasure
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-MINUTE_NS = 60 * 10**9
-DAY_NS = 86_400 * 10**9
 # What was under way when an erasure began (a judge's call, a review being opened) has ended by then.
-SWEEP_NS = 5 * MINUTE_NS
+SWEEP_NS = 5 * MINUTE
 MOST = 10_000
 
 REMAINS = (
@@ -78,6 +77,15 @@ class Tombstones:
         return bool(self._hashes) and self.digest(project, trace_id) in self._hashes
 
 
+class Sought(NamedTuple):
+    """What is stored of what was asked for: `traces` are the ids that would go, `unknown` the given ones that are not there;
+    `unknown_user`: no trace is the given user's."""
+
+    traces: list[str]
+    unknown: list[str]
+    unknown_user: bool
+
+
 class Gathering(Protocol):
     """Who holds open traces in memory."""
 
@@ -93,7 +101,7 @@ class EraseFlow:
         self,
         columns: Columns,
         records: Records,
-        clock: Callable[[], int],
+        clock: Clock,
         tombstones: Tombstones,
         open_traces: Gathering,
         known_as: Callable[[str], list[str]],
@@ -111,17 +119,19 @@ class EraseFlow:
         """Know what must not come back."""
         self.tombstones.replace(await self._records.read(erasure.buried))
 
-    async def find(self, project: str, user_id: str | None, trace_ids: Sequence[str]) -> list[str]:
-        """The traces that would go: the user's, and those of the given ones that there are."""
-        found: set[str] = set()
+    async def find(self, project: str, user_id: str | None, trace_ids: Sequence[str]) -> Sought:
+        """The user's traces, and which of the given ones there are."""
+        theirs: set[str] = set()
+        known: set[str] = set()
         if user_id is not None:
             users = self._known_as(user_id)
             table = await self._columns.named("erasure_user", project, users=users)
-            found |= {str(row[0]) for row in table.rows}
+            theirs = {str(row[0]) for row in table.rows}
         if trace_ids:
             table = await self._columns.named("erasure_known", project, ids=list(trace_ids))
-            found |= {str(row[0]) for row in table.rows}
-        return sorted(found)
+            known = {str(row[0]) for row in table.rows}
+        unknown = sorted(set(trace_ids) - theirs - known)
+        return Sought(sorted(theirs | known), unknown, user_id is not None and not theirs)
 
     async def erase(
         self,
@@ -137,13 +147,13 @@ class EraseFlow:
         async with self._turn:
             there = await self.find(project, user_id, trace_ids)
             # Given ids that are not there (yet) are buried as well: whoever asks for them to go means for good.
-            ids = sorted({*there, *trace_ids})
+            ids = sorted({*there.traces, *trace_ids})
             users = [] if user_id is None else self._known_as(user_id)
             made = Erasure(
                 id=self._new_id(), project=project, actor=actor, created_ns=self._clock(),
                 subject="" if user_id is None else self.tombstones.digest(project, user_id),
-                user_ids=users, trace_ids=ids, traces=len(there),
-                unknown=len(set(trace_ids) - set(there)),
+                user_ids=users, trace_ids=ids, traces=len(there.traces), unknown=len(there.unknown),
+                unknown_user=there.unknown_user,
             )  # fmt: skip
             hashes = [self.tombstones.digest(project, i) for i in ids]
 
@@ -207,7 +217,7 @@ class EraseFlow:
                     await self._records.write(lambda c, m=made: erasure.put(c, m))
                     await self._records.clear_log()
             worked += 1
-        before = now - max(self._keep(), DAY_NS)
+        before = now - max(self._keep(), DAY)
         if await self._records.write(lambda c: erasure.unbury(c, before)):
             self.tombstones.replace(await self._records.read(erasure.buried))
         return worked

@@ -16,7 +16,7 @@ from watchkeeper.detection.cloud import CLUSTERS, FEATURES, Change, compare, fit
 from watchkeeper.detection.fleet import threshold
 from watchkeeper.model.series import Cohort, Insufficient, Point, cohort_text, merge, remade
 from watchkeeper.model.sketch import Sketch
-from watchkeeper.model.times import HOUR, WEEK
+from watchkeeper.model.times import HOUR, SECOND, WEEK
 from watchkeeper.pipeline.sketch import unpack
 from watchkeeper.pipeline.watching import clouds
 from watchkeeper.pipeline.watching.book import Watched
@@ -256,7 +256,7 @@ async def text_map(
     if not rows:
         return Insufficient("there is no map of these texts yet")
     start, length, _, version = rows[0]
-    first, last = int(start) * 10**9, (int(start) + int(length)) * 10**9
+    first, last = int(start) * SECOND, (int(start) + int(length)) * SECOND
     base = await clouds.sketches(columns, project, metric, first, last, cohort)
     now = await clouds.sketches(columns, project, metric, since, until, cohort)
     base, now = ([s for s in group if s.version == version] for group in (base, now))

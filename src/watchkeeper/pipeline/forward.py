@@ -18,6 +18,7 @@ from watchkeeper.dialects.outgoing import evaluation_of
 from watchkeeper.egress.http import Answer
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import LogRecord, RawSpan
+from watchkeeper.model.times import DAY, HOUR, MINUTE, SECOND, Clock
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.ingest import weight
 from watchkeeper.pipeline.where import Condition, compile_condition
@@ -28,7 +29,6 @@ from watchkeeper.wire import encode
 from watchkeeper.wire.otlp import MEDIA, partial_success
 
 log = logging.getLogger(__name__)
-SECOND = 10**9
 KIND, EVERYWHERE = "forward", "*"
 PAGE = 300
 # Under a condition so many traces are read whole at once.
@@ -37,11 +37,11 @@ BATCH_BYTES = 4 << 20
 POLL_SECONDS = 1.0
 SCORE_POLL_SECONDS = 3.0
 # Scores carry the time their write began and show when it is done: each window is looked at again for so long.
-OVERLAP_NS = 60 * SECOND
-WINDOW_NS, WIDEST_NS = 60 * SECOND, 30 * 86_400 * SECOND
+OVERLAP_NS = MINUTE
+WINDOW_NS, WIDEST_NS = MINUTE, 30 * DAY
 DEAD_KEPT = 50
 # A target that is this far behind may have missed the retention of what it never got.
-BEHIND_NS = 3600 * SECOND
+BEHIND_NS = HOUR
 # After every project's name: the end of a moment.
 LAST = "\U0010ffff"
 SIGNALS = ("traces", "logs", "scores", "checks")
@@ -72,6 +72,7 @@ class Dead(msgspec.Struct):
     span_id: str
     reason: str
     time_ns: int
+    project: str = ""
 
 
 class Progress(msgspec.Struct):
@@ -133,10 +134,11 @@ class Way:
     signal: str
     columns: Columns
     records: Records
-    clock: Callable[[], int]
+    clock: Clock
     settled: Callable[[], int]
     send: Send
     roll: Callable[[], float]
+    erased: Callable[[str, str], bool] = lambda _project, _trace_id: False
     progress: Progress | None = None
     retried: int = 0
     failures: int = 0
@@ -175,6 +177,9 @@ class Way:
                 await self.save()
             else:
                 self.progress = msgspec.convert(kept, Progress)
+        # Nobody is told of what was erased, and it is not written down again.
+        found = self.progress.last_dead
+        self.progress.last_dead = [d for d in found if not self.erased(d.project, d.trace_id)]
         return self.progress
 
     async def save(self) -> None:
@@ -326,7 +331,7 @@ class Way:
         progress.dead += number
         for one in batch:
             record = cast(Any, one.record)
-            made = Dead(record.trace_id, record.span_id, reason[:300], self.clock())
+            made = Dead(record.trace_id, record.span_id, reason[:300], self.clock(), one.position.project)
             progress.last_dead = [*progress.last_dead, made][-DEAD_KEPT:]
         log.warning("forwarding %s: %d records will never be taken: %s", self.key, number, reason[:300])
 
@@ -391,10 +396,11 @@ class ForwardFlow:
 
     columns: Columns
     records: Records
-    clock: Callable[[], int]
+    clock: Clock
     settled: Callable[[], int]
     request: Callable[..., Awaitable[Answer]]
     roll: Callable[[], float]
+    erased: Callable[[str, str], bool] = lambda _project, _trace_id: False
     ways: list[Way] = field(default_factory=list[Way])
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
     _running: bool = False
@@ -425,6 +431,7 @@ class ForwardFlow:
                         self.settled,
                         self.send,
                         self.roll,
+                        self.erased,
                     )
                 )
         for old in self.ways:

@@ -2,11 +2,12 @@
 
 import asyncio
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.gating.subject import input_text
@@ -15,6 +16,7 @@ from watchkeeper.model.prompt import Ask
 from watchkeeper.model.review import Case, Label
 from watchkeeper.model.score import Score
 from watchkeeper.model.signal import Signal
+from watchkeeper.model.times import DAY, Clock
 from watchkeeper.pipeline.aim import (
     Evidence,
     JudgeSilent,
@@ -24,7 +26,7 @@ from watchkeeper.pipeline.aim import (
     ready_checks,
     worth,
 )
-from watchkeeper.pipeline.plan import services as scorer_services
+from watchkeeper.pipeline.plan import finders
 from watchkeeper.pipeline.promote import case_of, must_pass_of
 from watchkeeper.pipeline.reading import read_traces
 from watchkeeper.pipeline.refusal import Refused
@@ -39,7 +41,7 @@ from watchkeeper.store.records import audit, datasets, managed, reviews, signals
 from watchkeeper.store.records.engine import Records
 
 FAILING, PASSING, CASES = 60, 200, 10
-WINDOW_NS = 30 * 86_400 * 10**9
+WINDOW_NS = 30 * DAY
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class ActFlow:
         self,
         records: Records,
         columns: Columns,
-        clock: Callable[[], int],
+        clock: Clock,
         holder: ConfigHolder,
         scorers: Callable[[str], Sequence[Scorer]],
         ask: Ask | None = None,
@@ -158,7 +160,7 @@ class ActFlow:
         return stored
 
     def _store(
-        self, conn: Any, entry: Managed, cases: list[Case], choice: Choice, seen: Signal, now: int, source: str, wall: int
+        self, conn: Connection, entry: Managed, cases: list[Case], choice: Choice, seen: Signal, now: int, source: str, wall: int
     ) -> Managed:  # fmt: skip
         note = f"signal {entry.signal_id}: {entry.title}"
         version = datasets.commit(
@@ -190,7 +192,7 @@ class ActFlow:
         """Take an entry's scorer and monitor out of force; its cases stay. False when there is no such entry."""
         now = self.clock()
 
-        def work(conn: Any) -> bool:
+        def work(conn: Connection) -> bool:
             if not managed.retire(conn, project, entry_id, actor, now):
                 return False
             audit.record(
@@ -209,7 +211,7 @@ class ActFlow:
         signal, members, by_scorer, labels, dataset = await self.records.read(
             lambda c: (
                 signals.get(c, project, signal_id),
-                signals.members(c, project, signal_id),
+                signals.trace_ids(c, project, signal_id),
                 signals.by_scorer(c, project, signal_id),
                 reviews.labels_of(c, project),
                 datasets.get(c, project, choice.dataset),
@@ -219,11 +221,10 @@ class ActFlow:
             raise Refused(
                 f"there is no signal {signal_id[:80]!r}", "GET /api/signals lists them", missing=True
             )
-        # Of scorers: what a topic holds is no failure.
-        members = [m for m in members if m.scorer in by_scorer]
         by_trace = {x.trace_id: x for x in labels}
-        good = [i for i, x in by_trace.items() if x.verdict == "good"]
-        ours = [m.trace_id for m in members if m.trace_id not in good]
+        good = {i: None for i, x in by_trace.items() if x.verdict == "good"}
+        # What a topic holds is no failure.
+        ours = dict.fromkeys(i for i in members if i not in good) if signal.kind == "failure" else {}
         first = sorted(i for i in ours if i in by_trace)
         shown = [i for i in (signal.representative, *signal.examples) if i in ours]
         ids = list(dict.fromkeys([*first, *[i for i in shown if i], *ours]))[:FAILING]
@@ -234,26 +235,39 @@ class ActFlow:
                 "none of the signal's traces can be read any more", "their content has passed the retention"
             )
         scenarios = sorted({t.context.scenario or "" for t in failing})
-        passed = await self.columns.named(
-            "signals_passing", project, since=now - WINDOW_NS, until=now + 1,
-            ids=[*dict.fromkeys(ours), *(i for i, x in by_trace.items() if x.verdict == "bad")],
-            scenarios=scenarios if scenarios != [""] else [], limit=PASSING,
-        )  # fmt: skip
-        wanted = [*good[-PASSING:], *(str(r["trace_id"]) for r in passed.dicts())]
-        chosen = list(dict.fromkeys(wanted))[: PASSING * 2]
+        bad = frozenset(i for i, x in by_trace.items() if x.verdict == "bad")
+        passed = await self._passing(project, now, scenarios if scenarios != [""] else [], ours.keys() | bad)
+        chosen = list(dict.fromkeys([*list(good)[-PASSING:], *passed]))
         passing = list((await read_traces(self.columns, project, chosen)).values())
         scores: dict[str, list[Score]] = {}
         for score in await self.columns.read_scores(project, [t.trace_id for t in failing]):
             scores.setdefault(score.trace_id, []).append(score)
         share = signal.prevalence
         prevalence = None if share.value is None or share.low is None else (share.value, share.low)
-        bad = frozenset(i for i, x in by_trace.items() if x.verdict == "bad")
         evidence = Evidence(failing, passing, bad, frozenset(good), prevalence)
         known = [(c.id, input_text(c)) for c in dataset.cases] if dataset else []
         return _Found(signal, evidence, by_trace, scores, known, _shared(by_scorer))
 
+    async def _passing(self, project: str, now: int, scenarios: Sequence[str], failed: Set[str]) -> list[str]:
+        """A fixed random choice of `PASSING` traces of the window in which nothing failed, none of `failed` among them. Those are
+        left out here, because a signal may hold as many traces as the answer to all other questions together."""
+        limit = 4 * PASSING
+        while True:
+            table = await self.columns.named(
+                "signals_passing",
+                project,
+                since=now - WINDOW_NS,
+                until=now + 1,
+                scenarios=scenarios,
+                limit=limit,
+            )
+            passed = [str(row[0]) for row in table.rows if row[0] not in failed]
+            if len(passed) >= PASSING or len(table.rows) < limit:
+                return passed[:PASSING]
+            limit *= 4
+
     async def _proposals(self, project: str, found: _Found, choice: Choice) -> list[Proposal]:
-        given = scorer_services()
+        given = finders()
         running = {str(getattr(s, "type", "")): s.name for s in self.scorers(project) if s.kind != "judge"}
         in_force = {kind: name for kind, name in running.items() if kind and kind == name}
         # A check that finds other kinds of failure as well would fire for them too.
@@ -300,10 +314,13 @@ class ActFlow:
             )
         return next((p for p in made if worth(p)), None)
 
-    def _name(self, signal: Signal, choice: Choice) -> str:
+    @staticmethod
+    def _name(signal: Signal, choice: Choice) -> str:
         if choice.name:
             return choice.name
-        return f"{slug(signal.name or signal.title or signal.scorer)}_{signal.id[-4:]}"
+        # A check's title is the template of its reason, patterns and all; what it is called says more.
+        known = signal.scorer if signal.source == "check" else signal.title or signal.scorer
+        return f"{slug(signal.name or known)}_{signal.id[-4:]}"
 
     @staticmethod
     def _card(project: str, found: _Found, chosen: Proposal, scorer: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from watchkeeper.gating.verdict import GateSettings
 from watchkeeper.model.calibration import Standing
 from watchkeeper.model.prompt import Ask
 from watchkeeper.model.review import Case, DatasetVersion
+from watchkeeper.model.times import DAY, Clock
 from watchkeeper.pipeline.answers import plain_outcome, score_answers
 from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.store.columns import Columns
@@ -27,7 +28,7 @@ from watchkeeper.store.records.engine import Records
 
 DEFAULT_WINDOW = "7d"
 _WINDOW = re.compile(r"(production|release):([^@]+)(?:@(.+))?\Z")
-LONGEST_NS = 400 * 86_400 * 10**9
+LONGEST_NS = 400 * DAY
 
 
 class GateError(Exception):
@@ -75,7 +76,7 @@ class Gate:
         self,
         records: Records,
         scorers: Callable[[str], Sequence[Scorer]],
-        clock: Callable[[], int],
+        clock: Clock,
         ask: Ask | None = None,
         columns: Columns | None = None,
         standings: Callable[[str], Awaitable[Mapping[str, Standing]]] | None = None,

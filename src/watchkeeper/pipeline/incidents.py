@@ -12,9 +12,11 @@ from watchkeeper.alerting import postmortem
 from watchkeeper.alerting.routing import onset_of
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.incident import Triage
-from watchkeeper.model.times import DAY, HOUR
+from watchkeeper.model.series import cohort_of
+from watchkeeper.model.times import HOUR
 from watchkeeper.pipeline import triage
-from watchkeeper.pipeline.triage import BASELINE_NS, Question
+from watchkeeper.pipeline.triage import Question
+from watchkeeper.pipeline.watching.normals import BASELINE_NS
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import alerts, incidents
 from watchkeeper.store.records.engine import Records
@@ -75,7 +77,7 @@ class IncidentFlow:
         if not isinstance(metric, str) or not isinstance(since, int):
             return None
         until = max(min(incident.closed_ns or now, now), since + 1)
-        cohort = tuple(sorted((str(k), str(v)) for k, v in document.get("cohort", {}).items()))
+        cohort = cohort_of(document.get("cohort", {}))
         return Question(incident.project, metric, cohort, (since - BASELINE_NS, since), (since, until))
 
     async def triage(self, project: str, incident_id: str) -> Triage | None:
@@ -121,11 +123,8 @@ class IncidentFlow:
         if found is None:
             return None
         incident, lines, of = found
-        url = f"{base_url.rstrip('/')}/incidents/{incident.id}" if base_url else ""
+        url = f"{base_url.rstrip('/')}/incidents/{incident.id}?project={project}" if base_url else ""
         return postmortem.render(
             incident.title, incident.status, incident.severity, incident.owner, incident.opened_ns,
             incident.closed_ns, lines, of, triage_of(incident), url, content,
         )  # fmt: skip
-
-
-__all__ = ["DAY", "Counts", "IncidentFlow", "triage_of"]

@@ -70,9 +70,11 @@ class _Request(msgspec.Struct):
 
 
 def default_reserve(path: Path) -> int:
-    """Free bytes below which nothing is taken, so that deleting and retention still can work: max(256 MB, 2 %)."""
+    """Free bytes below which nothing is taken, so that deleting and retention still can work: max(256 MB, 2 %), of a small
+    disk a quarter at most."""
     disk = os.statvfs(path)
-    return max(256 * MB, disk.f_blocks * disk.f_frsize // 50)
+    size = disk.f_blocks * disk.f_frsize
+    return min(max(256 * MB, size // 50), size // 4)
 
 
 def weight(item: RawSpan | LogRecord) -> int:
@@ -274,13 +276,14 @@ class Ingest:
         return False
 
     def _measured(self, project: str, point: MetricPoint) -> MetricRow | None:
-        """A data point whose attributes are redacted like a log record's: some clients name their user in them."""
+        """A data point redacted as a log record that says the same: some clients name their user in its attributes."""
         told = {**point.resource, **point.attributes}
-        record = LogRecord("", "", point.time_ns, point.name, 0, None, told, {})
+        record = LogRecord("", "", point.time_ns, point.name, 0, point.unit, told, {})
         if not self._redacted(project, "metrics", record):
             return None
+        unit = str(record.body)
         return MetricRow(
-            project, point.name, point.unit, point.time_ns, point.value, point.count, record.attributes, 0
+            project, record.name, unit, point.time_ns, point.value, point.count, record.attributes, 0
         )
 
     def _redacted(self, project: str, signal: str, record: RawSpan | LogRecord) -> bool:

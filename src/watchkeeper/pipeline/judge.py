@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,16 +18,16 @@ from sqlalchemy.engine import Connection
 
 from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.prompt import Ask, Prompt, Reply
-from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Verdict
+from watchkeeper.model.score import Failed, NotScored, Outcome, Score, Subject, Verdict
 from watchkeeper.model.span import Trace
-from watchkeeper.model.times import SECOND
+from watchkeeper.model.times import DAY, SECOND, Clock
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.check import Hook
-from watchkeeper.pipeline.judge_jobs import HOUR_S, JUDGE, JudgeWork
+from watchkeeper.pipeline.judge_jobs import JUDGE, JudgeWork
 from watchkeeper.pipeline.plan import Plan
 from watchkeeper.pipeline.quote import charge_of, first_prompt
 from watchkeeper.pipeline.reading import Load
-from watchkeeper.scoring.budget import DAY_NS, Budget, Spending
+from watchkeeper.scoring.budget import Budget, Spending
 from watchkeeper.scoring.drive import drive
 from watchkeeper.scoring.protocol import Judge
 from watchkeeper.store.columns import Columns, StoreUnavailable
@@ -88,7 +88,7 @@ class JudgeFlow:
         ask: Ask,
         load: Load,
         plan_for: Callable[[str], Plan],
-        clock: Callable[[], int],
+        clock: Clock,
         *,
         worker: str,
         roll: Callable[[], float],
@@ -97,7 +97,6 @@ class JudgeFlow:
         lease_ns: int = 300 * SECOND,
         max_attempts: int = 5,
         poll_s: float = 0.25,
-        window_s: int = HOUR_S,
         hooks: list[Hook] | None = None,
         before: Before | None = None,
     ) -> None:
@@ -105,7 +104,7 @@ class JudgeFlow:
         self._ask, self._load, self._plan_for, self._clock = ask, load, plan_for, clock
         self._worker, self._roll, self._nonce = worker, roll, nonce
         self._concurrency, self._lease_ns, self._max_attempts = concurrency, lease_ns, max_attempts
-        self._poll_s, self._window_s = poll_s, window_s
+        self._poll_s = poll_s
         self.hooks: list[Hook] = hooks or []
         self._before = before
         self.counts = Counts()
@@ -134,23 +133,6 @@ class JudgeFlow:
             committer.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await committer
-
-    async def run_until_idle(self) -> None:
-        """Work until nothing is due or the provider is out: for tests, backfills and commands."""
-        stop = asyncio.Event()
-        running = asyncio.create_task(self.run(stop))
-        try:
-            while not running.done():
-                await asyncio.sleep(0.01)
-                if self._flying or self._results.qsize():
-                    continue
-                found = await self._records.read(lambda c: jobs.depth(c, self._clock(), kind=JUDGE))
-                pausing = self._clock() < self._outage_until
-                if found.running == 0 and (found.due == 0 or pausing):
-                    break
-        finally:
-            stop.set()
-            await running
 
     async def _claim_or_wait(self, stop: asyncio.Event) -> bool:
         """Claim, or pause while the database takes no writes: this is the only worker, and its jobs stay due."""
@@ -218,16 +200,8 @@ class JudgeFlow:
         key = _question(judge, first)
         subject.extra = {**subject.extra, "nonce": self._nonce()}
         stored = await self._records.read(lambda c: jobs.cached(c, job.project, key))
-        replies: list[Reply] = []
         if stored is not None:
-            replayed = iter(msgspec.convert(stored["replies"], list[Reply]))
-
-            async def replay(_prompt: Prompt) -> Reply:
-                return next(replayed)
-
-            outcome = await drive(judge.steps(subject), replay)
-            if isinstance(outcome, Verdict) and stored.get("key") != job.key:
-                outcome = msgspec.structs.replace(outcome, cost=0.0)
+            outcome = await _replayed(judge, subject, stored, job.key)
             return _Result(job, work, judge, outcome, [], key, from_cache=True)
         if work.purse is not None:
             await self._open_purse(job.project, work.backfill)
@@ -238,6 +212,8 @@ class JudgeFlow:
             later = backfills.NEVER_NS if own else _next_day(self._clock())
             said = "the backfill's budget is spent" if own else "the day's budget is spent"
             return _Result(job, work, judge, Failed(said, retry=True), [], later_ns=later)
+
+        replies: list[Reply] = []
 
         async def ask(prompt: Prompt) -> Reply:
             reply = await self._ask(prompt)
@@ -281,7 +257,7 @@ class JudgeFlow:
 
     async def restore_spending(self, projects: list[tuple[str, str]]) -> None:
         """After a start: what was spent today counts against today's budgets of (project, scorecard)."""
-        day = self._clock() // DAY_NS
+        day = self._clock() // DAY
         for project, card in projects:
             judges = [j.name for c in self._plan_for(project).cards if c.name == card for j in c.judges]
             usd = await self._records.read(lambda c, p=project, j=judges: jobs.spent_by(c, p, day, j))
@@ -351,7 +327,7 @@ class JudgeFlow:
                 continue
             self.counts.calls += len(r.replies)
             cost = charge_of(r.judge, r.replies)
-            day = now // DAY_NS
+            day = now // DAY
             if r.work.backfill:
                 backfills.charge(connection, r.job.project, r.work.backfill, len(r.replies), cost, now)
             if r.work.purse is None:
@@ -408,9 +384,7 @@ class JudgeFlow:
             if ended is None:
                 continue
             # The cell it was selected in, whatever has become of its judge since.
-            cell = coverage.Cell(
-                r.job.project, r.work.scorer, r.work.version, r.work.window_s, self._window_s
-            )
+            cell = coverage.Cell(r.job.project, r.work.scorer, r.work.version, r.work.window_s)
             if ended == "withdrawn":
                 ledger.setdefault(cell, Counter()).update({"eligible": -1, "selected": -1})
             else:
@@ -458,6 +432,19 @@ class JudgeFlow:
                 log.exception("a listener to judge scores failed")
 
 
+async def _replayed(judge: Judge, subject: Subject, stored: Mapping[str, Any], job_key: str) -> Outcome:
+    """The judge's outcome from kept replies; it costs something only for the job that paid for them."""
+    replies = iter(msgspec.convert(stored["replies"], list[Reply]))
+
+    async def replay(_prompt: Prompt) -> Reply:
+        return next(replies)
+
+    outcome = await drive(judge.steps(subject), replay)
+    if isinstance(outcome, Verdict) and stored.get("key") != job_key:
+        return msgspec.structs.replace(outcome, cost=0.0)
+    return outcome
+
+
 def _question(judge: Judge, prompt: Prompt) -> str:
     return hashlib.sha256(
         "\x00".join((judge.version, judge.model, msgspec.json.encode(prompt).decode())).encode()
@@ -465,4 +452,4 @@ def _question(judge: Judge, prompt: Prompt) -> str:
 
 
 def _next_day(now_ns: int) -> int:
-    return (now_ns // DAY_NS + 1) * DAY_NS
+    return (now_ns // DAY + 1) * DAY

@@ -16,7 +16,6 @@ from watchkeeper.scoring.sampling import Decision
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import coverage, jobs
 
-HOUR_S = 3600
 JUDGE = "judge"
 RISKY = frozenset(("error", "timeout", "guard", "policy_deny", "thumbs_down", "escalation", "step_cap"))
 
@@ -28,7 +27,7 @@ def job_key(project: str, trace_id: str, span_id: str, scorer: str, version: str
 
 
 class JudgeWork(msgspec.Struct, frozen=True):
-    """A queued judgement's payload. `window_s` is the coverage window of its selection; `backfill` the run that asked for it,
+    """A queued judgement's payload. `window_s` is the start of the coverage window of its selection; `backfill` the run that asked for it,
     `purse` what that run may spend (USD) where it has an account of its own."""
 
     trace_id: str
@@ -120,11 +119,10 @@ def queue_after(
     work: Sequence[jobs.NewJob],
     stored: Mapping[str, Sequence[Score]],
     counted: Sequence[str],
-    window_s: int,
     now_ns: int,
 ) -> tuple[int, int, list[dict[str, Any]]]:
     """Queue judgements of traces that were decided before, whose scores are `stored` by trace: how many are new, how many
-    rose, and the rows of the coverage ledger, in which the new ones count as each of `counted`. `window_s` is its window.
+    rose, and the rows of the coverage ledger, in which the new ones count as each of `counted`.
 
     A score without its job is a judgement whose finished job was forgotten: it is weighed, not asked again."""
     scored = {(s.trace_id, s.span_id, s.scorer, s.version) for found in stored.values() for s in found}
@@ -135,7 +133,7 @@ def queue_after(
     ledger: dict[coverage.Cell, Counter[str]] = {}
     for job in new:
         p = msgspec.convert(job.payload, JudgeWork)
-        cell = coverage.Cell(job.project, p.scorer, p.version, p.window_s, window_s)
+        cell = coverage.Cell(job.project, p.scorer, p.version, p.window_s)
         ledger.setdefault(cell, Counter()).update(counted)
     totals = coverage.add(connection, [(cell, dict(n)) for cell, n in ledger.items()], now_ns)
     return len(new), len(raised) + len(again), totals

@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 
 from watchkeeper.model.score import Score, Subject
-from watchkeeper.model.times import DAY
+from watchkeeper.model.times import DAY, MINUTE, Clock
 from watchkeeper.pipeline.judge_jobs import (
-    HOUR_S,
     RISKY,
     JudgeWork,
     dimensions,
@@ -28,10 +27,10 @@ from watchkeeper.pipeline.reading import Load
 from watchkeeper.scoring.evidence import SignalRoute, observed
 from watchkeeper.scoring.sampling import Decision, Sampled
 from watchkeeper.store.columns import Columns
-from watchkeeper.store.records import jobs, states
+from watchkeeper.store.records import coverage, jobs, states
 from watchkeeper.store.records.engine import Records
 
-MARGIN_NS = 600 * 10**9
+MARGIN_NS = 10 * MINUTE
 CHUNK, MOST = 200, 20_000
 Act = Callable[[str, Sequence[SignalRoute], Mapping[str, Sequence[Score]]], Awaitable[None]]
 
@@ -57,13 +56,12 @@ class LatePolicies:
         records: Records,
         load: Load,
         plan_for: Callable[[str], Plan],
-        clock: Callable[[], int],
+        clock: Clock,
         *,
         act: Act | None = None,
-        window_s: int = HOUR_S,
     ) -> None:
         self._columns, self._records, self._load = columns, records, load
-        self._plan_for, self._clock, self._act, self._window_s = plan_for, clock, act, window_s
+        self._plan_for, self._clock, self._act = plan_for, clock, act
         self.counts = Counts()
 
     async def run_once(self, project: str) -> int:
@@ -144,7 +142,7 @@ class LatePolicies:
         made_at: int,
         now: int,
     ) -> list[jobs.NewJob]:
-        window = made_at // 10**9 // self._window_s * self._window_s
+        window = coverage.window_of(made_at)
         risky = bool(RISKY & set(events))
         return [
             new_job(project, subject, judge, decision, window, risky, now)
@@ -163,7 +161,7 @@ class LatePolicies:
         if not work:
             return 0
         new, raised, totals = await self._records.write(
-            lambda c: queue_after(c, work, stored, ("selected",), self._window_s, now)
+            lambda c: queue_after(c, work, stored, ("selected",), now)
         )
         if totals:
             await self._columns.write_coverage(totals)

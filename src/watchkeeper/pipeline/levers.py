@@ -11,6 +11,7 @@ from sqlalchemy.engine import Connection
 from watchkeeper.control.port import Did
 from watchkeeper.model.action import Order
 from watchkeeper.model.alert import Alert, Deploy
+from watchkeeper.model.times import Clock
 from watchkeeper.pipeline.plan import Plan
 from watchkeeper.pipeline.watching.evidence import worst_traces
 from watchkeeper.reviewing.queue import item
@@ -30,7 +31,7 @@ class ReviewLever:
 
     columns: Columns
     records: Records
-    clock: Callable[[], int]
+    clock: Clock
 
     def would(self, order: Order) -> str:
         """In a sentence."""
@@ -118,7 +119,7 @@ class PauseLever:
 
     records: Records
     pauses: Pauses
-    clock: Callable[[], int]
+    clock: Clock
 
     def would(self, order: Order) -> str:
         """In a sentence."""
@@ -176,7 +177,7 @@ class ReleaseLever:
 
     columns: Columns
     records: Records
-    clock: Callable[[], int]
+    clock: Clock
 
     def would(self, order: Order) -> str:
         """In a sentence."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from watchkeeper.alerting.estimates import estimate
 from watchkeeper.alerting.objectives import RULES, Objective, Standing, standing
 from watchkeeper.model.series import Insufficient, Point, cohort_text, merge
+from watchkeeper.model.times import SECOND
 from watchkeeper.pipeline.watching.normals import of_newest
 from watchkeeper.store.columns import Columns
 
@@ -51,7 +52,7 @@ async def read(
             now_ns,
             metric=objective.metric,
             cohort=cohort_text(objective.where),
-            seconds=tick_ns // 10**9,
+            seconds=tick_ns // SECOND,
         )
         kept = of_newest([p for p in points if p.n > 0])
         found.append((objective, standing(objective, kept), rates(objective, kept, now_ns)))

@@ -14,14 +14,14 @@ from watchkeeper.scoring.budget import Budget
 from watchkeeper.scoring.checks.table import default_checks
 from watchkeeper.scoring.classifiers.table import default_classifiers
 from watchkeeper.scoring.evidence import SignalRoute
-from watchkeeper.scoring.protocol import BatchScorer, Judge, Scorer, Services
+from watchkeeper.scoring.protocol import BatchScorer, Finders, Judge, Scorer
 from watchkeeper.scoring.registry import build
 from watchkeeper.scoring.sampling import Policy, Sampler, policies_of
 
 
-def services() -> Services:
+def finders() -> Finders:
     """What scorers get from other rules."""
-    return Services(find_sensitive=find)
+    return Finders(find_sensitive=find)
 
 
 class ScopedCheck:
@@ -93,9 +93,9 @@ class Plan:
         return next((c for c in self.cards if any(j.name == judge for j in c.judges)), None)
 
 
-def default_scorers(given: Services | None = None) -> list[BatchScorer]:
+def default_scorers(given: Finders | None = None) -> list[BatchScorer]:
     """All default checks and classifiers."""
-    return [*default_checks(given or services()), *default_classifiers()]
+    return [*default_checks(given or finders()), *default_classifiers()]
 
 
 def make_plan(
@@ -107,7 +107,7 @@ def make_plan(
 ) -> Plan:
     """The plan of one project: the defaults, `own` scorers, then the scorecards' (a scorer of the same name replaces a
     default). `salt` is the installation's sampling salt; `signals` that go to judges are policies of every card. Raises ValueError (SpecError) naming scorecard, metric and key."""
-    given = services()
+    given = finders()
     scheduled = {s.name: Scheduled(s) for s in [*default_scorers(given), *own]}
     made: list[Card] = []
     asked = [Policy(r.flag, r.share, flag=r.flag) for r in signals if "judge" in r.actions]
@@ -130,7 +130,7 @@ def make_plan(
     return Plan(tuple(scheduled.values()), tuple(made), by_name, tuple(signals))
 
 
-def _build(spec: dict[str, object], name: str, given: Services) -> Scorer:
+def _build(spec: dict[str, object], name: str, given: Finders) -> Scorer:
     try:
         return build(spec, given)
     except ValueError as error:

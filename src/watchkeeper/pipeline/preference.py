@@ -147,6 +147,3 @@ def lines_of(made: Mapping[str, Any]) -> list[str]:
         )
     lines += [f"left out {n}: {why}" for why, n in made["left_out"].items()]
     return lines
-
-
-__all__ = ["Pair", "estimate_cost", "lines_of", "pairs_of", "prefer", "subject_of"]

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 
 from watchkeeper.alerting.builtin import Reading
 from watchkeeper.model.calibration import Drift
-from watchkeeper.model.times import DAY, HOUR, MINUTE
+from watchkeeper.model.times import DAY, HOUR, MINUTE, Clock
 from watchkeeper.pipeline.coverage import missing, totals
 from watchkeeper.pipeline.judge import Counts
 from watchkeeper.pipeline.ledger import Ledger
@@ -164,7 +164,7 @@ class Readings:
 
     records: Records
     columns: Columns
-    clock: Callable[[], int]
+    clock: Clock
     data_dir: Path
     ledger: Ledger
     waiting: Callable[[], tuple[int, int | None]]

@@ -16,8 +16,8 @@ from watchkeeper.alerting.report import Facts, IncidentLine, Watching
 from watchkeeper.model.alert import Alert, Notification
 from watchkeeper.model.calibration import Calibration, Standing
 from watchkeeper.model.report import Report
-from watchkeeper.model.series import Axis, Point, SeriesKey
-from watchkeeper.model.times import WEEK
+from watchkeeper.model.series import Point, SeriesKey, axis_of
+from watchkeeper.model.times import SECOND, WEEK, Clock
 from watchkeeper.pipeline.coverage import totals
 from watchkeeper.pipeline.explore import stands
 from watchkeeper.pipeline.incidents import triage_of
@@ -74,7 +74,7 @@ class ReportFlow:
 
     columns: Columns
     records: Records
-    clock: Callable[[], int]
+    clock: Clock
     setting: Callable[[str], Setting]
     weekly: Callable[[], Weekly | None]
     standings: Callable[[str], Awaitable[Mapping[str, Standing]]] = no_standings
@@ -131,7 +131,7 @@ class ReportFlow:
             key = f"{report.project}\x1fweekly\x1f{route}\x1f{due}"
             message = Notification(
                 id=hashlib.sha256(key.encode()).hexdigest()[:32], project=report.project, alert_id="weekly",
-                dedup_key=f"wk-weekly-{report.project}-{due // 10**9}", route=route, event="weekly",
+                dedup_key=f"wk-weekly-{report.project}-{due // SECOND}", route=route, event="weekly",
                 subject=f"[WEEKLY] {report.project}: {report.headline[0]}", text=text,
                 payload=rules.payload(report), created_ns=now, next_attempt_ns=now,
             )  # fmt: skip
@@ -155,10 +155,9 @@ async def series(
     )
     sides: tuple[dict[str, list[Point]], dict[str, list[Point]]] = ({}, {})
     for metric, edges, version, current, newest, seconds, n, *sums in table.rows:
-        low, high, bins, log = str(edges).split("|")
-        axis, start = Axis(float(low), float(high), int(bins), log == "1"), int(newest) * 10**9
+        axis, start = axis_of(str(edges)), int(newest) * SECOND
         key = SeriesKey(project, str(metric))
-        made = Point(key, start, start + int(seconds) * 10**9, axis, int(n), *sums, version=str(version))
+        made = Point(key, start, start + int(seconds) * SECOND, axis, int(n), *sums, version=str(version))
         sides[bool(current)].setdefault(key.metric, []).append(made)
     return sides
 

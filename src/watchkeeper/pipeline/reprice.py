@@ -7,7 +7,6 @@ run finds nothing to do.
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ import msgspec
 
 from watchkeeper.dialects import derive, pricing
 from watchkeeper.model.span import Trace
+from watchkeeper.model.times import Clock
 from watchkeeper.store.columns import Columns, Repriced, StoreUnavailable
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
@@ -69,7 +69,7 @@ class Recompute:
 
     columns: Columns
     records: Records
-    clock: Callable[[], int]
+    clock: Clock
     _tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict[str, "asyncio.Task[None]"])
 
     async def current(self, project: str) -> Run | None:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 
-from watchkeeper.model.times import DAY
+from watchkeeper.model.times import DAY, Clock
 from watchkeeper.store.columns import Columns, Retention
 from watchkeeper.store.records import coverage, jobs, states
 from watchkeeper.store.records.engine import Records
@@ -24,8 +24,8 @@ class Retain:
         self,
         columns: Columns,
         records: Records,
-        clock: Callable[[], int],
-        running: Callable[[], int],
+        clock: Clock,
+        running: Clock,
         keep: Callable[[], Retention],
         unkept: Callable[[], bool],
     ) -> None:

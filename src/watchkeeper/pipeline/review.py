@@ -10,6 +10,7 @@ from watchkeeper.config.models import Config, Review
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.review import ReviewItem
 from watchkeeper.model.score import Score
+from watchkeeper.model.times import Clock
 from watchkeeper.reviewing.queue import (
     DEFAULT_POLICIES,
     OPINIONS,
@@ -40,7 +41,7 @@ class ReviewRouting:
     def __init__(
         self,
         records: Records,
-        clock: Callable[[], int],
+        clock: Clock,
         policies: Sequence[ReviewPolicy] = DEFAULT_POLICIES,
         routed: Callable[[str], frozenset[str]] = lambda _project: frozenset(),
         *,

@@ -28,13 +28,15 @@ from watchkeeper.model.series import (
     Cohort,
     Point,
     SeriesKey,
+    axis_of,
     cohort_parse,
     empty,
 )
-from watchkeeper.model.times import DAY, HOUR, SECOND
+from watchkeeper.model.times import DAY, HOUR, MINUTE, SECOND
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
+from watchkeeper.store.sandbox_tables import beside
 
 DERIVED: dict[str, Axis] = {
     "traces": BINARY,
@@ -52,6 +54,12 @@ GAP = 12
 # For how long it is known what a tick held when it was judged.
 KEPT_NS = 3 * DAY
 ERROR_CLASSES = tuple(f"error_class:{c.name}" for c in TAXONOMY)
+
+
+def metric_of(scorer: str) -> str:
+    """What the series of a scorer is called: as itself, unless a number of every trace is, or another such series. A score that
+    another system sends under the name `error_rate` must not take the place of what was measured."""
+    return beside(scorer, DERIVED)
 
 
 def guess_axis(low: float, high: float, whole: bool) -> Axis:
@@ -73,7 +81,7 @@ def guess_axis(low: float, high: float, whole: bool) -> Axis:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RollPlan:
     """What is rolled. `sets`: the dimension sets that get series of their own beside all traffic. `axes`: the scale of
     each scorer, by name; others are guessed from their first values and then kept. `shares`: the 0/1 series that
     conditions need. `keep`: how many values of a dimension keep their own series; the rest together are `other`."""
@@ -91,7 +99,7 @@ class Plan:
         axes: Mapping[str, Axis] | None = None,
         tick_ns: int | None = None,
         sets: Sequence[tuple[str, ...]] = (("prompt_version",), ("model",), ("scenario",), ("variant",)),
-    ) -> "Plan":
+    ) -> "RollPlan":
         """The plan that serves these monitors: their sets, their shares, and a tick fine enough for all of them."""
         wanted, shares = {tuple(sorted(s)) for s in sets}, dict[str, Share]()
         monitors = tuple(monitors)
@@ -122,8 +130,8 @@ class Roller:
         self,
         columns: Columns,
         records: Records,
-        plan: Plan,
-        margin_ns: int = 10 * 60 * SECOND,
+        plan: RollPlan,
+        margin_ns: int = 10 * MINUTE,
         chunk: int = 48,
     ) -> None:
         self.columns = columns
@@ -133,7 +141,7 @@ class Roller:
         self.chunk = chunk
         # By project the plan, and of each tick within the margin what was in it, when it was last recomputed. Without it, after
         # a restart, they are recomputed once more.
-        self._held: dict[str, tuple[Plan, dict[int, int]]] = {}
+        self._held: dict[str, tuple[RollPlan, dict[int, int]]] = {}
         # By project the end of the two weeks whose values were last counted, and how often each was there, by dimension.
         self._counted: dict[str, tuple[int, dict[int, dict[str, int]]]] = {}
 
@@ -218,9 +226,11 @@ class Roller:
         axes = {**DERIVED, **self.plan.axes, **{s.indicator: BINARY for s in self.plan.shares}}
         stored = await self.records.read(lambda c: states.get_all(c, project, "axis"))
         axes |= {k: msgspec.convert(v, Axis) for k, v in stored.items() if k not in axes}
-        scorers = set(await self.columns.scorers(project))
-        if not scorers <= set(axes):
-            rows = (await self.columns.named("roll_ranges", project, since=since)).dicts()
+        metrics = {metric_of(s) for s in await self.columns.scorers(project)}
+        if not metrics <= set(axes):
+            rows = (
+                await self.columns.named("roll_ranges", project, since=since, derived=list(DERIVED))
+            ).dicts()
             guessed = {
                 str(r["metric"]): guess_axis(float(r["low"]), float(r["high"]), bool(r["whole"]))
                 for r in rows
@@ -285,6 +295,7 @@ class Roller:
             since=first,
             until=last,
             known=known,
+            derived=list(DERIVED),
             transport=sorted(TRANSPORT),
             names=[*names, *ERROR_CLASSES],
             low=[axes[n].low for n in names] + [BINARY.low] * len(ERROR_CLASSES),
@@ -343,13 +354,11 @@ class Roller:
             await self.columns.named("roll_existing", project, seconds=seconds, since=first, until=last)
         ).rows
         found: list[Point] = []
-        for tick, metric, cohort_text, low_high in rows:
+        for tick, metric, cohort_text, axis in rows:
             start, cohort = int(tick) * SECOND, cohort_parse(str(cohort_text))
             if (start, metric, cohort) not in now:
-                axis = read_axis(str(low_high))
-                found.append(
-                    empty(SeriesKey(project, str(metric), cohort), start, start + self.plan.tick_ns, axis)
-                )
+                key = SeriesKey(project, str(metric), cohort)
+                found.append(empty(key, start, start + self.plan.tick_ns, axis_of(str(axis))))
         return found
 
 
@@ -369,12 +378,6 @@ def choose_versions(points: Sequence[Point], first_seen: Mapping[str, Mapping[st
         enough = [v for v, n in by_version.items() if 2 * n >= most]
         chosen[(metric, tick)] = max(enough, key=lambda v: (seen.get(v, 0), v))
     return [p for p in points if chosen.get((p.key.metric, p.start_ns), p.version) == p.version]
-
-
-def read_axis(text: str) -> Axis:
-    """An axis as the column store writes it: low|high|bins|log."""
-    low, high, bins, log = text.split("|")
-    return Axis(float(low), float(high), int(bins), log=log == "1")
 
 
 def _with_absent_classes(points: list[Point]) -> list[Point]:

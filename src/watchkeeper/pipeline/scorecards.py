@@ -9,7 +9,7 @@ from typing import Any
 
 from watchkeeper.model.calibration import MODEL_BASED, Standing
 from watchkeeper.model.score import ABSTAINED
-from watchkeeper.model.series import Axis, Estimate, Insufficient, Point, SeriesKey
+from watchkeeper.model.series import BINARY, Estimate, Insufficient, Point, SeriesKey, axis_of
 from watchkeeper.pipeline.calibrate import Calibrator, model_of
 from watchkeeper.pipeline.coverage import missing
 from watchkeeper.stats.estimates import point_mean, point_rate
@@ -83,7 +83,7 @@ async def lines(
     made: list[Line] = []
     for scorer in calibrator.scorers_of(project):
         rows, covered = by_metric.get(scorer.name, []), by_scorer.get(scorer.name, [])
-        binary = bool(rows) and all(_axis(r) == Axis(0.0, 1.0, 1) for r in rows)
+        binary = bool(rows) and all(map(_zero_one, rows))
         versions = _versions(scorer.version, rows, covered)
         made.append(
             Line(
@@ -112,17 +112,19 @@ def _grouped(rows: Sequence[Mapping[str, Any]], by: str) -> dict[str, list[Mappi
     return found
 
 
-def _axis(row: Mapping[str, Any]) -> Axis:
-    low, high, bins, log = str(row["axis"]).split("|")
-    return Axis(float(low), float(high), int(bins), log == "1")
+def _zero_one(row: Mapping[str, Any]) -> bool:
+    """Whether every value of a series is 0 or 1. An axis is guessed from the first values of a scorer that nobody described; of
+    zeros and ones alone x² = x, so that Σwx² = Σwx."""
+    squares, values = float(row["swx2"] or 0), float(row["swx"] or 0)
+    return axis_of(str(row["axis"])) == BINARY and abs(squares - values) <= 1e-9 * max(1.0, abs(values))
 
 
 def estimate_of(row: Mapping[str, Any]) -> Estimate | Insufficient:
     """The weighted mean of a series' sums, a rate with Wilson's interval where all values are 0 or 1."""
     sw, sw2, swx, swx2, sw2x, sw2x2 = (float(row[name] or 0) for name in _SUMS)
-    axis, key = _axis(row), SeriesKey("", str(row["metric"]))
+    axis, key = axis_of(str(row["axis"])), SeriesKey("", str(row["metric"]))
     point = Point(key, 0, 1, axis, int(row["n"]), sw, sw2, swx, swx2, sw2x, sw2x2)
-    return point_rate(point) if axis == Axis(0.0, 1.0, 1) else point_mean(point)
+    return point_rate(point) if _zero_one(row) else point_mean(point)
 
 
 def _versions(

@@ -14,7 +14,7 @@ from watchkeeper.config.models import Config, Metric
 from watchkeeper.gating.subject import Answer, subjects_of
 from watchkeeper.model.review import Case
 from watchkeeper.model.score import Failed, NotScored, Outcome, Subject, Verdict
-from watchkeeper.pipeline.plan import services
+from watchkeeper.pipeline.plan import finders
 from watchkeeper.scoring.drive import Batch, direct, run_scorer
 from watchkeeper.scoring.protocol import BatchScorer
 from watchkeeper.scoring.registry import build
@@ -63,7 +63,7 @@ def _in_python(metric: Metric) -> tuple[MetricTest, ...]:
 
 def prove(metric: Metric, tests: Sequence[MetricTest], isolate: Batch = direct) -> list[Proof]:
     """Run a scorer's tests as production would run the scorer. Raises CannotTest for a judge: it is compared with people."""
-    scorer = build(metric.spec(), services())
+    scorer = build(metric.spec(), finders())
     if not isinstance(scorer, BatchScorer):
         raise CannotTest(
             f"{metric.name}: a judge has no tests of its own; watchkeeper calibrate compares it with people"

@@ -15,9 +15,10 @@ from watchkeeper.alerting.lifecycle import Life, advance
 from watchkeeper.alerting.message import notifications
 from watchkeeper.alerting.routing import Routes, Silence, Told, alert_id, due_message, group_key
 from watchkeeper.model.alert import Alert
-from watchkeeper.model.times import HOUR
+from watchkeeper.model.times import HOUR, Clock
 from watchkeeper.pipeline.readings import PROJECT, Read
 from watchkeeper.pipeline.watching.telling import alert_row
+from watchkeeper.pipeline.watching.work import silences
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import alerts, incidents, outbox, states
 from watchkeeper.store.records.engine import Records
@@ -57,7 +58,7 @@ class SelfWatch:
     """`readings()` are those of one look by rule name; `rules`, `routes`, `owner` and `notify` may be replaced between looks. `clock` gives ns."""
 
     records: Records
-    clock: Callable[[], int]
+    clock: Clock
     readings: Callable[[], Mapping[str, Read]]
     columns: Columns | None = None
     rules: tuple[BuiltIn, ...] = RULES
@@ -104,10 +105,7 @@ class SelfWatch:
         known = _known(c)
         changed: list[Alert] = []
         messages = 0
-        quiet = [
-            Silence(s.id, tuple(s.matchers.items()), s.starts_ns, s.ends_ns, s.author, s.comment)
-            for s in alerts.list_silences(c, PROJECT, now)
-        ]
+        quiet = silences(c, PROJECT, now)
         for rule in self.rules:
             beside, reading = known.get(rule.name) or Beside(Life("no_data")), read[rule.name]
             beside.reading = reading

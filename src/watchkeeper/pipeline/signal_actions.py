@@ -2,12 +2,13 @@
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from watchkeeper.model.review import ReviewItem
 from watchkeeper.model.score import Score
+from watchkeeper.model.times import Clock
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, promote
 from watchkeeper.pipeline.reading import Load
 from watchkeeper.reviewing.queue import item
@@ -25,7 +26,7 @@ class SignalActions:
     """Acts on signals. Doing it again changes nothing: review items and cases have ids of their own, and what is done is
     remembered while the process lives."""
 
-    def __init__(self, records: Records, load: Load, clock: Callable[[], int]) -> None:
+    def __init__(self, records: Records, load: Load, clock: Clock) -> None:
         self._records, self._load, self._clock = records, load, clock
         self._done: OrderedDict[tuple[str, str, str, str], None] = OrderedDict()
         self.counts: Counter[str] = Counter()

@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
+from sqlalchemy.engine import Connection
 
 from watchkeeper.model.errors import PRECEDENCE
 from watchkeeper.model.review import Label
 from watchkeeper.model.signal import KINDS, Failure, Signal
-from watchkeeper.model.times import DAY
+from watchkeeper.model.times import DAY, Clock
 from watchkeeper.reviewing.clusters import Embed
 from watchkeeper.reviewing.queue import DEFAULT_POLICIES, ReviewPolicy
 from watchkeeper.reviewing.signals import Outcome, Traffic, regroup
@@ -42,7 +43,7 @@ class SignalFlow:
         self,
         columns: Columns,
         records: Records,
-        clock: Callable[[], int],
+        clock: Clock,
         embed: Embed | None,
         *,
         owner_of: Callable[[str, str], str | None] = lambda _project, _scorer: None,
@@ -83,7 +84,7 @@ class SignalFlow:
                 aimed=aimed,
             )  # fmt: skip
 
-            def store(conn: Any) -> None:
+            def store(conn: Connection) -> None:
                 signals.replace(conn, project, was, made.signals, made.members, merged)
                 if nightly:
                     states.put(conn, project, "signals", "night", {"ns": now}, now)

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from watchkeeper.alerting.monitor import DIMENSIONS, Monitor, tick_of
 from watchkeeper.detection.cloud import FEATURES, Change, Geometry, make_geometry, project
-from watchkeeper.model.series import Cohort, Insufficient, cohort_text
+from watchkeeper.model.series import Cohort, Insufficient, cohort_of, cohort_text
 from watchkeeper.model.sketch import field_of_metric
-from watchkeeper.model.times import HOUR, SECOND
+from watchkeeper.model.times import HOUR, MINUTE, SECOND
 from watchkeeper.pipeline.watching.normals import BASELINE_NS, LEAST_NS
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
 
-GRACE_NS = 300 * 10**9
+GRACE_NS = 5 * MINUTE
 # Texts an hour of the baseline from which the map and the normal are made, and of every hour after it.
 BASELINE_EACH, EACH, MAP_TEXTS = 20, 500, 1500
 AT_ONCE = 48
@@ -271,5 +271,5 @@ def _cohorts_of(dims: Sequence[str], rules: Sequence[Monitor]) -> set[str]:
             continue
         found.add(cohort_text(m.where))
         if m.by:
-            found.add(cohort_text(tuple(sorted(value.items()))))
+            found.add(cohort_text(cohort_of(value)))
     return found

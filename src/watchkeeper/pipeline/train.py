@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy.engine import Connection
 
 from watchkeeper.model.series import Estimate
+from watchkeeper.model.times import Clock
 from watchkeeper.model.trained import Comparison, Trained, Weights
 from watchkeeper.scoring.calibration import majority
 from watchkeeper.scoring.classifiers.trained import (
@@ -21,8 +22,7 @@ from watchkeeper.scoring.classifiers.trained import (
     hash_of,
     probabilities,
 )
-from watchkeeper.stats.estimates import mean
-from watchkeeper.stats.intervals import wilson
+from watchkeeper.stats.estimates import mean, rate
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import reviews, trained
 from watchkeeper.store.records.engine import Records
@@ -66,12 +66,9 @@ def split(rows: Sequence[Row], kept_apart: frozenset[str] = frozenset()) -> tupl
     return train, held
 
 
-def _share(right: np.ndarray[Any, Any]) -> Estimate | None:
-    n = len(right)
-    if n == 0:
-        return None
-    low, high = wilson(float(right.sum()), n)
-    return Estimate(float(right.mean()), low, high, n, float(n))
+def _share(right: NDArray[np.bool_]) -> Estimate | None:
+    found = rate(right)
+    return found if isinstance(found, Estimate) else None
 
 
 def compare(made: Weights, held: Sequence[Row]) -> Comparison:
@@ -113,7 +110,7 @@ class TrainFlow:
         self,
         columns: Columns,
         records: Records,
-        clock: Callable[[], int],
+        clock: Clock,
         apart: Callable[[Connection, str], frozenset[str]],
         changed: Callable[[], Awaitable[None]],
     ) -> None:

@@ -13,20 +13,20 @@ from numpy.typing import NDArray
 
 from watchkeeper.alerting.monitor import DIMENSIONS
 from watchkeeper.alerting.routing import cohort_of_alert, onset_of
-from watchkeeper.alerting.triage import TITLES, Sample, triage
+from watchkeeper.alerting.triage import Sample, triage
 from watchkeeper.dialects import normalise
 from watchkeeper.model.alert import Alert, Deploy, Moved
 from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.model.incident import Factor, Triage
-from watchkeeper.model.series import Cohort, Point
+from watchkeeper.model.series import Cohort, Point, cohort_text
 from watchkeeper.model.span import RawSpan
 from watchkeeper.model.times import DAY, HOUR
+from watchkeeper.pipeline.watching.normals import BASELINE_NS
 from watchkeeper.reviewing.clusters import words
 from watchkeeper.scoring.checks.language import guess
 from watchkeeper.store.columns import Columns
 
 TRACES, RETRIEVALS, WORDS, VALUES = 3000, 200, 24, 12
-BASELINE_NS = 14 * DAY
 # Scorers of what goes into an answer, or of how it is made. A scorer of the answer's worth is the thing to be explained.
 SCORED = {
     "context_precision": "retrieval", "context_recall": "retrieval", "context_relevance": "retrieval",
@@ -121,7 +121,7 @@ async def run(columns: Columns, question: Question, now: int) -> Triage:
             q.before[0],
             q.after[1],
             metric="traces",
-            cohort=",".join(f"{k}={v}" for k, v in q.cohort),
+            cohort=cohort_text(q.cohort),
         ),
     )
 
@@ -266,6 +266,3 @@ def volume(points: Sequence[Point], q: Question) -> Factor:
     line = Moved(name, *b[:3], b[3], *a[:3], a[3], "", moved)
     note = "moved; what it does to the metric shows in the cohorts" if moved else "as before (n: hours)"
     return Factor("upstream", name, "fact", "holds", line, note, moved=moved, value="volume")
-
-
-__all__ = ["TITLES", "Question", "question_of", "run", "sample_of", "volume", "where_of"]

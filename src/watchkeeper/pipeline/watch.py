@@ -14,10 +14,10 @@ from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.alerting.routing import Routes
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort
-from watchkeeper.model.times import SECOND
+from watchkeeper.model.times import DAY, SECOND
 from watchkeeper.pipeline.watching import telling
 from watchkeeper.pipeline.watching.normals import Normal
-from watchkeeper.pipeline.watching.steps import Counts, Settings, Steps
+from watchkeeper.pipeline.watching.steps import Settings, Steps
 from watchkeeper.pipeline.watching.telling import ChangeHook, ReviewHook
 from watchkeeper.pipeline.watching.work import load, rewind, series_key
 from watchkeeper.store.columns import Columns
@@ -25,9 +25,8 @@ from watchkeeper.store.records import alerts, states
 from watchkeeper.store.records.engine import Records
 
 # Late data is judged again from a checkpoint at most three days old.
-KEPT_NS = 3 * 24 * 3600 * SECOND
+KEPT_NS = 3 * DAY
 log = logging.getLogger(__name__)
-__all__ = ["Counts", "Settings", "Watcher"]
 
 
 class Watcher(Steps):

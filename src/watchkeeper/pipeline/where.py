@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ParseError, SqlglotError
 
 from watchkeeper.model.span import Trace
 from watchkeeper.scoring.patterns import UserPattern
@@ -47,6 +47,8 @@ COLUMNS: dict[str, Callable[[Trace], Any]] = {
     "output_tokens": lambda t: t.totals.output_tokens,
     "spans": lambda t: len(t.spans),
 }
+# What the SQL table `traces` has under another name, and what it does not have.
+_IN_SQL: dict[str, str | None] = {"model": "nullIf(models[1], '')", "name": "root_name", "workflow": None}
 _COMPARE: dict[type[exp.Expr], Callable[[Any, Any], bool]] = {
     exp.EQ: lambda a, b: a == b,
     exp.NEQ: lambda a, b: a != b,
@@ -58,14 +60,38 @@ _COMPARE: dict[type[exp.Expr], Callable[[Any, Any], bool]] = {
 Value = Callable[[Trace], Any]
 
 
+class WhereError(ValueError):
+    """A condition that is not understood: `said` is what and what is allowed, `column` a column that there is not."""
+
+    def __init__(self, said: str, column: str | None = None) -> None:
+        super().__init__(f"where: {said}")
+        self.said, self.column = said, column
+
+
 def compile_condition(text: str) -> Condition:
     """A function that says whether a trace meets the condition. Unknown (NULL) values meet no comparison, as in SQL.
-    Raises ValueError saying what is not understood and what is allowed.
+    Raises `WhereError`.
 
     >>> compile_condition("scenario in ('support', 'sales')")
     Where("scenario in ('support', 'sales')")
     """
     return Where(text)
+
+
+def in_sql(text: str) -> str:
+    """The condition over the columns of the SQL table `traces`. Raises `WhereError`, with the column that the table does not have.
+
+    >>> in_sql("model like 'gpt%' and name = 'answer'")
+    "nullIf(models[1], '') LIKE 'gpt%' AND root_name = 'answer'"
+    """
+    _parsed(text)
+    tree = sqlglot.parse_one(text, dialect="clickhouse")
+    for column in list(tree.find_all(exp.Column)):
+        told = _IN_SQL.get(column.name, column.name)
+        if told is None:
+            raise WhereError(f"the table traces has no column {column.name}", column.name)
+        column.replace(sqlglot.parse_one(told, dialect="clickhouse"))
+    return tree.sql(dialect="clickhouse")
 
 
 class Where:
@@ -86,10 +112,19 @@ class Where:
 
 def _parsed(text: str) -> Value:
     try:
-        tree = sqlglot.parse_one(text, dialect="clickhouse")
+        return _truth(sqlglot.parse_one(text, dialect="clickhouse"))
+    except ParseError as error:
+        # What the parser says is for a terminal, in colour, and names its own classes; where it stood is of use.
+        near = (
+            f"something is missing or too much at {error.errors[0]['highlight']!r}"
+            if error.errors
+            else "it is empty"
+        )
+        raise WhereError(f"{text!r} is not a condition: {near}") from error
     except SqlglotError as error:
-        raise ValueError(f"where: {text!r} is not a condition: {str(error).splitlines()[0]}") from error
-    return _truth(tree)
+        raise WhereError(f"{text!r} is not a condition: {str(error).splitlines()[0]}") from error
+    except RecursionError:
+        raise WhereError("it is nested too deeply") from None
 
 
 def _truth(node: exp.Expr) -> Value:
@@ -109,7 +144,7 @@ def _truth(node: exp.Expr) -> Value:
         case exp.Is():
             value = _value(node.this)
             if not isinstance(node.expression, exp.Null):
-                raise ValueError(f"where: {node.sql()!r} is not understood; write is null or is not null")
+                raise WhereError(f"{node.sql()!r} is not understood; write is null or is not null")
             return lambda t: value(t) is None
         case exp.In():
             value, members = _value(node.this), [_value(e) for e in node.expressions]
@@ -119,8 +154,8 @@ def _truth(node: exp.Expr) -> Value:
         case _:
             compare = _COMPARE.get(type(node))
             if compare is None:
-                raise ValueError(
-                    f"where: {node.sql()!r} is not understood; allowed are comparisons, and, or, not, in, like, is null"
+                raise WhereError(
+                    f"{node.sql()!r} is not understood; allowed are comparisons, and, or, not, in, like, is null"
                 )
             left, right = _value(node.this), _value(node.expression)
             return lambda t: _compared(compare, left(t), right(t))
@@ -144,7 +179,7 @@ def _like(node: exp.Expr) -> Value:
     value = _value(node.this)
     pattern = node.expression
     if not isinstance(pattern, exp.Literal):
-        raise ValueError("where: like needs a text pattern")
+        raise WhereError("like needs a text pattern")
     # Many % in a pattern and a long text would take `re` for ever.
     body = "".join({"%": ".*", "_": "."}.get(c) or re.escape(c) for c in str(pattern.this))
     compiled = UserPattern(f"(?s:{body})", ignore_case=isinstance(node, exp.ILike))
@@ -155,7 +190,7 @@ def _value(node: exp.Expr) -> Value:
     if isinstance(node, exp.Column):
         reader = COLUMNS.get(node.name)
         if reader is None or node.table:
-            raise ValueError(f"where: unknown column {node.sql()!r}; one of {', '.join(COLUMNS)}")
+            raise WhereError(f"unknown column {node.sql()!r}; one of {', '.join(COLUMNS)}", node.sql())
         return reader
     if isinstance(node, exp.Literal):
         constant: Any = str(node.this) if node.is_string else float(node.this)
@@ -165,4 +200,4 @@ def _value(node: exp.Expr) -> Value:
         return lambda _t: negative
     if isinstance(node, exp.Null):
         return lambda _t: None
-    raise ValueError(f"where: {node.sql()!r} is not understood; a column or a constant is expected")
+    raise WhereError(f"{node.sql()!r} is not understood; a column or a constant is expected")

@@ -58,6 +58,8 @@ class Redactor:
         self._clean: set[str] = set()
         self._plain: set[str] = set()
         self._resource: tuple[dict[str, Any], dict[str, Any], Counter[str]] | None = None
+        # The library that made the spans, mostly the same one; its version has digits, which `text` looks at each time.
+        self._clean_scope = ("", "")
 
     def text(self, value: str, counts: Counter[str], context: str = "") -> str:
         """One string, with findings counted."""
@@ -182,6 +184,11 @@ class Redactor:
             span.status_message = self.text(span.status_message, counts)
         if span.trace_state:
             span.trace_state = self.text(span.trace_state, counts)
+        scope = (span.scope_name, span.scope_version)
+        if scope != self._clean_scope:
+            span.scope_name, span.scope_version = (self.text(word, counts) for word in scope)
+            if scope == (span.scope_name, span.scope_version):
+                self._clean_scope = scope
         span.attributes = self.mapping(span.attributes, counts)
         span.resource = self._shared(span.resource, counts)
         if len(span.events) > 1:
@@ -198,6 +205,7 @@ class Redactor:
         """Redact a log record in place, as `span`."""
         counts: Counter[str] = Counter()
         record.name = self.text(record.name, counts)
+        record.scope_name = self.text(record.scope_name, counts)
         record.body = self.value(record.body, counts)
         record.attributes = self.mapping(record.attributes, counts)
         record.resource = self._shared(record.resource, counts)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from watchkeeper.model.sensitive import Found
-from watchkeeper.redaction import prefilter, verify, views
-from watchkeeper.redaction.digits import numbers, touches
+from watchkeeper.redaction import papers, prefilter, verify, views
+from watchkeeper.redaction.digits import numbers
 from watchkeeper.redaction.policy import Policy
 from watchkeeper.redaction.secrets import assigned, keys
 
@@ -25,26 +25,6 @@ _VERSION = re.compile(
     r"(?:(?:(?<!<)\bv|version|release|build|firmware|section|chapter|v\.)\W*|(?<![\w/.])(?-i:[A-Z])\w*/)$",
     re.IGNORECASE,
 )
-_NINO = re.compile(
-    r"[A-CEGHJ-PR-TW-Z](?<![A-Za-z0-9].)(?<!B(?=G))(?<!G(?=B))(?<!N(?=[KT]))(?<!K(?=N))(?<!T(?=N))(?<!Z(?=Z))[A-CEGHJ-NPR-TW-Z][ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-D](?![A-Za-z0-9])"
-)
-_DNI = re.compile(
-    r"[XYZ\d](?<![A-Za-z0-9].)(?:(?<=[XYZ])-?\d{7}|(?<=\d)\d{7})-?[A-HJ-NP-TV-Z](?![A-Za-z0-9])"
-)
-_CF = re.compile(
-    r"[A-Za-z](?<![A-Za-z0-9].)[A-Za-z]{5}\d{2}[A-EHLMPRSTa-ehlmprst]\d{2}[A-Za-z]\d{3}[A-Za-z](?![A-Za-z0-9])"
-)
-_HETU = re.compile(r"(\d(?<![A-Za-z0-9].)\d{5})[-+A](\d{3})([0-9A-Y])(?![A-Za-z0-9])")
-_SHAPED = re.compile(
-    r"(?<![A-Za-z0-9])(?:[A-Z]{4}\d{6}[HM][A-Z]{5}[A-Z0-9]\d|(?P<nric>[STFGM]\d{7}[A-Z]))(?![A-Za-z0-9])"
-)
-# Beside a word that names the document its number needs no checksum: most countries' have none that is public.
-_SAID_ID = re.compile(
-    rf"(?:{prefilter.ID_DOCUMENTS})\W{{0,3}}(?:(?:card|number|num|no|nr|id|code|n°|nº)\b\W{{0,3}}){{0,2}}(?:is\b|was\b)?\W{{0,3}}"
-    r"(?P<value>[A-Za-z]{0,4}\d[A-Za-z0-9]*(?:[ ./-]?(?=[A-Za-z]{0,3}\d)[A-Za-z0-9]+){0,6}(?:[ /-][A-Za-z0-9]\b|\([0-9A]\))?)(?![A-Za-z0-9])",
-    re.IGNORECASE,
-)
-_CHINESE = re.compile(r"[1-9]\d{16}[0-9Xx](?![A-Za-z0-9])")
 
 
 def _ibans(text: str) -> Iterator[tuple[int, int]]:
@@ -70,7 +50,9 @@ def _ipv4s(text: str) -> Iterator[tuple[int, int]]:
         parts = match.group(0).split(".")
         if any(int(p) > 255 or (len(p) > 1 and p[0] == "0") for p in parts):
             continue
-        if parts[0] in ("0", "127") or _VERSION.search(text[max(0, match.start() - 24) : match.start()]):
+        if parts[0] in ("0", "127", "255") or _VERSION.search(
+            text[max(0, match.start() - 24) : match.start()]
+        ):
             continue
         yield match.span()
 
@@ -87,25 +69,6 @@ def _ipv6s(text: str) -> Iterator[tuple[int, int]]:
         yield match.span()
 
 
-def _ids(text: str) -> Iterator[tuple[int, int]]:
-    for match in _NINO.finditer(text):
-        yield match.span()
-    for match in _DNI.finditer(text):
-        if verify.dni(match.group(0).replace("-", "")):
-            yield match.span()
-    for match in _CF.finditer(text):
-        if verify.codice_fiscale(match.group(0)):
-            yield match.span()
-    for match in _SHAPED.finditer(text):
-        if match.lastgroup != "nric" or verify.nric(match.group(0)):
-            yield match.span()
-    for match in _HETU.finditer(text):
-        day, month = match.group(1)[:2], match.group(1)[2:4]
-        check = "0123456789ABCDEFHJKLMNPRSTUVWXY"[int(match.group(1) + match.group(2)) % 31]
-        if check == match.group(3) and "01" <= day <= "31" and "01" <= month <= "12":
-            yield match.span()
-
-
 def _plain(text: str, hits: frozenset[int], policy: Policy, context: str) -> Iterator[Found]:
     """Findings in the text as it stands."""
     kinds = policy.kinds
@@ -116,25 +79,18 @@ def _plain(text: str, hits: frozenset[int], policy: Policy, context: str) -> Ite
         yield from (Found(a, b, "iban") for a, b in _ibans(text))
     if prefilter.DIGITS in hits:
         yield from (Found(a, b, kind) for a, b, kind in numbers(text, kinds, context))
-        if "national_id" in kinds:
-            for match in _CHINESE.finditer(text):
-                before = text[match.start() - 1] if match.start() else " "
-                if not touches(before) and verify.chinese_id(match.group(0)):
-                    yield Found(match.start(), match.end(), "national_id")
     if prefilter.IPV4 in hits and "ip" in kinds:
         yield from (Found(a, b, "ip") for a, b in _ipv4s(text))
     if prefilter.IPV6 in hits and "ip" in kinds:
         yield from (Found(a, b, "ip") for a, b in _ipv6s(text))
     if prefilter.SAID_ID in hits and "national_id" in kinds:
-        for match in _SAID_ID.finditer(text):
-            if 6 <= sum(c.isdigit() for c in match.group("value")) <= 18:
-                yield Found(*match.span("value"), "national_id")
+        yield from (Found(a, b, "national_id") for a, b in papers.said(text))
     if prefilter.SECRET in hits and "secret" in kinds:
         yield from (Found(a, b, "secret") for a, b in keys(text))
     if prefilter.ASSIGNED in hits and "secret" in kinds:
         yield from (Found(a, b, "secret") for a, b in assigned(text))
     if prefilter.ALNUM_ID in hits and "national_id" in kinds:
-        yield from (Found(a, b, "national_id") for a, b in _ids(text))
+        yield from (Found(a, b, "national_id") for a, b in papers.lettered(text))
     for kind, label, pattern in policy.own:
         for match in pattern.finditer(text):
             if match.end() > match.start():

@@ -2,7 +2,7 @@
 
 import re
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -40,7 +40,8 @@ USER_KEYS = frozenset(
 SESSION_KEYS = frozenset(
     ("session.id", "gen_ai.conversation.id", "langfuse.session.id", "langfuse.trace.session_id", "thread.id")
 )
-ACTIONS = ("keep", "drop", "hash", "redact")
+FieldAction = Literal["keep", "drop", "hash", "redact"]
+ACTIONS: tuple[FieldAction, ...] = get_args(FieldAction)
 
 
 class CustomPattern(msgspec.Struct, frozen=True):

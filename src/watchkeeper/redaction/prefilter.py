@@ -6,33 +6,22 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from watchkeeper.redaction.keyforms import FORMS
+from watchkeeper.redaction.views import CODED, FORM_BLANK
+from watchkeeper.redaction.words import MADE_LIKE_A_KEY, PAPER, SECRETS
+
 EMAIL, DIGITS, IBAN, IPV4, IPV6, SECRET, ALNUM_ID, ESCAPED, RUN, ASSIGNED, SAID_ID = range(11)
 
-# What people call a password. Bytes beyond ASCII have no other case here, so both are written.
-PASSWORDS = (
-    r"passw(?:or)?[dt]|passphrase|pwd|(?-i:_PASS)|kennwort|contrase(?:ñ|n)a|senha|mot de passe|wachtwoord|has(?:ł|l)o|(?:П|п)ароль"
-    r"|密码|密碼|パスワード|비밀번호"
-)
 # As `secrets._ASSIGNED` up to its value: names alone (`token limit`) are far more frequent than assignments.
 _ASSIGNED = (
-    rf"(?i:(?:{PASSWORDS}|secret|(?:api|access|account|secret|private)[_ -]?key|token|credentials?|authorization"
-    r"|cookie|bearer|(?-i:_KEY))\\?[\"']?\s{0,3}(?:is|es|é|är|jest|:|=|>|：)|(?:bearer\\?[\"']?|--password)\s)"
+    rf"(?i:(?:{SECRETS})"
+    r"\\?[\"']?\s{0,3}(?:is|es|é|è|är|jest|lautet|to\s|:|=|>|：|是|为|は|는|은)|(?:bearer\\?[\"']?|--password|--token)\s)"
 )
 _PREFIXES = (
-    r"eyJ[A-Za-z0-9_-]{6}|-----BEGIN|AKIA|ASIA|gh[pousr]_|github_pat_|glpat-|xox[abposre]-|xapp-|sk-|[srp]k_(?:live|test)_"
-    r"|AIza|ya29\.|whsec_|SG\.|npm_|pypi-|hf_|gsk_|do[opr]_v1_|shp(?:at|ss|ca|pa)_|key-[0-9a-z]{32}|xai-|pplx-|lin_api_|wk_|sq0|AccountKey"
-    r"|gl(?:rt|dt|ptt|ft|cbt|oas|soat|agent)-|GOCSPX-|EAA[A-Za-z0-9]{28}|r8_|amzn\.mws|lsv2_|ls__|nvapi-|AT[AC]TT|figd_|dckr_|ntn_"
-    r"|secret_[A-Za-z0-9]{43}|sb[ps]_|sb_secret_|pat[A-Za-z0-9]{14}\.|dp\.[a-z]{2,5}\.\w|hv[sbr]\.|PMAK-|NR(?:AK|II|JS|RA)-|sntry[su]_"
-    r"|glsa_|glc_|dapi[0-9a-f]{32}|tvly-|pcsk_|fw_|pscale_|SK[0-9a-f]{32}|[0-9a-f]{32}-us\d|AGE-SECRET|\d{8}:AA|hooks\.slack|\/api\/webhooks"
+    "|".join(begin for begin, _ in FORMS)
+    + rf"|-----BEGIN|sk-|{MADE_LIKE_A_KEY}(?:[A-Za-z0-9]{{1,15}}[_-])?[A-Za-z0-9]{{0,12}}[0-9][A-Za-z0-9]{{3}}"
 )
-# Papers that carry a person's number, with no short names that are also words.
-ID_DOCUMENTS = (
-    r"passports?|reisepass|pasaporte|passeport|driv(?:er(?:'?s|s')?|ing)[ _-]licen[cs]e|national[ _-](?:id(?:entity|entification)?|insurance)"
-    r"|(?:identity|id)[ _-]card|personalausweis|\bid number|tax[ _-](?:file|id)|\btfn\b|medicare|\bnhs\b|\bnino\b|\bdni\b|\bcurp\b|\bnric\b|\bhkid\b"
-    r"|\bpps[n ]|\bcpf\b|\bcnp\b|\begn\b|kimlik|\bahv\b|rodn\S+ \S{4,6}lo|my number|personnummer|aadhaar|codice fiscale"
-    r"|f(?:ø|oe|o)dselsnummer|\bcpr\b|cpr-n|rijksregister\w*|\bsvnr\b|sozialversicherungs\w*|\bnif\b|\brut\b|マイナンバー|個人番号|주민등록번호"
-)
-_URL_PASSWORD = r":\/\/[^\s/:@]{0,64}:[^\s/@]{3,64}@"
+_URL_PASSWORD = r":\/\/[^\s/:@]{0,64}:[^\s/@]{3,64}@|:thin:[^\s/@]{1,64}\/|\s(?:-u|--user)[ =][\"']?[^\s:\"']{1,64}:[^\s\"']{4}"
 PATTERNS: tuple[str, ...] = (
     r"[^\s,;:<>()\[\]]@[^\s,;:<>()\[\]]",
     r"\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d",
@@ -41,11 +30,11 @@ PATTERNS: tuple[str, ...] = (
     r"[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{1,4}:|[0-9A-Fa-f]::[0-9A-Fa-f]",
     _PREFIXES,
     r"\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-D]|\d{7}-?[A-Z]|\d{2}[A-Za-z]\d{2}[A-Za-z]\d{3}|\d{6}[-+A]\d{3}[0-9A-Z]"
-    r"|\d{6}[HM][A-Z]{5}",
-    r"%[2-7][0-9A-Fa-f]|\\u(?:00|201[0-2]|[Ff]{2}[0-5]|066|06[Ff]|096)|\\[nrt\"'/]|&#",
+    r"|\d\.\d{3}\.\d{3}-?[A-Z]|[A-Z9]{4}\d{4}|[A-Z]\d{6}(?:\(|\d{3})",
+    rf"{CODED}|{FORM_BLANK}|\\[nrt\"'/]",
     r"[A-Za-z0-9+/]{16}",
     rf"{_ASSIGNED}|{_URL_PASSWORD}",
-    rf"(?i:{ID_DOCUMENTS})",
+    rf"(?i:{PAPER})",
 )
 
 

@@ -3,6 +3,8 @@
 import math
 from collections import Counter
 
+from watchkeeper.redaction.words import IBANS
+
 # Issuer prefixes (ISO/IEC 7812 ranges in use) with the lengths they allow.
 _CARDS: tuple[tuple[int, int, frozenset[int]], ...] = (
     (4, 4, frozenset((13, 16, 19))),
@@ -23,90 +25,12 @@ _CARDS: tuple[tuple[int, int, frozenset[int]], ...] = (
     (63, 63, frozenset((12, 13, 14, 15, 16, 18, 19))),
     (67, 67, frozenset((12, 13, 14, 15, 16, 18, 19))),
     (2131, 2131, frozenset((15,))),
+    (2200, 2204, frozenset((16, 17, 18, 19))),
+    (81, 82, frozenset((16,))),
+    (9792, 9792, frozenset((16,))),
     (1800, 1800, frozenset((15,))),
 )
-_IBAN_LENGTHS = {
-    pair[:2]: int(pair[2:])
-    for pair in [
-        "AD24",
-        "AE23",
-        "AL28",
-        "AT20",
-        "AZ28",
-        "BA20",
-        "BE16",
-        "BG22",
-        "BH22",
-        "BR29",
-        "BY28",
-        "CH21",
-        "CR22",
-        "CY28",
-        "CZ24",
-        "DE22",
-        "DK18",
-        "DO28",
-        "EE20",
-        "EG29",
-        "ES24",
-        "FI18",
-        "FO18",
-        "FR27",
-        "GB22",
-        "GE22",
-        "GI23",
-        "GL18",
-        "GR27",
-        "GT28",
-        "HR21",
-        "HU28",
-        "IE22",
-        "IL23",
-        "IQ23",
-        "IS26",
-        "IT27",
-        "JO30",
-        "KW30",
-        "KZ20",
-        "LB28",
-        "LC32",
-        "LI21",
-        "LT20",
-        "LU20",
-        "LV21",
-        "MC27",
-        "MD24",
-        "ME22",
-        "MK19",
-        "MR27",
-        "MT31",
-        "MU30",
-        "NL18",
-        "NO15",
-        "PK24",
-        "PL28",
-        "PS29",
-        "PT25",
-        "QA29",
-        "RO24",
-        "RS22",
-        "SA24",
-        "SC31",
-        "SE24",
-        "SI19",
-        "SK24",
-        "SM27",
-        "ST25",
-        "SV28",
-        "TL23",
-        "TN24",
-        "TR26",
-        "UA29",
-        "VA22",
-        "VG24",
-        "XK20",
-    ]
-}
+_IBAN_LENGTHS = {pair[:2]: int(pair[2:]) for pair in IBANS}
 _VERHOEFF_D = (
     "0123456789",
     "1234067895",
@@ -129,53 +53,8 @@ _VERHOEFF_P = (
     "2793806415",
     "7046913258",
 )
-_CF_ODD = dict(
-    zip(
-        "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ",
-        map(
-            int,
-            [
-                "1",
-                "0",
-                "5",
-                "7",
-                "9",
-                "13",
-                "15",
-                "17",
-                "19",
-                "21",
-                "1",
-                "0",
-                "5",
-                "7",
-                "9",
-                "13",
-                "15",
-                "17",
-                "19",
-                "21",
-                "2",
-                "4",
-                "18",
-                "20",
-                "11",
-                "3",
-                "6",
-                "8",
-                "12",
-                "14",
-                "16",
-                "10",
-                "22",
-                "25",
-                "24",
-                "23",
-            ],
-        ),
-        strict=True,
-    )
-)
+_CF_VALUES = "1 0 5 7 9 13 15 17 19 21 1 0 5 7 9 13 15 17 19 21 2 4 18 20 11 3 6 8 12 14 16 10 22 25 24 23"
+_CF_ODD = dict(zip("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", map(int, _CF_VALUES.split()), strict=True))
 
 
 def luhn(digits: str) -> bool:
@@ -187,6 +66,11 @@ def luhn(digits: str) -> bool:
             value = value * 2 - 9 if value > 4 else value * 2
         total += value
     return total % 10 == 0
+
+
+def ean(digits: str) -> bool:
+    """Whether 13 digits carry the check digit of goods and books (GTIN-13)."""
+    return len(digits) == 13 and sum(int(c) * (3 if i % 2 else 1) for i, c in enumerate(digits)) % 10 == 0
 
 
 def card(digits: str) -> bool:
@@ -218,6 +102,18 @@ def ssn(digits: str) -> bool:
     return area not in ("000", "666") and area < "900" and group != "00" and serial != "0000"
 
 
+def itin(digits: str) -> bool:
+    """A US taxpayer number: area 900–999, and the groups that the tax office gives out."""
+    group = digits[3:5]
+    return digits[0] == "9" and ("50" <= group <= "65" or "70" <= group <= "88" or "90" <= group != "93")
+
+
+def dated(digits: str, day_first: bool = False) -> bool:
+    """Whether six digits are a date without its century: yymmdd, or ddmmyy."""
+    month, day = digits[2:4], digits[:2] if day_first else digits[4:6]
+    return "01" <= month <= "12" and "01" <= day <= "31"
+
+
 def aadhaar(digits: str) -> bool:
     """India: 12 digits, not starting with 0 or 1, Verhoeff check digit."""
     if len(digits) != 12 or digits[0] in "01":
@@ -237,6 +133,79 @@ def cpf(digits: str) -> bool:
         if (total * 10 % 11) % 10 != int(digits[n]):
             return False
     return True
+
+
+def cnpj(digits: str) -> bool:
+    """Brazil, a company or a person trading alone: 14 digits, two check digits modulo 11."""
+    for n in (12, 13):
+        total = sum(int(d) * (2 + i % 8) for i, d in enumerate(reversed(digits[:n])))
+        if (0 if total % 11 < 2 else 11 - total % 11) != int(digits[n]):
+            return False
+    return len(set(digits)) > 1
+
+
+def headquarters(digits: str) -> bool:
+    """Brazil: a company's number as nearly all are, of its first branch (0001)."""
+    return digits[8:12] == "0001" and cnpj(digits)
+
+
+def tckn(digits: str) -> bool:
+    """Türkiye: 11 digits, not starting with 0, two check digits modulo 10."""
+    odd, even = sum(map(int, digits[0:9:2])), sum(map(int, digits[1:8:2]))
+    tenth = (odd * 7 - even) % 10 == int(digits[9])
+    return digits[0] != "0" and tenth and sum(map(int, digits[:10])) % 10 == int(digits[10])
+
+
+def south_african(digits: str) -> bool:
+    """South Africa: birth date, serial, citizenship 0 or 1, Luhn. Milliseconds of these years begin with 15 to 19, as nobody's
+    number does who writes to an assistant."""
+    return dated(digits) and digits[10] in "01" and not "15" <= digits[:2] <= "19" and luhn(digits)
+
+
+def belgian(digits: str) -> bool:
+    """Belgium: birth date, serial and 97 minus the rest modulo 97, with a 2 before it for those born from 2000 on."""
+    number, check = int(digits[:9]), int(digits[9:])
+    return check in (97 - number % 97, 97 - (2_000_000_000 + number) % 97)
+
+
+def norwegian(digits: str) -> bool:
+    """Norway: birth date with the day first, serial, two check digits modulo 11."""
+    return (
+        dated(digits, day_first=True)
+        and weighted(digits[:10], (3, 7, 6, 1, 8, 9, 4, 5, 2, 1), 11)
+        and weighted(digits, (5, 4, 3, 2, 7, 6, 5, 4, 3, 2, 1), 11)
+    )
+
+
+def snils(digits: str) -> bool:
+    """Russia's insurance number: nine digits and a weighted sum modulo 101."""
+    total = sum(int(d) * (9 - i) for i, d in enumerate(digits[:9])) % 101
+    return total % 100 == int(digits[9:])
+
+
+def thai(digits: str) -> bool:
+    """Thailand: 12 digits and a check digit modulo 11."""
+    total = sum(int(d) * (13 - i) for i, d in enumerate(digits[:12]))
+    return (11 - total % 11) % 10 == int(digits[12])
+
+
+def czech(digits: str) -> bool:
+    """Czechia and Slovakia: a birth date (women's months from 51), a serial, divisible by 11."""
+    month = int(digits[2:4]) % 50 % 20
+    return 1 <= month <= 12 and "01" <= digits[4:6] <= "31" and int(digits) % 11 == 0
+
+
+def hkid(text: str) -> bool:
+    """Hong Kong: a letter, six digits, a check character modulo 11 (two letters are not checked)."""
+    total = 324 + (ord(text[0]) - 55) * 8 + sum(int(d) * (7 - i) for i, d in enumerate(text[1:7]))
+    return text[7] == "0123456789A"[-total % 11]
+
+
+def taiwanese(text: str) -> bool:
+    """Taiwan: a letter for the county, 1 or 2, seven digits, a check digit modulo 10."""
+    county = 10 + "ABCDEFGHJKLMNPQRSTUVXYWZIO".index(text[0])
+    total = county // 10 + county % 10 * 9 + sum(int(d) * (8 - i) for i, d in enumerate(text[1:9]))
+    return (total + int(text[9])) % 10 == 0
 
 
 def dni(text: str) -> bool:
@@ -289,8 +258,7 @@ def nric(text: str) -> bool:
 
 def ahv(digits: str) -> bool:
     """Switzerland: 13 digits beginning with 756, the last an EAN check digit."""
-    total = sum(int(c) * (3 if i % 2 else 1) for i, c in enumerate(digits[:12]))
-    return len(digits) == 13 and digits.startswith("756") and (10 - total % 10) % 10 == int(digits[12])
+    return digits.startswith("756") and ean(digits)
 
 
 def rut(digits: str, check: str) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-DAY_NS = 86_400_000_000_000
+from watchkeeper.model.times import DAY
 
 
 class Stratum(msgspec.Struct, frozen=True):
@@ -75,19 +75,17 @@ def _neyman(strata: Sequence[Stratum], floors: dict[str, float], left: float) ->
             out.update({s.name: floors[s.name] for s in open_})
             break
         ideal = {s.name: money * weight[s.name] / total for s in open_}
-        fixed = [
-            (s, s.volume if ideal[s.name] > s.volume else floors[s.name])
-            for s in open_
-            if ideal[s.name] > s.volume or ideal[s.name] < floors[s.name]
-        ]
-        # Fix one kind at a time (full ones first): clipping both at once can overspend.
-        full = [(s, n) for s, n in fixed if n >= s.volume]
-        for s, n in full or fixed:
+        over = [(s, s.volume) for s in open_ if ideal[s.name] > s.volume]
+        under = [(s, floors[s.name]) for s in open_ if ideal[s.name] < floors[s.name]]
+        if not over and not under:
+            return out | ideal
+        # Fix one kind at a time, the one that moves more money: what the others may have depends on it, and both at once, or
+        # the lesser first, can overspend.
+        moved = sum((n - ideal[s.name]) * s.cost for s, n in over + under)
+        for s, n in under if moved > 0 else over if moved < 0 else over + under:
             out[s.name] = n
             money -= n * s.cost
             open_ = [o for o in open_ if o.name != s.name]
-        if not fixed:
-            return out | ideal
         money = max(0.0, money)
     return out
 
@@ -109,7 +107,7 @@ class Budget(msgspec.Struct, frozen=True):
     def reserve(self, account: Spending, now_ns: int, expected: float, high_risk: bool) -> bool:
         """Set `expected` USD aside before a call; False (and nothing changed) when it would pass the limit. A clock
         that steps back keeps the later day, so no window is granted twice."""
-        day = now_ns // DAY_NS
+        day = now_ns // DAY
         if day > account.day:
             account.day, account.spent = day, 0.0
         ceiling = self.limit if high_risk else self.limit * (1.0 - self.kept_for_risk)

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from watchkeeper.model.calibration import Calibration, Candidate, Drift, Pair, Probe, Standing
 from watchkeeper.model.series import Estimate, Insufficient
+from watchkeeper.model.times import DAY
 from watchkeeper.stats.distributions import sign_test, t_quantile
 from watchkeeper.stats.estimates import rate
 from watchkeeper.stats.intervals import clopper_pearson
 from watchkeeper.stats.judges import judge_gate, krippendorff_alpha
 
-DAY_NS = 86_400 * 10**9
-VALID_NS = 90 * DAY_NS
+VALID_NS = 90 * DAY
 WANTED = 100
 CANARY = 50
 FEWEST_LABELS = 50

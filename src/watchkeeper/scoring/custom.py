@@ -64,7 +64,7 @@ class CustomScorer:
     """A user's function: takes a `Subject` and `params`, returns what `outcome` accepts. It runs in its own process with a
     deadline and a memory limit (`pipeline.isolate`), because it may hang, leak or crash.
 
-    function: `module:function`. level: span, trace or session. timeout_s: seconds for one batch. floor: makes a measurement
+    function: `module:function`. level: span, trace or session. timeout_s: seconds for one trace or span. floor: makes a measurement
     a rule.
     """
 

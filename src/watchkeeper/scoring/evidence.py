@@ -5,6 +5,7 @@ Sampling's always-on policies wait for these. They may come an hour after the tr
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from watchkeeper.model.score import Score
 from watchkeeper.scoring.sampling import SIGNAL
@@ -28,9 +29,10 @@ GUARDS = ("guard", "guardrail")
 # asked to label is no chance, so nobody can say with what probability the trace was seen.
 _LOW = frozenset(("judge", "classifier", "external"))
 _SAID = frozenset(("user", "signal", "external"))
-ACTIONS = ("review_now", "review", "judge", "golden", "baseline")
+SignalAction = Literal["review_now", "review", "judge", "golden", "baseline"]
+When = Literal["failed", "passed", "any"]
 # Names people give to one side of a scorer.
-ALIASES = {
+ALIASES: dict[str, tuple[str, When]] = {
     "thumbs_down": ("thumbs", "failed"),
     "thumbs_up": ("thumbs", "passed"),
     "edited": ("correction", "any"),
@@ -42,16 +44,16 @@ class SignalRoute:
     """What becomes of a signal (requirement F3): a user's word, a behaviour or an external score named `scorer`.
 
     when: `failed` (also an event that happened, such as `copy`), `passed` or `any`; below, above: bounds on the value beside it.
-    actions: any of `ACTIONS`; `baseline` alone means that it is only counted. share: of the traces with this signal, how many
+    actions: what becomes of it; `baseline` alone means that it is only counted. share: of the traces with this signal, how many
     the judges see. dataset: where `golden` puts its cases.
     """
 
     name: str
     scorer: str
-    when: str = "failed"
+    when: When = "failed"
     below: float | None = None
     above: float | None = None
-    actions: tuple[str, ...] = ("baseline",)
+    actions: tuple[SignalAction, ...] = ("baseline",)
     share: float = 1.0
     dataset: str = "golden"
 

@@ -145,12 +145,18 @@ def _span_error(span: Span) -> str | None:
     return "the span ended with status error" if span.status == "error" else None
 
 
+_SCHEMAS = (
+    "parameters", "input_schema", "inputSchema", "parameters_json_schema", "parametersJsonSchema", "schema", "args_schema", "argsSchema",
+)  # fmt: skip
+
+
 def tool_schema(definition: dict[str, Any]) -> tuple[str | None, dict[str, Any]]:
     """Name and argument schema of a tool definition in any provider's spelling."""
-    body = definition.get("function")
+    body = definition.get("function") or definition.get("toolSpec")
     inner = cast("dict[str, Any]", body) if isinstance(body, dict) else definition
-    name = inner.get("name")
-    for key in ("parameters", "input_schema", "inputSchema", "parameters_json_schema"):
+    said = inner.get("name")
+    name = said if isinstance(said, str) else None
+    for key in _SCHEMAS:
         schema = inner.get(key)
         if isinstance(schema, str):
             try:
@@ -158,8 +164,15 @@ def tool_schema(definition: dict[str, Any]) -> tuple[str | None, dict[str, Any]]
             except msgspec.DecodeError:
                 continue
         if isinstance(schema, dict):
-            return (name if isinstance(name, str) else None), cast("dict[str, Any]", schema)
-    return (name if isinstance(name, str) else None), {}
+            told = cast("dict[str, Any]", schema)
+            # Bedrock puts the schema one level deeper.
+            return name, told["json"] if isinstance(told.get("json"), dict) else told
+    listed = inner.get("parameter_definitions")
+    if isinstance(listed, dict):
+        fields = cast("dict[str, Any]", listed)
+        needed = [k for k, v in fields.items() if isinstance(v, dict) and v.get("required") is True]  # pyright: ignore[reportUnknownMemberType]
+        return name, {"type": "object", "properties": fields, "required": needed}
+    return name, {}
 
 
 def _since_last_user(messages: list[Message]) -> list[Message]:
@@ -172,15 +185,16 @@ def _since_last_user(messages: list[Message]) -> list[Message]:
 def _runs_of_conversation(span: Span, llm: LLM) -> list[ToolRun]:
     runs: dict[str, ToolRun] = {}
     for position, message in enumerate(_since_last_user(llm.input_messages)):
-        for part in message.parts:
-            key = part.id or f"{position}"
+        for number, part in enumerate(message.parts):
+            key = part.id or f"{position}.{number}"
             if part.type == "tool_call":
                 runs[key] = ToolRun(part.name, part.id, part.arguments, None, None, span.name)
             elif part.type == "tool_result":
                 result = part.result if part.result is not None else part.text
                 run = runs.get(key)
                 if run is None:
-                    runs[f"r{key}"] = ToolRun(part.name, part.id, None, result, None, span.name)
-                else:
-                    run.result = result
+                    run = runs[f"r{key}"] = ToolRun(part.name, part.id, None, None, None, span.name)
+                run.result = result
+                if isinstance(part.raw, dict) and part.raw.get("status") == "error":
+                    run.error = as_text(result)[:200] or "the tool reported an error"
     return list(runs.values())

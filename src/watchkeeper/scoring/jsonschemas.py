@@ -9,18 +9,19 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, ValidationError
 from jsonschema.validators import extend
 from referencing import Registry
+from referencing.exceptions import Unresolvable
 
 from watchkeeper.scoring.patterns import UserPattern
 
+# By lower-case name: what Python, Java and Gemini call the types; None accepts anything.
 _SPELLINGS: dict[str, str | None] = {
-    "dict": "object",
-    "float": "number",
-    "int": "integer",
+    **{name: name for name in ("object", "array", "string", "number", "integer", "boolean", "null")},
+    **dict.fromkeys(("dict", "hashmap", "map", "hashtable"), "object"),
+    **dict.fromkeys(("list", "tuple", "set", "arraylist"), "array"),
+    **dict.fromkeys(("str", "char", "text"), "string"),
+    **dict.fromkeys(("float", "double", "decimal"), "number"),
+    **dict.fromkeys(("int", "long", "short", "byte", "bigint"), "integer"),
     "bool": "boolean",
-    "str": "string",
-    "String": "string",
-    "list": "array",
-    "tuple": "array",
     "any": None,
 }
 
@@ -59,21 +60,25 @@ _Validator: Any = extend(
 
 
 def _normal(schema: Any) -> Any:
-    """JSON Schema spelling of the Python-like type names some benchmarks and frameworks send."""
-    if isinstance(schema, dict):
-        out: dict[str, Any] = {}
-        for key, value in cast("dict[str, Any]", schema).items():
-            if key == "type" and isinstance(value, str) and value in _SPELLINGS:
-                if _SPELLINGS[value] is not None:
-                    out[key] = _SPELLINGS[value]
-            elif key == "required" and isinstance(value, bool):
-                continue
-            else:
-                out[key] = _normal(value)
-        return out
+    """JSON Schema's own spelling of what some benchmarks, frameworks and older drafts send."""
     if isinstance(schema, list):
         return [_normal(v) for v in cast("list[Any]", schema)]
-    return schema
+    if not isinstance(schema, dict):
+        return schema
+    out: dict[str, Any] = {}
+    for key, value in cast("dict[str, Any]", schema).items():
+        if key == "type" and isinstance(value, str) and value.lower() in _SPELLINGS:
+            if (known := _SPELLINGS[value.lower()]) is not None:
+                out[key] = known
+        elif key == "required" and isinstance(value, bool):
+            continue
+        elif key == "items" and isinstance(value, list):
+            out["prefixItems"] = _normal(value)
+        else:
+            out[key] = _normal(value)
+    if out.get("nullable") is True and isinstance(out.get("type"), str):
+        out["type"] = [out["type"], "null"]
+    return out
 
 
 @lru_cache(maxsize=1024)
@@ -98,7 +103,13 @@ def problem(schema: Any, instance: Any) -> str | None:
         validator = _compiled(msgspec.json.encode(schema, order="deterministic"))
     except SchemaError as error:
         raise ValueError(f"not a JSON Schema: {error.message}") from error
-    for error in validator.iter_errors(instance):
-        path = ".".join(str(p) for p in error.absolute_path)
-        return f"{path}: {error.message}" if path else str(error.message)
-    return None
+    try:
+        error = next(validator.iter_errors(instance), None)
+    except Unresolvable as missing:
+        raise ValueError(
+            f"Unresolvable reference {missing.ref!r}: remote schemas are never fetched"
+        ) from missing
+    if error is None:
+        return None
+    path = ".".join(str(p) for p in error.absolute_path)
+    return f"{path}: {error.message}" if path else str(error.message)

@@ -53,8 +53,8 @@ class Judge(Scorer, Protocol):
     def steps(self, subject: Subject) -> Generator[Prompt, Reply, Outcome]: ...
 
 
-class Services(msgspec.Struct, frozen=True):
-    """What scorers need from other parts, handed in so that rules stay independent of each other.
+class Finders(msgspec.Struct, frozen=True):
+    """What scorers find with that is another rule's, handed in so that rules stay independent of each other.
 
     `find_sensitive(text)` returns personal data and secrets; None where nothing was given, and the checks that need it
     then look for redaction placeholders only.

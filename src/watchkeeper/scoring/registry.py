@@ -20,7 +20,7 @@ from watchkeeper.scoring.custom import CustomScorer
 from watchkeeper.scoring.judges.pairwise import PairwiseJudge
 from watchkeeper.scoring.judges.rubric import Dimension, Example, Rubric, RubricJudge
 from watchkeeper.scoring.judges.rubrics import BY_NAME as RUBRICS
-from watchkeeper.scoring.protocol import Scorer, Services
+from watchkeeper.scoring.protocol import Finders, Scorer
 
 TYPES = ("llm_judge", "custom", "policy", "performance", "budget", "check", "classifier")
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)?\s*\Z")
@@ -87,22 +87,22 @@ def _typed(value: Any, default: Any, key: str) -> Any:
     return value
 
 
-def _check(cls: type[Check], spec: Mapping[str, Any], services: Services, selector: str) -> Scorer:
+def _check(cls: type[Check], spec: Mapping[str, Any], finders: Finders, selector: str) -> Scorer:
     given = {f.name: f for f in fields(cls) if f.repr}
     parameters = {k: v for k, v in spec.items() if k not in ("type", selector)}
     _only(parameters, set(given))
     arguments = {k: _typed(v, given[k].default, k) for k, v in parameters.items()}
     if issubclass(cls, PiiInOutput | SecretInOutput):
-        arguments["find"] = services.find_sensitive
+        arguments["find"] = finders.find_sensitive
     return _make(cls, arguments)
 
 
-def _check_by_key(spec: Mapping[str, Any], services: Services) -> Scorer:
-    return _check(_choose("check", spec.get("check"), CHECKS), spec, services, "check")
+def _check_by_key(spec: Mapping[str, Any], finders: Finders) -> Scorer:
+    return _check(_choose("check", spec.get("check"), CHECKS), spec, finders, "check")
 
 
-def _classifier_by_key(spec: Mapping[str, Any], services: Services) -> Scorer:
-    return _check(_choose("classifier", spec.get("classifier"), CLASSIFIERS), spec, services, "classifier")
+def _classifier_by_key(spec: Mapping[str, Any], finders: Finders) -> Scorer:
+    return _check(_choose("classifier", spec.get("classifier"), CLASSIFIERS), spec, finders, "classifier")
 
 
 def duration_ms(value: Any, key: str) -> float:
@@ -129,9 +129,9 @@ def dollars(value: Any, key: str) -> float:
     return float(match.group(1))
 
 
-def _performance(spec: Mapping[str, Any], services: Services) -> Scorer:
+def _performance(spec: Mapping[str, Any], finders: Finders) -> Scorer:
     """A limit per trace. A percentile as key (`p95: 3000ms`) means the same limit; how many may exceed it is for a monitor."""
-    del services
+    del finders
     limits = [k for k in spec if re.fullmatch(r"p\d{1,2}|max|threshold", k)]
     _only(spec, {"name", "type", "level", "of", "max", "threshold", "p50", "p90", "p95", "p99"})
     if len(limits) > 1:
@@ -141,22 +141,22 @@ def _performance(spec: Mapping[str, Any], services: Services) -> Scorer:
     return _make(Latency, {**arguments, "max_ms": limit})
 
 
-def _budget(spec: Mapping[str, Any], services: Services) -> Scorer:
-    del services
+def _budget(spec: Mapping[str, Any], finders: Finders) -> Scorer:
+    del finders
     _only(spec, {"name", "type", "level", "threshold"})
     limit = dollars(spec["threshold"], "threshold") if "threshold" in spec else 0.0
     arguments = {k: spec[k] for k in ("name", "level") if k in spec}
     return _make(Cost, {**arguments, "max_usd": limit})
 
 
-def _policy(spec: Mapping[str, Any], services: Services) -> Scorer:
+def _policy(spec: Mapping[str, Any], finders: Finders) -> Scorer:
     if "pattern" in spec:
-        return _check(Regex, {"expect": "no_match", **spec}, services, "type")
-    return _check(Terms, spec, services, "type")
+        return _check(Regex, {"expect": "no_match", **spec}, finders, "type")
+    return _check(Terms, spec, finders, "type")
 
 
-def _custom(spec: Mapping[str, Any], services: Services) -> Scorer:
-    del services
+def _custom(spec: Mapping[str, Any], finders: Finders) -> Scorer:
+    del finders
     allowed = {f.name for f in fields(CustomScorer)} | {"type"}
     _only(spec, allowed)
     if not isinstance(spec.get("function"), str):
@@ -235,8 +235,8 @@ def _pairwise(spec: Mapping[str, Any]) -> Scorer:
     return _make(PairwiseJudge, arguments)
 
 
-def _judge(spec: Mapping[str, Any], services: Services) -> Scorer:
-    del services
+def _judge(spec: Mapping[str, Any], finders: Finders) -> Scorer:
+    del finders
     if spec.get("mode") == "pairwise":
         return _pairwise(spec)
     _only(spec, _JUDGE_KEYS)
@@ -259,7 +259,7 @@ def _judge(spec: Mapping[str, Any], services: Services) -> Scorer:
     return _make(RubricJudge, {"rubric": _rubric(spec), **arguments})
 
 
-_BUILDERS: dict[str, Callable[[Mapping[str, Any], Services], Scorer]] = {
+_BUILDERS: dict[str, Callable[[Mapping[str, Any], Finders], Scorer]] = {
     "llm_judge": _judge,
     "custom": _custom,
     "policy": _policy,
@@ -270,20 +270,20 @@ _BUILDERS: dict[str, Callable[[Mapping[str, Any], Services], Scorer]] = {
 }
 
 
-def build(spec: Mapping[str, Any], services: Services | None = None) -> Scorer:
+def build(spec: Mapping[str, Any], finders: Finders | None = None) -> Scorer:
     """The scorer a metric describes. `type` is one of `TYPES`, or directly the name of a check or classifier. Raises
     SpecError naming the key and what is allowed.
 
     >>> build({"name": "short", "type": "length", "max": 500}).name
     'short'
     """
-    services = services or Services()
+    finders = finders or Finders()
     kind = spec.get("type")
     if kind in _BUILDERS:
-        return _BUILDERS[str(kind)](spec, services)
+        return _BUILDERS[str(kind)](spec, finders)
     direct = CHECKS.get(str(kind)) or CLASSIFIERS.get(str(kind))
     if direct is not None:
-        return _check(direct, spec, services, "type")
+        return _check(direct, spec, finders, "type")
     close = difflib.get_close_matches(str(kind), [*TYPES, *CHECKS, *CLASSIFIERS], n=1)
     hint = f" (did you mean {close[0]}?)" if close else ""
     raise SpecError(

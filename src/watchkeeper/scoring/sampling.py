@@ -66,10 +66,6 @@ class Decision(msgspec.Struct, frozen=True):
     matched: tuple[str, ...]
     version: str
 
-    @property
-    def total_probability(self) -> float:
-        return self.probability * self.keep_probability
-
 
 class Sampler:
     """A set of policies under one salt. Two samplers with the same version decide alike everywhere."""

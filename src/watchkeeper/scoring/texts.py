@@ -28,7 +28,10 @@ _MARKS = (
     ("•", " "),
     ("\u00a0", " "),
 )
+# Chinese, Japanese and Thai part no words.
+UNPARTED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 _SPACE = re.compile(r"\s+")
+_GROUPED = re.compile(r"\d{1,3}(?:\.\d{3}){2,}")
 # The look-behinds come after the first digit, so that `re` skips quickly to digits.
 _NUMBER = re.compile(r"\d(?<![^\W\d]\d)(?<![\d.,]\d)[\d.,]*+(?![_a-jln-rt-zß-öø-ÿ])")
 
@@ -69,11 +72,16 @@ def squeeze(text: str) -> str:
 @lru_cache(maxsize=8192)
 def _one_spelling(number: str) -> str:
     digits = number.rstrip(".,")
-    if "," in digits:
+    if "." in digits and digits.rfind(",") > digits.rfind("."):
+        # 1.234,56 as most of Europe writes it.
+        digits = digits.replace(".", "").replace(",", ".")
+    elif "," in digits:
         if "." not in digits and digits.count(",") == 1 and len(digits) - digits.index(",") != 4:
             digits = digits.replace(",", ".")
         else:
             digits = digits.replace(",", "")
+    elif _GROUPED.fullmatch(digits):
+        digits = digits.replace(".", "")
     if digits.count(".") == 1:
         digits = digits.rstrip("0").rstrip(".")
     return digits.lstrip("0") or "0"

@@ -6,6 +6,7 @@ numbers of the old one keeps the old one.
 
 import threading
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -29,17 +30,6 @@ def stem(word: str) -> str:
     return word
 
 
-class _Rows(dict[str, int]):
-    """Word to number; an unknown word is learned on the way."""
-
-    def __init__(self, learn: Any) -> None:
-        super().__init__()
-        self._learn = learn
-
-    def __missing__(self, word: str) -> int:
-        return self._learn(word)
-
-
 class Vocabulary:
     """Numbers of words, with what scorers want to know of each. Safe to use from several threads."""
 
@@ -47,18 +37,15 @@ class Vocabulary:
         self.words: list[str] = []
         self.stems: Ids = np.zeros(4096, dtype=np.int32)
         self.content: Mask = np.zeros(4096, dtype=np.bool_)
-        self._rows = _Rows(self._learn)
+        self._rows: dict[str, int] = {}
         self._lock = threading.RLock()
         self._local = threading.local()
-        self.mark = self._rows[MARK]
+        self.mark = self._learn(MARK)
 
     def __len__(self) -> int:
         return len(self.words)
 
     def _learn(self, word: str) -> int:
-        if len(word) > _LONGEST_WORD:
-            # Not remembered under its own name: an encoded picture must not fill the memory.
-            return self._rows[word[:_LONGEST_WORD]]
         with self._lock:
             known = self._rows.get(word)
             if known is not None:
@@ -75,13 +62,19 @@ class Vocabulary:
             if base != word:
                 # The number is taken before its stem's, so that a stem learned on the way gets the next one.
                 self._rows[word] = row
-                self.stems[row] = self._rows[base]
+                self.stems[row] = self._learn(base)
             self._rows[word] = row
             return row
 
     def ids(self, tokens: Sequence[str]) -> Ids:
         """The numbers of the words, in order."""
-        return np.fromiter(map(self._rows.__getitem__, tokens), np.int32, len(tokens))
+        try:
+            # It is asked for two more than are taken, because of fewer it would tell no tuple.
+            return np.fromiter(itemgetter(*tokens, MARK, MARK)(self._rows), np.int32, len(tokens))
+        except KeyError:
+            # Long ones not under their own name: an encoded picture must not fill the memory.
+            told = (word[:_LONGEST_WORD] for word in tokens)
+            return np.fromiter((self._learn(word) for word in told), np.int32, len(tokens))
 
     def places(self, of: Ids, among: Ids) -> Ids:
         """Where each number of `of` stands in `among`, counted from 1 (one of the places where there are several); 0 where it

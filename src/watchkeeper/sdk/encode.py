@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status as Refusal
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
@@ -219,6 +220,16 @@ def rejected_spans(answer: bytes) -> tuple[int, str]:
     except DecodeError:  # a proxy answered something else with 200
         return 0, ""
     return max(0, partial.rejected_spans), partial.error_message
+
+
+def refusal(answer: bytes) -> str:
+    """What an answer that refuses a request says, in one line: an OTLP server's words, or the beginning of anything else."""
+    try:
+        text = Refusal.FromString(answer).message
+    except DecodeError:
+        text = ""
+    text = text or answer[:200].decode("utf-8", "replace")
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _encode(spans: list[ReadableSpan]) -> tuple[ExportTraceServiceRequest, int]:

@@ -18,7 +18,7 @@ from typing import Final, TypeAlias
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
 
-from watchkeeper.sdk.encode import TRACES_PATH, Encoder, rejected_spans, split
+from watchkeeper.sdk.encode import TRACES_PATH, Encoder, refusal, rejected_spans, split
 from watchkeeper.sdk.health import log, note
 from watchkeeper.sdk.leaving import Bell, attend
 from watchkeeper.sdk.parcel import Parcel
@@ -524,4 +524,4 @@ def _headers(settings: Settings) -> dict[str, str]:
 
 
 def _explain(reply: Reply) -> str:
-    return reply.problem or f"HTTP {reply.status} {reply.body[:200].decode('utf-8', 'replace')}"
+    return reply.problem or f"HTTP {reply.status} {refusal(reply.body)}"

@@ -7,8 +7,10 @@ addresses are not found; give a list of names to :class:`watchkeeper.sdk.redacti
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final, NamedTuple
+
+from watchkeeper.sdk.listed import sections
 
 
 class Found(NamedTuple):
@@ -46,71 +48,6 @@ def emails(text: str) -> Iterator[Found]:
 
 
 # --- secrets ----------------------------------------------------------------------------------------
-_LEFT: Final = r"(?<![A-Za-z0-9_])"
-_TOKEN: Final = r"[A-Za-z0-9_-]"
-#: literal that must occur → what a match looks like. A literal is cheap to search; an alternation is not.
-_SECRETS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
-    (literal, re.compile(pattern))
-    for literal, pattern in (
-        ("sk-", rf"{_LEFT}sk-(?=[A-Za-z_-]*[0-9]){_TOKEN}{{16,250}}"),
-        ("wk_", rf"{_LEFT}wk_{_TOKEN}{{16,200}}"),
-        ("AKIA", rf"{_LEFT}AKIA[A-Z0-9]{{16}}(?![A-Z0-9])"),
-        ("ASIA", rf"{_LEFT}ASIA[A-Z0-9]{{16}}(?![A-Z0-9])"),
-        ("ghp_", rf"{_LEFT}ghp_[A-Za-z0-9]{{20,255}}"),
-        ("gho_", rf"{_LEFT}gho_[A-Za-z0-9]{{20,255}}"),
-        ("ghu_", rf"{_LEFT}ghu_[A-Za-z0-9]{{20,255}}"),
-        ("ghs_", rf"{_LEFT}ghs_[A-Za-z0-9]{{20,255}}"),
-        ("ghr_", rf"{_LEFT}ghr_[A-Za-z0-9]{{20,255}}"),
-        ("github_pat_", rf"{_LEFT}github_pat_[A-Za-z0-9_]{{22,255}}"),
-        ("glpat-", rf"{_LEFT}glpat-{_TOKEN}{{20,100}}"),
-        ("xox", rf"{_LEFT}xox[abeoprs]-[A-Za-z0-9-]{{10,250}}"),
-        ("xapp-", rf"{_LEFT}xapp-[A-Za-z0-9-]{{10,250}}"),
-        ("hooks.slack.com", r"hooks\.slack\.com/services/[A-Za-z0-9/]{20,80}"),
-        ("AIza", rf"{_LEFT}AIza{_TOKEN}{{35}}"),
-        ("ya29.", rf"{_LEFT}ya29\.{_TOKEN}{{20,250}}"),
-        ("GOCSPX-", rf"{_LEFT}GOCSPX-{_TOKEN}{{20,40}}"),
-        ("hf_", rf"{_LEFT}hf_[A-Za-z0-9]{{20,60}}"),
-        ("gsk_", rf"{_LEFT}gsk_[A-Za-z0-9]{{20,80}}"),
-        ("npm_", rf"{_LEFT}npm_[A-Za-z0-9]{{30,60}}"),
-        ("pypi-", rf"{_LEFT}pypi-{_TOKEN}{{40,250}}"),
-        ("SG.", rf"{_LEFT}SG\.{_TOKEN}{{16,30}}\.{_TOKEN}{{30,60}}"),
-        ("_live_", rf"{_LEFT}(?:sk|rk|pk)_live_[A-Za-z0-9]{{10,100}}"),
-        ("_test_", rf"{_LEFT}(?:sk|rk|pk)_test_[A-Za-z0-9]{{10,100}}"),
-        ("whsec_", rf"{_LEFT}whsec_[A-Za-z0-9+/=]{{20,100}}"),
-        ("shp", rf"{_LEFT}shp(?:at|ca|pa|ss)_[a-fA-F0-9]{{32}}"),
-        ("dop_v1_", rf"{_LEFT}dop_v1_[a-f0-9]{{40,80}}"),
-        ("AccountKey=", r"(?<=AccountKey=)[A-Za-z0-9+/=]{40,120}"),
-        ("eyJ", rf"{_LEFT}eyJ{_TOKEN}{{8,8000}}\.{_TOKEN}{{8,16000}}(?:\.{_TOKEN}{{0,2000}})?"),
-        ("://", r"(?<=://)[^\s/:@\"'<>]{0,80}:[^\s/@\"'<>]{1,120}(?=@)"),
-    )
-)
-#: Most literals hold a sign that long words of prose do not: one search for it rules out the whole group.
-_SECRETS_BY_SIGN: Final = tuple(
-    (sign, tuple(secret for secret in _SECRETS if secret[0] in group))
-    for sign, group in (
-        ("_", tuple(name for name, _ in _SECRETS if "_" in name)),
-        ("-", tuple(name for name, _ in _SECRETS if "-" in name and "_" not in name)),
-        ("", tuple(name for name, _ in _SECRETS if "-" not in name and "_" not in name)),
-    )
-)
-#: The same for literals that end in a space, which no word contains.
-_SPACED_SECRETS: Final[tuple[tuple[str, re.Pattern[str]], ...]] = tuple(
-    (literal, re.compile(pattern))
-    for literal, pattern in (
-        (
-            "-----BEGIN ",
-            r"-----BEGIN [A-Z0-9 ]{1,40}-----[\s\S]{16,20000}?(?:-----END [A-Z0-9 ]{1,40}-----|\Z)",
-        ),
-        ("earer ", r"(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{16,4000}"),
-        ("asic ", r"(?<=[Bb]asic )(?=[A-Za-z+/]*[0-9A-Z])[A-Za-z0-9+/]{16,500}={0,2}"),
-    )
-)
-_ASSIGNED_WORDS: Final = (
-    "password", "passwd", "pwd", "secret", "api_key", "api-key", "apikey", "access_token", "auth_token", "access-token",
-    "passwort", "kennwort", "contrase", "senha", "wachtwoord",
-)  # fmt: skip
-_ASSIGNED_ELSEWHERE: Final = ("пароль", "密码", "密碼", "パスワード", "비밀번호", "hasło")
-_ASSIGNED: Final = re.compile(r"\w+[\"']?\s{0,3}[:=\uff1a]\s{0,3}[\"']?([^\s\"',;&}\]]{6,200})")
 _SHORTEST_KEY: Final = 12
 _SHORTEST_CODED: Final = 20
 
@@ -125,48 +62,16 @@ def coded_words(long: str) -> list[str]:
     return [word for word in long.split(" ") if len(word) >= _SHORTEST_CODED] if long else []
 
 
-def secrets(text: str, long: str) -> Iterator[Found]:
-    """API keys by prefix, JWTs, PEM blocks, credentials in URLs and headers, ``password=…`` assignments.
-
-    ``long`` is :func:`long_words` of the text.
-    """
-    if long:
-        for sign, group in _SECRETS_BY_SIGN:
-            if sign in long:
-                yield from _prefixed(text, long, group)
-    yield from _prefixed(text, text, _SPACED_SECRETS)
-    if "=" in text or ":" in text or "\uff1a" in text:
-        yield from _assignments(text)
-
-
-def _prefixed(text: str, where: str, secrets: Iterable[tuple[str, re.Pattern[str]]]) -> Iterator[Found]:
-    for literal, pattern in secrets:
-        if literal in where:
-            for match in pattern.finditer(text):
-                yield Found(match.start(), match.end(), "SECRET")
-
-
-def _assignments(text: str) -> Iterator[Found]:
-    lowered = text.lower()
-    if len(lowered) != len(text):
-        lowered = text
-    for word in _ASSIGNED_WORDS if text.isascii() else _ASSIGNED_WORDS + _ASSIGNED_ELSEWHERE:
-        at = lowered.find(word)
-        while at >= 0:
-            match = _ASSIGNED.match(text, at)
-            if match is not None and any(c.isdigit() for c in match[1]) and not match[1].startswith("["):
-                yield Found(match.start(1), match.end(1), "SECRET")
-            at = lowered.find(word, at + len(word))
-
-
 # --- kinds made of digits ---------------------------------------------------------------------------
 #: One pass finds every run that could be a card, phone, national id or IPv4 address.
 _DIGITS: Final = re.compile(r"[0-9][0-9 ().\-/\u00a0\u2010-\u2015]{5,24}[0-9]")
-_IBAN_TAIL: Final = re.compile(r"[0-9][0-9](?:[ -]?[0-9A-Za-z]){11,30}")
+_IBAN_TAIL: Final = re.compile(r"[0-9][0-9](?:[ .-]?[0-9A-Za-z]){11,30}")
+_IBAN_LENGTHS: Final = {pair[:2]: int(pair[2:]) for pair in " ".join(sections("names.txt")["iban"]).split()}
+_NO_MARKS: Final = str.maketrans("", "", " .-")
 _IPV6: Final = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]")
 _IPV6_LEFT: Final = re.compile(r"[0-9A-Fa-f:]{0,40}\Z")
 _IPV6_RIGHT: Final = re.compile(r"[0-9A-Fa-f:]{0,40}(?:\.\d{1,3}){0,3}")
-_SSN: Final = re.compile(r"(?!000|666|9\d\d)\d{3}([- ])(?!00)\d\d\1(?!0000)\d{4}\Z")
+_SSN: Final = re.compile(r"(?!000|666|9\d\d)\d{3}([- \u2010-\u2015])(?!00)\d\d\1(?!0000)\d{4}\Z")
 _DATE: Final = re.compile(
     r"(?:19|20)\d\d[-/. ]\d{1,2}[-/. ]\d{1,2}(?!\d)|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d\d(?!\d)"
 )
@@ -176,19 +81,23 @@ _GROUPS: Final = re.compile(r"\d+")
 _EXTENSION: Final = re.compile(r"\s?(?:x|ext\.?|extension)\s?\d{1,6}(?!\w)", re.IGNORECASE)
 _PHONE_WORD: Final = re.compile(
     r"\b(?:tele)?(?:phone|call|tel|mobile|cell|fax|dial|number is|reach|answer(?:ing)?|contact|whatsapp|sms)\b[^\d]{0,16}\Z"
-    r"|(?:手机|电话|電話|携帯|전화|тел\w*|r[üu]ckruf|anruf|rufnummer)[^\d]{0,16}\Z",
+    r"|(?:手机|电话|電話|携帯|전화|휴대폰|тел\w*|r[üu]ckruf|anruf|rufnummer|telefon\w*|t[ée]l[ée](?:fono|phone)|m[óo]vil|celular|cellulare|mobil|handy)[^\d]{0,16}\Z",
     re.IGNORECASE,
 )
 _PHONE_LABEL: Final = re.compile(r"[ \-,]{0,2}(?:office|fax|mobile|cell|phone|home|work)\b", re.IGNORECASE)
 _TRIPLE: Final = re.compile(r"\(?\d{3}(?:\) ?|[.\-])\d{3}[.\-]\d{4}\Z")
-_AREA: Final = re.compile(r"\(0?\d{1,4}\) ?\d{3,4}[ \-]?\d{3,4}\Z")
+_AREA: Final = re.compile(
+    r"[08]?[ -]?\(\d{3}\)[ -]?\d{3}[ -]\d\d[ -]\d\d\Z|\(0?\d{1,4}\) ?\d{3,4}[ \-]?\d{3,4}\Z"
+)
 _CARD_WORD: Final = re.compile(r"\bcards?\b[^\d\n]{0,24}\Z", re.IGNORECASE)
 _ID_WORD: Final = re.compile(r"(?:ssn|social security)\b[^\d\n]{0,24}\Z", re.IGNORECASE)
+#: A suite's number runs into the street's.
+_DOOR: Final = re.compile(r"\b(?:suite|ste|apt|apartment|unit|room|floor|flat|box)\W*\Z", re.IGNORECASE)
 #: Also a product's own, as browsers write it: Chrome/120.0.0.0.
 _VERSION_WORD: Final = re.compile(
     r"(?:(?:\bv|version|release|section|§|build)\.?\s?|(?<![\w/.])(?-i:[A-Z])\w*/)\Z", re.IGNORECASE
 )
-_CARD_GROUPS: Final = re.compile(r"\d{4}([ -])\d{4}\1\d{4}\1\d{4}\Z")
+_CARD_GROUPS: Final = re.compile(r"\d{4}([ .-])\d{4}\1\d{4}\1\d{4}\Z")
 _CARD_STARTS: Final = ("2", "3", "4", "5", "6", "8", "9")
 
 
@@ -241,7 +150,7 @@ def _number(text: str, start: int, end: int) -> Iterator[Found]:
 
 def _card(text: str, start: int, end: int) -> Found | None:
     run = text[start:end]
-    if "(" in run or "/" in run or "." in run:
+    if "(" in run or "/" in run or ("." in run and not _CARD_GROUPS.match(run)):
         return None
     groups = [(m.start(), m.end()) for m in _GROUPS.finditer(run)]
     # A card may share its run with a neighbour (an expiry date, a code): try every stretch of whole groups.
@@ -251,12 +160,20 @@ def _card(text: str, start: int, end: int) -> Found | None:
             digits += run[groups[last][0] : groups[last][1]]
             if len(digits) > 19:
                 break
-            if len(digits) < 12 or not luhn(digits) or len(set(digits)) == 1:
+            sizes = [b - a for a, b in groups[first : last + 1]]
+            if len(digits) < 12 or len(set(digits)) == 1 or not _card_shape(sizes) or not luhn(digits):
                 continue
             usual = len(digits) >= 13 and digits[0] in _CARD_STARTS
             if usual or _CARD_WORD.search(text[max(0, start - 40) : start]):
                 return Found(start + groups[first][0], start + groups[last][1], "CARD")
     return None
+
+
+def _card_shape(sizes: list[int]) -> bool:
+    fours = set(sizes[:-1]) <= {4} and len(sizes) >= 3
+    return (
+        len(sizes) == 1 or fours or sizes in ([4, 6, 5], [4, 6, 4], [4, 6, 6], [6, 13]) or set(sizes) == {1}
+    )
 
 
 def luhn(digits: str) -> bool:
@@ -279,7 +196,7 @@ def _address(text: str, start: int, end: int) -> Found | None:
         octets = parts[first : first + 4]
         if not all(o.isdigit() and len(o) <= 3 and int(o) <= 255 for o in octets) or len(parts) > 4:
             continue
-        nobody = octets[0] in ("0", "127") or octets == ["255"] * 4
+        nobody = octets[0] in ("0", "127", "255")
         if nobody or _VERSION_WORD.search(text[max(0, start - 24) : start]):
             return None
         return Found(start, start + len(".".join(octets)), "IP")
@@ -288,7 +205,7 @@ def _address(text: str, start: int, end: int) -> Found | None:
 
 def _identity(text: str, start: int, end: int) -> Found | None:
     run = text[start:end]
-    if _SSN.match(run) is not None and ("-" in run or _ID_WORD.search(text[max(0, start - 40) : start])):
+    if _SSN.match(run) is not None and (" " not in run or not _DOOR.search(text[max(0, start - 16) : start])):
         return Found(start, end, "SSN")
     if run.isdigit() and len(run) == 9 and _ID_WORD.search(text[max(0, start - 40) : start]):
         return Found(start, end, "SSN")
@@ -298,7 +215,11 @@ def _identity(text: str, start: int, end: int) -> Found | None:
 def _phone(text: str, start: int, end: int) -> Found | None:
     run = text[start:end]
     digits = sum(map(str.isdigit, run))
-    if not 7 <= digits <= 15 or run.count(".") == 1:
+    if (
+        not 7 <= digits <= 15
+        or run.count(".") == 1
+        or (run.isdigit() and text[max(0, start - 1) : start] in ("/", "="))
+    ):
         return None
     lead = start
     if lead and text[lead - 1] == "(":
@@ -363,8 +284,8 @@ def _iban_end(text: str, start: int, end: int) -> int | None:
     """The last end at which the characters from ``start`` are an IBAN; a word after it may have been swept in."""
     while end - start >= 15:
         if end == len(text) or not text[end].isalnum():
-            compact = text[start:end].replace(" ", "").replace("-", "").upper()
-            if 15 <= len(compact) <= 34 and mod97(compact):
+            compact = text[start:end].translate(_NO_MARKS).upper()
+            if _IBAN_LENGTHS.get(compact[:2]) == len(compact) and mod97(compact):
                 return end
         end -= 1
     return None

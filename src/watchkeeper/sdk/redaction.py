@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, cast
 
-from watchkeeper.sdk import finders
+from watchkeeper.sdk import credentials, finders, papers
 from watchkeeper.sdk.finders import Found
 
 _BASE64: Final = re.compile(
@@ -31,7 +31,7 @@ _HAS_DIGIT: Final = re.compile(r"\d")
 
 class Redactor:
     """Replaces what it finds by typed placeholders: ``[EMAIL]``, ``[CARD]``, ``[IBAN]``, ``[PHONE]``, ``[SSN]``,
-    ``[IP]``, ``[SECRET]``, ``[NAME]``, and ``[KIND]`` for each custom pattern ``kind``.
+    ``[NATIONAL_ID]``, ``[IP]``, ``[SECRET]``, ``[NAME]``, and ``[KIND]`` for each custom pattern ``kind``.
 
     ``names``: words or full names to hide, whole words in any case. ``patterns``: kind → regular expression.
 
@@ -65,9 +65,10 @@ class Redactor:
         found: list[Found] = []
         if "@" in text or "%40" in text:
             found.extend(finders.emails(text))
-        found.extend(finders.secrets(text, long))
+        found.extend(Found(start, end, "SECRET") for start, end in credentials.found(text, long))
         if _HAS_DIGIT.search(text) is not None:
             found.extend(finders.numbers(text))
+            found.extend(Found(start, end, "NATIONAL_ID") for start, end in papers.found(text))
         if "::" in text or text.count(":") >= 7:
             found.extend(finders.ipv6(text))
         if self._names is not None:
@@ -87,12 +88,21 @@ class Redactor:
             return self._string(value, depth)
         if isinstance(value, dict):
             items = cast("dict[object, object]", value).items()
-            return {self._value(key, depth): self._value(item, depth) for key, item in items}
+            return {self._value(key, depth): self._named(key, item, depth) for key, item in items}
         if isinstance(value, (list, tuple)):
             return [self._value(item, depth) for item in cast("list[object]", value)]
         if type(value) is int and value >= 10**12:
             return self._flat(str(value)) if self.find(str(value)) else value
         return value
+
+    def _named(self, key: object, item: object, depth: int) -> object:
+        """A value whose key may say what it is: a password, a passport's number."""
+        if isinstance(key, str) and isinstance(item, str) and _names(key.lower()):
+            lead = f"{key}: "
+            clean = self._flat(lead + item)
+            if clean.startswith(lead) and clean != lead + item:
+                return clean.removeprefix(lead)
+        return self._value(item, depth)
 
     def _string(self, text: str, depth: int) -> str:
         if len(text) < _MIN_LENGTH and self._names is None and not self._patterns:
@@ -143,6 +153,10 @@ class Redactor:
             return word
         found = self.find(text) if text.isprintable() or "\n" in text else []
         return f"[{found[0].kind}]" if found else word
+
+
+def _names(key: str) -> bool:
+    return any(map(key.__contains__, credentials.NAMED)) or any(map(key.__contains__, papers.NAMED))
 
 
 def _disguised(text: str) -> bool:

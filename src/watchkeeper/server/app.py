@@ -13,12 +13,11 @@ from watchkeeper.redaction.apply import redact_text
 from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.scoring.registry import build
 from watchkeeper.server import login, ops, otlp
-from watchkeeper.server.answers import error_json
 from watchkeeper.server.api import MODULES
 from watchkeeper.server.auth import Authenticator
 from watchkeeper.server.guarding import Guards
 from watchkeeper.server.router import Router
-from watchkeeper.server.routing import HttpError, Route, routes_of
+from watchkeeper.server.routing import HttpError, Request, Route, routes_of
 from watchkeeper.server.security import HEADERS, HSTS, host_allowed, known_hosts
 from watchkeeper.server.services import Services
 
@@ -76,7 +75,8 @@ class App:
             hint = "add the name to server.hosts in the configuration, or use one of: " + ", ".join(
                 sorted(names)
             )
-            await error_json(HttpError(421, said, hint))(scope, receive, guarded)
+            refused = self.router.unrouted(Request(scope), HttpError(421, said, hint))
+            await refused(scope, receive, guarded)
             return
         await self.router(scope, receive, guarded)
 
@@ -122,7 +122,7 @@ def create_app(services: Services, extra: Sequence[ModuleType] = ()) -> App:
 
 
 def _scorer(spec: dict[str, Any]) -> Scorer:
-    return build(spec, plan.services())
+    return build(spec, plan.finders())
 
 
 def _without_sensitive(text: str) -> str:

@@ -21,6 +21,7 @@ from watchkeeper.server.routing import (
     Request,
     Route,
     allows,
+    sent_form,
 )
 from watchkeeper.server.security import cross_site, csrf_token
 from watchkeeper.server.services import Services
@@ -194,7 +195,8 @@ class Authenticator:
             return LOCAL
         key = key_in(headers, route.kind == "otlp")
         source = request.client.host if request.client else "local"
-        if key is not None:
+        # Where nothing is asked of a caller, credentials meant for somebody else (a proxy, an older key) are no reason to refuse.
+        if key is not None and route.permission != "public":
             return await self.by_key(key, source)
         if route.kind == "otlp":
             return ANONYMOUS
@@ -216,10 +218,8 @@ async def check_csrf(request: Request, principal: Principal) -> None:
     if principal.kind != "session" or request.method not in UNSAFE:
         return
     given = request.headers.get("x-csrf-token")
-    if given is None and request.headers.get("content-type", "").startswith(
-        "application/x-www-form-urlencoded"
-    ):
-        value = (await request.form(max_fields=200)).get("csrf")
+    if given is None:
+        value = (await sent_form(request)).get("csrf")
         given = value if isinstance(value, str) else None
     if given is None or not hmac.compare_digest(given.encode(), (principal.csrf or "").encode()):
         raise HttpError(403, "the form is out of date", "load the page again and repeat what you did")
@@ -234,7 +234,7 @@ def project_of(request: Request, principal: Principal) -> str:
     if asked is not None:
         try:
             access.check_project(asked)
-        except access.Refused as error:
+        except access.AccessRefused as error:
             raise HttpError(400, f"there can be no project {asked[:80]!r}", str(error)) from None
         if principal.role_in(asked) is None and principal is not ANONYMOUS:
             raise HttpError(

@@ -16,6 +16,7 @@ from google.rpc.status_pb2 import Status
 
 from watchkeeper.server.auth import PROJECT_HEADER, Authenticator, key_in
 from watchkeeper.server.otlp import UNKNOWN_BYTES, enlarged, refuse, store, understood, withdrawing
+from watchkeeper.server.ports import grpc_busy
 from watchkeeper.server.routing import (
     ANONYMOUS,
     DEFAULT_PROJECT,
@@ -50,10 +51,6 @@ _CODES = {
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
-
-
-class PortBusy(OSError):
-    """A port is taken; the text says which and what to do."""
 
 
 def checked_methods(methods: Mapping[str, tuple[str, str]]) -> Mapping[str, tuple[str, str]]:
@@ -153,7 +150,7 @@ def _project(asked: str | None, principal: Principal) -> str:
     if asked is not None:
         try:
             access.check_project(asked)
-        except access.Refused as error:
+        except access.AccessRefused as error:
             raise HttpError(400, f"there can be no project {asked[:80]!r}", str(error)) from None
         if principal is not ANONYMOUS and principal.role_in(asked) is None:
             raise HttpError(403, f"you have no role in the project {asked!r}")
@@ -182,9 +179,6 @@ async def start_grpc(services: Services, auth: Authenticator, host: str, port: i
     try:
         bound = server.add_insecure_port(f"{shown}:{port}")
     except RuntimeError as error:
-        raise PortBusy(
-            f"gRPC port {port} on {host} cannot be used, another program may hold it; "
-            "choose another with --grpc-port, or switch gRPC off with --grpc-port 0"
-        ) from error
+        raise grpc_busy(host, port) from error
     await server.start()
     return server, bound

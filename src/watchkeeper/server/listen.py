@@ -4,24 +4,26 @@ import asyncio
 import contextlib
 import logging
 import signal
-import socket
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 
 from watchkeeper.server import otlp
 from watchkeeper.server.app import App
-from watchkeeper.server.grpcserver import PortBusy, start_grpc
+from watchkeeper.server.grpcserver import start_grpc
+from watchkeeper.server.ports import bound
 from watchkeeper.server.protocol import HEAD_SECONDS, protocol_for
 from watchkeeper.server.security import bind_refusal
 
 log = logging.getLogger("watchkeeper.server")
+T = TypeVar("T")
 
 DRAIN_SECONDS = 10
+BACKLOG = 2048
 HOUSEKEEPING_SECONDS = 30.0
 # How long a thread may keep the interpreter from the event loop, which asks for it again after every read and write: with
 # the default of 5 ms four threads that decode and check delay an answer by a multiple of that.
@@ -46,23 +48,6 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Generator[None]:
         # Ours are installed in `serve`; uvicorn's would end the process by the signal instead of with status 0.
         yield
-
-
-def bound(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `PortBusy`."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    made = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind((host, port))
-        made.listen(2048)
-        made.setblocking(False)
-    except OSError as error:
-        made.close()
-        raise PortBusy(
-            f"port {port} on {host} cannot be used ({error.strerror}); choose another with --port"
-        ) from error
-    return made
 
 
 def shown_url(host: str, port: int) -> str:
@@ -90,6 +75,8 @@ async def listening(app: App, host: str, port: int, grpc_port: int | None) -> As
         raise BindRefused(refusal)
     services.bind = host
     sock = bound(host, port)
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
     sys.setswitchinterval(SWITCH_SECONDS)
     config = uvicorn.Config(
         app,
@@ -104,7 +91,7 @@ async def listening(app: App, host: str, port: int, grpc_port: int | None) -> As
         server_header=False,
         timeout_keep_alive=75,
         timeout_graceful_shutdown=DRAIN_SECONDS,
-        backlog=2048,
+        backlog=BACKLOG,
     )
     server = _Server(config)
     grpc_server: Any = None
@@ -142,6 +129,18 @@ async def _housekeeping(app: App) -> None:
         except Exception:
             app.services.counters.add("watchkeeper_errors_total", route="housekeeping")
             log.exception("housekeeping failed; it is tried again in %s s", HOUSEKEEPING_SECONDS)
+
+
+async def stoppable(work: Coroutine[Any, Any, T]) -> T:
+    """Do `work`. Until it waits for them (`stopped`), SIGTERM and SIGINT cancel it, its contexts undo what they began, and
+    KeyboardInterrupt is raised."""
+    loop, task = asyncio.get_running_loop(), asyncio.ensure_future(work)
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 async def stopped(on_reload: Callable[[], None] | None = None) -> None:

@@ -5,7 +5,7 @@ import time
 
 from watchkeeper.server import answers
 from watchkeeper.server.auth import COOKIE, SECURE_COOKIE
-from watchkeeper.server.routing import EVERY_PROJECT, Call, HttpError, Response, route
+from watchkeeper.server.routing import EVERY_PROJECT, Call, HttpError, Response, route, sent_form
 from watchkeeper.store.records import access, audit
 
 
@@ -54,7 +54,7 @@ async def log_in(call: Call) -> Response:
     length = call.request.headers.get("content-length", "0")
     if not length.isdigit() or len(length) > 5:
         raise HttpError(413, "that is too much for a login form", "")
-    form = await call.request.form(max_fields=5, max_files=0)
+    form = await sent_form(call.request, 5)
     token, there = form.get("token"), form.get("next")
     now = call.services.wall_clock()
     made = None

@@ -45,6 +45,7 @@ HELP = {
     "watchkeeper_forward_waiting": "1 while a target takes nothing.",
     "watchkeeper_coverage": "Traces of the last day by scorer and what became of them: eligible, selected, scored, failed, late, missing.",
     "watchkeeper_scorer_provisional": "1 for a model-based scorer that has not been calibrated in this version, 0 for one that has.",
+    "watchkeeper_scorer_suspended": "1 while a user's scorer rests because it was waited for in vain, else 0.",
     "watchkeeper_auth_failures_total": "Requests with missing or invalid credentials, by reason.",
 }
 

@@ -3,6 +3,7 @@
 import asyncio
 import html
 import logging
+import re
 from typing import Any
 
 from watchkeeper.server import answers
@@ -98,10 +99,15 @@ def _type(field: dict[str, Any]) -> str:
     return str(field.get("const", field.get("type", "any")))
 
 
+def _prose(text: str) -> str:
+    """A description as HTML: what stands in backticks is code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
 def _table(rows: list[tuple[str, str, bool, str]]) -> str:
     body = "".join(
         f"<tr><td><code>{html.escape(name)}</code>{'' if required else ' <small>optional</small>'}</td>"
-        f"<td>{html.escape(kind)}</td><td>{html.escape(about)}</td></tr>"
+        f"<td>{html.escape(kind)}</td><td>{_prose(about)}</td></tr>"
         for name, kind, required, about in rows
     )
     return f"<table><thead><tr><th>Field</th><th>Type</th><th>Meaning</th></tr></thead><tbody>{body}</tbody></table>"
@@ -113,13 +119,13 @@ def docs_html(described: dict[str, Any]) -> str:
     parts = [
         f"<h1>{html.escape(described['info']['title'])}</h1>",
         "<p>",
-        html.escape(described["info"]["description"]),
+        _prose(described["info"]["description"]),
     ]
     parts.append("</p><p><a href='/api/openapi.json'>OpenAPI document</a></p>")
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             parts.append(f"<section><h2><code>{method.upper()} {html.escape(path)}</code></h2>")
-            parts.append(f"<p>{html.escape(operation['description'])}</p>")
+            parts.append(f"<p>{_prose(operation['description'])}</p>")
             parts.append(f"<p><small>Permission: {html.escape(operation['x-permission'])}</small></p>")
             rows = [
                 (p["name"], _type(p["schema"]), p["required"], p.get("description", ""))

@@ -12,12 +12,22 @@ from starlette.requests import ClientDisconnect
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.server.auth import Authenticator, project_of
 from watchkeeper.server.otlp_answers import otlp_error, retry_after
-from watchkeeper.server.routing import Call, HttpError, Principal, Request, Response, allows, route
+from watchkeeper.server.routing import (
+    EVERY_PROJECT,
+    Call,
+    HttpError,
+    Principal,
+    Request,
+    Response,
+    allows,
+    route,
+)
 from watchkeeper.server.security import HEADERS
 from watchkeeper.server.services import Busy, Services
 from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import access
-from watchkeeper.wire.decoded import Decoded, MetricPoint
+from watchkeeper.store.records.access import AccessRefused
+from watchkeeper.wire.decoded import Decoded, MetricPoint, Rejected
 from watchkeeper.wire.errors import TooLarge, WireError
 from watchkeeper.wire.inflate import Inflater
 from watchkeeper.wire.otlp import decode, encoding_of, export_response, rejection_message
@@ -140,52 +150,68 @@ async def _pieces(call: Call, deadline: float) -> AsyncGenerator[bytes]:
         more = message.get("more_body", False)
 
 
-def _project_of(resource: dict[str, object], principal: Principal, project: str) -> str:
-    """The project a resource asks for where the caller may write to it, else the request's."""
+def _project_of(resource: dict[str, object], principal: Principal, project: str) -> str | AccessRefused:
+    """The project a resource asks for where the caller may write to it, else the request's; `AccessRefused` where the caller may choose and
+    there can be no such project."""
     wanted = resource.get(PROJECT_ATTRIBUTE)
-    if not isinstance(wanted, str) or wanted == project:
+    if wanted in (None, "", project):
         return project
     try:
-        access.check_project(wanted)
-    except access.Refused:
-        return project
-    return wanted if allows(principal.role_in(wanted), "ingest") else project
+        name = access.check_project(str(wanted))
+    except AccessRefused as error:
+        return error if EVERY_PROJECT in principal.roles else project
+    return name if allows(principal.role_in(name), "ingest") else project
 
 
-def by_project(decoded: Decoded, principal: Principal, project: str) -> dict[str, Batch]:
-    """The records of a request by project. A key of one project writes to that project whatever resources say."""
+def by_project(
+    decoded: Decoded, principal: Principal, project: str
+) -> tuple[dict[str, Batch], list[Rejected]]:
+    """The records of a request by project, and those of resources that ask for one that cannot be. A key of one project writes to
+    that project whatever resources say."""
     batches: dict[str, Batch] = {}
-    known: dict[int, str] = {}
+    refused: list[Rejected] = []
+    known: dict[int, str | AccessRefused] = {}
 
-    def of(resource: dict[str, object]) -> Batch:
+    def of(kind: str, record: RawSpan | LogRecord | MetricPoint) -> Batch | None:
         # Spans of one resource share the dict, so a batch asks once per resource and not once per span.
+        resource = record.resource
         name = known.get(id(resource))
         if name is None:
             name = known[id(resource)] = _project_of(resource, principal, project)
-        return batches.setdefault(name, ([], [], []))
+        if isinstance(name, str):
+            return batches.setdefault(name, ([], [], []))
+        if kind == decoded.signal:
+            wanted = f"{PROJECT_ATTRIBUTE} = {resource[PROJECT_ATTRIBUTE]!r:.80}"
+            refused.append(Rejected(f"a resource with {wanted}", str(name)))
+        return None
 
     for span in decoded.spans:
-        of(span.resource)[0].append(span)
+        if (batch := of("traces", span)) is not None:
+            batch[0].append(span)
     for log in decoded.logs:
-        of(log.resource)[1].append(log)
+        if (batch := of("logs", log)) is not None:
+            batch[1].append(log)
     for point in decoded.metrics:
-        of(point.resource)[2].append(point)
-    return batches or {project: ([], [], [])}
+        if (batch := of("metrics", point)) is not None:
+            batch[2].append(point)
+    return batches or {project: ([], [], [])}, refused
 
 
 async def store(services: Services, principal: Principal, project: str, decoded: Decoded) -> tuple[int, str]:
     """Store what was decoded, durably; how many records were not taken and why. Raises `StoreUnavailable`."""
-    rejected = list(decoded.rejected)
+    batches, unplaced = by_project(decoded, principal, project)
     # Counted before storing: what the store refuses below comes again, and so do these.
-    _count(services, project, decoded)
-    for name, (spans, logs, metrics) in by_project(decoded, principal, project).items():
+    _count(services, project, decoded, len(unplaced))
+    for name, (spans, logs, metrics) in batches.items():
         await services.ingest.accept(name, spans, logs, metrics)
+    rejected = [*decoded.rejected, *unplaced]
     return len(rejected), rejection_message(rejected) if rejected else ""
 
 
-def _count(services: Services, project: str, decoded: Decoded) -> None:
+def _count(services: Services, project: str, decoded: Decoded, unplaced: int) -> None:
     ledger, signal = services.ingest.ledger, decoded.signal
     ledger.refuse(project, signal, len(decoded.rejected), "malformed")
+    ledger.refuse(project, signal, unplaced, "project")
     ledger.receive(project, signal, decoded.ignored)
     ledger.settle(project, signal, "dropped", decoded.ignored, "other_instrument")
     for what, number in decoded.counts.items():

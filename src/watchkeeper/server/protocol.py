@@ -1,5 +1,6 @@
-"""uvicorn's HTTP protocol with what it lacks: time for the head of a request, a bound on connections that answers
-instead of hanging up, and answers that arrive although the request was refused before it was read."""
+"""uvicorn's HTTP protocol with what it lacks: time for the head of a request and a bound on its size, a bound on connections
+that answers instead of hanging up, one on requests sent ahead, and answers that arrive although the request was refused before
+it was read."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,13 +9,15 @@ from typing import Any
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from watchkeeper.server.answers import error_json
+from watchkeeper.server.routing import HttpError
+
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 2.0
-_SAID = b'{"error":"too many connections","hint":"try again in a second"}'
-BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
-    b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(_SAID), _SAID)
-)
+# Bytes that may come before a head is whole, or after one without anything of a body: header fields, an address, trailers.
+MOST_FIELDS = 256 * 1024
+# Requests on one connection that wait for the answer to one before; clients that send ahead send dozens.
+MOST_AHEAD = 1000
 
 
 class Lingering:
@@ -44,6 +47,20 @@ def _bytes_of(response: Response, more: list[tuple[bytes, bytes]]) -> bytes:
     return STATUS_LINE[response.status_code] + pairs + b"\r\n" + bytes(response.body)
 
 
+_LAST = [(b"connection", b"close")]
+BUSY = _bytes_of(
+    error_json(HttpError(503, "too many connections", "try again in a second", {"retry-after": "1"})), _LAST
+)
+UNREADABLE = _bytes_of(
+    error_json(
+        HttpError(400, "this is not an HTTP request", "send HTTP/1.1 in plain text; TLS ends at a proxy")
+    ),
+    _LAST,
+)
+TOO_LONG = _bytes_of(
+    error_json(HttpError(431, "the head of the request is too long", f"send less than {MOST_FIELDS} bytes")),
+    _LAST,
+)
 Refuse = Callable[[bytes, list[tuple[bytes, bytes]]], Response | None]
 
 
@@ -56,13 +73,47 @@ class _Answered:
         self.message_event = asyncio.Event()
 
 
+class _Bounded(HttpToolsProtocol):
+    """A connection that keeps a bounded part of what was sent and cannot be worked on yet."""
+
+    _fields = 0
+
+    def data_received(self, data: bytes) -> None:
+        self._fields += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        if self._fields > MOST_FIELDS:
+            if self.is_quiet():
+                self.transport.write(TOO_LONG)
+            self.transport.close()
+        elif len(self.pipeline) > MOST_AHEAD:
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._fields = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._fields = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._fields = 0
+        super().on_message_complete()
+
+    def is_quiet(self) -> bool:
+        """Whether no answer is under way: answers keep the order of their requests."""
+        return self.cycle is None or self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison]
+
+
 def protocol_for(
     connections: int, head_seconds: float = HEAD_SECONDS, refuse: Refuse = lambda _url, _headers: None
 ) -> type[asyncio.Protocol]:
     """The protocol class with these limits, for `uvicorn.Config(http=…)`. `refuse(url, headers)` of a POST may answer it before
     a task is made for it and anything of its body is kept; the connection can be used again."""
 
-    class LimitedProtocol(HttpToolsProtocol):
+    class LimitedProtocol(_Bounded):
         """One connection."""
 
         _head_timer: asyncio.TimerHandle | None = None
@@ -102,8 +153,13 @@ def protocol_for(
             if not self.cycle.keep_alive:
                 self.cycle.transport = Lingering(self.transport, self.cycle, self.loop)  # type: ignore[assignment]
 
+        def send_400_response(self, msg: str) -> None:
+            self.transport.write(UNREADABLE)
+            self.transport.close()
+
         def _may_be_refused(self) -> bool:
-            # Whoever waits for "100 Continue" would not send the body that the parser waits for, and answers keep their order.
+            # Whoever waits for "100 Continue" would not send the body that the parser waits for; whoever does not read answers
+            # waits for them as for any other.
             parser = self.parser
             return (
                 parser is not None
@@ -111,7 +167,8 @@ def protocol_for(
                 and parser.get_http_version() == "1.1"
                 and parser.should_keep_alive()
                 and not self.expect_100_continue
-                and (self.cycle is None or self.cycle.response_complete)  # pyright: ignore[reportUnnecessaryComparison]
+                and not self.flow.write_paused
+                and self.is_quiet()
             )
 
         def on_message_complete(self) -> None:

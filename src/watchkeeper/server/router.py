@@ -19,7 +19,7 @@ from watchkeeper.server.otlp_answers import otlp_error
 from watchkeeper.server.routing import ANONYMOUS, Call, HttpError, Request, Response, Route, checked
 from watchkeeper.server.services import Services
 from watchkeeper.store.columns import QueryRefused, StoreUnavailable
-from watchkeeper.store.records.access import Refused
+from watchkeeper.store.records.access import AccessRefused
 
 log = logging.getLogger("watchkeeper.server")
 
@@ -131,7 +131,8 @@ class Router:
         found = self.find(scope["path"])
         route: Route | None = None
         if found is None:
-            response = self.not_found(Request(scope))
+            said = f"there is nothing at {scope['path'][:200]}"
+            response = self.unrouted(Request(scope), HttpError(404, said, "/api/docs lists what there is"))
         else:
             methods, scope["path_params"] = found
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
@@ -141,7 +142,7 @@ class Router:
                 error = HttpError(
                     405, f"{method} is not possible here", f"allowed: {allowed}", {"allow": allowed}
                 )
-                response = answers.error_json(error)
+                response = self.unrouted(Request(scope), error)
             else:
                 response = await self.answer(route, Request(scope, receive))
         if response is not None:
@@ -165,7 +166,7 @@ class Router:
             return self.error(route, request, error.with_traceback(None))
         except QueryRefused as error:
             return self.error(route, request, HttpError(400, str(error), error.hint))
-        except Refused as error:
+        except AccessRefused as error:
             return self.error(route, request, HttpError(400, str(error), ""))
         except StoreUnavailable as error:
             busy = HttpError(503, f"the store cannot do this now: {error}", "try again", {"retry-after": "5"})
@@ -203,23 +204,21 @@ class Router:
         if error.status == 401 and request.method == "GET":
             there = quote(request.url.path + (f"?{request.url.query}" if request.url.query else ""), safe="/")
             return Response(status_code=303, headers={"location": f"/login?next={there}"})
-        return self.error_page(error)
+        return self.error_page(request, error)
 
-    def error_page(self, error: HttpError) -> Response:
+    def error_page(self, request: Request, error: HttpError) -> Response:
         """An error for people, in the pages' own words where there are pages."""
         if self.services.error_page is None:
             return answers.error_page(error)
-        text = self.services.error_page(error.status, error.error, error.hint)
+        text = self.services.error_page(error.status, error.error, error.hint, request.cookies)
         return Response(text, error.status, {**error.headers, "content-type": "text/html; charset=utf-8"})
 
-    def not_found(self, request: Request) -> Response:
-        """No such address: a page for a browser that wanted one, JSON for everybody else."""
-        path = request.url.path
-        error = HttpError(404, f"there is nothing at {path[:200]}", "/api/docs lists what there is")
-        wants_page = "text/html" in request.headers.get("accept", "") and not path.startswith(
-            ("/api/", "/v1/")
-        )
-        return self.error_page(error) if wants_page else answers.error_json(error)
+    def unrouted(self, request: Request, error: HttpError) -> Response:
+        """An error of a request that no route answers: a page for a browser that wanted one, JSON for everybody else."""
+        wants_page = "text/html" in request.headers.get("accept", "")
+        if wants_page and not request.scope["path"].startswith(("/api/", "/v1/")):
+            return self.error_page(request, error)
+        return answers.error_json(error)
 
 
 __all__ = ["ANONYMOUS", "Router", "described", "matcher", "read_body"]

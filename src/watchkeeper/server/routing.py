@@ -18,6 +18,8 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel
+from starlette.datastructures import FormData
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,6 +32,7 @@ Permission = Literal["public", "ingest", "viewer", "reviewer", "editor", "admin"
 PERMISSIONS: tuple[str, ...] = get_args(Permission)
 Kind = Literal["json", "page", "otlp", "static"]
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+P = TypeVar("P")
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 # What each role may do. `ingest` writes telemetry and cannot read; `viewer` and `reviewer` read and cannot send
@@ -72,6 +75,14 @@ class HttpError(Exception):
         self.headers: dict[str, str] = dict(headers or {})
 
 
+def needed(part: P | None, what: str) -> P:
+    """A part of the server, `what` in words. Raises `HttpError` 503 where this process runs without it."""
+    if part is None:
+        asked = "ask the server that runs the pipeline"
+        raise HttpError(503, f"this server runs without {what}", asked, {"retry-after": "5"})
+    return part
+
+
 def refused(error: Refused, status: int = 409) -> HttpError:
     """The answer to what a flow refused: 404 where it is about nothing there is, else `status`."""
     return HttpError(404 if error.missing else status, str(error), error.hint)
@@ -91,6 +102,19 @@ class Principal:
     def role_in(self, project: str) -> str | None:
         """The caller's role in a project, None when it has no business there."""
         return self.roles.get(project) or self.roles.get(EVERY_PROJECT)
+
+
+async def sent_form(request: Request, fields: int = 2_000) -> FormData:
+    """What a page's form sent: at most so many fields of at most 1 MiB. Raises `HttpError` 413, and 415 for any other form."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.startswith("multipart/"):
+        raise HttpError(
+            415, "no page here sends files", "send Content-Type: application/x-www-form-urlencoded"
+        )
+    try:
+        return await request.form(max_fields=fields)
+    except MultiPartException as error:
+        raise HttpError(413, "that is too much for this form", error.message) from None
 
 
 ANONYMOUS = Principal(actor="anonymous", kind="local")
@@ -274,6 +298,8 @@ __all__ = [
     "Route",
     "allows",
     "checked",
+    "needed",
     "route",
     "routes_of",
+    "sent_form",
 ]

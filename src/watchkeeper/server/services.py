@@ -1,16 +1,35 @@
 """Everything the surfaces may use, made once by `compose` and handed to every request."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from watchkeeper.config.holder import ConfigHolder
-from watchkeeper.model.prompt import Prompt, Reply
+from watchkeeper.model.prompt import Ask
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import LogRecord, RawSpan
+from watchkeeper.model.times import Clock
+from watchkeeper.pipeline.act import Actor
+from watchkeeper.pipeline.backfill import BackfillFlow
+from watchkeeper.pipeline.calibrate import Calibrator
+from watchkeeper.pipeline.erase import EraseFlow
+from watchkeeper.pipeline.forward import ForwardFlow
+from watchkeeper.pipeline.from_signal import ActFlow
+from watchkeeper.pipeline.gate import Gate
+from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.pipeline.ledger import Ledger
+from watchkeeper.pipeline.playground import Playground
+from watchkeeper.pipeline.reporting import ReportFlow
+from watchkeeper.pipeline.reprice import Recompute
+from watchkeeper.pipeline.retain import Retain
+from watchkeeper.pipeline.review import ReviewRouting
+from watchkeeper.pipeline.selfwatch import SelfWatch
+from watchkeeper.pipeline.train import TrainFlow
+from watchkeeper.pipeline.watch import Watcher
+from watchkeeper.reviewing.clusters import Embed
+from watchkeeper.server.guarding import Guards
 from watchkeeper.server.metrics import Counters, Sample
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records.engine import Records
@@ -74,49 +93,64 @@ Sampler = Callable[[], Awaitable[Iterable[Sample]]]
 Check = Callable[[], Awaitable[str | None]]
 
 
+class Pictures(Protocol):
+    """Draws the charts that messages link to."""
+
+    async def draw(self, project: str, alert_id: str) -> bytes | None:
+        """The chart of an alert as PNG; None when there is nothing to draw or the drawing failed."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """What signs the addresses of charts."""
+        ...
+
+
 @dataclass
 class Services:
     """What a request may reach. Data time comes from `clock` (nanoseconds since 1970 UTC), which a demo may run
     faster than the world; `wall_clock` is the world's, for keys, sessions and the audit log.
 
-    `ingest` is `pipeline.ingest.Ingest`, `scorers` `pipeline.calibrate.Calibrator`; `watch`, `guard`, `review`, `gate`, `from_signal`, `embed` (texts as words to unit vectors),
-    `incidents` and `judge` are the pipeline's own objects and None where the server runs without that role. `on_scores` is told of scores that came in by the API, so
-    that the trace's row and the review queue follow. `redact` removes personal data and secrets from a text before it is kept. `catch_up` does everything that is due at the clock's time, for
-    a demo that moves the clock. `settle` ends the wait of a project's traces of the past, and says how many. `answering` hears the address once the server answers. `samplers` add lines to `/metrics`; `checks` answer
-    `/readyz`: each returns None when well and otherwise one sentence that says what is wrong.
+    The flows from `watch` to `retain` are None where the server runs without that role. `error_page` makes
+    a page of a status, what was wrong, what to do and the caller's cookies. `embed` makes unit vectors of texts,
+    `ask` is the provider port. `on_scores` is told of scores that came in by the API, so that the trace's row and the review
+    queue follow. `redact` removes personal data and secrets from a text before it is kept. `backup` makes one and says its
+    folder and how many files it has. `catch_up` does everything that is due at the clock's time, for a demo that moves the
+    clock. `settle` ends the wait of a project's traces of the past, and says how many. `answering` hears the address once the
+    server answers. `samplers` add lines to `/metrics`; `checks` answer `/readyz`: each returns None when well and otherwise
+    one sentence that says what is wrong.
     """
 
     data_dir: Path
     records: Records
     columns: Columns
     config: ConfigHolder
-    clock: Callable[[], int]
+    clock: Clock
     ingest: IngestPort
     no_auth: bool = False
     bind: str = "127.0.0.1"
-    wall_clock: Callable[[], int] = time.time_ns
-    error_page: Callable[[int, str, str], str] | None = None
-    watch: Any = None
-    guard: Any = None
-    judge: Any = None
-    review: Any = None
-    gate: Any = None
-    backfill: Any = None
-    train: Any = None
-    playground: Any = None
-    ask: Callable[[Prompt], Awaitable[Reply]] | None = None
-    forward: Any = None
-    reprice: Any = None
-    from_signal: Any = None
-    embed: Any = None
-    scorers: Any = None
-    incidents: Any = None
-    selfwatch: Any = None
-    pictures: Any = None
-    actor: Any = None
-    reports: Any = None
-    erasing: Any = None
-    retain: Any = None
+    wall_clock: Clock = time.time_ns
+    error_page: Callable[[int, str, str, Mapping[str, str]], str] | None = None
+    watch: Watcher | None = None
+    guard: Guards | None = None
+    review: ReviewRouting | None = None
+    gate: Gate | None = None
+    backfill: BackfillFlow | None = None
+    train: TrainFlow | None = None
+    playground: Playground | None = None
+    forward: ForwardFlow | None = None
+    reprice: Recompute | None = None
+    from_signal: ActFlow | None = None
+    scorers: Calibrator | None = None
+    incidents: IncidentFlow | None = None
+    selfwatch: SelfWatch | None = None
+    pictures: Pictures | None = None
+    actor: Actor | None = None
+    reports: ReportFlow | None = None
+    erasing: EraseFlow | None = None
+    retain: Retain | None = None
+    ask: Ask | None = None
+    embed: Embed | None = None
     backup: Callable[[], Awaitable[tuple[str, int]]] | None = None
     redact: Callable[[str], str] = str
     on_scores: Callable[[Sequence[Score]], Awaitable[None]] | None = None
@@ -127,6 +161,6 @@ class Services:
     samplers: list[Sampler] = field(default_factory=list)
     checks: dict[str, Check] = field(default_factory=dict)
     draining: bool = False
-    held: "dict[tuple[str, str], Held]" = field(init=False, default_factory=dict[tuple[str, str], Any])
+    held: "dict[tuple[str, str], Held]" = field(init=False, default_factory=dict)
     auth: "Authenticator" = field(init=False)
     routes: "list[Route]" = field(init=False, default_factory=list)

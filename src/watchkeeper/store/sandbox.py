@@ -5,6 +5,7 @@ size) is set on the connection by the store.
 """
 
 import difflib
+import logging
 import re
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
@@ -14,12 +15,14 @@ import msgspec
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.clickhouse import ClickHouse
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ParseError, SqlglotError
 
 from watchkeeper.store import sandbox_tables as tables
 from watchkeeper.store.columns import QueryRefused
 from watchkeeper.store.sandbox_names import CLAUSES, COMBINATORS, FUNCTIONS, NODES, TYPES
 
+# What the parser logs quotes statements as they came: with what people look for, and with line ends that would forge a line.
+logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 MAX_CHARS = 20_000
 MAX_NODES = 5_000
 CTE_PREFIX = "wkq_"
@@ -75,8 +78,9 @@ def _parse(query: str) -> exp.Expr:
         found = [s for s in sqlglot.parse(query, read=_Dialect) if s is not None]
     except (SqlglotError, RecursionError, ValueError, IndexError, AttributeError, TypeError) as error:
         raise _refuse(
-            f"this is not a statement we can read: {_first_line(error)}",
-            "write one SELECT; INTO OUTFILE, FORMAT and SETTINGS are not available",
+            f"this is not a statement we can read: {_fault(error)}",
+            'write one SELECT; a column called like a word of SQL stands in quotes: "from"; INTO OUTFILE, FORMAT and SETTINGS '
+            "are not available",
         ) from None
     if len(found) != 1:
         raise _refuse(
@@ -85,7 +89,10 @@ def _parse(query: str) -> exp.Expr:
     return found[0]
 
 
-def _first_line(error: BaseException) -> str:
+def _fault(error: BaseException) -> str:
+    if isinstance(error, ParseError) and error.errors:
+        # What the parser says names its own classes; where it stood is of use.
+        return f"something is missing or too much at {error.errors[0]['highlight']!r}"
     text = re.sub(r"\x1b\[\d*m", "", str(error)).strip().split("\n")[0]
     return text[:200] or type(error).__name__
 
@@ -366,17 +373,6 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean {' or '.join(close)}?" if close else f"the columns are {', '.join(choices)}"
 
 
-def check_condition(where: str, scorers: Sequence[str]) -> str:
-    """A condition of the filter bar in its canonical spelling, if it is acceptable.
-
-    Columns are those of `traces`, every scorer, and `attributes['key']` of any span of the trace. Raises QueryRefused.
-    """
-    condition = _condition_tree(where)
-    _known_columns(condition, scorers)
-    _attribute_predicates(condition)
-    return condition.sql(dialect=_Dialect, comments=False)
-
-
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)
 
 
@@ -464,7 +460,7 @@ def _facts_of(table: exp.Table) -> list[str]:
     return [f for p in parts if (f := _fact(p)) is not None and not f.endswith("\\n')")]
 
 
-def _having(part: exp.Expr, keys: set[str], database: str, held: str | None) -> exp.Expr:
+def _having(part: exp.Expr, keys: set[str], database: str, held: str | None) -> exp.Select:
     """The ids of traces with a span of which a predicate over attributes holds. `held` names the parameter with the facts for
     which it does, where they are known."""
     fact = _fact(part) if held is None else f"hasAny({FACTS}, {{{held}:Array(String)}})"
@@ -479,7 +475,8 @@ def _having(part: exp.Expr, keys: set[str], database: str, held: str | None) -> 
     has = [f"has(attributes.keys, {_text(k)})" for k in sorted(keys)]
     first = " AND ".join([f"project = {{{tables.PROJECT}:String}}", RECEIVED, *has])
     inner = sqlglot.parse_one(f'SELECT trace_id FROM "{database}".spans PREWHERE {first}', read=_Dialect)
-    return inner.where(exp.Paren(this=told), copy=False)  # type: ignore[attr-defined]
+    assert isinstance(inner, exp.Select)
+    return inner.where(exp.Paren(this=told), copy=False)
 
 
 def number_look_ups(where: str, database: str = "default") -> dict[str, str]:
@@ -509,17 +506,41 @@ def number_look_ups(where: str, database: str = "default") -> dict[str, str]:
     return found
 
 
+def _needed(part: exp.Expr) -> bool:
+    """Whether nothing matches of which this part of a condition does not hold."""
+    above = part.parent
+    while isinstance(above, (exp.And, exp.Paren)):
+        above = above.parent
+    return above is None
+
+
+def trace_look_ups(where: str, database: str = "default", held: Collection[str] = ()) -> dict[str, str]:
+    """For each comparison of attributes that their index answers, and of which each trace must have a span, a statement that lists
+    these traces; by the name of the parameter with which `compile_condition` binds them. `held` are those of the `number_look_ups`
+    that were answered. Binds what `compile_condition` binds. Raises QueryRefused."""
+    found: dict[str, str] = {}
+    for at, (part, keys) in enumerate(_attribute_predicates(exp.Paren(this=_condition_tree(where)))):
+        facts = f"{tables.FACTS}{at}" if f"{tables.FACTS}{at}" in held else None
+        if _needed(part) and (facts is not None or _fact(part) is not None):
+            found[f"{tables.TRACES}{at}"] = render(_having(part, keys, database, facts).distinct(copy=False))
+    return found
+
+
 def compile_condition(
     where: str, scorers: Sequence[str], database: str = "default", held: Collection[str] = ()
 ) -> str:
     """A condition as SQL over the physical `traces`, binding `wk_project`, `wk_received`: the time in ns from which on the
-    spans were received whose attributes are looked at, and those of the `number_look_ups` that are in `held`. Raises QueryRefused."""
+    spans were received whose attributes are looked at, and those of the `number_look_ups` and `trace_look_ups` that are in `held`.
+    Raises QueryRefused."""
     condition = exp.Paren(this=_condition_tree(where))
     _known_columns(condition, scorers)
     by_column = {tables.scorer_column(s): s for s in scorers if tables.SCORER_NAME.match(s)}
     for at, (part, keys) in enumerate(_attribute_predicates(condition)):
-        name = f"{tables.FACTS}{at}"
-        having = _having(part, keys, database, name if name in held else None)
+        facts, traces = f"{tables.FACTS}{at}", f"{tables.TRACES}{at}"
+        if traces in held:
+            part.replace(sqlglot.parse_one(f"trace_id IN {{{traces}:Array(String)}}", read=_Dialect))
+            continue
+        having = _having(part, keys, database, facts if facts in held else None)
         part.replace(exp.In(this=exp.column("trace_id"), query=exp.Subquery(this=having)))
     for column in list(condition.find_all(exp.Column)):
         scorer = by_column.get(column.name)

@@ -1,10 +1,12 @@
 """The tables user SQL sees: each a sub-query over a physical table, bound to the project, hidden columns left out."""
 
 import re
+from collections.abc import Container
 
 PROJECT = "wk_project"
 RECEIVED = "wk_received"
 FACTS = "wk_facts"
+TRACES = "wk_traces"
 SCORER_NAME = re.compile(r"^[\w][\w .:/@+\-]{0,120}$")
 
 _CONTEXT = (
@@ -24,6 +26,10 @@ _TRACES = (
     *_CONTEXT, "region", "failed_checks", "inclusion_probability", "policy", "keep_probability",
     "time_suspect",
 )  # fmt: skip
+# Beside its own columns, what the sub-query for `traces` reads by name, where an alias of that name would stand before the
+# column, and what conditions take for the attributes of spans.
+_TAKEN = frozenset([*_TRACES, "project", "scores", "attributes"])
+_PREFIXES = re.compile(r"^(score_)+")
 _SCORES = (
     "trace_id", "span_id", "session_id", "scorer", "version", "source", "judge_model", "author", "value", "label",
     "passed", "reason", "cost", "inclusion_probability", "policy", "time", "scored_at",
@@ -80,8 +86,19 @@ def quoted(name: str) -> str:
 
 
 def scorer_column(scorer: str) -> str:
-    """What a scorer's column is called: its own name, or `score_<name>` where `traces` has a column of that name."""
-    return f"score_{scorer}" if scorer in _TRACES else scorer
+    """What a scorer's column is called: its own name, or `score_<name>` where that is taken by a column of `traces`, or by
+    another scorer that is called so."""
+    return beside(scorer, _TAKEN)
+
+
+def beside(scorer: str, taken: Container[str]) -> str:
+    """What a scorer is called beside names that are `taken`: as itself, or `score_<name>` where it, or another scorer that is
+    called so, would stand for one of them.
+
+    >>> [beside(name, ["cost"]) for name in ("grounded", "cost", "score_cost")]
+    ['grounded', 'score_cost', 'score_score_cost']
+    """
+    return f"score_{scorer}" if _PREFIXES.sub("", scorer) in taken else scorer
 
 
 def scorer_value(scorer: str) -> str:

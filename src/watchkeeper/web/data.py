@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from watchkeeper.model.series import axis_of
 from watchkeeper.server.reading import standings
 from watchkeeper.web import estimate, humane
 from watchkeeper.web.charts.spec import Dot, Mark
@@ -73,6 +74,16 @@ class Series:
     def change(self) -> str:
         """The difference to the baseline in the metric's own words."""
         return estimate.change(self.current, self.baseline)
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Weighted shares of a metric's values by bin: up to the first of `edges`, between each two, above the last. `then` is the
+    baseline's, empty without one."""
+
+    edges: tuple[float, ...]
+    now: list[float]
+    then: list[float]
 
 
 def dots(found: Sequence[Row], wanted: TimeRange, bucket: int, unit: str) -> list[Dot]:
@@ -176,6 +187,36 @@ def provisional(one: Series) -> Series:
     """The series of a scorer that has not been calibrated, marked as such."""
     current, baseline = (replace(e, provisional=True) for e in (one.current, one.baseline))
     return replace(one, current=current, baseline=baseline)
+
+
+async def traffic(view: View, before_ns: int) -> dict[str, list[Row]]:
+    """Volume, errors, latency, cost and tokens by `part`: the range and [before_ns, since) as a `whole`, the range by `bucket` and by
+    `scenario`; a part without traces is empty."""
+    params = {**span(view.range), **cohort_params(view), "bucket": view.range.bucket, "before": before_ns}
+    parts: dict[str, list[Row]] = {"whole": [], "bucket": [], "scenario": []}
+    for row in await rows(view, "page_traffic", **params):
+        parts[str(row["part"])].append(row)
+    return parts
+
+
+async def spread(view: View, metric: str) -> Spread | None:
+    """How a metric's values are spread in the view's range and before it; None where the cohort is not rolled or nothing was measured.
+    Of several axes that of the latest values counts."""
+    before = baseline_of(view.range).since_ns
+    found = await rows(
+        view, "page_spread", metric=metric, cohort=view.cohort_text, before=before, **span(view.range)
+    )
+    current = [r for r in found if r["current"] and sum(r["held"]) > 0]
+    if not current:
+        return None
+    axis = current[-1]["axis"]
+    then = next((r["held"] for r in found if not r["current"] and r["axis"] == axis), [])
+    return Spread(axis_of(str(axis)).edges, _shares(current[-1]["held"]), _shares(then))
+
+
+def _shares(held: Sequence[float]) -> list[float]:
+    total = sum(held)
+    return [h / total for h in held] if total > 0 else []
 
 
 async def deploys(view: View) -> list[dict[str, Any]]:

@@ -39,6 +39,9 @@ class Estimate:
         half = (self.high - self.low) / 2
         if self.value is None:
             return half
+        if half < 1e-9 * abs(self.value):
+            # What sums of the same value leave over is no width.
+            return 0.0
         short = min(self.high - self.value, self.value - self.low)
         return short if 0 < short < 0.75 * half else half
 
@@ -66,18 +69,21 @@ class Estimate:
 
     @property
     def interval(self) -> str:
-        """`± 0.2` where the interval is symmetric, `64–71 %` where it is not, empty without one."""
+        """`± 0.2` where the interval is symmetric, `64–71` or `278–306 ms` where it is not, empty without one."""
         if self.value is None or self.low is None or self.high is None:
             return ""
         bottom = self._bottom or 0.0
         up, down = self.high - self.value, self.value - bottom
         wide = max(up, down)
-        if wide == 0:
+        if not self.spread:
             return "± 0"
         if abs(up - down) <= 0.25 * wide:
             return f"± {_write(wide, self.unit, wide, bare=True)}"
         low = _write(bottom, self.unit, self.spread, bare=True)
-        return f"{low}–{_write(self.high, self.unit, self.spread, bare=True)}"
+        high = _write(self.high, self.unit, self.spread, bare=True)
+        first, last = low.split(" "), high.split(" ")
+        once = len(first) == len(last) == 2 and first[1] == last[1]
+        return f"{first[0] if once else low}–{high}"
 
     def apart_from(self, other: "Estimate") -> bool:
         """Whether the two intervals do not overlap: a difference one can see, not a test."""

@@ -1,6 +1,7 @@
 """Every page of the web surface. The server collects the routes of these modules."""
 
-from types import ModuleType
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
 from typing import Final
 
 from watchkeeper.web import files, render
@@ -35,6 +36,7 @@ from watchkeeper.web.pages import (
     traces,
     trained,
 )
+from watchkeeper.web.view import theme_of
 
 MODULES: Final[tuple[ModuleType, ...]] = (
     files,
@@ -73,19 +75,34 @@ WORDS: Final = {
     401: "Please sign in",
     403: "Not allowed",
     404: "Not found",
+    405: "Not possible here",
     409: "It is there already",
+    421: "Not known under this name",
     429: "Too fast",
     503: "Not now",
 }
+NO_COOKIES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
-def error_page(status: int, error: str, hint: str) -> str:
+def error_page(status: int, error: str, hint: str, cookies: Mapping[str, str] = NO_COOKIES) -> str:
     """An error as a page; the words are shown as text, whatever they hold."""
     title = WORDS.get(status, "Something went wrong")
+    if status == 401:
+        # A form was sent after its session had ended.
+        error, hint = (
+            "your login has ended",
+            "sign in with a new link (watchkeeper login-link), then come back",
+        )
     template = render.environment().get_template("error.html")
-    return template.render(status=status, title=title, error=_sentence(error), hint=_sentence(hint))
+    words = {"title": title, "error": _sentence(error), "hint": _sentence(hint)}
+    return template.render(status=status, theme=theme_of(cookies), **words)
 
 
 def _sentence(text: str) -> str:
-    """The API's words, which follow a name there, as a sentence of their own."""
-    return text[:1].upper() + text[1:] + ("" if not text or text.endswith((".", "?", "!")) else ".")
+    """The API's words, which follow a name there, as a sentence of their own; a name they begin with stays as it is."""
+    first = text.partition(" ")[0]
+    return (
+        (text[:1].upper() if first.isalpha() else text[:1])
+        + text[1:]
+        + ("" if not text or text.endswith((".", "?", "!")) else ".")
+    )

@@ -1,5 +1,6 @@
 """What every page shares: project, time range, cohort filters and search, read from the URL and written back to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Final
@@ -179,14 +180,16 @@ def _time(text: str, name: str, problems: list[str]) -> int | None:
     return found
 
 
-def parse_range(params: dict[str, str], now_ns: int, default: str, problems: list[str]) -> TimeRange:
-    """The range a URL asks for; the default, with a problem noted, when it cannot be read."""
+def parse_range(
+    params: dict[str, str], now_ns: int, default: str, problems: list[str], zone: tzinfo = UTC
+) -> TimeRange:
+    """The range a URL asks for, named in `zone`; the default, with a problem noted, when it cannot be read."""
     since = _time(params.get("since", ""), "since", problems)
     until = _time(params.get("until", ""), "until", problems)
     if since is not None:
         end = until if until is not None else now_ns
         if since < end:
-            label = f"{humane.short_moment(since)} – {humane.short_moment(end)}"
+            label = f"{humane.short_moment(since, zone)} – {humane.short_moment(end, zone)}"
             return TimeRange(since, end, "", label)
         problems.append("The range ends before it starts; showing the default range.")
     key = params.get("range", "") or default
@@ -208,23 +211,29 @@ def _zone(name: str) -> tzinfo:
         return UTC
 
 
+def theme_of(cookies: Mapping[str, str]) -> str:
+    """The theme a person chose, `auto` where they chose none."""
+    theme = cookies.get("wk_theme", "auto")
+    return theme if theme in THEMES else "auto"
+
+
 def view_of(call: Call, default_range: str = DEFAULT_RANGE) -> View:
     """The view a request asks for. Times come from the server's clock, so a demo on simulated time reads right."""
     request = call.request
     params = {k: v for k, v in request.query_params.items() if v != ""}
     problems: list[str] = []
     now = call.services.clock()
-    theme = request.cookies.get("wk_theme", "auto")
+    zone = _zone(request.cookies.get("wk_zone", "UTC"))
     return View(
         call=call,
         project=call.project,
         path=request.url.path,
         params=params,
         now_ns=now,
-        range=parse_range(params, now, default_range, problems),
+        range=parse_range(params, now, default_range, problems, zone),
         cohort=parse_cohort(params.get("cohort", ""), problems),
         search=params.get("q", "")[:500],
-        theme=theme if theme in THEMES else "auto",
-        zone=_zone(request.cookies.get("wk_zone", "UTC")),
+        theme=theme_of(request.cookies),
+        zone=zone,
         problems=problems,
     )

@@ -19,6 +19,7 @@ from watchkeeper.server.api.shapes import sql_time
 from watchkeeper.stats.correlation import spearman
 from watchkeeper.store.columns import QueryRefused, Table
 from watchkeeper.web import data, estimate
+from watchkeeper.web.charts.inline import bins
 from watchkeeper.web.charts.spec import Dot
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.view import View, at
@@ -145,15 +146,13 @@ async def _metric(view: View, widget: Widget, place: str) -> Shown:
         raise Wrong(f"nothing called {metric} in this range and cohort", hint)
     made = Shown(widget, place, one.current, one.change, f"before: {one.baseline.text}", one)
     if widget.type == "distribution":
-        span, before = data.span(view.range), data.baseline_of(view.range).since_ns
-        rows = await data.rows(view, "page_distribution", metric=metric, before=before, **span)
-        if not rows or widget.cohort:
-            rows = []
+        spread = await data.spread(view, metric)
+        if spread is None:
             made.note = "traces of this range, unweighted"
             values = column(await _ask(view, _values(view, metric)), "value")
             made.bins = (histogram(values), [])
         else:
-            made.bins = _weighted(rows)
+            made.bins = _sides(spread)
             made.note = "bars: this range; marks: before"
     return made
 
@@ -253,18 +252,12 @@ def histogram(values: Sequence[float]) -> Bins:
     return [(f"{edges[i]:.3g}", float(c) / len(values)) for i, c in enumerate(counts)]
 
 
-def _weighted(rows: Sequence[Mapping[str, Any]]) -> tuple[Bins, Bins]:
-    """The bins of `page_distribution`: shares by weight, now and before."""
-    low, high = float(rows[0]["low"]), float(rows[0]["high"])
-    sides: list[Bins] = []
-    for current in (True, False):
-        weights = {int(r["bin"]): float(r["w"]) for r in rows if bool(r["current"]) is current}
-        total = sum(weights.values())
-        step = (high - low) / 24
-        sides.append(
-            [(f"{low + b * step:.3g}", weights.get(b, 0.0) / total) for b in range(24)] if total else []
-        )
-    return sides[0], sides[1]
+def _sides(found: data.Spread) -> tuple[Bins, Bins]:
+    """The shares now and before, each bin called by its lower end; the ends that hold nothing are left out."""
+    drawn = bins(found.edges, found.now, found.then)
+    names = [f"≤ {b['high']:.3g}" if b["low"] is None else f"{b['low']:.3g}" for b in drawn]
+    now = [(name, b["share"] or 0.0) for name, b in zip(names, drawn, strict=True)]
+    return now, [(name, b["share_before"] or 0.0) for name, b in zip(names, drawn, strict=True) if found.then]
 
 
 def dots_of(table: Table, view: View, unit: str) -> list[Dot]:

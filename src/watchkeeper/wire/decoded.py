@@ -5,10 +5,10 @@ from collections import Counter
 import msgspec
 
 from watchkeeper.model.span import LogRecord, RawSpan
+from watchkeeper.model.times import MINUTE
 
 LOST = "watchkeeper.dropped_spans"
 LOST_METRIC = "watchkeeper.sdk.dropped_spans"
-MINUTE_NS = 60 * 10**9
 
 
 class Rejected(msgspec.Struct, frozen=True):
@@ -35,6 +35,7 @@ class Decoded(msgspec.Struct):
 
     `counts` says what was cut or replaced: truncated_values, dropped_attributes, dropped_events, dropped_links,
     dropped_vectors, replaced_text, time_suspect. For metrics `received` counts points and `ignored` those of other instruments.
+    `damaged` counts the rejected records that stood in a part of the envelope which could not be read.
     """
 
     signal: str
@@ -44,8 +45,16 @@ class Decoded(msgspec.Struct):
     metrics: list[MetricPoint] = []
     rejected: list[Rejected] = []
     received: int = 0
+    damaged: int = 0
     ignored: int = 0
     counts: Counter[str] = msgspec.field(default_factory=Counter)
+
+    def refuse_part(self, reason: str, records: int) -> None:
+        """Reject a part of the envelope with so many records, as one where they cannot be counted."""
+        records = max(records, 1)
+        self.received += records
+        self.damaged += records
+        self.rejected += [Rejected("the envelope", reason)] * records
 
     def note_lost(self, resource: dict[str, object], now_ns: int | None) -> None:
         """Keep what a client says it lost before sending (a total that only grows, per instance) as a measurement.
@@ -54,5 +63,5 @@ class Decoded(msgspec.Struct):
         """
         total = resource.get(LOST)
         if isinstance(total, int) and total > 0:
-            minute = (now_ns or 0) // MINUTE_NS * MINUTE_NS
+            minute = (now_ns or 0) // MINUTE * MINUTE
             self.metrics.append(MetricPoint(LOST_METRIC, "{span}", minute, float(total), 1, {}, resource))

@@ -19,6 +19,8 @@ MAX_BYTES = 20 * 1024 * 1024
 MAX_RATIO = 100
 RATIO_FREE_BYTES = 4 * 1024 * 1024
 CHUNK = 256 * 1024
+# Members and frames of one body. Writers in blocks make a few hundred of 20 MiB; each costs a decompressor, also an empty one.
+MOST_PARTS = 1000
 # The largest body is 20 MiB, so a window beyond 32 MiB only serves a bomb.
 ZSTD_WINDOW_LOG = 25
 ENCODINGS = ("identity", "gzip", "deflate", "zstd")
@@ -33,6 +35,12 @@ class _Stage(Protocol):
     def complete(self) -> bool: ...
 
 
+def _one_more(parts: int) -> int:
+    if parts >= MOST_PARTS:
+        raise TooLarge(f"the body is made of more than {MOST_PARTS} compressed parts; compress it as one")
+    return parts + 1
+
+
 class _Zlib:
     """gzip (several members in a row allowed), zlib-wrapped deflate and raw deflate."""
 
@@ -41,7 +49,7 @@ class _Zlib:
         self._wbits = 31 if encoding == "gzip" else None
         self._engine: Any = None
         self._tail = b""
-        self._started = False
+        self._parts = 0
 
     def pull(self, data: bytes) -> tuple[bytes, bool]:
         data = self._tail + data
@@ -49,7 +57,7 @@ class _Zlib:
         if self._engine is None or self._engine.eof:
             if not data:
                 return b"", False
-            if self._started:
+            if self._parts:
                 # Padding after the last member is common; anything else has to be another member.
                 data = data.lstrip(b"\x00")
                 if not data:
@@ -58,8 +66,8 @@ class _Zlib:
                     raise Malformed("the deflate body goes on after its end")
             if self._wbits is None:
                 self._wbits = 15 if data[0] & 0x0F == 8 and (len(data) < 2 or _is_zlib(data)) else -15
+            self._parts = _one_more(self._parts)
             self._engine = zlib.decompressobj(self._wbits)
-            self._started = True
         try:
             out = self._engine.decompress(data, CHUNK)
         except zlib.error as error:
@@ -69,7 +77,7 @@ class _Zlib:
 
     @property
     def complete(self) -> bool:
-        return self._started and self._engine.eof and not self._tail.strip(b"\x00")
+        return self._parts > 0 and self._engine.eof and not self._tail.strip(b"\x00")
 
 
 def _is_zlib(data: bytes) -> bool:
@@ -82,7 +90,7 @@ class _Zstd:
     def __init__(self) -> None:
         self._engine: Any = None
         self._tail = b""
-        self._started = False
+        self._parts = 0
 
     def pull(self, data: bytes) -> tuple[bytes, bool]:
         data = self._tail + data
@@ -90,9 +98,9 @@ class _Zstd:
         if self._engine is None or self._engine.eof:
             if not data:
                 return b"", False
+            self._parts = _one_more(self._parts)
             options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
             self._engine = zstd.ZstdDecompressor(options=options)
-            self._started = True
         try:
             out = self._engine.decompress(data, CHUNK)
         except zstd.ZstdError as error:
@@ -104,7 +112,7 @@ class _Zstd:
 
     @property
     def complete(self) -> bool:
-        return self._started and self._engine.eof and not self._tail
+        return self._parts > 0 and self._engine.eof and not self._tail
 
 
 def encoding_of(header: str | None) -> str:
@@ -128,7 +136,7 @@ def encoding_of(header: str | None) -> str:
 class Inflater:
     """Feed it a body as it arrives; memory grows with what honestly came out, never past `limit`.
 
-    `feed` and `finish` raise `TooLarge` (limit, or more than 100:1 once 4 MiB are out), `Malformed` (damaged or cut)
+    `feed` and `finish` raise `TooLarge` (limit, more than 100:1 once 4 MiB are out, or too many parts), `Malformed` (damaged or cut)
     and the constructor raises `UnsupportedEncoding`.
     """
 

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import orjson
 
+from watchkeeper.model.times import DAY
 from watchkeeper.wire.errors import TooLarge
 
-DAY_NS = 86_400 * 10**9
 MAX_TIME_NS = 2**63 - 1
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
@@ -233,10 +233,10 @@ def sane_times(start_ns: int, end_ns: int, now_ns: int | None, limits: Limits) -
     An end of 0 is a span that still runs. Without `now_ns` only the absolute rules apply.
     """
     suspect = start_ns <= 0 or start_ns > MAX_TIME_NS or end_ns < 0 or end_ns > MAX_TIME_NS
-    if end_ns and (end_ns < start_ns or end_ns - start_ns > limits.longest_days * DAY_NS):
+    if end_ns and (end_ns < start_ns or end_ns - start_ns > limits.longest_days * DAY):
         suspect = True
     if now_ns is not None:
-        low, high = now_ns - limits.past_days * DAY_NS, now_ns + limits.future_days * DAY_NS
+        low, high = now_ns - limits.past_days * DAY, now_ns + limits.future_days * DAY
         suspect = suspect or not low <= start_ns <= high or end_ns > high
     elif start_ns < 10**18:
         suspect = True

@@ -53,7 +53,7 @@ def decode(
 ) -> Decoded:
     """One export request of `signal` (traces, logs or metrics), already inflated.
 
-    Records that cannot be used are in `rejected` with the reason, all others are taken; `now_ns` is the server's
+    Records that cannot be used, or stand in a damaged part, are in `rejected` with the reason, all others are taken; `now_ns` is the server's
     clock for the plausibility of times. Spans of one resource share one `resource` dict: treat it as read-only.
     Raises `Malformed`, `TooLarge` or `UnsupportedEncoding`.
     """
@@ -64,20 +64,22 @@ def decode(
     out = Decoded(signal=signal, encoding=encoding, counts=gauge.counts)
     if len(body) > LOOK_BYTES:
         (otlpjson if encoding == "json" else protobuf).weigh(body, gauge)
-    if signal == "metrics":
-        metrics.decode(body, out, gauge, now_ns)
-    elif encoding == "json":
+    if encoding == "json":
         otlpjson.decode(body, out, gauge, now_ns)
     elif signal == "traces":
         protobuf.decode_traces(body, out, gauge, now_ns)
-    else:
+    elif signal == "logs":
         protobuf.decode_logs(body, out, gauge, now_ns)
+    else:
+        metrics.decode(body, out, gauge, now_ns)
+    if out.damaged and out.damaged == out.received:
+        raise Malformed(out.rejected[0].reason)
     return out
 
 
 def rejection_message(rejected: list[Rejected]) -> str:
     """What partial success says: every reason with its place, cut to a readable length."""
-    text = "; ".join(f"{r.where}: {r.reason}" for r in rejected[:20])
+    text = "; ".join(dict.fromkeys(f"{r.where}: {r.reason}" for r in rejected[:20]))
     if len(rejected) > 20:
         text += f"; and {len(rejected) - 20} more"
     return text[:_MESSAGE_LIMIT]

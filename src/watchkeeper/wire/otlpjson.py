@@ -3,14 +3,17 @@
 import binascii
 import json
 import re
-from typing import Any, cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar, cast
 
 import orjson
 
 from watchkeeper.model.span import LogRecord, RawEvent, RawLink, RawSpan
-from watchkeeper.wire.decoded import Decoded, Rejected
+from watchkeeper.wire.decoded import Decoded, MetricPoint, Rejected
 from watchkeeper.wire.errors import Malformed
 from watchkeeper.wire.limits import (
+    INT_MAX,
     SMALL,
     Gauge,
     integer,
@@ -21,9 +24,12 @@ from watchkeeper.wire.limits import (
     sane_times,
     vector,
 )
+from watchkeeper.wire.metrics import NO_VALUE, NOT_FINITE, WANTED
 from watchkeeper.wire.names import event_name, log_id
 from watchkeeper.wire.prescan import json_parts, refuse_more
 from watchkeeper.wire.protobuf import KINDS, STATUSES
+
+T = TypeVar("T")
 
 _HEX = re.compile(r"[0-9a-fA-F]*")
 # An escaped backslash, a pair of surrogates, or the half of one (the only one in a group).
@@ -31,6 +37,9 @@ _ESCAPES = re.compile(
     r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
 )
 _INT = re.compile(r"-?\d{1,40}")
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+# Of brackets: a level of a value has up to five of them. More of them in all would take too long to look at one by one.
+_DEEPEST, _MOST_NESTED = 300, 500_000
 
 
 class _Bad(Exception):
@@ -58,13 +67,40 @@ def _lenient(body: bytes, first: orjson.JSONDecodeError, gauge: Gauge) -> Any:
     text = body.decode("utf-8-sig", "replace")
     text = _ESCAPES.sub(lambda found: "\\ufffd" if found[1] else found[0], text)
     try:
-        tree = json.loads(text)
+        try:
+            tree = json.loads(text, parse_int=_integer)
+        except RecursionError:
+            tree = json.loads(_shallow(text), parse_int=_integer)
     except RecursionError:
         raise Malformed("the JSON is nested too deeply") from None
     except ValueError:
         raise Malformed(f"the body is not JSON: {first}") from None
     gauge.counts["replaced_text"] += 1
     return tree
+
+
+def _integer(digits: str) -> int | str:
+    # One that no field holds is the fault of the record it stands in, not of the body.
+    return int(digits) if len(digits) <= 40 else digits
+
+
+def _shallow(text: str) -> str:
+    """JSON with null for whatever is nested deeper than is ever read, so that one such value does not cost its neighbours."""
+    if text.count("[") + text.count("{") > _MOST_NESTED:
+        return text
+    parts: list[str] = []
+    depth = at = 0
+    for found in _BRACKETS.finditer(text):
+        if found[0] in "[{":
+            depth += 1
+            if depth == _DEEPEST:
+                parts.append(text[at : found.start()])
+        elif found[0] in "]}":
+            if depth == _DEEPEST:
+                parts.append("null")
+                at = found.end()
+            depth -= 1
+    return "".join(parts) + text[at:]
 
 
 _KINDS = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
@@ -352,33 +388,149 @@ def _severity(value: Any) -> int:
     )
 
 
+# What each signal calls its groups, its scopes and its records, as JSON and as protobuf names.
+NAMES = {
+    "traces": (("resourceSpans", "resource_spans"), ("scopeSpans", "scope_spans"), ("spans", "spans")),
+    "logs": (("resourceLogs", "resource_logs"), ("scopeLogs", "scope_logs"), ("logRecords", "log_records")),
+    "metrics": (("resourceMetrics", "resource_metrics"), ("scopeMetrics", "scope_metrics"), ("metrics", "metrics")),
+}  # fmt: skip
+# How a metric names its data, and whether its points have a sum and a count instead of a value.
+_DATA = (
+    ("gauge", "gauge", False), ("sum", "sum", False), ("histogram", "histogram", True),
+    ("exponentialHistogram", "exponential_histogram", True), ("summary", "summary", True),
+)  # fmt: skip
+
+
 def decode(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
-    """Fill `out` from an export request of `out.signal`; raises `Malformed` naming the part of the envelope."""
+    """Fill `out` from an export request of `out.signal`; raises `Malformed` where there are no groups to look into."""
     root = parse(body, gauge)
-    traces = out.signal == "traces"
-    outer, outer2 = ("resourceSpans", "resource_spans") if traces else ("resourceLogs", "resource_logs")
-    middle, middle2 = ("scopeSpans", "scope_spans") if traces else ("scopeLogs", "scope_logs")
-    inner, inner2 = ("spans", "spans") if traces else ("logRecords", "log_records")
+    outer, middle, inner = NAMES[out.signal]
+    take: Callable[..., None] = {
+        "traces": partial(_take_record, _span, out.spans),
+        "logs": partial(_take_record, _log, out.logs),
+        "metrics": _take_metric,
+    }[out.signal]
     try:
-        for i, group in enumerate(_counted(_get(root, outer, outer2), outer, gauge)):
-            group_ = _object(group, f"{outer}[{i}]")
-            where = f"{outer}[{i}].resource"
-            resource = attributes(_object(group_.get("resource"), where).get("attributes"), where, gauge)
-            out.note_lost(resource, now_ns)
-            where = f"{outer}[{i}].{middle}"
-            for j, scoped in enumerate(_counted(_get(group_, middle, middle2), where, gauge)):
-                where = f"{outer}[{i}].{middle}[{j}]"
-                scoped_ = _object(scoped, where)
-                scope = _object(scoped_.get("scope"), f"{where}.scope")
-                for k, node in enumerate(_counted(_get(scoped_, inner, inner2), f"{where}.{inner}", gauge)):
-                    out.received += 1
-                    try:
-                        if traces:
-                            out.spans.append(_span(node, resource, scope, gauge, now_ns))
-                        else:
-                            out.logs.append(_log(node, resource, scope, gauge, now_ns))
-                    except _Bad as error:
-                        gauge.take_cut()
-                        out.rejected.append(Rejected(f"{where}.{inner}[{k}]", str(error)))
+        groups = _counted(_get(root, *outer), outer[0], gauge)
     except _Bad as error:
         raise Malformed(str(error)) from error
+    for i, group in enumerate(groups):
+        where = f"{outer[0]}[{i}]"
+        try:
+            held, scopes = _opened(group, where, "resource", middle, gauge)
+            resource = attributes(held.get("attributes"), f"{where}.resource", gauge)
+        except _Bad as error:
+            gauge.take_cut()
+            out.refuse_part(str(error), _records(group, middle, inner))
+            continue
+        if out.signal != "metrics":
+            out.note_lost(resource, now_ns)
+        for j, scoped in enumerate(scopes):
+            where = f"{outer[0]}[{i}].{middle[0]}[{j}]"
+            try:
+                scope, nodes = _opened(scoped, where, "scope", inner, gauge)
+            except _Bad as error:
+                out.refuse_part(str(error), _records(scoped, inner))
+                continue
+            for k, node in enumerate(nodes):
+                take(node, f"{where}.{inner[0]}[{k}]", resource, scope, out, gauge, now_ns)
+
+
+def _opened(
+    node: Any, where: str, about: str, names: tuple[str, str], gauge: Gauge
+) -> tuple[dict[str, Any], list[Any]]:
+    """What a group says about its members, and they."""
+    group = _object(node, where)
+    return _object(group.get(about), f"{where}.{about}"), _counted(
+        _get(group, *names), f"{where}.{names[0]}", gauge
+    )
+
+
+def _records(node: Any, *names: tuple[str, str]) -> int:
+    """How many records there are in a part of the envelope that cannot be read, as far as they can be told."""
+    if not names:
+        return 1
+    found = _get(cast(dict[str, Any], node), *names[0]) if isinstance(node, dict) else None
+    return sum(_records(n, *names[1:]) for n in cast(list[Any], found)) if isinstance(found, list) else 0
+
+
+def _take_record(
+    read: Callable[..., T],
+    kept: list[T],
+    node: Any,
+    where: str,
+    resource: dict[str, Any],
+    scope: dict[str, Any],
+    out: Decoded,
+    gauge: Gauge,
+    now_ns: int | None,
+) -> None:
+    """A span or a log record, by its reader and to its place in `out`."""
+    out.received += 1
+    try:
+        kept.append(read(node, resource, scope, gauge, now_ns))
+    except _Bad as error:
+        gauge.take_cut()
+        out.rejected.append(Rejected(where, str(error)))
+
+
+def _take_metric(
+    node: Any,
+    where: str,
+    resource: dict[str, Any],
+    _scope: dict[str, Any],
+    out: Decoded,
+    gauge: Gauge,
+    now_ns: int | None,
+) -> None:
+    """The points of one metric. One that is wrong itself counts as its points, as one where it has none that can be counted."""
+    points: list[Any] = [None]
+    try:
+        metric = _object(node, "the metric")
+        data, summed = next(
+            ((d, s) for n, n2, s in _DATA if (d := _get(metric, n, n2)) is not None), ({}, False)
+        )
+        points = _counted(_get(_object(data, "the data"), "dataPoints", "data_points"), "dataPoints", gauge)
+        name = _text(metric.get("name"), "name")[:SMALL]
+        unit = _text(metric.get("unit"), "unit")[:SMALL]
+    except _Bad as error:
+        out.received += len(points)
+        out.rejected += [Rejected(where, str(error))] * len(points)
+        return
+    out.received += len(points)
+    if not WANTED.search(name):
+        out.ignored += len(points)
+        return
+    for n, point in enumerate(points):
+        try:
+            made = _point(_object(point, "the point"), summed, gauge, now_ns)
+        except _Bad as error:
+            gauge.take_cut()
+            out.rejected.append(Rejected(f"{where} point {n}", str(error)))
+            continue
+        if made is None:
+            out.ignored += 1
+        else:
+            out.metrics.append(MetricPoint(name, unit, *made, resource))
+
+
+def _point(
+    point: dict[str, Any], summed: bool, gauge: Gauge, now_ns: int | None
+) -> tuple[int, float, int, dict[str, Any]] | None:
+    """Time, value, count and attributes of a point; None for one that says that it has no value."""
+    if _int(point.get("flags"), "flags") & NO_VALUE:
+        return None
+    whole = None if summed else _get(point, "asInt", "as_int")
+    value = point.get("sum") if summed else _get(point, "asDouble", "as_double")
+    if whole is not None:
+        value = _int(whole, "asInt")
+    value = _double(value if value is not None else 0, "sum" if summed else "asDouble")
+    if isinstance(value, str):
+        raise _Bad(NOT_FINITE)
+    count = _int(point.get("count"), "count") if summed else 1
+    if not 0 <= count <= INT_MAX:
+        raise _Bad(f"count must be a number that 64 bits hold, got {count!r:.60}")
+    time_ns, _, _ = sane_times(
+        _int(_get(point, "timeUnixNano", "time_unix_nano"), "timeUnixNano"), 0, now_ns, gauge.limits
+    )
+    return time_ns, value, count, attributes(point.get("attributes"), "attributes", gauge)

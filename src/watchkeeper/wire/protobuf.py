@@ -1,5 +1,6 @@
 """OTLP protobuf to facts. The loop over attributes is the hottest code of the product: it is written to be quick."""
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -193,9 +194,9 @@ def weigh(body: bytes, gauge: Gauge) -> None:
     refuse_more(parts, gauge.limits.parts)
     # Records take more memory than other messages; the three signals share the numbers of their envelopes.
     records = Gauge(gauge.limits)
-    for _, group in _fields(memoryview(body), (1,), "the request", records):
-        for _, scope in _fields(group, (2,), "a resource group", records):
-            _fields(scope, (2,), "a scope group", records)
+    for _, group in fields(memoryview(body), (1,), "the request", records):
+        for _, scope in fields(group, (2,), "a resource group", records):
+            fields(scope, (2,), "a scope group", records)
 
 
 def decode_traces(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
@@ -249,30 +250,59 @@ def decode_logs(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> 
 def _salvage(
     body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None, pb_type: Any, make: Any, into: list[Any]
 ) -> None:
-    """Take a body upb refuses apart by hand, so that one bad record does not cost its neighbours.
+    for where, record, resource, scope in apart(body, out, gauge):
+        out.received += 1
+        try:
+            made = make(pb_type.FromString(record), resource, scope, gauge, now_ns)
+        except DecodeError as error:
+            made = unreadable(error)
+        if isinstance(made, str):
+            out.rejected.append(Rejected(where, made))
+        else:
+            into.append(made)
 
-    Traces and logs share the envelope: 1 = group, in it 1 = resource and 2 = scope group, in it 1 = scope and 2 = record.
+
+def unreadable(error: DecodeError) -> str:
+    """Why a record that upb refuses is rejected."""
+    return f"it does not parse as protobuf ({error}): invalid UTF-8, nesting too deep or cut bytes"
+
+
+def apart(body: bytes, out: Decoded, gauge: Gauge) -> Iterator[tuple[str, bytes, dict[str, Any], Any]]:
+    """A body that upb refuses, taken apart by hand, so that one bad record does not cost its neighbours: of each record where it
+    is, its bytes, its resource's attributes and its scope. A damaged group is rejected in `out`. Raises `Malformed` where the groups
+    cannot be told apart.
+
+    The signals share the envelope: 1 = group, in it 1 = resource and 2 = scope group, in it 1 = scope and 2 = record.
     """
-    for i, (_, group) in enumerate(_fields(body, (1,), "the request", gauge)):
-        parts = _fields(group, (1, 2), f"resource group {i}", gauge)
-        resource_pb = _parse(
-            Resource, [data for number_, data in parts if number_ == 1], f"resource group {i}"
-        )
+    for i, (_, group) in enumerate(fields(body, (1,), "the request", gauge)):
+        where = f"resource group {i}"
+        scopes: list[bytes] = []
+        try:
+            parts = fields(group, (1, 2), where, gauge)
+            scopes = [data for number_, data in parts if number_ == 2]
+            resource_pb = _parse(Resource, [data for number_, data in parts if number_ == 1], where)
+        except Malformed as error:
+            out.refuse_part(str(error), sum(_records(data, where, gauge) for data in scopes))
+            continue
         resource = attributes(resource_pb.attributes, gauge)
-        for j, data in enumerate(d for n, d in parts if n == 2):
+        for j, data in enumerate(scopes):
             where = f"resource group {i}, scope group {j}"
-            inner = _fields(data, (1, 2), where, gauge)
-            scope = _parse(InstrumentationScope, [d for n, d in inner if n == 1], where)
+            try:
+                inner = fields(data, (1, 2), where, gauge)
+                scope = _parse(InstrumentationScope, [d for n, d in inner if n == 1], where)
+            except Malformed as error:
+                out.refuse_part(str(error), _records(data, where, gauge))
+                continue
             for k, record in enumerate(d for n, d in inner if n == 2):
-                out.received += 1
-                try:
-                    made = make(pb_type.FromString(record), resource, scope, gauge, now_ns)
-                except DecodeError as error:
-                    made = f"it does not parse as protobuf ({error}): invalid UTF-8, nesting too deep or cut bytes"
-                if isinstance(made, str):
-                    out.rejected.append(Rejected(f"{where}, record {k}", made))
-                else:
-                    into.append(made)
+                yield f"{where}, record {k}", record, resource, scope
+
+
+def _records(scope: bytes, where: str, gauge: Gauge) -> int:
+    """How many records a scope group has, 0 where it cannot be told."""
+    try:
+        return len(fields(scope, (2,), where, gauge))
+    except Malformed:
+        return 0
 
 
 Bytes = TypeVar("Bytes", bytes, memoryview)
@@ -285,7 +315,7 @@ def _parse(pb_type: Any, pieces: list[bytes], where: str) -> Any:
         raise Malformed(f"{where} does not parse as protobuf: {error}") from error
 
 
-def _fields(data: Bytes, wanted: tuple[int, ...], where: str, gauge: Gauge) -> list[tuple[int, Bytes]]:
+def fields(data: Bytes, wanted: tuple[int, ...], where: str, gauge: Gauge) -> list[tuple[int, Bytes]]:
     """The length-delimited fields with the wanted numbers; unknown fields are skipped, and count as records do."""
     found: list[tuple[int, Bytes]] = []
     position, size = 0, len(data)

@@ -90,9 +90,11 @@ def test_long_texts_of_traces_are_cut() -> None:
 
 def test_links_quote_what_they_carry() -> None:
     alert = Alert("a1", "p", "m", {"model": "a&b"}, "firing", "warn", "o", "r", "c", 1)
-    found = say.links("https://wk.example/", alert, "x y", AT)
-    assert found["alert"] == "https://wk.example/alerts/a1"
-    assert "model%3Da%26b" in found["traces"] and "x%20y" in found["series"]
+    found = say.links("https://wk.example/", alert, "x y", AT, True)
+    assert found["alert"] == "https://wk.example/alerts/a1?project=p"
+    assert "model%3Da%26b" in found["traces"] and found["traces"].endswith("&sort=x%20y")
+    assert found["series"].startswith("https://wk.example/quality/x%20y?project=p&cohort=")
+    assert say.links("", alert, "latency_ms", AT, False)["traces"].endswith("&sort=-latency_ms")
 
 
 def test_a_line_says_from_what_to_what() -> None:

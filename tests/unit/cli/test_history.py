@@ -13,12 +13,10 @@ import pyarrow.feather
 import pyarrow.parquet
 import pytest
 
-from tests.unit.cli.test_main import Fake
+from tests.unit.cli.conftest import Fake
 from watchkeeper.cli import history, tables
 from watchkeeper.cli.errors import CliError
 from watchkeeper.cli.main import main
-from watchkeeper.dialects.history import Taken
-from watchkeeper.model.span import RawEvent, RawSpan
 from watchkeeper.wire.otlp import decode
 
 
@@ -80,6 +78,42 @@ def test_every_file_format_gives_the_same_spans(tmp_path: Path, name: str) -> No
     assert sent_spans(fake) == ["run 0", "run 1", "run 2"]
 
 
+@pytest.mark.parametrize("orient", ["columns", "split"])
+def test_a_dataframe_is_read_however_pandas_wrote_it(tmp_path: Path, orient: str) -> None:
+    rows = runs(3)
+    table: dict[str, Any] = {name: {str(n): row[name] for n, row in enumerate(rows)} for name in rows[0]}
+    if orient == "split":
+        table = {"columns": [*rows[0]], "index": [0, 1, 2], "data": [[*row.values()] for row in rows]}
+    (tmp_path / "r.json").write_text(json.dumps(table))
+    assert [record for _, _, record in tables.records(tmp_path / "r.json")] == rows
+
+
+def test_a_damaged_file_gives_what_can_be_read_of_it_and_costs_no_other_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = Fake()
+    lines = "".join(json.dumps(r) + "\n" for r in runs(400)).encode()
+    packed = gzip.compress(lines, mtime=0)
+    (tmp_path / "a.jsonl.gz").write_bytes(packed[: len(packed) - 30])
+    (tmp_path / "c.json").write_bytes(b"{")
+    write(tmp_path / "d.jsonl", runs(2))
+    files = [str(tmp_path / name) for name in ("a.jsonl.gz", "c.json", "d.jsonl")]
+    assert main(["import", *files, "--format", "langsmith", "--server", fake.url]) == 2
+    told = capsys.readouterr()
+    assert "a.jsonl.gz: the rest: cannot be read: " in told.err and "c.json: is not JSON" in told.err
+    assert sent_spans(fake)[-2:] == ["run 0", "run 1"] and len(sent_spans(fake)) > 100
+    assert "imported 2 langsmith files" in told.out
+
+
+def test_a_note_that_cannot_be_written_is_said_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake = Fake()
+    path = write(tmp_path / "r.jsonl", runs(2))
+    assert main(["import", str(path), "--server", fake.url, "--resume", str(tmp_path / "no" / "st")]) == 2
+    assert "cannot write" in capsys.readouterr().err and fake.asked == []
+
+
 def test_a_bad_line_is_named_counted_and_does_not_stop_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,27 +145,6 @@ def test_decimals_and_dates_of_a_parquet_file_are_numbers_and_texts(tmp_path: Pa
     )
     ((_, _, row),) = tables.records(tmp_path / "t.parquet")
     assert row == {"total_cost": 0.0123, "day": "2026-10-01"}
-
-
-def test_a_trace_of_any_size_is_sent_in_requests_a_server_takes_wherever_its_bytes_are(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(history, "BATCH_BYTES", 100_000)
-    asked = [{"role": "user", "parts": [{"content": "y" * 1000}]}] * 10
-    spans = [
-        RawSpan("ab" * 16, f"{n + 1:016x}", None, "n" * 5000, "internal", 1, 2, "unset", None, {"asked": asked},
-                [RawEvent("said", 1, {"messages": asked})], [], {})
-        for n in range(30)
-    ]  # fmt: skip
-    sent: list[bytes] = []
-    batch = history._Batch(lambda signal, body: sent.append(body))  # pyright: ignore[reportPrivateUsage]
-    batch.add(Taken(spans=spans))
-    assert batch.full
-    batch.flush()
-    assert max(map(len, sent)) < 120_000
-    assert [s.span_id for body in sent for s in decode("traces", body, "application/x-protobuf").spans] == [
-        s.span_id for s in spans
-    ]
 
 
 def test_an_interrupted_import_goes_on_where_it_was(

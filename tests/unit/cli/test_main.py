@@ -1,83 +1,34 @@
 """The command line: exit statuses, words instead of tracebacks, files in and tables out."""
 
-import gzip
+import argparse
+import asyncio
 import hashlib
 import io
 import json
+import logging
 import os
-import threading
-from collections.abc import Generator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.unit.cli.conftest import Fake
+from watchkeeper.__main__ import main as program
 from watchkeeper.cli.client import running_on
-from watchkeeper.cli.importing import files_of, requests
-from watchkeeper.cli.main import main
+from watchkeeper.cli.main import main, parser
 from watchkeeper.cli.output import as_csv, harmless, shown, table
+from watchkeeper.cli.serving import OneLine
 from watchkeeper.config.adapters import rule_of, rules_of
 from watchkeeper.config.load import load
 from watchkeeper.config.models import Monitor
+from watchkeeper.server.listen import stoppable
+from watchkeeper.store import snapshot
+from watchkeeper.store.records import migrate
+from watchkeeper.store.records.engine import Records
+from watchkeeper.store.sandbox import prepare
 
 GOOD = "monitors: [{name: a, condition: x < 1, owner: o, runbook: r}]"
-SPAN = {"traceId": "ab" * 16, "spanId": "cd" * 8, "name": "x", "startTimeUnixNano": "1795238000000000000"}
-REQUEST = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN, {**SPAN, "spanId": "zz"}]}]}]}
-
-
-class Fake:
-    """A server that answers as told and remembers what it was asked."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, str, bytes, dict[str, str]]] = []
-        self.answers: list[tuple[int, dict[str, str], bytes]] = []
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def answer(self) -> None:
-                body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                fake.asked.append(
-                    (self.command, self.path, body, {k.lower(): v for k, v in self.headers.items()})
-                )
-                status, headers, content = fake.answers.pop(0) if fake.answers else (200, {}, b"{}")
-                self.send_response(status)
-                for name, value in {"content-length": str(len(content)), **headers}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(content)
-
-            do_GET = do_POST = do_DELETE = answer
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.http = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.http.server_port}"
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def json(self, status: int, body: Any) -> None:
-        self.answers.append((status, {"content-type": "application/json"}, json.dumps(body).encode()))
-
-
-@pytest.fixture
-def fake() -> Generator[Fake]:
-    made = Fake()
-    yield made
-    made.http.shutdown()
-    made.http.server_close()
-
-
-@pytest.fixture(autouse=True)
-def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in (
-        "WATCHKEEPER_ENDPOINT",
-        "WATCHKEEPER_API_KEY",
-        "WATCHKEEPER_PROJECT",
-        "WATCHKEEPER_DATA_DIR",
-    ):
-        monkeypatch.delenv(name, raising=False)
 
 
 def test_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,6 +41,19 @@ def test_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as fine:
         main(["serve", "--help"])
     assert fine.value.code == 0
+
+
+def test_every_argument_of_every_command_says_what_it_is() -> None:
+    def unsaid(one: argparse.ArgumentParser) -> list[str]:
+        found: list[str] = []
+        for action in one._actions:
+            if isinstance(action, argparse._SubParsersAction):  # pyright: ignore[reportPrivateUsage]
+                found += [line for inner in action.choices.values() for line in unsaid(inner)]
+            elif not action.help:
+                found.append(f"{one.prog} {action.dest}")
+        return found
+
+    assert unsaid(parser()) == []
 
 
 def test_it_checks_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,83 +121,28 @@ def test_it_passes_on_the_server_s_own_words(fake: Fake, capsys: pytest.CaptureF
     assert "does not answer like Watchkeeper" in capsys.readouterr().err
 
 
-def test_it_imports_every_kind_of_file(
-    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def made_data(data_dir: Path) -> Path:
+    """A data directory as a server leaves it, without columns."""
+    data_dir.mkdir(mode=0o700)
+    records = Records(migrate.url_of(data_dir))
+    migrate.upgrade(records)
+    records.close()
+    return data_dir
+
+
+@pytest.mark.parametrize("command", [["keys", "create", "ci"], ["keys", "list"], ["login-link"]])
+def test_a_mistyped_data_directory_is_refused_and_not_made(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = json.dumps(REQUEST).encode()
-    (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "one.json").write_bytes(text)
-    (tmp_path / "in" / "two.json.gz").write_bytes(gzip.compress(text))
-    (tmp_path / "in" / "many.jsonl").write_bytes(text + b"\n\n" + b'{"resourceLogs": []}\n')
-    (tmp_path / "in" / "readme.md").write_text("no")
-    assert main(["import", str(tmp_path / "in"), "--server", fake.url]) == 0
-    said = capsys.readouterr()
-    assert "imported 3 of 3 files: 3 records stored, 3 rejected" in said.out
-    assert sorted(path for _, path, _, _ in fake.asked) == [
-        "/api/traces/settle",
-        "/v1/logs",
-        "/v1/traces",
-        "/v1/traces",
-        "/v1/traces",
-    ]
-    assert all(headers["content-type"] == "application/json" for *_, headers in fake.asked)
-
-
-def test_it_tells_protobuf_signals_apart(tmp_path: Path) -> None:
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-
-    logs = ExportLogsServiceRequest()
-    record = logs.resource_logs.add().scope_logs.add().log_records.add()
-    record.time_unix_nano, record.body.string_value = 1795238000000000000, "hello"
-    traces = ExportTraceServiceRequest()
-    traces.resource_spans.add().scope_spans.add().spans.add(
-        trace_id=b"\x01" * 16, span_id=b"\x02" * 8, name="x", start_time_unix_nano=1795238000000000000
-    )
-    (tmp_path / "a.pb").write_bytes(logs.SerializeToString())
-    (tmp_path / "b.pb").write_bytes(traces.SerializeToString())
-    (tmp_path / "c-logs.pb").write_bytes(b"")
-    found = [next(requests(p, None)).signal for p in files_of([tmp_path])]
-    assert found == ["logs", "traces", "logs"]
-    assert next(requests(tmp_path / "a.pb", "metrics")).signal == "metrics"
-
-
-def test_it_goes_on_after_a_file_it_cannot_import(
-    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "a.json").write_text("{broken")
-    (tmp_path / "b.json").write_text('{"something": 1}')
-    (tmp_path / "c.json").write_text(json.dumps(REQUEST))
-    (tmp_path / "d.json.gz").write_bytes(b"\x1f\x8bnot gzip")
-    assert main(["import", str(tmp_path), "--server", fake.url]) == 2
-    said = capsys.readouterr()
-    assert (
-        "a.json: is not JSON" in said.err
-        and "b.json: is not an OTLP request" in said.err
-        and "d.json.gz" in said.err
-    )
-    assert "imported 1 of 4 files" in said.out
-    assert main(["import", "nothing-here", "--server", fake.url]) == 2
-
-
-def test_it_waits_when_the_server_is_busy(
-    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    waited: list[float] = []
-    monkeypatch.setattr("watchkeeper.cli.importing.time.sleep", waited.append)
-    (tmp_path / "a.json").write_text(json.dumps(REQUEST))
-    fake.answers = [(503, {"retry-after": "2"}, b""), (429, {"retry-after": "1"}, b""), (200, {}, b"{}")]
-    assert main(["import", str(tmp_path), "--server", fake.url]) == 0
-    assert waited == [2.0, 1.0]
-    fake.json(413, {"code": 8, "message": "too large"})
-    assert main(["import", str(tmp_path), "--server", fake.url]) == 2
-    assert "answered 413: too large" in capsys.readouterr().err
+    assert main([*command, "--data-dir", str(tmp_path / "dta")]) == 2
+    assert "is not a data directory of Watchkeeper" in capsys.readouterr().err
+    assert not (tmp_path / "dta").exists()
 
 
 def test_it_makes_lists_and_revokes_keys_on_a_stopped_server_s_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    where = ["--data-dir", str(tmp_path / "data")]
+    where = ["--data-dir", str(made_data(tmp_path / "data"))]
     assert main(["keys", "create", "ci", "--role", "editor", *where]) == 0
     key = capsys.readouterr().out.strip()
     assert key.startswith("wk_")
@@ -254,6 +163,24 @@ def test_it_finds_no_server_where_none_runs(tmp_path: Path) -> None:
     (tmp_path / "watchkeeper.lock").write_text("{}")
     (tmp_path / "local.json").write_text('{"url": "http://x", "key": "k", "pid": 1}')
     assert running_on(tmp_path) is None, "a killed server leaves the file, not the lock"
+
+
+def test_a_key_that_would_never_expire_by_mistake_is_refused(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for where in (["--server", fake.url], ["--data-dir", str(made_data(tmp_path / "data"))]):
+        for days in ("0", "-1", "9999"):
+            assert main(["keys", "create", "ci", "--expires-in-days", days, *where]) == 2
+            assert "from 1 to 3650" in capsys.readouterr().err
+    assert fake.asked == []
+
+
+def test_an_export_to_a_suffix_that_says_no_format_is_refused(
+    fake: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["export", "-o", "t.xlsx", "--server", fake.url]) == 2
+    assert ".xlsx says no format" in capsys.readouterr().err and fake.asked == []
+    assert main(["export", "-o", "t.xlsx", "--format", "csv", "--server", fake.url]) == 0
 
 
 def test_it_never_shows_a_traceback(
@@ -284,6 +211,7 @@ def test_it_keeps_terminals_and_spreadsheets_safe() -> None:
     assert shown("a\x1b[2Jb\nc") == "a [2Jb c" and len(shown("x" * 500)) == 60
     for risky in ("=1", "+1", "-1", "@x", "\tx", "＝1"):
         assert str(harmless(risky)).startswith("'")
+    assert (harmless("=1"), harmless("'=1"), harmless("'tis")) == ("'=1", "''=1", "'tis")
     assert harmless(-1) == -1 and harmless({"a": 1}) == '{"a": 1}'
     out = io.StringIO()
     table(["名前", "n"], [["日本", 1], ["x", 10]], out)
@@ -297,7 +225,7 @@ def test_it_keeps_terminals_and_spreadsheets_safe() -> None:
 def test_it_backs_up_and_restores_a_stopped_server_s_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data, saved, again = tmp_path / "data", tmp_path / "saved", tmp_path / "again"
+    data, saved, again = made_data(tmp_path / "data"), tmp_path / "saved", tmp_path / "again"
     assert main(["keys", "create", "ci", "--data-dir", str(data)]) == 0
     (data / "columns").mkdir()
     (data / "columns" / "part.bin").write_bytes(b"x" * 3_000_000)
@@ -316,6 +244,42 @@ def test_it_backs_up_and_restores_a_stopped_server_s_data(
     assert "outside the backup" in capsys.readouterr().err
     assert main(["restore", str(tmp_path / "none"), "--data-dir", str(tmp_path / "third")]) == 2
     assert main(["backup", str(tmp_path / "b"), "--data-dir", str(tmp_path / "none")]) == 2
+
+
+def test_a_backup_or_restore_that_is_stopped_leaves_nothing_and_can_be_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, saved, again = made_data(tmp_path / "data"), tmp_path / "saved", tmp_path / "again"
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(snapshot, "links", stopped)
+        main(["backup", str(saved), "--data-dir", str(data)])
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+    assert main(["backup", str(saved), "--data-dir", str(data)]) == 0
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("watchkeeper.cli.backup.make_links", stopped)
+        main(["restore", str(saved), "--data-dir", str(again)])
+    assert not again.exists()
+    (again / "restoring.partial").mkdir(parents=True)
+    (again / "restoring.partial" / "records.db").write_text("of one that was killed")
+    assert main(["restore", str(saved), "--data-dir", str(again)]) == 0
+    assert sorted(p.name for p in again.iterdir()) == sorted(
+        p.name for p in data.iterdir() if p.name != "watchkeeper.lock"
+    )
+
+
+def test_an_answer_that_cannot_be_written_is_said(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.json(200, {"columns": ["a"], "rows": [[1]], "truncated": False})
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        assert main(["sql", "select 1", "--server", fake.url]) == 2
+        monkeypatch.undo()
+    assert "cannot write its answer: No space left" in capsys.readouterr().err
 
 
 def test_a_backup_from_before_links_were_kept_gets_them_made_again(
@@ -413,17 +377,47 @@ def test_it_plans_from_the_traffic_there_is(
     file = tmp_path / "w.yaml"
     judge = "{name: rel, type: llm_judge, model: 'openai:m', prompt: How good?, unit_cost: 0.01 USD}"
     file.write_text(
-        "scorecards: [{name: s, sample: {rate: 10%, always: [error], budget: 5 USD/day}, metrics: ["
+        "scorecards: [{name: s, where: \"model = 'm' and name like 'a%'\", sample: {rate: 10%, always: [error], budget: 5 USD/day}, metrics: ["
         + judge
         + "]}]"
     )
     fake.json(200, [])
-    for count in (70_000, 7_000):
-        fake.json(200, {"columns": ["n"], "rows": [[count]], "truncated": False})
+    fake.json(200, {"columns": ["e", "n"], "rows": [[0, 63_000], [1, 700]], "truncated": False})
     assert main(["plan", str(file), "--server", fake.url]) == 0
-    line = capsys.readouterr().out.splitlines()[-1].split()
-    # 10,000 traces a day: 1,000 with errors and 10 % of the rest would be 1,900, of which 5 USD buy 500.
-    assert line[:6] == ["s", "rel", "10,000", "500", "5.00", "1,825.00"]
+    asked = prepare(json.loads(fake.asked[-1][2])["query"], ["rel"]).sql
+    assert "\"models\"[1], '') = 'm' AND \"root_name\" LIKE 'a%'" in asked
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    # 9,100 traces a day: 100 with errors and 10 % of the rest would be 1,000, of which 5 USD buy 500.
+    assert ["s", "rel", "9,100", "500", "5.00", "1,825.00"] in [line[:6] for line in lines]
+    assert ["errors", "100.0%", "100", "1.00"] in lines
+    assert ["everything", "else", "4.4%", "400", "4.00"] in lines
+
+
+def test_a_plan_counts_each_stratum_with_its_own_share_and_leaves_none_out(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "w.yaml"
+    judge = "{name: rel, type: llm_judge, model: 'openai:m', prompt: How good?, unit_cost: 0.01 USD}"
+    file.write_text(
+        "scorecards: [{name: s, sample: {rate: 1%, strata: {model: {dear: 50%}}, always: [error], budget: 1.3 USD/day},"
+        f" metrics: [{judge}]}}]"
+    )
+    answer = {
+        "columns": ["m", "e", "n"],
+        "rows": [["dear", 0, 700], ["cheap", 0, 63_000], ["cheap", 1, 70]],
+        "truncated": False,
+    }
+    fake.json(200, [])
+    fake.json(200, answer)
+    assert main(["plan", str(file), "--server", fake.url, "--days", "7"]) == 0
+    asked = json.loads(fake.asked[-1][2])["query"]
+    assert prepare(asked, ["rel"]).sql
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    # 50 of 100, 90 of 9,000 and all 10 errors: 150, of which 1.30 USD buy 130.
+    assert ["s", "rel", "9,110", "130", "1.30", "474.50"] in [line[:6] for line in lines]
+    shares = {line[0] + line[1]: line for line in lines if line[:1] in (["errors"], ["model"])}
+    assert shares["errors100.0%"][2] == "10"
+    assert float(shares["modeldear"][3]) >= 20 and float(shares["modelcheap"][3]) > 20
 
 
 def test_it_backtests_on_the_server(fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -459,3 +453,38 @@ def test_monitors_of_packs_and_objectives_are_backtested_too(
     assert main(["backtest", str(file), "--server", fake.url]) == 0
     sent = [Monitor.model_validate_json(json.dumps(m)) for m in json.loads(fake.asked[0][2])["monitors"]]
     assert [rule_of(m) for m in sent] == rules_of(load(file).config)
+
+
+@pytest.mark.parametrize(("command", "code"), [("serve", 0), ("import", 130)])
+def test_a_signal_ends_a_command_with_a_line(
+    command: str, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("sys.argv", ["watchkeeper", command])
+    monkeypatch.setattr("watchkeeper.cli.main.main", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    try:
+        assert program() == code
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err == f"watchkeeper {command}: stopped\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_before_a_server_is_ready_undoes_what_was_begun(number: signal.Signals) -> None:
+    undone: list[bool] = []
+
+    async def starting() -> None:
+        try:
+            os.kill(os.getpid(), number)
+            await asyncio.Event().wait()
+        finally:
+            undone.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(stoppable(starting()))
+    assert undone == [True]
+
+
+def test_a_record_of_the_log_is_one_line_whatever_others_wrote_into_it() -> None:
+    record = logging.makeLogRecord({"msg": "said %s", "args": ("a\nb\x1b[31m",)})
+    assert OneLine("%(message)s").format(record) == r"said a\x0ab\x1b[31m"

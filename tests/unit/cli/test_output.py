@@ -1,9 +1,10 @@
+import io
 from pathlib import Path
 
 import pytest
 
 from watchkeeper.cli.errors import CliError
-from watchkeeper.cli.output import hand_over, share
+from watchkeeper.cli.output import Progress, hand_over, share, write_text, written
 
 
 def test_a_text_goes_to_the_file_that_was_asked_for_or_to_standard_output(
@@ -19,6 +20,31 @@ def test_a_text_goes_to_the_file_that_was_asked_for_or_to_standard_output(
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(CliError, match=r"cannot write .*absent/out\.md: No such file"):
         hand_over("text", tmp_path / "absent" / "out.md")
+
+
+def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
+    target, link = tmp_path / "out.md", tmp_path / "link.md"
+    target.write_text("before")
+    link.symlink_to(target)
+    with pytest.raises(KeyboardInterrupt), written(link) as file:
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert target.read_text() == "before"
+    write_text(link, "after")
+    assert link.is_symlink() and target.read_text() == "after"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link.md", "out.md"]
+    write_text("/dev/null", "x")
+    assert not Path("/dev/null").is_file()
+
+
+def test_a_bar_stays_on_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(said, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", said)
+    monkeypatch.setenv("COLUMNS", "60")
+    Progress(10, "importing").at(3, "a-file-with-a-long-name-" * 4)
+    line = said.getvalue().removeprefix("\r\x1b[K")
+    assert len(line) == 59 and " 30 % a-file" in line
 
 
 def test_a_share_is_said_with_its_interval_and_an_absent_one_is_unknown() -> None:

@@ -60,7 +60,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def until(event: asyncio.Event) -> None:
-    await asyncio.wait_for(event.wait(), 20)
+    await asyncio.wait_for(event.wait(), 120)
 
 
 async def test_a_process_that_may_lead_does_from_the_beginning_and_gives_it_up_at_the_end() -> None:

@@ -13,7 +13,7 @@ from tests.shared import shared_path
 from watchkeeper.config.adapters import prices_of, providers_of, redaction_of, routes_of, rules_of
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.load import load, load_text
-from watchkeeper.config.models import Config
+from watchkeeper.config.models import Config, Sample
 from watchkeeper.config.problems import ConfigError, Problem, did_you_mean
 from watchkeeper.config.schema import schema, schema_text
 from watchkeeper.config.units import Secret, duration_ns, duration_text, fraction, money, size_bytes
@@ -64,6 +64,11 @@ def problems(text: str | bytes, env: dict[str, str] | None = None) -> list[Probl
     return list(caught.value.problems)
 
 
+def test_what_is_always_scored_leaves_low_scores_to_those_who_ask() -> None:
+    always = Sample().always
+    assert "error" in always and "thumbs_down" in always and "low_score" not in always
+
+
 def test_it_reads_a_whole_configuration_into_frozen_objects() -> None:
     loaded = load_text(GOOD, "w.yaml", ENV)
     config = loaded.config
@@ -71,12 +76,13 @@ def test_it_reads_a_whole_configuration_into_frozen_objects() -> None:
     assert config.server.limits.body == 10 << 20
     assert config.scorecards[0].sample.rate == 0.05 and config.scorecards[0].sample.budget is not None
     assert config.scorecards[0].sample.budget.per_day == 20
-    assert config.monitors[0].window == 900 * 10**9 and config.monitors[0].severity == "page"
+    assert config.monitors[0].window == 900 * 10**9
     with pytest.raises(Exception, match="frozen"):
         config.server.hosts = ()  # type: ignore[misc]
     (rule,) = rules_of(config)
     assert (
         rule.routes == ("on-call",)
+        and rule.severity == "page"
         and rule.tests[0].expect == {"firing_at": 23}
         and rule.where == (("scenario", "support"),)
     )
@@ -384,3 +390,12 @@ def test_it_reads_shares_sizes_and_money() -> None:
 def test_it_guesses_what_was_meant() -> None:
     assert did_you_mean("mintors", ["monitors", "routes"]).startswith("did you mean 'monitors'?")
     assert did_you_mean("zzz", ["monitors"]) == "allowed: monitors"
+
+
+def test_an_entry_that_is_wrong_is_the_only_fault_of_its_list() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_text("scorecards: [{name: a, metrics: [{name: x}]}, {name: b, metrics: []}]")
+    assert [(p.key, p.message) for p in caught.value.problems] == [
+        ("scorecards[0].metrics[0].type", "is required"),
+        ("scorecards[1].metrics", "is empty; it needs at least one entry"),
+    ]

@@ -3,7 +3,7 @@ import ipaddress
 import pytest
 
 from watchkeeper.egress.addresses import is_public
-from watchkeeper.egress.policy import Policy, Refused, parse_entry
+from watchkeeper.egress.policy import EgressRefused, Policy, parse_entry
 
 # Every way we know of to name something that is not a public https host.
 BAD_URLS = [
@@ -124,7 +124,7 @@ BAD_URLS = [
 
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_it_refuses_every_url_that_is_not_public_https(url: str) -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(EgressRefused):
         Policy().check(url)
 
 
@@ -168,7 +168,7 @@ def test_an_allow_list_entry_opens_exactly_its_address_and_port() -> None:
         "https://10.1.3.1/",
         "http://[::1]:9000/",
     ):
-        with pytest.raises(Refused):
+        with pytest.raises(EgressRefused):
             policy.check(url)
 
 

@@ -2,7 +2,7 @@ import socket
 
 import pytest
 
-from watchkeeper.egress.policy import Policy, Refused
+from watchkeeper.egress.policy import EgressRefused, Policy
 from watchkeeper.egress.smtp import Mailer, SmtpServer, connect_checked
 
 
@@ -18,13 +18,13 @@ def test_a_mail_server_inside_is_never_connected_to(host: str, monkeypatch: pyte
         real(self, address)  # type: ignore[arg-type]
 
     monkeypatch.setattr(socket.socket, "connect", connect)
-    with pytest.raises((Refused, OSError)):
+    with pytest.raises((EgressRefused, OSError)):
         connect_checked(Policy(), host, 25, 0.1)
     assert opened == []
 
 
 def test_only_mail_ports_of_public_servers() -> None:
-    with pytest.raises(Refused):
+    with pytest.raises(EgressRefused):
         connect_checked(Policy(), "8.8.8.8", 443, 0.1)
 
 

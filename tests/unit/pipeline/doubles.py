@@ -1,9 +1,32 @@
-"""A column store in memory that keeps what the real one promises: rows replaced by key."""
+"""A column store in memory that keeps what the real one promises: rows replaced by key. And a judge that stops when it is idle."""
 
+import asyncio
 from typing import Any
 
+from tests.waiting import HANG_SECONDS
 from watchkeeper.model.score import Score
+from watchkeeper.pipeline.judge import JudgeFlow
+from watchkeeper.pipeline.judge_jobs import JUDGE
 from watchkeeper.store.columns import StoreUnavailable, Table, TraceRow
+from watchkeeper.store.records import jobs
+
+
+async def until_idle(flow: JudgeFlow) -> None:
+    """Have it judge until nothing is due or its provider is out."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(flow.run(stop))
+    try:
+        async with asyncio.timeout(HANG_SECONDS):
+            while not running.done():
+                await asyncio.sleep(0.01)
+                if flow._flying or flow._results.qsize():
+                    continue
+                found = await flow._records.read(lambda c: jobs.depth(c, flow._clock(), kind=JUDGE))
+                if found.running == 0 and (found.due == 0 or flow._clock() < flow._outage_until):
+                    break
+    finally:
+        stop.set()
+        await running
 
 
 class MemoryColumns:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.columns import empty_columns
 from tests.contract.columns_world import raw
+from tests.unit.pipeline.doubles import until_idle
 from watchkeeper.config.models import Metric, Sample, Scorecard
 from watchkeeper.dialects import assemble, normalise
 from watchkeeper.llm.fake import FakeProvider
@@ -19,8 +21,7 @@ from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.pipeline.reading import turns_before
 from watchkeeper.pipeline.refusal import Refused
-from watchkeeper.pipeline.roll import Plan as RollPlan
-from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.scoring.sampling import Sampler
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import QueryRefused, SpanRow, TraceRow
@@ -103,7 +104,7 @@ class World:
     async def finish(self, backfill_id: str) -> Backfill:
         for _ in range(20):
             await self.flow().run_once()
-            await self.judging().run_until_idle()
+            await until_idle(self.judging())
             if (await self.get(backfill_id)).state != "running":
                 break
         return await self.get(backfill_id)
@@ -117,7 +118,7 @@ class World:
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    store = open_columns(f"chdb:///{tmp_path}/c", clock=lambda: NOW)
+    store = open_columns(empty_columns(tmp_path / "c"), clock=lambda: NOW)
     records = Records(f"sqlite:///{tmp_path}/r.db")
     migrate.upgrade(records)
     yield World(store, records)
@@ -209,7 +210,7 @@ async def test_a_run_pauses_resumes_and_is_cancelled(world: World) -> None:
     started = await world.begin()
     await world.flow().run_once(steps=1)
     await world.flow().change("p", started, "pause")
-    await world.judging().run_until_idle()
+    await until_idle(world.judging())
     assert world.provider.replies == 0 and await world.flow().run_once() is False
     assert (await world.get(started)).state == "paused"
     await world.flow().change("p", started, "resume")
@@ -222,7 +223,7 @@ async def test_a_run_pauses_resumes_and_is_cancelled(world: World) -> None:
     other = await world.begin()
     await world.flow().run_once(steps=1)
     await world.flow().change("p", other, "cancel")
-    await world.judging().run_until_idle()
+    await until_idle(world.judging())
     assert (await world.get(other)).state == "cancelled" and world.provider.replies == 60
 
 
@@ -265,7 +266,7 @@ async def test_an_outage_of_the_provider_only_delays(world: World) -> None:
     started = await world.begin()
     await world.flow().run_once()
     world.provider.switch("500", "ok")
-    await world.judging().run_until_idle()
+    await until_idle(world.judging())
     world.now += HOUR
     done = await world.finish(started)
     assert done.state == "done" and len(await world.scores("quality", ids)) == 5

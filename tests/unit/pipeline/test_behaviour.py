@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tests.columns import empty_columns
 from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from watchkeeper.model.score import Score
 from watchkeeper.pipeline import behaviour
@@ -60,7 +61,7 @@ class World:
             for name in checks
         ]
         await self.columns.write_traces(
-            [msgspec.structs.replace(row, checks=failed, assembled_ns=self.now + 10**9)]
+            [msgspec.structs.replace(row, checks=failed, assembled_ns=self.now + 10**9, received_ns=self.now)]
         )
         self.now += MINUTE
         return made.trace_id
@@ -77,7 +78,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     made: list[World] = []
-    store = open_columns(f"chdb:///{tmp_path}/c", clock=lambda: made[0].now if made else START)
+    store = open_columns(empty_columns(tmp_path / "c"), clock=lambda: made[0].now if made else START)
     records = Records(f"sqlite:///{tmp_path}/r.db")
     migrate.upgrade(records)
     made.append(World(store, records))
@@ -132,6 +133,18 @@ async def test_a_user_who_comes_back_after_the_timeout_has_not_left(world: World
     await world.turn("s1", "And order 7?")
     await flow.run_once("live")
     assert (await world.scores(left))["abandoned"] == 0.0
+
+
+async def test_an_answer_of_an_unbelievable_time_is_no_turn_of_its_session(world: World) -> None:
+    left = await world.turn("s1", "Where is order 5?", "I cannot help with that.", checks=["refusal"])
+    poison = await world.turn("s1", "Where is order 5 now?", ago=10 * 365 * 24 * HOUR)
+    flow = world.flow()
+    await flow.run_once("live")
+    assert await world.scores(left) == {}
+    world.now = START + 40 * MINUTE
+    await flow.run_once("live")
+    assert (await world.scores(left))["abandoned"] == 1.0
+    assert await world.scores(poison) == {}
 
 
 async def test_a_restart_after_the_silence_still_decides(world: World) -> None:

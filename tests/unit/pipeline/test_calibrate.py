@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.columns import empty_columns
 from tests.unit.scoring.build import trace
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.review import Case, Label
@@ -35,7 +36,7 @@ class World:
         self.now = NOW
         self.records = Records(f"sqlite:///{folder}/r.db")
         metadata.create_all(self.records.engine)
-        self.columns: ClickHouseColumns = open_columns(f"chdb:///{folder}/c", clock=lambda: self.now)
+        self.columns: ClickHouseColumns = open_columns(empty_columns(folder / "c"), clock=lambda: self.now)
         self.judge = RubricJudge(rubric=RUBRIC, model="fake:judge-1", floor=5.0)
         self.mood = 0.0
         self.asked: list[str] = []
@@ -157,7 +158,9 @@ async def test_every_stretch_of_a_window_is_corrected_by_itself(world: World) ->
     await world.traffic(n=2000)
     await world.flow.draw("p", "quality", wanted=100)
     world.label()
-    days = await world.flow.corrected_by("p", "quality", NOW - 8 * DAY, NOW, DAY)
+    found = await world.flow.corrected_by("p", "quality", NOW - 8 * DAY, NOW, DAY)
+    assert found is not None
+    both, days = found
     whole = await world.flow.corrected("p", "quality", NOW - 8 * DAY, NOW)
     assert [start for start, _ in days] == [NOW - (8 - i) * DAY for i in range(8)]
     assert days[0][1].raw is None and "no verdict" in days[0][1].reason
@@ -167,7 +170,10 @@ async def test_every_stretch_of_a_window_is_corrected_by_itself(world: World) ->
     assert len(held) >= 5
     # Four in five are good: nearly every interval holds that.
     assert sum(e.low <= 0.8 <= e.high for e in held) >= len(held) - 1
-    assert await world.flow.corrected_by("p", "empty_output", NOW - DAY, NOW, DAY) == []
+    # The whole is the sum of its stretches.
+    assert both.labels == whole.labels and both.method == whole.method and both.raw is not None
+    assert both.raw.n == whole.raw.n and both.raw.value == pytest.approx(whole.raw.value)
+    assert await world.flow.corrected_by("p", "empty_output", NOW - DAY, NOW, DAY) is None
 
 
 async def test_held_out_cases_calibrate_and_examples_of_the_prompt_do_not(world: World) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,17 +20,8 @@ from watchkeeper.scoring.custom import CustomScorer, resolve
 from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
-from watchkeeper.store.records.tables import metadata
 
 NOW = 1_760_000_000 * 10**9
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(f"sqlite:///{tmp_path}/records.db")
-    metadata.create_all(made.engine)
-    yield made
-    made.close()
 
 
 def card(*metrics: dict[str, Any], where: str | None = None, **sample: Any) -> Scorecard:
@@ -292,17 +282,41 @@ async def test_why_a_users_scorer_fails_is_logged_once_in_a_while_without_what_t
 
 
 async def test_a_trace_that_hangs_or_crashes_a_users_scorer_costs_its_neighbours_nothing() -> None:
-    isolation = Isolation(lambda: 0)
+    now = [0]
+    isolation = Isolation(lambda: now[0], patience_s=2.4)
     scorer = custom("naughty", timeout_s=0.5)
     batch = [Subject(trace("q", text)) for text in ("fine", "hang", "fine", "crash", "fine")]
     try:
         said = isolation(scorer, batch)
         assert [getattr(o, "value", None) for o in said] == [0.5, None, 0.5, None, 0.5]
         assert "no answer within" in said[1].reason and "its process died" in said[3].reason  # type: ignore[union-attr]
-        # The good ones do not make up for it: two more such batches, and the scorer rests.
-        isolation(scorer, batch[:2])
+        # The good ones do not make up for it: two more deadlines, and the scorer rests.
+        isolation(scorer, batch[:3])
+        assert isolation.resting() == {"naughty": False}
         isolation(scorer, batch[:2])
         assert "suspended" in isolation(scorer, batch[:1])[0].reason  # type: ignore[union-attr]
+        assert isolation.resting() == {"naughty": True}
+        # Of another that was not waited for in vain nothing is kept back; and a minute later all is forgotten.
+        assert getattr(isolation(custom("good"), batch[:1])[0], "value", None) is not None
+        now[0] += 61 * 10**9
+        assert getattr(isolation(scorer, batch[:1])[0], "value", None) == 0.5
+    finally:
+        isolation.close()
+
+
+async def test_scorers_that_hang_on_everything_hold_the_checks_up_for_a_bounded_time() -> None:
+    now = [0]
+    isolation = Isolation(lambda: now[0], patience_s=1.5)
+    hanging = [custom("naughty", timeout_s=0.5, floor=float(n)) for n in range(5)]
+    batch = [Subject(trace("q", "hang"))] * 50
+    try:
+        said = [isolation(scorer, batch) for scorer in hanging]
+        waited = sum("no answer within" in o.reason for outcomes in said for o in outcomes)  # type: ignore[union-attr]
+        # The first is asked twice, the second until the patience with all is at its end, the others once each.
+        assert waited == 2 + 1 + 1 + 1 + 1
+        now[0] += 61 * 10**9
+        again = isolation(hanging[0], batch)
+        assert sum("no answer within" in o.reason for o in again) == 1  # type: ignore[union-attr]
     finally:
         isolation.close()
 

@@ -1,8 +1,5 @@
 """What the pages say of monitors and distributions, read from what the watcher left."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import msgspec
 import pytest
 
@@ -14,17 +11,8 @@ from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.pipeline.watching.normals import Normal
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
-from watchkeeper.store.records.tables import metadata
-from watchkeeper.web.pages.drift import bars
+from watchkeeper.web.charts.inline import bins
 from watchkeeper.web.pages.monitors import strips
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    found = Records(f"sqlite:///{tmp_path}/r.db")
-    metadata.create_all(found.engine)
-    yield found
-    found.close()
 
 
 async def test_a_monitor_stands_where_its_cohorts_do_and_costs_its_part_of_the_budget(
@@ -72,8 +60,8 @@ async def test_a_distribution_is_compared_with_the_frozen_baseline_where_there_i
     assert set(found.distances) == {"ks", "psi", "js", "wasserstein", "smd"}
     assert found.distances["smd"].value < -0.5 and (found.distances["psi"].p or 1) < 1e-6
     assert sum(found.now) == pytest.approx(1) and sum(found.then) == pytest.approx(1)
-    drawn = bars(found)
-    assert max(b["now"] for b in drawn) <= 160 and drawn[0]["x"] == 0
+    drawn = bins(found.edges, found.now, found.then)
+    assert max(b["now"] or 0 for b in drawn) <= 100 and drawn[0]["x"] == 0
 
     free = await shape(columns, normals, "default", "latency_ms", (), *span, EPOCH, 3600)  # type: ignore[arg-type]
     assert not isinstance(free, Insufficient) and not free.frozen

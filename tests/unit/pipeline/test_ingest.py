@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.contract.columns_world import NOW, log, new_trace_id, normal, raw
 from watchkeeper.model.span import LogRecord, RawSpan, Span
-from watchkeeper.pipeline.ingest import Ingest, weight
+from watchkeeper.pipeline.ingest import Ingest, default_reserve, weight
 from watchkeeper.store.columns import LogRow, MetricRow, SpanRow, StoreUnavailable
 from watchkeeper.wire.decoded import MetricPoint
 
@@ -232,6 +234,17 @@ async def test_a_disk_that_is_nearly_full_takes_nothing() -> None:
     assert rig.stored() == []
     assert rig.balanced()
     await rig.ingest.close()
+
+
+@pytest.mark.parametrize(
+    ("size_mb", "reserve_mb"), [(64, 16), (1_000, 250), (2_000, 256), (12_800, 256), (100_000, 2_000)]
+)
+def test_the_reserve_leaves_room_on_every_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, size_mb: int, reserve_mb: int
+) -> None:
+    disk = SimpleNamespace(f_blocks=size_mb * 256, f_frsize=4096)
+    monkeypatch.setattr("watchkeeper.pipeline.ingest.os.statvfs", lambda _path: disk)
+    assert default_reserve(tmp_path) == reserve_mb * 1024 * 1024
 
 
 async def test_it_commits_what_it_accepted_before_it_stops() -> None:

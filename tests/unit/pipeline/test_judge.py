@@ -2,27 +2,25 @@
 
 import asyncio
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.unit.pipeline.doubles import MemoryColumns
+from tests.unit.pipeline.doubles import MemoryColumns, until_idle
 from tests.unit.scoring.build import trace
 from watchkeeper.llm.fake import FakeProvider
 from watchkeeper.model.score import Subject
+from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.plan import Card, Plan
-from watchkeeper.scoring.budget import DAY_NS, Budget
+from watchkeeper.scoring.budget import Budget
 from watchkeeper.scoring.judges.rubric import Dimension, Rubric, RubricJudge
 from watchkeeper.scoring.sampling import Policy, Sampler
 from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
-from watchkeeper.store.records.tables import metadata
 
 SECOND = 10**9
 RUBRIC = Rubric("quality", "", (Dimension("quality", "How good?"),), needs=("output",))
@@ -34,7 +32,7 @@ class World:
 
     def __init__(self, records: Records, *, budget: Budget | None = None, judge: RubricJudge = JUDGE) -> None:
         self.records, self.columns = records, MemoryColumns()
-        self.now = 20_000 * DAY_NS
+        self.now = 20_000 * DAY
         self.provider = FakeProvider(hang_s=0.001)
         card = Card(
             "card",
@@ -81,7 +79,7 @@ class World:
 
     async def work(self, **more: Any) -> JudgeFlow:
         flow = self.flow(**more)
-        await asyncio.wait_for(flow.run_until_idle(), 20)
+        await until_idle(flow)
         return flow
 
     async def work_until_done(self, rounds: int = 60, **more: Any) -> None:
@@ -95,14 +93,6 @@ class World:
 
     def depth(self) -> jobs.Depth:
         return self.records.read_now(lambda c: jobs.depth(c, self.now))
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(f"sqlite:///{tmp_path}/records.db")
-    metadata.create_all(made.engine)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -161,7 +151,7 @@ async def test_an_outage_of_any_kind_delays_scores_and_loses_none(world: World, 
     world.provider.switch(mode)
     flow = world.flow(max_attempts=2)
     for _ in range(8):
-        await asyncio.wait_for(flow.run_until_idle(), 20)
+        await until_idle(flow)
         world.now += 400 * SECOND
     depth = world.depth()
     assert (depth.waiting, depth.dead, len(world.columns.scores)) == (20, 0, 0)
@@ -281,9 +271,9 @@ async def test_the_days_budget_is_never_passed_and_the_rest_waits_for_tomorrow(r
     assert world.provider.replies == 5 and world.depth().dead == 0
     restarted = world.flow()
     await restarted.restore_spending([("p", "card")])
-    await asyncio.wait_for(restarted.run_until_idle(), 20)
+    await until_idle(restarted)
     assert world.provider.replies == 5
-    world.now = 20_001 * DAY_NS
+    world.now = 20_001 * DAY
     await world.work()
     assert world.provider.replies == 10 and world.depth().dead == 0
 
@@ -295,7 +285,7 @@ async def test_a_restart_charges_each_scorecard_with_its_own_judges_only(records
     await world.queue(30)
     flow = world.flow()
     await flow.restore_spending([("p", "card")])
-    await asyncio.wait_for(flow.run_until_idle(), 20)
+    await until_idle(flow)
     assert world.provider.replies == 4
     assert records.read_now(lambda c: jobs.spent(c, "p", 20_000))[1] == pytest.approx(5.01)
 

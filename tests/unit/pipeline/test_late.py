@@ -1,14 +1,12 @@
 """An event an hour after its trace is honoured: judged then, weighed right, whatever crashes in between."""
 
 import itertools
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.unit.pipeline.doubles import MemoryColumns
+from tests.unit.pipeline.doubles import MemoryColumns, until_idle
 from tests.unit.scoring.build import failing, trace
 from watchkeeper.llm.fake import FakeProvider
 from watchkeeper.model.prompt import Prompt, Reply
@@ -25,20 +23,11 @@ from watchkeeper.stats.estimates import mean
 from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
-from watchkeeper.store.records.tables import metadata
 
 HOUR = 3600 * 10**9
 RUBRIC = Rubric("quality", "", (Dimension("quality", "How good?"),), needs=("output",))
 JUDGE = RubricJudge(rubric=RUBRIC, model="fake:judge-1")
 ALWAYS = ("error", "thumbs_down", "escalation", "guard", "low_score")
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(f"sqlite:///{tmp_path}/records.db")
-    metadata.create_all(made.engine)
-    yield made
-    made.close()
 
 
 class World:
@@ -97,7 +86,7 @@ async def test_a_thumbs_down_an_hour_later_is_judged_then_with_probability_one(r
     world.now += HOUR
     await world.said(left)
     assert await world.late().run_once("p") == 1
-    await world.judging().run_until_idle()
+    await until_idle(world.judging())
     score = world.judged()[left]
     assert score.inclusion_probability == 1.0 and score.policy.startswith("always:thumbs_down@")
     row = world.columns.traces[("p", left)]
@@ -153,14 +142,14 @@ async def test_feedback_before_its_trace_counts_when_the_trace_comes(records: Re
 async def test_what_was_judged_by_chance_gets_the_weight_of_the_event(records: Records) -> None:
     world = World(records, rate=0.3)
     await world.arrive([trace("q", f"a {i}", trace_id=t) for i, t in enumerate(ids(40))])
-    await world.judging().run_until_idle()
+    await until_idle(world.judging())
     before = world.judged()
     assert {s.inclusion_probability for s in before.values()} == {0.3}
     world.now += HOUR
     for t in ids(40):
         await world.said(t)
     await world.late().run_once("p")
-    await world.judging().run_until_idle()
+    await until_idle(world.judging())
     after = world.judged()
     assert len(after) == 40 and {s.inclusion_probability for s in after.values()} == {1.0}
     assert all(after[t].scored_ns == s.scored_ns and after[t].value == s.value for t, s in before.items())
@@ -187,14 +176,14 @@ async def test_running_it_again_and_again_after_a_restart_changes_nothing(record
 async def test_a_store_that_fails_half_way_is_made_up_for(records: Records) -> None:
     world = World(records, rate=0.5)
     await world.arrive([trace("q", f"a {i}", trace_id=t) for i, t in enumerate(ids(20))])
-    await world.judging().run_until_idle()
+    await until_idle(world.judging())
     for t in ids(20):
         await world.said(t)
     world.columns.fail["write_scores"] = 1
     with pytest.raises(StoreUnavailable):
         await world.late().run_once("p")
     await world.late().run_once("p")
-    await world.judging().run_until_idle()
+    await until_idle(world.judging())
     assert {s.inclusion_probability for s in world.judged().values()} == {1.0} and len(world.judged()) == 20
 
 
@@ -207,14 +196,14 @@ async def test_an_event_while_the_judge_thinks_is_not_lost(records: Records) -> 
         await world.late().run_once("p")
         return await world.provider.ask(prompt)
 
-    await world.judging(ask).run_until_idle()
+    await until_idle(world.judging(ask))
     assert world.judged()[ids(1)[0]].inclusion_probability == 1.0
 
 
 async def test_a_late_error_span_raises_the_weight_too(records: Records) -> None:
     world = World(records, rate=0.999999)
     await world.arrive([trace("q", "a", trace_id=ids(1)[0])])
-    await world.judging().run_until_idle()
+    await until_idle(world.judging())
     await world.arrive([trace("q", "a", trace_id=ids(1)[0], spans=[failing("timeout")])])
     assert world.judged()[ids(1)[0]].inclusion_probability == 1.0
 
@@ -247,14 +236,15 @@ async def test_the_29_point_bias_is_gone_when_the_events_come_late(records: Reco
     complains, vip = rng.random(n) < 0.03, rng.random(n) < 0.1
     good = np.where(complains, rng.random(n) < 0.3, rng.random(n) < 0.92)
     made: list[Trace] = []
-    for i, t in enumerate(ids(n)):
+    names = ids(n)
+    for i, t in enumerate(names):
         one = trace("q", "a good answer" if good[i] else "a bad one", trace_id=t)
         one.context.metadata = {"segment": "vip"} if vip[i] else {}
         made.append(one)
     await world.arrive(made)
     world.now += HOUR
     for i in np.flatnonzero(complains):
-        await world.said(ids(n)[int(i)])
+        await world.said(names[int(i)])
     await world.late().run_once("p")
     due = await records.read(lambda c: jobs.listed(c, project="p", status="due", limit=n))
     picked = [(int(j.payload["trace_id"], 16), float(j.payload["probability"])) for j in due]

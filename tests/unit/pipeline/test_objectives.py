@@ -1,8 +1,5 @@
 """A promise, its budget and its burn rates: told fast when it burns, not at all when it does not."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,17 +12,8 @@ from watchkeeper.pipeline.objectives import rates, read
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.store.records import alerts
 from watchkeeper.store.records.engine import Records
-from watchkeeper.store.records.tables import metadata
 
 TICK = HOUR // 12
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    found = Records(f"sqlite:///{tmp_path}/r.db")
-    metadata.create_all(found.engine)
-    yield found
-    found.close()
 
 
 def promise(**change: object) -> Objective:

@@ -1,6 +1,5 @@
 """What the stages say of themselves: of nothing nothing, of several processes all of it, once a look."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -24,7 +23,6 @@ from watchkeeper.store.records import calibration as calibrations
 from watchkeeper.store.records import states
 from watchkeeper.store.records.coverage import COUNTS
 from watchkeeper.store.records.engine import Records
-from watchkeeper.store.records.tables import metadata
 
 NONE = dict.fromkeys(COUNTS, 0)
 
@@ -55,14 +53,6 @@ class Stages:
 
     async def read(self, name: str) -> Reading:
         return await self.readings.of_one_look()[name]()
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(f"sqlite:///{tmp_path}/records.db")
-    metadata.create_all(made.engine)
-    yield made
-    made.close()
 
 
 async def test_what_other_processes_say_is_read_until_they_are_gone(records: Records, tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """A recompute that is interrupted goes on; one page may be done twice."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +10,6 @@ from watchkeeper.dialects import pricing
 from watchkeeper.pipeline import reprice
 from watchkeeper.pipeline.reprice import Recompute, Run
 from watchkeeper.store.columns import Repriced, Table
-from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
 
 CALL = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.provider.name": "openai",
@@ -49,14 +46,6 @@ class Store:
         for t in traces:
             self.versions[t.trace_id] = str(t.pricing_version)
             self.costs[t.trace_id] = t.cost
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(migrate.url_of(tmp_path))
-    migrate.upgrade(made)
-    yield made
-    made.close()
 
 
 def test_it_reads_costs_and_versions_off_the_trace() -> None:

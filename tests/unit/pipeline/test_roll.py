@@ -5,8 +5,10 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from tests.columns import empty_columns
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import (
@@ -22,7 +24,7 @@ from watchkeeper.model.series import (
     gather,
 )
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace, Usage
-from watchkeeper.pipeline.roll import DERIVED, Plan, Roller, guess_axis
+from watchkeeper.pipeline.roll import DERIVED, Roller, RollPlan, guess_axis
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import Table, TraceRow
 from watchkeeper.store.records import states
@@ -36,7 +38,7 @@ NOW = T0 + 100 * HOUR
 
 @pytest.fixture(scope="module")
 def columns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseColumns]:
-    store = open_columns(f"chdb:///{tmp_path_factory.mktemp('columns')}/c", clock=lambda: NOW)
+    store = open_columns(empty_columns(tmp_path_factory.mktemp("columns") / "c"), clock=lambda: NOW)
     yield store
     store.close_now()
 
@@ -88,9 +90,9 @@ def a_trace(
     return TraceRow(project, trace, checks, 1.0, "all", assembled if assembled is not None else start, start)
 
 
-def plan(**axes: Axis) -> Plan:
+def plan(**axes: Axis) -> RollPlan:
     monitor = Monitor("m", "share(relevance < 7) > 5%", "o", "r", by=("prompt_version",))
-    return Plan.of(
+    return RollPlan.of(
         [monitor], {"relevance": TEN, "has_steps": BINARY, **axes}, HOUR, sets=[("prompt_version",)]
     )
 
@@ -147,8 +149,18 @@ async def test_sampled_scores_are_weighted_by_how_they_were_chosen(
               judge_model="m", value=float(i), inclusion_probability=0.1 if i < 2 else 1.0)
         for i in range(4)
     ]  # fmt: skip
-    await columns.write_scores(judged)
+    # Whoever may send scores must not put a number of theirs in the place of one that was measured.
+    named = [
+        msgspec.structs.replace(s, scorer=n, judge_model="")
+        for s in judged
+        for n in ("latency_ms", "score_latency_ms")
+    ]
+    await columns.write_scores([*judged, *named])
     await Roller(columns, records, plan(judged=TEN)).roll("weighed", NOW)
+    (measured,) = await points(columns, "weighed", "latency_ms")
+    assert (measured.n, measured.swx / measured.sw) == (6, 800.0)
+    renamed = ("score_latency_ms", "score_score_latency_ms")
+    assert [p.n for m in renamed for p in await points(columns, "weighed", m)] == [4, 4]
     (got,) = await points(columns, "weighed", "judged")
     near(
         got,
@@ -281,7 +293,7 @@ async def test_small_cohorts_share_one_series_and_keep_their_place(
     columns: ClickHouseColumns, records: Records
 ) -> None:
     base = plan()
-    small = Plan(base.tick_ns, base.sets, base.axes, base.shares, keep=2)
+    small = RollPlan(base.tick_ns, base.sets, base.axes, base.shares, keep=2)
     roller = Roller(columns, records, small)
     rows = [a_trace(i, 0.5, f"v{min(i % 7, 3)}", 8, "many") for i in range(70)]
     await columns.write_traces(rows)
@@ -308,7 +320,7 @@ async def test_the_values_of_two_weeks_are_counted_once_an_hour_and_new_ones_are
         return await named(name, project, **params)
 
     monkeypatch.setattr(columns, "named", counting)
-    roller = Roller(columns, records, Plan(base.tick_ns, base.sets, base.axes, base.shares, keep=2))
+    roller = Roller(columns, records, RollPlan(base.tick_ns, base.sets, base.axes, base.shares, keep=2))
     for i, version in enumerate(("v1", "v1", "v2", "v3", "v4")):
         await columns.write_traces([a_trace(i, 0.5, version, 8, "counted")])
         await roller.roll("counted", NOW)
@@ -331,7 +343,7 @@ async def test_a_trace_of_the_future_makes_no_tick(columns: ClickHouseColumns, r
 async def test_a_scorer_nobody_described_gets_an_axis_and_keeps_it(
     columns: ClickHouseColumns, records: Records
 ) -> None:
-    bare = Plan(HOUR, (), {})
+    bare = RollPlan(HOUR, (), {})
     roller = Roller(columns, records, bare)
     await columns.write_traces([a_trace(i, 0.5, "v1", float(i), "guess") for i in range(9)])
     await roller.roll("guess", NOW)
@@ -366,7 +378,7 @@ def test_a_plan_serves_its_monitors() -> None:
         ),
         Monitor("b", "shift(cost) = 'up'", "o", "r", where=(("scenario", "support"),), by=("region",)),
     ]
-    made = Plan.of(monitors, sets=())
+    made = RollPlan.of(monitors, sets=())
     assert made.tick_ns == 5 * 60 * 10**9
     assert made.sets == (("model", "prompt_version"), ("region", "scenario"), ("scenario",))
     assert [s.indicator for s in made.shares] == ["share(relevance < 7)"]

@@ -1,7 +1,5 @@
 """The configuration says what becomes of a signal, and doing it twice changes nothing."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +12,7 @@ from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.signal_actions import SignalActions
-from watchkeeper.store.records import datasets, jobs, migrate, reviews
+from watchkeeper.store.records import datasets, jobs, reviews
 from watchkeeper.store.records.engine import Records
 
 CONFIG = """
@@ -29,14 +27,6 @@ signals:
   - {signal: thumbs_up, do: [golden, judge], share: 50%, dataset: liked}
   - {signal: copy, do: [baseline]}
 """
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    made = Records(f"sqlite:///{tmp_path}/records.db")
-    migrate.upgrade(made)
-    yield made
-    made.close()
 
 
 @pytest.fixture

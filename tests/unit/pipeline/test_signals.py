@@ -2,20 +2,23 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
+from tests.columns import empty_columns
 from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from tests.unit.reviewing.test_signals import embed
 from watchkeeper.model.managed import Managed
 from watchkeeper.model.review import Label, ReviewItem
 from watchkeeper.model.score import Score
+from watchkeeper.pipeline.from_signal import PASSING, ActFlow
 from watchkeeper.pipeline.signals import SignalFlow
 from watchkeeper.reviewing.signals import decided
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
-from watchkeeper.store.columns import TraceRow
-from watchkeeper.store.records import managed, migrate, reviews, signals
+from watchkeeper.store.columns import Table, TraceRow
+from watchkeeper.store.records import managed, reviews, signals
 from watchkeeper.store.records.engine import Records
 
 NOW = T0 + 32 * HOUR
@@ -23,17 +26,9 @@ NOW = T0 + 32 * HOUR
 
 @pytest.fixture
 def columns(tmp_path: Path) -> Iterator[ClickHouseColumns]:
-    store = open_columns(f"chdb:///{tmp_path}/c", clock=lambda: NOW)
+    store = open_columns(empty_columns(tmp_path / "c"), clock=lambda: NOW)
     yield store
     store.close_now()
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    found = Records(f"sqlite:///{tmp_path}/r.db")
-    migrate.upgrade(found)
-    yield found
-    found.close()
 
 
 def row(i: int, bad: bool = False, release: str = "1.0", hour: float | None = None) -> TraceRow:
@@ -72,6 +67,12 @@ async def test_it_groups_what_failed_and_reopens_what_returns_after_its_fix(
     stored = await records.read(lambda c: signals.find(c, "live"))
     assert {s.id for s in stored} == {s.id for s in made.signals} and await flow.run_once("other")
     assert await records.read(lambda c: len(signals.members(c, "live", steps.id))) == 10
+    newest = await records.read(lambda c: signals.newest(c, "live", steps.id, 3))
+    members = await records.read(lambda c: signals.members(c, "live", steps.id))
+    held = [m.trace_id for m in members]
+    assert newest == [(m.trace_id, m.time_ns) for m in members[:3]] and sorted(
+        await records.read(lambda c: signals.trace_ids(c, "live", steps.id))
+    ) == sorted(held)
 
     await records.write(lambda c: signals.put(c, decided(steps, NOW, state="fixed", release="1.1")))
     after = [row(200 + i, bad=True, release=r, hour=32.5) for i, r in enumerate(("1.0", "1.1"))]
@@ -204,3 +205,21 @@ async def test_what_a_scorer_made_for_a_signal_finds_is_that_signal_in_whatever_
     assert made.regressed == [signal.id]
     (now,) = [s for s in made.signals if s.id == signal.id]
     assert now.state == "regressed" and now.title == signal.title and now.traces == 5
+
+
+async def test_the_passing_traces_of_an_action_hold_none_that_failed_however_many_did() -> None:
+    asked: list[int] = []
+
+    class Fixed:
+        """One order of traces, of which the first thousand failed."""
+
+        async def named(self, _name: str, _project: str, *, limit: int, **_: object) -> Table:
+            asked.append(limit)
+            return Table(["trace_id"], [[f"t{i}"] for i in range(min(limit, 1100))])
+
+    unused: Any = None
+    flow = ActFlow(unused, Fixed(), lambda: NOW, unused, lambda _: [])  # type: ignore[arg-type]
+    failed = frozenset(f"t{i}" for i in range(1000))
+    assert await flow._passing("live", NOW, [], failed) == [f"t{i}" for i in range(1000, 1100)]
+    assert asked[0] == 4 * PASSING and asked == sorted(asked) and asked[-1] > 1100
+    assert await flow._passing("live", NOW, [], frozenset()) == [f"t{i}" for i in range(PASSING)]

@@ -9,11 +9,12 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.columns import empty_columns
 from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.pipeline.backtest import over_history
 from watchkeeper.pipeline.monitor_tests import run_tests
-from watchkeeper.pipeline.roll import Plan, Roller
+from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.pipeline.sketch import Sketcher, pack, unpack
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
@@ -53,7 +54,7 @@ def asked(i: int, hour: float, text: str, version: str = "v1") -> TraceRow:
 
 @pytest.fixture(scope="module")
 def columns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseColumns]:
-    store = open_columns(f"chdb:///{tmp_path_factory.mktemp('columns')}/c", clock=lambda: END)
+    store = open_columns(empty_columns(tmp_path_factory.mktemp("columns") / "c"), clock=lambda: END)
     yield store
     store.close_now()
 
@@ -92,7 +93,7 @@ async def test_a_new_topic_is_found_and_shown_and_no_text_is_kept(
     metadata.create_all(records.engine)
     await columns.write_traces(traffic())
     monitor = drifting(by=("prompt_version",))
-    roller = Roller(columns, records, Plan.of([monitor]))
+    roller = Roller(columns, records, RollPlan.of([monitor]))
     watcher = Watcher(columns, records, [monitor])
     sketcher = Sketcher(columns, records, lambda: watcher.monitors, vectors_of, "words 1")
     watcher.examples = sketcher.examples
@@ -138,7 +139,7 @@ async def test_another_embedding_makes_another_map_and_no_alarm(
     await columns.write_traces([r for r in traffic() if r.trace.start_ns < now])
     monitor = drifting()
     watcher = Watcher(columns, records, [monitor])
-    await Roller(columns, records, Plan.of([monitor])).roll("texts", now)
+    await Roller(columns, records, RollPlan.of([monitor])).roll("texts", now)
     for embedding, turn in (("words 1", vectors_of), ("words 2", lambda x: -vectors_of(x))):
         await Sketcher(columns, records, lambda: watcher.monitors, turn, embedding).run("texts", now)
         await watcher.tick(now + (2 if embedding == "words 1" else 4) * HOUR)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from tests.columns import empty_columns
 from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from tests.unit.scoring.build import subject
 from watchkeeper.model.review import Label
@@ -21,7 +22,7 @@ from watchkeeper.scoring.classifiers import embed
 from watchkeeper.scoring.classifiers.trained import TooFew, TrainedClassifier, fit
 from watchkeeper.scoring.protocol import BatchScorer
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
-from watchkeeper.store.records import migrate, reviews, trained
+from watchkeeper.store.records import reviews, trained
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import calibration_samples
 
@@ -104,16 +105,8 @@ def test_it_scores_like_any_classifier() -> None:
 
 
 @pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    found = Records(f"sqlite:///{tmp_path}/r.db")
-    migrate.upgrade(found)
-    yield found
-    found.close()
-
-
-@pytest.fixture
 def columns(tmp_path: Path) -> Iterator[ClickHouseColumns]:
-    store = open_columns(f"chdb:///{tmp_path}/c", clock=lambda: NOW)
+    store = open_columns(empty_columns(tmp_path / "c"), clock=lambda: NOW)
     yield store
     store.close_now()
 

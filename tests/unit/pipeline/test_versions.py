@@ -1,10 +1,8 @@
 """Another judge is no drop, and what arrives late is judged where it belongs: once."""
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import msgspec
-import pytest
 
 from tests.unit.pipeline.test_watch import at, filled, found, hour_of, relevance_down, sent
 from tests.unit.pipeline.world import EPOCH, HOUR, Columns, Normal, Traffic, steady
@@ -16,18 +14,9 @@ from watchkeeper.pipeline.watching.normals import Normal as Frozen
 from watchkeeper.pipeline.watching.versions import is_version_alert
 from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
-from watchkeeper.store.records.tables import metadata
 
 CHANGE = 400
 HARSH = Normal(relevance=6.4)
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    found = Records(f"sqlite:///{tmp_path}/r.db")
-    metadata.create_all(found.engine)
-    yield found
-    found.close()
 
 
 def made_by(version: Callable[[int], str], traffic: Traffic, hours: range) -> Columns:

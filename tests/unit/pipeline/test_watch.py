@@ -1,6 +1,5 @@
 """The watcher over seeded traffic: one alert per incident, none without, the same after any crash."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +10,13 @@ from tests.unit.pipeline.world import EPOCH, HOUR, Columns, Normal, Traffic, can
 from watchkeeper.alerting.monitor import Monitor, capped
 from watchkeeper.alerting.routing import Routes
 from watchkeeper.model.alert import Alert, Deploy, Notification
-from watchkeeper.pipeline.watch import Settings, Watcher
+from watchkeeper.pipeline.watch import Watcher
+from watchkeeper.pipeline.watching.steps import Settings
 from watchkeeper.store.records import alerts, incidents, outbox, states
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
 START, STOP, END = 344, 372, 396
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Iterator[Records]:
-    found = Records(f"sqlite:///{tmp_path}/r.db")
-    metadata.create_all(found.engine)
-    yield found
-    found.close()
 
 
 def relevance_down(**change: Any) -> Monitor:
@@ -276,7 +268,7 @@ async def test_an_incident_does_not_end_because_the_data_did(records: Records) -
 async def test_a_page_opens_an_incident_with_its_deploys(records: Records) -> None:
     columns = filled(Traffic(canary(30, 60)), range(40))
     columns.deploys = [Deploy("default", "support-prompt", "v2", EPOCH + 30 * HOUR)]
-    monitor = relevance_down(condition="share(relevance < 7) > 25%", severity="critical", routes=())
+    monitor = relevance_down(condition="share(relevance < 7) > 25%", severity="page", routes=())
     watcher = Watcher(columns, records, [monitor], Routes(page=("pager",)))  # type: ignore[arg-type]
     await watcher.tick(at(40))
     assert {n.route for n in sent(records)} == {"pager"}

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.columns import empty_columns
 from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.series import BINARY, TEN
 from watchkeeper.pipeline.backtest import backtest, over_history
-from watchkeeper.pipeline.roll import Plan, Roller
+from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.records import alerts
@@ -23,7 +24,7 @@ NOW = T0 + 32 * HOUR
 
 @pytest.fixture
 def columns(tmp_path: Path) -> Iterator[ClickHouseColumns]:
-    store = open_columns(f"chdb:///{tmp_path}/c", clock=lambda: NOW)
+    store = open_columns(empty_columns(tmp_path / "c"), clock=lambda: NOW)
     yield store
     store.close_now()
 
@@ -46,7 +47,7 @@ async def test_a_worse_version_is_told_with_its_worst_traces(
         "relevance-low", "share(relevance < 7) > 30%", "support-ml", "runbooks/r.md", "live",
         by=("prompt_version",), routes=("slack",),
     )  # fmt: skip
-    plan = Plan.of([monitor], {"relevance": TEN, "has_steps": BINARY})
+    plan = RollPlan.of([monitor], {"relevance": TEN, "has_steps": BINARY})
     rolled = await Roller(columns, records, plan).roll("live", NOW)
     assert rolled.ticks == 30
     watcher = Watcher(columns, records, [monitor])
@@ -85,7 +86,7 @@ async def test_a_short_window_is_rolled_and_watched_at_the_same_tick(
     await columns.write_traces(rows)
     monitor = Monitor("errors", "error_rate > 5%", "ops", "r.md", "short", window=15 * 60 * 10**9)
     watcher = Watcher(columns, records, [monitor])
-    plan = Plan.of([monitor], {"relevance": TEN, "has_steps": BINARY})
+    plan = RollPlan.of([monitor], {"relevance": TEN, "has_steps": BINARY})
     assert plan.tick_ns == watcher.tick_ns == HOUR // 12
     await Roller(columns, records, plan).roll("short", NOW)
     await watcher.tick(T0 + 3 * HOUR + HOUR // 6)

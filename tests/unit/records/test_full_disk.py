@@ -1,5 +1,6 @@
 """A disk that takes no more: said as such, rolled back, and over when there is room again."""
 
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -31,4 +32,18 @@ def test_a_full_disk_is_told_apart_from_a_fault_and_passes(tmp_path: Path) -> No
     put(PAGES * 8192)
     with pytest.raises(sa.exc.OperationalError, match="no such table"):
         records.write_now(lambda c: c.execute(sa.text("INSERT INTO nowhere VALUES (1)")))
+    records.close()
+
+
+async def test_emptying_the_log_says_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(f"sqlite:///{tmp_path}/r.db")
+
+    def full() -> None:
+        raise sa.exc.OperationalError("PRAGMA", {}, sqlite3.OperationalError("database or disk is full"))
+
+    with monkeypatch.context() as there:
+        there.setattr(records.engine, "connect", full)
+        with pytest.raises(StoreUnavailable, match="disk is full"):
+            await records.clear_log()
+    assert await records.clear_log()
     records.close()

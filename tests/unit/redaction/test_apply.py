@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 import msgspec
+import pytest
 
 from watchkeeper.model.span import LogRecord, RawEvent, RawLink, RawSpan
 from watchkeeper.redaction.apply import Redactor, keyed_hash, redact_pieces, redact_raw
@@ -37,6 +38,8 @@ def test_every_string_of_a_span_is_redacted() -> None:
         name=f"mail {EMAIL}",
         status_message=f"failed for {EMAIL}",
         trace_state=f"v={EMAIL}",
+        scope_name=f"agent of {EMAIL}",
+        scope_version=f"1.0 by {EMAIL}",
         attributes={
             "gen_ai.prompt": f'[{{"content": "I am {EMAIL}"}}]',
             f"header.{EMAIL}": 1,
@@ -52,7 +55,7 @@ def test_every_string_of_a_span_is_redacted() -> None:
     counts = redact_raw(span)
     assert b"ann.lee" not in msgspec.json.encode(span)
     assert b"4111111111111111" not in msgspec.json.encode(span)
-    assert counts["email"] == 13 and counts["card"] == 1
+    assert counts["email"] == 15 and counts["card"] == 1
     assert (span.trace_id, span.span_id, span.links[0].trace_id) == ("4" * 32, "1" * 16, "5" * 32)
 
 
@@ -151,3 +154,10 @@ def test_surrogates_and_nul_do_not_stop_it() -> None:
     span = raw(attributes={"a": f"\ud800 {EMAIL} \x00"})
     assert redact_raw(span) == {"email": 1}
     assert span.attributes["a"] == "\ud800 [EMAIL] \x00"
+
+
+@pytest.mark.parametrize("key", ["user.id", "session.id", "metadata.user_id", "customer_id"])
+def test_a_number_to_be_called_is_hidden_as_somebodys_id_too(key: str) -> None:
+    for number in ("+14155552671", "+49 170 1234567", "ann@example.com"):
+        assert number not in str(Redactor().mapping({key: number}, Counter()))
+    assert Redactor().mapping({key: "8812345678"}, Counter()) == {key: "8812345678"}

@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchkeeper.redaction import secrets, views
+from watchkeeper.redaction import papers, secrets, views, words
 
 DISGUISED = st.lists(
     st.sampled_from(
@@ -19,6 +19,13 @@ ASSIGNMENTS = st.lists(
          "ſecret", "İ", "K", " is ", ": ", "=", '"', "\\", "hunter2!x9", "Ab3dE6gH9kLm", " ", "\n", "credentials", "authorization"]
     ),
     max_size=14,
+).map("".join)  # fmt: skip
+PAPERS = st.lists(
+    st.sampled_from(
+        ["Passport", "s", " No", ". ", "driver's ", "licence", "DNI", "dni", " ", "C01X00T47", "123 456 782", "инн", "ИНН", "</td><td>",
+         "Führerschein", "nummer", ": ", "é", "İ", "national ", "insurance", " number", " is ", "tax-id", "(3)", "A123456", "rodné číslo"]
+    ),
+    max_size=12,
 ).map("".join)  # fmt: skip
 WORDS = st.lists(
     st.one_of(st.text("aB3+/_-", min_size=1, max_size=30), st.sampled_from([" ", "=", "==", ".", "é", "\n"])),
@@ -51,7 +58,13 @@ def test_the_quick_fold_is_the_text_of_the_view(text: str) -> None:
 @given(ASSIGNMENTS)
 def test_trying_only_where_a_name_begins_misses_no_assignment(text: str) -> None:
     plain = [m.span() for m in secrets._ASSIGNED.finditer(text)]
-    assert [m.span() for m in secrets._assignments(text)] == plain
+    assert [m.span() for m in views.tried(secrets._ASSIGNED, text, words.NAMED)] == plain
+
+
+@given(PAPERS)
+def test_trying_only_where_a_paper_is_named_misses_none(text: str) -> None:
+    plain = [m.span() for m in papers._SAID.finditer(text)]
+    assert [m.span() for m in views.tried(papers._SAID, text, words.PAPERS)] == plain
 
 
 @given(WORDS)

@@ -11,7 +11,7 @@ from watchkeeper.model.managed import Proposal
 from watchkeeper.model.score import Subject, Verdict
 from watchkeeper.model.span import ToolCall, Trace
 from watchkeeper.pipeline.aim import Evidence, proposals, ready_checks, worth
-from watchkeeper.pipeline.plan import services
+from watchkeeper.pipeline.plan import finders
 from watchkeeper.pipeline.promote import must_pass_of
 from watchkeeper.reviewing.propose import Sample, candidates, grams, judge_of, schema_of, slug
 from watchkeeper.scoring.checks.table import CHECKS
@@ -26,13 +26,13 @@ def made(prefix: str, pairs: list[tuple[str, str]], **more: Any) -> list[Trace]:
 
 
 def best(failing: list[Trace], passing: list[Trace], checks: list[str] | None = None) -> Proposal:
-    found = proposals(Evidence(failing, passing, prevalence=(0.05, 0.03)), services(), {}, checks or [])
+    found = proposals(Evidence(failing, passing, prevalence=(0.05, 0.03)), finders(), {}, checks or [])
     assert found and worth(found[0]), found
     return found[0]
 
 
 def passes(proposal: Proposal, subject: Trace) -> bool | None:
-    scorer = build({"name": "new", **proposal.spec}, services())
+    scorer = build({"name": "new", **proposal.spec}, finders())
     assert isinstance(scorer, BatchScorer)
     (outcome,) = scorer.score([Subject(subject)])
     return outcome.passed if isinstance(outcome, Verdict) else None
@@ -108,7 +108,7 @@ def test_it_proposes_the_words_that_failing_answers_lack() -> None:
         ],
     )
     failing = made("b", [(f"Rent in {c}?", f"Your landlord in {c} has to pay.") for c in CITIES[:5]])
-    required = [p for p in proposals(Evidence(failing, passing), services(), {}, []) if p.kind == "required"]
+    required = [p for p in proposals(Evidence(failing, passing), finders(), {}, []) if p.kind == "required"]
     assert required and passes(required[0], trace("x", "Sue them.")) is False
     assert passes(required[0], trace("x", f"Ask a lawyer; rules differ. {note}")) is True
 
@@ -118,7 +118,7 @@ def test_a_built_in_check_that_finds_the_failure_is_proposed_without_learning() 
     failing = made("b", [(f"q{i}", "  ") for i in range(2)])
     found = proposals(
         Evidence(failing, passing),
-        services(),
+        finders(),
         {"empty_output": "empty_output"},
         ["json_valid", "empty_output"],
     )
@@ -135,21 +135,21 @@ def test_little_evidence_proposes_nothing_learned_and_shows_how_little_it_is() -
     assert candidates(two * 5, [Sample("fine")] * 3) == []
     passing = made("a", [(f"q{i}", f"{CITIES[i % 10]} has {i} parks.") for i in range(20)])
     alike = made("b", [(f"q{i}", f"{CITIES[i % 10]} has {i} parks.") for i in range(3)])
-    assert not [p for p in proposals(Evidence(alike, passing), services(), {}, []) if worth(p)]
+    assert not [p for p in proposals(Evidence(alike, passing), finders(), {}, []) if worth(p)]
 
 
 def test_a_judge_asks_for_the_failure_by_its_name_and_what_people_said() -> None:
     made_judge = judge_of("gives a dose", "Names an amount of a drug.", ["never do this"], "local:m")
     spec = made_judge.spec
     assert "gives a dose" in spec["prompt"] and "never do this" in spec["prompt"]
-    assert build({"name": "j", **spec}, services()).kind == "judge"
+    assert build({"name": "j", **spec}, finders()).kind == "judge"
     assert "model" not in judge_of("x", "", [], None).spec
 
 
 def test_checks_of_the_input_are_no_test_of_the_answer() -> None:
     ready = ready_checks()
     assert "refusal" in ready and not {"injection_pattern", "input_empty", "input_length"} & set(ready)
-    terms = build({"name": "asks", "type": "terms", "deny": ["x"], "where": "input"}, services())
+    terms = build({"name": "asks", "type": "terms", "deny": ["x"], "where": "input"}, finders())
     scorers = [c() for c in CHECKS if c.type in ("injection_pattern", "refusal")]
 
     class Said:
@@ -197,7 +197,7 @@ def test_a_schema_accepts_what_it_was_learned_from(values: list[Any]) -> None:
     passing = [Sample(json.dumps({"v": v})) for v in values]
     found = schema_of(passing)
     assert found is not None
-    scorer = build({"name": "s", **found.spec}, services())
+    scorer = build({"name": "s", **found.spec}, finders())
     assert isinstance(scorer, BatchScorer)
     for sample in passing:
         (outcome,) = scorer.score([Subject(trace("q", sample.output))])

@@ -3,10 +3,11 @@
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from watchkeeper.scoring.budget import DAY_NS, Budget, Spending, Stratum, plan
+from watchkeeper.model.times import DAY
+from watchkeeper.scoring.budget import Budget, Spending, Stratum, plan
 
 strata = st.lists(
     st.builds(
@@ -24,6 +25,10 @@ strata = st.lists(
 
 
 @given(strata, st.floats(0, 1e4))
+# A floor as large as its stratum beside one that is full.
+@example([Stratum("full", 1.0, 0.5, 0.0), Stratum("floored", 2.0, 1.0, 0.0, floor=2.0)], 2.0)
+# What floors take is more than what full strata leave.
+@example([Stratum("full", 1.9, 1.0, 2.0), Stratum("floored", 2.5, 1.0, 0.8, floor=2.0)], 3.0)
 def test_a_plan_never_costs_more_than_there_is(given_: list[Stratum], money: float) -> None:
     made = plan(given_, money)
     assert sum(a.cost for a in made) <= money * (1 + 1e-9) + 1e-9
@@ -87,8 +92,8 @@ def test_the_limit_holds_whatever_is_in_flight_and_routine_work_stops_first() ->
 
 def test_a_new_day_starts_anew_and_a_clock_that_steps_back_does_not() -> None:
     budget, account = Budget(0.02), Spending()
-    assert budget.reserve(account, 3 * DAY_NS, 0.02, True)
+    assert budget.reserve(account, 3 * DAY, 0.02, True)
     budget.settle(account, 0.02, 0.02)
-    assert not budget.reserve(account, 3 * DAY_NS + 5, 0.01, True)
-    assert not budget.reserve(account, 2 * DAY_NS, 0.01, True)
-    assert budget.reserve(account, 4 * DAY_NS, 0.01, True)
+    assert not budget.reserve(account, 3 * DAY + 5, 0.01, True)
+    assert not budget.reserve(account, 2 * DAY, 0.01, True)
+    assert budget.reserve(account, 4 * DAY, 0.01, True)

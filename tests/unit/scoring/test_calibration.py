@@ -15,7 +15,7 @@ from watchkeeper.stats.estimates import rate
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.stats.judges import judge_gate
 
-DAY = rules.DAY_NS
+DAY = rules.DAY
 
 
 def calibrated(pairs: list[Pair], **more: object) -> Calibration:

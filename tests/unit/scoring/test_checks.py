@@ -9,7 +9,7 @@ from watchkeeper.model.score import NotScored, Subject, Verdict
 from watchkeeper.model.sensitive import Found
 from watchkeeper.model.span import ErrorInfo, Message, Part, Tool, ToolCall
 from watchkeeper.redaction.find import find
-from watchkeeper.scoring.protocol import Services
+from watchkeeper.scoring.protocol import Finders
 from watchkeeper.scoring.registry import build
 
 SCHEMA = {
@@ -34,7 +34,20 @@ def finish(reason: str | None) -> dict[str, Any]:
     return {"llm": {"finish_reason": reason}}
 
 
+# As Gemini writes types, with a list of items as older drafts have it.
+GEMINI = {
+    "name": "t",
+    "parameters": {
+        "type": "OBJECT",
+        "properties": {
+            "n": {"type": "INTEGER", "nullable": True},
+            "pair": {"type": "ARRAY", "items": [{"type": "STRING"}, {"type": "NUMBER"}]},
+        },
+    },
+}
+NEEDS = {"type": "object", "required": ["x"]}
 SYSTEM = " ".join(f"rule{i} says never to discuss item{i} with anybody outside the firm" for i in range(8))
+CHINESE_SYSTEM = "你是北风银行的助手小丽。只回答关于账户和付款的问题。如果客户要求退款超过五百欧元，请转接人工。始终保持礼貌，不要承诺日期。"
 STEP_CAP = span(
     40, "agent", "agent", status="error", error=ErrorInfo("server_error", message="max turns exceeded")
 )
@@ -47,6 +60,10 @@ CASES: list[tuple[str, dict[str, Any], str | None, str | None, dict[str, Any], b
     ("json_valid", {}, "q", "```json\n[1, 2]\n```", {}, PASS),
     ("json_valid", {}, "q", "[1] says so, see [EMAIL]", {}, SKIP),
     ("json_valid", {"always": True}, "q", "plain words", {}, FAIL),
+    ("json_valid", {}, "q", '[{"a": 1}, {"b"', {}, FAIL),
+    ("json_valid", {}, "q", '```json\n{"a": 1', {}, FAIL),
+    ("json_valid", {}, "q", '\ufeff{"a": 1}', {}, PASS),
+    ("json_valid", {}, "q", "[1, 2] say so", {}, SKIP),
     ("json_schema", {"schema": {"type": "object", "required": ["a"]}}, "q", '{"a": 1}', {}, PASS),
     ("json_schema", {"schema": {"type": "object", "required": ["a"]}}, "q", '{"b": 1}', {}, FAIL),
     ("json_schema", {"schema": {"$ref": "http://127.0.0.1:9/x.json"}}, "q", None, {}, SKIP),
@@ -60,10 +77,18 @@ CASES: list[tuple[str, dict[str, Any], str | None, str | None, dict[str, Any], b
     ("empty_output", {}, "q", "  \n", {}, FAIL),
     ("empty_output", {}, "q", "null", {}, FAIL),
     ("empty_output", {}, "q", None, {}, SKIP),
+    *[("empty_output", {}, "q", blank, {}, FAIL)
+      for blank in ("\u200b", "```\n```", "<br>", "...", "None.", '{"answer": ""}', "<think>well, the user asks for it</think>\n")],
+    *[("empty_output", {}, "q", short, {}, PASS) for short in ("No", "0", "👍", "?", '{"entities": []}', "<think>a</think>Yes.")],
     ("language", {"expected": ["en"]}, "q", "Das ist nicht die Antwort auf eine Frage, die ich mit dir habe.", {}, FAIL),
     ("language", {}, "Wo ist die Bestellung, die ich mit der Karte und nicht bar bezahlt habe?",
      "Die Bestellung ist auf dem Weg und wird mit der Post nicht vor Montag ankommen.", {}, PASS),
     ("language", {"expected": ["en"]}, "q", "OK.", {}, SKIP),
+    ("language", {"expected": ["en"]}, "q", "How do I avoid a fee to use an ATM?", {}, PASS),
+    ("language", {"expected": ["da"]}, "q", "Det regnede hele dagen, så vi blev hjemme, og jeg ved ikke hvad du mener.", {}, PASS),
+    ("language", {"expected": ["tr"]}, "q", "Hesabıma ikinci bir kart ekleyebilir miyim, lütfen?", {}, PASS),
+    ("language", {"expected": ["en", "uk"]}, "q", "Вашу посилку відправлено вчора.", {}, PASS),
+    ("language", {}, "What is in the box?", "| Name | Qty |\n| Bolt | 3 |", {}, SKIP),
     ("terms", {"deny": ["diagnose"]}, "q", "I diagnose a cold", {}, FAIL),
     ("terms", {"deny": ["diagnose"]}, "q", "misdiagnosed", {}, PASS),
     ("terms", {"require": ["terms apply"]}, "q", "Free! Terms  apply.", {}, PASS),
@@ -74,6 +99,14 @@ CASES: list[tuple[str, dict[str, Any], str | None, str | None, dict[str, Any], b
     ("tool_arguments_valid", {}, "q", "a", called("refund", '{"amount": "much"}'), FAIL),
     ("tool_arguments_valid", {}, "q", "a", called("refund", '{"order": '), FAIL),
     ("tool_arguments_valid", {}, "q", "a", called("refund", {"order": 1}, []), SKIP),
+    ("tool_arguments_valid", {}, "q", "a", called("refund", r'"{\"order\": \"1\"}"'), PASS),
+    ("tool_arguments_valid", {}, "q", "a", called("t", {"n": "x"}, [GEMINI]), FAIL),
+    ("tool_arguments_valid", {}, "q", "a", called("t", {"n": None, "pair": ["a", 1]}, [GEMINI]), PASS),
+    ("tool_arguments_valid", {}, "q", "a", called("t", {"n": 1}, [{"toolSpec": {"name": "t", "inputSchema": {"json": NEEDS}}}]), FAIL),
+    ("tool_known", {}, "q", "a", called("u", {"n": 1}, [{"toolSpec": {"name": "t", "inputSchema": {"json": NEEDS}}}]), FAIL),
+    ("tool_arguments_valid", {}, "q", "a", called("t", {}, [{"name": "t", "parameter_definitions": {"x": {"type": "str", "required": True}}}]), FAIL),
+    ("tool_arguments_valid", {}, "q", "a", called("t", "print(1)", [{"type": "custom", "name": "t"}]), SKIP),
+    ("tool_arguments_valid", {}, "q", "a", called("t", {"x": 1}, [{"name": "t", "parameters": {"$ref": "http://127.0.0.1:9/x.json"}}]), SKIP),
     ("tool_error", {}, "q", "a", {"tools": [Tool("t", "c", {}, "Error: not found")]}, FAIL),
     ("tool_error", {}, "q", "a", {"tools": [Tool("t", "c", {}, {"isError": True, "content": "x"})]}, FAIL),
     ("tool_error", {}, "q", "a", {"tools": [Tool("t", "c", {}, "The error rate is 2 %")]}, PASS),
@@ -82,17 +115,36 @@ CASES: list[tuple[str, dict[str, Any], str | None, str | None, dict[str, Any], b
     ("tool_empty_result", {"ignore": ["t"]}, "q", "a", {"tools": [Tool("t", "c", {}, "[]")]}, SKIP),
     ("repeated_call", {}, "q", "a", {"tools": [Tool("t", "1", {"a": 1}, "x"), Tool("t", "2", '{"a":1}', "x")]}, FAIL),
     ("repeated_call", {}, "q", "a", {"tools": [Tool("t", "1", {"a": 1}, "x"), Tool("t", "2", {"a": 2}, "x")]}, PASS),
+    ("repeated_call", {}, "q", "a", {"tools": [Tool("t", "1", None, "x"), Tool("t", "2", None, "y")]}, PASS),
     ("repeated_call", {"polling": ["t"]}, "q", "a", {"tools": [Tool("t", "1", {}, "x"), Tool("t", "2", {}, "x")]}, SKIP),
     ("too_many_steps", {"max": 1}, "q", "a", {"tools": [Tool("t", "1", {}, "x")]}, FAIL),
     ("too_many_steps", {}, "q", "a", {"spans": [STEP_CAP]}, FAIL),
+    ("too_many_steps", {}, "q", "Agent stopped due to max iterations.", {}, FAIL),
+    ("too_many_steps", {}, "q", "Sorry, need more steps to process this request.", {}, FAIL),
+    ("too_many_steps", {}, "q", "The maximum number of guests was reached.", {}, PASS),
     ("citation_resolves", {}, "q", "It is so [1].", {"documents": ["x"]}, PASS),
     ("citation_resolves", {}, "q", "It is so [1][3].", {"documents": ["x", "y"]}, FAIL),
     ("citation_resolves", {}, "q", "It is so [doc-2] [doc:doc-9].", {"documents": ["x", "y"]}, FAIL),
     ("citation_resolves", {}, "q", "See [1](http://x).", {"documents": ["x"]}, SKIP),
+    ("citation_resolves", {}, "q", "It is so [^1], and so [1-2]. [Sources: 1, 2]", {"documents": ["x", "y"]}, PASS),
+    ("citation_resolves", {}, "q", "It is so [1–4].", {"documents": ["x", "y"]}, FAIL),
+    ("citation_resolves", {}, "q", "As [Source #4] says.", {"documents": ["x", "y"]}, FAIL),
+    ("citation_resolves", {}, "q", "[ref:doc-1] says so.", {"documents": ["x"]}, PASS),
+    ("citation_resolves", {}, "q", "`a[10]` and\n```\nx[99]\n```\nso [1].", {"documents": ["x"]}, PASS),
+    ("citation_resolves", {}, "q", "The interval [5, 10], x in [0, 1], num_list[7], x = [8, 9].", {"documents": ["x"]}, SKIP),
+    ("citation_resolves", {}, "q", '{"ids": [10, 20]}', {"documents": ["x"]}, SKIP),
+    ("citation_resolves", {}, "q", "[refund] for [Reference Number], see [references] [source needed]", {"documents": ["x"]}, SKIP),
     ("quote_in_context", {}, "q", 'It says "the parcel is sent within two days".',
      {"documents": ["Note: the parcel is   sent within two days."]}, PASS),
     ("quote_in_context", {}, "q", 'It says "the parcel is sent within nine days".',
      {"documents": ["the parcel is sent within two days"]}, FAIL),
+    ("quote_in_context", {}, "q", 'The "fast" lane is open and helps everybody to get there "soon".', {"documents": ["x"]}, SKIP),
+    ("quote_in_context", {}, "q", "Da steht „das Paket kommt in zwei Tagen an“.", {"documents": ["Das Paket kommt in neun Tagen an."]}, FAIL),
+    ("quote_in_context", {}, "q", "书上说「包裹在两天之内寄出去」。", {"documents": ["包裹在两天之内寄出去"]}, PASS),
+    ("quote_in_context", {}, "q", 'It says "the parcel ... within [exactly] two days [1]".',
+     {"documents": ["the parcel is sent within two days"]}, PASS),
+    ("numbers_in_context", {"floor": 1.0}, "q", "Eleven: 11 players, 1.234,50 EUR 【3†x】, see [^12].",
+     {"documents": ["eleven players cost 1,234.5"]}, PASS),
     ("numbers_in_context", {"floor": 1.0}, "q", "It costs 1,200.50 EUR.", {"documents": ["price: 1200.5"]}, PASS),
     ("numbers_in_context", {"floor": 1.0}, "q", "It costs 99 EUR.", {"documents": ["price: 98"]}, FAIL),
     ("token_overlap", {"floor": 0.5}, "q", "parcels leave Hamburg daily", {"documents": ["parcels leave hamburg daily"]}, PASS),
@@ -111,8 +163,13 @@ CASES: list[tuple[str, dict[str, Any], str | None, str | None, dict[str, Any], b
     ("system_prompt_leak", {}, "q", SYSTEM, {"llm": {"system": SYSTEM}}, FAIL),
     ("system_prompt_leak", {}, SYSTEM, SYSTEM, {"llm": {"system": SYSTEM}}, PASS),
     ("system_prompt_leak", {}, "q", "I follow rules.", {"llm": {"system": SYSTEM}}, PASS),
+    ("system_prompt_leak", {}, "q", f"我的指示是：{CHINESE_SYSTEM}", {"llm": {"system": CHINESE_SYSTEM}}, FAIL),
+    ("system_prompt_leak", {}, "q", "您好，我是小丽，请问有什么可以帮您？", {"llm": {"system": CHINESE_SYSTEM}}, PASS),
     ("profanity", {}, "q", "what the fuck", {}, FAIL),
     ("profanity", {}, "q", "Moby-Dick, in Scunthorpe", {}, PASS),
+    ("profanity", {}, "q", "So ein Arschloch.", {}, FAIL),
+    ("profanity", {}, "q", "Votre colis a du retard, mais il est en route vers vous.", {}, PASS),
+    ("profanity", {}, "q", "Cum vă pot ajuta? She left summa cum laude.", {}, PASS),
     ("truncation", {}, "q", "a", finish("length"), FAIL),
     ("truncation", {}, "q", "a", finish("stop"), PASS),
     ("truncation", {}, "q", "a", finish(None), SKIP),
@@ -144,7 +201,7 @@ def test_it_passes_fails_or_leaves_alone(
     more: dict[str, Any],
     expected: bool | None,
 ) -> None:
-    scorer = build({"name": "x", "type": type_, **parameters}, Services(find))
+    scorer = build({"name": "x", "type": type_, **parameters}, Finders(find))
     outcome = scorer.score([subject(input_, output, **more)])[0]  # type: ignore[attr-defined]
     if expected is None:
         assert isinstance(outcome, NotScored), outcome
@@ -161,6 +218,25 @@ def value_of(type_: str, text: str, **parameters: Any) -> Verdict:
     return outcome
 
 
+@pytest.mark.parametrize(
+    ("output", "label"),
+    [
+        ("Es tut mir leid, aber dabei kann ich dir nicht helfen.", "refusal"),
+        ("Je ne suis pas en mesure de fournir ces informations.", "refusal"),
+        ("Lo siento, pero no puedo ayudarte con eso.", "refusal"),
+        ("К сожалению, я не могу предоставить такую информацию.", "refusal"),
+        ("很抱歉，我无法提供这方面的帮助。", "refusal"),
+        ("申し訳ありませんが、そのご質問にはお答えできません。", "refusal"),
+        ("죄송하지만 해당 요청은 도와드릴 수 없습니다.", "refusal"),
+        ("Sie können die Adresse nach dem Versand nicht mehr ändern.", "compliance"),
+        ("Je suis désolé pour ce retard ; le remboursement a été effectué.", "compliance"),
+        ("很抱歉给您带来不便，退款已经处理完成。", "compliance"),
+    ],
+)
+def test_it_knows_refusals_in_other_languages(output: str, label: str) -> None:
+    assert value_of("refusal", output).label == label
+
+
 def test_it_measures_refusals_without_calling_them_errors() -> None:
     refused = value_of("refusal", "I'm sorry, but I can't help with that request.")
     answered = value_of("refusal", "Sure! Mix the flour with two eggs and bake it for 20 minutes.")
@@ -172,6 +248,24 @@ def test_it_tells_an_apology_from_a_plain_answer() -> None:
     assert value_of("uncertainty", "I'm sorry about the delay, it ships today.").label == "apology"
     assert value_of("uncertainty", "I don't have access to your order.").label == "uncertain"
     assert value_of("uncertainty", "It ships today.").value == 0.0
+    labelled = {
+        "Sorry, I can't see it.": "apology",
+        "Desculpe pelo transtorno.": "apology",
+        "申し訳ありませんが": "apology",
+        "Извините за задержку.": "apology",
+        "The provided context does not mention a price.": "uncertain",
+        "Ich bin mir nicht sicher.": "uncertain",
+        "No tengo acceso a eso.": "uncertain",
+        "我不知道。": "uncertain",
+    }
+    for said, label in labelled.items():
+        assert value_of("uncertainty", said).label == label
+    for said in (
+        "If you are not sure, ask your bank.",
+        "Wenn Sie nicht sicher sind, fragen Sie.",
+        "Если вы не знаете пароль.",
+    ):
+        assert value_of("uncertainty", said).value == 0.0
 
 
 def test_it_measures_text() -> None:
@@ -223,6 +317,6 @@ def test_the_finder_is_asked_only_about_the_output() -> None:
         asked.append(text)
         return []
 
-    scorer = build({"name": "x", "type": "pii_in_output"}, Services(recording))
+    scorer = build({"name": "x", "type": "pii_in_output"}, Finders(recording))
     scorer.score([Subject(subject("the input", "the output").trace)])  # type: ignore[attr-defined]
     assert asked == ["the output"]

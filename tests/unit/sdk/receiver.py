@@ -173,7 +173,7 @@ class Receiver:
                         )
                     )
 
-    def wait(self, condition: Any, timeout: float = 10.0) -> bool:
+    def wait(self, condition: Any, timeout: float = 120.0) -> bool:
         """Until ``condition()`` holds; False when it does not within ``timeout`` seconds."""
         until = time.monotonic() + timeout
         while not condition():
@@ -193,13 +193,6 @@ class Receiver:
     def dropped(self) -> int:
         """The largest drop count any request told."""
         return max((r.get("watchkeeper.dropped_spans", 0) for r in self.resources), default=0)
-
-
-def closed_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def black_hole() -> Iterator[int]:

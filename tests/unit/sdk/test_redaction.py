@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from tests.shared import shared_path
+from tests.unit.redaction.test_formats import CLEAN, FORMATS, KEYS, made_like
 from tests.unit.sdk.receiver import Receiver
+from watchkeeper.redaction.find import find
 from watchkeeper.sdk.finders import luhn, mod97
 from watchkeeper.sdk.redaction import Redactor, keyed_hash
 
@@ -246,3 +248,60 @@ def test_content_can_be_kept_home_entirely(start: Any, receiver: Receiver) -> No
     watchkeeper.flush()
     assert b"private" not in b"".join(receiver.raw)
     assert receiver.span("s").attributes["gen_ai.usage.input_tokens"] == 1
+
+
+#: What the server finds and the SDK leaves to it: escapes of forms and pages, other scripts' encodings, checksums without a sign.
+LEFT_TO_THE_SERVER = {
+    "请看13857062915谢谢",
+    "697 84 47 28",
+    "%2B48+657+882+212",
+    "+39&nbsp;336&nbsp;912&nbsp;7977",
+    "ann&commat;example&period;com",
+    r"\x61\x6e\x6e\x40\x65\x78.com",
+    "note=4111+1111+1111+1111&x=1",
+    "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+    "DE 89370400440532013000",
+    "ITIN 912-70-1234",
+    "680920/9451",
+    "A123456789",
+    "15076500565",
+    "er schrieb 52998224725 auf",
+    "sayı 10000000146 ile",
+    "com 11222333000181 hoje",
+    "it is 8001015009087 then",
+}
+OTHER_FORMATS = [text for texts in FORMATS.values() for text in texts.splitlines()]
+
+
+@pytest.mark.parametrize("text", [text for text in OTHER_FORMATS if text not in LEFT_TO_THE_SERVER])
+def test_it_hides_what_the_server_would(text: str) -> None:
+    assert find(text)
+    assert Redactor()(text) != text
+
+
+def test_what_is_left_to_the_server_is_known() -> None:
+    redactor = Redactor()
+    assert (
+        {text for text in OTHER_FORMATS if redactor(text) == text} <= LEFT_TO_THE_SERVER <= set(OTHER_FORMATS)
+    )
+
+
+@pytest.mark.parametrize("form", KEYS.split())
+def test_it_hides_the_keys_of_the_servers_vendors(form: str) -> None:
+    key = made_like(form)
+    for text in (f"use {key} today", f'{{"key": "{key}"}}', f"密钥{key}谢谢"):
+        assert key[-12:] not in Redactor()(text)
+
+
+@pytest.mark.parametrize("text", CLEAN)
+def test_it_leaves_alone_what_the_server_does(text: str) -> None:
+    assert Redactor()(text) == text
+
+
+def test_a_key_of_json_says_what_its_value_is() -> None:
+    given = json.dumps({"password": "hunter22", "Reisepass": "CZVRN8CHY", "note": "hunter22"})
+    assert json.loads(Redactor()(given)) == {
+        "password": "[SECRET]",
+        "Reisepass": "[NATIONAL_ID]",
+        "note": "hunter22",
+    }

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.sdk.receiver import Receiver, closed_port
+from tests.serving import free_port
+from tests.unit.sdk.receiver import Receiver
 from watchkeeper.sdk import stats
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -88,7 +89,7 @@ def test_a_report_is_tried_again_until_it_arrives(sdk: Any, receiver: Receiver) 
 def test_reports_wait_while_the_server_is_away_and_are_bounded(start: Any) -> None:
     import watchkeeper
 
-    start(f"http://127.0.0.1:{closed_port()}", max_queue_spans=10)
+    start(f"http://127.0.0.1:{free_port()}", max_queue_spans=10)
     results = [watchkeeper.feedback(TRACE, rating=n) for n in range(50)]
     assert all(results)
     assert stats()["dropped_reports"]["queue_full"] >= 30  # type: ignore[index]

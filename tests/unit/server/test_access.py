@@ -233,6 +233,57 @@ async def test_it_answers_only_to_its_own_names(tmp_path: Path) -> None:
             assert (await client.get("/healthz", headers={"host": host})).status_code == 421, host
 
 
+async def test_a_form_that_cannot_be_read_is_refused_and_is_no_fault_of_ours(tmp_path: Path) -> None:
+    served = rig(tmp_path)
+    part = b'--a\r\nContent-Disposition: form-data; name="x"; filename="y"\r\n\r\nz\r\n--a--\r\n'
+    many = b"&".join(b"n=%d" % n for n in range(3_000))
+    async with served.client() as client:
+        for kind, body, status in (
+            ("multipart/form-data", b"x", 415),
+            ("multipart/form-data; boundary=a", b"garbage", 415),
+            ("multipart/form-data; boundary=a", part, 415),
+            ("application/x-www-form-urlencoded", b"a&b&c&d&e&f", 413),
+            ("application/x-www-form-urlencoded; charset=none", b"%ff=%zz&&&", 400),
+        ):
+            sent = await client.post("/login", content=body, headers={"content-type": kind})
+            assert sent.status_code == status, (kind, body)
+        client.cookies.set("wk_session", served.session("admin", "*"))
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        assert (await client.post("/traces/selected", content=many, headers=form)).status_code == 413
+
+
+async def test_a_browser_is_told_of_what_no_route_answers_on_a_page_and_everybody_else_in_json(
+    tmp_path: Path,
+) -> None:
+    served = rig(tmp_path)
+    browser = {"accept": "text/html,*/*;q=0.8", "cookie": "wk_theme=dark"}
+    async with served.client() as client:
+        for method, path, host, status in (
+            ("GET", "/traces", "evil.example", 421),
+            ("GET", "/traces", "[", 421),
+            ("DELETE", "/traces", "localhost", 405),
+            ("GET", "/nothing", "localhost", 404),
+        ):
+            shown = await client.request(method, path, headers={**browser, "host": host})
+            told = await client.request(method, path, headers={"host": host})
+            assert (shown.status_code, told.status_code) == (status, status)
+            assert 'data-theme="dark"' in shown.text and "error" in told.json()
+        there = await client.get("/api/nothing", headers=browser)
+        assert "error" in there.json()
+
+
+async def test_what_is_public_is_so_whatever_credentials_come_with_it(tmp_path: Path) -> None:
+    served = rig(tmp_path)
+    async with served.client() as client:
+        for said in ("Basic dTpw", "Bearer wk_old_key", "nonsense"):
+            for path in ("/healthz", "/readyz", "/login"):
+                assert (await client.get(path, headers={"authorization": said})).status_code == 200, (
+                    path,
+                    said,
+                )
+            assert (await client.get("/api/alerts", headers={"authorization": said})).status_code == 401
+
+
 def test_it_answers_to_the_address_a_connection_came_in_on() -> None:
     names = known_hosts(None, (), "0.0.0.0")
     assert host_allowed("10.1.2.3:4318", names, "10.1.2.3")

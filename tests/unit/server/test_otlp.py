@@ -221,9 +221,12 @@ async def test_it_stores_a_resource_under_its_own_project_where_the_key_may(tmp_
         request(span(2))["resourceSpans"] + request(span(3), project="../x")["resourceSpans"]
     )
     async with served.client(served.key("ingest", "*")) as client:
-        assert (await client.post("/v1/traces", json=both)).status_code == 200
+        answer = await client.post("/v1/traces", json=both)
+    assert answer.status_code == 200
+    refused = answer.json()["partialSuccess"]
+    assert int(refused["rejectedSpans"]) == 1 and "../x" in refused["errorMessage"]
     stored = {project: [s.span_id[-1] for s in spans] for project, spans, _ in served.ingest.taken}
-    assert stored == {"mine": ["1"], "default": ["2", "3"]}
+    assert stored == {"mine": ["1"], "default": ["2"]}
     served.ingest.taken.clear()
     async with served.client(served.key("ingest", "own")) as client:
         assert (await client.post("/v1/traces", json=both)).status_code == 200

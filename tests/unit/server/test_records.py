@@ -129,7 +129,7 @@ def test_its_keys_are_random_checksummed_and_found_by_id(records: Records) -> No
 )
 def test_it_refuses_keys_that_make_no_sense(records: Records, change: dict[str, Any]) -> None:
     wanted = {"project": "p", "name": "n", "role": "viewer", "created_by": "me", "now_ns": NOW, **change}
-    with pytest.raises(access.Refused):
+    with pytest.raises(access.AccessRefused):
         records.write_now(lambda c: access.create_key(c, **wanted))
 
 
@@ -178,7 +178,7 @@ def test_it_forgets_tokens_that_are_over(records: Records) -> None:
 def test_it_takes_one_person_per_address(records: Records) -> None:
     records.write_now(lambda c: access.create_user(c, "a@example.com", NOW))
     for wrong in ("A@example.com ", "nobody", "a b@c", ""):
-        with pytest.raises(access.Refused):
+        with pytest.raises(access.AccessRefused):
             records.write_now(lambda c, w=wrong: access.create_user(c, w, NOW))
     before = records.write_now(
         lambda c: access.set_role(c, access.find_user(c, "a@example.com")["id"], "p", "editor")

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -10,8 +12,9 @@ from tests.contract.columns_world import DAY, NOW, new_trace_id, normal, raw, sc
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import BINARY, SeriesKey, cohort_parse, cohort_text, gather
 from watchkeeper.store.clickhouse import migrations, queries, rows
+from watchkeeper.store.clickhouse.engine import Lane
 from watchkeeper.store.clickhouse.refusal import refusal_of, size_of
-from watchkeeper.store.columns import SpanRow
+from watchkeeper.store.columns import SpanRow, StoreUnavailable
 
 
 def test_every_named_query_binds_the_project() -> None:
@@ -133,6 +136,26 @@ def test_a_refusal_gives_no_path_and_no_version_away() -> None:
     assert str(told) == "Illegal type String of argument of function plus"
     told = refusal_of(DatabaseError("Code: 76. DB::Exception: Cannot open file /var/lib/x"), [], [])
     assert "/var" not in str(told) + told.hint
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Code: 341. DB::Exception: Exception happened during execution of mutation 'mutation_8.txt' with part '20261122_18' "
+        "reason: 'Code: 243. DB::Exception: Cannot reserve 1.00 MiB, not enough space. (NOT_ENOUGH_SPACE)'. (UNFINISHED)",
+        "Code: 75. DB::Exception: Cannot write to file, errno: 28, strerror: No space left on device",
+    ],
+)
+async def test_a_full_disk_is_no_fault_and_gives_no_path_away(said: str) -> None:
+    from clickhouse_connect.driver.exceptions import DatabaseError
+
+    def work(_client: object) -> None:
+        raise DatabaseError(said)
+
+    lane = Lane("test", 1, lambda: cast("Any", SimpleNamespace(close=lambda: None)))
+    with pytest.raises(StoreUnavailable, match="the store's disk has no room for it"):
+        await lane.run(work)
+    lane.close()
 
 
 def test_the_size_of_an_answer_counts_what_is_nested() -> None:

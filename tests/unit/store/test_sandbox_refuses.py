@@ -41,3 +41,21 @@ def test_it_says_that_no_columns_are_named(query: str) -> None:
 def test_it_refuses_prewhere_by_its_name() -> None:
     with pytest.raises(QueryRefused, match="PREWHERE is not available"):
         prepare("select name from spans prewhere kind = 'llm'", [])
+
+
+@pytest.mark.parametrize("query", ["show x\nFORGED", "explain select 'bob@example.org'"])
+def test_no_statement_is_quoted_in_the_log(query: str, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(QueryRefused):
+        prepare(query, [])
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "query", ["select * from traces where", "select from > 5 from traces", "select 1 from"]
+)
+def test_it_says_where_it_stopped_understanding_and_not_in_the_parsers_own_words(query: str) -> None:
+    with pytest.raises(
+        QueryRefused, match=r"something is missing or too much at '(where|>|from)'"
+    ) as refused:
+        prepare(query, [])
+    assert "sqlglot" not in str(refused.value) and "Token" not in str(refused.value)

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from tests.fake_openai import FakeOpenAI
 from watchkeeper.testing.recording import NotRecorded, Recording
 from watchkeeper.testing.targets import How, Model, TargetError, Transient, load_function, run
+from watchkeeper.testing.targets.answers import answer_of
 from watchkeeper.testing.targets.prompt import fill, find_model, messages_of, parse
 from watchkeeper.testing.targets.running import Finished
 
@@ -62,9 +64,79 @@ async def test_what_raises_or_returns_nonsense_is_an_error_of_that_case_alone() 
     assert "returned int" in answers[0]["error"]
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"tool_calls": "search"}, "tool_calls 'search', not a list of objects"),
+        ({"documents": ["d1"]}, "not a list of objects"),
+        ({"documents": [{"id": object()}]}, "no JSON"),
+        ({"usage": 5}, "usage 5, not an object"),
+        ({"cost": float("nan")}, "cost nan, not a number"),
+        ({"error": ValueError("x")}, "not text"),
+    ],
+)
+def test_what_the_server_could_not_take_is_an_error_of_that_case_and_not_of_the_run(
+    more: dict[str, object], said: str
+) -> None:
+    assert said in answer_of(CASES[0], {"output": "a", **more}, None)["error"]
+
+
+def test_a_providers_usage_is_taken_as_it_is() -> None:
+    usage = {"input_tokens": 3.0, "output_tokens": 2, "details": {"cached": 1}}
+    assert answer_of(CASES[0], {"output": "a", "usage": usage}, None)["usage"] == {
+        "input_tokens": 3,
+        "output_tokens": 2,
+    }
+
+
 async def test_a_case_that_hangs_is_given_up() -> None:
     answers = await run(slow, CASES, How(timeout=0.2))
     assert [("error" in a) for a in answers] == [False, False, False, True, False]
+
+
+def leaves(text: str) -> str:
+    if "1" in text:
+        os._exit(0)
+    if "2" in text:
+        sys.exit(0)
+    return text
+
+
+async def leaves_soon(text: str) -> str:
+    await asyncio.sleep(0)
+    return leaves(text)
+
+
+@pytest.mark.parametrize("target", [leaves, leaves_soon])
+async def test_a_target_that_ends_the_program_ends_only_its_answer(target: Callable[[str], object]) -> None:
+    before = os._exit
+    answers = await run(target, CASES)
+    assert ["error" in a for a in answers] == [False, True, True, False, False]
+    assert "os._exit(0)" in answers[1]["error"] and "SystemExit(0)" in answers[2]["error"]
+    assert os._exit is before
+
+
+async def test_what_a_target_forks_may_end_as_it_likes() -> None:
+    def forks(_: str) -> str:
+        child = os.fork()
+        if child == 0:
+            os._exit(7)
+        return str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+    (answer,) = await run(forks, CASES[:1])
+    assert answer["output"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [("1/0", "ZeroDivisionError"), ("import sys; sys.exit(0)", "SystemExit")]
+)
+async def test_a_target_that_cannot_be_imported_is_said(
+    code: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bad_target.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(TargetError, match=f"importing it raised {words}"):
+        await run("bad_target:answer", CASES)
 
 
 async def test_a_command_is_started_once_and_may_answer_in_any_order(tmp_path: Path) -> None:
@@ -79,6 +151,30 @@ async def test_a_command_is_started_once_and_may_answer_in_any_order(tmp_path: P
     answers = await run(f"command: {sys.executable} {script}", CASES)
     assert answers[1]["output"] == "QUESTION 1" and answers[4]["output"] == "QUESTION 4"
     assert "without answering" in answers[0]["error"]
+
+
+async def test_half_a_character_in_an_answer_becomes_a_mark() -> None:
+    answers = await run(
+        lambda text: {"output": f"{text} \ud83d", "documents": [{"content": "\udc00"}]}, CASES[:1]
+    )
+    assert answers[0]["output"] == "question 0 ?" and answers[0]["documents"] == [{"content": "?"}]
+    json.dumps(answers, ensure_ascii=False).encode()
+
+
+async def test_a_command_that_prints_something_else_is_not_told_line_by_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "noise.py"
+    script.write_text("for n in range(500): print('noise', n)\nprint('[' * 100_000)\n")
+    answers = await run(f"command: {sys.executable} {script}", CASES[:2], How(retries=0))
+    assert all("without answering" in a["error"] for a in answers)
+    told = capsys.readouterr().err.splitlines()
+    assert len(told) == 20 and told[-1].endswith("more of them are not told")
+
+
+async def test_a_command_with_an_open_quote_is_named() -> None:
+    with pytest.raises(TargetError, match="cannot be read as a command"):
+        await run("command: echo 'x", CASES)
 
 
 async def test_a_command_that_does_not_exist_says_so() -> None:
@@ -266,6 +362,13 @@ async def test_a_command_is_stopped_at_the_cost_cap(tmp_path: Path) -> None:
     )
     answers = await run(f"command: {sys.executable} {script}", CASES, How(max_cost=1.0))
     assert sum("output" in a for a in answers) == 2 and sum(a.get("excused", False) for a in answers) == 3
+
+
+async def test_stored_outputs_that_are_no_json_lines_are_named_by_line(tmp_path: Path) -> None:
+    stored = tmp_path / "o.jsonl"
+    stored.write_text('{"id": "c0", "output": "x"}\n\nnot json\n')
+    with pytest.raises(TargetError, match="line 3"):
+        await run(f"outputs:{stored}", CASES)
 
 
 async def test_stored_outputs_may_hold_repeats(tmp_path: Path) -> None:

@@ -117,7 +117,7 @@ def test_it_shows_input_and_output_of_a_step_that_is_no_model_call() -> None:
 
 def test_it_writes_any_value_as_text() -> None:
     deep: object = "x"
-    for _ in range(5000):
+    for _ in range(100_000):
         deep = [deep]
     assert conversation.readable("as is") == "as is"
     assert conversation.readable({"a": 1}) == '{"a": 1}'

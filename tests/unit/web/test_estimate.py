@@ -123,3 +123,13 @@ def test_it_calls_nothing_better_on_a_handful_of_scores() -> None:
 
 def test_it_adds_sums() -> None:
     assert add([sums([1, 2]), sums([3])]) == sums([1, 2, 3])
+
+
+def test_one_value_again_and_again_has_no_width() -> None:
+    same = Estimate(0.00018, 0.00018 - 1e-19, 0.00018 + 1e-19, 3, "money")
+    assert (same.text, same.interval) == ("$0.00018", "± 0")
+
+
+def test_a_lopsided_interval_says_its_unit_once() -> None:
+    assert Estimate(294.0, 274.0, 306.0, 259, "ms").interval == "274–306 ms"
+    assert Estimate(980.0, 800.0, 1300.0, 259, "ms").interval == "800 ms–1.30 s"

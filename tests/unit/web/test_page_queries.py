@@ -1,6 +1,8 @@
 """Queries written so that they read little answer what their plain forms do."""
 
 import random
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -22,21 +24,14 @@ COHORT = dict.fromkeys(
      "region", "agent_name"), "",
 )  # fmt: skip
 RANGE = "time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})"
-SPREAD = """
-WITH (SELECT (min(scores[{metric:String}]), max(scores[{metric:String}])) FROM traces FINAL
-      WHERE project = {project:String} AND mapContains(scores, {metric:String})
-        AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})) AS ends
-SELECT time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
-  least(23, floor(24 * (scores[{metric:String}] - ends.1) / greatest(ends.2 - ends.1, 1e-9))) AS bin,
-  count() AS n, sum(if(inclusion_probability <= 0, 1., 1. / inclusion_probability)) AS w, ends.1 AS low, ends.2 AS high
-FROM traces FINAL
-WHERE project = {project:String} AND mapContains(scores, {metric:String})
-  AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-GROUP BY current, bin ORDER BY current, bin"""
+TRAFFIC = f"""
+SELECT count(), countIf(errors > 0), quantileExactHigh(0.95)(duration_ms), count(ttft_ms), sum(cost), avg(cost), sum(input_tokens),
+  toUnixTimestamp64Nano(max(time))
+FROM traces FINAL WHERE project = {{project:String}} AND {RANGE} AND ({{scenario:String}} = '' OR scenario = {{scenario:String}})"""
 COHORTS = f"""
 SELECT pair.1 AS dimension, pair.2 AS value, count() AS n, countIf(has({{ids:Array(String)}}, trace_id)) AS k
 FROM (
-  SELECT trace_id, arrayJoin([('scenario', toString(scenario)), ('prompt_version', toString(prompt_version)),
+  SELECT trace_id, arrayJoin([('', ''), ('scenario', toString(scenario)), ('prompt_version', toString(prompt_version)),
     ('release', toString(release)), ('model', if(empty(models), NULL, toString(models[1]))), ('service', toString(service)),
     ('environment', toString(environment)), ('region', toString(region)), ('variant', toString(variant)),
     ('agent_name', toString(agent_name))]) AS pair
@@ -110,11 +105,58 @@ async def test_several_ranges_at_once_have_the_sums_each_has_alone(world: World,
     assert await data.sums_each(shown, []) == []
 
 
-@pytest.mark.parametrize("metric", ["answer_relevance", "has_steps", "rating", "opinion", "no_such"])
-async def test_a_spread_is_that_of_two_looks_at_the_traces(world: World, metric: str) -> None:
-    bound = {"metric": metric, "before": NOW - 9 * DAY, "since": NOW - 3 * DAY, "until": NOW}
-    found, wanted = await named(world, "page_distribution", **bound), await plain(world, SPREAD, **bound)
-    assert found == wanted and bool(found) == (metric != "no_such")
+@pytest.mark.parametrize("cohort", ["", "prompt_version%3Dv2"])
+@pytest.mark.parametrize("metric", ["answer_relevance", "has_steps", "latency_ms", "no_such"])
+async def test_a_spread_is_that_of_the_traces(world: World, metric: str, cohort: str) -> None:
+    shown = view(world, f"{cohort}&range=3d")
+    found = await data.spread(shown, metric)
+    column = {"latency_ms": "duration_ms"}.get(
+        metric, f"if(mapContains(scores, '{metric}'), scores['{metric}'], NULL)"
+    )
+    conditions = f"{RANGE} AND ({{version:String}} = '' OR prompt_version = {{version:String}}) AND isNotNull({column})"
+    statement = f"SELECT {column} FROM traces FINAL WHERE project = {{project:String}} AND {conditions}"
+    values = [row[0] for row in await plain(world, statement, version=cohort[-2:], **data.span(shown.range))]
+    assert bool(values) == (found is not None) == (metric != "no_such")
+    if found is not None:
+        held = Counter(bisect_left(found.edges, v) for v in values)
+        assert found.now == pytest.approx([held[i] / len(values) for i in range(len(found.edges) + 1)])
+        assert bool(found.then) == (not cohort), "the version was not there before"
+
+
+async def test_traffic_is_read_once_for_its_whole_its_buckets_and_its_scenarios(world: World) -> None:
+    shown = view(world, "&range=3d")
+    parts = await data.traffic(shown, NOW - 6 * DAY)
+    names = ("n", "bad", "p95", "ttft_n", "cost_sum", "cost_mean", "tokens_in", "latest")
+
+    async def same(row: Any, since: int, until: int, scenario: str = "") -> None:
+        (wanted,) = await plain(world, TRAFFIC, since=since, until=until, scenario=scenario)
+        assert [row[name] for name in names] == pytest.approx(wanted)
+
+    now, step = shown.range, shown.range.bucket * 10**9
+    assert [(r["current"], r["start"], r["name"]) for r in parts["whole"]] == [(0, 0, ""), (1, 0, "")]
+    await same(parts["whole"][0], NOW - 6 * DAY, now.since_ns)
+    await same(parts["whole"][1], now.since_ns, now.until_ns)
+    assert (
+        sum(r["n"] for r in parts["bucket"])
+        == sum(r["n"] for r in parts["scenario"])
+        == parts["whole"][1]["n"]
+    )
+    middle = parts["bucket"][len(parts["bucket"]) // 2]
+    await same(middle, middle["start"], middle["start"] + step)
+    assert {r["name"] for r in parts["scenario"]} == {"customer-support", "order-status"}
+    for row in parts["scenario"]:
+        await same(row, now.since_ns, now.until_ns, row["name"])
+    counted = (await named(world, "page_counts", before=NOW - 6 * DAY, **data.span(now)))[0]
+    assert counted == [parts["whole"][1]["n"], parts["whole"][0]["n"]]
+    assert not any((await data.traffic(view(world, "scenario%3Dnone"), NOW - 6 * DAY)).values())
+
+
+async def test_a_project_has_a_last_trace_or_none(world: World) -> None:
+    (latest,) = await plain(
+        world, "SELECT toUnixTimestamp64Nano(max(time)) FROM traces WHERE project = {project:String}"
+    )
+    assert await named(world, "page_last_trace") == [[1, *latest]]
+    assert (await world.columns.named("page_last_trace", "nobody")).rows == []
 
 
 async def test_the_cohorts_of_a_signal_are_counted_trace_by_trace(world: World) -> None:

@@ -1,5 +1,6 @@
 """Pages over the whole application and the real store: nothing, a little, and what people do on them."""
 
+import html
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -279,6 +280,20 @@ async def test_it_takes_and_gives_back_an_alert(world: World) -> None:
         assert given.acknowledged_by is None
 
 
+async def test_an_alert_leads_to_its_traces_with_the_worst_first(world: World) -> None:
+    async with client(world) as browser:
+        page = (await browser.get("/alerts/al_relevance")).text
+        there = re.search(r'href="(/traces\?[^"]*sort=answer_relevance)"', page)
+        assert there
+        listed = (await browser.get(html.unescape(there.group(1)))).text
+        values = [float(v) for v in re.findall(r"answer relevance</span> ([0-9.]+)", listed)]
+        assert len(values) > 5 and values == sorted(values)
+        assert 'aria-current="true">Lowest answer relevance</a>' in listed
+        slowest = (await browser.get("/traces?range=30d&sort=-latency_ms")).text
+        assert 'aria-current="true">Highest latency ms</a>' in slowest
+        assert 'aria-current="true">Newest</a>' in (await browser.get("/traces?sort=no_such_thing")).text
+
+
 async def test_it_silences_and_ends_a_silence(world: World) -> None:
     async with client(world) as browser:
         wrong = await browser.post("/alerts/al_relevance/silence", data={"for": "9y"})
@@ -295,11 +310,10 @@ async def test_it_labels_promotes_moves_on_and_undoes(world: World) -> None:
     async with client(world) as browser:
         first = (await browser.post("/review/next")).headers["location"]
         assert first.startswith("/review/rev_")
-        bad = await browser.post(f"{first.partition('?')[0]}/label", data={"verdict": "maybe"})
+        bad = await browser.post(f"{first.partition('?')[0]}/label", data={"label": "maybe:"})
         assert bad.status_code == 400
         data = {
-            "verdict": "bad",
-            "taxonomy": "ungrounded",
+            "label": "bad:ungrounded",
             "severity": "high",
             "expected": "1. Do this",
             "actual": "No.",
@@ -317,6 +331,18 @@ async def test_it_labels_promotes_moves_on_and_undoes(world: World) -> None:
         back = (await browser.post("/review/undo")).headers["location"]
         assert back.startswith(first.partition("?")[0])
     assert not await world.services.records.read(lambda c: reviews.labels_of(c, PROJECT))
+
+
+async def test_what_a_dataset_asks_already_is_added_when_one_insists(world: World) -> None:
+    async with client(world) as browser:
+        for trace_id in world.trace_ids[10:]:
+            answer = await browser.post(f"/traces/{trace_id}/dataset", data={"dataset": "twins"})
+            if answer.status_code == 409:
+                break
+        assert answer.status_code == 409 and "add it anyway" in answer.text.lower()
+        assert 'name="force" value="yes"' in (await browser.get(f"/traces/{trace_id}")).text
+        there = await browser.post(f"/traces/{trace_id}/dataset", data={"dataset": "twins", "force": "yes"})
+        assert there.headers["location"].startswith("/datasets/twins")
 
 
 async def test_it_sends_traces_to_review_and_to_datasets(world: World) -> None:

@@ -1,21 +1,24 @@
 """Review, names and signals as pages: what people press does what it says, and is on record."""
 
+import html
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from tests.unit.web.world import NOW, PROJECT, World, build
+from tests.unit.web.world import HOUR, NOW, PROJECT, World, build
 from watchkeeper.config.models import Config
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.signal import Member, Rate, Signal
-from watchkeeper.pipeline.from_signal import ActFlow
+from watchkeeper.pipeline.from_signal import ActFlow, Choice, Preview
 from watchkeeper.pipeline.reading import read_traces
 from watchkeeper.scoring.checks.table import default_checks
+from watchkeeper.server.answers import iso
 from watchkeeper.store.records import audit, managed, reviews, signals
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -69,6 +72,9 @@ async def test_a_signal_shows_where_since_when_and_its_traces(world: World) -> N
     async with client(world) as browser:
         listed = (await browser.get("/signals")).text
         assert f"/signals/{SIGNAL}" in listed and "beside the point" in listed
+        asked = (await world.columns.named("page_inputs", PROJECT, ids=world.trace_ids)).rows
+        # Each failed check is shown with what was asked in one of its traces.
+        assert any(html.escape(text)[:60] in listed for _, text in asked if text)
         page = (await browser.get(f"/signals/{SIGNAL}")).text
         assert "4.0 %" in page and "growing" in page and "prompt version" in page and world.worst[0] in page
         topics = (await browser.get("/signals?kind=topic")).text
@@ -78,9 +84,25 @@ async def test_a_signal_shows_where_since_when_and_its_traces(world: World) -> N
         n = len(world.worst[:12])
         assert len(found["failures"]) == min(5, n - 2) > 0 and found["n_failures"] == n
         cohorts = {(c["dimension"], c["value"]): c for c in found["cohorts"]}
-        assert sum(c["k"] for (d, _), c in cohorts.items() if d == "prompt_version") == n
+        assert (
+            sum(c["k"] for (d, _), c in cohorts.items() if d == "prompt_version")
+            == n
+            == found["overall"]["k"]
+        )
+        assert {"dimension", "share"} <= found["overall"].keys() and "" not in {d for d, _ in cohorts}
         assert all(c["share"]["low"] <= c["share"]["value"] <= c["share"]["high"] for c in cohorts.values())
         assert [s["id"] for s in (await browser.get("/api/signals?kind=unanswered")).json()] == []
+
+
+async def test_of_a_signal_with_many_traces_the_newest_are_set_against_the_traffic_since_them(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with client(world) as browser:
+        whole = (await browser.get(f"/api/signals/{SIGNAL}")).json()["cohorts_since"]
+        monkeypatch.setattr("watchkeeper.server.api.signals.MOST_COUNTED", 5)
+        newest = (await browser.get(f"/api/signals/{SIGNAL}")).json()["cohorts_since"]
+        # The five newest failures of this world are nanoseconds old.
+        assert [whole, newest] == [iso(NOW - 14 * 24 * HOUR), iso(NOW - 4)]
 
 
 async def test_what_is_decided_about_a_signal_is_kept_with_who_and_when(world: World) -> None:
@@ -99,6 +121,25 @@ async def test_what_is_decided_about_a_signal_is_kept_with_who_and_when(world: W
         )
         page = (await browser.get(here)).text
         assert "owner answers-team" in page and "state ignored" in page
+
+
+async def test_an_action_on_failures_of_several_scenarios_is_shown_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = world.services.from_signal
+    assert flow is not None
+    kind = next(p.kind for p in (await flow.preview(PROJECT, SIGNAL, Choice())).proposals if not p.existing)
+    seen = await flow.preview(PROJECT, SIGNAL, Choice(kind=kind))
+    assert seen.scorecard is not None and "where" in seen.scorecard
+    card = {k: v for k, v in seen.scorecard.items() if k != "where"}
+
+    async def preview(*_: Any) -> Preview:
+        return replace(seen, scorecard=card)
+
+    monkeypatch.setattr(flow, "preview", preview)
+    async with client(world) as browser:
+        page = await browser.get(f"/signals/{SIGNAL}/act")
+        assert page.status_code == 200 and str(seen.scorer) in page.text
 
 
 async def test_the_action_is_shown_first_and_done_once(world: World) -> None:
@@ -199,8 +240,7 @@ async def test_two_reviewers_are_blind_and_the_page_says_who_decides(world: Worl
             browser,
             f"/review/{taken['id']}",
             f"/review/{taken['id']}/label",
-            verdict="bad",
-            taxonomy="invented",
+            label="bad:invented",
         )
         assert done.status_code == 303 and "done=disputed" in done.headers["location"]
         assert taken["trace_id"] in (await browser.get("/api/reviews?status=disputed")).text
@@ -224,13 +264,13 @@ async def test_the_week_is_triaged_from_one_button(world: World) -> None:
         counts = (await browser.get(f"/api/reviews/counts?source={source}")).json()
         assert 5 < counts["open"] <= 30
         page = (await browser.get(begun.headers["location"])).text
-        assert f'name="source" value="{source}"' in page and 'data-next="/review/rev_' in page
+        assert f'name="source" value="{source}"' in page
         again = (await browser.post("/api/reviews/triage")).json()
         assert again == {"source": source, "added": 0, "counts": counts}
         item = begun.headers["location"].split("?")[0]
-        done = await press(browser, item, f"{item}/label", verdict="good", source=source)
-        following = re.search(r'data-next="([^"]+)"', page)
-        assert following and done.headers["location"].split("?")[0] == following.group(1).split("?")[0]
+        done = await press(browser, item, f"{item}/label", label="good:", source=source)
+        there = done.headers["location"].split("?")[0]
+        assert there.startswith("/review/rev_") and there != item
         await press(browser, "/review", f"{item}/assign", to="ben")
 
 

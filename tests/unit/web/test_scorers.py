@@ -12,7 +12,7 @@ from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config
 from watchkeeper.dialects import normalise
 from watchkeeper.model.span import RawSpan
-from watchkeeper.pipeline.roll import Plan, Roller
+from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.reviewing.queue import item
 from watchkeeper.server.app import create_app
 from watchkeeper.server.services import Services
@@ -43,7 +43,7 @@ async def surface(tmp_path: Path) -> AsyncIterator[Surface]:
     # One process has one embedded store: whatever fails, it must not stay open for the next test.
     try:
         await made.traffic()
-        await Roller(made.columns, made.records, Plan()).roll("p", NOW)
+        await Roller(made.columns, made.records, RollPlan()).roll("p", NOW)
         yield made
     finally:
         await made.columns.close()

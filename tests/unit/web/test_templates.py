@@ -122,6 +122,8 @@ def test_it_shows_errors_as_text() -> None:
     assert "<script" not in shown
     assert "Not found" in shown
     assert "Something went wrong" in error_page(500, "a fault of ours", "")
+    assert "data-theme" not in shown
+    assert 'data-theme="dark"' in error_page(404, "", "", {"wk_theme": "dark"})
 
 
 def test_every_form_stays_in_the_project_it_was_shown_in() -> None:

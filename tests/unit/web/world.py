@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
+from tests.columns import empty_columns
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config
 from watchkeeper.demo import assistant
@@ -22,7 +23,7 @@ from watchkeeper.model.alert import Alert, Deploy, Moved, Notification
 from watchkeeper.model.review import Case, ReviewItem
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import RawEvent, RawSpan, Trace
-from watchkeeper.pipeline.roll import Plan, Roller
+from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.server.app import App, create_app
 from watchkeeper.server.services import Services
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
@@ -372,7 +373,7 @@ async def build(
     folder: Path, traces: int = 0, seed: int = 7, no_auth: bool = True, roll: bool = True
 ) -> World:
     """The world with this many traces, in `folder`."""
-    columns = open_columns(f"chdb://{folder}/columns", lambda: NOW)
+    columns = open_columns(empty_columns(folder / "columns"), lambda: NOW)
     records = Records(f"sqlite:///{folder}/records.db")
     metadata.create_all(records.engine)
     ids, worst = await _write(columns, traces, seed) if traces else ([], [])
@@ -395,7 +396,7 @@ async def build(
             ]
         )
         if roll:
-            await Roller(columns, records, Plan()).roll(PROJECT, NOW)
+            await Roller(columns, records, RollPlan()).roll(PROJECT, NOW)
         await records.write(lambda conn: _fill(conn, ids, worst))
     return World(_services(folder, columns, records, no_auth), columns, ids, worst)
 

@@ -90,6 +90,13 @@ def test_it_stops_a_bomb_early_and_in_little_memory(name: str) -> None:
     assert peak < 48 << 20
 
 
+@pytest.mark.parametrize(("encoding", "part"), [("gzip", gzip.compress(b"", mtime=0)), ("zstd", zstd.compress(b""))], ids=["gzip", "zstd"])
+def test_it_stops_a_body_of_very_many_parts(encoding: str, part: bytes) -> None:
+    assert inflate(part * 1000, encoding) == b""
+    with pytest.raises(TooLarge, match="more than 1000 compressed parts"):
+        inflate(part * 1001, encoding)
+
+
 def test_it_stops_a_zstd_frame_whose_content_size_lies() -> None:
     honest = bytearray(zstd.compress(b"a" * 300))
     honest[5] ^= 0x01

@@ -11,6 +11,7 @@ from watchkeeper.detection.protocol import Evidence
 from watchkeeper.detection.rates import RateState
 from watchkeeper.model.series import Cohort, Point, merge, remade
 from watchkeeper.model.sketch import Sketch
+from watchkeeper.model.times import DAY
 
 # A cohort is replaced when this much traffic of its parent should have held some of it and did not.
 REPLACED_AFTER, REPLACED_EXPECTED = 2, 10.0
@@ -71,7 +72,7 @@ class Book:
     def version(self, metric: str, cohort: Cohort, end: int) -> str:
         """What made the series' newest values before `end`; "" where that is not known of the last day."""
         ticks = self._series.get((metric, cohort), {})
-        for tick in range(end - self.tick_ns, end - 86_400 * 10**9, -self.tick_ns):
+        for tick in range(end - self.tick_ns, end - DAY, -self.tick_ns):
             if tick in ticks:
                 return ticks[tick].version
         return ""

@@ -14,7 +14,7 @@ from watchkeeper.alerting.routing import cohort_of_alert, onset_of
 from watchkeeper.detection.protocol import Evidence
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.errors import TRANSPORT
-from watchkeeper.model.series import BINARY, Cohort, Estimate, Insufficient, Point, merge, remade
+from watchkeeper.model.series import BINARY, Cohort, Estimate, Insufficient, Point, cohort_text, merge, remade
 from watchkeeper.model.times import DAY, HOUR
 from watchkeeper.pipeline.watching.book import Watched
 from watchkeeper.pipeline.watching.look import Looked, evidence_direction
@@ -23,10 +23,6 @@ from watchkeeper.store.columns import Columns
 
 CHART_NS = 7 * DAY
 _FIRST = ("answer_relevance", "error_rate", "latency_ms", "ttft_ms", "cost", "tool_error_rate")
-
-
-def _text(cohort: Cohort) -> str:
-    return ",".join(f"{k}={v}" for k, v in sorted(cohort))
 
 
 def _by_metric(points: Sequence[Point], since: int, until: int) -> dict[str, list[Point]]:
@@ -149,11 +145,13 @@ async def fill(
     metrics = alerting_metrics(monitor, looked)
     metric = metrics[0]
     since = normal.from_ns if normal.point is not None else onset - BASELINE_NS
-    own = await columns.read_points(alert.project, min(since, now - CHART_NS), now, cohort=_text(cohort))
+    own = await columns.read_points(
+        alert.project, min(since, now - CHART_NS), now, cohort=cohort_text(cohort)
+    )
     above = own
     if cohort != parent:
         above = await columns.read_points(
-            alert.project, min(since, now - CHART_NS), now, cohort=_text(parent)
+            alert.project, min(since, now - CHART_NS), now, cohort=cohort_text(parent)
         )
     until = normal.to_ns if normal.point is not None else onset
     inherited = normal.inherited or (normal.point is None and not _by_metric(own, since, until))
@@ -177,7 +175,7 @@ async def fill(
         "holds": say.what_holds(lines, metrics),
         "suspicion": say.suspicion(found),
         "suspects": [{"name": s.deploy.name, "version": s.deploy.version, "reason": s.reason} for s in found],
-        "links": say.links(base_url, alert, metric, onset),
+        "links": say.links(base_url, alert, metric, onset, down),
         "inherited_baseline": inherited,
         "capped": monitor.capped,
         "baseline": {"from_ns": since, "to_ns": until, **_plain(first)},

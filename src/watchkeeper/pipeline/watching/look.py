@@ -14,7 +14,7 @@ from watchkeeper.alerting.syntax import Ref, Share
 from watchkeeper.detection.baseline import Config
 from watchkeeper.detection.protocol import Evidence
 from watchkeeper.model.series import BINARY, Cohort, Estimate, Insufficient, Point, merge, remade
-from watchkeeper.model.times import HOUR
+from watchkeeper.model.times import HOUR, SECOND
 from watchkeeper.pipeline.watching.book import Book, Watched
 from watchkeeper.pipeline.watching.detectors import run_detectors
 from watchkeeper.pipeline.watching.normals import Normal
@@ -117,7 +117,7 @@ class Reader:
                 else found
             )
         # A window shorter than a tick is the tick: there is nothing finer to read.
-        length = max(window if period.name == "window" else period.seconds * 10**9, self.book.tick_ns)
+        length = max(window if period.name == "window" else period.seconds * SECOND, self.book.tick_ns)
         until = self.end - length if period.name == "previous" else self.end
         point = self.book.window(metric, self.cohort, until - length, until)
         now = self.book.version(metric, self.cohort, self.end)
@@ -132,7 +132,7 @@ class Reader:
 
     def hits(self, wanted: Share) -> Estimate | Insufficient:
         """Scores of the period that satisfied the comparison, weighted."""
-        length = self.monitor.window if wanted.period.name == "window" else wanted.period.seconds * 10**9
+        length = self.monitor.window if wanted.period.name == "window" else wanted.period.seconds * SECOND
         length = max(length, self.book.tick_ns)
         return estimate(
             self.book.window(wanted.indicator, self.cohort, self.end - length, self.end), "sum", 0.025, 1

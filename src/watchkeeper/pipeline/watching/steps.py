@@ -18,7 +18,7 @@ from watchkeeper.detection.fleet import threshold
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import Cohort, Point, SeriesKey, cohort_text, remade
 from watchkeeper.model.sketch import field_of_metric
-from watchkeeper.model.times import DAY, HOUR, SECOND, WEEK
+from watchkeeper.model.times import DAY, HOUR, MINUTE, SECOND, WEEK
 from watchkeeper.pipeline.watching import clouds, evidence, telling
 from watchkeeper.pipeline.watching.attribution import explained
 from watchkeeper.pipeline.watching.book import Watched
@@ -37,12 +37,12 @@ SAME_NS, PATIENCE = 6 * HOUR, 6
 
 @dataclass(frozen=True)
 class Settings:
-    """`tick_ns` is that of the points; None: what `Plan.of` the same monitors rolls. A tick is closed `grace_ns` after
+    """`tick_ns` is that of the points; None: what `RollPlan.of` the same monitors rolls. A tick is closed `grace_ns` after
     its end. `alarms_per_week` is the false-alarm budget of the whole fleet. At most `batch` ticks are done in one
     transaction. `review_worst` traces of an alert are handed to the review hook."""
 
     tick_ns: int | None = None
-    grace_ns: int = 5 * 60 * SECOND
+    grace_ns: int = 5 * MINUTE
     alarms_per_week: float = 1.0
     batch: int = 72
     base_url: str = ""

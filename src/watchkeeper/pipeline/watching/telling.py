@@ -13,10 +13,11 @@ from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.alerting.routing import Message, Routes, Told, cohort_of_alert, due_message
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import cohort_text
+from watchkeeper.model.times import WEEK
 from watchkeeper.pipeline.watching.work import Work, series_key
 from watchkeeper.store.records import alerts, incidents, outbox, states
 
-FORGET_NS = 7 * 86_400 * 10**9
+FORGET_NS = WEEK
 ChangeHook = Callable[[Connection, Alert], None]
 ReviewHook = Callable[[Connection, Alert, Sequence[Mapping[str, Any]]], None]
 

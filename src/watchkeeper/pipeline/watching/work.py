@@ -67,13 +67,20 @@ def _series(key: str) -> tuple[str, Cohort]:
     return metric, cohort_parse(text)
 
 
+def silences(c: Connection, project: str, since_ns: int) -> list[Silence]:
+    """The silences that end after a time, as routing reads them."""
+    return [
+        Silence(r.id, tuple(r.matchers.items()), r.starts_ns, r.ends_ns, r.author, r.comment)
+        for r in alerts.list_silences(c, project, since_ns)
+    ]
+
+
 def load(c: Connection, project: str, tick_ns: int, first: int, now: int) -> Work:
     """Read everything; `first` is the start of the first tick there is, for a watcher that has not begun."""
     mark = states.get(c, project, "watch", "mark")
     known = alerts.find(c, project, alerts.OPEN, limit=5000) + alerts.find(
         c, project, ("resolved",), limit=500
     )
-    quiet = alerts.list_silences(c, project, now - 2 * DAY)
     return Work(
         project,
         Book(tick_ns),
@@ -81,10 +88,7 @@ def load(c: Connection, project: str, tick_ns: int, first: int, now: int) -> Wor
         {_series(k): msgspec.convert(v, Normal) for k, v in states.get_all(c, project, "normal").items()},
         {a.id: a for a in known},
         {k: msgspec.convert(v, Told) for k, v in states.get_all(c, project, "told").items()},
-        [
-            Silence(r.id, tuple(r.matchers.items()), r.starts_ns, r.ends_ns, r.author, r.comment)
-            for r in quiet
-        ],
+        silences(c, project, now - 2 * DAY),
         int(mark) if mark is not None else first,
         first,
         versions={k: dict(v) for k, v in states.get_all(c, project, "versions").items()},

@@ -7,16 +7,23 @@ from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 
 _FENCE = "```"
-_ARRAY = re.compile(r"\[\s*(?:[{\"\[\]]|-?\d[\d.eE+-]*\s*,)")
+# An array of objects or texts shows in its beginning, one of numbers only as a whole: citations begin like it.
+_ARRAY = re.compile(r"\[\s*(?:\{\s*[\"}]|\"(?:[^\"\\\n]|\\.)*\"\s*[,\]])")
+_WHOLE_ARRAY = re.compile(r"\[\s*(?:[{\"\[\]]|-?\d[\d.eE+-]*\s*,)")
 
 
 def unfence(text: str) -> str:
-    """The text without a surrounding Markdown code fence."""
-    stripped = text.strip()
-    if not (stripped.startswith(_FENCE) and stripped.endswith(_FENCE) and len(stripped) > 6):
+    """The text without a surrounding Markdown code fence or byte order mark; a fence of JSON may lack its end, where the
+    answer was cut."""
+    stripped = text.strip().removeprefix("\ufeff").lstrip()
+    if not stripped.startswith(_FENCE) or len(stripped) <= 6:
         return stripped
     first_line, _, rest = stripped.partition("\n")
-    return rest[: -len(_FENCE)].strip() if len(first_line) < 20 else stripped
+    if len(first_line) >= 20:
+        return stripped
+    if stripped.endswith(_FENCE):
+        return rest[: -len(_FENCE)].strip()
+    return rest.strip() if first_line.lower() == "```json" and _FENCE not in rest else stripped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,9 +48,9 @@ class JsonValid(Check):
         text = subject.output_text
         if text is None:
             return NotScored("no output recorded")
-        if not self.always and text.lstrip()[:1] not in ("{", "[", "`"):
+        if not self.always and text.lstrip()[:1] not in ("{", "[", "`", "\ufeff"):
             return NotScored("the output does not look like JSON")
-        body = unfence(text) if self.allow_fence else text.strip()
+        body = unfence(text) if self.allow_fence else text.strip().removeprefix("\ufeff")
         if not self.always and not _looks_like_json(body):
             return NotScored("the output does not look like JSON")
         try:
@@ -57,4 +64,4 @@ def _looks_like_json(body: str) -> bool:
     """`{"…`, `{}`, `[{…`, `["…`, `[1, …`: not `[1] see the manual` and not `[EMAIL]`."""
     if body.startswith("{"):
         return body[1:].lstrip()[:1] in ('"', "}")
-    return body.endswith("]") and _ARRAY.match(body) is not None
+    return _ARRAY.match(body) is not None or (body.endswith("]") and _WHOLE_ARRAY.match(body) is not None)

@@ -4,9 +4,18 @@ from dataclasses import dataclass
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import Check, measured
 from watchkeeper.scoring.facts import facts
-from watchkeeper.scoring.texts import numbers
+from watchkeeper.scoring.texts import numbers, words
 
-_MARK = re.compile(r"\[[\d,; ]+\]|^\s*\d{1,2}[.)]\s", re.MULTILINE)
+_MARK = re.compile(r"\[\^?[\d,; \u2013-]+\]|【[^】]*】|^\s*\d{1,2}[.)]\s", re.MULTILINE)
+# How documents write small numbers out.
+_TEENS = "ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety hundred"
+_SPELT = {
+    **{str(n): word for n, word in enumerate(_TEENS.split(), 10)},
+    **{str(10 * n): word for n, word in enumerate(_TENS.split(), 2)},
+    "1000": "thousand",
+    "1000000": "million",
+}
 _NONE = NotScored("no number in the output")
 
 
@@ -44,6 +53,10 @@ class NumbersInContext(Check):
         if not said <= known:
             for source in (seen.input or "", *seen.system):
                 known = known | numbers(source)
+            spelt = {n for n in said - known if n in _SPELT}
+            if spelt:
+                told = set(words(seen.evidence_text))
+                known = known | {n for n in spelt if _SPELT[n] in told}
         missing = sorted(said - known)
         share = 1.0 - len(missing) / len(said)
         reason = f"not in the evidence: {', '.join(missing[:5])}" if missing else ""

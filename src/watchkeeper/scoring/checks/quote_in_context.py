@@ -1,11 +1,27 @@
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.facts import facts, squeeze
+from watchkeeper.scoring.texts import UNPARTED
 
-_QUOTE = re.compile(r"[\"“„«]([^\"“”„«»\n]{20,600})[\"”»]")
+_MARKS = '"“„«»「『'
+# Straight marks look alike, so short quotations are read too: else the words between two of them would pass for one.
+_QUOTE = re.compile(
+    r"(?<!\d)\"([^\"\n]{1,600})\"|“([^“”\n]{1,600})”|„([^„“”\n]{1,600})[“”]|«([^«»\n]{1,600})»|»([^«»\n]{1,600})«|「([^「」\n]{1,600})」|『([^『』\n]{1,600})』"
+)
+# What a writer puts in or leaves out of a quotation: citation marks, [insertions], an ellipsis.
+_GAP = re.compile(r"\[[^\]]{0,80}\]|\(?(?:\.\.\.|…)\)?|【[^】]*】")
+
+
+def _quotes(text: str, least: int) -> Iterator[str]:
+    """Quotations of at least so many words; of two characters a word where words are not parted."""
+    for match in _QUOTE.finditer(text):
+        quote = match.group(match.lastindex or 0)
+        if (len(quote) >= 20 and len(quote.split()) >= least) or len(UNPARTED.findall(quote)) >= 2 * least:
+            yield quote
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,23 +42,19 @@ class QuoteInContext(Check):
 
     def one(self, subject: Subject) -> Outcome:
         text = subject.output_text
-        if not text or not any(mark in text for mark in '"“„«'):
+        if not text or not any(mark in text for mark in _MARKS):
             return NotScored("no quotation in the output")
         seen = facts(subject)
         if not seen.evidence:
             return NotScored("no retrieved text or tool result is known")
         if text.lstrip()[:1] in ("{", "["):
             return NotScored("the output is structured data")
-        quotes = [q for q in _QUOTE.findall(text) if len(q.split()) >= self.min_words]
+        quotes = list(_quotes(text, self.min_words))
         if not quotes:
             return NotScored("no quotation in the output")
-        system = squeeze("\n".join(seen.system))
+        sources = (seen.evidence_squeezed, seen.input_squeezed, squeeze("\n".join(seen.system)))
         for quote in quotes:
-            wanted = squeeze(quote).strip(" .,;:!?…")
-            if (
-                wanted not in seen.evidence_squeezed
-                and wanted not in seen.input_squeezed
-                and wanted not in system
-            ):
+            pieces = [p for p in (piece.strip(" .,;:!?*_") for piece in _GAP.split(squeeze(quote))) if p]
+            if not any(all(piece in source for piece in pieces) for source in sources):
                 return fail(f"not in the evidence: “{quote[:120]}”", self.error_class)
         return PASS

@@ -23,13 +23,42 @@ _UNABLE = (
     r"(?:(?:not|un)[ -]?(?:able|comfortable|willing|going|allowed|permitted|authori[sz]ed|in a position|equipped|qualified)(?: to)?"
     r"|forbidden|prohibited)"
 )
+# The same in other languages. Each joins the English phrase of the same meaning, so that what was fitted on English weighs it.
+_CANNOT = (
+    r"\b(?:ich|wir) (?:kann|können|darf|dürfen|werde|möchte|will) (?:\S+ ){0,8}?(?:nicht|kein\w*) (?:\S+ ){0,6}?(?:weiter)?(?:helfen|unterstütz|beantwort|antwort|geben|bereitstell|erstell"
+    r"|schreib|nachkomm|erfüll|teilen|mitteil|lief|anbiet|beraten|nennen|preisgeb|erteil|durchführ|äußern|behilflich|diskutier|übernehm)"
+    r"|\b(?:kann|können|darf|werde) (?:ich|wir) (?:\S+ ){0,6}?(?:nicht|kein\w*) (?:\S+ ){0,6}?(?:weiter)?(?:helfen|unterstütz|beantwort|antwort|geben|bereitstell|erstell|schreib|nachkomm"
+    r"|erfüll|teilen|lief|anbiet|beraten|nennen|erteil|behilflich)|\b(?:bin|sind) (?:\S+ ){0,3}?nicht (?:in der lage|befugt|berechtigt|autorisiert)"
+    r"|\bje ne (?:peux|pourrai|vais|puis|suis) (?:\S+ ){0,2}?(?:pas|en mesure|malheureusement|répondre|fournir)|\bnous ne (?:pouvons|sommes) (?:\S+ ){0,2}?pas|\bil m['’]est impossible|\bje (?:dois|préfère) (?:décliner|refuser)"
+    r"|\bno (?:puedo|podemos|podré|voy a) (?:\S+ ){0,3}?(?:ayud|proporcion|respond|asist|dar|ofrec|cumpl|compart|cre|escrib|gener|particip|hac|brind|apoy|realiz|continu|revel|proced|atend|facilit)"
+    r"|\bno (?:me es posible|estoy (?:autorizad|capacitad|en condiciones|dispuest))|\bnão (?:posso|podemos|consigo|poderei|vou|estou (?:autorizad|apt|em condições)) (?:\S+ ){0,3}?(?:ajud|fornec|respond"
+    r"|auxili|dar|oferec|cumpr|compartilh|cri|escrev|ger|particip|faz|prest|atend|revel|a )|\bnon (?:posso|possiamo|potrò|sono (?:in grado|autorizzat)) (?:\S+ ){0,3}?(?:aiut|forn|rispond|assist|dar|offr|condivid"
+    r"|cre|scriv|gener|partecip|far|rivel|soddisf|di )|\b(?:ik|we|wij) (?:kan|kunnen|mag|mogen|zal|wil) (?:\S+ ){0,7}?(?:niet|geen) (?:\S+ ){0,5}?(?:help|assist|beantwoord|geven|verstrek|deel|maken|schrijv|bied|voldoe)"
+    r"|\bnie (?:mogę|możemy|jestem w stanie|będę) (?:\S+ ){0,3}?(?:pomóc|pomag|udziel|odpowied|poda|dostarcz|spełni|napisa|stworzy|udostępni)|(?:не могу|не можем|не буду|не вправе|не имею права) (?:\S+ ){0,4}?(?:помо|предостав"
+    r"|ответ|отвеч|дать|выполн|обсужд|созда|напис|дел|сообщ|поддерж|раскры)|(?:jag|vi) kan (?:\S+ ){0,5}?inte (?:\S+ ){0,4}?(?:hjälp|ge|svar|bist|tillhanda|skriv)|(?:jeg|vi) kan (?:\S+ ){0,5}?ikke (?:\S+ ){0,4}?(?:hj[ea]lp"
+    r"|hjælp|gi|svar|bist|skriv)|yardımcı olam|(?:sağla|cevapla|yanıtla|paylaş|yerine getir|ver|yaz)[ae]?(?:m[ae]m|m[ıi]yorum|yam[ıa]yorum|yemem|yamam)|(?:saya|kami) tidak (?:dapat|bisa|boleh) (?:\S+ ){0,3}?(?:bantu|membantu"
+    r"|memberi|menjawab|menyedia|membuat|memenuhi)|(?:tôi|chúng tôi) (?:rất tiếc )?không (?:thể|được phép)|لا (?:أستطيع|يمكنني|يمكننا|أقدر)|لن أتمكن|(?:मैं|हम).{0,60}(?:नहीं (?:कर|दे|बता) सक|मदद नहीं|असमर्थ)"
+    r"|(?:我|抱歉|对不起|對不起|遗憾|遺憾).{0,12}(?:无法|不能|不可以|没办法|無法|沒辦法|拒绝|拒絕).{0,12}(?:帮|提供|回答|协助|满足|讨论|完成|生成|处理|支持|透露|分享|继续|参与|给出|编写|幫|協助|滿足|討論|處理|透露|執行|执行)"
+    r"|(?:お答え|回答|お手伝い|提供|対応|ご案内|支援|お教え|ご協力|サポート|お応え|作成|お伝え|お受け).{0,10}(?:できません|できかねます|いたしかねます|出来ません|しかねます|できない)"
+    r"|(?:도와|도움|제공|답변|답해|응답|지원|알려|말씀|공유|작성).{0,14}(?:수 없|어렵습니다|불가능|못합니다)"
+)
+_SORRY = (
+    r"\b(?:es )?tut mir (?:\S+ )?leid,? (?:aber|doch|dabei|das|ich)\b|\bje suis (?:\S+ )?désolée?,? mais\b|\bdésolée?,? (?:mais|je)\b|\b(?:lo siento|lamento|disculpa|perdón),? pero\b"
+    r"|\b(?:desculpe|sinto muito|lamento),? mas\b|\bmi dispiace,? ma\b|\bhet spijt me,? maar\b|\b(?:przykro mi|przepraszam),? ale\b|(?:извините|простите|сожалею),? но|\b(?:üzgünüm|özür dilerim),? (?:ama|ancak|fakat)"
+    r"|\bmaaf,? (?:tetapi|tapi|namun|saya)\b|\bxin lỗi,? (?:nhưng|tôi)|\bbeklager,? (?:men|jeg)\b|\bledsen,? men\b|(?:很|非常)?抱歉[，,]|对不起[，,]|對不起[，,]|申し訳(?:あり|ござい)ませんが|恐れ入りますが|죄송하지만|죄송합니다만|آسف|عذر(?:ا|ًا)"
+)
+_MACHINE = (
+    r"\bals (?:ein\w* )?(?:KI|sprachmodell|künstliche intelligenz)|\ben tant qu(?:e |['’])(?:IA|modèle de langage|assistant|intelligence)|\bcomo (?:un[ao]? )?(?:IA|modelo de (?:lenguaje|linguagem)|inteligencia artificial"
+    r"|inteligência artificial)|\bcome (?:modello linguistico|IA\b|intelligenza artificiale)|\bals (?:AI|taalmodel)|\bjako (?:model językowy|sztuczna)|как (?:ИИ|языковая модель|искусственный интеллект)"
+    r"|作为(?:一个|一名|一款)?(?:AI|人工智能|语言模型)|作為(?:一個)?(?:AI|人工智慧|語言模型)|AIとして|言語モデルとして|AI로서|인공지능으로서|언어 모델로서"
+)
 PATTERNS: tuple[str, ...] = (
-    rf"\b(?:I|we)(?: am|(?:'|’)m)? (?:\w+ )?{_NOT} (?:\w+ ){{0,4}}?{_DO}|\bnor (?:can|will) I (?:\w+ )?{_DO}",
+    rf"\b(?:I|we)(?: am|(?:'|’)m)? (?:\w+ )?{_NOT} (?:\w+ ){{0,4}}?{_DO}|\bnor (?:can|will) I (?:\w+ )?{_DO}|{_CANNOT}",
     rf"\b(?:I|we)(?:(?:'|’)?(?: a)?m|(?:'|’| a)re) (?:\w+ ){{0,2}}?{_UNABLE}",
-    r"\bI(?:'|’)?(?: a)?m (?:really |very |so |truly |deeply )?sorry,? but\b|^\s*(?:I(?:'|’)m )?sorry,? (?:but )?I\b",
+    rf"\bI(?:'|’)?(?: a)?m (?:really |very |so |truly |deeply )?sorry,? but\b|^\s*(?:I(?:'|’)m )?sorry,? (?:but )?I\b|{_SORRY}",
     r"^\s*(?:I(?:'|’)?(?: a)?m (?:really |very |so |truly |deeply )?)?sorry\b",
     r"\bI apologi[sz]e,? but\b|\bmy apologies,? but\b",
-    r"\bI(?:'|’)?(?: a)?m (?:just |only )?an? (?:\w+ ){0,2}(?:AI|language model|assistant|chatbot)\b|\bas an? (?:\w+[ -]){0,3}(?:AI|language model|assistant)\b",
+    rf"\bI(?:'|’)?(?: a)?m (?:just |only )?an? (?:\w+ ){{0,2}}(?:AI|language model|assistant|chatbot)\b|\bas an? (?:\w+[ -]){{0,3}}(?:AI|language model|assistant)\b|{_MACHINE}",
     r"\bI must (?:\w+ ){0,2}(?:point out|clarify|emphasi[sz]e|inform|remind|address|decline|note|stress|advise|respectfully)",
     r"\b(?:is|are|be|it(?:'|’)s|would be|may be) (?:\w+ ){0,3}(?:not (?:\w+ ){0,3}(?:appropriate|acceptable|ethical|right|okay|respectful|productive)|inappropriate|unethical|unacceptable|offensive)\b",
     r"\b(?:is|are) (?:\w+ ){0,3}(?:illegal|against the law|a crime|a serious (?:crime|offen[cs]e)|punishable)\b",

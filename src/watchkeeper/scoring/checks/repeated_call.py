@@ -8,9 +8,12 @@ from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.facts import ToolRun, facts
 
 
-def call_key(run: ToolRun) -> tuple[str | None, bytes]:
-    """A call's identity: name and arguments, however they were spelled."""
+def call_key(run: ToolRun) -> tuple[str | None, bytes] | None:
+    """A call's identity: name and arguments, however they were spelled. None where the arguments are not known, because
+    content was not recorded: two such calls may differ."""
     arguments: Any = run.arguments
+    if arguments is None:
+        return None
     if isinstance(arguments, str):
         try:
             arguments = msgspec.json.decode(arguments.encode("utf-8", "surrogatepass"))
@@ -56,7 +59,7 @@ class RepeatedCall(Check):
         streak: dict[int, int] = {}
         worst, where = 1, 0
         for i, key in enumerate(keys):
-            earlier = [j for j in range(max(0, i - self.window), i) if keys[j] == key]
+            earlier = [j for j in range(max(0, i - self.window), i) if key is not None and keys[j] == key]
             streak[i] = 1 + (streak[earlier[-1]] if earlier else 0)
             if streak[i] > worst:
                 worst, where = streak[i], i

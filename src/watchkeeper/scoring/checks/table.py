@@ -31,7 +31,7 @@ from watchkeeper.scoring.checks.tool_error import ToolError
 from watchkeeper.scoring.checks.tool_known import ToolKnown
 from watchkeeper.scoring.checks.transport import RateLimit, ServerError, Timeout
 from watchkeeper.scoring.checks.uncertainty import Uncertainty
-from watchkeeper.scoring.protocol import Services
+from watchkeeper.scoring.protocol import Finders
 
 CHECKS: tuple[type[Check], ...] = (
     JsonValid,
@@ -77,7 +77,7 @@ CHECKS: tuple[type[Check], ...] = (
 BY_TYPE: dict[str, type[Check]] = {c.type: c for c in CHECKS}
 
 
-def default_checks(services: Services | None = None) -> list[Check]:
+def default_checks(finders: Finders | None = None) -> list[Check]:
     """The checks that run on all traffic without configuration, in table order."""
-    find = services.find_sensitive if services is not None else None
+    find = finders.find_sensitive if finders is not None else None
     return [c(find=find) if issubclass(c, PiiInOutput | SecretInOutput) else c() for c in CHECKS if c.default]

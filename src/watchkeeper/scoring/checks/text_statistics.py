@@ -6,6 +6,7 @@ import numpy as np
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
 from watchkeeper.scoring.checks.base import Check
 from watchkeeper.scoring.facts import facts
+from watchkeeper.scoring.texts import UNPARTED
 from watchkeeper.scoring.vocabulary import Ids, runs_of
 
 _SENTENCE = re.compile(r"[.!?…]+(?=\s|$)|\n+")
@@ -47,6 +48,7 @@ _INFORMAL = frozenset(
         "ive",
     ]
 )
+_LONGEST_MEAN, _CHARACTERS = 25, 8000
 STATISTICS = ("characters", "words", "sentences", "readability", "formality", "repetition")
 
 
@@ -65,8 +67,8 @@ def readability(tokens: list[str], sentence_count: int) -> float | None:
 
 
 def repetition(tokens: Ids, size: int = 4) -> float | None:
-    """The share of word runs of length `size` that occurred before; 0 in normal prose, near 1 in a stuck model. Words are
-    given as numbers."""
+    """The share of runs of `size` words that occurred before; 0 in normal prose, near 1 in a stuck model. Words, or
+    characters, are given as numbers."""
     if len(tokens) - size + 1 < 10:
         return None
     seen = np.sort(runs_of(tokens, size))
@@ -111,6 +113,13 @@ class TextStatistics(Check):
         if self.statistic == "words":
             return float(len(seen.output_ids))
         if self.statistic == "repetition":
+            # Some languages part no words, nor does a model stuck at one character.
+            head = text[:400]
+            unparted = not text.isascii() and len(UNPARTED.findall(head)) > 0.2 * len(head)
+            if unparted or len(text) > _LONGEST_MEAN * (len(seen.output_ids) + 1):
+                return repetition(
+                    np.frombuffer(text[:_CHARACTERS].encode("utf-32-le", "replace"), np.int32), 8
+                )
             return repetition(seen.output_ids)
         tokens = seen.output_words
         match self.statistic:

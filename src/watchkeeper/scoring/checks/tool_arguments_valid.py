@@ -10,14 +10,16 @@ from watchkeeper.scoring.facts import facts
 
 
 def parsed(arguments: Any) -> Any:
-    """Arguments as an object. Raises ValueError where their text is not JSON; no text at all is no arguments."""
+    """Arguments as an object, also where they were encoded twice. Raises ValueError where their text is not JSON; no text
+    at all is no arguments."""
     if arguments is None or arguments == "":
         return {}
-    if isinstance(arguments, str):
-        try:
-            return msgspec.json.decode(arguments.encode("utf-8", "surrogatepass"))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise ValueError(f"arguments are not JSON: {error}") from error
+    for _ in range(2):
+        if isinstance(arguments, str):
+            try:
+                arguments = msgspec.json.decode(arguments.encode("utf-8", "surrogatepass"))
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise ValueError(f"arguments are not JSON: {error}") from error
     return arguments
 
 
@@ -37,11 +39,18 @@ class ToolArgumentsValid(Check):
             return NotScored("no tool was called")
         judged = False
         for call in seen.requested:
+            schema = seen.definitions.get(call.name or "")
+            if (
+                not schema
+                and isinstance(call.arguments, str)
+                and call.arguments.lstrip()[:1] not in ("{", "[")
+            ):
+                # Some tools take plain text: code, a patch.
+                continue
             try:
                 arguments = parsed(call.arguments)
             except ValueError as error:
                 return fail(f"{call.where}: {call.name}: {error}", self.error_class)
-            schema = seen.definitions.get(call.name or "")
             if not schema:
                 continue
             try:

@@ -1,18 +1,9 @@
 from dataclasses import dataclass
-from typing import Any
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.facts import facts
-
-_EMPTY = frozenset(("", "[]", "{}", "null", "none", '""', "no results", "no results found", "not found"))
-
-
-def is_empty(result: Any) -> bool:
-    """Whether a known result holds nothing."""
-    if isinstance(result, str):
-        return len(result) < 24 and result.strip().rstrip(".").lower() in _EMPTY
-    return isinstance(result, list | dict) and not result
+from watchkeeper.scoring.failures import nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,5 +25,5 @@ class ToolEmptyResult(Check):
         runs = [r for r in facts(subject).tool_runs if r.result is not None and r.name not in self.ignore]
         if not runs:
             return NotScored("no tool result is known")
-        empty = [r for r in runs if r.error is None and is_empty(r.result)]
+        empty = [r for r in runs if r.error is None and nothing(r.result)]
         return PASS if not empty else fail(f"{empty[0].name} returned nothing ({len(empty)} of {len(runs)})")

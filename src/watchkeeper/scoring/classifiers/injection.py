@@ -9,6 +9,7 @@ from typing import Any
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
 from watchkeeper.scoring.checks.base import Check
 from watchkeeper.scoring.checks.injection_pattern import PATTERNS
+from watchkeeper.scoring.checks.injection_pattern import phrases as said
 from watchkeeper.scoring.classifiers.hashed import load
 from watchkeeper.scoring.facts import facts
 from watchkeeper.scoring.patterns import PatternSet
@@ -197,8 +198,8 @@ _LONGEST = 20_000
 
 
 @lru_cache(maxsize=1)
-def _sets() -> tuple[PatternSet, PatternSet]:
-    return PatternSet(PATTERNS), PatternSet(MANNERS)
+def _manners() -> PatternSet:
+    return PatternSet(MANNERS)
 
 
 def _document(text: str, known: bool) -> tuple[list[float], bool]:
@@ -225,8 +226,7 @@ def _document(text: str, known: bool) -> tuple[list[float], bool]:
 
 def dense(text: str, tokens: list[str], document: bool = False) -> list[float]:
     """The features of `FEATURES`. `document`: known to be retrieved text or a tool's result."""
-    phrase_set, manner_set = _sets()
-    phrases, manners = phrase_set.ids(text), manner_set.ids(text)
+    phrases, manners = said(text)[0], _manners().ids(text)
     n = max(1, len(tokens))
     tail = text[-160:]
     marks = sum(not (c.isalnum() or c.isspace() or c in ".,'\"?!:;()-") for c in tail) / max(1, len(tail))

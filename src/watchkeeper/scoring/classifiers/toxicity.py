@@ -5,7 +5,7 @@ from typing import Any
 
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
 from watchkeeper.scoring.checks.base import Check
-from watchkeeper.scoring.checks.profanity import WORDS
+from watchkeeper.scoring.checks.profanity import COMMON
 from watchkeeper.scoring.classifiers.hashed import load
 from watchkeeper.scoring.facts import facts
 
@@ -23,7 +23,7 @@ def telling(tokens: list[str]) -> list[str]:
 
 def dense(tokens: list[str]) -> list[float]:
     """The features of `FEATURES`."""
-    listed = sum(t in WORDS for t in tokens)
+    listed = sum(t in COMMON for t in tokens)
     return [float(listed > 0), min(1.0, 8.0 * listed / max(1, len(tokens)))]
 
 
@@ -69,7 +69,7 @@ class Toxicity(Check):
             return NotScored(f"no {self.of} recorded")
         value = round(probability(tokens), 4)
         passed = None if self.floor is None else value < self.floor
-        listed = next((t for t in tokens if t in WORDS), None)
+        listed = next((t for t in tokens if t in COMMON), None)
         reason = f"the {self.of} says “{listed}”" if listed else f"the wording of the {self.of}"
         return Verdict(
             value=value, passed=passed, reason=reason if value >= 0.5 or passed is False else None,

@@ -8,7 +8,7 @@ from watchkeeper.model.action import ActionSpec
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Query, ScorerName, Short
-from watchkeeper.server.routing import Call, HttpError, refused, route
+from watchkeeper.server.routing import Call, HttpError, needed, refused, route
 from watchkeeper.store.records import actions, incidents
 from watchkeeper.store.records.actions import ActionRow
 
@@ -58,12 +58,6 @@ async def list_actions(call: Call) -> list[dict[str, Any]]:
     return [action_json(r) for r in await call.services.records.read(work)]
 
 
-def _actor(call: Call) -> Any:
-    if call.services.actor is None:
-        raise HttpError(503, "this server carries out no actions", "ask the one that runs the pipeline")
-    return call.services.actor
-
-
 def spec_of(given: Doing) -> ActionSpec | None:
     """The action of a request that names none of the configuration's; None where it does. Raises `HttpError`."""
     if (given.name is None) == (given.type is None):
@@ -83,7 +77,7 @@ def spec_of(given: Doing) -> ActionSpec | None:
 
 async def act_on(call: Call, alert_id: str, given: Doing) -> ActionRow:
     """Order it and carry it out now if it can be. Raises `HttpError` 400 and 404."""
-    actor, spec = _actor(call), spec_of(given)
+    actor, spec = needed(call.services.actor, "actions"), spec_of(given)
     name = spec.name if spec is not None else str(given.name)
     try:
         row = await actor.by_hand(call.project, alert_id, name, call.principal.actor, given.dry_run, spec)
@@ -102,7 +96,7 @@ async def act(call: Call) -> dict[str, Any]:
 
 async def undone(call: Call, action_id: str) -> ActionRow:
     """Take an action back and carry that out now if it can be. Raises `HttpError`."""
-    actor = _actor(call)
+    actor = needed(call.services.actor, "actions")
     try:
         row = await actor.undo(call.project, action_id, call.principal.actor)
     except Refused as error:

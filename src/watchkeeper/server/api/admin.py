@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from pydantic import Field
+from sqlalchemy.engine import Connection
 
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.keys import everywhere
@@ -66,7 +67,7 @@ async def add_user(call: Call) -> dict[str, Any]:
     given: NewUser = call.body
     now = call.services.wall_clock()
 
-    def work(conn: Any) -> tuple[str, str]:
+    def work(conn: Connection) -> tuple[str, str]:
         user_id = access.create_user(conn, given.email, now)
         access.set_role(conn, user_id, call.project, given.role)
         _note(call, conn, "user.create", given.email, {"role": given.role})
@@ -77,14 +78,16 @@ async def add_user(call: Call) -> dict[str, Any]:
     return {"id": user_id, "email": given.email, "role": given.role, "login": base + login_path(token)}
 
 
-def _note(call: Call, conn: Any, action: str, target: str, detail: dict[str, Any] | None = None) -> None:
+def _note(
+    call: Call, conn: Connection, action: str, target: str, detail: dict[str, Any] | None = None
+) -> None:
     audit.record(
         conn, project=call.project, now_ns=call.services.wall_clock(), actor=call.principal.actor,
         source=call.source, action=action, target=target, detail=detail,
     )  # fmt: skip
 
 
-def _person(call: Call, conn: Any) -> dict[str, Any]:
+def _person(call: Call, conn: Connection) -> dict[str, Any]:
     person = access.find_user(conn, str(call.request.path_params["user_id"]))
     known = person is not None and (everywhere(call) or call.project in person["roles"])
     if person is None or not known:
@@ -97,7 +100,7 @@ async def set_role(call: Call) -> dict[str, Any]:
     """Change or take away a person's role in this project."""
     given: Role = call.body
 
-    def work(conn: Any) -> dict[str, Any]:
+    def work(conn: Connection) -> dict[str, Any]:
         person = _person(call, conn)
         before = access.set_role(conn, person["id"], call.project, given.role)
         _note(call, conn, "user.role", person["email"], {"before": before, "after": given.role})
@@ -113,7 +116,7 @@ async def login_link(call: Call) -> dict[str, Any]:
     """A new one-time login link for a person of this project, valid for 15 minutes."""
     now = call.services.wall_clock()
 
-    def work(conn: Any) -> tuple[str, str]:
+    def work(conn: Connection) -> tuple[str, str]:
         person = _person(call, conn)
         if EVERY_PROJECT in person["roles"] and not everywhere(call):
             # A project's admin must not become the whole server's admin through somebody else's link.
@@ -142,7 +145,7 @@ async def disable(call: Call) -> dict[str, Any]:
     if not everywhere(call):
         raise HttpError(403, "only an admin of every project may do this", "set the role to null instead")
 
-    def work(conn: Any) -> dict[str, Any]:
+    def work(conn: Connection) -> dict[str, Any]:
         person = _person(call, conn)
         access.disable_user(conn, person["id"], now)
         _note(call, conn, "user.disable", person["email"])

@@ -4,18 +4,20 @@ from typing import Any, Literal
 
 import msgspec
 from pydantic import Field
+from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
 from watchkeeper.alerting.picture_link import read
 from watchkeeper.config.units import duration_ns
 from watchkeeper.model.alert import Alert
+from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.selfwatch import document
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Long, Query, Short, moment_ns
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import alerts, audit, incidents
 
-LONGEST_SILENCE_NS = 90 * 86_400 * 10**9
+LONGEST_SILENCE_NS = 90 * DAY
 State = Literal["ok", "pending", "firing", "resolved", "no_data", "unstable", "open", "all"]
 
 
@@ -107,7 +109,7 @@ async def picture(call: Call) -> Response:
 async def _acknowledged(call: Call, on: bool) -> dict[str, Any]:
     now, wall = call.services.clock(), call.services.wall_clock()
 
-    def work(conn: Any) -> Alert | None:
+    def work(conn: Connection) -> Alert | None:
         if on:
             found = alerts.acknowledge(conn, call.project, _id(call), call.principal.actor, now)
         else:
@@ -126,7 +128,7 @@ async def _acknowledged(call: Call, on: bool) -> dict[str, Any]:
 
 
 def _note(
-    call: Call, conn: Any, wall: int, action: str, target: str, detail: dict[str, Any] | None = None
+    call: Call, conn: Connection, wall: int, action: str, target: str, detail: dict[str, Any] | None = None
 ) -> None:
     audit.record(
         conn, project=call.project, now_ns=wall, actor=call.principal.actor, source=call.source,
@@ -166,7 +168,7 @@ async def silence(call: Call) -> dict[str, Any]:
     starts = moment_ns(given.starts, now, "starts") if given.starts else now
     ends = _ends(given, starts, now)
 
-    def work(conn: Any) -> alerts.SilenceRow:
+    def work(conn: Connection) -> alerts.SilenceRow:
         author = call.principal.actor
         made = alerts.add_silence(conn, call.project, given.matchers, starts, ends, author, given.comment)
         _note(call, conn, wall, "silence.add", made.id, {"matchers": given.matchers, "ends_ns": ends})
@@ -210,7 +212,7 @@ async def unsilence(call: Call) -> dict[str, Any]:
     silence_id = str(call.request.path_params["silence_id"])
     now, wall = call.services.clock(), call.services.wall_clock()
 
-    def work(conn: Any) -> bool:
+    def work(conn: Connection) -> bool:
         done = alerts.end_silence(conn, call.project, silence_id, now)
         if done:
             _note(call, conn, wall, "silence.end", silence_id)

@@ -3,12 +3,14 @@
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
+from sqlalchemy.engine import Connection
 
 from watchkeeper.model.backfill import Backfill, Spent
+from watchkeeper.pipeline.backfill import BackfillFlow
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, ScorerName, Short, moment_ns
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.columns import QueryRefused
 from watchkeeper.store.records import audit, backfills
 
@@ -50,11 +52,9 @@ class Changed(Body):
     action: Literal["pause", "resume", "cancel"]
 
 
-def flow_of(call: Call) -> Any:
+def flow_of(call: Call) -> BackfillFlow:
     """The part that runs backfills. Raises `HttpError` 503 where there is none."""
-    if call.services.backfill is None:
-        raise HttpError(503, "this server runs no backfills", "ask the one that scores")
-    return call.services.backfill
+    return needed(call.services.backfill, "backfills")
 
 
 def backfill_json(b: Backfill, stand: Spent | None = None) -> dict[str, Any]:
@@ -98,7 +98,9 @@ async def asked(call: Call, given: Asked) -> Backfill:
             author=call.principal.actor,
         )
     except Refused as error:
-        raise HttpError(400, str(error), "POST without confirm shows what would happen") from None
+        raise HttpError(
+            400, str(error), "GET /api/scorers lists them; POST without confirm shows what would happen"
+        ) from None
     except QueryRefused as error:
         raise HttpError(400, f"where: {error}", error.hint) from None
 
@@ -124,7 +126,7 @@ async def begin(call: Call, made: Backfill) -> None:
 async def listed(call: Call) -> list[dict[str, Any]]:
     """The project's runs with how far they are, the newest first."""
 
-    def read(conn: Any) -> list[tuple[Backfill, Spent]]:
+    def read(conn: Connection) -> list[tuple[Backfill, Spent]]:
         found = backfills.listing(conn, call.project)
         return [(b, backfills.spent(conn, b.project, b.id)) for b in found]
 

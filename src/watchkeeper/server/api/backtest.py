@@ -8,13 +8,14 @@ from pydantic import Field
 from watchkeeper.alerting.monitor import MonitorError
 from watchkeeper.config.adapters import rule_of
 from watchkeeper.config.models import Monitor
+from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.backtest import backtest
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.alerts import alert_json
 from watchkeeper.server.api.shapes import Body, moment_ns
 from watchkeeper.server.routing import Call, HttpError, route
 
-LONGEST_NS = 100 * 86_400 * 10**9
+LONGEST_NS = 100 * DAY
 # One at a time: a backtest reads all of history, and the server has other work.
 _turn = asyncio.Semaphore(1)
 

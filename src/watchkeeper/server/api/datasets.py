@@ -145,7 +145,7 @@ async def change(call: Call) -> dict[str, Any]:
             raise HttpError(
                 409,
                 _asked_twice(twins),
-                "send duplicates: skip to leave them out, or keep to add them anyway",
+                "duplicates=skip (--duplicates skip) leaves them out, keep adds them anyway",
             )
     made = await call.services.records.write(
         lambda c: datasets.commit(

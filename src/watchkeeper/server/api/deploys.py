@@ -5,12 +5,11 @@ from typing import Any
 from pydantic import Field
 
 from watchkeeper.model.alert import Deploy
+from watchkeeper.model.times import DAY
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Long, Page, Short, moment_ns
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import audit
-
-DAY_NS = 86_400 * 10**9
 
 
 class Change(Body):
@@ -30,7 +29,7 @@ async def add_deploy(call: Call) -> dict[str, Any]:
     change: Change = call.body
     now = call.services.clock()
     time_ns = now if change.time is None else moment_ns(str(change.time), now)
-    if time_ns > now + DAY_NS:
+    if time_ns > now + DAY:
         raise HttpError(400, "time: more than a day in the future", "send it when it happens")
     deploy = Deploy(call.project, change.name, change.version, time_ns, change.note)
     await call.services.columns.write_deploys([deploy])

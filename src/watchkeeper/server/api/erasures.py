@@ -10,7 +10,7 @@ from watchkeeper.pipeline.erase import EraseFlow
 from watchkeeper.server.answers import timed
 from watchkeeper.server.api.shapes import Body, TraceId
 from watchkeeper.server.reading import note_change
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.records import erasure
 
 SHOWN = 100
@@ -32,10 +32,7 @@ def shown(made: Erasure) -> dict[str, Any]:
 
 
 def _flow(call: Call) -> EraseFlow:
-    flow: EraseFlow | None = call.services.erasing
-    if flow is None:
-        raise HttpError(409, "this server keeps no traces", "ask the server that stores them")
-    return flow
+    return needed(call.services.erasing, "erasing")
 
 
 async def erase(call: Call, user_id: str | None, trace_ids: list[str]) -> Erasure:
@@ -52,15 +49,16 @@ async def erase(call: Call, user_id: str | None, trace_ids: list[str]) -> Erasur
 
 @route("POST", "/api/erasures", permission="admin", body=Wanted)
 async def begin(call: Call) -> dict[str, Any]:
-    """Erase a user's traces, or some, and everything derived from them. Without `confirm` it only counts (`traces`); with it the answer is the receipt: what went, how many rows of each table, what remains and why."""
+    """Erase a user's traces, or some, and everything derived from them. `unknown` counts the given trace ids that are not stored, `unknown_user` says that no trace is the user's. Without `confirm` it only counts (`traces`); with it the answer is the receipt: what went, how many rows of each table, what remains and why."""
     given: Wanted = call.body
     if given.user_id is None and not given.trace_ids:
         raise HttpError(400, "nothing to erase", "give user_id, as your application sends it, or trace_ids")
     if not given.confirm:
         there = await _flow(call).find(call.project, given.user_id, given.trace_ids)
         return {
-            "traces": len(there),
-            "unknown": len(set(given.trace_ids) - set(there)),
+            "traces": len(there.traces),
+            "unknown": len(there.unknown),
+            "unknown_user": there.unknown_user,
             "confirm": "send it again with confirm: true to erase them",
         }
     return shown(await erase(call, given.user_id, given.trace_ids))

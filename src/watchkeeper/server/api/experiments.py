@@ -30,7 +30,7 @@ from watchkeeper.server.api.shapes import (
     moment_ns,
 )
 from watchkeeper.server.reading import load_trace, note_change
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.columns import TraceFilter
 from watchkeeper.store.records import experiments
 
@@ -82,10 +82,9 @@ def _answers(given: list[dict[str, Any]]) -> list[Answer]:
 async def score(call: Call) -> list[dict[str, Any]]:
     """What the scorers in force say of answers, one object an answer and nothing stored: for a test that wants to know at once."""
     given: Loose = call.body
-    if call.services.gate is None:
-        raise HttpError(503, "this server does not run the gate", "", {"retry-after": "5"})
+    gate = needed(call.services.gate, "the gate")
     try:
-        found: list[dict[str, Any]] = await call.services.gate.score(
+        found: list[dict[str, Any]] = await gate.score(
             call.project, given.dataset, given.version, _answers(given.answers)
         )
     except GateError as error:
@@ -164,8 +163,7 @@ def _reported(call: Call, experiment: dict[str, Any]) -> dict[str, Any]:
 async def run(call: Call) -> dict[str, Any]:
     """Score a target's answers with the scorers in force and say pass, fail or not enough evidence."""
     given: Run = call.body
-    if call.services.gate is None:
-        raise HttpError(503, "this server does not run the gate", "", {"retry-after": "5"})
+    gate = needed(call.services.gate, "the gate")
     answers = _answers(given.answers)
     chosen = given.settings
     settings = GateSettings(
@@ -178,7 +176,7 @@ async def run(call: Call) -> dict[str, Any]:
         max_flaky=chosen.max_flaky,
     )
     try:
-        made = await call.services.gate.evaluate(
+        made = await gate.evaluate(
             call.project, given.dataset, given.version, answers,
             target=given.target, split=given.split, name=given.name, baseline=given.baseline, settings=settings,
         )  # fmt: skip
@@ -260,9 +258,7 @@ class Prefer(Body):
 async def preference(call: Call) -> dict[str, Any]:
     """Ask a pairwise judge in both orders which of two experiments' answers is better, case by case; what it costs first."""
     given: Prefer = call.body
-    ask = call.services.ask
-    if ask is None:
-        raise HttpError(503, "this server asks no models", "", {"retry-after": "5"})
+    ask = needed(call.services.ask, "models to ask")
     wanted = str(call.request.path_params["experiment_id"])
     found: list[dict[str, Any]] = []
     for name in (given.against, wanted):
@@ -309,8 +305,7 @@ async def make_replay(call: Call) -> dict[str, Any]:
     """Make stored traces a version of the dataset `replay` and score what production answered as the baseline. Run a target over it
     and post its answers with that baseline; tools are answered from `context.steps` of the case."""
     given: Again = call.body
-    if call.services.gate is None:
-        raise HttpError(503, "this server does not run the gate", "", {"retry-after": "5"})
+    gate = needed(call.services.gate, "the gate")
     call.need_content("a replay holds prompts and outputs")
     ids = list(dict.fromkeys(given.trace_ids)) or await _traces(call, given)
     loaded = [await load_trace(call.services, call.project, trace_id) for trace_id in ids]
@@ -319,7 +314,7 @@ async def make_replay(call: Call) -> dict[str, Any]:
     name = given.name or f"recorded: {what}, {given.since}"[:200]
     try:
         made = await replay(
-            call.services.gate,
+            gate,
             call.project,
             traces,
             name=name,

@@ -3,11 +3,12 @@
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from pydantic import Field
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from watchkeeper.dialects import derive
 from watchkeeper.model.score import Score
@@ -81,11 +82,21 @@ async def _watched(call: Call, pieces: AsyncGenerator[bytes], first: bytes) -> A
         await pieces.aclose()
 
 
+class _Closing(StreamingResponse):
+    """Ends what makes the pieces when the reader goes: left to be collected, it would keep its place among the few."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            await cast(AsyncGenerator[bytes], self.body_iterator).aclose()
+
+
 async def _answer(call: Call, pieces: AsyncGenerator[bytes], form: str, name: str) -> StreamingResponse:
     # The first piece is awaited, so that what is refused is still answered in words.
     first = await anext(pieces, b"")
     headers = {"content-disposition": f'attachment; filename="{name}.{form}"', "cache-control": "no-store"}
-    return StreamingResponse(_watched(call, pieces, first), media_type=MEDIA[form], headers=headers)
+    return _Closing(_watched(call, pieces, first), media_type=MEDIA[form], headers=headers)
 
 
 @route("GET", "/api/export", permission="viewer", query=Rows)
@@ -94,7 +105,7 @@ async def export_rows(call: Call) -> StreamingResponse:
     wanted: Rows = call.query
     call.need_content("an export holds prompts and outputs")
     query = statement(wanted, call.services.clock())
-    await note_opened(call, f"{wanted.format}: {query[:480]}", "export")
+    await note_opened(call, f"{wanted.format}: {call.services.redact(query)[:480]}", "export")
     pieces = call.services.columns.export(call.project, query, wanted.format)
     return await _answer(call, pieces, wanted.format, "watchkeeper" if wanted.query else wanted.table)
 
@@ -107,7 +118,7 @@ async def export_traces(call: Call) -> StreamingResponse:
     call.need_content("an export holds prompts and outputs")
     chosen = wanted.chosen(call.services.clock(), PAGE)
     said = {k: v for k, v in wanted.model_dump().items() if v is not None}
-    await note_opened(call, f"traces: {said}"[:500], "export")
+    await note_opened(call, call.services.redact(f"traces: {said}")[:500], "export")
     return await _answer(
         call, whole_traces(call, chosen, _otlp if wanted.format == "otlp" else _line), "jsonl", "traces"
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import StringConstraints, model_validator
 
 from watchkeeper.server.api.shapes import Body
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 
 Content = Annotated[str, StringConstraints(max_length=1 << 20)]
 
@@ -30,11 +30,10 @@ async def guard(call: Call) -> dict[str, Any]:
     """Run a guard: `verdict` pass, redact or block with `reasons`; `skipped` names checks that gave no answer in time
     (they count as passed unless the guard fails closed); `output` is the redacted text."""
     asked: Asked = call.body
-    answer = await call.services.guard.run(
-        call.project, asked.guard, asked.input, asked.output, asked.context
-    )
+    guards = needed(call.services.guard, "guards")
+    answer = await guards.run(call.project, asked.guard, asked.input, asked.output, asked.context)
     if answer is None:
-        known = ", ".join(call.services.guard.names(call.project))
+        known = ", ".join(guards.names(call.project))
         raise HttpError(
             404, f"there is no guard {asked.guard!r}", f"the guards of {call.project} are: {known}"
         )

@@ -4,12 +4,15 @@ from typing import Any, Literal
 
 import msgspec
 from pydantic import Field
+from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
 from watchkeeper.alerting.monitor import DIMENSIONS
+from watchkeeper.model.times import HOUR
+from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Long, Query, ScorerName, Short, moment_ns
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.records import alerts, audit, incidents
 
 Status = Literal["open", "acknowledged", "resolved", "unresolved", "all"]
@@ -79,7 +82,9 @@ def no_incident(call: Call) -> HttpError:
     return HttpError(404, f"there is no incident {incident_id(call)[:80]!r}", "GET /api/incidents lists them")
 
 
-def recorded(call: Call, conn: Any, action: str, target: str, detail: dict[str, Any] | None = None) -> None:
+def recorded(
+    call: Call, conn: Connection, action: str, target: str, detail: dict[str, Any] | None = None
+) -> None:
     """The audit entry of a change, in its transaction."""
     audit.record(
         conn, project=call.project, now_ns=call.services.wall_clock(), actor=call.principal.actor,
@@ -106,7 +111,7 @@ async def one_incident(call: Call) -> dict[str, Any]:
 async def open_incident(call: Call, given: NewIncident) -> str:
     """Open what was asked for, in one transaction with its audit entry; the incident's id."""
     now = call.services.clock()
-    since = moment_ns(given.since, now, "since") if given.since else now - 6 * 3600 * 10**9
+    since = moment_ns(given.since, now, "since") if given.since else now - 6 * HOUR
     wrong = sorted(set(given.cohort) - set(DIMENSIONS))
     if wrong:
         raise HttpError(400, f"cohort: {wrong[0]!r} is not a dimension", f"one of {', '.join(DIMENSIONS)}")
@@ -115,7 +120,7 @@ async def open_incident(call: Call, given: NewIncident) -> str:
             400, "an incident needs a title and an owner", "or the alert_id of the alert it is about"
         )
 
-    def work(conn: Any) -> str | None:
+    def work(conn: Connection) -> str | None:
         actor = call.principal.actor
         if given.alert_id is not None:
             alert = alerts.get(conn, call.project, given.alert_id)
@@ -170,7 +175,7 @@ async def changed(call: Call, status: incidents.Status, text: str) -> dict[str, 
     incident, _ = await the_incident(call)
     now = call.services.clock()
 
-    def work(conn: Any) -> str:
+    def work(conn: Connection) -> str:
         done = incidents.change(conn, call.project, incident.id, status, now, call.principal.actor, text)
         if done:
             recorded(call, conn, f"incident.{status}", incident.id)
@@ -202,12 +207,8 @@ async def reopen(call: Call) -> dict[str, Any]:
     return await changed(call, "open", call.body.text)
 
 
-def _flow(call: Call) -> Any:
-    if call.services.incidents is None:
-        raise HttpError(
-            503, "this server computes nothing about incidents", "ask the one that runs the pipeline"
-        )
-    return call.services.incidents
+def _flow(call: Call) -> IncidentFlow:
+    return needed(call.services.incidents, "the triage of incidents")
 
 
 @route("POST", "/api/incidents/{incident_id}/triage", permission="reviewer")

@@ -2,6 +2,9 @@
 
 from typing import Any, Literal
 
+from sqlalchemy.engine import Connection
+
+from watchkeeper.model.times import DAY
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Short
 from watchkeeper.server.routing import EVERY_PROJECT, Call, HttpError, route
@@ -58,9 +61,9 @@ async def create(call: Call) -> dict[str, Any]:
     if given.expires_in_days is not None and not 1 <= given.expires_in_days <= 3650:
         raise HttpError(400, "expires_in_days: from 1 to 3650", "leave it out for a key that does not expire")
     now = call.services.wall_clock()
-    expires = now + given.expires_in_days * 86_400 * 10**9 if given.expires_in_days else None
+    expires = now + given.expires_in_days * DAY if given.expires_in_days else None
 
-    def work(conn: Any) -> tuple[access.Key, str]:
+    def work(conn: Connection) -> tuple[access.Key, str]:
         key, text = access.create_key(
             conn, project=project, name=given.name, role=given.role,
             created_by=call.principal.actor, now_ns=now, expires_ns=expires,
@@ -81,7 +84,7 @@ async def revoke(call: Call) -> dict[str, Any]:
     key_id, now = str(call.request.path_params["key_id"]), call.services.wall_clock()
     mine = None if everywhere(call) else call.project
 
-    def work(conn: Any) -> access.Key | None:
+    def work(conn: Connection) -> access.Key | None:
         key = access.revoke_key(conn, mine, key_id, now)
         if key is not None:
             audit.record(

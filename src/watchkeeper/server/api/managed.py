@@ -14,7 +14,7 @@ from watchkeeper.pipeline.from_signal import Choice, Preview
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, DatasetName, Query, Short
-from watchkeeper.server.routing import Call, HttpError, refused, route
+from watchkeeper.server.routing import Call, HttpError, needed, refused, route
 from watchkeeper.store.records import managed
 
 Metric = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,79}$")]
@@ -74,13 +74,12 @@ def preview_json(seen: Preview, content: bool) -> dict[str, Any]:
 
 async def acted(call: Call, choice: Choice, accept: bool) -> Preview | Managed:
     """The flow's answer, its refusals as HTTP errors."""
-    if call.services.from_signal is None:
-        raise HttpError(503, "this server does not run actions on signals", "", {"retry-after": "5"})
+    flow = needed(call.services.from_signal, "actions on signals")
     signal_id = str(call.request.path_params["signal_id"])
     try:
         if not accept:
-            return await call.services.from_signal.preview(call.project, signal_id, choice)
-        return await call.services.from_signal.accept(
+            return await flow.preview(call.project, signal_id, choice)
+        return await flow.accept(
             call.project, signal_id, choice,
             actor=call.principal.actor, source=call.source, wall_ns=call.services.wall_clock(),
         )  # fmt: skip
@@ -122,9 +121,8 @@ async def export(call: Call) -> dict[str, Any]:
 async def retire(call: Call) -> dict[str, Any]:
     """Take an entry's scorer and monitor out of force. Its cases stay in their dataset."""
     wanted = str(call.request.path_params["managed_id"])
-    if call.services.from_signal is None:
-        raise HttpError(503, "this server does not run actions on signals", "", {"retry-after": "5"})
-    done = await call.services.from_signal.retire(
+    flow = needed(call.services.from_signal, "actions on signals")
+    done = await flow.retire(
         call.project,
         wanted,
         actor=call.principal.actor,

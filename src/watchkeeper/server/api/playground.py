@@ -8,7 +8,7 @@ from watchkeeper.pipeline.playground import MOST_TRACES, judge_of
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.api.shapes import Body, Short, moment_ns
 from watchkeeper.server.reading import note_change
-from watchkeeper.server.routing import Call, HttpError, refused, route
+from watchkeeper.server.routing import Call, HttpError, needed, refused, route
 from watchkeeper.store.columns import QueryRefused
 
 
@@ -35,9 +35,7 @@ class Trial(Body):
 
 async def tried(call: Call, given: Trial) -> dict[str, Any]:
     """The trial's plan, and with `confirm` its results. Raises `HttpError`."""
-    flow = call.services.playground
-    if flow is None:
-        raise HttpError(503, "this server asks no models", "ask the one that scores")
+    flow = needed(call.services.playground, "models to ask")
     call.need_content("a trial shows prompts and outputs")
     try:
         judges = [judge_of(v.model_dump(), name) for v, name in zip(given.versions, "AB", strict=False)]

@@ -10,7 +10,7 @@ from watchkeeper.pipeline.reprice import SHOWN_NS, Busy, Run
 from watchkeeper.server.answers import timed
 from watchkeeper.server.api.shapes import Body, Query, moment_ns
 from watchkeeper.server.reading import note_change
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 
 
 class When(Query):
@@ -67,11 +67,10 @@ async def unknown(call: Call) -> dict[str, Any]:
 @route("POST", "/api/prices/recompute", permission="editor", body=Again, status=202)
 async def recompute(call: Call) -> dict[str, Any]:
     """Begin to make the costs of stored traces again with the prices in force now. It goes on in the background."""
-    if call.services.reprice is None:
-        raise HttpError(409, "this server does not recompute costs", "")
+    reprice = needed(call.services.reprice, "the recomputing of costs")
     since, until = _range(call, call.body.since, call.body.until)
     try:
-        run = await call.services.reprice.start(call.project, since, until)
+        run = await reprice.start(call.project, since, until)
     except Busy:
         raise HttpError(
             409, "a recompute is running", "GET /api/prices/recompute tells how far it is"

@@ -8,12 +8,12 @@ from starlette.responses import Response
 
 from watchkeeper.alerting import report as rules
 from watchkeeper.model.report import Report
+from watchkeeper.model.times import DAY
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Query, moment_ns
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 
-DAY_NS = 86_400 * 10**9
-LONGEST_NS = 400 * DAY_NS
+LONGEST_NS = 400 * DAY
 KINDS = {"weekly": 7, "evidence": 30}
 
 
@@ -27,16 +27,15 @@ class Period(Query):
 
 async def report_of(call: Call, kind: str, since: str | None, until: str | None) -> Report:
     """The report. Raises `HttpError` 400, 404 and 503."""
-    if call.services.reports is None:
-        raise HttpError(503, "this server makes no reports", "ask the one that runs the pipeline")
+    reports = needed(call.services.reports, "reports")
     if kind not in KINDS:
         raise HttpError(404, f"there is no report {kind[:40]!r}", f"one of {', '.join(KINDS)}")
     now = call.services.clock()
     end = moment_ns(until, now, "until") if until else now
-    start = moment_ns(since, now, "since") if since else end - KINDS[kind] * DAY_NS
+    start = moment_ns(since, now, "since") if since else end - KINDS[kind] * DAY
     if not 0 < end - start <= LONGEST_NS:
         raise HttpError(400, "since must be before until, and by at most 400 days", "since=30d")
-    return await call.services.reports.make(kind, call.project, start, end)
+    return await reports.make(kind, call.project, start, end)
 
 
 @route("GET", "/api/reports/{kind}", permission="viewer", query=Period)

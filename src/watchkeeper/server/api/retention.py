@@ -5,7 +5,7 @@ from typing import Any
 from watchkeeper.server.api.keys import everywhere
 from watchkeeper.server.api.shapes import Body
 from watchkeeper.server.reading import note_change
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 
 
 class Confirmed(Body):
@@ -17,9 +17,8 @@ async def confirm(call: Call) -> dict[str, Any]:
     """Say that the server's clock is right. It drops nothing by age while its clock is more than a day past the latest time it has seen, until this call or until it has run so for a day. `held` says whether it was so. Needs an admin of every project."""
     if not everywhere(call):
         raise HttpError(403, "only an admin of every project may do this", "retention is of all of them")
-    if call.services.retain is None:
-        raise HttpError(409, "this server keeps no data", "ask the one that does")
-    held = call.services.retain.held
-    await call.services.retain.confirm()
+    retain = needed(call.services.retain, "retention")
+    held = retain.held
+    await retain.confirm()
     await note_change(call, "retention.confirm", f"held: {held}")
     return {"held": held}

@@ -13,7 +13,7 @@ from watchkeeper.pipeline.desk import Desk, Given, Who
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Long, Query, Short, TraceId
-from watchkeeper.server.routing import Call, HttpError, refused, route
+from watchkeeper.server.routing import Call, HttpError, needed, refused, route
 from watchkeeper.store.records import reviews
 
 
@@ -112,13 +112,10 @@ async def counted(call: Call) -> dict[str, int]:
 async def add(call: Call) -> dict[str, Any]:
     """Put a trace in the queue by hand."""
     given: ByHand = call.body
-    if call.services.review is None:
-        raise HttpError(503, "this server does not run reviews", "", {"retry-after": "5"})
+    review = needed(call.services.review, "reviews")
     if not any(await call.services.columns.read_trace(call.project, given.trace_id)):
         raise HttpError(404, f"there is no trace {given.trace_id} in {call.project}", "")
-    made = await call.services.review.add(
-        call.project, given.trace_id, given.reason, call.principal.actor, given.priority
-    )
+    made = await review.add(call.project, given.trace_id, given.reason, call.principal.actor, given.priority)
     return {"id": made}
 
 

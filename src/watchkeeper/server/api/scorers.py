@@ -14,7 +14,7 @@ from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
 from watchkeeper.pipeline.scorecards import Line
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Finite, Ordinal, Page, Query, moment_ns
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.records import audit
 from watchkeeper.store.records import calibration as store
 
@@ -59,10 +59,7 @@ class Drawn(Body):
 
 def calibrator(call: Call) -> Calibrator:
     """The calibrator of this server. Raises `HttpError` 503 where none runs."""
-    found: Calibrator | None = call.services.scorers
-    if found is None:
-        raise HttpError(503, "this server runs no scorers", "", {"retry-after": "5"})
-    return found
+    return needed(call.services.scorers, "scorers")
 
 
 def standing_json(one: Standing) -> dict[str, Any]:
@@ -151,15 +148,15 @@ async def corrected(call: Call) -> dict[str, Any]:
         raise HttpError(
             400, f"cohort: {call.query.cohort[:80]!r} is not a cohort", f"any of {', '.join(DIMENSIONS)}"
         )
-    found = await calibrator(call).corrected(call.project, _name(call), since, until, cohort)
+    step = _step(call.query.every, until - since) if call.query.every else until - since
+    found = await calibrator(call).corrected_by(call.project, _name(call), since, until, step, cohort)
     if found is None:
         raise HttpError(
             400, f"{_name(call)} passes nothing by itself", "calibrate it with a cut, or give it a floor"
         )
-    made = {"scorer": _name(call), **corrected_json(found)}
+    whole, by = found
+    made = {"scorer": _name(call), **corrected_json(whole)}
     if call.query.every:
-        step = _step(call.query.every, until - since)
-        by = await calibrator(call).corrected_by(call.project, _name(call), since, until, step, cohort)
         made["stretches"] = [{"start": iso(start), **corrected_json(one)} for start, one in by]
     return made
 

@@ -18,8 +18,9 @@ from watchkeeper.stats.intervals import wilson
 from watchkeeper.store.records import audit, managed, reviews
 from watchkeeper.store.records import signals as store
 
-MOST_IDS = 5_000
-RELEASES_NS = 90 * 86_400 * 10**9
+MOST_COUNTED = 2_000
+"""Of a signal with more traces the newest so many are counted in the cohorts, beside the traffic since the first of them."""
+RELEASES_NS = 90 * DAY
 _WORSE = {"low": 1, "medium": 2, "high": 3, "critical": 4}
 _INTERNAL = ("mean", "fingerprints", "severity_by_person", "owner_by_person", "project", "traces", "state")
 
@@ -124,10 +125,11 @@ async def detail(call: Call, limit: int, offset: int) -> dict[str, Any]:
     """Everything about one signal: its numbers, a page of its failures, where it happens, what was done to it and what was made
     of it. Raises `HttpError` 404."""
     project, signal_id = call.project, _id(call)
-    signal, members, total, deeds, entries = await call.services.records.read(
+    signal, members, newest, total, deeds, entries = await call.services.records.read(
         lambda c: (
             store.get(c, project, signal_id),
-            store.members(c, project, signal_id),
+            store.members(c, project, signal_id, limit, offset),
+            store.newest(c, project, signal_id, MOST_COUNTED),
             store.count(c, project, signal_id),
             audit.of_target(c, project, signal_id),
             managed.find(c, project, signal_id=signal_id, retired=True),
@@ -135,16 +137,22 @@ async def detail(call: Call, limit: int, offset: int) -> dict[str, Any]:
     )
     if signal is None:
         raise _none(call)
+    since = call.services.clock() - WINDOW_DAYS * DAY
+    if len(newest) == MOST_COUNTED:
+        since = max(since, newest[-1][1])
+    cohorts = await _cohorts(call, [trace_id for trace_id, _ in newest], since)
     lines = [
         {"trace_id": m.trace_id, "scorer": m.scorer, "time": iso(m.time_ns), "release": m.release, "weight": m.weight}
-        for m in members[offset : offset + limit]
+        for m in members
     ]  # fmt: skip
     return {
         **signal_json(signal, call.sees_content),
         "kind": signal.kind,
         "failures": lines,
         "n_failures": total,
-        "cohorts": await _cohorts(call, [m.trace_id for m in members]),
+        "cohorts_since": iso(since),
+        "overall": next((c for c in cohorts if not c["dimension"]), None),
+        "cohorts": [c for c in cohorts if c["dimension"]],
         "history": [
             {"time": iso(d["time_ns"]), "by": d["actor"], "action": d["action"], "detail": d["detail"]}
             for d in deeds
@@ -153,15 +161,14 @@ async def detail(call: Call, limit: int, offset: int) -> dict[str, Any]:
     }
 
 
-async def _cohorts(call: Call, trace_ids: list[str]) -> list[dict[str, Any]]:
-    """How common the signal is in each cohort it occurs in, with a 95 % interval, the most affected first."""
+async def _cohorts(call: Call, trace_ids: list[str], since: int) -> list[dict[str, Any]]:
+    """How common the signal is in all traffic, as the dimension "", and in each cohort it occurs in, with a 95 % interval, the most
+    affected first."""
     if not trace_ids:
         return []
-    now = call.services.clock()
     found = await call.services.columns.named(
-        "signals_cohorts", call.project, since=now - WINDOW_DAYS * DAY, until=now + 1,
-        ids=list(dict.fromkeys(trace_ids))[:MOST_IDS],
-    )  # fmt: skip
+        "signals_cohorts", call.project, since=since, until=call.services.clock() + 1, ids=trace_ids
+    )
     made: list[dict[str, Any]] = []
     for row in found.dicts():
         k, n = int(row["k"]), int(row["n"])

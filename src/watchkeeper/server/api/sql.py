@@ -21,6 +21,6 @@ async def run(call: Call) -> dict[str, Any]:
     """Run one read-only statement over this project: `{"columns", "rows", "truncated"}`."""
     statement: Statement = call.body
     call.need_content("SQL can read prompts and outputs")
-    await note_opened(call, statement.query[:500], "sql")
+    await note_opened(call, call.services.redact(statement.query)[:500], "sql")
     table = await call.services.columns.sql(call.project, statement.query, statement.max_rows)
     return {"columns": table.columns, "rows": table.rows, "truncated": table.truncated}

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 from pydantic import Field
+from sqlalchemy.engine import Connection
 
 from watchkeeper.reviewing.taxonomy import ENOUGH, suggest
 from watchkeeper.server.answers import iso
@@ -75,7 +76,7 @@ async def _changed(
     """Do `work(conn, now)` and write down what it did, in one transaction."""
     now, wall = call.services.clock(), call.services.wall_clock()
 
-    def both(conn: Any) -> dict[str, Any]:
+    def both(conn: Connection) -> dict[str, Any]:
         done = work(conn, now)
         audit.record(
             conn, project=call.project, now_ns=wall, actor=call.principal.actor, source=call.source,
@@ -89,7 +90,7 @@ async def _changed(
 async def accept(call: Call, given: Accepted) -> dict[str, Any]:
     """Take a name into use."""
 
-    def work(conn: Any, now: int) -> dict[str, Any]:
+    def work(conn: Connection, now: int) -> dict[str, Any]:
         taxonomy.put(conn, call.project, given.name, given.definition, call.principal.actor, now)
         n = taxonomy.relabel(conn, call.project, given.name, call.principal.actor, now, ids=given.labels)
         return {"name": given.name, "relabelled": n}
@@ -112,7 +113,7 @@ async def merge(call: Call, names: list[str], into: str, definition: str | None)
     old = [n for n in names if n != into]
     meaning = definition if definition is not None else str(rows.get(into, rows[names[0]])["definition"])
 
-    def work(conn: Any, now: int) -> dict[str, Any]:
+    def work(conn: Connection, now: int) -> dict[str, Any]:
         who = call.principal.actor
         if into not in configured:
             taxonomy.put(conn, call.project, into, meaning, who, now)

@@ -6,12 +6,12 @@ from pydantic import Field
 
 from watchkeeper.model.trained import Trained
 from watchkeeper.pipeline.examples import examples
-from watchkeeper.pipeline.train import NotAsGood
+from watchkeeper.pipeline.train import NotAsGood, TrainFlow
 from watchkeeper.scoring.classifiers.trained import TooFew
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Query, ScorerName, moment_ns
 from watchkeeper.server.reading import note_change
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.records import trained
 
 STATE = {"decide": "active", "measure": "measuring", "stop": "retired"}
@@ -44,10 +44,8 @@ def trained_json(made: Trained) -> dict[str, Any]:
     }
 
 
-def _flow(call: Call) -> Any:
-    if call.services.train is None:
-        raise HttpError(503, "this server trains no classifiers", "ask the one that scores")
-    return call.services.train
+def _flow(call: Call) -> TrainFlow:
+    return needed(call.services.train, "the training of classifiers")
 
 
 class Wanted(Query):

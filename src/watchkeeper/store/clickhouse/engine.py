@@ -129,8 +129,11 @@ def dataframes() -> Any:
     return found
 
 
-def unreachable(error: Error) -> StoreUnavailable | None:
-    """A failure of which no server said anything (the driver then has no code) is that nobody could be reached."""
+def passing(error: Error) -> StoreUnavailable | None:
+    """What is nobody's fault and will pass: a disk without room, and a failure of which no server said anything (the driver then
+    has no code), because nobody could be reached."""
+    if any(words in str(error) for words in ("NOT_ENOUGH_SPACE", "No space left on device")):
+        return StoreUnavailable("the store's disk has no room for it")
     if not isinstance(error, OperationalError) or getattr(error, "code", None) is not None:
         return None
     line = str(error).split("\n")[0]
@@ -169,15 +172,15 @@ class Lane:
         return self._threads.submit(lambda: work(self._client(), *args, **kwargs)).result()
 
     async def run(self, work: Callable[Concatenate[Client, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run `work(client, …)` in a thread of the lane. Raises StoreUnavailable when no server answers."""
+        """Run `work(client, …)` in a thread of the lane. Raises StoreUnavailable when no server answers, and on a full
+        disk."""
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, lambda: work(self._client(), *args, **kwargs))
         except Error as error:
             self._failed(error)
-            gone = unreachable(error)
-            if gone is not None:
-                raise gone from error
+            if (unavailable := passing(error)) is not None:
+                raise unavailable from error
             raise
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 from clickhouse_connect.driver.client import Client
 
+from watchkeeper.model.cells import neutral
 from watchkeeper.store import sandbox, sandbox_tables
 from watchkeeper.store.clickhouse.engine import dataframes
 from watchkeeper.store.clickhouse.refusal import MB, SANDBOX
@@ -26,7 +27,6 @@ EXPORT: dict[str, Any] = {
     "readonly": 1,
 }
 UNLIMITED_ROWS = 2**40
-FORMULAS = ("=", "+", "-", "@", "\t", "\r", "＝", "＋", "－", "＠")
 Emit = Callable[[bytes], None]
 
 
@@ -114,9 +114,8 @@ def _csv(batches: Iterator[Any]) -> Iterator[bytes]:
 
 
 def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet runs as a formula: such text gets a leading apostrophe."""
     if isinstance(value, str):
-        return f"'{value}" if value[:1] in FORMULAS and value else value
+        return neutral(value)
     if isinstance(value, list | dict):
         return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     return value.isoformat() if hasattr(value, "isoformat") else value

@@ -4,25 +4,26 @@ import datetime as dt
 import re
 from collections.abc import Sequence, Set
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 from clickhouse_connect.driver.client import Client
 
 from watchkeeper.model.errors import TRANSPORT
+from watchkeeper.model.times import DAY
 from watchkeeper.store import sandbox, sandbox_tables
-from watchkeeper.store.clickhouse.rows import DAY_NS
 from watchkeeper.store.columns import QueryRefused, TraceFilter
 
 TEXT_CHARS = 400
 DAYS_BACK = (1, 14)
 """Where a list of the newest stops looking first, and next: mostly that suffices."""
 LAST_DAY = 2**16 - 1
-SEEN_BEFORE_NS = 2 * DAY_NS
+SEEN_BEFORE_NS = 2 * DAY
 """A span is received after its trace began; clients' clocks are believed up to a day ahead."""
 SPARE = 8
 """One row in so many is looked at beyond those asked for: versions that were replaced since."""
 VALUES = 1000
-"""So many different numbers of an attribute are looked up; of one that has more the attributes are read."""
+"""So many different numbers of an attribute, and so many traces, are looked up; of an attribute that has more numbers the values are
+read, and where more traces have it the newest are looked at first."""
 _TEXTS = ("input_text", "output_text")
 # A call that did not come back is an error, as in `page_traffic`; an answer that a check finds wrong is no error of the call.
 _TRANSPORT = ", ".join(f"'{name}'" for name in sorted(TRANSPORT))
@@ -40,6 +41,9 @@ _MAKING_FACTS = """
 SELECT count() FROM system.mutations
 WHERE database = currentDatabase() AND table = 'spans' AND NOT is_done AND command LIKE '%facts%'"""
 _with_index: WeakSet[Client] = WeakSet()
+# Rows the last list looked at for each trace it found: where traces are scored after they were stored, two and more versions of one lie
+# side by side until they are merged, and a list that takes too few has to ask again.
+_crowding: WeakKeyDictionary[Client, float] = WeakKeyDictionary()
 WORDS = "lowerUTF8(concat(ifNull(input_text, ''), ' ', ifNull(output_text, '')))"
 
 
@@ -68,15 +72,15 @@ def _seen_from(since_ns: int) -> int:
 
 
 def _conditions(
-    client: Client, wanted: TraceFilter, scorers: Sequence[str], database: str
+    client: Client, project: str, wanted: TraceFilter, scorers: Sequence[str], database: str
 ) -> tuple[list[str], dict[str, Any]]:
-    parts, bound = ["project = {project:String}"], dict[str, Any]()
+    parts, bound = ["project = {project:String}"], dict[str, Any](project=project)
     for name, value, compare in (("since", wanted.since_ns, ">="), ("until", wanted.until_ns, "<")):
         if value is not None:
             # `day` is the key of partitions; a trace's time and day agree by construction.
             parts.append(f"time {compare} fromUnixTimestamp64Nano({{{name}:Int64}})")
             parts.append(f"day {compare}{'' if compare == '>=' else '='} toDate({{{name}_day:UInt32}})")
-            bound |= {name: value, f"{name}_day": max(value // DAY_NS, 0)}
+            bound |= {name: value, f"{name}_day": max(value // DAY, 0)}
     for name in ("session_id", "user_id"):
         if (given := getattr(wanted, name)) is not None:
             parts.append(f"{name} = {{{name}:String}}")
@@ -88,10 +92,10 @@ def _conditions(
         parts.append(f"hasAllTokens({WORDS}, {{words:Array(String)}})")
         bound["words"] = words
     if wanted.where:
-        held = _held(client, wanted.where, database)
+        bound |= {sandbox_tables.PROJECT: project, sandbox_tables.RECEIVED: _seen_from(wanted.since_ns or 0)}
+        held = _held(client, wanted.where, database, bound)
         parts.append(sandbox.compile_condition(wanted.where, scorers, database, held))
         bound |= held
-        bound[sandbox_tables.RECEIVED] = _seen_from(wanted.since_ns or 0)
     for name, cursor, compare in (("before", wanted.before, "<"), ("after", wanted.after, ">")):
         if cursor is not None:
             if wanted.order_by.split() != ["time", "desc"]:
@@ -105,17 +109,23 @@ def _conditions(
     return parts, bound
 
 
-def _held(client: Client, where: str, database: str) -> dict[str, list[str]]:
-    """The facts, of those stored, for which the comparisons of attributes with numbers in a condition hold, by the parameter
-    that binds them; none for a comparison that too many would meet. Raises QueryRefused."""
-    held: dict[str, list[str]] = {}
-    for name, statement in sandbox.number_look_ups(where, database).items():
+def _held(client: Client, where: str, database: str, bound: dict[str, Any]) -> dict[str, list[str]]:
+    """What the index of attributes says of a condition, by the parameter that binds it: the facts, of those stored, for which a
+    comparison with a number holds, and the traces of which a comparison holds; nothing of one that too many would meet.
+    Raises QueryRefused."""
+    held = _answered(client, sandbox.number_look_ups(where, database), None)
+    return held | _answered(client, sandbox.trace_look_ups(where, database, held), {**bound, **held})
+
+
+def _answered(client: Client, look_ups: dict[str, str], bound: dict[str, Any] | None) -> dict[str, list[str]]:
+    answers: dict[str, list[str]] = {}
+    for name, statement in look_ups.items():
         if not _indexed(client):
             break
-        found = client.query(f"{statement} LIMIT {VALUES + 1}").result_rows
+        found = client.query(f"{statement} LIMIT {VALUES + 1}", parameters=bound).result_rows
         if len(found) <= VALUES:
-            held[name] = [fact for (fact,) in found]
-    return held
+            answers[name] = [one for (one,) in found]
+    return answers
 
 
 def _indexed(client: Client) -> bool:
@@ -132,19 +142,20 @@ def list_traces(
     client: Client, project: str, wanted: TraceFilter, scorers: Sequence[str], database: str, now_ns: int
 ) -> list[dict[str, Any]]:
     """Rows of `traces` as dictionaries, in the order asked for. Raises QueryRefused."""
-    parts, bound = _conditions(client, wanted, scorers, database)
+    parts, bound = _conditions(client, project, wanted, scorers, database)
     most = min(max(wanted.limit, 0), 1000)
-    bound |= {"project": project, sandbox_tables.PROJECT: project}
     # The page next to a cursor on its newer side holds the oldest of what is newer.
     order = _order("time asc" if wanted.after is not None else wanted.order_by, scorers)
     found: list[dict[str, Any]] = []
-    stretches = _stretches(wanted, now_ns)
+    # Traces that are known are found by their keys, wherever they are.
+    known = any(name.startswith(sandbox_tables.TRACES) for name in bound)
+    stretches = [(0, LAST_DAY)] if known else _stretches(wanted, now_ns)
     while stretches and len(found) < most:
         first, end = stretches.pop(0)
         conditions = " AND ".join([*parts, f"day >= toDate({first})", f"day < toDate({end})"])
-        bound[sandbox_tables.RECEIVED] = _seen_from(max(first * DAY_NS, wanted.since_ns or 0))
+        bound[sandbox_tables.RECEIVED] = _seen_from(max(first * DAY, wanted.since_ns or 0))
         statement = f"{_ROWS} FROM traces WHERE {conditions} ORDER BY {order}"
-        found += _first(client, statement, bound, most - len(found))
+        found += _first(client, statement, bound, most - len(found), known)
         if len(stretches) == 2 and len(found) * DAYS_BACK[1] < 2 * most:
             # So few in the last days promise too few in two weeks, and every stretch costs as much as it reads.
             stretches = [(0, first)]
@@ -158,19 +169,23 @@ def _stretches(wanted: TraceFilter, now_ns: int) -> list[tuple[int, int]]:
     if wanted.after is not None or wanted.order_by.split() != ["time", "desc"]:
         return [(0, LAST_DAY)]
     ends = [now_ns, wanted.until_ns, wanted.before and wanted.before[0]]
-    latest = min(t for t in ends if t is not None) // DAY_NS
-    firsts = [latest - back for back in DAYS_BACK if latest - back > (wanted.since_ns or 0) // DAY_NS]
+    latest = min(t for t in ends if t is not None) // DAY
+    firsts = [latest - back for back in DAYS_BACK if latest - back > (wanted.since_ns or 0) // DAY]
     return list(zip([*firsts, 0], [LAST_DAY, *firsts], strict=True))
 
 
-def _first(client: Client, statement: str, bound: dict[str, Any], most: int) -> list[dict[str, Any]]:
+def _first(
+    client: Client, statement: str, bound: dict[str, Any], most: int, scattered: bool
+) -> list[dict[str, Any]]:
     """The first `most` rows that a statement for (version, week, columns shown) finds.
 
     A row that was replaced may still be stored beside its successor. Instead of merging the whole table (FINAL) to list a
     few rows, the first that match are taken whatever their version, and those that are not the latest of their trace
     passed over: the latest of a trace is a row like any other, so it stands in its own place of the order or does not match.
     """
-    taken, again = most + 1 + most // SPARE, True
+    # Of rows that lie scattered each costs as much as the first, and most are merged.
+    crowding = 1.0 if scattered else _crowding.get(client, 1.0)
+    taken, again = int(most * crowding) + 1 + most // SPARE, True
     while True:
         answer = client.query(f"{statement} LIMIT {{limit:UInt32}}", parameters={**bound, "limit": taken})
         seen = [
@@ -181,12 +196,19 @@ def _first(client: Client, statement: str, bound: dict[str, Any], most: int) -> 
         for version, _, row in seen:
             if latest.get(row["trace_id"]) == version:
                 found.setdefault(row["trace_id"], row)
+        missed = latest.items() - {(row["trace_id"], version) for version, _, row in seen}
+        if len(seen) == taken:
+            # The last row's other versions may stand right behind it.
+            last = seen[-1][2]["trace_id"]
+            missed = {(trace_id, version) for trace_id, version in missed if trace_id != last}
         if len(found) < most and len(seen) == taken:
             taken *= 4
-        elif again and latest.items() - {(row["trace_id"], version) for version, _, row in seen}:
+        elif again and missed:
             # A successor that no condition saw: it does not match, or it was written since. Asking again tells.
             again = False
         else:
+            if found and not scattered and len(seen) >= most:
+                _crowding[client] = len(seen) / len(found)
             return list(found.values())[:most]
 
 
@@ -212,8 +234,8 @@ def tally(
     database: str,
 ) -> list[tuple[int, int, int]]:
     """(start ns, traces, those with errors) of every bucket in which the filter finds some. Raises QueryRefused."""
-    parts, bound = _conditions(client, wanted, scorers, database)
-    bound |= {"project": project, sandbox_tables.PROJECT: project, "bucket": bucket_seconds}
+    parts, bound = _conditions(client, project, wanted, scorers, database)
+    bound["bucket"] = bucket_seconds
     answer = client.query(
         "SELECT intDiv(toUnixTimestamp(time), {bucket:UInt32}) AS slot, count() AS n, "
         f"countIf(errors > 0 OR ifNull(error_class, '') IN ({_TRANSPORT})) AS bad "

@@ -10,7 +10,7 @@ from clickhouse_connect.driver.client import Client
 
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
-from watchkeeper.model.series import Axis, Point, SeriesKey, cohort_parse
+from watchkeeper.model.series import Point, SeriesKey, axis_of, cohort_parse
 from watchkeeper.model.span import LogRecord, RawSpan
 
 log = logging.getLogger(__name__)
@@ -168,11 +168,10 @@ def points(
     for name, where, tick, length, n, *sums, edges, hist_w, hist_w2, version in client.query(
         POINTS, parameters=bound
     ).result_rows:
-        low, high, bins, log = edges.split("|")
         found.append(
             Point(
                 SeriesKey(project, name, cohort_parse(where)), tick * 10**9, (tick + length) * 10**9,
-                Axis(float(low), float(high), int(bins), log == "1"), n, *sums,
+                axis_of(edges), n, *sums,
                 hist_w=tuple(hist_w), hist_w2=tuple(hist_w2), version=version,
             )
         )  # fmt: skip

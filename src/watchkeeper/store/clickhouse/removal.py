@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from clickhouse_connect.driver.client import Client
 
+from watchkeeper.model.times import DAY
 from watchkeeper.store.clickhouse.engine import FINISHED, change
-from watchkeeper.store.clickhouse.rows import DAY_NS
 from watchkeeper.store.columns import Erased, Retention
 
 # Ids of traces in one statement: a server takes parameters of 128 KiB each.
@@ -47,7 +47,7 @@ def expire(client: Client, now_ns: int, keep: Retention) -> dict[str, int]:
 
     Weekly tables lose whole weeks as partitions, and the days of a week that is half over as a finished mutation.
     """
-    today = dt.date(1970, 1, 1) + dt.timedelta(days=now_ns // DAY_NS)
+    today = dt.date(1970, 1, 1) + dt.timedelta(days=now_ns // DAY)
     content = today - dt.timedelta(days=keep.content_days)
     traces = today - dt.timedelta(days=keep.trace_days)
     removed = {table: _drop(client, table, content, 1) for table in ("content", "logs")}

@@ -9,10 +9,10 @@ from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point, cohort_text
 from watchkeeper.model.span import LLM, Context, RawSpan, Span
+from watchkeeper.model.times import DAY
 from watchkeeper.store.columns import KeepingRow, LogRow, MetricRow, SpanRow, TraceRow
 
-DAY_NS = 86_400_000_000_000
-BEFORE_NS, AFTER_NS = 400 * DAY_NS, DAY_NS
+BEFORE_NS, AFTER_NS = 400 * DAY, DAY
 MAX_NS = 2**63 - 1
 MAX_COUNT = 2**63 - 1
 # Long values are content: they are in the stored span, and the columns would hold them a second time. An attribute that
@@ -51,12 +51,12 @@ def plausible(time_ns: int, arrived_ns: int) -> bool:
 
 def day_of(time_ns: int, arrived_ns: int) -> int:
     """The partition day, in days since 1970: the event's own where plausible, else that of its arrival."""
-    return (time_ns if plausible(time_ns, arrived_ns) else arrived_ns) // DAY_NS
+    return (time_ns if plausible(time_ns, arrived_ns) else arrived_ns) // DAY
 
 
 def week_of(time_ns: int) -> int:
     """The week, Monday to Sunday, counted from the one 1970 began in (on a Thursday)."""
-    return (time_ns // DAY_NS + 3) // 7
+    return (time_ns // DAY + 3) // 7
 
 
 def moment(time_ns: int) -> int:
@@ -298,7 +298,7 @@ def trace_row(row: TraceRow, others: list[Score]) -> tuple[Any, ...]:
         number(ttft[0]) if ttft else None, last.finish_reason if last else None, t.context.region,
         values_of(row.checks + others), sorted({c.scorer for c in row.checks if c.passed is False}),
         row.inclusion_probability, row.policy, (min(kept) if kept else 1.0) * row.kept, not timed,
-        time_ns // DAY_NS, arrived, row.assembled_ns,
+        time_ns // DAY, arrived, row.assembled_ns,
         *_checks(row.checks), *context_of(t.context),
     )  # fmt: skip
 
@@ -344,9 +344,8 @@ POINT_COLUMNS = (
 
 def point_row(p: Point, version: int) -> tuple[Any, ...]:
     """One row of `points`; `edges` is the histogram's axis as text."""
-    axis = f"{p.axis.low!r}|{p.axis.high!r}|{p.axis.bins}|{int(p.axis.log)}"
     return (
         p.key.project, p.key.metric, cohort_text(p.key.cohort), p.start_ns // 10**9,
         (p.end_ns - p.start_ns) // 10**9, p.n, p.sw, p.sw2, p.swx, p.swx2, p.sw2x, p.sw2x2,
-        axis, list(p.hist_w), list(p.hist_w2), p.version, version,
+        p.axis.text, list(p.hist_w), list(p.hist_w2), p.version, version,
     )  # fmt: skip

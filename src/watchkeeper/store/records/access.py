@@ -11,14 +11,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from watchkeeper.model.times import DAY, SECOND, WEEK
 from watchkeeper.store.records.tables import api_keys, memberships, projects, tokens, users
 
 ROLES = ("ingest", "viewer", "reviewer", "editor", "admin")
 EVERY_PROJECT = "*"
-SECOND = 10**9
 LOGIN_LIFE_NS = 15 * 60 * SECOND
 SESSION_IDLE_NS = 12 * 3600 * SECOND
-SESSION_LIFE_NS = 7 * 86_400 * SECOND
+SESSION_LIFE_NS = WEEK
 _TOUCH_NS = 10 * 60 * SECOND
 
 _LETTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -27,7 +27,7 @@ _PROJECT = re.compile(r"[a-z0-9][a-z0-9_\-]{0,62}\Z")
 _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,100}@[^@\s\x00-\x1f]{1,150}\Z")
 
 
-class Refused(ValueError):
+class AccessRefused(ValueError):
     """A change that is not allowed; the text says why and what is."""
 
 
@@ -82,15 +82,15 @@ def _hashed(kind: str, text: str) -> str:
 
 def _check_role(role: str) -> None:
     if role not in ROLES:
-        raise Refused(f"there is no role {role!r}; the roles are {', '.join(ROLES)}")
+        raise AccessRefused(f"there is no role {role!r}; the roles are {', '.join(ROLES)}")
 
 
 def check_project(name: str, every: bool = False) -> str:
-    """The name itself when it may name a project, or `*` where `every` allows it. Raises `Refused`."""
+    """The name itself when it may name a project, or `*` where `every` allows it. Raises `AccessRefused`."""
     if every and name == EVERY_PROJECT:
         return name
     if not _PROJECT.match(name):
-        raise Refused(
+        raise AccessRefused(
             "a project name is 1 to 63 lower-case letters, digits, - and _, starting with a letter or digit"
         )
     return name
@@ -100,7 +100,7 @@ def check_project(name: str, every: bool = False) -> str:
 
 
 def ensure_project(conn: Connection, name: str, now_ns: int) -> None:
-    """Make sure a project exists. Raises `Refused` for a name that cannot be one."""
+    """Make sure a project exists. Raises `AccessRefused` for a name that cannot be one."""
     check_project(name)
     if conn.execute(sa.select(projects.c.name).where(projects.c.name == name)).first() is None:
         conn.execute(sa.insert(projects).values(name=name, created_ns=now_ns))
@@ -124,13 +124,13 @@ def create_key(
     now_ns: int,
     expires_ns: int | None = None,
 ) -> tuple[Key, str]:
-    """A new key and its secret text `wk_<id>_<secret><checksum>`, which is never seen again. Raises `Refused`."""
+    """A new key and its secret text `wk_<id>_<secret><checksum>`, which is never seen again. Raises `AccessRefused`."""
     check_project(project, every=True)
     _check_role(role)
     if not name.strip() or len(name) > 255:
-        raise Refused("a key needs a name of 1 to 255 characters that says who uses it")
+        raise AccessRefused("a key needs a name of 1 to 255 characters that says who uses it")
     if expires_ns is not None and expires_ns <= now_ns:
-        raise Refused("the expiry is in the past")
+        raise AccessRefused("the expiry is in the past")
     if project != EVERY_PROJECT:
         ensure_project(conn, project, now_ns)
     key_id = "".join(secrets.choice(_LETTERS[:10] + _LETTERS[36:]) for _ in range(12))
@@ -208,12 +208,12 @@ def touch_keys(conn: Connection, used: dict[str, int]) -> None:
 
 
 def create_user(conn: Connection, email: str, now_ns: int) -> str:
-    """A new person's id. Raises `Refused` when the address is malformed or taken."""
+    """A new person's id. Raises `AccessRefused` when the address is malformed or taken."""
     clean = email.strip().lower()
     if not _EMAIL.match(clean):
-        raise Refused("that is not an e-mail address")
+        raise AccessRefused("that is not an e-mail address")
     if conn.execute(sa.select(users.c.id).where(users.c.email == clean)).first() is not None:
-        raise Refused(f"there is already a user {clean}")
+        raise AccessRefused(f"there is already a user {clean}")
     user_id = secrets.token_hex(12)
     conn.execute(sa.insert(users).values(id=user_id, email=clean, created_ns=now_ns))
     return user_id
@@ -349,4 +349,4 @@ def first_login(conn: Connection, now_ns: int) -> str | None:
     user_id = create_user(conn, "admin@localhost", now_ns)
     set_role(conn, user_id, EVERY_PROJECT, "admin")
     ensure_project(conn, "default", now_ns)
-    return create_login(conn, user_id, now_ns, life_ns=24 * 3600 * SECOND)
+    return create_login(conn, user_id, now_ns, life_ns=DAY)

@@ -6,7 +6,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from watchkeeper.model.action import Order
+from watchkeeper.model.action import ActionState, Order
 from watchkeeper.store.records.tables import actions
 
 OPEN = ("due", "undoing")
@@ -17,7 +17,7 @@ class ActionRow(msgspec.Struct, frozen=True):
     asked for what and when, oldest first."""
 
     id: str
-    state: str
+    state: ActionState
     attempts: int
     next_attempt_ns: int
     order: Order

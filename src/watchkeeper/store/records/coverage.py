@@ -7,10 +7,19 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from watchkeeper.model.times import HOUR, SECOND
 from watchkeeper.store.records.tables import states
 
 KIND = "coverage"
 COUNTS = ("eligible", "selected", "scored", "failed", "late")
+
+# How long a window of the ledger is, in seconds.
+WINDOW_S = HOUR // SECOND
+
+
+def window_of(at_ns: int) -> int:
+    """The window a time falls into: its start in seconds since 1970."""
+    return at_ns // SECOND // WINDOW_S * WINDOW_S
 
 
 class Cell(msgspec.Struct, frozen=True, order=True):
@@ -20,7 +29,7 @@ class Cell(msgspec.Struct, frozen=True, order=True):
     scorer: str
     version: str
     start_s: int
-    seconds: int
+    seconds: int = WINDOW_S
 
 
 def _key(cell: Cell) -> str:

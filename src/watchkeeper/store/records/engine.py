@@ -192,11 +192,12 @@ class Records:
 
     async def clear_log(self) -> bool:
         """Bring SQLite's write-ahead log into the database and empty its file, so that what was removed is in neither;
-        False where a reader held it for ten seconds. Other databases have their own ways."""
+        False where a reader held it for ten seconds. Other databases have their own ways. Raises `StoreUnavailable`
+        on a full disk."""
         return not self.is_sqlite or await asyncio.to_thread(self._clear_log_now)
 
     def _clear_log_now(self) -> bool:
-        with self._turn, self.engine.connect() as connection:
+        with self.reached(), self._turn, self.engine.connect() as connection:
             for _ in range(20):
                 busy = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").scalar_one()
                 if not busy:

@@ -144,6 +144,7 @@ def forget(conn: Connection, project: str, trace_ids: Sequence[str]) -> dict[str
         gone |= _blank_cases(conn, project, chunk, counts)
     for table, column in DOCUMENTS:
         counts[table.name] += _blank_documents(conn, project, table, column, gone)
+    counts["states"] += _forget_dead(conn, project, gone)
     counts["judge_cache"] = conn.execute(
         sa.delete(judge_cache).where(judge_cache.c.project == project)
     ).rowcount
@@ -186,6 +187,22 @@ def _blank_cases(conn: Connection, project: str, ids: list[str], counts: Counter
         conn.execute(sa.update(cases).where(here).values(document=msgspec.to_builtins(case), trace_id=None))
     counts["cases"] += len(rows)
     return {str(r.case_id) for r in rows}
+
+
+def _forget_dead(conn: Connection, project: str, gone: Collection[str]) -> int:
+    """What forwarding keeps of records that a target would not take, which is of all projects together."""
+    here = sa.and_(states.c.project == "*", states.c.kind == "forward")
+    changed = 0
+    for key, value in conn.execute(sa.select(states.c.key, states.c.value).where(here)).all():
+        told = value.get("last_dead", [])
+        kept = [
+            d for d in told if d["trace_id"] not in gone or d.get("project", project) not in ("", project)
+        ]
+        if len(kept) != len(told):
+            after = {**value, "last_dead": kept}
+            conn.execute(sa.update(states).where(here, states.c.key == key).values(value=after))
+            changed += 1
+    return changed
 
 
 def _blank_documents(

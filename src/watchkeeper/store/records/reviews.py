@@ -8,9 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from watchkeeper.model.review import Label, ReviewItem
+from watchkeeper.model.times import MINUTE
 from watchkeeper.store.records.tables import labels, review_items, review_seats
 
-RESERVATION_NS = 15 * 60 * 10**9
+RESERVATION_NS = 15 * MINUTE
 _PAGE = 50
 
 

@@ -29,24 +29,24 @@ SELECT DISTINCT at, key, session, trace, beside FROM (
           toUnixTimestamp64Nano(time) + toInt64(ifNull(duration_ms, 0) * 1e6) AS ended
         FROM traces
         WHERE project = {project:String} AND time > fromUnixTimestamp64Nano({began:Int64})
-          AND isNotNull(session_id) AND session_id != '' AND ended > {silent_after:Int64})
+          AND isNotNull(session_id) AND session_id != '' AND ended > {silent_after:Int64} AND NOT time_suspect)
   GROUP BY session HAVING max(ended) <= {silent_until:Int64}
 )
 WHERE (at, key) > ({at:Int64}, {key:UInt64})
 ORDER BY at, key LIMIT {limit:UInt32}
 
 -- name: behaviour_order
--- The answers of these sessions, the latest first.
+-- The answers of these sessions, the latest first. One whose time nobody can believe has no place among them.
 SELECT session, trace_id, start, ended FROM (
   SELECT trace_id, ifNull(argMax(tuple(session_id), assembled_at).1, '') AS session,
-    argMax(toUnixTimestamp64Nano(time), assembled_at) AS start,
+    argMax(toUnixTimestamp64Nano(time), assembled_at) AS start, argMax(time_suspect, assembled_at) AS suspect,
     start + toInt64(argMax(ifNull(duration_ms, 0), assembled_at) * 1e6) AS ended
   FROM traces
   WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) AND trace_id IN (
     SELECT trace_id FROM traces WHERE project = {project:String} AND session_id IN {sessions:Array(String)}
       AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})))
   GROUP BY trace_id)
-WHERE session IN {sessions:Array(String)}
+WHERE session IN {sessions:Array(String)} AND NOT suspect
 ORDER BY session, start DESC, trace_id DESC LIMIT {most:UInt32} BY session
 
 -- name: behaviour_turns
@@ -82,6 +82,6 @@ WHERE isNotNull(output) LIMIT 1000
 -- The latest traces of a session that began before this one.
 SELECT trace_id FROM traces FINAL
 WHERE project = {project:String} AND session_id = {session:String} AND trace_id != {trace_id:String}
-  AND time < fromUnixTimestamp64Nano({before:Int64})
+  AND time < fromUnixTimestamp64Nano({before:Int64}) AND NOT time_suspect
   AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 2 AND day <= toDate(fromUnixTimestamp64Nano({before:Int64}))
 ORDER BY time DESC, trace_id LIMIT {limit:UInt32}

@@ -13,7 +13,7 @@ FROM traces FINAL
 WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
   AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
   AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-  AND text != ''
+  AND text != '' AND NOT time_suspect
 ORDER BY tick, sipHash64(trace_id) LIMIT {each:UInt32} BY tick
 
 -- name: sketches

@@ -38,3 +38,7 @@ GROUP BY trace_id
 arrayFilter((_, s, v) -> s = {scorer:String} AND v = {version:String}, checks.value, checks.scorer, checks.version) AS own_values,
 arrayFilter((_, s, v) -> s = {scorer:String} AND v = {version:String}, checks.passed, checks.scorer, checks.version) AS own_verdicts,
 length(own_values) AS place, arrayReduce('min', own_values) AS own_value, arrayReduce('min', own_verdicts) AS own_passed
+
+-- fragment: scorer_metric
+-- What the series of a scorer is called: as itself, unless a number of every trace (`derived`), or another such series, is.
+if(has({derived:Array(String)}, replaceRegexpOne(toString(scorer), '^(score_)+', '')), concat('score_', scorer), toString(scorer))

@@ -2,41 +2,38 @@
 -- parameter a dimension, '' for any value. `before` is the start of the range compared with: [before, since).
 
 -- name: page_traffic
--- Volume, errors, latency, time to first token, cost, tokens and scenarios per bucket of `bucket` seconds.
-SELECT toUnixTimestamp64Nano(toDateTime64(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})), 9, 'UTC')) AS start,
-  count() AS n, countIf(errors > 0 OR ifNull(error_class, '') IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error')) AS bad,
-  quantile(0.5)(duration_ms) AS p50, quantile(0.95)(duration_ms) AS p95, count(duration_ms) AS timed,
-  quantile(0.5)(ttft_ms) AS ttft, count(ttft_ms) AS ttft_n,
-  sum(cost) AS cost_sum, count(cost) AS cost_n, sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out,
-  toUnixTimestamp64Nano(max(time)) AS latest,
-  sumMap(map(toString(ifNull(scenario, '')), toUInt64(1))) AS scenarios,
-  sumMap(map(toString(ifNull(scenario, '')), toUInt64(errors > 0 OR ifNull(error_class, '') IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error')))) AS bad_scenarios
-FROM traces FINAL
-WHERE project = {project:String}
-  ${range}
-  ${cohort}
-GROUP BY start ORDER BY start
-
--- name: page_health
--- The range and the one before it as one row each: counts, quantiles with the order statistics that bound them
--- (Woodruff: ranks q ± 1.96·√(q(1−q)/n)), mean cost and its deviation.
-WITH 1.96 * sqrt(0.25 / greatest(count(duration_ms), 1)) AS h50, 1.96 * sqrt(0.0475 / greatest(count(duration_ms), 1)) AS h95,
-  1.96 * sqrt(0.25 / greatest(count(ttft_ms), 1)) AS t50,
+-- Volume, errors, latency, time to first token, cost and tokens, looked up once for all that is shown of them, with a `part` for each:
+-- the range and the one before it as a whole (`current`), the range by buckets of `bucket` seconds (`start`) and by scenario. Quantiles come
+-- with the order statistics that bound them (Woodruff: ranks q ± 1.96·√(q(1−q)/n)), cost with its mean and deviation.
+WITH 1.96 * sqrt(0.0475 / greatest(timed, 1)) AS h95, 1.96 * sqrt(0.25 / greatest(ttft_n, 1)) AS t50,
   arraySort(groupArray(duration_ms)) AS d, arraySort(groupArray(ttft_ms)) AS t
-SELECT time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
-  count() AS n, countIf(errors > 0 OR ifNull(error_class, '') IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error')) AS bad,
-  length(d) AS timed, length(t) AS ttft_n,
-  d[toUInt32(ceil(0.5 * timed))] AS p50, d[toUInt32(greatest(1, floor((0.5 - h50) * timed)))] AS p50_low, d[toUInt32(least(toFloat64(timed), ceil((0.5 + h50) * timed)))] AS p50_high,
+SELECT multiIf(grouping(start) = 0, 'bucket', grouping(name) = 0, 'scenario', 'whole') AS part, current, start, name,
+  count() AS n, sum(failed) AS bad, length(d) AS timed, length(t) AS ttft_n,
   d[toUInt32(ceil(0.95 * timed))] AS p95, d[toUInt32(greatest(1, floor((0.95 - h95) * timed)))] AS p95_low, d[toUInt32(least(toFloat64(timed), ceil((0.95 + h95) * timed)))] AS p95_high,
   t[toUInt32(ceil(0.5 * ttft_n))] AS ttft, t[toUInt32(greatest(1, floor((0.5 - t50) * ttft_n)))] AS ttft_low, t[toUInt32(least(toFloat64(ttft_n), ceil((0.5 + t50) * ttft_n)))] AS ttft_high,
   sum(cost) AS cost_sum, avg(cost) AS cost_mean, stddevSamp(cost) AS cost_sd, count(cost) AS cost_n,
-  sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out, uniq(session_id) AS sessions
+  sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out, toUnixTimestamp64Nano(max(time)) AS latest
+FROM (
+  SELECT time, duration_ms, ttft_ms, cost, input_tokens, output_tokens, ifNull(scenario, '') AS name,
+    time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
+    if(current, toUnixTimestamp64Nano(toDateTime64(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})), 9, 'UTC')), 0) AS start,
+    errors > 0 OR ifNull(error_class, '') IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error') AS failed
+  FROM traces FINAL
+  WHERE project = {project:String}
+    AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
+    ${cohort}
+)
+GROUP BY GROUPING SETS ((current), (current, start), (current, name)) HAVING current OR part = 'whole' ORDER BY part, start, name
+
+-- name: page_counts
+-- How many traces the range and the one before it have.
+SELECT countIf(time >= fromUnixTimestamp64Nano({since:Int64})) AS n, countIf(time < fromUnixTimestamp64Nano({since:Int64})) AS n_before
 FROM traces FINAL
 WHERE project = {project:String}
   AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
   AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
   ${cohort}
-GROUP BY current
 
 -- name: page_points
 -- Mergeable sums of every series of one cohort per bucket, from the rolled points; start 0 is everything in
@@ -106,9 +103,9 @@ GROUP BY metric, start ORDER BY metric, start
 SELECT family, name, countIf(time >= fromUnixTimestamp64Nano({since:Int64})) AS n,
   countIf(time < fromUnixTimestamp64Nano({since:Int64})) AS n_before,
   toUnixTimestamp64Nano(min(time)) AS first_seen, toUnixTimestamp64Nano(max(time)) AS last_seen,
-  argMax(trace_id, time) AS example, argMax(ifNull(input_text, ''), time) AS example_input
+  argMax(trace_id, time) AS example
 FROM (
-  SELECT time, trace_id, substring(input_text, 1, 200) AS input_text,
+  SELECT time, trace_id,
     arrayJoin(arrayConcat(arrayMap(c -> ('check', toString(c)), failed_checks),
       if(isNull(error_class), [], [('class', toString(assumeNotNull(error_class)))]))) AS one,
     tupleElement(one, 1) AS family, tupleElement(one, 2) AS name
@@ -146,10 +143,11 @@ SELECT key, count() AS n FROM (
 )
 GROUP BY key ORDER BY n DESC, key LIMIT 300
 
--- name: page_first_trace
--- Whether the project has any trace at all, and since when.
-SELECT count() AS n, toUnixTimestamp64Nano(min(time)) AS first_seen, toUnixTimestamp64Nano(max(time)) AS last_seen
-FROM traces WHERE project = {project:String}
+-- name: page_last_trace
+-- The latest trace of the project as one row, none where it has no trace. Read in the order of time, it costs the same however many
+-- there are.
+SELECT 1 AS n, toUnixTimestamp64Nano(time) AS last_seen
+FROM traces WHERE project = {project:String} ORDER BY time DESC LIMIT 1
 
 -- name: page_trace_stamp
 -- What is stored of one trace, without reading it: another answer once anything arrived, was written again or went.
@@ -214,6 +212,11 @@ SELECT trace_id, toUnixTimestamp64Nano(time) AS start, root_name, substring(ifNu
   substring(ifNull(output_text, ''), 1, 600) AS output, error_class, duration_ms, cost, prompt_version, scenario, scores
 FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
 
+-- name: page_inputs
+-- What was asked in each of the given traces, its beginning.
+SELECT trace_id, substring(ifNull(input_text, ''), 1, 200) AS input
+FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
+
 -- name: page_deploys
 -- Deploys in the range, newest first.
 SELECT name, version, toUnixTimestamp64Nano(time) AS at, note FROM deploys FINAL
@@ -228,16 +231,12 @@ FROM coverage FINAL
 WHERE project = {project:String} AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
 GROUP BY scorer ORDER BY scorer
 
--- name: page_distribution
--- How one scorer's values are spread, in at most 24 equal bins between its ends over both ranges.
-SELECT current, least(23, floor(24 * (x - low) / greatest(high - low, 1e-9))) AS bin, count() AS n, sum(weight) AS w, low, high
-FROM (
-  SELECT time >= fromUnixTimestamp64Nano({since:Int64}) AS current, scores[{metric:String}] AS x, min(x) OVER () AS low, max(x) OVER () AS high,
-    if({metric:String} NOT IN (SELECT DISTINCT scorer FROM scores WHERE project = {project:String} AND source = 'judge')
-      OR inclusion_probability <= 0, 1., 1. / inclusion_probability) AS weight
-  FROM traces FINAL
-  WHERE project = {project:String} AND mapContains(scores, {metric:String})
-    AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-    AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-)
-GROUP BY current, bin, low, high ORDER BY current, bin
+-- name: page_spread
+-- How one metric's values of a cohort are spread over the bins of its axis, from the rolled points, in the range and in [before, since).
+WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND cohort = {cohort:String} AND metric = {metric:String}
+      AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
+SELECT tick >= fromUnixTimestamp64Nano({since:Int64}) AS current, edges AS axis, sumForEach(hist_w) AS held
+FROM points FINAL
+WHERE project = {project:String} AND cohort = {cohort:String} AND metric = {metric:String} AND seconds = finest
+  AND tick >= fromUnixTimestamp64Nano({before:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+GROUP BY current, axis ORDER BY current, max(tick)

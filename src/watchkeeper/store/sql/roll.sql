@@ -31,19 +31,19 @@ SELECT d.1 AS dimension, d.2 AS value, count() AS n FROM (
 
 -- name: roll_ranges
 -- Smallest and largest value of each scorer and whether all are whole, to choose the axis of one nobody described.
-SELECT metric, count() AS n, min(x) AS low, max(x) AS high, min(x = round(x)) AS whole FROM (
-  SELECT m.1 AS metric, m.2 AS x FROM traces FINAL
+SELECT ${scorer_metric} AS metric, count() AS n, min(x) AS low, max(x) AS high, min(x = round(x)) AS whole FROM (
+  SELECT m.1 AS scorer, m.2 AS x FROM traces FINAL
   ARRAY JOIN arrayZip(mapKeys(scores), mapValues(scores)) AS m
-  WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
+  WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) AND NOT time_suspect
   UNION ALL
-  SELECT scorer AS metric, ifNull(value, toFloat64(passed)) AS x FROM scores FINAL
+  SELECT scorer, ifNull(value, toFloat64(passed)) AS x FROM scores FINAL
   WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
 ) WHERE isFinite(x) GROUP BY metric
 
 -- name: roll_points
 -- Mergeable sums and histograms of every metric, indicator and cohort for all ticks in a range, in one pass.
 -- names/low/high/bins/logs: the axes. ind_*: 0/1 series of shares. sets: dimensions of each cohort set.
--- known: the values of each dimension that keep their own series; the others together are 'other'.
+-- known: the values of each dimension that keep their own series; the others together are 'other'. derived: the names of facts.
 -- made: what made a value (scorer version and judge model, price table); values of different makers stay apart.
 -- Nobody waits for it, and a week that arrived at once (an import) must not fail for good by taking longer than a page may.
 -- Nor may an hour of hundreds of thousands of traces by taking more memory: it goes in small blocks, groups that are too many
@@ -67,7 +67,7 @@ WITH
         (concat('error_class:', ifNull(error_class, '')), if(isNull(error_class), NULL, toNullable(1.0)), '')
       ]) AS facts,
       arrayMap(s -> indexOf(checks.scorer, s), mapKeys(scores)) AS places,
-      arrayMap((s, v, i) -> (toString(s), toNullable(v), toString(checks.version[i])),
+      arrayMap((scorer, v, i) -> (${scorer_metric}, toNullable(v), toString(checks.version[i])),
         arrayFilter((_, i) -> i > 0, mapKeys(scores), places), arrayFilter((_, i) -> i > 0, mapValues(scores), places),
         arrayFilter(i -> i > 0, places)) AS checked
     FROM traces FINAL
@@ -77,7 +77,7 @@ WITH
       AND NOT time_suspect
   ),
   others AS (
-    SELECT trace_id, scorer, concat(version, if(judge_model = '', '', ' '), judge_model) AS made,
+    SELECT trace_id, scorer, any(${scorer_metric}) AS base, concat(version, if(judge_model = '', '', ' '), judge_model) AS made,
       argMax(ifNull(value, toFloat64(passed)), (span_id = '', scored_at)) AS x,
       argMax(1 / inclusion_probability, (span_id = '', scored_at)) AS chance
     FROM scores FINAL
@@ -91,10 +91,10 @@ WITH
     SELECT tick, dims, m.1 AS base, assumeNotNull(m.2) AS value, m.3 AS made, keep AS weight
     FROM chosen ARRAY JOIN arrayConcat(facts, checked) AS m
     UNION ALL
-    SELECT c.tick AS tick, c.dims AS dims, o.scorer AS base, o.x AS value, o.made AS made, c.keep * o.chance AS weight
+    SELECT c.tick AS tick, c.dims AS dims, o.base AS base, o.x AS value, o.made AS made, c.keep * o.chance AS weight
     FROM (SELECT * FROM chosen WHERE trace_id IN (SELECT trace_id FROM others)) AS c
     INNER JOIN others AS o ON o.trace_id = c.trace_id
-    WHERE NOT has(arrayMap(m -> m.1, c.checked), o.scorer)
+    WHERE NOT has(arrayMap(m -> m.1, c.checked), o.base)
   ),
   named AS (
     SELECT tick, dims, weight, made, s.1 AS metric, s.2 AS x
@@ -159,5 +159,5 @@ SELECT trace_id, toUnixTimestamp64Nano(time) AS time_ns, value, input_text, outp
   WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
     AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
     AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-    AND arrayAll((d, v) -> dims[d] = v, {positions:Array(UInt8)}, {values:Array(String)})
+    AND NOT time_suspect AND arrayAll((d, v) -> dims[d] = v, {positions:Array(UInt8)}, {values:Array(String)})
 ) WHERE isNotNull(value) ORDER BY value * {sign:Int8}, trace_id LIMIT {limit:UInt32}

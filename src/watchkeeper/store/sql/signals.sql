@@ -73,11 +73,11 @@ WHERE project = {project:String}
 GROUP BY version ORDER BY version
 
 -- name: signals_passing
--- Traces in which nothing failed, a fixed random choice: of these scenarios (of all when none is named), without `ids`.
+-- Traces in which nothing failed, a fixed random choice: of these scenarios (of all when none is named).
 SELECT trace_id FROM traces FINAL
 WHERE project = {project:String}
   ${range}
-  AND isNull(error_class) AND empty(failed_checks) AND NOT output_text.null AND trace_id NOT IN {ids:Array(String)}
+  AND isNull(error_class) AND empty(failed_checks) AND NOT output_text.null
   AND (empty({scenarios:Array(String)}) OR has({scenarios:Array(String)}, ifNull(toString(scenario), '')))
 ORDER BY sipHash64(trace_id) LIMIT {limit:UInt32}
 
@@ -104,8 +104,8 @@ WHERE project = {project:String}
 ORDER BY time DESC, trace_id LIMIT {limit:UInt32}
 
 -- name: signals_cohorts
--- Of every value of the usual dimensions: traces of the window and how many of them are among `ids`. Traces alike in all of them are
--- counted first.
+-- Of every value of the usual dimensions, and of all traffic as the dimension '': traces of the window and how many of them are among
+-- `ids`. Traces alike in all dimensions are counted first.
 SELECT dimension, value, sum(traces) AS n, sum(ours) AS k
 FROM (
   SELECT scenario, prompt_version, release, if(empty(models), NULL, toString(models[1])) AS model, service, environment, region,
@@ -116,8 +116,8 @@ FROM (
   GROUP BY scenario, prompt_version, release, model, service, environment, region, variant, agent_name
 )
 ARRAY JOIN
-  ['scenario', 'prompt_version', 'release', 'model', 'service', 'environment', 'region', 'variant', 'agent_name'] AS dimension,
-  [toString(scenario), toString(prompt_version), toString(release), model, toString(service), toString(environment),
+  ['', 'scenario', 'prompt_version', 'release', 'model', 'service', 'environment', 'region', 'variant', 'agent_name'] AS dimension,
+  ['', toString(scenario), toString(prompt_version), toString(release), model, toString(service), toString(environment),
     toString(region), toString(variant), toString(agent_name)] AS value
 WHERE isNotNull(value) GROUP BY dimension, value HAVING k > 0 ORDER BY dimension, k DESC LIMIT 60
 

@@ -28,7 +28,7 @@ SELECT * FROM (
     AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
     AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
     AND (time < fromUnixTimestamp64Nano({base_until:Int64}) OR time >= fromUnixTimestamp64Nano({onset:Int64}))
-    AND arrayAll((d, v) -> dims[d] = v, {positions:Array(UInt8)}, {values:Array(String)})
+    AND NOT time_suspect AND arrayAll((d, v) -> dims[d] = v, {positions:Array(UInt8)}, {values:Array(String)})
 ) WHERE isNotNull(value) AND isFinite(assumeNotNull(value))
 ORDER BY cityHash64(trace_id), trace_id LIMIT {limit:UInt32} BY after
 

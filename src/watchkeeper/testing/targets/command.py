@@ -9,6 +9,8 @@ from typing import Any
 
 from watchkeeper.testing.targets.answers import Answer, Case, TargetError, answer_of, failed, text_of
 
+# Of a command that prints something else altogether nobody wants every line in the log of their CI.
+_TOLD = 20
 # Told of every answer as it comes; False stops the command (the cost cap is reached).
 Heard = Callable[[Case, Answer], bool]
 
@@ -19,7 +21,10 @@ async def run_command(command: str, cases: list[Case], timeout: float, heard: He
     Answers carry the case's `id` and may come in any order. What is missing when the command ends, or when it was
     silent for `timeout` seconds for every case it still owes, is a failure of that case. Raises `TargetError`.
     """
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise TargetError(f"'command: {command}' cannot be read as a command: {error}") from None
     if not words:
         raise TargetError("'command:' names no command; write 'command: ./answer --json'")
     try:
@@ -66,15 +71,26 @@ async def _write(stream: asyncio.StreamWriter, cases: list[Case]) -> None:
         return  # it does not read all it is given; what it answered still counts
 
 
+async def _line(stream: asyncio.StreamReader) -> bytes:
+    try:
+        return await stream.readline()
+    except ValueError:
+        return b"a line of more than 64 MB"
+
+
 async def _read(
     stream: asyncio.StreamReader, by_id: dict[str, Case], answers: dict[str, Answer], heard: Heard
 ) -> None:
-    async for line in stream:
+    ignored = 0
+    while line := await _line(stream):
         try:
             said: Any = json.loads(line)
             case = by_id[said["id"]]
-        except (ValueError, KeyError, TypeError):
-            sys.stderr.write(f"ignored a line that is not an answer: {line[:120]!r}\n")
+        except (ValueError, KeyError, TypeError, RecursionError):
+            ignored += 1
+            if ignored <= _TOLD:
+                more = "; more of them are not told" if ignored == _TOLD else ""
+                sys.stderr.write(f"ignored a line that is not an answer: {line[:120]!r}{more}\n")
             continue
         if case["id"] in answers:
             continue

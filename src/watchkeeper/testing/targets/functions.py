@@ -1,15 +1,17 @@
 """Targets that answer one case a call: Python functions and HTTP endpoints."""
 
 import asyncio
+import contextlib
 import importlib
 import inspect
 import json
+import os
 import sys
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, NoReturn
 
 from watchkeeper.testing.targets.answers import Case, TargetError, Transient, text_of
 
@@ -17,6 +19,24 @@ ALLOWED = (
     "A target is 'module:function', 'command: …', an http(s) URL, 'prompt:file.txt' or 'outputs:file.jsonl'."
 )
 LONGEST = 32 << 20
+
+
+@contextlib.contextmanager
+def outliving() -> Generator[None]:
+    """Meanwhile `os._exit` of a target ends its answer, not this process: with the status that the target likes, a gate would
+    have passed with 0."""
+    own, leave = os.getpid(), os._exit
+
+    def refused(status: int) -> NoReturn:
+        if os.getpid() != own:
+            leave(status)  # a process that the target has forked
+        raise SystemExit(f"os._exit({status})")
+
+    os._exit = refused
+    try:
+        yield
+    finally:
+        os._exit = leave
 
 
 def load_function(spec: str) -> Callable[..., Any]:
@@ -32,6 +52,9 @@ def load_function(spec: str) -> Callable[..., Any]:
             found = getattr(found, piece)
     except (ImportError, AttributeError) as error:
         raise TargetError(f"target {spec}: {error}. {ALLOWED}") from error
+    # The module is the user's code: whatever it raises when it is imported is what is wrong with the target.
+    except (Exception, SystemExit) as error:
+        raise TargetError(f"target {spec}: importing it raised {type(error).__name__}: {error}") from error
     if not callable(found):
         raise TargetError(f"target {spec} is a {type(found).__name__}, not a function")
     return found
@@ -77,8 +100,11 @@ def caller(function: Callable[..., Any]) -> Callable[[Case], Any]:
 
     async def ask(case: Case) -> Any:
         argument = case if whole else text_of(case)
-        returned = await (function(argument) if asynchronous else in_thread(function, argument))
-        return await returned if inspect.isawaitable(returned) else returned
+        try:
+            returned = await (function(argument) if asynchronous else in_thread(function, argument))
+            return await returned if inspect.isawaitable(returned) else returned
+        except SystemExit as error:
+            raise RuntimeError(repr(error)) from None
 
     return ask
 

@@ -22,7 +22,7 @@ from watchkeeper.testing.targets.answers import (
     failed,
 )
 from watchkeeper.testing.targets.command import run_command
-from watchkeeper.testing.targets.functions import caller, endpoint, load_function
+from watchkeeper.testing.targets.functions import caller, endpoint, load_function, outliving
 from watchkeeper.testing.targets.journal import Forgetful, Journal, content_of, default_folder, digest
 from watchkeeper.testing.targets.prompt import Model, Prompted
 
@@ -233,12 +233,17 @@ def _hearing(run: _Run, repeat: int, settled: dict[str, Answer]) -> Callable[[Ca
 def read_outputs(path: str, cases: list[Case]) -> list[Answer]:
     """Stored outputs: JSON lines with `id` (or `case_id`), `output` or `error`, and `repeat` where a case was asked
     more than once. Raises `TargetError`."""
+    rows: list[Any] = []
+    number = 0
     try:
-        rows = [json.loads(line) for line in Path(path).read_text("utf-8").split("\n") if line.strip()]
+        for line in Path(path).read_text("utf-8").split("\n"):
+            number += 1
+            if line.strip():
+                rows.append(json.loads(line))
     except OSError as error:
         raise TargetError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise TargetError(f"{path} is not JSON lines: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise TargetError(f"{path} is not JSON lines: line {number}: {error}") from error
     by_id: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         if isinstance(row, dict):
@@ -293,7 +298,13 @@ async def run(
     progress: Progress = _silent,
 ) -> Finished:
     """Run the target over the cases: one answer a case and repeat. Raises `TargetError`."""
-    how = how or How()
+    with outliving():
+        return await _run(target, cases, how or How(), progress)
+
+
+async def _run(
+    target: "str | Callable[..., Any]", cases: list[Case], how: How, progress: Progress
+) -> Finished:
     if isinstance(target, str) and target.startswith("outputs:"):
         return Finished(read_outputs(target.removeprefix("outputs:"), cases))
     function, address = (

@@ -148,3 +148,30 @@ def strips(chart: SeriesChart) -> list[Strip]:
         left = PAD["left"] + plot * (start - chart.since_ns) / total
         found.append(Strip(round(left, 2), round(plot * (end - start) / total, 2), dot, end))
     return found
+
+
+def bins(
+    edges: Sequence[float], now: Sequence[float], then: Sequence[float], width: int = 960, height: int = 100
+) -> list[dict[str, float | None]]:
+    """The bins between the first and the last that hold anything, as bars: shares now, and a line for those before. `now` and `then`
+    have a bin up to the first edge, one between each two and one above the last; `then` may be empty."""
+    before = then or [0.0] * len(now)
+    held = [i for i, (a, b) in enumerate(zip(now, before, strict=True)) if a > 0 or b > 0]
+    if not held:
+        return []
+    inside = range(held[0], held[-1] + 1)
+    top = max(max(now[i], before[i]) for i in inside)
+    step = width / len(inside)
+    return [
+        {
+            "x": round(k * step, 2),
+            "width": round(step, 2),
+            "now": round(height * now[i] / top, 1),
+            "then": round(height * before[i] / top, 1) if then else None,
+            "low": edges[i - 1] if i > 0 else None,
+            "high": edges[i] if i < len(edges) else None,
+            "share": now[i],
+            "share_before": before[i] if then else None,
+        }
+        for k, i in enumerate(inside)
+    ]

@@ -127,6 +127,7 @@ def series(chart: SeriesChart, theme: Theme) -> dict[str, Any]:
     def ms(ns: int) -> int:
         return ns // 1_000_000 + shift_ms
 
+    width = chart.width - PAD["left"] - PAD["right"]
     half = chart.bucket * 500
     rows = [
         {"t": ms(d.at_ns) + half, "v": d.value, "lo": d.low, "hi": d.high, "alone": _alone(chart.dots, i)}
@@ -137,14 +138,14 @@ def series(chart: SeriesChart, theme: Theme) -> dict[str, Any]:
         "field": "t",
         "type": "temporal",
         "scale": {"type": "utc", "domain": [ms(chart.since_ns), ms(chart.until_ns)]},
-        "axis": {"title": None, "labelExpr": _MOMENT},
+        # No more ticks than labels find room: of too many, every other label is left out, be it the one that says the day.
+        "axis": {"title": None, "labelExpr": _MOMENT, "tickCount": max(2, min(7, width // 75))},
     }
     y_scale: dict[str, Any] = {"zero": False, "nice": False}
     if domain:
         y_scale["domain"] = list(domain)
     axis = {"title": None, **axis_format(chart.unit, domain[1] if domain else 1)}
     y: dict[str, Any] = {"field": "v", "type": "quantitative", "scale": y_scale, "axis": axis}
-    width = chart.width - PAD["left"] - PAD["right"]
     height = chart.height - PAD["top"] - PAD["bottom"]
     layers: list[dict[str, Any]] = []
     layers += _stretch_layers(chart, x, c, ms)

@@ -49,6 +49,6 @@ def config(theme: Theme) -> dict[str, Any]:
             "tickSize": 4,
         },
         "axisY": {"domain": False, "ticks": False, "tickCount": 4},
-        "axisX": {"grid": False, "tickCount": 7, "labelOverlap": True, "labelFlush": 28},
+        "axisX": {"grid": False, "tickCount": 7, "labelOverlap": True, "labelFlush": False, "labelBound": 12},
         "text": {"color": c["text"], "fontSize": 11},
     }

@@ -14,7 +14,7 @@ from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.config.adapters import rules_of
 from watchkeeper.config.units import duration_ns
 from watchkeeper.model.alert import Alert, Moved
-from watchkeeper.model.series import cohort_text
+from watchkeeper.model.series import cohort_of, cohort_text
 from watchkeeper.pipeline.selfwatch import document
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.routing import Call, HttpError, route
@@ -193,6 +193,7 @@ async def listing(call: Call) -> Response:
 
     found, counts, silences = await call.services.records.read(read)
     order = {"firing": 0, "pending": 1, "unstable": 2, "no_data": 3}
+    watch = call.services.watch
     found.sort(
         key=lambda a: (order.get(a.state, 9), {"page": 0, "warn": 1}.get(a.severity, 2), -a.updated_ns)
     )
@@ -206,10 +207,8 @@ async def listing(call: Call) -> Response:
         },
         "silences": silences,
         "monitors": _rules(call, view.project),
-        "capped": [
-            m for m in getattr(call.services.watch, "monitors", ()) if m.project == view.project and m.capped
-        ],
-        "words": lambda a: cohort_words(tuple(sorted(a.cohort.items()))),
+        "capped": [m for m in watch.mine(view.project) if m.capped] if watch is not None else [],
+        "words": lambda a: cohort_words(cohort_of(a.cohort)),
         "built_in": await _built_in(call),
     }
     return await answer(view, "alerts", "Alerts", "alerts.html", context)
@@ -259,8 +258,8 @@ async def detail(call: Call) -> Response:
         "worst": [{**w, "row": by_id.get(str(w.get("trace_id")))} for w in alert.worst[:3]],
         "timeline": timeline(alert, told),
         "monitor": monitor,
-        "cohort_words": cohort_words(tuple(sorted(alert.cohort.items()))),
-        "traces_href": view.between("/traces", since, until, cohort=cohort or None),
+        "cohort_words": cohort_words(cohort_of(alert.cohort)),
+        "traces_href": view.between("/traces", since, until, cohort=cohort or None, sort=_worst_first(alert)),
         "series_href": view.url(f"/quality/{metric_of(alert)}", cohort=cohort or None, range="14d")
         if metric_of(alert)
         else None,
@@ -271,6 +270,12 @@ async def detail(call: Call) -> Response:
         "incident": await call.services.records.read(lambda c: _incident_of(c, view.project, alert)),
     }
     return await answer(view, "alerts", alert.monitor, "alert.html", context)
+
+
+def _worst_first(alert: Alert) -> str | None:
+    """How the list of traces is sorted to begin with the alert's worst."""
+    metric = metric_of(alert)
+    return metric and f"{'-' if alert.evidence.get('direction') == 'up' else ''}{metric}"
 
 
 def _incident_of(conn: Connection, project: str, alert: Alert) -> incidents.Incident | None:

@@ -7,7 +7,7 @@ from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
 from watchkeeper.server.reading import standings
-from watchkeeper.server.routing import DEFAULT_PROJECT, EVERY_PROJECT, Call
+from watchkeeper.server.routing import DEFAULT_PROJECT, EVERY_PROJECT, Call, sent_form
 from watchkeeper.store.records import access, alerts, reviews
 from watchkeeper.web import render
 from watchkeeper.web.render import NavItem
@@ -21,7 +21,7 @@ def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
         NavItem("overview", "Overview", "/", "overview", "o"),
         NavItem("traces", "Traces", "/traces", "traces", "t"),
         NavItem("quality", "Quality", "/quality", "quality", "q"),
-        NavItem("drift", "Drift", "/drift", "embedding", "f"),
+        NavItem("drift", "Drift", "/drift", "drift", "f"),
         NavItem("dashboards", "Dashboards", "/dashboards", "dashboards"),
         NavItem("alerts", "Alerts", "/alerts", "alerts", "a", alerts, "bad", "firing", group="Respond"),
         NavItem("incidents", "Incidents", "/incidents", "flag", "i", group="Respond"),
@@ -59,7 +59,7 @@ async def projects(call: Call) -> list[str]:
 
 async def form_of(call: Call) -> dict[str, str]:
     """What a page's form sent, without the token and what was left empty; surrounding space is dropped, lines end in \\n."""
-    sent = await call.request.form(max_fields=40, max_files=0)
+    sent = await sent_form(call.request)
     texts = {
         k: v.replace("\r\n", "\n").strip() for k, v in sent.items() if isinstance(v, str) and k != "csrf"
     }

@@ -5,17 +5,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
 from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.monitor import tick_of
 from watchkeeper.config.adapters import rules_of
-from watchkeeper.model.series import Insufficient
+from watchkeeper.model.series import Insufficient, cohort_of
 from watchkeeper.model.sketch import FIELDS
 from watchkeeper.pipeline.explore import Shape, TextMap, shape, text_map
 from watchkeeper.pipeline.watching.normals import BASELINE_NS, Normal
 from watchkeeper.server.routing import Call, route
 from watchkeeper.store.records import states
+from watchkeeper.web.charts.inline import bins
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import view_of
 
@@ -26,29 +28,6 @@ MEANS: Final = {
     "wasserstein": "How far the mass has to be moved, in the metric's unit.",
     "smd": "Difference of the means in standard deviations of the baseline.",
 }
-
-
-def bars(found: Shape, width: int = 960, height: int = 160) -> list[dict[str, Any]]:
-    """The bins between the first and the last that hold anything, as bars: now, and a line for the baseline."""
-    held = [i for i, (a, b) in enumerate(zip(found.now, found.then, strict=True)) if a > 0 or b > 0]
-    if not held:
-        return []
-    inside = range(held[0], held[-1] + 1)
-    top = max(max(found.now[i], found.then[i]) for i in inside)
-    step = width / len(inside)
-    return [
-        {
-            "x": round(k * step, 2),
-            "width": round(step, 2),
-            "now": round(height * found.now[i] / top, 1),
-            "then": round(height * found.then[i] / top, 1),
-            "low": found.edges[i - 1] if i > 0 else None,
-            "high": found.edges[i] if i < len(found.edges) else None,
-            "share": found.now[i],
-            "share_before": found.then[i],
-        }
-        for k, i in enumerate(inside)
-    ]
 
 
 def circles(found: TextMap, width: int = 960, height: int = 420) -> list[dict[str, Any]]:
@@ -82,9 +61,9 @@ async def explorer(call: Call) -> Response:
     )
     watched = [m for r in rules if r.project == view.project for m in r.metrics if m in metrics]
     metric = view.params.get("metric") or next(iter(watched), "latency_ms")
-    cohort = tuple(sorted(view.cohort.items()))
+    cohort = cohort_of(view.cohort)
 
-    def read(conn: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def read(conn: Connection) -> tuple[dict[str, Any], dict[str, Any]]:
         return states.get_all(conn, view.project, "normal"), states.get_all(conn, view.project, "map")
 
     normals, maps = await call.services.records.read(read)
@@ -119,7 +98,7 @@ async def explorer(call: Call) -> Response:
         "metric": metric,
         "shape": found if isinstance(found, Shape) else None,
         "why": found.reason if isinstance(found, Insufficient) else "",
-        "bars": bars(found) if isinstance(found, Shape) else [],
+        "bars": bins(found.edges, found.now, found.then, height=160) if isinstance(found, Shape) else [],
         "means": MEANS,
         "maps": [(m, circles(m)) for m in made if isinstance(m, TextMap)],
         "map_why": next((m.reason for m in made if isinstance(m, Insufficient)), ""),

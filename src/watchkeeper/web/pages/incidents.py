@@ -10,7 +10,7 @@ from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.triage import TITLES, share_text
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.incident import Factor, Triage
-from watchkeeper.model.series import cohort_text
+from watchkeeper.model.series import cohort_of, cohort_text
 from watchkeeper.pipeline.incidents import triage_of
 from watchkeeper.server.api import incidents as api
 from watchkeeper.server.login import safe_next
@@ -34,7 +34,7 @@ ICONS: Final = {
     "opened": "flag", "alert": "alerts", "deploy": "releases", "action": "tool", "comment": "review",
     "acknowledged": "check", "resolved": "good", "reopened": "undo",
 }  # fmt: skip
-# Facts that did not move are worth a look, not a screen: as many as fit one, the rest behind a fold.
+# Of a step that holds its verdict is enough; of another, as many factors as fit a screen. The rest is behind a fold.
 SHOWN: Final = 4
 
 
@@ -91,10 +91,11 @@ def triage_context(view: View, found: Triage | None) -> dict[str, Any] | None:
             "title": TITLES[step.name],
             "look": LOOKS[step.verdict],
             "says": step.says,
-            "lines": [_line(view, found, f) for f in step.factors[:SHOWN]],
-            "more": [_line(view, found, f) for f in step.factors[SHOWN:]],
+            "lines": [_line(view, found, f) for f in step.factors[:shown]],
+            "more": [_line(view, found, f) for f in step.factors[shown:]],
         }
         for step in found.steps
+        for shown in (0 if step.verdict == "holds" else SHOWN,)
     ]
     return {
         "says": found.says,
@@ -152,7 +153,7 @@ async def detail(call: Call) -> Response:
         "incident": incident,
         "lines": [(ICONS.get(line.kind, "other"), line) for line in lines],
         "alerts": about,
-        "words": lambda a: cohort_words(tuple(sorted(a.cohort.items()))),
+        "words": lambda a: cohort_words(cohort_of(a.cohort)),
         "triage": triage_context(view, found),
         "askable": found is not None or bool(about) or bool(incident.document.get("metric")),
         "looks": LOOKS,

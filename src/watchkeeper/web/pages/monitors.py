@@ -12,6 +12,7 @@ from watchkeeper.alerting.monitor import Monitor, tick_of
 from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.config.adapters import objective_of, rules_of
 from watchkeeper.model.series import cohort_parse, cohort_text
+from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.backtest import backtest
 from watchkeeper.pipeline.explore import Backtest, Stand, stands
 from watchkeeper.pipeline.monitor_tests import TestResult, run_tests
@@ -23,7 +24,6 @@ from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import View, view_of
 
 DAYS: Final = 30
-DAY: Final = 86_400 * 10**9
 ALLOWED: Final = 1.0
 _tested: dict[str, list[TestResult]] = {}
 # One at a time: a backtest reads all of history, and the server has other work.

@@ -1,10 +1,10 @@
 """Is it still working? One sentence a scenario, then health, quality, cost and failures."""
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -19,6 +19,9 @@ from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.pages.signals import distinct
 from watchkeeper.web.view import BUCKETS, View, view_of
+
+# How many series the page draws; worse ones come first.
+MOST_SERIES: Final = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,61 +205,70 @@ def cost_stats(
     ]
 
 
-def scenarios(traffic: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def scenarios(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Each scenario's traces and errors over the range, busiest first."""
-    n: Counter[str] = Counter()
-    bad: Counter[str] = Counter()
-    for row in traffic:
-        n.update(row["scenarios"])
-        # The engine leaves a sum of nothing but zeros out, or unknown.
-        bad.update({name: count for name, count in row["bad_scenarios"].items() if count})
-    return [{"scenario": name, "n": count, "bad": bad[name]} for name, count in n.most_common(12)]
+    made = [{"scenario": r["name"], "n": int(r["n"]), "bad": int(r["bad"])} for r in found]
+    return sorted(made, key=lambda r: (-r["n"], r["scenario"]))
 
 
 def sentences(
     view: View, found: Sequence[Mapping[str, Any]], alerts: Sequence[Alert], quality: Sequence[Series]
 ) -> list[Sentence]:
-    """One sentence a scenario, what is loud first. Its verdict is the alerts': they hold the false-alarm budget, a glance does not."""
+    """One sentence a scenario, what is loud first; what an alert says of none of several scenarios stands once, before them. Its verdict
+    is the alerts': they hold the false-alarm budget, a glance does not."""
+    by_name = {str(row["scenario"]): row for row in found}
+    about: dict[str | None, list[Alert]] = defaultdict(list)
+    for alert in alerts:
+        only = next(iter(by_name)) if len(by_name) == 1 else None
+        name = alert.cohort.get("scenario", only)
+        if name is None or view.cohort.get("scenario", name) == name:
+            about[name].append(alert)
+    total = sum(int(row["n"]) for row in found)
     made: list[Sentence] = []
-    total = sum(int(s["n"]) for s in found) or 1
-    for row in found:
-        name = str(row["scenario"])
-        mine = [a for a in alerts if a.cohort.get("scenario", name) == name]
-        loud = [a for a in mine if a.state == "firing"]
-        watched = [a for a in mine if a.state in ("pending", "unstable", "no_data")]
-        errors = estimate.proportion(int(row["bad"]), int(row["n"]))
-        part = int(row["n"]) / total
+    if shared := about.pop(None, []):
+        made += _told(view, "Across scenarios", "", shared)
+    # An alert about a scenario that sends nothing now is no quieter for it.
+    for name in [*by_name, *(n for n in about if n is not None and n not in by_name)]:
+        row = by_name.get(name, {"n": 0, "bad": 0})
+        n, bad = int(row["n"]), int(row["bad"])
+        title, part, errors = name or "Unnamed scenario", n / (total or 1), estimate.proportion(bad, n)
         share = humane.percent(part, 0 if part >= 0.01 else None)
-        detail = f"{humane.compact(int(row['n']))} traces, {share} of traffic, errors {errors.text} ({errors.interval})"
-        title = name or "Unnamed scenario"
-        if loud:
-            first = loud[0]
-            more = f" and {len(loud) - 1} more" if len(loud) > 1 else ""
-            since = humane.short_moment(first.onset_ns or first.since_ns, view.zone)
-            words = f"{first.summary or first.condition}{'' if 'since' in first.summary.lower() else f', since {since}'}{more}."
-            made.append(
-                Sentence("bad", title, words.replace("..", "."), detail, view.url(f"/alerts/{first.id}"))
-            )
-        elif watched:
-            first = watched[0]
-            state = {"no_data": "has no data to judge by", "unstable": "is changing too fast to judge"}.get(
-                first.state, "is being watched, not yet certain"
-            )
-            made.append(
-                Sentence("warn", title, f"{first.monitor} {state}.", detail, view.url(f"/alerts/{first.id}"))
-            )
-        else:
-            judged = sum(1 for s in quality if s.current.n)
-            scores = f"{judged} scores" if judged != 1 else "one score"
-            words = (
-                f"No alert. Errors, latency and {scores} are watched."
-                if judged
-                else "No alert, but nothing scores this traffic: errors and latency are all that is known."
-            )
-            brief = f"{humane.percent(int(row['n']) / total, 0)} · errors {errors.text}"
-            tone = "good" if judged else "unknown"
-            made.append(Sentence(tone, title, words, detail, view.url("/quality"), brief, bool(name)))
+        detail = f"{humane.compact(n)} traces, {share} of traffic, errors {errors.text} ({errors.interval})"
+        told = _told(view, title, detail if n else "no traces in this range", about.get(name, []))
+        made += told or [_quiet(view, title, detail, f"{share} · errors {errors.text}", bool(name), quality)]
     return sorted(made, key=lambda s: ("bad", "warn").index(s.tone) if s.tone in ("bad", "warn") else 2)
+
+
+def _told(view: View, title: str, detail: str, alerts: Sequence[Alert]) -> list[Sentence]:
+    """What the open alerts say, the firing ones before those that are watched; nothing where none is open."""
+    loud = [a for a in alerts if a.state == "firing"]
+    watched = [a for a in alerts if a.state in ("pending", "unstable", "no_data")]
+    if loud:
+        first = loud[0]
+        more = f" and {len(loud) - 1} more" if len(loud) > 1 else ""
+        since = humane.short_moment(first.onset_ns or first.since_ns, view.zone)
+        words = f"{first.summary or first.condition}{'' if 'since' in first.summary.lower() else f', since {since}'}{more}."
+        return [Sentence("bad", title, words.replace("..", "."), detail, view.url(f"/alerts/{first.id}"))]
+    if watched:
+        first = watched[0]
+        state = {"no_data": "has no data to judge by", "unstable": "is changing too fast to judge"}.get(
+            first.state, "is being watched, not yet certain"
+        )
+        return [Sentence("warn", title, f"{first.monitor} {state}.", detail, view.url(f"/alerts/{first.id}"))]
+    return []
+
+
+def _quiet(
+    view: View, title: str, detail: str, brief: str, named: bool, quality: Sequence[Series]
+) -> Sentence:
+    judged = sum(1 for s in quality if s.current.n)
+    scores = f"{judged} scores" if judged != 1 else "one score"
+    words = (
+        f"No alert. Errors, latency and {scores} are watched."
+        if judged
+        else "No alert, but nothing scores this traffic: errors and latency are all that is known."
+    )
+    return Sentence("good" if judged else "unknown", title, words, detail, view.url("/quality"), brief, named)
 
 
 def gaps(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -281,26 +293,27 @@ async def overview(call: Call) -> Response:
     view = view_of(call)
     params = {**data.span(view.range), **data.cohort_params(view)}
     before = view.range.before().since_ns
-    health, traffic, failures, covered, series, changes = await asyncio.gather(
-        data.rows(view, "page_health", before=before, **params),
-        data.rows(view, "page_traffic", bucket=view.range.bucket, **params),
+    traffic, failures, covered, series, changes = await asyncio.gather(
+        data.traffic(view, before),
         data.rows(view, "page_failures", before=before, **params),
         data.rows(view, "page_coverage", **data.span(view.range)),
         data.all_series(view, bucket=_coarse(view), scorers=True),
         data.deploys(view),
     )
+    health, buckets = traffic["whole"], traffic["bucket"]
     seen = distinct(failures)
     # Only an empty range needs to ask whether there was ever anything.
     ever = (
-        [{"n": 1, "last_seen": traffic[-1]["latest"]}]
-        if traffic
-        else await data.rows(view, "page_first_trace")
+        [{"n": 1, "last_seen": buckets[-1]["latest"]}]
+        if buckets
+        else await data.rows(view, "page_last_trace")
     )
     alerts = await call.services.records.read(
         lambda c: alert_records.find(c, view.project, alert_records.OPEN)
     )
     quality = [s for s in series.values() if not s.metric.derived]
-    quality.sort(key=lambda s: (s.shift >= 0, s.metric.name))
+    quality.sort(key=lambda s: (s.shift >= 0, s.shift == 0, s.metric.name))
+    moving = [s for s in quality if not s.steady]
     length = view.range.until_ns - view.range.since_ns
     rules = [(int(d["at"]) - view.range.since_ns) / length for d in changes]
     return await answer(
@@ -312,11 +325,12 @@ async def overview(call: Call) -> Response:
             "origin": str(call.request.base_url).rstrip("/"),
             "ever": bool(ever and ever[0]["n"]),
             "last_seen": ever[0]["last_seen"] if ever and ever[0]["n"] else None,
-            "sentences": sentences(view, scenarios(traffic), alerts, quality),
+            "sentences": sentences(view, scenarios(traffic["scenario"]), alerts, quality),
             "alerts": alerts,
-            "health": health_stats(view, health, traffic),
-            "cost": cost_stats(view, health, traffic),
-            "quality": [(s, spark(s.dots, 168, 32, rules)) for s in quality if not s.steady],
+            "health": health_stats(view, health, buckets),
+            "cost": cost_stats(view, health, buckets),
+            "quality": [(s, spark(s.dots, 240, 32, rules)) for s in moving[:MOST_SERIES]],
+            "quality_more": max(0, len(moving) - MOST_SERIES),
             "steady": [s for s in quality if s.steady],
             "failures": seen[:8],
             "failures_more": max(0, len(seen) - 8),

@@ -12,6 +12,7 @@ from watchkeeper.server.routing import Call, route
 from watchkeeper.store.records import alerts
 from watchkeeper.web import data
 from watchkeeper.web.charts.figure import Figure
+from watchkeeper.web.charts.inline import bins
 from watchkeeper.web.charts.spec import y_domain
 from watchkeeper.web.data import Series
 from watchkeeper.web.pages.charts import chart_of, figure_of
@@ -41,7 +42,7 @@ async def quality(call: Call) -> Response:
         data.deploys(view),
         call.services.records.read(lambda c: alerts.find(c, view.project, ("firing", "resolved"))),
     )
-    first = [{"n": 1}] if known else await data.rows(view, "page_first_trace")
+    first = [{"n": 1}] if known else await data.rows(view, "page_last_trace")
     bucket = _bucket(known, view.range.bucket)
     order = sorted(known.values(), key=lambda s: (s.metric.derived, s.shift >= 0, s.metric.name))
     shown = [s for s in order if s.metric.name != "traces" and not s.metric.name.startswith("error_class:")]
@@ -99,13 +100,7 @@ async def one_metric(call: Call) -> Response:
         data.rows(
             view, "page_worst", metric=metric, most=10, **data.span(view.range), **data.cohort_params(view)
         ),
-        data.rows(
-            view,
-            "page_distribution",
-            metric=metric,
-            before=data.baseline_of(view.range).since_ns,
-            **data.span(view.range),
-        ),
+        data.spread(view, metric),
         corrected(view, metric),
     )
     one = known.get(metric)
@@ -137,7 +132,9 @@ async def one_metric(call: Call) -> Response:
         "multiples": multiples,
         "more_cohorts": max(0, len(cohorts) - MOST_COHORTS),
         "worst": lowest(worst, one is not None and one.metric.unit == "share") if call.sees_content else [],
-        "spread": spread_bars(spread) if one and one.metric.unit != "share" else [],
+        "spread": bins(spread.edges, spread.now, spread.then)
+        if spread and one and one.metric.unit != "share"
+        else [],
         "changes": changes,
         "twin": twin(people),
         "baseline_label": data.baseline_of(view.range).label,
@@ -155,29 +152,3 @@ def _within(view: View, cohort: str) -> str:
 def lowest(found: list[dict[str, Any]], binary: bool) -> list[dict[str, Any]]:
     """The traces worth a look as the lowest: of a check that passes everywhere none, for all are at the top."""
     return [row for row in found if not binary or row["value"] < 1]
-
-
-def spread_bars(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Weighted shares per bin, now and before, for the histogram; empty without values."""
-    totals = {True: 0.0, False: 0.0}
-    share: dict[tuple[bool, int], float] = {}
-    for row in found:
-        totals[bool(row["current"])] += float(row["w"])
-        share[bool(row["current"]), int(row["bin"])] = float(row["w"])
-    if not found or not totals[True]:
-        return []
-    low, high = float(found[0]["low"]), float(found[0]["high"])
-    step = (high - low) / 24 or 1.0
-    top = max((w / totals[k[0]] for k, w in share.items()), default=1.0)
-    return [
-        {
-            "x": i * 40,
-            "now": 100 * share.get((True, i), 0.0) / totals[True] / top,
-            "then": 100 * share.get((False, i), 0.0) / totals[False] / top if totals[False] else None,
-            "low": low + i * step,
-            "high": low + (i + 1) * step,
-            "share": share.get((True, i), 0.0) / totals[True],
-            "share_before": share.get((False, i), 0.0) / totals[False] if totals[False] else None,
-        }
-        for i in range(24)
-    ]

@@ -4,14 +4,13 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from watchkeeper.model.times import DAY, HOUR
 from watchkeeper.server.routing import Call, route
-from watchkeeper.web import data, estimate, humane
+from watchkeeper.web import data, estimate
 from watchkeeper.web.metrics import describe
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import TimeRange, View, view_of
 
-HOUR: Final = 3_600 * humane.NS
-DAY: Final = 24 * HOUR
 MOST: Final = 12
 
 

@@ -20,7 +20,7 @@ async def reports(call: Call) -> Response:
     kind = kind if kind in KINDS else "weekly"
     since, until = iso(view.range.since_ns), iso(view.range.until_ns)
     made, first = await asyncio.gather(
-        report_of(call, kind, since, until), data.rows(view, "page_first_trace")
+        report_of(call, kind, since, until), data.rows(view, "page_last_trace")
     )
     origin = str(call.request.base_url).rstrip("/")
     ever = bool(first and first[0]["n"])

@@ -174,11 +174,10 @@ async def one(call: Call) -> Response:
             "all_datasets": [d["name"] for d in datasets.listing(conn, view.project)],
         }
 
-    known, loaded, (labels, blind), following = await asyncio.gather(
+    known, loaded, (labels, blind) = await asyncio.gather(
         call.services.records.read(read),
         load_trace(call.services, view.project, item.trace_id),
         desk.votes(item, who),
-        desk.following(call.project, who, item.id, source),
     )
     if loaded is not None and call.sees_content:
         await note_opened(call, item.trace_id, "review.open")
@@ -199,7 +198,6 @@ async def one(call: Call) -> Response:
         "item": item,
         "labels": labels,
         "blind": blind,
-        "following": following,
         "source": source,
         "trace": trace,
         "steps": tree(trace, scores)[:60] if trace else [],
@@ -214,9 +212,10 @@ async def one(call: Call) -> Response:
 def _given(form: dict[str, str]) -> Given:
     expected = form.get("expected", "")
     changed = expected.strip() and expected != form.get("actual", "")
+    verdict, _, name = form.get("label", "").partition(":")
     return Given(
-        form.get("verdict", ""),
-        form.get("taxonomy", "")[:255] or None,
+        verdict,
+        name[:255] or None,
         form.get("severity") or None,
         expected[:200_000] if changed else None,
         form.get("comment", "").strip()[:20_000] or None,

@@ -9,27 +9,22 @@ from starlette.responses import RedirectResponse, Response
 from watchkeeper.model.calibration import Calibration, Probe
 from watchkeeper.model.series import cohort_parse
 from watchkeeper.pipeline import scorecards
-from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
+from watchkeeper.pipeline.calibrate import CalibrationError
 from watchkeeper.pipeline.scorecards import Line
+from watchkeeper.server.api.scorers import calibrator
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import audit
 from watchkeeper.store.records import calibration as store
 from watchkeeper.web import data, estimate
+from watchkeeper.web.charts.inline import bins
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.pages.common import answer, form_of
-from watchkeeper.web.pages.quality import lowest, spread_bars
-from watchkeeper.web.twin import corrected, corrected_by, figure, twin
+from watchkeeper.web.pages.quality import lowest
+from watchkeeper.web.twin import corrected_by, figure, twin
 from watchkeeper.web.view import DIMENSIONS, View, view_of
 
 MOST_COHORTS: Final = 12
 DRAWN: Final = 100
-
-
-def _calibrator(call: Call) -> Calibrator:
-    found: Calibrator | None = call.services.scorers
-    if found is None:
-        raise HttpError(503, "this server runs no scorers", "")
-    return found
 
 
 async def _lines(view: View) -> list[Line]:
@@ -38,7 +33,7 @@ async def _lines(view: View) -> list[Line]:
     if s.scorers is None:
         return []
     return await scorecards.lines(
-        s.columns, s.records, _calibrator(view.call), view.project, view.range.since_ns, view.range.until_ns
+        s.columns, s.records, calibrator(view.call), view.project, view.range.since_ns, view.range.until_ns
     )
 
 
@@ -110,19 +105,17 @@ async def one(call: Call) -> Response:
     by = view.params.get("by", "prompt_version")
     by = by if by in DIMENSIONS else "prompt_version"
     unit = "share" if line.binary else ""
-    before = data.baseline_of(view.range).since_ns
 
     def read(c: Connection) -> tuple[list[Calibration], Any]:
         return store.history(c, view.project, name, 20), store.canaries(c, view.project).get(name)
 
-    (history, canary), cohorts, worst, spread, people, stretches = await asyncio.gather(
+    (history, canary), cohorts, worst, spread, (people, stretches) = await asyncio.gather(
         call.services.records.read(read),
         _cohorts(view, name, by, unit, line.provisional),
         data.rows(
             view, "page_worst", metric=name, most=8, **data.span(view.range), **data.cohort_params(view)
         ),
-        data.rows(view, "page_distribution", metric=name, before=before, **data.span(view.range)),
-        corrected(view, name),
+        data.spread(view, name),
         corrected_by(view, name),
     )
     last = history[0] if history else None
@@ -134,7 +127,7 @@ async def one(call: Call) -> Response:
         "cohorts": cohorts[:MOST_COHORTS],
         "more_cohorts": max(0, len(cohorts) - MOST_COHORTS),
         "worst": lowest(worst, line.binary) if call.sees_content else [],
-        "spread": [] if line.binary else spread_bars(spread),
+        "spread": bins(spread.edges, spread.now, spread.then) if spread and not line.binary else [],
         "twin": twin(people),
         "stretches": stretches,
         "last": last,
@@ -178,7 +171,7 @@ async def sample(call: Call) -> Response:
     name, form = str(call.request.path_params["name"]), await form_of(call)
     view = view_of(call)
     try:
-        made = await _calibrator(call).draw(view.project, name, wanted=DRAWN, cut=_cut(form))
+        made = await calibrator(call).draw(view.project, name, wanted=DRAWN, cut=_cut(form))
         said = f"{made['drawn']} traces wait in review."
         await _noted(call, name, "scorer.sample", made)
     except CalibrationError as error:
@@ -192,7 +185,7 @@ async def compare(call: Call) -> Response:
     name, form = str(call.request.path_params["name"]), await form_of(call)
     view = view_of(call)
     try:
-        made = await _calibrator(call).calibrate(
+        made = await calibrator(call).calibrate(
             view.project, name, cut=_cut(form), author=call.principal.actor
         )
         said = f"Compared with {made.n} labels: {made.status}."

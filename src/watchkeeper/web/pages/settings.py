@@ -5,13 +5,13 @@ from typing import Any, Final
 from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
+from watchkeeper.model.times import DAY
 from watchkeeper.server.api.erasures import erase, shown
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import access, audit, erasure
 from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.view import view_of
 
-DAY: Final = 86_400 * 10**9
 LIVES: Final = {"": None, "30": 30 * DAY, "90": 90 * DAY, "365": 365 * DAY}
 ENTRIES: Final = 200
 ZONES: Final = (
@@ -104,7 +104,10 @@ async def erase_user(call: Call) -> Response:
     user, again = form.get("user", "").strip(), form.get("again", "").strip()
     if not user or user != again:
         raise HttpError(400, "the two ids are not the same", "write the user id twice: this cannot be undone")
-    await erase(call, user, [])
+    if (await erase(call, user, [])).unknown_user:
+        raise HttpError(
+            404, "the user id is unknown: no trace here is theirs", "write it as your application sends it"
+        )
     return RedirectResponse(view_of(call).url("/settings/audit") + "#erasure", 303)
 
 

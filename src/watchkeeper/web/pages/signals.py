@@ -15,10 +15,10 @@ from watchkeeper.model.managed import Managed
 from watchkeeper.model.signal import SEVERITIES
 from watchkeeper.server.api.managed import Act, acted, choice_of
 from watchkeeper.server.api.signals import Changed, decide, detail, listed
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.web import data, estimate
 from watchkeeper.web.pages.common import answer, form_of
-from watchkeeper.web.view import view_of
+from watchkeeper.web.view import View, view_of
 
 KINDS: Final = {
     "failure": ("Failures", "What goes wrong, how often and since when"),
@@ -59,23 +59,30 @@ async def signals(call: Call) -> Response:
         return await answer(view, "signals", "Signals", "signals.html", context)
     before = view.range.before()
     params = {**data.span(view.range), **data.cohort_params(view), "before": before.since_ns}
-    failures, health, grouped = await asyncio.gather(
+    failures, counts, grouped = await asyncio.gather(
         data.rows(view, "page_failures", **params),
-        data.rows(view, "page_health", **params),
+        data.rows(view, "page_counts", **params),
         listed(call),
     )
-    now = sum(int(r["n"]) for r in health if r["current"])
-    then = sum(int(r["n"]) for r in health if not r["current"])
+    lines = distinct(failures)
+    asked = await _inputs(view, [str(f["example"]) for f in lines]) if call.sees_content else {}
+    now, then = int(counts[0]["n"]), int(counts[0]["n_before"])
     context = {
         "kind": kind,
         "kinds": KINDS,
-        "failures": [_line(f, now, then) for f in distinct(failures)],
+        "failures": [{**_line(f, now, then), "asked": asked.get(f["example"])} for f in lines],
         "grouped": [headed(s) for s in grouped],
         "content": call.sees_content,
         "before_label": before.label,
         "total": now,
     }
     return await answer(view, "signals", "Signals", "signals.html", context)
+
+
+async def _inputs(view: View, ids: list[str]) -> dict[str, str]:
+    """What was asked in each of these traces, as far as it is shown."""
+    rows = await data.rows(view, "page_inputs", ids=ids) if ids else []
+    return {str(r["trace_id"]): str(r["input"]) for r in rows}
 
 
 def distinct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -134,7 +141,7 @@ async def one(call: Call) -> Response:
         "rows": {str(r["trace_id"]): r for r in rows},
         "severities": SEVERITIES,
         "page_size": PAGE,
-        "cohorts": [{**c, "wide": c["n"] > 0 and c["share"]["low"] > (signal["prevalence"]["high"] or 1)} for c in signal["cohorts"]],
+        "cohorts": [{**c, "wide": c["share"]["low"] > signal["overall"]["share"]["high"]} for c in signal["cohorts"]],
     }  # fmt: skip
     return await answer(view, "signals", signal["heading"], "signal.html", context)
 
@@ -164,7 +171,7 @@ async def preview(call: Call) -> Response:
         given = Act.model_validate(wanted)
     except ValidationError as error:
         fault = error.errors()[0]
-        raise HttpError(400, f"{fault['loc'][0]}: {fault['msg']}", "go back and change it") from None
+        raise HttpError(400, f"{fault['loc'][0]}: {fault['msg']}", "change it") from None
     seen = await acted(call, choice_of(given), False)
     assert not isinstance(seen, Managed)
     context = {
@@ -185,7 +192,7 @@ async def accept(call: Call) -> Response:
         given = Act.model_validate(await form_of(call))
     except ValidationError as error:
         fault = error.errors()[0]
-        raise HttpError(400, f"{fault['loc'][0]}: {fault['msg']}", "go back and change it") from None
+        raise HttpError(400, f"{fault['loc'][0]}: {fault['msg']}", "change it") from None
     await acted(call, choice_of(given), True)
     return _back(call, "acted")
 
@@ -194,9 +201,7 @@ async def accept(call: Call) -> Response:
 async def retire(call: Call) -> Response:
     """Take the signal's scorer and monitor out of force."""
     form = await form_of(call)
-    if call.services.from_signal is None:
-        raise HttpError(503, "this server does not run actions on signals", "")
-    await call.services.from_signal.retire(
+    await needed(call.services.from_signal, "actions on signals").retire(
         call.project, form.get("id", ""),
         actor=call.principal.actor, source=call.source, wall_ns=call.services.wall_clock(),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.server.api.taxonomy import Accepted, accept, known, merge, suggested
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, route, sent_form
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import view_of
 
@@ -18,7 +18,7 @@ async def names(call: Call) -> Response:
 
 
 async def _form(call: Call) -> tuple[dict[str, str], list[str], list[str]]:
-    form = await call.request.form(max_fields=2_000, max_files=0)
+    form = await sent_form(call.request)
     plain = {k: v.strip() for k, v in form.items() if isinstance(v, str)}
     chosen = [v for v in form.getlist("names") if isinstance(v, str)]
     return plain, chosen, [v for v in form.getlist("labels") if isinstance(v, str)]

@@ -13,7 +13,7 @@ from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, p
 from watchkeeper.reviewing.queue import item
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.reading import load_trace, note_opened, standings
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.routing import Call, HttpError, route, sent_form
 from watchkeeper.store.records import audit, datasets, reviews
 from watchkeeper.web import conversation, data, render
 from watchkeeper.web.pages.common import answer, form_of
@@ -214,7 +214,7 @@ async def to_review(call: Call) -> Response:
 @route("POST", "/traces/selected", permission="reviewer")
 async def selected(call: Call) -> Response:
     """Put the selected rows in the review queue."""
-    form = await call.request.form(max_fields=300, max_files=0)
+    form = await sent_form(call.request)
     wanted = [v for v in form.getlist("trace") if isinstance(v, str) and TRACE_ID.fullmatch(v)]
     if not wanted:
         raise HttpError(400, "no trace is selected", "tick some rows, or press x on them")
@@ -244,5 +244,6 @@ async def to_dataset(call: Call) -> Response:
             now_ns=call.services.clock(), force=form.get("force") == "yes",
         )  # fmt: skip
     except NearDuplicate as duplicate:
-        raise HttpError(409, str(duplicate), f"/datasets/{name} lists it") from None
+        alike = f"{name} asks this already: case {duplicate.case_id} is {duplicate.similarity:.0%} alike"
+        raise HttpError(409, alike, "add it anyway, or edit that case") from None
     return RedirectResponse(view_of(call).url(f"/datasets/{made.dataset}", version=made.version), 303)

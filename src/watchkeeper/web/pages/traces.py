@@ -3,6 +3,7 @@
 import asyncio
 import math
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -65,6 +66,8 @@ FIELDS: Final = {
     "errors": "number",
     "inclusion_probability": "number",
 }
+# Metrics whose column has another name.
+COLUMNS: Final = {"latency_ms": "duration_ms"}
 LISTS: Final = {"failed_check": "failed_checks", "model": "models"}
 # Rows of the live list are asked for again for so long: a row made before another may be written after it.
 OVERLAP_NS: Final = 15 * humane.NS
@@ -170,12 +173,22 @@ def _cursor(text: str) -> tuple[int, str] | None:
     )
 
 
-def wanted(view: View) -> TraceFilter:
-    """What the URL asks the store for."""
+def order_of(view: View, scorers: Collection[str]) -> tuple[str, str, str]:
+    """The `sort` of the URL, as a column's order, in words. A score or number sorts its lowest first, with `-` its highest."""
+    key = view.params.get("sort", "time")
+    if key not in ORDERS:
+        name = key.removeprefix("-")
+        column = COLUMNS.get(name, name)
+        if column in scorers or FIELDS.get(column) == "number":
+            way, words = ("desc", "Highest") if key.startswith("-") else ("asc", "Lowest")
+            return key, f"{column} {way}", f"{words} {name.replace('_', ' ')}"
+        key = "time"
+    return key, *ORDERS[key]
+
+
+def wanted(view: View, order: str = ORDERS["time"][0]) -> TraceFilter:
+    """What the URL asks the store for, in this order."""
     every = [*cohort_conditions(view.cohort), *(f"({c})" for c in conditions(view))]
-    order = ORDERS.get(view.params.get("sort", "time"), ORDERS["time"])[0]
-    if view.params.get("order"):
-        order = f"{view.params['order'][:120]} asc"
     return TraceFilter(
         since_ns=view.range.since_ns,
         until_ns=view.range.until_ns,
@@ -193,7 +206,7 @@ def wanted(view: View) -> TraceFilter:
 def live_filter(view: View, since_ns: int | None = None) -> TraceFilter:
     """The same filters for the live list: newest first from now back, or only rows made since `since_ns`."""
     chosen = wanted(view)
-    chosen.until_ns, chosen.order_by, chosen.before, chosen.after = None, ORDERS["time"][0], None, None
+    chosen.until_ns, chosen.before, chosen.after = None, None, None
     chosen.assembled_after_ns, chosen.limit = since_ns, PAGE
     return chosen
 
@@ -250,16 +263,9 @@ async def _nothing() -> None:
 async def histogram(view: View, chosen: TraceFilter) -> list[tuple[int, int, int]]:
     """(start, traces, with errors) per bucket under the same filter."""
     bucket = view.range.bucket
-    simple = not (conditions(view) or chosen.text or chosen.session_id or chosen.user_id)
-    if simple:
-        found = await data.rows(
-            view, "page_traffic", bucket=bucket, **data.span(view.range), **data.cohort_params(view)
-        )
-        counted = {int(r["start"]): (int(r["n"]), int(r["bad"])) for r in found}
-    else:
-        every = msgspec.structs.replace(chosen, before=None, after=None)
-        found_here = await view.call.services.columns.tally(view.project, every, bucket)
-        counted = {start: (n, bad) for start, n, bad in found_here}
+    every = msgspec.structs.replace(chosen, before=None, after=None)
+    found = await view.call.services.columns.tally(view.project, every, bucket)
+    counted = {start: (n, bad) for start, n, bad in found}
     step = bucket * humane.NS
     starts = range(view.range.since_ns // step * step, view.range.until_ns, step)
     return [(start, *counted.get(start, (0, 0))) for start in starts]
@@ -273,7 +279,9 @@ async def traces(call: Call) -> Response:
         return RedirectResponse(view.url(f"/traces/{view.search.strip().lower()}"), 303)
     live = "live" in view.params
     asked_ns = call.services.clock()
-    chosen = live_filter(view) if live else wanted(view)
+    scorers = await call.services.columns.scorers(call.project)
+    key, order, words = order_of(view, scorers)
+    chosen = live_filter(view) if live else wanted(view, order)
     refuse_probing(call, chosen)
     refused: QueryRefused | None = None
     found: list[dict[str, Any]] = []
@@ -285,9 +293,8 @@ async def traces(call: Call) -> Response:
         )
     except QueryRefused as error:
         refused = error
-    scorers = await call.services.columns.scorers(call.project)
     saved = await call.services.records.read(lambda c: saved_views.listing(c, call.project))
-    first = [{"n": 1}] if found else await data.rows(view, "page_first_trace")
+    first = [{"n": 1}] if found else await data.rows(view, "page_last_trace")
     drawn, top = bars(counts or [], view.range.bucket)
     page = paged(found, chosen)
     if chosen.after and not page.rows and not refused:
@@ -307,8 +314,8 @@ async def traces(call: Call) -> Response:
         "chips": chips(view),
         "fields": [*sorted(scorers), *FIELDS],
         "operators": OPERATORS,
-        "orders": {k: words for k, (_, words) in ORDERS.items()},
-        "order": view.params.get("sort", "time") if view.params.get("sort", "time") in ORDERS else "time",
+        "orders": {**{k: said for k, (_, said) in ORDERS.items()}, key: words},
+        "order": key,
         "older": page.older,
         "newer": page.newer,
         "session": view.params.get("session"),
@@ -363,7 +370,7 @@ async def add_filter(call: Call) -> Response:
             raw = attribute_condition(attribute, given.get("op", "="), given.get("value", ""))
         made = raw or condition(given.get("field", ""), given.get("op", "="), given.get("value", ""), kinds)
     except ValueError as error:
-        raise HttpError(400, str(error), "go back and choose another column or value") from None
+        raise HttpError(400, str(error), "choose another column or value") from None
     view = view_of(call)
     view.path = back.path or "/traces"
     view.params = _params(back.query)

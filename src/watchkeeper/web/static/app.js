@@ -21,17 +21,86 @@ export function say(text, action) {
   setTimeout(() => toast.remove(), 6000);
 }
 
-export function load(url) {
+export function send(method, url, body) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("GET", url);
+    request.open(method, url);
     request.responseType = "document";
     request.timeout = 15000;
-    request.onload = () => (request.status < 400 ? resolve(request.response) : reject(new Error(`the server says ${request.status}`)));
-    request.onerror = request.ontimeout = () => reject(new Error("the server does not answer"));
-    request.send();
+    request.onload = () => resolve(request);
+    request.onerror = request.ontimeout = () => reject(new Error("The server does not answer."));
+    request.send(body);
   });
 }
+// What the server refuses it says in words. A login that has ended leads to the login page, or is refused as a form.
+const ended = (answer) => answer.status === 401 || new URL(answer.responseURL, location.href).pathname === "/login";
+export function refusal(answer) {
+  if (ended(answer)) return "Your login has ended: sign in again in another tab, then try once more.";
+  if (answer.status < 400) return "";
+  const said = ["#error", "#hint"].map((part) => $(part, answer.response ?? document.createDocumentFragment())?.textContent).filter(Boolean);
+  return said.join(" ") || `The server says ${answer.status}.`;
+}
+export async function load(url) {
+  const answer = await send("GET", url);
+  const refused = refusal(answer);
+  if (refused) throw new Error(refused);
+  return answer.response;
+}
+export async function known(url) {
+  try {
+    const answer = await fetch(url);
+    return answer.ok && !answer.redirected ? await answer.json() : [];
+  } catch {
+    return []; // Suggestions are no more than that: without them one types.
+  }
+}
+
+// A form is sent once, however often its button is pressed, until the page is shown again or the server has refused it.
+const sent = new WeakSet();
+document.addEventListener("submit", (event) => {
+  if (event.defaultPrevented || event.target.getAttribute("method") !== "post") return;
+  if (sent.has(event.target)) event.preventDefault();
+  else sent.add(event.target);
+});
+addEventListener("pageshow", (event) => event.persisted && $$("form").forEach((form) => sent.delete(form)));
+
+// What the server may refuse is refused inside its form, where what was written stays.
+function arrived(form, there) {
+  const said = form.getAttribute("data-said");
+  if (!said) {
+    location.href = there;
+    return;
+  }
+  sent.delete(form);
+  say(said);
+  form.reset();
+  main.dispatchEvent(new Event("change", { bubbles: true }));
+}
+async function ask(form, pressed) {
+  const fields = new URLSearchParams(new FormData(form, pressed));
+  // A field may be called as a property of its form is: only attributes are the form's own.
+  const [method, to] = ["method", "action"].map((name) => form.getAttribute(name));
+  const answer = method === "get" ? await send(method, `${to}?${fields}`) : await send(method, to, fields);
+  const refused = refusal(answer);
+  if (!refused) return arrived(form, answer.responseURL);
+  // What is there already may be sent all the same, where the form has a button for it.
+  for (const anyway of $$("[data-anyway]", form)) anyway.hidden = answer.status !== 409;
+  throw new Error(refused);
+}
+document.addEventListener("submit", async (event) => {
+  const form = event.target;
+  if (event.defaultPrevented || !form.hasAttribute("data-refusable")) return;
+  event.preventDefault();
+  try {
+    await ask(form, event.submitter);
+  } catch (error) {
+    sent.delete(form);
+    const told = $("[role=alert]", form) ?? form.appendChild(document.createElement("p"));
+    told.setAttribute("role", "alert");
+    told.className = "small bad-ink";
+    told.textContent = error.message;
+  }
+});
 
 // Theme: auto, light, dark. A cookie, so that the server draws charts in the same theme.
 const THEMES = ["auto", "light", "dark"];
@@ -54,6 +123,9 @@ $("#theme-switch")?.addEventListener("click", (event) => {
   }
 });
 
+// The answer that shows a new key once is not at an address of its own: loading it again would make another.
+if ($(".secret")) history.replaceState(null, "", location.href.replace("/settings/keys", "/settings"));
+
 // Settings that are only about looking live in cookies.
 for (const field of $$("[data-cookie]"))
   field.addEventListener("change", () => {
@@ -61,14 +133,32 @@ for (const field of $$("[data-cookie]"))
     say("Saved for this browser");
   });
 
+// Browsers have a clipboard for scripts only on https and on this machine; elsewhere what is selected can be copied.
+async function take(text) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = Object.assign(document.createElement("textarea"), { value: text, className: "sr" });
+  const focused = document.activeElement;
+  document.body.append(field);
+  field.select();
+  const done = document.execCommand("copy");
+  field.remove();
+  focused?.focus();
+  if (!done) throw new Error("the browser does not allow it");
+}
+async function copied(text, words = "Copied") {
+  try {
+    await take(await text);
+    say(words);
+  } catch (error) {
+    say(`This could not be copied: ${error.message}`);
+  }
+}
+
 // Commands can be taken along.
 for (const block of $$(".cmd:not(.small)")) {
   const text = block.textContent;
   const button = Object.assign(document.createElement("button"), { type: "button", className: "button s copy", textContent: "Copy" });
-  button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(text);
-    say("Copied");
-  });
+  button.addEventListener("click", () => copied(text));
   block.append(button);
 }
 
@@ -81,24 +171,19 @@ function link() {
 }
 async function asked(from) {
   const answer = await fetch(new URL(from, location.origin));
-  if (!answer.ok) throw new Error(`the server says ${answer.status}`);
+  if (!answer.ok || answer.redirected) throw new Error(answer.ok ? "your login has ended" : `the server says ${answer.status}`);
   return answer.text();
 }
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy], [data-copy-from], [data-copy-text], [data-copy-link], [data-copy-near]");
   if (!button) return;
   const { copy, copyFrom, copyText, copyNear } = button.dataset;
-  try {
-    let text = link();
-    if (copy) text = $(copy)?.textContent ?? "";
-    else if (copyFrom) text = await asked(copyFrom);
-    else if (copyText) text = copyText;
-    else if (copyNear !== undefined) text = $$(".text:not(.preview)", button.closest(".turn, .pair > div")).map((part) => part.textContent).join("\n\n");
-    await navigator.clipboard.writeText(text);
-    say("Copied");
-  } catch (error) {
-    say(`This could not be copied: ${error.message}`);
-  }
+  let text = link();
+  if (copy) text = $(copy)?.textContent ?? "";
+  else if (copyFrom) text = asked(copyFrom);
+  else if (copyText) text = copyText;
+  else if (copyNear !== undefined) text = $$(".text:not(.preview)", button.closest(".turn, .pair > div")).map((part) => part.textContent).join("\n\n");
+  await copied(text);
   const menu = button.closest("details.menu");
   if (menu) menu.open = false;
 });
@@ -117,11 +202,12 @@ async function suggest() {
   const address = new URL("/cohort/values", location.origin);
   for (const [name, value] of new URLSearchParams(location.search))
     if (["project", "range", "since", "until"].includes(name)) address.searchParams.set(name, value);
-  address.searchParams.set("name", $("#cohort-name").value);
-  const answer = await fetch(address);
-  if (!answer.ok) return;
-  const list = $("#cohort-values");
-  list.replaceChildren(...(await answer.json()).map((value) => Object.assign(document.createElement("option"), { value })));
+  const name = $("#cohort-name").value;
+  address.searchParams.set("name", name);
+  const values = await known(address);
+  // Answers may arrive in another order than they were asked for: those for a name chosen no longer are dropped.
+  if (name !== $("#cohort-name").value) return;
+  $("#cohort-values").replaceChildren(...values.map((value) => Object.assign(document.createElement("option"), { value })));
 }
 cohortMenu?.addEventListener("toggle", () => {
   if (!cohortMenu.open) return;
@@ -152,22 +238,21 @@ document.addEventListener("pointermove", (event) => {
 });
 
 // Rows: j k move, o opens beside, Enter opens, x selects.
-const table = $("[data-rows]");
-const rows = () => (table ? $$("tr.go, li.step", table) : []);
-let at = -1;
+const main = $("#main");
+const rows = () => $$("tr.go, .tree li.step", main);
+// The row one is at is marked, not numbered: a live list puts others above it.
+const here = () => rows().find((row) => row.classList.contains("at"));
+function mark(row) {
+  for (const other of rows()) other.classList.toggle("at", other === row);
+}
 function move(step) {
   const all = rows();
-  if (!all.length) return;
-  if (at < 0) at = all.findIndex((row) => row.matches("li.at"));
-  do at += step;
-  while (all[at]?.hidden);
-  at = Math.max(0, Math.min(all.length - 1, at));
-  if (all[at].hidden) return move(-step);
-  go(all[at]);
+  let next = all.indexOf(here()) + step;
+  while (all[next] && !all[next].checkVisibility()) next += step;
+  if (all[next]) go(all[next]);
 }
 function go(row) {
-  at = rows().indexOf(row);
-  for (const other of rows()) other.classList.toggle("at", other === row);
+  mark(row);
   row.scrollIntoView({ block: "nearest" });
   if (side && !side.hidden) openSide(row);
   if (!row.matches("li.step")) return;
@@ -176,18 +261,22 @@ function go(row) {
 }
 
 const side = $("#side");
+let beside;
 async function openSide(row) {
   if (!side || !row?.dataset.panel) return;
+  beside = row;
   try {
     const page = await load(row.dataset.panel);
+    if (beside !== row) return;
     side.replaceChildren(document.importNode($("#panel", page), true));
     side.hidden = false;
     $("[data-close]", side)?.addEventListener("click", closeSide);
   } catch (error) {
-    say(`This trace could not be opened: ${error.message}`);
+    if (beside === row) say(`This trace could not be opened. ${error.message}`);
   }
 }
 function closeSide() {
+  beside = undefined;
   if (!side || side.hidden) return false;
   side.hidden = true;
   return true;
@@ -196,9 +285,7 @@ document.addEventListener("click", (event) => {
   const row = event.target.closest("tr.go");
   if (!row || event.target.closest("a, button, input, label, summary")) return;
   if (getSelection()?.toString()) return;
-  const all = rows();
-  at = all.indexOf(row);
-  for (const other of all) other.classList.toggle("at", other === row);
+  mark(row);
   if (row.dataset.panel && side) openSide(row);
   else if (row.dataset.href) location.href = row.dataset.href;
 });
@@ -207,42 +294,46 @@ document.addEventListener("click", (event) => {
 const bar = $(".selection");
 function counted() {
   if (!bar) return;
-  const n = $$("tbody input[type=checkbox]:checked", table).length;
+  const n = $$("tbody input[type=checkbox]:checked", main).length;
   $("#selected-n").textContent = n;
   bar.hidden = n === 0;
 }
-table?.addEventListener("change", counted);
-$("#copy-ids")?.addEventListener("click", async () => {
-  const ids = $$("tbody input[type=checkbox]:checked", table).map((box) => box.value);
-  await navigator.clipboard.writeText(ids.join("\n"));
-  say(`${ids.length} trace ids copied`);
+main.addEventListener("change", counted);
+$("#copy-ids")?.addEventListener("click", () => {
+  const ids = $$("tbody input[type=checkbox]:checked", main).map((box) => box.value);
+  copied(ids.join("\n"), `${ids.length} trace ids copied`);
 });
 
 // Steps of a trace: another step is swapped in without loading the page; of several asked for in a row, the last one.
 let wanted;
+let shown = $(".tree a[aria-current]");
+function point(link) {
+  mark(link.closest(".step"));
+  for (const other of $$(".tree a[aria-current]")) other.removeAttribute("aria-current");
+  link.setAttribute("aria-current", "true");
+}
 async function selectStep(link) {
   wanted = link;
-  for (const step of $$(".step.at")) step.classList.remove("at");
-  for (const other of $$(".tree a[aria-current]")) other.removeAttribute("aria-current");
-  link.closest(".step").classList.add("at");
-  link.setAttribute("aria-current", "true");
+  point(link);
   await new Promise((resolve) => setTimeout(resolve, 60));
   if (wanted !== link) return;
-  const page = await load(link.dataset.step).catch(() => null);
-  if (wanted !== link) return;
-  const fresh = page && $("#span", page);
-  if (!fresh) {
-    location.href = link.href;
-    return;
+  try {
+    const page = await load(link.dataset.step);
+    if (wanted !== link) return;
+    $("#span").replaceWith(document.importNode($("#span", page), true));
+    history.replaceState(null, "", link.href);
+    shown = link;
+  } catch (error) {
+    if (wanted !== link) return;
+    // The tree points at what is shown beside it.
+    if (shown) point(shown);
+    say(`This span could not be opened. ${error.message}`);
   }
-  $("#span").replaceWith(document.importNode(fresh, true));
-  history.replaceState(null, "", link.href);
 }
 document.addEventListener("click", async (event) => {
   const link = event.target.closest(".tree a[data-step]");
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey || event.button) return;
   event.preventDefault();
-  at = rows().indexOf(link.closest(".step"));
   await selectStep(link);
   // Enter on a step goes on to what it says.
   if (event.detail === 0) $("#span")?.focus();
@@ -293,7 +384,7 @@ document.addEventListener("keydown", (event) => {
     },
   };
   if (!keys[event.key]) return;
-  at = rows().indexOf(step);
+  mark(step);
   keys[event.key]();
   event.preventDefault();
 });
@@ -329,14 +420,15 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   going = event.key === "g" ? Date.now() : 0;
-  const row = rows()[at];
+  const row = here();
   const keys = {
     "?": () => help.showModal(),
     "/": () => $("#q")?.select(),
+    u: () => $("[data-undo]")?.click(),
     j: () => move(1),
     k: () => move(-1),
     o: () => row && (row.dataset.panel ? openSide(row) : row.dataset.href && (location.href = row.dataset.href)),
-    Enter: () => row?.dataset.href && !event.target.closest("a, button") && (location.href = row.dataset.href),
+    Enter: () => row?.dataset.href && !event.target.closest("a, button, summary") && (location.href = row.dataset.href),
     x: () => {
       const box = row && $("input[type=checkbox]", row);
       if (box) {

@@ -1,5 +1,5 @@
 // The trace explorer: new rows as they arrive, suggestions of the filter menu, two rows beside each other.
-import { $, $$, load, say } from "./app.js";
+import { $, $$, known as suggested, load, say } from "./app.js";
 
 const EVERY_MS = 1500;
 const MOST = 50;
@@ -30,6 +30,9 @@ if (list) {
     for (const { row } of rows) {
       const there = known(row.dataset.id);
       if (there) {
+        // It is the same trace: what was selected stays so.
+        row.classList.toggle("at", there.classList.contains("at"));
+        for (const box of $$("input", row)) box.checked = $("input:checked", there) !== null;
         there.replaceWith(row);
         continue;
       }
@@ -39,7 +42,7 @@ if (list) {
       if (at) at.before(row);
       else list.append(row);
     }
-    for (const old of $$("tr", list).slice(MOST)) old.remove();
+    for (const old of $$("tr", list).slice(MOST)) if (!$("input:checked", old)) old.remove();
     waiting = new Map();
     more = false;
     tell(fast ? FAST : LIVE);
@@ -81,7 +84,7 @@ if (list) {
         forget();
         settle();
       } catch (error) {
-        tell(`Not live: ${error.message}`);
+        tell(`Not live. ${error.message}`);
       }
     }
     setTimeout(ask, EVERY_MS);
@@ -100,9 +103,7 @@ if (list) {
 $("#filter-menu")?.addEventListener("toggle", async (event) => {
   const names = $("#f-attributes");
   if (!event.currentTarget.open || names.childElementCount) return;
-  const answer = await fetch(names.dataset.from);
-  if (!answer.ok) return;
-  names.replaceChildren(...(await answer.json()).map((value) => Object.assign(document.createElement("option"), { value })));
+  names.replaceChildren(...(await suggested(names.dataset.from)).map((value) => Object.assign(document.createElement("option"), { value })));
 });
 
 // Two selected rows beside each other: x selects, c compares. The older one is A.

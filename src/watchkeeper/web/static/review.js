@@ -1,7 +1,7 @@
-// Labelling by keyboard. The next item is loaded while this one is read; a label moves on at once.
-import { $, load, say } from "./app.js";
+// Labelling by keyboard: the answer to a label is the next item, which takes the place of this one.
+import { $, refusal, say, send } from "./app.js";
 
-let ahead = null;
+let shown = location.pathname + location.search;
 
 // Words that differ, by longest common subsequence; long texts are compared line by line to stay quick.
 export function difference(before, after) {
@@ -44,52 +44,41 @@ function showDifference() {
   if (promote && !promote.dataset.touched) promote.checked = true;
 }
 
-function preload() {
-  const address = $("#label-form")?.dataset.next;
-  ahead = address ? { address, page: load(address).catch(() => null) } : null;
-}
-
 function arrive(page, address) {
   const fresh = page && $("#main", page);
   if (!fresh || !$("#label-form", page)) {
     location.href = address;
     return;
   }
+  // It is said beside the undo.
+  $(".said-done", fresh)?.remove();
   $("#main").replaceChildren(...[...fresh.childNodes].map((node) => document.importNode(node, true)));
-  for (const [from, to] of [[".rail", ".rail"]]) {
-    const counts = $(`${from} .count:not(.bad)`, page);
-    const mine = $(`${to} .count:not(.bad)`);
-    if (counts && mine) mine.textContent = counts.textContent;
-  }
+  const [waiting, before] = [page, document].map((where) => $(".rail .count:not(.bad)", where));
+  if (waiting && before) before.replaceWith(document.importNode(waiting, true));
   history.pushState(null, "", address);
+  shown = address;
   scrollTo(0, 0);
   $("#main").focus({ preventScroll: true });
-  preload();
 }
 
 let busy = false;
-async function submit(form) {
+async function submit(form, pressed) {
   if (busy) return;
   busy = true;
   try {
-    const answer = await fetch(form.action, {
-      method: "POST",
-      body: new URLSearchParams(new FormData(form)),
-      headers: { "x-csrf-token": document.body.dataset.csrf },
-    });
-    if (!answer.ok) {
-      const page = new URL(answer.url).pathname;
-      say(answer.status === 403 ? "You may not label here, or the page is out of date. Load it again." : `The label was not saved (${answer.status} at ${page}).`);
+    const answer = await send("POST", form.action, new URLSearchParams(new FormData(form, pressed)));
+    const refused = refusal(answer);
+    if (refused) {
+      say(`The label was not saved. ${refused}`);
       return;
     }
-    const landed = new URL(answer.url);
+    const landed = new URL(answer.responseURL);
     const said = landed.searchParams.get("done");
-    const known = ahead && new URL(ahead.address, location.href).pathname === landed.pathname ? await ahead.page : null;
-    arrive(known ?? (await load(landed.href).catch(() => null)), landed.pathname + landed.search);
+    arrive(answer.response, landed.pathname + landed.search);
     const words = { promoted: "Labelled and added to the dataset", duplicate: "Labelled; the dataset already asks this", undone: "Label taken back" };
     say(words[said] ?? "Labelled", said === "undone" ? undefined : { words: "Undo", run: undo });
   } catch {
-    say("The server does not answer; the label was not saved.");
+    say("The server does not answer: the label may not be saved.");
   } finally {
     busy = false;
   }
@@ -104,10 +93,7 @@ document.addEventListener("click", (event) => {
   const choice = event.target.closest?.(".choice");
   if (!choice) return;
   event.preventDefault();
-  const form = choice.form;
-  form.elements.verdict.value = choice.dataset.verdict;
-  form.elements.taxonomy.value = choice.dataset.taxonomy;
-  submit(form);
+  submit(choice.form, choice);
 });
 document.addEventListener("input", (event) => {
   if (event.target.id === "expected") showDifference();
@@ -129,5 +115,5 @@ document.addEventListener("keydown", (event) => {
   else return;
   event.preventDefault();
 });
-addEventListener("popstate", () => location.reload());
-preload();
+// Back and forward show another item; a place on this page does not.
+addEventListener("popstate", () => location.pathname + location.search !== shown && location.reload());

@@ -29,19 +29,20 @@ CREATE TABLE IF NOT EXISTS spans (
 ) ENGINE = ReplacingMergeTree(version) PARTITION BY toMonday(day) ORDER BY (project, trace_id, span_id)
   SETTINGS ${durable}, index_granularity = 2048, merge_max_block_size = 4096;
 
--- What the client sent, redacted, whole: one JSON document a span. A list page never reads it.
+-- What the client sent, redacted, whole: one JSON document a span. A list page never reads it. Granules are small because a
+-- merge holds several of each part it reads in memory.
 CREATE TABLE IF NOT EXISTS content (
   project LowCardinality(String), trace_id String, span_id String,
   body String CODEC(ZSTD(1)), day Date, received_at DateTime64(9, 'UTC'), version UInt64
 ) ENGINE = ReplacingMergeTree(version) PARTITION BY day ORDER BY (project, trace_id, span_id)
-  SETTINGS ${durable}, index_granularity = 256, merge_max_block_size = 512;
+  SETTINGS ${durable}, index_granularity = 64, merge_max_block_size = 256;
 
 CREATE TABLE IF NOT EXISTS logs (
   project LowCardinality(String), trace_id String, span_id String, log_id String,
   time DateTime64(9, 'UTC'), name LowCardinality(String), body String CODEC(ZSTD(1)),
   day Date, received_at DateTime64(9, 'UTC')
 ) ENGINE = ReplacingMergeTree PARTITION BY day ORDER BY (project, trace_id, span_id, log_id)
-  SETTINGS ${durable}, index_granularity = 512, merge_max_block_size = 1024;
+  SETTINGS ${durable}, index_granularity = 64, merge_max_block_size = 256;
 
 -- One row a trace: everything known about it, rewritten when something arrives. `scores` holds the latest value of
 -- every scorer; `checks` the deterministic scores themselves (the rest are rows of `scores`).

@@ -1,0 +1,52 @@
+"""What no dialect found, under names of a client's own: `tanstack.ai.finish_reason` says by its end what it is."""
+
+from typing import Any
+
+from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.replies import Tokens
+from watchkeeper.dialects.values import as_int, as_list, word
+
+# The dialects know these names one by one; what they leave unread is something else.
+_KNOWN = ("gen_ai.", "llm.", "ai.", "langfuse.", "langsmith.", "traceloop.", "mlflow.", "metadata.")
+_ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("finish", (".finish_reason", ".finish_reasons", ".stop_reason", ".finishReason", ".stopReason")),
+    ("call", (".tool.call.id", ".tool.call_id", ".tool_call.id", ".tool_call_id", ".toolCallId")),
+    ("in", (".input_tokens", ".prompt_tokens", ".inputTokens", ".promptTokens")),
+    ("given", (".request.body", ".request.messages")),
+    ("said", (".response.body", ".response.text")),
+    ("model", (".model", ".model_name")),
+    ("agent", (".agent.name", ".agent_name")),
+    ("out", (".output_tokens", ".completion_tokens", ".outputTokens", ".completionTokens")),
+)
+
+
+def names(attributes: dict[str, Any]) -> dict[str, str]:
+    """For each field the first name that ends like it."""
+    found: dict[str, str] = {}
+    for key in attributes:
+        if "." in key and not key.startswith(_KNOWN):
+            for field, ends in _ENDS:
+                if key.endswith(ends):
+                    found.setdefault(field, key)
+    return found
+
+
+def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> None:
+    """What is still unknown of a call to a model or a tool."""
+    told = {field: attributes[key] for field, key in found.items()}
+    if "agent" in told and draft.kind is None and "agent" in draft.raw.name.lower():
+        draft.kind = "agent"
+    if draft.kind in ("agent", "workflow"):
+        draft.weak_agent = draft.weak_agent or word(told.get("agent"))
+    if draft.kind == "llm":
+        if draft.request_model in (None, "unknown") and draft.response_model is None:
+            draft.request_model = word(told.get("model"))
+        draft.take_inputs(found.get("given", ""), told.get("given"))
+        if not draft.outputs and draft.output_text is None:
+            draft.take_reply(found.get("said", ""), told.get("said"))
+        listed = as_list(told.get("finish"))
+        draft.finish_raw = draft.finish_raw or word(listed[0] if listed else told.get("finish"))
+        if draft.tokens.input is None and draft.tokens.output is None:
+            draft.tokens.fill(Tokens(as_int(told.get("in")), as_int(told.get("out"))))
+    elif draft.kind == "tool":
+        draft.tool_call_id = draft.tool_call_id or word(told.get("call"))

@@ -1,0 +1,129 @@
+"""Recorded OTLP requests imported: every kind of file, of any size, and what is wrong with one costs only itself."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.unit.cli.conftest import Fake
+from watchkeeper.cli.importing import Request, files_of, requests
+from watchkeeper.cli.main import main
+
+SPAN = {"traceId": "ab" * 16, "spanId": "cd" * 8, "name": "x", "startTimeUnixNano": "1795238000000000000"}
+REQUEST = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN, {**SPAN, "spanId": "zz"}]}]}]}
+
+
+def test_it_imports_every_kind_of_file(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = json.dumps(REQUEST).encode()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "one.json").write_bytes(text)
+    (tmp_path / "in" / "two.json.gz").write_bytes(gzip.compress(text))
+    (tmp_path / "in" / "many.jsonl").write_bytes(text + b"\n\n" + b'{"resourceLogs": []}\n')
+    (tmp_path / "in" / "readme.md").write_text("no")
+    assert main(["import", str(tmp_path / "in"), "--server", fake.url]) == 2, "a span each has a bad id"
+    said = capsys.readouterr()
+    assert "imported 3 of 3 files: 3 records stored, 3 rejected" in said.out
+    assert sorted(path for _, path, _, _ in fake.asked) == [
+        "/api/traces/settle",
+        "/v1/logs",
+        "/v1/traces",
+        "/v1/traces",
+        "/v1/traces",
+    ]
+    assert all(headers["content-type"] == "application/json" for *_, headers in fake.asked)
+
+
+def test_it_tells_protobuf_signals_apart(tmp_path: Path) -> None:
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    logs = ExportLogsServiceRequest()
+    record = logs.resource_logs.add().scope_logs.add().log_records.add()
+    record.time_unix_nano, record.body.string_value = 1795238000000000000, "hello"
+    traces = ExportTraceServiceRequest()
+    traces.resource_spans.add().scope_spans.add().spans.add(
+        trace_id=b"\x01" * 16, span_id=b"\x02" * 8, name="x", start_time_unix_nano=1795238000000000000
+    )
+    (tmp_path / "a.pb").write_bytes(logs.SerializeToString())
+    (tmp_path / "b.pb").write_bytes(traces.SerializeToString())
+    (tmp_path / "c-logs.pb").write_bytes(b"")
+
+    def signal_of(path: Path, wanted: str | None = None) -> str:
+        ((_, request),) = requests(path, path.read_bytes(), ".pb", wanted)
+        assert isinstance(request, Request)
+        return request.signal
+
+    assert [signal_of(p) for p in files_of([tmp_path])] == ["logs", "traces", "logs"]
+    assert signal_of(tmp_path / "a.pb", "metrics") == "metrics"
+
+
+def test_a_broken_or_refused_line_of_requests_costs_only_itself(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [SPAN]}]}]})
+    (tmp_path / "lines.json").write_text("\n".join([good, "{oops", good, "[1]", good]))
+    fake.json(200, {})
+    fake.json(413, {"message": "too large"})
+    assert main(["import", str(tmp_path), "--server", fake.url]) == 2
+    said = capsys.readouterr()
+    assert "lines.json:2: is not JSON" in said.err and "lines.json:4: is not an OTLP request" in said.err
+    assert "lines.json:3: the server answered 413: too large" in said.err
+    assert "1 of 1 files: 2 records stored, 0 rejected, 3 requests could not be imported" in said.out
+
+
+def test_a_request_of_any_size_is_sent_in_parts(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("watchkeeper.cli.importing.BATCH_BYTES", 2000)
+    spans = [{**SPAN, "spanId": f"{n + 1:016x}"} for n in range(60)]
+    (tmp_path / "a.json").write_text(json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": spans}]}]}))
+    assert main(["import", str(tmp_path), "--server", fake.url]) == 0
+    assert "60 records stored" in capsys.readouterr().out
+    sent = [body for _, path, body, _ in fake.asked if path == "/v1/traces"]
+    assert len(sent) > 3 and max(map(len, sent)) <= 2000
+
+
+def test_messages_as_the_collector_writes_them_are_read_one_by_one(tmp_path: Path) -> None:
+    one = ExportTraceServiceRequest()
+    one.resource_spans.add().scope_spans.add().spans.add(
+        trace_id=b"\x01" * 16, span_id=b"\x02" * 8, name="x", start_time_unix_nano=1795238000000000000
+    )
+    body = one.SerializeToString()
+    framed = (len(body).to_bytes(4, "big") + body) * 3
+    found = [r for _, r in requests(tmp_path / "spans.pb", framed, ".pb", None)]
+    assert [r.body for r in found if isinstance(r, Request)] == [body] * 3
+
+
+def test_it_goes_on_after_a_file_it_cannot_import(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.json").write_text("{broken")
+    (tmp_path / "b.json").write_text('{"something": 1}')
+    (tmp_path / "c.json").write_text(json.dumps(REQUEST))
+    (tmp_path / "d.json.gz").write_bytes(b"\x1f\x8bnot gzip")
+    assert main(["import", str(tmp_path), "--server", fake.url]) == 2
+    said = capsys.readouterr()
+    assert (
+        "a.json: is not JSON" in said.err
+        and "b.json: is not an OTLP request" in said.err
+        and "d.json.gz" in said.err
+    )
+    assert "imported 1 of 4 files" in said.out
+    assert main(["import", "nothing-here", "--server", fake.url]) == 2
+
+
+def test_it_waits_when_the_server_is_busy(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("watchkeeper.cli.importing.time.sleep", waited.append)
+    (tmp_path / "a.json").write_text(json.dumps({"resourceSpans": []}))
+    fake.answers = [(503, {"retry-after": "2"}, b""), (429, {"retry-after": "1"}, b""), (200, {}, b"{}")]
+    assert main(["import", str(tmp_path), "--server", fake.url]) == 0
+    assert waited == [2.0, 1.0]
+    fake.json(413, {"code": 8, "message": "too large"})
+    assert main(["import", str(tmp_path), "--server", fake.url]) == 2
+    assert "answered 413: too large" in capsys.readouterr().err

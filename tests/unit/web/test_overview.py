@@ -1,0 +1,41 @@
+"""What the first page says of each scenario."""
+
+from datetime import UTC
+from typing import Any
+
+import msgspec
+
+from tests.unit.web.world import HOUR, NOW, PROJECT, _alert
+from watchkeeper.web.pages.overview import sentences
+from watchkeeper.web.view import TimeRange, View
+
+CALM = [{"scenario": f"calm-{i}", "n": 10, "bad": 0} for i in range(50)]
+
+
+def view(**cohort: str) -> View:
+    call: Any = None
+    return View(
+        call, PROJECT, "/", {}, NOW, TimeRange(NOW - 24 * HOUR, NOW, "24h", ""), cohort, "", "auto", UTC
+    )
+
+
+def test_every_scenario_has_its_share_of_all_traffic_and_its_own_alerts_however_many_there_are() -> None:
+    alert = _alert([])
+    silent = msgspec.structs.replace(alert, id="al_silent", state="no_data", cohort={"scenario": "silent"})
+    rare = [*CALM, {"scenario": "customer-support", "n": 1, "bad": 0}]
+    found = sentences(view(), rare, [alert, silent], [])
+    assert [(s.tone, s.scenario, s.href) for s in found[:2]] == [
+        ("bad", "customer-support", "/alerts/al_relevance"), ("warn", "silent", "/alerts/al_silent"),
+    ]  # fmt: skip
+    assert "0.20 % of traffic" in found[0].detail and found[1].detail == "no traces in this range"
+    assert len(found) == 52 and all(s.brief.startswith("2 % ") for s in found[2:])
+    assert [s.scenario for s in sentences(view(scenario="calm-1"), CALM[1:2], [alert, silent], [])] == [
+        "calm-1"
+    ]
+
+
+def test_what_an_alert_says_of_no_scenario_in_particular_stands_once() -> None:
+    alert = msgspec.structs.replace(_alert([]), cohort={"prompt_version": "v2"})
+    found = sentences(view(), CALM, [alert], [])
+    assert [s.scenario for s in found if not s.quiet] == ["Across scenarios"] and len(found) == 51
+    assert [(s.scenario, s.tone) for s in sentences(view(), CALM[:1], [alert], [])] == [("calm-0", "bad")]
