@@ -35,6 +35,33 @@ def test_a_full_disk_is_told_apart_from_a_fault_and_passes(tmp_path: Path) -> No
     records.close()
 
 
+@pytest.mark.parametrize("what", ["not there", "no database", "damaged"])
+def test_a_file_that_cannot_be_read_is_told_apart_from_a_fault_too(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "there" / "r.db"
+    records = Records(f"sqlite:///{path}")
+    records.write_now(lambda c: c.execute(sa.text("CREATE TABLE t (x TEXT)")))
+    records.write_now(lambda c: c.execute(sa.text("INSERT INTO t VALUES (:x)"), {"x": "x" * 20_000}))
+    records.close()
+    whole = path.read_bytes()
+    if what == "not there":
+        path.parent.rename(tmp_path / "elsewhere")
+    else:
+        path.write_bytes(
+            b"x" * len(whole) if what == "no database" else whole[:4096] + b"\xff" * (len(whole) - 4096)
+        )
+    with pytest.raises(StoreUnavailable, match="cannot be read or written"):
+        records.read_now(lambda c: c.execute(sa.text("SELECT x FROM t")).all())
+    records.close()
+    if what == "not there":
+        (tmp_path / "elsewhere").rename(path.parent)
+    else:
+        path.write_bytes(whole)
+    assert records.read_now(lambda c: c.execute(sa.text("SELECT count(*) FROM t")).scalar()) == 1
+    with pytest.raises(sa.exc.OperationalError, match="no such table"):
+        records.read_now(lambda c: c.execute(sa.text("SELECT * FROM nowhere")).all())
+    records.close()
+
+
 async def test_emptying_the_log_says_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = Records(f"sqlite:///{tmp_path}/r.db")
 

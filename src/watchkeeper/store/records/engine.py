@@ -21,7 +21,20 @@ from watchkeeper.store.columns import StoreUnavailable
 
 T = TypeVar("T")
 
-# What SQLite and PostgreSQL say when the disk takes no more: nobody's fault and over when space is freed.
+# What SQLite says of its file rather than of a statement: the disk is full, fails, cannot be locked or opened, or returns what was never
+# written. Nobody's fault, and over when the disk is well; what stays damaged is repaired at the next start.
+_DISK = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_BUSY,
+}
+# The same where nothing but words came, and of PostgreSQL.
 _FULL = ("database or disk is full", "disk I/O error", "No space left on device")
 _DRIVER = "postgresql+psycopg"
 # A server that is gone is noticed within half a minute, also where nothing says goodbye (a cable, a firewall).
@@ -129,13 +142,15 @@ class Records:
 
     @contextlib.contextmanager
     def reached(self) -> Generator[None]:
-        """Whatever is nobody's fault and will pass is `StoreUnavailable`: a full disk, a server that cannot be reached."""
+        """Whatever is nobody's fault and will pass is `StoreUnavailable`: a full or failing disk, a server that cannot be reached."""
         try:
             yield
         except DBAPIError as error:
             said = str(error.orig)
-            if any(words in said for words in _FULL):
-                raise StoreUnavailable(f"the records cannot be written: {said[:200]}") from error
+            # The lower byte is the code, the rest says more of it.
+            of_disk = (getattr(error.orig, "sqlite_errorcode", None) or 0) & 0xFF in _DISK
+            if of_disk or any(words in said for words in _FULL):
+                raise StoreUnavailable(f"the records cannot be read or written: {said[:200]}") from error
             # Without a state of SQL nobody answered; with one of these classes a server said that it cannot now.
             state = getattr(error.orig, "sqlstate", None)
             if not self.is_sqlite and (
@@ -150,8 +165,8 @@ class Records:
             raise StoreUnavailable("the records are busy: no connection became free in 30 s") from error
 
     def read_now(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in a read transaction and return its result (blocking). Raises `StoreUnavailable` when a server does not
-        answer."""
+        """Run `work` in a read transaction and return its result (blocking). Raises `StoreUnavailable` when the disk fails or a
+        server does not answer."""
         with self.reached(), self.engine.connect() as connection:
             return work(connection)
 
