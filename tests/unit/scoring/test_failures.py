@@ -61,6 +61,52 @@ FAILED: list[Any] = [
     "{'error': 'not found'}",
     [{"type": "text", "text": "Error: boom"}],
     {"content": [{"type": "text", "text": '{"success": false}'}]},
+    # Programs that fell, below a line of source or below what they had printed.
+    "/src/index.js:12\n  const x = a.b;\n            ^\n\nTypeError: Cannot read properties of undefined\n    at f (/src/index.js:12:21)",
+    'step 1 done\nTraceback (most recent call last):\n  File "run.py", line 9, in <module>\n    go()\nacme.errors.Bad: step',
+    "lua: a.lua:3: attempt to index a nil value\nstack traceback:\n\ta.lua:3: in main chunk",
+    "app.rb:4:in `fetch': key not found: :price (KeyError)",
+    "** (ArithmeticError) bad argument in arithmetic expression",
+    "Error in lm.fit(x, y) : incompatible dimensions",
+    "psycopg2.errors.UniqueViolation: duplicate key value",
+    # Compilers, shells and databases.
+    "main.c:7:5: error: 'x' undeclared",
+    "./main.go:8:2: undefined: fmt.Printl",
+    "warning: unused variable\nerror: could not compile `app`",
+    "usage: report.py [-h]\nreport.py: error: the following arguments are required: --from",
+    "wget: unable to resolve host address 'x'",
+    "'pythn' is not recognized as an internal or external command,\noperable program or batch file.",
+    'Error from server (NotFound): pods "web-1" not found',
+    'near "SELCT": syntax error',
+    "100035 (22007): Timestamp 'abc' is not recognized",
+    "Query exceeded memory limit",
+    "550 5.7.1 Relaying denied",
+    # What people and the tools of agents write.
+    "Your proposed edit has introduced new syntax error(s).",
+    "No replacement was performed, old_str `x` did not appear verbatim in /a.py.",
+    "File has not been read yet. Read it first before writing to it.",
+    "The path /a.py does not exist. Please provide a valid path.",
+    "The file could not be saved because the disk is full.",
+    "Reservation not created: fully booked",
+    "Insufficient funds in account 2231.",
+    "Tool call rejected by user",
+    "Amount must be greater than zero.",
+    "We were unable to process your request at this time.",
+    # Envelopes.
+    '<?xml version="1.0"?><Error><Code>NoSuchKey</Code></Error>',
+    "<soap:Envelope><soap:Body><soap:Fault><faultcode>x</faultcode></soap:Fault></soap:Body></soap:Envelope>",
+    "<!DOCTYPE html><html><head><title>Error 404 (Not Found)</title>",
+    {"detail": [{"loc": ["body", "amount"], "msg": "field required", "type": "missing"}]},
+    {"faultcode": "soap:Server", "faultstring": "Unable to process request"},
+    {"took": 3, "errors": True, "items": [{"index": {"status": 400}}]},
+    {"updated": 0, "failed": 3, "errors": ["row 1: bad date"]},
+    {"kind": "Status", "status": "Failure", "message": "pods is forbidden", "code": 403},
+    {"code": "rate_limited", "message": "Slow down.", "retry_after": 0.5},
+    {"errorMessages": ["Issue does not exist"], "errors": {}},
+    [{"message": "Session expired", "errorCode": "INVALID_SESSION_ID"}],
+    {"chart": {"result": None, "error": {"code": "Not Found", "description": "delisted"}}},
+    {"isSuccess": False, "data": None},
+    ["error", "no such user"],
 ]
 WORKED: list[Any] = [
     "The error rate is 2 %",
@@ -90,6 +136,21 @@ WORKED: list[Any] = [
     {"exit_code": 0, "stdout": "Error: handled"},
     {"results": [{"title": "Error: what it means", "url": "u"}]},
     [{"type": "text", "text": "Sunny"}],
+    "Refunds cannot be processed without a receipt.",
+    "Bookings can't be cancelled within 24 hours of departure.",
+    "Guests are not allowed to bring food.",
+    "The speed limit was exceeded by 12 km/h.",
+    "The product is temporarily unavailable in size M; L is in stock.",
+    "The king died unexpectedly in 1066.",
+    "Error 404 is a Canadian TV series.",
+    "README: If you get `Error: Cannot find module`, run npm install.",
+    "Warning: x: error: terminal unknown\nFLAG",
+    "Traceback (most recent call last) appears when Python fails.",
+    'Deploy log\nTraceback (most recent call last):\n  File "a.py"\nValueError: x\nretried: ok, all is well',
+    {"errors": 0, "failed": 0, "updated": 3},
+    {"updated": 2, "failed": 1, "errors": ["row 1: bad date"]},
+    {"valid": False, "errors": ["zip code has 4 digits"], "checked": 3},
+    {"user": {"error": "", "name": "x"}},
     None,
     [],
 ]
@@ -107,6 +168,18 @@ FULL: list[Any] = [
 @pytest.mark.parametrize("result", FAILED, ids=repr)
 def test_it_sees_that_a_tool_failed(result: Any) -> None:
     assert failure(result)
+
+
+def test_no_text_is_spared_the_look_at_its_words_that_they_would_have_condemned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Always:
+        def ids(self, text: str) -> list[int]:
+            return [0]
+
+    before = [failure(r) is None for r in (*FAILED, *WORKED)]
+    monkeypatch.setattr("watchkeeper.scoring.failures._hinted", Always)
+    assert [failure(r) is None for r in (*FAILED, *WORKED)] == before
 
 
 @pytest.mark.parametrize("result", WORKED, ids=repr)
