@@ -13,7 +13,6 @@ from watchkeeper.model.times import DAY
 from watchkeeper.store import sandbox, sandbox_tables
 from watchkeeper.store.columns import QueryRefused, TraceFilter
 
-TEXT_CHARS = 400
 DAYS_BACK = (1, 14)
 """Where a list of the newest stops looking first, and next: mostly that suffices."""
 LAST_DAY = 2**16 - 1
@@ -24,15 +23,14 @@ SPARE = 8
 VALUES = 1000
 """So many different numbers of an attribute, and so many traces, are looked up; of an attribute that has more numbers the values are
 read, and where more traces have it the newest are looked at first."""
-_TEXTS = ("input_text", "output_text")
+# The first 400 characters.
+_SHORT = {"input_text": "input_start", "output_text": "output_start"}
 # A call that did not come back is an error, as in `page_traffic`; an answer that a check finds wrong is no error of the call.
 _TRANSPORT = ", ".join(f"'{name}'" for name in sorted(TRANSPORT))
 SHOWN = (*sandbox_tables.COLUMNS["traces"], "scores")
-# No columns beside those of the projection `newest` (store/sql/columns), which answers in the order of time; and no aliases, because
+# No columns beside those of the projection `listed` (store/sql/columns), which answers in the order of time; and no aliases, because
 # a condition on a text means the whole of it.
-_ROWS = "SELECT assembled_at, toMonday(day), " + ", ".join(
-    f"substringUTF8({c}, 1, {TEXT_CHARS})" if c in _TEXTS else c for c in SHOWN
-)
+_ROWS = "SELECT assembled_at, toMonday(day), " + ", ".join(_SHORT.get(c, c) for c in SHOWN)
 _LATEST = """
 SELECT trace_id, assembled_at FROM traces
 WHERE project = {project:String} AND trace_id IN {ids:Array(String)} AND _partition_id IN {weeks:Array(String)}"""
