@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,7 @@ def test_the_whole_sdk_pulls_no_server_dependency() -> None:
     done = run(
         """
         import sys
+        before = set(sys.modules)
         import watchkeeper
         for name in watchkeeper.__all__:
             getattr(watchkeeper, name)
@@ -45,13 +48,33 @@ def test_the_whole_sdk_pulls_no_server_dependency() -> None:
             s.input("hello a@b.com").output("y")
         watchkeeper.flush(2)
         print(*sorted({name.partition(".")[0] for name in sys.modules}))
+        new = [sys.modules[name] for name in sys.modules.keys() - before]
+        print(*(m.__file__ for m in new if getattr(m, "__file__", None)), sep="|")
         print(*sorted(name for name in sys.modules if name.startswith("watchkeeper")))
         """
     )
     assert done.returncode == 0, done.stderr
-    loaded, ours = done.stdout.strip().splitlines()
+    loaded, files, ours = done.stdout.strip().splitlines()
     assert sorted(HEAVY & set(loaded.split())) == []
+    assert others(files.split("|")) == set(), "not among the dependencies of the base install"
     assert [name for name in ours.split() if not re.match(r"watchkeeper(\.sdk(\.|$)|$)", name)] == []
+
+
+def others(loaded: list[str]) -> set[str]:
+    """The installed packages that these files are of and that installing the SDK alone would not bring."""
+    wanted = tomllib.loads((SOURCE.parent / "pyproject.toml").read_text())["project"]["dependencies"]
+    brought: set[str] = set()
+    while wanted:
+        name = re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", wanted.pop(), maxsplit=1)[0]).lower()
+        if name not in brought:
+            brought.add(name)
+            wanted += [r for r in metadata.requires(name) or () if "extra ==" not in r]
+    home = {
+        str(file.locate()): re.sub(r"[-_.]+", "-", found.name).lower()
+        for found in metadata.distributions()
+        for file in found.files or ()
+    }
+    return {home[file] for file in loaded if file in home} - brought
 
 
 def test_no_sdk_file_imports_another_part_of_the_product() -> None:

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, cast
 
 from google.protobuf.message import DecodeError
-from google.rpc.status_pb2 import Status as Refusal
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
@@ -225,7 +225,8 @@ def rejected_spans(answer: bytes) -> tuple[int, str]:
 def refusal(answer: bytes) -> str:
     """What an answer that refuses a request says, in one line: an OTLP server's words, or the beginning of anything else."""
     try:
-        text = Refusal.FromString(answer).message
+        # A google.rpc.Status, whose own package is none of our dependencies: its message is a text of the same number.
+        text = ExportTracePartialSuccess.FromString(answer).error_message
     except DecodeError:
         text = ""
     text = text or answer[:200].decode("utf-8", "replace")
