@@ -16,7 +16,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from watchkeeper.wire.decoded import Decoded, MetricPoint, Rejected
 from watchkeeper.wire.limits import SMALL, Gauge, no_nul, sane_times
-from watchkeeper.wire.protobuf import apart, attributes, fields, unreadable
+from watchkeeper.wire.protobuf import apart, attributes, fields, parsed, unreadable
 
 WANTED = re.compile(r"token|cost|duration|time_to_first|time_per_output|latency", re.IGNORECASE)
 NOT_FINITE = "its value is not a finite number"
@@ -28,12 +28,11 @@ _POINTS: dict[int, Any] = {
 }  # fmt: skip
 
 
-def decode(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
-    """Fill `out.metrics` from protobuf; raises `Malformed`. Histograms of both kinds and summaries give their sum and count."""
-    request = ExportMetricsServiceRequest()
-    try:
-        request.ParseFromString(body)
-    except DecodeError:
+def decode(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None, whole: bool = True) -> None:
+    """Fill `out.metrics` from protobuf, taken apart unless `whole`; raises `Malformed`. Histograms of both kinds and summaries give
+    their sum and count."""
+    request = parsed(ExportMetricsServiceRequest, body, whole)
+    if request is None:
         for where, record, resource, _ in apart(body, out, gauge):
             try:
                 _metric(Metric.FromString(record), where, resource, out, gauge, now_ns)

@@ -19,6 +19,7 @@ from watchkeeper.wire.prescan import LOOK_BYTES
 SIGNALS = ("traces", "logs", "metrics")
 MEDIA = {"protobuf": "application/x-protobuf", "json": "application/json"}
 _MESSAGE_LIMIT = 2000
+_PROTOBUF = {"traces": protobuf.decode_traces, "logs": protobuf.decode_logs, "metrics": metrics.decode}
 
 
 def encoding_of(content_type: str | None, body: bytes = b"") -> str:
@@ -62,16 +63,14 @@ def decode(
     encoding = encoding_of(content_type, body)
     gauge = Gauge(limits)
     out = Decoded(signal=signal, encoding=encoding, counts=gauge.counts)
-    if len(body) > LOOK_BYTES:
-        (otlpjson if encoding == "json" else protobuf).weigh(body, gauge)
+    large = len(body) > LOOK_BYTES
     if encoding == "json":
+        if large:
+            otlpjson.weigh(body, gauge)
         otlpjson.decode(body, out, gauge, now_ns)
-    elif signal == "traces":
-        protobuf.decode_traces(body, out, gauge, now_ns)
-    elif signal == "logs":
-        protobuf.decode_logs(body, out, gauge, now_ns)
     else:
-        metrics.decode(body, out, gauge, now_ns)
+        whole = protobuf.weigh(body, gauge) if large else True
+        _PROTOBUF[signal](body, out, gauge, now_ns, whole)
     if out.damaged and out.damaged == out.received:
         raise Malformed(out.rejected[0].reason)
     return out

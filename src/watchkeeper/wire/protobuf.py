@@ -186,25 +186,38 @@ def _log(
     return log
 
 
-def weigh(body: bytes, gauge: Gauge) -> None:
-    """Raises `TooLarge` for a body of more parts or records than may be built of it, and `Malformed` where that cannot be told."""
+def weigh(body: bytes, gauge: Gauge) -> bool:
+    """Whether a body may be read in one go: False where some of its records cannot be counted beforehand, so that it has to be
+    taken apart. Raises `TooLarge` for one of more parts or records than may be built of it."""
     parts = protobuf_parts(body)
     if not parts:
-        return
+        return True
     refuse_more(parts, gauge.limits.parts)
     # Records take more memory than other messages; the three signals share the numbers of their envelopes.
     records = Gauge(gauge.limits)
-    for _, group in fields(memoryview(body), (1,), "the request", records):
-        for _, scope in fields(group, (2,), "a resource group", records):
-            fields(scope, (2,), "a scope group", records)
-
-
-def decode_traces(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
-    """Fill `out` from an ExportTraceServiceRequest; raises `Malformed` when the envelope cannot be read."""
-    request = ExportTraceServiceRequest()
     try:
-        request.ParseFromString(body)
+        for _, group in fields(memoryview(body), (1,), "the request", records):
+            for _, scope in fields(group, (2,), "a resource group", records):
+                fields(scope, (2,), "a scope group", records)
+    except Malformed:
+        return False
+    return True
+
+
+def parsed(pb_type: Any, body: bytes, whole: bool) -> Any:
+    """The request, None for one that has to be taken `apart`: upb refuses it, or it is not to be read whole."""
+    if not whole:
+        return None
+    try:
+        return pb_type.FromString(body)
     except DecodeError:
+        return None
+
+
+def decode_traces(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None, whole: bool = True) -> None:
+    """Fill `out` from an ExportTraceServiceRequest, taken apart unless `whole`; raises `Malformed` when the envelope cannot be read."""
+    request = parsed(ExportTraceServiceRequest, body, whole)
+    if request is None:
         _salvage(body, out, gauge, now_ns, PbSpan, _span, out.spans)
         return
     gauge.admit(len(request.resource_spans))
@@ -226,12 +239,10 @@ def decode_traces(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -
                     out.spans.append(made)
 
 
-def decode_logs(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
-    """Fill `out` from an ExportLogsServiceRequest; raises `Malformed` when the envelope cannot be read."""
-    request = ExportLogsServiceRequest()
-    try:
-        request.ParseFromString(body)
-    except DecodeError:
+def decode_logs(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None, whole: bool = True) -> None:
+    """Fill `out` from an ExportLogsServiceRequest, taken apart unless `whole`; raises `Malformed` when the envelope cannot be read."""
+    request = parsed(ExportLogsServiceRequest, body, whole)
+    if request is None:
         _salvage(body, out, gauge, now_ns, PbLog, _log, out.logs)
         return
     gauge.admit(len(request.resource_logs))

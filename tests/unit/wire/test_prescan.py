@@ -39,6 +39,27 @@ def test_a_large_body_of_short_lines_is_read() -> None:
     assert len(wire.decode("traces", body, malformed.PROTOBUF).spans) == 6
 
 
+@pytest.mark.parametrize("signal", ["traces", "logs", "metrics"])
+@pytest.mark.parametrize("damaged", [b"\xff\xff", malformed.field(2, b"\x12\x7f")], ids=["group", "scope"])
+def test_damage_in_a_large_body_costs_its_own_part_alone(signal: str, damaged: bytes) -> None:
+    lines = malformed.field(1, b"\t\n" * 600_000)
+    record = {
+        "traces": malformed.span_pb("ab" * 16, "cd" * 8),
+        "logs": malformed.field(5, lines),
+        "metrics": malformed.field(1, b"llm.cost")
+        + malformed.field(5, malformed.field(1, bytes([0x21, *bytes(8)]))),
+    }[signal]
+    good = malformed.field(1, malformed.field(2, malformed.field(2, record)))
+    resource = malformed.field(
+        1, malformed.field(1, malformed.field(1, malformed.field(1, b"k") + malformed.field(2, lines)))
+    )
+    body = resource + good + malformed.field(1, damaged) + good
+    assert prescan.protobuf_parts(body), "it is one of those that are looked at closely"
+    made = wire.decode(signal, body, malformed.PROTOBUF)
+    assert len(made.spans or made.logs or made.metrics) == 2
+    assert (made.received, len(made.rejected), made.damaged) == (3, 1, 1)
+
+
 def test_json_in_a_text_is_no_part() -> None:
     rows = json.dumps([{"a": 1, "b\\": '"'}] * 500_000)
     sent = json.dumps({"x": rows, "y": [{}, {}]}).encode()
