@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import msgspec
 
 from watchkeeper.model.span import Context, LogRecord, RawSpan, Span
-from watchkeeper.pipeline.ledger import Ledger, Recent
+from watchkeeper.pipeline.ledger import Ledger, Recent, print_of
 from watchkeeper.pipeline.sharing import Busy, Shares, Turns
 from watchkeeper.store.columns import Columns, LogRow, MetricRow, SpanRow, StoreUnavailable
 
@@ -63,6 +63,7 @@ class _Request(msgspec.Struct):
 
     project: str
     spans: list[SpanRow]
+    prints: list[int]
     logs: list[LogRow]
     metrics: list[MetricRow]
     size: int
@@ -92,6 +93,14 @@ def weight(item: RawSpan | LogRecord) -> int:
     else:
         size += 1000
     return size
+
+
+def content_print(raw: RawSpan) -> int:
+    """What tells two versions of a span apart: what it says itself. Not its resource, which many share, nor `time_suspect`, which depends
+    on when it came."""
+    nested = [(e.name, e.time_ns, print_of(e.attributes)) for e in raw.events] if raw.events else ()
+    said = raw.name, raw.status, raw.status_message, raw.parent_id, raw.start_ns, raw.end_ns, len(raw.links)
+    return hash((said, print_of(raw.attributes), tuple(nested)))
 
 
 class Ingest:
@@ -131,7 +140,7 @@ class Ingest:
         self._disk_at, self._disk_full = -DISK_CHECK_S, False
         self._ready: Turns[_Request] = Turns()
         self._wake = asyncio.Event()
-        self._recent = Recent()
+        self._recent, self._contents = Recent(), Recent()
         # One thread: the interpreter runs one at a time anyway, and the event loop keeps answering meanwhile.
         self._thread = ThreadPoolExecutor(1, "ingest")
         self._task: asyncio.Task[None] | None = None
@@ -162,13 +171,11 @@ class Ingest:
     def admit(self, size: int, project: str = "") -> Busy | None:
         """None when a request of about this many bytes may be read now; decided before anything is read or parsed. When more
         arrives than can be stored, the projects share (`sharing.Shares`). What was admitted is accepted or withdrawn."""
-        now = asyncio.get_running_loop().time()
-        return self._shut(now) or self._shares.admit(project, size, now)
+        return self.shut() or self._shares.admit(project, size, asyncio.get_running_loop().time())
 
     def refuses(self, size: int, project: str = "") -> Busy | None:
         """What `admit` would say, without admitting anything."""
-        now = asyncio.get_running_loop().time()
-        return self._shut(now) or self._shares.refuses(project, size, now)
+        return self.shut() or self._shares.refuses(project, size, asyncio.get_running_loop().time())
 
     def larger(self, was: int, size: int, project: str = "") -> Busy | None:
         """None when a request that was admitted with `was` bytes may go on though it has `size`."""
@@ -178,10 +185,11 @@ class Ingest:
         """A request that was admitted will not be accepted: it could not be read."""
         self._shares.arrived(project)
 
-    def _shut(self, now: float) -> Busy | None:
+    def shut(self) -> Busy | None:
+        """Why nothing is taken now, whoever sends and however little; None when something is."""
         if self._closing:
             return Busy("shutting down", 5)
-        if self._disk_is_full(now):
+        if self._disk_is_full(asyncio.get_running_loop().time()):
             return Busy("the disk is nearly full; free space or shorten retention", 5)
         return None
 
@@ -262,6 +270,7 @@ class Ingest:
         return _Request(
             project,
             [SpanRow(project, self._normal(s), 0) for s in kept],
+            [content_print(s) for s in kept],
             [LogRow(project, r, 0) for r in heard],
             [row for m in metrics if (row := self._measured(project, m)) is not None],
             size,
@@ -408,8 +417,10 @@ class Ingest:
         """Count what was stored. Asked once for what a project sent: each question lets other threads have the interpreter, and
         the loop waits for its turn again."""
         known: dict[tuple[str, str], list[object]] = {}
+        prints: dict[str, list[int]] = {}
         for request in batch:
             project = request.project
+            prints.setdefault(project, []).extend(request.prints)
             known.setdefault((project, "traces"), []).extend(
                 (project, s.span.trace_id, s.span.span_id) for s in request.spans
             )
@@ -419,5 +430,11 @@ class Ingest:
             self.ledger.settle(project, "metrics", "stored", len(request.metrics))
         for (project, signal), keys in known.items():
             again = self._recent.add(keys)
-            self.ledger.settle(project, signal, "deduplicated", again)
+            differing = 0
+            if signal == "traces":
+                # What is known as it is, is known; the others of those that are known came with another content.
+                same = self._contents.add(list(zip(keys, prints[project], strict=True)))
+                differing = max(0, again - same)
+            self.ledger.settle(project, signal, "deduplicated", again - differing)
+            self.ledger.settle(project, signal, "deduplicated", differing, "conflict")
             self.ledger.settle(project, signal, "stored", len(keys) - again)

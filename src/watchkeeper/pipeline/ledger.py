@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ class Ledger:
     """Counts records by project and signal, exactly. Safe from any thread.
 
     `deduplicated` are records that were already stored (see `Recent` for how far back that is known); they are stored
-    again and converge, but count once. `refused` were answered with an error and stay with the client; `dropped` are
+    again and converge, but count once. Those whose content differs from what came before have the reason `conflict`. `refused` were answered with an error and stay with the client; `dropped` are
     gone, with the reason.
     """
 
@@ -70,6 +71,19 @@ class Ledger:
             yield "watchkeeper_ingest_settled_total", labels, n
         for (project, signal), n in self.in_flight().items():
             yield "watchkeeper_ingest_in_flight", {"project": project, "signal": signal}, n
+
+
+def print_of(value: object) -> int:
+    """A number that is the same for the same plain value in this process: 1 and 1.0 are the same, and so are dicts in any order."""
+    if isinstance(value, dict):
+        pairs = cast("dict[str, object]", value).items()
+        try:
+            return hash(frozenset(pairs))
+        except TypeError:
+            return hash(frozenset((k, print_of(v)) for k, v in pairs))
+    if isinstance(value, list | tuple):
+        return hash(tuple(map(print_of, cast("Sequence[object]", value))))
+    return hash(value)
 
 
 class Recent:

@@ -83,3 +83,9 @@ async def columns_answer(services: Services) -> str | None:
     """None when the column store answers."""
     await services.columns.stats()
     return None
+
+
+async def ingest_answer(services: Services) -> str | None:
+    """None when telemetry is taken in: a full disk is read from, but not written to."""
+    shut = services.ingest.shut()
+    return None if shut is None else str(shut.reason)

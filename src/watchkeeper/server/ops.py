@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from watchkeeper.server import answers
-from watchkeeper.server.gauges import columns_answer, gauges, records_answer
+from watchkeeper.server.gauges import columns_answer, gauges, ingest_answer, records_answer
 from watchkeeper.server.metrics import Sample, render
 from watchkeeper.server.openapi import document
 from watchkeeper.server.routing import Call, Response, route
@@ -26,12 +26,13 @@ async def health(call: Call) -> dict[str, str]:
 
 @route("GET", "/readyz", permission="public")
 async def ready(call: Call) -> Response:
-    """Whether requests would be served: 200, or 503 with the names of what is not well."""
+    """Whether requests would be served: 200, or 503 with the names of what is not well. A full disk is `ingest`: reading goes on."""
     services = call.services
     wrong: list[str] = ["draining"] if services.draining else []
     checks = {
         "records": lambda: records_answer(services),
         "columns": lambda: columns_answer(services),
+        "ingest": lambda: ingest_answer(services),
         **services.checks,
     }
     for name, check in checks.items():

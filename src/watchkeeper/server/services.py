@@ -65,6 +65,10 @@ class IngestPort(Protocol):
         """What `admit` would say, without admitting anything."""
         ...
 
+    def shut(self) -> Busy | None:
+        """Why nothing is taken now, whoever sends and however little; None when something is."""
+        ...
+
     def larger(self, was: int, size: int, project: str = "") -> Busy | None:
         """None when a request that was admitted with `was` bytes may go on though it turned out to have `size`."""
         ...

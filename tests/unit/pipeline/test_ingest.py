@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.contract.columns_world import NOW, log, new_trace_id, normal, raw
@@ -155,6 +156,32 @@ async def test_duplicates_are_counted_once_as_stored(rig: Rig) -> None:
     assert rig.balanced()
 
 
+async def test_versions_of_one_span_are_counted_as_such(rig: Rig) -> None:
+    trace_id = new_trace_id()
+
+    def version(text: object, **more: Any) -> RawSpan:
+        return msgspec.structs.replace(raw(trace_id, a=1, text=text), **more)
+
+    first = version("x")
+    turned = msgspec.structs.replace(
+        first, attributes=dict(reversed(first.attributes.items())), time_suspect=True
+    )
+    await rig.ingest.accept("p", [first, version("x")], [])
+    await rig.ingest.accept("p", [turned, version("y"), version("x", end_ns=first.end_ns + 1)], [])
+    await rig.ingest.accept(
+        "p", [version({"z": [1, {"k": 2}]}), version({"z": [1.0, {"k": 2}]}), version("y")], []
+    )
+    await rig.ingest.accept("other", [version("other")], [])
+    [counted] = [
+        v for n, labels, v in rig.ingest.ledger.samples()
+        if n == "watchkeeper_ingest_settled_total" and labels["reason"] == "conflict"
+    ]  # fmt: skip
+    assert counted == 3
+    ledger = rig.ingest.ledger
+    assert (ledger.total("stored", "p", "traces"), ledger.total("deduplicated", "p", "traces")) == (1, 7)
+    assert rig.balanced()
+
+
 async def test_a_store_that_fails_promises_nothing_and_recovers(rig: Rig) -> None:
     rig.store.broken = lambda _: StoreUnavailable("disk")
     with pytest.raises(StoreUnavailable):
@@ -228,7 +255,7 @@ async def test_a_disk_that_is_nearly_full_takes_nothing() -> None:
     rig = Rig(free_bytes=lambda: free[0], reserve_bytes=100)
     rig.ingest.start()
     busy = rig.ingest.admit(10)
-    assert busy is not None and "disk" in busy.reason
+    assert busy is not None and "disk" in busy.reason and rig.ingest.shut() == busy
     with pytest.raises(StoreUnavailable, match="disk"):
         await rig.ingest.accept("p", [raw(new_trace_id())], [])
     assert rig.stored() == []

@@ -77,6 +77,7 @@ class MemoryIngest:
     busy: Any = None
     too_large: Any = None
     error: Exception | None = None
+    closed: Any = None
     ledger: Ledger = field(default_factory=Ledger)
 
     admitted: int = 0
@@ -87,6 +88,9 @@ class MemoryIngest:
 
     def refuses(self, size: int, project: str = "") -> Any:
         return self.busy
+
+    def shut(self) -> Any:
+        return self.closed
 
     def larger(self, was: int, size: int, project: str = "") -> Any:
         return self.too_large

@@ -13,6 +13,7 @@ from watchkeeper.model.alert import Alert
 from watchkeeper.model.review import ReviewItem
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import RawSpan
+from watchkeeper.pipeline.sharing import Busy
 from watchkeeper.server.answers import iso, to_json
 from watchkeeper.server.api.feedback import Feedback, judged
 from watchkeeper.server.api.shapes import literal, moment_ns
@@ -474,6 +475,14 @@ async def test_it_shows_queues_stores_and_what_cannot_be_read(served: Rig) -> No
         unready = await client.get("/readyz")
         assert unready.status_code == 503 and unready.json()["problems"] == ["columns"]
         assert unready.headers["retry-after"] == "5"
+
+
+async def test_a_server_that_takes_nothing_is_not_ready_and_answers_what_is_read(served: Rig) -> None:
+    served.ingest.closed = Busy("the disk is nearly full", 5)
+    async with served.client(served.key("viewer")) as client:
+        unready = await client.get("/readyz")
+        assert unready.status_code == 503 and unready.json()["problems"] == ["ingest"]
+        assert (await client.get("/api/alerts")).status_code == 200
 
 
 def test_it_says_in_json_what_json_cannot_hold() -> None:
