@@ -31,13 +31,15 @@ class Aliases(msgspec.Struct, frozen=True):
         "voltagent.conversation_id", "livekit.session.id", "copilot_chat.chat_session_id", "copilot_chat.session_id",
         "wandb.thread_id", "braintrust.session_id", "judgment.session_id", "honeyhive.session_id",
         "honeyhive_session_id", "ag.session.id", "scope.agentic.session", "claude_agent.session.id",
-        "claude_agent.session_id", "microsoft.session.id",
+        "claude_agent.session_id", "microsoft.session.id", "mirascope.ops.session.id", "galileo.session.id",
+        "respan.sessions.session_identifier", "respan.threads.thread_identifier", "keywordsai.threads.thread_identifier",
     )  # fmt: skip
     weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)
     user: tuple[str, ...] = (
         "watchkeeper.user.id", "user.id", "langfuse.user.id", "langfuse.trace.user_id", "enduser.id", "user_id",
         "userId", "llm.user", "gen_ai.request.user", "gen_ai.user.id", "gen_ai.user", "mlflow.trace.user",
         "confident.trace.user_id", "usr.id", "judgment.customer_id", "honeyhive_user_id", "ag.user.id",
+        "respan.customer_params.customer_identifier", "keywordsai.customer_params.customer_identifier",
     )  # fmt: skip
     loose_session: frozenset[str] = frozenset(
         (
@@ -80,13 +82,15 @@ _PLAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("scenario", ("watchkeeper.scenario", "scenario", "gen_ai.task.scenario")),
     ("variant", ("watchkeeper.variant", "variant", "experiment.variant")),
     ("environment", ("watchkeeper.environment", "langfuse.environment", "deployment.environment.name",
-                     "deployment.environment")),
+                     "deployment.environment", "confident.trace.environment", "respan.environment")),
     ("region", ("watchkeeper.region", "cloud.region")),
     ("release", ("watchkeeper.release", "langfuse.release", "release", "langfuse.version")),
     ("prompt_name", ("watchkeeper.prompt.name", "gen_ai.prompt.name", "langfuse.observation.prompt.name",
-                     "traceloop.prompt.key", "llm.prompt_template.name", "prompt.id", "prompt.name")),
+                     "traceloop.prompt.key", "llm.prompt_template.name", "prompt.id", "prompt.name",
+                     "confident.span.prompt_alias", "mirascope.version.name")),
     ("prompt_version", ("watchkeeper.prompt.version", "gen_ai.prompt.version", "langfuse.observation.prompt.version",
-                        "traceloop.prompt.version", "llm.prompt_template.version", "prompt.version")),
+                        "traceloop.prompt.version", "llm.prompt_template.version", "prompt.version",
+                        "confident.span.prompt_version", "mirascope.version.version")),
     ("workflow", ("gen_ai.workflow.name", "traceloop.workflow.name", "langfuse.trace.name",
                   "n8n.workflow.name", "gen_ai.capability.name")),
 )  # fmt: skip
@@ -103,6 +107,8 @@ _TAGS = (
     "langfuse.tags",
     "agentops.tags",
     "braintrust.tags",
+    "confident.trace.tags",
+    "latitude.tags",
 )
 
 
@@ -180,6 +186,8 @@ def _identity(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], f
     for key in keys:
         if key not in attributes or (text := word(attributes[key])) is None:
             continue
+        if key == "thread.id" and is_os_thread(attributes):
+            continue
         if text.lower() == "unknown":
             continue
         if is_redacted(text):
@@ -188,6 +196,11 @@ def _identity(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], f
             continue
         return text
     return None
+
+
+def is_os_thread(attributes: dict[str, Any]) -> bool:
+    """Whether `thread.id` is the process's thread (Java's agent and Rust put it on every span), not a conversation."""
+    return "thread.name" in attributes or not isinstance(attributes["thread.id"], str)
 
 
 def _tags(value: Any) -> list[str]:

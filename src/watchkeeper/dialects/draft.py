@@ -35,6 +35,8 @@ class Draft:
     request_model: str | None = None
     response_model: str | None = None
     response_id: str | None = None
+    # Whether the client puts what was asked for where the served model belongs.
+    unserved: bool = False
     stream: bool | None = None
     system: str | None = None
     inputs: list[Message] | None = None
@@ -207,7 +209,7 @@ def _llm(draft: Draft) -> LLM:
     llm.provider_raw = draft.provider_raw
     if draft.failed:
         _unanswered(draft)
-    served = draft.response_model
+    served = None if draft.unserved else draft.response_model
     if draft.request_model in _NO_MODEL:
         draft.request_model = None
     if served and served == draft.request_model and _pinned_twice(draft, served):

@@ -3,7 +3,7 @@
 from typing import Any, cast
 
 from watchkeeper.dialects import common, messages, parameters, spellings
-from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import Tokens
 from watchkeeper.dialects.values import (
     Picker,
@@ -18,7 +18,7 @@ from watchkeeper.dialects.values import (
     nested,
     word,
 )
-from watchkeeper.model.span import RawSpan
+from watchkeeper.model.span import Document, RawSpan
 
 NAME = "gen_ai"
 HEADS = frozenset(("gen_ai",))
@@ -47,7 +47,6 @@ _FLATTENED = (
     "gen_ai.request.functions.0.name",
     "gen_ai.request.tools.0.name",
 )
-_COUNTS = frozenset(("max_tokens", "top_k", "n", "seed"))
 _pick = Picker(
     {
         "operation": (
@@ -266,6 +265,7 @@ _pick_tool = Picker(
 _TOOL_SIGNS = frozenset(
     ("gen_ai.tool.name", "spring.ai.tool.definition.name", "lk.function_tool.name", "tool.function_name")
 )
+_CONVERSATIONS = frozenset(("messages", "contents", "input"))
 _CALL_SIGNS = frozenset(("in", "out", "inputs", "outputs", "prompt", "completion"))
 
 
@@ -300,12 +300,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.response_id = draft.response_id or word(got.get("response_id"))
     for key, value in attributes.items():
         name = _PARAMS.get(key)
-        if name is not None and value is not None and value != []:
-            if isinstance(value, str) and parameters.unsaid(value):
-                continue
-            if type(value) is float and name in _COUNTS and value.is_integer() and abs(value) < 1e18:
-                value = int(value)
-            draft.params.setdefault(name, value)
+        if name is not None:
+            parameters.put(draft, name, value)
     if draft.params.get("max_tokens") == -1:
         # A client's way to say that no limit was set.
         del draft.params["max_tokens"]
@@ -336,6 +332,10 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             draft.take_tools(got["tools"])
         # One value each for what went in and came out: older clients, gateways.
         draft.take_inputs("gen_ai.prompt", got.get("prompt"))
+        request = as_dict(got.get("prompt")) or {}
+        if "model" in request and not _CONVERSATIONS.isdisjoint(request):
+            # The request as it was sent.
+            draft.take_tools(_asked(draft, request).get("tools"))
         if "completion" in got and not draft.outputs:
             draft.take_reply("gen_ai.completion", got["completion"])
             if isinstance(got["completion"], str) and '"rawRequest"' in got["completion"]:
@@ -372,6 +372,11 @@ def _guess(
     """The kind of a span whose operation is missing or not in any table."""
     if "llm.request.type" in attributes or "traceloop.span.kind" in attributes:
         return None
+    if operation is None and (said := draft.raw.name.partition(" ")[0]) and "_" in said:
+        # A span is named after its operation.
+        kind = spellings.kind_of_operation(said)
+        if kind is not None:
+            return kind
     executed = not _TOOL_SIGNS.isdisjoint(attributes)
     if executed and "request_model" not in got:
         return "tool"
@@ -380,7 +385,18 @@ def _guess(
     sent = draft.raw.otel_kind == "client" and bool(draft.provider_raw)
     if named and (sent or not _CALL_SIGNS.isdisjoint(got)):
         return "llm"
-    return "workflow" if operation else None
+    if _found(draft) is not None:
+        return "retrieval"
+    # Messages that went to no model, and counted nothing, are what a step of the application took and gave (Galileo).
+    step = ("inputs" in got or "outputs" in got) and not named and "in" not in got and "out" not in got
+    return "workflow" if operation or (step and not sent) else None
+
+
+def _found(draft: Draft) -> list[Document] | None:
+    """The documents that an answer made of nothing else holds (Galileo's retrievers)."""
+    parts = [p for m in draft.outputs or [] for p in m.parts]
+    told = parts[0].raw if len(parts) == 1 else None
+    return common.documents(told) if isinstance(told, dict) and set(told) == {"documents"} else None
 
 
 def counts(draft: Draft, attributes: dict[str, Any]) -> None:
@@ -410,12 +426,14 @@ def _content(draft: Draft, got: dict[str, Any]) -> None:
         draft.system = system_text(got["system"])
 
 
-def _asked(draft: Draft, value: Any) -> None:
-    """The whole request (FutureAGI): the model beside it may be the one that served."""
-    asked = word(parameters.take(draft, value).get("model"))
+def _asked(draft: Draft, value: Any) -> dict[str, Any]:
+    """The whole request (FutureAGI, Judgment): the model beside it may be the one that served."""
+    request = parameters.take(draft, value)
+    asked = word(request.get("model"))
     if asked is not None and draft.request_model not in (None, asked):
         draft.response_model = draft.response_model or draft.request_model
         draft.request_model = asked
+    return request
 
 
 def _sent(completion: str) -> Any:
@@ -480,3 +498,5 @@ def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.top_k = draft.top_k or as_int(first(attributes, "gen_ai.retrieval.top_k", "gen_ai.request.top_k"))
     if draft.documents is None:
         draft.documents = common.documents(attributes.get("gen_ai.retrieval.documents"))
+        draft.documents = _found(draft) if draft.documents is None else draft.documents
+    draft.query = draft.query or last_user_text(draft.inputs or [])

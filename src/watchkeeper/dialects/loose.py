@@ -50,6 +50,7 @@ _pick = Picker(
             "ai.provider",
             "langtrace.service.name",
             "judgment.llm.provider",
+            "confident.span.provider",
             "ag.meta.system",
             "provider",
         ),

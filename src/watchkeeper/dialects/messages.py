@@ -23,7 +23,7 @@ _TEXT_TYPES = frozenset(("text", "input_text", "output_text", "summary_text", "r
 _CALL_TYPES = frozenset(("tool_call", "tool_use", "tool-call", "function_call", "tooluse", "custom_tool_call",
                          "server_tool_use", "server_tool_call", "mcp_call", "mcp_tool_use"))  # fmt: skip
 _RESULT_TYPES = frozenset(("tool_call_response", "tool_result", "tool-result", "function_call_output", "toolresult",
-                           "tool_response", "custom_tool_call_output", "server_tool_call_response",
+                           "tool_response", "tool_output", "custom_tool_call_output", "server_tool_call_response",
                            "web_search_tool_result", "mcp_tool_result"))  # fmt: skip
 # What a Responses answer is made of beside messages.
 ITEM_TYPES = frozenset(("function_call", "custom_tool_call", "mcp_call", "reasoning"))

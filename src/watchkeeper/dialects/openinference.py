@@ -72,9 +72,10 @@ def value_text(value: Any) -> str | None:
                     "content", "query_str", "message", "task", "value"):  # fmt: skip
             if isinstance(table.get(key), str) and table[key]:
                 return table[key]
-        bundle = as_dict(table.get("query_bundle"))
-        if bundle is not None:
-            return value_text(bundle)
+        for entry in table.values():
+            bundle = as_dict(entry) if isinstance(entry, dict | str) else None
+            if bundle is not None and "query_str" in bundle:
+                return value_text(bundle)
     return said(value)
 
 
@@ -180,7 +181,7 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
         if [m.role for m in whole] == [m.role for m in draft.inputs]:
             draft.inputs = whole
     output = attributes.get("output.value")
-    if isinstance(output, str) and output[:1] in ("{", "[") and (response := decode(output)) is not output:
+    if isinstance(response := decode(output), dict | list):
         reply = replies.read(response)
         if reply is None and spellings.embeds(as_text(attributes.get("llm.model_name"))):
             # Titan's vectors, with their count beside them.

@@ -4,7 +4,7 @@ from typing import Any
 
 from watchkeeper.dialects import gen_ai
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.values import as_float
+from watchkeeper.dialects.values import as_bool, as_float, as_int
 from watchkeeper.model.span import Message, Part, RawSpan
 
 NAME = "openlit"
@@ -20,10 +20,11 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """First-token time only means something on a stream; on other calls it is the whole answer's time."""
     gen_ai.read(draft, attributes)
     seconds = as_float(attributes.get("gen_ai.server.time_to_first_token"))
-    if draft.ttft_ms is None and seconds is not None and attributes.get("gen_ai.request.stream") is True:
+    streamed = as_bool(attributes.get("gen_ai.request.stream"))
+    if draft.ttft_ms is None and seconds is not None and streamed is True:
         draft.ttft_ms = seconds * 1000
-    choices = attributes.get("gen_ai.request.choice.count", draft.params.get("n"))
-    if isinstance(choices, int) and choices > 1 and draft.outputs and len(draft.outputs) == 1:
+    choices = as_int(attributes.get("gen_ai.request.choice.count", draft.params.get("n")))
+    if choices is not None and choices > 1 and draft.outputs and len(draft.outputs) == 1:
         _split_choices(draft, choices)
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.values import as_bool, as_dict, decode, is_object_repr, word
+from watchkeeper.dialects.values import as_bool, as_dict, as_float, as_int, decode, is_object_repr, word
 
 _NAMES = {
     "temperature": "temperature", "top_p": "top_p", "topP": "top_p", "top_k": "top_k", "topK": "top_k",
@@ -19,6 +19,8 @@ _NAMES = {
 }  # fmt: skip
 # Ollama's, Gemini's, LangChain's and Portkey's objects within the request.
 _NESTED = ("options", "config", "invocation_params", "kwargs")
+_COUNTS = frozenset(("max_tokens", "top_k", "n", "seed"))
+_NUMBERS = frozenset(("temperature", "top_p", "frequency_penalty", "presence_penalty"))
 _UNKNOWN = frozenset(("", "Infinity", "NOT_GIVEN", "NotGiven", "None", "null", "Not set", "undefined"))
 
 
@@ -27,8 +29,8 @@ def take(draft: Draft, value: Any) -> dict[str, Any]:
     table = as_dict(value) or {}
     for key, entry in table.items():
         name = _NAMES.get(key)
-        if name is not None and entry is not None and not (isinstance(entry, str) and unsaid(entry)):
-            draft.params.setdefault(name, decode(entry))
+        if name is not None:
+            put(draft, name, entry)
     for nested in _NESTED:
         if isinstance(table.get(nested), dict):
             draft.take_tools(take(draft, table[nested]).get("tools"))
@@ -41,6 +43,22 @@ def take(draft: Draft, value: Any) -> dict[str, Any]:
     else:
         draft.request_model = draft.request_model or model
     return table
+
+
+def put(draft: Draft, name: str, entry: Any) -> None:
+    """Fill one parameter, unless the client says nothing by it; numbers may travel as texts, lists as JSON."""
+    if isinstance(entry, str):
+        if unsaid(entry):
+            return
+        entry = decode(entry)
+    if name in _COUNTS:
+        count = as_int(entry)
+        entry = entry if count is None else count
+    elif name in _NUMBERS and isinstance(entry, str):
+        number = as_float(entry)
+        entry = entry if number is None else number
+    if entry is not None and entry != []:
+        draft.params.setdefault(name, entry)
 
 
 def unsaid(entry: str) -> bool:

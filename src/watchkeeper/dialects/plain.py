@@ -44,8 +44,9 @@ def guess(draft: Draft) -> None:
     (a failed OpenLIT call); an MCP request names the tool it calls, and so does LangChain4j in Quarkus."""
     raw = draft.raw
     for prefix in _TOOL_NAMES:
-        if raw.name.startswith(prefix):
-            draft.kind, draft.tool_name = "tool", raw.name.removeprefix(prefix)
+        before, found, tool = raw.name.partition(prefix)
+        if found and (not before or raw.attributes.get("mcp.method.name") == "tools/call"):
+            draft.kind, draft.tool_name = "tool", tool
             return
     if raw.otel_kind == "client" and not draft.provider_raw and "." in raw.name:
         _method(draft, raw.name)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.replies import Tokens
+from watchkeeper.dialects.replies import Tokens, read_usage
 from watchkeeper.dialects.values import as_int, as_list, word
 
 # The dialects know these names one by one; what they leave unread is something else.
@@ -12,6 +12,7 @@ _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("finish", (".finish_reason", ".finish_reasons", ".stop_reason", ".finishReason", ".stopReason")),
     ("call", (".tool.call.id", ".tool.call_id", ".tool_call.id", ".tool_call_id", ".toolCallId")),
     ("in", (".input_tokens", ".prompt_tokens", ".inputTokens", ".promptTokens")),
+    ("usage", (".usage", ".usage.metadata", ".usage_metadata")),
     ("given", (".request.body", ".request.messages")),
     ("said", (".response.body", ".response.text")),
     ("model", (".model", ".model_name")),
@@ -46,6 +47,8 @@ def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> Non
             draft.take_reply(found.get("said", ""), told.get("said"))
         listed = as_list(told.get("finish"))
         draft.finish_raw = draft.finish_raw or word(listed[0] if listed else told.get("finish"))
+        if "usage" in told and (usage := read_usage(told["usage"])) is not None:
+            draft.tokens.fill(usage)
         if draft.tokens.input is None and draft.tokens.output is None:
             draft.tokens.fill(Tokens(as_int(told.get("in")), as_int(told.get("out"))))
     elif draft.kind == "tool":

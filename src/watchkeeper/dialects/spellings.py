@@ -80,8 +80,8 @@ def is_provider(raw: str) -> bool:
 
 
 def maker(name: str) -> str | None:
-    """The provider that a span is named after (`openai.chat`), None for any other name."""
-    head, dot, _ = name.lower().partition(".")
+    """The provider that a span is named after (`openai.chat`, `OPENAI_API_CALL`), None for any other name."""
+    head, dot, _ = name.lower().replace("_api_call", ".", 1).partition(".")
     return _MAKERS.get(head) if dot else None
 
 

@@ -1,0 +1,228 @@
+"""Shapes of clients that were run or read later: Mirascope, Judgment, Galileo, MCP's own spans, older and newer spellings."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.dialects.make import raw, span
+from watchkeeper import dialects
+from watchkeeper.model.span import LLM, Span
+
+_CHAT = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o-mini",
+}
+
+
+def _llm(made: Span) -> LLM:
+    assert made.llm is not None
+    return made.llm
+
+
+def test_a_thread_of_the_process_is_no_session() -> None:
+    java = {**_CHAT, "session.id": "s-1", "thread.id": 17, "thread.name": "main"}
+    assert span({k: v for k, v in java.items() if k != "session.id"}).context.session_id is None
+    assert span({**_CHAT, "thread.id": 17}).context.session_id is None
+    assert span({**_CHAT, "thread.id": "17", "thread.name": "main"}).context.session_id is None
+    assert span(java).context.session_id == "s-1"
+    root = raw({"thread.id": 17, "thread.name": "main"}, name="POST /chat", kind="server")
+    inner = raw({**_CHAT, "session.id": "s-1"}, span_id="02" * 8, parent=root.span_id)
+    trace = dialects.derive([root, inner], [])
+    assert [s.context.session_id for s in trace.spans] == ["s-1", "s-1"]
+    assert span({**_CHAT, "thread.id": "thread-9"}).context.session_id == "thread-9"
+
+
+def test_parameters_are_numbers_and_lists_however_they_travel() -> None:
+    told = {**_CHAT, "gen_ai.request.max_tokens": "64", "gen_ai.request.temperature": "0.2", "gen_ai.request.choice.count": 2.0,
+            "gen_ai.request.stop_sequences": '["END"]', "gen_ai.request.reasoning_effort": "[]",
+            "gen_ai.request.seed": "null"}  # fmt: skip
+    assert _llm(span(told)).params == {
+        "max_tokens": 64,
+        "temperature": 0.2,
+        "n": 2,
+        "stop_sequences": ["END"],
+    }
+    request = json.dumps({"model": "gpt-4o-mini", "max_tokens": "64", "top_p": "1", "stop": []})
+    made = span(
+        {
+            "openinference.span.kind": "LLM",
+            "llm.invocation_parameters": request,
+            "llm.model_name": "gpt-4o-mini",
+            "llm.token_count.prompt": "25",
+        }
+    )
+    assert _llm(made).params == {"max_tokens": 64, "top_p": 1.0}
+
+
+def test_openlits_stream_and_its_choices_may_be_told_as_texts() -> None:
+    told = {**_CHAT, "gen_ai.request.stream": "true", "gen_ai.server.time_to_first_token": 0.04,
+            "gen_ai.request.choice.count": "2",
+            "gen_ai.output.messages": '[{"role": "assistant", "parts": [{"type": "text", "content": "yes yes"}]}]'}  # fmt: skip
+    made = _llm(span(told, scope="openlit.instrumentation.openai"))
+    assert made.ttft_ms == 40 and [m.text for m in made.output_messages] == ["yes", "yes"]
+
+
+def test_a_response_told_as_an_object_is_read_like_its_json() -> None:
+    response = {"id": "chatcmpl-7", "object": "chat.completion", "model": "gpt-4o-mini-2024-07-18",
+                "choices": [{"index": 0, "finish_reason": "stop",
+                             "message": {"role": "assistant", "content": None, "refusal": "I can't."}}]}  # fmt: skip
+    told: dict[str, Any] = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o-mini", "input.value": "Hi",
+                            "llm.output_messages.0.message.role": "assistant"}  # fmt: skip
+    as_object = _llm(span({**told, "output.value": response}))
+    as_text = _llm(span({**told, "output.value": json.dumps(response)}))
+    assert as_object == as_text
+    assert (as_object.response_id, as_object.refusal, as_object.finish_reason) == (
+        "chatcmpl-7",
+        "I can't.",
+        "stop",
+    )
+
+
+def test_a_query_lies_in_a_bundle_whatever_the_bundle_is_called() -> None:
+    given = json.dumps({"qb": {"query_str": "Refunds?", "embedding": None}})
+    made = span({"openinference.span.kind": "RETRIEVER", "input.value": given})
+    assert made.retrieval is not None and made.retrieval.query == "Refunds?"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("invoke_agent Desk", "agent"), ("execute_tool find", "tool"), ("chat gpt-4o-mini", "llm")],
+)
+def test_a_span_without_an_operation_is_what_its_name_says(name: str, kind: str) -> None:
+    told = {
+        "gen_ai.system": "strands-agents",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.usage.input_tokens": 50,
+    }
+    assert span(told, name=name, kind="internal").kind == kind
+
+
+def test_mirascope_tells_model_cached_tokens_and_session_under_names_of_its_own() -> None:
+    usage = {"input_tokens": 25, "output_tokens": 12, "cache_read_tokens": 5, "cache_write_tokens": 0,
+             "reasoning_tokens": 3, "total_tokens": 37}  # fmt: skip
+    model = "openai/gpt-4o-mini:completions"
+    answer = [{"type": "tool_call", "id": "c1", "name": "find", "args": '{"id": 7}'}]
+    asked = [{"role": "system", "content": {"type": "text", "text": "Be terse."}},
+             {"role": "user", "content": [{"type": "text", "text": "Where?"}], "name": None},
+             {"role": "assistant", "content": [{"type": "tool_call", "id": "c0", "name": "find", "args": "{}"}]},
+             {"role": "user", "content": [{"type": "tool_output", "id": "c0", "name": "find", "result": "none"}]}]  # fmt: skip
+    beside = {"mirascope.response.usage": json.dumps(usage), "mirascope.response.content": json.dumps(answer),
+              "mirascope.response.messages": json.dumps(asked)}  # fmt: skip
+    call = raw({**_CHAT, **beside, "gen_ai.request.model": model, "gen_ai.response.model": model,
+                "gen_ai.usage.input_tokens": 25, "gen_ai.usage.output_tokens": 12,
+                "gen_ai.response.finish_reasons": ["stop"]},
+               span_id="02" * 8, parent="01" * 8, scope="mirascope.llm", name=f"chat {model}", start=1, end=900)  # fmt: skip
+    outer = raw({**beside, "mirascope.type": "trace", "mirascope.response.model_id": model,
+                 "mirascope.response.provider_id": "openai", "mirascope.ops.session.id": "s-1",
+                 "mirascope.trace.arg_values": '{"q": "Where?"}'}, scope="mirascope.ops", name="ask.call", kind="internal")  # fmt: skip
+    trace = dialects.derive([outer, call], [])
+    told = _llm(trace.spans[1])
+    assert (told.provider, told.request_model, told.response_model) == ("openai", "gpt-4o-mini", None)
+    assert (told.usage.cached_input_tokens, told.usage.reasoning_output_tokens) == (5, 3)
+    assert told.finish_reason == "tool_calls" and told.system == "Be terse."
+    assert _llm(trace.spans[0]).duplicate_of == call.span_id
+    assert (trace.totals.input_tokens, trace.totals.output_tokens) == (25, 12)
+    assert trace.context.session_id == "s-1"
+    # Without the instrumentation the decorated function alone tells of the call.
+    alone = _llm(dialects.derive([outer], []).spans[0])
+    assert (alone.request_model, alone.usage.input_tokens) == ("gpt-4o-mini", 25)
+    assert [m.role for m in alone.input_messages] == ["user", "assistant", "tool"]
+    assert [c.arguments for c in alone.tool_calls] == [{"id": 7}]
+
+
+def test_mirascopes_functions_are_steps_and_their_versions_those_of_a_prompt() -> None:
+    made = span({"mirascope.type": "trace", "mirascope.trace.arg_values": '{"q": "Where?"}',
+                 "mirascope.trace.output": "There.", "mirascope.version.name": "locate",
+                 "mirascope.version.version": "1.2"}, scope="mirascope.ops", name="locate", kind="internal")  # fmt: skip
+    assert (made.kind, made.input_text, made.output_text) == ("workflow", "Where?", "There.")
+    assert (made.context.prompt_name, made.context.prompt_version) == ("locate", "1.2")
+
+
+def test_the_request_as_it_was_sent_tells_the_model_the_tools_and_the_parameters() -> None:
+    request = {"model": "gpt-4o-mini", "temperature": 0.2, "stream": True,
+               "messages": [{"role": "user", "content": "Where?"}],
+               "tools": [{"type": "function", "function": {"name": "find"}}]}  # fmt: skip
+    usage = {"prompt_tokens": 25, "completion_tokens": 12, "total_tokens": 37,
+             "completion_tokens_details": {"reasoning_tokens": 3}}  # fmt: skip
+    made = _llm(span({"judgment.span_kind": "llm", "judgment.llm.model": "gpt-4o-mini-2024-07-18",
+                      "judgment.usage.non_cached_input_tokens": 20, "judgment.usage.cache_read_input_tokens": 5,
+                      "judgment.usage.output_tokens": 12, "judgment.usage.metadata": json.dumps(usage),
+                      "gen_ai.prompt": json.dumps(request), "gen_ai.completion": "There."},
+                     name="OPENAI_API_CALL", kind="internal"))  # fmt: skip
+    assert (made.provider, made.request_model, made.response_model) == (
+        "openai",
+        "gpt-4o-mini",
+        "gpt-4o-mini-2024-07-18",
+    )
+    assert made.stream is True and made.params == {"temperature": 0.2} and len(made.tool_definitions) == 1
+    assert (made.usage.input_tokens, made.usage.cached_input_tokens, made.usage.reasoning_output_tokens) == (
+        25,
+        5,
+        3,
+    )
+
+
+def test_an_object_that_a_user_wrote_is_no_request() -> None:
+    made = _llm(span({**_CHAT, "gen_ai.prompt": '{"model": "Roadster", "year": 2020}'}))
+    assert made.request_model == "gpt-4o-mini" and made.response_model is None
+
+
+def test_messages_that_went_to_no_model_are_a_steps_and_documents_alone_a_retrievals() -> None:
+    def said(role: str, content: Any) -> str:
+        return json.dumps([{"role": role, "content": content}])
+
+    step = span({"gen_ai.system": "galileo-otel", "gen_ai.input.messages": said("user", "Where?"),
+                 "gen_ai.output.messages": said("assistant", "There.")}, name="answer", kind="internal")  # fmt: skip
+    assert (step.kind, step.input_text, step.output_text, step.llm) == ("workflow", "Where?", "There.", None)
+    found = {"documents": [{"content": "Left the depot.", "metadata": {"id": "d1", "score": 0.9}}]}
+    made = span({"gen_ai.system": "galileo-otel", "db.operation": "search", "galileo.session.id": "s-1",
+                 "gen_ai.input.messages": said("user", "Where?"),
+                 "gen_ai.output.messages": said("assistant", found)}, name="search", kind="internal")  # fmt: skip
+    assert made.kind == "retrieval" and made.retrieval is not None and made.context.session_id == "s-1"
+    assert made.retrieval.query == "Where?"
+    assert [(d.id, d.score, d.content) for d in made.retrieval.documents] == [("d1", 0.9, "Left the depot.")]
+    nothing = span({"gen_ai.system": "galileo-otel", "db.operation": "search", "gen_ai.input.messages": said("user", "Where?"),
+                    "gen_ai.output.messages": said("assistant", {"documents": []})}, name="search", kind="internal")  # fmt: skip
+    assert nothing.kind == "retrieval" and nothing.retrieval is not None and nothing.retrieval.documents == []
+
+
+def _mcp(**fields: Any) -> Any:
+    return raw({"mcp.method.name": "tools/call", "jsonrpc.request.id": "3"}, **fields)
+
+
+def test_both_ends_of_a_request_over_mcp_are_one_tool() -> None:
+    client = _mcp(name="MCP send tools/call find", scope="mcp-python-sdk")
+    server = raw({"mcp.method.name": "tools/call", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find",
+                  "error.type": "tool_error"}, name="tools/call find", span_id="02" * 8, parent="01" * 8, kind="server",
+                 status="error", start=1, end=900)  # fmt: skip
+    assert [s.tool.name for s in dialects.derive([client], []).tools if s.tool] == ["find"]
+    both = dialects.derive([server, client], [])
+    assert [(s.kind, s.tool.name, s.tool.error) for s in both.tools if s.tool] == [
+        ("tool", "find", "tool_error")
+    ]
+    assert [s.kind for s in both.spans] == ["tool", "other"]
+    framework = raw({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find", "gen_ai.tool.call.id": "c1",
+                     "gen_ai.tool.call.arguments": '{"id": 7}'}, name="execute_tool find", span_id="03" * 8)  # fmt: skip
+    client.parent_id = framework.span_id
+    spans = [dialects.normalise(s) for s in (client, server, framework)]
+    whole = dialects.assemble(spans, [])
+    assert [(s.span_id, s.tool.call_id) for s in whole.tools if s.tool] == [(framework.span_id, "c1")]
+    assert [s.kind for s in spans] == ["tool"] * 3, "what was handed in is left as it was"
+    assert whole == dialects.assemble(spans[::-1] + spans, [])
+
+
+def test_calls_of_one_tool_within_another_stay_calls() -> None:
+    def tool(span_id: str, parent: str | None, arguments: str, **fields: Any) -> Any:
+        return raw({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find",
+                    "gen_ai.tool.call.arguments": arguments, **fields}, span_id=span_id, parent=parent)  # fmt: skip
+
+    outer = tool("01" * 8, None, '{"id": 1}')
+    assert len(dialects.derive([outer, tool("02" * 8, "01" * 8, '{"id": 1}')], []).tools) == 2, (
+        "none is a request"
+    )
+    over = {"mcp.method.name": "tools/call"}
+    assert len(dialects.derive([outer, tool("02" * 8, "01" * 8, '{"id": 2}', **over)], []).tools) == 2
+    twice = [outer, *(tool(i * 8, "01" * 8, '{"id": 1}', **over) for i in ("02", "03"))]
+    assert len(dialects.derive(twice, []).tools) == 3
