@@ -27,7 +27,8 @@ JSON, PROTOBUF = "application/json", "application/x-protobuf"
 # What these answers say is said of one request; any other refusal would be said of the next one too.
 REFUSED = (400, 413, 415)
 _KEYS = {"resourceSpans": "traces", "resourceLogs": "logs", "resourceMetrics": "metrics"}
-_SUFFIXES = (".pb", ".bin", ".gz", *tables.SUFFIXES)
+_SUFFIXES = (".pb", ".bin", ".gz", ".zst", *tables.SUFFIXES)
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 
 
 @dataclass
@@ -69,7 +70,7 @@ def files_of(paths: list[Path]) -> list[Path]:
 
 
 def contents(path: Path) -> tuple[bytes, str]:
-    """The plain bytes of a file and its suffix without `.gz`. Raises `CliError`."""
+    """The plain bytes of a file and its suffix without `.gz` or `.zst`. Raises `CliError`."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise CliError(f"{path}: larger than 1 GiB; split it")
@@ -77,13 +78,25 @@ def contents(path: Path) -> tuple[bytes, str]:
     except OSError as error:
         raise CliError(f"{path}: cannot be read: {error.strerror}") from None
     suffix = path.suffix
-    if data[:2] == b"\x1f\x8b":
+    if _compression(data):
         try:
-            data = inflate(data, "gzip", MOST_BYTES)
-        except WireError as error:
+            data = _inflated(data)
+        except CliError as error:
             raise CliError(f"{path}: {error}") from None
-        suffix = path.with_suffix("").suffix if suffix == ".gz" else suffix
+        suffix = path.with_suffix("").suffix if suffix in (".gz", ".zst") else suffix
     return data, suffix
+
+
+def _compression(data: bytes) -> str | None:
+    return next((name for start, name in _COMPRESSED.items() if data.startswith(start)), None)
+
+
+def _inflated(data: bytes) -> bytes:
+    """The plain bytes of what may be compressed. Raises `CliError`."""
+    try:
+        return inflate(data, _compression(data), MOST_BYTES)
+    except WireError as error:
+        raise CliError(str(error)) from None
 
 
 def _json_signal(data: bytes) -> str:
@@ -113,13 +126,15 @@ def _protobuf_signal(data: bytes) -> str:
 
 
 def _framed(data: bytes) -> list[bytes]:
-    """The messages of a protobuf file: each after its length, as the Collector writes them, or the file is one."""
+    """The messages of a file that are each after their length, as the Collector writes protobuf and what it compresses (of which
+    the last may be cut); or the file is one."""
     found: list[bytes] = []
     at = 0
     while at + 4 <= len(data):
         start, at = at + 4, at + 4 + int.from_bytes(data[at : at + 4], "big")
         found.append(data[start:at])
-    return found if found and at == len(data) else [data]
+    whole = found and (at == len(data) or _compression(found[0]) == "zstd")
+    return found if whole else [data]
 
 
 def _named(path: Path) -> str | None:
@@ -130,26 +145,37 @@ def _named(path: Path) -> str | None:
 
 def requests(path: Path, data: bytes, suffix: str, signal: str | None) -> Iterator[tuple[str, Request | str]]:
     """The requests in a file's contents with their places, the reason instead of one that cannot be read: JSON is one or one
-    a line, protobuf one or each after its length."""
-    if suffix in (*tables.LINES, ".json") or data.lstrip()[:1] == b"{":
-        kind, tell = JSON, _json_signal
+    a line, protobuf one or each after its length, as is either where the Collector compressed it."""
+    found = _framed(data)
+    if _compression(found[0]):
+        kind = None
+    elif suffix in (*tables.LINES, ".json") or _is_json(data):
+        kind = JSON
         # The Collector's lines are often called .json; the first line of one indented request is a bracket.
         many = suffix in tables.LINES or (b"\n{" in data and data.partition(b"\n")[0].strip() != b"{")
         found = data.split(b"\n") if many else [data]
     else:
-        kind, known = PROTOBUF, signal or _named(path)
-        tell = _protobuf_signal if known is None else lambda _: known
-        found = _framed(data)
-        many = len(found) > 1
+        kind = PROTOBUF
     for number, body in enumerate(found, start=1):
         if kind == JSON and not body.strip():
             continue
-        where = f"{path}:{number}" if many else str(path)
+        where = f"{path}:{number}" if len(found) > 1 else str(path)
         try:
-            request = Request(tell(body), body, kind)
+            request = _request(path, _inflated(body) if kind is None else body, kind, signal)
         except CliError as error:
             request = str(error)
         yield where, request
+
+
+def _is_json(data: bytes) -> bool:
+    return data.lstrip()[:1] == b"{"
+
+
+def _request(path: Path, body: bytes, kind: str | None, signal: str | None) -> Request:
+    """One request of a file, of which kind its first byte says where that is not known. Raises `CliError`."""
+    kind = kind or (JSON if _is_json(body) else PROTOBUF)
+    known = _json_signal(body) if kind == JSON else signal or _named(path)
+    return Request(known or _protobuf_signal(body), body, kind)
 
 
 def send(client: Client, request: Request) -> Answer:

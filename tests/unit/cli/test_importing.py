@@ -8,8 +8,9 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from tests.unit.cli.conftest import Fake
-from watchkeeper.cli.importing import Request, files_of, requests
+from watchkeeper.cli.importing import Request, contents, files_of, requests
 from watchkeeper.cli.main import main
+from watchkeeper.wire.inflate import zstd
 
 SPAN = {"traceId": "ab" * 16, "spanId": "cd" * 8, "name": "x", "startTimeUnixNano": "1795238000000000000"}
 REQUEST = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN, {**SPAN, "spanId": "zz"}]}]}]}
@@ -95,6 +96,30 @@ def test_messages_as_the_collector_writes_them_are_read_one_by_one(tmp_path: Pat
     framed = (len(body).to_bytes(4, "big") + body) * 3
     found = [r for _, r in requests(tmp_path / "spans.pb", framed, ".pb", None)]
     assert [r.body for r in found if isinstance(r, Request)] == [body] * 3
+
+
+def test_it_reads_what_the_collectors_file_exporter_compresses(tmp_path: Path) -> None:
+    text = json.dumps(REQUEST).encode()
+    protobuf = ExportTraceServiceRequest()
+    protobuf.resource_spans.add().scope_spans.add().spans.add(
+        trace_id=b"\x01" * 16, span_id=b"\x02" * 8, name="x", start_time_unix_nano=1795238000000000000
+    )
+    plain = [text, protobuf.SerializeToString(), b'{"no": 1}', text]
+    frames = b"".join(len(z).to_bytes(4, "big") + z for z in map(zstd.compress, plain))
+    for name in ("data.json", "data-2026.jsonl", "data", "data.zst"):
+        path = tmp_path / name
+        path.write_bytes(frames[:-9])
+        (_, lines), (_, binary), (where, bad), (_, cut) = requests(path, *contents(path), None)
+        assert lines == Request("traces", plain[0], "application/json")
+        assert binary == Request("traces", plain[1], "application/x-protobuf")
+        assert isinstance(bad, str) and where == f"{path}:3" and "is not an OTLP request" in bad
+        assert isinstance(cut, str) and "ends before its end mark" in cut
+    # And a file that was compressed afterwards.
+    path.write_bytes(zstd.compress(text + b"\n" + text))
+    assert [r.body for _, r in requests(path, *contents(path), None) if isinstance(r, Request)] == [
+        text,
+        text,
+    ]
 
 
 def test_it_goes_on_after_a_file_it_cannot_import(
