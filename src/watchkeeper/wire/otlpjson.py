@@ -110,7 +110,7 @@ def _kind(value: Any) -> str:
     return _KINDS.get(type(value), "a number")
 
 
-def _get(node: dict[str, Any], camel: str, snake: str) -> Any:
+def get(node: dict[str, Any], camel: str, snake: str) -> Any:
     """A field by its JSON name, or by its protobuf name, which JSON parsers of protobuf accept too."""
     value = node.get(camel)
     return node.get(snake) if value is None else value
@@ -264,26 +264,26 @@ def _span(
     node: Any, resource: dict[str, Any], scope: dict[str, Any], gauge: Gauge, now_ns: int | None
 ) -> RawSpan:
     span = _object(node, "the span") if node is not None else {}
-    trace_id = _id(_get(span, "traceId", "trace_id"), 32, "traceId", True)
-    span_id = _id(_get(span, "spanId", "span_id"), 16, "spanId", True)
-    parent_id = _id(_get(span, "parentSpanId", "parent_span_id"), 16, "parentSpanId", False)
+    trace_id = _id(get(span, "traceId", "trace_id"), 32, "traceId", True)
+    span_id = _id(get(span, "spanId", "span_id"), 16, "spanId", True)
+    parent_id = _id(get(span, "parentSpanId", "parent_span_id"), 16, "parentSpanId", False)
     limits = gauge.limits
     start, end, suspect = sane_times(
-        _int(_get(span, "startTimeUnixNano", "start_time_unix_nano"), "startTimeUnixNano"),
-        _int(_get(span, "endTimeUnixNano", "end_time_unix_nano"), "endTimeUnixNano"),
+        _int(get(span, "startTimeUnixNano", "start_time_unix_nano"), "startTimeUnixNano"),
+        _int(get(span, "endTimeUnixNano", "end_time_unix_nano"), "endTimeUnixNano"),
         now_ns,
         limits,
     )
     values = attributes(span.get("attributes"), "attributes", gauge)
     events = _events(span, values, gauge)
     links = _links(span, values, gauge)
-    dropped = _int(_get(span, "droppedAttributesCount", "dropped_attributes_count"), "droppedAttributesCount")
+    dropped = _int(get(span, "droppedAttributesCount", "dropped_attributes_count"), "droppedAttributesCount")
     if dropped:
         values["otel.dropped_attributes_count"] = dropped
     status = _object(span.get("status"), "status")
     name, message = _plain(span, "name", gauge), _plain(status, "message", gauge, "status.message")
     scope_name = _plain(scope, "name", gauge, "scope.name")
-    state = plain(_text(_get(span, "traceState", "trace_state"), "traceState"), "trace_state", gauge)
+    state = plain(_text(get(span, "traceState", "trace_state"), "traceState"), "trace_state", gauge)
     if gauge.cut:
         values["watchkeeper.truncated"] = gauge.take_cut()
     made = RawSpan(
@@ -330,7 +330,7 @@ def _links(span: dict[str, Any], values: dict[str, Any], gauge: Gauge) -> list[R
 
 
 def _event(node: dict[str, Any], gauge: Gauge) -> RawEvent:
-    when = _int(_get(node, "timeUnixNano", "time_unix_nano"), "events.timeUnixNano")
+    when = _int(get(node, "timeUnixNano", "time_unix_nano"), "events.timeUnixNano")
     name = plain(_text(node.get("name"), "events.name"), "event_name", gauge)
     return RawEvent(
         name, min(max(when, 0), 2**63 - 1), attributes(node.get("attributes"), "events.attributes", gauge)
@@ -338,8 +338,8 @@ def _event(node: dict[str, Any], gauge: Gauge) -> RawEvent:
 
 
 def _link(node: dict[str, Any], gauge: Gauge) -> RawLink:
-    trace_id = _id(_get(node, "traceId", "trace_id"), 32, "links.traceId", False)
-    span_id = _id(_get(node, "spanId", "span_id"), 16, "links.spanId", False)
+    trace_id = _id(get(node, "traceId", "trace_id"), 32, "links.traceId", False)
+    span_id = _id(get(node, "spanId", "span_id"), 16, "links.spanId", False)
     return RawLink(trace_id, span_id, attributes(node.get("attributes"), "links.attributes", gauge))
 
 
@@ -347,22 +347,22 @@ def _log(
     node: Any, resource: dict[str, Any], scope: dict[str, Any], gauge: Gauge, now_ns: int | None
 ) -> LogRecord:
     record = _object(node, "the log record") if node is not None else {}
-    when = _int(_get(record, "timeUnixNano", "time_unix_nano"), "timeUnixNano") or _int(
-        _get(record, "observedTimeUnixNano", "observed_time_unix_nano"), "observedTimeUnixNano"
+    when = _int(get(record, "timeUnixNano", "time_unix_nano"), "timeUnixNano") or _int(
+        get(record, "observedTimeUnixNano", "observed_time_unix_nano"), "observedTimeUnixNano"
     )
     time_ns, _, suspect = sane_times(when, 0, now_ns, gauge.limits)
     body = any_value(record.get("body"), "body", gauge)
     values = attributes(record.get("attributes"), "attributes", gauge)
-    name = plain(_text(_get(record, "eventName", "event_name"), "eventName"), "event_name", gauge)
+    name = plain(_text(get(record, "eventName", "event_name"), "eventName"), "event_name", gauge)
     scope_name = _plain(scope, "name", gauge, "scope.name")
     if gauge.cut:
         values["watchkeeper.truncated"] = gauge.take_cut()
     log = LogRecord(
-        trace_id=_id(_get(record, "traceId", "trace_id"), 32, "traceId", False),
-        span_id=_id(_get(record, "spanId", "span_id"), 16, "spanId", False),
+        trace_id=_id(get(record, "traceId", "trace_id"), 32, "traceId", False),
+        span_id=_id(get(record, "spanId", "span_id"), 16, "spanId", False),
         time_ns=time_ns,
         name=event_name(name, values, body),
-        severity=_severity(_get(record, "severityNumber", "severity_number")),
+        severity=_severity(get(record, "severityNumber", "severity_number")),
         body=body,
         attributes=values,
         resource=resource,
@@ -411,7 +411,7 @@ def decode(body: bytes, out: Decoded, gauge: Gauge, now_ns: int | None) -> None:
         "metrics": _take_metric,
     }[out.signal]
     try:
-        groups = _counted(_get(root, *outer), outer[0], gauge)
+        groups = _counted(get(root, *outer), outer[0], gauge)
     except _Bad as error:
         raise Malformed(str(error)) from error
     for i, group in enumerate(groups):
@@ -442,7 +442,7 @@ def _opened(
     """What a group says about its members, and they."""
     group = _object(node, where)
     return _object(group.get(about), f"{where}.{about}"), _counted(
-        _get(group, *names), f"{where}.{names[0]}", gauge
+        get(group, *names), f"{where}.{names[0]}", gauge
     )
 
 
@@ -450,7 +450,7 @@ def _records(node: Any, *names: tuple[str, str]) -> int:
     """How many records there are in a part of the envelope that cannot be read, as far as they can be told."""
     if not names:
         return 1
-    found = _get(cast(dict[str, Any], node), *names[0]) if isinstance(node, dict) else None
+    found = get(cast(dict[str, Any], node), *names[0]) if isinstance(node, dict) else None
     return sum(_records(n, *names[1:]) for n in cast(list[Any], found)) if isinstance(found, list) else 0
 
 
@@ -488,9 +488,9 @@ def _take_metric(
     try:
         metric = _object(node, "the metric")
         data, summed = next(
-            ((d, s) for n, n2, s in _DATA if (d := _get(metric, n, n2)) is not None), ({}, False)
+            ((d, s) for n, n2, s in _DATA if (d := get(metric, n, n2)) is not None), ({}, False)
         )
-        points = _counted(_get(_object(data, "the data"), "dataPoints", "data_points"), "dataPoints", gauge)
+        points = _counted(get(_object(data, "the data"), "dataPoints", "data_points"), "dataPoints", gauge)
         name = _text(metric.get("name"), "name")[:SMALL]
         unit = _text(metric.get("unit"), "unit")[:SMALL]
     except _Bad as error:
@@ -520,8 +520,8 @@ def _point(
     """Time, value, count and attributes of a point; None for one that says that it has no value."""
     if _int(point.get("flags"), "flags") & NO_VALUE:
         return None
-    whole = None if summed else _get(point, "asInt", "as_int")
-    value = point.get("sum") if summed else _get(point, "asDouble", "as_double")
+    whole = None if summed else get(point, "asInt", "as_int")
+    value = point.get("sum") if summed else get(point, "asDouble", "as_double")
     if whole is not None:
         value = _int(whole, "asInt")
     value = _double(value if value is not None else 0, "sum" if summed else "asDouble")
@@ -531,6 +531,6 @@ def _point(
     if not 0 <= count <= INT_MAX:
         raise _Bad(f"count must be a number that 64 bits hold, got {count!r:.60}")
     time_ns, _, _ = sane_times(
-        _int(_get(point, "timeUnixNano", "time_unix_nano"), "timeUnixNano"), 0, now_ns, gauge.limits
+        _int(get(point, "timeUnixNano", "time_unix_nano"), "timeUnixNano"), 0, now_ns, gauge.limits
     )
     return time_ns, value, count, attributes(point.get("attributes"), "attributes", gauge)

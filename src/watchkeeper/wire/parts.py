@@ -51,7 +51,7 @@ def _of_json(signal: str, body: bytes) -> tuple[list[_Placed], _Made]:
     outer, middle, inner = otlpjson.NAMES[signal]
 
     def inside(holder: dict[str, Any], names: tuple[str, str]) -> list[Any]:
-        return next((cast(list[Any], holder[n]) for n in names if holder.get(n)), [])
+        return cast(list[Any], otlpjson.get(holder, *names) or [])
 
     def shell(holder: dict[str, Any], names: tuple[str, str]) -> dict[str, Any]:
         return {k: v for k, v in holder.items() if k not in names}

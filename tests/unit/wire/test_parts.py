@@ -82,6 +82,15 @@ def test_a_record_larger_than_a_part_goes_alone(kind: str) -> None:
     assert _told(found, kind) == _told([body], kind)
 
 
+def test_of_a_field_under_both_names_parts_take_the_one_that_decoding_takes() -> None:
+    twice = _request([1000] * 8)
+    twice["resourceSpans"][0] |= {"scope_spans": twice["resourceSpans"][0]["scopeSpans"], "scopeSpans": []}
+    twice["resource_spans"] = _request([10])["resourceSpans"]
+    body = json.dumps(twice).encode()
+    found = list(parts("traces", body, JSON, 3000))
+    assert len(found) > 1 and _told(found, JSON) == _told([body], JSON)
+
+
 @pytest.mark.parametrize(
     ("body", "kind"),
     [(b'{"resourceSpans": [' + b" " * 99, JSON), (b'{"resourceSpans": [7, {"scopeSpans": 3}]}' + b" " * 99, JSON),
