@@ -27,11 +27,14 @@ def _sd(p: Point, level: float) -> Estimate:
     return Estimate(sd, sd * low, sd * high, p.n, p.n_eff, level)
 
 
-def _rate(p: Point, level: float) -> Estimate | Insufficient:
-    """Wilson's interval for showing; the exact one where a limit is judged far out in the tail, in which Wilson's calls
+def _mean(p: Point, level: float) -> Estimate | Insufficient:
+    """The usual interval for showing; the exact one where a limit is judged far out in the tail, in which Wilson's calls
     2 failures of 23 proof of more than 1 %."""
+    exact = level >= 0.96
+    if p.axis != BINARY:
+        return point_mean(p, level=level, exact=exact)
     found = point_rate(p, level=level)
-    if isinstance(found, Insufficient) or level < 0.96:
+    if isinstance(found, Insufficient) or not exact:
         return found
     low, high = clopper_pearson(found.value * found.n_eff, found.n_eff, level)
     return Estimate(found.value, low, high, found.n, found.n_eff, level)
@@ -50,7 +53,7 @@ def estimate(point: Point | None, stat: str, alpha: float = 0.025, min_n: int = 
         return Estimate(float(n), float(n), float(n), n, point.n_eff, 1.0)
     level = 1 - 2 * alpha
     if stat == "mean":
-        return _rate(point, level) if point.axis == BINARY else point_mean(point, level=level)
+        return _mean(point, level)
     if stat == "sum":
         return _sum(point, level)
     if stat == "sd":

@@ -94,6 +94,24 @@ class Axis(msgspec.Struct, frozen=True):
         return bisect_left(_edges(self), x)
 
     @property
+    def whole(self) -> bool:
+        """Does each bin hold one whole number? Then the histogram is the values themselves."""
+        halves = self.bins == self.high - self.low and (self.low - 0.5).is_integer()
+        return not self.log and (halves or (self.low, self.high, self.bins) == (0.0, 1.0, 1))
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Between which ends the values lie; the upper is infinite on a log axis, which is for amounts.
+
+        >>> TEN.scale, UNIT.scale, DOLLARS.scale
+        ((0.0, 10.0), (0.0, 1.0), (0.0, inf))
+        """
+        if self.log:
+            return 0.0, math.inf
+        inset = 0.5 if self.whole and self.bins > 1 else 0.0
+        return self.low + inset, self.high - inset
+
+    @property
     def text(self) -> str:
         """The axis as one stored string, read back by `axis_of`: low, high, bins, and 1 for a log axis: `0.0|1.0|50|0`."""
         return f"{self.low!r}|{self.high!r}|{self.bins}|{int(self.log)}"

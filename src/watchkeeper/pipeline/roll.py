@@ -5,6 +5,8 @@ again. Which ticks are dirty is asked of the store, not remembered: nothing is l
 """
 
 import asyncio
+import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -48,6 +50,7 @@ DERIVED: dict[str, Axis] = {
     "error_rate": BINARY,
     "tool_error_rate": BINARY,
 }
+log = logging.getLogger(__name__)
 # As many versions of one scorer are remembered; more would be a scorer whose version changes with every trace.
 VERSIONS = 50
 GAP = 12
@@ -60,6 +63,18 @@ def metric_of(scorer: str) -> str:
     """What the series of a scorer is called: as itself, unless a number of every trace is, or another such series. A score that
     another system sends under the name `error_rate` must not take the place of what was measured."""
     return beside(scorer, DERIVED)
+
+
+def scorer_of(metric: str) -> str:
+    """Whose values the series called `metric` is made of: the inverse of `metric_of`, "" for what is known of every trace.
+
+    >>> [scorer_of(metric_of(name)) for name in ("grounded", "cost", "score_cost")], scorer_of("cost")
+    (['grounded', 'cost', 'score_cost'], '')
+    """
+    if metric in DERIVED:
+        return ""
+    own = metric.removeprefix("score_")
+    return own if own != metric and metric_of(own) == metric else metric
 
 
 def guess_axis(low: float, high: float, whole: bool) -> Axis:
@@ -76,14 +91,22 @@ def guess_axis(low: float, high: float, whole: bool) -> Axis:
         return TEN if whole else Axis(0.0, 10.0, 50)
     if low >= 0:
         return COUNT
-    reach = max(abs(low), abs(high))
+    # Roomy, so that each new extreme does not need another one.
+    reach, size = max(abs(low), abs(high)), 10.0 ** math.floor(math.log10(max(abs(low), abs(high))))
+    reach = next(size * step for step in (1, 2, 5, 10) if size * step >= reach)
     return Axis(-reach, reach, 60)
+
+
+def holds(axis: Axis, low: float, high: float, whole: bool) -> bool:
+    """Are values from `low` to `high` of the axis' scale?"""
+    bottom, top = axis.scale
+    return bottom <= low and high <= top and (whole or not axis.whole)
 
 
 @dataclass(frozen=True)
 class RollPlan:
     """What is rolled. `sets`: the dimension sets that get series of their own beside all traffic. `axes`: the scale of
-    each scorer, by name; others are guessed from their first values and then kept. `shares`: the 0/1 series that
+    each scorer, by name; others are guessed from their values, and again when later ones lie outside. `shares`: the 0/1 series that
     conditions need. `keep`: how many values of a dimension keep their own series; the rest together are `other`."""
 
     tick_ns: int = HOUR
@@ -142,6 +165,8 @@ class Roller:
         # By project the plan, and of each tick within the margin what was in it, when it was last recomputed. Without it, after
         # a restart, they are recomputed once more.
         self._held: dict[str, tuple[RollPlan, dict[int, int]]] = {}
+        # Projects of which a scorer has outgrown its axis: all its ticks are to be recomputed.
+        self._outgrown: set[str] = set()
         # By project the end of the two weeks whose values were last counted, and how often each was there, by dimension.
         self._counted: dict[str, tuple[int, dict[int, dict[str, int]]]] = {}
 
@@ -162,6 +187,10 @@ class Roller:
         # A row written under a clock that ran ahead must not hide what is written after it.
         seen = min(seen, now_ns)
         done = await self.recompute(project, ticks, now_ns)
+        if project in self._outgrown:
+            self._outgrown.discard(project)
+            self._held.pop(project, None)
+            return await self.roll(project, now_ns)
         self._held[project] = plan, held
         fresh = {"seen": seen, "seconds": seconds}
         if fresh != mark or done.sizes:
@@ -181,7 +210,9 @@ class Roller:
         axes = await self._axes(project, ticks[0], now_ns)
         known = await self._known(project, ticks[0], ticks[-1] + self.plan.tick_ns, now_ns)
         for first, last in self._ranges(ticks):
-            points = await self._points(project, first, last, axes, known, now_ns)
+            points, beyond = await self._points(project, first, last, axes, known, now_ns)
+            if beyond and await self._widen(project, beyond, now_ns):
+                return await self.recompute(project, ticks, now_ns)
             gone = await self._gone(project, first, last, points)
             if points or gone:
                 await self.columns.write_points([*points, *gone])
@@ -241,6 +272,38 @@ class Roller:
             axes |= guessed
         return axes
 
+    async def _widen(
+        self, project: str, beyond: Mapping[str, tuple[float, float, bool]], now_ns: int
+    ) -> bool:
+        """Guess the axes of these scorers again, from all their values and those found (least, most, all whole); whether any is
+        another now. A scorer whose first scores were all 1 is not for that one of zeros and ones. Everything is then to be
+        recomputed, which is stored with the axes: after a crash it is still due."""
+        stored = await self.records.read(lambda c: states.get_all(c, project, "axis"))
+        table = await self.columns.named("roll_ranges", project, since=0, derived=list(DERIVED))
+        fresh: dict[str, Any] = {}
+        for row in table.dicts():
+            name = str(row["metric"])
+            if name in beyond and name in stored:
+                low, high, whole = beyond[name]
+                low, high = min(low, float(row["low"])), max(high, float(row["high"]))
+                axis = msgspec.to_builtins(guess_axis(low, high, whole and bool(row["whole"])))
+                if axis != stored[name]:
+                    fresh[name] = axis
+        if not fresh:
+            return False
+
+        def store(conn: Connection) -> None:
+            states.put_all(conn, project, "axis", fresh, now_ns)
+            mark = states.get(conn, project, "roll", "mark") or {}
+            states.put(conn, project, "roll", "mark", {**mark, "seen": 0}, now_ns)
+
+        await self.records.write(store)
+        self._outgrown.add(project)
+        log.info(
+            "%s: %s outgrew the scale guessed for it; its series are rolled again", project, ", ".join(fresh)
+        )
+        return True
+
     async def _present(self, project: str, since: int, until: int) -> dict[int, list[str]]:
         """The values of each dimension in the two weeks before `until`, the most frequent first. They are counted once an hour;
         between, only what is new in [since, until) is added."""
@@ -285,7 +348,8 @@ class Roller:
         axes: Mapping[str, Axis],
         known: list[list[str]],
         now_ns: int,
-    ) -> list[Point]:
+    ) -> tuple[list[Point], dict[str, tuple[float, float, bool]]]:
+        """The points of [first, last), and the ranges of the values that are not of their metric's axis."""
         names, shares = list(axes), self.plan.shares
         positions = [[DIMENSIONS.index(d) + 1 for d in s] for s in self.plan.sets]
         table = await self.columns.named(
@@ -311,8 +375,14 @@ class Roller:
         sets = ((), *self.plan.sets)
         # Thousands of rows would hold up whoever waits for an acknowledgement.
         found = await asyncio.to_thread(lambda: [self._point(project, row, sets, axes) for row in table.rows])
+        beyond: dict[str, tuple[float, float, bool]] = {}
+        for _, metric, which, *_, low, high, whole in table.rows:
+            axis = axes.get(metric) if int(which) == 1 and metric not in DERIVED else None
+            if axis is not None and not holds(axis, low, high, bool(whole)):
+                before = beyond.get(metric, (low, high, True))
+                beyond[metric] = min(low, before[0]), max(high, before[1]), bool(whole) and before[2]
         chosen = await self._of_one_version(project, found, now_ns)
-        return await asyncio.to_thread(_with_absent_classes, chosen)
+        return await asyncio.to_thread(_with_absent_classes, chosen), beyond
 
     async def _of_one_version(self, project: str, points: list[Point], now_ns: int) -> list[Point]:
         """The points of one version for each metric and tick; see `choose_versions`. When a version was first seen is
@@ -333,7 +403,7 @@ class Roller:
     def _point(
         self, project: str, row: Sequence[Any], sets: Sequence[tuple[str, ...]], axes: Mapping[str, Axis]
     ) -> Point:
-        tick, metric, which, values, n, *sums, hist, made = row
+        tick, metric, which, values, n, *sums, hist, made, _, _, _ = row
         axis = axes.get(metric, BINARY)
         cohort: Cohort = tuple(sorted(zip(sets[int(which) - 1], (str(v) for v in values), strict=True)))
         hist_w, hist_w2 = [0.0] * axis.size, [0.0] * axis.size

@@ -12,6 +12,7 @@ from watchkeeper.model.score import ABSTAINED
 from watchkeeper.model.series import BINARY, Estimate, Insufficient, Point, SeriesKey, axis_of
 from watchkeeper.pipeline.calibrate import Calibrator, model_of
 from watchkeeper.pipeline.coverage import missing
+from watchkeeper.pipeline.roll import metric_of
 from watchkeeper.stats.estimates import point_mean, point_rate
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import calibration as store
@@ -82,7 +83,7 @@ async def lines(
     unsure = {str(r["scorer"]): int(r["abstained"]) for r in judged}
     made: list[Line] = []
     for scorer in calibrator.scorers_of(project):
-        rows, covered = by_metric.get(scorer.name, []), by_scorer.get(scorer.name, [])
+        rows, covered = by_metric.get(metric_of(scorer.name), []), by_scorer.get(scorer.name, [])
         binary = bool(rows) and all(map(_zero_one, rows))
         versions = _versions(scorer.version, rows, covered)
         made.append(

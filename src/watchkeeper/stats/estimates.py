@@ -4,14 +4,14 @@ w = 1/π, π the recorded inclusion probability. Hájek's mean is Σwx/Σw; its 
 today's traces) is Σw²(x − μ̂)²/(Σw)²; the effective sample size is Kish's (Σw)²/Σw².
 """
 
-from math import exp, sqrt
+from math import exp, isinf, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from watchkeeper.model.series import Estimate, Insufficient, Point
 from watchkeeper.stats.distributions import t_quantile
-from watchkeeper.stats.intervals import wilson, z_of
+from watchkeeper.stats.intervals import bounded_mean, wilson, z_of
 
 Floats = NDArray[np.float64]
 
@@ -36,9 +36,14 @@ def kish(w: ArrayLike) -> float:
 
 
 def mean(
-    x: ArrayLike, pi: ArrayLike | None = None, *, level: float = 0.95, finite_population: bool = False
+    x: ArrayLike,
+    pi: ArrayLike | None = None,
+    *,
+    level: float = 0.95,
+    finite_population: bool = False,
+    scale: tuple[float, float] | None = None,
 ) -> Estimate | Insufficient:
-    """Hájek's mean with a t interval on n_eff − 1 degrees of freedom.
+    """Hájek's mean with a t interval on n_eff − 1 degrees of freedom, or, where a `scale` is given, that of `point_mean`.
 
     `finite_population` multiplies the variance terms by (1 − π): the mean of exactly these traces instead of the
     process that makes them. Fewer than two scores are `Insufficient`.
@@ -52,16 +57,50 @@ def mean(
     terms = w**2 * (v - mu) ** 2
     if finite_population:
         terms = terms * (1 - 1 / w)
-    return _around(mu, float(terms.sum()) / total**2, int(v.size), kish(w), level)
+    plain = _around(mu, float(terms.sum()) / total**2, int(v.size), kish(w), level)
+    if scale is None:
+        return plain
+    return _within(plain, float((w * v * v).sum()) / total, float(terms.sum()) / total**2, scale, False)
 
 
-def point_mean(p: Point, *, level: float = 0.95) -> Estimate | Insufficient:
-    """`mean` from a point's sums: exactly what the raw scores would give."""
+def point_mean(
+    p: Point, *, level: float = 0.95, exact: bool = False, scaled: bool = True
+) -> Estimate | Insufficient:
+    """The weighted mean of a point, with an interval that does not leave the scale of its axis.
+
+    Between two ends: `intervals.bounded_mean`, which holds where most scores lie at an end; `exact` for bounds far out in the
+    tail. Amounts: the t interval below, cut at zero, and above the same on the log scale, because they are skewed to the
+    right. Values that cannot be of the axis' scale, and all where it is not `scaled`, have the t interval of `mean`.
+    """
     if p.n < 2:
         return Insufficient("a mean with an interval needs at least two scores", p.n, p.n_eff)
     mu = p.swx / p.sw
     variance = max(p.sw2x2 - 2 * mu * p.sw2x + mu * mu * p.sw2, 0.0) / p.sw**2
-    return _around(mu, variance, p.n, p.n_eff, level)
+    plain = _around(mu, variance, p.n, p.n_eff, level)
+    return _within(plain, p.swx2 / p.sw, variance, p.axis.scale, exact) if scaled else plain
+
+
+def _within(
+    plain: Estimate, square: float, variance: float, scale: tuple[float, float], exact: bool
+) -> Estimate:
+    """The estimate with the interval that its scale allows; `square` is the mean of x², `variance` that of the mean."""
+    mu, (low, high) = plain.value, scale
+    if isinf(high):
+        if mu <= 0:
+            return plain
+        top = mu * exp(min((plain.high - mu) / mu, 300.0))
+        return Estimate(mu, max(plain.low, 0.0), top, plain.n, plain.n_eff, plain.level)
+    width = high - low
+    value, square = (mu - low) / width, (square - 2 * low * mu + low * low) / width**2
+    # Of values between 0 and 1 no square is larger than its value (Bhatia and Davis 2000).
+    if square > value + 1e-9:
+        return plain
+    spread, noise = max(square - value * value, 0.0), variance / width**2
+    size = min(spread / noise, float(plain.n)) if spread > 1e-12 and noise > 0 else plain.n_eff
+    ends = bounded_mean(min(max(value, 0.0), 1.0), square, size, plain.level, exact=exact)
+    return Estimate(
+        mu, min(low + width * ends[0], mu), max(low + width * ends[1], mu), plain.n, plain.n_eff, plain.level
+    )
 
 
 def _around(mu: float, variance: float, n: int, n_eff: float, level: float) -> Estimate:
@@ -141,7 +180,8 @@ def quantile(
 def point_quantile(p: Point, q: float, *, level: float = 0.95) -> Estimate | Insufficient:
     """`quantile` from a point's histogram, linear within bins (of ln x on a log axis), in the metric's own unit.
 
-    Precise to a bin's width; a quantile in an open end is reported as that end's edge.
+    Precise to a bin's width, and exact where a bin holds one whole number; a quantile in an open end is reported as that
+    end's edge.
     """
     if p.n == 0:
         return Insufficient("a quantile needs at least one score")
@@ -152,7 +192,10 @@ def point_quantile(p: Point, q: float, *, level: float = 0.95) -> Estimate | Ins
     knots = np.concatenate([[inner[0]], inner, [inner[-1]]])
     values: list[float] = []
     for share in (q, low, high):
-        at = int(np.clip(np.searchsorted(cumulative, share, side="left"), 1, cumulative.size - 1))
+        at = int(np.clip(np.searchsorted(cumulative, share - 1e-12, side="left"), 1, cumulative.size - 1))
+        if p.axis.whole:
+            values.append(float(np.clip(np.floor(knots[at]), *p.axis.scale)))
+            continue
         below, here = cumulative[at - 1], cumulative[at]
         part = (share - below) / (here - below) if here > below else 1.0
         value = float(knots[at - 1] + (knots[at] - knots[at - 1]) * min(max(part, 0.0), 1.0))

@@ -45,6 +45,32 @@ def clopper_pearson(
     return low, high
 
 
+def bounded_mean(
+    value: float, square: float, n: float, level: float = 0.95, *, exact: bool = False
+) -> tuple[float, float]:
+    """The interval of a mean of values in [0, 1] from n (effective) scores with this mean and mean square.
+
+    The quantiles of Σ D_i x_i with flat Dirichlet weights D over the scores and half a score at each end of the scale; with
+    `exact` a whole score at the end that the bound looks to (Gaffke 2005; Learned-Miller and Thomas 2020, arXiv 1905.06208),
+    which covers at any n. Two moments of it make a beta distribution. Of zeros and ones that is Jeffreys' interval, with
+    `exact` Clopper and Pearson's. A t interval of ten scores that are all at the end of their scale has no width.
+    """
+
+    def bound(p: float, below: float, above: float) -> float:
+        size = n + below + above
+        mean, second = (n * value + above) / size, (n * square + above) / size
+        variance = (second - mean * mean) / (size + 1)
+        if variance <= 0:
+            return mean
+        scale = mean * (1 - mean) / variance - 1
+        return float(beta_quantile(p, mean * scale, (1 - mean) * scale))
+
+    tail = (1 - level) / 2
+    low = bound(tail, 1.0, 0.0) if exact else bound(tail, 0.5, 0.5)
+    high = bound(1 - tail, 0.0, 1.0) if exact else bound(1 - tail, 0.5, 0.5)
+    return min(low, value), max(high, value)
+
+
 def mover_sum(
     values: ArrayLike, lows: ArrayLike, highs: ArrayLike, weights: ArrayLike
 ) -> tuple[float, float, float]:

@@ -36,10 +36,12 @@ def span(wanted: TimeRange) -> dict[str, int]:
     return {"since": wanted.since_ns, "until": wanted.until_ns}
 
 
-def add(these: Iterable[Row]) -> dict[str, float]:
-    """Mergeable sums added up."""
-    total: dict[str, float] = dict.fromkeys(SUMS, 0.0)
+def add(these: Iterable[Row]) -> dict[str, Any]:
+    """Mergeable sums added up; the axis is that of the last row that has one."""
+    total: dict[str, Any] = dict.fromkeys(SUMS, 0.0)
     for row in these:
+        if row.get("axis"):
+            total["axis"] = row["axis"]
         for name in SUMS:
             total[name] += float(row[name] or 0)
     return total

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from watchkeeper.model.series import BINARY, Insufficient, Point, SeriesKey
+from watchkeeper.model.series import BINARY, Insufficient, Point, SeriesKey, axis_of
 from watchkeeper.stats.estimates import point_mean, point_rate
 from watchkeeper.stats.intervals import wilson
 from watchkeeper.web import humane
@@ -132,13 +132,15 @@ def unknown(why: str, unit: str = "") -> Estimate:
 
 
 def from_sums(sums: Mapping[str, Any], unit: str = "") -> Estimate:
-    """The estimate of mergeable sums (`n, sw, sw2, swx, swx2, sw2x, sw2x2`): a rate for "share", else a mean."""
+    """The estimate of mergeable sums (`n, sw, sw2, swx, swx2, sw2x, sw2x2`): a rate for "share", else a mean, whose interval keeps
+    to the scale of `axis` where that is known."""
     n = int(sums["n"] or 0)
     if n == 0 or not sums["sw"]:
         return unknown("no scores in this range", unit)
     sw, sw2, swx, swx2, sw2x, sw2x2 = (float(sums[name] or 0) for name in _SUMS)
-    point = Point(_KEY, 0, 1, BINARY, n, sw, sw2, swx, swx2, sw2x, sw2x2)
-    found = point_rate(point) if unit == "share" else point_mean(point)
+    axis = str(sums.get("axis") or "")
+    point = Point(_KEY, 0, 1, axis_of(axis) if axis else BINARY, n, sw, sw2, swx, swx2, sw2x, sw2x2)
+    found = point_rate(point) if unit == "share" else point_mean(point, scaled=axis != "")
     if isinstance(found, Insufficient):
         return Estimate(point.swx / point.sw, n=n, unit=unit, why="one score has no interval")
     return Estimate(found.value, found.low, found.high, found.n, unit)

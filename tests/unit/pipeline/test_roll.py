@@ -10,6 +10,7 @@ import pytest
 
 from tests.columns import empty_columns
 from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.model.alert import Alert
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import (
     BINARY,
@@ -24,7 +25,8 @@ from watchkeeper.model.series import (
     gather,
 )
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace, Usage
-from watchkeeper.pipeline.roll import DERIVED, Roller, RollPlan, guess_axis
+from watchkeeper.pipeline.roll import DERIVED, Roller, RollPlan, guess_axis, metric_of, scorer_of
+from watchkeeper.pipeline.watching.evidence import worst_traces
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import Table, TraceRow
 from watchkeeper.store.records import states
@@ -170,6 +172,28 @@ async def test_sampled_scores_are_weighted_by_how_they_were_chosen(
     )
     (volume,) = await points(columns, "weighed", "traces")
     assert (volume.n, volume.sw) == (6, 12.0)
+
+
+@pytest.mark.parametrize("name", ["grounded", "cost", "score_cost", "score_grounded"])
+def test_a_series_tells_whose_values_it_holds(name: str) -> None:
+    assert scorer_of(metric_of(name)) == name
+    assert scorer_of("cost") == ""
+
+
+async def test_the_worst_traces_of_a_scorer_called_as_a_fact_are_its_own(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    rows = [a_trace(i, 0.5, "v1", None, "called") for i in range(4)]
+    for value, row in enumerate(rows):
+        own = Score("called", row.trace.trace_id, "", "cost", "1", "check", T0, T0, value=float(value))
+        row.checks.append(own)
+    await columns.write_traces(rows)
+    await Roller(columns, records, plan()).roll("called", NOW)
+    alert = Alert("a", "called", "m", {}, "firing", "warn", "o", "r", "c", T0)
+    found = await worst_traces(columns, alert, metric_of("cost"), T0, T0 + HOUR, True, 2)
+    assert [r["value"] for r in found] == [0.0, 1.0]
+    costs = await worst_traces(columns, alert, "cost", T0, T0 + HOUR, True, 2)
+    assert [r["value"] for r in costs] == [0.01, 0.01]
 
 
 async def test_error_rate_is_transport_and_every_class_has_its_share(
@@ -340,19 +364,30 @@ async def test_a_trace_of_the_future_makes_no_tick(columns: ClickHouseColumns, r
     assert (done.ticks, done.points) == (0, 0)
 
 
-async def test_a_scorer_nobody_described_gets_an_axis_and_keeps_it(
+async def test_a_scorer_nobody_described_gets_an_axis_and_another_when_it_outgrows_that(
     columns: ClickHouseColumns, records: Records
 ) -> None:
     bare = RollPlan(HOUR, (), {})
     roller = Roller(columns, records, bare)
-    await columns.write_traces([a_trace(i, 0.5, "v1", float(i), "guess") for i in range(9)])
-    await roller.roll("guess", NOW)
-    first = (await points(columns, "guess", "relevance"))[0].axis
-    await columns.write_traces(
-        [a_trace(20 + i, 40.5, "v1", 80.0, "guess", assembled=T0 + 41 * HOUR) for i in range(3)]
-    )
-    await roller.roll("guess", NOW)
-    assert {p.axis for p in await points(columns, "guess", "relevance")} == {first} == {TEN}
+
+    async def rolled(first: int, hour: float, values: list[float]) -> tuple[set[Axis], float]:
+        written = T0 + int(hour + 1) * HOUR
+        await columns.write_traces(
+            [a_trace(first + i, hour, "v1", v, "guess", assembled=written) for i, v in enumerate(values)]
+        )
+        await roller.roll("guess", NOW)
+        found = await points(columns, "guess", "relevance")
+        # Every tick has the same axis, and the histogram holds all there is.
+        assert all(sum(p.hist_w) == pytest.approx(p.sw) for p in found)
+        return {p.axis for p in found}, sum(p.swx for p in found)
+
+    assert await rolled(0, 0.5, [1.0] * 9) == ({BINARY}, 9.0)
+    assert await rolled(20, 20.5, [4.0, 5.0, 1.0]) == ({FIVE}, 19.0)
+    assert await rolled(30, 30.5, [3.0, 2.0]) == ({FIVE}, 24.0)
+    assert await rolled(40, 40.5, [80.0]) == ({COUNT}, 104.0)
+    assert await rolled(50, 50.5, [-30.0]) == ({Axis(-100.0, 100.0, 60)}, 74.0)
+    again = Roller(columns, records, bare)
+    assert (await again.roll("guess", NOW)).ticks == 1
 
 
 @pytest.mark.parametrize(
@@ -364,7 +399,8 @@ async def test_a_scorer_nobody_described_gets_an_axis_and_keeps_it(
         (0, 10, True, TEN),
         (0.5, 9.5, False, Axis(0.0, 10.0, 50)),
         (3, 4000, True, COUNT),
-        (-2, 3, False, Axis(-3.0, 3.0, 60)),
+        (-2, 3, False, Axis(-5.0, 5.0, 60)),
+        (-1, 0.4, False, Axis(-1.0, 1.0, 60)),
     ],
 )
 def test_an_axis_is_guessed_from_the_range(low: float, high: float, whole: bool, axis: Axis) -> None:

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import DescrStatsW
 
-from watchkeeper.model.series import TEN, UNIT, Estimate, Insufficient, SeriesKey, empty, gather
+from watchkeeper.model.series import (
+    BINARY,
+    MILLISECONDS,
+    TEN,
+    UNIT,
+    Estimate,
+    Insufficient,
+    SeriesKey,
+    empty,
+    gather,
+)
 from watchkeeper.stats import estimates, intervals, power
 
 KEY = SeriesKey("p", "m")
@@ -26,10 +36,61 @@ def point(x, pi, axis=TEN):
 @settings(max_examples=20, deadline=None)
 def test_sums_give_the_same_mean_and_interval_as_raw_scores(seed):
     x, pi = sample(seed)
-    raw, summed = estimates.mean(x, pi), estimates.point_mean(point(x, pi))
+    raw, summed = estimates.mean(x, pi, scale=TEN.scale), estimates.point_mean(point(x, pi))
     assert isinstance(raw, Estimate) and isinstance(summed, Estimate)
     for name in ("value", "low", "high", "n_eff"):
         assert math.isclose(getattr(raw, name), getattr(summed, name), rel_tol=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("axis", "mostly", "rest"),
+    [(TEN, 10.0, 5.0), (UNIT, 0.0, 1.0), (UNIT, 0.5, 0.0)],
+    ids=("ten", "unit", "middle"),
+)
+def test_the_interval_holds_where_most_scores_are_alike(axis, mostly, rest):
+    # A t interval of twenty such scores misses the mean in half of all samples.
+    rng = np.random.default_rng(11)
+    mu = 0.95 * mostly + 0.05 * rest
+    missed, wrong = 0, 0
+    for _ in range(400):
+        made = point(np.where(rng.random(20) < 0.95, mostly, rest), np.ones(20), axis)
+        shown, sure = estimates.point_mean(made), estimates.point_mean(made, level=0.998, exact=True)
+        assert isinstance(shown, Estimate) and isinstance(sure, Estimate)
+        assert axis.scale[0] <= shown.low < shown.high <= axis.scale[1]
+        missed += not shown.low <= mu <= shown.high
+        wrong += not sure.low <= mu <= sure.high
+    assert missed <= 0.08 * 400
+    assert wrong <= 4
+
+
+def test_an_interval_of_three_scores_stays_on_its_scale():
+    for values, axis in (([10, 10, 3], TEN), ([0.1, 0.9, 1.0], UNIT), ([20.0, 90.0, 4000.0], MILLISECONDS)):
+        found = estimates.point_mean(point(np.array(values), np.ones(3), axis))
+        assert isinstance(found, Estimate)
+        assert axis.scale[0] <= found.low < found.value < found.high <= axis.scale[1]
+
+
+def test_values_that_are_not_of_the_scale_have_the_plain_interval():
+    x = np.array([3.0, 4.0, 5.0])
+    assert estimates.point_mean(point(x, np.ones(3), UNIT)) == estimates.mean(x)
+
+
+def test_of_zeros_and_ones_it_is_jeffreys_and_exactly_clopper_and_pearson():
+    for k, n in ((0, 7), (3, 10), (10, 10)):
+        assert intervals.bounded_mean(k / n, k / n, n, exact=True) == pytest.approx(
+            intervals.clopper_pearson(k, n)
+        )
+        low, high = proportion_confint(k, n, method="jeffreys")
+        assert intervals.bounded_mean(k / n, k / n, n) == pytest.approx((min(low, k / n), max(high, k / n)))
+
+
+def test_quantiles_of_whole_numbers_are_whole_and_on_their_scale():
+    made = point(np.array([10.0] * 9 + [7.0]), np.ones(10))
+    found = estimates.point_quantile(made, 0.95)
+    assert isinstance(found, Estimate)
+    assert (found.value, found.high) == (10.0, 10.0)
+    middle = estimates.point_quantile(point(np.array([0.0] * 3 + [1.0] * 7), np.ones(10), BINARY), 0.5)
+    assert isinstance(middle, Estimate) and middle.value == 1.0
 
 
 def test_an_unweighted_mean_has_the_textbook_interval():

@@ -25,7 +25,7 @@ def test_it_agrees_with_the_statistics_core() -> None:
     rng = random.Random(3)
     values = [min(10.0, max(0.0, rng.gauss(8, 1.8))) for _ in range(400)]
     expected = point_mean(gather(SeriesKey("p", "m"), 0, 1, TEN, [(v, 0.5) for v in values]))
-    found = estimate.from_sums(sums(values, 2.0))
+    found = estimate.from_sums({**sums(values, 2.0), "axis": TEN.text})
     assert found.value == pytest.approx(expected.value)  # type: ignore[union-attr]
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))  # type: ignore[union-attr]
 

@@ -69,13 +69,18 @@ class Book:
             self._merged[key] = merge(found) if found else None
         return self._merged[key]
 
-    def version(self, metric: str, cohort: Cohort, end: int) -> str:
-        """What made the series' newest values before `end`; "" where that is not known of the last day."""
+    def newest(self, metric: str, cohort: Cohort, end: int) -> Point | None:
+        """The series' newest point before `end`; None where the last day has none."""
         ticks = self._series.get((metric, cohort), {})
         for tick in range(end - self.tick_ns, end - DAY, -self.tick_ns):
             if tick in ticks:
-                return ticks[tick].version
-        return ""
+                return ticks[tick]
+        return None
+
+    def version(self, metric: str, cohort: Cohort, end: int) -> str:
+        """What made the series' newest values before `end`; "" where that is not known of the last day."""
+        found = self.newest(metric, cohort, end)
+        return found.version if found is not None else ""
 
     def points(self, metric: str, cohort: Cohort, since: int, until: int) -> list[Point]:
         """The points of a series in [since, until), oldest first."""

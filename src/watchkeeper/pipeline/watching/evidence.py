@@ -16,6 +16,7 @@ from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.model.series import BINARY, Cohort, Estimate, Insufficient, Point, cohort_text, merge, remade
 from watchkeeper.model.times import DAY, HOUR
+from watchkeeper.pipeline.roll import scorer_of
 from watchkeeper.pipeline.watching.book import Watched
 from watchkeeper.pipeline.watching.look import Looked, evidence_direction
 from watchkeeper.pipeline.watching.normals import BASELINE_NS, Normal, hours, of_newest
@@ -102,6 +103,7 @@ async def worst_traces(
         "watch_worst",
         alert.project,
         metric=metric,
+        scorer=scorer_of(metric),
         sign=1 if down else -1,
         since=since,
         until=until,

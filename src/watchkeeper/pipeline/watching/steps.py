@@ -254,8 +254,16 @@ class Steps:
         self, work: Work, monitor: Monitor, metric: str, cohort: Cohort, normal: Normal, end: int
     ) -> Normal:
         """The normal, or a fresh one to be gathered when the series' values are made by another version now: another
-        judge's scale is no change of quality."""
-        now = work.book.version(metric, cohort, end)
+        judge's scale is no change of quality. Or when all its points, those of the past too, were rolled again on another axis."""
+        newest = work.book.newest(metric, cohort, end)
+        now = newest.version if newest is not None else ""
+        if newest is not None and normal.point is not None and newest.axis != normal.point.axis:
+            normal = Normal(
+                reason="rolled again on a wider scale; gathering the baseline again",
+                not_before_ns=normal.not_before_ns,
+                version=normal.version,
+            )
+            self._begin_again(work, metric, cohort, normal)
         if not remade(normal.version, now):
             if now and not normal.version:
                 normal.version = now
@@ -264,18 +272,22 @@ class Steps:
         tick = end - self.tick_ns
         first = min(work.versions.get(metric, {}).get(now, tick), tick)
         fresh = relearn(normal, now, tick, first)
-        work.normals[(metric, cohort)] = fresh
-        work.frozen.add((metric, cohort))
-        for m in self.mine(work.project):
-            watched = work.watched.get(watch_key(m.name, cohort))
-            if watched is not None and metric in m.metrics:
-                watched.begin_again(metric)
+        self._begin_again(work, metric, cohort, fresh)
         if cohort == monitor.where:
             alert = version_alert(work.project, monitor, metric, cohort, normal.version, now, tick)
             work.alerts[alert.id] = alert
             work.changed.add(alert.id)
             self.counts.versions += 1
         return fresh
+
+    def _begin_again(self, work: Work, metric: str, cohort: Cohort, normal: Normal) -> None:
+        """Put another normal in the place of the one there is, and forget the evidence against that."""
+        work.normals[(metric, cohort)] = normal
+        work.frozen.add((metric, cohort))
+        for m in self.mine(work.project):
+            watched = work.watched.get(watch_key(m.name, cohort))
+            if watched is not None and metric in m.metrics:
+                watched.begin_again(metric)
 
     def judge_late(self, work: Work, ticks: Sequence[int], end: int) -> None:
         """Judge again what had data after the fact in `ticks` (their starts). An open incident, or one that ended since,

@@ -40,7 +40,7 @@ WHERE project = {project:String}
 -- [before, since), the baseline. Of several tick lengths the finest is read: each covers all data by itself.
 WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND cohort = {cohort:String}
       AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
-SELECT metric, any(seconds) AS tick_seconds,
+SELECT metric, any(seconds) AS tick_seconds, any(edges) AS axis,
   if(tick < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
 FROM points FINAL
@@ -52,10 +52,10 @@ GROUP BY metric, start HAVING n > 0 ORDER BY metric, start
 
 -- name: page_points_each
 -- The same sums of each of the ranges [starts[i], ends[i]) as a whole, `place` its number from 1; [since, until) holds all of them.
-SELECT place, metric, any(seconds) AS tick_seconds,
+SELECT place, metric, any(seconds) AS tick_seconds, any(edges) AS axis,
   sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
 FROM (
-  SELECT place, metric, seconds, n, sw, sw2, swx, swx2, sw2x, sw2x2, min(seconds) OVER (PARTITION BY place) AS finest
+  SELECT place, metric, seconds, edges, n, sw, sw2, swx, swx2, sw2x, sw2x2, min(seconds) OVER (PARTITION BY place) AS finest
   FROM points FINAL
   ARRAY JOIN arrayFilter((_, a, b) -> tick >= fromUnixTimestamp64Nano(a) AND tick < fromUnixTimestamp64Nano(b),
     arrayEnumerate({starts:Array(Int64)}), {starts:Array(Int64)}, {ends:Array(Int64)}) AS place
@@ -70,7 +70,7 @@ GROUP BY place, metric HAVING n > 0 ORDER BY place, metric
 WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND metric = {metric:String}
       AND startsWith(cohort, concat({dimension:String}, '='))
       AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
-SELECT cohort, any(seconds) AS tick_seconds,
+SELECT cohort, any(seconds) AS tick_seconds, any(edges) AS axis,
   if(tick < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
 FROM points FINAL

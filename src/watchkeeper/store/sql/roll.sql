@@ -45,6 +45,7 @@ SELECT ${scorer_metric} AS metric, count() AS n, min(x) AS low, max(x) AS high, 
 -- names/low/high/bins/logs: the axes. ind_*: 0/1 series of shares. sets: dimensions of each cohort set.
 -- known: the values of each dimension that keep their own series; the others together are 'other'. derived: the names of facts.
 -- made: what made a value (scorer version and judge model, price table); values of different makers stay apart.
+-- least, most, whole: of the values themselves, to tell when they have outgrown their axis.
 -- Nobody waits for it, and a week that arrived at once (an import) must not fail for good by taking longer than a page may.
 -- Nor may an hour of hundreds of thousands of traces by taking more memory: it goes in small blocks, groups that are too many
 -- go through the disk, and of a join only the scores are held.
@@ -118,11 +119,13 @@ WITH
   filled AS (
     -- Traces alike in everything first: the sums of their values are then added up for each set of dimensions.
     SELECT tick, dims, metric, made, bin, count() AS size, sum(weight) AS w, sum(weight * weight) AS w2, sum(weight * x) AS wx,
-      sum(weight * x * x) AS wx2, sum(weight * weight * x) AS w2x, sum(weight * weight * x * x) AS w2x2
+      sum(weight * x * x) AS wx2, sum(weight * weight * x) AS w2x, sum(weight * weight * x * x) AS w2x2,
+      min(x) AS low_x, max(x) AS high_x, min(x = round(x)) AS whole_x
     FROM placed GROUP BY tick, dims, metric, made, bin
   )
 SELECT tick, metric, c.1 AS cohort_set, c.2 AS cohort, sum(size) AS n, sum(w) AS sw, sum(w2) AS sw2, sum(wx) AS swx,
-  sum(wx2) AS swx2, sum(w2x) AS sw2x, sum(w2x2) AS sw2x2, sumMap([bin], [w], [w2]) AS hist, made
+  sum(wx2) AS swx2, sum(w2x) AS sw2x, sum(w2x2) AS sw2x2, sumMap([bin], [w], [w2]) AS hist, made,
+  min(low_x) AS least, max(high_x) AS most, min(whole_x) AS whole
 FROM filled
 ARRAY JOIN arrayMap((s, i) -> (i, arrayMap(d -> dims[d], s)), {sets:Array(Array(UInt8))},
   arrayEnumerate({sets:Array(Array(UInt8))})) AS c
@@ -141,7 +144,8 @@ SELECT count() AS n, toUnixTimestamp(min(tick)) AS first, toUnixTimestamp(max(ti
 WHERE project = {project:String} AND seconds = {seconds:UInt32}
 
 -- name: watch_worst
--- The traces of a cohort with the worst value of a metric: lowest first, or highest first with `sign` = -1.
+-- The traces of a cohort with the worst value of a metric: lowest first, or highest first with `sign` = -1. `scorer`: whose values it is
+-- made of.
 SELECT trace_id, toUnixTimestamp64Nano(time) AS time_ns, value, input_text, output_text, error_class, prompt_version FROM (
   SELECT trace_id, time, error_class, prompt_version,
     substring(ifNull(input_text, ''), 1, 500) AS input_text, substring(ifNull(output_text, ''), 1, 500) AS output_text,
@@ -150,7 +154,7 @@ SELECT trace_id, toUnixTimestamp64Nano(time) AS time_ns, value, input_text, outp
       {metric:String} = 'error_rate', toFloat64(has({transport:Array(String)}, ifNull(error_class, ''))),
       {metric:String} = 'tool_error_rate', toFloat64(ifNull(error_class, '') = 'tool_error'),
       startsWith({metric:String}, 'error_class:'), toFloat64(ifNull(error_class, '') = substring({metric:String}, 13)),
-      mapContains(scores, {metric:String}), toNullable(scores[{metric:String}]), NULL) AS value,
+      mapContains(scores, {scorer:String}), toNullable(scores[{scorer:String}]), NULL) AS value,
     [ifNull(agent_name, 'unknown'), ifNull(environment, 'unknown'),
       if(empty(models), 'unknown', models[1]), ifNull(prompt_name, 'unknown'), ifNull(prompt_version, 'unknown'),
       ifNull(provider, 'unknown'), ifNull(region, 'unknown'), ifNull(release, 'unknown'), ifNull(scenario, 'unknown'),

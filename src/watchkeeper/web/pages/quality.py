@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.model.series import cohort_parse, cohort_text
+from watchkeeper.pipeline.roll import scorer_of
 from watchkeeper.server.routing import Call, route
 from watchkeeper.store.records import alerts
 from watchkeeper.web import data
@@ -98,10 +99,10 @@ async def one_metric(call: Call) -> Response:
         data.deploys(view),
         call.services.records.read(lambda c: alerts.find(c, view.project, ("firing", "resolved"))),
         data.rows(
-            view, "page_worst", metric=metric, most=10, **data.span(view.range), **data.cohort_params(view)
+            view, "page_worst", metric=scorer_of(metric), most=10, **data.span(view.range), **data.cohort_params(view)
         ),
         data.spread(view, metric),
-        corrected(view, metric),
+        corrected(view, scorer_of(metric)),
     )
     one = known.get(metric)
     bucket = _bucket(known, view.range.bucket)

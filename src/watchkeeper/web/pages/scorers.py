@@ -10,6 +10,7 @@ from watchkeeper.model.calibration import Calibration, Probe
 from watchkeeper.model.series import cohort_parse
 from watchkeeper.pipeline import scorecards
 from watchkeeper.pipeline.calibrate import CalibrationError
+from watchkeeper.pipeline.roll import metric_of
 from watchkeeper.pipeline.scorecards import Line
 from watchkeeper.server.api.scorers import calibrator
 from watchkeeper.server.routing import Call, HttpError, route
@@ -111,11 +112,11 @@ async def one(call: Call) -> Response:
 
     (history, canary), cohorts, worst, spread, (people, stretches) = await asyncio.gather(
         call.services.records.read(read),
-        _cohorts(view, name, by, unit, line.provisional),
+        _cohorts(view, metric_of(name), by, unit, line.provisional),
         data.rows(
             view, "page_worst", metric=name, most=8, **data.span(view.range), **data.cohort_params(view)
         ),
-        data.spread(view, name),
+        data.spread(view, metric_of(name)),
         corrected_by(view, name),
     )
     last = history[0] if history else None
