@@ -25,6 +25,7 @@ from watchkeeper.pipeline.judge_jobs import (
     subjects_of,
 )
 from watchkeeper.pipeline.ledger import Recent
+from watchkeeper.pipeline.pacing import CardKey, Pacing, Wish
 from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.scoring import evidence
 from watchkeeper.scoring import keeping as keep
@@ -65,15 +66,11 @@ def keep_probability(trace: Trace) -> float | None:
     return min(kept) if kept else None
 
 
-def decide(
-    card: Card, trace: Trace, raised: frozenset[str], observed: Mapping[str, float] | None = None
-) -> Decision:
-    """The card's sampling decision for a trace. `observed`: the events its stored scores stand for, by `scoring.evidence`."""
-    events = {flag: p for flag, p in (observed or {}).items() if flag not in raised}
+def facts_of(trace: Trace, raised: frozenset[str], observed: Mapping[str, float]) -> Sampled:
+    """What sampling looks at. `observed`: the events the trace's stored scores stand for, by `scoring.evidence`."""
+    events = {flag: p for flag, p in observed.items() if flag not in raised}
     every = raised | frozenset(events)
-    seen = Sampled(trace.trace_id, dimensions(trace), every, trace.totals.cost, trace.duration_ms, events)
-    kept = keep_probability(trace)
-    return card.sampler.decide(seen, kept if kept is not None and 0 < kept <= 1 else None)
+    return Sampled(trace.trace_id, dimensions(trace), every, trace.totals.cost, trace.duration_ms, events)
 
 
 @dataclass
@@ -103,7 +100,15 @@ class _Done:
     classes: list[str | None] = field(default_factory=list[str | None])
     unsure: bool = False
     observed: Mapping[str, float] = field(default_factory=dict[str, float])
+    raised: frozenset[str] = frozenset()
     kept: keep.Kept | None = None
+
+    @property
+    def cards(self) -> list[Card]:
+        """The scorecards it is for: none where it is not kept."""
+        if self.kept is not None and not self.kept.kept:
+            return []
+        return [c for c in self.plan.cards if c.applies(self.trace)]
 
 
 class CheckFlow:
@@ -129,6 +134,7 @@ class CheckFlow:
         self.hooks = list(hooks)
         self._keeping, self._salt = keeping, salt
         self._sampled: dict[str, bool] = {}
+        self._pacing = Pacing(records, clock)
         self.counts = Counts()
         self._seen = Recent(_REMEMBERED)
         self._turned_ns = clock()
@@ -159,7 +165,10 @@ class CheckFlow:
         fresh: list[KeepingRow] = []
         for d in done:
             d.kept = decided.get((d.project, d.trace.trace_id))
-            row, new = self._finish(d, now, read, ledger)
+            self._settle(d)
+        choices, wishes = await self._choose(done)
+        for d in done:
+            row, new = self._finish(d, choices, now, read, ledger)
             if d.kept is not None and (d.project, d.trace.trace_id) not in decided:
                 fresh.append(
                     KeepingRow(
@@ -180,7 +189,9 @@ class CheckFlow:
             await self._columns.write_scores(said)
         await self._columns.write_traces(rows)
         again = {(d.project, d.trace.trace_id) for d in done if d.late}
-        totals, raised = await self._records.write(lambda c: self._record(c, work, ledger, again, now))
+        totals, raised = await self._records.write(
+            lambda c: self._record(c, work, ledger, again, wishes, now)
+        )
         await self._columns.write_coverage(totals)
         await self._reweigh(raised, now)
         self._remember([(project, trace.trace_id) for project, trace in items], now)
@@ -244,8 +255,10 @@ class CheckFlow:
         work: list[jobs.NewJob],
         ledger: dict[coverage.Cell, Counter[str]],
         again: Set[tuple[str, str]],
+        wishes: Mapping[CardKey, Wish],
         now: int,
     ) -> tuple[list[dict[str, Any]], list[tuple[str, JudgeWork]]]:
+        self._pacing.note(connection, wishes)
         by_project: dict[str, list[jobs.NewJob]] = {}
         for job in work:
             by_project.setdefault(job.project, []).append(job)
@@ -332,30 +345,85 @@ class CheckFlow:
                 )
             )  # fmt: skip
 
-    def _finish(
-        self, d: _Done, now: int, read: int, ledger: dict[coverage.Cell, Counter[str]]
-    ) -> tuple[TraceRow, list[jobs.NewJob]]:
-        trace = d.trace
-        trace.error_class = root_cause([trace.error_class, *d.classes])
-        raised = flags(trace, d.failed, d.unsure)
+    def _settle(self, d: _Done) -> None:
+        """What the checks and events come to: its error class, the conditions it meets, whether it is kept."""
+        d.trace.error_class = root_cause([d.trace.error_class, *d.classes])
+        d.raised = flags(d.trace, d.failed, d.unsure)
         rule = self._keeping()
         if d.kept is None and rule is not None:
-            every = raised | frozenset(f for f, p in d.observed.items() if p >= 1)
-            why = keep.reasons(rule, every, bool(d.failed), trace.error_class, trace.duration_ms)
-            d.kept = keep.decide(rule, self._salt, trace.trace_id, why)
+            every = d.raised | frozenset(f for f, p in d.observed.items() if p >= 1)
+            why = keep.reasons(rule, every, bool(d.failed), d.trace.error_class, d.trace.duration_ms)
+            d.kept = keep.decide(rule, self._salt, d.trace.trace_id, why)
+
+    async def _choose(
+        self, done: Sequence[_Done]
+    ) -> tuple[dict[tuple[str, str, str], Decision], dict[CardKey, Wish]]:
+        """Every card's decision by project, trace and card, and what the traces of cards with a budget ask for. How far a budget
+        reaches changes from hour to hour: a trace that was decided before keeps its probability, unless an event raises it."""
+        seen = {
+            (d.project, d.trace.trace_id): facts_of(d.trace, d.raised, d.observed) for d in done if d.cards
+        }
+        paced = [(d, card) for d in done for card in d.cards if card.budget is not None]
+        earlier = await self._earlier([d for d, _ in paced if d.late])
+        wishes: dict[CardKey, Wish] = {}
+        for d, card in paced:
+            key = (d.project, d.trace.trace_id)
+            if key in earlier:
+                continue
+            wish = wishes.setdefault((d.project, card.name), Wish(card))
+            chance, event = card.sampler.offers(seen[key])
+            for judge in card.judges:
+                n = len(subjects_of(judge, d.trace))
+                wish.routine[judge.name] += n * max(0.0, chance - event)
+                wish.always[judge.name] += n * event
+        factors = await self._pacing.factors(wishes)
+        made: dict[tuple[str, str, str], Decision] = {}
+        for d in done:
+            key = (d.project, d.trace.trace_id)
+            kept = keep_probability(d.trace)
+            for card in d.cards:
+                if card.budget is not None and key in earlier:
+                    decision = card.sampler.again(seen[key], *earlier[key])
+                else:
+                    decision = card.sampler.decide(
+                        seen[key],
+                        kept if kept is not None and 0 < kept <= 1 else None,
+                        factors.get((d.project, card.name), 1.0),
+                    )
+                made[*key, card.name] = decision
+        return made, wishes
+
+    async def _earlier(self, late: Sequence[_Done]) -> dict[tuple[str, str], tuple[float, str]]:
+        """Probability and policy that these traces were stored with."""
+        found: dict[tuple[str, str], tuple[float, str]] = {}
+        for project in {d.project for d in late}:
+            ids = sorted({d.trace.trace_id for d in late if d.project == project})
+            table = await self._columns.named("late_rows", project, ids=ids)
+            # One that no scorecard was for then is chosen now or not at all.
+            found |= {
+                (project, str(i)): (float(p), str(policy)) for i, _, p, policy in table.rows if "@" in policy
+            }
+        return found
+
+    def _finish(
+        self,
+        d: _Done,
+        choices: Mapping[tuple[str, str, str], Decision],
+        now: int,
+        read: int,
+        ledger: dict[coverage.Cell, Counter[str]],
+    ) -> tuple[TraceRow, list[jobs.NewJob]]:
         best: Decision | None = None
         work: list[jobs.NewJob] = []
-        for card in () if d.kept is not None and not d.kept.kept else d.plan.cards:
-            if not card.applies(trace):
-                continue
-            decision = decide(card, trace, raised, d.observed)
+        every = d.raised | frozenset(d.observed)
+        for card in d.cards:
+            decision = choices[d.project, d.trace.trace_id, card.name]
             best = decision if best is None or decision.probability > best.probability else best
-            every = raised | frozenset(d.observed)
             work += self._queue(d, card, decision, every, coverage.window_of(now), ledger, now)
         policy = "all" if best is None else f"{best.policy}@{best.version}"
         probability = 1.0 if best is None else best.probability
         kept = 1.0 if d.kept is None else d.kept.probability
-        return TraceRow(d.project, trace, d.scores, probability, policy, read, kept=kept), work
+        return TraceRow(d.project, d.trace, d.scores, probability, policy, read, kept=kept), work
 
     def _queue(
         self,

@@ -25,7 +25,7 @@ from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.check import Hook
 from watchkeeper.pipeline.judge_jobs import JUDGE, JudgeWork
 from watchkeeper.pipeline.plan import Plan
-from watchkeeper.pipeline.quote import charge_of, first_prompt
+from watchkeeper.pipeline.quote import charge_of, expected_usd, first_prompt
 from watchkeeper.pipeline.reading import Load
 from watchkeeper.scoring.budget import Budget, Spending
 from watchkeeper.scoring.drive import drive
@@ -235,7 +235,7 @@ class JudgeFlow:
         """Set money aside before the call: never more than the day's budget, routine work first to wait."""
         if work.purse is not None:
             account = self._purses[(project, work.backfill)]
-            expected = judge.unit_cost if judge.unit_cost is not None else 0.01
+            expected = expected_usd(judge)
             if account.spent + account.reserved + expected > work.purse + 1e-10:
                 return None, expected
             account.reserved += expected
@@ -244,7 +244,7 @@ class JudgeFlow:
         if card is None or card.budget is None:
             return Spending(), 0.0
         account = self._accounts.setdefault((project, card.name), Spending())
-        expected = judge.unit_cost if judge.unit_cost is not None else 0.01
+        expected = expected_usd(judge)
         granted = card.budget.reserve(account, self._clock(), expected, work.high_risk)
         return (account if granted else None), expected
 

@@ -100,7 +100,7 @@ class LatePolicies:
         if not wanted:
             return 0
         table = await self._columns.named("late_rows", project, ids=wanted)
-        made_at = {str(trace_id): int(at) for trace_id, at in table.rows}
+        made_at = {str(trace_id): int(at) for trace_id, at, *_ in table.rows}
         work: list[jobs.NewJob] = []
         best: dict[str, Decision] = {}
         for trace_id in wanted:

@@ -15,6 +15,7 @@ from watchkeeper.scoring.protocol import Judge
 CHARACTERS = 4
 # What a judge answers with, by its form.
 ANSWER_TOKENS = {"points": 200, "claims": 700}
+GUESSED_USD = 0.01
 
 
 class _Asked(Exception):
@@ -37,6 +38,11 @@ def price_of(provider: str, model: str, input_tokens: int | None, output_tokens:
     """USD of one call by the price table in force; None when the price or a count it needs is unknown."""
     usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
     return pricing.price(LLM(provider=provider, request_model=model, usage=usage))[0]
+
+
+def expected_usd(judge: Judge) -> float:
+    """What a judgement is taken to cost before it has been paid for."""
+    return GUESSED_USD if judge.unit_cost is None else judge.unit_cost
 
 
 def charge_of(judge: Judge, replies: Sequence[Reply]) -> float:

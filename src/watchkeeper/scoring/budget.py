@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from watchkeeper.model.times import DAY
+from watchkeeper.model.times import DAY, HOUR
+
+PACE_MIN = 0.001
 
 
 class Stratum(msgspec.Struct, frozen=True):
@@ -98,11 +100,66 @@ class Spending(msgspec.Struct):
     reserved: float = 0.0
 
 
+class Flow(msgspec.Struct, frozen=True):
+    """USD that come over time: `lately`, a sum that fades with a mean age of an hour, and the whole of each of the last two days'
+    `hours`, the latest last."""
+
+    at_ns: int = 0
+    lately: float = 0.0
+    hours: tuple[float, ...] = ()
+
+    def plus(self, now_ns: int, usd: float) -> "Flow":
+        """With what has come since. A clock that steps back fades nothing."""
+        at = max(now_ns, self.at_ns)
+        passed = min(at // HOUR - self.at_ns // HOUR, 48) if self.hours else 1
+        *before, last = (*self.hours, *[0.0] * passed)
+        faded = self.lately * math.exp((self.at_ns - at) / HOUR)
+        return Flow(at, faded + usd, (*before, last + usd)[-48:])
+
+    def rest_of_day(self, now_ns: int) -> float:
+        """What is to be expected until midnight: what came at these hours yesterday, by how much more or less than at this hour
+        yesterday has come lately; before there is a yesterday, as much as lately in every hour."""
+        left = (DAY - now_ns % DAY) / HOUR
+        same = len(self.hours) - 25
+        if same < 6:
+            return self.lately * left
+        part = now_ns % HOUR / HOUR
+        rest = (1 - part) * self.hours[same] + sum(self.hours[same + 1 : same + math.ceil(left)])
+        past = [part * self.hours[same], *reversed(self.hours[:same])]
+        then = sum(usd * math.exp(-max(0.0, part + k - 0.5)) for k, usd in enumerate(past))
+        # A quarter of a usual hour on both sides: a quiet hour yesterday says little about what is to come.
+        usual = max(sum(self.hours[-25:-1]) / 96, 1e-9)
+        return rest * (self.lately + usual) / (then + usual)
+
+
+class Demand(msgspec.Struct, frozen=True):
+    """What judging would cost at the configured rates: `routine` of the policies that chance decides, `always` of those that wait
+    for an event."""
+
+    routine: Flow = Flow()
+    always: Flow = Flow()
+
+    def plus(self, now_ns: int, routine: float, always: float) -> "Demand":
+        """With what has come since, USD."""
+        return Demand(self.routine.plus(now_ns, routine), self.always.plus(now_ns, always))
+
+
 class Budget(msgspec.Struct, frozen=True):
     """A daily limit in USD. Routine work stops at (1 − `kept_for_risk`) of it, high-risk work at the limit itself."""
 
     limit: float
     kept_for_risk: float = 0.2
+
+    def pace(self, demand: Demand, now_ns: int, committed: float) -> float:
+        """The factor in [`PACE_MIN`, 1] for the probabilities of routine work that makes the rest of the day's money last, if
+        traffic goes on as lately. `committed` is what the day has cost and what is queued will cost, USD.
+
+        It must be asked with the traffic it is for included in `demand`, and depends on nobody's sampling hash, so a trace is
+        chosen with exactly the probability that is recorded. A stop at the limit instead would score errors whole and routine
+        in part under the same recorded probability: a bias (Horvitz & Thompson 1952: weights need the true π)."""
+        wanted = demand.routine.rest_of_day(now_ns)
+        money = self.limit * (1.0 - self.kept_for_risk) - committed - demand.always.rest_of_day(now_ns)
+        return 1.0 if wanted <= money else max(PACE_MIN, money / wanted if wanted else 0.0)
 
     def reserve(self, account: Spending, now_ns: int, expected: float, high_risk: bool) -> bool:
         """Set `expected` USD aside before a call; False (and nothing changed) when it would pass the limit. A clock

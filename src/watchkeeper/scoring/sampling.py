@@ -96,15 +96,24 @@ class Sampler:
         """The trace's place in [0, 1). The salt keeps it independent of upstream sampling on the same id."""
         return xxhash.xxh64_intdigest(self._salt + trace_id.encode()) / 2.0**64
 
-    def decide(self, facts: Sampled, keep_probability: float | None = None) -> Decision:
-        """The decision for one trace. `keep_probability` is upstream's, None when unsampled or unknown.
-        Raises ValueError for one outside (0, 1]."""
+    def decide(self, facts: Sampled, keep_probability: float | None = None, pace: float = 1.0) -> Decision:
+        """The decision for one trace. `keep_probability` is upstream's, None when unsampled or unknown. `pace` in (0, 1]
+        scales what policies without a flag offer, where a budget does not reach for all of it. Raises ValueError for a
+        keep_probability outside (0, 1]."""
         keep = 1.0 if keep_probability is None else keep_probability
         if not 0.0 < keep <= 1.0:
             raise ValueError(
                 f"keep_probability {keep} of trace {facts.trace_id} must be above 0 and at most 1"
             )
-        return self._decided([p for p in self.policies if _matches(p, facts)], facts, keep)
+        return self._decided([p for p in self.policies if _matches(p, facts)], facts, keep, pace)
+
+    def offers(self, facts: Sampled) -> tuple[float, float]:
+        """The largest probability that policies without a flag offer, and that those with one do; 0 where none matches."""
+        made = [(p.flag is not None, _offer(p, facts)) for p in self.policies if _matches(p, facts)]
+        chance, event = (
+            max((o for flagged, o in made if flagged is which), default=0.0) for which in (False, True)
+        )
+        return chance, event
 
     def late(self, facts: Sampled) -> Decision | None:
         """What the policies that wait for an event offer once the event has come; None when none of them matches.
@@ -118,8 +127,18 @@ class Sampler:
         """Whether any policy waits for one of these events."""
         return any(p.flag in flags for p in self.policies if p.flag is not None)
 
-    def _decided(self, matched: Sequence[Policy], facts: Sampled, keep: float) -> Decision:
-        offers = [(_offer(p, facts), p.name) for p in matched]
+    def again(self, facts: Sampled, probability: float, policy: str) -> Decision:
+        """The decision taken earlier, with `probability` under `policy` (as "name@version"), or what an event offers since,
+        whichever is larger. One of another version chose nothing here."""
+        name, _, version = policy.rpartition("@")
+        u = self.u(facts.trace_id)
+        mine = version == self.version and u < probability
+        before = Decision(mine, probability, 1.0, u, name, (name,), version)
+        late = self.late(facts)
+        return late if late is not None and late.probability > probability else before
+
+    def _decided(self, matched: Sequence[Policy], facts: Sampled, keep: float, pace: float = 1.0) -> Decision:
+        offers = [(_offer(p, facts) * (pace if p.flag is None else 1.0), p.name) for p in matched]
         probability = max((offer for offer, _ in offers), default=0.0)
         # The first policy that offers π names it; which one does not change the estimate.
         policy = next((name for offer, name in offers if offer == probability), "")

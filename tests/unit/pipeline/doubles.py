@@ -68,7 +68,8 @@ class MemoryColumns:
         """The two queries of the late decisions."""
         if name == "late_rows":
             found = [self.traces[(project, i)] for i in params["ids"] if (project, i) in self.traces]
-            return Table(["trace_id", "assembled_at"], [[r.trace.trace_id, r.assembled_ns] for r in found])
+            rows = [[r.trace.trace_id, r.assembled_ns, r.inclusion_probability, r.policy] for r in found]
+            return Table(["trace_id", "assembled_at", "inclusion_probability", "policy"], rows)
         assert name == "late_evidence"
         seen: dict[str, int] = {}
         for s in self.scores.values():

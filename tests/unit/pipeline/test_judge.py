@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -55,7 +56,10 @@ class World:
     async def queue(self, n: int, same: bool = False, project: str = "p") -> None:
         made = [trace("q", "a" if same else f"answer {i}", trace_id=f"{i:032x}") for i in range(n)]
         self.traces |= {t.trace_id: t for t in made}
-        flow = CheckFlow(self.columns, self.records, self.clock, lambda _: self.plan)  # type: ignore[arg-type]
+        # All of them are chosen: a budget that is known when they come would thin them.
+        cards = tuple(replace(card, budget=None) for card in self.plan.cards)
+        chosen = replace(self.plan, cards=cards)
+        flow = CheckFlow(self.columns, self.records, self.clock, lambda _: chosen)  # type: ignore[arg-type]
         await flow.on_traces([(project, t) for t in made])
         flow.close()
 

@@ -2,12 +2,13 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from watchkeeper.model.times import DAY
-from watchkeeper.scoring.budget import Budget, Spending, Stratum, plan
+from watchkeeper.model.times import DAY, HOUR, MINUTE
+from watchkeeper.scoring.budget import PACE_MIN, Budget, Demand, Flow, Spending, Stratum, plan
 
 strata = st.lists(
     st.builds(
@@ -97,3 +98,59 @@ def test_a_new_day_starts_anew_and_a_clock_that_steps_back_does_not() -> None:
     assert not budget.reserve(account, 3 * DAY + 5, 0.01, True)
     assert not budget.reserve(account, 2 * DAY, 0.01, True)
     assert budget.reserve(account, 4 * DAY, 0.01, True)
+
+
+def _days(
+    budget: Budget, hourly: list[float], risky: float, days: int = 3
+) -> tuple[list[float], list[list[float]]]:
+    """USD spent on each day of `hourly` USD of routine and `risky` USD of other work an hour, and the factors of its minutes."""
+    rng = np.random.default_rng(7)
+    demand, spent, factors = Demand(), [0.0] * days, [list[float]() for _ in range(days)]
+    for day in range(days):
+        for minute in range(24 * 60):
+            now = (20_000 + day) * DAY + minute * MINUTE
+            routine, always = rng.poisson(hourly[minute // 60] / 60 / 0.001) * 0.001, risky / 60
+            demand = demand.plus(now, routine, always)
+            factors[day].append(budget.pace(demand, now, spent[day]))
+            spent[day] += routine * factors[day][-1] + always
+    return spent, factors
+
+
+@pytest.mark.parametrize(
+    ("hourly", "risky"),
+    [
+        ([4.0] * 24, 0.1),
+        ([1.0] * 8 + [8.0] * 8 + [3.0] * 8, 0.1),
+        ([0.0] * 9 + [20.0] * 3 + [0.5] * 12, 0.1),
+        ([4.0] * 24, 0.5),
+    ],
+)
+def test_routine_work_is_thinned_until_the_day_lasts_and_the_money_is_used(
+    hourly: list[float], risky: float
+) -> None:
+    spent, factors = _days(Budget(20.0), hourly, risky)
+    assert all(usd < 16 * 1.03 for usd in spent) and min(spent[1:]) > 0.85 * 16
+    wanted = sum(hourly)
+    for f, usd in zip(factors[2], np.repeat(hourly, 60), strict=True):
+        assert usd == 0 or 0.3 < f / ((16 - 24 * risky) / wanted) < 3, "no hour of the day goes unseen"
+
+
+def test_work_that_the_day_can_pay_is_not_thinned() -> None:
+    spent, factors = _days(Budget(200.0), [4.0] * 24, 0.1)
+    assert set(factors[0] + factors[1]) == {1.0} and spent[1] == pytest.approx(98.4, rel=0.05)
+
+
+def test_a_flood_of_old_traces_and_a_day_that_risk_takes_whole_leave_a_known_chance() -> None:
+    flood = Demand().plus(5 * DAY, 1000.0, 0.0)
+    assert PACE_MIN <= Budget(1.0).pace(flood, 5 * DAY, 0.0) < 0.002
+    risk = Demand().plus(5 * DAY, 1.0, 1.0)
+    assert Budget(1.0).pace(risk, 5 * DAY, 0.0) == PACE_MIN
+    assert Budget(1.0).pace(Demand(), 5 * DAY, 3.0) == PACE_MIN
+
+
+def test_what_came_lately_fades_and_a_clock_that_steps_back_fades_nothing() -> None:
+    one = Flow().plus(DAY, 2.0)
+    assert one.plus(DAY + HOUR, 0.0).lately == pytest.approx(2 / np.e)
+    assert one.plus(DAY - HOUR, 0.0) == one
+    week = one.plus(9 * DAY, 1.0)
+    assert week.hours == (*[0.0] * 47, 1.0) and week.lately == pytest.approx(1.0)

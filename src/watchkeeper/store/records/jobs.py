@@ -286,17 +286,18 @@ def charge(
     now_ns: int,
     scorer: str | None = None,
 ) -> None:
-    """Add what calls cost to the day's account (days since 1970 UTC), whether or not their replies were usable. `scorer` made
-    them; None for calls that no scorecard's budget pays."""
+    """Add what the calls of one judgement cost to the day's account (days since 1970 UTC), whether or not their replies were
+    usable. `scorer` made them; None for calls that no scorecard's budget pays."""
     key = str(day)
     where = (states.c.project == project, states.c.kind == SPENDING, states.c.key == key)
     old = connection.execute(sa.select(states.c.value).where(*where)).scalar()
     before: dict[str, Any] = cast("dict[str, Any]", old) if old is not None else {"calls": 0, "usd": 0.0}
     value = {**before, "calls": before["calls"] + calls, "usd": before["usd"] + cost}
     if scorer is not None:
-        own = {**before.get("scorers", {})}
+        own, judged = {**before.get("scorers", {})}, {**before.get("judged", {})}
         own[scorer] = own.get(scorer, 0.0) + cost
-        value["scorers"] = own
+        judged[scorer] = judged.get(scorer, 0) + 1
+        value |= {"scorers": own, "judged": judged}
     if old is None:
         row = {"project": project, "kind": SPENDING, "key": key, "value": value, "updated_ns": now_ns}
         connection.execute(sa.insert(states).values(row))
@@ -317,3 +318,26 @@ def spent_by(connection: Connection, project: str, day: int, scorers: Iterable[s
     value = connection.execute(sa.select(states.c.value).where(*where)).scalar()
     known: dict[str, float] = (value or {}).get("scorers", {})
     return float(sum(known.get(name, 0.0) for name in scorers))
+
+
+def judged_by(connection: Connection, project: str, days: Iterable[int]) -> dict[str, tuple[int, float]]:
+    """Judgements paid for on these days and USD charged for them, by scorer."""
+    found: dict[str, tuple[int, float]] = {}
+    where = (states.c.project == project, states.c.kind == SPENDING, states.c.key.in_([str(d) for d in days]))
+    for value in connection.scalars(sa.select(states.c.value).where(*where)):
+        for scorer, n in value.get("judged", {}).items():
+            before = found.get(scorer, (0, 0.0))
+            found[scorer] = (before[0] + n, before[1] + value["scorers"][scorer])
+    return found
+
+
+def waiting_by(connection: Connection, project: str) -> dict[str, int]:
+    """Judgements of live traffic that are queued or being made, by scorer. What a backfill asks for is no part of it."""
+    scorer = jobs.c.payload["scorer"].as_string()
+    query = sa.select(scorer, sa.func.count()).where(
+        jobs.c.kind == "judge",
+        jobs.c.status.in_(("due", "running")),
+        jobs.c.project == project,
+        jobs.c.payload["backfill"].as_string() == "",
+    )
+    return {str(name): int(n) for name, n in connection.execute(query.group_by(scorer))}

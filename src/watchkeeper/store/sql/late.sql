@@ -10,5 +10,5 @@ WHERE project = {project:String} AND row_version >= {after:UInt64}
 GROUP BY trace_id ORDER BY seen, trace_id LIMIT {limit:UInt32}
 
 -- name: late_rows
--- When these traces were put together (ns): the window of the ledger they are counted in.
-SELECT trace_id, assembled_at FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
+-- When these traces were put together (ns), the window of the ledger they are counted in, and how they were decided.
+SELECT trace_id, assembled_at, inclusion_probability, policy FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
