@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from watchkeeper.sdk.values import Plain, json_of, plain, text_of, to_json
+from watchkeeper.sdk.values import Plain, fitted, json_of, plain, text_of, to_json
 
 _quoted = json.encoder.encode_basestring
 
@@ -21,11 +21,22 @@ def looks_like_messages(value: object) -> bool:
 
 
 def to_messages(value: object, role: str, limit: int) -> str:
-    """JSON of the GenAI message list for a text, one message or a list of messages in any known shape."""
+    """JSON, of at most about ``limit`` characters, of the GenAI message list for a text, one message or a list of messages in any
+    known shape."""
+    return fitted(lambda share: _messages(value, role, int(limit * share)), limit)
+
+
+def _messages(value: object, role: str, limit: int) -> str:
+    messages: list[str] = []
     if isinstance(value, str):
         messages = [_text_message(role, text_of(value, limit))]
     elif looks_like_messages(value):
-        messages = [_read_message(item, role, limit) for item in cast("Sequence[object]", value)]
+        for item in cast("Sequence[object]", value):
+            if limit <= 0:
+                messages.append(_text_message(role, "…[truncated: too many messages]"))
+                break
+            messages.append(_read_message(item, role, limit))
+            limit -= len(messages[-1])
     elif isinstance(value, Mapping) and "role" in value:
         messages = [to_json(_message(plain(cast("object", value), limit), role))]
     else:

@@ -4,34 +4,16 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
+from watchkeeper.redaction import papers as rules
 from watchkeeper.sdk.listed import lower, sections, tried
 
 _NAMES: Final = sections("names.txt")
 _PAPERS: Final = [line.partition(",") for line in _NAMES["papers"]]
 NAMED: Final = (*(begin.lower() for begin, _, _ in _PAPERS), *_NAMES["alone"])
-_PAPER: Final = "|".join(
-    [*(begin + rest for begin, _, rest in _PAPERS), rf"\b(?:{'|'.join(_NAMES['alone'])})\b"]
-)
-_GAP: Final = r"(?:</?\w{1,8}>|\W){0,8}+"
-_SAID: Final = re.compile(
-    rf"(?:{_PAPER}){_GAP}(?:(?:card|number|num|no|nr|id|code|nummer|n°|nº)\b{_GAP}){{0,2}}"
-    rf"(?:(?:is|was|ist|est|es|é|è|lautet|jest|är|er)\b|是|は)?{_GAP}"
-    r"(?P<value>[A-Za-z]{0,5}\d[A-Za-z0-9]*(?:[ ./-]?(?=[A-Za-z]{0,3}\d)[A-Za-z0-9]+){0,6}(?:[ /-][A-Za-z0-9]\b|\([0-9A]\))?"
-    r"|(?-i:(?=[A-Z]*\d)[A-Z0-9]{8,12}))(?![A-Za-z0-9])",
-    re.IGNORECASE,
-)
-#: With their own separators or letters, so that no checksum is needed: Brazil (two), Belgium, Switzerland, Emirates, Thailand,
-#: Korea, Russia, Argentina; the United Kingdom, Mexico, India, Hong Kong, Spain, Italy.
-_SHAPED: Final = re.compile(
-    r"\d(?<![\w.-].)(?:\d{2}\.\d{3}\.\d{3}-\d{2}|\d\.\d{3}\.\d{3}/\d{4}-\d{2}|\d\.\d\d\.\d\d-\d{3}\.\d\d|56\.\d{4}\.\d{4}\.\d\d"
-    r"|84-(?:19|20)\d\d-\d{7}-\d|-\d{4}-\d{5}-\d\d-\d|\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])-[1-8]\d{6}|\d\d-\d{3}-\d{3} \d\d|[0347]-\d{8}-\d"
-    r"|\d\.\d{3}\.\d{3}-[A-HJ-NP-TV-Z])(?![\w-])"
-)
-_LETTERED: Final = re.compile(
-    r"[A-Z](?<![A-Za-z0-9].)(?:(?<=[A-CEGHJ-PR-TW-Z])(?<!B(?=G))(?<!G(?=B))(?<!N(?=[KT]))(?<!K(?=N))(?<!T(?=N))(?<!Z(?=Z))"
-    r"[A-CEGHJ-NPR-TW-Z][ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-D]|[A-Z9]{4}\d[0156]\d(?:0[1-9]|[12]\d|3[01])\d[A-Z][A-Z9][A-Z0-9][A-Z]{2}"
-    r"|[A-Z]{2}P[A-Z]\d{4}[A-Z]|[A-Z]{3}\d{6}[HM][A-Z]{5}[A-Z0-9]\d|[A-Z]{3}\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])[A-Z0-9]{3}"
-    r"|\d{6}\([0-9A]\)|[A-Z]{5}\d{2}[A-EHLMPRST]\d{2}[A-Z]\d{3}[A-Z])(?![A-Za-z0-9])"
+#: A part that each of the forms with letters has, from its first digit on: a search that begins with a digit is quick.
+_FORM: Final = re.compile(
+    r"\d(?:\d[ -]?\d{2}[ -]?\d{2}[ -]?[A-D]|\d{6}-?[A-Z]|\d[A-Za-z]\d{2} ?[A-Za-z]\d{3}|\d{5}[-+A]\d{3}[0-9A-Z]|\.\d{3}\.\d{3}-?[A-Z]"
+    r"|\d\.\d{3}\.\d{3}-?[A-Z]|[A-Z][A-Z0-9]\d-?[A-Z][A-Z0-9]\d-?[A-Z]{2}\d|\d{3}(?<=[A-Z9]{4}\d{4})|\d{5}(?<=[A-Z]\d{6})(?:\(|\d{3}))"
 )
 _BLANKS: Final = bytes(b if chr(b).isalnum() or b > 127 else 32 for b in range(256))
 _HEAD: Final = 4
@@ -55,10 +37,8 @@ def _named(lowered: str) -> list[str]:
 def found(text: str) -> Iterator[tuple[int, int]]:
     """Where the numbers of papers stand."""
     lowered = lower(text)
-    for match in tried(_SAID, text, lowered, _named(lowered)):
-        value = match["value"]
-        digits = sum(map(str.isdigit, value))
-        if 6 <= digits <= 18 or (digits and len(value) >= 8 and value.isalnum() and value.isupper()):
+    for match in tried(rules.SAID, text, lowered, _named(lowered)):
+        if rules.is_number(match["value"]):
             yield match.span("value")
-    yield from (m.span() for m in _SHAPED.finditer(text))
-    yield from (m.span() for m in _LETTERED.finditer(text))
+    if _FORM.search(text) is not None:
+        yield from rules.lettered(text)

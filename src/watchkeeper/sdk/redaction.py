@@ -1,31 +1,21 @@
 """Personal data and secrets out of every string before it leaves the process."""
 
-import base64
-import binascii
 import hashlib
 import hmac
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, cast
 
+from watchkeeper.redaction import views
 from watchkeeper.sdk import credentials, finders, papers
 from watchkeeper.sdk.finders import Found
 
-_BASE64: Final = re.compile(
-    r"(?<![A-Za-z0-9+/=_-])(?=[A-Za-z]*[0-9A-Z])[A-Za-z0-9+/]{20,4096}={0,2}(?![A-Za-z0-9+/=_-])"
-)
 _MAX_NESTING: Final = 6
+_MAX_VIEWS: Final = 3
 _PIECE: Final = 65_536
 _MIN_LENGTH: Final = 6
 _OPENERS: Final = ("{", "[", '"')
-#: Digits of other scripts, by their zeros: Arabic, Persian, Indian, Thai, Lao, Tibetan, Burmese, Khmer.
-_ZEROS: Final = (
-    "\u0660\u06f0\u0966\u09e6\u0a66\u0ae6\u0b66\u0be6\u0c66\u0ce6\u0d66\u0e50\u0ed0\u0f20\u1040\u17e0"
-)
-_OTHER_DIGITS: Final = re.compile("[" + "".join(f"{zero}-{chr(ord(zero) + 9)}" for zero in _ZEROS) + "]")
-_AS_ASCII: Final = {ord(zero) + n: str(n) for zero in _ZEROS for n in range(10)}
 _HAS_DIGIT: Final = re.compile(r"\d")
 
 
@@ -131,36 +121,44 @@ class Redactor:
         return "".join(map(self._piece, _pieces(text)))
 
     def _piece(self, text: str) -> str:
-        long = finders.long_words(text)
-        clean = _replace(text, self._find(text, long))
-        if not clean.isascii() and _disguised(clean):
-            # Full-width digits and letters read as the plain ones to a human, and to whoever steals them.
-            folded = unicodedata.normalize("NFKC", clean).translate(_AS_ASCII)
-            found = self.find(folded)
-            if found:
-                clean = _replace(folded, found)
-        for word in finders.coded_words(long):
-            match = _BASE64.search(word)
-            if match is not None:
-                clean = clean.replace(match.group(), self._decoded(match.group()))
-        return clean
+        return _replace(text, self._everywhere(text, 0))
 
-    def _decoded(self, word: str) -> str:
-        try:
-            raw = base64.b64decode(word + "=" * (-len(word) % 4), validate=True)
-            text = raw.decode()
-        except (binascii.Error, ValueError):
-            return word
-        found = self.find(text) if text.isprintable() or "\n" in text else []
-        return f"[{found[0].kind}]" if found else word
+    def _everywhere(self, text: str, depth: int) -> list[Found]:
+        """What is to be replaced in a text, also where it stands escaped, in look-alike characters or encoded."""
+        long = finders.long_words(text)
+        found = self._find(text, long)
+        if depth >= _MAX_VIEWS:
+            return found
+        found += self._through(text, views.quickly(text)[0], views.unescaped, depth)
+        if not text.isascii():
+            found += self._through(text, views.quickly_folded(text), views.folded, depth)
+        if finders.coded_words(long):
+            found += [
+                Found(start, end, kind)
+                for start, end, kind in views.encoded(text, lambda inner: self._held(inner, depth))
+            ]
+        return _apart(found) if len(found) > 1 else found
+
+    def _through(
+        self, text: str, plain: str, view_of: Callable[[str], views.View | None], depth: int
+    ) -> list[Found]:
+        """Finds of a changed text at their places in ``text``."""
+        if plain == text or not (found := self._everywhere(plain, depth + 1)):
+            return []
+        view = view_of(text)
+        if view is None:
+            return []
+        if view.text != plain:
+            found = self._everywhere(view.text, depth + 1)
+        return [Found(*view.back(f.start, f.end), f.kind) for f in found]
+
+    def _held(self, text: str, depth: int) -> str | None:
+        found = self._everywhere(text, depth + 1)
+        return found[0].kind if found else None
 
 
 def _names(key: str) -> bool:
     return any(map(key.__contains__, credentials.NAMED)) or any(map(key.__contains__, papers.NAMED))
-
-
-def _disguised(text: str) -> bool:
-    return not unicodedata.is_normalized("NFKC", text) or _OTHER_DIGITS.search(text) is not None
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Spans that know what an LLM application does: messages, documents, tools, tokens, streams."""
 
 import asyncio
+import itertools
 import time
 import traceback
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ from watchkeeper.sdk.direct import put_attributes
 from watchkeeper.sdk.health import note, quiet
 from watchkeeper.sdk.messages import Answer, looks_like_messages, read_answer, to_messages
 from watchkeeper.sdk.streamed import Streamed
-from watchkeeper.sdk.values import MAX_TEXT, clip, json_of, message_of, plain, text_of
+from watchkeeper.sdk.values import MAX_NODES, MAX_TEXT, clip, json_of, message_of, plain, text_of
 
 T = TypeVar("T")
 Kind = Literal[
@@ -194,7 +195,7 @@ class Span:
 
     def _documents(self, documents: Iterable[object]) -> None:
         listed: list[object] = []
-        for number, document in enumerate(documents):
+        for number, document in enumerate(itertools.islice(documents, MAX_NODES)):
             shown = plain(document, self._limit)
             listed.append(shown if isinstance(shown, dict) else {"id": str(number), "content": shown})
         self._attributes[keys.RETRIEVAL_DOCUMENTS] = json_of(listed, self._limit)

@@ -7,13 +7,14 @@ import enum
 import json
 import math
 import uuid
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import PurePath
 from typing import Any, Final, TypeAlias, cast
 
 MAX_TEXT: Final = 1_000_000
 #: Longest mark :func:`clip` appends; a text that carries one already is not cut again.
 _MARK: Final = 40
+_TRIES: Final = 5
 MAX_NODES: Final = 20_000
 MAX_DEPTH: Final = 24
 MAX_REPR: Final = 2_000
@@ -67,8 +68,24 @@ def text_of(value: object, limit: int = MAX_TEXT) -> str:
 
 
 def json_of(value: object, limit: int = MAX_TEXT) -> str:
-    """``value`` as JSON text. Long strings inside are cut one by one, so the result still parses."""
-    return to_json(plain(value, limit))
+    """``value`` as JSON text of at most about ``limit`` characters. Long strings inside are cut one by one, so the result
+    still parses."""
+    return fitted(
+        lambda share: to_json(_Reader(int(limit * share), int(MAX_NODES * share)).read(value, 0)), limit
+    )
+
+
+def fitted(made: Callable[[float], str], limit: int) -> str:
+    """The JSON text that ``made`` gives for the largest share (1: all) of what may be read that fits into ``limit`` characters:
+    names, quotes and escapes come on top of the texts, and JSON that is cut afterwards is none."""
+    share = 1.0
+    text = made(share)
+    for _ in range(_TRIES):
+        if len(text) <= limit:
+            break
+        share *= limit / (len(text) + 2 * _MARK)
+        text = made(share)
+    return text
 
 
 def plain(value: object, limit: int = MAX_TEXT) -> Plain:
@@ -85,9 +102,9 @@ class _Reader:
 
     __slots__ = ("chars", "nodes", "path")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, nodes: int = MAX_NODES) -> None:
         self.chars = limit
-        self.nodes = MAX_NODES
+        self.nodes = nodes
         self.path: set[int] = set()
 
     def read(self, value: object, depth: int) -> Plain:
@@ -157,7 +174,9 @@ class _Reader:
             if self.nodes <= 0:
                 out["…"] = "[truncated: too many values]"
                 break
-            name = self._text(key) if isinstance(key, str) else self._text(describe(key))
+            # Not by what is left of the characters: keys that are cut to nothing would be one.
+            name = clip(_exact(key), MAX_REPR) if isinstance(key, str) else describe(key)
+            self.chars -= len(name)
             out[name] = self.read(item, depth)
         return out
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.trace import Link, Status
 
 from watchkeeper.sdk.direct import attributes_of
 from watchkeeper.sdk.values import clip
@@ -20,9 +21,20 @@ def weigh(span: ReadableSpan) -> tuple[int, int]:
     if len(getattr(span, "_events", ())):
         for event in span.events:
             size, long = _weigh(event.attributes or {})
-            total += size + 500
+            total += size + 500 + len(event.name)
+            longest = max(longest, long, len(event.name))
+    if len(getattr(span, "_links", ())):
+        for link in span.links:
+            size, long = _weigh(link.attributes or {})
+            total += size + 300
             longest = max(longest, long)
-    return total + _SPAN_BYTES + 300 * len(getattr(span, "_links", ())), longest
+    # Some instrumentations name a span by a whole statement, and a status says what an exception said.
+    said = span.status.description
+    for text in (span.name, said) if said else (span.name,):
+        if len(text) > 100:
+            total += sys.getsizeof(text)
+            longest = max(longest, len(text))
+    return total + _SPAN_BYTES, longest
 
 
 def _weigh(attributes: Mapping[str, object]) -> tuple[int, int]:
@@ -61,6 +73,7 @@ def _cut(span: ReadableSpan, limit: int) -> ReadableSpan:
     def attributes(given: Mapping[str, Any] | None) -> dict[str, Any]:
         return {key: _cut_value(value, limit) for key, value in (given or {}).items()}
 
+    said = span.status.description
     return ReadableSpan(
         name=clip(span.name, limit),
         context=span.context,
@@ -68,9 +81,9 @@ def _cut(span: ReadableSpan, limit: int) -> ReadableSpan:
         resource=span.resource,
         attributes=attributes(span.attributes),
         events=[Event(clip(e.name, limit), attributes(e.attributes), e.timestamp) for e in span.events[:128]],
-        links=span.links[:128],
+        links=[Link(k.context, attributes(k.attributes)) for k in span.links[:128]],
         kind=span.kind,
-        status=span.status,
+        status=Status(span.status.status_code, said and clip(said, limit)),
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from google.rpc.status_pb2 import Status as Refusal
+from opentelemetry.trace import Link, Status, StatusCode
 
 import watchkeeper
 from tests.serving import free_port
@@ -190,14 +191,20 @@ def test_a_huge_text_is_cut_with_a_mark_wherever_it_comes_from(start: Any, recei
     huge = "x" * 50_000_000
     with watchkeeper.span("ours", kind="llm") as step:
         step.input(huge).set("more", huge)
-    with provider.get_tracer("foreign").start_as_current_span("theirs") as foreign:
+    tracer = provider.get_tracer("foreign")
+    with tracer.start_as_current_span("theirs") as foreign:
         foreign.set_attribute("big", huge)
         foreign.set_attribute("wide", "ü" * 3_000_000)
-    assert exporter()._bytes < 20_000_000
+    linked = Link(foreign.get_span_context(), {"why": huge})
+    with tracer.start_as_current_span("SELECT " + huge, links=[linked]) as foreign:
+        foreign.add_event(huge)
+        foreign.set_status(Status(StatusCode.ERROR, huge))
+    # A megabyte of each text, and of what is named by a long statement as much as it is long.
+    assert 8_000_000 < exporter()._bytes < 20_000_000
     del huge
     assert watchkeeper.flush(30)
     for span in receiver.spans:
-        for value in span.attributes.values():
+        for value in (span.name, span.message, span.events, *span.attributes.values()):
             assert len(str(value)) < 1_100_000
     assert "truncated 49000000 characters" in receiver.span("theirs").attributes["big"]
 

@@ -6,10 +6,12 @@ import decimal
 import enum
 import json
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from watchkeeper.sdk.messages import to_messages
 from watchkeeper.sdk.values import clip, json_of, message_of, plain, text_of, valid
 
 
@@ -103,11 +105,34 @@ def test_it_bounds_text_and_counts_what_is_missing() -> None:
     assert clip("a" * 50, 10) == "a" * 10 + "…[truncated 40 characters]"
     long = json.loads(json_of({"a": "x" * 3000, "b": "y" * 3000}, limit=4000))
     assert long["a"] == "x" * 3000
-    assert long["b"].startswith("y" * 998 + "…[truncated 2002")
+    assert long["b"].startswith("y" * 800) and long["b"].endswith(" characters]")
     assert len(text_of("é" * 50_000_000)) < 1_000_100
     many = json.loads(json_of(list(range(100_000))))
     assert "too many" in many[-1]
     assert len(many) < 30_000
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": "x" * 9000, "b": 1},
+        [{"role": "user", "content": "\n" * 3000}, {"role": "user", "content": '"' * 3000}],
+        [{"role": "user", "content": "hello"}] * 500,
+        list(range(9000)),
+        {"role": "user", "content": "x" * 5000},
+    ],
+    ids=["text", "escapes", "many messages", "many numbers", "one message"],
+)
+@pytest.mark.parametrize("write", [json_of, lambda v, n: to_messages(v, "user", n)], ids=["json", "messages"])
+def test_what_is_cut_still_fits_and_is_json(value: object, write: Callable[[object, int], str]) -> None:
+    text = write(value, 4000)
+    assert 2000 < len(text) <= 4000
+    assert "truncated" in json.dumps(json.loads(text), ensure_ascii=False)
+
+
+def test_what_stands_after_a_text_that_was_cut_keeps_its_name() -> None:
+    found = json.loads(json_of({"a": "x" * 9000, "b": 1, "c": "z"}, 4000))
+    assert found["b"] == 1 and "truncated" in found["c"]
 
 
 def test_it_replaces_lone_surrogates_only() -> None:
