@@ -6,7 +6,7 @@ import msgspec
 
 from tests.unit.pipeline.test_watch import at, filled, found, hour_of, relevance_down, sent
 from tests.unit.pipeline.world import EPOCH, HOUR, Columns, Normal, Traffic, steady
-from watchkeeper.model.series import Point
+from watchkeeper.model.series import TEN, Axis, Point
 from watchkeeper.pipeline.backtest import over_history
 from watchkeeper.pipeline.watch import Watcher
 from watchkeeper.pipeline.watching.book import Watched
@@ -175,3 +175,27 @@ async def test_a_scorer_that_began_later_has_a_detector_after_its_own_seven_days
     assert drop <= hour_of(real.fired_ns) <= drop + 3
     # Frozen once after seven days, and not day after day until the present is part of it.
     assert normal_of(records).to_ns < EPOCH + (begins + 8 * 24) * HOUR
+
+
+async def test_a_series_rolled_again_on_a_wider_scale_is_watched_on_that(records: Records) -> None:
+    drop = 460
+    traffic = Traffic(lambda h: {"v1": (1.0, Normal() if h < drop else Normal(4.6))})
+    columns = made_by(lambda h: "1 gpt-5", traffic, range(drop + 24))
+    watcher = Watcher(columns, records, [relevance_down()])  # type: ignore[arg-type]
+    await watcher.tick(at(drop - 10))
+    before, wide = normal_of(records), Axis(-0.5, 20.5, 21)
+    assert before.fit is not None and before.fit.axis == TEN
+
+    def wider(held: tuple[float, ...]) -> tuple[float, ...]:
+        return (*held[:-1], *(0.0,) * (wide.size - len(held)), held[-1])
+
+    columns.add(
+        msgspec.structs.replace(p, axis=wide, hist_w=wider(p.hist_w), hist_w2=wider(p.hist_w2))
+        for p in [p for by in columns.points.values() for p in by.values() if p.axis == TEN]
+    )
+    await watcher.tick(at(drop - 8))
+    after = normal_of(records)
+    assert after.fit is not None and after.fit.axis == wide and not after.relearning
+    assert after.to_ns - after.from_ns == before.to_ns - before.from_ns and found(records) == []
+    await watcher.tick(at(drop + 24))
+    assert [a.state for a in found(records)] == ["firing"] and watcher.counts.failed == 0
