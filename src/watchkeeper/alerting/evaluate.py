@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Protocol
 
+from msgspec.structs import replace
+
 from watchkeeper.alerting.syntax import (
     Arithmetic,
     Burn,
@@ -21,6 +23,7 @@ from watchkeeper.alerting.syntax import (
 )
 from watchkeeper.alerting.units import normalise
 from watchkeeper.model.series import Estimate, Insufficient
+from watchkeeper.stats.intervals import mover_sum
 
 
 class Truth(IntEnum):
@@ -75,55 +78,43 @@ class Judgement:
     terms: tuple[Term, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Interval:
-    value: float
-    low: float
-    high: float
-    n: int
-
-
-def _combine(op: str, left: _Interval, right: _Interval) -> _Interval:
-    """MOVER (Zou & Donner 2008) for sums and differences; exact for scaling by a number."""
-    n = min(left.n, right.n) if left.n and right.n else max(left.n, right.n)
+def _combine(op: str, left: Estimate, right: Estimate) -> Estimate:
+    """MOVER for sums and differences; exact for scaling by a number. It rests on the fewer scores; a number has none."""
+    fewer = min((e for e in (left, right) if e.n), key=lambda e: e.n, default=left)
     if op in "*/":
-        factor = right.value if right.low == right.high else left.value
-        base = left if right.low == right.high else right
+        factor, base = (right.value, left) if right.low == right.high else (left.value, right)
         factor = 1 / factor if op == "/" else factor
-        ends = sorted((base.low * factor, base.high * factor))
-        return _Interval(base.value * factor, ends[0], ends[1], n)
-    if op == "-":
-        right = _Interval(-right.value, -right.high, -right.low, right.n)
-    value = left.value + right.value
-    down = math.hypot(left.value - left.low, right.value - right.low)
-    up = math.hypot(left.high - left.value, right.high - right.value)
-    return _Interval(value, value - down, value + up, n)
+        low, high = sorted((base.low * factor, base.high * factor))
+        value = base.value * factor
+    else:
+        value, low, high = mover_sum(
+            [left.value, right.value],
+            [left.low, right.low],
+            [left.high, right.high],
+            [1, 1 if op == "+" else -1],
+        )
+    return replace(fewer, value=value, low=low, high=high)
 
 
-def _read(operand: Operand, readings: Readings) -> _Interval | Insufficient:
+def _read(operand: Operand, readings: Readings) -> Estimate | Insufficient:
     if isinstance(operand, Quantity):
-        return _Interval(operand.value, operand.value, operand.value, 0)
+        return Estimate(operand.value, operand.value, operand.value, 0, 0.0)
     if isinstance(operand, Arithmetic):
         left, right = _read(operand.left, readings), _read(operand.right, readings)
         if isinstance(left, Insufficient):
             return left
         return right if isinstance(right, Insufficient) else _combine(operand.op, left, right)
-    found = readings.estimate(operand)
-    if isinstance(found, Insufficient):
-        return found
-    return _Interval(found.value, found.low, found.high, found.n)
+    return readings.estimate(operand)
 
 
-def _past(op: Comparator, difference: _Interval) -> Truth:
+def _past(op: Comparator, difference: Estimate) -> Truth:
     """Is left − right past zero in the direction of `op`?"""
-    if op in ("<", "<="):
-        difference = _Interval(-difference.value, -difference.high, -difference.low, difference.n)
+    falls = op in ("<", "<=")
+    surely, likely = (-difference.high, -difference.value) if falls else (difference.low, difference.value)
     strict = op in ("<", ">")
-    sure = difference.low > 0 if strict else difference.low >= 0
-    if sure:
+    if surely > 0 or (surely == 0 and not strict):
         return Truth.TRUE
-    past = difference.value > 0 if strict else difference.value >= 0
-    return Truth.NEAR if past else Truth.FALSE
+    return Truth.NEAR if likely > 0 or (likely == 0 and not strict) else Truth.FALSE
 
 
 def odds(log10: float) -> str:
@@ -156,7 +147,7 @@ def figure(value: float) -> str:
     return f"{value:.3g}"
 
 
-def _describe(operand: Operand, found: _Interval) -> str:
+def _describe(operand: Operand, found: Estimate) -> str:
     if isinstance(operand, Quantity):
         return str(operand)
     return f"{operand} {figure(found.value)} ({figure(found.low)} to {figure(found.high)}, n {found.n})"
@@ -177,7 +168,7 @@ def _compare(node: Compare, readings: Readings) -> Term:
         if isinstance(found, Insufficient):
             text = f"{side} unknown: {found.reason} (n {found.n})"
             return Term(text, Truth.UNKNOWN, _metric(node), found.n)
-    assert isinstance(left, _Interval) and isinstance(right, _Interval)
+    assert isinstance(left, Estimate) and isinstance(right, Estimate)
     truth = _past(node.op, _combine("-", left, right))
     text = f"{_describe(node.left, left)} {node.op} {_describe(node.right, right)}"
     return Term(text, truth, _metric(node), left.n or right.n)
