@@ -8,6 +8,7 @@ from watchkeeper.model.alert import Alert, Deploy, Moved
 from watchkeeper.model.series import (
     BINARY,
     TEN,
+    UNIT,
     Estimate,
     Insufficient,
     SeriesKey,
@@ -107,6 +108,9 @@ def test_cohorts_have_one_spelling() -> None:
     assert cohort_text((("prompt_version", "v2"), ("model", "m"))) == "model=m,prompt_version=v2"
     assert cohort_parse("model=a,b,region=eu") == (("model", "a,b"), ("region", "eu"))
     assert cohort_parse("") == () and cohort_words(()) == "all traffic"
+    # What would turn the rest of a sentence is left out of it.
+    turned = (("prompt_version", "\u202e2v\u2067"), ("scenario", "\u0645\u0631\u062d\u0628\u0627"))
+    assert cohort_words(turned) == "prompt_version 2v, scenario \u0645\u0631\u062d\u0628\u0627"
     assert is_child(V2, ()) and not is_child((), V2) and not is_child(V2, V2)
 
 
@@ -188,3 +192,10 @@ def test_fewer_abandoned_sessions_are_not_worse() -> None:
     line = say.moved("abandoned", est(0.1, 0.01), est(0.06, 0.01), unit="rate")
     assert say.direction(line) == "fell" and not say.worse(line)
     assert say.worse(say.moved("rephrased", est(0.06, 0.01), est(0.1, 0.01), unit="rate"))
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0, 0.0), (0.0, 0.1, 0.0), (1.0, 1.0, 1.0)])
+def test_three_scores_that_are_alike_prove_no_limit(values: tuple[float, ...]) -> None:
+    found = estimate(gather(SeriesKey("p", "m"), 0, 1, UNIT, [(v, 1.0) for v in values]), "mean", 1e-4, 1)
+    assert isinstance(found, Estimate)
+    assert 0.0 <= found.low <= 0.1 and 0.9 <= found.high <= 1.0
