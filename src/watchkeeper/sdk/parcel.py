@@ -21,6 +21,11 @@ class Parcel:
     strikes: int = 0
     tried_at_success: int = -1
 
+    @property
+    def tells_only(self) -> bool:
+        """Whether nothing is in it but the number of what was lost."""
+        return self.dropped > 0 and not (self.spans or self.reports)
+
     def headers(self) -> dict[str, str]:
         """The HTTP headers this body needs."""
         head = {"Content-Type": self.content_type}

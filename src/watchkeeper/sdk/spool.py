@@ -12,6 +12,9 @@ from watchkeeper.sdk.health import note
 from watchkeeper.sdk.parcel import Parcel
 
 _SUFFIX: Final = ".wkspool"
+#: A process takes at most this part of what is left before it looks again, so that as many may fill a folder at once.
+_SHARES: Final = 16
+_FOR_TELLING: Final = 4096
 
 
 class Spool:
@@ -26,7 +29,9 @@ class Spool:
         self._folder = folder
         self._max_bytes = max_bytes
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._size = sum(size for _, size in self._files("*"))
+        self._size = self._held()
+        #: Others may write here too: beyond this size we look again what there is.
+        self._looked_until = 0
 
     @property
     def size(self) -> int:
@@ -40,23 +45,35 @@ class Spool:
     def put(self, parcel: Parcel) -> bool:
         """Keep the parcel; False when the folder is full or cannot be written, and the caller counts it lost."""
         data = parcels.to_bytes(parcel)
-        if self._size + len(data) > self._max_bytes:
-            self._size = sum(size for _, size in self._files("*"))
-            if self._size + len(data) > self._max_bytes:
-                return False
+        # What only tells how many were lost has room of its own, or a full folder would keep that from the server.
+        most = self._max_bytes - (0 if parcel.tells_only else min(_FOR_TELLING, self._max_bytes // 8))
+        tight = False
+        if self._size + len(data) > self._looked_until:
+            self._size = self._held()
+            share = max(0, most - self._size) // _SHARES
+            self._looked_until, tight = self._size + share, len(data) > share
+        if self._size + len(data) > most or not self._written(data, tight):
+            return False
+        self._size += len(data)
+        return True
+
+    def _written(self, data: bytes, tight: bool) -> bool:
+        """Write a file; False when that fails, or when there was room for ours only (``tight``) and others took it meanwhile."""
         name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}"
         temporary = self._folder / f"{name}.part"
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
+            if tight and self._held() > self._max_bytes:
+                temporary.unlink()
+                return False
             temporary.rename(self._folder / (name + _SUFFIX))
         except OSError as error:
             note("the spool cannot be written", error)
             with contextlib.suppress(OSError):
                 temporary.unlink()
             return False
-        self._size += len(data)
         return True
 
     def take(self) -> tuple[Path, Parcel] | None:
@@ -86,6 +103,16 @@ class Spool:
         with contextlib.suppress(OSError):
             self._size = max(0, self._size - claimed.stat().st_size)
             claimed.unlink()
+
+    def _held(self) -> int:
+        """Bytes in the folder now, of every process."""
+        held = 0
+        with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                if not entry.name.endswith(".bad"):
+                    with contextlib.suppress(OSError):
+                        held += entry.stat().st_size
+        return held
 
     def _files(self, pattern: str) -> list[tuple[Path, int]]:
         found: list[tuple[Path, int]] = []

@@ -17,6 +17,7 @@ from watchkeeper.sdk import stats
 from watchkeeper.sdk.client import client
 from watchkeeper.sdk.encode import refusal
 from watchkeeper.sdk.exporter import Exporter
+from watchkeeper.sdk.parcel import Parcel
 from watchkeeper.sdk.spool import Spool
 
 
@@ -400,6 +401,35 @@ def test_beyond_the_spools_cap_the_count_is_exact(start: Any, tmp_path: Path) ->
         assert len(back.spans) == len(names(back))
     finally:
         back.close()
+
+
+def test_several_processes_keep_one_spool_below_its_cap(tmp_path: Path) -> None:
+    spools = [Spool(tmp_path, 100_000) for _ in range(8)]
+    parcels = [Parcel("/v1/traces", bytes(700), "x", spans=1, dropped=n) for n in range(40)]
+    kept = sum(spool.put(parcel) for parcel in parcels for spool in spools)
+    assert 85_000 < sum(path.stat().st_size for path in tmp_path.iterdir()) <= 100_000
+    assert kept == len(list(tmp_path.iterdir()))
+    # How many were lost is told all the same.
+    assert spools[0].put(Parcel("/v1/traces", bytes(200), "x", dropped=7))
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 100_000
+
+
+def test_what_was_lost_is_told_by_the_next_process_where_the_spool_is_full(
+    start: Any, receiver: Receiver, tmp_path: Path
+) -> None:
+    start(
+        f"http://127.0.0.1:{free_port()}", spool_dir=tmp_path, spool_max_bytes=20_000, max_queue_spans=50,
+        max_batch_spans=10, redact=False,
+    )  # fmt: skip
+    for batch in range(20):
+        make(40, f"b{batch}-", text=os.urandom(200).hex())
+        watchkeeper.flush(5)
+    watchkeeper.shutdown()
+    assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 20_000
+    start(spool_dir=tmp_path)
+    assert receiver.wait(lambda: len(names(receiver)) + receiver.dropped == 800), (
+        len(names(receiver)), receiver.dropped,
+    )  # fmt: skip
 
 
 def test_a_damaged_spool_file_is_set_aside(start: Any, receiver: Receiver, tmp_path: Path) -> None:
