@@ -11,6 +11,9 @@ from watchkeeper.stats.intervals import wilson
 from watchkeeper.web import humane
 
 Z95: Final = 1.959963984540054
+# What sums of one and the same value leave over is no width: a variance taken from them is wrong by about 1e-15 of the square, its
+# root by the root of that.
+ROUNDING: Final = 1e-6
 _KEY: Final = SeriesKey("", "")
 _SUMS: Final = ("sw", "sw2", "swx", "swx2", "sw2x", "sw2x2")
 
@@ -39,8 +42,7 @@ class Estimate:
         half = (self.high - self.low) / 2
         if self.value is None:
             return half
-        if half < 1e-9 * abs(self.value):
-            # What sums of the same value leave over is no width.
+        if half < ROUNDING * abs(self.value):
             return 0.0
         short = min(self.high - self.value, self.value - self.low)
         return short if 0 < short < 0.75 * half else half

@@ -133,3 +133,10 @@ def test_one_value_again_and_again_has_no_width() -> None:
 def test_a_lopsided_interval_says_its_unit_once() -> None:
     assert Estimate(294.0, 274.0, 306.0, 259, "ms").interval == "274–306 ms"
     assert Estimate(980.0, 800.0, 1300.0, 259, "ms").interval == "800 ms–1.30 s"
+
+
+@pytest.mark.parametrize("value", [0.0000495, 0.1, 7.3, 1_234.567])
+@pytest.mark.parametrize("n", [2, 3, 7, 1000])
+def test_what_rounding_leaves_over_of_one_and_the_same_value_is_no_width(value: float, n: int) -> None:
+    for unit in ("money", "", "ms", "count"):
+        assert estimate.from_sums(sums([value] * n, 1 / 3), unit).interval == "± 0"
