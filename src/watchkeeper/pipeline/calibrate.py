@@ -254,17 +254,6 @@ class Calibrator:
         ]
         return pairs, labels, len(disputed)
 
-    async def pairs(self, project: str, name: str) -> list[Pair]:
-        """The labelled sample of the scorer version in force; empty where there is none."""
-        scorer = self.models(project).get(name)
-        if scorer is None:
-            return []
-        try:
-            cut = await self._cut(project, scorer, None)
-        except CalibrationError:
-            return []
-        return (await self._labelled(project, scorer, cut))[0]
-
     async def _cases(
         self, project: str, scorer: Scorer, dataset: str, version: int | None, cut: float | None
     ) -> tuple[list[Pair], str, int]:
@@ -417,15 +406,21 @@ class Calibrator:
         until_ns: int,
         step_ns: int,
         cohort: Mapping[str, str] | None = None,
+        *,
+        labelled: bool = False,
     ) -> tuple[Corrected, list[tuple[int, Corrected]]] | None:
         """`corrected`, and the same for every stretch of `step_ns`, by its beginning. Each stands alone: labels of a stretch correct
-        it where they are enough, else Rogan and Gladen with all labels."""
+        it where they are enough, else Rogan and Gladen with all labels. With `labelled`, None also while nobody has labelled what the
+        scorer said: its verdicts are not read then."""
         scorer = self.models(project).get(name)
         if scorer is None or until_ns <= since_ns:
             return None
         try:
             cut = await self._cut(project, scorer, None)
         except CalibrationError:
+            return None
+        pairs, _, _ = await self._labelled(project, scorer, cut)
+        if labelled and not pairs:
             return None
         own = dict(cohort or {})
         params = {d: own.get(d, "") for d in DIMENSIONS}
@@ -439,7 +434,6 @@ class Calibrator:
             **params,
         )
         found = {int(r["stretch"]): r for r in table.dicts()}
-        pairs, _, _ = await self._labelled(project, scorer, cut)
         mine = [p for p in pairs if all(p.cohort.get(k) == v for k, v in own.items())]
 
         def said(start: int, end: int, sums: Sequence[Mapping[str, Any]]) -> Corrected:

@@ -28,10 +28,9 @@ def figure(
 async def corrected(view: View, name: str) -> Corrected | None:
     """The corrected rate of a scorer over the view's range and cohort; None for a series that has none, and while nobody has labelled
     what the scorer said: its verdicts need not be read then."""
-    found = view.call.services.scorers
-    if found is None or not await found.pairs(view.project, name):
-        return None
-    return await found.corrected(view.project, name, view.range.since_ns, view.range.until_ns, view.cohort)
+    since, until = view.range.since_ns, view.range.until_ns
+    made = await _labelled(view, name, until - since)
+    return made[0] if made else None
 
 
 async def corrected_by(
@@ -39,19 +38,24 @@ async def corrected_by(
 ) -> tuple[Corrected | None, list[tuple[int, dict[str, Any]]]]:
     """`corrected`, and the twin of each of at most `most` stretches of the range, by its beginning; empty where nothing is
     corrected."""
-    found = view.call.services.scorers
-    if found is None or not await found.pairs(view.project, name):
-        return None, []
     since, until = view.range.since_ns, view.range.until_ns
     bucket = view.range.bucket * humane.NS
     step = bucket * max(1, -(-(until - since) // (most * bucket)))
-    made = await found.corrected_by(view.project, name, since, until, step, view.cohort)
+    made = await _labelled(view, name, step)
     if made is None:
         return None, []
     whole, by = made
     if not any(one.estimate for _, one in by):
         return whole, []
     return whole, [(start, shown) for start, one in by if (shown := twin(one)) is not None]
+
+
+async def _labelled(view: View, name: str, step: int) -> tuple[Corrected, list[tuple[int, Corrected]]] | None:
+    found = view.call.services.scorers
+    if found is None:
+        return None
+    since, until = view.range.since_ns, view.range.until_ns
+    return await found.corrected_by(view.project, name, since, until, step, view.cohort, labelled=True)
 
 
 def twin(found: Corrected | None) -> dict[str, Any] | None:

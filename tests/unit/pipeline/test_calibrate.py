@@ -141,6 +141,7 @@ async def test_the_corrected_rate_covers_the_truth_and_says_its_method(world: Wo
     await world.traffic(1500, accuracy=0.93)
     nothing = await world.flow.corrected("p", "quality", NOW - 7 * DAY, NOW)
     assert nothing is not None and nothing.estimate is None and "no human labels" in nothing.reason
+    assert await world.flow.corrected_by("p", "quality", NOW - DAY, NOW, DAY, labelled=True) is None
     await world.flow.draw("p", "quality")
     world.label()
     found = await world.flow.corrected("p", "quality", NOW - 7 * DAY, NOW)
