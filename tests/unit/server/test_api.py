@@ -434,6 +434,28 @@ async def test_it_does_not_let_a_project_s_admin_become_the_server_s(served: Rig
     lines = served.services.records.read_now(lambda c: audit.latest(c, "mine"))
     role = next(line for line in lines if line["action"] == "user.role")
     assert role["detail"] == {"before": "viewer", "after": "editor"}
+    async with served.client(served.key("admin", "*")) as client:
+        gone = await client.delete(
+            f"/api/users/{ids['v@example.com']}", headers={"x-watchkeeper-project": "mine"}
+        )
+        assert gone.status_code == 200
+    last = served.services.records.read_now(lambda c: audit.latest(c, "mine"))[0]
+    assert last["action"] == "user.disable" and last["detail"] == {"before": {"mine": "editor"}, "after": {}}
+
+
+async def test_the_audit_log_says_which_configuration_was_in_use_before_and_after(
+    served: Rig, tmp_path: Path
+) -> None:
+    path = tmp_path / "monitoring.yaml"
+    path.write_text("taxonomy: []\n")
+    served.services.config.path = path
+    async with served.client(served.key("admin", "*")) as client:
+        assert (await client.post("/api/config/reload")).status_code == 200
+        path.write_text("nonsense: true\n")
+        assert (await client.post("/api/config/reload")).status_code == 400
+    lines = served.services.records.read_now(lambda c: audit.latest(c, None))
+    reloads = [(x["target"], x["detail"]) for x in lines if x["action"] == "config.reload"]
+    assert reloads == [("rejected", {"before": 2, "after": 2}), ("in use", {"before": 1, "after": 2})]
 
 
 async def test_it_describes_every_json_route_in_openapi(served: Rig) -> None:

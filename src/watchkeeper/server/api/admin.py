@@ -148,7 +148,7 @@ async def disable(call: Call) -> dict[str, Any]:
     def work(conn: Connection) -> dict[str, Any]:
         person = _person(call, conn)
         access.disable_user(conn, person["id"], now)
-        _note(call, conn, "user.disable", person["email"])
+        _note(call, conn, "user.disable", person["email"], {"before": person["roles"], "after": {}})
         return {"id": person["id"], "email": person["email"], "disabled": True}
 
     made = await call.services.records.write(work)
@@ -189,9 +189,11 @@ async def reload_config(call: Call) -> dict[str, Any]:
     holder = call.services.config
     if holder.path is None:
         raise HttpError(409, "the server was started without a configuration", "start it with --config FILE")
+    before = holder.generation
     good = holder.reload(call.services.wall_clock())
+    detail = {"before": before, "after": holder.generation}
     await call.services.records.write(
-        lambda c: _note(call, c, "config.reload", "in use" if good else "rejected")
+        lambda c: _note(call, c, "config.reload", "in use" if good else "rejected", detail)
     )
     if not good and holder.rejected is not None:
         raise HttpError(
