@@ -222,9 +222,12 @@ async def test_the_newest_are_read_in_the_order_of_time_and_show_beginnings_of_t
 ) -> None:
     said = f"the {'very ' * 100}end"
     await store.write_traces([trace_row(project, [raw(new_trace_id(), output=said)])])
-    statement = f"{listing._ROWS} FROM traces WHERE project = {{project:String}} ORDER BY {listing._order('time desc', [])}"
-    plan = [str(row[0]).strip() for row in told(store, f"EXPLAIN {statement} LIMIT 50", project)]
+    days = " AND ".join(listing._within(NOW // DAY - 1, listing.LAST_DAY))
+    statement = f"{listing._ROWS} FROM traces WHERE project = {{project:String}} AND {days} ORDER BY {listing._order('time desc', [])}"
+    plan = [str(row[0]).strip() for row in told(store, f"EXPLAIN indexes = 1 {statement} LIMIT 50", project)]
     assert any("(listed)" in line for line in plan), plan
+    # Of the other days of its week nothing is read.
+    assert any("time in [" in line for line in plan), plan
     kept = "SELECT DISTINCT column FROM system.projection_parts_columns WHERE active AND name = 'listed' AND {project:String} != ''"
     held = {str(row[0]) for row in told(store, kept, project)}
     # Whole texts would be stored, and read by every list, a second time.

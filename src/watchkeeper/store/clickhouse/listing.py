@@ -2,14 +2,14 @@
 
 import datetime as dt
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
 
 from clickhouse_connect.driver.client import Client
 
 from watchkeeper.model.errors import TRANSPORT
-from watchkeeper.model.times import DAY
+from watchkeeper.model.times import DAY, SECOND
 from watchkeeper.store import sandbox, sandbox_tables
 from watchkeeper.store.columns import QueryRefused, TraceFilter
 
@@ -31,9 +31,12 @@ SHOWN = (*sandbox_tables.COLUMNS["traces"], "scores")
 # No columns beside those of the projection `listed` (store/sql/columns), which answers in the order of time; and no aliases, because
 # a condition on a text means the whole of it.
 _ROWS = "SELECT assembled_at, toMonday(day), " + ", ".join(_SHORT.get(c, c) for c in SHOWN)
+# What was written before all of these rows cannot replace any, and is left out by its parts' index of `assembled_at`: while the query
+# is planned, because what is left out while reading is read in part.
 _LATEST = """
 SELECT trace_id, assembled_at FROM traces
-WHERE project = {project:String} AND trace_id IN {ids:Array(String)} AND _partition_id IN {weeks:Array(String)}"""
+WHERE project = {project:String} AND trace_id IN {ids:Array(String)} AND _partition_id IN {weeks:Array(String)}
+  AND assembled_at >= {least:UInt64} SETTINGS use_skip_indexes_on_data_read = 0"""
 _ORDER = re.compile(r"^\s*([\w .:/@+\-]+?)(?:\s+(asc|desc))?\s*$", re.IGNORECASE)
 _MAKING_FACTS = """
 SELECT count() FROM system.mutations
@@ -150,7 +153,7 @@ def list_traces(
     stretches = [(0, LAST_DAY)] if known else _stretches(wanted, now_ns)
     while stretches and len(found) < most:
         first, end = stretches.pop(0)
-        conditions = " AND ".join([*parts, f"day >= toDate({first})", f"day < toDate({end})"])
+        conditions = " AND ".join([*parts, *_within(first, end)])
         bound[sandbox_tables.RECEIVED] = _seen_from(max(first * DAY, wanted.since_ns or 0))
         statement = f"{_ROWS} FROM traces WHERE {conditions} ORDER BY {order}"
         found += _first(client, statement, bound, most - len(found), known)
@@ -172,6 +175,16 @@ def _stretches(wanted: TraceFilter, now_ns: int) -> list[tuple[int, int]]:
     return list(zip([*firsts, 0], [LAST_DAY, *firsts], strict=True))
 
 
+def _within(first: int, end: int) -> list[str]:
+    """The days [first, end) as conditions: on the key of partitions, and on that of the projection."""
+    said = [f"day >= toDate({first})", f"day < toDate({end})"]
+    if first:
+        said.append(f"time >= fromUnixTimestamp64Second({first * DAY // SECOND})")
+    if end < LAST_DAY:
+        said.append(f"time < fromUnixTimestamp64Second({end * DAY // SECOND})")
+    return said
+
+
 def _first(
     client: Client, statement: str, bound: dict[str, Any], most: int, scattered: bool
 ) -> list[dict[str, Any]]:
@@ -189,7 +202,9 @@ def _first(
         seen = [
             (version, week, dict(zip(SHOWN, row, strict=True))) for version, week, *row in answer.result_rows
         ]
-        latest = _latest(client, bound["project"], {(row["trace_id"], week) for _, week, row in seen})
+        latest = _latest(
+            client, bound["project"], [(row["trace_id"], week, version) for version, week, row in seen]
+        )
         found: dict[str, dict[str, Any]] = {}
         for version, _, row in seen:
             if latest.get(row["trace_id"]) == version:
@@ -210,15 +225,16 @@ def _first(
             return list(found.values())[:most]
 
 
-def _latest(client: Client, project: str, traces: Set[tuple[str, dt.date]]) -> dict[str, int]:
-    """The latest version stored of each of these traces; all versions of one lie in the same week."""
+def _latest(client: Client, project: str, seen: Sequence[tuple[str, dt.date, int]]) -> dict[str, int]:
+    """The latest version stored of each trace of these (trace, week, version); all versions of one lie in the same week."""
     bound = {
         "project": project,
-        "ids": list({trace_id for trace_id, _ in traces}),
-        "weeks": list({f"{week:%Y%m%d}" for _, week in traces}),
+        "ids": list({trace_id for trace_id, _, _ in seen}),
+        "weeks": list({f"{week:%Y%m%d}" for _, week, _ in seen}),
+        "least": min((version for _, _, version in seen), default=0),
     }
     latest: dict[str, int] = {}
-    for trace_id, version in client.query(_LATEST, parameters=bound).result_rows if traces else ():
+    for trace_id, version in client.query(_LATEST, parameters=bound).result_rows if seen else ():
         latest[trace_id] = max(latest.get(trace_id, 0), version)
     return latest
 
