@@ -120,7 +120,7 @@ def _join(chosen: dict[str, Span], logs: list[LogRecord]) -> list[Span]:
     """Copies of the spans, read again together with their log records where there are any."""
     by_span: dict[str, list[LogRecord]] = {}
     for log in logs:
-        if log.span_id in chosen and log.name in _JOINED:
+        if log.span_id in chosen and (log.name in _JOINED or events.is_exchange(log.body)):
             by_span.setdefault(log.span_id, []).append(log)
     out: list[Span] = []
     for span_id, span in chosen.items():
@@ -268,7 +268,11 @@ def _is_request(span: Span) -> bool:
         return False
     told = span.raw.attributes
     method = first(told, "mcp.method.name", "rpc.method")
-    return method == "tools/call" or span.raw.scope_name.startswith("opentelemetry.instrumentation.mcp")
+    return (
+        method == "tools/call"
+        or "mcp.tool.name" in told
+        or span.raw.scope_name.startswith("opentelemetry.instrumentation.mcp")
+    )
 
 
 def _same_tool(outer: Span, inner: Span) -> bool:

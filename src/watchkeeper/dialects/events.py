@@ -28,6 +28,7 @@ _STREAM_MARKS = frozenset(("First Token Stream Event", "ai.stream.firstChunk", "
 _BLOCK_KEYS = frozenset(("type", "text", "parts", "role", "content", "toolUse", "toolResult", "functionCall",
                          "function_call", "functionResponse", "function_response", "reasoningContent", "image",
                          "inlineData", "inline_data", "document"))  # fmt: skip
+_DUMPED = frozenset(("messages", "choices", "generations", "model"))
 # What an older OpenLIT says instead of the calls that were asked for.
 _CALLED = "Function called with tools"
 # NeMo Guardrails tells a conversation by what was heard and uttered.
@@ -85,6 +86,8 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
             draft.input_text = draft.input_text or as_text(event.attributes.get("content"))
         elif name.startswith(_UTTERED):
             draft.output_text = as_text(event.attributes.get("content")) or draft.output_text
+        elif is_exchange(event.attributes.get("body")):
+            _exchange(draft, event.attributes["body"])
         elif name in _FLAG_EVENTS:
             common.flag_evaluation(draft, _with_body(event))
         elif name in _STREAM_MARKS or name.startswith(_CHUNK_MARKS):
@@ -103,6 +106,56 @@ def _with_body(event: RawEvent) -> dict[str, Any]:
     # Azure's clients put what others send as the body into an attribute.
     body = as_dict(values.get("body") or values.get("gen_ai.event.content"))
     return {**body, **values} if body else values
+
+
+def is_exchange(body: Any) -> bool:
+    """Whether a record's body is what went in and came out, as messages each (AWS's distribution, whatever made the span)."""
+    if not isinstance(body, dict) or not body:
+        return False
+    table = cast(dict[str, Any], body)
+    return set(table) <= {"input", "output"} and all(
+        isinstance(side, dict) and isinstance(side.get("messages"), list) for side in table.values()
+    )
+
+
+def _exchange(draft: Draft, body: dict[str, Any]) -> None:
+    given = _side(body.get("input"), "user")
+    said = _side(body.get("output"), "assistant")
+    if draft.kind == "tool":
+        if given and draft.tool_arguments is None:
+            draft.tool_arguments = decode(given[-1].get("content"))
+        if said and draft.tool_result is None:
+            draft.tool_result = decode(said[-1].get("content"))
+        return
+    if draft.inputs is None and given:
+        draft.take_inputs("input", given if len(given) > 1 else _whole(given[0]))
+    if not draft.outputs and said:
+        draft.take_reply("output", said if len(said) > 1 else _whole(said[0]))
+
+
+def _side(side: Any, role: str) -> list[dict[str, Any]]:
+    """The messages of one side: contents without their wrapping, each once, no dump of a request beside its messages."""
+    out: list[dict[str, Any]] = []
+    for item in cast(list[Any], (as_dict(side) or {}).get("messages") or []):
+        message = dict(as_dict(item) or {"role": role, "content": item})
+        wrapped = message.get("content")
+        if isinstance(wrapped, dict) and ("content" in wrapped or "message" in wrapped):
+            inner = cast(dict[str, Any], wrapped)
+            message |= {"content": decode(first(inner, "content", "message"))}
+            message |= {k: v for k, v in inner.items() if k in ("finish_reason", "id")}
+        if message not in out:
+            out.append(message)
+    told = [m for m in out if not _is_dump(m.get("content"))]
+    return told or out
+
+
+def _is_dump(content: Any) -> bool:
+    """Whether a content is a whole request or response, printed."""
+    return not _DUMPED.isdisjoint(as_dict(content) or ()) if isinstance(content, str) else False
+
+
+def _whole(message: dict[str, Any]) -> Any:
+    return decode(message["content"]) if _is_dump(message.get("content")) else [message]
 
 
 def _details(draft: Draft, details: list[RawEvent]) -> None:

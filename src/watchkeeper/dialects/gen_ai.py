@@ -218,6 +218,7 @@ _pick_tool = Picker(
             "spring.ai.tool.definition.name",
             "lk.function_tool.name",
             "tool.function_name",
+            "mcp.tool.name",
         ),
         "id": (
             "gen_ai.tool.call.id",
@@ -256,15 +257,23 @@ _pick_tool = Picker(
             "tool.call.result",
             "tool.result",
             "tool.output",
+            "mcp.tool.result.content",
         ),
         "status": ("gen_ai.tool.status", "tool.status", "tool.result_status"),
-        "failed": ("lk.function_tool.is_error", "tool.is_error", "claude_agent.tool.is_error"),
+        "failed": (
+            "lk.function_tool.is_error",
+            "tool.is_error",
+            "claude_agent.tool.is_error",
+            "mcp.tool.result.is_error",
+        ),
     }
 )
 
 _TOOL_SIGNS = frozenset(
     ("gen_ai.tool.name", "spring.ai.tool.definition.name", "lk.function_tool.name", "tool.function_name")
 )
+_MCP_ARGUMENT = "mcp.request.argument."
+_MCP_TYPES = frozenset(("text", "image", "audio", "resource", "resource_link"))
 _CONVERSATIONS = frozenset(("messages", "contents", "input"))
 _CALL_SIGNS = frozenset(("in", "out", "inputs", "outputs", "prompt", "completion"))
 
@@ -482,8 +491,15 @@ def tool(draft: Draft, attributes: dict[str, Any]) -> None:
             params = nested(attributes, "code.function.parameters.")
             if isinstance(params, dict):
                 draft.tool_arguments = {k: v.get("value") for k, v in params.items() if isinstance(v, dict)}
+        if draft.tool_arguments is None and "mcp.method.name" in attributes:
+            start = len(_MCP_ARGUMENT)
+            told = {k[start:]: decode(v) for k, v in attributes.items() if k.startswith(_MCP_ARGUMENT)}
+            draft.tool_arguments = told or None
     if draft.tool_result is None:
-        draft.tool_result = decode(got.get("result"))
+        result = decode(got.get("result"))
+        # Some servers tell the types of a result's parts where others tell the parts.
+        typed = isinstance(result, list) and set(map(str, cast(list[Any], result))) <= _MCP_TYPES
+        draft.tool_result = None if typed and "mcp.tool.result.content" in attributes else result
     if draft.tool_error is None:
         draft.tool_error = common.tool_failure(draft.tool_result)
         failed = got.get("status") == "error" or as_bool(got.get("failed")) is True

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from watchkeeper.dialects import spellings
+from watchkeeper.dialects import gen_ai, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.values import first, said
 from watchkeeper.model.span import RawSpan
@@ -43,10 +43,14 @@ def guess(draft: Draft) -> None:
     """A client span called `chat MODEL` or `openai.chat.completions` is a model call even when nothing else says so
     (a failed OpenLIT call); an MCP request names the tool it calls, and so does LangChain4j in Quarkus."""
     raw = draft.raw
+    if raw.attributes.get("mcp.method.name") == "tools/call" or "mcp.tool.name" in raw.attributes:
+        draft.kind = "tool"
+        gen_ai.tool(draft, raw.attributes)
+        draft.tool_name = draft.tool_name or raw.name.rpartition("tools/call ")[2]
+        return
     for prefix in _TOOL_NAMES:
-        before, found, tool = raw.name.partition(prefix)
-        if found and (not before or raw.attributes.get("mcp.method.name") == "tools/call"):
-            draft.kind, draft.tool_name = "tool", tool
+        if raw.name.startswith(prefix):
+            draft.kind, draft.tool_name = "tool", raw.name.removeprefix(prefix)
             return
     if raw.otel_kind == "client" and not draft.provider_raw and "." in raw.name:
         _method(draft, raw.name)

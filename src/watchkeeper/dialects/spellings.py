@@ -118,11 +118,11 @@ _FINISH: dict[str, str] = {
                      "eos", "eostoken", "stoptoken", "finishreasonstop", "success", "done", "pauseturn"),
                     "stop"),
     **dict.fromkeys(("length", "maxtokens", "maxoutputtokens", "maxtoken", "modelcontextwindowexceeded",
-                     "finishreasonmaxtokens", "incomplete", "truncated", "tokenlimit", "contextlength"),
+                     "finishreasonmaxtokens", "modellength", "maxcompletiontokens", "incomplete", "truncated", "tokenlimit", "contextlength"),
                     "length"),
     **dict.fromkeys(("toolcalls", "toolcall", "tooluse", "functioncall", "functioncalls", "tool"), "tool_calls"),
     **dict.fromkeys(("contentfilter", "contentfiltered", "safety", "recitation", "blocklist", "prohibitedcontent",
-                     "spii", "guardrailintervened", "imagesafety", "language", "finishreasonsafety", "moderated",
+                     "spii", "guardrailintervened", "imagesafety", "language", "finishreasonsafety", "moderated", "errortoxic",
                      "malformedfunctioncallsafety", "blocked"), "content_filter"),
     **dict.fromkeys(("refusal", "refused"), "refusal"),
 }  # fmt: skip
@@ -204,6 +204,9 @@ def error_class(raw_type: str | None, message: str | None, status: int | None) -
     if status is None and message:
         found = _STATUS.search(message)
         status = int(found.group(1)) if found else None
+    if status is None and raw_type and len(raw_type) == 3 and raw_type.isascii() and raw_type.isdigit():
+        # The conventions of HTTP put the status where others name a class.
+        status = int(raw_type)
     if _RULES[0][1].search(text):
         return "context_length_exceeded"
     if status is not None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.dialects.make import raw, span
+from tests.unit.dialects.make import log, raw, span
 from watchkeeper import dialects
 from watchkeeper.model.span import LLM, Span
 
@@ -226,3 +226,77 @@ def test_calls_of_one_tool_within_another_stay_calls() -> None:
     assert len(dialects.derive([outer, tool("02" * 8, "01" * 8, '{"id": 2}', **over)], []).tools) == 2
     twice = [outer, *(tool(i * 8, "01" * 8, '{"id": 1}', **over) for i in ("02", "03"))]
     assert len(dialects.derive(twice, []).tools) == 3
+
+
+def test_a_server_of_mcp_names_its_tool_what_it_was_given_and_how_it_ended() -> None:
+    told = {"mcp.method.name": "tools/call", "mcp.tool.name": "find", "mcp.request.argument.id": "7",
+            "mcp.request.argument.place": '"Oslo"', "mcp.tool.result.content": '[{"type": "text", "text": "none"}]'}  # fmt: skip
+    made = span(told, name="tools/call find", kind="server")
+    assert made.kind == "tool" and made.tool is not None and made.error is None
+    assert (made.tool.name, made.tool.arguments) == ("find", {"id": "7", "place": "Oslo"})
+    failed = span(
+        {"mcp.tool.name": "find", "mcp.tool.result.is_error": True}, name="mcp.tool.find", kind="server"
+    )
+    assert failed.tool is not None and failed.tool.name == "find"
+    assert failed.error is not None and failed.error.class_ == "tool_error"
+    kinds = span({**told, "mcp.tool.result.content": '["text"]'}, name="tools/call find", kind="server")
+    assert kinds.tool is not None and kinds.tool.result is None
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ("401", "bad_request"),
+        ("422", "bad_request"),
+        ("429", "rate_limit"),
+        ("504", "timeout"),
+        ("529", "server_error"),
+    ],
+)
+def test_a_status_may_stand_where_others_name_a_class(told: str, found: str) -> None:
+    made = span({**_CHAT, "error.type": told}, status="error")
+    assert made.error is not None and made.error.class_ == found
+
+
+@pytest.mark.parametrize(
+    ("told", "found"), [("model_length", "length"), ("ERROR_TOXIC", "content_filter"), ("ERROR", None)]
+)
+def test_ends_of_other_providers_are_read(told: str, found: str | None) -> None:
+    assert _llm(span({**_CHAT, "gen_ai.response.finish_reasons": [told]})).finish_reason == found
+
+
+def test_content_that_a_distribution_moved_into_a_record_is_the_spans() -> None:
+    call = raw({**_CHAT, "gen_ai.usage.input_tokens": 25, "gen_ai.response.finish_reasons": ["end_turn"]})
+    blocks = {"content": '[{"text": "Where?"}]'}
+    body = {"input": {"messages": [{"role": "system", "content": "Be terse."}, {"role": "user", "content": blocks}]},
+            "output": {"messages": [{"role": "assistant", "content": {"message": '[{"text": "There."}]',
+                                                                     "finish_reason": "end_turn"}}]}}  # fmt: skip
+    record = log("strands.telemetry.tracer", body)
+    told = _llm(dialects.derive([call], [record]).spans[0])
+    assert told.system == "Be terse." and told.output_text == "There." and told.finish_reason == "stop"
+    assert [(m.role, m.text) for m in told.input_messages] == [("user", "Where?")]
+    # A whole request and response printed beside the messages say nothing more; alone they say it all.
+    request = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Where?"}]})
+    response = json.dumps(
+        {"id": "chatcmpl-1", "choices": [{"message": {"role": "assistant", "content": "There."}}]}
+    )
+    both = {"input": {"messages": [{"role": "user", "content": request}, {"role": "user", "content": "Where?"}]},
+            "output": {"messages": [{"role": "assistant", "content": response}, {"role": "assistant", "content": "There."}]}}  # fmt: skip
+    alone = {"input": {"messages": [{"role": "user", "content": request}]},
+             "output": {"messages": [{"role": "assistant", "content": response}]}}  # fmt: skip
+    for body in (both, alone):
+        made = _llm(dialects.derive([call], [log("openinference.instrumentation.openai", body)]).spans[0])
+        assert [m.text for m in made.input_messages] == ["Where?"] and made.output_text == "There."
+    tool = raw(
+        {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find"}, name="execute_tool find"
+    )
+    body = {"input": {"messages": [{"role": "tool", "content": '{"id": 7}'}]},
+            "output": {"messages": [{"role": "assistant", "content": "none"}]}}  # fmt: skip
+    ran = dialects.derive([tool], [log("strands.telemetry.tracer", body)]).tools[0].tool
+    assert ran is not None and (ran.arguments, ran.result) == ({"id": 7}, "none")
+
+
+def test_other_records_of_a_span_are_no_content() -> None:
+    call = raw({**_CHAT, "gen_ai.usage.input_tokens": 25})
+    for body in ({"input": "x", "output": "y"}, {"input": {"messages": "x"}}, {}, "text", None):
+        assert _llm(dialects.derive([call], [log("app.note", body)]).spans[0]).input_messages == []
