@@ -28,7 +28,7 @@ ALLOWED: dict[str, set[str]] = {
     **{p: FACTS | {p} for p in PORTS},
     **dict.fromkeys(FLOWS, FACTS | RULES | PORTS | FLOWS),
     **dict.fromkeys(SURFACES, FACTS | RULES | PORTS | FLOWS | SURFACES),
-    "sdk": {"sdk"},
+    "sdk": {"sdk", "redaction"},
     "testing": FACTS | RULES | PORTS | FLOWS | {"testing"},
     "__init__": {"sdk"},
     "__main__": {"cli"},

@@ -23,7 +23,7 @@ _EXTENSION = re.compile(r"\s?(?:x|ext\.?|#)\s?(?=\d+$)", re.IGNORECASE)
 _PHONE_AFTER = re.compile(r"\W{0,3}(?:office|fax|mobile|cell|home|work|phone|tel)\b", re.IGNORECASE)
 _NOT_PHONE_WORDS = re.compile(
     r"\b(?:order|invoice|ticket|tracking|reference|ref|account|reservation|booking|confirmation|flight|case|serial|isbn"
-    r"|product|item|sku|policy|claim|transaction|request|version|parcel|part|model|id|bestell\w*|rechnung\w*|auftrag\w*|artikel\w*"
+    r"|product|item|sku|policy|customer|client|member|employee|student|patient|batch|lot|document|contract|receipt|licen[cs]e|purchase|registration|zip|claim|transaction|request|version|parcel|part|model|id|bestell\w*|rechnung\w*|auftrag\w*|artikel\w*"
     r"|sendung\w*|kunden\w*|pedido|factura|fattura|ordine|commande|facture|zam[óo]wieni\w*|заказ\w*)"
     r"\b\W*(?:number|no|nr|id|code|#)?\W*(?:is|was)?\W*$|(?:订单|訂單|单号|注文|주문)\w{0,4}\W*$"
     r"|_id\W*$|\bid\W*$",
@@ -40,8 +40,8 @@ _RARE = re.compile(
 )
 _SSN_WORDS = re.compile(r"ssn|social[ _-]?sec|tax(?:payer)?[ _-]?id", re.IGNORECASE)
 _ID_WORDS = re.compile(
-    r"\b(?:bsn|burgerservicenummer|pesel|steuer|tax id|tin|sin|insurance|aadhaar|uidai|cpf|personnummer|national|passport"
-    r"|identity|social|identification|nir|id card|resident|cnpj|cuit|cuil|oib|egn|inn|teudat|israeli id|주민|инн|егн|תעודת)",
+    r"\b(?:bsn|burgerservicenummer|pesel|cnp\b|rrn\b|aadhar|personnr|sofi|steuer|tax id|tin|sin|insurance|aadhaar|uidai|cpf|personnummer|national|passport"
+    r"|identity|social|identification|nir|id card|resident|cnpj|cuit|cuil|oib|egn|inn|teudat|israeli id|주민|आधार|инн|егн|תעודת)",
     re.IGNORECASE,
 )
 _STRONG_PHONE = re.compile(
@@ -143,8 +143,8 @@ _UNBROKEN: dict[int, tuple[Callable[[str], bool], ...]] = {
 }
 # As those, of about one in a hundred other numbers too: not where a word says what else it is.
 _UNBROKEN_ALONE: dict[int, tuple[Callable[[str], bool], ...]] = {
-    11: (verify.cpf, verify.tckn),
-    13: (verify.south_african,),
+    11: (verify.cpf, verify.tckn, verify.pesel),
+    13: (verify.south_african, verify.romanian),
     14: (verify.headquarters,),
 }
 _SHAPES: dict[int, tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...]] = {
@@ -271,6 +271,19 @@ def _run(text: str, start: int, end: int) -> tuple[int, int] | None:
     return start, end
 
 
+def _glued(text: str, start: int, end: int) -> bool:
+    """Whether a run is a card with a letter of a lost escape behind it (`4444n`); hashes have other letters."""
+    run = text[start:end]
+    alone = start == 0 or not touches(text[start - 1])
+    return (
+        alone
+        and text[end : end + 1] in ("n", "r", "t")
+        and len(run) in (15, 16)
+        and run.isdigit()
+        and verify.card(run)
+    )
+
+
 def _chinese(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """Chinese identity numbers in a run; the last of their characters may be an X, which a run ends before."""
     for match in _CHINESE.finditer(text, start, end + 1):
@@ -288,6 +301,8 @@ def numbers(text: str, kinds: frozenset[str], context: str = "") -> Iterator[tup
             yield from ((a, b, "national_id") for a, b in _chinese(text, start, end))
         bounds = _run(text, start, end)
         if bounds is None:
+            if "card" in kinds and _glued(text, start, end):
+                yield start, end, "card"
             continue
         start, end = bounds
         run = text[start:end]

@@ -19,6 +19,7 @@ def _hetu(text: str) -> bool:
 # What begins with a capital, with a digit, and with any letter, in one pattern each, so that each is one scan: the United
 # Kingdom (insurance, driving licence), Spain, Mexico (CURP, RFC), Singapore, Hong Kong, Taiwan, India (PAN of a person);
 # Spain and Finland; Italy.
+_MBI = "[AC-HJKMNP-RT-Y]"
 _CAPITAL = re.compile(
     r"[A-Z](?<![A-Za-z0-9].)(?:(?P<nino>(?<=[A-CEGHJ-PR-TW-Z])(?<!B(?=G))(?<!G(?=B))(?<!N(?=[KT]))(?<!K(?=N))(?<!T(?=N))(?<!Z(?=Z))"
     r"[A-CEGHJ-NPR-TW-Z][ -]?\d{2}[ -]?\d{2}[ -]?\d{2}[ -]?[A-D])|(?P<dni>(?<=[XYZ])-?\d{7}-?[A-HJ-NP-TV-Z])"
@@ -27,10 +28,11 @@ _CAPITAL = re.compile(
     r"|(?P<hkid>\d{6}\([0-9A]\))|(?P<taiwan>[12]\d{8}))(?![A-Za-z0-9])"
 )
 _NUMBER = re.compile(
-    r"\d(?<![A-Za-z0-9.].)(?:(?P<dni>(?:\d{7}|\d?\.\d{3}\.\d{3})-?[A-HJ-NP-TV-Z])|(?P<hetu>\d{5}[-+A]\d{3}[0-9A-Y]))(?![A-Za-z0-9])"
+    r"\d(?<![A-Za-z0-9.].)(?:(?P<dni>(?:\d{7}|\d?\.\d{3}\.\d{3})-?[A-HJ-NP-TV-Z])|(?P<hetu>\d{5}[-+A]\d{3}[0-9A-Y])"
+    rf"|(?P<mbi>(?<=[1-9]){_MBI}[{_MBI[1:-1]}0-9]\d-?{_MBI}[{_MBI[1:-1]}0-9]\d-?{_MBI}{{2}}\d\d))(?![A-Za-z0-9])"
 )
 _LETTER = re.compile(
-    r"[A-Za-z](?<![A-Za-z0-9].)(?P<fiscal>[A-Za-z]{5}\d{2}[A-EHLMPRSTa-ehlmprst]\d{2}[A-Za-z]\d{3}[A-Za-z])(?![A-Za-z0-9])"
+    r"[A-Za-z](?<![A-Za-z0-9].)(?P<fiscal>[A-Za-z]{2} ?[A-Za-z]{3} ?\d{2}[A-EHLMPRSTa-ehlmprst]\d{2} ?[A-Za-z]\d{3}[A-Za-z])(?![A-Za-z0-9])"
 )
 _CHECKS: dict[str, Callable[[str], bool]] = {
     "dni": lambda text: verify.dni(re.sub("[-.]", "", text)),
@@ -39,12 +41,12 @@ _CHECKS: dict[str, Callable[[str], bool]] = {
     "hkid": lambda text: verify.hkid(text.replace("(", "").rstrip(")")),
     "taiwan": verify.taiwanese,
     "hetu": _hetu,
-    "fiscal": verify.codice_fiscale,
+    "fiscal": lambda text: verify.codice_fiscale(text.replace(" ", "")),
 }
-_GAP = r"(?:</?\w{1,8}>|\W){0,8}+"
+_GAP = r"(?:</?\w{1,8}>|[\W_]){0,8}+"
 # Beside a word that names the document its number needs no checksum: most countries' have none that is public.
-_SAID = re.compile(
-    rf"(?:{PAPER}){_GAP}(?:(?:card|number|num|no|nr|id|code|nummer|n°|nº)\b{_GAP}){{0,2}}"
+SAID = re.compile(
+    rf"(?:{PAPER}){_GAP}(?:(?:(?:card|number|num|no|nr|id|code|nummer)\b|n[°º]){_GAP}){{0,2}}"
     rf"(?:(?:is|was|ist|est|es|é|è|lautet|jest|är|er)\b|是|は)?{_GAP}"
     r"(?P<value>[A-Za-z]{0,5}\d[A-Za-z0-9]*(?:[ ./-]?(?=[A-Za-z]{0,3}\d)[A-Za-z0-9]+){0,6}(?:[ /-][A-Za-z0-9]\b|\([0-9A]\))?"
     r"|(?-i:(?=[A-Z]*\d)[A-Z0-9]{8,12}))(?![A-Za-z0-9])",
@@ -61,10 +63,14 @@ def lettered(text: str) -> Iterator[tuple[int, int]]:
                 yield match.span()
 
 
+def is_number(value: str) -> bool:
+    """Whether what stands beside a document's name can be its number."""
+    digits = sum(c.isdigit() for c in value)
+    return 6 <= digits <= 18 or (digits > 0 and len(value) >= 8 and value.isalnum() and value.isupper())
+
+
 def said(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of every number that stands beside the name of its document."""
-    for match in tried(_SAID, text, PAPERS):
-        value = match.group("value")
-        digits = sum(c.isdigit() for c in value)
-        if 6 <= digits <= 18 or (digits and len(value) >= 8 and value.isalnum() and value.isupper()):
+    for match in tried(SAID, text, PAPERS):
+        if is_number(match.group("value")):
             yield match.span("value")

@@ -156,6 +156,26 @@ def tckn(digits: str) -> bool:
     return digits[0] != "0" and tenth and sum(map(int, digits[:10])) % 10 == int(digits[10])
 
 
+def pesel(digits: str) -> bool:
+    """Poland: birth date (months from 21 for those born from 2000 on), serial, a weighted sum modulo 10."""
+    month = int(digits[2:4])
+    born = 1 <= month % 20 <= 12 and month < 40 and "01" <= digits[4:6] <= "31"
+    return born and weighted(digits, (1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1), 10)
+
+
+def romanian(digits: str) -> bool:
+    """Romania (CNP): sex and century, birth date, county, serial, a weighted sum modulo 11 of which 10 is told as 1."""
+    total = sum(int(a) * int(b) for a, b in zip(digits, "279146358279", strict=False)) % 11
+    county = int(digits[7:9])
+    told = 1 <= county <= 52 or county == 70
+    return (
+        "1" <= digits[0] <= "8"
+        and dated(digits[1:7])
+        and told
+        and int(digits[12]) == (1 if total == 10 else total)
+    )
+
+
 def south_african(digits: str) -> bool:
     """South Africa: birth date, serial, citizenship 0 or 1, Luhn. Milliseconds of these years begin with 15 to 19, as nobody's
     number does who writes to an assistant."""

@@ -13,14 +13,16 @@ _NAMED = {
     "nbsp": " ", "quot": '"', "apos": "'", "commat": "@", "period": ".", "hyphen": "-", "dash": "-", "plus": "+", "lpar": "(",
     "rpar": ")", "colon": ":", "equals": "=", "lowbar": "_", "sol": "/", "num": "#",
 }  # fmt: skip
-# Of URLs and bytes, JSON, HTML; and the blank of a form between digits and capitals.
-CODED = (
-    r"%[2-7][0-9A-Fa-f]|\\{1,4}(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])|&(?:#x?[0-9A-Fa-f]{2,5}|"
+# Of URLs and bytes, JSON, HTML; of mail, which also breaks lines after an equals sign; and the blank of a form between digits
+# and capitals.
+_PLAIN = (
+    r"%[2-7][0-9A-Fa-f]|\\{1,4}(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])|=(?:3D|40|2E|20)|&(?:#x?[0-9A-Fa-f]{2,5}|"
     + "|".join(_NAMED)
     + r");"
 )
+CODED = rf"{_PLAIN}|[0-9A-Za-z.@_-]=\r?\n[0-9A-Za-z.@_-]"
 FORM_BLANK = r"[0-9]\+[0-9A-Z]{1,5}\+[0-9A-Z]|%2B[0-9]{1,3}\+[0-9]"
-_ANY = rf"{CODED}|\+(?<=[0-9A-Z].)(?=[0-9A-Z])"
+_ANY = rf"{_PLAIN}|=(?<=[0-9A-Za-z.@_-]=)\r?\n(?=[0-9A-Za-z.@_-])|\+(?<=[0-9A-Z].)(?=[0-9A-Z])"
 ESCAPE = re.compile(rf"{_ANY}|\\[nrt\"'/]")
 _B64 = "A-Za-z0-9+/_-"
 # The next base64 run from here on. Shorter words are passed over inside one match: searching would try each of their letters.
@@ -83,6 +85,8 @@ class View:
 def _decode(token: str) -> str:
     if token == "+":
         return " "
+    if token[0] == "=":
+        return chr(int(token[1:], 16)) if token[1:].isalnum() else ""
     if token[0] == "%":
         return chr(int(token[1:], 16))
     if token[0] == "&":
@@ -97,6 +101,7 @@ def _decode(token: str) -> str:
 
 _QUICK = (('\\"', '"'), ("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\/", "/"), ("\\'", "'"))
 _SLOW = re.compile(_ANY)
+_SIGNS = ("%", "\\", "&", "+", "=40", "=3D", "=2E", "=20", "=\n", "=\r")
 
 
 def quickly(text: str) -> tuple[str, bool]:
@@ -107,7 +112,7 @@ def quickly(text: str) -> tuple[str, bool]:
         for escape, char in _QUICK:
             plain = plain.replace(escape, char)
     # Looking for a character is far quicker than the pattern, and most texts have none of these.
-    if not ("%" in plain or "\\" in plain or "&" in plain or "+" in plain) or _SLOW.search(plain) is None:
+    if not any(map(plain.__contains__, _SIGNS)) or _SLOW.search(plain) is None:
         return plain, False
     return _SLOW.sub(lambda m: _decode(m.group(0)), plain), True
 

@@ -122,7 +122,11 @@ def _address(text: str, start: int, end: int) -> Found | None:
 def _ibans(text: str) -> Iterator[Found]:
     at = 0
     while (match := _IBAN_TAIL.search(text, at)) is not None:
-        start = match.start() - 2
+        spaced = (
+            text[match.start() - 1 : match.start()] == " "
+            and text[match.start() - 3 : match.start()].isupper()
+        )
+        start = match.start() - 2 - spaced
         run = _GROUPS.match(text, match.start())
         # What follows the digits may be swept into the match and be the real one.
         at = run.end() if run is not None else match.end()

@@ -80,7 +80,20 @@ SA03 8000 0000 6080 1016 7519
 DE 89370400440532013000
 LY83002048000020100120361
 SO211000001001000100141""",
-    "national_id": """Passport No. 123456789
+    "national_id": """Aadhar no: 242970842365
+आधार संख्या 236290102304
+MBI: 1EG4TE5MK73
+9PK1-YK4-KJ84
+sofinummer 136320661
+Personnr 6211174310
+CNP-ul meu este 1401205467872
+RRN 5301142986633
+44051401359
+passeport n° 19AV12345
+passport_number: AB1234567
+{"passport_no": "E12345678"}
+AFL LLM 96B20 G287Z
+Passport No. 123456789
 passport number C01X00T47
 driver's license D1234567
 TFN 123 456 782
@@ -181,7 +194,12 @@ ENCODED = {
     ).decode(),
     "hexadecimal": b"mail ann@example.com now".hex(),
 }
-CLEAN = """my passport expires in 2031
+CLEAN = """customer number 82223779
+44151401359 is no day of a birth
+1760000000000
+ASIN B00MNV8E0C and 7XX99CC12AA
+x = 3 if a == 40 else b=
+my passport expires in 2031
 The national insurance rate is 12 %.
 a driver's license costs 45 dollars and takes 10 days
 NHS waiting lists grew to 7.6 million people in 2024
