@@ -5,11 +5,17 @@ Standard library only: an application's CI installs the light package, not the s
 
 import argparse
 import asyncio
+import contextlib
 import json
+import logging
+import os
+import signal
 import sys
+import threading
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from watchkeeper.cli.client import Client
@@ -125,15 +131,60 @@ def named(target: str, how: How) -> str:
     return f"{target} with {how.model.name}" if how.model else target
 
 
+async def _stopped_alike(work: Awaitable[Finished]) -> Finished:
+    """Do `work`; a SIGTERM ends it as Ctrl-C does, which asyncio turns into a cancellation. Raised wherever it comes, it would
+    print the traceback of whichever task it hit."""
+    ours = threading.current_thread() is threading.main_thread() and (
+        signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    )
+    if not ours:
+        return await work
+    interrupt = signal.getsignal(signal.SIGINT)
+
+    def once(number: int, frame: FrameType | None) -> None:
+        # A second Ctrl-C does not wait for the cancellation; of what ends processes one is as good as two.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if callable(interrupt):
+            interrupt(number, frame)
+
+    signal.signal(signal.SIGTERM, once)
+    try:
+        return await work
+    finally:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
 def answer(args: argparse.Namespace, how: How, cases: list[dict[str, Any]]) -> Finished:
     """The target's answers; `stored()` of them once the server has them. Raises `CliError`."""
+    ours = os.open(os.devnull, os.O_RDONLY)
     try:
-        found = asyncio.run(run(args.target, cases, how, _progress(args.quiet)))
+        found = asyncio.run(_stopped_alike(run(args.target, cases, how, _progress(args.quiet))))
     except TargetError as error:
         raise CliError(str(error)) from None
+    except (OSError, ValueError):
+        if _is_open(ours):
+            raise
+        # asyncio would tell of every task and socket that can only be dropped now.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+        sys.unraisablehook = lambda _: None
+        raise CliError(
+            "the target closed files of this process that are not its own, so no answer can be waited for; "
+            "run it as a process of its own: --target 'command: …'"
+        ) from None
     except KeyboardInterrupt:
         print("\nthe same command continues where this left off", file=sys.stderr)
         raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(ours)
     if found.remembered and not args.quiet:
         where = "the cache" if args.cache else "a run that did not reach its end"
         print(f"{found.remembered} answers are from {where}; --fresh asks again", file=sys.stderr)

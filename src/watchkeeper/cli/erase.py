@@ -1,6 +1,7 @@
 """`watchkeeper erase`: what a user or some traces left behind goes, with a receipt."""
 
 import argparse
+import re
 from typing import Any
 
 from watchkeeper.cli.client import Client
@@ -16,11 +17,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the receipt as JSON")
 
 
+def trace_of(given: str) -> str:
+    """A trace id as it is stored. Raises `CliError` for what is none."""
+    plain = given.strip().replace("-", "").lower()
+    if not re.fullmatch("[0-9a-f]{32}", plain) or plain == "0" * 32:
+        raise CliError(f"--trace {shown(given)}: a trace id is 32 hexadecimal digits, not all zero")
+    return plain
+
+
 def main(args: argparse.Namespace) -> int:
     """Count, or erase and print the receipt."""
     if args.user is None and not args.trace:
         raise CliError("name --user ID or --trace ID")
-    wanted = {"user_id": args.user, "trace_ids": args.trace, "confirm": args.yes}
+    traces = [trace_of(given) for given in args.trace]
+    wanted = {"user_id": args.user, "trace_ids": traces, "confirm": args.yes}
     told: dict[str, Any] = Client.of(args).call("POST", "/api/erasures", wanted)
     if args.json:
         print_json(told)

@@ -64,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_server(parser)
 
 
+def _names(listed: str) -> list[str]:
+    return [name for name in map(str.strip, listed.split(",")) if name]
+
+
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     """The judging arguments as the API takes them. Raises `CliError`."""
     margin: dict[str, float] = {}
@@ -76,8 +80,8 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
     if not 0 < args.max_failure_rate < 1:
         raise CliError(f"--max-failure-rate {args.max_failure_rate}: must be between 0 and 1, e.g. 0.05")
     return {
-        "semantic": [s for s in args.semantic.split(",") if s],
-        "ignore": [s for s in args.ignore.split(",") if s],
+        "semantic": _names(args.semantic),
+        "ignore": _names(args.ignore),
         "margin": margin,
         "max_failure_rate": args.max_failure_rate,
     }
@@ -90,6 +94,10 @@ def main(args: argparse.Namespace) -> int:
     check_reports(args)
     how = how_of(args, client)
     dataset = cases_of(client, args.dataset, args.split)
+    if settings["ignore"]:
+        known = {scorer["name"] for scorer in client.call("GET", "/api/scorers")}
+        for name in sorted({*settings["ignore"]} - known):
+            print(f"--ignore {name}: no scorer is called that; it changes nothing", file=sys.stderr)
     answers = answer(args, how, dataset["cases"])
     body = {
         "dataset": dataset["dataset"],

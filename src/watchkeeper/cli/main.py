@@ -4,6 +4,7 @@ Exit status: 0 fine, 1 the thing judged failed (gate, tests), 2 bad input or usa
 """
 
 import argparse
+import contextlib
 import errno
 import importlib
 import os
@@ -343,6 +344,13 @@ def _print_version() -> int:
     return 0
 
 
+def _tell(words: str) -> None:
+    """Words for the user, as far as there is anybody to read them: what to say must not decide how we end."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(words, file=sys.stderr, flush=True)
+
+
 def _leave(code: int) -> int:
     """End with this status, whatever could not be written: Python would try again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -367,25 +375,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except CliError as error:
-        print(f"watchkeeper {args.command}: {error}", file=sys.stderr)
+        _tell(f"watchkeeper {args.command}: {error}")
         return error.code
     except ModuleNotFoundError as error:
         words = _missing(error)
         if words is None:
             raise
-        print(f"watchkeeper {args.command}: {words}", file=sys.stderr)
+        _tell(f"watchkeeper {args.command}: {words}")
         return BAD_INPUT
     except BrokenPipeError:
         # The reader of our output has gone (`… | head`); that is not an error, but Python would print one at exit.
         return _leave(OK)
     except Exception as error:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            print(f"watchkeeper {args.command}: cannot write its answer: {error.strerror}", file=sys.stderr)
+            _tell(f"watchkeeper {args.command}: cannot write its answer: {error.strerror}")
             return _leave(BAD_INPUT)
         if os.environ.get("WATCHKEEPER_DEBUG"):
             raise
-        print(
-            f"watchkeeper {args.command}: a fault of ours: {type(error).__name__}: {error}", file=sys.stderr
+        _tell(
+            f"watchkeeper {args.command}: a fault of ours: {type(error).__name__}: {error}\n"
+            "  set WATCHKEEPER_DEBUG=1 to see where, and please report it"
         )
-        print("  set WATCHKEEPER_DEBUG=1 to see where, and please report it", file=sys.stderr)
         return BAD_INPUT

@@ -1,0 +1,84 @@
+"""The gate's command, however its target behaves: what ends it, what it is told that means nothing."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.cli.conftest import Fake
+from watchkeeper.cli.main import main
+
+DATASET = {"dataset": "d", "version": 1, "cases": [{"id": str(n), "input": f"q{n}"} for n in range(9)]}
+JUDGED: dict[str, Any] = {"id": "e", "verdict": "pass", "metrics": [], "report": {"text": "fine"}}
+TARGETS = """
+import asyncio, os, signal
+
+def answer(text): return "a"
+
+async def ending(text):
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.sleep(60)
+
+def closing(text): os.closerange(CLOSED, 1000); return "a"
+"""
+
+
+def gate(fake: Fake, target: str, *more: str) -> list[str]:
+    fake.json(200, DATASET)
+    return ["gate", "--dataset", "d", "--target", target, "--server", fake.url, *more]
+
+
+def test_it_says_which_ignored_name_means_nothing(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "named_targets.py").write_text(TARGETS)
+    asked = gate(fake, "named_targets:answer", "--ignore", "pii_leak, pii_leek", "--quiet")
+    fake.json(200, [{"name": "pii_leak"}])
+    fake.json(201, JUDGED)
+    assert main(asked) == 0
+    assert capsys.readouterr().err == "--ignore pii_leek: no scorer is called that; it changes nothing\n"
+
+
+def test_a_sigterm_ends_it_without_a_traceback(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "ending_targets.py").write_text(TARGETS)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            main(gate(fake, "ending_targets:ending", "--quiet"))
+        assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert capsys.readouterr().err.strip() == "the same command continues where this left off"
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_a_target_that_closes_every_file_is_bad_input_and_no_verdict(
+    fake: Fake, tmp_path: Path, first: int
+) -> None:
+    (tmp_path / "closing_targets.py").write_text(TARGETS.replace("CLOSED", str(first)))
+    done = subprocess.run(
+        [sys.executable, "-m", "watchkeeper", *gate(fake, "closing_targets:closing")],
+        capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    # Where it closed standard error too, nothing can be said.
+    assert first == 0 or done.stderr.startswith("watchkeeper gate: the target closed files of this process")
+
+
+@pytest.mark.parametrize("given", ["xyz", "", "0" * 32, "\x1b[31m"])
+def test_erasing_what_is_no_trace_id_is_said_in_words(
+    fake: Fake, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["erase", "--trace", given, "--server", fake.url]) == 2
+    said = capsys.readouterr().err
+    assert "a trace id is 32 hexadecimal digits, not all zero" in said and "\x1b" not in said
+    assert not fake.asked
