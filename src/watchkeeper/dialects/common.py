@@ -14,6 +14,7 @@ from watchkeeper.dialects.values import (
     decode,
     first,
     said,
+    untraced,
     word,
 )
 from watchkeeper.model.span import Document, Evaluation, RawEvent
@@ -56,7 +57,7 @@ def _message(value: Any) -> str | None:
     text = as_text(value)
     if text is None:
         return None
-    return text.partition("Traceback (most recent call last)")[0].strip() or text
+    return untraced(text)
 
 
 def evaluation_event(draft: Draft, attributes: dict[str, Any]) -> None:

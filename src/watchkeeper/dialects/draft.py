@@ -10,7 +10,7 @@ from watchkeeper.dialects import messages as msgs
 from watchkeeper.dialects import replies, spellings, unwrap
 from watchkeeper.dialects.pricing import price
 from watchkeeper.dialects.replies import Reply, Tokens
-from watchkeeper.dialects.values import as_text, decode, first, is_cut, is_object_repr, word
+from watchkeeper.dialects.values import as_text, decode, first, is_cut, is_object_repr, untraced, word
 from watchkeeper.model.span import (
     LLM,
     Context,
@@ -238,7 +238,10 @@ def _llm(draft: Draft) -> LLM:
         llm.refusal = refusals[0] if refusals else None
         draft.finish_raw = draft.finish_raw or answer.finish_reason or None
     llm.finish_reason_raw = draft.finish_raw
-    llm.finish_reason = spellings.finish_reason(draft.finish_raw, bool(llm.tool_calls))
+    # A provider's own tool that answered within the answer was not asked of anybody.
+    answered = {p.id for m in llm.output_messages for p in m.parts if p.type == "tool_result" and p.id}
+    asked = any(c.id not in answered for c in llm.tool_calls)
+    llm.finish_reason = spellings.finish_reason(draft.finish_raw, asked)
     llm.usage = _usage(draft.tokens, llm.provider)
     llm.cost_client = draft.cost_client
     if llm.usage.input_tokens is not None:
@@ -265,6 +268,7 @@ def _error(draft: Draft, kind: str) -> ErrorInfo | None:
     if not draft.failed and not broken:
         return None
     message = draft.error_message or raw.status_message or draft.tool_error
+    message = untraced(message) if message else message
     if kind == "tool":
         return ErrorInfo("tool_error", message, draft.error_type)
     # What a guardrail raises is its verdict, whatever it is called (Guardrails' ValidationError).

@@ -160,8 +160,12 @@ _pick = Picker(
         "maker": ("gen_ai.model.provider", "gen_ai.provider", "langtrace.service.name"),
         "parameters": ("gen_ai.request.parameters",),
         "evaluation": ("gen_ai.evaluation.name",),
-        "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-        "out": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+        "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "gen_ai.response.prompt_tokens"),
+        "out": (
+            "gen_ai.usage.output_tokens",
+            "gen_ai.usage.completion_tokens",
+            "gen_ai.response.completion_tokens",
+        ),
         "total": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
         "cached": (
             "gen_ai.usage.cache_read.input_tokens",

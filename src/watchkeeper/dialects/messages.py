@@ -172,7 +172,15 @@ def _reasoning_text(block: dict[str, Any]) -> str | None:
 
 def _media_part(block: dict[str, Any]) -> Part:
     source = _table(block.get("source")) or _table(block.get("image_url")) or _table(block.get("file"))
-    source = source or _table(block.get("image")) or _table(block.get("input_audio")) or {}
+    source = (
+        source
+        or _table(block.get("image"))
+        or _table(block.get("input_audio"))
+        or _table(block.get("audio"))
+        or {}
+    )
+    # OpenInference's `message_content.image.image.url`.
+    source = _table(source.get("image")) or _table(source.get("audio")) or source
     uri = None
     for table in (block, source):
         for key in ("uri", "url", "image_url", "fileUri", "file_uri", "file_id", "file_url"):

@@ -113,6 +113,11 @@ def word(value: Any) -> str | None:
     return None if text in _NO_WORD else text
 
 
+def untraced(text: str) -> str:
+    """What was raised, without the traceback some clients append to it: its paths name what did not fail."""
+    return text.partition("Traceback (most recent call last)")[0].strip() or text
+
+
 def identifier(value: Any) -> str | None:
     """An id of a session, user or release; None when it is not known or a scrubber has replaced it."""
     text = word(value)

@@ -6,7 +6,7 @@ from watchkeeper.dialects import common, messages, parameters
 from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import Tokens, read_usage
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_list, as_text, decode, first, word
-from watchkeeper.model.span import Message, Part, RawSpan
+from watchkeeper.model.span import Document, Message, Part, RawSpan
 
 NAME = "vercel"
 HEADS = frozenset(("ai",))
@@ -44,8 +44,24 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         return
     if draft.kind in ("llm", "embedding"):
         _call(draft, attributes, operation or "")
+    elif draft.kind == "rerank":
+        _ranking(draft, attributes)
     elif draft.kind == "workflow":
         _wrapper(draft, attributes)
+
+
+def _ranking(draft: Draft, attributes: dict[str, Any]) -> None:
+    """Places and scores, of the documents that were sent."""
+    sent = as_list(attributes.get("ai.documents")) or []
+    found: list[Document] = []
+    for place in as_list(attributes.get("ai.ranking")) or []:
+        table = as_dict(place) or {}
+        index = as_int(first(table, "index", "originalIndex"))
+        if index is None:
+            continue
+        content = as_text(decode(sent[index])) if index < len(sent) else None
+        found.append(Document(None, as_float(first(table, "relevanceScore", "score")), content))
+    draft.documents = found if draft.documents is None and found else draft.documents
 
 
 def _call(draft: Draft, attributes: dict[str, Any], operation: str) -> None:

@@ -300,3 +300,51 @@ def test_other_records_of_a_span_are_no_content() -> None:
     call = raw({**_CHAT, "gen_ai.usage.input_tokens": 25})
     for body in ({"input": "x", "output": "y"}, {"input": {"messages": "x"}}, {}, "text", None):
         assert _llm(dialects.derive([call], [log("app.note", body)]).spans[0]).input_messages == []
+
+
+def test_a_picture_lies_in_a_picture_in_openinference() -> None:
+    content = "llm.input_messages.0.message.contents.0.message_content"
+    made = _llm(span({"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o", "llm.token_count.prompt": 9,
+                      "llm.input_messages.0.message.role": "user", f"{content}.type": "image",
+                      f"{content}.image.image.url": "https://shop/cat.png"}))  # fmt: skip
+    assert [(p.type, p.uri) for p in made.input_messages[0].parts] == [("media", "https://shop/cat.png")]
+
+
+def test_a_providers_own_tool_that_answered_was_not_asked_of_anybody() -> None:
+    call = {
+        "type": "server_tool_call",
+        "id": "s1",
+        "name": "web_search",
+        "server_tool_call": {"query": "Oslo"},
+    }
+    result = {"type": "server_tool_call_response", "id": "s1", "server_tool_call_response": {"hits": 2}}
+    text = {"type": "text", "content": "Rain."}
+
+    def end(*parts: dict[str, Any]) -> str | None:
+        answer = json.dumps([{"role": "assistant", "parts": parts, "finish_reason": "stop"}])
+        return _llm(span({**_CHAT, "gen_ai.output.messages": answer})).finish_reason
+
+    assert end(call, result, text) == "stop"
+    assert end({"type": "tool_call", "id": "c1", "name": "find", "arguments": {}}) == "tool_calls"
+
+
+def test_a_ranking_of_the_ai_sdk_is_the_documents_it_ranked() -> None:
+    made = span({"ai.operationId": "ai.rerank.doRerank", "ai.model.id": "rerank-v3.5", "ai.model.provider": "cohere.reranking",
+                 "ai.documents": ['"refunds"', '"delivery"'],
+                 "ai.ranking": ['{"index": 1, "relevanceScore": 0.9}', '{"index": 0, "relevanceScore": 0.2}']})  # fmt: skip
+    assert made.kind == "rerank" and made.retrieval is not None
+    assert [(d.score, d.content) for d in made.retrieval.documents] == [(0.9, "delivery"), (0.2, "refunds")]
+
+
+def test_the_paths_of_a_traceback_are_not_what_went_wrong() -> None:
+    message = "ValueError('no such city')Traceback (most recent call last): File \"/lib/httpx/connection.py\""
+    made = span({"langsmith.span.kind": "chain"}, status="error", message=message, name="agent")
+    assert made.error is not None and (made.error.class_, made.error.message) == (
+        "other",
+        "ValueError('no such city')",
+    )
+
+
+def test_an_older_semantic_kernel_counts_tokens_of_the_response() -> None:
+    made = _llm(span({**_CHAT, "gen_ai.response.prompt_tokens": 25, "gen_ai.response.completion_tokens": 12}))
+    assert (made.usage.input_tokens, made.usage.output_tokens) == (25, 12)
