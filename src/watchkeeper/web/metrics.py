@@ -33,7 +33,9 @@ WORDS: Final = {
 }
 # Trace-derived metrics; everything else that has points is a scorer.
 DERIVED: Final = frozenset(UNITS)
-LOWER_IS_BETTER: Final = (frozenset(UNITS) - {"traces"}) | TROUBLE
+# More of it is neither good nor bad by itself.
+NEITHER: Final = frozenset({"traces", "output_words"})
+LOWER_IS_BETTER: Final = (frozenset(UNITS) - NEITHER) | TROUBLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +68,5 @@ def describe(name: str, rows: Iterable[Mapping[str, Any]] = ()) -> Metric:
     unit = UNITS.get(name)
     if unit is None:
         unit = "share" if is_binary(rows) else ""
-    better = 0 if name == "traces" else -1 if name in LOWER_IS_BETTER else 1
+    better = 0 if name in NEITHER else -1 if name in LOWER_IS_BETTER else 1
     return Metric(name, WORDS.get(name, name), unit, better, derived)

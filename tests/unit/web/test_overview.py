@@ -1,4 +1,4 @@
-"""What the first page says of each scenario."""
+"""What the first page says of each scenario, and an alert's of what moved."""
 
 from datetime import UTC
 from typing import Any
@@ -6,6 +6,11 @@ from typing import Any
 import msgspec
 
 from tests.unit.web.world import HOUR, NOW, PROJECT, _alert
+from watchkeeper.model.alert import Moved
+from watchkeeper.web.data import Series
+from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.metrics import describe
+from watchkeeper.web.pages.alerts import _line
 from watchkeeper.web.pages.overview import sentences
 from watchkeeper.web.view import TimeRange, View
 
@@ -23,19 +28,36 @@ def test_every_scenario_has_its_share_of_all_traffic_and_its_own_alerts_however_
     alert = _alert([])
     silent = msgspec.structs.replace(alert, id="al_silent", state="no_data", cohort={"scenario": "silent"})
     rare = [*CALM, {"scenario": "customer-support", "n": 1, "bad": 0}]
-    found = sentences(view(), rare, [alert, silent], [])
+    found = sentences(view(), rare, [alert, silent], [], 2)
     assert [(s.tone, s.scenario, s.href) for s in found[:2]] == [
         ("bad", "customer-support", "/alerts/al_relevance"), ("warn", "silent", "/alerts/al_silent"),
     ]  # fmt: skip
     assert "0.20 % of traffic" in found[0].detail and found[1].detail == "no traces in this range"
     assert len(found) == 52 and all(s.brief.startswith("2 % ") for s in found[2:])
-    assert [s.scenario for s in sentences(view(scenario="calm-1"), CALM[1:2], [alert, silent], [])] == [
+    assert [s.scenario for s in sentences(view(scenario="calm-1"), CALM[1:2], [alert, silent], [], 2)] == [
         "calm-1"
     ]
 
 
 def test_what_an_alert_says_of_no_scenario_in_particular_stands_once() -> None:
     alert = msgspec.structs.replace(_alert([]), cohort={"prompt_version": "v2"})
-    found = sentences(view(), CALM, [alert], [])
+    found = sentences(view(), CALM, [alert], [], 2)
     assert [s.scenario for s in found if not s.quiet] == ["Across scenarios"] and len(found) == 51
-    assert [(s.scenario, s.tone) for s in sentences(view(), CALM[:1], [alert], [])] == [("calm-0", "bad")]
+    assert [(s.scenario, s.tone) for s in sentences(view(), CALM[:1], [alert], [], 2)] == [("calm-0", "bad")]
+
+
+def test_no_alert_is_good_news_only_where_something_watches() -> None:
+    scored = Series(
+        describe("answer_relevance", []), [], Estimate(8.0, 7.9, 8.1, 40), Estimate(8.0, 7.9, 8.1, 40)
+    )
+    (alone,), (watched,) = (sentences(view(), CALM[:1], [], [scored], n) for n in (0, 1))
+    assert (alone.tone, alone.href) == ("unknown", "/monitors") and "not watched" in alone.words
+    assert (watched.tone, watched.href) == ("good", "/quality") and "One monitor watches" in watched.words
+
+
+def test_what_merely_counts_gets_neither_better_nor_worse() -> None:
+    both = [
+        _line(Moved(name, 75.9, 75.2, 76.6, 3157, 51.0, 39.0, 63.0, 33, "", True))
+        for name in ("output_words", "answer_relevance", "output_tokens")
+    ]
+    assert [one.verdict for one in both] == ["moved", "worse", "better"]

@@ -10,8 +10,6 @@ from starlette.responses import RedirectResponse, Response
 from watchkeeper.alerting.builtin import figure
 from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.evaluate import odds
-from watchkeeper.alerting.monitor import Monitor
-from watchkeeper.config.adapters import rules_of
 from watchkeeper.config.units import duration_ns
 from watchkeeper.model.alert import Alert, Moved
 from watchkeeper.model.series import cohort_of, cohort_text
@@ -25,7 +23,7 @@ from watchkeeper.web.charts.spec import SeriesChart
 from watchkeeper.web.estimate import Estimate, change
 from watchkeeper.web.pages.actions import actions_of
 from watchkeeper.web.pages.charts import chart_of, figure_of, metric_of
-from watchkeeper.web.pages.common import answer, form_of
+from watchkeeper.web.pages.common import answer, form_of, monitors_of
 from watchkeeper.web.view import BUCKETS, TimeRange, View, view_of
 
 UNITS: Final = {"rate": "share", "share": "share", "ms": "ms", "USD": "money"}
@@ -35,14 +33,13 @@ SILENCES: Final = ("1h", "4h", "24h", "7d")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One metric of the comparison: before, now, and whether they differ."""
+    """One metric of the comparison: before, now, and whether they differ; `verdict` is worse, better, moved (neither) or empty."""
 
     metric: str
     title: str
     before: Estimate
     now: Estimate
-    significant: bool
-    worse: bool
+    verdict: str
     change: str
 
 
@@ -57,15 +54,16 @@ def _line(moved: Moved) -> Line:
         moved.current, moved.current_low, moved.current_high, moved.current_n, unit, "no current value"
     )
     known = data.describe(moved.metric)
-    lower = known.better < 0
     rose = (moved.current or 0) > (moved.baseline or 0)
+    verdict = ""
+    if moved.significant:
+        verdict = "moved" if not known.better else "better" if rose == (known.better > 0) else "worse"
     return Line(
         moved.metric,
         known.title,
         before,
         now,
-        moved.significant,
-        moved.significant and rose == lower,
+        verdict,
         change(now, before),
     )
 
@@ -172,11 +170,6 @@ def timeline(alert: Alert, told: list[tuple[str, Any]]) -> list[dict[str, Any]]:
     return sorted(lines, key=lambda line: int(line["at"]))
 
 
-def _rules(call: Call, project: str) -> list[Monitor]:
-    """Every monitor that is read in the project: written out, of packs, of objectives."""
-    return [m for m in rules_of(call.services.config.current) if m.project == project]
-
-
 @route("GET", "/alerts", permission="viewer")
 async def listing(call: Call) -> Response:
     """Alerts, latest change first."""
@@ -206,7 +199,7 @@ async def listing(call: Call) -> Response:
             "all": sum(counts.values()),
         },
         "silences": silences,
-        "monitors": _rules(call, view.project),
+        "monitors": monitors_of(call),
         "capped": [m for m in watch.mine(view.project) if m.capped] if watch is not None else [],
         "words": lambda a: cohort_words(cohort_of(a.cohort)),
         "built_in": await _built_in(call),
@@ -245,7 +238,7 @@ async def detail(call: Call) -> Response:
         call.services.records.read(lambda c: alerts.list_silences(c, view.project, view.now_ns)),
     )
     by_id = {str(r["trace_id"]): r for r in worst}
-    monitor = next((m for m in _rules(call, view.project) if m.name == alert.monitor), None)
+    monitor = next((m for m in monitors_of(call) if m.name == alert.monitor), None)
     cohort = cohort_text(tuple(alert.cohort.items()))
     since = alert.onset_ns or alert.since_ns
     until = alert.resolved_ns or view.now_ns

@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
+from watchkeeper.alerting.monitor import Monitor
+from watchkeeper.config.adapters import rules_of
 from watchkeeper.server.reading import standings
 from watchkeeper.server.routing import DEFAULT_PROJECT, EVERY_PROJECT, Call, sent_form
 from watchkeeper.store.records import access, alerts, reviews
@@ -13,7 +15,7 @@ from watchkeeper.web import render
 from watchkeeper.web.render import NavItem
 from watchkeeper.web.view import View
 
-__all__ = ["answer", "form_of", "nav"]
+__all__ = ["answer", "form_of", "monitors_of", "nav"]
 
 
 def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
@@ -55,6 +57,11 @@ async def projects(call: Call) -> list[str]:
     if EVERY_PROJECT in call.principal.roles:
         mine.add(DEFAULT_PROJECT)
     return sorted(mine - {EVERY_PROJECT})
+
+
+def monitors_of(call: Call) -> list[Monitor]:
+    """Every monitor that is read in the call's project: written out, of packs, of objectives."""
+    return [m for m in rules_of(call.services.config.current) if m.project == call.project]
 
 
 async def form_of(call: Call) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -16,7 +16,7 @@ from watchkeeper.web.charts.inline import Spark, spark
 from watchkeeper.web.charts.spec import Dot
 from watchkeeper.web.data import Series
 from watchkeeper.web.estimate import Estimate
-from watchkeeper.web.pages.common import answer
+from watchkeeper.web.pages.common import answer, monitors_of
 from watchkeeper.web.pages.signals import distinct
 from watchkeeper.web.view import BUCKETS, View, view_of
 
@@ -212,10 +212,14 @@ def scenarios(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def sentences(
-    view: View, found: Sequence[Mapping[str, Any]], alerts: Sequence[Alert], quality: Sequence[Series]
+    view: View,
+    found: Sequence[Mapping[str, Any]],
+    alerts: Sequence[Alert],
+    quality: Sequence[Series],
+    monitors: int,
 ) -> list[Sentence]:
     """One sentence a scenario, what is loud first; what an alert says of none of several scenarios stands once, before them. Its verdict
-    is the alerts': they hold the false-alarm budget, a glance does not."""
+    is the alerts' of these `monitors`: they hold the false-alarm budget, a glance does not."""
     by_name = {str(row["scenario"]): row for row in found}
     about: dict[str | None, list[Alert]] = defaultdict(list)
     for alert in alerts:
@@ -225,6 +229,7 @@ def sentences(
             about[name].append(alert)
     total = sum(int(row["n"]) for row in found)
     made: list[Sentence] = []
+    calm = _calm(view, quality, monitors)
     if shared := about.pop(None, []):
         made += _told(view, "Across scenarios", "", shared)
     # An alert about a scenario that sends nothing now is no quieter for it.
@@ -235,7 +240,8 @@ def sentences(
         share = humane.percent(part, 0 if part >= 0.01 else None)
         detail = f"{humane.compact(n)} traces, {share} of traffic, errors {errors.text} ({errors.interval})"
         told = _told(view, title, detail if n else "no traces in this range", about.get(name, []))
-        made += told or [_quiet(view, title, detail, f"{share} · errors {errors.text}", bool(name), quality)]
+        brief = f"{share} · errors {errors.text}"
+        made += told or [replace(calm, scenario=title, detail=detail, brief=brief, named=bool(name))]
     return sorted(made, key=lambda s: ("bad", "warn").index(s.tone) if s.tone in ("bad", "warn") else 2)
 
 
@@ -258,17 +264,20 @@ def _told(view: View, title: str, detail: str, alerts: Sequence[Alert]) -> list[
     return []
 
 
-def _quiet(
-    view: View, title: str, detail: str, brief: str, named: bool, quality: Sequence[Series]
-) -> Sentence:
+def _calm(view: View, quality: Sequence[Series], monitors: int) -> Sentence:
+    """What is said of any scenario without an alert. Where nothing watches, that there is none is no good news."""
     judged = sum(1 for s in quality if s.current.n)
     scores = f"{judged} scores" if judged != 1 else "one score"
-    words = (
-        f"No alert. Errors, latency and {scores} are watched."
-        if judged
-        else "No alert, but nothing scores this traffic: errors and latency are all that is known."
-    )
-    return Sentence("good" if judged else "unknown", title, words, detail, view.url("/quality"), brief, named)
+    if not monitors:
+        measured = f"Errors, latency and {scores}" if judged else "Errors and latency"
+        words = f"Measured, but not watched. {measured} have no monitor that would tell you of a change."
+        return Sentence("unknown", "", words, "", view.url("/monitors"))
+    if not judged:
+        words = "No alert, but nothing scores this traffic: errors and latency are all that is known."
+        return Sentence("unknown", "", words, "", view.url("/quality"))
+    watching = f"{monitors} monitors watch" if monitors != 1 else "One monitor watches"
+    words = f"No alert. {watching}; errors, latency and {scores} are measured."
+    return Sentence("good", "", words, "", view.url("/quality"))
 
 
 def gaps(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -325,13 +334,15 @@ async def overview(call: Call) -> Response:
             "origin": str(call.request.base_url).rstrip("/"),
             "ever": bool(ever and ever[0]["n"]),
             "last_seen": ever[0]["last_seen"] if ever and ever[0]["n"] else None,
-            "sentences": sentences(view, scenarios(traffic["scenario"]), alerts, quality),
+            "sentences": sentences(
+                view, scenarios(traffic["scenario"]), alerts, quality, len(monitors_of(call))
+            ),
             "alerts": alerts,
             "health": health_stats(view, health, buckets),
             "cost": cost_stats(view, health, buckets),
             "quality": [(s, spark(s.dots, 240, 32, rules)) for s in moving[:MOST_SERIES]],
             "quality_more": max(0, len(moving) - MOST_SERIES),
-            "steady": [s for s in quality if s.steady],
+            "steady": [s for s in quality if s.steady and s.current.n],
             "failures": seen[:8],
             "failures_more": max(0, len(seen) - 8),
             "total": int(next((r["n"] for r in health if r["current"]), 0)),
