@@ -115,7 +115,7 @@ async def test_it_says_what_is_loud_first_and_what_is_quiet_once(
     async with client(world) as browser:
         page = (await browser.get("/")).text
     assert page.index("customer-support") < page.index("The other 10 scenarios") < page.index("calm-0")
-    assert page.count("No alert. Errors, latency") == 1
+    assert page.count("Measured, but not watched. Errors, latency") == 1
     assert "errors 10 %" in page and "scenario%3DUnnamed" not in page
     assert "cohort=scenario%3Dcalm-8" in page
 
@@ -464,6 +464,8 @@ async def test_two_runs_are_beside_each_other_with_what_differs_first(world: Wor
     async with client(world) as browser:
         page = (await browser.get("/experiments/exp_1?against=exp_0")).text
         assert "Paired case by case" in page and "Case by case" in page
+        # What passes or fails is a share of the cases, wherever it stands.
+        assert "-100 pt" in page and "<b>has_steps</b>" in page and "62.0 %" in page
         worse = (await browser.get("/experiments/exp_1?against=exp_0&show=worse")).text
         assert worse.count("diff-row") <= page.count("diff-row")
         alone = (await browser.get("/experiments/exp_0")).text
