@@ -331,8 +331,12 @@ def test_rows_are_walked_on_every_page_that_has_some(page: Any) -> None:
     page.goto("/alerts/al_relevance")
     for _ in range(40):
         page.keyboard.press("j")
-    assert page.locator("tr.at").count() == 1
-    assert page.locator("tr.at").is_visible(), "what is folded away is passed over"
+    assert page.locator(".at").count() == 1
+    assert page.locator("article.worst.at").is_visible(), "what is folded away is passed over"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/traces/*")
+    page.keyboard.press("d")
+    assert page.evaluate("document.activeElement.id") == "ds", "what opens is filled in at once"
     page.goto("/?range=14d")
     page.keyboard.press("j")
     there = page.locator("tr.at").get_attribute("data-href")

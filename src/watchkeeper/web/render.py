@@ -25,6 +25,8 @@ SHORTCUTS: Final = (
     ("↓ ↑ → ←", "In a trace: next, previous span; unfold, fold"),
     ("x", "Select the row"),
     ("c", "Compare the two selected rows"),
+    ("d", "Add the trace to a dataset"),
+    ("r", "Send the trace to review"),
     ("1 2 … 9", "Label in review"),
     ("u", "Undo the last label"),
     ("Esc", "Close what is open"),

@@ -46,10 +46,12 @@ export async function load(url) {
   if (refused) throw new Error(refused);
   return answer.response;
 }
-export async function known(url) {
+// The options of a list of suggestions, as an address knows them.
+export async function options(url) {
   try {
     const answer = await fetch(url);
-    return answer.ok && !answer.redirected ? await answer.json() : [];
+    const values = answer.ok && !answer.redirected ? await answer.json() : [];
+    return values.map((value) => Object.assign(document.createElement("option"), { value }));
   } catch {
     return []; // Suggestions are no more than that: without them one types.
   }
@@ -204,10 +206,10 @@ async function suggest() {
     if (["project", "range", "since", "until"].includes(name)) address.searchParams.set(name, value);
   const name = $("#cohort-name").value;
   address.searchParams.set("name", name);
-  const values = await known(address);
+  const values = await options(address);
   // Answers may arrive in another order than they were asked for: those for a name chosen no longer are dropped.
   if (name !== $("#cohort-name").value) return;
-  $("#cohort-values").replaceChildren(...values.map((value) => Object.assign(document.createElement("option"), { value })));
+  $("#cohort-values").replaceChildren(...values);
 }
 cohortMenu?.addEventListener("toggle", () => {
   if (!cohortMenu.open) return;
@@ -239,7 +241,7 @@ document.addEventListener("pointermove", (event) => {
 
 // Rows: j k move, o opens beside, Enter opens, x selects.
 const main = $("#main");
-const rows = () => $$("tr.go, .tree li.step", main);
+const rows = () => $$("tr.go, article.go, .tree li.step", main);
 // The row one is at is marked, not numbered: a live list puts others above it.
 const here = () => rows().find((row) => row.classList.contains("at"));
 function mark(row) {
@@ -420,6 +422,14 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   going = event.key === "g" ? Date.now() : 0;
+  const pressed = $$("[data-press]", main).find((control) => control.dataset.press === event.key);
+  if (pressed) {
+    pressed.click();
+    // What opens is filled in at once.
+    $("input:not([type=hidden])", pressed.closest("details[open]") ?? document.createElement("p"))?.focus();
+    event.preventDefault();
+    return;
+  }
   const row = here();
   const keys = {
     "?": () => help.showModal(),

@@ -1,5 +1,5 @@
 // The trace explorer: new rows as they arrive, suggestions of the filter menu, two rows beside each other.
-import { $, $$, known as suggested, load, say } from "./app.js";
+import { $, $$, load, options, say } from "./app.js";
 
 const EVERY_MS = 1500;
 const MOST = 50;
@@ -103,7 +103,7 @@ if (list) {
 $("#filter-menu")?.addEventListener("toggle", async (event) => {
   const names = $("#f-attributes");
   if (!event.currentTarget.open || names.childElementCount) return;
-  names.replaceChildren(...(await suggested(names.dataset.from)).map((value) => Object.assign(document.createElement("option"), { value })));
+  names.replaceChildren(...(await options(names.dataset.from)));
 });
 
 // Two selected rows beside each other: x selects, c compares. The older one is A.
