@@ -12,6 +12,9 @@ from watchkeeper.model.series import BINARY, Estimate, Insufficient, Point
 from watchkeeper.stats.estimates import point_mean, point_quantile, point_rate
 from watchkeeper.stats.intervals import clopper_pearson, z_of
 
+# From this level on a bound is one that a limit is judged by, not one that is shown.
+EXACT = 0.96
+
 
 def _sum(p: Point, level: float) -> Estimate:
     half = z_of(level) * math.sqrt(max(p.sw2x2, 0.0))
@@ -30,7 +33,7 @@ def _sd(p: Point, level: float) -> Estimate:
 def _mean(p: Point, level: float) -> Estimate | Insufficient:
     """The usual interval for showing; the exact one where a limit is judged far out in the tail, in which Wilson's calls
     2 failures of 23 proof of more than 1 %."""
-    exact = level >= 0.96
+    exact = level >= EXACT
     if p.axis != BINARY:
         return point_mean(p, level=level, exact=exact)
     found = point_rate(p, level=level)
@@ -58,7 +61,7 @@ def estimate(point: Point | None, stat: str, alpha: float = 0.025, min_n: int = 
         return _sum(point, level)
     if stat == "sd":
         return _sd(point, level)
-    return point_quantile(point, float(stat[1:]) / 100, level=level)
+    return point_quantile(point, float(stat[1:]) / 100, level=level, exact=level >= EXACT)
 
 
 def scaled(found: Estimate | Insufficient, factor: float) -> Estimate | Insufficient:

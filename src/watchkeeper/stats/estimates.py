@@ -4,14 +4,14 @@ w = 1/π, π the recorded inclusion probability. Hájek's mean is Σwx/Σw; its 
 today's traces) is Σw²(x − μ̂)²/(Σw)²; the effective sample size is Kish's (Σw)²/Σw².
 """
 
-from math import exp, isinf, sqrt
+from math import exp, inf, isinf, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from watchkeeper.model.series import Estimate, Insufficient, Point
 from watchkeeper.stats.distributions import t_quantile
-from watchkeeper.stats.intervals import bounded_mean, wilson, z_of
+from watchkeeper.stats.intervals import bounded_mean, clopper_pearson, wilson, z_of
 
 Floats = NDArray[np.float64]
 
@@ -160,9 +160,9 @@ def _rate(p: float, variance: float, n: int, n_eff: float, level: float) -> Esti
 def quantile(
     x: ArrayLike, q: float, pi: ArrayLike | None = None, *, level: float = 0.95
 ) -> Estimate | Insufficient:
-    """Weighted quantile (inverse of the weighted distribution) with Woodruff's interval (Woodruff 1952):
-
-    the Wilson interval of the share at the quantile, carried back through the same distribution.
+    """Weighted quantile (inverse of the weighted distribution) with Woodruff's interval (Woodruff 1952): the interval of the
+    share at the quantile, carried back through the same distribution. An end beyond the smallest or largest score, which
+    nothing is known of, is infinite: thirty scores say nothing of how large the 99th percentile may be.
     """
     v = np.asarray(x, dtype=np.float64)
     w = weights_of(pi, v.size)
@@ -172,20 +172,37 @@ def quantile(
     v, w = v[order], w[order]
     cumulative = np.cumsum(w) / w.sum()
     n_eff = kish(w)
-    low, high = wilson(q * n_eff, n_eff, level)
-    found = v[np.minimum(np.searchsorted(cumulative, [q - 1e-12, low, high], side="left"), v.size - 1)]
-    return Estimate(float(found[0]), float(found[1]), float(found[2]), int(v.size), n_eff, level)
+    low, high = _around_share(q, n_eff, level, False)
+    at = np.searchsorted(cumulative, [q - 1e-12, low, high], side="left")
+    found, last = v[np.minimum(at, v.size - 1)], v.size - 1
+    return Estimate(
+        float(found[0]),
+        -inf if low <= 0 else float(found[1]),
+        inf if at[2] > last else float(found[2]),
+        int(v.size),
+        n_eff,
+        level,
+    )
 
 
-def point_quantile(p: Point, q: float, *, level: float = 0.95) -> Estimate | Insufficient:
+def _around_share(q: float, n_eff: float, level: float, exact: bool) -> tuple[float, float]:
+    """Between which shares of the scores the quantile lies; outside of (0, 1] it may lie beyond all of them. One score wider
+    than the interval of a share, because the score at a share may be on either side of the quantile."""
+    low, high = (clopper_pearson if exact else wilson)(q * n_eff, n_eff, level)
+    return low - 0.5 / n_eff, high + 0.5 / n_eff
+
+
+def point_quantile(
+    p: Point, q: float, *, level: float = 0.95, exact: bool = False
+) -> Estimate | Insufficient:
     """`quantile` from a point's histogram, linear within bins (of ln x on a log axis), in the metric's own unit.
 
-    Precise to a bin's width, and exact where a bin holds one whole number; a quantile in an open end is reported as that
-    end's edge.
+    Precise to a bin's width, and exact where a bin holds one whole number; what lies in an open end, or beyond all scores, is
+    reported as that end's edge. `exact` for bounds far out in the tail.
     """
     if p.n == 0:
         return Insufficient("a quantile needs at least one score")
-    low, high = wilson(q * p.n_eff, p.n_eff, level)
+    low, high = _around_share(q, p.n_eff, level, exact)
     cumulative = np.concatenate([[0.0], np.cumsum(p.hist_w)]) / p.sw
     edges = np.asarray(p.axis.edges)
     inner = np.log(edges) if p.axis.log else edges
@@ -193,14 +210,17 @@ def point_quantile(p: Point, q: float, *, level: float = 0.95) -> Estimate | Ins
     values: list[float] = []
     for share in (q, low, high):
         at = int(np.clip(np.searchsorted(cumulative, share - 1e-12, side="left"), 1, cumulative.size - 1))
-        if p.axis.whole:
-            values.append(float(np.clip(np.floor(knots[at]), *p.axis.scale)))
-            continue
         below, here = cumulative[at - 1], cumulative[at]
         part = (share - below) / (here - below) if here > below else 1.0
         value = float(knots[at - 1] + (knots[at] - knots[at - 1]) * min(max(part, 0.0), 1.0))
+        if p.axis.whole:
+            value = float(np.floor(knots[at]))
+        if not 0 < share <= 1:
+            value = float(knots[0] if share <= 0 else knots[-1])
         values.append(exp(value) if p.axis.log else value)
-    return Estimate(values[0], values[1], values[2], p.n, p.n_eff, level)
+    bottom, top = p.axis.scale
+    middle, least, most = (min(max(value, bottom), top) for value in values)
+    return Estimate(middle, least, most, p.n, p.n_eff, level)
 
 
 def post_stratified(parts: "list[tuple[float, Estimate]]", *, level: float = 0.95) -> Estimate | Insufficient:

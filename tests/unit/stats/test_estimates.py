@@ -145,6 +145,22 @@ def test_quantiles_agree_and_their_interval_holds_the_truth():
     assert hist.value == pytest.approx(raw.value, abs=0.02)
 
 
+@pytest.mark.parametrize(("q", "n"), [(0.5, 10), (0.9, 10), (0.99, 30), (0.99, 100)])
+def test_an_end_beyond_all_scores_is_not_the_largest_of_them(q, n):
+    # The largest of thirty scores is below the 99th percentile in three samples of four.
+    rng = np.random.default_rng(17)
+    truth = -math.log(1 - q)
+    missed, binned = 0, 0
+    for _ in range(400):
+        x = rng.exponential(1.0, n)
+        found = estimates.quantile(x, q)
+        shown = estimates.point_quantile(point(1000 * x, np.ones(n), MILLISECONDS), q)
+        assert isinstance(found, Estimate) and isinstance(shown, Estimate)
+        missed += not found.low <= truth <= found.high
+        binned += not shown.low <= 1000 * truth <= shown.high
+    assert missed <= 0.08 * 400 and binned <= 0.08 * 400
+
+
 def test_nothing_is_insufficient_and_never_zero():
     none = empty(KEY, 0, 1, TEN)
     for found in (
