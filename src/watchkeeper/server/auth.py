@@ -183,9 +183,10 @@ class Authenticator:
                 self._last_used = {**used, **self._last_used}
 
     async def drop_expired(self) -> None:
-        """Delete login links and sessions that are over."""
+        """Delete login links and sessions that are over; on a full disk a later call does."""
         now = self.services.wall_clock()
-        await self.services.records.write(lambda c: access.drop_expired(c, now))
+        with contextlib.suppress(StoreUnavailable):
+            await self.services.records.write(lambda c: access.drop_expired(c, now))
 
     async def identify(self, request: Request, route: Route) -> Principal:
         """Who is calling. Raises `HttpError` 401 for bad credentials; a caller without any is `ANONYMOUS`."""

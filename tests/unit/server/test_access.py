@@ -10,6 +10,7 @@ from watchkeeper.config.models import Config
 from watchkeeper.server.auth import Throttle, key_in
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.security import CSP, bind_refusal, cross_site, host_allowed, host_of, known_hosts
+from watchkeeper.store.columns import StoreUnavailable
 from watchkeeper.store.records import access, audit, experiments
 from watchkeeper.store.records.tables import api_keys
 
@@ -380,3 +381,21 @@ async def test_it_hides_content_below_the_role_the_configuration_names(tmp_path:
     async with served.client(served.key("reviewer")) as client:
         assert (await client.get("/api/traces", params={"text": "secret"})).status_code == 200
         assert (await client.post("/api/sql", json={"query": "select 1"})).status_code == 200
+
+
+async def test_housekeeping_waits_for_a_disk_that_takes_nothing(
+    served: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with served.client(served.key("viewer")) as client:
+        assert (await client.get("/api/alerts")).status_code == 200
+
+    def full(_work: object) -> None:
+        raise StoreUnavailable("the disk is full")
+
+    with monkeypatch.context() as there:
+        there.setattr(served.services.records, "write_now", full)
+        await served.app.auth.flush()
+        await served.app.auth.drop_expired()
+    await served.app.auth.flush()
+    [key] = served.services.records.read_now(lambda c: access.list_keys(c, "default"))
+    assert key.last_used_ns is not None
