@@ -315,9 +315,6 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         name = _PARAMS.get(key)
         if name is not None:
             parameters.put(draft, name, value)
-    if draft.params.get("max_tokens") == -1:
-        # A client's way to say that no limit was set.
-        del draft.params["max_tokens"]
     if draft.stream is None and "stream" in got:
         draft.stream = as_bool(got["stream"])
     if "finish" in got and draft.finish_raw is None:

@@ -19,7 +19,7 @@ _NAMES = {
 }  # fmt: skip
 # Ollama's, Gemini's, LangChain's and Portkey's objects within the request.
 _NESTED = ("options", "config", "invocation_params", "kwargs")
-_COUNTS = frozenset(("max_tokens", "top_k", "n", "seed"))
+_COUNTS = frozenset(("max_tokens", "top_k", "n", "seed", "max_retries"))
 _NUMBERS = frozenset(("temperature", "top_p", "frequency_penalty", "presence_penalty"))
 _UNKNOWN = frozenset(("", "Infinity", "NOT_GIVEN", "NotGiven", "None", "null", "Not set", "undefined"))
 
@@ -51,6 +51,9 @@ def put(draft: Draft, name: str, entry: Any) -> None:
         if unsaid(entry):
             return
         entry = decode(entry)
+    if name == "max_tokens" and as_float(entry) == -1:
+        # A client's way to say that no limit was set.
+        return
     if name in _COUNTS:
         count = as_int(entry)
         entry = entry if count is None else count

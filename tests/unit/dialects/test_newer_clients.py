@@ -44,6 +44,7 @@ def test_parameters_are_numbers_and_lists_however_they_travel() -> None:
         "n": 2,
         "stop_sequences": ["END"],
     }
+    assert _llm(span({**_CHAT, "gen_ai.request.max_tokens": "-1"})).params == {}
     request = json.dumps({"model": "gpt-4o-mini", "max_tokens": "64", "top_p": "1", "stop": []})
     made = span(
         {
