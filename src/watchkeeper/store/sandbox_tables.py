@@ -104,7 +104,8 @@ def beside(scorer: str, taken: Container[str]) -> str:
 def scorer_value(scorer: str) -> str:
     """The latest value of a scorer as an expression over the physical `traces`; NULL = not scored."""
     quoted(scorer)
-    return f"arrayElementOrNull(mapValues(scores), indexOf(mapKeys(scores), '{scorer}'))"
+    # Parts of the map, because functions of it copy the map of every row.
+    return f"arrayElementOrNull(scores.values, indexOf(scores.keys, '{scorer}'))"
 
 
 def body(table: str, database: str, scorers: list[str]) -> str:

@@ -54,9 +54,7 @@ def test_every_table_is_bound_to_the_project() -> None:
 
 def test_a_scorer_is_a_column_and_a_missing_score_is_null() -> None:
     sql = prepare("select answer_relevance from traces", SCORERS).sql
-    assert (
-        """arrayElementOrNull(mapValues("scores"), indexOf(mapKeys("scores"), 'answer_relevance'))""" in sql
-    )
+    assert """arrayElementOrNull("scores"."values", indexOf("scores"."keys", 'answer_relevance'))""" in sql
     assert "grounded" not in sql
 
 
@@ -121,7 +119,7 @@ def test_a_refusal_names_the_construct_and_what_is_allowed(query: str, says: str
 
 
 CONDITIONS = [
-    ("scenario = 'support' and answer_relevance < 5", "indexOf(mapKeys(\"scores\"), 'answer_relevance'"),
+    ("scenario = 'support' and answer_relevance < 5", 'indexOf("scores"."keys", \'answer_relevance\''),
     ("errors > 0 or not complete", '"errors" > 0'),
     ("attributes['http.route'] = '/chat'", '"trace_id" IN (SELECT "trace_id" FROM "default"."spans"'),
     ("attributes['http.route'] = '/chat'", "'http.route\\n/chat')"),
