@@ -50,7 +50,7 @@ def feedback(
     if rating is not None and value is None:
         note("feedback whose rating is not up, down, true, false or a number is not sent")
         return False
-    fields: dict[str, object] = {"trace_id": target, "span_id": span_id, "rating": value}
+    fields: dict[str, object] = {"trace_id": target, "span_id": _span(span_id), "rating": value}
     fields |= {"name": _name(name), "source": _short(source), "comment": _long(comment)}
     fields |= {"correction": _long(correction)}
     return _send(FEEDBACK_PATH, fields)
@@ -84,7 +84,7 @@ def score(
         return False
     fields: dict[str, object] = {
         "trace_id": target,
-        "span_id": span_id,
+        "span_id": _span(span_id),
         "scorer": _name(name),
         "value": number,
     }
@@ -99,7 +99,9 @@ def _rating(rating: bool | float | str | None) -> bool | float | str | None:
         return _THUMBS.get(rating.strip().lower())
     if isinstance(rating, bool) or rating is None:
         return rating
-    return rating if math.isfinite(float(rating)) else None
+    # Numbers of other libraries are no JSON.
+    number = rating if type(rating) is int else float(rating)
+    return number if math.isfinite(number) else None
 
 
 def _trace(given: str | None, what: str) -> str | None:
@@ -114,6 +116,16 @@ def _trace(given: str | None, what: str) -> str | None:
         note(f"{what} for something that is not a trace id is not sent")
         return None
     return compact
+
+
+def _span(given: object) -> str | None:
+    """A span id, None for anything else: what was said is still true of the trace."""
+    if given is None:
+        return None
+    if isinstance(given, str) and re.fullmatch("[0-9a-fA-F]{16}", given):
+        return given.lower()
+    note("a report on something that is not a span id is sent for its trace")
+    return None
 
 
 def _name(name: str | None) -> str | None:

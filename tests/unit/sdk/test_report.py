@@ -1,5 +1,6 @@
 """Feedback and scores go out in the background and never disturb."""
 
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -38,6 +39,16 @@ def test_feedback_and_scores_default_to_the_current_trace(sdk: Any, receiver: Re
     assert bodies[1]["passed"] is True
     assert (bodies[2]["label"], "value" in bodies[2]) == ("friendly", False)
     assert (bodies[3]["value"], bodies[3]["label"]) == (0.5, "fair")
+
+
+def test_what_is_no_span_id_costs_only_itself(sdk: Any, receiver: Receiver) -> None:
+    for given in (object(), 7, "not-hex", float("nan"), ["a"]):
+        assert sdk.feedback(TRACE, rating=Fraction(1, 2), span_id=given)
+        assert sdk.score("tone", 0.5, trace_id=TRACE, span_id=given)
+    assert sdk.flush()
+    assert [path for path, _ in receiver.posts] == ["/api/feedback", "/api/scores"] * 5
+    assert not any("span_id" in body for _, body in receiver.posts)
+    assert receiver.posts[0][1]["rating"] == 0.5
 
 
 def test_a_correction_and_a_business_outcome_are_feedback_too(sdk: Any, receiver: Receiver) -> None:
