@@ -88,7 +88,12 @@ def backup(args: argparse.Namespace) -> int:
 def _of_running(args: argparse.Namespace, url: str, key: str) -> int:
     """Let the server that holds the directory make it, and take it where it is wanted."""
     client = Client(url, {"authorization": f"Bearer {key}"})
-    made: dict[str, Any] = client.call("POST", "/api/backups", {})
+    bar = Progress(1, "backing up")
+    try:
+        bar.so_far("while the server goes on …")
+        made: dict[str, Any] = client.call("POST", "/api/backups", {})
+    finally:
+        bar.end()
     try:
         with _whole(args.to) as partial:
             partial.rmdir()

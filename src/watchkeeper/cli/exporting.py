@@ -7,7 +7,7 @@ from pathlib import Path
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import told, written
+from watchkeeper.cli.output import Progress, told, written
 
 FORMATS = {
     "": "jsonl", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".parquet": "parquet",
@@ -49,12 +49,18 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.buffer.flush()
         return OK
     number = 0
-    with written(args.output) as file:
+    bar = Progress(1, "exporting")
+    try:
+        with written(args.output) as file:
 
-        def take(piece: bytes) -> None:
-            nonlocal number
-            number += file.write(piece)
+            def take(piece: bytes) -> None:
+                nonlocal number
+                number += file.write(piece)
+                bar.so_far(f"{number:,} bytes")
 
-        client.download(path, take)
+            bar.so_far("…")
+            client.download(path, take)
+    finally:
+        bar.end()
     print(f"wrote {number:,} bytes to {args.output}", file=sys.stderr)
     return OK

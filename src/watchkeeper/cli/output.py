@@ -83,6 +83,13 @@ class Progress:
             sys.stderr.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
             sys.stderr.flush()
 
+    def so_far(self, note: str) -> None:
+        """Show what is known where nobody knows how much there will be."""
+        if self.on:
+            line = f"  {self.what} {shown(note)}"
+            sys.stderr.write(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}")
+            sys.stderr.flush()
+
     def end(self) -> None:
         """Leave the line clean."""
         if self.on:

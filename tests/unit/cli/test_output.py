@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.cli.conftest import Fake
 from watchkeeper.cli.errors import CliError
+from watchkeeper.cli.main import main
 from watchkeeper.cli.output import Progress, hand_over, share, write_text, written
 
 
@@ -45,6 +47,19 @@ def test_a_bar_stays_on_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     Progress(10, "importing").at(3, "a-file-with-a-long-name-" * 4)
     line = said.getvalue().removeprefix("\r\x1b[K")
     assert len(line) == 59 and " 30 % a-file" in line
+
+
+def test_an_export_shows_how_much_it_has_written(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = io.StringIO()
+    monkeypatch.setattr(said, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr", said)
+    fake.answers = [(200, {"content-length": "70000"}, b"x" * 70_000)]
+    assert main(["export", "-o", str(tmp_path / "a.jsonl"), "--server", fake.url]) == 0
+    shows = said.getvalue().split("\r\x1b[K")
+    assert "  exporting 70,000 bytes" in shows
+    assert shows[-1] == f"wrote 70,000 bytes to {tmp_path / 'a.jsonl'}\n"
 
 
 def test_a_share_is_said_with_its_interval_and_an_absent_one_is_unknown() -> None:
