@@ -247,6 +247,8 @@ def test_it_measures_refusals_without_calling_them_errors() -> None:
 def test_it_tells_an_apology_from_a_plain_answer() -> None:
     assert value_of("uncertainty", "I'm sorry about the delay, it ships today.").label == "apology"
     assert value_of("uncertainty", "I don't have access to your order.").label == "uncertain"
+    assert value_of("uncertainty", "I have no record of that order.").label == "uncertain"
+    assert value_of("uncertainty", "Hmm, hard to say.").label == "uncertain"
     assert value_of("uncertainty", "It ships today.").value == 0.0
     labelled = {
         "Sorry, I can't see it.": "apology",

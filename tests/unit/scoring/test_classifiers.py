@@ -109,6 +109,29 @@ def test_a_text_without_a_telling_word_has_no_mood() -> None:
     assert isinstance(unhappy, Verdict) and unhappy.passed is False
 
 
+@pytest.mark.parametrize(
+    ("text", "sign"),
+    [
+        ("Are you kidding me? I waited two hours.", -1),
+        ("this doesn't help at all", -1),
+        ("you are not listening to me", -1),
+        ("Nobody answers my mails", -1),
+        ("What a waste of money", -1),
+        ("it works like a charm", 1),
+        ("How does the great barrier reef form?", 0),
+        ("Translate 'I love you' into German.", 0),
+        ("Explain why your app is so terrible", -1),
+        ("Why is this so bad?", -1),
+        ("Can you help me with my work?", 0),
+    ],
+)
+def test_a_mood_is_told_from_a_topic(text: str, sign: int) -> None:
+    outcome = Sentiment().one(subject(text, "x"))
+    value = outcome.value if isinstance(outcome, Verdict) else 0
+    assert value is not None
+    assert (value > 0) - (value < 0) == sign
+
+
 def grounded(question: str, answer: str, evidence: str) -> float:
     return value(Groundedness().one(subject(question, answer, documents=[evidence])))
 

@@ -22,7 +22,7 @@ DOUBTS: tuple[str, ...] = (
     r"\b(?:I|we) (?:honestly |really |just |simply |currently )?(?:don(?:'|’)t|do not) (?:actually |really |currently )?(?:know|have (?:access|enough|any|that|the|specific|information))",
     r"\b(?:I|we) (?:couldn(?:'|’)t|could not|can(?:'|’)t|cannot|was(?:n(?:'|’)t| not) able to|(?:a|we)re? unable to|am unable to) (?:directly )?(?:find|locate|determine|verify|confirm|access)\b"
     rf"|{_AM}(?:unable|not able) to (?:directly )?(?:find|locate|determine|verify|confirm|access)\b",
-    r"\b(?:it(?:'|’)s|it is) (?:unclear|not clear|difficult to say|hard to say)\b|\bcan(?:not|(?:'|’)t) be (?:determined|verified|confirmed|answered) (?:from|with|without|based)\b",
+    r"\b(?:it(?:'|’)s|it is) (?:unclear|not clear|difficult to say|hard to say)\b|(?:^|\n)\W{0,4}(?:hmm\W{1,3})?(?:hard|difficult) to say\b|\b(?:I|we) (?:have|found|find|see) no (?:record|trace|mention) of\b|\bcan(?:not|(?:'|’)t) be (?:determined|verified|confirmed|answered) (?:from|with|without|based)\b",
     r"\bI (?:might|may|could) be (?:wrong|mistaken)\b",
     r"\bas an AI\b|\bas a language model\b|\bmy knowledge cutoff\b|\bas of my last\b",
     # Of what was given: the context says nothing about it.
