@@ -44,7 +44,7 @@ class Span:
     )  # fmt: skip
 
     def __init__(self, name: str, kind: str, attributes: dict[str, Any], ambient: Mapping[str, str]) -> None:
-        self.kind = kind
+        self.kind = kind if type(kind) is str else "other"
         self.otel: otel.Span = otel.INVALID_SPAN
         self._name = name
         self._attributes = attributes

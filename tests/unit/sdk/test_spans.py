@@ -347,6 +347,14 @@ async def test_an_async_stream_passes_errors_and_keeps_the_partial_text(sdk: Any
     assert span.attributes["error.type"] == "ConnectionError"
 
 
+@pytest.mark.parametrize("kind", [None, 5, object(), ["llm"]])
+def test_a_kind_that_is_no_word_is_other(sdk: Any, receiver: Receiver, kind: Any) -> None:
+    with sdk.span("x", kind=kind) as step:
+        step.input("q").output("a")
+    assert sdk.flush()
+    assert receiver.span("x").attributes == {"watchkeeper.input": "q", "watchkeeper.output": "a"}
+
+
 def test_outside_of_any_span_everything_is_ignored(sdk: Any, receiver: Receiver) -> None:
     nobody = sdk.current_span()
     nobody.input("x").output("y").usage(1, 2).set("a", 1)
