@@ -83,7 +83,8 @@ def fitted(made: Callable[[float], str], limit: int) -> str:
     for _ in range(_TRIES):
         if len(text) <= limit:
             break
-        share *= limit / (len(text) + 2 * _MARK)
+        # A little less than should do, because every try reads the value again in the application's thread.
+        share *= 0.95 * limit / (len(text) + 2 * _MARK)
         text = made(share)
     return text
 

@@ -105,7 +105,7 @@ def test_it_bounds_text_and_counts_what_is_missing() -> None:
     assert clip("a" * 50, 10) == "a" * 10 + "…[truncated 40 characters]"
     long = json.loads(json_of({"a": "x" * 3000, "b": "y" * 3000}, limit=4000))
     assert long["a"] == "x" * 3000
-    assert long["b"].startswith("y" * 800) and long["b"].endswith(" characters]")
+    assert long["b"].startswith("y" * 500) and long["b"].endswith(" characters]")
     assert len(text_of("é" * 50_000_000)) < 1_000_100
     many = json.loads(json_of(list(range(100_000))))
     assert "too many" in many[-1]
