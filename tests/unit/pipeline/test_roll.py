@@ -180,22 +180,6 @@ def test_a_series_tells_whose_values_it_holds(name: str) -> None:
     assert scorer_of("cost") == ""
 
 
-async def test_the_worst_traces_of_a_scorer_called_as_a_fact_are_its_own(
-    columns: ClickHouseColumns, records: Records
-) -> None:
-    rows = [a_trace(i, 0.5, "v1", None, "called") for i in range(4)]
-    for value, row in enumerate(rows):
-        own = Score("called", row.trace.trace_id, "", "cost", "1", "check", T0, T0, value=float(value))
-        row.checks.append(own)
-    await columns.write_traces(rows)
-    await Roller(columns, records, plan()).roll("called", NOW)
-    alert = Alert("a", "called", "m", {}, "firing", "warn", "o", "r", "c", T0)
-    found = await worst_traces(columns, alert, metric_of("cost"), T0, T0 + HOUR, True, 2)
-    assert [r["value"] for r in found] == [0.0, 1.0]
-    costs = await worst_traces(columns, alert, "cost", T0, T0 + HOUR, True, 2)
-    assert [r["value"] for r in costs] == [0.01, 0.01]
-
-
 async def test_error_rate_is_transport_and_every_class_has_its_share(
     columns: ClickHouseColumns, records: Records
 ) -> None:
@@ -419,3 +403,19 @@ def test_a_plan_serves_its_monitors() -> None:
     assert made.sets == (("model", "prompt_version"), ("region", "scenario"), ("scenario",))
     assert [s.indicator for s in made.shares] == ["share(relevance < 7)"]
     assert set(DERIVED) >= {"latency_ms", "cost", "error_rate", "traces"}
+
+
+async def test_the_worst_traces_of_a_scorer_called_as_a_fact_are_its_own(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    rows = [a_trace(i, 0.5, "v1", None, "called") for i in range(4)]
+    for value, row in enumerate(rows):
+        own = Score("called", row.trace.trace_id, "", "cost", "1", "check", T0, T0, value=float(value))
+        row.checks.append(own)
+    await columns.write_traces(rows)
+    await Roller(columns, records, plan()).roll("called", NOW)
+    alert = Alert("a", "called", "m", {}, "firing", "warn", "o", "r", "c", T0)
+    found = await worst_traces(columns, alert, metric_of("cost"), T0, T0 + HOUR, True, 2)
+    assert [r["value"] for r in found] == [0.0, 1.0]
+    costs = await worst_traces(columns, alert, "cost", T0, T0 + HOUR, True, 2)
+    assert [r["value"] for r in costs] == [0.01, 0.01]
