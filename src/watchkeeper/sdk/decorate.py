@@ -241,9 +241,9 @@ class _Call:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self.step.end(error)
-        elif isinstance(self.result, (GeneratorType, AsyncGeneratorType)):
-            self.result = self._handed_on(cast("Any", self.result))
-        elif isinstance(self.result, CoroutineType):
+        elif type(self.result) in (GeneratorType, AsyncGeneratorType):
+            self.result = self._handed_on(self.result)
+        elif type(self.result) is CoroutineType:
             self.result = self._awaited(cast("Any", self.result))
         else:
             self.plan.close(self.step, self.result)

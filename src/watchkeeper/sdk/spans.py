@@ -264,11 +264,13 @@ class Span:
             reasoning_output_tokens,
             cache_write_input_tokens,
         )
+        return self._put(self._usage, counts)
+
+    def _usage(self, counts: tuple[object, ...]) -> None:
         for key, count in zip(_COUNTS, counts, strict=True):
             # A count that is not finite is as unknown as a negative one.
             if isinstance(count, (int, float)) and 0 <= count < _MOST:
                 self._attributes[key] = int(count)
-        return self
 
     def finish(self, reason: str | None) -> Self:
         """Why the model stopped: ``stop``, ``length``, ``tool_calls``, ``content_filter`` …"""

@@ -347,6 +347,24 @@ async def test_an_async_stream_passes_errors_and_keeps_the_partial_text(sdk: Any
     assert span.attributes["error.type"] == "ConnectionError"
 
 
+def test_numbers_and_results_that_raise_when_looked_at_reach_nobody(sdk: Any, receiver: Receiver) -> None:
+    class Odd(int):
+        def __gt__(self, other: object) -> bool:
+            raise RuntimeError
+
+        __ge__ = __lt__ = __le__ = __gt__
+
+    class Nobody:
+        @property
+        def __class__(self) -> Any:
+            raise RuntimeError
+
+    with sdk.span("x", kind="llm") as step:
+        step.usage(Odd(3), 2)
+    nobody = Nobody()
+    assert sdk.trace(lambda: nobody)() is nobody
+
+
 @pytest.mark.parametrize("kind", [None, 5, object(), ["llm"]])
 def test_a_kind_that_is_no_word_is_other(sdk: Any, receiver: Receiver, kind: Any) -> None:
     with sdk.span("x", kind=kind) as step:
