@@ -21,7 +21,9 @@ TAXONOMY: tuple[ErrorClass, ...] = (
     ),
     ErrorClass("bad_request", "transport", "The provider rejected the request as invalid or not permitted."),
     ErrorClass(
-        "server_error", "transport", "The provider or network failed (5xx, broken connection, cut stream)."
+        "server_error",
+        "transport",
+        "The provider or network failed (5xx, broken connection, cut stream), or the application did and nothing else explains it.",
     ),
     ErrorClass("truncation", "content", "The answer stopped at the token limit."),
     ErrorClass("tool_error", "content", "A tool call was invalid, failed, or was repeated without progress."),

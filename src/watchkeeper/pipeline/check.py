@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,7 @@ from watchkeeper.store.records.engine import Records
 log = logging.getLogger(__name__)
 _REMEMBERED = 200_000
 UNGROUNDED = 0.2
+_LEFT = re.compile(r"cancel|abort|interrupt|generatorexit|disconnect", re.IGNORECASE)
 Scored = Sequence[tuple[str, str, Sequence[Score]]]
 Hook = Callable[[Scored], Awaitable[None]]
 
@@ -58,6 +60,15 @@ def flags(trace: Trace, failed: Set[str], unsure: bool) -> frozenset[str]:
     raised["thumbs_down"] = any(n in ("thumbs", "thumbs_up", "user_feedback") and v == 0 for n, v in names)
     raised["escalation"] = any(n == "escalation" and v for n, v in names)
     return frozenset(name for name, on in raised.items() if on)
+
+
+def broke(trace: Trace) -> bool:
+    """Whether the request itself ended in an error: not in a guardrail's verdict, nor because its caller went away."""
+    root = trace.root
+    if root is None or root.status != "error":
+        return False
+    left = root.error is not None and _LEFT.search(root.error.raw_type or "") is not None
+    return not left and not any(s.guardrail is not None and s.guardrail.triggered for s in trace.spans)
 
 
 def keep_probability(trace: Trace) -> float | None:
@@ -347,7 +358,9 @@ class CheckFlow:
 
     def _settle(self, d: _Done) -> None:
         """What the checks and events come to: its error class, the conditions it meets, whether it is kept."""
-        d.trace.error_class = root_cause([d.trace.error_class, *d.classes])
+        found = root_cause([d.trace.error_class, *d.classes])
+        # What nothing else explains last: an answer that was cut off and could not be read then is a truncation.
+        d.trace.error_class = found or ("server_error" if broke(d.trace) else None)
         d.raised = flags(d.trace, d.failed, d.unsure)
         rule = self._keeping()
         if d.kept is None and rule is not None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from tests.unit.pipeline.doubles import MemoryColumns
-from tests.unit.scoring.build import failing, trace
+from tests.unit.scoring.build import failing, span, trace
 from watchkeeper.config.models import Metric, Sample, Scorecard
 from watchkeeper.model.score import Score, Subject
-from watchkeeper.model.span import Context, Tool
+from watchkeeper.model.span import Context, ErrorInfo, Guardrail, Span, Tool, Trace
 from watchkeeper.pipeline.apart import run
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.isolate import Isolation
@@ -71,6 +71,26 @@ async def test_the_error_class_is_the_root_cause(check: Any) -> None:
         (trace("q", " "), "invalid_output"),
         (trace("q", " ", spans=[failing("rate_limit")]), "rate_limit"),
         (trace("q", "I'm sorry, but I can't help with that."), None),
+    ]
+    rows = await flow.on_traces([("p", t) for t, _ in cases])
+    assert [r.trace.error_class for r in rows] == [c for _, c in cases]
+
+
+async def test_a_request_that_ended_in_an_exception_failed_unless_something_explains_it(check: Any) -> None:
+    flow, _ = check(make_plan([], salt="s"))
+
+    def raised(kind: str, *spans: Span, **more: Any) -> Trace:
+        made = trace("q", "a", spans=list(spans), **more)
+        assert made.root is not None
+        made.root.status, made.root.error = "error", ErrorInfo("other", "boom", kind)
+        return made
+
+    cases = [
+        (raised("builtins.KeyError"), "server_error"),
+        (raised("json.JSONDecodeError", llm={"finish_reason": "length"}), "truncation"),
+        (raised("ValueError", tools=[Tool("t", "1", {}, "Error: x")]), "tool_error"),
+        (raised("asyncio.exceptions.CancelledError"), None),
+        (raised("Blocked", span(40, "guardrail", "no", guardrail=Guardrail(triggered=True))), None),
     ]
     rows = await flow.on_traces([("p", t) for t, _ in cases])
     assert [r.trace.error_class for r in rows] == [c for _, c in cases]
