@@ -101,7 +101,9 @@ async def test_what_is_queued_and_what_judgements_really_cost_count(records: Rec
     assert 0.01 * waiting < 0.8, "an outage of the judge spends the day's money once"
     charged = 0.05
     records.write_now(
-        lambda c: [jobs.charge(c, "p", START // DAY, 1, charged, world.now, JUDGE.name) for _ in range(20)] and None
+        lambda c: (
+            [jobs.charge(c, "p", START // DAY, 1, charged, world.now, JUDGE.name) for _ in range(20)] and None
+        )
     )
     world.now += MINUTE
     await world.arrive(*[trace("q", "a", trace_id=f"f{i:031x}") for i in range(10)])

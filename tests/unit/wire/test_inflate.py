@@ -90,7 +90,11 @@ def test_it_stops_a_bomb_early_and_in_little_memory(name: str) -> None:
     assert peak < 48 << 20
 
 
-@pytest.mark.parametrize(("encoding", "part"), [("gzip", gzip.compress(b"", mtime=0)), ("zstd", zstd.compress(b""))], ids=["gzip", "zstd"])
+@pytest.mark.parametrize(
+    ("encoding", "part"),
+    [("gzip", gzip.compress(b"", mtime=0)), ("zstd", zstd.compress(b""))],
+    ids=["gzip", "zstd"],
+)
 def test_it_stops_a_body_of_very_many_parts(encoding: str, part: bytes) -> None:
     assert inflate(part * 1000, encoding) == b""
     with pytest.raises(TooLarge, match="more than 1000 compressed parts"):

@@ -99,7 +99,12 @@ async def one_metric(call: Call) -> Response:
         data.deploys(view),
         call.services.records.read(lambda c: alerts.find(c, view.project, ("firing", "resolved"))),
         data.rows(
-            view, "page_worst", metric=scorer_of(metric), most=10, **data.span(view.range), **data.cohort_params(view)
+            view,
+            "page_worst",
+            metric=scorer_of(metric),
+            most=10,
+            **data.span(view.range),
+            **data.cohort_params(view),
         ),
         data.spread(view, metric),
         corrected(view, scorer_of(metric)),
