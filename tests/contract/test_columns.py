@@ -842,15 +842,17 @@ async def test_what_analysts_write_runs(store: ClickHouseColumns, project: str, 
 async def test_no_hostile_statement_leaves_a_trace(
     store: ClickHouseColumns, project: str, tmp_path: Path
 ) -> None:
+    async def held() -> dict[str, int]:
+        # A part whose rows were all dropped goes when the engine comes to it.
+        return {t: s["rows"] for t, s in (await store.stats())["tables"].items() if s["rows"]}
+
     out = tmp_path / "out.csv"
-    before = (await store.stats())["tables"]
+    before = await held()
     for query in statements(str(out)):
         with pytest.raises(QueryRefused):
             await store.sql(project, query)
     assert not out.exists()
-    assert {t: s["rows"] for t, s in before.items()} == {
-        t: s["rows"] for t, s in (await store.stats())["tables"].items()
-    }
+    assert await held() == before
     assert (await store.sql(project, "select 1")).rows == [[1]]
 
 

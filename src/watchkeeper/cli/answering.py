@@ -139,17 +139,23 @@ async def _stopped_alike(work: Awaitable[Finished]) -> Finished:
     )
     if not ours:
         return await work
-    interrupt = signal.getsignal(signal.SIGINT)
+    task, stopped = asyncio.current_task(), False
 
-    def once(number: int, frame: FrameType | None) -> None:
-        # A second Ctrl-C does not wait for the cancellation; of what ends processes one is as good as two.
+    def once(_number: int, _frame: FrameType | None) -> None:
+        # Not through the handler of Ctrl-C: what runs in a shell's background ignores that.
+        nonlocal stopped
+        stopped = True
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        if callable(interrupt):
-            interrupt(number, frame)
+        if task is not None:
+            task.get_loop().call_soon_threadsafe(task.cancel)
 
     signal.signal(signal.SIGTERM, once)
     try:
         return await work
+    except asyncio.CancelledError:
+        if stopped:
+            raise KeyboardInterrupt from None
+        raise
     finally:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
 

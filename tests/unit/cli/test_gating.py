@@ -43,17 +43,26 @@ def test_it_says_which_ignored_name_means_nothing(
     assert capsys.readouterr().err == "--ignore pii_leek: no scorer is called that; it changes nothing\n"
 
 
+@pytest.mark.parametrize(
+    "of_ctrl_c", [signal.default_int_handler, signal.SIG_IGN], ids=["terminal", "background"]
+)
 def test_a_sigterm_ends_it_without_a_traceback(
-    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    fake: Fake,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    of_ctrl_c: Any,
 ) -> None:
     (tmp_path / "ending_targets.py").write_text(TARGETS)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt = signal.signal(signal.SIGINT, of_ctrl_c)
     try:
         with pytest.raises(KeyboardInterrupt):
             main(gate(fake, "ending_targets:ending", "--quiet"))
         assert signal.getsignal(signal.SIGTERM) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)
     assert capsys.readouterr().err.strip() == "the same command continues where this left off"
     assert not caplog.records
 
