@@ -72,9 +72,13 @@ def others(loaded: list[str]) -> set[str]:
             brought.add(name)
             wanted += [r for r in metadata.requires(name) or () if "extra ==" not in r]
     home = {
-        str(file.locate()): re.sub(r"[-_.]+", "-", found.name).lower()
+        f"{folder}/{line.partition(',')[0]}": name
         for found in metadata.distributions()
-        for file in found.files or ()
+        # Once each: a name is read from the whole of a package's description.
+        for folder, name in [
+            (str(found.locate_file("")).rstrip("/"), re.sub(r"[-_.]+", "-", found.name).lower())
+        ]
+        for line in (found.read_text("RECORD") or "").splitlines()
     }
     return {home[file] for file in loaded if file in home} - brought
 
