@@ -68,6 +68,8 @@ dashboards:
 """
 
 
+# Rows of a long table are alike: fifty of them take half a minute on a slow machine.
+SEEN = "{exclude: ['tbody tr:nth-child(n+21)']}"
 # What still moves although motion is not wanted, and what does not fit the width of the window.
 MOVING = """[...document.querySelectorAll('*')].filter((e) => {
   const s = getComputedStyle(e);
@@ -147,9 +149,9 @@ def test_neither_the_browser_nor_axe_complains(chromium: Any, world: tuple[World
     # What is folded away is checked as well.
     page.evaluate("document.querySelectorAll('details').forEach((d) => (d.open = true))")
     page.evaluate(axe())
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+    found = page.evaluate(f"axe.run({SEEN}, {{resultTypes: ['violations']}})")["violations"]
     page.emulate_media(color_scheme="dark")
-    found += page.evaluate("axe.run(document, {runOnly: ['color-contrast']})")["violations"]
+    found += page.evaluate(f"axe.run({SEEN}, {{runOnly: ['color-contrast']}})")["violations"]
     assert [(v["id"], [n["html"][:120] for n in v["nodes"][:3]]) for v in found] == []
     assert page.evaluate(MOVING) == []
     page.set_viewport_size({"width": 900, "height": 900})

@@ -95,6 +95,9 @@ async def _play(args: argparse.Namespace, data_dir: Path, receiver: Receiver, co
         finally:
             await asyncio.to_thread(story.traffic.close)
         clock.follow_the_world()
+        if services.retain is not None:
+            # The clock leapt because the story did, not because it is wrong.
+            await services.retain.confirm()
         if args.exit:
             return 0
         console.title(f"\nThe loop is closed. Look around: {url}   (Ctrl-C stops)")
