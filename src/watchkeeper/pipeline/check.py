@@ -113,13 +113,7 @@ class _Done:
     observed: Mapping[str, float] = field(default_factory=dict[str, float])
     raised: frozenset[str] = frozenset()
     kept: keep.Kept | None = None
-
-    @property
-    def cards(self) -> list[Card]:
-        """The scorecards it is for: none where it is not kept."""
-        if self.kept is not None and not self.kept.kept:
-            return []
-        return [c for c in self.plan.cards if c.applies(self.trace)]
+    cards: list[Card] = field(default_factory=list[Card])
 
 
 class CheckFlow:
@@ -357,7 +351,7 @@ class CheckFlow:
             )  # fmt: skip
 
     def _settle(self, d: _Done) -> None:
-        """What the checks and events come to: its error class, the conditions it meets, whether it is kept."""
+        """What the checks and events come to: its error class, the conditions it meets, whether it is kept, the scorecards it is for."""
         found = root_cause([d.trace.error_class, *d.classes])
         # What nothing else explains last: an answer that was cut off and could not be read then is a truncation.
         d.trace.error_class = found or ("server_error" if broke(d.trace) else None)
@@ -367,6 +361,8 @@ class CheckFlow:
             every = d.raised | frozenset(f for f, p in d.observed.items() if p >= 1)
             why = keep.reasons(rule, every, bool(d.failed), d.trace.error_class, d.trace.duration_ms)
             d.kept = keep.decide(rule, self._salt, d.trace.trace_id, why)
+        if d.kept is None or d.kept.kept:
+            d.cards = [c for c in d.plan.cards if c.applies(d.trace)]
 
     async def _choose(
         self, done: Sequence[_Done]
@@ -393,7 +389,7 @@ class CheckFlow:
         made: dict[tuple[str, str, str], Decision] = {}
         for d in done:
             key = (d.project, d.trace.trace_id)
-            kept = keep_probability(d.trace)
+            kept = keep_probability(d.trace) if d.cards else None
             for card in d.cards:
                 if card.budget is not None and key in earlier:
                     decision = card.sampler.again(seen[key], *earlier[key])

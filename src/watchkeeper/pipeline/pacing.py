@@ -29,19 +29,16 @@ CardKey = tuple[str, str]
 @dataclass
 class Wish:
     """How many judgements of each judge of a card some traces would have: `routine` where chance decides, `always` where an event
-    does. Expected numbers: nobody's sampling hash is in them."""
+    does. Expected numbers: nobody's sampling hash is in them. `usd` is what both would cost, once the factor was asked for."""
 
     card: Card
     routine: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     always: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
-
-    def usd(self, prices: Mapping[str, float]) -> tuple[float, float]:
-        """What they would cost."""
-        return _sum(self.routine, prices), _sum(self.always, prices)
+    usd: tuple[float, float] = (0.0, 0.0)
 
 
 class Pacing:
-    """The factors of scorecards with a budget. `factors` asks for a batch, `note` remembers it in the transaction that queues its
+    """The factors of scorecards with a budget. `factors` asks for a batch, `note` remembers it then in the transaction that queues its
     work; a batch that is done again is counted twice, which only slows the next hour a little."""
 
     def __init__(self, records: Records, clock: Clock) -> None:
@@ -65,8 +62,7 @@ class Pacing:
         now = self._clock()
         for (project, name), wish in wishes.items():
             if wish.card.budget is not None:
-                asked = wish.usd(_prices(connection, project, wish.card, now))
-                demand = _demand(connection, project, name).plus(now, *asked)
+                demand = _demand(connection, project, name).plus(now, *wish.usd)
                 states.put(connection, project, KIND, name, msgspec.to_builtins(demand), now)
 
     def _factor(self, connection: Connection, key: CardKey, wish: Wish, budget: Budget, now: int) -> float:
@@ -77,7 +73,7 @@ class Pacing:
             queued = _sum(jobs.waiting_by(connection, project), prices)
             self._queued[key], self._chosen[key] = (now, queued), 0.0
         charged = jobs.spent_by(connection, project, now // DAY, prices)
-        routine, always = wish.usd(prices)
+        routine, always = wish.usd = _sum(wish.routine, prices), _sum(wish.always, prices)
         demand = _demand(connection, project, name).plus(now, routine, always)
         factor = budget.pace(demand, now, charged + queued + self._chosen[key])
         self._chosen[key] += routine * factor + always

@@ -6,7 +6,7 @@ import codecs
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 
 _NAMED = {
@@ -166,7 +166,20 @@ def tried(pattern: re.Pattern[str], text: str, names: tuple[str, ...]) -> Iterat
     lowered = text.lower()
     if len(lowered) != len(text) or not _ODD_CASES.isdisjoint(text):
         yield from pattern.finditer(text)
-        return
+    else:
+        yield from tried_at(pattern, text, lowered, names)
+
+
+def lower(text: str) -> str:
+    """The text in lower case, or as it is where that would move its characters."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text
+
+
+def tried_at(
+    pattern: re.Pattern[str], text: str, lowered: str, names: Iterable[str]
+) -> Iterator[re.Match[str]]:
+    """What `pattern.finditer` gives of matches that begin where one of the `names` stands in the text's lower case."""
     starts: set[int] = set()
     for name in names:
         at = lowered.find(name)

@@ -1,6 +1,6 @@
 """API keys by their form, tokens in headers and addresses, and what is assigned to names such as ``password``.
 
-The forms and names come from ``sensitive/``, data that the server reads too.
+The forms and names are the server's own.
 """
 
 import math
@@ -11,11 +11,10 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Final, NamedTuple
 
-from watchkeeper.sdk.listed import lower, sections, table, tried
+from watchkeeper.redaction.keyforms import FORMS
+from watchkeeper.redaction.views import lower, tried_at
+from watchkeeper.redaction.words import MADE_LIKE_A_KEY, NAMED, PASSWORDS, SECRETS
 
-_NAMES: Final = sections("names.txt")
-_PASSWORDS: Final = "|".join(_NAMES["passwords"])
-_SECRETS: Final = "|".join([_PASSWORDS, *_NAMES["secrets"]])
 #: A piece of a form's beginning: one character, several to choose from, or a choice of texts.
 _PIECE: Final = re.compile(
     r"\\(?P<mark>[^\w])|(?P<char>[\w~ -])(?![{?*])|\[(?P<chars>[\w]{1,9})\](?!\{)|\(\?:(?P<texts>[\w|-]+)\)(?!\?)"
@@ -68,7 +67,7 @@ _OTHER: Final = (
 
 
 def _forms() -> Iterator[_Form]:
-    for begin, rest in table("keys.txt"):
+    for begin, rest in FORMS:
         form = rf"(?a)(?:(?<![A-Za-z0-9])|(?<=/bot))(?:{begin}{rest})"
         yield from (_Form(literal, form) for literal in _literals(begin))
     yield from _OTHER
@@ -99,25 +98,21 @@ _SPACED: Final = (
 )
 #: Forms that hold only where what follows is random: words may begin like them.
 _RANDOM: Final = (
-    re.compile(rf"(?<![A-Za-z0-9]){_NAMES['made'][0]}([\w-]{{18,}})", re.ASCII),
+    re.compile(rf"(?<![A-Za-z0-9]){MADE_LIKE_A_KEY}([\w-]{{18,}})", re.ASCII),
     re.compile(r"(?<![A-Za-z0-9])sk-()(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,250}"),
 )
 _ASSIGNED: Final = re.compile(
-    rf"(?P<key>{_SECRETS})"
+    rf"(?P<key>{SECRETS})"
     r"\\?[\"']?\s{0,3}(?:\b(?:is|ist|lautet|est|es|é|è|är|jest|to)\b|:=|=>|[:=>\uff1a]|是|为|は|는|은|(?<=--password)\s|(?<=--token)\s)"
     r"\s{0,3}\\?[\"']?(?:(?:Bearer|Basic|Token)\s+)?(?P<value>[^\s\"'<>,;&\\{}()\[\]]{6,512})",
     re.IGNORECASE,
 )
-_PASSWORD: Final = re.compile(_PASSWORDS, re.IGNORECASE)
+_PASSWORD: Final = re.compile(PASSWORDS, re.IGNORECASE)
 _DULL: Final = re.compile(
     r"(?:true|false|null|none|string|required|optional|example|changeme|your[-_\w]*|x+|\*+|\.+|\$\{?.*|%\w.*|[\w.]+\(.*)\Z",
     re.IGNORECASE,
 )
 _PARTS: Final = re.compile(r"[-_.:/]")
-
-
-#: What a text in lower case must hold before it is read for assignments.
-NAMED: Final = tuple(_NAMES["beginnings"])
 
 
 def found(text: str, long: str) -> Iterator[tuple[int, int]]:
@@ -144,7 +139,7 @@ def _of(text: str, where: str, forms: Iterable[_Form]) -> Iterator[tuple[int, in
 
 
 def _assigned(text: str, lowered: str, names: list[str]) -> Iterator[tuple[int, int]]:
-    for match in tried(_ASSIGNED, text, lowered, names):
+    for match in tried_at(_ASSIGNED, text, lowered, names):
         start, end = match.span("value")
         value = match["value"].rstrip(".?:")
         if text[end : end + 1] != "(" and _is_secret(match["key"], value):

@@ -10,8 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from watchkeeper.redaction import digits
-from watchkeeper.sdk.listed import sections
+from watchkeeper.redaction import digits, verify
 
 
 class Found(NamedTuple):
@@ -68,7 +67,6 @@ _GROUPS: Final = re.compile(r"\d+")
 _ADDRESS: Final = re.compile(r"[0-9](?<![0-9A-Za-z_.].)[0-9]{0,2}(?:\.[0-9]{1,3}){3,}(?![0-9A-Za-z_])")
 _KINDS: Final = frozenset(("card", "phone", "ssn", "national_id"))
 _IBAN_TAIL: Final = re.compile(r"[0-9][0-9](?:[ .-]?[0-9A-Za-z]){11,30}")
-_IBAN_LENGTHS: Final = {pair[:2]: int(pair[2:]) for pair in " ".join(sections("names.txt")["iban"]).split()}
 _NO_MARKS: Final = str.maketrans("", "", " .-")
 _IPV6: Final = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]")
 _IPV6_LEFT: Final = re.compile(r"[0-9A-Fa-f:]{0,40}\Z")
@@ -148,16 +146,10 @@ def _iban_end(text: str, start: int, end: int) -> int | None:
     while end - start >= 15:
         if end == len(text) or not text[end].isalnum():
             compact = text[start:end].translate(_NO_MARKS).upper()
-            if _IBAN_LENGTHS.get(compact[:2]) == len(compact) and mod97(compact):
+            if verify.iban(compact):
                 return end
         end -= 1
     return None
-
-
-def mod97(iban: str) -> bool:
-    """Whether the upper-case characters have the IBAN check value 1 (ISO 13616, ISO 7064 mod 97-10)."""
-    moved = iban[4:] + iban[:4]
-    return int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
 
 
 def _is_ipv6(text: str) -> bool:

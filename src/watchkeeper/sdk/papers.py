@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from watchkeeper.redaction import papers as rules
-from watchkeeper.sdk.listed import lower, sections, tried
+from watchkeeper.redaction.views import lower, tried_at
+from watchkeeper.redaction.words import PAPERS
 
-_NAMES: Final = sections("names.txt")
-_PAPERS: Final = [line.partition(",") for line in _NAMES["papers"]]
-NAMED: Final = (*(begin.lower() for begin, _, _ in _PAPERS), *_NAMES["alone"])
 #: A part that each of the forms with letters has, from its first digit on: a search that begins with a digit is quick.
 _FORM: Final = re.compile(
     r"\d(?:\d[ -]?\d{2}[ -]?\d{2}[ -]?[A-D]|\d{6}-?[A-Z]|\d[A-Za-z]\d{2} ?[A-Za-z]\d{3}|\d{5}[-+A]\d{3}[0-9A-Z]|\.\d{3}\.\d{3}-?[A-Z]"
@@ -20,10 +18,10 @@ _HEAD: Final = 4
 #: How the first words of names begin, and the names whose first word is too common to look for.
 _COMMON: Final = ("my number", "id number", "id card", "ni number")
 _BY_HEAD: Final[dict[bytes, list[str]]] = {}
-for _name in NAMED:
+for _name in PAPERS:
     if _name.isascii() and _name not in _COMMON:
         _BY_HEAD.setdefault(re.split(r"\W", _name)[0][:_HEAD].encode(), []).append(_name)
-_ELSEWHERE: Final = tuple(n for n in NAMED if not n.isascii())
+_ELSEWHERE: Final = tuple(n for n in PAPERS if not n.isascii())
 
 
 def _named(lowered: str) -> list[str]:
@@ -37,7 +35,7 @@ def _named(lowered: str) -> list[str]:
 def found(text: str) -> Iterator[tuple[int, int]]:
     """Where the numbers of papers stand."""
     lowered = lower(text)
-    for match in tried(rules.SAID, text, lowered, _named(lowered)):
+    for match in tried_at(rules.SAID, text, lowered, _named(lowered)):
         if rules.is_number(match["value"]):
             yield match.span("value")
     if _FORM.search(text) is not None:

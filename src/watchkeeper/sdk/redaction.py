@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, cast
 
-from watchkeeper.redaction import views
+from watchkeeper.redaction import views, words
 from watchkeeper.sdk import credentials, finders, papers
 from watchkeeper.sdk.finders import Found
 
@@ -158,7 +158,7 @@ class Redactor:
 
 
 def _names(key: str) -> bool:
-    return any(map(key.__contains__, credentials.NAMED)) or any(map(key.__contains__, papers.NAMED))
+    return any(map(key.__contains__, words.NAMED)) or any(map(key.__contains__, words.PAPERS))
 
 
 def _pieces(text: str) -> Iterator[str]:

@@ -10,8 +10,7 @@ from tests.shared import shared_path
 from tests.unit.redaction.test_formats import CLEAN, ENCODED, FORMATS, KEYS, made_like
 from tests.unit.sdk.receiver import Receiver
 from watchkeeper.redaction.find import find
-from watchkeeper.redaction.verify import luhn
-from watchkeeper.sdk.finders import mod97
+from watchkeeper.redaction.verify import iban, luhn
 from watchkeeper.sdk.redaction import Redactor, keyed_hash
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.abc-def_ghi"
@@ -98,8 +97,8 @@ def test_it_leaves_alone(text: str) -> None:
 def test_check_digits_follow_their_standards() -> None:
     assert luhn("79927398713")
     assert not luhn("79927398710")
-    assert mod97("GB82WEST12345698765432")
-    assert not mod97("GB83WEST12345698765432")
+    assert iban("GB82WEST12345698765432")
+    assert not iban("GB83WEST12345698765432")
 
 
 def test_it_hides_listed_names_and_custom_patterns() -> None:
