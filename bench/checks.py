@@ -24,9 +24,10 @@ from watchkeeper.model.span import (
     Totals,
     Trace,
 )
+from watchkeeper.patterns import PatternSet
 from watchkeeper.redaction.apply import Redactor
 from watchkeeper.redaction.find import find
-from watchkeeper.redaction.prefilter import Prefilter
+from watchkeeper.redaction.prefilter import first_pass
 from watchkeeper.scoring.checks.injection_pattern import PATTERNS as INJECTION
 from watchkeeper.scoring.checks.refusal import PATTERNS as REFUSAL
 from watchkeeper.scoring.checks.table import default_checks
@@ -34,7 +35,6 @@ from watchkeeper.scoring.checks.uncertainty import PATTERNS as UNCERTAINTY
 from watchkeeper.scoring.classifiers.answer_relevance import EVASIVE
 from watchkeeper.scoring.classifiers.table import default_classifiers
 from watchkeeper.scoring.drive import run_checks
-from watchkeeper.scoring.patterns import PatternSet
 from watchkeeper.scoring.protocol import BatchScorer, Finders
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -236,7 +236,7 @@ def redaction(shared: Path) -> None:
         print(f"find, {name}: {total / seconds / 1e6:.0f} MB/s, {len(texts) / seconds:,.0f} texts/s")
     total = sum(map(len, chat))
     for engine in ("hyperscan", "re2", "re"):
-        prefilter = Prefilter(engine=engine)
+        prefilter = first_pass(engine=engine)
         seconds = best(lambda p=prefilter: [p.ids(x) for x in chat], 2)
         print(f"first pass alone, {engine}: {total / seconds / 1e6:.0f} MB/s")
     spans = raw_spans(shared)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 SRC = Path(__file__).resolve().parents[1] / "src" / "watchkeeper"
-FACTS = {"model"}
+FACTS = {"model", "patterns"}
 RULES = {
     "dialects",
     "redaction",

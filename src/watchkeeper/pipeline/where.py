@@ -9,7 +9,7 @@ from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
 
 from watchkeeper.model.span import Trace
-from watchkeeper.scoring.patterns import UserPattern
+from watchkeeper.patterns import UserPattern
 
 Condition = Callable[[Trace], bool]
 _CONTEXT = (

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from watchkeeper.model.sensitive import Found
+from watchkeeper.patterns import PatternSet
 from watchkeeper.redaction import papers, prefilter, verify, views
 from watchkeeper.redaction.digits import numbers
 from watchkeeper.redaction.policy import Policy
@@ -98,8 +99,8 @@ def _plain(text: str, hits: frozenset[int], policy: Policy, context: str) -> Ite
 
 
 @lru_cache(maxsize=1)
-def _prefilter() -> prefilter.Prefilter:
-    return prefilter.Prefilter()
+def _prefilter() -> PatternSet:
+    return prefilter.first_pass()
 
 
 @lru_cache(maxsize=1)

@@ -1,11 +1,6 @@
 """One fast pass that says which kinds can occur at all: hyperscan where its wheel exists, else RE2, else `re`."""
 
-import importlib.util
-import re
-import threading
-from collections.abc import Sequence
-from typing import Any
-
+from watchkeeper.patterns import PatternSet
 from watchkeeper.redaction.keyforms import FORMS
 from watchkeeper.redaction.views import CODED, FORM_BLANK
 from watchkeeper.redaction.words import MADE_LIKE_A_KEY, PAPER, SECRETS
@@ -38,51 +33,6 @@ PATTERNS: tuple[str, ...] = (
 )
 
 
-def _collect(pattern_id: int, _start: int, _end: int, _flags: int, found: Any) -> None:
-    found.append(pattern_id)
-
-
-class Prefilter:
+def first_pass(engine: str = "auto") -> PatternSet:
     """Which of `PATTERNS` occur in a text."""
-
-    def __init__(self, patterns: Sequence[str] = PATTERNS, engine: str = "auto") -> None:
-        """`engine`: auto, hyperscan, re2 or re."""
-        self.engine = engine if engine != "auto" else _best()
-        self._local = threading.local()
-        self._database: Any = None
-        self._others: list[Any] = []
-        if self.engine == "hyperscan":
-            import hyperscan as hs
-
-            self._hs: Any = hs
-            self._database = hs.Database()
-            self._database.compile(
-                expressions=[p.encode() for p in patterns],
-                ids=list(range(len(patterns))),
-                elements=len(patterns),
-                flags=[hs.HS_FLAG_SINGLEMATCH] * len(patterns),
-            )
-        elif self.engine == "re2":
-            import re2
-
-            self._others = [re2.compile(p) for p in patterns]
-        else:
-            self._others = [re.compile(p) for p in patterns]
-
-    def ids(self, text: str) -> list[int]:
-        """Indices of the patterns that occur, in no order."""
-        if self._database is None:
-            return [i for i, p in enumerate(self._others) if p.search(text) is not None]
-        # Scratch space belongs to one scan at a time, so each thread has its own.
-        scratch = getattr(self._local, "scratch", None)
-        if scratch is None:
-            scratch = self._local.scratch = self._hs.Scratch(self._database)
-        found: list[int] = []
-        self._database.scan(
-            text.encode("utf-8", "replace"), match_event_handler=_collect, context=found, scratch=scratch
-        )
-        return found
-
-
-def _best() -> str:
-    return next((name for name in ("hyperscan", "re2") if importlib.util.find_spec(name) is not None), "re")
+    return PatternSet(PATTERNS, engine, ignore_case=False)

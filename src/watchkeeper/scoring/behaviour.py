@@ -13,9 +13,9 @@ from functools import cached_property, lru_cache
 from typing import Any, ClassVar, cast
 
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
+from watchkeeper.patterns import PatternSet
 from watchkeeper.scoring.classifiers import embed
 from watchkeeper.scoring.lexicon import STOPWORDS
-from watchkeeper.scoring.patterns import PatternSet
 from watchkeeper.scoring.texts import words
 from watchkeeper.scoring.version import content_version
 from watchkeeper.scoring.vocabulary import stem

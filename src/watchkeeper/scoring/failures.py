@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from watchkeeper.scoring.patterns import PatternSet
+from watchkeeper.patterns import PatternSet
 
 _READ = 300
 _LONGEST_JSON = 20_000

@@ -11,7 +11,7 @@ from jsonschema.validators import extend
 from referencing import Registry
 from referencing.exceptions import Unresolvable
 
-from watchkeeper.scoring.patterns import UserPattern
+from watchkeeper.patterns import UserPattern
 
 # By lower-case name: what Python, Java and Gemini call the types; None accepts anything.
 _SPELLINGS: dict[str, str | None] = {

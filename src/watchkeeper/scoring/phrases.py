@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from watchkeeper.scoring.patterns import PatternSet
+from watchkeeper.patterns import PatternSet
 from watchkeeper.scoring.texts import Texts
 
 _registered: list[tuple[str, ...]] = []

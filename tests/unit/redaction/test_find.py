@@ -12,7 +12,7 @@ from tests.shared import shared_path
 from watchkeeper.redaction.apply import redact_text
 from watchkeeper.redaction.find import find
 from watchkeeper.redaction.policy import CustomPattern, Policy, PolicySpec
-from watchkeeper.redaction.prefilter import Prefilter
+from watchkeeper.redaction.prefilter import first_pass
 
 FOUND = [
     ("mail ann.lee+tag@mail.example.co.uk now", "email"),
@@ -168,7 +168,7 @@ def test_an_evil_own_pattern_is_quick() -> None:
 
 @pytest.mark.parametrize("engine", ["re2", "re"])
 def test_the_fallback_engines_see_what_hyperscan_sees(engine: str) -> None:
-    fast, slow = Prefilter(engine="hyperscan"), Prefilter(engine=engine)
+    fast, slow = first_pass(engine="hyperscan"), first_pass(engine=engine)
     for text in [t for t, _ in FOUND] + CLEAN:
         assert sorted(slow.ids(text)) == sorted(fast.ids(text)), text
 

@@ -2,9 +2,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
+from watchkeeper.patterns import UserPattern
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.facts import facts
-from watchkeeper.scoring.patterns import UserPattern
 
 
 @dataclass(frozen=True, kw_only=True)

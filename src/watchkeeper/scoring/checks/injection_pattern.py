@@ -1,10 +1,10 @@
 from dataclasses import dataclass
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
+from watchkeeper.patterns import PatternSet
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.disguise import SIGNS, undisguised
 from watchkeeper.scoring.facts import facts
-from watchkeeper.scoring.patterns import PatternSet
 
 # Phrases that address the model's instructions. Precision first: what a filter of phrases misses is the classifier's job.
 PATTERNS: tuple[str, ...] = (

@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
+from watchkeeper.patterns import PatternSet
 from watchkeeper.scoring import phrases
 from watchkeeper.scoring.checks.base import Check
 from watchkeeper.scoring.facts import facts
-from watchkeeper.scoring.patterns import PatternSet
 
 _NOT = r"(?:can(?:'|’)?t|can ?not|could not|couldn(?:'|’)t|won(?:'|’)t|will not)"
 _DO = (

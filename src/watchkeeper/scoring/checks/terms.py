@@ -3,8 +3,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
+from watchkeeper.patterns import PatternSet
 from watchkeeper.scoring.checks.base import PASS, Check, fail
-from watchkeeper.scoring.patterns import PatternSet
 
 
 def _pattern(term: str) -> str:

@@ -1,10 +1,10 @@
 from dataclasses import dataclass
 
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
+from watchkeeper.patterns import PatternSet
 from watchkeeper.scoring import phrases
 from watchkeeper.scoring.checks.base import Check
 from watchkeeper.scoring.facts import facts
-from watchkeeper.scoring.patterns import PatternSet
 
 _AM = r"\bI ?(?:'|’| )?(?: ?a)?m "
 APOLOGIES: tuple[str, ...] = (

@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import Any
 
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
+from watchkeeper.patterns import PatternSet
 from watchkeeper.scoring.checks.base import Check
 from watchkeeper.scoring.checks.injection_pattern import PATTERNS
 from watchkeeper.scoring.checks.injection_pattern import phrases as said
 from watchkeeper.scoring.classifiers.hashed import load
 from watchkeeper.scoring.facts import facts
-from watchkeeper.scoring.patterns import PatternSet
 from watchkeeper.scoring.texts import words
 
 # What instructions to a model talk about, besides the phrases of `injection_pattern`.
