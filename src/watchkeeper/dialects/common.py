@@ -76,9 +76,16 @@ def evaluation_event(draft: Draft, attributes: dict[str, Any]) -> None:
         as_text(first(attributes, "gen_ai.evaluation.explanation", "evaluation.explanation")),
         draft.raw.span_id,
         word(attributes.get("gen_ai.response.id")),
+        word(first(attributes, "watchkeeper.score.author", "gen_ai.evaluation.author")),
+        word(attributes.get("watchkeeper.score.version")),
+        as_bool(attributes.get("watchkeeper.score.passed")),
     )
+    said = (made.name, made.value, made.label)
     for known in draft.evaluations:
-        if (known.name, known.value, known.label) == (made.name, made.value, made.label):
+        # Two people who agree are two.
+        authors = {known.author, made.author} - {None}
+        if (known.name, known.value, known.label) == said and len(authors) < 2:
+            known.author = known.author or made.author
             known.explanation = known.explanation or made.explanation
             known.response_id = known.response_id or made.response_id
             return

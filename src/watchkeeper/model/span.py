@@ -206,6 +206,9 @@ class Evaluation(msgspec.Struct, gc=False):
     explanation: str | None = None
     span_id: str | None = None
     response_id: str | None = None
+    author: str | None = None
+    version: str | None = None
+    passed: bool | None = None
 
 
 class Guardrail(msgspec.Struct, gc=False):

@@ -487,14 +487,15 @@ def _from_telemetry(project: str, trace: Trace, now: int) -> list[Score]:
             trace_id=trace.trace_id,
             span_id="" if span.parent_id is None else span.span_id,
             scorer=found.name,
-            version="1",
+            version=found.version or "1",
             source="external",
             time_ns=trace.start_ns,
             scored_ns=now,
             session_id=trace.context.session_id,
-            author="telemetry",
+            author=found.author or "telemetry",
             value=found.value,
             label=found.label,
+            passed=found.passed,
             reason=found.explanation,
         )
         for span in trace.spans

@@ -99,7 +99,10 @@ def _guardrail(guard: Guardrail, content: bool) -> dict[str, Any]:
 
 def _evaluation(said: Evaluation, content: bool) -> dict[str, Any]:
     explanation = said.explanation if content else HIDDEN
-    return {"name": said.name, "value": said.value, "label": said.label, "explanation": explanation}
+    said_by = said.author if content else HIDDEN
+    return {
+        "name": said.name, "value": said.value, "label": said.label, "explanation": explanation, "author": said_by,
+    }  # fmt: skip
 
 
 def score_json(score: Score, trust: Trust | None = None) -> dict[str, Any]:

@@ -118,8 +118,8 @@ def _log(record: LogRecord) -> PbLog:
 
 
 def pairs(values: Mapping[str, Any]) -> list[KeyValue]:
-    """Attributes; those without a value are left out."""
-    return [KeyValue(key=text(k), value=any_value(v)) for k, v in values.items() if v is not None]
+    """Attributes; one whose value is null is told so, as it came."""
+    return [KeyValue(key=text(k), value=any_value(v)) for k, v in values.items()]
 
 
 def any_value(value: Any) -> AnyValue:

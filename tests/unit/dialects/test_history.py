@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
 from watchkeeper import dialects
@@ -518,3 +519,76 @@ def test_feedback_that_is_only_a_comment_or_a_correction_is_a_word() -> None:
     ):
         (made,) = history.read("langsmith", {**given, **said}, index).logs
         assert made.attributes["gen_ai.evaluation.score.label"] == word
+
+
+def _sent_again(record: dict[str, Any], spans: list[RawSpan]) -> Trace:
+    """The trace as the server that takes an export of ours has it."""
+    taken = history.read("watchkeeper", record, history.Index())
+    came = decode("logs", encode.logs(taken.logs), "application/x-protobuf").logs if taken.logs else []
+    return dialects.derive(spans, came)
+
+
+def test_scores_of_an_export_of_ours_keep_who_said_them_and_what_they_decided() -> None:
+    one = RawSpan(
+        "ab" * 16,
+        "cd" * 8,
+        None,
+        "answer",
+        "internal",
+        10**18,
+        10**18 + 5,
+        "unset",
+        None,
+        {},
+        [],
+        [],
+        {},
+        "",
+        "",
+    )
+    two = msgspec.structs.replace(one, span_id="ef" * 8, parent_id=one.span_id)
+    raw = {"spans": msgspec.to_builtins([one, two])}
+    scores: list[dict[str, Any]] = [
+        {"scorer": "thumbs", "source": "user", "author": "ada", "value": 0.0, "label": "down", "passed": False, "version": "1"},
+        {"scorer": "thumbs", "source": "user", "author": "bob", "value": 0.0, "label": "down", "passed": False, "version": "1"},
+        {"scorer": "tone", "source": "judge", "value": 4.0, "passed": True, "version": "v9", "span_id": two.span_id},
+        {"scorer": "abandoned", "source": "signal", "value": 0.0, "passed": True, "version": "1"},
+        {"scorer": "relevance", "source": "classifier", "value": 3.0, "version": "1"},
+        {"scorer": "empty_output", "source": "check", "value": 1.0, "passed": True, "version": "1"},
+    ]  # fmt: skip
+    record = {"trace_id": one.trace_id, "usage": {}, "spans": [], "scores": scores, "raw": raw}
+    trace = _sent_again(record, [one, two])
+    found = [(e.name, e.author, e.passed, e.version, s.span_id) for s in trace.spans for e in s.evaluations]
+    assert found == [
+        ("thumbs", "ada", False, "1", one.span_id),
+        ("thumbs", "bob", False, "1", one.span_id),
+        ("tone", "judge", True, "v9", two.span_id),
+    ]
+
+
+def test_what_came_with_the_telemetry_is_not_told_twice_by_an_export_of_ours() -> None:
+    said = {"name": "helpful", "value": 1.0, "label": None, "author": "ada"}
+    score = {
+        "scorer": "helpful",
+        "source": "external",
+        "author": "ada",
+        "value": 1.0,
+        "label": None,
+        "version": "1",
+    }
+    record: dict[str, Any] = {
+        "trace_id": "t",
+        "usage": {},
+        "spans": [{"evaluations": [said]}],
+        "scores": [score],
+        "raw": {"spans": []},
+    }
+    assert history.read("watchkeeper", record, history.Index()).logs == []
+    score["author"] = "bob"
+    assert len(history.read("watchkeeper", record, history.Index()).logs) == 1
+
+
+def test_an_attribute_whose_value_is_null_keeps_its_key() -> None:
+    one = RawSpan("ab" * 16, "cd" * 8, None, "x", "internal", 10**18, 10**18 + 5, "unset", None, {"a": None, "b": ""}, [], [], {}, "", "")  # fmt: skip
+    again = decode("traces", encode.traces([one]), "application/x-protobuf").spans[0]
+    assert again.attributes == {"a": None, "b": ""}
