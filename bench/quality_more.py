@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from fit import rows, toxicity_data, toxicity_out_of_fold
+from language_lines import PAIRS
 from watchkeeper.model.score import Subject, Verdict
 from watchkeeper.model.span import LLM, Context, Document, Retrieval, Span, Tool, ToolCall, Totals, Trace
+from watchkeeper.scoring.checks.language import Language
 from watchkeeper.scoring.facts import ToolRun, words
 
 
@@ -106,7 +108,30 @@ def tone(shared: Path) -> list[str]:
     known = [g for g in english if g is not None]
     out.append(f"| language, assistants' answers that it judges | {rate(len(known), len(english))} |")
     out.append(f"| language, English among the judged | {rate(sum(g == 'en' for g in known), len(known))} |")
-    return out
+    short = [r["text"] for r in rows(shared, "banking77_intents.jsonl")]
+    named = [guess(t, words(t)) for t in short]
+    out.append(
+        f"| language, short questions (banking77) told as another than English | {rate(sum(g not in ('en', None) for g in named), len(named))} |"
+    )
+    return out + short_answers()
+
+
+def short_answers() -> list[str]:
+    """The check `language` on short questions and answers in some twenty languages."""
+    check = Language()
+    found: dict[bool | None, list[bool | None]] = {True: [], False: [], None: []}
+    for question, answer, right in PAIRS:
+        trace = Trace("t", [], Context(), Totals(), 1, 2, True, input_text=question, output_text=answer)
+        outcome = check.one(Subject(trace))
+        found[right].append(outcome.passed if isinstance(outcome, Verdict) else None)
+    right, wrong, unknown = found[True], found[False], found[None]
+    said = "language, short answers written by hand"
+    return [
+        f"| {said}: in the wrong language, flagged | {rate(wrong.count(False), len(wrong))} |",
+        f"| {said}: in the right language, flagged | {rate(right.count(False), len(right))} |",
+        f"| {said}: in the right language, judged | {rate(len(right) - right.count(None), len(right))} |",
+        f"| {said}: names, code, translations asked for, judged all the same | {rate(len(unknown) - unknown.count(None), len(unknown))} |",
+    ]
 
 
 def _accepted(call: dict[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -1,9 +1,11 @@
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
-from watchkeeper.scoring.facts import facts
+from watchkeeper.scoring.classifiers.letters import probabilities
+from watchkeeper.scoring.facts import facts, words
 
 # Frequent words of each language. One that several languages have counts for each of them in part.
 _WORDS = """
@@ -58,10 +60,20 @@ vi ở thì hay hoặc vào trên theo sau trước xin vui lòng thể gửi
 _MOST_SHARED = 5
 
 
+def _listed() -> dict[str, list[str]]:
+    out: dict[str, list[str]] = {}
+    for line in _WORDS.strip().split("\n"):
+        language, *told = line.split()
+        out.setdefault(language, []).extend(told)
+    return out
+
+
+WORDS = _listed()
+
+
 def _weights() -> dict[str, tuple[tuple[str, float], ...]]:
     languages: dict[str, dict[str, None]] = {}
-    for line in _WORDS.strip().split("\n"):
-        language, *listed = line.split()
+    for language, listed in WORDS.items():
         for word in listed:
             languages.setdefault(word, {})[language] = None
     return {
@@ -70,7 +82,6 @@ def _weights() -> dict[str, tuple[tuple[str, float], ...]]:
 
 
 _OF_WORD = _weights()
-_WRITTEN = tuple(dict.fromkeys(line[:2] for line in _WORDS.strip().split("\n")))
 # A text that says little in the words above still shows by letters that no other of these languages has.
 _OWN_LETTERS = {
     letter: language
@@ -88,7 +99,7 @@ _OWN_LETTERS = {
     }.items()
     for letter in letters
 }
-_UKRAINIAN = frozenset("іїєґ")
+_UKRAINIAN, _RUSSIAN = frozenset("іїєґ"), frozenset("ыэё")
 _SCRIPTS: tuple[tuple[int, int, str], ...] = (
     (0x0370, 0x03FF, "el"),
     (0x0400, 0x04FF, "ru"),
@@ -100,7 +111,47 @@ _SCRIPTS: tuple[tuple[int, int, str], ...] = (
     (0x4E00, 0x9FFF, "zh"),
     (0xAC00, 0xD7AF, "ko"),
 )
-LANGUAGES = (*_WRITTEN, *(s for _, _, s in _SCRIPTS), "uk")
+# Told by their letters alone.
+_LETTERS_ONLY = ("sk", "hr", "sl", "et", "lv", "lt", "ca")
+_CYRILLIC = ("ru", "uk", "bg")
+LANGUAGES = (*WORDS, *_LETTERS_ONLY, *(s for _, _, s in _SCRIPTS), "uk", "bg")
+# Languages so close that a few words may be in either.
+_CLOSE = tuple(
+    map(frozenset, (("da", "no", "sv"), ("cs", "sk"), ("hr", "sl"), ("es", "ca", "pt"), _CYRILLIC))
+)
+
+
+_SURE, _LIKELY, _SURER = 0.9, 0.6, 0.97
+_SHORT, _FEW, _MAYBE = 30, 12, 0.05
+# A capital inside of a sentence: names, which have no language (and German nouns, without which enough is left).
+_NAMES = re.compile(r"(?<=[^\s.!?:…])\s+[\"“„«'(]?([A-ZÀ-ÖØ-ÞĀ-Ž]\w*)")
+# Code, markup, tables, addresses and paths.
+_NO_SENTENCE = re.compile(r"[{}<>|=\\`;]|\w\(|://|\w[_/]\w|\w@\w|::")
+# What the languages are called, in themselves and in their neighbours, for requests that name one.
+_CALLED = {
+    "en": "english|englisch|anglais|ingl[eé]s|inglese|inglês|engels|engelsk|angielsk|английск|англійськ|ingilizce|英语|英文|英語|英訳|영어|inggris|anglick|إنجليزي|अंग्रेज़ी|अंग्रेजी",
+    "de": "german|deutsch|allemand|alem[aá]n|tedesc|alemão|duits|tysk|niemieck|немецк|німецьк|almanca|德语|德文|ドイツ語|독일어|jerman|německ|ألماني",
+    "fr": "french|französisch|français|franc[eé]s|frances|francês|frans|fransk|francusk|французск|французьк|fransızca|法语|法文|フランス語|프랑스어|prancis|francouzsk|فرنسي",
+    "es": "spanish|spanisch|espagnol|español|spagnol|espanhol|spaans|spansk|hiszpańsk|испанск|іспанськ|ispanyolca|西班牙|スペイン語|스페인어|spanyol|španělsk|إسباني",
+    "it": "italian|italienisch|italien|italiaans|italienska|włosk|итальянск|italyanca|意大利|イタリア語|이탈리아어|italsk",
+    "pt": "portug|portekizce|葡萄牙|ポルトガル語|포르투갈어|португальск",
+    "nl": "dutch|niederländisch|holländisch|néerlandais|neerland|holand|olandese|nederlands|flemish|flämisch|荷兰|オランダ語|голландск|нидерландск",
+    "ru": "russian|russisch|russe|rus[oa]|russo|rosyjsk|русск|російськ|rusça|俄语|俄文|ロシア語|러시아어",
+    "zh": "chinese|mandarin|chinesisch|chinois|chino|cinese|chinees|kinesisk|китайск|çince|中文|汉语|漢語|中国語|중국어",
+    "ja": "japan|japon|giappon|日语|日文|日本語|일본어|японск",
+    "ko": "korea|coré|corea|韩语|韓国語|한국어|корейск",
+    "ar": "arab|アラビア語|아랍어|арабск|阿拉伯|عربي",
+    "pl": "polish|polnisch|polonais|polaco|polacc|polskie|polsku|pools|польск",
+    "uk": "ukrain|украинск|українськ", "sv": "swed|schwed|suédois|suec|svedes|zweeds|svensk", "da": "danish|dänisch|danois|dan[eé]s|deens|dansk",
+    "no": "norweg|norvég|norueg|noors|norsk", "fi": "finnish|finnisch|finnois|finlandés|fins|finska|suome", "tr": "turk|türk|turc|turc[ao]|tyrkisk|турецк",
+    "cs": "czech|tschech|tchèque|checo|česk", "el": "greek|griech|grec|grieg|ελλην", "he": "hebr|עברית", "hi": "hindi|हिन्दी|हिंदी", "th": "thai|泰语",
+    "hu": "hungar|ungar|hongrois|húngar|magyar", "ro": "romanian|rumän|roumain|rumano|român", "id": "indones", "vi": "vietnam|việt",
+}  # fmt: skip
+# To put something into other words: in which language is not for the check to say.
+_TRANSLATE = re.compile(
+    r"translat|transliterat|übersetz|tradu[cizrt]|vertal|tłumacz|przetłum|översätt|oversæt|oversett|перевед|перевод|переклад|çevir|翻译|翻譯|翻訳|訳し|번역|terjemah|dịch|ترجم|अनुवाद|fordít|přelož|käännä|\bhow (?:do|would|can) (?:you|i|we) say\b|wie sagt man|cómo se dice|comment dit-on|come si dice|como se diz",
+    re.IGNORECASE,
+)
 
 
 def _script(text: str) -> str | None:
@@ -123,19 +174,22 @@ def _script(text: str) -> str | None:
     if counts.get("ja", 0) > 0.1 * letters:
         return "ja"
     best = max(counts, key=counts.__getitem__)
-    if best == "ru" and not _UKRAINIAN.isdisjoint(text[:4000].lower()):
-        counts["uk"] = counts.pop(best)
-        best = "uk"
     return best if counts[best] > 0.3 * letters else None
 
 
-def guess(text: str, tokens: Sequence[str]) -> str | None:
-    """The language of a text as an ISO 639-1 code, or None when it is too short or unclear to say. Other Cyrillic than
-    Ukrainian counts as `ru`, Arabic script as `ar`, Devanagari as `hi`: scripts, not languages."""
-    if not text.isascii():
-        script = _script(text)
-        if script is not None:
-            return script
+def _cyrillic(text: str, tokens: Sequence[str]) -> str:
+    letters = set(text[:4000].lower())
+    if not _UKRAINIAN.isdisjoint(letters):
+        return "uk"
+    if not _RUSSIAN.isdisjoint(letters):
+        return "ru"
+    odds = probabilities(tokens, _CYRILLIC)
+    best = max(odds, key=odds.__getitem__, default="ru")
+    return best if odds and odds[best] >= _SURE else "ru"
+
+
+def _by_words(text: str, tokens: Sequence[str]) -> str | None:
+    """By frequent words, of which a text of some length has many."""
     if len(tokens) < 5:
         return None
     sample = tokens[:400]
@@ -156,9 +210,36 @@ def guess(text: str, tokens: Sequence[str]) -> str | None:
     return ranked[0] if clear else None
 
 
+def _by_letters(text: str, tokens: Sequence[str], least: float) -> str | None:
+    """By runs of letters, of a text too short for its words to say it; None for code, names, titles and single words that no list
+    holds, which look like any language."""
+    if not tokens or len(tokens) > _SHORT or _NO_SENTENCE.search(text):
+        return None
+    names = {n for found in _NAMES.findall(text) for n in words(found)}
+    told = [t for t in tokens if t not in names and not any(map(str.isdigit, t))]
+    listed = any(len(_OF_WORD.get(t, ())) == 1 for t in told)
+    if (len(told) < 2 and not listed) or sum(map(len, told)) < 5:
+        return None
+    odds = probabilities(told)
+    best = max(odds, key=odds.__getitem__, default=None)
+    # Two words that no list holds may be anything.
+    return best if best is not None and odds[best] >= (least if listed or len(told) > 2 else _SURER) else None
+
+
+def guess(text: str, tokens: Sequence[str], least: float = _SURE) -> str | None:
+    """The language of a text as an ISO 639-1 code, or None when it is too short or unclear to say. Cyrillic that is not
+    clearly Ukrainian or Bulgarian counts as `ru`, Arabic script as `ar`, Devanagari as `hi`: scripts, not languages. least: of a short text, how likely its letters must make the language."""
+    if not text.isascii():
+        script = _script(text)
+        if script is not None:
+            return _cyrillic(text, tokens) if script == "ru" else script
+    return _by_words(text, tokens) or _by_letters(text, tokens, least)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Language(Check):
-    """The output is in an expected language. Short or unclear texts are not judged.
+    """The output is in an expected language. A few words are enough where they are clear; what is too short, a name, code or a
+    translation that was asked for is not judged.
 
     expected: ISO 639-1 codes, or `input`: the language of the input.
     """
@@ -181,17 +262,46 @@ class Language(Check):
         object.__setattr__(self, "expected", tuple(wanted))
 
     def one(self, subject: Subject) -> Outcome:
-        if not subject.output_text:
+        text = subject.output_text
+        if not text:
             return NotScored("no output recorded")
         seen = facts(subject)
-        got = guess(subject.output_text, seen.output_words)
+        got = guess(text, seen.output_words, _LIKELY)
         if got is None:
             return NotScored("too short or unclear to tell the language")
         if self.expected == "input":
-            wanted = guess(seen.input or "", seen.input_words)
-            if wanted is None:
+            language = guess(seen.input or "", seen.input_words)
+            if language is None:
                 return NotScored("the input's language is unclear")
-            return PASS if got == wanted else fail(f"input in {wanted}, output in {got}", self.error_class)
-        if got in self.expected:
+            wanted: Sequence[str] = (language,)
+        else:
+            wanted = self.expected
+        if got in wanted:
             return PASS
-        return fail(f"in {got}, expected {' or '.join(self.expected)}", self.error_class)
+        if guess(text, seen.output_words) is None or _maybe(seen.output_words, wanted, got):
+            return NotScored("too short or unclear to tell the language")
+        if self.expected == "input" and _maybe(seen.input_words, (got,), wanted[0]):
+            return NotScored("the input's language is unclear")
+        if self.expected == "input":
+            if _asks_for(seen.input or "", got):
+                return NotScored("the input asks for another language")
+            return fail(f"input in {wanted[0]}, output in {got}: “{text.strip()[:80]}”", self.error_class)
+        return fail(f"in {got}, expected {' or '.join(wanted)}: “{text.strip()[:80]}”", self.error_class)
+
+
+def _maybe(tokens: Sequence[str], languages: Sequence[str], rather: str) -> bool:
+    """Whether a few words may be in one of the languages after all, though they look like another."""
+    if len(tokens) >= _FEW:
+        return False
+    close = any(rather in group and not group.isdisjoint(languages) for group in _CLOSE)
+    odds = probabilities(tokens)
+    return close or any(odds.get(language, 0.0) > _MAYBE for language in languages)
+
+
+def _asks_for(text: str, language: str) -> bool:
+    """Whether a request names a language, or asks for a translation."""
+    told = text[:1000] + " " + text[-1000:] if len(text) > 2000 else text
+    names = _CALLED.get(language)
+    return bool(_TRANSLATE.search(told)) or (
+        names is not None and re.search(rf"\b(?:{names})", told.lower()) is not None
+    )
