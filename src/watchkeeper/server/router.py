@@ -210,7 +210,7 @@ class Router:
         """An error for people, in the pages' own words where there are pages."""
         if self.services.error_page is None:
             return answers.error_page(error)
-        text = self.services.error_page(error.status, error.error, error.hint, request.cookies)
+        text = self.services.error_page(error.status, error.error, error.hint, request)
         return Response(text, error.status, {**error.headers, "content-type": "text/html; charset=utf-8"})
 
     def unrouted(self, request: Request, error: HttpError) -> Response:

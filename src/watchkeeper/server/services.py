@@ -1,10 +1,12 @@
 """Everything the surfaces may use, made once by `compose` and handed to every request."""
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
+
+from starlette.requests import Request
 
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.model.prompt import Ask
@@ -116,7 +118,7 @@ class Services:
     faster than the world; `wall_clock` is the world's, for keys, sessions and the audit log.
 
     The flows from `watch` to `retain` are None where the server runs without that role. `error_page` makes
-    a page of a status, what was wrong, what to do and the caller's cookies. `embed` makes unit vectors of texts,
+    a page of a status, what was wrong, what to do and the request. `embed` makes unit vectors of texts,
     `ask` is the provider port. `on_scores` is told of scores that came in by the API, so that the trace's row and the review
     queue follow. `redact` removes personal data and secrets from a text before it is kept. `backup` makes one and says its
     folder and how many files it has. `catch_up` does everything that is due at the clock's time, for a demo that moves the
@@ -134,7 +136,7 @@ class Services:
     no_auth: bool = False
     bind: str = "127.0.0.1"
     wall_clock: Clock = time.time_ns
-    error_page: Callable[[int, str, str, Mapping[str, str]], str] | None = None
+    error_page: Callable[[int, str, str, Request], str] | None = None
     watch: Watcher | None = None
     guard: Guards | None = None
     review: ReviewRouting | None = None

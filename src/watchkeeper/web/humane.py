@@ -109,6 +109,16 @@ def length(characters: int) -> str:
     return f"{compact(characters)} characters"
 
 
+def sentence(text: str) -> str:
+    """The API's words, which follow a name there, as a sentence of their own; a name they begin with stays as it is."""
+    first = text.partition(" ")[0]
+    return (
+        (text[:1].upper() if first.isalpha() else text[:1])
+        + text[1:]
+        + ("" if not text or text.endswith((".", "?", "!")) else ".")
+    )
+
+
 def undated(model: str) -> str:
     """A model's name without the day it was released on, where there is little room: gpt-4o-mini for gpt-4o-mini-2024-07-18."""
     return _DAY.sub("", model)

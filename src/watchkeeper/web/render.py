@@ -103,6 +103,7 @@ def environment() -> Environment:
         "price": humane.price,
         "length_text": humane.length,
         "undated": humane.undated,
+        "sentence": humane.sentence,
         "as_ns": humane.to_ns,
         "ago": _ago,
         "moment": _moment,

@@ -138,13 +138,18 @@ async def _ask(view: View, sql: str) -> Table:
         return await view.call.services.columns.sql(view.project, filled(sql, since, until))
 
 
+def _against(change: str) -> str:
+    """A change beside the value before; one too small for its digits in words, which "0" beside it is not."""
+    return "no change" if change == "0" else change
+
+
 async def _metric(view: View, widget: Widget, place: str) -> Shown:
     metric = str(widget.metric)
     one = (await data.all_series(view, metric)).get(metric)
     if one is None:
         hint = "GET /api/series lists what there is; a scorer shows once it has scored something"
         raise Wrong(f"nothing called {metric} in this range and cohort", hint)
-    made = Shown(widget, place, one.current, one.change, f"before: {one.baseline.text}", one)
+    made = Shown(widget, place, one.current, _against(one.change), f"before: {one.baseline.text}", one)
     if widget.type == "distribution":
         spread = await data.spread(view, metric)
         if spread is None:

@@ -12,6 +12,7 @@ from watchkeeper.web.charts import theme
 from watchkeeper.web.charts.draw import Drawer, Engine
 from watchkeeper.web.charts.figure import figure
 from watchkeeper.web.charts.inline import bars, spark, strips
+from watchkeeper.web.charts.scatter import scatter
 from watchkeeper.web.charts.spec import Dot, Mark, SeriesChart, Stretch, distribution, series, y_domain
 from watchkeeper.web.render import STATIC
 
@@ -130,6 +131,43 @@ async def test_it_draws_a_series_with_band_baseline_deploy_and_alert() -> None:
 async def test_it_draws_the_same_chart_as_a_picture_for_messages() -> None:
     png, _ = await Drawer().draw(series(chart([1.0, 2.0, 3.0]), "light"), "png")
     assert png.startswith(b"\x89PNG\r\n")
+
+
+def test_a_point_is_in_the_middle_of_what_is_seen_of_its_bucket() -> None:
+    one = SeriesChart([Dot(START, 8.0, None, None, 3)], START - 24 * HOUR, START + HOUR // 4, 3600)
+    (drawn,) = [
+        layer
+        for layer in series(one, "light")["layer"]
+        if isinstance(layer["mark"], dict) and layer["mark"]["type"] == "point" and layer["data"]["values"]
+    ]
+    assert drawn["data"]["values"][0]["t"] == (START + HOUR // 8) // 1_000_000
+    # A lone point is all there is to see: it is not cut at the frame, and larger than those along a line.
+    assert "clip" not in drawn["mark"] and drawn["mark"]["size"] > 16
+
+
+def test_no_point_is_drawn_beyond_the_scale() -> None:
+    made = series(replace(chart([8.0, 8.1, 99.0]), domain=(7.0, 9.0)), "light")
+    shown = [
+        r["v"] for layer in made["layer"] if layer["mark"]["type"] == "point" for r in layer["data"]["values"]
+    ]
+    assert shown == [8.0, 8.1]
+
+
+async def test_an_axis_of_small_sums_is_in_dollars_as_the_numbers_are() -> None:
+    values = [0.00005, 0.00008]
+    flat = [Dot(START + i * HOUR, v, v, v, 9) for i, v in enumerate(values)]
+    svg, _ = await Drawer().draw(series(replace(chart([*values]), dots=flat, unit="money"), "light"))
+    words = re.findall(r">([^<>]+)</text>", svg.decode())
+    assert [w for w in words if w.startswith("$0.0000")] and not [w for w in words if "¢" in w]
+
+
+def test_a_scatter_with_a_few_far_values_has_a_scale_of_ratios() -> None:
+    far = [(1000.0 + i, 8.0) for i in range(50)] + [(600_000.0, 3.0)]
+    x = scatter(far, "latency_ms", "answer_relevance", "light")["encoding"]["x"]
+    assert x["scale"]["type"] == "log" and "' s'" in x["axis"]["labelExpr"]
+    near = scatter(far[:-1], "latency_ms", "answer_relevance", "light")["encoding"]["x"]
+    nought = scatter([(0.0, 1.0), *far], "tool_calls", "answer_relevance", "light")["encoding"]["x"]
+    assert near["scale"] == nought["scale"] == {"zero": False}
 
 
 async def test_it_writes_axis_labels_without_exponents() -> None:

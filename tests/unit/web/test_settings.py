@@ -48,7 +48,7 @@ async def test_models_without_a_price_are_named_with_what_to_add(world: World) -
     assert OWN in page and "its price" in page
     assert f"{{provider: openai, model: {OWN}, input: 0.15, output: 0.60}}" in page
     assert "gpt-4o-mini" in page and "$0.15" in page
-    assert "Costs have never been made again here" in page
+    assert "Nothing has been recomputed yet" in page
 
 
 async def test_stored_costs_are_made_again_from_the_page(world: World) -> None:
@@ -56,7 +56,7 @@ async def test_stored_costs_are_made_again_from_the_page(world: World) -> None:
         begun = await browser.post("/settings/prices/recompute?project=default", data={"since": "30d"})
         assert begun.status_code == 303 and begun.headers["location"] == "/settings/prices"
         page = (await browser.get("/settings/prices")).text
-    assert "looked at" in page and "never been made again" not in page
+    assert "looked at" in page and "Nothing has been recomputed" not in page
 
 
 async def test_an_export_begins_with_the_filters_of_the_list(world: World) -> None:

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 from jinja2 import UndefinedError
+from starlette.requests import Request
 
 from watchkeeper.model.score import Score
 from watchkeeper.web.estimate import Estimate, unknown
 from watchkeeper.web.render import STATIC, asset_url, environment, web_link
-from watchkeeper.web.routes import error_page
+from watchkeeper.web.routes import error_page, ways_out
 
 TEMPLATES = STATIC.parent / "templates"
 HOSTILE = "\"><script>alert(1)</script>'&{{7*7}}"
@@ -117,13 +118,54 @@ def test_it_names_static_files_by_content() -> None:
         asset_url("nothing.css")
 
 
+@pytest.mark.parametrize(
+    ("shift", "change", "words", "arrow"),
+    [(-1, "+178 %", "+178 % worse", "up"), (1, "-0.1 pt", "-0.1 pt better", "down"), (-1, "-0.4", "-0.4 worse", "down")],
+    ids=("dearer", "fewer", "lower"),
+)  # fmt: skip
+def test_an_arrow_is_the_change_s_and_a_word_says_whether_it_is_welcome(
+    shift: int, change: str, words: str, arrow: str
+) -> None:
+    shown = macro("moved(s)", s=SimpleNamespace(shift=shift, change=change))
+    assert words in shown and macro(f"icon('{arrow}', 12)") in shown
+
+
 def test_it_shows_errors_as_text() -> None:
     shown = error_page(404, HOSTILE, HOSTILE)
     assert "<script" not in shown
     assert "Not found" in shown
     assert "Something went wrong" in error_page(500, "a fault of ours", "")
     assert "data-theme" not in shown
-    assert 'data-theme="dark"' in error_page(404, "", "", {"wk_theme": "dark"})
+    assert 'data-theme="dark"' in error_page(404, "", "", asked("/", cookie="wk_theme=dark"))
+
+
+def asked(path: str, query: str = "", method: str = "GET", cookie: str = "") -> Request:
+    headers = [(b"host", b"here"), (b"cookie", cookie.encode())]
+    return Request(
+        {"type": "http", "method": method, "path": path, "query_string": query.encode(), "headers": headers}
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "expected"),
+    [
+        ("/alerts/nothing", 404, [("/alerts", "Alerts"), ("/", "Overview")]),
+        ("/signals/sig_1/act", 409, [("/signals/sig_1", "Back"), ("/signals", "Signals"), ("/", "Overview")]),
+        ("/settings/prices/recompute", 400, [("/settings/prices", "Back"), ("/settings", "Settings"), ("/", "Overview")]),
+        ("/nothing", 404, [("/", "Overview")]),
+        ("/", 500, [("/", "Overview")]),
+    ],
+    ids=("unknown", "refused", "form", "elsewhere", "first"),
+)  # fmt: skip
+def test_an_error_leads_on(path: str, status: int, expected: list[tuple[str, str]]) -> None:
+    assert ways_out(path, status) == expected
+
+
+def test_an_error_keeps_the_project_and_says_that_a_form_is_still_there() -> None:
+    shown = error_page(400, "no name", "", asked("/alerts/a/take", "project=other", "POST"))
+    assert 'href="/alerts/a?project=other"' in shown and "what you typed is still there" in shown
+    lost = error_page(404, "there is nothing at /x", "/api/docs lists what there is", asked("/x"))
+    assert "/api/docs" not in lost and "still there" not in lost
 
 
 def test_every_form_stays_in_the_project_it_was_shown_in() -> None:

@@ -1,10 +1,22 @@
 """Two metrics of the same traces as points."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from watchkeeper.web.charts.spec import PAD, SCHEMA, axis_format
 from watchkeeper.web.charts.theme import TOKENS, Theme, config
+from watchkeeper.web.metrics import UNITS
+
+# Values that reach this many times as far as most of them do are shown on a scale of ratios: else all but one lie on the axis.
+FAR: Final = 10.0
+
+
+def _scale(values: Sequence[float]) -> dict[str, Any]:
+    """The scale of one axis: linear, unless all values are positive and a few lie far beyond the others."""
+    ordered = sorted(values)
+    if ordered and ordered[0] > 0 and ordered[-1] > FAR * ordered[int(0.9 * (len(ordered) - 1))]:
+        return {"type": "log", "nice": False}
+    return {"zero": False}
 
 
 def scatter(
@@ -13,7 +25,16 @@ def scatter(
     """The Vega-Lite specification; points are see-through, so that where they pile up is seen."""
     c = TOKENS[theme]
     opacity = 0.7 if len(points) < 200 else 0.35
-    axis = {"type": "quantitative", "scale": {"zero": False}}
+
+    def axis(field: str, values: Sequence[float], name: str, **more: Any) -> dict[str, Any]:
+        written = axis_format(UNITS.get(name, ""), max(values, default=1.0))
+        return {
+            "field": field,
+            "type": "quantitative",
+            "scale": _scale(values),
+            "axis": {"title": name, "labelOverlap": True, **written, **more},
+        }
+
     return {
         "$schema": SCHEMA,
         "width": width - PAD["left"] - PAD["right"],
@@ -31,7 +52,7 @@ def scatter(
             "clip": True,
         },
         "encoding": {
-            "x": {"field": "x", **axis, "axis": {"title": x, **axis_format()}},
-            "y": {"field": "y", **axis, "axis": {"title": y, **axis_format(), "titleAnchor": "end"}},
+            "x": axis("x", [a for a, _ in points], x),
+            "y": axis("y", [b for _, b in points], y, titleAnchor="end"),
         },
     }

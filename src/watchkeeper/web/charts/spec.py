@@ -10,7 +10,7 @@ from watchkeeper.web.humane import NS
 
 SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v5.json"
 # Fixed, so that a page can lay links over the picture: plot area = picture minus these.
-PAD: Final = {"left": 48, "right": 12, "top": 20, "bottom": 24}
+PAD: Final = {"left": 56, "right": 12, "top": 20, "bottom": 24}
 
 
 # Midnight says the day, any other tick the time of day.
@@ -108,9 +108,7 @@ def axis_format(unit: str = "", top: float = 1.0) -> dict[str, Any]:
         expr = "datum.value >= 1000 ? format(datum.value / 1000, '~g') + ' s' : format(datum.value, '~g') + ' ms'"
         return {"labelExpr": expr}
     if unit == "money":
-        if top < 0.01:
-            return {"labelExpr": "format(datum.value * 100, ',.3~r') + ' ¢'"}
-        return {"format": "$~s"} if top >= 1 else {"labelExpr": "format(datum.value, '$.6~r')"}
+        return {"format": "$~s"} if top >= 1 else {"labelExpr": "format(datum.value, '$.3~r')"}
     if unit == "count":
         return {"format": "~s"}
     # As `format` the axis would take its precision from the step between ticks, and write 10 as 1e+1.
@@ -128,9 +126,8 @@ def series(chart: SeriesChart, theme: Theme) -> dict[str, Any]:
         return ns // 1_000_000 + shift_ms
 
     width = chart.width - PAD["left"] - PAD["right"]
-    half = chart.bucket * 500
     rows = [
-        {"t": ms(d.at_ns) + half, "v": d.value, "lo": d.low, "hi": d.high, "alone": _alone(chart.dots, i)}
+        {"t": ms(_middle(d, chart)), "v": d.value, "lo": d.low, "hi": d.high, "alone": _alone(chart.dots, i)}
         for i, d in enumerate(chart.dots)
     ]
     domain = chart.domain or y_domain([chart])
@@ -158,7 +155,8 @@ def series(chart: SeriesChart, theme: Theme) -> dict[str, Any]:
         "interpolate": "monotone",
         "clip": True,
     }
-    dot = {"type": "point", "color": c["accent"], "filled": True, "size": 16, "opacity": 1, "clip": True}
+    # Not cut at the frame: what lies beyond the scale is left out below, and half a point at the edge says little.
+    dot = {"type": "point", "color": c["accent"], "filled": True, "opacity": 1}
     layers.append(
         {
             "data": {"values": rows},
@@ -167,8 +165,10 @@ def series(chart: SeriesChart, theme: Theme) -> dict[str, Any]:
         }
     )
     layers.append({"data": {"values": rows}, "mark": line, "encoding": {"x": x, "y": y}})
-    shown = rows if len([r for r in rows if r["v"] is not None]) <= 48 else [r for r in rows if r["alone"]]
-    layers.append({"data": {"values": shown}, "mark": dot, "encoding": {"x": x, "y": y}})
+    known = [r for r in rows if r["v"] is not None and (domain is None or domain[0] <= r["v"] <= domain[1])]
+    for alone, size in ((False, 16), (True, 36)):
+        some = [r for r in known if r["alone"] is alone] if alone or len(known) <= 48 else []
+        layers.append({"data": {"values": some}, "mark": {**dot, "size": size}, "encoding": {"x": x, "y": y}})
     layers += _deploy_layers(chart, x, c, ms)
     return {
         "$schema": SCHEMA,
@@ -179,6 +179,11 @@ def series(chart: SeriesChart, theme: Theme) -> dict[str, Any]:
         "config": config(theme),
         "layer": layers,
     }
+
+
+def _middle(dot: Dot, chart: SeriesChart) -> int:
+    """The middle of that part of a bucket which the picture shows, in ns: of the newest one only the beginning has passed."""
+    return (max(dot.at_ns, chart.since_ns) + min(dot.at_ns + chart.bucket * NS, chart.until_ns)) // 2
 
 
 def _alone(dots: Sequence[Dot], i: int) -> bool:

@@ -15,10 +15,11 @@ from watchkeeper.web import render
 from watchkeeper.web.render import NavItem
 from watchkeeper.web.view import View
 
-__all__ = ["answer", "form_of", "monitors_of", "nav"]
+__all__ = ["answer", "form_of", "monitors_of", "nav", "nav_items"]
 
 
-def _nav(alerts: int, open_reviews: int) -> list[NavItem]:
+def nav_items(alerts: int = 0, open_reviews: int = 0) -> list[NavItem]:
+    """The lines of the rail, with how much is firing and waiting."""
     return [
         NavItem("overview", "Overview", "/", "overview", "o"),
         NavItem("traces", "Traces", "/traces", "traces", "t"),
@@ -47,7 +48,7 @@ async def nav(view: View) -> list[NavItem]:
             "open", 0
         )
 
-    return _nav(*await view.call.services.records.read(counts))
+    return nav_items(*await view.call.services.records.read(counts))
 
 
 async def projects(call: Call) -> list[str]:

@@ -18,6 +18,7 @@ from watchkeeper.pipeline.watching.normals import BASELINE_NS, Normal
 from watchkeeper.server.routing import Call, route
 from watchkeeper.store.records import states
 from watchkeeper.web.charts.inline import bins
+from watchkeeper.web.metrics import UNITS
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import view_of
 
@@ -96,6 +97,7 @@ async def explorer(call: Call) -> Response:
     context = {
         "metrics": metrics,
         "metric": metric,
+        "unit": UNITS.get(metric, ""),
         "shape": found if isinstance(found, Shape) else None,
         "why": found.reason if isinstance(found, Insufficient) else "",
         "bars": bins(found.edges, found.now, found.then, height=160) if isinstance(found, Shape) else [],

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import RedirectResponse, Response
 
+from watchkeeper.alerting.cohorts import OTHER
 from watchkeeper.model.series import cohort_parse, cohort_text
 from watchkeeper.pipeline.roll import scorer_of
 from watchkeeper.server.routing import Call, route
@@ -21,7 +22,8 @@ from watchkeeper.web.pages.common import answer
 from watchkeeper.web.twin import corrected, twin
 from watchkeeper.web.view import DIMENSIONS, View, view_of
 
-MOST_COHORTS: Final = 12
+# How many cohorts are drawn at once, and on request: beyond that a chart each says nothing.
+MOST_COHORTS, ALL_COHORTS = 12, 60
 MOST_CHARTS: Final = 24
 
 
@@ -86,7 +88,8 @@ async def _cohorts(view: View, metric: str, dimension: str, bucket: int) -> list
         if one.baseline.value is None:
             one = replace(one, baseline=replace(one.baseline, why="this cohort did not exist before"))
         made.append((cohort, cohort_parse(cohort)[0][1], one))
-    return sorted(made, key=lambda m: (-m[2].current.n, m[1]))
+    # What the roller gathers as `other` is no cohort of its own: it stands last.
+    return sorted(made, key=lambda m: (m[1] == OTHER, -m[2].current.n, m[1]))
 
 
 @route("GET", "/quality/{metric:path}", permission="viewer")
@@ -119,6 +122,7 @@ async def one_metric(call: Call) -> Response:
         for c, _, s in cohorts
     ]
     domain = y_domain(charts)
+    most = ALL_COHORTS if view.params.get("cohorts") == "all" else MOST_COHORTS
     multiples = [
         (
             value,
@@ -126,7 +130,7 @@ async def one_metric(call: Call) -> Response:
             figure_of(view, replace(chart, domain=domain), metric, "small", _within(view, cohort)),
             _within(view, cohort),
         )
-        for (cohort, value, s), chart in zip(cohorts[:MOST_COHORTS], charts, strict=False)
+        for (cohort, value, s), chart in zip(cohorts[:most], charts, strict=False)
     ]
     context = {
         "one": one,
@@ -136,7 +140,7 @@ async def one_metric(call: Call) -> Response:
         else None,
         "by": by,
         "multiples": multiples,
-        "more_cohorts": max(0, len(cohorts) - MOST_COHORTS),
+        "more_cohorts": max(0, len(cohorts) - most),
         "worst": lowest(worst, one is not None and one.metric.unit == "share") if call.sees_content else [],
         "spread": bins(spread.edges, spread.now, spread.then)
         if spread and one and one.metric.unit != "share"
