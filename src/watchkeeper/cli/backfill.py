@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 from typing import Any
+from urllib.parse import quote
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, JUDGED_BAD, OK, CliError
@@ -76,7 +77,7 @@ def main(args: argparse.Namespace) -> int:
         return _listed(client)
     for action in ("pause", "resume", "cancel"):
         if chosen := getattr(args, action):
-            made = client.call("POST", f"/api/backfills/{chosen}", {"action": action})
+            made = client.call("POST", f"/api/backfills/{quote(chosen, safe='')}", {"action": action})
             print(f"{made['id']} is {made['state']}")
             return OK
     if (args.scorer is None) == (args.scorecard is None):

@@ -89,19 +89,22 @@ def _of_running(args: argparse.Namespace, url: str, key: str) -> int:
     """Let the server that holds the directory make it, and take it where it is wanted."""
     client = Client(url, {"authorization": f"Bearer {key}"})
     bar = Progress(1, "backing up")
+    made: dict[str, Any] = {}
     try:
-        bar.so_far("while the server goes on …")
-        made: dict[str, Any] = client.call("POST", "/api/backups", {})
-    finally:
-        bar.end()
-    try:
+        # A place that cannot be written is found out before the server has copied anything.
         with _whole(args.to) as partial:
+            bar.so_far("while the server goes on …")
+            made = client.call("POST", "/api/backups", {})
             partial.rmdir()
             shutil.move(args.data_dir / made["folder"], partial)
     except OSError as error:
+        if not made:
+            raise CliError(f"nothing was backed up: {_words(error)}") from None
         raise CliError(
             f"the backup is complete at {args.data_dir / made['folder']} but cannot be moved: {error.strerror}"
         ) from None
+    finally:
+        bar.end()
     print(f"backed up {made['files']} files of the running server to {args.to}")
     return OK
 

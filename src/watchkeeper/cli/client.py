@@ -92,6 +92,18 @@ def check_data_dir(data_dir: Path) -> None:
         )
 
 
+def _address(text: str) -> str:
+    """The server's address without the slash at its end. Raises `CliError` for what is none."""
+    try:
+        parts = urllib.parse.urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not text.isprintable() or " " in text:
+        raise CliError(f"--server {text}: write an address such as {DEFAULT_SERVER}")
+    return text.rstrip("/")
+
+
 @dataclass
 class Answer:
     """An HTTP answer."""
@@ -119,8 +131,9 @@ class Client:
     def of(cls, args: argparse.Namespace) -> "Client":
         """The server of these arguments: the one named, else the one running on the data directory, else the default. Raises
         `CliError` where a data directory was named and none runs on it."""
-        server, key = args.server, args.api_key
-        if server is None:
+        # A variable that is set to nothing says nothing; a secret's file often ends in a line break.
+        server, key = (args.server or "").strip(), (args.api_key or "").strip()
+        if not server:
             found = running_on(args.data_dir)
             if found is not None:
                 server, key = found[0], key or found[1]
@@ -134,10 +147,10 @@ class Client:
             headers["authorization"] = f"Bearer {key}"
         if args.project:
             headers["x-watchkeeper-project"] = args.project
-        address = (server or DEFAULT_SERVER).rstrip("/")
-        if urllib.parse.urlsplit(address).scheme not in ("http", "https"):
-            raise CliError(f"--server {address}: write an address such as {DEFAULT_SERVER}")
-        return cls(address, headers)
+        for name, value in (("WATCHKEEPER_API_KEY", key), ("--project", args.project or "")):
+            if not value.isprintable():
+                raise CliError(f"{name} holds a character that cannot be sent; write it in one line")
+        return cls(_address(server or DEFAULT_SERVER), headers)
 
     def send(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None = None

@@ -17,7 +17,7 @@ from watchkeeper.dialects.history import FORMATS
 from watchkeeper.wire.decoded import Decoded
 from watchkeeper.wire.errors import WireError
 from watchkeeper.wire.inflate import inflate
-from watchkeeper.wire.otlp import SIGNALS, decode
+from watchkeeper.wire.otlp import SIGNALS, decode, status_message
 from watchkeeper.wire.parts import parts
 
 MOST_BYTES = 1 << 30
@@ -63,7 +63,8 @@ def files_of(paths: list[Path]) -> list[Path]:
         elif path.is_file():
             found.append(path)
         else:
-            raise CliError(f"{path}: there is no such file or folder")
+            what = "is neither a file nor a folder" if path.exists() else "there is no such file or folder"
+            raise CliError(f"{path}: {what}")
     if not found:
         raise CliError(f"there is nothing to import; files end in {', '.join(_SUFFIXES)}")
     return found
@@ -115,6 +116,8 @@ def _json_signal(data: bytes) -> str:
 
 def _protobuf_signal(data: bytes) -> str:
     """Whichever signal the records make sense as."""
+    if not data:
+        raise CliError("is empty")
     for signal in SIGNALS:
         try:
             made = decode(signal, data, PROTOBUF)
@@ -186,20 +189,30 @@ def send(client: Client, request: Request) -> Answer:
     for _ in range(ATTEMPTS):
         if answer.status not in (429, 503):
             break
-        time.sleep(float(answer.headers.get("retry-after", "1")))
+        time.sleep(_pause(answer))
         answer = client.send("POST", f"/v1/{request.signal}", request.body, kind)
     if answer.status != 200:
-        said = answer.body.decode("utf-8", "replace")
-        if answer.headers.get("content-type", "").startswith(JSON):
-            try:
-                said = str(json.loads(said).get("message", said))
-            except (ValueError, AttributeError):
-                said = said[:300]
-        else:
-            said = "".join(c for c in said if c.isprintable())
-        fault = f"the server answered {answer.status}: {said[:300]}"
+        fault = f"the server answered {answer.status}: {_reason(answer)[:300]}"
         raise Refused(fault) if answer.status in REFUSED else CliError(fault)
     return answer
+
+
+def _pause(answer: Answer) -> float:
+    """The seconds to wait: as asked, one where that is a date, and never more than half a minute."""
+    asked = str(answer.headers.get("retry-after", "")).strip()
+    return min(float(asked), 30.0) if asked.isdecimal() else 1.0
+
+
+def _reason(answer: Answer) -> str:
+    """What the server said, in JSON or protobuf, or the words of whatever stands before it."""
+    kind = str(answer.headers.get("content-type", ""))
+    if kind.startswith(PROTOBUF) and (told := status_message(answer.body)):
+        return told
+    said = answer.body.decode("utf-8", "replace")
+    if kind.startswith(JSON):
+        with contextlib.suppress(ValueError, AttributeError):
+            return str(json.loads(said).get("message", said))
+    return "".join(c for c in said if c.isprintable())
 
 
 def main(args: argparse.Namespace) -> int:

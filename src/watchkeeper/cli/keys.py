@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from watchkeeper.cli.client import Client, check_data_dir, running_on
 from watchkeeper.cli.errors import OK, CliError
@@ -121,7 +122,7 @@ def revoke(args: argparse.Namespace) -> int:
     """Revoke a key by its id."""
     client = _remote(args)
     if client is not None:
-        client.call("DELETE", f"/api/keys/{args.id}")
+        client.call("DELETE", f"/api/keys/{quote(args.id, safe='')}")
     else:
         now = time.time_ns()
 

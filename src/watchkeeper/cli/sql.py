@@ -14,6 +14,8 @@ def main(args: argparse.Namespace) -> int:
     query = told() if args.query == "-" else args.query
     if not query.strip():
         raise CliError("the statement is empty; try: watchkeeper sql 'select * from traces limit 5'")
+    if not query.isascii() and query != query.encode("utf-8", "replace").decode():
+        raise CliError("the statement is not UTF-8")
     answer = Client.of(args).call("POST", "/api/sql", {"query": query})
     columns, rows = answer["columns"], answer["rows"]
     if args.format == "csv":

@@ -3,6 +3,7 @@
 import argparse
 import json
 from typing import Any
+from urllib.parse import quote
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
@@ -81,7 +82,9 @@ def main(args: argparse.Namespace) -> int:
     for action in ("decide", "measure", "stop"):
         version = getattr(args, action)
         if version is not None:
-            made = client.call("POST", f"/api/trained/{args.name}/{version}", {"action": action})
+            made = client.call(
+                "POST", f"/api/trained/{quote(args.name, safe='')}/{version}", {"action": action}
+            )
             print(f"{made['name']} version {made['version']} is {made['state']}")
             return OK
     body = {k: v for k in ("name", "judge", "floor", "since") if (v := getattr(args, k)) is not None}

@@ -1,5 +1,6 @@
 """A server as a judge: the few calls a test session makes. Standard library only."""
 
+import http.client
 import json
 import urllib.error
 import urllib.parse
@@ -17,7 +18,7 @@ class Server:
     def __init__(self, address: str, api_key: str | None = None, project: str | None = None) -> None:
         self.address = address.rstrip("/")
         self.headers = {"content-type": "application/json", "accept": "application/json"}
-        if api_key:
+        if api_key := (api_key or "").strip():
             self.headers["authorization"] = f"Bearer {api_key}"
         if project:
             self.headers["x-watchkeeper-project"] = project
@@ -33,7 +34,7 @@ class Server:
                 return json.loads(answer.read())
         except urllib.error.HTTPError as error:
             raise JudgeError(self._words(error)) from None
-        except (urllib.error.URLError, OSError) as error:
+        except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
             raise JudgeError(
                 f"no Watchkeeper answers at {self.address} ({reason}); start one, or name a .jsonl file as the dataset"

@@ -127,7 +127,15 @@ def status_response(code: int, message: str, encoding: str) -> tuple[bytes, str]
     return Status(code=code, message=message).SerializeToString(), MEDIA["protobuf"]
 
 
+def status_message(body: bytes) -> str | None:
+    """The words of a `Status` in protobuf; None for anything else."""
+    try:
+        return Status.FromString(body).message or None
+    except DecodeError:
+        return None
+
+
 __all__ = [
     "MEDIA", "SIGNALS", "Decoded", "Limits", "Malformed", "Rejected", "UnsupportedEncoding", "decode", "encoding_of",
-    "export_response", "partial_success", "rejection_message", "status_response",
+    "export_response", "partial_success", "rejection_message", "status_message", "status_response",
 ]  # fmt: skip

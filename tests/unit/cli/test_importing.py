@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from tests.unit.cli.conftest import Fake
 from watchkeeper.cli.importing import Request, contents, files_of, requests
 from watchkeeper.cli.main import main
 from watchkeeper.wire.inflate import zstd
+from watchkeeper.wire.otlp import status_response
 
 SPAN = {"traceId": "ab" * 16, "spanId": "cd" * 8, "name": "x", "startTimeUnixNano": "1795238000000000000"}
 REQUEST = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN, {**SPAN, "spanId": "zz"}]}]}]}
@@ -152,3 +154,31 @@ def test_it_waits_when_the_server_is_busy(
     fake.json(413, {"code": 8, "message": "too large"})
     assert main(["import", str(tmp_path), "--server", fake.url]) == 2
     assert "answered 413: too large" in capsys.readouterr().err
+
+
+def test_refusals_in_protobuf_and_waits_given_as_a_date_are_read(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr("watchkeeper.cli.importing.time.sleep", waited.append)
+    (tmp_path / "traces.pb").write_bytes(ExportTraceServiceRequest().SerializeToString() or b"\n\0")
+    body, kind = status_response(16, "this is not a valid API key", "protobuf")
+    fake.answers = [
+        (503, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}, b""),
+        (503, {"retry-after": "86400"}, b""),
+        (401, {"content-type": kind}, body),
+    ]
+    assert main(["import", str(tmp_path), "--server", fake.url]) == 2
+    assert waited == [1.0, 30.0]
+    assert "answered 401: this is not a valid API key\n" in capsys.readouterr().err
+
+
+def test_what_is_empty_or_no_file_is_called_that(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "nothing").touch()
+    assert main(["import", str(tmp_path / "nothing"), "--server", fake.url]) == 2
+    os.mkfifo(tmp_path / "pipe")
+    assert main(["import", str(tmp_path / "pipe"), "--server", fake.url]) == 2
+    said = capsys.readouterr().err
+    assert "nothing: is empty" in said and "pipe: is neither a file nor a folder" in said

@@ -8,6 +8,8 @@ import json
 import logging
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +92,52 @@ def test_it_says_that_no_server_answers(capsys: pytest.CaptureFixture[str]) -> N
     assert "start one with 'watchkeeper serve'" in capsys.readouterr().err
     assert main(["sql", "select 1", "--server", "ftp://x"]) == 2
     assert main(["sql", " "]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--server", "http://[::1"], "write an address such as"),
+        (["--server", "http://a b/"], "write an address such as"),
+        (["--server", "http://"], "write an address such as"),
+        (["--server", "http://127.0.0.1:99999"], "write an address such as"),
+        (["--api-key", "wk_a\nb"], "WATCHKEEPER_API_KEY holds a character that cannot be sent"),
+        (["--project", "a\rb"], "--project holds a character that cannot be sent"),
+    ],
+)
+def test_addresses_and_keys_that_cannot_be_are_said(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sql", "select 1", *arguments]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_variable_set_to_nothing_and_a_key_with_its_line_break_are_no_fault(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("watchkeeper.cli.client.running_on", lambda _: (fake.url, "wk_found"))
+    fake.json(200, {"columns": ["1"], "rows": [[1]], "truncated": False})
+    assert main(["sql", "select 1", "--server", "", "--api-key", ""]) == 0
+    fake.json(200, {"columns": ["1"], "rows": [[1]], "truncated": False})
+    assert main(["sql", "select 1", "--server", fake.url, "--api-key", "wk_x\r\n"]) == 0
+    assert [headers["authorization"] for *_, headers in fake.asked] == ["Bearer wk_found", "Bearer wk_x"]
+    capsys.readouterr()
+
+
+def test_what_is_closed_gets_nothing_that_is_meant_for_it(fake: Fake, tmp_path: Path) -> None:
+    fake.json(200, {"columns": ["1"], "rows": [[1]], "truncated": False})
+    command = f'exec "{sys.executable}" -m watchkeeper sql "select 1" --server {fake.url} 2>&-'
+    done = subprocess.run(["sh", "-c", command], stdout=subprocess.PIPE, timeout=60, check=False)
+    assert done.returncode == 0 and done.stdout.decode().splitlines() == ["1", "─", "1"]
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_server_copies_anything(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("watchkeeper.cli.backup.running_on", lambda _: (fake.url, "k"))
+    (tmp_path / "file").write_text("x")
+    assert main(["backup", str(tmp_path / "file" / "sub" / "b")]) == 2
+    assert "nothing was backed up" in capsys.readouterr().err and fake.asked == []
 
 
 def test_it_prints_answers_as_table_csv_and_json(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
