@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from tests.contract.columns_world import (
     DAY,
@@ -632,28 +633,36 @@ async def test_points_come_back_as_they_were_and_a_tick_is_replaced(
     assert row == ["ok", "model=a,b,prompt=x", 2, pytest.approx(2 / 3), 1, 1]
 
 
-async def test_points_that_are_put_in_another_order_are_all_there_however_often_that_is_begun(
-    store: ClickHouseColumns, project: str
+async def test_a_later_migration_runs_once_may_be_killed_and_is_not_undone_by_an_older_version(
+    store: ClickHouseColumns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = NOW // 10**9 // 3600 * 3600 * 10**9
-    keys = [SeriesKey(project, metric, (("model", model),)) for metric in ("ok", "traces") for model in "ab"]
-    written = [gather(key, start, start + 60 * 10**9, BINARY, [(1.0, 0.5)]) for key in keys]
-    await store.write_points(written)
-    text = next(text for _, name, text in migrations.known() if name == "0011_cohorts.sql")
-    wanted = migrations.statements(text, embedded=True)
-    for stopped in (1, 2, 3, 4, 5, len(wanted)):
-        for statement in wanted[:stopped]:
-            store._rows.run_now(lambda client, s=statement: client.command(s))
-    found = await store.read_points(project, start, start + 1)
-    assert sorted(found, key=lambda p: p.key) == sorted(written, key=lambda p: p.key)
-    order = store._rows.run_now(
-        lambda client: (
-            client.query(
-                "SELECT name, sorting_key FROM system.tables WHERE database = currentDatabase() AND name LIKE 'points%'"
-            ).result_rows
+    text = f"CREATE TABLE IF NOT EXISTS later (n UInt8) ENGINE = MergeTree ORDER BY n SETTINGS {migrations.DURABLE};\n"
+    shipped = migrations.known()
+    name = "9999_later.sql"
+
+    def ran(*texts: str) -> list[str]:
+        monkeypatch.setattr(migrations, "known", lambda: [*shipped, *((9999, name, t) for t in texts)])
+        return store._rows.run_now(migrations.migrate, NOW)
+
+    def columns(client: Client) -> list[tuple[str]]:
+        rows = client.query(
+            "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'later'"
         )
-    )
-    assert list(map(tuple, order)) == [("points", "project, cohort, metric, seconds, tick")]
+        return list(map(tuple, rows.result_rows))
+
+    try:
+        assert ran() == []
+        # Killed between two statements: the first one is done and nothing says so.
+        with pytest.raises(Exception, match="no_such_table"):
+            ran(text + "ALTER TABLE no_such_table ADD COLUMN m UInt8;\n")
+        assert ran(text + "ALTER TABLE later ADD COLUMN IF NOT EXISTS m UInt8;\n") == [name]
+        assert store._rows.run_now(columns) == [("n",), ("m",)]
+        assert ran(text) == []
+        with pytest.raises(migrations.SchemaTooNew, match="schema 9999"):
+            ran()
+    finally:
+        for undo in ("DROP TABLE IF EXISTS later SYNC", "DELETE FROM schema_migrations WHERE number = 9999"):
+            store._rows.run_now(lambda client, s=undo: client.command(s))
 
 
 async def test_the_series_of_a_report_are_the_sums_of_its_points(

@@ -17,7 +17,6 @@ import sqlalchemy as sa
 
 from tests.chaos import new_seed, progress, sized
 from watchkeeper.store.clickhouse import open_columns
-from watchkeeper.store.clickhouse.migrations import known
 from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
 
@@ -92,4 +91,3 @@ def test_an_upgrade_that_is_killed_is_whole_after_the_next_start(tmp_path: Path)
         progress("D9 kills", number + 1, KILLS, f"{stopped} before the end, seed {seed}")
         shutil.rmtree(folder)
     print(f"D9: {KILLS} kills, {stopped} before the end")
-    assert len(known()) >= 4

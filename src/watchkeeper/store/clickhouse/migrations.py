@@ -10,12 +10,12 @@ from clickhouse_connect.driver.client import Client
 # sources, because those are deleted within seconds: erased bytes must go, and the new part is all there is then.
 DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, old_parts_lifetime = 5, "
-    "merge_selector_base = 10, cleanup_delay_period = 10, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 20"
+    "cleanup_delay_period = 10, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 20"
 )
+RESTED = ", min_age_to_force_merge_seconds = 7200, min_age_to_force_merge_on_partition_only = 1"
 # The embedded engine is told by its own configuration how to compress a part of which size (`engine.COMPRESSION`); a server's is
 # not ours to write.
-EMBEDDED_CODEC = "RESET SETTING default_compression_codec"
-SERVER_CODEC = "MODIFY SETTING default_compression_codec = 'ZSTD(3)'"
+SERVER_CODEC = ", default_compression_codec = 'ZSTD(3)'"
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 
 
@@ -36,8 +36,10 @@ def known() -> list[tuple[int, str, str]]:
 
 def statements(text: str, embedded: bool) -> list[str]:
     """The statements of a migration; each ends with a semicolon at the end of a line."""
-    codec = EMBEDDED_CODEC if embedded else SERVER_CODEC
-    bare = _COMMENT.sub("", text).replace("${durable}", DURABLE).replace("${codec}", codec)
+    bare = _COMMENT.sub("", text)
+    codec = "" if embedded else SERVER_CODEC
+    for name, said in (("durable", DURABLE), ("rested", RESTED), ("codec", codec)):
+        bare = bare.replace(f"${{{name}}}", said)
     return [s.strip() for s in re.split(r";\s*(?:\n|$)", bare) if s.strip()]
 
 
