@@ -9,12 +9,14 @@ from urllib.parse import quote, urlencode
 
 from mcp.server.mcpserver import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import CliError
 from watchkeeper.mcp.failure import failure_of
 from watchkeeper.mcp.fence import fenced
+from watchkeeper.server.openapi import installed_version
 from watchkeeper.testing.targets import How, TargetError, run
 
 INSTRUCTIONS = (
@@ -38,7 +40,7 @@ class Tools:
         try:
             return await asyncio.to_thread(self.client.call, method, path, body)
         except CliError as error:
-            raise ToolError(str(error)) from None
+            raise ToolError(_for_an_agent(str(error))) from None
 
     async def search_traces(
         self, where: str | None = None, text: str | None = None, since: str = "24h", limit: int = 20
@@ -49,12 +51,14 @@ class Tools:
         given = {"where": where, "text": text, "since": since, "limit": max(1, min(limit, 100))}
         query = urlencode({k: v for k, v in given.items() if v is not None})
         found = await self._call("GET", f"/api/traces?{query}")
+        if not found["traces"]:
+            return f"no trace since {since} matches; give an earlier `since` (7d, 30d), or ask for less"
         return fenced(found["traces"], 400)
 
     async def read_failure(self, trace_id: str) -> str:
         """Read one trace with its context: input, output, every step with messages, documents and tool results, which scorers
         failed and why. Reading it is noted in the audit log."""
-        return fenced(failure_of(await self._call("GET", f"/api/traces/{quote(trace_id, safe='')}")))
+        return fenced(failure_of(await self._call("GET", f"/api/traces/{quote(trace_id.strip(), safe='')}")))
 
     async def list_signals(
         self,
@@ -85,7 +89,8 @@ class Tools:
     ) -> dict[str, Any]:
         """Make a trace a test case of a dataset, as a new version: its input and context, its newest label, and the scorers
         that failed on it, which must pass from now on. `force` adds it although one that asks the same is there."""
-        body = {"trace_id": trace_id, "note": note, "split": split, "force": force}
+        _name(dataset, "a dataset")
+        body = {"trace_id": trace_id.strip(), "note": note, "split": split, "force": force}
         made: dict[str, Any] = await self._call(
             "POST", f"/api/datasets/{quote(dataset, safe='')}/promote", body
         )
@@ -104,8 +109,15 @@ class Tools:
     async def compare_runs(self, before: str, after: str) -> str:
         """Put two stored runs (names or ids) side by side, case by case: every figure's change with its 95 % interval, new and
         fixed violations, and the cases that got worse first."""
+        _name(before, "a stored run")
+        _name(after, "a stored run")
         query = urlencode({"against": before})
-        found = await self._call("GET", f"/api/experiments/{quote(after, safe='')}/compare?{query}")
+        try:
+            found = await self._call("GET", f"/api/experiments/{quote(after, safe='')}/compare?{query}")
+        except ToolError as error:
+            runs = await self._call("GET", "/api/experiments?limit=30")
+            known = ", ".join(dict.fromkeys(str(r.get("name") or r["id"]) for r in runs)) or "none"
+            raise ToolError(f"{error}\nstored runs, the newest first: {known}") from None
         worse = [c for c in found["cases"] if c["worse"]]
         kept = {k: found[k] for k in ("headline", "n", "sessions", "changes", "left_out", "other_version")}
         return fenced({**kept, "worse": worse[:20], "worse_in_all": len(worse)}, 500)
@@ -120,6 +132,7 @@ class Tools:
         """Judge the application over a dataset: pass, fail, or not enough evidence, with every regression. `answers` are
         `{"case_id", "output"}` that you obtained; without them the target this server was started with is asked.
         `baseline` is an earlier run, `production:7d` or `release:1.4.2`; `save` names this one for later."""
+        _name(dataset, "a dataset")
         cases = await self._call("GET", f"/api/datasets/{quote(dataset, safe='')}")
         if not cases["cases"]:
             raise ToolError(f"dataset {dataset} has no cases yet; add_case makes one from a trace")
@@ -143,11 +156,32 @@ class Tools:
         return f"verdict: {made['verdict']}\n{fenced(shown, 8_000)}"
 
 
+def _for_an_agent(words: str) -> str:
+    """What the server said without the places of the HTTP API, which an agent has no tool for."""
+    return "\n".join(
+        line for line in words.splitlines() if not line.lstrip().startswith(("GET /api/", "/api/"))
+    )
+
+
+def _name(text: str, what: str) -> None:
+    if not text.strip():
+        raise ToolError(f"the name of {what} is empty")
+
+
+def _tool(work: Any, annotations: ToolAnnotations) -> Tool:
+    """A tool that refuses arguments it does not know: one that was misspelt and passed over would answer another question."""
+    made = Tool.from_function(work, annotations=annotations, structured_output=False)
+    arguments = made.fn_metadata.arg_model
+    arguments.model_config["extra"] = "forbid"
+    arguments.model_rebuild(force=True)
+    made.parameters = arguments.model_json_schema(by_alias=True)
+    return made
+
+
 def make(client: Client, target: str | None = None) -> MCPServer:
     """The server with its tools, not running yet."""
-    made = MCPServer("watchkeeper", instructions=INSTRUCTIONS)
     tools = Tools(client, target)
-    for work in (
+    reads = (
         tools.search_traces,
         tools.read_failure,
         tools.list_signals,
@@ -155,11 +189,11 @@ def make(client: Client, target: str | None = None) -> MCPServer:
         tools.list_datasets,
         tools.compare_runs,
         tools.run_sql,
-    ):
-        made.tool(annotations=READS, structured_output=False)(work)
-    for work in (tools.add_case, tools.run_gate):
-        made.tool(annotations=WRITES, structured_output=False)(work)
-    return made
+    )
+    offered = [_tool(work, READS) for work in reads]
+    offered += [_tool(work, WRITES) for work in (tools.add_case, tools.run_gate)]
+    version = installed_version()
+    return MCPServer("watchkeeper", instructions=INSTRUCTIONS, version=version, tools=offered)
 
 
 def main(args: argparse.Namespace) -> int:

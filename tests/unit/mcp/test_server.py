@@ -129,6 +129,13 @@ async def test_what_the_server_refuses_reaches_the_agent_in_words(agent: Client)
         assert "no trace" in await said(agent, "read_failure", wrong=True, trace_id="01" * 16)
         assert "only" in (await said(agent, "run_sql", wrong=True, query="drop table traces")).lower()
         assert "no dataset" in await said(agent, "run_gate", wrong=True, dataset="none")
+        # An argument that was misspelt and passed over would answer another question.
+        assert "query" in await said(agent, "search_traces", wrong=True, query="refund")
+        assert "earlier `since`" in await said(agent, "search_traces", text="nowhere")
+        unknown = await said(agent, "compare_runs", wrong=True, before="a", after="b")
+        assert "stored runs, the newest first: " in unknown and "/api/" not in unknown
+        assert "empty" in await said(agent, "add_case", wrong=True, dataset=" ", trace_id=f"{TRACE}00")
+        assert "RECORDED" in await said(agent, "read_failure", trace_id=f" {TRACE}00\n")
 
 
 async def test_recorded_text_cannot_close_its_fence(agent: Client) -> None:

@@ -304,6 +304,7 @@ def test_it_understands_times_as_people_write_them() -> None:
     assert moment_ns("2026-11-21T10:00:00Z", NOW) == moment_ns("2026-11-21T10:00:00", NOW)
     assert moment_ns("2026-11-21T12:00:00+02:00", NOW) == moment_ns("2026-11-21T10:00:00Z", NOW)
     assert moment_ns("15m", NOW) == NOW - 900 * 10**9
+    assert moment_ns("999999999999d", NOW) == 0
     assert moment_ns(str(NOW), 0) == NOW
     assert literal("a'b\\") == "'a\\'b\\\\'"
 

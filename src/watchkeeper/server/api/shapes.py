@@ -60,7 +60,8 @@ def moment_ns(text: str, now_ns: int, field: str = "time") -> int:
     if _NS.match(text) and int(text) <= MAX_NS:
         return int(text)
     try:
-        return now_ns - duration_ns(text)
+        # Longer ago than there are times is since ever.
+        return max(0, now_ns - duration_ns(text))
     except ValueError:
         pass
     try:
