@@ -298,12 +298,12 @@ def _lent(tool: Tool, inner: Tool) -> Tool:
 
 
 def _complete_tools(ordered: list[Span]) -> None:
-    """Arguments and results that tools' own spans lack and the conversation around them holds.
+    """Ids, arguments and results that tools' own spans lack and the conversation around them holds.
 
     A tool was called with what the model gave, and returned what the next call was told; where a span has only a text,
     it may be the value of the single argument.
     """
-    lacking = [s for s in ordered if s.tool is not None and _lacks(s.tool)]
+    lacking = [s for s in ordered if s.tool is not None and (s.tool.call_id is None or _lacks(s.tool))]
     if not lacking:
         return
     calls: dict[Any, Part] = {}

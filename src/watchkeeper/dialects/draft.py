@@ -199,7 +199,11 @@ def _unanswered(draft: Draft) -> None:
     if said and message and message in said and not any(m.finish_reason for m in draft.outputs or []):
         draft.error_detail = said
         draft.outputs = draft.output_text = None
-    if not draft.outputs and draft.response_id is None and draft.tokens.output is None:
+    empty = not any(m.parts for m in draft.outputs or [])
+    if empty and draft.response_id is None and not draft.tokens.output:
+        if spellings.finish_reason(draft.finish_raw, False) == "stop":
+            # A processor's translation of a failed call has an empty answer that ended well.
+            draft.finish_raw = draft.outputs = None
         draft.request_model = draft.request_model or spellings.family(draft.response_model or "") or None
         draft.response_model = None
 
@@ -225,6 +229,9 @@ def _llm(draft: Draft) -> LLM:
     llm.stream = draft.stream
     system, llm.input_messages = msgs.split_system(draft.inputs or [])
     llm.system = draft.system or system
+    if not any(m.parts for m in llm.input_messages):
+        # Roles alone tell nothing of what was said.
+        llm.input_messages = []
     llm.output_messages = draft.outputs or []
     if len(llm.output_messages) > 1:
         told = [m for m in llm.output_messages if m.parts] or llm.output_messages

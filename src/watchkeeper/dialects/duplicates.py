@@ -12,6 +12,9 @@ from watchkeeper.dialects import spellings
 from watchkeeper.dialects.draft import last_user_text
 from watchkeeper.model.span import LLM, Span
 
+# Anthropic's and Mistral's.
+_SDKS = ("com.anthropic.sdk", "mistralai_sdk_tracer")
+
 
 def mark(spans: list[Span]) -> None:
     """Set `llm.duplicate_of` on every span that repeats a call another span carries. `spans` are sorted; the LLM
@@ -25,7 +28,7 @@ def mark(spans: list[Span]) -> None:
     sums = _sums(calls, below)
     _by_response(calls)
     _by_request(calls)
-    _by_failure(calls)
+    _by_time(calls)
     _by_sdk(calls)
     _by_count(calls)
     _wrappers(calls, below, sums)
@@ -101,7 +104,7 @@ def _received(best: LLM, exchange: LLM) -> None:
 
 def _is_sdk(span: Span) -> bool:
     """The span of a provider's own SDK, which has seen the whole answer."""
-    return span.raw is not None and span.raw.scope_name.startswith("com.anthropic.sdk")
+    return span.raw is not None and span.raw.scope_name.startswith(_SDKS)
 
 
 def _measured(best: LLM, own: LLM) -> None:
@@ -178,11 +181,10 @@ def _is_told(span: Span) -> bool:
     return bool(_llm(span).output_messages) or marks.get("logfire.span_type") == "log"
 
 
-def _by_failure(calls: list[Span]) -> None:
-    """A failed call has no response id: two instrumentations tell it side by side, one within the other's time."""
-    failed = [s for s in calls if s.error is not None and _llm(s).response_id is None]
-    for i, outer in enumerate(failed):
-        for inner in failed[i + 1 :]:
+def _by_time(calls: list[Span]) -> None:
+    """A call whose response id is not told by both: two instrumentations tell it side by side, one within the other's time."""
+    for i, outer in enumerate(calls):
+        for inner in calls[i + 1 :]:
             if inner.start_ns >= outer.end_ns:
                 break
             if _beside(outer, inner):
@@ -190,16 +192,23 @@ def _by_failure(calls: list[Span]) -> None:
 
 
 def _beside(outer: Span, inner: Span) -> bool:
+    if outer.parent_id != inner.parent_id or inner.end_ns > outer.end_ns or outer.kind != inner.kind:
+        return False
     if outer.raw is None or inner.raw is None or outer.raw.scope_name == inner.raw.scope_name:
         return False
-    models = {_llm(outer).request_model, _llm(inner).request_model} - {None}
-    told_by_one = not (_llm(outer).input_messages and _llm(inner).input_messages)
-    return (
-        outer.parent_id == inner.parent_id
-        and inner.end_ns <= outer.end_ns
-        and len(models) < 2
-        and told_by_one
+    one, other = _llm(outer), _llm(inner)
+    if one.response_id is not None and other.response_id is not None:
+        return False
+    if outer.error is not None and inner.error is not None:
+        models = {one.request_model, other.request_model} - {None}
+        return len(models) < 2 and not (one.input_messages and other.input_messages)
+    names, told = _families(one), _families(other)
+    asked = last_user_text(one.input_messages)
+    counts = _count(outer)
+    same = (asked and asked == last_user_text(other.input_messages)) or (
+        any(counts) and counts == _count(inner)
     )
+    return bool(same) and not names.isdisjoint(told)
 
 
 def _by_sdk(calls: list[Span]) -> None:
@@ -243,7 +252,9 @@ def _is_account(span: Span) -> bool:
 
 def _encloses(outer: Span, own: Span) -> bool:
     llm = _llm(outer)
-    if _is_sdk(outer) or llm.duplicate_of is not None or llm.response_id not in (None, _llm(own).response_id):
+    if _is_sdk(outer) or llm.duplicate_of is not None:
+        return False
+    if len({llm.response_id, _llm(own).response_id} - {None}) > 1:
         return False
     if outer.span_id != own.parent_id and outer.parent_id != own.parent_id:
         return False

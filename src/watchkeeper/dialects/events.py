@@ -109,16 +109,28 @@ def _with_body(event: RawEvent) -> dict[str, Any]:
 
 
 def is_exchange(body: Any) -> bool:
-    """Whether a record's body is what went in and came out, as messages each (AWS's distribution, whatever made the span)."""
+    """Whether a record's body is what went in and came out.
+
+    As messages each (AWS's distribution, whatever made the span), or as a function's arguments and result (Patronus).
+    """
     if not isinstance(body, dict) or not body:
         return False
     table = cast(dict[str, Any], body)
+    if "function.name" in table:
+        return True
     return set(table) <= {"input", "output"} and all(
         isinstance(side, dict) and isinstance(side.get("messages"), list) for side in table.values()
     )
 
 
 def _exchange(draft: Draft, body: dict[str, Any]) -> None:
+    if "function.name" in body:
+        given, result = body.get("function.arguments"), body.get("function.output")
+        common.step(draft, given, result)
+        if draft.kind != "tool":
+            draft.input_text = draft.input_text or common.plain_text(given)
+            draft.output_text = draft.output_text or common.plain_text(result)
+        return
     given = _side(body.get("input"), "user")
     said = _side(body.get("output"), "assistant")
     if draft.kind == "tool":

@@ -72,6 +72,11 @@ def value_text(value: Any) -> str | None:
                     "content", "query_str", "message", "task", "value"):  # fmt: skip
             if isinstance(table.get(key), str) and table[key]:
                 return table[key]
+        for key in ("new_message", "content"):
+            told = as_dict(table[key]) if key in table else None
+            if told is not None and isinstance(told.get("parts"), list):
+                # What went into a run of Google's ADK, and its last event.
+                return "".join(t for m in messages.read([told]) or [] if (t := m.text)) or None
         for entry in table.values():
             bundle = as_dict(entry) if isinstance(entry, dict | str) else None
             if bundle is not None and "query_str" in bundle:
@@ -197,12 +202,21 @@ def _response(draft: Draft, reply: Reply) -> None:
     """What the response says beside the flattened answer, or better than it."""
     said = draft.outputs
     whole = (not any(m.parts for m in said or [])) or (not _calls(said or []) and _calls(reply.messages))
-    if said and (whole or len(reply.messages) == 1 < len(said)):
+    items = len(reply.messages) == 1 and sum(len(m.parts) for m in said or []) <= len(reply.messages[0].parts)
+    if said and (whole or (items and len(said) > 1) or _left_over(said, reply)):
         # Some clients flatten the text alone, or the items of one Responses answer as messages of their own.
         draft.outputs = None
     draft.adopt(reply)
     draft.outputs = draft.outputs or said
     _call_ids(said or [], reply)
+
+
+def _left_over(said: list[Message], reply: Reply) -> bool:
+    """Whether the flattened calls are an earlier answer's, told on the same span (ADK under OpenInference)."""
+    ended = spellings.finish_reason(reply.finish, False) == "stop"
+    return (
+        ended and bool(_calls(said)) and any(m.parts for m in reply.messages) and not _calls(reply.messages)
+    )
 
 
 def _calls(answers: list[Message]) -> list[Part]:
@@ -307,9 +321,21 @@ def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
             if table.get("is_error") is True:
                 draft.tool_error = as_text(messages.result_of(table["blocks"])) or "error"
             result = decode(messages.result_of(table["blocks"]))
-        draft.tool_result = result
+        draft.tool_result = _executed(draft, result)
     if draft.tool_error is None:
         draft.tool_error = common.tool_failure(draft.tool_result)
+
+
+def _executed(draft: Draft, result: Any) -> Any:
+    """What a tool returned, where AG2 tells it as whether it went well and the message for the model."""
+    if isinstance(result, list) and len(cast(list[Any], result)) == 2:
+        well, message = cast(list[Any], result)
+        table = as_dict(message)
+        if isinstance(well, bool) and table is not None and table.get("role") in ("function", "tool"):
+            if not well:
+                draft.tool_error = as_text(table.get("content")) or "error"
+            return decode(table.get("content"))
+    return result
 
 
 def _annotations(draft: Draft, attributes: dict[str, Any]) -> None:

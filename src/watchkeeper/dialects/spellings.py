@@ -106,10 +106,13 @@ def embeds(model: str | None) -> bool:
 
 
 def is_echo(requested: str | None, served: str | None) -> bool:
-    """Whether a client put the requested alias where the served model belongs: then the served one is unknown."""
-    return (
-        served is not None and served == requested and not is_pinned(served) and bool(_ALIASING.match(served))
-    )
+    """Whether a client put the requested alias where the served model belongs: then the served one is unknown.
+
+    A gateway is asked with the provider's name before the model's.
+    """
+    if served is None or requested is None or not _ALIASING.match(served) or is_pinned(served):
+        return False
+    return served == requested or requested.endswith(f"/{served}")
 
 
 # Without what separates the words: snake case, kebab case and camel case are one spelling.

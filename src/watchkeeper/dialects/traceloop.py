@@ -1,12 +1,14 @@
 """Traceloop (OpenLLMetry): flattened prompts of older versions, entity inputs and outputs of all of them."""
 
+import ast
+import re
 from typing import Any, cast
 
 from watchkeeper.dialects import common, messages, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
-from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, first, nested, word
-from watchkeeper.model.span import Message, Part, RawSpan
+from watchkeeper.dialects.values import as_dict, as_float, as_list, as_text, decode, first, nested, word
+from watchkeeper.model.span import Document, Message, Part, RawSpan
 
 NAME = "traceloop"
 HEADS = frozenset(("traceloop", "llm"))
@@ -20,6 +22,12 @@ FLATTENED = frozenset(
     )
 )
 _KINDS = {"workflow": "workflow", "task": "workflow", "agent": "agent", "tool": "tool"}
+# Cohere's and Voyage's places of a ranking, as texts of an answer.
+_PLACE = re.compile(r"Doc (\d{1,6}), Score: (\S{1,40})(?:\n(.*))?", re.DOTALL)
+# How Agno prints the outcome of a tool.
+_OUTCOME = re.compile(
+    r"status='(\w+)' result=(.*?) error=(None|'.*?'|\".*?\") updated_session_state=", re.DOTALL
+)
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -47,6 +55,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             draft.kind = _kind_of_task(draft, attributes)
     if draft.kind in ("llm", "embedding"):
         _llm(draft, attributes)
+    elif draft.kind == "rerank":
+        _ranking(draft, attributes)
     _entity(draft, attributes)
     if draft.kind == "agent":
         draft.weak_agent = draft.weak_agent or word(attributes.get("traceloop.entity.name"))
@@ -81,6 +91,25 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
                 if isinstance(f, dict)
             ]
         )
+
+
+def _ranking(draft: Draft, attributes: dict[str, Any]) -> None:
+    """What was asked lies among the prompts as the user's, the documents as the system's, their places among the answers."""
+    asked = nested(attributes, "gen_ai.prompt.")
+    told = [t for p in cast(list[Any], asked if isinstance(asked, list) else []) if (t := as_dict(p))]
+    sent = [as_text(t.get("content")) for t in told if t.get("role") == "system"]
+    queries = [as_text(t.get("content")) for t in told if t.get("role") == "user"]
+    draft.query = draft.query or (queries[0] if queries else None)
+    places = nested(attributes, "gen_ai.completion.")
+    found: list[Document] = []
+    for answer in cast(list[Any], places) if isinstance(places, list) else []:
+        place = _PLACE.fullmatch(as_text((as_dict(answer) or {}).get("content")) or "")
+        if place is not None:
+            index = int(place[1])
+            content = place[3] or (sent[index] if index < len(sent) else None)
+            found.append(Document(None, as_float(place[2]), content))
+    if found and not draft.documents:
+        draft.documents = found
 
 
 def flattened(draft: Draft, attributes: dict[str, Any], given: str, answer: str) -> None:
@@ -185,6 +214,8 @@ def _arguments(value: Any) -> Any:
 
 def _result(value: Any) -> Any:
     decoded = decode(value)
+    if isinstance(decoded, str) and decoded.startswith("status='"):
+        return _outcome(decoded)
     table = as_dict(decoded)
     if table is not None and "output" in table:
         inner = table["output"]
@@ -193,6 +224,18 @@ def _result(value: Any) -> Any:
             return decode((message.get("kwargs") or message)["content"])
         return decode(inner)
     return decode(decoded)
+
+
+def _outcome(printed: str) -> Any:
+    """What a tool returned, of an outcome as Agno prints it; one that failed as an object with its error."""
+    found = _OUTCOME.match(printed)
+    if found is None:
+        return printed
+    try:
+        result, error = ast.literal_eval(found[2]), ast.literal_eval(found[3])
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return printed
+    return {"error": error} if error else decode(result)
 
 
 def _message_error(value: Any) -> str | None:

@@ -44,6 +44,7 @@ class _Sdk(NamedTuple):
     evaluation: str = ""
     marker: str = ""
     untyped: str = ""
+    top_k: str = ""
 
 
 def _entities(prefix: str, end: str) -> tuple[str, ...]:
@@ -79,7 +80,7 @@ _SDKS = (
     _Sdk("confident.span.type", ("confident.span.input",), ("confident.span.output",),
          documents=("confident.span.retrieval_context",), model="confident.llm.model",
          tokens=("confident.llm.input_token_count", "confident.llm.output_token_count"), tool="confident.tool.name",
-         agent="confident.agent.name"),
+         agent="confident.agent.name", top_k="confident.retriever.top_k"),
     _Sdk("lmnr.span.type", ("lmnr.span.input",), ("lmnr.span.output",), untyped="lmnr.span.input"),
     _Sdk("agentops.span.kind", _entities("agentops", "input"), _entities("agentops", "output"),
          tool="operation.name", agent="operation.name"),
@@ -151,6 +152,10 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     named = attributes.get(sdk.kind)
     kind = (word((as_dict(named) or {}).get("type", named)) or "").lower().rpartition(".")[2]
     draft.kind = draft.kind or _KINDS.get(kind) or spellings.kind_of_operation(kind) or "workflow"
+    if "honeyhive_error_type" in attributes and "honeyhive_error" in attributes:
+        # What was raised, told again on a span of its own beside the step that raised it.
+        draft.kind = "other"
+        draft.error_type = draft.error_type or word(attributes["honeyhive_error_type"])
     given = _value(_first(draft, attributes, sdk.given, _INPUTS))
     result = _value(_first(draft, attributes, sdk.result, _OUTPUTS))
     given = _called_with(given) if draft.kind != "tool" else given
@@ -181,6 +186,12 @@ def _first(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], even
     return None
 
 
+def _table(attributes: dict[str, Any], name: str) -> dict[str, Any] | None:
+    """The object under a name, also where it was taken apart."""
+    told = attributes.get(name)
+    return as_dict(nested(attributes, f"{name}.") if told is None and name else told)
+
+
 def _value(told: Any) -> Any:
     """A value, also where it lies beside the name of its type."""
     value = decode(told)
@@ -201,11 +212,17 @@ def _called_with(given: Any) -> Any:
 def _step(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, result: Any) -> None:
     if draft.kind == "tool":
         gen_ai.tool(draft, attributes)
-        draft.tool_name = draft.tool_name or word(first(attributes, sdk.tool, "tool.name"))
+        draft.tool_name = draft.tool_name or word(
+            first(attributes, sdk.tool, "tool.name", "confident.span.name")
+        )
+        if draft.tool_name is None and sdk.kind == "honeyhive_event_type":
+            # The function's name after that of its module.
+            draft.tool_name = draft.raw.name.rpartition(".")[2]
     elif draft.kind == "agent":
         draft.weak_agent = draft.weak_agent or word(attributes.get(sdk.agent))
     elif draft.kind == "retrieval":
         draft.query = draft.query or as_text(attributes.get(sdk.query))
+        draft.top_k = draft.top_k or as_int(attributes.get(sdk.top_k))
         found = common.documents(first(attributes, *sdk.documents))
         draft.documents = draft.documents or found or _dotted(result)
     elif draft.kind == "evaluator":
@@ -233,7 +250,7 @@ def _scores(draft: Draft, attributes: dict[str, Any], sdk: _Sdk) -> None:
 
 def _call(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, result: Any) -> None:
     draft.request_model = draft.request_model or word(attributes.get(sdk.model))
-    params = parameters.take(draft, attributes.get(sdk.params))
+    params = parameters.take(draft, _table(attributes, sdk.params))
     draft.take_tools(params.get("tools"))
     if provider := word(params.get("provider")):
         draft.provider_raw.setdefault(sdk.params, provider)
@@ -242,7 +259,7 @@ def _call(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, resul
     draft.take_inputs("input", only if isinstance(only, str) else given)
     if draft.kind == "llm" and not draft.outputs:
         draft.take_reply("output", result)
-    metrics = as_dict(attributes.get(sdk.usage))
+    metrics = _table(attributes, sdk.usage)
     usage = read_usage(metrics)
     if metrics and draft.ttft_ms is None:
         draft.ttft_ms = seconds(metrics.get("time_to_first_token"))
