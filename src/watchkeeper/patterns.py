@@ -157,7 +157,8 @@ class PatternSet:
             found: list[int] = []
             data = text.encode("utf-8", "replace")
             self._database.scan(data, match_event_handler=_collect, context=found, scratch=scratch)
-            return sorted(set(found))
+            # Most texts have none of them.
+            return sorted(set(found)) if found else found
         if self._set is not None:
             matched: list[int] | None = self._set.Match(text.encode("utf-8", "replace").decode())
             if matched is not None:
