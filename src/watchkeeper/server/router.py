@@ -25,6 +25,7 @@ log = logging.getLogger("watchkeeper.server")
 
 # What pydantic adds to a field's place for each of the kinds its value may be of.
 _BRANCH = re.compile(r"(?:bool|int|float|str|literal\[.*\]|constrained-\w+)\Z")
+_BOM = b"\xef\xbb\xbf"
 Methods = dict[str, Route]
 Pattern = tuple[re.Pattern[str], dict[str, Convertor[Any]], Methods]
 
@@ -84,7 +85,9 @@ async def _body(request: Request, route: Route, model: type[BaseModel]) -> BaseM
     kind = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise HttpError(415, "the body must be JSON", "send Content-Type: application/json")
-    data = await read_body(request, route.max_body)
+    if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        raise HttpError(415, "the body of this request cannot be compressed", "leave out Content-Encoding")
+    data = (await read_body(request, route.max_body)).removeprefix(_BOM)
     try:
         return model.model_validate_json(data or b"{}")
     except ValidationError as error:

@@ -199,6 +199,13 @@ async def test_it_protects_a_server_without_login_from_other_pages(tmp_path: Pat
             "/api/sql", content=b'{"query":"select 1"}', headers={"content-type": "text/plain"}
         )
         assert form.status_code == 415
+        kind = {"content-type": "application/json"}
+        packed = await client.post(
+            "/api/sql", content=b"\x1f\x8b", headers={**kind, "content-encoding": "gzip"}
+        )
+        assert packed.status_code == 415 and "compressed" in packed.json()["error"]
+        marked = await client.post("/api/sql", content=b'\xef\xbb\xbf{"query":"selec"}', headers=kind)
+        assert marked.status_code == 200, "a mark at the beginning is no part of the body"
 
 
 async def test_it_does_not_read_cookies_beside_a_key(served: Rig) -> None:

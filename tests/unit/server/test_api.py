@@ -303,6 +303,9 @@ def test_it_refuses_nonsense_cursors_and_times_in_words(text: str) -> None:
 def test_it_understands_times_as_people_write_them() -> None:
     assert moment_ns("2026-11-21T10:00:00Z", NOW) == moment_ns("2026-11-21T10:00:00", NOW)
     assert moment_ns("2026-11-21T12:00:00+02:00", NOW) == moment_ns("2026-11-21T10:00:00Z", NOW)
+    for zoned in ("2026-11-21T12:00:00 02:00", "2026-11-21T12:00:00.000 02:00", "2026-11-21 12:00 02:00"):
+        assert moment_ns(zoned, NOW) == moment_ns("2026-11-21T10:00:00Z", NOW)
+    assert moment_ns("2026-11-21 10:00", NOW) == moment_ns("2026-11-21T10:00:00Z", NOW)
     assert moment_ns("15m", NOW) == NOW - 900 * 10**9
     assert moment_ns("999999999999d", NOW) == 0
     assert moment_ns(str(NOW), 0) == NOW

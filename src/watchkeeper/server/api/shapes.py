@@ -32,6 +32,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 Ordinal = Annotated[int, Field(ge=1, le=2**53 - 1)]
 MAX_NS = 2**63 - 1
 _NS = re.compile(r"[0-9]{16,19}\Z")
+# A zone whose + was not escaped in an address, where it stands for a space.
+_LOST_PLUS = re.compile(r"(:\d\d(?:\.\d+)?) (\d\d:?\d\d)\Z")
 
 
 class Body(BaseModel):
@@ -65,7 +67,7 @@ def moment_ns(text: str, now_ns: int, field: str = "time") -> int:
     except ValueError:
         pass
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(_LOST_PLUS.sub(r"\1+\2", text))
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
         ns = int(moment.timestamp() * 1_000_000) * 1000
     except (ValueError, OverflowError):
