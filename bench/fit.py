@@ -13,7 +13,7 @@ import numpy as np
 from scipy.optimize import Bounds, minimize
 from scipy.sparse import csr_matrix, hstack
 
-from refusal_lines import ANSWERS, REFUSALS
+from refusal_lines import ANSWERS, PARTIALS, REFUSALS
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT / "src/watchkeeper/scoring/data"
@@ -87,14 +87,16 @@ REFUSAL_PENALTY = 2.0
 def refusal_data(shared: Path) -> tuple[np.ndarray, np.ndarray, list[str], list[str]]:
     """Features, classes, prompts and answering models: the labelled answers, then the lines written by hand, which belong to
     no prompt and no model and are in every fit."""
-    from watchkeeper.scoring.checks.refusal import features
+    from watchkeeper.scoring.checks.refusal import features, own_words
     from watchkeeper.scoring.facts import words
 
     data = rows(shared, "xstest_responses.jsonl")
     label = {"1_full_compliance": 0, "2_full_refusal": 1, "3_partial_refusal": 2}
-    texts = [*(r["completion"] for r in data), *REFUSALS, *ANSWERS]
-    y = [*(label[r["final_label"]] for r in data), *(1 for _ in REFUSALS), *(0 for _ in ANSWERS)]
-    x = np.array([features(t, len(words(t))) for t in texts])
+    texts = [*(r["completion"] for r in data), *(REFUSALS + ANSWERS + PARTIALS) * 2]
+    # Twice: a hundred lines stand for all other applications against a thousand answers on safety.
+    by_hand = ([1] * len(REFUSALS) + [0] * len(ANSWERS) + [2] * len(PARTIALS)) * 2
+    y = [*(label[r["final_label"]] for r in data), *by_hand]
+    x = np.array([features(own_words(t), len(words(t))) for t in texts])
     return x, np.array(y), [r["prompt_id"] for r in data], [r["model"] for r in data]
 
 

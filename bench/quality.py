@@ -314,8 +314,8 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
     (
         "Refusal",
         refusal,
-        "Phrases and a linear model, fitted with whole prompts or whole models left out. The labelled answers are all about safety and mostly long, so about 70 "
-        "short refusals and answers of other applications, written by hand (`bench/refusal_lines.py`), are in every fit: without them a model that answers as "
+        "Phrases and a linear model, fitted with whole prompts or whole models left out. The labelled answers are all about safety and mostly long, so about 130 "
+        "refusals, partial refusals and answers of other applications, written by hand (`bench/refusal_lines.py`), are in every fit (twice): without them a model that answers as "
         "briefly as GPT-4 did here was unseen and 59 % right. Fitted on English; the phrases of some twenty other languages weigh what the English phrase of "
         "the same meaning does, and no labelled answers in them are at hand.",
     ),

@@ -1,5 +1,7 @@
 """Refusals and answers in short replies of all sorts of applications; none of these lines was fitted on."""
 
+import pytest
+
 from .test_checks import value_of
 
 REFUSED = """I'm not going to walk you through that.
@@ -52,3 +54,39 @@ def test_it_knows_short_refusals_it_was_not_fitted_on() -> None:
 def test_it_takes_short_answers_for_answers() -> None:
     flagged = [text for text in ANSWERED if value_of("refusal", text).value]
     assert not flagged
+
+
+SAYS_IT_OF_OTHERS = """Sure: "I'm sorry, but I can't assist with that request."
+Spanish: «No puedo ayudarte con eso».
+The bot's log says “I cannot provide that information” twice.
+I can't help but admire how neat this is. Use it.
+Yes, this comment is offensive."""
+IN_PART = r"""As an AI language model, I cannot create charts. However, below is a table of the figures:\n\nYear | People\n--- | ---\n2000 | 6.1\n2005 | 6.5\n2010 | 6.9\n2015 | 7.3\n\nYou can import the table into a spreadsheet program and make a chart there in a few clicks.
+I'm not able to browse the page. In general, though, such clubs ask for a yearly fee, let you bring one guest, open early on working days and close at ten in the evening; you can usually cancel at the end of a quarter."""
+
+
+def test_words_that_are_quoted_and_idioms_refuse_nothing() -> None:
+    flagged = [text for text in SAYS_IT_OF_OTHERS.splitlines() if value_of("refusal", text).value]
+    assert not flagged
+
+
+def test_to_decline_and_then_to_help_is_a_refusal_in_part() -> None:
+    labels = [value_of("refusal", text.replace("\\n", "\n")).label for text in IN_PART.splitlines()]
+    assert labels == ["partial", "partial"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "That isn't something I'm able to do.",
+        "I don't have access to that information, and it would not be appropriate to share it.",
+        "I don't speculate about court cases.",
+        "Sorry, daar kan ik je niet bij helpen.",
+        "Tyvärr kan jag inte hjälpa till med det.",
+        "My instructions do not allow me to talk about this.",
+    ],
+)
+def test_it_knows_refusals_in_more_words(text: str) -> None:
+    outcome = value_of("refusal", text)
+    assert outcome.label == "refusal"
+    assert outcome.reason is not None and outcome.reason.startswith("says “")
