@@ -186,8 +186,8 @@ _NO_MODEL = ("unknown", "<synthetic>")
 
 
 def _pinned_twice(draft: Draft, served: str) -> bool:
-    """Whether this is MLflow's GenAI export, which puts the served model in both places."""
-    return draft.raw.scope_name.startswith("mlflow") and spellings.is_pinned(served)
+    """Whether this is MLflow's GenAI export or Weave's, which put the served model in both places."""
+    return draft.raw.scope_name.startswith(("mlflow", "weave.")) and spellings.is_pinned(served)
 
 
 def _unanswered(draft: Draft) -> None:

@@ -104,6 +104,7 @@ _pick = Picker(
             "ttft_ms",
             "time_to_first_token_ms",
         ),
+        "ttft_somehow": ("gen_ai.response.time_to_first_token", "gen_ai.time_to_first_token"),
         "queue": ("gen_ai.latency.time_in_queue",),
         "inputs": ("gen_ai.input.messages",),
         "outputs": ("gen_ai.output.messages",),
@@ -326,6 +327,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.ttft_ms = seconds * 1000
     if draft.ttft_ms is None and "ttft_ms" in got:
         draft.ttft_ms = as_float(got["ttft_ms"])
+    if draft.ttft_ms is None and "ttft_somehow" in got:
+        draft.ttft_ms = _within(draft.raw, as_float(got["ttft_somehow"]))
     if draft.queue_ms is None and (seconds := as_float(got.get("queue"))) is not None:
         draft.queue_ms = seconds * 1000
     _usage(draft, got)
@@ -365,6 +368,13 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     if "evaluation" in got:
         common.evaluation_event(draft, attributes)
     draft.agent = draft.agent or word(got.get("agent"))
+
+
+def _within(raw: RawSpan, wait: float | None) -> float | None:
+    """Milliseconds of a wait in an unknown unit (LoongSuite counts nanoseconds): the largest that the span has room for."""
+    lasted = (raw.end_ns - raw.start_ns) / 1e6
+    told = (wait * unit for unit in (1000.0, 1.0, 1e-6)) if wait is not None and wait >= 0 else ()
+    return next((ms for ms in told if ms <= lasted), None)
 
 
 def _end(reasons: list[Any]) -> str | None:

@@ -142,7 +142,7 @@ def _kind(attributes: dict[str, Any]) -> str | None:
         return "tool"
     if _own_tool(attributes) is not None:
         return "tool"
-    if any(name in attributes for name in _GUARDS):
+    if any(name in attributes for name in _GUARDS) or _own_guard(attributes) is not None:
         return "guardrail"
     if not _NAMED.isdisjoint(attributes):
         told = not _COUNTED.isdisjoint(attributes) or not _OWN.isdisjoint(attributes)
@@ -157,6 +157,14 @@ def _own_tool(attributes: dict[str, Any]) -> str | None:
             prefix = key.removesuffix("name")
             if any(prefix + end in attributes for end in _OWN_TOOL):
                 return prefix
+    return None
+
+
+def _own_guard(attributes: dict[str, Any]) -> str | None:
+    """The prefix under which a client tells a guardrail and whether it was triggered (`weave.openai_agents.guardrail.`)."""
+    for key in attributes:
+        if key.endswith(".guardrail.triggered") and key.removesuffix("triggered") + "name" in attributes:
+            return key.removesuffix("triggered")
     return None
 
 
@@ -181,6 +189,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
 def guard(draft: Draft, attributes: dict[str, Any]) -> None:
     """What a rail or a validator says of itself under names of its own."""
     draft.guardrail_name = draft.guardrail_name or word(first(attributes, *_GUARDS))
+    if (own := _own_guard(attributes)) is not None:
+        draft.guardrail_name = draft.guardrail_name or word(attributes[f"{own}name"])
+        common.guardrail_outcome(draft, {"triggered": attributes[f"{own}triggered"]})
     given = first(attributes, "guardrails.rail.input", "validator.validate.input.value")
     draft.input_text = draft.input_text or as_text(given)
     stopped = as_bool(attributes.get("rail.stop"))

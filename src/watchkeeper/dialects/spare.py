@@ -4,7 +4,7 @@ from typing import Any
 
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Tokens, read_usage
-from watchkeeper.dialects.values import as_int, as_list, word
+from watchkeeper.dialects.values import as_int, as_list, as_text, word
 
 # The dialects know these names one by one; what they leave unread is something else.
 _KNOWN = ("gen_ai.", "llm.", "ai.", "langfuse.", "langsmith.", "traceloop.", "mlflow.", "metadata.")
@@ -17,6 +17,7 @@ _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("said", (".response.body", ".response.text")),
     ("model", (".model", ".model_name")),
     ("agent", (".agent.name", ".agent_name")),
+    ("raised", (".error.data", ".error.detail", ".error.details")),
     ("out", (".output_tokens", ".completion_tokens", ".outputTokens", ".completionTokens")),
 )
 
@@ -33,8 +34,10 @@ def names(attributes: dict[str, Any]) -> dict[str, str]:
 
 
 def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> None:
-    """What is still unknown of a call to a model or a tool."""
+    """What is still unknown of a failure, or of a call to a model or a tool."""
     told = {field: attributes[key] for field, key in found.items()}
+    if draft.failed and draft.error_detail is None:
+        draft.error_detail = as_text(told.get("raised"))
     if "agent" in told and draft.kind is None and "agent" in draft.raw.name.lower():
         draft.kind = "agent"
     if draft.kind in ("agent", "workflow"):

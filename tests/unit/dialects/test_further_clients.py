@@ -199,3 +199,34 @@ def test_a_call_that_two_libraries_tell_within_each_others_time_is_one(
     inner = span({**told, "llm.request.type": "chat", **other}, scope="two", span_id="02" * 8, start=5, end=900,
                  parent="0f" * 8)  # fmt: skip
     assert len(dialects.assemble([outer, inner], []).llm_calls) == calls
+
+
+@pytest.mark.parametrize(
+    ("wait", "ms"), [(0.5, 500.0), (40, 40.0), (28_000_000, 28.0), (9e15, None), (-1, None)]
+)
+def test_a_wait_in_an_unknown_unit_fits_into_its_span(wait: float, ms: float | None) -> None:
+    told = {"gen_ai.operation.name": "chat", "gen_ai.response.time_to_first_token": wait}
+    assert _llm(span(told)).ttft_ms == ms
+
+
+def test_a_guardrail_under_a_clients_own_names_is_one() -> None:
+    own = "weave.openai_agents.guardrail."
+    made = span(
+        {**_flat(own, name="topic", triggered=True), "gen_ai.conversation.id": "s"}, name="guardrail topic"
+    )
+    assert made.kind == "guardrail" and made.guardrail is not None
+    assert (made.guardrail.name, made.guardrail.triggered) == ("topic", True)
+
+
+def test_what_failed_is_read_where_a_client_keeps_it() -> None:
+    made = span({"gen_ai.operation.name": "chat", "weave.openai_agents.error.data": "{'error': 'Error code: 429 - slow'}"},
+                status="error", message="Error getting response")  # fmt: skip
+    assert made.error is not None
+    assert (made.error.class_, made.error.message) == ("rate_limit", "Error getting response")
+
+
+def test_weave_puts_the_served_model_where_the_asked_one_belongs() -> None:
+    pinned = "gpt-4o-mini-2024-07-18"
+    told = {"gen_ai.operation.name": "chat", "gen_ai.request.model": pinned, "gen_ai.response.model": pinned}
+    assert _llm(span(told, scope="weave.openai_agents")).request_model == "gpt-4o-mini"
+    assert _llm(span(told, scope="app")).request_model == pinned
