@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeAlias
+from urllib.parse import urlsplit
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
@@ -34,6 +35,7 @@ _STRIKES: Final = 3
 _STUCK: Final = 0.25
 _BREATH: Final = 0.0002
 _HURRIED: Final = 0.05
+_GRPC_PORT: Final = 4317
 
 Item: TypeAlias = ReadableSpan | Parcel
 
@@ -87,7 +89,7 @@ class Exporter:
         self._delay = 0.0
         self._last_status = 200
         self._successes = 0
-        self._reported = 0
+        self._reported = self._full_said = 0
         self.tally = Tally()
         self.encoder = Encoder(self.settings, uuid.uuid4().hex)
         self._posters: dict[str, Poster] = {}
@@ -197,11 +199,24 @@ class Exporter:
             thread.join(rest * (0.6 if self._spool is not None else 1.0))
         if self._spool is not None:
             self._spool_rest()
+        if first:
+            self._say_what_is_left()
+
+    def _say_what_is_left(self) -> None:
         with self._lock:
-            left = sum(1 for item, _ in self._queue if not isinstance(item, Parcel))
-            left += sum(parcel.spans for parcel in self._in_hand)
-        if first and left:
-            log.warning("%d spans were not delivered before exit; set spool_dir to keep them", left)
+            waiting = [item for item, _ in self._queue]
+            parcels = [item for item in waiting if isinstance(item, Parcel)]
+            spans = len(waiting) - len(parcels) + sum(parcel.spans for parcel in self._in_hand)
+            reports = sum(parcel.reports for parcel in (*parcels, *self._in_hand))
+            untold = max(0, self.tally.dropped_spans - self._reported)
+        if not (spans or reports):
+            return
+        log.warning(
+            "%d spans and %d reports (feedback, scores) were not delivered before exit%s; set spool_dir to keep them",
+            spans,
+            reports,
+            f", and {untold} spans had been dropped before" if untold else "",
+        )
 
     def _start(self) -> threading.Thread | None:
         with self._lock:
@@ -251,6 +266,7 @@ class Exporter:
             urgent = self._closed or flush > self._flushes_done
         if urgent and not (self._closed and self._delay and self._spool is not None):
             self._not_before = 0.0
+        self._say_if_full()
         self._send_all()
         if self._closed and self._spool is not None:
             self._spool_rest()
@@ -258,6 +274,12 @@ class Exporter:
             self._flushes_done = max(self._flushes_done, flush)
             self._idle.notify_all()
             return self._closed
+
+    def _say_if_full(self) -> None:
+        full = self.tally.dropped["queue_full"] + self.tally.reports_dropped["queue_full"]
+        if full > self._full_said:
+            note("the queue is full; what is new is dropped and counted", amount=full - self._full_said)
+            self._full_said = full
 
     def _send_all(self) -> None:
         while True:
@@ -386,7 +408,9 @@ class Exporter:
         self._last_status = reply.status
         if reply.retryable:
             self._back_off(reply)
-            note("the server cannot be reached; telemetry waits", f"{base}: {_explain(reply)}")
+            grpc = reply.status == 0 and urlsplit(base).port == _GRPC_PORT
+            hint = "; this port usually speaks gRPC, and the SDK HTTP: name port 4318" if grpc else ""
+            note("the server cannot be reached; telemetry waits", f"{base}: {_explain(reply)}{hint}")
             return reply
         self._delay = self._not_before = 0.0
         if reply.ok:
@@ -515,12 +539,15 @@ class Exporter:
 
 
 def _headers(settings: Settings) -> dict[str, str]:
-    head = {"User-Agent": "watchkeeper-sdk-python", **settings.headers}
+    head = {"User-Agent": "watchkeeper-sdk-python"}
+    own: dict[str, str] = {}
     if settings.api_key:
-        head["Authorization"] = f"Bearer {settings.api_key}"
+        own["Authorization"] = f"Bearer {settings.api_key}"
     if settings.project:
-        head["x-watchkeeper-project"] = settings.project
-    return head
+        own["x-watchkeeper-project"] = settings.project
+    # The environment may hold the key of another backend under the same name, in other letters: both would be sent.
+    taken = {name.lower() for name in own}
+    return head | {k: v for k, v in settings.headers.items() if k.lower() not in taken} | own
 
 
 def _explain(reply: Reply) -> str:

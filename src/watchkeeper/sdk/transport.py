@@ -18,7 +18,7 @@ _RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 @dataclass(frozen=True)
 class Reply:
-    """What came of one POST. ``status`` 0: no answer, and ``problem`` says why."""
+    """What came of one POST. ``status`` 0: no answer, and ``problem`` says why, or where the server has moved."""
 
     status: int
     body: bytes = b""
@@ -85,7 +85,9 @@ class Poster:
         answer.close()
         if answer.will_close or len(content) >= _MAX_ANSWER:
             self.close()
-        return Reply(answer.status, content, _retry_after(answer.getheader("Retry-After")))
+        moved = answer.getheader("Location") if 300 <= answer.status < 400 else None
+        problem = f"the server is at {moved[:200]!r}; name that address" if moved else ""
+        return Reply(answer.status, content, _retry_after(answer.getheader("Retry-After")), problem)
 
     def _target(self, path: str) -> tuple[str, dict[str, str]]:
         target = self._url.path.rstrip("/") + path

@@ -478,3 +478,50 @@ def test_spool_files_are_private(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_what_a_refusal_says_is_one_line_of_words(answer: bytes, said: str) -> None:
     assert refusal(answer) == said
+
+
+def test_all_that_is_lost_at_exit_is_said(
+    start: Any, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.script.status = 503
+    start(max_queue_spans=20, max_batch_spans=5, flush_interval=30)
+    watchkeeper.feedback("ab" * 16, rating="up")
+    made = exporter()
+    with made._lock:  # pyright: ignore[reportPrivateUsage]  nothing is taken from the queue meanwhile
+        make(30)
+    watchkeeper.shutdown(0.3)
+    dropped = stats()["dropped_spans"]["queue_full"]  # type: ignore[index]
+    lost = f"{30 - dropped} spans and 1 reports (feedback, scores) were not delivered before exit, and {dropped} spans had"
+    assert dropped > 0 and lost in caplog.text
+    assert "the queue is full; what is new is dropped and counted" in caplog.text
+
+
+def test_a_key_of_ours_takes_the_place_of_another_backends(
+    start: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic%20other,x-more=1")
+    start(api_key="wk_test")
+    assert exporter().headers == {
+        "User-Agent": "watchkeeper-sdk-python", "x-more": "1", "Authorization": "Bearer wk_test"
+    }  # fmt: skip
+
+
+def test_where_a_server_has_moved_to_is_said(
+    start: Any, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    receiver.script.status = 308
+    receiver.script.headers = {"Location": "https://elsewhere.example/v1/traces"}
+    start()
+    make(1)
+    watchkeeper.flush(20)
+    assert receiver.wait(lambda: "elsewhere.example" in caplog.text)
+
+
+def test_an_http_request_to_the_port_of_grpc_is_explained(
+    start: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    # Nobody can be there: a port of another machine's loopback, whose host does not exist.
+    start("http://nosuch.invalid:4317")
+    make(1)
+    watchkeeper.flush(20)
+    assert "usually speaks gRPC" in caplog.text
