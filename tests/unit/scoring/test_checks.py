@@ -7,8 +7,9 @@ import pytest
 from tests.unit.scoring.build import failing, span, subject
 from watchkeeper.model.score import NotScored, Subject, Verdict
 from watchkeeper.model.sensitive import Found
-from watchkeeper.model.span import ErrorInfo, Message, Part, Tool, ToolCall
+from watchkeeper.model.span import Document, ErrorInfo, Message, Part, Retrieval, Tool, ToolCall
 from watchkeeper.redaction.find import find
+from watchkeeper.scoring.checks.citation_resolves import CitationResolves
 from watchkeeper.scoring.protocol import Finders
 from watchkeeper.scoring.registry import build
 
@@ -142,6 +143,13 @@ CASES: list[tuple[str, dict[str, Any], str | None, str | None, dict[str, Any], b
     ("citation_resolves", {}, "q", "[ref:doc-1] says so.", {"documents": ["x"]}, PASS),
     ("citation_resolves", {}, "q", "`a[10]` and\n```\nx[99]\n```\nso [1].", {"documents": ["x"]}, PASS),
     ("citation_resolves", {}, "q", "The interval [5, 10], x in [0, 1], num_list[7], x = [8, 9].", {"documents": ["x"]}, SKIP),
+    ("citation_resolves", {}, "q", "It is so【2】.", {"documents": ["x", "y"]}, PASS),
+    ("citation_resolves", {}, "q", "So it is【7†source】.", {"documents": ["x", "y"]}, FAIL),
+    ("citation_resolves", {}, "q", "So it is【4:0†source】.", {"documents": ["x", "y"]}, SKIP),
+    ("citation_resolves", {}, "q", "So ist es [Quelle 5].", {"documents": ["x", "y"]}, FAIL),
+    ("citation_resolves", {}, "q", "It is so (doc-2).", {"documents": ["x", "y"]}, PASS),
+    ("citation_resolves", {}, "q", "It is so (doc-7).", {"documents": ["x", "y"]}, FAIL),
+    ("citation_resolves", {}, "q", "It is so (section 2), see [Save] and file.txt.", {"documents": ["x", "y"]}, SKIP),
     ("citation_resolves", {}, "q", '{"ids": [10, 20]}', {"documents": ["x"]}, SKIP),
     ("citation_resolves", {}, "q", "[refund] for [Reference Number], see [references] [source needed]", {"documents": ["x"]}, SKIP),
     ("quote_in_context", {}, "q", 'It says "the parcel is sent within two days".',
@@ -332,3 +340,42 @@ def test_the_finder_is_asked_only_about_the_output() -> None:
     scorer = build({"name": "x", "type": "pii_in_output"}, Finders(recording))
     scorer.score([Subject(subject("the input", "the output").trace)])  # type: ignore[attr-defined]
     assert asked == ["the output"]
+
+
+def _over(names: list[str], output: str) -> bool | None:
+    documents = [Document(id=n, content="More is in [out.csv].") for n in names]
+    found = span(3, "retrieval", "search", retrieval=Retrieval(documents=documents))
+    outcome = CitationResolves().one(subject("q", output, spans=[found]))
+    return outcome.passed if isinstance(outcome, Verdict) else None
+
+
+@pytest.mark.parametrize(
+    ("output", "passed"),
+    [
+        ("Thirty days [leave_2024.md].", True),
+        ("Thirty days [leave_2023.md].", False),
+        ("Thirty days (source: Handbook.PDF, p. 4).", True),
+        ("Write it to [out.csv].", None),
+        ("Thirty days.", None),
+    ],
+)
+def test_a_file_in_brackets_is_a_citation_where_documents_are_files(output: str, passed: bool | None) -> None:
+    assert _over(["docs/handbook.pdf", "leave_2024.md"], output) is passed
+
+
+@pytest.mark.parametrize(
+    ("output", "passed"),
+    [
+        ("Two weeks ([returns](https://shop.example/help/returns#top)).", True),
+        ("Two weeks: https://www.shop.example/help/returns/", True),
+        ("Two weeks ([returns](https://shop.example/help/made-up)).", False),
+        ("Two weeks [1](https://elsewhere.example/help).", False),
+        ("Ask at [the post](https://post.example/contact).", None),
+        ("Start at https://shop.example.", None),
+    ],
+)
+def test_a_link_is_a_citation_where_documents_have_addresses(output: str, passed: bool | None) -> None:
+    assert (
+        _over(["https://shop.example/help/returns", "https://shop.example/help/ship?lang=en"], output)
+        is passed
+    )
