@@ -94,7 +94,7 @@ def init(
         )
         tracer_provider = None
     with _lock:
-        before, _client = _client, _build(settings, tracer_provider)
+        before, _client = _client, _built(settings, tracer_provider)
     if before is not None and before.exporter is not None:
         before.exporter.close(min(0.5, before.settings.exit_timeout))
 
@@ -141,6 +141,17 @@ def stats() -> dict[str, object]:
         "dropped_reports": {k: v for k, v in tally.reports_dropped.items() if v},
         "problems": health.counts(),
     }
+
+
+def _built(settings: Settings, given: TracerProvider | None) -> Client:
+    try:
+        return _build(settings, given)
+    except Exception as error:  # noqa: BLE001  OpenTelemetry refuses what its own environment variables say; logged
+        log.error(
+            "watchkeeper.init: OpenTelemetry cannot start: %s. Nothing will be sent until this is corrected.",
+            error,
+        )
+        return Client(Settings(enabled=False), otel.NoOpTracer(), None)
 
 
 def _build(settings: Settings, given: TracerProvider | None) -> Client:

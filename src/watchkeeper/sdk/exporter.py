@@ -514,6 +514,12 @@ class Exporter:
             while (parcel := self._in_hand[0] if self._in_hand else self._pack()) is not None:
                 if not self._keep(parcel) and self._let_go(parcel):
                     self._lose(parcel, "spool_full")
+                    lost = parcel.spans + parcel.reports
+                    note(
+                        "the spool takes no more, what waited at exit is lost",
+                        f"{lost} spans or reports",
+                        lost,
+                    )
             if self._spool is not None and self.tally.dropped_spans > self._reported:
                 self._spool.put(self.encoder.report(self.tally.dropped_spans))
                 self._reported = self.tally.dropped_spans

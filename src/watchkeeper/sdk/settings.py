@@ -56,18 +56,27 @@ def read_settings(given: Mapping[str, object], environ: Mapping[str, str] | None
         values.pop("endpoint", None)
         or env.get("WATCHKEEPER_ENDPOINT")
         or env.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+        or _server_of(env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", ""))
         or DEFAULT_ENDPOINT
     )
     if not _is_address(endpoint):
         raise ValueError(
             f"endpoint {endpoint!r} is not a URL like {DEFAULT_ENDPOINT} or https://watchkeeper.example.com"
         )
+    split = urlsplit(endpoint)
+    if split.query or split.fragment or split.username is not None:
+        # Without the address: it may hold a password.
+        raise ValueError(
+            "endpoint must be an address without ?, # and credentials; the key goes into api_key"
+        )
     endpoint = endpoint.rstrip("/").removesuffix("/v1/traces")
-    ours = "WATCHKEEPER_ENDPOINT" in env or "endpoint" in given
+    ours = bool(given.get("endpoint") or env.get("WATCHKEEPER_ENDPOINT"))
     signal_url = None if ours else env.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-    headers = _headers(env.get("OTEL_EXPORTER_OTLP_HEADERS", "")) | _headers(
-        env.get("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "")
-    )
+    if signal_url and not _is_address(signal_url):
+        raise ValueError("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is not a URL")
+    headers: dict[str, str] = {}
+    for name in ("OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"):
+        headers |= _header_values(name, _headers(env.get(name, "")))
     headers |= cast("dict[str, str]", values.pop("headers", {}))
     spool = values.pop("spool_dir", None) or env.get("WATCHKEEPER_SPOOL_DIR") or None
     rate = values.pop("sample_rate", env.get("WATCHKEEPER_SAMPLE_RATE") or None)
@@ -91,6 +100,11 @@ def read_settings(given: Mapping[str, object], environ: Mapping[str, str] | None
         sample_rate=None if rate is None else _share(rate),
         **merged,  # pyright: ignore[reportArgumentType]  each was read as its own kind above
     )
+
+
+def _server_of(traces_url: str) -> str | None:
+    """Where feedback and scores go when only the address for traces is known."""
+    return traces_url if _is_address(traces_url) and traces_url.rstrip("/").endswith("/v1/traces") else None
 
 
 def _share(value: object) -> float:

@@ -1,10 +1,12 @@
 """Spans that know what an LLM application does: messages, documents, tools, tokens, streams."""
 
 import asyncio
+import contextlib
 import itertools
+import linecache
 import time
-import traceback
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, cast, overload
 
 from opentelemetry import context as otel_context
@@ -34,6 +36,7 @@ _COUNTS: Final = (
 _MOST: Final = 2**63
 _REMOTE: Final = frozenset({"llm", "embedding", "retrieval", "rerank", "http"})
 _MAX_NAME: Final = 300
+_FRAMES: Final = 30
 
 
 class Span:
@@ -440,8 +443,25 @@ class Span:
 
 
 def _stack(error: BaseException) -> str:
-    # format_exception would print the exception's own text; only where it came from is wanted and safe.
-    return clip("".join(traceback.format_tb(error.__traceback__, limit=-30)), 20_000)
+    # format_exception would print the exception's own text; only where it came from is wanted and safe. format_tb reads every
+    # frame there is, and parses each line for its marks: half a millisecond a span that fails.
+    frames: list[TracebackType] = []
+    step = error.__traceback__
+    while step is not None:
+        frames.append(step)
+        step = step.tb_next
+    return clip("".join(_frame(one) for one in frames[-_FRAMES:]), 20_000)
+
+
+def _frame(one: TracebackType) -> str:
+    frame, number = one.tb_frame, one.tb_lineno or 0
+    code = frame.f_code
+    source = ""
+    # Whoever loaded the module reads its source.
+    with contextlib.suppress(Exception):
+        source = linecache.getline(code.co_filename, number, frame.f_globals).strip()
+    where = f'  File "{code.co_filename}", line {number}, in {code.co_name}\n'
+    return f"{where}    {source}\n" if source else where
 
 
 def _attribute(value: object, limit: int) -> Any:

@@ -525,3 +525,25 @@ def test_an_http_request_to_the_port_of_grpc_is_explained(
     make(1)
     watchkeeper.flush(20)
     assert "usually speaks gRPC" in caplog.text
+
+
+def test_what_a_full_spool_does_not_take_at_exit_is_said(
+    start: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    start("http://127.0.0.1:9", spool_dir=tmp_path / "s", spool_max_bytes=10)
+    make(3)
+    watchkeeper.shutdown(0.3)
+    assert "the spool takes no more, what waited at exit is lost: 3 spans or reports" in caplog.text
+
+
+def test_an_environment_that_opentelemetry_refuses_stays_out_of_the_application(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("watchkeeper.sdk.client._own_provider", None)
+    monkeypatch.setattr("watchkeeper.sdk.client.otel.get_tracer_provider", lambda: None)
+    monkeypatch.setattr("watchkeeper.sdk.client._client", None)
+    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "-1")
+    watchkeeper.init("http://127.0.0.1:9")
+    with watchkeeper.span("goes on"):
+        pass
+    assert "OTEL_SPAN_EVENT_COUNT_LIMIT" in caplog.text and not stats()["enabled"]

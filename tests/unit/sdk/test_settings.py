@@ -106,3 +106,28 @@ def test_a_setting_is_taken_as_it_was_meant() -> None:
 def test_the_timeout_of_opentelemetry_is_seconds_or_milliseconds() -> None:
     assert read_settings({}, {"OTEL_EXPORTER_OTLP_TIMEOUT": "30"}).timeout == 30
     assert read_settings({}, {"OTEL_EXPORTER_OTLP_TIMEOUT": "10000"}).timeout == 10
+
+
+def test_an_empty_variable_of_ours_hides_none_of_opentelemetrys() -> None:
+    env = {
+        "WATCHKEEPER_ENDPOINT": "",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "https://otel.example/a/v1/traces",
+    }
+    found = read_settings({}, env)
+    assert (
+        found.traces_url == "https://otel.example/a/v1/traces" and found.endpoint == "https://otel.example/a"
+    )
+    with pytest.raises(ValueError, match="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is not a URL"):
+        read_settings({}, {"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "nonsense"})
+
+
+def test_headers_of_the_environment_that_cannot_be_sent_are_named() -> None:
+    with pytest.raises(ValueError, match=r"OTEL_EXPORTER_OTLP_HEADERS.*cannot carry"):
+        read_settings({}, {"OTEL_EXPORTER_OTLP_HEADERS": "a=b%0d%0ac:d"})
+
+
+@pytest.mark.parametrize("endpoint", ["http://user:secret@h", "http://h/x?y=1", "http://h/#z"])
+def test_what_an_address_may_not_have_is_said_without_telling_it(endpoint: str) -> None:
+    with pytest.raises(ValueError, match="without \\?, # and credentials") as caught:
+        read_settings({"endpoint": endpoint}, {})
+    assert "secret" not in str(caught.value)

@@ -1,6 +1,7 @@
 """What @trace and span record for every kind of function."""
 
 import asyncio
+import contextlib
 import functools
 import gc
 import json
@@ -511,3 +512,18 @@ def test_leaving_the_program_on_purpose_is_no_failure(sdk: Any, receiver: Receiv
             sys.exit(code)
     assert sdk.flush()
     assert [receiver.span(f"exit {code}").status for code in (0, 3)] == [0, 2]
+
+
+def test_a_failure_far_down_costs_no_more_than_its_last_frames(sdk: Any, receiver: Receiver) -> None:
+    def down(depth: int) -> None:
+        if depth:
+            down(depth - 1)
+        raise ValueError("far down")
+
+    with contextlib.suppress(ValueError), watchkeeper.span("deep"):
+        down(200)
+    assert watchkeeper.flush(20)
+    stack = receiver.spans[0].events[0][1]["exception.stacktrace"]
+    lines = stack.splitlines()
+    assert len(lines) == 60 and lines[-1].strip() == 'raise ValueError("far down")'
+    assert lines[-2].endswith("in down") and "test_trace.py" in lines[-2]
