@@ -14,6 +14,8 @@ from watchkeeper.model.alert import Alert, Deploy, Moved
 from watchkeeper.model.series import Cohort, Estimate, Insufficient, cohort_of, cohort_text
 from watchkeeper.model.times import DAY, HOUR
 
+# What sums of one and the same value leave over is no width.
+ROUNDING = 1e-6
 UPTIME = ("traces", "error_rate", "latency_ms", "ttft_ms", "tool_error_rate")
 # Scores that say how much of something unwanted there was.
 TROUBLE = frozenset((
@@ -75,23 +77,43 @@ def measured(metric: str, value: float, low: float | None, high: float | None, n
     if low is None or high is None:
         return f"{show(metric, value, unit)} · n {n:,}"
     low, unit = _possible(metric, low, unit), unit or unit_of_metric(metric) or ""
-    seconds = unit == "ms" and abs(value) >= 1000
-    scale = 100 if unit == "rate" else 0.001 if seconds else 1
-    after = " %" if unit == "rate" else " s" if seconds else " ms" if unit == "ms" else ""
-    up, down = (high - value) * scale, (value - low) * scale
-    wide, short = max(up, down), min(up, down)
-    spread = short if 0 < short < 0.75 * (up + down) / 2 else wide
-    most = 2 if unit == "rate" else 10
-    places = min(most, max(0, -math.floor(math.log10(spread / 2) + 1e-9))) if spread > 0 else 2
+    scale, after = _scale(value, unit)
+    if max(high - value, value - low) < ROUNDING * abs(value):
+        return f"{show(metric, value, unit)} ± 0 · n {n:,}"
+    wide, short = (f(high - value, value - low) * scale for f in (max, min))
+    places = _places(value, low, high, unit)
 
     def write(x: float) -> str:
-        exact = x == 0 or (x == 1 and unit == "rate")
-        text = f"{'$' if unit == 'USD' else ''}{x * scale:,.{0 if exact else places}f}"
-        return ">99.99" if unit == "rate" and text == "100.00" else text
+        return _write(x, unit, scale, places)
 
     even = wide - short <= 0.25 * wide and (wide == 0 or round(wide, places) > 0)
     around = f"± {write(wide / scale)}" if even else f"({write(low)}–{write(high)})"
     return f"{write(value)}{after} {around} · n {n:,}"
+
+
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    """By what a value of this unit is multiplied to be written, and what follows it."""
+    if unit == "rate":
+        return 100, " %"
+    if unit == "ms":
+        return (0.001, " s") if abs(value) >= 1000 else (1, " ms")
+    return 1, ""
+
+
+def _places(value: float, low: float, high: float, unit: str) -> int:
+    """The decimal places that an interval justifies: its first digit, two where that is a 1."""
+    scale, _ = _scale(value, unit)
+    up, down = (high - value) * scale, (value - low) * scale
+    wide, short = max(up, down), min(up, down)
+    spread = short if 0 < short < 0.75 * (up + down) / 2 else wide
+    most = 2 if unit == "rate" else 10
+    return min(most, max(0, -math.floor(math.log10(spread / 2) + 1e-9))) if spread > 0 else 2
+
+
+def _write(value: float, unit: str, scale: float, places: int) -> str:
+    exact = value == 0 or (value == 1 and unit == "rate")
+    text = f"{'$' if unit == 'USD' else ''}{value * scale:,.{0 if exact else places}f}"
+    return ">99.99" if unit == "rate" and text == "100.00" else text
 
 
 def side(line: Moved, now: bool, unknown: str) -> str:
@@ -187,7 +209,17 @@ def headline(
         return ""
     verb = "fell" if current.value < baseline.value else "rose"
     subject = f" for {cohort_words(cohort)}" if cohort else ""
-    was, now = show(metric, baseline.value, unit), show(metric, current.value, unit)
+    unit = unit or unit_of_metric(metric) or ""
+    sides = (baseline, current)
+    scales = [_scale(e.value, unit) for e in sides]
+    # Both with the digits of the one that is known less well: "from 8.3 to 5.5", not "from 8.31 to 5.53" where that is ± 1.5.
+    places = min(_places(e.value, e.low, e.high, unit) for e in sides) if scales[0] == scales[1] else None
+    was, now = (
+        show(metric, e.value, unit) if places is None else f"{_write(e.value, unit, scale, places)}{after}"
+        for e, (scale, after) in zip(sides, scales, strict=True)
+    )
+    if was == now:
+        was, now = (show(metric, e.value, unit) for e in sides)
     return f"{metric} {verb} from {was} to {now}{subject}"
 
 

@@ -118,12 +118,13 @@ def change(now: Estimate, before: Estimate) -> str:
     if now.value is None or before.value is None:
         return ""
     difference = now.value - before.value
+    wider = max(now.spread or 0.0, before.spread or 0.0)
     if now.unit in ("ms", "money", "count"):
         text = f"{difference / before.value * 100:+.0f} %" if before.value else ""
     elif now.unit == "share":
-        text = f"{difference * 100:+.1f} pt"
+        places = min(2, humane.digits_for(wider * 100, difference * 100)) if wider else 1
+        text = f"{difference * 100:+.{places}f} pt"
     else:
-        wider = max(now.spread or 0.0, before.spread or 0.0)
         text = f"{difference:+.{humane.digits_for(wider, difference)}f}"
     return text if not text or any(c in "123456789" for c in text) else "0"
 

@@ -118,6 +118,8 @@ def error_page(status: int, error: str, hint: str, request: Request | None = Non
             "your login has ended",
             "sign in with a new link (watchkeeper login-link), then come back",
         )
+    elif status == 405:
+        error, hint = "this address takes only what a form sends", "open the page with the form instead"
     elif hint.startswith("/api/docs") and not sent:
         hint = "the address may be cut short or mistyped"
     project = request.query_params.get("project") if request is not None else None

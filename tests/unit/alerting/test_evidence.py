@@ -188,6 +188,25 @@ def test_it_shows_the_mean_of_yes_and_no_as_a_rate() -> None:
     )
 
 
+def test_a_headline_has_the_digits_of_the_value_that_is_known_less_well() -> None:
+    assert (
+        say.headline((), "relevance", est(8.31, 0.07), est(5.53, 1.5, 27)) == "relevance fell from 8.3 to 5.5"
+    )
+    # Those that would be alike have their own.
+    assert (
+        say.headline((), "relevance", est(8.31, 0.07), est(8.26, 1.5, 27))
+        == "relevance fell from 8.31 to 8.26"
+    )
+    assert (
+        say.headline((), "latency_ms", est(900.0, 5.0), est(1200.0, 5.0))
+        == "latency_ms rose from 900 ms to 1.2 s"
+    )
+
+
+def test_equal_sums_of_money_have_no_interval_of_rounding_errors() -> None:
+    assert say.measured("cost", 0.0000495, 0.0000495 - 1e-17, 0.0000495 + 1e-17, 3) == "$0.0000495 ± 0 · n 3"
+
+
 def test_fewer_abandoned_sessions_are_not_worse() -> None:
     line = say.moved("abandoned", est(0.1, 0.01), est(0.06, 0.01), unit="rate")
     assert say.direction(line) == "fell" and not say.worse(line)

@@ -65,7 +65,7 @@ def test_it_gives_small_prices_the_digits_of_their_interval() -> None:
     [
         (Estimate(8.3, 8.1, 8.5, 213), Estimate(8.29, 8.22, 8.36, 3180), "0"),
         (Estimate(7.5, 7.1, 7.9, 219), Estimate(8.5, 8.2, 8.8, 200), "-1.0"),
-        (Estimate(0.81, 0.75, 0.86, 219, "share"), Estimate(0.95, 0.9, 0.97, 200, "share"), "-14.0 pt"),
+        (Estimate(0.81, 0.75, 0.86, 219, "share"), Estimate(0.95, 0.9, 0.97, 200, "share"), "-14 pt"),
         (Estimate(3300, 3000, 3600, 90, "ms"), Estimate(3000, 2900, 3100, 90, "ms"), "+10 %"),
         (Estimate(1.0, None, None, 1), Estimate(None), ""),
     ],

@@ -135,9 +135,14 @@ async def test_it_filters_by_score_text_and_cohort(world: World) -> None:
 async def test_it_says_what_is_wrong_with_a_filter(world: World) -> None:
     async with client(world) as browser:
         answer = await browser.get("/traces?where=answr_relevance+%3C+4")
+        unfinished = await browser.get("/traces", params={"where": "answer_relevance <"})
+        other_name = await browser.get("/traces", params={"where": "latency_ms > 3000"})
     assert answer.status_code == 400
     assert "This filter cannot be used" in answer.text
     assert "answer_relevance" in answer.text
+    assert "This is not a condition: something is missing or too much at its end." in unfinished.text
+    assert "SELECT" not in unfinished.text
+    assert "latency_ms is the column duration_ms here." in other_name.text
 
 
 async def test_it_turns_a_menu_line_into_a_chip_and_back(world: World) -> None:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
-from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -101,7 +100,8 @@ def figure_of(view: View, chart: SeriesChart, metric: str, size: str, cohort: st
 
     def traces(since_ns: int, until_ns: int) -> str:
         # A page has a thousand of these: what they share is written once.
-        return every + urlencode({"since": humane.iso(since_ns), "until": humane.iso(until_ns)})
+        since, until = (humane.iso(ns).replace(":", "%3A") for ns in (since_ns, until_ns))
+        return f"{every}since={since}&until={until}"
 
     note = f"alerts: {', '.join(sorted({s.label for s in chart.stretches}))}" if chart.stretches else ""
     alt = f"{chart.title} over {view.range.label.lower()}"

@@ -306,7 +306,7 @@ async def traces(call: Call) -> Response:
         "live": live,
         "saved": shown(view, saved),
         "live_url": view.url("/traces/live", **{k: view.params.get(k) for k in SAME}, after=asked_ns),
-        "refused": refused,
+        "refused": in_words(refused, view.params.get("where", "")) if refused else None,
         "bars": drawn,
         "top_count": top,
         "matching": sum(n for _, n, _ in counts) if counts is not None else None,
@@ -322,6 +322,19 @@ async def traces(call: Call) -> Response:
         "user": view.params.get("user"),
     }
     return await answer(view, "traces", "Traces", "traces.html", context, 400 if refused else 200)
+
+
+def in_words(refused: QueryRefused, where: str) -> tuple[str, str]:
+    """(what is wrong with a condition, what to do) for someone who wrote a condition, not the statement around it."""
+    said, _, fault = str(refused).partition(": ")
+    if said == "this is not a statement we can read":
+        # The bracket that closes the condition is ours: what stands before it is not finished.
+        fault = fault.replace("at ')'", "at its end") if where.count(")") == where.count("(") else fault
+        return f"this is not a condition: {fault}", "write it as answer_relevance < 5 and duration_ms > 3000"
+    name = str(refused).removeprefix("there is no column ")
+    if name in COLUMNS:
+        return str(refused), f"{name} is the column {COLUMNS[name]} here"
+    return str(refused), refused.hint
 
 
 @route("GET", "/traces/live", permission="viewer")
