@@ -121,7 +121,7 @@ def _join(chosen: dict[str, Span], logs: list[LogRecord]) -> list[Span]:
     by_span: dict[str, list[LogRecord]] = {}
     for log in logs:
         if log.span_id in chosen and (log.name in _JOINED or events.is_exchange(log.body)):
-            by_span.setdefault(log.span_id, []).append(log)
+            by_span.setdefault(_owner(log, chosen), []).append(log)
     out: list[Span] = []
     for span_id, span in chosen.items():
         own = by_span.get(span_id)
@@ -136,6 +136,16 @@ def _join(chosen: dict[str, Span], logs: list[LogRecord]) -> list[Span]:
             msgspec.structs.replace(span, llm=llm, context=context, evaluations=list(span.evaluations))
         )
     return out
+
+
+def _owner(log: LogRecord, chosen: dict[str, Span]) -> str:
+    """The span a record tells about: of an answer told beside the application's own span (OpenLIT's streams), the call's."""
+    wanted = log.attributes.get("gen_ai.response.id")
+    if wanted and log.name in events.DETAILS and chosen[log.span_id].llm is None:
+        told = [s for s in chosen.values() if s.llm is not None and s.llm.response_id == wanted]
+        if told:
+            return min(told, key=lambda s: (s.start_ns, s.span_id)).span_id
+    return log.span_id
 
 
 def _wake_evaluations(ordered: list[Span], logs: list[LogRecord]) -> None:
@@ -407,10 +417,18 @@ def _with_calls(given: list[Message], made: dict[str, Message]) -> list[Message]
         for part in message.parts:
             call = made.get(part.id or "") if part.type == "tool_result" else None
             if call is not None and part.id not in present:
+                if out and _is_empty(out[-1]):
+                    # The message is there, only what it called for was left out.
+                    out.pop()
                 out.append(Message("assistant", call.parts, call.name))
                 present.update(p.id for p in call.parts if p.type == "tool_call")
         out.append(message)
     return out
+
+
+def _is_empty(message: Message) -> bool:
+    """Whether the model said nothing in this message."""
+    return message.role == "assistant" and not message.text and all(p.type == "text" for p in message.parts)
 
 
 def totals(spans: list[Span]) -> Totals:

@@ -181,6 +181,14 @@ def _provider(raw: dict[str, str]) -> str | None:
     return spellings.provider(head) if slash else None
 
 
+def _routed(draft: Draft) -> str | None:
+    """The provider before the model's name, where LiteLLM is told as the provider."""
+    head, slash, _ = (draft.request_model or "").partition("/")
+    if not slash or "litellm" not in (value.lower() for value in draft.provider_raw.values()):
+        return None
+    return spellings.provider(head) if spellings.is_provider(head.lower()) else None
+
+
 # What clients write where they know no model; Claude Code where it answers itself.
 _NO_MODEL = ("unknown", "<synthetic>")
 
@@ -223,7 +231,7 @@ def _llm(draft: Draft) -> LLM:
     )
     # A client that only sends the served snapshot has at least asked for its family.
     llm.request_model = draft.request_model or (spellings.family(served) if served else None)
-    llm.provider = _provider(draft.provider_raw) or spellings.maker(draft.raw.name)
+    llm.provider = _provider(draft.provider_raw) or spellings.maker(draft.raw.name) or _routed(draft)
     llm.response_id = draft.response_id
     llm.params = draft.params
     llm.stream = draft.stream

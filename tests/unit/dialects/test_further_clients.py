@@ -230,3 +230,41 @@ def test_weave_puts_the_served_model_where_the_asked_one_belongs() -> None:
     told = {"gen_ai.operation.name": "chat", "gen_ai.request.model": pinned, "gen_ai.response.model": pinned}
     assert _llm(span(told, scope="weave.openai_agents")).request_model == "gpt-4o-mini"
     assert _llm(span(told, scope="app")).request_model == pinned
+
+
+def test_an_answers_record_beside_the_applications_span_belongs_to_the_call() -> None:
+    told = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.response.id": "c-00001",
+    }
+    call = span({**told, "gen_ai.usage.input_tokens": 9}, span_id="02" * 8, parent="01" * 8)
+    record = log("gen_ai.client.inference.operation.details", None,
+                 {**told, "gen_ai.input.messages": json.dumps(SAID)})  # fmt: skip
+    trace = dialects.assemble([span({}, name="app", kind="internal"), call], [record])
+    assert [(s.span_id, s.input_text) for s in trace.llm_calls] == [("02" * 8, "Sunny?")]
+    assert trace.spans[0].kind == "other"
+
+
+def test_an_empty_message_whose_calls_were_left_out_is_the_message_that_called() -> None:
+    call = {"id": "t1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    asked = span({"gen_ai.operation.name": "chat",
+                  "gen_ai.completion": json.dumps([{"role": "assistant", "tool_calls": [call]}])})  # fmt: skip
+    given = [
+        *SAID,
+        {"role": "assistant", "content": ""},
+        {"role": "tool", "tool_call_id": "t1", "content": "20"},
+    ]
+    then = span({"gen_ai.operation.name": "chat", "gen_ai.input.messages": json.dumps(given)},
+                span_id="02" * 8, start=2000, end=3000)  # fmt: skip
+    told = _llm(dialects.assemble([asked, then], []).spans[1]).input_messages
+    assert [(m.role, [p.type for p in m.parts]) for m in told] == [
+        ("user", ["text"]), ("assistant", ["tool_call"]), ("tool", ["tool_result"])]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("model", "provider"), [("openai/gpt-4o-mini", "openai"), ("shop/small", None), ("gpt-4o-mini", None)]
+)
+def test_litellms_provider_is_named_before_the_model(model: str, provider: str | None) -> None:
+    told = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "litellm", "gen_ai.request.model": model}
+    assert _llm(span(told)).provider == provider
