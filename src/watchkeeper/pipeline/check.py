@@ -432,7 +432,9 @@ class CheckFlow:
         policy = "all" if best is None else f"{best.policy}@{best.version}"
         probability = 1.0 if best is None else best.probability
         kept = 1.0 if d.kept is None else d.kept.probability
-        return TraceRow(d.project, d.trace, d.scores, probability, policy, read, kept=kept), work
+        return TraceRow(
+            d.project, d.trace, d.scores, probability, policy, read, kept=kept, again=d.late
+        ), work
 
     def _queue(
         self,

@@ -44,7 +44,7 @@ class TraceRow(msgspec.Struct, gc=False):
     """One assembled trace with everything known about it, replacing any earlier row of the same trace.
 
     `checks` are the deterministic scores made with it; `inclusion_probability` is the probability with which `policy`
-    chose this trace (π); `assembled_ns` is when its inputs were read, so that the latest reader wins; `received_ns`
+    chose this trace (π); `again` says that a row of it was written before, perhaps with a later start; `assembled_ns` is when its inputs were read, so that the latest reader wins; `received_ns`
     when its first span arrived (0 = unknown, then `assembled_ns`), which stands in for a start time nobody can believe. `kept`
     is the probability with which storage sampling kept it, beside upstream's.
     """
@@ -57,6 +57,7 @@ class TraceRow(msgspec.Struct, gc=False):
     assembled_ns: int
     received_ns: int = 0
     kept: float = 1.0
+    again: bool = False
 
 
 class KeepingRow(msgspec.Struct, frozen=True):

@@ -297,6 +297,25 @@ async def test_a_tick_is_recomputed_when_something_in_it_changes_and_only_then(
     assert [(await roller.roll("quiet", NOW)).ticks for _ in range(2)] == [2, 0]
 
 
+async def test_a_trace_whose_first_span_came_hours_later_leaves_its_tick(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    roller = Roller(columns, records, plan())
+    first, other = (a_trace(i, 4.5, "v1", 8, "moves", assembled=T0 + 5 * HOUR + i) for i in range(2))
+    await columns.write_traces([first, other])
+    await roller.roll("moves", NOW)
+    assert [p.n for p in await points(columns, "moves", "relevance")] == [2]
+    # Its root began two hours before; by then the row that was rolled is older than any look, and merging takes it away.
+    late = a_trace(0, 2.5, "v1", 8, "moves", assembled=T0 + 9 * HOUR)
+    late.trace.spans.extend(first.trace.spans)
+    late.again = True
+    await columns.write_traces([late])
+    columns._rows.run_now(lambda client: client.command("OPTIMIZE TABLE traces FINAL"))
+    assert (await roller.roll("moves", NOW)).ticks == 2
+    found = {p.start_ns: p.n for p in await points(columns, "moves", "relevance")}
+    assert found == {T0 + 2 * HOUR: 1, T0 + 4 * HOUR: 1}
+
+
 async def test_small_cohorts_share_one_series_and_keep_their_place(
     columns: ClickHouseColumns, records: Records
 ) -> None:

@@ -9,7 +9,7 @@ from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point, cohort_text
 from watchkeeper.model.span import LLM, Context, RawSpan, Span
-from watchkeeper.model.times import DAY
+from watchkeeper.model.times import DAY, MINUTE
 from watchkeeper.store.columns import KeepingRow, LogRow, MetricRow, SpanRow, TraceRow
 
 BEFORE_NS, AFTER_NS = 400 * DAY, DAY
@@ -241,6 +241,8 @@ def values_of(scores: list[Score]) -> dict[str, float]:
     return {name: value for name, value in shown.items() if value is not None}
 
 
+# A trace of hours has a start in each of its minutes; the one it had was most likely among the first.
+STARTS = 60
 CHECK_COLUMNS = tuple(
     f"checks.{name}" for name in ("scorer", "version", "span_id", "value", "label", "passed", "reason")
 )
@@ -249,7 +251,7 @@ TRACE_COLUMNS = (
     "spans", "llm_calls", "tool_calls", "errors", "error_class", "input_text", "output_text", "models", "provider",
     "input_tokens", "output_tokens", "cached_input_tokens", "reasoning_output_tokens", "cost", "pricing_version",
     "ttft_ms", "finish_reason", "region", "scores", "failed_checks",
-    "inclusion_probability", "policy", "keep_probability", "time_suspect", "day", "received_at", "assembled_at",
+    "inclusion_probability", "policy", "keep_probability", "time_suspect", "earlier", "day", "received_at", "assembled_at",
     *CHECK_COLUMNS, *CONTEXT_COLUMNS,
 )  # fmt: skip
 
@@ -277,6 +279,15 @@ def over_weeks(row: TraceRow) -> bool:
     return week_of(min(times)) != week_of(max(times))
 
 
+def _earlier(row: TraceRow, time_ns: int) -> list[int]:
+    """Other minutes (seconds since 1970) that the trace may have begun in when some of its spans had not come yet: of so many, the
+    first. Empty for one that is written for the first time."""
+    if not row.again:
+        return []
+    began = {s.start_ns // MINUTE * 60 for s in row.trace.spans if plausible(s.start_ns, row.assembled_ns)}
+    return sorted(began - {time_ns // MINUTE * 60})[:STARTS]
+
+
 def trace_row(row: TraceRow, others: list[Score]) -> tuple[Any, ...]:
     """One row of `traces`; `others` are the scores of this trace that live in the table `scores`."""
     t, totals = row.trace, row.trace.totals
@@ -298,7 +309,7 @@ def trace_row(row: TraceRow, others: list[Score]) -> tuple[Any, ...]:
         number(ttft[0]) if ttft else None, last.finish_reason if last else None, t.context.region,
         values_of(row.checks + others), sorted({c.scorer for c in row.checks if c.passed is False}),
         row.inclusion_probability, row.policy, (min(kept) if kept else 1.0) * row.kept, not timed,
-        time_ns // DAY, arrived, row.assembled_ns,
+        _earlier(row, time_ns), time_ns // DAY, arrived, row.assembled_ns,
         *_checks(row.checks), *context_of(t.context),
     )  # fmt: skip
 

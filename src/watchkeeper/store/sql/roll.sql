@@ -3,9 +3,10 @@
 
 -- name: roll_dirty
 -- Ticks in which a trace or a score was written since the last look, how far that look reached, and a number that is another
--- when more has been written. A trace that moved changes the tick that it left as well.
+-- when more has been written. A trace that moved changes the tick that it left as well, also when the row that said so has gone.
 SELECT tick, max(newest) AS seen, sum(number) AS held FROM (
-  SELECT arrayJoin(groupUniqArray(intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32})) AS tick,
+  SELECT arrayJoin(groupUniqArrayArray(arrayMap(t -> intDiv(toUnixTimestamp(t), {seconds:UInt32}) * {seconds:UInt32},
+      arrayPushBack(earlier, toDateTime(time, 'UTC'))))) AS tick,
     max(assembled_at) AS newest, cityHash64(one, newest) AS number
   FROM traces WHERE project = {project:String} AND assembled_at >= {after:UInt64} GROUP BY cityHash64(trace_id) AS one
   UNION ALL

@@ -57,7 +57,8 @@ CREATE TABLE IF NOT EXISTS logs (
 
 -- One row a trace: everything known about it, rewritten when something arrives. `scores` holds the latest value of
 -- every scorer; `checks` the deterministic scores themselves (the rest are rows of `scores`). A trace whose times nobody can
--- believe is dated by its arrival (`time_suspect`) and is in no series. The list shows how the texts begin: columns of their
+-- believe is dated by its arrival (`time_suspect`) and is in no series. `earlier`: minutes in which it may have begun before late
+-- spans came, so that the ticks it left are rolled again. The list shows how the texts begin: columns of their
 -- own, made by the engine, because a projection keeps whole columns, whatever expression names them.
 CREATE TABLE IF NOT EXISTS traces (
   project LowCardinality(String), trace_id String, time DateTime64(9, 'UTC'), duration_ms Nullable(Float64),
@@ -79,7 +80,7 @@ CREATE TABLE IF NOT EXISTS traces (
                 label LowCardinality(Nullable(String)), passed Nullable(Bool), reason Nullable(String)),
   failed_checks Array(LowCardinality(String)),
   inclusion_probability Float64, policy LowCardinality(String), keep_probability Float64,
-  time_suspect Bool DEFAULT false,
+  time_suspect Bool DEFAULT false, earlier Array(DateTime('UTC')),
   day Date, received_at DateTime64(9, 'UTC'), assembled_at UInt64,
   input_start Nullable(String) MATERIALIZED substringUTF8(input_text, 1, 400),
   output_start Nullable(String) MATERIALIZED substringUTF8(output_text, 1, 400),
