@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -95,8 +96,11 @@ def read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
     arrow, parquet = _arrow()
     try:
         rows = parquet.read_table(path).to_pylist()
-    except (OSError, arrow.ArrowInvalid) as error:
+    except arrow.ArrowInvalid as error:
         raise CliError(f"{path} is not a Parquet file: {error}") from None
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise CliError(f"cannot read {path}: {reason}") from None
     for number, row in enumerate(rows, start=1):
         where = f"{path} row {number}"
         case = {k: v for k, v in row.items() if v is not None}
@@ -112,7 +116,7 @@ def read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
 
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except OSError as error:
         raise CliError(f"cannot read {path}: {error.strerror}") from None
     except UnicodeDecodeError as error:

@@ -52,7 +52,7 @@ def waited(work: Coroutine[Any, Any, T]) -> T:
 def read_cases(path: Path) -> list[dict[str, Any]]:
     """The cases of a dataset file, one JSON object a line. Raises `JudgeError` naming the line."""
     try:
-        lines = path.read_text("utf-8").split("\n")
+        lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise JudgeError(f"cannot read the dataset {path}: {error}") from None
     cases: list[dict[str, Any]] = []

@@ -10,6 +10,8 @@ from tests.serving import Server
 from watchkeeper.cli.dataset import read_cases, write_parquet
 from watchkeeper.cli.errors import CliError
 from watchkeeper.cli.main import main
+from watchkeeper.testing.judges import read_cases as judged_cases
+from watchkeeper.testing.targets.running import read_outputs
 
 CASES: list[dict[str, Any]] = [
     {
@@ -26,6 +28,20 @@ def test_parquet_gives_back_what_was_written(tmp_path: Path) -> None:
     assert first == {k: v for k, v in CASES[0].items() if v is not None}
     assert second["input"] == "How can I return a broken phone?" and second["id"] == "b"
     assert read_cases(tmp_path / "c.parquet", "holdout")[0]["split"] == "holdout"
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:
+    case = {"id": "a", "input": "one", "output": "two"}
+    file = tmp_path / "c.jsonl"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps({"id": "a", "input": "one"}).encode() + b"\r\n")
+    assert read_cases(file)[0]["id"] == judged_cases(file)[0]["id"] == "a"
+    file.write_bytes(b"\xef\xbb\xbf" + json.dumps(case).encode())
+    assert read_outputs(str(file), [{"id": "a", "input": "one"}])[0]["output"] == "two"
+
+
+def test_a_table_that_is_not_there_is_not_called_something_else(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match=r"cannot read .*none.parquet: No such file"):
+        read_cases(tmp_path / "none.parquet")
 
 
 def test_a_line_of_a_file_ends_where_json_lines_end_and_nowhere_else(tmp_path: Path) -> None:

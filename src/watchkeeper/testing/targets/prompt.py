@@ -172,7 +172,7 @@ class Prompted:
     def __init__(self, path: str, model: Model, timeout: float) -> None:
         """Raises `TargetError` when the file cannot be read."""
         try:
-            self.prompt = parse(Path(path).read_text("utf-8"))
+            self.prompt = parse(Path(path).read_text("utf-8-sig"))
         except (OSError, UnicodeDecodeError) as error:
             raise TargetError(f"cannot read the prompt {path}: {error}") from None
         self.model, self.timeout = model, timeout

@@ -236,7 +236,7 @@ def read_outputs(path: str, cases: list[Case]) -> list[Answer]:
     rows: list[Any] = []
     number = 0
     try:
-        for line in Path(path).read_text("utf-8").split("\n"):
+        for line in Path(path).read_text("utf-8-sig").split("\n"):
             number += 1
             if line.strip():
                 rows.append(json.loads(line))
