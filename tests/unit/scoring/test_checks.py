@@ -10,6 +10,7 @@ from watchkeeper.model.sensitive import Found
 from watchkeeper.model.span import Document, ErrorInfo, Message, Part, Retrieval, Tool, ToolCall
 from watchkeeper.redaction.find import find
 from watchkeeper.scoring.checks.citation_resolves import CitationResolves
+from watchkeeper.scoring.checks.numbers_in_context import NumbersInContext
 from watchkeeper.scoring.protocol import Finders
 from watchkeeper.scoring.registry import build
 
@@ -379,3 +380,24 @@ def test_a_link_is_a_citation_where_documents_have_addresses(output: str, passed
         _over(["https://shop.example/help/returns", "https://shop.example/help/ship?lang=en"], output)
         is passed
     )
+
+
+@pytest.mark.parametrize(
+    ("output", "evidence", "share"),
+    [
+        ("It opens at 5:30 pm.", "Open from 17:30", 1.0),
+        ("It opens at 6:30 pm.", "Open from 17:30", 0.0),
+        ("It opens at 9 am.", "We work from 9 to 5.", 1.0),
+        ("It made $1.2 million.", "Income: 1,200,000", 1.0),
+        ("It made $1.3M.", "Income: 1,200,000", 0.0),
+        ("45 percent agree.", "a share of 0.45", 1.0),
+        ("Die Frist ist 14 Tage.", "binnen vierzehn Tagen", 1.0),
+        ("Take 4 mg a day.", "400 mg a day", 0.0),
+        ("It takes 3 to 5 days.", "three to five days", 1.0),
+        ("１２個です。", "12個", 1.0),
+        ("It is 5 m long and 7 wide.", "5 m, 7 wide", None),
+    ],
+)
+def test_amounts_count_however_they_are_written(output: str, evidence: str, share: float | None) -> None:
+    outcome = NumbersInContext().one(subject("q", output, documents=[evidence]))
+    assert (outcome.value if isinstance(outcome, Verdict) else None) == share
