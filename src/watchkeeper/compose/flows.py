@@ -33,7 +33,7 @@ from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.levers import Pauses
 from watchkeeper.pipeline.retain import Retain
 from watchkeeper.pipeline.review import ReviewRouting
-from watchkeeper.pipeline.roll import Roller
+from watchkeeper.pipeline.roll import Roller, metric_of
 from watchkeeper.pipeline.signals import SignalFlow
 from watchkeeper.pipeline.sketch import Sketcher
 from watchkeeper.pipeline.watch import Watcher
@@ -118,7 +118,7 @@ class Flows:
         provisional: dict[str, dict[str, str]] = {}
         for project in {m.project for m in rules if m.severity == "page"}:
             found = await self.calibrator.standings(project)
-            provisional[project] = {n: s.reason for n, s in found.items() if s.provisional}
+            provisional[project] = {metric_of(n): s.reason for n, s in found.items() if s.provisional}
         self.watcher.monitors = tuple(capped(m, provisional.get(m.project, {})) for m in rules)
 
     async def calibrate_once(self) -> None:

@@ -22,7 +22,7 @@ from watchkeeper.config.problems import did_you_mean, shown
 from watchkeeper.config.yamlfile import Loc
 from watchkeeper.egress.policy import parse_entry
 from watchkeeper.pipeline.plan import default_scorers
-from watchkeeper.pipeline.roll import DERIVED, ERROR_CLASSES
+from watchkeeper.pipeline.roll import DERIVED, ERROR_CLASSES, metric_of, scorer_of
 from watchkeeper.pipeline.where import COLUMNS, WhereError, compile_condition
 from watchkeeper.redaction.policy import Policy as RedactionPolicy
 from watchkeeper.scoring.classifiers.table import BY_TYPE as CLASSIFIERS
@@ -223,11 +223,14 @@ def _monitors(config: Config) -> Iterator[Finding]:
         except MonitorError as error:
             yield Finding(("monitors", i, _FIELDS.get(error.field, error.field)), error.message)
             continue
-        held = sorted(read_scorers(rule) & models.get(monitor.project, models[""]))
+        held = sorted(read_scorers(rule) & {metric_of(n) for n in models.get(monitor.project, models[""])})
         if rule.severity == "page" and held:
             said = f"pages on {', '.join(held)}, a model: until people have agreed with it, it warns instead"
             yield Finding(
-                ("monitors", i, "severity"), said, f"run: watchkeeper calibrate {held[0]}", "warning"
+                ("monitors", i, "severity"),
+                said,
+                f"run: watchkeeper calibrate {scorer_of(held[0])}",
+                "warning",
             )
         yield from _unmade(
             ("monitors", i, "condition"), read_scorers(rule), always | _own(config, monitor.project)
@@ -237,7 +240,8 @@ def _monitors(config: Config) -> Iterator[Finding]:
 def _own(config: Config, project: str) -> set[str]:
     """The metrics that this file makes in a project. Applications may send scores of any other name."""
     cards = {m.name for c in config.scorecards if c.project == project for m in c.metrics}
-    return cards | {m.name for g in config.guards if g.project == project for m in (*g.input, *g.output)}
+    guards = {m.name for g in config.guards if g.project == project for m in (*g.input, *g.output)}
+    return {metric_of(name) for name in cards | guards}
 
 
 def _unmade(loc: Loc, read: Iterable[str], made: set[str]) -> Iterator[Finding]:

@@ -189,6 +189,19 @@ def test_it_warns_of_what_is_doubtful() -> None:
     assert "written in the file" in str(load_text(literal).warnings[0])
 
 
+def test_a_page_on_a_judge_is_told_that_it_warns_first_also_where_the_judge_is_called_as_a_fact_is():
+    text = """
+scorecards: [{{name: c, metrics: [{{name: {0}, type: llm_judge, model: "openai:gpt-5", prompt: Is it dear?}}]}}]
+monitors: [{{name: m, condition: "{1} < 7", owner: o, runbook: r, severity: page, notify: [log]}}]
+routes: [{{name: log, type: log}}]
+"""
+    for name, metric in (("kindness", "kindness"), ("cost", "score_cost")):
+        said = "\n".join(map(str, load_text(text.format(name, metric)).warnings))
+        assert f"pages on {metric}, a model" in said and f"watchkeeper calibrate {name}" in said
+        assert f"'{metric}'" not in said.replace(f"calibrate {name}", "")
+    assert "a model" not in "\n".join(map(str, load_text(text.format("cost", "cost")).warnings))
+
+
 def test_a_monitor_of_a_metric_that_nothing_makes_is_told_what_was_meant():
     text = "monitors:\n  - {{name: m, condition: '{}', owner: o, runbook: r}}\n"
     said = [
