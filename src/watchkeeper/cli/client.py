@@ -186,7 +186,11 @@ class Client:
     def _piece(answer: http.client.HTTPResponse) -> bytes:
         # Apart from `take`, whose own reader may go as well.
         try:
-            return answer.read(1 << 18)
+            piece = answer.read(1 << 18)
+            # Read by the piece, http.client says nothing of an answer that ends before its length.
+            if piece or not answer.length:
+                return piece
+            raise http.client.IncompleteRead(b"")
         except (http.client.HTTPException, OSError):
             raise CliError(
                 "the server cut the answer off, it is not whole; the server's log says why; narrow it by time"

@@ -3,7 +3,6 @@
 import argparse
 import importlib
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -99,7 +98,8 @@ def read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
     except arrow.ArrowInvalid as error:
         raise CliError(f"{path} is not a Parquet file: {error}") from None
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
+        # Arrow says only the name of a file that is not there.
+        reason = str(error) if path.is_file() else f"there is no file {path}"
         raise CliError(f"cannot read {path}: {reason}") from None
     for number, row in enumerate(rows, start=1):
         where = f"{path} row {number}"

@@ -40,7 +40,7 @@ def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path) -> N
 
 
 def test_a_table_that_is_not_there_is_not_called_something_else(tmp_path: Path) -> None:
-    with pytest.raises(CliError, match=r"cannot read .*none.parquet: No such file"):
+    with pytest.raises(CliError, match=r"cannot read .*none.parquet: there is no file"):
         read_cases(tmp_path / "none.parquet")
 
 

@@ -223,6 +223,14 @@ def test_a_key_that_would_never_expire_by_mistake_is_refused(
     assert fake.asked == []
 
 
+def test_an_export_that_ends_before_its_length_is_not_whole(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.answers = [(200, {"content-length": "100", "connection": "close"}, b'{"a":1}\n')]
+    assert main(["export", "-o", str(tmp_path / "x.jsonl"), "--server", fake.url]) == 2
+    assert "cut the answer off" in capsys.readouterr().err and not (tmp_path / "x.jsonl").exists()
+
+
 def test_an_export_to_a_suffix_that_says_no_format_is_refused(
     fake: Fake, capsys: pytest.CaptureFixture[str]
 ) -> None:

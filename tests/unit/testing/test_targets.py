@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -207,8 +208,8 @@ def endpoint() -> Iterator[str]:
             failing = case["id"] == "c1"
             body = json.dumps({"output": case["text"][::-1]}).encode()
             self.send_response(500 if failing else 200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
+            self.send_header("content-type", "application/json" if case["id"] != "c2" else "text/html")
+            self.send_header("content-length", str(len(body) + (case["id"] == "c3")))
             self.end_headers()
             self.wfile.write(body)
 
@@ -226,7 +227,22 @@ async def test_an_endpoint_is_asked_and_its_errors_belong_to_the_case(endpoint: 
     answers = await run(endpoint, CASES, How(backoff=0.0))
     assert "(after 3 attempts)" in answers[1]["error"]
     assert answers[0]["output"] == "0 noitseuq" and "500" in answers[1]["error"]
+    assert answers[2]["output"] == "2 noitseuq", "a framework that calls everything HTML"
+    assert "cut off" in answers[3]["error"] and "(after 3 attempts)" in answers[3]["error"]
     assert all(a["latency_ms"] >= 0 for a in answers if "error" not in a)
+
+
+@pytest.mark.parametrize(
+    ("returned", "fails"),
+    [
+        ({"output": None}, True),
+        ({"output": ""}, False),
+        ({"output": None, "tool_calls": [{"name": "lookup"}]}, False),
+        ({"output": None, "finish_reason": "content_filter"}, False),
+    ],
+)
+def test_an_answer_that_is_none_is_no_answer(returned: dict[str, Any], fails: bool) -> None:
+    assert ("error" in answer_of(CASES[0], returned, None)) is fails
 
 
 async def test_progress_reaches_the_end() -> None:

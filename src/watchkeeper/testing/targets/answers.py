@@ -37,6 +37,11 @@ def answer_of(case: Case, returned: Any, seconds: float | None) -> Answer:
     if not isinstance(returned, dict) or not ("output" in returned or "error" in returned):
         kind = type(returned).__name__
         return failed(case, f"the target returned {kind}, not text or a dict with 'output'")
+    if (
+        not any(returned.get(k) for k in ("error", "tool_calls", "finish_reason"))
+        and returned.get("output") is None
+    ):
+        return failed(case, "the target returned no output, and no tool call or finish reason instead")
     answer = {k: sendable(returned[k]) for k in FIELDS if k in returned}
     if answer.get("output") is not None and not isinstance(answer["output"], str):
         answer["output"] = json.dumps(answer["output"], ensure_ascii=False, default=str)

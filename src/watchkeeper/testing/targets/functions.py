@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import http.client
 import importlib
 import inspect
 import json
@@ -128,13 +129,16 @@ def post(url: str, body: Any, headers: dict[str, str], timeout: float) -> tuple[
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             raw = answer.read(LONGEST + 1)
+            # Read by the piece, http.client says nothing of an answer that ends before its length.
+            if answer.length and len(raw) <= LONGEST:
+                raise Transient(f"the answer was cut off after {len(raw)} bytes")
             is_json = "json" in (answer.headers.get("content-type") or "")
     except urllib.error.HTTPError as error:
         words = f"HTTP {error.code} {error.read(300).decode('utf-8', 'replace')}".strip()
         if error.code in (408, 425, 429) or error.code >= 500:
             raise Transient(words, retry_after(error.headers)) from None
         raise RuntimeError(words) from None
-    except (urllib.error.URLError, OSError) as error:
+    except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
         raise Transient(f"no answer: {getattr(error, 'reason', error)}") from None
     if len(raw) > LONGEST:
         raise RuntimeError(f"the answer is longer than {LONGEST} bytes")
@@ -147,10 +151,20 @@ def post(url: str, body: Any, headers: dict[str, str], timeout: float) -> tuple[
         raise RuntimeError(f"the answer says it is JSON and is not: {error}") from None
 
 
+def _told(text: str) -> Any:
+    """The object with `output` that a text is, as frameworks send it that call everything HTML; else the text."""
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            found = json.loads(text)
+            return found if "output" in found else text
+    return text
+
+
 def endpoint(url: str, timeout: float) -> Callable[[Case], Any]:
     """A function of a case that POSTs it as JSON and returns the JSON (or text) answer."""
 
     def ask(case: Case) -> Any:
-        return post(url, {**case, "text": text_of(case)}, {}, timeout)[0]
+        answer, is_json = post(url, {**case, "text": text_of(case)}, {}, timeout)
+        return answer if is_json else _told(answer)
 
     return ask
