@@ -62,13 +62,14 @@ def add_target(parser: argparse.ArgumentParser) -> None:
 
 
 def how_of(args: argparse.Namespace, client: Client) -> How:
-    """The run's settings. Raises `CliError`."""
+    """The run's settings. Raises `CliError` for these, and for a report that could not be written."""
+    check_reports(args)
     for name, least in (("repeats", 1), ("concurrency", 1), ("retries", 0)):
         if getattr(args, name) < least:
             raise CliError(f"--{name} {getattr(args, name)}: must be at least {least}")
     if not args.timeout > 0:
         raise CliError(f"--timeout {args.timeout:g}: must be more than 0 seconds")
-    if args.max_cost is not None and args.max_cost <= 0:
+    if args.max_cost is not None and not args.max_cost > 0:
         raise CliError(f"--max-cost {args.max_cost:g}: must be more than 0 dollars")
     model = None
     if args.target.startswith("prompt:"):
@@ -208,11 +209,18 @@ REPORTS = ("junit", "markdown", "json")
 
 
 def check_reports(args: argparse.Namespace) -> None:
-    """Raises `CliError` for a report that cannot be written, before anything is asked and paid for."""
+    """Raises `CliError` for a report that cannot be written, before anything is asked and paid for. What is named below the
+    current folder stays there, wherever the target goes."""
     for form in REPORTS:
         path = getattr(args, form, None)
-        if path and not Path(path).absolute().parent.is_dir():
-            raise CliError(f"--{form} {path}: there is no folder {Path(path).absolute().parent}")
+        if not path:
+            continue
+        whole = Path(path).absolute()
+        if not whole.parent.is_dir():
+            raise CliError(f"--{form} {path}: there is no folder {whole.parent}")
+        if whole.is_dir():
+            raise CliError(f"--{form} {path}: that is a folder; name a file")
+        setattr(args, form, str(whole))
 
 
 def write_reports(args: argparse.Namespace, found: dict[str, Any]) -> None:

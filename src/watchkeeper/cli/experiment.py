@@ -94,11 +94,11 @@ def _compared(client: Client, before: str, after: str) -> dict[str, Any]:
 def _target(
     args: argparse.Namespace, client: Client, dataset: dict[str, Any], baseline: str | None
 ) -> dict[str, Any]:
-    how = how_of(args, client)
+    how, settings = how_of(args, client), settings_of(args)
     answers = answer(args, how, dataset["cases"])
     body = {
         "dataset": dataset["dataset"], "version": dataset["version"], "split": getattr(args, "split", None),
-        "target": named(args.target, how), "name": args.save, "baseline": baseline, "settings": settings_of(args),
+        "target": named(args.target, how), "name": args.save, "baseline": baseline, "settings": settings,
     }  # fmt: skip
     return evaluate(client, answers, body)
 

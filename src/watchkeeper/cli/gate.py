@@ -11,7 +11,6 @@ from watchkeeper.cli.answering import (
     add_target,
     answer,
     cases_of,
-    check_reports,
     evaluate,
     how_of,
     named,
@@ -91,7 +90,6 @@ def main(args: argparse.Namespace) -> int:
     """Exit status: 0 pass, 1 fail, 2 could not run, 3 not enough evidence."""
     client = Client.of(args)
     settings = settings_of(args)
-    check_reports(args)
     how = how_of(args, client)
     dataset = cases_of(client, args.dataset, args.split)
     if settings["ignore"]:

@@ -23,6 +23,8 @@ async def ending(text):
     os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.sleep(60)
 
+def moving(text): os.chdir("/"); return "a"
+
 def closing(text): os.closerange(CLOSED, 1000); return "a"
 """
 
@@ -41,6 +43,21 @@ def test_it_says_which_ignored_name_means_nothing(
     fake.json(201, JUDGED)
     assert main(asked) == 0
     assert capsys.readouterr().err == "--ignore pii_leek: no scorer is called that; it changes nothing\n"
+
+
+def test_a_report_stays_where_it_was_asked_for_and_is_no_folder(
+    fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "moving_targets.py").write_text(TARGETS)
+    for option, words in (("--junit", "that is a folder"), ("--max-cost", "must be more than 0 dollars")):
+        given = str(tmp_path) if option == "--junit" else "nan"
+        assert main(["gate", "--dataset", "d", "--target", "x:y", "--server", fake.url, option, given]) == 2
+        assert words in capsys.readouterr().err
+    asked = gate(fake, "moving_targets:moving", "--json", "here.json", "--quiet")
+    fake.json(201, JUDGED)
+    assert main(asked) == 0
+    monkeypatch.chdir(tmp_path)
+    assert (tmp_path / "here.json").exists()
 
 
 @pytest.mark.parametrize(
