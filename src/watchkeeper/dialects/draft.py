@@ -219,6 +219,9 @@ def _unanswered(draft: Draft) -> None:
 def _llm(draft: Draft) -> LLM:
     llm = LLM()
     llm.provider_raw = draft.provider_raw
+    if draft.response_id is not None and draft.response_id == draft.raw.attributes.get("litellm.call_id"):
+        # LiteLLM puts an id of its own where the provider gave none (failures, vectors).
+        draft.response_id = None
     if draft.failed:
         _unanswered(draft)
     served = None if draft.unserved else draft.response_model
@@ -226,12 +229,11 @@ def _llm(draft: Draft) -> LLM:
         draft.request_model = None
     if served and served == draft.request_model and _pinned_twice(draft, served):
         draft.request_model = None
-    llm.response_model = (
-        None if draft.kind == "llm" and spellings.is_echo(draft.request_model or served, served) else served
-    )
+    llm.provider = _provider(draft.provider_raw) or spellings.maker(draft.raw.name) or _routed(draft)
+    echo = draft.kind == "llm" and spellings.is_echo(draft.request_model or served, served, llm.provider)
+    llm.response_model = None if echo else served
     # A client that only sends the served snapshot has at least asked for its family.
     llm.request_model = draft.request_model or (spellings.family(served) if served else None)
-    llm.provider = _provider(draft.provider_raw) or spellings.maker(draft.raw.name) or _routed(draft)
     llm.response_id = draft.response_id
     llm.params = draft.params
     llm.stream = draft.stream

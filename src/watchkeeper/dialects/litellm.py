@@ -5,7 +5,7 @@ from typing import Any
 from watchkeeper.dialects import traceloop
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import read_usage
-from watchkeeper.dialects.values import as_dict, as_float, decode, from_repr, word
+from watchkeeper.dialects.values import as_dict, as_float, as_list, decode, first, from_repr, identifier, word
 from watchkeeper.model.span import RawSpan
 
 NAME = "litellm"
@@ -38,9 +38,14 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     model = word(attributes.get("litellm.provider.model"))
     if model:
         draft.provider_raw.setdefault("litellm.provider.model", model)
-    if draft.failed and draft.response_id == word(attributes.get("litellm.call_id")):
-        # A failed call has no provider response; the callback puts its own call id there.
-        draft.response_id = None
+    asked = as_dict(attributes.get("metadata.requester_metadata"))
+    if asked is not None:
+        # What the proxy's client sent along.
+        draft.session = draft.session or identifier(
+            first(asked, "session_id", "conversation_id", "thread_id")
+        )
+        draft.user = draft.user or identifier(asked.get("user_id"))
+        draft.tags = draft.tags or [t for tag in as_list(asked.get("tags")) or () if (t := word(tag))]
 
 
 def _raw_key(key: str) -> bool:

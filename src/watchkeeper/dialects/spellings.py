@@ -5,7 +5,7 @@ import re
 KIND_OF_OPERATION: dict[str, str] = {
     **dict.fromkeys(("chat", "generate_content", "text_completion", "completion", "completions", "fetch_response",
                      "responses", "response", "message", "messages", "generate", "image_generation",
-                     "transcription", "speech", "audio", "llm", "realtime"), "llm"),
+                     "generate_content_stream", "anthropic_messages", "transcription", "speech", "audio", "llm", "realtime"), "llm"),
     **dict.fromkeys(("embeddings", "embedding", "embed", "embedder"), "embedding"),
     **dict.fromkeys(("retrieval", "retrieve", "retriever", "vector_db_retrieve", "vector_db_search", "search"), "retrieval"),
     **dict.fromkeys(("execute_tool", "tool", "tool_call", "function", "llm_tool_call", "tool_execution", "call_tool"), "tool"),
@@ -46,7 +46,8 @@ FRAMEWORKS = frozenset(
 def kind_of_operation(operation: str) -> str | None:
     """Our kind for a client's word for what it did, None when it is in no table (`openai.responses.create` is)."""
     lowered = operation.lower()
-    known = KIND_OF_OPERATION.get(lowered)
+    # LiteLLM's asynchronous calls (`acompletion`).
+    known = KIND_OF_OPERATION.get(lowered) or KIND_OF_OPERATION.get(lowered.removeprefix("a"))
     if known is None and "." in lowered:
         return next((k for p in lowered.split(".") if (k := KIND_OF_OPERATION.get(p)) in _CALLS), None)
     return known
@@ -105,14 +106,15 @@ def embeds(model: str | None) -> bool:
     return model is not None and "embed" in model.lower()
 
 
-def is_echo(requested: str | None, served: str | None) -> bool:
+def is_echo(requested: str | None, served: str | None, provider: str | None) -> bool:
     """Whether a client put the requested alias where the served model belongs: then the served one is unknown.
 
     A gateway is asked with the provider's name before the model's.
     """
-    if served is None or requested is None or not _ALIASING.match(served) or is_pinned(served):
+    if served is None or requested is None or is_pinned(served):
         return False
-    return served == requested or requested.endswith(f"/{served}")
+    asked = requested.removeprefix(f"{provider}/")
+    return served in (requested, asked) and bool(_ALIASING.match(asked))
 
 
 # Without what separates the words: snake case, kebab case and camel case are one spelling.

@@ -164,9 +164,17 @@ def test_roles_without_contents_are_no_messages() -> None:
 
 
 def test_a_model_asked_of_a_gateway_is_not_what_was_served() -> None:
-    told = {"gen_ai.operation.name": "chat", "gen_ai.response.model": "gpt-4o-mini"}
-    assert _llm(span({**told, "gen_ai.request.model": "openai/gpt-4o-mini"})).response_model is None
+    told = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.system": "openai",
+        "gen_ai.response.model": "gpt-4o-mini",
+    }
+    asked = {**told, "gen_ai.request.model": "openai/gpt-4o-mini"}
+    assert _llm(span(asked)).response_model is None
+    assert _llm(span({**asked, "gen_ai.response.model": "openai/gpt-4o-mini"})).response_model is None
     assert _llm(span({**told, "gen_ai.request.model": "openai/gpt-4o"})).response_model == "gpt-4o-mini"
+    routed = {**asked, "gen_ai.system": "openrouter", "gen_ai.response.model": "openai/gpt-4o-mini"}
+    assert _llm(span(routed)).response_model == "openai/gpt-4o-mini"
 
 
 def test_mistrals_own_span_beside_an_instrumentations_is_the_same_call() -> None:
@@ -268,3 +276,21 @@ def test_an_empty_message_whose_calls_were_left_out_is_the_message_that_called()
 def test_litellms_provider_is_named_before_the_model(model: str, provider: str | None) -> None:
     told = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "litellm", "gen_ai.request.model": model}
     assert _llm(span(told)).provider == provider
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("acompletion", "llm"),
+        ("anthropic_messages", "llm"),
+        ("aresponses", "llm"),
+        ("aembedding", "embedding"),
+    ],
+)
+def test_calls_of_litellms_proxy_are_asynchronous(said: str, kind: str) -> None:
+    asked = {"session_id": "s-1", "tags": ["a"], "headers": {"host": "h"}}
+    made = span({"llm.request.type": said, "gen_ai.request.model": "gpt-4o-mini", "gen_ai.system": "openai",
+                 "litellm.call_id": "0f-1", "gen_ai.response.id": "0f-1", "metadata.requester_metadata": str(asked)},
+                name="litellm_request", scope="litellm", kind="internal")  # fmt: skip
+    assert (made.kind, made.context.session_id, made.context.tags) == (kind, "s-1", ["a"])
+    assert _llm(made).response_id is None

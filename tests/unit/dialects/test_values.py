@@ -73,10 +73,9 @@ def test_it_names_providers_but_not_frameworks(raw_word: str, name: str | None) 
 
 
 def test_it_knows_an_alias_from_the_model_that_served_it() -> None:
-    assert spellings.is_echo("gpt-4o-mini", "gpt-4o-mini") and not spellings.is_echo(
-        "gemini-2.5-pro", "gemini-2.5-pro"
-    )
-    assert not spellings.is_echo("gpt-4o-2024-08-06", "gpt-4o-2024-08-06")
+    assert spellings.is_echo("gpt-4o-mini", "gpt-4o-mini", None)
+    assert not spellings.is_echo("gemini-2.5-pro", "gemini-2.5-pro", None)
+    assert not spellings.is_echo("gpt-4o-2024-08-06", "gpt-4o-2024-08-06", "openai")
     assert spellings.family("gpt-4o-mini-2024-07-18") == "gpt-4o-mini" and spellings.family("o3") == "o3"
 
 
