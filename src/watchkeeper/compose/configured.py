@@ -12,6 +12,7 @@ from watchkeeper.dialects import pricing
 from watchkeeper.egress.http import Egress
 from watchkeeper.egress.smtp import Mailer, SmtpServer
 from watchkeeper.model.span import LogRecord, RawSpan
+from watchkeeper.model.times import DAY
 from watchkeeper.notify import (
     Channel,
     EmailChannel,
@@ -172,4 +173,5 @@ class Routing:
         self.watcher.settings = replace(self.watcher.settings, base_url=config.server.public_url or "")
         self.delivery.fallback = routes.page
         self.roller.plan = RollPlan.of(rules)
+        self.roller.kept_ns = config.server.retention.traces // DAY * DAY
         pricing.use(adapters.prices_of(config))

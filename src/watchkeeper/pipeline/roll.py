@@ -147,7 +147,8 @@ class Rolled:
 
 class Roller:
     """Rolls one project after another. `margin_ns` is how far before the last look it looks again: at least as long as
-    a write may take from reading its clock to being visible."""
+    a write may take from reading its clock to being visible. `kept_ns` is for how long traces are kept, whole days: a tick whose
+    traces have been dropped stays as it was rolled from all of them, whatever comes for it later."""
 
     def __init__(
         self,
@@ -156,12 +157,14 @@ class Roller:
         plan: RollPlan,
         margin_ns: int = 10 * MINUTE,
         chunk: int = 48,
+        kept_ns: int = 90 * DAY,
     ) -> None:
         self.columns = columns
         self.records = records
         self.plan = plan
         self.margin_ns = margin_ns
         self.chunk = chunk
+        self.kept_ns = kept_ns
         # By project the plan, and of each tick within the margin what was in it, when it was last recomputed. Without it, after
         # a restart, they are recomputed once more.
         self._held: dict[str, tuple[RollPlan, dict[int, int]]] = {}
@@ -172,7 +175,7 @@ class Roller:
 
     async def roll(self, project: str, now_ns: int) -> Rolled:
         """Recompute every tick in which something was written since it was last recomputed. Ticks that start after `now_ns` are
-        left for later: a client's clock cannot make a tick of the future."""
+        left for later: a client's clock cannot make a tick of the future. What is older than traces are kept stays as it is."""
         mark = await self.records.read(lambda c: states.get(c, project, "roll", "mark")) or {}
         after = max(int(mark.get("seen", 0)) - self.margin_ns, 0)
         seconds = self.plan.tick_ns // SECOND
@@ -180,7 +183,8 @@ class Roller:
             after = 0
         dirty = (await self.columns.named("roll_dirty", project, seconds=seconds, after=after)).rows
         plan = self.plan
-        held = {int(tick) * SECOND: int(h) for tick, _, h in dirty if int(tick) * SECOND <= now_ns}
+        oldest = now_ns // DAY * DAY - self.kept_ns
+        held = {int(tick) * SECOND: int(h) for tick, _, h in dirty if oldest <= int(tick) * SECOND <= now_ns}
         before, known = self._held.get(project, (plan, dict[int, int]()))
         ticks = sorted(t for t, h in held.items() if before is not plan or known.get(t) != h)
         seen = max([int(s) for _, s, _ in dirty], default=int(mark.get("seen", 0)))

@@ -25,6 +25,7 @@ from watchkeeper.model.series import (
     gather,
 )
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace, Usage
+from watchkeeper.model.times import DAY, HOUR
 from watchkeeper.pipeline.roll import DERIVED, Roller, RollPlan, guess_axis, metric_of, scorer_of
 from watchkeeper.pipeline.watching.evidence import worst_traces
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
@@ -33,7 +34,6 @@ from watchkeeper.store.records import states
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
-HOUR = 3600 * 10**9
 T0 = 1_700_000_000 * 10**9 // HOUR * HOUR
 NOW = T0 + 100 * HOUR
 
@@ -314,6 +314,23 @@ async def test_a_trace_whose_first_span_came_hours_later_leaves_its_tick(
     assert (await roller.roll("moves", NOW)).ticks == 2
     found = {p.start_ns: p.n for p in await points(columns, "moves", "relevance")}
     assert found == {T0 + 2 * HOUR: 1, T0 + 4 * HOUR: 1}
+
+
+async def test_what_comes_for_a_day_whose_traces_were_dropped_does_not_take_the_place_of_its_series(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    roller = Roller(columns, records, plan(), kept_ns=30 * DAY)
+    await columns.write_traces([a_trace(i, 1.5, "v1", 8, "dropped", assembled=T0 + i) for i in range(5)])
+    await roller.roll("dropped", NOW)
+    last = T0 // DAY * DAY + 30 * DAY
+    # Retention takes the day when this one is over; an import or a span from a full spool brings one trace of it afterwards.
+    columns._rows.run_now(lambda client: client.command("DELETE FROM traces WHERE project = 'dropped'"))
+    await columns.write_traces([a_trace(9, 1.5, "v1", 2, "dropped", assembled=last + DAY + 1)])
+    assert (await roller.roll("dropped", last + DAY + 2)).ticks == 0
+    assert [(p.n, p.swx) for p in await points(columns, "dropped", "relevance")] == [(5, 40.0)]
+    await columns.write_traces([a_trace(9, 1.5, "v1", 2, "dropped", assembled=last + 3)])
+    roller.kept_ns = 31 * DAY
+    assert (await roller.roll("dropped", last + DAY + 3)).ticks == 1
 
 
 async def test_small_cohorts_share_one_series_and_keep_their_place(
