@@ -522,4 +522,7 @@ async def test_the_alerts_page_counts_the_monitors_of_packs_and_objectives(
     monkeypatch.setattr(world.services, "config", ConfigHolder(found.config))
     async with client(world) as browser:
         page = (await browser.get("/alerts")).text
+        unread = (await browser.get("/monitors")).text
     assert "7 monitors watch this project" in page
+    # What no monitor has read yet is not known, and not zero.
+    assert "no monitor has read a series yet" in unread

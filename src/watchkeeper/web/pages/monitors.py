@@ -25,6 +25,8 @@ from watchkeeper.web.view import View, view_of
 
 DAYS: Final = 30
 ALLOWED: Final = 1.0
+# What asks for somebody stands first; the rest is in the configuration's order.
+LOUD: Final = ("firing", "pending", "unstable", "relearning")
 _tested: dict[str, list[TestResult]] = {}
 # One at a time: a backtest reads all of history, and the server has other work.
 _turn = asyncio.Semaphore(1)
@@ -92,7 +94,7 @@ async def listing(call: Call) -> Response:
         read_objectives(call.services.columns, promised, view.now_ns, tick_of(rules_of(config))),
     )
     context = {
-        "stands": found,
+        "stands": sorted(found, key=lambda s: LOUD.index(s.state) if s.state in LOUD else len(LOUD)),
         "spent": sum(s.false_alarms for s in found),
         "allowed": ALLOWED,
         "objectives": objectives,

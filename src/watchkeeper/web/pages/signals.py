@@ -32,6 +32,11 @@ PAGE: Final = 50
 FREE: Final = ("judge", "user", "human", "external")
 
 
+def unholed(text: str) -> str:
+    """A template of reasons with dots where its holes are."""
+    return re.sub(r"<(?:n|id|text|url|email)>…?", "…", text)
+
+
 def headed(signal: dict[str, Any]) -> dict[str, Any]:
     """A signal with the `heading` pages show and the `detail` below it. A name from a person, or words from a judge or a user,
     stand alone; of a rule the heading is what it is called, and its reason, a template with holes, is the detail."""
@@ -43,7 +48,7 @@ def headed(signal: dict[str, Any]) -> dict[str, Any]:
         return {**signal, "heading": "called bad in review", "detail": "without a name for what is wrong"}
     if signal["kind"] != "failure" or named or signal["source"] in FREE:
         return {**signal, "heading": str(signal["name"]).replace("_", " "), "detail": about}
-    said = re.sub(r"<(?:n|id|text|url|email)>…?", "…", title)
+    said = unholed(title)
     return {**signal, "heading": about, "detail": "" if said.replace("_", " ") == about else said}
 
 
@@ -174,12 +179,13 @@ async def preview(call: Call) -> Response:
         raise HttpError(400, f"{fault['loc'][0]}: {fault['msg']}", "change it") from None
     seen = await acted(call, choice_of(given), False)
     assert not isinstance(seen, Managed)
+    name = seen.signal.name or (seen.signal.title if call.sees_content else seen.signal.scorer)
     context = {
         "seen": seen,
         "signal": seen.signal,
-        "title": seen.signal.name or (seen.signal.title if call.sees_content else seen.signal.scorer),
+        "title": headed({**msgspec.structs.asdict(seen.signal), "name": name})["heading"],
         "given": given,
-        "proposals": [msgspec.to_builtins(p) for p in seen.proposals],
+        "proposals": [{**msgspec.to_builtins(p), "why": unholed(p.why)} for p in seen.proposals],
         "asks": {c.id: input_text(c) for c in seen.cases} if call.sees_content else {},
     }
     return await answer(view, "signals", "Act on a signal", "signal_act.html", context)
