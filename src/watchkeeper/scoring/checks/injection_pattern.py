@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
@@ -13,14 +14,17 @@ PATTERNS: tuple[str, ...] = (
     r"\bforget (?:everything|all) (?:you (?:were|have been)|that|i|we|before|above|prior)",
     r"\b(?:reveal|show|print|repeat|output|display|tell me|give me|leak|disclose|return|recite) (?:\w+ ){0,4}(?:system|initial|hidden|secret|original|internal) (?:prompt|instruction|message|rule|directive)s?",
     r"\brepeat (?:the (?:text|words)|everything) (?:above|before|prior)",
-    r"\b(?:you are|you're|act as|become|pretend to be|simulate|roleplay as|enable|activate|enter) (?:\w+ ){0,3}(?:dan|developer mode|jailbroken|jailbreak|unrestricted|unfiltered|uncensored|evil|godmode|god mode)\b",
+    r"\b(?:you are|you're|act as|become|pretend to be|simulate|roleplay as|enable|activate|enter) (?:\w+ ){0,3}(?:dan\b|jailbroken|jailbreak|unrestricted|unfiltered|uncensored|evil (?:\w+ )?(?:ai|assistant|bot|chatbot|twin|version|trusted)\b|godmode|god mode)"
+    r"|\b(?:you are|you're|act as|pretend to be|simulate|roleplay as|chatgpt|gpt-?\d?|respond|answer|reply)\b (?:\w+ ){0,5}developer mode\b|\bdeveloper mode (?:(?:is|has been|now|is now) (?:on|active|enabled|activated)|enabled|activated|output|v2)\b",
     r"\bdo anything now\b",
-    r"\b(?:without|no|ignore|bypass|free (?:from|of)) (?:\w+ ){0,4}(?:restriction|filter|censorship|ethical (?:guideline|constraint|consideration)|content polic(?:y|ie)|openai polic(?:y|ie)|moral (?:limit|code|constraint)|safety (?:guideline|filter|protocol))(?:s|es)?",
+    r"\b(?:without|free (?:from|of)) (?:\w+ ){0,4}(?:restriction|filter|censorship)s?\b|\bno (?:\w+ ){0,4}(?:restrictions|filters|censorship)\b|\b(?:ignore|bypass) (?:(?:ur|your|any|all|the|these|those|of|safety|content|ethical|moral|ai|harmful) ){0,3}(?:restriction|filter|filtering|censorship)s?\b"
+    r"|\b(?:without|no|ignore|bypass|free (?:from|of)) (?:\w+ ){0,4}(?:ethical (?:guideline|constraint|consideration)|content polic(?:y|ie)|openai polic(?:y|ie)|moral (?:limit|code|constraint)|safety (?:guideline|filter|protocol))(?:s|es)?",
     r"\bnever (?:refuse|say no|decline|say (?:that )?(?:you|it) can(?:no|')t)\b",
     r"\b(?:new|updated|real|actual) (?:system )?instructions?\s*[:\-]",
     r"(?:^|\n)\s*(?:#+\s*)?(?:system|assistant)\s*:\s*(?:you|ignore|from now)",
     r"<\|(?:im_start|im_end|system|endoftext|start_header_id)\|>|\[/?INST\]|<</?SYS>>",
-    r"\bfrom now on,? (?:you|your|act|respond|answer|every|all|ignore)",
+    r"\bfrom now on,? (?:you(?:'re| are| will (?:\w+ )?(?:act|be|behave|pretend|play|ignore|respond as|reply as|answer (?:as|every|all|any)|never|always|comply|obey|do)| must| have)|your name|act as|act like|pretend|respond as|answer as"
+    r"|(?:you )?ignore|all (?:your |of your )?(?:rules|answers|responses|instructions))",
     r"\b(?:do not|don't|never) (?:\w+ ){0,2}(?:tell|mention|reveal|inform|alert|notify) (?:\w+ ){0,2}(?:the )?user\b",
     r"\bstay in character\b|\bbreak(?:ing)? character\b",
     r"\b(?:always intelligent|amoral|evil confidant|antigpt|anti-dan|betterdan|stan mode|maximum mode)\b",
@@ -54,10 +58,27 @@ PATTERNS: tuple[str, ...] = (
     r"(?:игнориру|забуд|отключи|обойди|нарушь)\S* (?:\S+ ){0,3}(?:инструкци|правил|указани|ограничени|команд)|\b(?:zignoruj|ignoruj|zapomnij|pomiń) (?:\S+ ){0,5}(?:instrukc|polece|zasad|reguł|ogranicze)",
     r"(?:忽略|无视|忘记|忘掉|绕过|不要理会|忽視|無視|忘記|繞過).{0,12}(?:指令|指示|规则|規則|提示|说明|限制|规定)|(?:指示|命令|ルール|プロンプト|制限).{0,10}(?:無視|忘れ|破棄)"
     r"|(?:지시|명령|규칙|지침|제한|프롬프트).{0,10}(?:무시|잊어|우회)|(?:تجاهل|انس).{0,20}(?:التعليمات|الأوامر|القواعد|القيود)"
-    r"|(?:निर्देश|नियम).{0,15}(?:अनदेखा|नज़रअंदाज़|भूल)|(?:talimat|kural|yönerge|kısıtlama)\S* (?:\S+ ){0,3}(?:yoksay|görmezden|unut|dikkate alma)",
+    r"|(?:निर्देश|नियम).{0,15}(?:अनदेखा|नज़रअंदाज़|भूल)|(?:talimat|kural|yönerge|kısıtlama)\S* (?:\S+ ){0,3}(?:yok ?say|göz ardı|görmezden|unut|dikkate alma)",
     r"\b(?:zeig|nenn|verrat|wiederhol|montre|révèle|affiche|répète|muestra|revela|repite|mostra|rivela|ripeti|toon|pokaż|ujawnij|покажи|раскрой)\S* (?:\S+ ){0,4}"
     r"(?:system-?prompt|systemanweisung|prompt|instructions? (?:système|initiales?|centrales?|secrètes?)|instrucciones (?:del sistema|iniciales|ocultas|internas|originales)"
     r"|istruzioni (?:di sistema|iniziali|nascoste)|instruções (?:do sistema|iniciais|ocultas)|системн\S+ (?:промпт|инструкци\S+))",
+    # Said of the model's own bounds, or to models in general by a text that one reads.
+    r"\byou(?: are|'re) no longer (?:\w+ ){0,2}(?:chatgpt|gpt|claude|gemini|an? (?:ai|assistant|language model|chatbot)|bound by|restricted by|limited by|subject to|governed by|obligated to)"
+    r"|\b(?:comply with|answer|obey|fulfil+|execute) (?:any|every|each|all) (?:\w+ ){0,2}(?:requests?|commands?|orders?|prompts?)[^.\n]{0,30}(?:legal or|regardless|no matter|without (?:question|exception|hesitation))",
+    r"\b(?:previous|prior|above|earlier|all|original) (?:\w+ )?(?:instructions|rules|guidelines|directives|prompts?) (?:are|is|have been|were|become) (?:now |hereby )?(?:void|null|cancell?ed|obsolete|revoked|superseded|overridden|invalid|suspended|lifted)\b",
+    r"</(?:system|instructions?|sys|system_?prompt)>\s*<(?:system|instructions?|sys|system_?prompt|user|admin)>",
+    r"\bwhat (?:were|was|are|have) (?:you|your) (?:\w+ ){0,2}(?:told|instructed|programmed|asked|given) (?:\w+ ){0,3}(?:at the (?:very )?(?:start|beginning)|before (?:this|our|i)|in (?:the|your) (?:system|first|initial))"
+    r"|\b(?:begin|start) (?:your |the |each |every )?(?:answer|reply|response|message)s? (?:\w+ ){0,2}with [\"'“‘]?(?:sure|absolutely|of course|certainly|yes)\b"
+    r"|\b(?:do not|don't|never) (?:include|add|give|use|write) (?:any )?(?:warnings?|refusals?|disclaimers?|ethical|safety|moral)\b",
+)
+# What a document or a tool's result has no reason to say: who writes prompts does address the assistant.
+IN_CONTENTS: tuple[str, ...] = (
+    r"\b(?:note|message|instructions?|attention|memo|reminder|directive|command)s? (?:to|for) (?:the |any |all |an |every )?(?:ai|llm|large language|language|chat|gpt|virtual|automated)[ -]?(?:models?|assistants?|agents?|bots?|systems?)?s?\s*[:.!,-]"
+    r"|\b(?:instructions?|message|note)s? (?:to|for) (?:the |any |all )?assistants?\s*:|\bif you(?: are|'re) (?:an? |the )?(?:ai|llm|large language model|language model|ai assistant|ai agent|chatbot|gpt)\b(?: (?:\w+ ){0,4}(?:reading|processing|summari))?",
+    r"\b(?:ai|llm|gpt|language model|chatbot)(?: (?:assistants?|agents?|models?|systems?|bots?))?s? (?:reading|processing|summari[sz]ing|parsing|viewing|analy[sz]ing|that reads?|who reads?) (?:\w+ ){0,6}(?:must|should|shall|need|please|are|have)\b"
+    r"|\b(?:assistant|ai|llm|gpt|model), (?:when|before|after|while|if) (?:you )?(?:summari[sz]|answer|reply|repl|respond|read|process)\w*",
+    r"<important>\s*(?:before|always|you|do|when|first)\b",
+    r"\bhinweis (?:an|für) (?:die |das |alle |den )?(?:ki\b|sprachmodell|ki-assistent)|\b(?:nota|aviso|instrucciones|instruções|istruzioni) para (?:la |el |a |o |as |los )?(?:ia\b|asistente|assistente|modelo)|\b(?:note|instructions?) (?:à|pour) (?:l['’]|les? )?(?:ia\b|assistant|modèle)",
 )
 
 
@@ -88,13 +109,16 @@ class InjectionPattern(Check):
         texts = seen.untrusted
         if not texts:
             return NotScored("no input or retrieved text recorded")
+        contents = texts[1:] if seen.input else texts
         if self.inputs and self.contents:
             joined = "\n\n".join(texts)
         elif self.inputs:
             joined = seen.input or ""
         else:
-            joined = "\n\n".join(texts[1:] if seen.input else texts)
-        said, reading = phrases(joined)
+            joined = "\n\n".join(contents)
+        said, reading = phrases(joined, IN_CONTENTS if self.contents and contents else ())
+        if said and said[0] >= len(PATTERNS) and joined is not (inside := "\n\n".join(contents)):
+            said, reading = phrases(inside, IN_CONTENTS)
         if not said:
             return PASS
         phrase = _set().first(reading) or ""
@@ -102,16 +126,19 @@ class InjectionPattern(Check):
         return fail(f"{where} says “{phrase.strip()[:100]}”", self.error_class)
 
 
-def phrases(text: str) -> tuple[list[int], str]:
-    """Indices of the phrases that a text says, openly or else in disguise, and the reading that says them."""
+def phrases(text: str, more: Sequence[str] = ()) -> tuple[list[int], str]:
+    """Indices of the phrases that a text says, openly or else in disguise, and the reading that says them. more: `IN_CONTENTS`, of
+    what came from outside; its phrases count on from the others."""
     found = _set().ids(text)
     if not found:
         return [], text
-    said = [i for i in found if i < len(PATTERNS)]
+    known, signs = len(PATTERNS) + len(more), len(PATTERNS) + len(IN_CONTENTS)
+    said = [i for i in found if i < known]
     if said:
         return said, text
-    for reading in undisguised(text, {i - len(PATTERNS) for i in found}):
-        said = [i for i in _set().ids(reading) if i < len(PATTERNS)]
+    hidden = {i - signs for i in found if i >= signs}
+    for reading in undisguised(text, hidden) if hidden else ():
+        said = [i for i in _set().ids(reading) if i < known]
         if said:
             return said, reading
     return [], text
@@ -123,5 +150,5 @@ _compiled: list[PatternSet] = []
 def _set() -> PatternSet:
     """Compiled on first use, so that importing the product does not pay for it."""
     if not _compiled:
-        _compiled.append(PatternSet((*PATTERNS, *SIGNS)))
+        _compiled.append(PatternSet((*PATTERNS, *IN_CONTENTS, *SIGNS)))
     return _compiled[0]
