@@ -46,6 +46,7 @@ _FLATTENED = (
     "gen_ai.output.messages.0.role",
     "gen_ai.request.functions.0.name",
     "gen_ai.request.tools.0.name",
+    "gen_ai.tool.definitions.0.tool.json_schema",
 )
 _pick = Picker(
     {
@@ -174,6 +175,7 @@ _pick = Picker(
             "gen_ai.usage.details.cache_read_input_tokens",
             "gen_ai.usage.details.cache_read_tokens",
             "gen_ai.usage.input_tokens.cached",
+            "gen_ai.usage.input_tokens.cache_read",
             "gen_ai.usage.details.cached_tokens",
             "gen_ai.usage.cached_tokens",
             "gen_ai.usage.input_cached_tokens",
@@ -449,6 +451,13 @@ def _content(draft: Draft, got: dict[str, Any]) -> None:
 def _asked(draft: Draft, value: Any) -> dict[str, Any]:
     """The whole request (FutureAGI, Judgment): the model beside it may be the one that served."""
     request = parameters.take(draft, value)
+    if "created_at" in request:
+        # The response, whose settings are those of the request (FutureAGI's for OpenAI's agents).
+        draft.response_id = draft.response_id or word(request.get("id"))
+        served = draft.response_model
+        if served is not None and served == draft.request_model and spellings.is_pinned(served):
+            draft.request_model = None
+        return request
     asked = word(request.get("model"))
     if asked is not None and draft.request_model not in (None, asked):
         draft.response_model = draft.response_model or draft.request_model
@@ -466,6 +475,10 @@ def _flattened(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.take_inputs("gen_ai.input.messages", nested(attributes, "gen_ai.input.messages."))
     if not draft.outputs:
         draft.take_reply("gen_ai.output.messages", nested(attributes, "gen_ai.output.messages."))
+    defined = nested(attributes, "gen_ai.tool.definitions.")
+    if isinstance(defined, list):
+        told = [as_dict((as_dict(t) or {}).get("tool")) or {} for t in cast(list[Any], defined)]
+        draft.take_tools([t.get("json_schema") for t in told])
     for prefix in ("gen_ai.request.functions.", "gen_ai.request.tools."):
         told = nested(attributes, prefix)
         for one in cast(list[Any], told) if isinstance(told, list) else []:

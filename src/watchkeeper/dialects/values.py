@@ -97,7 +97,7 @@ def as_text(value: Any) -> str | None:
 
 def said(value: Any) -> str | None:
     """`as_text` of what a step took or gave, None where a client prints that there was nothing."""
-    return None if value == "null" else as_text(value)
+    return None if value in ("null", "{}", "[]") else as_text(value)
 
 
 def word(value: Any) -> str | None:

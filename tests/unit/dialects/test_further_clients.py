@@ -294,3 +294,21 @@ def test_calls_of_litellms_proxy_are_asynchronous(said: str, kind: str) -> None:
                 name="litellm_request", scope="litellm", kind="internal")  # fmt: skip
     assert (made.kind, made.context.session_id, made.context.tags) == (kind, "s-1", ["a"])
     assert _llm(made).response_id is None
+
+
+def test_settings_that_are_the_whole_response_tell_what_was_served() -> None:
+    pinned = "gpt-4o-mini-2024-07-18"
+    tool = {"type": "function", "function": {"name": "find"}}
+    response = {"id": "resp_000001", "created_at": 1.0, "model": pinned, "temperature": 1.0}
+    made = span({"gen_ai.span.kind": "LLM", "gen_ai.request.model": pinned, "gen_ai.usage.input_tokens": 25,
+                 "gen_ai.usage.input_tokens.cache_read": 5, "gen_ai.request.parameters": json.dumps(response),
+                 "gen_ai.tool.definitions.0.tool.json_schema": json.dumps(tool)})  # fmt: skip
+    llm = _llm(made)
+    assert (llm.request_model, llm.response_model, llm.response_id) == ("gpt-4o-mini", pinned, "resp_000001")
+    assert (llm.usage.input_tokens, llm.usage.cached_input_tokens) == (25, 5)
+    assert llm.tool_definitions == [tool]
+
+
+def test_an_empty_object_is_no_question() -> None:
+    made = span({"openinference.span.kind": "AGENT", "input.value": "{}", "output.value": "[]"})
+    assert (made.input_text, made.output_text) == (None, None)
