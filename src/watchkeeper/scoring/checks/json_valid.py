@@ -11,6 +11,11 @@ _FENCE = "```"
 _ARRAY = re.compile(r"\[\s*(?:\{\s*[\"}]|\"(?:[^\"\\\n]|\\.)*\"\s*[,\]])")
 _WHOLE_ARRAY = re.compile(r"\[\s*(?:[{\"\[\]]|-?\d[\d.eE+-]*\s*,)")
 
+# An object in the spelling of Python or JavaScript, which no parser of JSON takes.
+_MISSPELT = re.compile(
+    r"\{\s*(?:'[^'\n]{0,80}'|[A-Za-z_]\w{0,60})\s*:\s*(?:['\"\[{]|-?\d|(?:true|false|null|None|True|False)\b)"
+)
+
 
 def unfence(text: str) -> str:
     """The text without a surrounding Markdown code fence or byte order mark; a fence of JSON may lack its end, where the
@@ -61,7 +66,9 @@ class JsonValid(Check):
 
 
 def _looks_like_json(body: str) -> bool:
-    """`{"…`, `{}`, `[{…`, `["…`, `[1, …`: not `[1] see the manual` and not `[EMAIL]`."""
+    """`{"…`, `{}`, `{'a': …}`, `[{…`, `["…`, `[1, …`: not `[1] see the manual` and not `[EMAIL]`."""
     if body.startswith("{"):
-        return body[1:].lstrip()[:1] in ('"', "}")
+        return body[1:].lstrip()[:1] in ('"', "}") or (
+            body.endswith("}") and _MISSPELT.match(body) is not None
+        )
     return _ARRAY.match(body) is not None or (body.endswith("]") and _WHOLE_ARRAY.match(body) is not None)
