@@ -137,6 +137,8 @@ def read_cases(path: Path, split: str | None = None) -> list[dict[str, Any]]:
     for where, case in read_parquet(path) if path.suffix.lower() == ".parquet" else _lines(path):
         if not isinstance(case, dict) or not case.get("id") or "input" not in case:
             raise CliError(f"{where} is no case; it needs id and input")
+        if not isinstance(case["id"], str):
+            raise CliError(f"{where}: the id of a case is a text: write {json.dumps(str(case['id']))}")
         unknown = sorted(case.keys() - set(FIELDS))
         if unknown:
             raise CliError(f"{where}: {unknown[0]} is not a field of a case; fields are {', '.join(FIELDS)}")

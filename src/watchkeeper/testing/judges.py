@@ -11,6 +11,23 @@ from watchkeeper.testing.server import JudgeError, Server, path_of
 
 T = TypeVar("T")
 Scores = dict[str, dict[str, Any]]
+# Those of `model.review.Case`, which the base install cannot read.
+FIELDS = frozenset(
+    (
+        "id",
+        "input",
+        "context",
+        "expected",
+        "actual",
+        "labels",
+        "scenario",
+        "trace_id",
+        "severity",
+        "owner",
+        "split",
+        "must_pass",
+    )
+)
 NEEDED = ("input", "id")
 
 
@@ -65,6 +82,13 @@ def read_cases(path: Path) -> list[dict[str, Any]]:
             raise JudgeError(f"{path}:{number} is not JSON: {error}") from None
         if not isinstance(case, dict) or any(k not in case for k in NEEDED):
             raise JudgeError(f"{path}:{number} is no case; it needs id and input")
+        if not isinstance(case["id"], str):
+            raise JudgeError(
+                f"{path}:{number}: the id of a case is a text: write {json.dumps(str(case['id']))}"
+            )
+        if unknown := sorted(case.keys() - FIELDS):
+            known = ", ".join(sorted(FIELDS))
+            raise JudgeError(f"{path}:{number}: {unknown[0]} is not a field of a case; fields are {known}")
         cases.append(case)
     ids = [c["id"] for c in cases]
     twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []

@@ -216,7 +216,7 @@ def _decide(suite: Suite, answers: Sequence[dict[str, Any]]) -> None:
     __tracebackhide__ = True
     errors = [a["error"] for a in answers if a.get("error")]
     if errors:
-        pytest.fail(f"the target failed: {errors[0]}", pytrace=False)
+        pytest.fail(_printable(f"the target failed: {errors[0]}"), pytrace=False)
     scored: list[Scores] = suite.judged.score(answers)
     # What is compared by margin is decided over all cases, at the end.
     soft = {n for s in scored for n, told in s.items() if told.get("kind") in ("judge", "classifier")}
@@ -232,9 +232,14 @@ def _decide(suite: Suite, answers: Sequence[dict[str, Any]]) -> None:
             unsteady.append(f"{name} fails {len(bad)} of {len(told)} times")
     if wrong:
         shown = str(answers[0].get("output"))[:300]
-        pytest.fail("\n".join([*wrong, f"answer: {shown}"]), pytrace=False)
+        pytest.fail(_printable("\n".join([*wrong, f"answer: {shown}"])), pytrace=False)
     if unsteady:
-        pytest.skip(f"flaky, set aside: {'; '.join(unsteady)}")
+        pytest.skip(_printable(f"flaky, set aside: {'; '.join(unsteady)}"))
+
+
+def _printable(text: str) -> str:
+    """What a target said without what a terminal would act on."""
+    return "".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text)
 
 
 @pytest.hookimpl(wrapper=True)

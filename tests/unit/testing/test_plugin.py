@@ -11,6 +11,9 @@ import pytest
 
 # Imported here, because a test session inside this one forgets what it was the first to import.
 import watchkeeper.testing.scoring  # noqa: F401
+from watchkeeper.model.review import Case
+from watchkeeper.testing import judges
+from watchkeeper.testing.plugin import _printable  # pyright: ignore[reportPrivateUsage]
 
 pytest_plugins = ["pytester"]
 
@@ -198,3 +201,25 @@ def test_importing_it_needs_pytest_and_the_standard_library_only(tmp_path: Path)
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"id": 1, "input": "x"}', ':1: the id of a case is a text: write "1"'),
+        (
+            '{"id": "a", "input": "x", "expectd": "y"}',
+            ":1: expectd is not a field of a case; fields are actual,",
+        ),
+    ],
+)
+def test_what_a_file_of_cases_says_in_vain_is_refused(tmp_path: Path, line: str, said: str) -> None:
+    (tmp_path / "d.jsonl").write_text(line)
+    with pytest.raises(judges.JudgeError) as caught:
+        judges.read_cases(tmp_path / "d.jsonl")
+    assert said in str(caught.value)
+    assert frozenset(Case.__struct_fields__) == judges.FIELDS
+
+
+def test_what_a_target_says_cannot_steer_a_terminal() -> None:
+    assert _printable("a\x1b[31mb\x00\nc ü") == "a\ufffd[31mb\ufffd\nc ü"
