@@ -144,6 +144,13 @@ def phrases(text: str, more: Sequence[str] = ()) -> tuple[list[int], str]:
     return [], text
 
 
+def said_first(text: str) -> str | None:
+    """The words of the first phrase that a text says, openly or in disguise; None where it says none."""
+    said, reading = phrases(text)
+    first = _set().first(reading) if said else None
+    return first.strip() if first else None
+
+
 _compiled: list[PatternSet] = []
 
 

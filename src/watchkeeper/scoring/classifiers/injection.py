@@ -4,12 +4,13 @@ import math
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
 from watchkeeper.patterns import PatternSet
 from watchkeeper.scoring.checks.base import Check
-from watchkeeper.scoring.checks.injection_pattern import PATTERNS
+from watchkeeper.scoring.checks.injection_pattern import PATTERNS, said_first
 from watchkeeper.scoring.checks.injection_pattern import phrases as said
 from watchkeeper.scoring.classifiers.hashed import load
 from watchkeeper.scoring.facts import facts
@@ -34,6 +35,9 @@ MANNERS: tuple[str, ...] = (
     r"\b(?:rewrite|redirect\w*|download|click|visit|install|integrate|embed|include|insert|append) (?:\w+ ){0,5}(?:link|url|www|http|code|script|update|site)",
     r"\b(?:stay|remain|be) in character\b|\bnot bound by\b|\bbroken free\b|\bno longer (?:bound|limited|restricted)\b|\bfreed?\b.{0,30}\b(?:rules|limits|confines)\b|\bhas no\b",
 )
+# From here on the reason quotes; how many sentences are looked at for it.
+_TELLING, _SENTENCES = 0.5, 12
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 FEATURES = (
     *(f"phrase_{i}" for i in range(len(PATTERNS))),
     *(f"manner_{i}" for i in range(len(MANNERS))),
@@ -275,6 +279,15 @@ def risk(text: str, document: bool = False) -> float:
     return load("injection").probability(dense(text, tokens, document), tokens)
 
 
+def _telling(text: str, document: bool) -> str:
+    """The words that speak most for it: a listed phrase, else the riskiest of the first sentences."""
+    phrase = said_first(text)
+    if phrase is None:
+        sentences = [s.strip() for s in _SENTENCE.split(text[:_LONGEST]) if len(s.strip()) > 12][:_SENTENCES]
+        phrase = max(sentences, key=lambda s: risk(s, document), default=text.strip())
+    return phrase[:120]
+
+
 @dataclass(frozen=True, kw_only=True)
 class InjectionRisk(Check):
     """The highest risk (0–1) that the input, a retrieved document or a tool's result carries instructions meant to take over
@@ -312,9 +325,15 @@ class InjectionRisk(Check):
             given += [("retrieved or tool content", text, True) for text in outside]
         if not given:
             return NotScored("no input or retrieved text recorded")
-        value, where = max((risk(text, document), where) for where, text, document in given)
+        value, (where, text, document) = max(
+            ((risk(text, document), (where, text, document)) for where, text, document in given),
+            key=itemgetter(0),
+        )
         passed = None if self.floor is None else value < self.floor
+        reason = f"highest in {where}"
+        if value >= _TELLING:
+            reason += f": “{_telling(text, document)}”"
         return Verdict(
-            value=round(value, 4), passed=passed, reason=f"highest in {where}",
+            value=round(value, 4), passed=passed, reason=reason,
             error_class=self.error_class if passed is False else None,
         )  # fmt: skip
