@@ -149,6 +149,9 @@ def _with_calls(told: list[Message], flattened: list[Message] | None) -> list[Me
 
 def _completion(draft: Draft, items: list[Any]) -> None:
     tables = [cast(dict[str, Any], i) for i in items if isinstance(i, dict)]
+    if draft.raw.scope_name.endswith(".haystack"):
+        # Under Haystack 2 the names of the answer's fields are told in its place.
+        tables = [t for t in tables if t.get("content") not in ("replies", "meta")]
     found: list[Message] = []
     thought = [
         Part("reasoning", text=as_text(t.get("content"))) for t in tables if t.get("role") == "thinking"

@@ -312,3 +312,14 @@ def test_settings_that_are_the_whole_response_tell_what_was_served() -> None:
 def test_an_empty_object_is_no_question() -> None:
     made = span({"openinference.span.kind": "AGENT", "input.value": "{}", "output.value": "[]"})
     assert (made.input_text, made.output_text) == (None, None)
+
+
+def test_names_of_an_answers_fields_are_no_answer() -> None:
+    told = {"gen_ai.system": "OpenAI", "llm.request.type": "chat", "gen_ai.completion.0.role": "assistant"}
+    made = span(
+        {**told, "gen_ai.completion.0.content": "replies"}, scope="opentelemetry.instrumentation.haystack"
+    )
+    assert _llm(made).output_text is None
+    assert (
+        _llm(span({**told, "gen_ai.completion.0.content": "replies"}, scope="app")).output_text == "replies"
+    )

@@ -389,11 +389,6 @@ def test_every_record_becomes_the_same_ids_every_time(record: dict[str, Any]) ->
         ("mlflow", {"info": {"trace_id": "tr-1"}, "data": {"spans": []}}, "it has no spans"),
         ("mlflow", {"info": {"trace_id": "tr-1"}, "data": {"spans": [{"name": "x"}]}}, "no span_id"),
         ("braintrust", {"span_id": "a", "root_span_id": "b", "metrics": {}}, "no time it began"),
-        (
-            "braintrust",
-            {"span_id": "a", "root_span_id": "b", "created": 1, "scores": {"s": "high"}},
-            "'s' is no number",
-        ),
         ("watchkeeper", {"trace_id": "t", "spans": [], "usage": {}}, "no raw spans"),
     ],
 )
@@ -592,3 +587,35 @@ def test_an_attribute_whose_value_is_null_keeps_its_key() -> None:
     one = RawSpan("ab" * 16, "cd" * 8, None, "x", "internal", 10**18, 10**18 + 5, "unset", None, {"a": None, "b": ""}, [], [], {}, "", "")  # fmt: skip
     again = decode("traces", encode.traces([one]), "application/x-protobuf").spans[0]
     assert again.attributes == {"a": None, "b": ""}
+
+
+@pytest.mark.parametrize(
+    ("form", "record", "spans", "scores", "faults"),
+    [
+        (
+            "braintrust",
+            {"span_id": "a", "root_span_id": "b", "created": 1, "scores": {"s": "high", "t": 1}},
+            1, 1, ["its score 's' is no number"],
+        ),
+        (
+            "langfuse",
+            {**LANGFUSE_TRACE, "scores": [{"name": "s", "dataType": "NUMERIC", "value": None}, {"name": "t", "value": 1, "source": "API"}],
+             "observations": [{"id": "o", "type": "SPAN"}, {**LANGFUSE_CALL, "type": "NEWER"}]},
+            2, 1, ["an observation: it has no time it began (start_time or timestamp)", "the score 's' has neither a number nor a label"],
+        ),
+        (
+            "mlflow",
+            {"info": {"trace_id": "tr-1", "assessments": [
+                {"assessment_name": "q", "feedback": {"value": None, "error": "timed out"}}, {"feedback": {"value": 1}},
+                {"assessment_name": "p", "feedback": {"value": True}}]},
+             "data": {"spans": [{"span_id": "cd" * 8, "name": "x", "start_time_unix_nano": 10**18}]}},
+            1, 1, ["it has no assessment_name or name"],
+        ),
+        ("langfuse", {**LANGFUSE_CALL, "type": "NEWER"}, 1, 0, []),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_read_of_a_record_costs_the_rest_of_it_nothing(
+    form: str, record: dict[str, Any], spans: int, scores: int, faults: list[str]
+) -> None:
+    taken = history.read(form, record, history.Index())
+    assert (len(taken.spans), len(taken.logs), taken.faults) == (spans, scores, faults)

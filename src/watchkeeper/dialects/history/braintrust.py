@@ -59,7 +59,8 @@ def read(record: dict[str, Any], index: Index) -> Taken:
     for name, value in (as_dict(record.get("scores")) or {}).items():
         if not empty(value):
             if as_float(value) is None:
-                raise Unreadable(f"its score {name!r} is no number")
+                taken.faults.append(f"its score {name!r} is no number")
+                continue
             taken.logs.append(
                 common.evaluation(made.trace_id, made.span_id, start, name, value, None, None, SOURCE, None)
             )

@@ -21,11 +21,13 @@ class Unreadable(ValueError):
 
 
 class Taken(msgspec.Struct):
-    """What one record stands for. `skipped` says why a record that is understood gives nothing."""
+    """What one record stands for. `skipped` says why a record that is understood gives nothing, `faults` what in it could not
+    be read, which costs the rest of it nothing."""
 
     spans: list[RawSpan] = []
     logs: list[LogRecord] = []
     skipped: str | None = None
+    faults: list[str] = []
 
 
 class Index(msgspec.Struct):

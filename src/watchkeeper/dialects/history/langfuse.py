@@ -103,14 +103,18 @@ def read(record: dict[str, Any], index: Index) -> Taken:
     shape = _shape(table)
     if shape == "observation":
         made = _observation(table, index)
-        logs = _scores_of(_columns(record, table), str(table["trace_id"]), made.start_ns, str(table["id"]))
-        return Taken(spans=[made], logs=logs)
+        taken = Taken(spans=[made])
+        _add_scores(taken, _columns(record, table), str(table["trace_id"]), made.start_ns, str(table["id"]))
+        return taken
     if shape == "score":
         return _score(table)
     if shape == "trace":
         taken = _trace(table, index)
-        taken.logs += _scores_of(_columns(record, table), str(table["id"]), taken.spans[0].start_ns)
+        _add_scores(taken, _columns(record, table), str(table["id"]), taken.spans[0].start_ns)
         return taken
+    if "id" in table and {"type", "trace_id", "start_time"} <= table.keys():
+        # A type that is newer than what we know; of an unknown file it would be anybody's.
+        return Taken(spans=[_observation(table, index)])
     raise Unreadable("it is no trace, observation or score of Langfuse")
 
 
@@ -152,21 +156,26 @@ def _trace(table: dict[str, Any], index: Index) -> Taken:
         # The table export lists only the ids here; the observations are records of their own.
         if isinstance(item, dict):
             inner = _snake(cast(dict[str, Any], item))
-            out.spans.append(_observation({"trace_id": trace, **inner}, index))
-    out.logs += _scores_of(table.get("scores"), trace, start)
+            try:
+                out.spans.append(_observation({"trace_id": trace, **inner}, index))
+            except Unreadable as error:
+                out.faults.append(f"an observation: {error}")
+    _add_scores(out, table.get("scores"), trace, start)
     return out
 
 
-def _scores_of(scores: Any, trace: str, start: int, observation: str | None = None) -> list[LogRecord]:
+def _add_scores(taken: Taken, scores: Any, trace: str, start: int, observation: str | None = None) -> None:
     """Scores inside a record: full records, or a table export's name → values."""
-    found: list[LogRecord] = []
+    found = taken.logs
     scores = decode(scores)
     if isinstance(scores, list):
         for item in cast(list[Any], scores):
             if isinstance(item, dict):
-                found += _score(
-                    {"trace_id": trace, "timestamp": start, **_snake(cast(dict[str, Any], item))}
-                ).logs
+                said = {"trace_id": trace, "timestamp": start, **_snake(cast(dict[str, Any], item))}
+                try:
+                    found += _score(said).logs
+                except Unreadable as error:
+                    taken.faults.append(str(error))
     elif isinstance(scores, dict):
         span = common.span_id(observation) if observation else ""
         for name, given in cast(dict[str, Any], scores).items():
@@ -177,7 +186,6 @@ def _scores_of(scores: Any, trace: str, start: int, observation: str | None = No
             found.append(
                 common.evaluation(common.trace_id(trace), span, start, name, value, label, said, SOURCE, None)
             )
-    return found
 
 
 def _together(values: list[Any]) -> tuple[float | None, Any, str | None]:

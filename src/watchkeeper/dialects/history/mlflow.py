@@ -50,7 +50,10 @@ def read(record: dict[str, Any], index: Index) -> Taken:
     for item in as_list(info.get("assessments")) or []:
         said = as_dict(item)
         if said is not None:
-            _assessment(said, root, taken.logs)
+            try:
+                _assessment(said, root, taken.logs)
+            except Unreadable as error:
+                taken.faults.append(str(error))
     return taken
 
 
@@ -120,6 +123,10 @@ def _assessment(said: dict[str, Any], root: RawSpan, logs: list[LogRecord]) -> N
         put(root.attributes, f"mlflow.export.expectation.{name}", said.get("expectation"))
         return
     value = feedback.get("value")
+    if value is None:
+        # Whoever was asked could not tell.
+        put(root.attributes, f"mlflow.export.no_value.{name}", feedback.get("error") or said.get("rationale"))
+        return
     number = value if isinstance(value, (bool, int, float)) else None
     source = as_dict(said.get("source")) or {}
     span = _id(said.get("span_id"))
