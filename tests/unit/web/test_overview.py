@@ -4,6 +4,7 @@ from datetime import UTC
 from typing import Any
 
 import msgspec
+import pytest
 
 from tests.unit.web.world import HOUR, NOW, PROJECT, _alert
 from watchkeeper.model.alert import Moved
@@ -11,7 +12,7 @@ from watchkeeper.web.data import Series
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.metrics import describe
 from watchkeeper.web.pages.alerts import _line
-from watchkeeper.web.pages.overview import sentences
+from watchkeeper.web.pages.overview import sentences, without_scenario
 from watchkeeper.web.view import TimeRange, View
 
 CALM = [{"scenario": f"calm-{i}", "n": 10, "bad": 0} for i in range(50)]
@@ -61,3 +62,18 @@ def test_what_merely_counts_gets_neither_better_nor_worse() -> None:
         for name in ("output_words", "answer_relevance", "output_tokens")
     ]
     assert [one.verdict for one in both] == ["moved", "worse", "better"]
+
+
+@pytest.mark.parametrize(
+    ("summary", "said"),
+    [
+        ("relevance for prompt_version v2, scenario support fell from 8 to 6.", "relevance for prompt_version v2 fell from 8 to 6."),
+        ("relevance for scenario support, user_tier pro fell.", "relevance for user_tier pro fell."),
+        ("relevance for scenario support fell.", "relevance fell."),
+        ("relevance for scenario support-eu fell.", "relevance for scenario support-eu fell."),
+        ("", ""),
+    ],
+    ids=("last", "first", "only", "another", "none"),
+)  # fmt: skip
+def test_a_scenario_is_not_named_again_in_its_own_sentence(summary: str, said: str) -> None:
+    assert without_scenario(summary, "support") == said

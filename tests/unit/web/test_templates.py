@@ -126,6 +126,10 @@ def test_it_names_static_files_by_content() -> None:
 def test_an_arrow_is_the_change_s_and_a_word_says_whether_it_is_welcome(
     shift: int, change: str, words: str, arrow: str
 ) -> None:
+    said = macro(
+        "verdict(s.shift < 0, s.change.startswith('-'))", s=SimpleNamespace(shift=shift, change=change)
+    )
+    assert words.split()[-1] in said and macro(f"icon('{arrow}', 12)") in said
     shown = macro("moved(s)", s=SimpleNamespace(shift=shift, change=change))
     assert words in shown and macro(f"icon('{arrow}', 12)") in shown
 

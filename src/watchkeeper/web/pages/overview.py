@@ -1,6 +1,7 @@
 """Is it still working? One sentence a scenario, then health, quality, cost and failures."""
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -245,6 +246,12 @@ def sentences(
     return sorted(made, key=lambda s: ("bad", "warn").index(s.tone) if s.tone in ("bad", "warn") else 2)
 
 
+def without_scenario(summary: str, name: str) -> str:
+    """An alert's sentence below the name of its scenario, which it need not say again."""
+    named = rf"scenario {re.escape(name)}(?=[ ,])"
+    return re.sub(rf", {named}| for {named}(?!,)|{named}, ", "", summary, count=1)
+
+
 def _told(view: View, title: str, detail: str, alerts: Sequence[Alert]) -> list[Sentence]:
     """What the open alerts say, the firing ones before those that are watched; nothing where none is open."""
     loud = [a for a in alerts if a.state == "firing"]
@@ -253,7 +260,8 @@ def _told(view: View, title: str, detail: str, alerts: Sequence[Alert]) -> list[
         first = loud[0]
         more = f" and {len(loud) - 1} more" if len(loud) > 1 else ""
         since = humane.short_moment(first.onset_ns or first.since_ns, view.zone)
-        words = f"{first.summary or first.condition}{'' if 'since' in first.summary.lower() else f', since {since}'}{more}."
+        said = without_scenario(first.summary, title) or first.condition
+        words = f"{said}{'' if 'since' in first.summary.lower() else f', since {since}'}{more}."
         return [Sentence("bad", title, words.replace("..", "."), detail, view.url(f"/alerts/{first.id}"))]
     if watched:
         first = watched[0]
