@@ -193,6 +193,8 @@ def _taken(
     except history.Unreadable as error:
         tally.fault(f"{path}: {where}", str(error))
         return
+    for reason in taken.faults:
+        tally.fault(f"{path}: {where}", reason)
     if taken.skipped is not None:
         tally.skipped[taken.skipped] = tally.skipped.get(taken.skipped, 0) + 1
     tally.spans += len(taken.spans)

@@ -85,7 +85,7 @@ def contents(path: Path) -> tuple[bytes, str]:
         except CliError as error:
             raise CliError(f"{path}: {error}") from None
         suffix = path.with_suffix("").suffix if suffix in (".gz", ".zst") else suffix
-    return data, suffix
+    return data.removeprefix(tables.BOM), suffix
 
 
 def _compression(data: bytes) -> str | None:

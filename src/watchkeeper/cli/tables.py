@@ -25,6 +25,7 @@ MOST_JSON = 1 << 30
 _WRAPPERS = ("data", "runs", "spans", "traces", "observations", "scores", "feedback", "items", "results")
 # What is not JSON to a strict reader and is written all the same.
 _ODD = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
+BOM = b"\xef\xbb\xbf"
 Found = tuple[str, float, "dict[str, Any] | str"]
 
 
@@ -74,6 +75,7 @@ def _share(file: IO[bytes], size: int) -> float:
 def _loads(data: bytes) -> Any:
     """JSON, also with the NaN that Python writes for an empty cell and the half characters that JavaScript writes where it
     cut a text: those become `\ufffd`. Raises ValueError."""
+    data = data.removeprefix(BOM)
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:

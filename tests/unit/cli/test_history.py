@@ -253,3 +253,11 @@ def test_a_row_that_is_not_utf8_is_named_and_not_guessed(
     assert main(["import", str(tmp_path / "o.csv"), "--server", fake.url]) == 2
     assert sent_spans(fake) == ["draft"]
     assert "line 3: it is not UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["runs.jsonl", "runs.json", "runs.csv"])
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path, name: str) -> None:
+    row = {"id": "a", "name": "b"}
+    text = "id,name\r\na,b\r\n" if name.endswith("csv") else json.dumps(row) + "\r\n"
+    (tmp_path / name).write_bytes(tables.BOM + text.encode())
+    assert [record for _, _, record in tables.records(tmp_path / name)] == [row]

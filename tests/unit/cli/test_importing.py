@@ -23,7 +23,7 @@ def test_it_imports_every_kind_of_file(
 ) -> None:
     text = json.dumps(REQUEST).encode()
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "one.json").write_bytes(text)
+    (tmp_path / "in" / "one.json").write_bytes(b"\xef\xbb\xbf" + text)
     (tmp_path / "in" / "two.json.gz").write_bytes(gzip.compress(text))
     (tmp_path / "in" / "many.jsonl").write_bytes(text + b"\n\n" + b'{"resourceLogs": []}\n')
     (tmp_path / "in" / "readme.md").write_text("no")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from watchkeeper.dialects.history import common
-from watchkeeper.dialects.history.common import Index, Taken, Unreadable, empty, optional, put
+from watchkeeper.dialects.history.common import Index, Taken, empty, optional, put
 from watchkeeper.dialects.values import as_dict, as_float, as_list, as_text, word
 from watchkeeper.model.span import RawEvent
 

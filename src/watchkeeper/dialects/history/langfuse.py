@@ -9,7 +9,6 @@ from typing import Any, cast
 from watchkeeper.dialects.history import common
 from watchkeeper.dialects.history.common import Index, Taken, Unreadable, empty, optional, put, put_all
 from watchkeeper.dialects.values import as_dict, as_float, as_list, as_text, decode
-from watchkeeper.model.span import LogRecord
 
 SOURCE = "langfuse"
 _TYPES = frozenset(
