@@ -33,11 +33,6 @@ def hits(seen: Texts, group: int) -> Sequence[int]:
     return found.get(group, ())
 
 
-def said(text: str, group: int) -> Sequence[int]:
-    """As `hits`, for a text that is not a subject's output."""
-    return _split(_all().ids(text)).get(group, ())
-
-
 def _split(ids: Sequence[int]) -> dict[int, list[int]]:
     """Hits by group, with indices that count within it."""
     out: dict[int, list[int]] = {}
