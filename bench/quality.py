@@ -349,7 +349,7 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
         "Tone and language",
         quality_more.tone,
         "`toxicity` is a hashed linear model fitted on tweets, `sentiment` a lexicon, `language` a count of function words and, for a few words, a linear model over runs of letters; all opt-in, triage. "
-        "No labelled moods or languages are at hand, so the last two are measured only where a wrong answer shows.",
+        "No labelled moods or languages are at hand, so the last two are measured where a wrong answer shows, and on question and answer pairs written before the rules (two thirds of them were read since).",
     ),
     (
         "Tools",

@@ -37,7 +37,6 @@ MANNERS: tuple[str, ...] = (
 )
 # From here on the reason quotes; how many sentences are looked at for it.
 _TELLING, _SENTENCES = 0.5, 12
-_PARTS = re.compile(r"(?<=[.!?])\s+|\n+")
 FEATURES = (
     *(f"phrase_{i}" for i in range(len(PATTERNS))),
     *(f"manner_{i}" for i in range(len(MANNERS))),
@@ -283,7 +282,7 @@ def _telling(text: str, document: bool) -> str:
     """The words that speak most for it: a listed phrase, else the riskiest of the first sentences."""
     phrase = said_first(text)
     if phrase is None:
-        sentences = [s.strip() for s in _PARTS.split(text[:_LONGEST]) if len(s.strip()) > 12][:_SENTENCES]
+        sentences = [s.strip() for s in _SENTENCE.split(text[:_LONGEST]) if len(s.strip()) > 12][:_SENTENCES]
         phrase = max(sentences, key=lambda s: risk(s, document), default=text.strip())
     return phrase[:120]
 
