@@ -1,10 +1,10 @@
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
-from watchkeeper.scoring.facts import facts, squeeze
+from watchkeeper.scoring.facts import facts, squeeze, words
 from watchkeeper.scoring.texts import UNPARTED
 
 _MARKS = '"“„«»「『'
@@ -14,6 +14,15 @@ _QUOTE = re.compile(
 )
 # What a writer puts in or leaves out of a quotation: citation marks, [insertions], an ellipsis.
 _GAP = re.compile(r"\[[^\]]{0,80}\]|\(?(?:\.\.\.|…)\)?|【[^】]*】")
+
+
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
+
+
+def _spoken(pieces: Sequence[str], sources: Sequence[str]) -> bool:
+    """Whether a source has the same words in the same order; commas, dashes and quotation marks are the typesetter's."""
+    told = [f" {' '.join(words(piece))} " for piece in pieces]
+    return any(all(piece in f" {' '.join(words(source))} " for piece in told) for source in sources)
 
 
 def _quotes(text: str, least: int) -> Iterator[str]:
@@ -49,12 +58,14 @@ class QuoteInContext(Check):
             return NotScored("no retrieved text or tool result is known")
         if text.lstrip()[:1] in ("{", "["):
             return NotScored("the output is structured data")
-        quotes = list(_quotes(text, self.min_words))
+        quotes = list(_quotes(_CODE.sub(" ", text) if "`" in text else text, self.min_words))
         if not quotes:
             return NotScored("no quotation in the output")
         sources = (seen.evidence_squeezed, seen.input_squeezed, squeeze("\n".join(seen.system)))
         for quote in quotes:
             pieces = [p for p in (piece.strip(" .,;:!?*_") for piece in _GAP.split(squeeze(quote))) if p]
-            if not any(all(piece in source for piece in pieces) for source in sources):
+            if not any(all(piece in source for piece in pieces) for source in sources) and not _spoken(
+                pieces, sources
+            ):
                 return fail(f"not in the evidence: “{quote[:120]}”", self.error_class)
         return PASS
