@@ -1,6 +1,6 @@
 """The same provider call told by several spans: who carries it, and what the others add.
 
-Five ways it happens: two instrumentations report one response id; a wrapper span repeats its child's call; Logfire ends
+Six ways it happens: two instrumentations report one response id, or lie within each other's time; a wrapper span repeats its child's call; Logfire ends
 the call at the first byte and tells the rest on a second span; a provider's own SDK tells the call an instrumentation told;
 what a call used is told again on a span of its own.
 """
