@@ -211,10 +211,10 @@ class Exporter:
             untold = max(0, self.tally.dropped_spans - self._reported)
         if not (spans or reports):
             return
+        counted = [(spans, "spans"), (reports, "reports (feedback, scores)")]
         log.warning(
-            "%d spans and %d reports (feedback, scores) were not delivered before exit%s; set spool_dir to keep them",
-            spans,
-            reports,
+            "%s were not delivered before exit%s; set spool_dir to keep them",
+            " and ".join(f"{number} {what}" for number, what in counted if number),
             f", and {untold} spans had been dropped before" if untold else "",
         )
 
