@@ -146,7 +146,7 @@ class PatternSet:
 
     def ids(self, text: str) -> list[int]:
         """Indices of the patterns that occur, ascending."""
-        if not text or not self.patterns:
+        if not text:
             return []
         if self._database is not None:
             # Scratch space belongs to one scan at a time, so each thread has its own.
@@ -155,10 +155,10 @@ class PatternSet:
                 assert _hyperscan is not None
                 scratch = self._local.scratch = _hyperscan.Scratch(self._database)
             found: list[int] = []
-            data = text.encode("utf-8", "replace")
-            self._database.scan(data, match_event_handler=_collect, context=found, scratch=scratch)
-            # Most texts have none of them.
-            return sorted(set(found)) if found else found
+            self._database.scan(
+                text.encode("utf-8", "replace"), match_event_handler=_collect, context=found, scratch=scratch
+            )
+            return sorted(found) if len(found) > 1 else found
         if self._set is not None:
             matched: list[int] | None = self._set.Match(text.encode("utf-8", "replace").decode())
             if matched is not None:
