@@ -178,6 +178,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def watchkeeper_case(request: pytest.FixtureRequest) -> dict[str, Any]:
     """The case of this test as it is stored: `id`, `input`, `context`, `expected` and more."""
+    if not hasattr(request, "param"):
+        pytest.fail("watchkeeper_case needs the marker: @pytest.mark.watchkeeper(dataset=…)", pytrace=False)
     given, case = request.param
     request.node.stash[RAN] = Ran(given, case)
     return dict(case)

@@ -223,3 +223,8 @@ def test_what_a_file_of_cases_says_in_vain_is_refused(tmp_path: Path, line: str,
 
 def test_what_a_target_says_cannot_steer_a_terminal() -> None:
     assert _printable("a\x1b[31mb\x00\nc ü") == "a\ufffd[31mb\ufffd\nc ü"
+
+
+def test_a_test_without_the_marker_is_told_of_it(project: Path, ran: Callable[..., Found]) -> None:
+    (project / "test_bare.py").write_text("def test_bare(watchkeeper_case): pass")
+    assert "needs the marker: @pytest.mark.watchkeeper" in ran("test_bare.py").stdout
