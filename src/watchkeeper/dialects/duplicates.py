@@ -183,16 +183,29 @@ def _is_told(span: Span) -> bool:
 
 def _by_time(calls: list[Span]) -> None:
     """A call whose response id is not told by both: two instrumentations tell it side by side, one within the other's time."""
-    for i, outer in enumerate(calls):
-        for inner in calls[i + 1 :]:
-            if inner.start_ns >= outer.end_ns:
-                break
-            if _beside(outer, inner):
-                _settle([outer, inner])
+    alike: dict[tuple[str | None, object], list[Span]] = {}
+    for span in calls:
+        asked, counts = last_user_text(_llm(span).input_messages), _count(span)
+        for said in (asked, counts if any(counts) else None, span.error is not None or None):
+            if said:
+                alike.setdefault((span.parent_id, said), []).append(span)
+    settled: set[tuple[str, str]] = set()
+    for group in alike.values():
+        # Of one instrumentation alone, which may tell thousands at once, nothing is told twice so.
+        if len({s.raw.scope_name for s in group if s.raw is not None}) < 2:
+            continue
+        for i, outer in enumerate(group):
+            for at in range(i + 1, len(group)):
+                inner = group[at]
+                if inner.start_ns >= outer.end_ns:
+                    break
+                if (outer.span_id, inner.span_id) not in settled and _beside(outer, inner):
+                    settled.add((outer.span_id, inner.span_id))
+                    _settle([outer, inner])
 
 
 def _beside(outer: Span, inner: Span) -> bool:
-    if outer.parent_id != inner.parent_id or inner.end_ns > outer.end_ns or outer.kind != inner.kind:
+    if inner.end_ns > outer.end_ns or outer.kind != inner.kind:
         return False
     if outer.raw is None or inner.raw is None or outer.raw.scope_name == inner.raw.scope_name:
         return False

@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.dialects.make import event, log, span
 from watchkeeper import dialects
+from watchkeeper.dialects import duplicates
 from watchkeeper.model.span import LLM, Span, Tool
 
 LLM_KIND = {"openinference.span.kind": "LLM"}
@@ -323,3 +324,20 @@ def test_names_of_an_answers_fields_are_no_answer() -> None:
     assert (
         _llm(span({**told, "gen_ai.completion.0.content": "replies"}, scope="app")).output_text == "replies"
     )
+
+
+def test_a_thousand_calls_at_once_are_not_compared_each_with_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    beside = duplicates._beside
+    monkeypatch.setattr(duplicates, "_beside", lambda a, b: looks.append(1) or beside(a, b))
+    calls: list[Span] = []
+    for i in range(300):
+        asked = json.dumps([{"role": "user", "parts": [{"type": "text", "content": f"question {i}"}]}])
+        attributes = {
+            "gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o",
+            "gen_ai.input.messages": asked, "gen_ai.usage.input_tokens": i + 1,
+        }  # fmt: skip
+        scope = "one" if i % 2 else "other"
+        calls.append(span(attributes, span_id=f"{i + 1:016x}", scope=scope, start=i, end=1000 - i))
+    duplicates.mark(calls)
+    assert len(looks) < 300 and not any(_llm(c).duplicate_of for c in calls)
