@@ -101,16 +101,20 @@ def _score(trace_id: str, at: int, text: str, span_id: str = "") -> Score:
 async def poisoned(folder: Path) -> World:
     """The poisoned world; `trace_ids[i]`, `al_i`, `rev_i`, `exp_i` and dataset i carry payload i."""
     world = await build(folder, 60, seed=3)
-    ids: list[str] = []
-    for i, text in enumerate(PAYLOADS):
-        trace_id = f"{0xABC0000 + i:032x}"
-        ids.append(trace_id)
+    ids = [f"{0xABC0000 + i:032x}" for i in range(len(PAYLOADS))]
+    rows: list[SpanRow] = []
+    traces: list[TraceRow] = []
+    scores: list[Score] = []
+    for trace_id, text in zip(ids, PAYLOADS, strict=True):
         made = [normalise(raw) for raw in spans(trace_id, text)]
         trace = assemble(made, [])
         checks = [_score(trace_id, trace.start_ns, text), _score(trace_id, trace.start_ns, text, f"{4:016x}")]
-        await world.columns.write_spans([SpanRow(PROJECT, s, NOW) for s in made], [])
-        await world.columns.write_traces([TraceRow(PROJECT, trace, checks, 1.0, text, NOW)])
-        await world.columns.write_scores([_score(trace_id, trace.start_ns, text)])
+        rows += [SpanRow(PROJECT, s, NOW) for s in made]
+        traces.append(TraceRow(PROJECT, trace, checks, 1.0, text, NOW))
+        scores.append(_score(trace_id, trace.start_ns, text))
+    await world.columns.write_spans(rows, [])
+    await world.columns.write_traces(traces)
+    await world.columns.write_scores(scores)
     deploys = [Deploy(PROJECT, t, t, NOW - (i + 1) * 600 * 1000 * MS, t) for i, t in enumerate(PAYLOADS)]
     await world.columns.write_deploys(deploys)
     await world.services.records.write(lambda conn: _records(conn, ids))
