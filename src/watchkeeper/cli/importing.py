@@ -1,6 +1,7 @@
 """`watchkeeper import`: recorded OTLP requests and other products' exports, sent to the server as a client would."""
 
 import argparse
+import codecs
 import contextlib
 import json
 import sys
@@ -85,7 +86,7 @@ def contents(path: Path) -> tuple[bytes, str]:
         except CliError as error:
             raise CliError(f"{path}: {error}") from None
         suffix = path.with_suffix("").suffix if suffix in (".gz", ".zst") else suffix
-    return data.removeprefix(tables.BOM), suffix
+    return data.removeprefix(codecs.BOM_UTF8), suffix
 
 
 def _compression(data: bytes) -> str | None:

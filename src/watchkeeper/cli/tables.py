@@ -1,5 +1,6 @@
 """Records out of exported files, one after another: JSON, JSON lines, CSV, Parquet, Arrow; the first three also gzipped."""
 
+import codecs
 import contextlib
 import csv
 import gzip
@@ -25,7 +26,6 @@ MOST_JSON = 1 << 30
 _WRAPPERS = ("data", "runs", "spans", "traces", "observations", "scores", "feedback", "items", "results")
 # What is not JSON to a strict reader and is written all the same.
 _ODD = re.compile(rb"NaN|Infinity|\\u[dD][89a-fA-F]")
-BOM = b"\xef\xbb\xbf"
 Found = tuple[str, float, "dict[str, Any] | str"]
 
 
@@ -75,7 +75,7 @@ def _share(file: IO[bytes], size: int) -> float:
 def _loads(data: bytes) -> Any:
     """JSON, also with the NaN that Python writes for an empty cell and the half characters that JavaScript writes where it
     cut a text: those become `\ufffd`. Raises ValueError."""
-    data = data.removeprefix(BOM)
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:

@@ -119,9 +119,10 @@ def _version(span: Span) -> tuple[int, int, bytes]:
 def _join(chosen: dict[str, Span], logs: list[LogRecord]) -> list[Span]:
     """Copies of the spans, read again together with their log records where there are any."""
     by_span: dict[str, list[LogRecord]] = {}
+    answered = _answered(chosen) if logs else {}
     for log in logs:
         if log.span_id in chosen and (log.name in _JOINED or events.is_exchange(log.body)):
-            by_span.setdefault(_owner(log, chosen), []).append(log)
+            by_span.setdefault(_owner(log, chosen, answered), []).append(log)
     out: list[Span] = []
     for span_id, span in chosen.items():
         own = by_span.get(span_id)
@@ -138,13 +139,20 @@ def _join(chosen: dict[str, Span], logs: list[LogRecord]) -> list[Span]:
     return out
 
 
-def _owner(log: LogRecord, chosen: dict[str, Span]) -> str:
+def _answered(chosen: dict[str, Span]) -> dict[str, str]:
+    """The span of the first call with each response id."""
+    found: dict[str, str] = {}
+    for span in sorted(chosen.values(), key=lambda s: (s.start_ns, s.span_id)):
+        if span.llm is not None and span.llm.response_id:
+            found.setdefault(span.llm.response_id, span.span_id)
+    return found
+
+
+def _owner(log: LogRecord, chosen: dict[str, Span], answered: dict[str, str]) -> str:
     """The span a record tells about: of an answer told beside the application's own span (OpenLIT's streams), the call's."""
     wanted = log.attributes.get("gen_ai.response.id")
-    if wanted and log.name in events.DETAILS and chosen[log.span_id].llm is None:
-        told = [s for s in chosen.values() if s.llm is not None and s.llm.response_id == wanted]
-        if told:
-            return min(told, key=lambda s: (s.start_ns, s.span_id)).span_id
+    if isinstance(wanted, str) and log.name in events.DETAILS and chosen[log.span_id].llm is None:
+        return answered.get(wanted, log.span_id)
     return log.span_id
 
 

@@ -183,6 +183,9 @@ def _is_told(span: Span) -> bool:
 
 def _by_time(calls: list[Span]) -> None:
     """A call whose response id is not told by both: two instrumentations tell it side by side, one within the other's time."""
+    # Of one instrumentation alone, which may tell thousands at once, nothing is told twice so.
+    if len({s.raw.scope_name for s in calls if s.raw is not None}) < 2:
+        return
     alike: dict[tuple[str | None, object], list[Span]] = {}
     for span in calls:
         asked, counts = last_user_text(_llm(span).input_messages), _count(span)
@@ -191,7 +194,6 @@ def _by_time(calls: list[Span]) -> None:
                 alike.setdefault((span.parent_id, said), []).append(span)
     settled: set[tuple[str, str]] = set()
     for group in alike.values():
-        # Of one instrumentation alone, which may tell thousands at once, nothing is told twice so.
         if len({s.raw.scope_name for s in group if s.raw is not None}) < 2:
             continue
         for i, outer in enumerate(group):

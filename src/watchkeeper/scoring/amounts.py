@@ -7,23 +7,27 @@ from watchkeeper.scoring.texts import numbers, words
 
 _NUMBER = r"(\d+(?:[.,]\d+)*)"
 _SCALES = {
-    "k": 1e3, "thousand": 1e3, "tausend": 1e3, "mille": 1e3, "mil": 1e3, "m": 1e6, "mn": 1e6, "mm": 1e6, "mio": 1e6, "million": 1e6, "millionen": 1e6,
+    "k": 1e3, "thousand": 1e3, "tausend": 1e3, "mille": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "million": 1e6, "millionen": 1e6,
     "millions": 1e6, "millones": 1e6, "milioni": 1e6, "milhões": 1e6, "bn": 1e9, "b": 1e9, "mrd": 1e9, "billion": 1e9, "billions": 1e9,
     "milliarde": 1e9, "milliarden": 1e9, "milliard": 1e9, "milliards": 1e9, "miliardi": 1e9,
 }  # fmt: skip
 # One capital letter or a word: 5 m are metres, 5M are millions.
 _SCALED = re.compile(
-    rf"{_NUMBER}\s?(?:(k|K|M|B|bn|mn)\b|((?i:thousand|tausend|mille?|mio|million(?:s|en)?|millones|milioni|milhões|mrd|billions?|milliarden?|milliards?|miliardi))\b)"
+    rf"{_NUMBER}\s?(?:(k|K|M|B|bn|mn)\b|((?i:{'|'.join(s for s in _SCALES if len(s) > 2)}))\b)"
 )
 _CLOCK = re.compile(
     r"\b(\d{1,2})(?:[:.h](\d\d))?\s?(?:([AaPp])\.?\s?[Mm]\b|(?:Uhr|Hrs|hrs|o'clock)\b)|\b(\d{1,2})[:h](\d\d)\b"
 )
 _PERCENT = re.compile(rf"{_NUMBER}\s?(?:%|(?i:percent|per cent|prozent|pour ?cent|por ciento|per cento))")
 # One digit counts where it measures something; alone it may number a list.
+_MEASURED = """
+mg kg km cm mm ml gb mb percent prozent degrees dollar dollars euro euros day days week weeks month months year years hour hours minute
+minutes second seconds tag tage tagen woche wochen monat monate monaten jahr jahre jahren stunde stunden minuten jour jours semaine semaines
+mois ans heure heures día días semana semanas mes meses año años hora horas dias ano anos giorni settimane mesi anni ore
+"""
+_MEASURES = _MEASURED.split()
 _MEASURE = re.compile(
-    r"(?<![\w.,:/-])(\d)\s?-?(?:[%€$£°]|(?i:mg|kg|km|cm|mm|ml|gb|mb|percent|prozent|degrees|dollars?|euros?|days?|weeks?|months?|years?|hours?|minutes?|seconds?|business days"
-    r"|working days|tage?n?|wochen?|monate?n?|jahre?n?|stunden?|minuten?|jours?|semaines?|mois|ans|heures?|días?|semanas?|meses|años?|horas?|dias|anos|giorni|settimane|mesi|anni|ore)\b)"
-    r"|(?<![\w.,])[$€£](\d)(?![\w.,])"
+    rf"(?<![\w.,:/-])(\d)\s?-?(?:[%€$£°]|(?i:{'|'.join(_MEASURES)}|business days|working days)\b)|(?<![\w.,])[$€£](\d)(?![\w.,])"
 )
 _SPELT = """
 en zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
@@ -58,14 +62,8 @@ _SAID = frozenset(_WORDS.values())
 _DIGITS = re.compile(r"\d+")
 # A number and the word after it: most texts have only plain numbers, and are left alone.
 _TAILED = re.compile(r"[0-9][0-9.,]*(:[0-9]|\s?-?(?:[^\W\d_]{1,13}|[%€$£°]))")
-_UNITS = """
-% € $ £ ° k m b bn mn mio mrd am pm a p h uhr hrs hr o thousand tausend mil mille million millions millionen millones milioni milhões
-billion billions milliarde milliarden milliard milliards miliardi percent per prozent pour por mg kg km cm mm ml gb mb degrees dollar
-dollars euro euros day days week weeks month months year years hour hours minute minutes second seconds business working tag tage tagen
-woche wochen monat monate monaten jahr jahre jahren stunde stunden minuten jour jours semaine semaines mois ans heure heures día días
-semana semanas mes meses año años hora horas dias ano anos giorni settimane mesi anni ore
-"""
-_TAILS = frozenset(_UNITS.split())
+_UNITS = "% € $ £ ° am pm a p h uhr hrs hr o per pour por business working"
+_TAILS = frozenset((*_SCALES, *_MEASURES, *_UNITS.split()))
 
 
 def _any(text: str) -> bool:

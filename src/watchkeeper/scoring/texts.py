@@ -31,6 +31,7 @@ _MARKS = (
 # Chinese, Japanese and Thai part no words.
 UNPARTED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 _SPACE = re.compile(r"\s+")
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 _GROUPED = re.compile(r"\d{1,3}(?:\.\d{3}){2,}")
 # The look-behinds come after the first digit, so that `re` skips quickly to digits.
 _NUMBER = re.compile(r"\d(?<![^\W\d]\d)(?<![\d.,]\d)[\d.,]*+(?![_a-jln-rt-zß-öø-ÿ])")
@@ -61,6 +62,11 @@ def _marked_words(text: str) -> list[str]:
         if end in text:
             text = text.replace(end, f" {MARK} ")
     return _plain(text, _MARKED_TABLE).split()
+
+
+def without_code(text: str) -> str:
+    """The text with blanks in the place of Markdown's code."""
+    return _CODE.sub(" ", text) if "`" in text else text
 
 
 def squeeze(text: str) -> str:

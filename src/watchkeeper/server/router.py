@@ -1,5 +1,6 @@
 """From a request to its declared route, and everything that must hold before its handler runs."""
 
+import codecs
 import logging
 import re
 import time
@@ -25,7 +26,6 @@ log = logging.getLogger("watchkeeper.server")
 
 # What pydantic adds to a field's place for each of the kinds its value may be of.
 _BRANCH = re.compile(r"(?:bool|int|float|str|literal\[.*\]|constrained-\w+)\Z")
-_BOM = b"\xef\xbb\xbf"
 Methods = dict[str, Route]
 Pattern = tuple[re.Pattern[str], dict[str, Convertor[Any]], Methods]
 
@@ -87,7 +87,7 @@ async def _body(request: Request, route: Route, model: type[BaseModel]) -> BaseM
         raise HttpError(415, "the body must be JSON", "send Content-Type: application/json")
     if request.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise HttpError(415, "the body of this request cannot be compressed", "leave out Content-Encoding")
-    data = (await read_body(request, route.max_body)).removeprefix(_BOM)
+    data = (await read_body(request, route.max_body)).removeprefix(codecs.BOM_UTF8)
     try:
         return model.model_validate_json(data or b"{}")
     except ValidationError as error:

@@ -9,7 +9,6 @@ from typing import Final
 UNKNOWN: Final = "–"
 NS: Final = 1_000_000_000
 
-# The charts of a page have the same buckets: each moment of them is written once (`lru_cache` below).
 _DAY: Final = re.compile(r"-20\d\d-?\d\d-?\d\d$")
 _AGO = ((86_400 * 365, "y"), (86_400 * 30, "mo"), (86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
@@ -159,6 +158,7 @@ def moment(ns: int | None, zone: tzinfo = UTC, seconds: bool = True) -> str:
     return f"{at:%a} {at.day} {at:%b %Y} {at.strftime(clock)} {at.tzname() or ''}".rstrip()
 
 
+# The charts of a page have the same buckets: each moment of them is written once.
 @lru_cache(maxsize=8192)
 def short_moment(ns: int | None, zone: tzinfo = UTC) -> str:
     """Day and minute, as a sentence uses it: Tue 14:00, or 3 Mar 14:00 in a table."""

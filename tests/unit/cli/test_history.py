@@ -1,5 +1,6 @@
 """Importing exports: file formats, bad lines, batches that were acknowledged are not sent again."""
 
+import codecs
 import gzip
 import json
 from datetime import date
@@ -259,5 +260,5 @@ def test_a_row_that_is_not_utf8_is_named_and_not_guessed(
 def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path, name: str) -> None:
     row = {"id": "a", "name": "b"}
     text = "id,name\r\na,b\r\n" if name.endswith("csv") else json.dumps(row) + "\r\n"
-    (tmp_path / name).write_bytes(tables.BOM + text.encode())
+    (tmp_path / name).write_bytes(codecs.BOM_UTF8 + text.encode())
     assert [record for _, _, record in tables.records(tmp_path / name)] == [row]

@@ -7,6 +7,7 @@ from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.model.span import Document
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.facts import Facts, facts
+from watchkeeper.scoring.texts import without_code
 
 # All begin with a literal, which `re` looks for much faster than for what must not stand before it.
 _BRACKETS = re.compile(r"\[\^?(\d{1,3}(?:\s*[,;\u2013-]\s*\d{1,3})*)\](?!\()")
@@ -33,7 +34,6 @@ _NUMBERED = re.compile(rf"{_SOURCE} ?[:：#]? ?(\d{{1,3}})", re.IGNORECASE)
 _FILE = r"(?:[^\W\d_]+: ?)?([\w-][\w .-]{0,80}\.(?:pdf|md|txt|docx?|html?|pptx?|xlsx?|csv|rst))(?:[,;:#] ?.{0,40})?"
 _SAYS_SO = re.compile(rf"{_SOURCE} ?\d*", re.IGNORECASE)
 _DIGITS = re.compile(r"\d+")
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 # An index or a list of numbers, not a mark: `row[3]`, `x = [1, 2]`, the interval [5, 10].
 _NO_MARK = re.compile(
     r"(?:\b[A-Za-z]|\w*_\w*|\w*[a-z][A-Z]\w*|\w*\d|\b(?:arr(?:ay)?|list|nums?|data|df|dp|args|argv|matrix|vector|items|values|index|str|string))$"
@@ -57,8 +57,7 @@ def cited(text: str) -> tuple[list[int], list[str]]:
     """Numbers and document names that a text cites outside of code, in order, once each."""
     if "[" not in text and "【" not in text and "</" not in text:
         return [], []
-    if "`" in text:
-        text = _CODE.sub(" ", text)
+    text = without_code(text)
     numbers = dict.fromkeys(_bracketed(text))
     if "【" in text or "</" in text:
         for match in (*_LENSES.finditer(text), *_TAGS.finditer(text)):

@@ -117,8 +117,9 @@ class InjectionPattern(Check):
         else:
             joined = "\n\n".join(contents)
         said, reading = phrases(joined, IN_CONTENTS if self.contents and contents else ())
-        if said and said[0] >= len(PATTERNS) and joined is not (inside := "\n\n".join(contents)):
-            said, reading = phrases(inside, IN_CONTENTS)
+        if said and said[0] >= len(PATTERNS) and self.inputs and seen.input:
+            # What a user may say to an assistant, only a document has no reason to.
+            said, reading = phrases("\n\n".join(contents), IN_CONTENTS)
         if not said:
             return PASS
         phrase = _set().first(reading) or ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.facts import facts, squeeze, words
-from watchkeeper.scoring.texts import UNPARTED
+from watchkeeper.scoring.texts import UNPARTED, without_code
 
 _MARKS = '"“„«»「『'
 # Straight marks look alike, so short quotations are read too: else the words between two of them would pass for one.
@@ -14,9 +14,6 @@ _QUOTE = re.compile(
 )
 # What a writer puts in or leaves out of a quotation: citation marks, [insertions], an ellipsis.
 _GAP = re.compile(r"\[[^\]]{0,80}\]|\(?(?:\.\.\.|…)\)?|【[^】]*】")
-
-
-_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 
 
 def _spoken(pieces: Sequence[str], sources: Sequence[str]) -> bool:
@@ -58,7 +55,7 @@ class QuoteInContext(Check):
             return NotScored("no retrieved text or tool result is known")
         if text.lstrip()[:1] in ("{", "["):
             return NotScored("the output is structured data")
-        quotes = list(_quotes(_CODE.sub(" ", text) if "`" in text else text, self.min_words))
+        quotes = list(_quotes(without_code(text), self.min_words))
         if not quotes:
             return NotScored("no quotation in the output")
         sources = (seen.evidence_squeezed, seen.input_squeezed, squeeze("\n".join(seen.system)))
