@@ -1,10 +1,9 @@
 """`watchkeeper dataset list|export|import|diff`: cases in and out as JSON lines or Parquet."""
 
 import argparse
-import importlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -13,13 +12,9 @@ from watchkeeper.cli.answering import dataset_of
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import OK, CliError
 from watchkeeper.cli.output import shown, table, write_text, written
+from watchkeeper.testing import cases
 
 SPLITS = ("golden", "calibration", "regression", "holdout")
-TEXTS = ("id", "expected", "actual", "scenario", "trace_id", "severity", "owner", "split")
-LISTS = ("labels", "must_pass")
-NESTED = ("input", "context")
-FIELDS = (*TEXTS, *LISTS, *NESTED)
-BATCH = 1_000
 
 
 def add_arguments(which: Any, runs: Any) -> None:
@@ -69,113 +64,58 @@ def _path(name: str, more: str = "", **query: Any) -> str:
     return f"/api/datasets/{quote(name, safe='')}{more}" + (f"?{urlencode(given)}" if given else "")
 
 
-def _arrow() -> tuple[Any, Any]:
-    try:
-        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ModuleNotFoundError:
-        raise CliError(
-            "Parquet needs pyarrow; install it with: pip install pyarrow, or use a .jsonl file"
-        ) from None
-
-
-def write_parquet(cases: Iterable[dict[str, Any]], file: Any) -> None:
+def write_parquet(found: Iterable[dict[str, Any]], file: Any) -> None:
     """Cases as a Parquet table: texts, lists of texts, and `input` and `context` as JSON texts."""
-    arrow, parquet = _arrow()
+    try:
+        arrow, parquet = cases.arrow()
+    except cases.CasesError as error:
+        raise CliError(str(error)) from None
     text, texts = arrow.string(), arrow.list_(arrow.string())
-    schema = arrow.schema([(n, texts if n in LISTS else text) for n in FIELDS])
+    schema = arrow.schema([(n, texts if n in cases.LISTS else text) for n in cases.FIELDS])
     rows = [
-        {n: json.dumps(c.get(n), ensure_ascii=False) if n in NESTED else c.get(n) for n in FIELDS}
-        for c in cases
+        {n: json.dumps(c.get(n), ensure_ascii=False) if n in cases.NESTED else c.get(n) for n in cases.FIELDS}
+        for c in found
     ]
     parquet.write_table(arrow.Table.from_pylist(rows, schema=schema), file, compression="zstd")
 
 
-def read_parquet(path: Path) -> Iterator[tuple[str, Any]]:
-    """A Parquet table's rows as cases, each with where it is. Raises `CliError`."""
-    arrow, parquet = _arrow()
-    try:
-        rows = parquet.read_table(path).to_pylist()
-    except arrow.ArrowInvalid as error:
-        raise CliError(f"{path} is not a Parquet file: {error}") from None
-    except OSError as error:
-        # Arrow says only the name of a file that is not there.
-        reason = str(error) if path.is_file() else f"there is no file {path}"
-        raise CliError(f"cannot read {path}: {reason}") from None
-    for number, row in enumerate(rows, start=1):
-        where = f"{path} row {number}"
-        case = {k: v for k, v in row.items() if v is not None}
-        for name in NESTED:
-            if isinstance(case.get(name), str):
-                try:
-                    case[name] = json.loads(case[name])
-                except ValueError:
-                    if name == "context":
-                        raise CliError(f"{where}: context is not JSON") from None
-        yield where, case
-
-
-def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        text = path.read_text("utf-8-sig")
-    except OSError as error:
-        raise CliError(f"cannot read {path}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise CliError(f"cannot read {path}: it is not UTF-8: {error.reason} at byte {error.start}") from None
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            case = json.loads(line)
-        except ValueError as error:
-            raise CliError(f"{path}:{number} is not JSON: {error}") from None
-        yield f"{path}:{number}", case
-
-
 def read_cases(path: Path, split: str | None = None) -> list[dict[str, Any]]:
-    """The cases of a file. Raises `CliError` naming the line or row that is none."""
-    cases: list[dict[str, Any]] = []
-    for where, case in read_parquet(path) if path.suffix.lower() == ".parquet" else _lines(path):
-        if not isinstance(case, dict) or not case.get("id") or "input" not in case:
-            raise CliError(f"{where} is no case; it needs id and input")
-        if not isinstance(case["id"], str):
-            raise CliError(f"{where}: the id of a case is a text: write {json.dumps(str(case['id']))}")
-        unknown = sorted(case.keys() - set(FIELDS))
-        if unknown:
-            raise CliError(f"{where}: {unknown[0]} is not a field of a case; fields are {', '.join(FIELDS)}")
-        cases.append({**case, **({"split": split} if split else {})})
-    if not cases:
-        raise CliError(f"{path} holds no case")
-    return cases
+    """The cases of a file, all in this split where one is named. Raises `CliError` naming the line or row that is none."""
+    try:
+        found = cases.read_cases(path)
+    except cases.CasesError as error:
+        raise CliError(str(error)) from None
+    return [{**case, "split": split} for case in found] if split else found
 
 
 def export(args: argparse.Namespace) -> int:
     """Write a version's cases."""
     name, version = dataset_of(args.dataset)
     found = Client.of(args).call("GET", _path(name, version=version))
-    cases = [c for c in found["cases"] if args.split in (None, c["split"])]
+    taken = [c for c in found["cases"] if args.split in (None, c["split"])]
     if args.file != "-" and Path(args.file).suffix.lower() == ".parquet":
         with written(args.file) as file:
-            write_parquet(cases, file)
+            write_parquet(taken, file)
     else:
-        text = "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in cases)
+        text = "".join(json.dumps(c, ensure_ascii=False) + "\n" for c in taken)
         if args.file == "-":
             sys.stdout.write(text)
             return OK
         write_text(args.file, text)
-    print(f"{len(cases)} cases of {name} v{found['version']} written to {args.file}", file=sys.stderr)
+    print(f"{len(taken)} cases of {name} v{found['version']} written to {args.file}", file=sys.stderr)
     return OK
 
 
 def bring(args: argparse.Namespace) -> int:
     """Add a file's cases."""
-    cases = read_cases(args.file, args.split)
+    brought = read_cases(args.file, args.split)
     note = args.note or f"imported from {args.file.name}"
-    if len(cases) > 10_000:
+    if len(brought) > 10_000:
         raise CliError(
-            f"{args.file} holds {len(cases)} cases; a version takes 10,000 at a time, so split the file"
+            f"{args.file} holds {len(brought)} cases; a version takes 10,000 at a time, so split the file"
         )
     made = Client.of(args).call(
-        "POST", _path(args.dataset, "/cases"), {"add": cases, "note": note, "duplicates": args.duplicates}
+        "POST", _path(args.dataset, "/cases"), {"add": brought, "note": note, "duplicates": args.duplicates}
     )
     print(f"{args.dataset} v{made['version']}: {made['cases']} cases")
     for twin in made["skipped"][:10]:

@@ -7,28 +7,11 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from watchkeeper.testing import cases
 from watchkeeper.testing.server import JudgeError, Server, path_of
 
 T = TypeVar("T")
 Scores = dict[str, dict[str, Any]]
-# Those of `model.review.Case`, which the base install cannot read.
-FIELDS = frozenset(
-    (
-        "id",
-        "input",
-        "context",
-        "expected",
-        "actual",
-        "labels",
-        "scenario",
-        "trace_id",
-        "severity",
-        "owner",
-        "split",
-        "must_pass",
-    )
-)
-NEEDED = ("input", "id")
 
 
 class Judged(Protocol):
@@ -66,37 +49,6 @@ def waited(work: Coroutine[Any, Any, T]) -> T:
     return found[0]
 
 
-def read_cases(path: Path) -> list[dict[str, Any]]:
-    """The cases of a dataset file, one JSON object a line. Raises `JudgeError` naming the line."""
-    try:
-        lines = path.read_text("utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise JudgeError(f"cannot read the dataset {path}: {error}") from None
-    cases: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            case = json.loads(line)
-        except ValueError as error:
-            raise JudgeError(f"{path}:{number} is not JSON: {error}") from None
-        if not isinstance(case, dict) or any(k not in case for k in NEEDED):
-            raise JudgeError(f"{path}:{number} is no case; it needs id and input")
-        if not isinstance(case["id"], str):
-            raise JudgeError(
-                f"{path}:{number}: the id of a case is a text: write {json.dumps(str(case['id']))}"
-            )
-        if unknown := sorted(case.keys() - FIELDS):
-            known = ", ".join(sorted(FIELDS))
-            raise JudgeError(f"{path}:{number}: {unknown[0]} is not a field of a case; fields are {known}")
-        cases.append(case)
-    ids = [c["id"] for c in cases]
-    twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) < len(ids) else []
-    if twice:
-        raise JudgeError(f"{path} has case {twice[0]} twice")
-    return cases
-
-
 class Local:
     """A dataset file judged in this process by the scorers of a configuration (the default ones without). Judges that ask
     a model are left out: offline means offline."""
@@ -118,7 +70,10 @@ class Local:
                 "or name a dataset of a server"
             ) from None
         self.name = str(path)
-        self.cases = read_cases(path)
+        try:
+            self.cases = cases.read_cases(path)
+        except cases.CasesError as error:
+            raise JudgeError(str(error)) from None
         self._save = save
         self._offline = Offline(path.stem, self.cases, config, settings, baseline)
         self.split: str | None = None

@@ -92,7 +92,7 @@ class State:
     def _judged(self, dataset: str, settings: dict[str, Any]) -> Judged:
         option = self.config.getoption
         baseline, save = option("watchkeeper_baseline"), option("watchkeeper_save")
-        if dataset.endswith((".jsonl", ".ndjson")):
+        if dataset.endswith((".jsonl", ".ndjson", ".parquet")):
             path = Path(dataset) if Path(dataset).is_absolute() else self.config.rootpath / dataset
             chosen = self.config.getini("watchkeeper_config")
             config = self.config.rootpath / chosen if chosen else None

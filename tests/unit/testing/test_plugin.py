@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 # Imported here, because a test session inside this one forgets what it was the first to import.
-import watchkeeper.testing.scoring  # noqa: F401
+import watchkeeper.testing.scoring  # noqa: F401  # pyright: ignore[reportUnusedImport]
+from watchkeeper.cli.dataset import write_parquet
 from watchkeeper.model.review import Case
 from watchkeeper.testing import judges
+from watchkeeper.testing.cases import FIELDS
 from watchkeeper.testing.plugin import _printable  # pyright: ignore[reportPrivateUsage]
 
 pytest_plugins = ["pytester"]
@@ -203,22 +205,14 @@ def test_importing_it_needs_pytest_and_the_standard_library_only(tmp_path: Path)
     assert found.returncode == 0, found.stderr
 
 
-@pytest.mark.parametrize(
-    ("line", "said"),
-    [
-        ('{"id": 1, "input": "x"}', ':1: the id of a case is a text: write "1"'),
-        (
-            '{"id": "a", "input": "x", "expectd": "y"}',
-            ":1: expectd is not a field of a case; fields are actual,",
-        ),
-    ],
-)
-def test_what_a_file_of_cases_says_in_vain_is_refused(tmp_path: Path, line: str, said: str) -> None:
-    (tmp_path / "d.jsonl").write_text(line)
-    with pytest.raises(judges.JudgeError) as caught:
-        judges.read_cases(tmp_path / "d.jsonl")
-    assert said in str(caught.value)
-    assert frozenset(Case.__struct_fields__) == judges.FIELDS
+def test_a_file_of_cases_is_read_as_the_dataset_command_reads_it(tmp_path: Path) -> None:
+    assert frozenset(Case.__struct_fields__) == frozenset(FIELDS)
+    case = json.dumps({"id": "a", "input": "x"})
+    (tmp_path / "d.jsonl").write_text(f"{case}\n{case}")
+    with pytest.raises(judges.JudgeError, match=r"d.jsonl:2: the case a stands in the file twice"):
+        judges.Local(tmp_path / "d.jsonl", None, {}, None, None)
+    write_parquet([{"id": "a", "input": {"text": "x"}, "context": {"k": 1}}], tmp_path / "d.parquet")
+    assert judges.Local(tmp_path / "d.parquet", None, {}, None, None).cases[0]["context"] == {"k": 1}
 
 
 def test_what_a_target_says_cannot_steer_a_terminal() -> None:
