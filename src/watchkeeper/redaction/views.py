@@ -16,7 +16,8 @@ _NAMED = {
 # Of URLs and bytes, JSON, HTML; of mail, which also breaks lines after an equals sign; and the blank of a form between digits
 # and capitals.
 _PLAIN = (
-    r"%[2-7][0-9A-Fa-f]|\\{1,4}(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])|=(?:3D|40|2E|20)|&(?:#x?[0-9A-Fa-f]{2,5}|"
+    r"%(?:[2-7][0-9A-Fa-f]|0[9ADad])|(?:%[89A-Fa-f][0-9A-Fa-f])+"
+    r"|\\{1,4}(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])|=(?:3D|40|2E|20)|&(?:#x?[0-9A-Fa-f]{2,5}|"
     + "|".join(_NAMED)
     + r");"
 )
@@ -88,7 +89,7 @@ def _decode(token: str) -> str:
     if token[0] == "=":
         return chr(int(token[1:], 16)) if token[1:].isalnum() else ""
     if token[0] == "%":
-        return chr(int(token[1:], 16))
+        return bytes.fromhex(token.replace("%", "")).decode("utf-8", "replace")
     if token[0] == "&":
         if token[1] != "#":
             return _NAMED[token[1:-1]]
@@ -246,8 +247,8 @@ def _from_hex(run: str) -> str | None:
     return raw.decode("utf-8", "replace") if _coding(raw[:200]) else None
 
 
-# Every other digit of printable text is 2 to 7; those of a number are anything.
-_HEX_HEAD = re.compile("(?:[2-7][0-9A-Fa-f]){10}")
+# Every other digit of printable text is 2 to 7, unless a line or a column ends; those of a number are anything.
+_HEX_HEAD = re.compile("(?:[2-7][0-9A-Fa-f]|0[9ADad]){10}")
 
 
 def _coding(raw: bytes) -> str | None:

@@ -140,6 +140,17 @@ def test_a_card_after_an_escaped_line_break_is_found_at_any_depth() -> None:
         assert "4111" not in redact_text(text)[0]
 
 
+@pytest.mark.parametrize("before", ["a line\n", "a column\t", "卡号是", "numéro\u00a0: "])
+def test_a_card_after_any_encoded_character_is_found(before: str) -> None:
+    text = f"{before}4111111111111111"
+    for encoded in (urllib.parse.quote(text, safe=""), "/x?" + urllib.parse.urlencode({"q": f"{text} now"})):
+        assert redact_text(encoded)[1] == {"card": 1}, encoded
+
+
+def test_a_card_on_the_second_line_of_a_hexadecimal_text_is_found() -> None:
+    assert redact_text(b"see:\n4111111111111111\nbelow".hex()) == ("[CARD]", {"card": 1})
+
+
 def test_a_name_list_and_own_patterns() -> None:
     spec = PolicySpec(names=("Jane Roe",), patterns=(CustomPattern("case number", r"CASE-\d+"),))
     text, counts = redact_text("Ms jane  roe has CASE-77; Janet stays", Policy(spec))
