@@ -15,9 +15,10 @@ import msgspec
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.clickhouse import ClickHouse
-from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.errors import SqlglotError
 
 from watchkeeper.store import sandbox_tables as tables
+from watchkeeper.store import sandbox_words as words
 from watchkeeper.store.columns import QueryRefused
 from watchkeeper.store.sandbox_names import CLAUSES, COMBINATORS, FUNCTIONS, NODES, TYPES
 
@@ -77,24 +78,12 @@ def _parse(query: str) -> exp.Expr:
     try:
         found = [s for s in sqlglot.parse(query, read=_Dialect) if s is not None]
     except (SqlglotError, RecursionError, ValueError, IndexError, AttributeError, TypeError) as error:
-        raise _refuse(
-            f"this is not a statement we can read: {_fault(error)}",
-            'write one SELECT; a column called like a word of SQL stands in quotes: "from"; INTO OUTFILE, FORMAT and SETTINGS '
-            "are not available",
-        ) from None
+        raise _refuse(*words.of_fault(query, error, _Dialect)) from None
     if len(found) != 1:
         raise _refuse(
             "the statement is empty" if not found else "there is more than one statement", "write one SELECT"
         )
     return found[0]
-
-
-def _fault(error: BaseException) -> str:
-    if isinstance(error, ParseError) and error.errors:
-        # What the parser says names its own classes; where it stood is of use.
-        return f"something is missing or too much at {error.errors[0]['highlight']!r}"
-    text = re.sub(r"\x1b\[\d*m", "", str(error)).strip().split("\n")[0]
-    return text[:200] or type(error).__name__
 
 
 def _check_function(name: str) -> None:
@@ -319,7 +308,7 @@ def prepare(
     """
     tree = _parse(query)
     if not isinstance(tree, (exp.Select, exp.SetOperation, exp.Subquery)):
-        raise _refuse(f"{type(tree).__name__.upper()} is not available here", "only reading with SELECT is")
+        raise _refuse(*words.of_other(query, tree, list(tables.COLUMNS)))
     _check(tree)
     wanted = _wanted(tree, scorers)
     _fix_units(tree)

@@ -59,3 +59,31 @@ def test_it_says_where_it_stopped_understanding_and_not_in_the_parsers_own_words
     ) as refused:
         prepare(query, [])
     assert "sqlglot" not in str(refused.value) and "Token" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "said", "hint"),
+    [
+        ("selct", "this one with 'selct'", "did you mean SELECT?"),
+        ("selct cost, time, trace_id, session_id, user_id, scenario, service, environment, release, variant, region x y z", "missing or too much",
+         "did you mean SELECT instead of selct?"),
+        ("select * form traces", "'traces'", "did you mean FROM instead of form?"),
+        ("select * from traces wher cost > 1", "'cost'", "did you mean WHERE instead of wher?"),
+        ("select * from traces order time", "'time'", "did you mean ORDER BY instead of order?"),
+        ("select * from traces limit 5 ofset 3", "'ofset'", "did you mean OFFSET instead of ofset?"),
+        ("with x as (select 1) selct * from x", "'from'", "did you mean SELECT instead of selct?"),
+        ("select count(* from traces", "'from'", "the bracket ( is not closed"),
+        ("select 'a from traces", "the quote ' is not closed", "another '"),
+        ("select 1 /* a", "the comment /* is not closed", "another */"),
+        ("select a b c from traces", "'c'", "write one SELECT"),
+        ("spans", "does not begin with SELECT", "select * from spans"),
+        ("1 + 1", "does not begin with SELECT", "select * from traces"),
+        ("show tables", "SHOW is not available", "the tables are spans,"),
+        ("/* now */ describe traces", "DESCRIBE is not available", "has its columns"),
+        ("set a = 1", "SET is not available", "only reading with SELECT is"),
+    ],
+)  # fmt: skip
+def test_the_nearest_statement_is_named(query: str, said: str, hint: str) -> None:
+    with pytest.raises(QueryRefused) as refused:
+        prepare(query, [])
+    assert said in str(refused.value) and hint in refused.value.hint, refused.value.hint

@@ -16,6 +16,7 @@ from watchkeeper.server.reading import refuse_probing
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.columns import QueryRefused, TraceFilter
 from watchkeeper.store.records import saved_views
+from watchkeeper.store.sandbox_words import UNREADABLE
 from watchkeeper.web import data, humane, render
 from watchkeeper.web.charts.inline import bars
 from watchkeeper.web.pages.common import answer
@@ -327,7 +328,7 @@ async def traces(call: Call) -> Response:
 def in_words(refused: QueryRefused, where: str) -> tuple[str, str]:
     """(what is wrong with a condition, what to do) for someone who wrote a condition, not the statement around it."""
     said, _, fault = str(refused).partition(": ")
-    if said == "this is not a statement we can read":
+    if said == UNREADABLE:
         # The bracket that closes the condition is ours: what stands before it is not finished.
         fault = fault.replace("at ')'", "at its end") if where.count(")") == where.count("(") else fault
         return f"this is not a condition: {fault}", "write it as answer_relevance < 5 and duration_ms > 3000"
