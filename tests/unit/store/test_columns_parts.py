@@ -54,6 +54,17 @@ def test_a_fragment_stands_for_its_text_with_the_parameters_it_binds() -> None:
         queries.parse("-- name: one\n-- What.\nSELECT {project:String} ${until}", "x.sql", shared)
 
 
+def test_a_condition_that_an_empty_parameter_leaves_open_is_not_said() -> None:
+    text = (
+        "SELECT {project:String}\nWHERE 1\n  AND (empty({user:String}) OR user_id = {user:String})\n  AND 2"
+    )
+    query = queries.NamedQuery("one", text, {})
+    assert query.said({"project": "", "user": ""}) == "SELECT {project:String}\nWHERE 1\n  AND 2"
+    assert query.said({"user": "u"}).splitlines()[2] == "AND (user_id = {user:String})"
+    nothing = dict.fromkeys(queries.load()["page_traffic"].parameters, "")
+    assert "empty({" not in queries.load()["page_traffic"].said(nothing)
+
+
 def test_migrations_are_numbered_without_gaps_and_may_run_twice() -> None:
     known = migrations.known()
     assert [n for n, _, _ in known] == list(range(1, len(known) + 1))

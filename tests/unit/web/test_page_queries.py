@@ -13,6 +13,7 @@ from starlette.requests import Request
 
 from tests.unit.web.world import DEPLOY, HOUR, NOW, PROJECT, World, build
 from watchkeeper.model.score import Score
+from watchkeeper.model.series import BINARY, Point, SeriesKey
 from watchkeeper.store.clickhouse import queries
 from watchkeeper.web import data
 from watchkeeper.web.view import TimeRange, View, view_of
@@ -185,3 +186,31 @@ async def test_the_verdicts_of_a_window_are_those_of_each_check(
     for one, other in zip(short, wanted, strict=True):
         assert one == pytest.approx(other)
     assert bool(found) == (scorer != "no_such")
+
+
+async def test_of_several_tick_lengths_the_finest_of_the_range_counts(world: World) -> None:
+    at = NOW // DAY * DAY
+
+    def tick(start: int, length: int, n: int) -> Point:
+        key = SeriesKey(PROJECT, "passed", (("prompt_name", "many"),))
+        return Point(key, start, start + length, BINARY, n, n, n, n, n, n, n, (0.0, n), (0.0, n))
+
+    shown, now = view(world, "prompt_name%3Dmany"), TimeRange(at, at + DAY, "", "")
+
+    async def counted() -> list[tuple[bool, int]]:
+        each = [await data.sums(shown, now, data.YEAR, metric, at - DAY) for metric in ("", "passed")]
+        found = [[(bool(r["start"]), int(r["n"])) for r in one["passed"]] for one in each]
+        assert found[0] == found[1]
+        return found[0]
+
+    await world.columns.write_points([tick(at - 2 * HOUR, HOUR, 5), tick(at - 2 * HOUR, HOUR // 2, 3)])
+    assert await counted() == [(False, 3)], "both lengths cover it: added they would count twice"
+    await world.columns.write_points([tick(at + HOUR, HOUR, 7), tick(at + HOUR, HOUR // 2, 4)])
+    assert await counted() == [(False, 3), (True, 4)]
+    within = {"before": at - DAY, **data.span(now)}
+    found = await data.rows(
+        shown, "page_cohort_points", metric="passed", dimension="prompt_name", bucket=data.YEAR, **within
+    )
+    assert [(bool(r["start"]), r["n"]) for r in found] == [(False, 3), (True, 4)]
+    held = await data.rows(shown, "page_spread", metric="passed", cohort=shown.cohort_text, **within)
+    assert [(r["current"], sum(r["held"])) for r in held] == [(0, 3), (1, 4)]

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
+from typing import Any
 
 import msgspec
 
@@ -16,6 +17,8 @@ _USE = re.compile(r"\$\{(\w+)\}")
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 _FRAGMENTS = "fragments.sql"
 _PARAMETER = re.compile(r"\{(\w+):\s*(\w[\w(), ]*)\}")
+# A line of its own for a condition that holds of everything while its parameter is empty.
+_OPTIONAL = re.compile(r"^\s*AND \(empty\(\{(\w+):String\}\) OR (.*)\)$")
 
 
 class NamedQuery(msgspec.Struct, frozen=True):
@@ -24,6 +27,23 @@ class NamedQuery(msgspec.Struct, frozen=True):
     name: str
     sql: str
     parameters: dict[str, str]
+
+    def said(self, bound: Mapping[str, Any]) -> str:
+        """The statement for these parameters. What an empty one leaves open is left out: the engine reads the columns and looks at
+        every row even of a condition that cannot fail."""
+        return _said(self.sql, frozenset(name for name, value in bound.items() if value == ""))
+
+
+@lru_cache(maxsize=1024)
+def _said(sql: str, empty: frozenset[str]) -> str:
+    lines: list[str] = []
+    for line in sql.split("\n"):
+        found = _OPTIONAL.match(line)
+        if found is None:
+            lines.append(line)
+        elif found[1] not in empty:
+            lines.append(f"AND ({found[2]})")
+    return "\n".join(lines)
 
 
 def _bare(body: str) -> str:

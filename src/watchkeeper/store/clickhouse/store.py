@@ -398,7 +398,7 @@ class ClickHouseColumns:
             raise TypeError(f"query {name} needs {', '.join(missing)}")
 
         def work(client: Client) -> Table:
-            found = client.query(query.sql, parameters=bound)
+            found = client.query(query.said(bound), parameters=bound)
             rows = [list(r) for r in found.result_rows]
             # The format of answers has no columns when it has no rows: they are asked for then, once, as they stay.
             if name not in self._columns_of:

@@ -63,15 +63,13 @@ FROM said WHERE isNotNull(ok) GROUP BY stretch ORDER BY stretch
 
 -- name: scorer_sums
 -- Mergeable sums of every scorer of all traffic by the version that made them, from the rolled points.
-WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND cohort = ''
-      AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
 SELECT metric, splitByChar(' ', toString(version))[1] AS made, any(edges) AS axis,
   toUnixTimestamp(min(tick)) * 1000000000 AS first_seen, toUnixTimestamp(max(tick)) * 1000000000 AS last_seen,
   sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
 FROM points FINAL
-WHERE project = {project:String} AND cohort = '' AND seconds = finest
-  AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
-GROUP BY metric, made HAVING n > 0 ORDER BY metric, last_seen
+WHERE project = {project:String} AND cohort = ''
+  AND tick >= ${since_tick} AND tick < ${until_tick}
+GROUP BY metric, made, seconds QUALIFY n > 0 AND seconds = min(seconds) OVER () ORDER BY metric, last_seen
 
 -- name: scorer_coverage
 -- What each scorer version should have seen and what became of it.

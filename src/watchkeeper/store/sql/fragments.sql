@@ -19,6 +19,21 @@ AND (empty({environment:String}) OR environment = {environment:String})
 AND (empty({region:String}) OR region = {region:String})
 AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
 
+-- fragment: since_tick
+-- The first tick that begins at `since` or later, as ticks are stored: compared with nanoseconds, each row would be converted.
+toDateTime(intDiv({since:Int64} + 999999999, 1000000000), 'UTC')
+
+-- fragment: until_tick
+toDateTime(intDiv({until:Int64} + 999999999, 1000000000), 'UTC')
+
+-- fragment: before_tick
+toDateTime(intDiv({before:Int64} + 999999999, 1000000000), 'UTC')
+
+-- fragment: finest_tick
+-- The shortest of the tick lengths that have anything in the range, else of all: each covers all data by itself, and added up they
+-- would count twice. Told over the grouped rows, because looking for it beforehand costs as much as reading them.
+ifNull(minOrNullIf(seconds, start > 0) OVER (), min(seconds) OVER ())
+
 -- fragment: stored_verdicts
 -- What one scorer version stored of each trace last, with the probability with which it was chosen. A scorer of spans counts
 -- with its worst span, as it does in the gate.

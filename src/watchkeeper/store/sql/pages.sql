@@ -37,18 +37,16 @@ WHERE project = {project:String}
 
 -- name: page_points
 -- Mergeable sums of every series of one cohort per bucket, from the rolled points; start 0 is everything in
--- [before, since), the baseline. Of several tick lengths the finest is read: each covers all data by itself.
-WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND cohort = {cohort:String}
-      AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
-SELECT metric, any(seconds) AS tick_seconds, any(edges) AS axis,
-  if(tick < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
+-- [before, since), the baseline.
+SELECT metric, seconds AS tick_seconds, any(edges) AS axis,
+  if(tick < ${since_tick}, 0, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
 FROM points FINAL
-WHERE project = {project:String} AND cohort = {cohort:String} AND (seconds = finest OR finest = 0)
+WHERE project = {project:String} AND cohort = {cohort:String}
   AND (empty({metric:String}) OR metric = {metric:String})
   AND (NOT {scorers:Bool} OR NOT (metric IN ('traces', 'latency_ms', 'ttft_ms', 'cost', 'input_tokens', 'output_tokens', 'error_rate', 'tool_error_rate') OR startsWith(metric, 'error_class:')))
-  AND tick >= fromUnixTimestamp64Nano({before:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
-GROUP BY metric, start HAVING n > 0 ORDER BY metric, start
+  AND tick >= ${before_tick} AND tick < ${until_tick}
+GROUP BY metric, seconds, start QUALIFY n > 0 AND seconds = ${finest_tick} ORDER BY metric, start
 
 -- name: page_points_each
 -- The same sums of each of the ranges [starts[i], ends[i]) as a whole, `place` its number from 1; [since, until) holds all of them.
@@ -57,27 +55,24 @@ SELECT place, metric, any(seconds) AS tick_seconds, any(edges) AS axis,
 FROM (
   SELECT place, metric, seconds, edges, n, sw, sw2, swx, swx2, sw2x, sw2x2, min(seconds) OVER (PARTITION BY place) AS finest
   FROM points FINAL
-  ARRAY JOIN arrayFilter((_, a, b) -> tick >= fromUnixTimestamp64Nano(a) AND tick < fromUnixTimestamp64Nano(b),
+  ARRAY JOIN arrayFilter((_, a, b) -> toUnixTimestamp(tick) * 1000000000 >= a AND toUnixTimestamp(tick) * 1000000000 < b,
     arrayEnumerate({starts:Array(Int64)}), {starts:Array(Int64)}, {ends:Array(Int64)}) AS place
   WHERE project = {project:String} AND cohort = {cohort:String}
-    AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+    AND tick >= ${since_tick} AND tick < ${until_tick}
 )
 WHERE seconds = finest
 GROUP BY place, metric HAVING n > 0 ORDER BY place, metric
 
 -- name: page_cohort_points
 -- The same for every cohort of one dimension: those whose canonical text is `dimension=…` and nothing else.
-WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND metric = {metric:String}
-      AND startsWith(cohort, concat({dimension:String}, '='))
-      AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
-SELECT cohort, any(seconds) AS tick_seconds, any(edges) AS axis,
-  if(tick < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
+SELECT cohort, seconds AS tick_seconds, any(edges) AS axis,
+  if(tick < ${since_tick}, 0, toUnixTimestamp(toStartOfInterval(tick, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
 FROM points FINAL
-WHERE project = {project:String} AND metric = {metric:String} AND (seconds = finest OR finest = 0)
+WHERE project = {project:String} AND metric = {metric:String}
   AND startsWith(cohort, concat({dimension:String}, '=')) AND position(cohort, ',') = 0
-  AND tick >= fromUnixTimestamp64Nano({before:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
-GROUP BY cohort, start HAVING n > 0 ORDER BY cohort, start
+  AND tick >= ${before_tick} AND tick < ${until_tick}
+GROUP BY cohort, seconds, start QUALIFY n > 0 AND seconds = ${finest_tick} ORDER BY cohort, start
 
 -- name: page_scores
 -- The same sums of every scorer from the traces themselves, for cohorts that are not rolled. Only judges see
@@ -177,7 +172,8 @@ WITH turn AS (
   SELECT if({by:String} = 'user', user_id, session_id) AS key, trace_id, session_id, user_id, time, duration_ms, cost, errors,
     error_class, failed_checks, scores
   FROM traces FINAL
-  WHERE project = {project:String} AND notEmpty(ifNull(key, '')) AND (empty({user:String}) OR user_id = {user:String})
+  WHERE project = {project:String} AND notEmpty(ifNull(key, ''))
+    AND (empty({user:String}) OR user_id = {user:String})
     ${range}
     ${cohort}
 )
@@ -233,10 +229,8 @@ GROUP BY scorer ORDER BY scorer
 
 -- name: page_spread
 -- How one metric's values of a cohort are spread over the bins of its axis, from the rolled points, in the range and in [before, since).
-WITH (SELECT min(seconds) FROM points WHERE project = {project:String} AND cohort = {cohort:String} AND metric = {metric:String}
-      AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})) AS finest
-SELECT tick >= fromUnixTimestamp64Nano({since:Int64}) AS current, edges AS axis, sumForEach(hist_w) AS held
+SELECT tick >= ${since_tick} AS current, edges AS axis, sumForEach(hist_w) AS held
 FROM points FINAL
-WHERE project = {project:String} AND cohort = {cohort:String} AND metric = {metric:String} AND seconds = finest
-  AND tick >= fromUnixTimestamp64Nano({before:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
-GROUP BY current, axis ORDER BY current, max(tick)
+WHERE project = {project:String} AND cohort = {cohort:String} AND metric = {metric:String}
+  AND tick >= ${before_tick} AND tick < ${until_tick}
+GROUP BY current, axis, seconds QUALIFY seconds = minIf(seconds, current) OVER () ORDER BY current, max(tick)

@@ -3,13 +3,13 @@
 -- name: report_points
 -- Mergeable sums of every series of all traffic in [before, since) and in [since, until), apart by scale and version, those with the
 -- newest tick last. Of several tick lengths of a metric the finest covers everything by itself; adding them would count twice.
-SELECT metric, edges, version, tick >= fromUnixTimestamp64Nano({since:Int64}) AS current, toUnixTimestamp(max(tick)) AS newest,
+SELECT metric, edges, version, tick >= ${since_tick} AS current, toUnixTimestamp(max(tick)) AS newest,
   any(seconds) AS length, sum(n) AS size, sum(sw), sum(sw2), sum(swx), sum(swx2), sum(sw2x), sum(sw2x2)
 FROM (
   SELECT metric, edges, version, tick, seconds, n, sw, sw2, swx, swx2, sw2x, sw2x2, min(seconds) OVER (PARTITION BY metric) AS finest
   FROM points FINAL
   WHERE project = {project:String} AND cohort = ''
-    AND tick >= fromUnixTimestamp64Nano({before:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+    AND tick >= ${before_tick} AND tick < ${until_tick}
 )
 WHERE seconds = finest AND n > 0
 GROUP BY metric, edges, version, current ORDER BY metric, newest
