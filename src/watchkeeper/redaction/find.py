@@ -139,6 +139,10 @@ def _all(text: str, policy: Policy, context: str, depth: int) -> list[Found]:
         inner = _all(plain, policy, context, depth + 1)
         if inner:
             found += _through(views.unescaped(text), plain, inner, policy, context, depth)
+    mail = views.mailed(text) if escaped else None
+    if mail is not None:
+        inner = _all(mail.text, policy, context, depth + 1)
+        found += _through(mail, mail.text, inner, policy, context, depth)
     simple = views.quickly_folded(text)
     if simple is not text:
         inner = _all(simple, policy, context, depth + 1)

@@ -13,18 +13,20 @@ _NAMED = {
     "nbsp": " ", "quot": '"', "apos": "'", "commat": "@", "period": ".", "hyphen": "-", "dash": "-", "plus": "+", "lpar": "(",
     "rpar": ")", "colon": ":", "equals": "=", "lowbar": "_", "sol": "/", "num": "#",
 }  # fmt: skip
-# Of URLs and bytes, JSON, HTML; of mail, which also breaks lines after an equals sign; and the blank of a form between digits
-# and capitals.
+# Of URLs and bytes, JSON, HTML; and the blank of a form between digits and capitals.
 _PLAIN = (
     r"%(?:[2-7][0-9A-Fa-f]|0[9ADad])|(?:%[89A-Fa-f][0-9A-Fa-f])+"
-    r"|\\{1,4}(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])|=(?:3D|40|2E|20)|&(?:#x?[0-9A-Fa-f]{2,5}|"
+    r"|\\{1,4}(?:u[0-9A-Fa-f]{4}|u\{[0-9A-Fa-f]{2,5}\}|x[2-7][0-9A-Fa-f])|&(?:#x?[0-9A-Fa-f]{2,5}|"
     + "|".join(_NAMED)
     + r");"
 )
-CODED = rf"{_PLAIN}|[0-9A-Za-z.@_-]=\r?\n[0-9A-Za-z.@_-]"
+# Of mail, which also breaks lines after an equals sign. Apart from the others: in `card=4012 …` nothing is escaped.
+_MAIL = r"=(?:3D|40|2E|20)"
+CODED = rf"{_PLAIN}|{_MAIL}|[0-9A-Za-z.@_-]=\r?\n[0-9A-Za-z.@_-]"
 FORM_BLANK = r"[0-9]\+[0-9A-Z]{1,5}\+[0-9A-Z]|%2B[0-9]{1,3}\+[0-9]"
-_ANY = rf"{_PLAIN}|=(?<=[0-9A-Za-z.@_-]=)\r?\n(?=[0-9A-Za-z.@_-])|\+(?<=[0-9A-Z].)(?=[0-9A-Z])"
+_ANY = rf"{_PLAIN}|\+(?<=[0-9A-Z].)(?=[0-9A-Z])"
 ESCAPE = re.compile(rf"{_ANY}|\\[nrt\"'/]")
+MAILED = re.compile(rf"{_MAIL}|=(?<=[0-9A-Za-z.@_-]=)\r?\n(?=[0-9A-Za-z.@_-])")
 _B64 = "A-Za-z0-9+/_-"
 # The next base64 run from here on. Shorter words are passed over inside one match: searching would try each of their letters.
 _NEXT_RUN = re.compile(rf"[^{_B64}]*+(?:[{_B64}]{{1,15}}+[^{_B64}]++)*+([{_B64}]{{16,}}+={{0,2}})")
@@ -102,7 +104,7 @@ def _decode(token: str) -> str:
 
 _QUICK = (('\\"', '"'), ("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\/", "/"), ("\\'", "'"))
 _SLOW = re.compile(_ANY)
-_SIGNS = ("%", "\\", "&", "+", "=40", "=3D", "=2E", "=20", "=\n", "=\r")
+_SIGNS = ("%", "\\", "&", "+")
 
 
 def quickly(text: str) -> tuple[str, bool]:
@@ -121,6 +123,14 @@ def quickly(text: str) -> tuple[str, bool]:
 def unescaped(text: str) -> View | None:
     """Escapes of URLs, forms, JSON, bytes and HTML undone; None when there are none."""
     view = View(text, ESCAPE, _decode)
+    return view if view.changed else None
+
+
+def mailed(text: str) -> View | None:
+    """Escapes and broken lines of mail (quoted-printable) undone; None when there are none."""
+    if "=" not in text:
+        return None
+    view = View(text, MAILED, _decode)
     return view if view.changed else None
 
 

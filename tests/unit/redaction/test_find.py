@@ -147,6 +147,14 @@ def test_a_card_after_any_encoded_character_is_found(before: str) -> None:
         assert redact_text(encoded)[1] == {"card": 1}, encoded
 
 
+def test_what_stands_after_an_equals_sign_is_read_as_it_stands_and_as_mail_escapes_it() -> None:
+    card = "4012 8888 8888 1881"
+    for text in (f"card={card}&amp;x=1", f"https://shop.example/u?card={urllib.parse.quote(card)}&x=1"):
+        assert redact_text(text)[1] == {"card": 1}, text
+    for text in ("ann.lee=40example.com", "ann.=\r\nlee=40example.com", '"ann.lee=40example.com\\nB"'):
+        assert redact_text(text)[1] == {"email": 1}, text
+
+
 def test_a_card_on_the_second_line_of_a_hexadecimal_text_is_found() -> None:
     assert redact_text(b"see:\n4111111111111111\nbelow".hex()) == ("[CARD]", {"card": 1})
 

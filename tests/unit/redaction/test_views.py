@@ -9,7 +9,24 @@ from watchkeeper.redaction import papers, secrets, views, words
 
 DISGUISED = st.lists(
     st.sampled_from(
-        [*"ab1@. ", "\\n", '\\"', "\\u0041", "%40", "&#64;", "＠", "１", "\u200b", "ﬁ", "…", "é", "日"]
+        [
+            *"ab1@. ",
+            "\\n",
+            '\\"',
+            "\\u0041",
+            "%40",
+            "&#64;",
+            "=40",
+            "=\n",
+            "%E6%97",
+            "＠",
+            "１",
+            "\u200b",
+            "ﬁ",
+            "…",
+            "é",
+            "日",
+        ]
     ),
     max_size=25,
 ).map("".join)
@@ -37,6 +54,7 @@ WORDS = st.lists(
 def test_every_character_of_a_view_leads_back_to_what_it_stands_for(text: str) -> None:
     for view, change in (
         (views.unescaped(text), views.ESCAPE),
+        (views.mailed(text), views.MAILED),
         (views.folded(text), re.compile(r"[^\x00-\x7f]")),
     ):
         if view is None:
