@@ -1,9 +1,10 @@
 """The steps of a trace as rows: depth first, over the trace's time, a page of them at a time, narrowed when asked."""
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Span, Trace
@@ -15,8 +16,8 @@ ABOVE: Final = 3
 THINNEST: Final = 8.0
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+# A trace may have tens of thousands of steps, each made for every view of it: a struct costs a tenth of what a data class does.
+class Step(msgspec.Struct, frozen=True):
     """One row of the tree: the span, how deep it lies, and its bar as thousandths of the trace's time.
 
     `above` is the position of its parent's row in the whole tree (-1 at the top), `below` how many children it has,
@@ -27,7 +28,7 @@ class Step:
     depth: int
     x: float
     width: float
-    scores: list[Score]
+    scores: Sequence[Score] = ()
     above: int = -1
     below: int = 0
     first_x: float | None = None
@@ -61,13 +62,13 @@ class Listing:
 def tree(trace: Trace, scores: Iterable[Score] = ()) -> list[Step]:
     """The spans depth first, children by start. Orphans and the members of a cycle are shown at the top level."""
     known = {s.span_id for s in trace.spans}
-    children: dict[str | None, list[Span]] = defaultdict(list)
+    children: dict[str | None, list[Span]] = {}
     for span in trace.spans:
         parent = span.parent_id if span.parent_id in known and span.parent_id != span.span_id else None
-        children[parent].append(span)
-    by_span: dict[str, list[Score]] = defaultdict(list)
+        children.setdefault(parent, []).append(span)
+    by_span: dict[str, list[Score]] = {}
     for score in scores:
-        by_span[score.span_id].append(score)
+        by_span.setdefault(score.span_id, []).append(score)
     made: list[Step] = []
     seen: set[str] = set()
 
@@ -78,18 +79,18 @@ def tree(trace: Trace, scores: Iterable[Score] = ()) -> list[Step]:
             if span.span_id in seen:
                 continue
             seen.add(span.span_id)
-            inner = children[span.span_id]
+            inner = children.get(span.span_id, ())
             pending += [(child, depth + 1, len(made)) for child in reversed(inner)]
-            made.append(_step(trace, span, depth, above, len(inner), by_span[span.span_id]))
+            made.append(_step(trace, span, depth, above, len(inner), by_span.get(span.span_id, ())))
 
-    for top in children[None]:
+    for top in children.get(None, ()):
         walk(top)
-    for span in trace.spans:
+    for span in trace.spans if len(seen) < len(known) else ():
         walk(span)
     return made
 
 
-def _step(trace: Trace, span: Span, depth: int, above: int, below: int, scores: list[Score]) -> Step:
+def _step(trace: Trace, span: Span, depth: int, above: int, below: int, scores: Sequence[Score]) -> Step:
     total = max(1, trace.end_ns - trace.start_ns)
     x = round(min(max(1000 * (span.start_ns - trace.start_ns) / total, 0), 1000 - THINNEST), 1)
     width = round(min(max(THINNEST, 1000 * max(0, span.end_ns - span.start_ns) / total), 1000), 1)

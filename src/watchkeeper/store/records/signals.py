@@ -1,6 +1,7 @@
 """Failure signals and their members."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -55,19 +56,23 @@ def members(
 
 def trace_ids(conn: Connection, project: str, signal_id: str) -> list[str]:
     """The traces of one signal, each once, newest failure first."""
-    return [trace_id for trace_id, _ in newest(conn, project, signal_id, None)]
+    return list(conn.scalars(_newest(project, signal_id)))
 
 
 def newest(conn: Connection, project: str, signal_id: str, limit: int | None) -> list[tuple[str, int]]:
     """(trace, time of its last failure, ns) of one signal, newest first, at most `limit`."""
+    found = conn.execute(_newest(project, signal_id).limit(limit))
+    return [(str(trace_id), int(at)) for trace_id, at in found]
+
+
+def _newest(project: str, signal_id: str) -> sa.Select[Any, Any]:
     last = sa.func.max(signal_traces.c.time_ns)
-    query = (
+    return (
         sa.select(signal_traces.c.trace_id, last)
         .where(signal_traces.c.project == project, signal_traces.c.signal_id == signal_id)
         .group_by(signal_traces.c.trace_id)
         .order_by(last.desc(), signal_traces.c.trace_id)
     )
-    return [(str(trace_id), int(at)) for trace_id, at in conn.execute(query.limit(limit))]
 
 
 def by_scorer(conn: Connection, project: str, signal_id: str) -> dict[str, tuple[int, int]]:
