@@ -81,11 +81,16 @@ def cluster(vectors: Vectors, together: float = TOGETHER, sample: int = SAMPLE) 
 def _linked(vectors: Vectors, together: float) -> "np.ndarray[Any, np.dtype[np.int64]]":
     if len(vectors) == 1:
         return np.zeros(1, dtype=np.int64)
-    above = np.triu_indices(len(vectors), 1)
+    far = np.empty(len(vectors) * (len(vectors) - 1) // 2)
+    at = 0
+    for i in range(len(vectors) - 1):
+        near = vectors[i + 1 :] @ vectors[i]
+        np.subtract(1.0, near, out=far[at : at + near.size])
+        at += near.size
     # Both imports of scipy wait for the nightly grouping: they cost every process memory.
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    tree = linkage(np.maximum(1.0 - (vectors @ vectors.T)[above].astype(np.float64), 0.0), "average")
+    tree = linkage(np.maximum(far, 0.0, out=far), "average")
     return np.asarray(fcluster(tree, 1.0 - together, "distance"), dtype=np.int64) - 1
 
 

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from watchkeeper.model.signal import Failure
-from watchkeeper.reviewing.similar import shingles
+from watchkeeper.reviewing.similar import Grams, jaccard, shingles
 
 PERMUTATIONS = 128
 BANDS, ROWS = 21, 6
 SAME = 0.8
+# Candidates of one band that are all compared with each other.
+MANY = 50
+_AT_ONCE = 4096
 _FREE_TEXT = ("judge", "user", "human", "external")
 _TEMPLATE = (
     (re.compile(r"https?://\S+"), "<url>"),
@@ -63,20 +66,14 @@ def _coefficients() -> tuple[Signatures, Signatures]:
 _A, _B = _coefficients()
 
 
-def _hashes(grams: frozenset[str]) -> Signatures:
-    # FNV-1a: Python's own hash differs from process to process.
-    rows = [g.encode("utf-32-le", "replace") for g in grams]
-    width = max(len(r) for r in rows)
-    codes = np.frombuffer(b"".join(r.ljust(width, b"\0") for r in rows), dtype="<u4").reshape(len(rows), -1)
-    found = np.full(len(rows), 14695981039346656037, dtype=np.uint64)
-    for column in codes.T:
-        found = (found ^ column.astype(np.uint64)) * np.uint64(1099511628211)
-    return found ^ (found >> np.uint64(32))
-
-
-def signature(grams: frozenset[str]) -> Signatures:
+def signature(grams: Grams) -> Signatures:
     """MinHash of a set by 128 multiply-shift hashes (Broder 1997; Dietzfelbinger 1997)."""
-    return ((_hashes(grams)[:, None] * _A + _B) >> np.uint64(32)).min(axis=0)
+    least = np.full(PERMUTATIONS, np.iinfo(np.uint64).max, dtype=np.uint64)
+    # A kilobyte a gram: a long text takes its turns.
+    for start in range(0, grams.size, _AT_ONCE):
+        hashed = (grams[start : start + _AT_ONCE, None] * _A + _B) >> np.uint64(32)
+        np.minimum(least, hashed.min(axis=0), out=least)
+    return least
 
 
 def near_duplicates(texts: Sequence[str], same: float = SAME) -> list[int]:
@@ -86,6 +83,7 @@ def near_duplicates(texts: Sequence[str], same: float = SAME) -> list[int]:
     distinct = {t: i for i, t in reversed(list(enumerate(texts)))}
     where = sorted(distinct.values())
     sets = [shingles(texts[i]) for i in where]
+    made = np.array([signature(grams) for grams in sets], dtype=np.uint32).reshape(len(sets), PERMUTATIONS)
     parent = list(range(len(where)))
 
     def root(i: int) -> int:
@@ -94,20 +92,22 @@ def near_duplicates(texts: Sequence[str], same: float = SAME) -> list[int]:
             i = parent[i]
         return i
 
-    buckets: dict[tuple[int, bytes], list[int]] = {}
-    for i, grams in enumerate(sets):
-        made = signature(grams)
-        for band in range(BANDS):
-            held = buckets.setdefault((band, made[band * ROWS : (band + 1) * ROWS].tobytes()), [])
-            roots: set[int] = set()
-            for j in held:
-                ours, theirs = root(i), root(j)
-                if ours == theirs or (theirs in roots and len(held) > 50):
-                    continue
-                roots.add(theirs)
-                shared = len(grams & sets[j])
-                if shared >= same * (len(grams) + len(sets[j]) - shared):
-                    parent[max(ours, theirs)] = min(ours, theirs)
-            held.append(i)
+    for band in range(BANDS):
+        buckets: dict[bytes, list[int]] = {}
+        for i, part in enumerate(made[:, band * ROWS : (band + 1) * ROWS]):
+            buckets.setdefault(part.tobytes(), []).append(i)
+        for bucket in buckets.values():
+            groups: dict[int, list[int]] = {}
+            for i in bucket:
+                ours = root(i)
+                for theirs in [g for g in groups if g != ours]:
+                    # Of the many that one sentence filled in makes, the last stands for its group.
+                    tried = groups[theirs] if len(bucket) <= MANY else groups[theirs][-1:]
+                    if any(jaccard(sets[i], sets[j]) >= same for j in tried):
+                        joined = groups.pop(theirs) + groups.pop(ours, [])
+                        ours, theirs = min(ours, theirs), max(ours, theirs)
+                        parent[theirs] = ours
+                        groups[ours] = joined
+                groups.setdefault(ours, []).append(i)
     group = {texts[where[i]]: root(i) for i in range(len(where))}
     return [group[t] for t in texts]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from watchkeeper.reviewing.similar import jaccard, shingles
+from watchkeeper.reviewing.similar import Grams, jaccard, shingles
 
 ALIKE = 0.8
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
@@ -50,7 +50,7 @@ def pick(found: Sequence[Bad], size: int) -> list[Picked]:
     }
     taken: list[Picked] = []
     seen: set[str] = set()
-    asked: dict[str, list[frozenset[str]]] = defaultdict(list)
+    asked: dict[str, list[Grams]] = defaultdict(list)
     places: dict[tuple[str, str], int] = defaultdict(int)
     scorers = sorted(lines, key=lambda s: (-max(len(g) for g in lines[s].values()), s))
     while scorers and len(taken) < size:
@@ -72,7 +72,7 @@ def _next(
     cohorts: dict[str, list[Bad]],
     turn: list[str],
     seen: set[str],
-    asked: Sequence[frozenset[str]],
+    asked: Sequence[Grams],
     places: dict[tuple[str, str], int],
     scorer: str,
 ) -> Bad | None:

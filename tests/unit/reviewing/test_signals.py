@@ -1,6 +1,7 @@
 """Failures become signals that keep their ids, know how common they are, and reopen when a fix does not hold."""
 
 import hashlib
+import tracemalloc
 from collections.abc import Sequence
 
 import msgspec
@@ -135,6 +136,17 @@ def test_near_duplicates_are_exactly_the_pairs_at_four_fifths() -> None:
                 assert groups[i] == groups[j]
     assert groups[4] not in groups[:4] and len(set(groups)) < 5
     assert near_duplicates([]) == [] and near_duplicates(["", ""]) == [0, 0]
+
+
+def test_comparing_many_texts_takes_little_memory() -> None:
+    texts = [" ".join(hashlib.sha256(b"%d.%d" % (i, j)).hexdigest() for j in range(6)) for i in range(300)]
+    texts += [t[:-9] for t in texts[:20]]
+    tracemalloc.start()
+    groups = near_duplicates(texts)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(set(groups)) == 300 and groups[300:] == groups[:20]
+    assert peak < 40 * sum(map(len, texts))
 
 
 def test_clusters_follow_average_linkage_also_beyond_the_sample() -> None:
