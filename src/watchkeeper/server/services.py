@@ -1,5 +1,6 @@
 """Everything the surfaces may use, made once by `compose` and handed to every request."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -124,7 +125,7 @@ class Services:
     folder and how many files it has. `catch_up` does everything that is due at the clock's time, for a demo that moves the
     clock. `settle` ends the wait of a project's traces of the past, and says how many. `answering` hears the address once the
     server answers. `samplers` add lines to `/metrics`; `checks` answer `/readyz`: each returns None when well and otherwise
-    one sentence that says what is wrong.
+    one sentence that says what is wrong. Compressed requests begin one after the other, by the lock `inflating`.
     """
 
     data_dir: Path
@@ -167,6 +168,7 @@ class Services:
     samplers: list[Sampler] = field(default_factory=list)
     checks: dict[str, Check] = field(default_factory=dict)
     draining: bool = False
+    inflating: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
     held: "dict[tuple[str, str], Held]" = field(init=False, default_factory=dict)
     auth: "Authenticator" = field(init=False)
     routes: "list[Route]" = field(init=False, default_factory=list)

@@ -242,3 +242,35 @@ async def test_a_project_beyond_its_quota_gets_429_and_a_whole_number_of_seconds
         answer = await client.post("/v1/traces", json=request(span(1)))
     assert answer.status_code == 429 and answer.headers["retry-after"] == said
     assert "limits.per_project" in answer.text and served.ingest.taken == []
+
+
+async def test_compressed_requests_that_come_together_leave_the_loop_to_others_between_them(
+    served: Rig,
+) -> None:
+    """A hundred bombs would hold up everybody for as long as all of them take."""
+    turns, begun = 0, list[int]()
+    admit = served.ingest.admit
+
+    def admitted(size: int, project: str = "") -> Any:
+        begun.append(turns)
+        return admit(size, project)
+
+    served.ingest.admit = admitted  # type: ignore[method-assign]
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(others())
+    body = gzip.compress(json.dumps(request(span(1))).encode())
+    async with served.client() as client:
+        sent = [
+            client.post("/v1/traces", content=body, headers={**JSON, "content-encoding": "gzip"})
+            for _ in range(9)
+        ]
+        answers = await asyncio.gather(*sent)
+    other.cancel()
+    assert {a.status_code for a in answers} == {200}
+    assert len(set(begun)) == 9, begun
