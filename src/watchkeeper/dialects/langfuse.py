@@ -72,10 +72,12 @@ def _generation(draft: Draft, attributes: dict[str, Any]) -> None:
     if total and draft.cost_client is None:
         # The SDK sends zeros for a model it has no price for: that is unknown, not free.
         draft.cost_client = total
-    finish = first(
-        attributes, "langfuse.observation.metadata.finish_reason", "langfuse.observation.metadata.status"
+    cut = as_dict(attributes.get("langfuse.observation.metadata.incomplete_details")) or {}
+    told = (attributes.get(f"langfuse.observation.metadata.{key}") for key in ("finish_reason", "status"))
+    # Why an answer was cut says more than that it was.
+    draft.finish_raw = (
+        word(cut.get("reason")) or draft.finish_raw or next(filter(None, map(word, told)), None)
     )
-    draft.finish_raw = draft.finish_raw or word(finish)
     started = word(attributes.get("langfuse.observation.completion_start_time"))
     if started is not None:
         draft.stream = True if draft.stream is None else draft.stream

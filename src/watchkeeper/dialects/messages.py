@@ -28,6 +28,8 @@ _RESULT_TYPES = frozenset(("tool_call_response", "tool_result", "tool-result", "
 # What a Responses answer is made of beside messages.
 ITEM_TYPES = frozenset(("function_call", "custom_tool_call", "mcp_call", "reasoning"))
 _REASONING_TYPES = frozenset(("reasoning", "thinking", "redacted_thinking", "thought"))
+# What a message holds that is nothing but one: who said what.
+_SAID = {"role", "content"}
 # How a text begins that may be an object or a conversation a client has printed.
 _DUMPS = ('{"', "[{", "{'")
 _MEDIA_TYPES = frozenset(("image", "image_url", "input_image", "input_audio", "audio", "file", "input_file", "blob",
@@ -307,7 +309,9 @@ def _dumped(text: str | None) -> list[Message] | None:
         else []
     )
     spoken = [t for t in tables if _is_message(t)]
-    if len(spoken) < 2 or len(spoken) != len(tables) or all(t.get("role") == "user" for t in tables):
+    if not spoken or len(spoken) != len(tables):
+        return None
+    if all(t.get("role") == "user" for t in tables) and any(set(t) != _SAID for t in tables):
         return None
     return _read_list(cast(list[Any], tables), "user")
 

@@ -203,7 +203,7 @@ def _response(draft: Draft, reply: Reply) -> None:
     said = draft.outputs
     whole = (not any(m.parts for m in said or [])) or (not _calls(said or []) and _calls(reply.messages))
     items = len(reply.messages) == 1 and sum(len(m.parts) for m in said or []) <= len(reply.messages[0].parts)
-    if said and (whole or (items and len(said) > 1) or _left_over(said, reply)):
+    if said and (whole or (items and len(said) > 1) or _left_over(said, reply) or _declined(said, reply)):
         # Some clients flatten the text alone, or the items of one Responses answer as messages of their own.
         draft.outputs = None
     draft.adopt(reply)
@@ -217,6 +217,13 @@ def _left_over(said: list[Message], reply: Reply) -> bool:
     return (
         ended and bool(_calls(said)) and any(m.parts for m in reply.messages) and not _calls(reply.messages)
     )
+
+
+def _declined(said: list[Message], reply: Reply) -> bool:
+    """Whether the flattened text is what the response calls a refusal (the Responses API in Python)."""
+    parts = [p for m in said for p in m.parts]
+    refused = {p.text for m in reply.messages for p in m.parts if p.type == "refusal"}
+    return bool(refused) and all(p.type == "text" and p.text in refused for p in parts)
 
 
 def _calls(answers: list[Message]) -> list[Part]:

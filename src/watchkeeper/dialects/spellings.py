@@ -167,7 +167,7 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "rate_limit",
         re.compile(
-            r"rate[ _-]?limit|too[ _]?many[ _]?requests|quota|throttl|resource[ _]?exhausted|\b429\b"
+            r"rate[ _-]?limit|too[ _]?many[ _]?requests|quota|throttl|resource[ _]?(?:has been )?exhausted|\b429\b"
             r"|insufficient_quota|tokens per min|requests per min",
             re.IGNORECASE,
         ),

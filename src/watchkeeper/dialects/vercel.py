@@ -102,9 +102,13 @@ def _call(draft: Draft, attributes: dict[str, Any], operation: str) -> None:
 def _provider_usage(draft: Draft, value: Any) -> None:
     """Versions 4 and 5 leave what it has no name for to the provider's own metadata."""
     told = [t for item in (as_dict(value) or {}).values() if (t := as_dict(item)) is not None]
-    for item in [*told, *(t["usage"] for t in told if "usage" in t)]:
+    for item in [*told, *(t[k] for t in told for k in ("usage", "usageMetadata") if k in t)]:
         usage = read_usage(item)
         if usage is not None:
+            thoughts = usage.reasoning or 0
+            if draft.tokens.output is not None and usage.output == draft.tokens.output + thoughts:
+                # Version 5 counts what Gemini thought in nothing but the provider's own count.
+                draft.tokens.output = usage.output
             # Version 5 passes Anthropic's count on, which leaves out what was cached.
             same = usage.exclusive and usage.input == draft.tokens.input
             draft.tokens.exclusive = draft.tokens.exclusive or same

@@ -390,3 +390,61 @@ def test_a_part_of_a_message_is_never_changed_in_place() -> None:
     )
     dialects.assemble([first, last], [])
     assert _llm(last).input_messages[0].parts == [Part("tool_result", result="one")]
+
+
+def test_why_a_responses_answer_was_cut_may_be_told_beside_that_it_was() -> None:
+    told = {
+        "langfuse.observation.type": "generation",
+        "langfuse.observation.model.name": "gpt-4o-mini",
+        "langfuse.observation.usage_details": '{"input": 9, "output": 0}',
+        "langfuse.observation.metadata.status": "incomplete",
+    }
+    assert _llm(span(told)).finish_reason == "length"
+    told["langfuse.observation.metadata.incomplete_details"] = '{"reason": "content_filter"}'
+    assert _llm(span(told)).finish_reason == "content_filter"
+
+
+def test_thoughts_that_only_the_providers_own_count_tells_are_output() -> None:
+    told = {
+        "ai.operationId": "ai.generateText.doGenerate",
+        "ai.model.provider": "google.generative-ai",
+        "ai.model.id": "gemini-2.5-flash",
+        "ai.usage.promptTokens": 1000,
+        "ai.usage.completionTokens": 40,
+    }
+    own = {"promptTokenCount": 1000, "candidatesTokenCount": 40, "thoughtsTokenCount": 60,
+           "cachedContentTokenCount": 800, "totalTokenCount": 1100}  # fmt: skip
+    told["ai.response.providerMetadata"] = json.dumps(
+        {"google": {"safetyRatings": None, "usageMetadata": own}}
+    )
+    assert _llm(span(told)).usage == Usage(1000, 100, 800, None, 60)
+    # A version that counts them itself is not counted twice.
+    assert _llm(span({**told, "ai.usage.completionTokens": 100})).usage.output_tokens == 100
+
+
+def test_a_conversation_of_one_question_that_is_printed_into_a_message_is_the_question() -> None:
+    def asked(printed: Any) -> list[str | None]:
+        said = [{"role": "user", "parts": [{"type": "text", "content": json.dumps(printed)}]}]
+        made = span({**CALL, "gen_ai.input.messages": json.dumps(said)})
+        return [m.text for m in _llm(made).input_messages]
+
+    assert asked([{"role": "user", "content": "How warm is it?"}]) == ["How warm is it?"]
+    records = [{"role": "user", "content": "x", "id": 7}]
+    assert asked(records) == [json.dumps(records)]
+
+
+def test_a_refusal_that_was_flattened_as_a_text_is_a_refusal() -> None:
+    answer = {"object": "response", "id": "r1", "status": "completed", "model": "m",
+              "output": [{"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]}]}  # fmt: skip
+    prefix = "llm.output_messages.0.message."
+    told = {f"{prefix}role": "assistant", f"{prefix}contents.0.message_content.type": "text",
+            f"{prefix}contents.0.message_content.text": "No."}  # fmt: skip
+    made = _llm(span({**LLM_KIND, **told, "output.value": json.dumps(answer)}))
+    assert (made.refusal, made.output_text) == ("No.", None)
+
+
+@pytest.mark.parametrize(
+    "message", ["Resource has been exhausted (e.g. check quota).", "Resource has been exhausted"]
+)
+def test_an_exhausted_resource_is_a_limit_of_rate(message: str) -> None:
+    assert spellings.error_class("AI_APICallError", message, None) == "rate_limit"
