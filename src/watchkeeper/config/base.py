@@ -1,14 +1,52 @@
 """What every section of the configuration is made of: a strict model, and the kinds of text its fields hold."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$")]
+_FORMS: dict[str, str] = {}
+
+
+def formed(pattern: str, words: str, **more: Any) -> StringConstraints:
+    """A text of a form: its pattern, and the words that tell it to whoever sent another ("takes" stands before them)."""
+    _FORMS[pattern] = words
+    return StringConstraints(pattern=pattern, **more)
+
+
+def form_in_words(fault: Mapping[str, Any]) -> str | None:
+    """What a fault of pydantic's says of a text's form, in words; None where it is about something else."""
+    words = _FORMS.get(fault["ctx"]["pattern"]) if fault["type"] == "string_pattern_mismatch" else None
+    return f"takes {words}" if words else None
+
+
+Name = Annotated[
+    str,
+    formed(
+        r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$",
+        "up to 100 letters a to z, digits, _ . and -, first a letter or _",
+    ),
+]
+Metric = Annotated[
+    str,
+    formed(
+        r"^[A-Za-z_][A-Za-z0-9_.:\-]{0,150}$",
+        "up to 151 letters a to z, digits, _ . : and -, first a letter or _",
+    ),
+]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
-Line = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\r\n]+$")]
-Project = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_\-]{0,62}$")]
-Url = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2000)]
+Line = Annotated[str, formed(r"^[^\r\n]+$", "one line", min_length=1, max_length=500)]
+Project = Annotated[
+    str,
+    formed(
+        r"^[a-z0-9][a-z0-9_\-]{0,62}$",
+        "up to 63 small letters a to z, digits, _ and -, first a letter or digit",
+    ),
+]
+Url = Annotated[
+    str, formed(r"^https?://[^\s]+$", "an address with http:// or https:// and no spaces", max_length=2000)
+]
+Origin = Annotated[str, formed(r"^https?://[^/\s?#]+$", "http:// or https:// and a host, without a path")]
 
 
 class Strict(BaseModel):

@@ -5,10 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from watchkeeper.config.base import Name, Project, Strict
+from watchkeeper.config.base import Line, Metric, Name, Project, Strict
 
-Metric = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.:\-]{0,150}$")]
-Title = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\r\n]+$")]
+Title = Annotated[Line, StringConstraints(max_length=200)]
 Sql = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
 Kind = Literal["timeseries", "number", "distribution", "scatter", "table"]
 Ranges = Literal["1h", "6h", "24h", "3d", "7d", "14d", "30d", "90d"]

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from watchkeeper.config.base import form_in_words
 from watchkeeper.config.models import NOT_AVAILABLE, Config
 from watchkeeper.config.problems import ConfigError, Problem, did_you_mean, shown
 from watchkeeper.config.semantics import findings
@@ -175,6 +176,8 @@ def _problem(error: Any, places: Mapping[Loc, Place], data: Any) -> Problem:
         allowed = did_you_mean(str(error["ctx"].get("tag", "")), tags)
     elif kind == "too_short":
         message = "is empty; it needs at least one entry"
+    elif form := form_in_words(error):
+        message = form
     elif kind == "union_tag_not_found":
         message = "'type' is required"
     else:

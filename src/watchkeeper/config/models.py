@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from watchkeeper.alerting import builtin
 from watchkeeper.alerting.monitor import Dimension, SeverityWord
 from watchkeeper.alerting.packs import PackName
-from watchkeeper.config.base import Line, Name, Open, Project, Strict, Text, Url
+from watchkeeper.config.base import Line, Name, Open, Origin, Project, Strict, Text, Url
 from watchkeeper.config.dashboards import Dashboard
 from watchkeeper.config.expected import MetricTest
 from watchkeeper.config.units import Amount, Duration, SecretText, Share, Size
@@ -56,9 +56,7 @@ class Retention(Strict):
 class Server(Strict):
     """How the server is reached."""
 
-    public_url: str | None = Field(
-        None, pattern=r"^https?://[^/\s?#]+$", description="Where people open it; used in links and cookies."
-    )
+    public_url: Origin | None = Field(None, description="Where people open it; used in links and cookies.")
     hosts: tuple[Line, ...] = Field(
         (), description="Host names it answers to beside loopback and public_url."
     )

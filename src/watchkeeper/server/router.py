@@ -5,7 +5,7 @@ import logging
 import re
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from pydantic import BaseModel, ValidationError
@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
+from watchkeeper.config.base import form_in_words
 from watchkeeper.server import answers
 from watchkeeper.server.auth import Authenticator, authorise, check_csrf, project_of
 from watchkeeper.server.otlp_answers import otlp_error
@@ -51,13 +52,17 @@ _SAID = {"extra_forbidden": "is not known here", "missing": "is required"}
 def described(error: ValidationError, model: type[BaseModel] | None = None) -> tuple[str, str]:
     """The first fault of a request as one sentence, and the other fields at fault as a hint; where only unknown fields are, those
     `model` knows. What may be one of several things and is none of them is one fault, not one for each."""
-    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    faults = error.errors(include_url=False, include_input=False)
     said: dict[str, list[str]] = {}
     for fault in faults:
         steps = fault["loc"]
         if steps and _BRANCH.match(str(steps[-1])):
             steps = steps[:-1]
-        words = _SAID.get(fault["type"]) or str(fault["msg"]).removeprefix("Value error, ")
+        words = (
+            _SAID.get(fault["type"])
+            or form_in_words(fault)
+            or str(fault["msg"]).removeprefix("Value error, ")
+        )
         said.setdefault(".".join(str(step) for step in steps), []).append(words)
     parts = [f"{where}: {', or '.join(words)}" if where else words[0] for where, words in said.items()]
     if model is not None and all(fault["type"] == "extra_forbidden" for fault in faults):
@@ -106,6 +111,13 @@ def _query(request: Request, model: type[BaseModel]) -> BaseModel:
         return model.model_validate_strings(given)
     except ValidationError as error:
         raise HttpError(400, *described(error, model)) from None
+
+
+def _limited(query: BaseModel | None, result: Any) -> dict[str, str]:
+    """A header for a list that is as long as its `limit`: there may be more, and the list alone does not say so."""
+    most = getattr(query, "limit", None)
+    full = isinstance(result, list) and isinstance(most, int) and len(cast("list[Any]", result)) >= most
+    return {"x-watchkeeper-limited": str(most)} if full else {}
 
 
 class Router:
@@ -162,7 +174,9 @@ class Router:
         try:
             call = await self.prepare(route, request)
             result = await route.handler(call)
-            return result if isinstance(result, Response) else answers.json_response(result, route.status)
+            if isinstance(result, Response):
+                return result
+            return answers.json_response(result, route.status, _limited(call.query, result))
         except HttpError as error:
             # A handler that has what it raises in a variable makes a cycle of it, its traceback and its frame, and with them the
             # request and its body would stay until the collector comes by.

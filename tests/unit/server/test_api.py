@@ -1,5 +1,7 @@
 """The JSON API: input validated, other projects invisible, deeds audited."""
 
+import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.server.doubles import NOW, Rig, rig
+from watchkeeper.config.base import form_in_words
+from watchkeeper.config.models import Config
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.review import ReviewItem
 from watchkeeper.model.score import Score
@@ -16,7 +20,7 @@ from watchkeeper.model.span import RawSpan
 from watchkeeper.pipeline.sharing import Busy
 from watchkeeper.server.answers import iso, to_json
 from watchkeeper.server.api.feedback import Feedback, judged
-from watchkeeper.server.api.shapes import literal, moment_ns
+from watchkeeper.server.api.shapes import literal, moment_ns, period
 from watchkeeper.server.api.traces import cursor_of, read_cursor
 from watchkeeper.server.openapi import document
 from watchkeeper.server.routing import HttpError
@@ -544,3 +548,59 @@ async def test_it_says_which_parameters_a_list_takes(served: Rig) -> None:
         answer = await client.get("/api/traces?scenario=support")
     assert answer.status_code == 400 and answer.json()["error"] == "scenario: is not known here"
     assert {"where", "since", "cursor"} <= set(answer.json()["hint"].removeprefix("allowed: ").split(", "))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "said"),
+    [
+        ("GET", "/api/series?metric=a%20b", None, "metric: takes up to 151 letters a to z, digits, _ . : and -, first a letter or _"),
+        ("POST", "/api/scores", {"trace_id": "xyz", "scorer": "s", "value": 1}, "trace_id: takes 32 hexadecimal digits"),
+        ("POST", "/api/deploys", {"name": "a\nb"}, "name: takes one line without control characters"),
+    ],
+)  # fmt: skip
+async def test_what_a_text_may_be_is_said_in_words(
+    served: Rig, method: str, path: str, body: Any, said: str
+) -> None:
+    async with served.client(served.key("admin")) as client:
+        answer = await client.request(method, path, json=body)
+    assert answer.status_code == 400 and answer.json()["error"] == said, answer.text
+
+
+def test_every_form_of_a_text_has_its_words(served: Rig) -> None:
+    shown = json.dumps(document(served.app.routes)) + json.dumps(Config.model_json_schema())
+    patterns = {json.loads(f'"{p}"') for p in re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', shown)}
+    assert len(patterns) > 8
+    # Amounts are read by rules of their own, which say what they take.
+    for pattern in (p for p in patterns if not p.startswith("^[0-9]+")):
+        assert form_in_words({"type": "string_pattern_mismatch", "ctx": {"pattern": pattern}})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        *(("GET", f"{path}?since=1h&until=2h", None) for path in (
+            "/api/series", "/api/traces", "/api/export", "/api/export/traces", "/api/scorers", "/api/prices/unknown",
+        )),
+        ("GET", "/api/traces?since=2026-01-02&until=2026-01-02", None),
+        ("POST", "/api/replays", {"since": "1h", "until": "2h"}),
+    ],
+)  # fmt: skip
+async def test_a_period_that_ends_before_it_begins_is_no_empty_one(
+    served: Rig, method: str, path: str, body: Any
+) -> None:
+    with pytest.raises(HttpError, match="until: '2h' is not later than since, '1h'"):
+        period("1h", "2h", NOW)
+    assert period(None, "2h", NOW)[0] is None
+    async with served.client(served.key("admin")) as client:
+        answer = await client.request(method, path, json=body)
+    assert answer.status_code in (400, 503), answer.text
+    assert answer.status_code == 503 or "is not later than since" in answer.json()["error"]
+
+
+async def test_a_list_as_long_as_its_limit_says_so(served: Rig) -> None:
+    served.columns.answer = lambda query: Table(["metric", "version"], [["cost", ""], ["cost", ""]])
+    async with served.client(served.key("viewer")) as client:
+        cut = await client.get("/api/series?limit=2")
+        whole = await client.get("/api/series?limit=3")
+    assert cut.headers["x-watchkeeper-limited"] == "2" and len(cut.json()) == 2
+    assert "x-watchkeeper-limited" not in whole.headers

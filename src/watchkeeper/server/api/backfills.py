@@ -9,7 +9,7 @@ from watchkeeper.model.backfill import Backfill, Spent
 from watchkeeper.pipeline.backfill import BackfillFlow
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
-from watchkeeper.server.api.shapes import Body, ScorerName, Short, moment_ns
+from watchkeeper.server.api.shapes import Body, ScorerName, Short, period
 from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.columns import QueryRefused
 from watchkeeper.store.records import audit, backfills
@@ -85,13 +85,14 @@ def backfill_json(b: Backfill, stand: Spent | None = None) -> dict[str, Any]:
 async def asked(call: Call, given: Asked) -> Backfill:
     """The run a request describes, with its preview. Raises `HttpError` 400."""
     now = call.services.clock()
+    since, until = period(given.since, given.until, now)
     try:
         return await flow_of(call).asked(
             call.project,
             scorer=given.scorer,
             scorecard=given.scorecard,
-            since_ns=moment_ns(given.since, now, "since"),
-            until_ns=moment_ns(given.until, now, "until") if given.until else now,
+            since_ns=since or 0,
+            until_ns=now if until is None else until,
             where=given.where or None,
             limit=given.limit,
             budget=given.budget,

@@ -27,7 +27,7 @@ from watchkeeper.server.api.shapes import (
     Query,
     Short,
     TraceId,
-    moment_ns,
+    period,
 )
 from watchkeeper.server.reading import load_trace, note_change
 from watchkeeper.server.routing import Call, HttpError, needed, route
@@ -329,11 +329,12 @@ async def make_replay(call: Call) -> dict[str, Any]:
 
 async def _traces(call: Call, given: Again) -> list[str]:
     now = call.services.clock()
+    since, until = period(given.since, given.until, now)
     rows = await call.services.columns.list_traces(
         call.project,
         TraceFilter(
-            since_ns=moment_ns(given.since, now, "since"),
-            until_ns=moment_ns(given.until, now, "until") if given.until else None,
+            since_ns=since,
+            until_ns=until,
             where=given.where,
             text=given.text,
             limit=AMONG,

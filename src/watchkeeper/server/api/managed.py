@@ -3,8 +3,9 @@
 from typing import Annotated, Any
 
 import msgspec
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
+from watchkeeper.config.base import formed
 from watchkeeper.config.managed import as_yaml
 from watchkeeper.config.problems import ConfigError
 from watchkeeper.gating.subject import input_text
@@ -17,7 +18,10 @@ from watchkeeper.server.api.shapes import Body, DatasetName, Query, Short
 from watchkeeper.server.routing import Call, HttpError, needed, refused, route
 from watchkeeper.store.records import managed
 
-Metric = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_]{0,79}$")]
+ColumnName = Annotated[
+    str,
+    formed(r"^[a-z_][a-z0-9_]{0,79}$", "up to 80 small letters a to z, digits and _, first a letter or _"),
+]
 
 
 class Act(Body):
@@ -27,7 +31,7 @@ class Act(Body):
     accept: bool = False
     kind: Short | None = None
     dataset: DatasetName = "regressions"
-    name: Metric | None = None
+    name: ColumnName | None = None
     owner: Short | None = None
     runbook: Short | None = None
     model: Short | None = None

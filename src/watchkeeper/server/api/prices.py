@@ -8,7 +8,7 @@ from pydantic import Field
 from watchkeeper.dialects import pricing
 from watchkeeper.pipeline.reprice import SHOWN_NS, Busy, Run
 from watchkeeper.server.answers import timed
-from watchkeeper.server.api.shapes import Body, Query, moment_ns
+from watchkeeper.server.api.shapes import Body, Query, period
 from watchkeeper.server.reading import note_change
 from watchkeeper.server.routing import Call, HttpError, needed, route
 
@@ -28,12 +28,8 @@ class Again(Body):
 
 
 def _range(call: Call, since: str | None, until: str | None) -> tuple[int, int]:
-    now = call.services.clock()
-    start = moment_ns(since, now, "since") if since else 0
-    end = moment_ns(until, now, "until") if until else SHOWN_NS
-    if start >= end:
-        raise HttpError(400, "since: must be before until", "leave both out for everything")
-    return start, end
+    start, end = period(since, until, call.services.clock())
+    return start or 0, SHOWN_NS if end is None else end
 
 
 def shown(run: Run | None) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ from watchkeeper.alerting import report as rules
 from watchkeeper.model.report import Report
 from watchkeeper.model.times import DAY
 from watchkeeper.server.answers import iso
-from watchkeeper.server.api.shapes import Query, moment_ns
+from watchkeeper.server.api.shapes import Query, period
 from watchkeeper.server.routing import Call, HttpError, needed, route
 
 LONGEST_NS = 400 * DAY
@@ -31,8 +31,9 @@ async def report_of(call: Call, kind: str, since: str | None, until: str | None)
     if kind not in KINDS:
         raise HttpError(404, f"there is no report {kind[:40]!r}", f"one of {', '.join(KINDS)}")
     now = call.services.clock()
-    end = moment_ns(until, now, "until") if until else now
-    start = moment_ns(since, now, "since") if since else end - KINDS[kind] * DAY
+    began, ended = period(since, until, now)
+    end = now if ended is None else ended
+    start = end - KINDS[kind] * DAY if began is None else began
     if not 0 < end - start <= LONGEST_NS:
         raise HttpError(400, "since must be before until, and by at most 400 days", "since=30d")
     return await reports.make(kind, call.project, start, end)

@@ -1,9 +1,9 @@
 """Scorers: what they saw, how far they may be trusted, and calibrating them against people."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from watchkeeper.alerting.monitor import DIMENSIONS
 from watchkeeper.config.units import duration_ns
@@ -13,12 +13,10 @@ from watchkeeper.pipeline import scorecards
 from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
 from watchkeeper.pipeline.scorecards import Line
 from watchkeeper.server.answers import iso
-from watchkeeper.server.api.shapes import Body, Finite, Ordinal, Page, Query, moment_ns
+from watchkeeper.server.api.shapes import Body, DatasetName, Finite, Ordinal, Page, Query, period
 from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.records import audit
 from watchkeeper.store.records import calibration as store
-
-DatasetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
 
 
 class Compared(Body):
@@ -121,9 +119,8 @@ def window_of(call: Call) -> tuple[int, int]:
     """The [since, until) of a `Wanted` query."""
     wanted: Wanted = call.query
     now = call.services.clock()
-    return moment_ns(wanted.since, now, "since"), (
-        moment_ns(wanted.until, now, "until") if wanted.until else now
-    )
+    since, until = period(wanted.since, wanted.until, now)
+    return since or 0, now if until is None else until
 
 
 @route("GET", "/api/scorers", permission="viewer", query=Wanted)

@@ -1,16 +1,15 @@
 """Series of metrics by window and cohort, and the ledger of what every scorer saw."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
+from watchkeeper.config.base import Metric
 from watchkeeper.model.calibration import Standing, is_provisional
-from watchkeeper.server.api.shapes import Query, literal, moment_ns, sql_time
+from watchkeeper.server.api.shapes import Query, literal, moment_ns, period, sql_time
 from watchkeeper.server.reading import standings
 from watchkeeper.server.routing import Call, route
-
-Metric = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.:\-]{0,150}$")]
 
 
 class Wanted(Query):
@@ -38,10 +37,10 @@ async def series(call: Call) -> list[dict[str, Any]]:
     """Points, oldest first: n, n_eff, mean and interval of a metric in a window and cohort. `provisional`: its scorer is a model
     that has not been calibrated in this version."""
     wanted: Wanted = call.query
-    now = call.services.clock()
-    where = [f"time >= {sql_time(moment_ns(wanted.since, now, 'since'))}"]
-    if wanted.until is not None:
-        where.append(f"time < {sql_time(moment_ns(wanted.until, now, 'until'))}")
+    since, until = period(wanted.since, wanted.until, call.services.clock())
+    where = [f"time >= {sql_time(since or 0)}"]
+    if until is not None:
+        where.append(f"time < {sql_time(until)}")
     if wanted.metric is not None:
         where.append(f"metric = {literal(wanted.metric)}")
     if wanted.cohort is not None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from watchkeeper.config.base import Name, formed
 from watchkeeper.config.units import duration_ns
 from watchkeeper.server.routing import HttpError
 from watchkeeper.store.columns import TraceFilter
@@ -18,14 +19,22 @@ def _not_zero(text: str) -> str:
 
 
 TraceId = Annotated[
-    str, StringConstraints(pattern=r"^[0-9a-fA-F]{32}$", to_lower=True), AfterValidator(_not_zero)
+    str, formed(r"^[0-9a-fA-F]{32}$", "32 hexadecimal digits", to_lower=True), AfterValidator(_not_zero)
 ]
 SpanId = Annotated[
-    str, StringConstraints(pattern=r"^[0-9a-fA-F]{16}$", to_lower=True), AfterValidator(_not_zero)
+    str, formed(r"^[0-9a-fA-F]{16}$", "16 hexadecimal digits", to_lower=True), AfterValidator(_not_zero)
 ]
-ScorerName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.\-]{0,99}$")]
-DatasetName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$")]
-Short = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ScorerName = Name
+DatasetName = Annotated[
+    str,
+    formed(
+        r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,99}$",
+        "up to 100 letters a to z, digits, _ . and -, first a letter or digit",
+    ),
+]
+Short = Annotated[
+    str, formed(r"^[^\x00-\x1f\x7f]+$", "one line without control characters", min_length=1, max_length=255)
+]
 Long = Annotated[str, StringConstraints(max_length=20_000)]
 Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 # A version, or the number of a line, counted from 1; not more than JSON and the databases hold.
@@ -78,6 +87,17 @@ def moment_ns(text: str, now_ns: int, field: str = "time") -> int:
     return ns
 
 
+def period(since: str | None, until: str | None, now_ns: int) -> tuple[int | None, int | None]:
+    """`since` and `until` in ns, None where not given. Raises `HttpError` 400 naming the field, and where `until` is no later
+    than `since`: no answer could tell that from a period in which nothing happened."""
+    start = moment_ns(since, now_ns, "since") if since else None
+    end = moment_ns(until, now_ns, "until") if until else None
+    if start is not None and end is not None and end <= start:
+        hint = "24h is 24 hours ago, so a period of the past is since=48h&until=24h"
+        raise HttpError(400, f"until: {until!r} is not later than since, {since!r}", hint)
+    return start, end
+
+
 def ns_of(time: Any) -> int:
     """Nanoseconds since 1970 of a row's `time`, whether the store gave a number or a UTC `datetime`."""
     return time if isinstance(time, int) else int(time.timestamp() * 1_000_000) * 1000
@@ -96,10 +116,7 @@ class Range(Query):
 
     def bounds(self, now_ns: int) -> tuple[int | None, int | None]:
         """`since` and `until` in ns, None where not given. Raises `HttpError` 400 naming the field."""
-        return (
-            moment_ns(self.since, now_ns, "since") if self.since else None,
-            moment_ns(self.until, now_ns, "until") if self.until else None,
-        )
+        return period(self.since, self.until, now_ns)
 
 
 class WhichTraces(Range):
