@@ -220,6 +220,22 @@ async def test_it_closes_connections_whose_request_head_does_not_come(
         closing.close()
 
 
+async def test_who_has_sent_all_and_closes_that_side_is_answered(served: tuple[Rig, Running]) -> None:
+    made, server = served
+    head = (
+        f"POST /v1/traces HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {made.key('ingest')}\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(BODY)}\r\n\r\n"
+    ).encode()
+    # Requests sent ahead are answered too; one that is cut is not.
+    for sent, answers in ((head + BODY, 1), (3 * (head + BODY), 3), (head + BODY[:-1], 0)):
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.where.port)
+        writer.write(sent)
+        writer.write_eof()
+        assert (await reader.read()).count(b"HTTP/1.1 200 OK") == answers
+        writer.close()
+    assert len(made.ingest.taken) == 4
+
+
 async def test_it_answers_503_beyond_its_connections_and_recovers(served: tuple[Rig, Running]) -> None:
     _, server = served
     held = [await asyncio.open_connection("127.0.0.1", server.where.port) for _ in range(20)]

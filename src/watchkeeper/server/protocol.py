@@ -90,6 +90,13 @@ class _Bounded(HttpToolsProtocol):
         elif len(self.pipeline) > MOST_AHEAD:
             self.transport.close()
 
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Whoever says that all was sent may still wait for the answer: of what was sent whole. A page that is left says no more."""
+        if self.is_quiet() or self.cycle.more_body or self.scope["method"] != "POST":
+            return False
+        self.cycle.keep_alive = False
+        return True
+
     def on_headers_complete(self) -> None:
         self._fields = 0
         super().on_headers_complete()
