@@ -162,7 +162,9 @@ def _csv(path: Path) -> Iterator[Found]:
         _opened(path) as (file, raw),
         io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text,
     ):
-        reader = csv.DictReader(text)
+        first = text.readline()
+        text.seek(0)
+        reader = csv.DictReader(text, delimiter=_delimiter(first))
         try:
             for row in reader:
                 where, share = f"line {reader.line_num}", _share(raw, size)
@@ -175,6 +177,13 @@ def _csv(path: Path) -> Iterator[Found]:
                 yield where, share, {str(k): v for k, v in row.items() if v not in ("", None)}
         except csv.Error as error:
             yield f"line {reader.line_num}", 1.0, f"it is not CSV: {error}"
+
+
+def _delimiter(header: str) -> str:
+    """What stands between the names of the first line: a semicolon where spreadsheets write commas in numbers, a tab in what was
+    copied out of one. Only names count: a quoted one may hold any of them."""
+    names = re.sub(r'"(?:[^"]|"")*"', "", header)
+    return max(",;\t", key=names.count)
 
 
 def _utf8(row: dict[str | Any, str | Any]) -> bool:

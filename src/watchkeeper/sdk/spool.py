@@ -20,7 +20,8 @@ _FOR_TELLING: Final = 4096
 class Spool:
     """A folder of parcels. Several processes may share it: a file is claimed by renaming it.
 
-    A claim left behind by a process that died is taken over after ``CLAIM_SECONDS``.
+    A claim left behind by a process that died is taken over after ``CLAIM_SECONDS``, and what it only half wrote is deleted.
+    Files that cannot be read are set aside for whoever wants to look; they count, and give way when room is needed.
     """
 
     CLAIM_SECONDS: Final = 300.0
@@ -52,6 +53,8 @@ class Spool:
             self._size = self._held()
             share = max(0, most - self._size) // _SHARES
             self._looked_until, tight = self._size + share, len(data) > share
+        if self._size + len(data) > most and self._make_room(self._size + len(data) - most):
+            tight = True
         if self._size + len(data) > most or not self._written(data, tight):
             return False
         self._size += len(data)
@@ -109,18 +112,31 @@ class Spool:
         held = 0
         with contextlib.suppress(OSError), os.scandir(self._folder) as entries:
             for entry in entries:
-                if not entry.name.endswith(".bad"):
-                    with contextlib.suppress(OSError):
-                        held += entry.stat().st_size
+                with contextlib.suppress(OSError):
+                    held += entry.stat().st_size
         return held
+
+    def _make_room(self, wanted: int) -> bool:
+        """Delete set-aside files, oldest first, until so many bytes are free; False where there are not as many."""
+        aside = self._files("*.bad")
+        if sum(size for _, size in aside) < wanted:
+            return False
+        for path, size in aside:
+            if wanted <= 0:
+                break
+            with contextlib.suppress(OSError):
+                path.unlink()
+                note("the spool is full: a file that could not be read is deleted", path.name)
+                wanted -= size
+                self._size -= size
+        return True
 
     def _files(self, pattern: str) -> list[tuple[Path, int]]:
         found: list[tuple[Path, int]] = []
         with contextlib.suppress(OSError):
             for path in sorted(self._folder.glob(pattern)):
-                if path.suffix != ".bad":
-                    with contextlib.suppress(OSError):
-                        found.append((path, path.stat().st_size))
+                with contextlib.suppress(OSError):
+                    found.append((path, path.stat().st_size))
         return found
 
     def _adopt(self) -> None:
@@ -129,3 +145,7 @@ class Spool:
             with contextlib.suppress(OSError):
                 if now - path.stat().st_mtime > self.CLAIM_SECONDS:
                     self.release(path)
+        for path, _ in self._files("*.part"):
+            with contextlib.suppress(OSError):
+                if now - path.stat().st_mtime > self.CLAIM_SECONDS:
+                    path.unlink()

@@ -262,3 +262,16 @@ def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path, name
     text = "id,name\r\na,b\r\n" if name.endswith("csv") else json.dumps(row) + "\r\n"
     (tmp_path / name).write_bytes(codecs.BOM_UTF8 + text.encode())
     assert [record for _, _, record in tables.records(tmp_path / name)] == [row]
+
+
+@pytest.mark.parametrize("between", [";", "\t", ","])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_table_is_read_whatever_stands_between_its_cells(
+    tmp_path: Path, between: str, packed: bool
+) -> None:
+    rows = ["\ufeffid", '"a, b; c;\td"', "name"], ["1", '"x;y,z"', "two"]
+    data = "\r\n".join(between.join(row) for row in rows).encode()
+    path = tmp_path / ("t.csv.gz" if packed else "t.csv")
+    path.write_bytes(gzip.compress(data) if packed else data)
+    (found,) = [record for _, _, record in tables.records(path)]
+    assert found == {"id": "1", "a, b; c;\td": "x;y,z", "name": "two"}

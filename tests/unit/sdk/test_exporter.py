@@ -442,6 +442,26 @@ def test_a_damaged_spool_file_is_set_aside(start: Any, receiver: Receiver, tmp_p
     assert len(receiver.spans) == 1
 
 
+def test_files_set_aside_count_and_give_way(tmp_path: Path) -> None:
+    for number in range(4):
+        (tmp_path / f"{number:020d}-x.bad").write_bytes(bytes(10_000))
+    spool = Spool(tmp_path, 50_000)
+    parcel = Parcel("/v1/traces", bytes(8_000), "x", spans=1)
+    kept = [spool.put(parcel) for _ in range(8)]
+    assert kept == [True] * 5 + [False] * 3
+    assert sum(p.stat().st_size for p in tmp_path.iterdir()) <= 50_000
+    assert not list(tmp_path.glob("*.bad")), "the oldest go first, and all of them before anything is lost"
+
+
+def test_what_a_process_that_died_half_wrote_goes(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 50_000)
+    for name, age in (("1-old.part", 10 * Spool.CLAIM_SECONDS), ("2-new.part", 0.0)):
+        (tmp_path / name).write_bytes(b"half")
+        os.utime(tmp_path / name, (time.time() - age, time.time() - age))
+    assert spool.take() is None
+    assert [p.name for p in tmp_path.iterdir()] == ["2-new.part"]
+
+
 def test_a_spool_folder_that_cannot_be_used_is_logged(
     start: Any, receiver: Receiver, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
