@@ -21,13 +21,13 @@ AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
 
 -- fragment: since_tick
 -- The first tick that begins at `since` or later, as ticks are stored: compared with nanoseconds, each row would be converted.
-toDateTime(intDiv({since:Int64} + 999999999, 1000000000), 'UTC')
+toDateTime(intDiv({since:Int64}, 1000000000) + ({since:Int64} % 1000000000 > 0), 'UTC')
 
 -- fragment: until_tick
-toDateTime(intDiv({until:Int64} + 999999999, 1000000000), 'UTC')
+toDateTime(intDiv({until:Int64}, 1000000000) + ({until:Int64} % 1000000000 > 0), 'UTC')
 
 -- fragment: before_tick
-toDateTime(intDiv({before:Int64} + 999999999, 1000000000), 'UTC')
+toDateTime(intDiv({before:Int64}, 1000000000) + ({before:Int64} % 1000000000 > 0), 'UTC')
 
 -- fragment: finest_tick
 -- The shortest of the tick lengths that have anything in the range, else of all: each covers all data by itself, and added up they
