@@ -127,7 +127,7 @@ from watchkeeper import current_trace_id, feedback, flush, init, span, trace
 from watchkeeper.sdk import stats
 
 # Room for all of it: on a busy machine the server is away for most of the time.
-init(endpoint=sys.argv[1], flush_interval=0.1, max_queue_spans=20_000)
+init(endpoint=sys.argv[1], flush_interval=0.1, max_queue_spans=20_000, max_queue_bytes=64_000_000)
 
 @trace(scenario="sdk")
 def answer(question):
@@ -142,8 +142,8 @@ while time.monotonic() < until:
     if len(made) % 10 == 0:
         feedback(made[-1], rating="up")
     time.sleep(0.02)
-# `flush` is one attempt and comes back when the server is away.
-until = time.monotonic() + 300
+# `flush` is one attempt and comes back when the server is away, as it is until the last kill.
+until = time.monotonic() + 900
 while not flush(5):
     assert time.monotonic() < until, stats()
     time.sleep(0.2)
@@ -162,7 +162,7 @@ def test_an_application_with_our_sdk_loses_nothing_while_the_server_is_killed(tm
         server.kill()
         server.start()
         progress("K2 kills", number + 1, kills)
-    output, said = application.communicate(timeout=900)
+    output, said = application.communicate(timeout=1800)
     assert application.returncode == 0, said
     told = json.loads(output)
     traces, stats = told["traces"], told["stats"]
