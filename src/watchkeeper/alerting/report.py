@@ -144,7 +144,10 @@ def _monitored(f: Facts) -> Part:
 
 
 def _quality(f: Facts) -> Part:
-    rows = [[m.metric, side(m, False, "–"), side(m, True, "–"), direction(m)] for m in f.moved[:40]]
+    # What moved before what held; the rest is not known.
+    order = ("fell", "rose", "held", "unknown")
+    shown = sorted(f.moved, key=lambda m: order.index(direction(m)))[:40]
+    rows = [[m.metric, side(m, False, "–"), side(m, True, "–"), direction(m)] for m in shown]
     says = [
         "Weighted by inclusion probability, with 95 % intervals; “fell” and “rose” hold for all metrics together."
     ]
@@ -222,9 +225,9 @@ def _changes(f: Facts) -> Part:
 def weekly(f: Facts) -> Report:
     """The weekly summary."""
     parts = [
-        _quality(f),
         _alerts(f),
         _incidents(f),
+        _quality(f),
         _coverage(f),
         _calibration(f),
         _changes(f),

@@ -170,6 +170,7 @@ def series_of(name: str, found: Sequence[Row], wanted: TimeRange, bucket: int) -
         if then
         else estimate.unknown("no scores before this range", known.unit)
     )
+    current, base = replace(current, counts=known.counts), replace(base, counts=known.counts)
     return Series(known, dots(now, wanted, bucket, known.unit), current, base)
 
 

@@ -23,7 +23,8 @@ class Estimate:
     """`value` with its 95 % interval `low`..`high` and the `n` it rests on.
 
     `unit` chooses how it is written: "" plain, "share" (0..1 shown as %), "ms", "money" or "count". `why` says why
-    the value or its interval is unknown. `provisional` marks a scorer that has not been calibrated against people.
+    the value or its interval is unknown. `provisional` marks a scorer that has not been calibrated against people, `counts` says
+    in a word what a share is the share of.
     """
 
     value: float | None
@@ -33,6 +34,7 @@ class Estimate:
     unit: str = ""
     why: str = ""
     provisional: bool = False
+    counts: str = ""
 
     @property
     def spread(self) -> float | None:
@@ -101,7 +103,7 @@ def _write(value: float | None, unit: str, spread: float | None, bare: bool = Fa
         places = humane.digits_for(None if spread is None else spread * 100, value * 100)
         # None and all are exact: "100 %", with how far that can be from the truth in the interval.
         text = f"{value * 100:.{0 if value in (0, 1) else min(places, 2)}f}"
-        text = ">99.99" if text == "100.00" else text
+        text = ">99.99" if text == "100.00" else "<0.01" if text == "0.00" and value and not bare else text
         return text if bare else f"{text} %"
     if unit == "ms":
         return humane.duration(value)

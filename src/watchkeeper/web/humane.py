@@ -59,7 +59,8 @@ def percent(share: float | None, digits: int | None = None) -> str:
     value = share * 100
     if digits is None:
         digits = 0 if value == 0 or abs(value) >= 99.95 else 1 if abs(value) >= 1 else 2
-    return f"{value:.{digits}f} %"
+    text = f"{value:.{digits}f}"
+    return "<0.01 %" if text == "0.00" and value > 0 else f"{text} %"
 
 
 def duration(ms: float | None) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from watchkeeper.alerting.evidence import TROUBLE
+from watchkeeper.server.api.feedback import THUMBS
 
 UNITS: Final = {
     "latency_ms": "ms",
@@ -47,6 +48,18 @@ class Metric:
     unit: str
     better: int
     derived: bool
+
+    @property
+    def counts(self) -> str:
+        """What a scorer's share is the share of, where the name does not say it: `tool_error 98 %` would read as its opposite."""
+        return counted(self.name, self.unit) if not self.derived else ""
+
+
+def counted(scorer: str, unit: str) -> str:
+    """What a share of this scorer's is the share of, in a word; empty where its name says it, and for what is no share."""
+    if unit != "share" or scorer in LOWER_IS_BETTER:
+        return ""
+    return "up" if scorer in THUMBS else "pass"
 
 
 def is_binary(rows: Iterable[Mapping[str, Any]]) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
 from watchkeeper.alerting.report import (
@@ -50,8 +51,6 @@ def facts() -> Facts:
 
 
 def replace_alert(alert: Alert, fired: int) -> Alert:
-    import msgspec
-
     return msgspec.structs.replace(alert, id="old", fired_ns=fired)
 
 
@@ -63,6 +62,19 @@ def test_the_summary_begins_with_what_matters() -> None:
         said[3] == "Against the period before: helpful fell."
         and said[4] == "Not compared with people: vague."
     )
+
+
+def test_what_fired_and_what_moved_stand_before_what_held() -> None:
+    moved = [msgspec.structs.replace(m, metric=f"m{i}", current=c, significant=s) for i, (m, c, s) in enumerate(
+        (facts().moved[0], c, s) for c, s in ((8.2, False), (None, False), (9.0, True), (7.0, True)))]  # fmt: skip
+    made = weekly(replace(facts(), moved=moved))
+    titles = [part.title for part in made.parts]
+    assert titles.index("Alerts") < titles.index("Scores against the period before")
+    grid = made.parts[titles.index("Scores against the period before")].grid
+    assert grid is not None
+    assert [(row[0], row[3]) for row in grid.rows] == [
+        ("m3", "fell"), ("m2", "rose"), ("m0", "held"), ("m1", "unknown"),
+    ]  # fmt: skip
 
 
 def test_a_quiet_week_says_so_and_nothing_measured_is_not_zero() -> None:

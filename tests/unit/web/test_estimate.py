@@ -4,10 +4,10 @@ import pytest
 
 from watchkeeper.model.series import TEN, SeriesKey, gather
 from watchkeeper.stats.estimates import point_mean
-from watchkeeper.web import estimate
+from watchkeeper.web import estimate, humane
 from watchkeeper.web.data import Series, add, dots
-from watchkeeper.web.estimate import Estimate
-from watchkeeper.web.metrics import describe, is_binary
+from watchkeeper.web.estimate import Estimate, proportion
+from watchkeeper.web.metrics import Metric, describe, is_binary
 from watchkeeper.web.view import TimeRange
 
 SECOND = 1_000_000_000
@@ -140,3 +140,19 @@ def test_a_lopsided_interval_says_its_unit_once() -> None:
 def test_what_rounding_leaves_over_of_one_and_the_same_value_is_no_width(value: float, n: int) -> None:
     for unit in ("money", "", "ms", "count"):
         assert estimate.from_sums(sums([value] * n, 1 / 3), unit).interval == "± 0"
+
+
+def test_a_share_of_some_is_never_written_as_none() -> None:
+    some = proportion(1, 100_000)
+    assert some.text == "<0.01 %" and some.interval == "0.00–0.01"
+    assert (humane.percent(1e-5), humane.percent(0.0)) == ("<0.01 %", "0 %")
+
+
+@pytest.mark.parametrize(
+    ("scorer", "unit", "word"),
+    [("tool_error", "share", "pass"), ("thumbs", "share", "up"), ("refusal", "share", ""), ("error_rate", "share", ""),
+     ("error_class:timeout", "share", ""), ("answer_relevance", "", "")],
+)  # fmt: skip
+def test_a_scorers_share_says_what_it_is_the_share_of(scorer: str, unit: str, word: str) -> None:
+    known = describe(scorer)
+    assert Metric(scorer, scorer, unit, known.better, known.derived).counts == word

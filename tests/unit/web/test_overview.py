@@ -54,6 +54,12 @@ def test_no_alert_is_good_news_only_where_something_watches() -> None:
     (alone,), (watched,) = (sentences(view(), CALM[:1], [], [scored], n) for n in (0, 1))
     assert (alone.tone, alone.href) == ("unknown", "/monitors") and "not watched" in alone.words
     assert (watched.tone, watched.href) == ("good", "/quality") and "One monitor watches" in watched.words
+    (unread,), (partly,) = (sentences(view(), CALM[:1], [], [scored], 37, n) for n in (0, 3))
+    assert (unread.tone, unread.href) == (
+        "unknown",
+        "/monitors",
+    ) and "none of the 37 monitors" in unread.words
+    assert partly.tone == "good" and "3 monitors watch, 34 more have no data yet;" in partly.words
 
 
 def test_what_merely_counts_gets_neither_better_nor_worse() -> None:

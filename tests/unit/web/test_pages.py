@@ -20,7 +20,7 @@ from watchkeeper.pipeline.preference import Pair, prefer
 from watchkeeper.pipeline.reporting import ReportFlow, Setting
 from watchkeeper.pipeline.watching.versions import version_alert
 from watchkeeper.scoring.judges.pairwise import PairwiseJudge
-from watchkeeper.store.records import access, alerts, datasets, experiments, reviews
+from watchkeeper.store.records import access, alerts, datasets, experiments, reviews, states
 from watchkeeper.web.pages import overview
 from watchkeeper.web.pictures import alert_picture
 
@@ -523,6 +523,13 @@ async def test_the_alerts_page_counts_the_monitors_of_packs_and_objectives(
     async with client(world) as browser:
         page = (await browser.get("/alerts")).text
         unread = (await browser.get("/monitors")).text
-    assert "7 monitors watch this project" in page
+    assert "7 monitors watch this project; none of them has data yet" in page
     # What no monitor has read yet is not known, and not zero.
     assert "no monitor has read a series yet" in unread
+    standing = {"a|": {"life": {"state": "ok"}}, "a|scenario=x": {"life": {"state": "no_data"}}}
+    await world.services.records.write(lambda c: states.put_all(c, PROJECT, "watched", standing, NOW))
+    async with client(world) as browser:
+        assert (
+            "7 monitors watch this project; 6 of them have no data yet" in (await browser.get("/alerts")).text
+        )
+    await world.services.records.write(lambda c: states.delete(c, PROJECT, "watched", standing))

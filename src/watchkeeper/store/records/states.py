@@ -24,6 +24,13 @@ def get_all(conn: Connection, project: str, kind: str) -> dict[str, Any]:
     return {row.key: row.value for row in rows}
 
 
+def fields(conn: Connection, project: str, kind: str, *path: str) -> dict[str, str]:
+    """One text of every document of a kind by key, where each has it under `path`; the rest of them is not read."""
+    found = states.c.value[path].as_string()
+    rows = conn.execute(sa.select(states.c.key, found).where(_where(project, kind)))
+    return {str(key): str(value) for key, value in rows}
+
+
 def everywhere(conn: Connection, kind: str, key: str) -> dict[str, Any]:
     """The document of this kind and key of every project that has one, by project."""
     query = sa.select(states.c.project, states.c.value).where(states.c.kind == kind, states.c.key == key)

@@ -23,7 +23,7 @@ from watchkeeper.web.charts.spec import SeriesChart
 from watchkeeper.web.estimate import Estimate, change
 from watchkeeper.web.pages.actions import actions_of
 from watchkeeper.web.pages.charts import chart_of, figure_of, metric_of
-from watchkeeper.web.pages.common import answer, form_of, monitors_of
+from watchkeeper.web.pages.common import answer, form_of, monitors_of, reading_of
 from watchkeeper.web.view import BUCKETS, TimeRange, View, view_of
 
 UNITS: Final = {"rate": "share", "share": "share", "ms": "ms", "USD": "money"}
@@ -190,6 +190,7 @@ async def listing(call: Call) -> Response:
     found.sort(
         key=lambda a: (order.get(a.state, 9), {"page": 0, "warn": 1}.get(a.severity, 2), -a.updated_ns)
     )
+    reading = await reading_of(call)
     context = {
         "alerts": found,
         "tab": tab,
@@ -200,6 +201,7 @@ async def listing(call: Call) -> Response:
         },
         "silences": silences,
         "monitors": monitors_of(call),
+        "reading": [m.name for m in monitors_of(call) if m.name in reading],
         "capped": [m for m in watch.mine(view.project) if m.capped] if watch is not None else [],
         "words": lambda a: cohort_words(cohort_of(a.cohort)),
         "built_in": await _built_in(call),

@@ -10,7 +10,7 @@ from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.config.adapters import rules_of
 from watchkeeper.server.reading import standings
 from watchkeeper.server.routing import DEFAULT_PROJECT, EVERY_PROJECT, Call, sent_form
-from watchkeeper.store.records import access, alerts, reviews
+from watchkeeper.store.records import access, alerts, reviews, states
 from watchkeeper.web import render
 from watchkeeper.web.render import NavItem
 from watchkeeper.web.view import View
@@ -63,6 +63,14 @@ async def projects(call: Call) -> list[str]:
 def monitors_of(call: Call) -> list[Monitor]:
     """Every monitor that is read in the call's project: written out, of packs, of objectives."""
     return [m for m in rules_of(call.services.config.current) if m.project == call.project]
+
+
+async def reading_of(call: Call) -> set[str]:
+    """The names of the monitors that have something to judge by in one of their series: the rest was not read yet or has no data."""
+    known = await call.services.records.read(
+        lambda c: states.fields(c, call.project, "watched", "life", "state")
+    )
+    return {key.partition("|")[0] for key, state in known.items() if state != "no_data"}
 
 
 async def form_of(call: Call) -> dict[str, str]:

@@ -17,7 +17,7 @@ from watchkeeper.web.charts.inline import Spark, spark
 from watchkeeper.web.charts.spec import Dot
 from watchkeeper.web.data import Series
 from watchkeeper.web.estimate import Estimate
-from watchkeeper.web.pages.common import answer, monitors_of
+from watchkeeper.web.pages.common import answer, monitors_of, reading_of
 from watchkeeper.web.pages.signals import distinct
 from watchkeeper.web.view import BUCKETS, View, view_of
 
@@ -218,9 +218,11 @@ def sentences(
     alerts: Sequence[Alert],
     quality: Sequence[Series],
     monitors: int,
+    reading: int | None = None,
 ) -> list[Sentence]:
     """One sentence a scenario, what is loud first; what an alert says of none of several scenarios stands once, before them. Its verdict
-    is the alerts' of these `monitors`: they hold the false-alarm budget, a glance does not."""
+    is the alerts' of these `monitors`, of which `reading` (all when None) have data to judge by: they hold the false-alarm budget, a
+    glance does not."""
     by_name = {str(row["scenario"]): row for row in found}
     about: dict[str | None, list[Alert]] = defaultdict(list)
     for alert in alerts:
@@ -230,7 +232,7 @@ def sentences(
             about[name].append(alert)
     total = sum(int(row["n"]) for row in found)
     made: list[Sentence] = []
-    calm = _calm(view, quality, monitors)
+    calm = _calm(view, quality, monitors, monitors if reading is None else reading)
     if shared := about.pop(None, []):
         made += _told(view, "Across scenarios", "", shared)
     # An alert about a scenario that sends nothing now is no quieter for it.
@@ -272,19 +274,25 @@ def _told(view: View, title: str, detail: str, alerts: Sequence[Alert]) -> list[
     return []
 
 
-def _calm(view: View, quality: Sequence[Series], monitors: int) -> Sentence:
-    """What is said of any scenario without an alert. Where nothing watches, that there is none is no good news."""
+def _calm(view: View, quality: Sequence[Series], monitors: int, reading: int) -> Sentence:
+    """What is said of any scenario without an alert. Where nothing watches, or what watches has seen nothing, that there is none is
+    no good news."""
     judged = sum(1 for s in quality if s.current.n)
     scores = f"{judged} scores" if judged != 1 else "one score"
     if not monitors:
         measured = f"Errors, latency and {scores}" if judged else "Errors and latency"
         words = f"Measured, but not watched. {measured} have no monitor that would tell you of a change."
         return Sentence("unknown", "", words, "", view.url("/monitors"))
+    if not reading:
+        whose = "its monitor has" if monitors == 1 else f"none of the {monitors} monitors has"
+        words = f"No alert, but {whose} had data to judge by yet. Errors, latency and {scores} are measured."
+        return Sentence("unknown", "", words, "", view.url("/monitors"))
     if not judged:
         words = "No alert, but nothing scores this traffic: errors and latency are all that is known."
         return Sentence("unknown", "", words, "", view.url("/quality"))
-    watching = f"{monitors} monitors watch" if monitors != 1 else "One monitor watches"
-    words = f"No alert. {watching}; errors, latency and {scores} are measured."
+    watching = f"{reading} monitors watch" if reading != 1 else "One monitor watches"
+    idle = f", {monitors - reading} more {'have' if monitors - reading != 1 else 'has'} no data yet"
+    words = f"No alert. {watching}{idle if reading < monitors else ''}; errors, latency and {scores} are measured."
     return Sentence("good", "", words, "", view.url("/quality"))
 
 
@@ -328,6 +336,7 @@ async def overview(call: Call) -> Response:
     alerts = await call.services.records.read(
         lambda c: alert_records.find(c, view.project, alert_records.OPEN)
     )
+    monitors, reading = monitors_of(call), await reading_of(call)
     quality = [s for s in series.values() if not s.metric.derived]
     quality.sort(key=lambda s: (s.shift >= 0, s.shift == 0, s.metric.name))
     moving = [s for s in quality if not s.steady]
@@ -343,7 +352,12 @@ async def overview(call: Call) -> Response:
             "ever": bool(ever and ever[0]["n"]),
             "last_seen": ever[0]["last_seen"] if ever and ever[0]["n"] else None,
             "sentences": sentences(
-                view, scenarios(traffic["scenario"]), alerts, quality, len(monitors_of(call))
+                view,
+                scenarios(traffic["scenario"]),
+                alerts,
+                quality,
+                len(monitors),
+                sum(m.name in reading for m in monitors),
             ),
             "alerts": alerts,
             "health": health_stats(view, health, buckets),

@@ -1,6 +1,7 @@
 """Scorers: what each saw and said, what it cost, and how far people agree with it."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any, Final
 
 from sqlalchemy.engine import Connection
@@ -19,6 +20,7 @@ from watchkeeper.store.records import calibration as store
 from watchkeeper.web import data, estimate
 from watchkeeper.web.charts.inline import bins
 from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.metrics import counted
 from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.pages.quality import lowest
 from watchkeeper.web.twin import corrected_by, figure, twin
@@ -41,9 +43,11 @@ async def _lines(view: View) -> list[Line]:
 def _row(one: Line, history: dict[str, Calibration]) -> dict[str, Any]:
     last = history.get(one.name)
     done = one.coverage.get("scored", 0)
+    unit = "share" if one.binary else ""
+    value = figure(one.estimate, unit, provisional=one.provisional)
     return {
         "line": one,
-        "value": figure(one.estimate, "share" if one.binary else "", provisional=one.provisional),
+        "value": replace(value, counts=counted(one.name, unit)),
         "covered": estimate.proportion(done, one.coverage.get("selected", 0)),
         "agreement": figure(last.agreement if last else None, "share", "no labels yet"),
     }
