@@ -157,10 +157,10 @@ def _declared(tool: dict[str, Any]) -> list[dict[str, Any]]:
     return [t for t in listed if isinstance(t, dict)] if isinstance(listed, list) else [tool]
 
 
-def _usage(tokens: Tokens, provider: str | None) -> Usage:
+def _usage(tokens: Tokens, provider: str | None, generates: bool) -> Usage:
     """Input includes cached, output includes reasoning; a client that left a part out is put right by the total."""
     if tokens.total is not None:
-        replies.settle_total(tokens, provider)
+        replies.settle_total(tokens, provider, generates)
     sent = tokens.input
     if sent == 0 and not tokens.output and not tokens.cached:
         # No call sends nothing: zeros for both are a client that was told no numbers.
@@ -259,7 +259,7 @@ def _llm(draft: Draft) -> LLM:
     answered = {p.id for m in llm.output_messages for p in m.parts if p.type == "tool_result" and p.id}
     asked = any(c.id not in answered for c in llm.tool_calls)
     llm.finish_reason = spellings.finish_reason(draft.finish_raw, asked)
-    llm.usage = _usage(draft.tokens, llm.provider)
+    llm.usage = _usage(draft.tokens, llm.provider, draft.kind == "llm")
     llm.cost_client = draft.cost_client
     if llm.usage.input_tokens is not None:
         llm.cost, version = price(llm)

@@ -449,9 +449,18 @@ def _read_list(items: list[Any], role: str) -> list[Message] | None:
             out.append(quick)
             continue
         inner = _table(table.get("message")) or table
+        speaker = table.get("role")
+        if isinstance(speaker, str) and speaker.lower() not in _ROLES and _called(out, speaker):
+            # A tool that speaks under its own name (Langfuse's callback in JS).
+            table = {"name": speaker, **table, "role": "tool"}
         for message in message_of(table, role):
             _append(out, message, inner)
     return out
+
+
+def _called(told: list[Message], name: str) -> bool:
+    """Whether a tool of this name was asked for in what was said so far."""
+    return any(p.type == "tool_call" and p.name == name for m in told for p in m.parts)
 
 
 def _quick(table: dict[str, Any]) -> Message | None:

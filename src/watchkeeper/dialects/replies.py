@@ -39,13 +39,18 @@ class Tokens(msgspec.Struct, gc=False):
             self.total = other.total
 
 
-def settle_total(tokens: Tokens, provider: str | None) -> None:
-    """Put right by the total what a client counts beside input and output, and not within them.
+def settle_total(tokens: Tokens, provider: str | None, generates: bool) -> None:
+    """Put right by the total what a client counts beside input and output, and not within them, or leaves out.
 
     A total above their sum is the sum with the reasoning, with the cached part, or with both. Where the client does not
     pass the part on, the total alone tells of it: of Google's thoughts, of what Anthropic counts beside its input.
     """
-    if tokens.total is None or tokens.input is None or tokens.output is None:
+    if tokens.total is None or tokens.input is None:
+        return
+    if tokens.output is None:
+        # Some clients leave out a zero, or all that was thought where nothing was said.
+        if generates and not tokens.exclusive and tokens.total >= tokens.input:
+            tokens.output = tokens.total - tokens.input
         return
     rest = tokens.total - tokens.input - tokens.output
     reasoning, cached = tokens.reasoning or 0, (tokens.cached or 0) + (tokens.cache_write or 0)

@@ -448,3 +448,30 @@ def test_a_refusal_that_was_flattened_as_a_text_is_a_refusal() -> None:
 )
 def test_an_exhausted_resource_is_a_limit_of_rate(message: str) -> None:
     assert spellings.error_class("AI_APICallError", message, None) == "rate_limit"
+
+
+def test_what_was_left_out_of_the_counts_is_what_the_total_leaves() -> None:
+    told = {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "m"}
+
+    def used(**counts: int | None) -> Usage:
+        return _llm(span({**told, "langfuse.observation.usage_details": json.dumps(counts)})).usage
+
+    assert used(input=23, output=None, total=23) == Usage(23, 0)
+    assert used(input=23, output=None, total=60) == Usage(23, 37)
+    assert used(input=23, output=None) == Usage(23)
+    made = span({**CALL, "gen_ai.operation.name": "embeddings", "gen_ai.usage.input_tokens": 7, "gen_ai.usage.total_tokens": 7})  # fmt: skip
+    assert _llm(made).usage == Usage(7)
+
+
+def test_a_tool_that_speaks_under_its_own_name_answers_its_call() -> None:
+    call = {"id": "c1", "name": "get_weather", "args": {"city": "Oslo"}, "type": "tool_call"}
+    given = [{"role": "user", "content": "Weather?"}, {"role": "assistant", "content": [], "tool_calls": [call]},
+             {"role": "get_weather", "content": "4", "additional_kwargs": {}}]  # fmt: skip
+    told = {"langfuse.observation.type": "generation", "langfuse.observation.input": json.dumps(given)}
+    made = dialects.assemble([dialects.normalise(raw(told))], [])
+    asked = _llm(made.spans[0]).input_messages
+    assert [m.role for m in asked] == ["user", "assistant", "tool"]
+    assert [(p.id, p.name, p.result) for p in asked[2].parts] == [("c1", "get_weather", "4")]
+    given[2]["role"] = "narrator"
+    told["langfuse.observation.input"] = json.dumps(given)
+    assert [m.role for m in _llm(span(told)).input_messages] == ["user", "assistant", "user"]
