@@ -11,6 +11,8 @@ import re
 import sys
 import zlib
 from collections.abc import Generator, Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -211,15 +213,37 @@ def _columns(path: Path, kind: str) -> Iterator[Found]:
             total, batches = whole.num_rows, whole.to_batches(max_chunksize=500)
         number = 0
         for batch in batches:
+            odd = {f.name for f in batch.schema if _is_odd(arrow.types, f.type)}
             for row in _plain(arrow, batch).to_pylist():
                 number += 1
-                yield (
-                    f"record {number}",
-                    number / max(1, total),
-                    {k: v for k, v in row.items() if v is not None},
-                )
+                told = {k: _told(v) if k in odd else v for k, v in row.items() if v is not None}
+                yield f"record {number}", number / max(1, total), told
     except arrow.ArrowException as error:
         raise CliError(f"{path}: is not a {kind[1:]} file we can read: {error}") from None
+
+
+def _is_odd(types: Any, kind: Any) -> bool:
+    """Whether values of this type may be of a kind that JSON has not."""
+    return types.is_nested(kind) or any(
+        check(kind) for check in (types.is_binary, types.is_large_binary, types.is_fixed_size_binary)
+    )
+
+
+def _told(value: Any) -> Any:
+    """A value as JSON would have it: a map, which Arrow gives as pairs, is an object; bytes are text, decimals numbers, times ISO
+    8601."""
+    if isinstance(value, list):
+        items = cast(list[Any], value)
+        if items and all(isinstance(item, tuple) for item in items):
+            return {str(_told(name)): _told(item) for name, item in items}
+        return [_told(item) for item in items]
+    if isinstance(value, dict):
+        return {name: _told(item) for name, item in cast(dict[str, Any], value).items()}
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _arrow_table(arrow: Any, feather: Any, path: Path) -> Any:

@@ -18,6 +18,8 @@ from tests.unit.cli.conftest import Fake
 from watchkeeper.cli import history, tables
 from watchkeeper.cli.errors import CliError
 from watchkeeper.cli.main import main
+from watchkeeper.dialects import derive
+from watchkeeper.dialects.history import Index
 from watchkeeper.wire.otlp import decode
 
 
@@ -275,3 +277,34 @@ def test_a_table_is_read_whatever_stands_between_its_cells(
     path.write_bytes(gzip.compress(data) if packed else data)
     (found,) = [record for _, _, record in tables.records(path)]
     assert found == {"id": "1", "a, b; c;\td": "x;y,z", "name": "two"}
+
+
+def test_maps_and_bytes_of_a_columnar_export_are_read(tmp_path: Path) -> None:
+    """As Langfuse's blob storage export writes Parquet: maps of counts and costs, texts as bytes."""
+    table = pa.table(
+        {
+            "id": ["o1"], "trace_id": ["t1"], "type": ["GENERATION"], "name": [b"answer"],
+            "start_time": pa.array([1_790_841_600_000_000], pa.timestamp("us")),
+            "end_time": pa.array([1_790_841_602_000_000], pa.timestamp("us")),
+            "provided_model_name": ["gpt-4.1"],
+            "usage_details": pa.array([[("input", 7), ("output", 3)]], pa.map_(pa.string(), pa.uint64())),
+            "cost_details": pa.array([[("total", Decimal("0.25"))]], pa.map_(pa.string(), pa.decimal128(38, 12))),
+            "metadata": pa.array([[("tier", "gold")]], pa.map_(pa.string(), pa.string())),
+            "tags": pa.array([["a", "b"]], pa.list_(pa.string())),
+        }
+    )  # fmt: skip
+    pa.parquet.write_table(table, tmp_path / "o.parquet")
+    (record,) = [found for _, _, found in tables.records(tmp_path / "o.parquet")]
+    assert isinstance(record, dict)
+    assert record["usage_details"] == {"input": 7, "output": 3} and record["cost_details"] == {"total": 0.25}
+    assert (
+        record["metadata"] == {"tier": "gold"} and record["tags"] == ["a", "b"] and record["name"] == "answer"
+    )
+    (taken,) = history._taken(tmp_path, "1", "langfuse", record, Index(), history.Tally())  # pyright: ignore[reportPrivateUsage]
+    (call,) = derive(taken.spans, []).spans
+    assert call.llm is not None and call.llm.request_model == "gpt-4.1"
+    assert (call.llm.usage.input_tokens, call.llm.usage.output_tokens, call.llm.usage.cost_client) == (
+        7,
+        3,
+        0.25,
+    )
