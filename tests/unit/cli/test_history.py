@@ -293,7 +293,7 @@ def test_maps_and_bytes_of_a_columnar_export_are_read(tmp_path: Path) -> None:
             "tags": pa.array([["a", "b"]], pa.list_(pa.string())),
         }
     )  # fmt: skip
-    pa.parquet.write_table(table, tmp_path / "o.parquet")
+    pyarrow.parquet.write_table(table, tmp_path / "o.parquet")
     (record,) = [found for _, _, found in tables.records(tmp_path / "o.parquet")]
     assert isinstance(record, dict)
     assert record["usage_details"] == {"input": 7, "output": 3} and record["cost_details"] == {"total": 0.25}
@@ -303,7 +303,7 @@ def test_maps_and_bytes_of_a_columnar_export_are_read(tmp_path: Path) -> None:
     (taken,) = history._taken(tmp_path, "1", "langfuse", record, Index(), history.Tally())  # pyright: ignore[reportPrivateUsage]
     (call,) = derive(taken.spans, []).spans
     assert call.llm is not None and call.llm.request_model == "gpt-4.1"
-    assert (call.llm.usage.input_tokens, call.llm.usage.output_tokens, call.llm.usage.cost_client) == (
+    assert (call.llm.usage.input_tokens, call.llm.usage.output_tokens, call.llm.cost_client) == (
         7,
         3,
         0.25,
