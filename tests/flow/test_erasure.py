@@ -129,6 +129,9 @@ def test_what_was_erased_does_not_come_back_even_after_a_restart(folder: Path) -
         assert server.call("POST", "/v1/traces", raw=more)[0] == 200
         feedback = {"trace_id": GONE, "scorer": "house", "value": 0.0, "reason": SECRET}
         server.call("POST", "/api/scores", feedback)
+        # Of which a review would be made.
+        said = {"trace_id": GONE, "rating": "down", "comment": SECRET}
+        assert server.call("POST", "/api/feedback", said)[0] == 201
         assert server.call("POST", "/v1/traces", raw=sent(LATER, USER, "new words"))[0] == 200
         server.eventually("select trace_id from traces", lambda rows: len(rows) == 2)
         assert {r["trace_id"] for r in server.sql("select trace_id from traces")} == {KEPT, LATER}

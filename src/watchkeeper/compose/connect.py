@@ -168,12 +168,14 @@ async def base_of(
     stack.push_async_callback(providers.close)
     isolation = Isolation(clock)
     stack.callback(isolation.close)
+    tombstones = Tombstones(secret.hash_key)
     review = ReviewRouting(
-        records, clock, routed=scoring.routed, columns=columns, settings=lambda: holder.current.review
-    )
+        records, clock, routed=scoring.routed, columns=columns, settings=lambda: holder.current.review,
+        erased=tombstones.holds,
+    )  # fmt: skip
     return Base(
         data_dir, clock, holder, secret, records, columns, redaction, scoring, egress, providers, isolation, review,
-        Pauses(records), Tombstones(secret.hash_key), stack,
+        Pauses(records), tombstones, stack,
     )  # fmt: skip
 
 

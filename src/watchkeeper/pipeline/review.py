@@ -36,7 +36,8 @@ ROUTED = ("user", "signal", "external")
 
 
 class ReviewRouting:
-    """Feeds the review queue. `routed(project)` names the signals the configuration routes itself. Counts what it added and what a full queue displaced."""
+    """Feeds the review queue. `routed(project)` names the signals the configuration routes itself, `erased(project, trace_id)`
+    traces nothing may be said of any more. Counts what it added and what a full queue displaced."""
 
     def __init__(
         self,
@@ -47,8 +48,10 @@ class ReviewRouting:
         *,
         columns: Columns | None = None,
         settings: Callable[[], Review] = lambda: DEFAULTS,
+        erased: Callable[[str, str], bool] = lambda _project, _trace_id: False,
     ) -> None:
         self.records = records
+        self.erased = erased
         self.clock = clock
         self.policies = policies
         self.routed = routed
@@ -133,6 +136,7 @@ class ReviewRouting:
         return wanted.id
 
     async def _add(self, wanted: list[tuple[ReviewItem, int | None]]) -> None:
+        wanted = [w for w in wanted if not self.erased(w[0].project, w[0].trace_id)]
         if not wanted:
             return
         added = await self.records.write(lambda conn: reviews.add_all(conn, wanted))

@@ -85,10 +85,16 @@ async def test_a_share_of_a_signal_is_judged_with_its_probability(world: World, 
     assert liked is not None and liked.cases[0].expected == liked.cases[0].actual is not None
 
 
-async def test_no_default_decides_about_a_routed_signal(world: World, records: Records) -> None:
+async def test_no_default_decides_about_a_routed_signal_and_nothing_is_said_of_an_erased_trace(
+    world: World, records: Records
+) -> None:
     routed = frozenset(r.scorer for r in world.plan.signals)
-    routing = ReviewRouting(records, lambda: world.now, routed=lambda _: routed)
+    gone = "e" * 32
+    routing = ReviewRouting(
+        records, lambda: world.now, routed=lambda _: routed, erased=lambda _, trace_id: trace_id == gone
+    )
     given: dict[str, Any] = {"value": 1.0, "passed": False}
+    await world.said(gone, "user_rating", **given)
     await world.said(ids(2)[0], "copy", **given)
     await world.said(ids(2)[1], "user_rating", **given)
     for score in world.columns.scores.values():
