@@ -180,8 +180,7 @@ def test_it_copies_a_message_and_a_link_to_the_span(page: Any, world: tuple[Worl
 
 def test_it_builds_a_filter_and_saves_the_view_with_the_keyboard_alone(page: Any) -> None:
     page.goto("/traces?range=30d")
-    page.locator("#filter-menu summary").focus()
-    page.keyboard.press("Enter")
+    page.keyboard.press("f")
     until(page, "document.activeElement.id === 'f-field'")
     page.keyboard.type("duration")
     page.keyboard.press("Tab")
@@ -206,6 +205,22 @@ def test_it_builds_a_filter_and_saves_the_view_with_the_keyboard_alone(page: Any
     page.go_back()
     page.wait_for_url(lambda url: "where=" not in url)
     assert page.locator(".filters .chip").count() == 0
+
+
+def test_dragging_over_the_bars_narrows_the_list_to_that_time(page: Any) -> None:
+    page.goto("/traces?range=30d&where=duration_ms+%3E+2")
+    bars = page.locator(".hist .bars")
+    over, links = bars.bounding_box(), bars.locator("a")
+    edges = [
+        links.nth(i).get_attribute("href").split(name)[1][:20] for i, name in ((0, "since="), (-1, "until="))
+    ]
+    page.mouse.move(over["x"] + 1, over["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(over["x"] + over["width"] - 1, over["y"] + 20, steps=3)
+    assert bars.locator(".brush").count() == 1
+    page.mouse.up()
+    page.wait_for_url("**since=*")
+    assert all(edge in page.url for edge in edges) and "where=duration_ms" in page.url
 
 
 def test_it_suggests_names_of_attributes(page: Any) -> None:

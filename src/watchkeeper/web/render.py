@@ -25,6 +25,7 @@ SHORTCUTS: Final = (
     ("↓ ↑ → ←", "In a trace: next, previous span; unfold, fold"),
     ("x", "Select the row"),
     ("c", "Compare the two selected rows"),
+    ("f", "Filter the list of traces"),
     ("d", "Add the trace to a dataset"),
     ("r", "Send the trace to review"),
     ("1 2 … 9", "Label in review"),

@@ -80,6 +80,16 @@ async def test_it_filters_by_any_attribute_of_any_step(world: World) -> None:
     assert "is a number" in wrong.text
 
 
+async def test_a_bar_of_the_histogram_keeps_every_filter(world: World) -> None:
+    async with client(world) as browser:
+        page = (
+            await browser.get("/traces?range=30d&session=conv-7&user=user-14&where=duration_ms+%3E+2")
+        ).text
+    narrowed = [a for a in re.findall(r'<a href="([^"]+)" data-tip', page) if "since=" in a]
+    assert narrowed
+    assert all("session=conv-7" in a and "user=user-14" in a and "where=" in a for a in narrowed)
+
+
 async def test_it_filters_by_what_a_column_holds_among_others(world: World) -> None:
     async with client(world) as browser:
         model = await found(browser, field="model", op="=", value="gpt-4o-mini")

@@ -99,6 +99,59 @@ if (list) {
   setTimeout(ask, EVERY_MS);
 }
 
+// Dragging over the bars above the list narrows it to that stretch of time; a click on one is a link.
+const bars = $(".hist .bars");
+if (bars) {
+  const drawn = $$("a", bars).map((link) => ({ box: $(".hit", link), to: new URL(link.href.baseVal, location.origin) }));
+  let from;
+  let brush;
+  let dragged = false;
+  const place = (event) => {
+    const { left, width } = bars.getBoundingClientRect();
+    return (Math.min(Math.max(event.clientX - left, 0), width) / width) * bars.viewBox.baseVal.width;
+  };
+  const stop = () => {
+    from = undefined;
+    brush?.remove();
+    brush = undefined;
+  };
+  // Neither is the link dragged nor the focus moved to it.
+  bars.addEventListener("mousedown", (event) => event.preventDefault());
+  // The click that ends it is none on the bar beneath.
+  bars.addEventListener("click", (event) => dragged && event.preventDefault());
+  bars.addEventListener("pointerdown", (event) => {
+    dragged = false;
+    if (event.button === 0 && event.pointerType !== "touch") from = { x: place(event), seen: event.clientX };
+  });
+  addEventListener("pointermove", (event) => {
+    if (!from || (!brush && Math.abs(event.clientX - from.seen) < 6)) return;
+    if (!brush) {
+      dragged = true;
+      brush = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+      brush.setAttribute("class", "brush");
+      brush.setAttribute("height", bars.viewBox.baseVal.height);
+      bars.append(brush);
+    }
+    const [low, high] = [from.x, place(event)].sort((a, b) => a - b);
+    brush.setAttribute("x", low);
+    brush.setAttribute("width", high - low);
+  });
+  addEventListener("pointerup", (event) => {
+    if (brush) {
+      const [low, high] = [from.x, place(event)].sort((a, b) => a - b);
+      const side = (box, share) => box.x.baseVal.value + share * box.width.baseVal.value;
+      const inside = drawn.filter(({ box }) => side(box, 1) > low && side(box, 0) < high);
+      if (inside.length) {
+        const { to } = inside[0];
+        to.searchParams.set("until", inside.at(-1).to.searchParams.get("until"));
+        location.href = to.href;
+      } else say("No trace in that stretch");
+    }
+    stop();
+  });
+  addEventListener("keydown", (event) => event.key === "Escape" && stop());
+}
+
 // Names of attributes, asked for when the menu opens.
 $("#filter-menu")?.addEventListener("toggle", async (event) => {
   const names = $("#f-attributes");
