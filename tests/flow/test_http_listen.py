@@ -205,6 +205,30 @@ async def test_it_refuses_grpc_calls_with_the_right_codes(served: tuple[Rig, Run
     assert made.ingest.taken == []
 
 
+async def test_calls_that_send_nothing_reserve_nothing_and_end_in_time(tmp_path: Path) -> None:
+    config = Config.model_validate_json('{"server": {"limits": {"body_seconds": 1}}}')
+    made = rig(tmp_path, config)
+    admitted, admit = list[int](), made.ingest.admit
+
+    def counted(size: int, project: str = "") -> Any:
+        admitted.append(size)
+        return admit(size, project)
+
+    made.ingest.admit = counted  # type: ignore[method-assign]
+    key = (("x-api-key", made.key("ingest")),)
+
+    async def nothing() -> AsyncGenerator[bytes, None]:
+        await asyncio.sleep(60)
+        yield b""
+
+    async with running(made.services, "127.0.0.1", 0, 0) as server, channel(server) as client:
+        silent = client.stream_unary(SERVICE)(nothing(), metadata=key)
+        await client.unary_unary(SERVICE)(exported(), metadata=key)
+        assert admitted == [len(exported())]
+        assert await silent.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert "in time" in await silent.details()
+
+
 async def test_it_closes_connections_whose_request_head_does_not_come(
     served: tuple[Rig, Running], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ Methods are registered as raw bytes and as client streams, though clients send o
 refused before its message is read. On the wire there is no difference.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -15,7 +16,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from watchkeeper.server.auth import PROJECT_HEADER, Authenticator, key_in
-from watchkeeper.server.otlp import UNKNOWN_BYTES, enlarged, refuse, store, understood, withdrawing
+from watchkeeper.server.otlp import expect, refuse, store, understood, withdrawing
 from watchkeeper.server.ports import grpc_busy
 from watchkeeper.server.routing import (
     ANONYMOUS,
@@ -46,6 +47,7 @@ _CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
+    408: grpc.StatusCode.DEADLINE_EXCEEDED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     415: grpc.StatusCode.INVALID_ARGUMENT,
     429: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -111,11 +113,18 @@ class _Handlers(grpc.GenericRpcHandler):
         return await self.auth.by_key(key, source)
 
     async def _message(self, messages: AsyncIterator[bytes]) -> bytes:
-        async for message in messages:
-            limit = self.services.config.current.server.limits.body
-            if len(message) > limit:
-                raise HttpError(413, f"the message is larger than {limit} bytes", "send smaller batches")
-            return message
+        limits = self.services.config.current.server.limits
+        try:
+            async with asyncio.timeout(limits.body_seconds):
+                async for message in messages:
+                    if len(message) > limits.body:
+                        raise HttpError(
+                            413, f"the message is larger than {limits.body} bytes", "send smaller batches"
+                        )
+                    return message
+        except TimeoutError:
+            self.services.counters.add("watchkeeper_refused_total", reason="slow")
+            raise HttpError(408, "the message did not arrive in time", "send it at once") from None
         # The library ends the stream of a message over its limit; the client has its answer already.
         raise HttpError(400, "there was no message", "send one export request")
 
@@ -130,12 +139,13 @@ class _Handlers(grpc.GenericRpcHandler):
             raise HttpError(401, "this needs an API key", "send the metadata authorization: Bearer wk_…")
         if not allows(principal.role_in(project), permission):
             raise HttpError(403, f"this needs the permission {permission}")
-        refused = refuse(self.services, None, project=project)
+        # Nothing is reserved for who has sent nothing: calls without a message would keep everybody else's out.
+        expect(self.services, project)
+        body = await self._message(messages)
+        refused = refuse(self.services, len(body), project=project)
         if refused is not None:
             raise refused
         with withdrawing(self.services, project):
-            body = await self._message(messages)
-            enlarged(self.services, project, UNKNOWN_BYTES, len(body))
             decoded = await understood(self.services, signal, body, "application/x-protobuf")
         del body
         rejected, said = await store(self.services, principal, project, decoded)

@@ -55,10 +55,23 @@ def refuse(
         services.counters.add("watchkeeper_refused_total", reason="size")
         return HttpError(413, f"the body is larger than {limit} bytes", "send smaller batches")
     if services.draining:
-        services.counters.add("watchkeeper_refused_total", reason="draining")
-        return HttpError(503, "the server is stopping", "try again", {"retry-after": "2"})
+        return _draining(services)
     busy = services.ingest.admit(_expected(size, compressed), project)
     return None if busy is None else _refused(services, busy, project)
+
+
+def _draining(services: Services) -> HttpError:
+    services.counters.add("watchkeeper_refused_total", reason="draining")
+    return HttpError(503, "the server is stopping", "try again", {"retry-after": "2"})
+
+
+def expect(services: Services, project: str) -> None:
+    """Raises the `HttpError` with which a request of unknown size would be refused now. Nothing is reserved."""
+    if services.draining:
+        raise _draining(services)
+    busy = services.ingest.refuses(UNKNOWN_BYTES, project)
+    if busy is not None:
+        raise _refused(services, busy, project)
 
 
 def _expected(size: int | None, compressed: bool) -> int:
