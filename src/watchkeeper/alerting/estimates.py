@@ -6,9 +6,8 @@ Means, rates and percentiles are those of `stats`; a sum has the Horvitz–Thomp
 
 import math
 
-from scipy import special
-
 from watchkeeper.model.series import BINARY, Estimate, Insufficient, Point
+from watchkeeper.stats.distributions import chi2_above
 from watchkeeper.stats.estimates import point_mean, point_quantile, point_rate
 from watchkeeper.stats.intervals import clopper_pearson, z_of
 
@@ -25,8 +24,8 @@ def _sd(p: Point, level: float) -> Estimate:
     mean, n = p.swx / p.sw, max(p.n_eff, 2.0)
     sd = math.sqrt(max(p.swx2 / p.sw - mean * mean, 0.0) * n / (n - 1))
     tail = (1 - level) / 2
-    low = math.sqrt((n - 1) / float(special.chdtri(n - 1, tail)))
-    high = math.sqrt((n - 1) / float(special.chdtri(n - 1, 1 - tail)))
+    low = math.sqrt((n - 1) / chi2_above(tail, n - 1))
+    high = math.sqrt((n - 1) / chi2_above(1 - tail, n - 1))
     return Estimate(sd, sd * low, sd * high, p.n, p.n_eff, level)
 
 

@@ -5,6 +5,7 @@ x > q₉₅, x > q₉₉ of the baseline. A component whose tail is made meaning
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +16,17 @@ Bools = NDArray[np.bool_]
 COMPONENTS = ("mean", "spread", "low01", "low05", "high95", "high99")
 N_COMPONENTS = len(COMPONENTS)
 _TAILS = (0.01, 0.05, 0.05, 0.01)
-# Gauss–Jacobi nodes and weights for ∫₀¹ f(t)(1 − t) dt, six points.
 GRID = 65
 
 
+@cache
 def _gauss_jacobi() -> tuple[Floats, Floats]:
+    """Nodes and weights for ∫₀¹ f(t)(1 − t) dt, six points."""
+    # When first asked, as in `stats.distributions`.
     from scipy.special import roots_jacobi
 
     x, w = roots_jacobi(6, 1.0, 0.0)
     return (np.asarray(x) + 1) / 2, np.asarray(w) / 4
-
-
-NODES, WEIGHTS = _gauss_jacobi()
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,9 @@ def root_deviance_table(
 ) -> Floats:
     """sign(g − m)·√(2n·KL), KL = ∫_m^g (g − u)/v(u) du by six-point Gauss–Jacobi; all (S, ...)."""
     gap = g - m
-    u = m[..., None] + gap[..., None] * NODES
-    return gap * np.sqrt(2.0 * n * (WEIGHTS / look_up(first, step, table, u)).sum(axis=-1))
+    nodes, weights = _gauss_jacobi()
+    u = m[..., None] + gap[..., None] * nodes
+    return gap * np.sqrt(2.0 * n * (weights / look_up(first, step, table, u)).sum(axis=-1))
 
 
 def root_deviance_share(g: Floats, m: Floats, n: Floats) -> Floats:

@@ -4,54 +4,70 @@
 wrappers a hundred times the call. Formulas: Abramowitz and Stegun, chapter 26.
 """
 
-from typing import Any, cast
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special as _special
 
-# The compiled functions of scipy.special carry no types.
-_sp: Any = cast("Any", _special)
+
+@cache
+def _sp() -> Any:
+    """`scipy.special`, whose compiled functions carry no types. Loaded when first asked: it brings as much as numpy itself, and most
+    commands and every start of a server would wait for it."""
+    from scipy import special
+
+    return special
 
 
 def normal_quantile(p: float) -> float:
     """The standard normal value below which a share `p` lies."""
-    return float(_sp.ndtri(p))
+    return float(_sp().ndtri(p))
+
+
+def normal_cdf(x: ArrayLike) -> NDArray[np.float64]:
+    """The share of the standard normal below `x`; elementwise."""
+    return np.asarray(_sp().ndtr(x), dtype=np.float64)
 
 
 def t_quantile(p: float, df: float) -> float:
     """Student's t below which a share `p` lies, with `df` > 0 degrees of freedom (not necessarily whole)."""
-    return float(_sp.stdtrit(df, p))
+    return float(_sp().stdtrit(df, p))
 
 
 def t_survival(x: float, df: float) -> float:
     """Probability of a Student's t above `x`."""
-    return float(_sp.stdtr(df, -x))
+    return float(_sp().stdtr(df, -x))
 
 
 def beta_quantile(p: ArrayLike, a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """The value of a beta(a, b) below which a share `p` lies; elementwise."""
-    return np.asarray(_sp.betaincinv(a, b, p), dtype=np.float64)
+    return np.asarray(_sp().betaincinv(a, b, p), dtype=np.float64)
+
+
+def chi2_above(p: float, df: float) -> float:
+    """The value of a chi-square with `df` degrees of freedom above which a share `p` lies."""
+    return float(_sp().chdtri(df, p))
 
 
 def chi2_survival(x: float, df: float) -> float:
     """Probability of a chi-square with `df` degrees of freedom above `x`."""
-    return float(_sp.chdtrc(df, x)) if x > 0 else 1.0
+    return float(_sp().chdtrc(df, x)) if x > 0 else 1.0
 
 
 def noncentral_chi2_survival(x: float, df: float, shift: float) -> float:
     """Probability of a noncentral chi-square (noncentrality `shift` > 0) above `x`."""
-    return float(1.0 - _sp.chndtr(x, df, shift)) if x > 0 else 1.0
+    return float(1.0 - _sp().chndtr(x, df, shift)) if x > 0 else 1.0
 
 
 def kolmogorov_survival(x: float) -> float:
     """Probability of Kolmogorov's limit statistic, sqrt(n) D, above `x`."""
-    return float(_sp.kolmogorov(x))
+    return float(_sp().kolmogorov(x))
 
 
 def _log_hypergeometric(k: NDArray[np.float64], total: int, marked: int, drawn: int) -> NDArray[np.float64]:
     def log_choose(n: Any, r: Any) -> Any:
-        return _sp.gammaln(n + 1.0) - _sp.gammaln(r + 1.0) - _sp.gammaln(n - r + 1.0)
+        return _sp().gammaln(n + 1.0) - _sp().gammaln(r + 1.0) - _sp().gammaln(n - r + 1.0)
 
     parts = log_choose(marked, k) + log_choose(total - marked, drawn - k) - log_choose(total, drawn)
     return np.asarray(parts, dtype=np.float64)
@@ -87,7 +103,7 @@ def sign_test(successes: int, n: int) -> float:
     if n == 0:
         return 1.0
     extreme = min(successes, n - successes)
-    return float(min(2.0 * _sp.bdtr(extreme, n, 0.5), 1.0))
+    return float(min(2.0 * _sp().bdtr(extreme, n, 0.5), 1.0))
 
 
 def ranks(values: ArrayLike) -> NDArray[np.float64]:

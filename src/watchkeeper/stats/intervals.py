@@ -5,9 +5,8 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
-from watchkeeper.stats.distributions import beta_quantile
+from watchkeeper.stats.distributions import beta_quantile, normal_quantile
 
 Floats = NDArray[np.float64]
 
@@ -16,7 +15,7 @@ def z_of(level: float, *, one_sided: bool = False) -> float:
     """The normal quantile of an interval with coverage `level`. Raises ValueError outside (0, 1)."""
     if not 0.0 < level < 1.0:
         raise ValueError(f"an interval's level is between 0 and 1, not {level}")
-    return float(ndtri(level if one_sided else 0.5 + level / 2.0))
+    return normal_quantile(level if one_sided else 0.5 + level / 2.0)
 
 
 def wilson(k: float, n: float, level: float = 0.95, *, one_sided: bool = False) -> tuple[float, float]:

@@ -8,9 +8,9 @@ from math import log, log10, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
 
 from watchkeeper.model.series import Estimate, Insufficient
+from watchkeeper.stats.distributions import normal_cdf
 
 Floats = NDArray[np.float64]
 # Evidence beyond this is certainty; the cap keeps every later sum and product finite.
@@ -125,9 +125,9 @@ def _crossing(c: float, looks: int, points: int = 301) -> float:
     grid = -bound + step * (np.arange(points) + 0.5)
     density = np.exp(-0.5 * grid**2) / sqrt(2 * np.pi)
     kernel = np.exp(-0.5 * (grid[:, None] - grid[None, :]) ** 2) / sqrt(2 * np.pi) * step
-    crossed = 2 * float(ndtr(-bound))
+    crossed = 2 * float(normal_cdf(-bound))
     for _ in range(1, looks):
-        out = ndtr(grid - bound) + ndtr(-bound - grid)
+        out = normal_cdf(grid - bound) + normal_cdf(-bound - grid)
         crossed += float(np.sum(density * out) * step)
         density = kernel @ density
     return crossed
