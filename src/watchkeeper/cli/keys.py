@@ -107,13 +107,14 @@ def list_keys(args: argparse.Namespace) -> int:
                     **{n: getattr(k, n) for n in ("id", "name", "role", "project")},
                     "state": k.state(now),
                     "created": _when(k.created_ns),
+                    "expires": _when(k.expires_ns),
                     "last_used": _when(k.last_used_ns),
                 }
                 for k in access.list_keys(conn, args.project)
             ]
 
         rows = _on_data(args, work)
-    names = ("id", "name", "role", "project", "state", "created", "last_used")
+    names = ("id", "name", "role", "project", "state", "created", "expires", "last_used")
     table(names, [[row.get(n) for n in names] for row in rows], sys.stdout)
     return OK
 

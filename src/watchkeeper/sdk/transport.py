@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 _MAX_ANSWER: Final = 64 * 1024
+_MOST_PRELIMINARY: Final = 20
 #: Worth another try. 500 is not in the OTLP list, but a server that is restarting answers it.
 _RETRYABLE: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
@@ -61,7 +62,7 @@ class Poster:
                 # A kept-alive connection the server closed meanwhile says nothing about the server.
                 stale = isinstance(error, (ConnectionError, http.client.RemoteDisconnected))
                 if not (reused and stale):
-                    return Reply(0, problem=f"{type(error).__name__}: {error}")
+                    return Reply(0, problem=_one_line(f"{type(error).__name__}: {error}"))
         return Reply(0, problem="connection closed")
 
     def _post(self, path: str, body: bytes, headers: Mapping[str, str], timeout: float) -> Reply:
@@ -85,6 +86,12 @@ class Poster:
         answer.close()
         if answer.will_close or len(content) >= _MAX_ANSWER:
             self.close()
+        kind = (answer.getheader("Content-Type") or "").lower()
+        if answer.status < 300 and kind.startswith("text/html") and content.lstrip().startswith(b"<"):
+            # Whoever answers a POST of telemetry with a page has not taken it: a login in front of the server, another service.
+            return Reply(
+                0, problem=f"a web page answers there with {answer.status}, no receiver of telemetry"
+            )
         moved = answer.getheader("Location") if 300 <= answer.status < 400 else None
         problem = f"the server is at {moved[:200]!r}; name that address" if moved else ""
         return Reply(answer.status, content, _retry_after(answer.getheader("Retry-After")), problem)
@@ -101,9 +108,12 @@ class Poster:
         proxy = self._proxy()
         first, first_port = (proxy.hostname or "", proxy.port or 80) if proxy else (host, port)
         if not secure:
-            return _Connection(first, first_port, timeout=timeout)
+            connection = _Connection(first, first_port, timeout=timeout)
+            connection.response_class = _Answer
+            return connection
         context = ssl.create_default_context(cafile=self._certificate)
         connection = http.client.HTTPSConnection(first, first_port, timeout=timeout, context=context)
+        connection.response_class = _Answer
         if proxy is not None:
             connection.set_tunnel(host, port)
         return connection
@@ -126,6 +136,22 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         super().connect()
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer behind any preliminary ones (103 Early Hints of a proxy): the standard library passes over 100 alone."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(_MOST_PRELIMINARY):
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # pyright: ignore
+            if not 100 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("nothing but preliminary answers")
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)[:300]
 
 
 def _retry_after(header: str | None) -> float | None:

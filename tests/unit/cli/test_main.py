@@ -191,12 +191,14 @@ def test_it_makes_lists_and_revokes_keys_on_a_stopped_server_s_data(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     where = ["--data-dir", str(made_data(tmp_path / "data"))]
-    assert main(["keys", "create", "ci", "--role", "editor", *where]) == 0
+    assert main(["keys", "create", "ci", "--role", "editor", "--expires-in-days", "3", *where]) == 0
     key = capsys.readouterr().out.strip()
     assert key.startswith("wk_")
     assert main(["keys", "list", *where]) == 0
     listed = capsys.readouterr().out
     assert key not in listed and "editor" in listed and "active" in listed
+    head, _, row = listed.splitlines()[:3]
+    assert row[head.index("expires") :].startswith("20"), "when a key stops working is told before it does"
     assert main(["keys", "revoke", key.split("_")[1], *where]) == 0
     assert main(["keys", "revoke", key.split("_")[1], *where]) == 2
     assert main(["keys", "create", " ", *where]) == 2
