@@ -96,6 +96,7 @@ class _Shape(NamedTuple):
 _SHAPES: dict[tuple[Any, ...], _Shape] = {}
 _MOST_SHAPES = 4096
 _LONGEST_SHAPE = 64
+_NO_HEADS: frozenset[str] = frozenset()
 # The values that recognition looks at beside the names.
 _MARKS = ("gen_ai.system", "telemetry.sdk.name")
 
@@ -143,6 +144,9 @@ def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Alia
     if own:
         spare.fill(draft, own, attributes)
     context.fill(draft, attributes, aliases, heads)
+    for log in logs or ():
+        # Some clients say who asked in the record alone (Google's ADK).
+        context.fill(draft, log.attributes, aliases, _NO_HEADS)
     common.errors(draft, attributes, happened)
     if sampled or raw.trace_state:
         draft.keep_probability = common.keep_probability(raw.trace_state, attributes, raw.resource)

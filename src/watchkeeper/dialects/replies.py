@@ -184,8 +184,17 @@ def _of_list(items: list[Any]) -> Reply | None:
     found = msgs.read(items, "assistant")
     if not found:
         return None
+    if _in_pieces(tables):
+        whole = msgs.joined([p for m in found for p in m.parts])
+        return Reply([msgs.Message("assistant", whole)], found[-1].finish_reason, streamed=True)
     finish = next((m.finish_reason for m in found if m.finish_reason), None)
     return Reply(found, finish)
+
+
+def _in_pieces(tables: list[dict[str, Any]]) -> bool:
+    """Whether messages are the pieces of one stream: none but the last has come to an end (Gemini's, as they came)."""
+    ends = [t.get("finish_reason") for t in tables]
+    return len(ends) > 1 and ends[0] == "" and all(e == "" for e in ends[:-1])
 
 
 def _of_object(table: dict[str, Any]) -> Reply | None:

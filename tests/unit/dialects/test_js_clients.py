@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.dialects.make import event, raw, span
+from tests.unit.dialects.make import event, log, raw, span
 from watchkeeper import dialects
 from watchkeeper.dialects import spellings
 from watchkeeper.model.span import LLM, ErrorInfo, Part, Span, Tool, Usage
@@ -475,3 +475,27 @@ def test_a_tool_that_speaks_under_its_own_name_answers_its_call() -> None:
     given[2]["role"] = "narrator"
     told["langfuse.observation.input"] = json.dumps(given)
     assert [m.role for m in _llm(span(told)).input_messages] == ["user", "assistant", "user"]
+
+
+def test_pieces_of_a_stream_told_as_messages_are_one_answer() -> None:
+    def answered(*ends: str) -> LLM:
+        words = zip(("It ", "is ", "sunny."), ends, strict=True)
+        told = [
+            {"role": "assistant", "parts": [{"type": "text", "content": w}], "finish_reason": e}
+            for w, e in words
+        ]
+        return _llm(span({**CALL, "gen_ai.output.messages": json.dumps(told)}))
+
+    whole = answered("", "", "stop")
+    assert (whole.output_text, whole.finish_reason, whole.stream) == ("It is sunny.", "stop", True)
+    assert len(whole.output_messages) == 1 and answered("", "", "").output_text == "It is sunny."
+    # Choices end each by itself.
+    assert len(answered("stop", "stop", "stop").output_messages) == 3
+
+
+def test_who_asked_may_stand_in_the_record_alone() -> None:
+    record = log(
+        "gen_ai.client.inference.operation.details", None, {"user.id": "u-1", "gen_ai.conversation.id": "s-1"}
+    )
+    made = dialects.assemble([dialects.normalise(raw(CALL))], [record])
+    assert (made.context.user_id, made.context.session_id) == ("u-1", "s-1")
