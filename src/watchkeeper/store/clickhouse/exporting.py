@@ -79,12 +79,15 @@ def _named(batch: Any) -> Any:
 
 
 def rows(batch: Any) -> list[dict[str, Any]]:
-    """A batch as plain rows. Times are cut to microseconds, which Python can hold."""
+    """A batch as plain rows. Times in UTC are texts, ISO 8601 with all the digits their column has; Python's own have six."""
     arrow = dataframes()
+    compute = importlib.import_module("pyarrow.compute")
     columns: list[Any] = []
     for field, column in zip(batch.schema, batch.columns, strict=True):
         kind = field.type
-        if arrow.types.is_timestamp(kind) and kind.unit == "ns":
+        if arrow.types.is_timestamp(kind) and kind.tz in (None, "UTC"):
+            column = compute.strftime(column.cast(arrow.timestamp(kind.unit)), format="%Y-%m-%dT%H:%M:%SZ")
+        elif arrow.types.is_timestamp(kind) and kind.unit == "ns":
             column = column.cast(arrow.timestamp("us", tz=kind.tz), safe=False)
         values = column.to_pylist()
         if arrow.types.is_map(kind):
