@@ -181,9 +181,13 @@ class Ingest:
         """None when a request that was admitted with `was` bytes may go on though it has `size`."""
         return self._shares.larger(project, was, size, asyncio.get_running_loop().time())
 
-    def withdraw(self, project: str) -> None:
-        """A request that was admitted will not be accepted: it could not be read."""
-        self._shares.arrived(project)
+    def smaller(self, was: int, size: int, project: str = "") -> None:
+        """A request that was admitted with `was` bytes is late: while it does not come, so many are enough."""
+        self._shares.smaller(project, was, size)
+
+    def withdraw(self, project: str, reserved: int) -> None:
+        """A request that was admitted with so many bytes is here, or cannot be read."""
+        self._shares.arrived(project, reserved)
 
     def shut(self) -> Busy | None:
         """Why nothing is taken now, whoever sends and however little; None when something is."""
@@ -207,7 +211,6 @@ class Ingest:
         metrics: Sequence[MetricPoint] = (),
     ) -> None:
         """Store records of one project; durable on return. Raises StoreUnavailable, and then nothing is promised."""
-        self._shares.arrived(project)
         counts = {"traces": len(spans), "logs": len(logs), "metrics": len(metrics)}
         for signal, n in counts.items():
             if n:

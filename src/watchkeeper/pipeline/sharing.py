@@ -82,8 +82,7 @@ class Shares:
         waiting = self._admitted.get(project)
         if not waiting:
             return None
-        # One that arrived meanwhile may have given back this one's reservation for its own.
-        place = next((i for i, (_, reserved) in enumerate(waiting) if reserved == was), 0)
+        place = self._place(project, was) or 0
         at, was = waiting[place]
         self._admitted_bytes[project] -= was
         busy = self.refuses(project, size, now)
@@ -91,6 +90,18 @@ class Shares:
         self._admitted_bytes[project] += kept
         waiting[place] = (at, kept)
         return busy
+
+    def smaller(self, project: str, was: int, size: int) -> None:
+        """Of what a request reserved so much is enough for now."""
+        place = self._place(project, was)
+        if place is not None:
+            self._admitted[project][place] = (self._admitted[project][place][0], size)
+            self._admitted_bytes[project] += size - was
+
+    def _place(self, project: str, reserved: int) -> int | None:
+        """Where the reservation of so many bytes stands; those of equal size are as good as one another."""
+        waiting = self._admitted.get(project, ())
+        return next((i for i, (_, size) in enumerate(waiting) if size == reserved), None)
 
     def coming(self, now: float) -> bool:
         """Whether a request that was admitted has not arrived yet."""
@@ -114,15 +125,12 @@ class Shares:
         self._buckets[project] = (level, now)
         return level
 
-    def arrived(self, project: str) -> None:
-        """A request that was admitted is here: what was reserved for it is not any more. One that was asked for under another
-        project (a resource may name its own) gives back the oldest reservation there is."""
-        if not self._admitted.get(project):
-            oldest = [(waiting[0][0], p) for p, waiting in self._admitted.items() if waiting]
-            if not oldest:
-                return
-            project = min(oldest)[1]
-        self._admitted_bytes[project] -= self._admitted[project].popleft()[1]
+    def arrived(self, project: str, reserved: int) -> None:
+        """A request that was admitted is here, or will not come: the bytes that were reserved for it are not any more."""
+        place = self._place(project, reserved)
+        if place is not None:
+            del self._admitted[project][place]
+            self._admitted_bytes[project] -= reserved
 
     def hold(self, project: str, size: int, now: float) -> None:
         """This many bytes are held, and paid for."""

@@ -41,6 +41,9 @@ _DECODERS = ThreadPoolExecutor(2, "decode")
 # What is reserved for a body that does not say its length, and how much larger a compressed one becomes.
 UNKNOWN_BYTES = 512 * 1024
 INFLATION = 6
+# After so long a body that is not here yet holds what has come of it, and this at least.
+PATIENCE_SECONDS = 2.0
+LEAST_BYTES = 4 * 1024
 _EXPORTS = (b"/v1/traces", b"/v1/logs", b"/v1/metrics")
 PROJECT_ATTRIBUTE = "watchkeeper.project"
 Batch = tuple[list[RawSpan], list[LogRecord], list[MetricPoint]]
@@ -79,16 +82,35 @@ def _expected(size: int | None, compressed: bool) -> int:
     return expected * INFLATION if compressed else expected
 
 
-def enlarged(services: Services, project: str, was: int, size: int) -> int:
-    """What is reserved for an admitted request of so many bytes, which had reserved `was`. Raises `HttpError` 503 where there is no room."""
-    if size <= was:
-        return was
-    # In steps, so that it is not asked for every piece.
-    size = max(size, min(2 * was, services.config.current.server.limits.body))
-    busy = services.ingest.larger(was, size, project)
-    if busy is not None:
-        raise _refused(services, busy, project)
-    return size
+class Room:
+    """What is reserved for one admitted request, until it is here or cannot be read. Who lets the server wait holds no more than came."""
+
+    def __init__(self, services: Services, project: str, size: int) -> None:
+        self._services, self._project, self._size, self._come = services, project, size, 0
+        self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._late)
+
+    def _late(self) -> None:
+        least = max(self._come, LEAST_BYTES)
+        if least < self._size:
+            self._services.ingest.smaller(self._size, least, self._project)
+            self._size = least
+
+    def came(self, size: int) -> None:
+        """So many bytes are here. Raises `HttpError` 503 where there is no room for them."""
+        self._come = size
+        if size <= self._size:
+            return
+        # In steps, so that it is not asked for every piece.
+        size = max(size, min(2 * self._size, self._services.config.current.server.limits.body))
+        busy = self._services.ingest.larger(self._size, size, self._project)
+        if busy is not None:
+            raise _refused(self._services, busy, self._project)
+        self._size = size
+
+    def leave(self) -> None:
+        """Give it back."""
+        self._timer.cancel()
+        self._services.ingest.withdraw(self._project, self._size)
 
 
 def _refused(services: Services, busy: Busy, project: str) -> HttpError:
@@ -133,15 +155,15 @@ def overloaded(
     return response
 
 
-async def _body(call: Call, inflater: Inflater, reserved: int) -> bytes:
-    """The inflated body, for which so many bytes are reserved. Raises `HttpError` 408 when it drips in too slowly and 503 when it
+async def _body(call: Call, inflater: Inflater, room: Room) -> bytes:
+    """The inflated body. Raises `HttpError` 408 when it drips in too slowly and 503 when it
     becomes larger than there is room for, and `WireError`."""
     deadline = time.monotonic() + call.services.config.current.server.limits.body_seconds
     try:
         async with aclosing(_pieces(call, deadline)) as pieces:
             async for piece in pieces:
                 inflater.feed(piece)
-                reserved = enlarged(call.services, call.project, reserved, inflater.size)
+                room.came(inflater.size)
     except TimeoutError:
         call.services.counters.add("watchkeeper_refused_total", reason="slow")
         raise HttpError(
@@ -239,13 +261,13 @@ def _count(services: Services, project: str, decoded: Decoded, unplaced: int) ->
 
 
 @contextmanager
-def withdrawing(services: Services, project: str) -> Generator[None]:
-    """Give back what was reserved for an admitted request when it cannot be read: malformed, too slow, or its client gone."""
+def reserved(services: Services, project: str, size: int) -> Generator[Room]:
+    """The room of a request that was admitted with so many bytes, while it is read."""
+    room = Room(services, project, size)
     try:
-        yield
-    except BaseException:
-        services.ingest.withdraw(project)
-        raise
+        yield room
+    finally:
+        room.leave()
 
 
 async def understood(services: Services, signal: str, body: bytes, content_type: str | None) -> Decoded:
@@ -278,11 +300,8 @@ async def export(call: Call, signal: str) -> Response:
         refused = refuse(call.services, size, compressed, call.project)
         if refused is not None:
             raise refused
-        with withdrawing(call.services, call.project):
-            reserved = _expected(size, compressed)
-            decoded = await understood(
-                call.services, signal, await _body(call, inflater, reserved), content_type
-            )
+        with reserved(call.services, call.project, _expected(size, compressed)) as room:
+            decoded = await understood(call.services, signal, await _body(call, inflater, room), content_type)
     except WireError as error:
         reason = "size" if isinstance(error, TooLarge) else "malformed"
         call.services.counters.add("watchkeeper_refused_total", reason=reason)

@@ -76,8 +76,12 @@ class IngestPort(Protocol):
         """None when a request that was admitted with `was` bytes may go on though it turned out to have `size`."""
         ...
 
-    def withdraw(self, project: str) -> None:
-        """What was admitted last for the project could not be read, and will not be accepted."""
+    def smaller(self, was: int, size: int, project: str = "") -> None:
+        """Of a request that was admitted with `was` bytes no more than `size` need to be reserved until more comes."""
+        ...
+
+    def withdraw(self, project: str, reserved: int) -> None:
+        """What was admitted with so many bytes is here and will be accepted now, or could not be read."""
         ...
 
     async def accept(

@@ -230,6 +230,7 @@ async def test_overload_is_refused_before_anything_is_read() -> None:
     rig.store.gate.clear()
     big = [raw(new_trace_id(), text="x" * 60_000), raw(new_trace_id(), text="x" * 60_000)]
     assert rig.ingest.admit(120_000) is None, "a lone request is taken whatever its size"
+    rig.ingest.withdraw("", 120_000)
     task = asyncio.create_task(rig.ingest.accept("p", big, []))
     await asyncio.sleep(0.05)
     busy = rig.ingest.admit(1000)

@@ -51,7 +51,7 @@ def _ask(
     if shares.admit(project, 20_000, now) is not None:
         counts[project][1] += 1
         return
-    shares.arrived(project)
+    shares.arrived(project, 20_000)
     shares.hold(project, 20_000, now)
     waiting[project].append(20_000)
     counts[project][0] += 1
@@ -71,7 +71,7 @@ def test_nobody_is_refused_while_there_is_room() -> None:
 def test_a_newcomer_gets_in_although_another_filled_everything() -> None:
     shares = Shares(MAX)
     while shares.admit("loud", 50_000, 0.0) is None:
-        shares.arrived("loud")
+        shares.arrived("loud", 50_000)
         shares.hold("loud", 50_000, 0.0)
     assert shares.held == MAX
     assert shares.admit("quiet", 50_000, 0.1) is None
@@ -85,22 +85,28 @@ def test_a_quota_bounds_the_average_and_says_when_to_come_back() -> None:
         now = step / 10
         busy = shares.admit("bounded", 50_000, now)
         if busy is None:
-            shares.arrived("bounded")
+            shares.arrived("bounded", 50_000)
             shares.hold("bounded", 50_000, now)
             shares.release("bounded", 50_000)
             taken += 50_000
         else:
             assert busy.quota and busy.retry_after in range(1, 6)
         assert shares.admit("free", 50_000, now) is None
-        shares.arrived("free")
+        shares.arrived("free", 50_000)
     assert 60 * 100_000 <= taken <= 66 * 100_000, "the rate for a minute, and a burst of five seconds once"
 
 
-def test_a_reservation_made_under_another_project_is_given_back() -> None:
+def test_who_is_late_holds_no_more_than_what_came_and_keeps_nobody_out() -> None:
     shares = Shares(MAX)
-    assert shares.admit("*", MAX, 0.0) is None
-    shares.arrived("p")
-    assert shares.admit("*", MAX, 0.0) is None
+    for _ in range(100):
+        if shares.admit("p", MAX // 10, 0.0) is None:
+            shares.smaller("p", MAX // 10, 1000)
+    for _ in range(1000):
+        assert shares.admit("p", MAX // 5, 0.0) is None, "also after many others came and went"
+        shares.arrived("p", MAX // 5)
+    for _ in range(100):
+        shares.arrived("p", 1000)
+    assert not shares.coming(0.0)
 
 
 def test_a_body_that_outgrows_what_it_reserved_is_held_to_the_same_bound() -> None:
@@ -112,8 +118,8 @@ def test_a_body_that_outgrows_what_it_reserved_is_held_to_the_same_bound() -> No
     assert busy is not None and not busy.quota, "two of half of it and three others are more than all"
     assert shares.admit("p", 300_000, 0.0) is None, "what was refused reserves no more than before"
     assert shares.admit("p", small, 0.0) is not None
-    for _ in range(6):
-        shares.arrived("p")
+    for size in (*[small] * 4, MAX // 2, 300_000):
+        shares.arrived("p", size)
     assert shares.admit("p", MAX, 0.0) is None, "and nothing is left of any of them"
 
 
@@ -122,5 +128,5 @@ def test_a_lone_body_may_become_larger_than_everything() -> None:
     assert shares.admit("p", 1000, 0.0) is None
     assert shares.larger("p", 1000, 2 * MAX, 0.0) is None
     assert shares.admit("p", 1000, 0.0) is not None
-    shares.arrived("p")
+    shares.arrived("p", 2 * MAX)
     assert shares.larger("p", 1000, MAX, 0.0) is None, "what arrived has nothing reserved"

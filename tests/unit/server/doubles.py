@@ -81,6 +81,7 @@ class MemoryIngest:
     ledger: Ledger = field(default_factory=Ledger)
 
     admitted: int = 0
+    shrunk: list[tuple[int, int]] = field(default_factory=list)
 
     def admit(self, size: int, project: str = "") -> Any:
         self.admitted += self.busy is None
@@ -95,7 +96,10 @@ class MemoryIngest:
     def larger(self, was: int, size: int, project: str = "") -> Any:
         return self.too_large
 
-    def withdraw(self, project: str) -> None:
+    def smaller(self, was: int, size: int, project: str = "") -> None:
+        self.shrunk.append((was, size))
+
+    def withdraw(self, project: str, reserved: int) -> None:
         self.admitted -= 1
 
     async def accept(
@@ -103,7 +107,6 @@ class MemoryIngest:
     ) -> None:
         if self.error is not None:
             raise self.error
-        self.admitted -= 1
         self.taken.append((project, spans, logs))
 
 

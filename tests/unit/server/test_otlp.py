@@ -18,6 +18,7 @@ from starlette.requests import Request
 
 from tests.unit.server.doubles import NOW, Rig, rig
 from watchkeeper.config.models import Config
+from watchkeeper.server import otlp
 from watchkeeper.store.columns import StoreUnavailable
 
 JSON, PROTOBUF = {"content-type": "application/json"}, {"content-type": "application/x-protobuf"}
@@ -200,7 +201,8 @@ async def test_a_request_is_let_go_with_its_answer(served: Rig, status: int) -> 
             gc.enable()
 
 
-async def test_it_gives_up_on_a_body_that_drips(tmp_path: Path) -> None:
+async def test_it_gives_up_on_a_body_that_drips(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(otlp, "PATIENCE_SECONDS", 0.1)
     config = Config.model_validate_json('{"server": {"limits": {"body_seconds": 1}}}')
     served = rig(tmp_path, config, no_auth=True)
 
@@ -212,6 +214,10 @@ async def test_it_gives_up_on_a_body_that_drips(tmp_path: Path) -> None:
     async with served.client() as client:
         answer = await client.post("/v1/traces", content=drip(), headers=JSON)
     assert answer.status_code == 408 and answer.headers["connection"] == "close"
+    assert served.ingest.shrunk == [(otlp.UNKNOWN_BYTES, otlp.LEAST_BYTES)], (
+        "many of them would keep all others out"
+    )
+    assert served.ingest.admitted == 0
 
 
 async def test_it_stores_a_resource_under_its_own_project_where_the_key_may(tmp_path: Path) -> None:
