@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import msgspec
 
-from watchkeeper.dialects import agents, claude_code, common, duplicates, events, messages
+from watchkeeper.dialects import agents, claude_code, common, duplicates, events, messages, tool_spans
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.normalise import normalise
 from watchkeeper.dialects.spellings import error_class
@@ -55,7 +55,7 @@ def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:
     _refused(ordered)
     _announced(ordered)
     _restore(ordered)
-    _complete_tools(ordered)
+    tool_spans.complete(ordered)
     _passed_on(ordered)
     context = _contexts(ordered)
     known = {s.span_id for s in ordered}
@@ -313,74 +313,6 @@ def _lent(tool: Tool, inner: Tool) -> Tool:
         inner.result if tool.result is None else tool.result,
         tool.error or inner.error,
     )
-
-
-def _complete_tools(ordered: list[Span]) -> None:
-    """Ids, arguments and results that tools' own spans lack and the conversation around them holds.
-
-    A tool was called with what the model gave, and returned what the next call was told; where a span has only a text,
-    it may be the value of the single argument.
-    """
-    lacking = [s for s in ordered if s.tool is not None and (s.tool.call_id is None or _lacks(s.tool))]
-    if not lacking:
-        return
-    calls: dict[Any, Part] = {}
-    results: dict[str, Part] = {}
-    named: dict[str | None, list[Part]] = {}
-    for llm in (s.llm for s in ordered if s.llm is not None):
-        for part in (p for m in (*llm.output_messages, *llm.input_messages) for p in m.parts):
-            if part.type == "tool_result" and part.id:
-                results.setdefault(part.id, part)
-            elif part.type == "tool_call":
-                if part.id and part.id not in calls:
-                    named.setdefault(part.name, []).append(part)
-                calls.setdefault(part.id, part)
-                calls.setdefault(_only_value(part), part)
-    _identify(ordered, named)
-    for span in lacking:
-        tool = span.tool
-        if tool is None:
-            continue
-        known: Any = tool.arguments
-        call = calls.get((tool.name, known) if isinstance(known, str) else tool.call_id or "")
-        result = results.get(tool.call_id or "") if tool.result is None and tool.error is None else None
-        if call is not None and not isinstance(known, dict | list):
-            span.tool = tool = msgspec.structs.replace(tool, arguments=call.arguments)
-        if result is not None:
-            failure = common.tool_failure(result.result)
-            span.tool = msgspec.structs.replace(tool, result=result.result, error=failure)
-            span.output_text = span.output_text or as_text(result.result)
-            if failure is not None:
-                span.error = span.error or ErrorInfo("tool_error", failure)
-
-
-def _identify(ordered: list[Span], named: dict[str | None, list[Part]]) -> None:
-    """Tools' spans without an id, in order, ran the calls of their name that no span claims, where there are as many."""
-    tools = [s for s in ordered if s.tool is not None]
-    claimed = {s.tool.call_id for s in tools if s.tool is not None}
-    unnamed: dict[str | None, list[Span]] = {}
-    for span in tools:
-        if span.tool is not None and span.tool.call_id is None:
-            unnamed.setdefault(span.tool.name, []).append(span)
-    for name, spans in unnamed.items():
-        free = [p for p in named.get(name, ()) if p.id not in claimed]
-        if len(free) == len(spans):
-            for span, call in zip(spans, free, strict=True):
-                if span.tool is not None and span.tool.arguments in (None, call.arguments):
-                    span.tool = msgspec.structs.replace(span.tool, call_id=call.id)
-
-
-def _lacks(tool: Tool) -> bool:
-    return not isinstance(tool.arguments, dict | list) or (tool.result is None and tool.error is None)
-
-
-def _only_value(part: Part) -> tuple[str | None, str] | None:
-    """The name of a call and the text that is its single argument, None for every other call."""
-    given: Any = part.arguments
-    if isinstance(given, dict) and len(cast(dict[str, Any], given)) == 1:
-        only: Any = next(iter(cast(dict[str, Any], given).values()))
-        return (part.name, only) if isinstance(only, str) else None
-    return None
 
 
 def _with_ids(given: list[Message], made: dict[str, Message], ran: dict[str, str | None]) -> list[Message]:

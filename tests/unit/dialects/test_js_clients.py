@@ -499,3 +499,40 @@ def test_who_asked_may_stand_in_the_record_alone() -> None:
     )
     made = dialects.assemble([dialects.normalise(raw(CALL))], [record])
     assert (made.context.user_id, made.context.session_id) == ("u-1", "s-1")
+
+
+def test_tools_under_ids_that_the_conversation_does_not_know_ran_its_calls_in_order() -> None:
+    def call(code: str) -> dict[str, Any]:
+        # The ids come again with every answer.
+        return {
+            "role": "assistant",
+            "parts": [{"type": "tool_call", "id": "track_0", "name": "track", "arguments": {"code": code}}],
+        }
+
+    def result(value: Any) -> dict[str, Any]:
+        return {"role": "tool", "parts": [{"type": "tool_call_response", "id": "track_0", "response": value}]}
+
+    asked = {"role": "user", "parts": [{"type": "text", "content": "Where are they?"}]}
+    first, second = call("a"), call("b")
+    turns = [([asked], first), ([asked, first, result("here")], second),
+             ([asked, first, result("here"), second, result({"error": "lost"})], {"role": "assistant", "parts": []})]  # fmt: skip
+    told = [
+        raw({**CALL, "gen_ai.input.messages": json.dumps(given), "gen_ai.output.messages": json.dumps([said])},
+            span_id=f"{i}a" * 8, start=i * 10)
+        for i, (given, said) in enumerate(turns)
+    ]  # fmt: skip
+    ran = [
+        raw({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "track", "gen_ai.tool.call.id": f"own-{i}"},
+            span_id=f"{i}b" * 8, start=i * 10 + 5, name="execute_tool track")
+        for i in range(2)
+    ]  # fmt: skip
+
+    def tools(*spans: Any) -> list[Tool]:
+        made = dialects.assemble([dialects.normalise(s) for s in spans], [])
+        return [_tool(s) for s in made.tools]
+
+    whole = tools(*told, *ran)
+    assert [(t.call_id, t.arguments) for t in whole] == [("own-0", {"code": "a"}), ("own-1", {"code": "b"})]
+    assert [(t.result, t.error) for t in whole] == [("here", None), ({"error": "lost"}, "lost")]
+    # Of one span it is not known which of the two calls it ran.
+    assert [(t.arguments, t.result) for t in tools(*told, ran[0])] == [(None, None)]

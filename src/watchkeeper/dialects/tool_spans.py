@@ -1,0 +1,117 @@
+"""What tools' own spans lack and the conversation around them holds: ids, arguments, results."""
+
+from typing import Any, cast
+
+import msgspec
+
+from watchkeeper.dialects import common
+from watchkeeper.dialects.values import as_text
+from watchkeeper.model.span import ErrorInfo, Message, Part, Span, Tool
+
+
+def complete(ordered: list[Span]) -> None:
+    """Ids, arguments and results that tools' own spans lack and the conversation around them holds.
+
+    A tool was called with what the model gave, and returned what the next call was told; where a span has only a text,
+    it may be the value of the single argument.
+    """
+    lacking = [s for s in ordered if s.tool is not None and (s.tool.call_id is None or _lacks(s.tool))]
+    if not lacking:
+        return
+    calls: dict[Any, Part] = {}
+    results: dict[str, Part] = {}
+    named: dict[str | None, list[Part]] = {}
+    for llm in (s.llm for s in ordered if s.llm is not None):
+        for part in (p for m in (*llm.output_messages, *llm.input_messages) for p in m.parts):
+            if part.type == "tool_result" and part.id:
+                results.setdefault(part.id, part)
+            elif part.type == "tool_call":
+                if part.id and part.id not in calls:
+                    named.setdefault(part.name, []).append(part)
+                calls.setdefault(part.id, part)
+                calls.setdefault(_only_value(part), part)
+    _identify(ordered, named)
+    for span in lacking:
+        tool = span.tool
+        if tool is None:
+            continue
+        known: Any = tool.arguments
+        call = calls.get((tool.name, known) if isinstance(known, str) else tool.call_id or "")
+        result = results.get(tool.call_id or "") if tool.result is None and tool.error is None else None
+        if call is not None and not isinstance(known, dict | list):
+            span.tool = tool = msgspec.structs.replace(tool, arguments=call.arguments)
+        if result is not None:
+            _returned(span, tool, result)
+    _in_order(ordered, calls)
+
+
+def _returned(span: Span, tool: Tool, result: Part) -> None:
+    failure = common.tool_failure(result.result)
+    span.tool = msgspec.structs.replace(tool, result=result.result, error=failure)
+    span.output_text = span.output_text or as_text(result.result)
+    if failure is not None:
+        span.error = span.error or ErrorInfo("tool_error", failure)
+
+
+def _in_order(ordered: list[Span], calls: dict[Any, Part]) -> None:
+    """Tools under ids that the conversation does not know (Google's ADK) ran its calls in order, where there are as many."""
+    strange: dict[str | None, list[Span]] = {}
+    for span in ordered:
+        tool = span.tool
+        if tool is not None and tool.call_id and tool.call_id not in calls and tool.arguments is None:
+            strange.setdefault(tool.name, []).append(span)
+    if not strange:
+        return
+    told = [s.llm for s in ordered if s.llm is not None and s.llm.duplicate_of is None]
+    asked = [p for llm in told for m in llm.output_messages for p in m.parts if p.type == "tool_call"]
+    answers = _answers(max((llm.input_messages for llm in told), key=len, default=[]))
+    for name, spans in strange.items():
+        given = [p for p in asked if p.name == name]
+        found = [result for call, result in answers if call.name == name]
+        for place, span in enumerate(spans if len(given) == len(spans) else ()):
+            if span.tool is not None:
+                span.tool = tool = msgspec.structs.replace(span.tool, arguments=given[place].arguments)
+                if tool.result is None and tool.error is None and len(found) == len(spans):
+                    _returned(span, tool, found[place])
+
+
+def _answers(said: list[Message]) -> list[tuple[Part, Part]]:
+    """The calls of a conversation, each with its result; ids may come again once they are answered."""
+    waiting: list[Part] = []
+    out: list[tuple[Part, Part]] = []
+    for part in (p for m in said for p in m.parts):
+        if part.type == "tool_call":
+            waiting.append(part)
+        elif part.type == "tool_result" and (call := next((c for c in waiting if c.id == part.id), None)):
+            waiting.remove(call)
+            out.append((call, part))
+    return out
+
+
+def _identify(ordered: list[Span], named: dict[str | None, list[Part]]) -> None:
+    """Tools' spans without an id, in order, ran the calls of their name that no span claims, where there are as many."""
+    tools = [s for s in ordered if s.tool is not None]
+    claimed = {s.tool.call_id for s in tools if s.tool is not None}
+    unnamed: dict[str | None, list[Span]] = {}
+    for span in tools:
+        if span.tool is not None and span.tool.call_id is None:
+            unnamed.setdefault(span.tool.name, []).append(span)
+    for name, spans in unnamed.items():
+        free = [p for p in named.get(name, ()) if p.id not in claimed]
+        if len(free) == len(spans):
+            for span, call in zip(spans, free, strict=True):
+                if span.tool is not None and span.tool.arguments in (None, call.arguments):
+                    span.tool = msgspec.structs.replace(span.tool, call_id=call.id)
+
+
+def _lacks(tool: Tool) -> bool:
+    return not isinstance(tool.arguments, dict | list) or (tool.result is None and tool.error is None)
+
+
+def _only_value(part: Part) -> tuple[str | None, str] | None:
+    """The name of a call and the text that is its single argument, None for every other call."""
+    given: Any = part.arguments
+    if isinstance(given, dict) and len(cast(dict[str, Any], given)) == 1:
+        only: Any = next(iter(cast(dict[str, Any], given).values()))
+        return (part.name, only) if isinstance(only, str) else None
+    return None
