@@ -205,6 +205,30 @@ async def test_it_refuses_grpc_calls_with_the_right_codes(served: tuple[Rig, Run
     assert made.ingest.taken == []
 
 
+async def test_more_grpc_calls_than_are_taken_at_once_are_told_to_come_again(
+    served: tuple[Rig, Running],
+) -> None:
+    made, server = served
+    key = (("x-api-key", made.key("ingest")),)
+
+    async def nothing() -> AsyncGenerator[bytes, None]:
+        await asyncio.sleep(60)
+        yield b""
+
+    async with channel(server) as client:
+        calls = [client.stream_unary(SERVICE)(nothing(), metadata=key) for _ in range(21)]
+        refused, _ = await asyncio.wait(
+            [asyncio.create_task(c.code()) for c in calls], timeout=60, return_when="FIRST_COMPLETED"
+        )
+        assert {task.result() for task in refused} == {grpc.StatusCode.UNAVAILABLE}
+        (ended,) = [c for c in calls if c.done()]
+        details = dict(await ended.trailing_metadata())["grpc-status-details-bin"]
+        retry = RetryInfo()
+        assert Status.FromString(details).details[0].Unpack(retry) and retry.retry_delay.seconds == 1
+        for call in calls:
+            call.cancel()
+
+
 async def test_calls_that_send_nothing_reserve_nothing_and_end_in_time(tmp_path: Path) -> None:
     config = Config.model_validate_json('{"server": {"limits": {"body_seconds": 1}}}')
     made = rig(tmp_path, config)

@@ -77,6 +77,7 @@ class _Handlers(grpc.GenericRpcHandler):
     def __init__(self, services: Services, auth: Authenticator) -> None:
         self.services, self.auth = services, auth
         self.methods = checked_methods(METHODS)
+        self.open = 0
 
     def service(self, handler_call_details: Any) -> Any:
         known = self.methods.get(handler_call_details.method)
@@ -85,7 +86,12 @@ class _Handlers(grpc.GenericRpcHandler):
         signal, permission = known
 
         async def export(messages: AsyncIterator[bytes], context: Any) -> bytes:
+            self.open += 1
             try:
+                # The library's own limit answers RESOURCE_EXHAUSTED, upon which clients drop what they wanted to send.
+                if self.open > self.services.config.current.server.limits.connections:
+                    self.services.counters.add("watchkeeper_refused_total", reason="overload")
+                    raise HttpError(503, "too many calls at once", "try again", {"retry-after": "1"})
                 return await self.export(signal, permission, messages, context)
             except HttpError as error:
                 await self._abort(context, error)
@@ -93,6 +99,8 @@ class _Handlers(grpc.GenericRpcHandler):
                 await self._abort(context, HttpError(error.http, str(error)))
             except StoreUnavailable as error:
                 await self._abort(context, HttpError(503, f"nothing was stored: {error}"))
+            finally:
+                self.open -= 1
             return b""
 
         return grpc.stream_unary_rpc_method_handler(export)
@@ -182,7 +190,6 @@ async def start_grpc(services: Services, auth: Authenticator, host: str, port: i
             ("grpc.so_reuseport", 0),
             ("grpc.http2.max_ping_strikes", 5),
         ],
-        maximum_concurrent_rpcs=limits.connections,
     )
     server.add_generic_rpc_handlers((_Handlers(services, auth),))
     shown = f"[{host}]" if ":" in host else host
