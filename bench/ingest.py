@@ -211,6 +211,7 @@ class Rig:
                 while self.ingest.admit(len(body)) is not None:  # noqa: ASYNC110 - as a client would
                     await asyncio.sleep(0.01)
                 decoded = await asyncio.to_thread(decode, "traces", body, now_ns=time.time_ns())
+                self.ingest.withdraw("", len(body))
                 for span in decoded.spans if turn else ():
                     span.trace_id = f"{turn:08x}{span.trace_id[8:]}"
                 await self.ingest.accept("default", decoded.spans, decoded.logs)
