@@ -77,4 +77,4 @@ def test_costs_are_made_again_once_a_price_is_known(
         lines = server.json("GET", "/api/audit?limit=50")["lines"]
         assert sum(line["action"] == "prices.recompute" for line in lines) == 3
         status, _, answer = server.call("POST", "/api/prices/recompute", {"since": "1h", "until": "2h"})
-        assert status == 400 and b"before until" in answer
+        assert status == 400 and b"not later than since" in answer

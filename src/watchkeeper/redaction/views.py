@@ -105,6 +105,7 @@ def _decode(token: str) -> str:
 _QUICK = (('\\"', '"'), ("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ("\\/", "/"), ("\\'", "'"))
 _SLOW = re.compile(_ANY)
 _SIGNS = ("%", "\\", "&", "+")
+_MAIL_SIGNS = ("=40", "=3D", "=2E", "=20", "=\n", "=\r")
 
 
 def quickly(text: str) -> tuple[str, bool]:
@@ -128,7 +129,7 @@ def unescaped(text: str) -> View | None:
 
 def mailed(text: str) -> View | None:
     """Escapes and broken lines of mail (quoted-printable) undone; None when there are none."""
-    if "=" not in text:
+    if not any(map(text.__contains__, _MAIL_SIGNS)):
         return None
     view = View(text, MAILED, _decode)
     return view if view.changed else None

@@ -130,6 +130,10 @@ class Redactor:
         if depth >= _MAX_VIEWS:
             return found
         found += self._through(text, views.quickly(text)[0], views.unescaped, depth)
+        mail = views.mailed(text)
+        if mail is not None:
+            inner = self._everywhere(mail.text, depth + 1)
+            found += [Found(*mail.back(f.start, f.end), f.kind) for f in inner]
         if not text.isascii():
             found += self._through(text, views.quickly_folded(text), views.folded, depth)
         if finders.coded_words(long):
