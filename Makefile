@@ -33,12 +33,12 @@ setup-dev: $(VENV)/.dev  ## the same, with what the tests need
 run: $(VENV)/.server  ## start the demo: the whole loop on a support assistant's traffic
 	@$(BIN)/watchkeeper demo $(ARGS)
 
-# Three processes on two cores, because many tests wait for a server; each file in one of them, so that its fixtures are made once.
+# Four processes on two cores, because many tests wait for a server; each file in one of them, so that its fixtures are made once.
 # Servers and commands are started again and again: what they compile is kept.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.dev  ## install what the tests need and run them (the long campaigns are `make chaos`)
 	@echo "running the tests, those of the pages in a real browser too (some ten minutes) …"
-	@$(BIN)/python -m pytest tests -n 3 --dist loadscope --no-loadscope-reorder -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest tests -n 4 --dist loadscope --no-loadscope-reorder -m "not slow" $(ARGS)
 	@echo "All tests passed. Next: 'make run' shows the product, 'make check' also formats, lints and type-checks."
 
 check: $(VENV)/.dev  ## format, lint, types, then every test: what a change must pass
