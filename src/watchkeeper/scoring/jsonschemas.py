@@ -1,15 +1,10 @@
 """JSON Schema validation that untrusted schemas cannot abuse: no remote references, RE2 for `pattern`."""
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, cast
 
 import msgspec
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from jsonschema.validators import extend
-from referencing import Registry
-from referencing.exceptions import Unresolvable
 
 from watchkeeper.patterns import UserPattern
 
@@ -35,16 +30,22 @@ def _pattern(pattern: str) -> UserPattern | None:
         return None
 
 
-def _check_pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[ValidationError]:
+@cache
+def _library() -> Any:
+    """`jsonschema`. Loaded when first asked: it brings fifty other modules, and most processes never meet a schema."""
+    import jsonschema
+
+    return jsonschema
+
+
+def _check_pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
     if isinstance(instance, str):
         compiled = _pattern(pattern)
         if compiled is not None and compiled.search(instance) is None:
-            yield ValidationError(f"{instance!r} does not match {pattern!r}")
+            yield _library().ValidationError(f"{instance!r} does not match {pattern!r}")
 
 
-def _check_pattern_properties(
-    validator: Any, patterns: Any, instance: Any, _schema: Any
-) -> Iterator[ValidationError]:
+def _check_pattern_properties(validator: Any, patterns: Any, instance: Any, _schema: Any) -> Iterator[Any]:
     if not isinstance(instance, dict):
         return
     for pattern, inner in patterns.items():
@@ -54,9 +55,10 @@ def _check_pattern_properties(
                 yield from validator.descend(value, inner, path=key, schema_path=pattern)
 
 
-_Validator: Any = extend(
-    Draft202012Validator, {"pattern": _check_pattern, "patternProperties": _check_pattern_properties}
-)
+@cache
+def _own_validator() -> Any:
+    own = {"pattern": _check_pattern, "patternProperties": _check_pattern_properties}
+    return _library().validators.extend(_library().Draft202012Validator, own)
 
 
 def _normal(schema: Any) -> Any:
@@ -84,16 +86,18 @@ def _normal(schema: Any) -> Any:
 @lru_cache(maxsize=1024)
 def _compiled(encoded: bytes) -> Any:
     schema = _normal(msgspec.json.decode(encoded))
-    _Validator.check_schema(schema)
+    _own_validator().check_schema(schema)
+    from referencing import Registry
+
     # An own empty registry: the library's default one fetches remote references over the network.
-    return _Validator(schema, registry=Registry())
+    return _own_validator()(schema, registry=Registry())
 
 
 def check_schema(schema: Any) -> None:
     """Raise ValueError saying what is wrong with the schema itself."""
     try:
         _compiled(msgspec.json.encode(schema, order="deterministic"))
-    except SchemaError as error:
+    except _library().SchemaError as error:
         raise ValueError(f"not a JSON Schema: {error.message}") from error
 
 
@@ -101,8 +105,10 @@ def problem(schema: Any, instance: Any) -> str | None:
     """What is wrong with the instance, in words with its path, or None. Raises ValueError for a broken schema."""
     try:
         validator = _compiled(msgspec.json.encode(schema, order="deterministic"))
-    except SchemaError as error:
+    except _library().SchemaError as error:
         raise ValueError(f"not a JSON Schema: {error.message}") from error
+    from referencing.exceptions import Unresolvable
+
     try:
         error = next(validator.iter_errors(instance), None)
     except Unresolvable as missing:

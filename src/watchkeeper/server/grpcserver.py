@@ -16,7 +16,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from watchkeeper.server.auth import PROJECT_HEADER, Authenticator, key_in
-from watchkeeper.server.otlp import expect, refuse, reserved, store, understood
+from watchkeeper.server.otlp import admitted, expect, store, understood
 from watchkeeper.server.ports import grpc_busy
 from watchkeeper.server.routing import (
     ANONYMOUS,
@@ -150,10 +150,7 @@ class _Handlers(grpc.GenericRpcHandler):
         # Nothing is reserved for who has sent nothing: calls without a message would keep everybody else's out.
         expect(self.services, project)
         body = await self._message(messages)
-        refused = refuse(self.services, len(body), project=project)
-        if refused is not None:
-            raise refused
-        with reserved(self.services, project, len(body)):
+        with admitted(self.services, project, len(body)):
             decoded = await understood(self.services, signal, body, "application/x-protobuf")
         del body
         rejected, said = await store(self.services, principal, project, decoded)

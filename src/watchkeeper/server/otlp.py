@@ -49,29 +49,15 @@ PROJECT_ATTRIBUTE = "watchkeeper.project"
 Batch = tuple[list[RawSpan], list[LogRecord], list[MetricPoint]]
 
 
-def refuse(
-    services: Services, size: int | None, compressed: bool = False, project: str = ""
-) -> HttpError | None:
-    """Why a request of this many bytes (None: not said) is not taken now, decided without reading any of it."""
-    limit = services.config.current.server.limits.body
-    if size is not None and size > limit:
-        services.counters.add("watchkeeper_refused_total", reason="size")
-        return HttpError(413, f"the body is larger than {limit} bytes", "send smaller batches")
+def _draining(services: Services) -> None:
     if services.draining:
-        return _draining(services)
-    busy = services.ingest.admit(_expected(size, compressed), project)
-    return None if busy is None else _refused(services, busy, project)
-
-
-def _draining(services: Services) -> HttpError:
-    services.counters.add("watchkeeper_refused_total", reason="draining")
-    return HttpError(503, "the server is stopping", "try again", {"retry-after": "2"})
+        services.counters.add("watchkeeper_refused_total", reason="draining")
+        raise HttpError(503, "the server is stopping", "try again", {"retry-after": "2"})
 
 
 def expect(services: Services, project: str) -> None:
     """Raises the `HttpError` with which a request of unknown size would be refused now. Nothing is reserved."""
-    if services.draining:
-        raise _draining(services)
+    _draining(services)
     busy = services.ingest.refuses(UNKNOWN_BYTES, project)
     if busy is not None:
         raise _refused(services, busy, project)
@@ -261,9 +247,19 @@ def _count(services: Services, project: str, decoded: Decoded, unplaced: int) ->
 
 
 @contextmanager
-def reserved(services: Services, project: str, size: int) -> Generator[Room]:
-    """The room of a request that was admitted with so many bytes, while it is read."""
-    room = Room(services, project, size)
+def admitted(services: Services, project: str, size: int | None, compressed: bool = False) -> Generator[Room]:
+    """The room of a request of this many bytes (None: not said), while it is read. Raises the `HttpError` with which it is refused
+    instead, decided without reading any of it."""
+    limit = services.config.current.server.limits.body
+    if size is not None and size > limit:
+        services.counters.add("watchkeeper_refused_total", reason="size")
+        raise HttpError(413, f"the body is larger than {limit} bytes", "send smaller batches")
+    _draining(services)
+    expected = _expected(size, compressed)
+    busy = services.ingest.admit(expected, project)
+    if busy is not None:
+        raise _refused(services, busy, project)
+    room = Room(services, project, expected)
     try:
         yield room
     finally:
@@ -297,10 +293,7 @@ async def export(call: Call, signal: str) -> Response:
         size, compressed = _declared(headers.items()), inflater.encoding != "identity"
         if compressed:
             await _turn(call.services)
-        refused = refuse(call.services, size, compressed, call.project)
-        if refused is not None:
-            raise refused
-        with reserved(call.services, call.project, _expected(size, compressed)) as room:
+        with admitted(call.services, call.project, size, compressed) as room:
             decoded = await understood(call.services, signal, await _body(call, inflater, room), content_type)
     except WireError as error:
         reason = "size" if isinstance(error, TooLarge) else "malformed"

@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
+from watchkeeper.scoring import jsonschemas
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.checks.json_valid import unfence
 
@@ -27,9 +28,6 @@ class JsonSchema(Check):
     def prepare(self) -> None:
         if not self.schema:
             raise ValueError("schema: a JSON Schema is required")
-        # Not with the module: what validates brings fifty others, and most processes never meet a schema.
-        from watchkeeper.scoring import jsonschemas
-
         try:
             jsonschemas.check_schema(self.schema)
         except ValueError as error:
@@ -42,7 +40,5 @@ class JsonSchema(Check):
             value = msgspec.json.decode(unfence(subject.output_text).encode("utf-8", "surrogatepass"))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return fail(f"not JSON: {error}", self.error_class)
-        from watchkeeper.scoring import jsonschemas
-
         wrong = jsonschemas.problem(self.schema, value)
         return PASS if wrong is None else fail(wrong, self.error_class)

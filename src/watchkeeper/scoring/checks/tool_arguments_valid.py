@@ -4,6 +4,7 @@ from typing import Any
 import msgspec
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
+from watchkeeper.scoring import jsonschemas
 from watchkeeper.scoring.checks.base import PASS, Check, fail
 from watchkeeper.scoring.facts import facts
 
@@ -52,9 +53,6 @@ class ToolArgumentsValid(Check):
                 return fail(f"{call.where}: {call.name}: {error}", self.error_class)
             if not schema:
                 continue
-            # Not with the module: what validates brings fifty others, and most processes never meet a schema.
-            from watchkeeper.scoring import jsonschemas
-
             try:
                 wrong = jsonschemas.problem(schema, arguments)
             except ValueError:
