@@ -5,6 +5,7 @@ from typing import Any, cast
 
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.messages import result_of
+from watchkeeper.dialects.unwrap import called_with
 from watchkeeper.dialects.values import (
     as_bool,
     as_dict,
@@ -279,7 +280,8 @@ def first_token(draft: Draft, started: str) -> None:
 
 
 def plain_text(value: Any) -> str | None:
-    """The text of an input or output: its only field's text when it is a small object."""
+    """The text of an input or output: its only field's text when it is a small object, of a function's call its only argument."""
+    value = called_with(value)
     table = as_dict(value)
     if table is not None and len(table) == 1:
         only = next(iter(table.values()))

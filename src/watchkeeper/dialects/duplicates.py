@@ -1,8 +1,8 @@
 """The same provider call told by several spans: who carries it, and what the others add.
 
-Six ways it happens: two instrumentations report one response id, or lie within each other's time; a wrapper span repeats its child's call; Logfire ends
+Seven ways it happens: two instrumentations report one response id, or lie within each other's time; a wrapper span repeats its child's call; Logfire ends
 the call at the first byte and tells the rest on a second span; a provider's own SDK tells the call an instrumentation told;
-what a call used is told again on a span of its own.
+Langfuse's client tells what its callback told; what a call used is told again on a span of its own.
 """
 
 from collections.abc import Container
@@ -14,6 +14,8 @@ from watchkeeper.model.span import LLM, Span
 
 # Anthropic's and Mistral's.
 _SDKS = ("com.anthropic.sdk", "mistralai_sdk_tracer")
+# What only LangChain says of its models.
+_CALLBACK = "langfuse.observation.metadata.ls_provider"
 
 
 def mark(spans: list[Span]) -> None:
@@ -30,6 +32,7 @@ def mark(spans: list[Span]) -> None:
     _by_request(calls)
     _by_time(calls)
     _by_sdk(calls)
+    _by_callback(calls)
     _by_count(calls)
     _wrappers(calls, below, sums)
     for span in calls:
@@ -236,6 +239,30 @@ def _by_sdk(calls: list[Span]) -> None:
             same = _llm(own).usage.input_tokens
             around.sort(key=lambda s: (_llm(s).usage.input_tokens != same, -s.start_ns, s.span_id))
             _settle([around[0], own])
+
+
+def _by_callback(calls: list[Span]) -> None:
+    """LangChain's call that Langfuse's callback tells and its OpenAI client tells again, not beneath it where it was awaited."""
+    told: dict[Any, list[Span]] = {}
+    again: list[tuple[Any, Span]] = []
+    for span in calls:
+        llm = _llm(span)
+        if span.dialect != "langfuse" or span.raw is None or llm.duplicate_of is not None or not _says(llm):
+            continue
+        names = [c.name for c in llm.tool_calls]
+        said = (_count(span), last_user_text(llm.input_messages), llm.output_text, *names)
+        if _CALLBACK in span.raw.attributes:
+            told.setdefault(said, []).append(span)
+        else:
+            again.append((said, span))
+    for said, inner in again:
+        for outer in told.get(said, ()):
+            apart = inner.parent_id != outer.span_id
+            within = outer.start_ns <= inner.start_ns and inner.end_ns <= outer.end_ns
+            if apart and within and not _families(_llm(outer)).isdisjoint(_families(_llm(inner))):
+                told[said].remove(outer)
+                _settle([outer, inner])
+                break
 
 
 def _by_count(calls: list[Span]) -> None:

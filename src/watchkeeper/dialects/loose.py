@@ -192,6 +192,9 @@ def guard(draft: Draft, attributes: dict[str, Any]) -> None:
     if (own := _own_guard(attributes)) is not None:
         draft.guardrail_name = draft.guardrail_name or word(attributes[f"{own}name"])
         common.guardrail_outcome(draft, {"triggered": attributes[f"{own}triggered"]})
+    if "guardrail.triggered" in attributes:
+        # OpenInference's for OpenAI's agents in JS, whose span has the guardrail's name.
+        common.guardrail_outcome(draft, {"triggered": attributes["guardrail.triggered"]})
     given = first(attributes, "guardrails.rail.input", "validator.validate.input.value")
     draft.input_text = draft.input_text or as_text(given)
     stopped = as_bool(attributes.get("rail.stop"))

@@ -158,7 +158,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.error_type = draft.error_type or word(attributes["honeyhive_error_type"])
     given = _value(_first(draft, attributes, sdk.given, _INPUTS))
     result = _value(_first(draft, attributes, sdk.result, _OUTPUTS))
-    given = _called_with(given) if draft.kind != "tool" else given
+    given = unwrap.called_with(given) if draft.kind != "tool" else given
     if draft.kind in ("llm", "embedding"):
         _call(draft, attributes, sdk, given, result)
     else:
@@ -197,16 +197,6 @@ def _value(told: Any) -> Any:
     value = decode(told)
     table = as_dict(value)
     return table["value"] if table is not None and set(table) == {"type", "value"} else value
-
-
-def _called_with(given: Any) -> Any:
-    """What a decorated function was called with: its only argument, or all of them; None for no arguments."""
-    table = as_dict(given)
-    if table is None or not set(table) <= {"args", "kwargs"}:
-        return given
-    told = unwrap.plain_arguments(table)
-    listed = as_list(told)
-    return (listed[0] if listed and len(listed) == 1 else told) or None
 
 
 def _step(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, result: Any) -> None:

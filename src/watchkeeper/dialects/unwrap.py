@@ -4,7 +4,7 @@ import ast
 import re
 from typing import Any, cast
 
-from watchkeeper.dialects.values import as_dict, as_text, decode, word
+from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, word
 
 # What Python's calls have, and what smolagents adds to those of its tools.
 _OF_CALL = frozenset(("args", "kwargs", "sanitize_inputs_outputs"))
@@ -23,6 +23,16 @@ def plain_arguments(value: Any) -> Any:
     if isinstance(kwargs, dict) and set(table) <= _OF_CALL:
         return cast(dict[str, Any], kwargs) or table.get("args") or {}
     return value
+
+
+def called_with(given: Any) -> Any:
+    """What a decorated function was called with: its only argument, or all of them; None for no arguments."""
+    table = as_dict(given)
+    if table is None or not set(table) <= {"args", "kwargs"}:
+        return given
+    told = plain_arguments(table)
+    listed = as_list(told)
+    return (listed[0] if listed and len(listed) == 1 else told) or None
 
 
 def _is_call(table: dict[str, Any]) -> bool:

@@ -251,3 +251,42 @@ def test_a_function_response_of_gemini_is_the_result_it_holds() -> None:
     told = json.dumps({"id": "t1", "name": "find", "response": {"status": "shipped"}})
     made = span({"openinference.span.kind": "TOOL", "tool.name": "find", "output.value": told}).tool
     assert made is not None and (made.call_id, made.result) == ("t1", {"status": "shipped"})
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [('{"args": ["Refunds?"], "kwargs": {}}', "Refunds?"), ('{"args": [], "kwargs": {}}', None),
+     ('{"args": [], "kwargs": {"q": "Refunds?"}}', "Refunds?")],
+    ids=["one argument", "none", "one by name"],
+)  # fmt: skip
+def test_a_function_was_asked_its_only_argument(given: str, asked: str | None) -> None:
+    told = {"langfuse.observation.input": given}
+    assert span({**told, "langfuse.observation.type": "agent"}, name="helper").input_text == asked
+    found = span({**told, "langfuse.observation.type": "retriever"}).retrieval
+    assert found is not None and found.query == asked
+
+
+@pytest.mark.parametrize("triggered", [True, False])
+def test_a_guardrail_says_itself_whether_it_was_triggered(triggered: bool) -> None:
+    told = {"openinference.span.kind": "GUARDRAIL", "tool.name": "pii", "guardrail.triggered": triggered}
+    made = span(told, name="pii", status="ok", kind="internal").guardrail
+    assert made is not None and (made.name, made.triggered) == ("pii", triggered)
+
+
+@pytest.mark.parametrize(
+    ("other", "calls"), [({}, 1), ({"langfuse.observation.output": '{"role": "assistant", "content": "Rain."}'}, 2)],
+    ids=["the same answer", "another answer"],
+)  # fmt: skip
+def test_what_a_callback_tells_of_an_awaited_call_is_the_clients_call(
+    other: dict[str, str], calls: int
+) -> None:
+    told = {
+        "langfuse.observation.type": "generation", "langfuse.observation.model.name": "gpt-4o-mini-2024-07-18",
+        "langfuse.observation.input": '[{"role": "user", "content": "Sunny?"}]',
+        "langfuse.observation.output": '{"role": "assistant", "content": "Yes."}',
+        "langfuse.observation.usage_details": '{"input": 9, "output": 2}',
+    }  # fmt: skip
+    outer = span({**told, "langfuse.observation.metadata.ls_provider": "openai"}, parent="0e" * 8)
+    inner = span({**told, **other}, span_id="02" * 8, parent="0f" * 8, start=5, end=900)
+    for order in ([outer, inner], [inner, outer]):
+        assert len(dialects.assemble(order, []).llm_calls) == calls
