@@ -252,13 +252,14 @@ def _announced(ordered: list[Span]) -> None:
 
 
 def _passed_on(ordered: list[Span]) -> None:
-    """A tool that a request of the Model Context Protocol ran is one call: the outermost span tells it.
+    """A tool that a request of the Model Context Protocol ran, or that two libraries tell, is one call: the outermost span's.
 
     The client's span, the server's and a framework's own lie within each other and name one tool. The inner ones stay in
     the trace as what they are beside that, and lend what only they know.
     """
     tools = {s.span_id: s for s in ordered if s.tool is not None}
-    if len(tools) < 2 or not any(map(_is_request, tools.values())):
+    scopes = {s.raw.scope_name for s in tools.values() if s.raw is not None}
+    if len(tools) < 2 or (len(scopes) < 2 and not any(map(_is_request, tools.values()))):
         return
     nearest = duplicates.enclosing({s.span_id: s.parent_id for s in ordered}, tools)
     beneath: dict[str, list[Span]] = {}
@@ -295,14 +296,18 @@ def _is_request(span: Span) -> bool:
 
 def _same_tool(outer: Span, inner: Span) -> bool:
     one, other = outer.tool, inner.tool
-    if (
-        one is None
-        or other is None
-        or one.name != other.name
-        or not (_is_request(outer) or _is_request(inner))
-    ):
+    if one is None or other is None or one.name != other.name or not _are_apart(outer, inner):
+        return False
+    if None not in (one.call_id, other.call_id) and one.call_id != other.call_id:
         return False
     return None in (one.arguments, other.arguments) or one.arguments == other.arguments
+
+
+def _are_apart(outer: Span, inner: Span) -> bool:
+    """Whether two spans may tell one call: a library alone tells its calls once."""
+    if outer.raw is None or inner.raw is None or _is_request(outer) or _is_request(inner):
+        return outer.raw is not None and inner.raw is not None
+    return outer.raw.scope_name != inner.raw.scope_name
 
 
 def _lent(tool: Tool, inner: Tool) -> Tool:

@@ -290,3 +290,22 @@ def test_what_a_callback_tells_of_an_awaited_call_is_the_clients_call(
     inner = span({**told, **other}, span_id="02" * 8, parent="0f" * 8, start=5, end=900)
     for order in ([outer, inner], [inner, outer]):
         assert len(dialects.assemble(order, []).llm_calls) == calls
+
+
+@pytest.mark.parametrize(
+    ("scope", "call_id", "tools"), [("autogen", "c1", 1), ("app", "c1", 2), ("autogen", "c2", 2)],
+    ids=["two libraries", "one library", "another call"],
+)  # fmt: skip
+def test_a_tool_that_two_libraries_tell_is_one_call(scope: str, call_id: str, tools: int) -> None:
+    outer = span(
+        {"openinference.span.kind": "TOOL", "tool.name": "find", "input.value": '{"id": 7}', "tool_call.id": "c1"},
+        scope="app", name="helper.find",
+    )  # fmt: skip
+    own = {
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.tool.name": "find",
+        "gen_ai.tool.call.id": call_id,
+    }
+    inner = span(own, span_id="02" * 8, parent="01" * 8, scope=scope, start=1, end=900)
+    trace = dialects.assemble([inner, outer], [])
+    assert len(trace.tools) == tools and len(trace.spans) == 2
