@@ -465,17 +465,20 @@ def _texts(ordered: list[Span]) -> tuple[str | None, str | None]:
     it better than the prompts that were made of it.
     """
     given = answer = None
+    # A step that failed may give the words of its call's failure where an answer belongs (Agno).
+    failures = {s.error.message for s in ordered if s.error is not None and s.kind == "llm"}
+    told = {s.span_id: None if s.error and s.output_text in failures else s.output_text for s in ordered}
     root = next((s for s in ordered if s.parent_id is None and s.kind != "http"), None)
     if root is not None:
         own = root.dialect == "watchkeeper" or root.kind == "llm"
         given = root.input_text if own or _is_prose(root.input_text) else None
-        answer = root.output_text if own or _is_prose(root.output_text) else None
+        answer = told[root.span_id] if own or _is_prose(told[root.span_id]) else None
     calls = [s for s in ordered if s.kind == "llm" and s.llm is not None and s.llm.duplicate_of is None]
     top = root or next((s for s in ordered if s.parent_id is None), None)
     if top is not None and top.kind in ("other", "http"):
         steps = [s for s in ordered if s.parent_id == top.span_id and s.kind in ("agent", "workflow")]
         given = given or next((s.input_text for s in steps if _is_prose(s.input_text)), None)
-        answer = answer or next((s.output_text for s in reversed(steps) if _is_prose(s.output_text)), None)
+        answer = answer or next((t for s in reversed(steps) if _is_prose(t := told[s.span_id])), None)
     if given is None:
         given = next((s.input_text for s in calls if s.input_text), None)
     if answer is None:
@@ -484,7 +487,8 @@ def _texts(ordered: list[Span]) -> tuple[str | None, str | None]:
         for span in ([root] if root is not None else []) + ordered:
             if span.kind in ("agent", "workflow", "other"):
                 given = given or _spoken(span.input_text, "user")
-                said = span.output_text if not calls or _is_prose(span.output_text) else None
+                said = told[span.span_id]
+                said = said if not calls or _is_prose(said) else None
                 answer = answer or _spoken(said, "assistant")
     return given, answer
 

@@ -309,3 +309,18 @@ def test_a_tool_that_two_libraries_tell_is_one_call(scope: str, call_id: str, to
     inner = span(own, span_id="02" * 8, parent="01" * 8, scope=scope, start=1, end=900)
     trace = dialects.assemble([inner, outer], [])
     assert len(trace.tools) == tools and len(trace.spans) == 2
+
+
+def test_the_words_of_its_calls_failure_are_no_answer_of_a_step() -> None:
+    step = {
+        "openinference.span.kind": "AGENT",
+        "input.value": "Sunny?",
+        "output.value": "Rate limit reached.",
+    }
+    agent = span(step, name="helper.run", kind="internal", status="error", message="run status: error")
+    failed = span({**LLM_KIND, "llm.model_name": "m"}, span_id="02" * 8, parent="01" * 8, status="error",
+                  message="Rate limit reached.")  # fmt: skip
+    trace = dialects.assemble([agent, failed], [])
+    assert (trace.input_text, trace.output_text, trace.error_class) == ("Sunny?", None, "rate_limit")
+    cut = span({**step, "output.value": "It is"}, name="helper.run", kind="internal", status="error")
+    assert dialects.assemble([cut, failed], []).output_text == "It is"
