@@ -436,6 +436,33 @@ async def test_a_score_of_the_whole_trace_stands_before_those_of_spans(
     assert await only(store, project, "select j from traces") == [7.0]
 
 
+async def test_settling_scores_leaves_these_of_their_source_and_no_other(
+    store: ClickHouseColumns, project: str
+) -> None:
+    a, b = new_trace_id(), new_trace_id()
+    for trace_id in (a, b):
+        await put(store, project, [raw(trace_id)])
+    await store.write_scores([score(project, i, "judge", 4.0) for i in (a, b)])
+    said = {"source": "human", "passed": True, "inclusion_probability": 0.0, "scored_ns": NOW + 50}
+    ana = score(project, a, "human", 1.0, author="ana", reason="fine", **said)
+    ben = score(project, b, "human", 1.0, author="ben", **said)
+    assert await store.settle_scores(project, "human", [a, b], [ana, ben]) == 2
+    assert await store.settle_scores(project, "human", [a, b], [ben, ana]) == 0
+    query = "select trace_id, human, judge from traces order by trace_id"
+    assert (await store.sql(project, query)).rows == [[a, 1.0, 4.0], [b, 1.0, 4.0]]
+    # An earlier word counts again, and somebody took theirs back.
+    earlier = msgspec.structs.replace(ana, value=0.0, passed=False, scored_ns=NOW + 10)
+    assert await store.settle_scores(project, "human", [a, b], [earlier]) == 2
+    assert (await store.sql(project, query)).rows == [[a, 0.0, 4.0], [b, None, 4.0]]
+    found = await store.sql(
+        project, "select author, value, inclusion_probability from scores where source = 'human'"
+    )
+    assert found.rows == [["ana", 0.0, None]], "by no chance, so that nobody knows how likely"
+    assert (await store.named("human_scored", project, source="human")).rows == [[a]]
+    known = (await store.named("human_traces", project, ids=[a, new_trace_id()])).rows
+    assert [list(row) for row in known] == [[a, NOW, None]]
+
+
 async def test_checks_and_other_scores_are_one_table(store: ClickHouseColumns, project: str) -> None:
     trace_id = new_trace_id()
     made = [

@@ -41,6 +41,7 @@ from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.pipeline.ingest import Ingest, default_reserve
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.judge import JudgeFlow
+from watchkeeper.pipeline.labels import LabelScores
 from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.levers import Pauses
 from watchkeeper.pipeline.plan import finders
@@ -313,4 +314,5 @@ def flows_of(base: Base) -> Flows:
         pauses=base.pauses,
         actor=actor,
         erasing=erasing(base, assembly),
+        labels=LabelScores(columns, records, base.redaction.text),
     )

@@ -29,6 +29,7 @@ from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.pipeline.ingest import Ingest
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.judge import JudgeFlow
+from watchkeeper.pipeline.labels import LabelScores
 from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.levers import Pauses
 from watchkeeper.pipeline.retain import Retain
@@ -85,6 +86,7 @@ class Flows:
     pauses: Pauses
     actor: Actor
     erasing: EraseFlow
+    labels: LabelScores
     rules: tuple[Config | None, tuple[Monitor, ...]] = (None, ())
     watching: asyncio.Lock = field(default_factory=asyncio.Lock)
     grouped_ns: int = 0
@@ -130,6 +132,10 @@ class Flows:
         for project in self.projects():
             await self.behaviour.run_once(project)
 
+    async def label_once(self) -> None:
+        """Let every project's human scores say what its labels say."""
+        await self.labels.run_once(self.projects())
+
     async def group_once(self) -> None:
         """Group every project's failures into signals."""
         desk = Desk(self.records, self.holder.current.review, self.clock, self.clock)
@@ -154,6 +160,7 @@ class Flows:
     async def catch_up(self) -> None:
         """Finish everything that has arrived: assemble every open trace, roll, watch, deliver what is due."""
         await self.assembly.flush(everything=True)
+        await self.label_once()
         for name, work in (
             (BEHAVING, self.behave_once),
             (WATCHING, self.watch_once),
@@ -213,6 +220,7 @@ def stages(flows: Flows) -> list[Sample]:
         "review": flows.review.counts,
         "signals": flows.signals.counts,
         "calibration": flows.calibrator.counts,
+        "labels": flows.labels.counts,
     }
     for stage, counts in counted.items():
         for what, value in counts.items():

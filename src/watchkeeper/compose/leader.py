@@ -29,6 +29,7 @@ RETENTION_SECONDS = 600.0
 SIGNAL_SECONDS = 120.0
 ERASURE_SECONDS = 20.0
 CALIBRATION_SECONDS = 300.0
+LABEL_SECONDS = 2.0
 
 
 @contextlib.asynccontextmanager
@@ -108,6 +109,7 @@ async def duties(
     loops = (
         (TRIAGING, TRIAGE_SECONDS, flows.triage_once),
         ("backfilling", BACKFILL_SECONDS, flows.backfill.run_once),
+        ("scores of labels", LABEL_SECONDS, flows.label_once),
         ("calibration", CALIBRATION_SECONDS, flows.calibrate_once),
         ("retention", RETENTION_SECONDS, flows.retain.run_once),
         ("erasure", ERASURE_SECONDS, flows.sweep_once),

@@ -23,7 +23,7 @@ def evaluation_of(score: Score) -> LogRecord:
         "watchkeeper.score.passed": score.passed,
         "watchkeeper.score.judge_model": score.judge_model or None,
         "watchkeeper.score.author": score.author or None,
-        "watchkeeper.score.inclusion_probability": score.inclusion_probability,
+        "watchkeeper.score.inclusion_probability": score.inclusion_probability or None,
         "session.id": score.session_id,
     }
     return LogRecord(

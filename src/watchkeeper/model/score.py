@@ -9,6 +9,8 @@ from watchkeeper.model.span import Span, Trace
 SOURCES = ("check", "judge", "classifier", "signal", "user", "human", "external")
 LEVELS = ("span", "trace", "session")
 ABSTAINED = "abstained"
+# Scorers of a user's thumb: 1 is up.
+THUMBS = ("thumbs", "thumbs_up", "thumbs_down", "user_feedback")
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
@@ -68,7 +70,8 @@ class Score(msgspec.Struct, gc=False):
     """One stored score. Unique in effect per (project, trace, span, scorer, version, judge model, author).
 
     `time_ns` is the trace's time, `scored_ns` when the score was made. `inclusion_probability` is the probability
-    with which this trace was chosen for this scorer; 1.0 for whatever sees all traffic. `weighed_ns` is when that was
+    with which this trace was chosen for this scorer; 1.0 for whatever sees all traffic, 0 where it was no chance (most of what people
+    label). `weighed_ns` is when that was
     last decided, where an event after the score changed it; 0 otherwise, and when read back.
     """
 

@@ -162,7 +162,7 @@ class SignalFlow:
         )
         steps = _Steps(errors.dicts())
         made = [steps.failure(r, "check") for r in checks.dicts()]
-        made += [steps.failure(r, str(r["source"])) for r in scores.dicts() if r["source"] != "human"]
+        made += [steps.failure(r, str(r["source"])) for r in scores.dicts()]
         for r in broken.dicts():
             if r["alone"] and r["error_class"]:
                 made.append(

@@ -126,7 +126,7 @@ def score_json(score: Score, trust: Trust | None = None) -> dict[str, Any]:
         "passed": score.passed,
         "reason": score.reason,
         "cost": score.cost,
-        "inclusion_probability": score.inclusion_probability,
+        "inclusion_probability": score.inclusion_probability or None,
         "policy": score.policy or None,
         "time": iso(score.time_ns),
         "scored_at": iso(score.scored_ns),

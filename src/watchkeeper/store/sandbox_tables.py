@@ -117,7 +117,8 @@ def body(table: str, database: str, scorers: list[str]) -> str:
     if table == "series":
         return _SERIES.format(db=db, bound=bound)
     if table == "scores":
-        plain = ", ".join(columns)
+        # NULL means unknown: what was chosen by no chance has no probability.
+        plain = ", ".join(f"nullIf({c}, 0) AS {c}" if c == "inclusion_probability" else c for c in columns)
         made = ", ".join(f"{_CHECKS[c]} AS {c}" if c in _CHECKS else c for c in columns)
         checks = (
             "checks.scorer AS check_scorer, checks.version AS check_version, checks.span_id AS check_span, "

@@ -58,6 +58,21 @@ class MemoryColumns:
     async def read_scores(self, project: str, trace_ids: list[str]) -> list[Score]:
         return [s for s in self.scores.values() if s.project == project and s.trace_id in trace_ids]
 
+    async def settle_scores(
+        self, project: str, source: str, trace_ids: list[str], wanted: list[Score]
+    ) -> int:
+        self._maybe_fail("settle_scores")
+
+        def of(trace_id: str) -> dict[tuple[str, ...], Score]:
+            held = self.scores.items()
+            return {k: s for k, s in held if (s.project, s.source, s.trace_id) == (project, source, trace_id)}
+
+        before = {i: of(i) for i in trace_ids}
+        for key in [k for held in before.values() for k in held]:
+            del self.scores[key]
+        await self.write_scores(wanted)
+        return sum(held != of(i) for i, held in before.items())
+
     async def redecide(self, project: str, chosen: dict[str, tuple[float, str]]) -> None:
         for trace_id, (probability, policy) in chosen.items():
             row = self.traces.get((project, trace_id))
@@ -65,7 +80,20 @@ class MemoryColumns:
                 row.inclusion_probability, row.policy = probability, policy
 
     async def named(self, name: str, project: str, **params: Any) -> Table:
-        """The two queries of the late decisions."""
+        """The queries of the late decisions and of reviewers' labels."""
+        if name == "human_scored":
+            found = {
+                s.trace_id
+                for s in self.scores.values()
+                if (s.project, s.source) == (project, params["source"])
+            }
+            return Table(["trace_id"], [[i] for i in sorted(found)])
+        if name == "human_traces":
+            traces = [self.traces[(project, i)].trace for i in params["ids"] if (project, i) in self.traces]
+            return Table(
+                ["trace_id", "time", "session_id"],
+                [[t.trace_id, t.start_ns, t.context.session_id] for t in traces],
+            )
         if name == "late_rows":
             found = [self.traces[(project, i)] for i in params["ids"] if (project, i) in self.traces]
             rows = [[r.trace.trace_id, r.assembled_ns, r.inclusion_probability, r.policy] for r in found]

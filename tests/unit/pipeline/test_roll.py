@@ -157,7 +157,10 @@ async def test_sampled_scores_are_weighted_by_how_they_were_chosen(
         for s in judged
         for n in ("latency_ms", "score_latency_ms")
     ]
-    await columns.write_scores([*judged, *named])
+    # Nor does what people label, even if drawn at random, stand among what was measured.
+    labelled = [msgspec.structs.replace(s, scorer=n, source="human", judge_model="", author="ana", value=0.0)
+                for s in judged for n in ("human", "judged")]  # fmt: skip
+    await columns.write_scores([*judged, *named, *labelled])
     await Roller(columns, records, plan(judged=TEN)).roll("weighed", NOW)
     (measured,) = await points(columns, "weighed", "latency_ms")
     assert (measured.n, measured.swx / measured.sw) == (6, 800.0)
@@ -170,6 +173,7 @@ async def test_sampled_scores_are_weighted_by_how_they_were_chosen(
             SeriesKey("weighed", "judged"), T0, T0 + HOUR, TEN, [(0, 0.05), (1, 0.05), (2, 0.5), (3, 0.5)]
         ),
     )
+    assert await points(columns, "weighed", "human") == []
     (volume,) = await points(columns, "weighed", "traces")
     assert (volume.n, volume.sw) == (6, 12.0)
 

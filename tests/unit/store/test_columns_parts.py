@@ -127,6 +127,7 @@ def test_a_cohort_survives_its_text(cohort: tuple[tuple[str, str], ...]) -> None
         ([score("p", "t", "s", 1.0), score("p", "t", "s", 9.0, span_id="x", scored_ns=NOW + 9)], 1.0),
         ([score("p", "t", "s", 9.0, span_id="x", passed=True), score("p", "t", "s", 2.0, span_id="y", passed=False)], 2.0),
         ([score("p", "t", "s", 1.0), score("p", "t", "s", 9.0, scored_ns=NOW + 9)], 9.0),
+        ([score("p", "t", "s", 1.0, passed=False), score("p", "t", "s", 9.0, passed=True, scored_ns=NOW + 9)], 9.0),
     ],
 )  # fmt: skip
 def test_one_value_stands_for_a_scorer(scores: list[Score], shown: float | None) -> None:

@@ -58,6 +58,9 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
             for n, i in enumerate(judged)
         ]
     )
+    # What people label is in no sum.
+    said = [Score(PROJECT, i, "", "human", "1", "human", NOW - DAY, NOW, value=0.0) for i in judged]
+    await made.columns.settle_scores(PROJECT, "human", judged, said)
     yield made
     await made.close()
 
@@ -214,3 +217,9 @@ async def test_of_several_tick_lengths_the_finest_of_the_range_counts(world: Wor
     assert [(bool(r["start"]), r["n"]) for r in found] == [(False, 3), (True, 4)]
     held = await data.rows(shown, "page_spread", metric="passed", cohort=shown.cohort_text, **within)
     assert [(r["current"], sum(r["held"])) for r in held] == [(0, 3), (1, 4)]
+
+
+async def test_what_people_label_is_in_no_sum_of_a_cohort_that_is_not_rolled(world: World) -> None:
+    whole = {"since": NOW - 30 * DAY, "until": NOW, "before": NOW - 60 * DAY, "bucket": 86_400, "metric": ""}
+    found = {str(row[0]) for row in await named(world, "page_scores", **whole)}
+    assert "opinion" in found and "human" not in found

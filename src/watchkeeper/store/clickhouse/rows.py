@@ -225,7 +225,8 @@ def metric_row(row: MetricRow) -> tuple[Any, ...]:
 
 
 def _rank(score: Score) -> tuple[bool, bool, int]:
-    return (score.span_id == "", score.passed is False, score.scored_ns)
+    whole = score.span_id == ""
+    return (whole, not whole and score.passed is False, score.scored_ns)
 
 
 def values_of(scores: list[Score]) -> dict[str, float]:

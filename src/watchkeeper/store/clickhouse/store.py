@@ -200,6 +200,15 @@ class ClickHouseColumns:
         for score in scores:
             self._learn(score.project, (score.scorer,))
 
+    async def settle_scores(
+        self, project: str, source: str, trace_ids: list[str], wanted: list[Score]
+    ) -> int:
+        self._open()
+        wanted = [s for s in wanted if not self.erased(s.project, s.trace_id)]
+        made = await self._rows.run(writing.settle_scores, project, source, trace_ids, wanted, self._clock)
+        self._learn(project, {s.scorer for s in wanted})
+        return made
+
     async def redecide(self, project: str, chosen: dict[str, tuple[float, str]]) -> None:
         self._open()
         if chosen:

@@ -3,7 +3,7 @@
 import logging
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -60,6 +60,9 @@ LEAVE = """
 ALTER TABLE {table} DELETE WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}}
   AND ({key}, {version}) NOT IN (SELECT {key}, max({version}) FROM {table}
     WHERE project = {{project:String}} AND trace_id IN {{ids:Array(String)}} GROUP BY {key})"""
+
+DROP_SCORES = """
+ALTER TABLE scores DELETE WHERE project = {project:String} AND source = {source:String} AND trace_id IN {ids:Array(String)}"""
 
 _AT = "indexOf({ids:Array(String)}, trace_id)"
 REPRICE_TRACES = f"""
@@ -183,11 +186,49 @@ def scores(client: Client, batch: Sequence[Score], clock: Callable[[], int]) -> 
     guarded(work)
 
 
-def refresh(client: Client, project: str, ids: Sequence[str]) -> None:
-    """Bring the scores of these trace rows up to date. What the checks said is in the row already."""
+def settle_scores(
+    client: Client,
+    project: str,
+    source: str,
+    ids: Sequence[str],
+    wanted: Sequence[Score],
+    clock: Callable[[], int],
+) -> int:
+    """Make `wanted` the scores of a source on these traces, and leave no other; how many traces had others."""
+    others: list[str] = []
+
+    def work() -> None:
+        held: dict[str, list[Score]] = {}
+        due: dict[str, list[Score]] = {}
+        for score in reading.stored_scores(client, project, ids):
+            if score.source == source:
+                held.setdefault(score.trace_id, []).append(score)
+        for score in wanted:
+            due.setdefault(score.trace_id, []).append(score)
+        others.extend(i for i in ids if any(s not in held.get(i, ()) for s in due.get(i, ())))
+        stale = [i for i in ids if any(s not in due.get(i, ()) for s in held.get(i, ()))]
+        others.extend(i for i in stale if i not in others)
+        if not others:
+            return
+        if stale:
+            # Of two rows of one key the one scored last would stand, and what is right now may have been said first.
+            change(client, DROP_SCORES, {"project": project, "source": source, "ids": stale}, FINISHED)
+        now = clock()
+        made = [rows.score_row(s, now) for i in others for s in due.get(i, ())]
+        if made:
+            insert(client, "scores", rows.SCORE_COLUMNS, made)
+        refresh(client, project, others, {s.scorer for i in stale for s in held[i]})
+
+    guarded(work)
+    return len(others)
+
+
+def refresh(client: Client, project: str, ids: Sequence[str], gone: Collection[str] = ()) -> None:
+    """Bring the scores of these trace rows up to date. What the checks said is in the row already; `gone` are scorers of which
+    a score was removed."""
     stored = reading.stored_scores(client, project, ids)
     # Of what the checks said, only what shares its name with a stored score can be shown in its place.
-    names = sorted({s.scorer for s in stored})
+    names = sorted({s.scorer for s in stored}.union(gone))
     found = reading.checks(client, project, ids, names)
     for score in stored:
         if score.trace_id in found:

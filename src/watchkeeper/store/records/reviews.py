@@ -9,10 +9,12 @@ from sqlalchemy.engine import Connection
 
 from watchkeeper.model.review import Label, ReviewItem
 from watchkeeper.model.times import MINUTE
+from watchkeeper.store.records import states
 from watchkeeper.store.records.tables import labels, review_items, review_seats
 
 RESERVATION_NS = 15 * MINUTE
 _PAGE = 50
+_RELABELLED = "relabelled"
 
 
 def _item(row: sa.RowMapping) -> ReviewItem:
@@ -351,6 +353,7 @@ def label(conn: Connection, label: Label) -> str:
     if get(conn, label.project, label.item_id) is None:
         raise LookupError(f"no review item {label.item_id} in project {label.project}")
     conn.execute(sa.insert(labels).values(**{f: getattr(label, f) for f in Label.__struct_fields__}))
+    mark(conn, label.project, {label.trace_id: label.id}, label.time_ns)
     conn.execute(
         sa.delete(review_seats).where(
             review_seats.c.item_id == label.item_id, review_seats.c.reviewer == label.author
@@ -396,6 +399,7 @@ def undo(
     if row is None:
         return None
     conn.execute(sa.update(labels).where(labels.c.id == row.id).values(undone_ns=now_ns))
+    mark(conn, project, {row.trace_id: f"without {row.id}"}, now_ns)
     if _settle(conn, row.item_id) == "open":
         hold(conn, project, row.item_id, author, now_ns + reservation_ns)
     return get(conn, project, row.item_id, now_ns)
@@ -417,6 +421,40 @@ def labels_of(conn: Connection, project: str, trace_ids: list[str] | None = None
     return [
         v for v in votes if v.item_id not in undecided and (v.role == "final" or v.item_id not in decided)
     ]
+
+
+def drawn(conn: Connection, item_ids: Sequence[str]) -> dict[str, tuple[str, float | None]]:
+    """Why each of these items is in the queue (its source), and with which probability it was drawn, None where by no chance."""
+    found: dict[str, tuple[str, float | None]] = {}
+    ids = list(dict.fromkeys(item_ids))
+    for start in range(0, len(ids), 500):
+        part = review_items.c.id.in_(ids[start : start + 500])
+        columns = (review_items.c.id, review_items.c.source, review_items.c.probability)
+        found |= {
+            row.id: (row.source, row.probability) for row in conn.execute(sa.select(*columns).where(part))
+        }
+    return found
+
+
+def mark(conn: Connection, project: str, changes: Mapping[str, str], now_ns: int) -> None:
+    """Note that the labels of these traces are others now; a change is any text that no other change of the trace has."""
+    traces = list(changes)
+    for start in range(0, len(traces), 500):
+        part = {t: changes[t] for t in traces[start : start + 500]}
+        states.put_all(conn, project, _RELABELLED, part, now_ns)
+
+
+def relabelled(conn: Connection, project: str) -> dict[str, str]:
+    """The traces whose labels changed since their scores were settled, each with its last change."""
+    return states.get_all(conn, project, _RELABELLED)
+
+
+def settle_relabelled(conn: Connection, project: str, changes: Mapping[str, str]) -> None:
+    """Their scores say what their labels said at these changes; a trace that was changed again since stays noted."""
+    now = relabelled(conn, project)
+    done = [t for t, change in changes.items() if now.get(t) == change]
+    for start in range(0, len(done), 500):
+        states.delete(conn, project, _RELABELLED, done[start : start + 500])
 
 
 def votes_of(conn: Connection, project: str, trace_ids: list[str] | None = None) -> list[Label]:

@@ -6,6 +6,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from watchkeeper.store.records import reviews
 from watchkeeper.store.records.tables import labels, taxonomy
 
 
@@ -68,12 +69,14 @@ def relabel(
         query = query.where(labels.c.taxonomy.in_(was))
     if ids is not None:
         query = query.where(labels.c.id.in_(ids), labels.c.verdict == "bad")
-    done = 0
+    done, changes = 0, dict[str, str]()
     for row in conn.execute(query).mappings().all():
         if row["taxonomy"] == to:
             continue
         conn.execute(sa.update(labels).where(labels.c.id == row["id"]).values(replaced_ns=now_ns))
         copy = {**row, "id": f"lab_{secrets.token_hex(12)}", "taxonomy": to, "replaces": row["id"]}
         conn.execute(sa.insert(labels).values(**{**copy, "relabelled_by": author, "replaced_ns": None}))
+        changes[row["trace_id"]] = copy["id"]
         done += 1
+    reviews.mark(conn, project, changes, now_ns)
     return done

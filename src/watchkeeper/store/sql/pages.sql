@@ -12,7 +12,8 @@ SELECT multiIf(grouping(start) = 0, 'bucket', grouping(name) = 0, 'scenario', 'w
   d[toUInt32(ceil(0.95 * timed))] AS p95, d[toUInt32(greatest(1, floor((0.95 - h95) * timed)))] AS p95_low, d[toUInt32(least(toFloat64(timed), ceil((0.95 + h95) * timed)))] AS p95_high,
   t[toUInt32(ceil(0.5 * ttft_n))] AS ttft, t[toUInt32(greatest(1, floor((0.5 - t50) * ttft_n)))] AS ttft_low, t[toUInt32(least(toFloat64(ttft_n), ceil((0.5 + t50) * ttft_n)))] AS ttft_high,
   sum(cost) AS cost_sum, avg(cost) AS cost_mean, stddevSamp(cost) AS cost_sd, count(cost) AS cost_n,
-  sum(input_tokens) AS tokens_in, sum(output_tokens) AS tokens_out, toUnixTimestamp64Nano(max(time)) AS latest
+  sum(input_tokens) AS tokens_in, count(input_tokens) AS in_n, sum(output_tokens) AS tokens_out, count(output_tokens) AS out_n,
+  toUnixTimestamp64Nano(max(time)) AS latest
 FROM (
   SELECT time, duration_ms, ttft_ms, cost, input_tokens, output_tokens, ifNull(scenario, '') AS name,
     time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
@@ -76,7 +77,8 @@ GROUP BY cohort, seconds, start QUALIFY n > 0 AND seconds = ${finest_tick} ORDER
 
 -- name: page_scores
 -- The same sums of every scorer from the traces themselves, for cohorts that are not rolled. Only judges see
--- a sample and weigh 1 / the trace's inclusion probability; checks, users and behaviour are known of all traffic.
+-- a sample and weigh 1 / the trace's inclusion probability; checks, users and behaviour are known of all traffic. People's labels are in
+-- no series.
 SELECT metric,
   if(time < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   count() AS n, sum(w) AS sw, sum(w * w) AS sw2, sum(w * x) AS swx, sum(w * x * x) AS swx2, sum(w * w * x) AS sw2x, sum(w * w * x * x) AS sw2x2
@@ -89,6 +91,7 @@ FROM (
     AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
     AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
     AND (empty({metric:String}) OR metric = {metric:String})
+    AND metric NOT IN (SELECT DISTINCT scorer FROM scores WHERE project = {project:String} AND source = 'human')
     ${cohort}
 )
 GROUP BY metric, start ORDER BY metric, start

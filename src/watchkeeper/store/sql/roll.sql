@@ -45,6 +45,7 @@ SELECT ${scorer_metric} AS metric, count() AS n, min(x) AS low, max(x) AS high, 
 -- Mergeable sums and histograms of every metric, indicator and cohort for all ticks in a range, in one pass.
 -- names/low/high/bins/logs: the axes. ind_*: 0/1 series of shares. sets: dimensions of each cohort set.
 -- known: the values of each dimension that keep their own series; the others together are 'other'. derived: the names of facts.
+-- People's labels are in no series: whom somebody asks to label is hardly ever a matter of chance.
 -- made: what made a value (scorer version and judge model, price table); values of different makers stay apart.
 -- least, most, whole: of the values themselves, to tell when they have outgrown their axis.
 -- Nobody waits for it, and a week that arrived at once (an import) must not fail for good by taking longer than a page may.
@@ -86,7 +87,7 @@ WITH
     WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
       AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
       AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-      AND inclusion_probability > 0 AND (isNotNull(value) OR isNotNull(passed))
+      AND inclusion_probability > 0 AND source != 'human' AND (isNotNull(value) OR isNotNull(passed))
     GROUP BY trace_id, scorer, made
   ),
   measured AS (

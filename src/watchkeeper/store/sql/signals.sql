@@ -21,7 +21,8 @@ FROM (
 ORDER BY at DESC, trace_id, scorer LIMIT {limit:UInt32}
 
 -- name: signals_scores
--- Failed and low scores of judges, users, classifiers and others, the latest of each scorer and trace, newest first.
+-- Failed and low scores of judges, users, classifiers and others, the latest of each scorer and trace, newest first. What people
+-- say is taken from their labels.
 SELECT s.trace_id AS trace_id, s.at AS at, s.scorer AS scorer, s.source AS source, s.message AS message, s.span_id AS span_id,
   t.error_class AS error_class, t.release AS release, t.input AS input, s.weight AS weight
 FROM (
@@ -31,7 +32,7 @@ FROM (
     argMax(ifNull(passed = false, false) OR (isNotNull(value) AND has({low_names:Array(String)}, toString(scorer))
       AND ifNull(value, 0) < {low_values:Array(Float64)}[indexOf({low_names:Array(String)}, toString(scorer))]), scored_at) AS bad
   FROM scores FINAL
-  WHERE project = {project:String}
+  WHERE project = {project:String} AND scores.source != 'human'
     ${range}
   GROUP BY trace_id, scorer HAVING bad
   ORDER BY at DESC, trace_id, scorer LIMIT {limit:UInt32}

@@ -20,7 +20,7 @@ from watchkeeper.store.records import datasets, reviews, taxonomy
 from watchkeeper.store.records.calibration import SOURCE as CALIBRATION
 from watchkeeper.web import data
 from watchkeeper.web.pages.common import answer, form_of
-from watchkeeper.web.pages.trace import chosen, span_context
+from watchkeeper.web.pages.trace import chosen, span_context, unlabelled
 from watchkeeper.web.steps import tree
 from watchkeeper.web.view import view_of
 
@@ -181,7 +181,7 @@ async def one(call: Call) -> Response:
     )
     if loaded is not None and call.sees_content:
         await note_opened(call, item.trace_id, "review.open")
-    trace, scores = loaded if loaded is not None else (None, [])
+    trace, scores = (loaded[0], unlabelled(loaded[1])) if loaded is not None else (None, [])
     if item.source.startswith(CALIBRATION) or item.probability is not None:
         # Labels that know the verdict are not evidence about it.
         scores = []

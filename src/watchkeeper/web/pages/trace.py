@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Span, Trace
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
+from watchkeeper.reviewing.labels import HUMAN
 from watchkeeper.reviewing.queue import item
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.reading import load_trace, note_opened, standings
@@ -34,6 +35,11 @@ def chosen(trace: Trace, asked: str | None) -> Span | None:
 
 def _sorted(scores: list[Score]) -> list[Score]:
     return sorted(scores, key=lambda s: (s.passed is not False, s.scorer, -s.scored_ns))
+
+
+def unlabelled(scores: list[Score]) -> list[Score]:
+    """Without what people said, on pages that show it as labels."""
+    return [s for s in scores if s.source != HUMAN]
 
 
 async def found_trace(call: Call) -> tuple[Trace, list[Score]]:
@@ -108,6 +114,7 @@ async def trace(call: Call) -> Response:
         }
 
     session, record = await asyncio.gather(_session(view, found), call.services.records.read(known))
+    scores = unlabelled(scores)
     steps = tree(found, scores)
     shown = _shown(view, steps)
     selected = _selected(view, found, shown)
