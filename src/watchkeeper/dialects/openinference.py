@@ -92,6 +92,7 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
         if value:
             draft.provider_raw.setdefault(key, value)
     params = parameters.take(draft, llm.get("invocation_parameters"))
+    draft.system = draft.system or as_text(params.get("instructions"))
     draft.request_model = draft.request_model or word(attributes.get("llm.request.model_name"))
     draft.response_model = draft.response_model or word(attributes.get("llm.response.model_name"))
     _usage(draft, attributes)
@@ -280,11 +281,15 @@ def _embedding(draft: Draft, attributes: dict[str, Any]) -> None:
         value = word(attributes.get(key))
         if value:
             draft.provider_raw.setdefault(key, value)
-    draft.request_model = draft.request_model or word(attributes.get("embedding.model_name"))
+    asked = first(attributes, "embedding.model_name", "llm.model_name")
+    draft.request_model = draft.request_model or word(asked)
     items = nested(attributes, "embedding.embeddings.")
     if draft.inputs is None and isinstance(items, list):
         texts = [as_dict(i.get("embedding")) or {} for i in cast(list[Any], items) if isinstance(i, dict)]
         draft.inputs = messages.read([t for e in texts if (t := as_text(e.get("text")))], "user")
+    if draft.inputs is None:
+        # LiteLLM's for Arize, which tells every call as a chat.
+        draft.inputs = messages.read(nested(attributes, "llm.input_messages."), "user")
 
 
 def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:

@@ -324,3 +324,15 @@ def test_the_words_of_its_calls_failure_are_no_answer_of_a_step() -> None:
     assert (trace.input_text, trace.output_text, trace.error_class) == ("Sunny?", None, "rate_limit")
     cut = span({**step, "output.value": "It is"}, name="helper.run", kind="internal", status="error")
     assert dialects.assemble([cut, failed], []).output_text == "It is"
+
+
+def test_an_embedding_told_as_a_chat_and_instructions_among_the_parameters_are_read() -> None:
+    told = {"llm.model_name": "text-embedding-3-small", "llm.token_count.prompt": 14}
+    texts = {f"llm.input_messages.{i}.message.content": text for i, text in enumerate(("one", "two"))}
+    roles = {f"llm.input_messages.{i}.message.role": "user" for i in range(2)}
+    made = span({"openinference.span.kind": "EMBEDDING", **told, **texts, **roles})
+    assert made.kind == "embedding" and _llm(made).request_model == "text-embedding-3-small"
+    assert [m.text for m in _llm(made).input_messages] == ["one", "two"]
+    asked = span({**LLM_KIND, "llm.model_name": "m", "input.value": "Hi", "output.value": "Hello",
+                  "llm.invocation_parameters": '{"instructions": "Be terse."}'})  # fmt: skip
+    assert _llm(asked).system == "Be terse."
