@@ -3,7 +3,7 @@ leave (requirement F2).
 
 Each scorer is about one answer, a trace of a session. It reads the user's next message (`extra["next"]`), or that the session
 has ended without one (`extra["ended"]`); while neither is known it says nothing. 1 means that it happened, and then the answer
-is not `passed`. Word lists are English; rephrasing is measured in any language the embedding knows.
+is not `passed`. The words are in `user_words`; rephrasing is measured in any language the embedding knows.
 """
 
 import re
@@ -17,6 +17,7 @@ from watchkeeper.patterns import PatternSet
 from watchkeeper.scoring.classifiers import embed
 from watchkeeper.scoring.lexicon import STOPWORDS
 from watchkeeper.scoring.texts import words
+from watchkeeper.scoring.user_words import CLARIFY, ESCALATE, FRUSTRATED
 from watchkeeper.scoring.version import content_version
 from watchkeeper.scoring.vocabulary import stem
 
@@ -165,6 +166,9 @@ class Rephrased(Behaviour):
             return not_happened("too short to be a question asked again")
         if _AGREES.match(said):
             return not_happened("the message agrees")
+        changed = mine ^ theirs
+        if mine - theirs and theirs - mine and all(w.isdigit() for w in changed):
+            return not_happened("the same about another number")
         shared = overlap(mine, theirs)
         reason = f"shared words {shared:.2f}"
         again = shared >= SHARED
@@ -177,47 +181,12 @@ class Rephrased(Behaviour):
 
 # -- words -----------------------------------------------------------------------------------------------------------
 
-_CLARIFY = re.compile(
-    r"\b(?:what (?:do|does|did) (?:you|that|this|it) mean|what(?:'s| is) that (?:supposed to )?mean|"
-    r"(?:i )?(?:do not|don'?t|did not|didn'?t) (?:quite |really )?(?:understand|get (?:it|that|this)|follow)|"
-    r"i'?m (?:confused|lost|not following|not sure (?:i understand|what you mean))|"
-    r"(?:can|could|would) you (?:please )?(?:clarify|explain (?:that|this|it|again|what|more|further)|elaborate|rephrase|"
-    r"be more (?:specific|clear|precise))|please (?:clarify|elaborate|explain (?:that|it|again))|"
-    r"(?:that|this|it) (?:does not|doesn'?t|makes no) (?:make (?:any )?)?sense|which one do you mean|"
-    r"in (?:simple|plain|other) (?:words|terms|english)|not clear to me|unclear)\b"
-    r"|^\s*(?:huh|what|pardon|come again|say again|meaning)\s*\?+\s*$",
-    re.IGNORECASE,
+_CLARIFY, _FRUSTRATED, _ESCALATE = (
+    tuple(re.compile(p, re.IGNORECASE) for p in group) for group in (CLARIFY, FRUSTRATED, ESCALATE)
 )
-_FRUSTRATED = re.compile(
-    r"\b(?:useless|worthless|pathetic|ridiculous|(?:this|that|it|you)(?:'?s| is|'?re| are) (?:so |really |absolutely |just )?"
-    r"(?:terrible|awful|garbage|trash|rubbish|stupid|dumb|horrible|nonsense|a joke|frustrating|annoying)|"
-    r"(?:still|again) (?:not (?:right|correct|working|what i)|wrong|does ?n[o']?t work|doesn'?t work)|"
-    r"(?:that|this)(?:'?s| is) (?:still )?(?:not (?:at all )?what i (?:asked|wanted|said|meant|need)|(?:completely|totally|just) "
-    r"wrong|wrong|no help|not helpful|unhelpful)|wrong again|"
-    r"(?:you(?:'?re| are) )?not (?:listening|helping|answering)|are you (?:even )?(?:listening|stupid|kidding|serious)|"
-    r"i(?:'?ve| have)? (?:already|just) (?:told|said|asked|explained|answered)|(?:you )?already (?:said|told me|asked)|"
-    r"(?:for the|this is the) (?:second|third|fourth|fifth|\d+(?:nd|rd|th)|last|hundredth) time|how many times (?:do|must|should|have) i (?:have to|need to|must|told|asked|said|to)|"
-    r"(?:i'?m |i am )?(?:so |really |very |getting )?(?:frustrated|fed up|annoyed|sick of)|waste of (?:my )?time|"
-    r"forget it|never ?mind then|i give up|give up|for god'?s sake|for (?:heaven'?s|fuck'?s) sake|wtf|what the (?:hell|fuck|heck)|"
-    r"stop (?:repeating|saying that|asking)|you keep (?:saying|asking|repeating|giving)|doesn'?t help (?:me )?(?:at all)?|"
-    r"answer (?:my|the) (?:damn |bloody )?question)\b",
-    re.IGNORECASE,
-)
-_INSULT = re.compile(
-    r"\b(?:idiot|moron|(?:stupid|dumb) (?:bot|machine|ai|thing|answer)|fuck (?:you|this|off)|piece of (?:shit|crap)|"
-    r"bullshit|read the fucking|answer the fucking)\b",
-    re.IGNORECASE,
-)
-_PERSON = r"(?:human(?: being)?|real (?:person|human|agent)|live (?:agent|person|chat|representative)|person|someone real|" \
-    r"(?:customer )?(?:service |support |care )?(?:agent|representative|rep|operator|specialist)|manager|supervisor|somebody else)"  # fmt: skip
-_ESCALATE = re.compile(
-    rf"\b(?:(?:talk|speak|chat|connect(?:ed)?|transfer(?:red)?|escalate[ds]?|hand(?:ed)? (?:me )?over|put (?:me )?through|pass me)"
-    rf"(?: me)? ?(?:directly |on )?(?:to|with)?(?: an?| the| your| some)? ?(?:actual |another |different )?{_PERSON}|"
-    rf"(?:want|need|like|get|give|find) (?:me )?(?:to (?:talk|speak|chat) (?:to|with) )?(?:an?|the|your|some) (?:actual )?"
-    rf"(?:human|real (?:person|human|agent)|live (?:agent|person|representative)|manager|supervisor|representative)|"
-    rf"(?:is there|can i have|could i have) (?:an?|some) (?:actual |real )?(?:human|person|agent|representative|manager|supervisor)|"
-    rf"escalate (?:this|my|the)|file a (?:formal )?complaint)\b|^\s*(?:human|agent|representative|operator)[.!]*\s*$",
-    re.IGNORECASE,
+# Whom somebody quotes has said it, not the user.
+_QUOTED = re.compile(
+    r"\"[^\"\n]{4,400}\"|“[^”\n]{4,400}”|«[^»\n]{4,400}»|„[^“”\n]{4,400}[“”]|「[^」\n]{4,400}」"
 )
 _SPELLED = re.compile(r"[A-Za-z]{2,}")
 _CLOSING = re.compile(
@@ -226,18 +195,25 @@ _CLOSING = re.compile(
 )
 
 
+_BLANK = re.compile(r"[^\S\n]")
+
+
 @lru_cache(maxsize=1)
 def _phrases() -> PatternSet:
-    """Compiled on first use, so that importing the product does not pay for it."""
-    return PatternSet([p.pattern for p in (_CLARIFY, _FRUSTRATED, _INSULT, _ESCALATE)])
+    """The lists without bounds of words, of which hyperscan knows ASCII's alone: what has none of these has none of the lists. Compiled
+    on first use, so that importing the product does not pay for it."""
+    lists = (*CLARIFY, *FRUSTRATED, *ESCALATE)
+    return PatternSet([p.replace(r"\b", "").replace(r"\w+", r"\S+").replace(r"\w*", r"\S*") for p in lists])
 
 
-def _in(text: str, *patterns: re.Pattern[str]) -> str | None:
-    """The words that the first of these patterns finds. Most messages have none, which one pass over all patterns says; outside ASCII it
-    knows other word boundaries than `re`."""
-    text = text[:_LONGEST]
-    if text.isascii() and not _phrases().ids(text):
+def _in(text: str, patterns: Sequence[re.Pattern[str]]) -> str | None:
+    """The words that the first of these patterns finds. Most messages have none, which one pass over all patterns says."""
+    text = text[:_LONGEST] + "\n"
+    if not text.isascii():
+        text = _BLANK.sub(" ", text)
+    if not _phrases().ids(text.lower()):
         return None
+    text = _QUOTED.sub(" … ", text)
     found = next((f for p in patterns if (f := p.search(text))), None)
     return found.group(0).strip() if found else None
 
@@ -249,7 +225,7 @@ def clarification_in(text: str) -> str | None:
 
 def frustration_in(text: str) -> str | None:
     """The words of lost patience; also shouting (five words or more, nearly all in capitals)."""
-    found = _in(text, _FRUSTRATED, _INSULT)
+    found = _in(text, _FRUSTRATED)
     if found:
         return found
     spelled: list[str] = _SPELLED.findall(text[:_LONGEST])

@@ -68,10 +68,27 @@ def test_a_question_asked_again_is_told_from_the_next_question(said: str, again:
         (EscalationRequest(), "get me a manager", 1.0),
         (EscalationRequest(), "agent", 1.0),
         (EscalationRequest(), "Which agent delivers the parcel?", 0.0),
+        (Clarification(), "I don't understand recursion, teach me", 0.0),
+        (Clarification(), "No entiendo", 1.0),
+        (Clarification(), "Das verstehe ich nicht.", 1.0),
+        (Clarification(), "どういう意味ですか", 1.0),
+        (Frustration(), "You're going in circles.", 1.0),
+        (Frustration(), "Das funktioniert immer noch nicht", 1.0),
+        (Frustration(), "还是不对", 1.0),
+        (Frustration(), "Let the hero shout “this is ridiculous, you keep lying” and leave", 0.0),
+        (EscalationRequest(), "let me talk to someone who can help", 1.0),
+        (EscalationRequest(), "Quiero hablar con una persona", 1.0),
+        (EscalationRequest(), "转人工", 1.0),
+        (EscalationRequest(), "Je cherche un conseiller financier à Lyon", 0.0),
     ],
 )
 def test_words_are_read(scorer: Any, said: str, expected: float) -> None:
     assert value(scorer, ASKED, said, earlier="Hello") == expected
+
+
+def test_the_same_about_another_number_is_another_question() -> None:
+    assert value(Rephrased(), "convert 5 km to miles", "convert 8 km to miles") == 0.0
+    assert value(Rephrased(), "convert 5 km to miles", "please convert 5 km to miles") == 1.0
 
 
 def test_nothing_is_said_before_it_is_known() -> None:
