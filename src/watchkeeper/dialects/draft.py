@@ -182,13 +182,15 @@ def _provider(raw: dict[str, str]) -> str | None:
 
 
 def _routed(draft: Draft) -> str | None:
-    """The provider before the model's name, where LiteLLM is told as the provider."""
+    """The provider before the model's name, where LiteLLM is told as the provider or a client always writes it there."""
     head, slash, _ = (draft.request_model or "").partition("/")
-    if not slash or "litellm" not in (value.lower() for value in draft.provider_raw.values()):
+    told = [value.lower() for value in draft.provider_raw.values()]
+    if not slash or not ("litellm" in told or (not told and draft.raw.scope_name.startswith(_PREFIXING))):
         return None
     return spellings.provider(head) if spellings.is_provider(head.lower()) else None
 
 
+_PREFIXING = ("langwatch", "openinference.instrumentation.litellm")
 # What clients write where they know no model; Claude Code where it answers itself.
 _NO_MODEL = ("unknown", "<synthetic>")
 

@@ -6,6 +6,7 @@ from watchkeeper.dialects import common, gen_ai, loose, parameters, spellings, u
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Tokens, read_usage, seconds
 from watchkeeper.dialects.values import (
+    as_bool,
     as_dict,
     as_float,
     as_int,
@@ -166,6 +167,25 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.kind != "tool":
         draft.input_text = draft.input_text or common.plain_text(given)
         draft.output_text = draft.output_text or common.plain_text(result)
+    if sdk.kind == "langwatch.span.type":
+        _langwatch(draft, attributes)
+
+
+def _langwatch(draft: Draft, attributes: dict[str, Any]) -> None:
+    """What LangWatch says of a span beside its kind: evaluations as events, labels among the metadata."""
+    for event in draft.raw.events:
+        told = as_dict(event.attributes.get("json_encoded_event"))
+        if (
+            event.name == "langwatch.evaluation.custom"
+            and told is not None
+            and (name := word(told.get("name")))
+        ):
+            score, label = as_float(told.get("score")), word(told.get("label"))
+            made = Evaluation(name, score, label, as_text(told.get("details")), draft.raw.span_id)
+            made.passed = as_bool(told.get("passed"))
+            draft.evaluations.append(made)
+    labels = as_list((as_dict(attributes.get("metadata")) or {}).get("labels")) or []
+    draft.tags = draft.tags or [label for item in labels if (label := word(item))]
 
 
 def _first(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], events: tuple[str, ...]) -> Any:
@@ -258,5 +278,5 @@ def _call(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, resul
     beside = "non_cached" in sdk.tokens[0]
     draft.tokens.fill(usage or Tokens(sent, received, exclusive=beside))
     if draft.cost_client is None:
-        draft.cost_client = as_float(attributes.get(sdk.cost))
+        draft.cost_client = as_float(first(attributes, sdk.cost) or (metrics or {}).get("cost"))
     loose.call(draft, attributes)

@@ -336,3 +336,21 @@ def test_an_embedding_told_as_a_chat_and_instructions_among_the_parameters_are_r
     asked = span({**LLM_KIND, "llm.model_name": "m", "input.value": "Hi", "output.value": "Hello",
                   "llm.invocation_parameters": '{"instructions": "Be terse."}'})  # fmt: skip
     assert _llm(asked).system == "Be terse."
+
+
+def test_langwatch_says_provider_cost_labels_and_evaluations() -> None:
+    said = {"name": "faithful", "score": 0.8, "passed": True, "label": None, "details": "all in the context"}
+    made = span(
+        {"langwatch.span.type": "llm", "gen_ai.request.model": "openai/gpt-4o-mini", "metadata": '{"labels": ["a"]}',
+         "langwatch.metrics": '{"prompt_tokens": 10, "completion_tokens": 2, "cost": 0.01}'},
+        scope="langwatch", events=[event("langwatch.evaluation.custom", json_encoded_event=json.dumps(said))],
+    )  # fmt: skip
+    assert (_llm(made).provider, _llm(made).cost_client) == ("openai", 0.01)
+    assert made.context.tags == ["a"]
+    (found,) = made.evaluations
+    assert (found.name, found.value, found.passed, found.explanation) == (
+        "faithful",
+        0.8,
+        True,
+        said["details"],
+    )
