@@ -5,7 +5,7 @@ private to OpenTelemetry: where they are missing, or mean something else, the pu
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk.trace import ReadableSpan
@@ -24,10 +24,10 @@ def put_attributes(span: Span, values: Mapping[str, Any]) -> None:
         type(held) is BoundedAttributes
         and held.max_value_len is None
         and held.maxlen is not None
-        and len(held) + len(values) <= held.maxlen
-        and span.is_recording()
         and type(inner := getattr(held, "_dict", None)) is dict
+        and len(inner) + len(values) <= held.maxlen
+        and span.is_recording()
     ):
-        cast("dict[str, Any]", inner).update(values)
+        inner.update(values)
     else:
         span.set_attributes(values)

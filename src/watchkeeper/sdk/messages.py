@@ -17,12 +17,18 @@ def looks_like_messages(value: object) -> bool:
     if not isinstance(value, (list, tuple)) or not value:
         return False
     first = cast("Sequence[object]", value)[0]
-    return (isinstance(first, Mapping) and "role" in first) or isinstance(getattr(first, "role", None), str)
+    # Asked of a dictionary first: what an abstract class is costs several times as much to find out.
+    if isinstance(first, (dict, Mapping)) and "role" in first:
+        return True
+    return isinstance(getattr(first, "role", None), str)
 
 
 def to_messages(value: object, role: str, limit: int) -> str:
     """JSON, of at most about ``limit`` characters, of the GenAI message list for a text, one message or a list of messages in any
     known shape."""
+    made = _messages(value, role, limit)
+    if len(made) <= limit:
+        return made
     return fitted(lambda share: _messages(value, role, int(limit * share)), limit)
 
 

@@ -272,7 +272,7 @@ class Span:
     def _usage(self, counts: tuple[object, ...]) -> None:
         for key, count in zip(_COUNTS, counts, strict=True):
             # A count that is not finite is as unknown as a negative one.
-            if isinstance(count, (int, float)) and 0 <= count < _MOST:
+            if count is not None and isinstance(count, (int, float)) and 0 <= count < _MOST:
                 self._attributes[key] = int(count)
 
     def finish(self, reason: str | None) -> Self:
@@ -300,9 +300,11 @@ class Span:
         """Any attribute; None is ignored, and what OpenTelemetry cannot hold becomes JSON text."""
         if value is None:
             return self
-        given = type(value)
         # Most values are short texts and numbers; what can be anything costs ten times as much to look at.
-        simple = given is float or given is bool or (given is str and len(cast("str", value)) <= _MAX_NAME)
+        if type(value) is str:
+            simple = len(value) <= _MAX_NAME
+        else:
+            simple = type(value) is float or type(value) is bool
         if simple and type(key) is str and key and not (self._ended or self._muted):
             self._attributes[key] = value
             return self

@@ -62,6 +62,8 @@ def message_of(error: BaseException) -> str:
 
 def text_of(value: object, limit: int = MAX_TEXT) -> str:
     """A string as it is, anything else as JSON; at most about ``limit`` characters."""
+    if type(value) is str and len(value) <= limit:
+        return value
     if isinstance(value, str):
         return clip(_exact(value), limit)
     return json_of(value, limit)

@@ -40,19 +40,20 @@ def weigh(span: ReadableSpan) -> tuple[int, int]:
 def _weigh(attributes: Mapping[str, object]) -> tuple[int, int]:
     total, longest = _ATTRIBUTE_BYTES * len(attributes), 0
     for value in attributes.values():
-        kind = type(value)
-        if kind is str or isinstance(value, (str, bytes)):
-            length = len(cast("str", value))
+        if isinstance(value, (str, bytes)):
+            length = len(value)
             if length > 100:
                 total += sys.getsizeof(value)
             if length > longest:
                 longest = length
-        elif kind is int or kind is float or kind is bool:
+        elif isinstance(value, (int, float)):
             continue
         elif isinstance(value, (tuple, list)):
-            items = cast("tuple[object, ...]", value)
-            total += sum(map(sys.getsizeof, items))
-            longest = max(longest, *(len(item) for item in items if isinstance(item, str)), 0)
+            # Most have one short item: written out, because a generator costs more than all the rest of this.
+            for item in cast("tuple[object, ...]", value):
+                total += sys.getsizeof(item)
+                if isinstance(item, str) and len(item) > longest:
+                    longest = len(item)
         elif isinstance(value, Mapping):
             size, long = _weigh(cast("Mapping[str, object]", value))
             total, longest = total + size, max(longest, long)
