@@ -11,6 +11,7 @@ from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.evaluate import figure
 from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Alert, Deploy, Moved
+from watchkeeper.model.score import THUMBS
 from watchkeeper.model.series import Cohort, Estimate, Insufficient, cohort_of, cohort_text
 from watchkeeper.model.times import DAY, HOUR
 
@@ -114,6 +115,14 @@ def _write(value: float, unit: str, scale: float, places: int) -> str:
     exact = value == 0 or (value == 1 and unit == "rate")
     text = f"{'$' if unit == 'USD' else ''}{value * scale:,.{0 if exact else places}f}"
     return ">99.99" if unit == "rate" and text == "100.00" else text
+
+
+def share_of(scorer: str) -> str:
+    """What a share of this scorer's is the share of, in a word: `tool_error 98 %` alone would read as its opposite. Empty where the
+    name says it."""
+    if scorer in TROUBLE or unit_of_metric(scorer) is not None:
+        return ""
+    return "up" if scorer in THUMBS else "pass"
 
 
 def side(line: Moved, now: bool, unknown: str) -> str:

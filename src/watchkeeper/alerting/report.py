@@ -9,7 +9,7 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from watchkeeper.alerting.cohorts import cohort_words
-from watchkeeper.alerting.evidence import direction, measured, side, when
+from watchkeeper.alerting.evidence import direction, measured, share_of, side, when
 from watchkeeper.alerting.postmortem import md
 from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.model.alert import Alert, Deploy, Moved
@@ -143,16 +143,25 @@ def _monitored(f: Facts) -> Part:
     return Part("What was monitored", says, Grid(columns, rows), "No monitor is configured.")
 
 
+def _side(m: Moved, now: bool) -> str:
+    """One side of a comparison; of a check's share with the word for what it is the share of."""
+    word = share_of(m.metric) if m.unit == "rate" else ""
+    return side(m, now, "–").replace(" %", f" % {word}", 1) if word else side(m, now, "–")
+
+
 def _quality(f: Facts) -> Part:
     # What moved before what held; the rest is not known.
     order = ("fell", "rose", "held", "unknown")
     shown = sorted(f.moved, key=lambda m: order.index(direction(m)))[:40]
-    rows = [[m.metric, side(m, False, "–"), side(m, True, "–"), direction(m)] for m in shown]
+    rows = [[m.metric, _side(m, False), _side(m, True), direction(m)] for m in shown]
     says = [
         "Weighted by inclusion probability, with 95 % intervals; “fell” and “rose” hold for all metrics together."
     ]
     return Part(
-        "Scores against the period before", says, Grid(["metric", "before", "now", ""], rows), "No scores."
+        "Scores against the period before",
+        says,
+        Grid(["metric", "before", "now", "verdict"], rows),
+        "No scores.",
     )
 
 
@@ -288,7 +297,7 @@ def _law(f: Facts) -> Part:
     says = [
         "Regulation (EU) 2024/1689, Article 15, by paragraph, and where in this report its evidence stands. Legal judgement is not ours."
     ]
-    return Part("EU AI Act, Article 15", says, Grid(["requirement", "", "evidence here"], rows))
+    return Part("EU AI Act, Article 15", says, Grid(["requirement", "standing", "evidence here"], rows))
 
 
 def _nist(f: Facts) -> Part:
@@ -324,7 +333,7 @@ def _nist(f: Facts) -> Part:
              "; ".join(f"{m.metric} {direction(m)}" for m in moved[:6]) or "compared; nothing moved beyond its interval", scores > 0),
     ]  # fmt: skip
     says = ["NIST AI RMF 1.0, the Measure function, and where in this report its evidence stands."]
-    return Part("NIST AI RMF, Measure", says, Grid(["outcome", "", "evidence here"], rows))
+    return Part("NIST AI RMF, Measure", says, Grid(["outcome", "standing", "evidence here"], rows))
 
 
 def markdown(report: Report) -> str:

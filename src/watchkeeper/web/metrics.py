@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from watchkeeper.alerting.evidence import TROUBLE
-from watchkeeper.server.api.feedback import THUMBS
+from watchkeeper.alerting.evidence import TROUBLE, share_of
 
 UNITS: Final = {
     "latency_ms": "ms",
@@ -57,9 +56,7 @@ class Metric:
 
 def counted(scorer: str, unit: str) -> str:
     """What a share of this scorer's is the share of, in a word; empty where its name says it, and for what is no share."""
-    if unit != "share" or scorer in LOWER_IS_BETTER:
-        return ""
-    return "up" if scorer in THUMBS else "pass"
+    return share_of(scorer) if unit == "share" and scorer not in LOWER_IS_BETTER else ""
 
 
 def is_binary(rows: Iterable[Mapping[str, Any]]) -> bool:

@@ -77,6 +77,19 @@ def test_what_fired_and_what_moved_stand_before_what_held() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("metric", "unit", "said"),
+    [("tool_error", "rate", "98.0 % pass ± 1.0 · n 500"), ("thumbs", "rate", "98.0 % up ± 1.0 · n 500"),
+     ("refusal", "rate", "98.0 % ± 1.0 · n 500"), ("error_rate", "rate", "98.0 % ± 1.0 · n 500"), ("helpful", "", "0.980 ± 0.010 · n 500")],
+)  # fmt: skip
+def test_a_share_says_what_it_is_the_share_of(metric: str, unit: str, said: str) -> None:
+    line = Moved(metric, 0.98, 0.97, 0.99, 500, 0.98, 0.97, 0.99, 500, unit)
+    (grid,) = [
+        p.grid for p in weekly(replace(facts(), moved=[line])).parts if p.title.startswith("Scores against")
+    ]
+    assert grid is not None and grid.rows[0][1:3] == [said, said]
+
+
 def test_a_quiet_week_says_so_and_nothing_measured_is_not_zero() -> None:
     quiet = Facts("default", NOW - WEEK, NOW, NOW, 0)
     text = markdown(weekly(quiet))

@@ -12,7 +12,7 @@ from watchkeeper.web.data import Series
 from watchkeeper.web.estimate import Estimate
 from watchkeeper.web.metrics import describe
 from watchkeeper.web.pages.alerts import _line
-from watchkeeper.web.pages.overview import sentences, without_scenario
+from watchkeeper.web.pages.overview import cost_stats, sentences, without_scenario
 from watchkeeper.web.view import TimeRange, View
 
 CALM = [{"scenario": f"calm-{i}", "n": 10, "bad": 0} for i in range(50)]
@@ -38,6 +38,24 @@ def test_every_scenario_has_its_share_of_all_traffic_and_its_own_alerts_however_
     assert [s.scenario for s in sentences(view(scenario="calm-1"), CALM[1:2], [alert, silent], [], 2)] == [
         "calm-1"
     ]
+
+
+def test_one_is_one_trace_and_what_only_model_calls_report_counts_only_their_traces() -> None:
+    (only,) = sentences(view(), [{"scenario": "support", "n": 1, "bad": 0}], [], [], 0)
+    assert only.detail.startswith("1 trace, 100 % of traffic")
+    whole = {
+        "part": "whole",
+        "current": True,
+        "n": 3,
+        "cost_sum": 0.1,
+        "cost_n": 1,
+        "cost_mean": 0.1,
+        "cost_sd": None,
+    }
+    tokens = {"tokens_in": 412, "in_n": 1, "tokens_out": None, "out_n": 0}
+    spent, _, tokens_in, tokens_out = cost_stats(view(), [{**whole, **tokens}], [])
+    assert (spent.value.n, tokens_in.value.n, tokens_in.value.text) == (1, 1, "412")
+    assert tokens_out.value.value is None
 
 
 def test_what_an_alert_says_of_no_scenario_in_particular_stands_once() -> None:

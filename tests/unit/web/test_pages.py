@@ -132,6 +132,29 @@ async def test_it_filters_by_score_text_and_cohort(world: World) -> None:
     assert "v1 ·" not in cohort
 
 
+async def test_the_worst_answers_of_a_prompt_version_are_a_filter_and_a_click_away(world: World) -> None:
+    async with client(world) as browser:
+        page = (await browser.get("/traces?range=30d&where=prompt_version+%3D+%27v2%27")).text
+        found = re.search(r'href="([^"]*sort=answer_relevance[^"]*)"', page)
+        assert found
+        worst = (await browser.get(html.unescape(found[1]))).text
+    shown = [float(x) for x in re.findall(r"answer relevance</span> ([\d.]+)", worst)]
+    assert len(shown) > 10 and shown == sorted(shown)
+
+
+async def test_a_series_has_the_monitor_that_would_watch_it(world: World) -> None:
+    async with client(world) as browser:
+        for path, way in (("/quality/answer_relevance", "down"), ("/quality/latency_ms?by=model", "up")):
+            page = (await browser.get(path)).text
+            (found,) = re.findall(r'<code class="cmd"[^>]*>(.*?)</code>', page, re.DOTALL)
+            (monitor,) = load_text(html.unescape(found)).config.monitors
+            metric = path.split("/")[2].split("?")[0]
+            assert (monitor.condition, monitor.name) == (
+                f"shift({metric}) = '{way}'", f"{metric.replace('_', '-')}-{way}"
+            )  # fmt: skip
+            assert monitor.by == (("model",) if "by=" in path else ("prompt_version",))
+
+
 async def test_it_says_what_is_wrong_with_a_filter(world: World) -> None:
     async with client(world) as browser:
         answer = await browser.get("/traces?where=answr_relevance+%3C+4")

@@ -1,7 +1,7 @@
 import pytest
 
 from watchkeeper.store import sandbox
-from watchkeeper.web.pages.traces import FIELDS, cohort_conditions, condition, quoted
+from watchkeeper.web.pages.traces import FIELDS, cohort_conditions, condition, quoted, tidy
 
 KINDS = {"answer_relevance": "number", **FIELDS}
 SCORERS = ["answer_relevance"]
@@ -45,3 +45,10 @@ def test_it_turns_cohorts_into_conditions() -> None:
     assert made == ["has(models, 'gpt\\'')", "scenario = 'support'"]
     for one in made:
         assert sandbox.compile_condition(one, SCORERS, "default")
+
+
+def test_the_score_a_list_is_sorted_by_is_seen_in_it() -> None:
+    row = {"scores": {"a": 0.5, "b": 0.6, "c": 0.7, "tone": 1.0, "zest": 0.1}}
+    assert [n for n, _ in tidy(row, True)["shown"]] == ["a", "b", "c"]
+    assert [n for n, _ in tidy(row, True, "zest")["shown"]] == ["zest", "a", "b"]
+    assert [n for n, _ in tidy(row, True, "tone")["shown"]] == ["tone", "a", "b"]

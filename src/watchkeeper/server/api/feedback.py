@@ -6,7 +6,7 @@ from typing import Any, Literal
 import msgspec
 from pydantic import model_validator
 
-from watchkeeper.model.score import Score
+from watchkeeper.model.score import THUMBS, Score
 from watchkeeper.scoring.edits import edit_distance
 from watchkeeper.scoring.evidence import ESCALATIONS
 from watchkeeper.server.api.shapes import Body, Finite, Long, ScorerName, Short, SpanId, TraceId, literal
@@ -14,7 +14,6 @@ from watchkeeper.server.reading import load_trace
 from watchkeeper.server.routing import Call, route
 
 STAR_NAMES = ("user_rating", "rating", "stars")
-THUMBS = ("thumbs", "thumbs_up", "thumbs_down", "user_feedback")
 
 
 class Feedback(Body):

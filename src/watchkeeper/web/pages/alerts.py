@@ -21,6 +21,7 @@ from watchkeeper.web import data, humane
 from watchkeeper.web.charts.figure import Figure
 from watchkeeper.web.charts.spec import SeriesChart
 from watchkeeper.web.estimate import Estimate, change
+from watchkeeper.web.metrics import counted
 from watchkeeper.web.pages.actions import actions_of
 from watchkeeper.web.pages.charts import chart_of, figure_of, metric_of
 from watchkeeper.web.pages.common import answer, form_of, monitors_of, reading_of
@@ -47,11 +48,24 @@ def _line(moved: Moved) -> Line:
     unit = UNITS.get(moved.unit, "")
     if not unit and moved.metric.endswith("_ms"):
         unit = "ms"
+    word = counted(moved.metric, unit)
     before = Estimate(
-        moved.baseline, moved.baseline_low, moved.baseline_high, moved.baseline_n, unit, "no baseline"
+        moved.baseline,
+        moved.baseline_low,
+        moved.baseline_high,
+        moved.baseline_n,
+        unit,
+        "no baseline",
+        counts=word,
     )
     now = Estimate(
-        moved.current, moved.current_low, moved.current_high, moved.current_n, unit, "no current value"
+        moved.current,
+        moved.current_low,
+        moved.current_high,
+        moved.current_n,
+        unit,
+        "no current value",
+        counts=word,
     )
     known = data.describe(moved.metric)
     rose = (moved.current or 0) > (moved.baseline or 0)

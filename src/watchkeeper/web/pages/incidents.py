@@ -18,6 +18,7 @@ from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import alerts, incidents
 from watchkeeper.web import data
 from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.metrics import counted
 from watchkeeper.web.pages.actions import actions_of
 from watchkeeper.web.pages.alerts import UNITS, figure_around
 from watchkeeper.web.pages.common import answer, form_of
@@ -57,9 +58,10 @@ def _estimates(moved: Moved, metric: str) -> tuple[Estimate, Estimate]:
     unit = UNITS.get(moved.unit, "")
     if not unit and metric.endswith("_ms"):
         unit = "ms"
+    word = counted(metric, unit)
     return (
-        Estimate(moved.baseline, moved.baseline_low, moved.baseline_high, moved.baseline_n, unit, "not there before"),
-        Estimate(moved.current, moved.current_low, moved.current_high, moved.current_n, unit, "not there since"),
+        Estimate(moved.baseline, moved.baseline_low, moved.baseline_high, moved.baseline_n, unit, "not there before", counts=word),
+        Estimate(moved.current, moved.current_low, moved.current_high, moved.current_n, unit, "not there since", counts=word),
     )  # fmt: skip
 
 

@@ -170,8 +170,8 @@ def cost_stats(
             return estimate.unknown("nothing in this range reports it", unit)
         return Estimate(float(row[name]), n=int(row[counted]), unit=unit)
 
-    spent, tokens_in = total(now, "cost_sum", "cost_n", "money"), total(now, "tokens_in", "n", "count")
-    tokens_out = total(now, "tokens_out", "n", "count")
+    spent, tokens_in = total(now, "cost_sum", "cost_n", "money"), total(now, "tokens_in", "in_n", "count")
+    tokens_out = total(now, "tokens_out", "out_n", "count")
     link = view.url("/traces", sort="cost")
     return [
         Stat(
@@ -192,15 +192,15 @@ def cost_stats(
         Stat(
             "Input tokens",
             tokens_in,
-            _before(total(then, "tokens_in", "n", "count").text),
-            _course(view, traffic, "tokens_in"),
+            _before(total(then, "tokens_in", "in_n", "count").text),
+            _course(view, traffic, "tokens_in", "in_n"),
             link,
         ),
         Stat(
             "Output tokens",
             tokens_out,
-            _before(total(then, "tokens_out", "n", "count").text),
-            _course(view, traffic, "tokens_out"),
+            _before(total(then, "tokens_out", "out_n", "count").text),
+            _course(view, traffic, "tokens_out", "out_n"),
             link,
         ),
     ]
@@ -241,7 +241,7 @@ def sentences(
         n, bad = int(row["n"]), int(row["bad"])
         title, part, errors = name or "Unnamed scenario", n / (total or 1), estimate.proportion(bad, n)
         share = humane.percent(part, 0 if part >= 0.01 else None)
-        detail = f"{humane.compact(n)} traces, {share} of traffic, errors {errors.text} ({errors.interval})"
+        detail = f"{humane.compact(n)} {'trace' if n == 1 else 'traces'}, {share} of traffic, errors {errors.text} ({errors.interval})"
         told = _told(view, title, detail if n else "no traces in this range", about.get(name, []))
         brief = f"{share} · errors {errors.text}"
         made += told or [replace(calm, scenario=title, detail=detail, brief=brief, named=bool(name))]

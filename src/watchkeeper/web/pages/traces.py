@@ -236,11 +236,12 @@ def _cursor_of(row: dict[str, Any]) -> str:
     return f"{humane.to_ns(row['time'])}.{row['trace_id']}"
 
 
-def tidy(row: dict[str, Any], content: bool) -> dict[str, Any]:
-    """A row for the table: time in ns, scores as pairs with the failed ones first, text only for who may see it."""
+def tidy(row: dict[str, Any], content: bool, by: str = "") -> dict[str, Any]:
+    """A row for the table: time in ns, scores as pairs with the failed ones first, then the one the list is sorted `by`; text only
+    for who may see it."""
     scores: dict[str, float] = dict(row.get("scores") or {})
     failed = [str(name) for name in row.get("failed_checks") or []]
-    shown = [n for n in scores if n not in failed and not _is_pass(scores[n])]
+    shown = [n for n in scores if n not in failed and (n == by or not _is_pass(scores[n]))]
     return {
         **row,
         "start": humane.to_ns(row.get("time")),
@@ -248,7 +249,7 @@ def tidy(row: dict[str, Any], content: bool) -> dict[str, Any]:
         "output": (row.get("output_text") or "")[:400] if content else None,
         "failed": failed[:3],
         "failed_more": max(0, len(failed) - 3),
-        "shown": [(n, scores[n]) for n in sorted(shown)][:3],
+        "shown": [(n, scores[n]) for n in sorted(shown, key=lambda n: (n != by, n))][:3],
     }
 
 
@@ -303,7 +304,7 @@ async def traces(call: Call) -> Response:
     context = {
         "ever": bool(first and first[0]["n"]),
         "origin": str(call.request.base_url).rstrip("/"),
-        "rows": [tidy(row, call.sees_content) for row in page.rows],
+        "rows": [tidy(row, call.sees_content, key.removeprefix("-")) for row in page.rows],
         "live": live,
         "saved": shown(view, saved),
         "live_url": view.url("/traces/live", **{k: view.params.get(k) for k in SAME}, after=asked_ns),
@@ -313,7 +314,8 @@ async def traces(call: Call) -> Response:
         "matching": sum(n for _, n, _ in counts) if counts is not None else None,
         "failing": sum(bad for _, _, bad in counts) if counts is not None else None,
         "chips": chips(view),
-        "fields": [*sorted(scorers), *FIELDS],
+        "scorers": sorted(scorers),
+        "fields": list(FIELDS),
         "operators": OPERATORS,
         "orders": {**{k: said for k, (_, said) in ORDERS.items()}, key: words},
         "order": key,
