@@ -178,7 +178,7 @@ def _wake_evaluations(ordered: list[Span], logs: list[LogRecord]) -> None:
             continue
         draft = Draft(target.raw)
         draft.evaluations = target.evaluations
-        common.evaluation_event(draft, values)
+        common.evaluation_event(draft, values, log.time_ns)
 
 
 def _restore(ordered: list[Span]) -> None:

@@ -61,8 +61,8 @@ def _message(value: Any) -> str | None:
     return untraced(text)
 
 
-def evaluation_event(draft: Draft, attributes: dict[str, Any]) -> None:
-    """One `gen_ai.evaluation.result`; the same result sent twice (span event and log) counts once."""
+def evaluation_event(draft: Draft, attributes: dict[str, Any], time_ns: int = 0) -> None:
+    """One `gen_ai.evaluation.result` made at a time (0: unknown); the same result sent twice (span event and log) counts once."""
     name = word(first(attributes, "gen_ai.evaluation.name", "evaluation.name"))
     if name is None:
         return
@@ -80,6 +80,8 @@ def evaluation_event(draft: Draft, attributes: dict[str, Any]) -> None:
         word(first(attributes, "watchkeeper.score.author", "gen_ai.evaluation.author")),
         word(attributes.get("watchkeeper.score.version")),
         as_bool(attributes.get("watchkeeper.score.passed")),
+        time_ns or None,
+        word(attributes.get("watchkeeper.score.source")),
     )
     said = (made.name, made.value, made.label)
     for known in draft.evaluations:
@@ -89,6 +91,8 @@ def evaluation_event(draft: Draft, attributes: dict[str, Any]) -> None:
             known.author = known.author or made.author
             known.explanation = known.explanation or made.explanation
             known.response_id = known.response_id or made.response_id
+            known.scored_ns = min(filter(None, (known.scored_ns, made.scored_ns)), default=None)
+            known.source = known.source or made.source
             return
     draft.evaluations.append(made)
 

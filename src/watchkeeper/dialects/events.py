@@ -75,7 +75,7 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
         elif name == "gen_ai.content.completion":
             _completion(draft, event.attributes)
         elif name == "gen_ai.evaluation.result":
-            common.evaluation_event(draft, _with_body(event))
+            common.evaluation_event(draft, _with_body(event), event.time_ns)
         elif name == "gen_ai.guardrail.result":
             common.guardrail_values(draft, _with_body(event))
         elif name == ANSWERED:

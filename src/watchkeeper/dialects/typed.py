@@ -182,7 +182,7 @@ def _langwatch(draft: Draft, attributes: dict[str, Any]) -> None:
         ):
             score, label = as_float(told.get("score")), word(told.get("label"))
             made = Evaluation(name, score, label, as_text(told.get("details")), draft.raw.span_id)
-            made.passed = as_bool(told.get("passed"))
+            made.passed, made.scored_ns = as_bool(told.get("passed")), event.time_ns or None
             draft.evaluations.append(made)
     labels = as_list((as_dict(attributes.get("metadata")) or {}).get("labels")) or []
     draft.tags = draft.tags or [label for item in labels if (label := word(item))]

@@ -198,7 +198,10 @@ class ErrorInfo(msgspec.Struct, gc=False):
 
 
 class Evaluation(msgspec.Struct, gc=False):
-    """A score that arrived inside telemetry (an evaluation event or annotation)."""
+    """A score that arrived inside telemetry (an evaluation event or annotation).
+
+    `scored_ns` is when it was made; `source` is `user` where it says that a user said it.
+    """
 
     name: str
     value: float | None = None
@@ -209,6 +212,8 @@ class Evaluation(msgspec.Struct, gc=False):
     author: str | None = None
     version: str | None = None
     passed: bool | None = None
+    scored_ns: int | None = None
+    source: str | None = None
 
 
 class Guardrail(msgspec.Struct, gc=False):

@@ -482,7 +482,8 @@ class CheckFlow:
 
 
 def _from_telemetry(project: str, trace: Trace, now: int) -> list[Score]:
-    """Scores that came inside the spans: evaluation events and annotations of other systems, by name and span."""
+    """Scores that came inside the spans: evaluation events and annotations of other systems, by name and span, made when they say
+    unless that was before the trace or is still to come."""
     return [
         Score(
             project=project,
@@ -490,9 +491,9 @@ def _from_telemetry(project: str, trace: Trace, now: int) -> list[Score]:
             span_id="" if span.parent_id is None else span.span_id,
             scorer=found.name,
             version=found.version or "1",
-            source="external",
+            source="user" if found.source == "user" else "external",
             time_ns=trace.start_ns,
-            scored_ns=now,
+            scored_ns=made if trace.start_ns <= (made := found.scored_ns or now) <= now else now,
             session_id=trace.context.session_id,
             author=found.author or "telemetry",
             value=found.value,

@@ -303,7 +303,7 @@ def test_a_phoenix_row_of_a_csv_file_holds_reprs_and_means_the_same() -> None:
 
 
 def test_a_phoenix_annotation_finds_its_trace_through_its_span() -> None:
-    note = {"span_id": "cd" * 8, "name": "correct", "annotator_kind": "HUMAN",
+    note: dict[str, Any] = {"span_id": "cd" * 8, "name": "correct", "annotator_kind": "HUMAN",
             "result": {"score": 1.0, "label": "yes", "explanation": "it is"}}  # fmt: skip
     trace = trace_of(note, PHOENIX)
     assert [(e.name, e.value, e.label, e.explanation) for e in trace.spans[0].evaluations] == [
@@ -544,8 +544,10 @@ def test_scores_of_an_export_of_ours_keep_who_said_them_and_what_they_decided() 
     two = msgspec.structs.replace(one, span_id="ef" * 8, parent_id=one.span_id)
     raw = {"spans": msgspec.to_builtins([one, two])}
     scores: list[dict[str, Any]] = [
-        {"scorer": "thumbs", "source": "user", "author": "ada", "value": 0.0, "label": "down", "passed": False, "version": "1"},
-        {"scorer": "thumbs", "source": "user", "author": "bob", "value": 0.0, "label": "down", "passed": False, "version": "1"},
+        {"scorer": "thumbs", "source": "user", "author": "ada", "value": 0.0, "label": "down", "passed": False, "version": "1",
+         "scored_at": "2001-09-09T01:46:40Z"},
+        {"scorer": "thumbs", "source": "user", "author": "bob", "value": 0.0, "label": "down", "passed": False, "version": "1",
+         "scored_at": "2001-09-09T01:46:41Z"},
         {"scorer": "tone", "source": "judge", "value": 4.0, "passed": True, "version": "v9", "span_id": two.span_id},
         {"scorer": "abandoned", "source": "signal", "value": 0.0, "passed": True, "version": "1"},
         {"scorer": "relevance", "source": "classifier", "value": 3.0, "version": "1"},
@@ -553,6 +555,12 @@ def test_scores_of_an_export_of_ours_keep_who_said_them_and_what_they_decided() 
     ]  # fmt: skip
     record = {"trace_id": one.trace_id, "usage": {}, "spans": [], "scores": scores, "raw": raw}
     trace = _sent_again(record, [one, two])
+    told = [e for s in trace.spans for e in s.evaluations]
+    assert [(e.scored_ns, e.source) for e in told] == [
+        (10**18, "user"),
+        (10**18 + 10**9, "user"),
+        (None, "judge"),
+    ]
     found = [(e.name, e.author, e.passed, e.version, s.span_id) for s in trace.spans for e in s.evaluations]
     assert found == [
         ("thumbs", "ada", False, "1", one.span_id),

@@ -10,7 +10,7 @@ from tests.unit.pipeline.doubles import MemoryColumns
 from tests.unit.scoring.build import failing, span, trace
 from watchkeeper.config.models import Metric, Sample, Scorecard
 from watchkeeper.model.score import Score, Subject
-from watchkeeper.model.span import Context, ErrorInfo, Guardrail, Span, Tool, Trace
+from watchkeeper.model.span import Context, ErrorInfo, Evaluation, Guardrail, Span, Tool, Trace
 from watchkeeper.pipeline.apart import run
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.isolate import Isolation
@@ -59,6 +59,27 @@ async def test_a_trace_becomes_one_row_with_its_scores(check: Any) -> None:
     assert "tool_error" not in scores, "nothing to judge is no score"
     assert all(s.inclusion_probability == 1.0 and s.time_ns == given.start_ns for s in row.checks)
     assert (row.inclusion_probability, row.policy) == (1.0, "all") and given.error_class is None
+
+
+@pytest.mark.parametrize(
+    ("after", "when"),
+    [(5, 5), (None, None), (-5, None), (10**18, None)],
+    ids=["then", "unknown", "before", "to come"],
+)
+async def test_what_came_with_the_telemetry_was_said_when_it_says(
+    check: Any, after: int | None, when: int | None
+) -> None:
+    flow, columns = check(make_plan([], salt="s"))
+    given = trace("q", "a", llm={"finish_reason": "stop"})
+    at = None if after is None else given.start_ns + after
+    given.spans[0].evaluations = [
+        Evaluation("thumbs", 0.0, author="ada", scored_ns=at, source="user"),
+        Evaluation("tone", 2.0, scored_ns=at, source="judge"),
+    ]
+    await flow.on_traces([("p", given)], read_ns=5)
+    said = {s.scorer: s for s in columns.scores.values() if s.scorer in ("thumbs", "tone")}
+    assert (said["thumbs"].source, said["tone"].source) == ("user", "external")
+    assert {s.scored_ns for s in said.values()} == {NOW if when is None else given.start_ns + when}
 
 
 async def test_the_error_class_is_the_root_cause(check: Any) -> None:

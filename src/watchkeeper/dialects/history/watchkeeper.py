@@ -22,6 +22,8 @@ def note(record: dict[str, Any], index: Index) -> None:
 
 # What the server that takes the trace says of it by itself.
 _MADE_ANEW = ("check", "signal", "classifier")
+# What may have come with the telemetry.
+_TOLD = ("external", "user")
 
 
 def read(record: dict[str, Any], index: Index) -> Taken:
@@ -42,7 +44,7 @@ def read(record: dict[str, Any], index: Index) -> Taken:
     for said in _tables(record.get("scores")):
         if said.get("source") in _MADE_ANEW or not said.get("scorer"):
             continue
-        if said.get("author") == "telemetry" or (said.get("source") == "external" and _said(said) in came):
+        if said.get("author") == "telemetry" or (said.get("source") in _TOLD and _said(said) in came):
             continue
         if said.get("value") is None and said.get("label") is None:
             continue
@@ -66,6 +68,6 @@ def _evaluation(trace_id: str, said: dict[str, Any]) -> LogRecord:
         trace_id, str(said.get("span_id") or ""), when, str(said["scorer"]), said.get("value"),
         said.get("label"), said.get("reason"), SOURCE, said.get("author") or said.get("source"),
     )  # fmt: skip
-    for name in ("passed", "version", "judge_model"):
+    for name in ("passed", "version", "judge_model", "source"):
         common.put(made.attributes, f"watchkeeper.score.{name}", said.get(name))
     return made
