@@ -3,6 +3,9 @@
 import codecs
 import gzip
 import json
+import signal
+import subprocess
+import sys
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -166,6 +169,38 @@ def test_an_interrupted_import_goes_on_where_it_was(
     fake.asked.clear()
     assert main(["import", str(path), "--server", fake.url, "--resume", str(state)]) == 0
     assert sent_spans(fake) == []
+
+
+class _Kills(list[tuple[int, dict[str, str], bytes]]):
+    """Answers of which the last one finds nobody: whoever asked is killed first."""
+
+    asker: subprocess.Popen[bytes]
+
+    def pop(self, index: Any = -1) -> tuple[int, dict[str, str], bytes]:
+        answer = super().pop(index)
+        if not self:
+            self.asker.kill()
+            self.asker.wait()
+        return answer
+
+
+def test_an_import_that_is_killed_in_mid_send_goes_on_and_loses_nothing(
+    fake: Fake, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    state, path = tmp_path / "state.json", write(tmp_path / "r.jsonl", runs(history.BATCH_SPANS * 2 + 100))
+    arguments = ["import", str(path), "--server", fake.url, "--resume", str(state)]
+    kills = _Kills([(200, {}, b""), (200, {}, b"")])
+    fake.answers = kills
+    kills.asker = subprocess.Popen([sys.executable, "-m", "watchkeeper", *arguments])
+    assert kills.asker.wait(timeout=60) == -signal.SIGKILL
+    first = sent_spans(fake)
+    fake.asked.clear()
+    assert main(arguments) == 0
+    again = sent_spans(fake)
+    # What was sent and not acknowledged comes twice, under the same ids; what was acknowledged does not.
+    assert first == [f"run {n}" for n in range(history.BATCH_SPANS * 2)]
+    assert again == [f"run {n}" for n in range(history.BATCH_SPANS, history.BATCH_SPANS * 2 + 100)]
+    assert f"{history.BATCH_SPANS} records were imported before" in capfd.readouterr().out
 
 
 def test_a_file_to_resume_from_that_is_something_else_is_refused(tmp_path: Path) -> None:
