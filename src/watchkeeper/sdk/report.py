@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import Final
+from typing import Final, cast
 
 from opentelemetry import trace as otel
 
@@ -51,7 +51,7 @@ def feedback(
         note("feedback whose rating is not up, down, true, false or a number is not sent")
         return False
     fields: dict[str, object] = {"trace_id": target, "span_id": _span(span_id), "rating": value}
-    fields |= {"name": _name(name), "source": _short(source), "comment": _long(comment)}
+    fields |= {"name": name, "source": _short(source), "comment": _long(comment)}
     fields |= {"correction": _long(correction)}
     return _send(FEEDBACK_PATH, fields)
 
@@ -85,7 +85,7 @@ def score(
     fields: dict[str, object] = {
         "trace_id": target,
         "span_id": _span(span_id),
-        "scorer": _name(name),
+        "scorer": name,
         "value": number,
     }
     fields |= {"label": _short(label), "reason": _long(reason)}
@@ -128,10 +128,8 @@ def _span(given: object) -> str | None:
     return None
 
 
-def _name(name: str | None) -> str | None:
+def _name(name: str) -> str:
     """A name as the server and its SQL columns take it: letters, digits, ``_``, ``.`` and ``-``."""
-    if name is None:
-        return None
     clean = re.sub(r"[^A-Za-z0-9_.\-]+", "_", name)[:_MAX_NAME]
     return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"[:_MAX_NAME]
 
@@ -149,6 +147,10 @@ def _send(path: str, fields: dict[str, object]) -> bool:
     if exporter is None:
         return False
     clean = exporter.encoder.cleaner.text
+    for key in ("name", "scorer"):
+        if fields.get(key) is not None:
+            # Cleaned before it is made to fit, because [CARD] is no name.
+            fields[key] = _name(clean(cast("str", fields[key])))
     private = ("comment", "correction", "reason", "label", "source")
     payload = {
         key: clean(value) if key in private and isinstance(value, str) else value

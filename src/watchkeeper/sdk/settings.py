@@ -9,6 +9,8 @@ from pathlib import Path, PurePath
 from typing import Final, cast
 from urllib.parse import unquote, urlsplit
 
+from watchkeeper.sdk.redaction import Redactor
+
 DEFAULT_ENDPOINT = "http://127.0.0.1:4318"
 
 
@@ -82,7 +84,7 @@ def read_settings(given: Mapping[str, object], environ: Mapping[str, str] | None
     rate = values.pop("sample_rate", env.get("WATCHKEEPER_SAMPLE_RATE") or None)
     defaults: dict[str, object] = {
         "api_key": _word("WATCHKEEPER_API_KEY", env.get("WATCHKEEPER_API_KEY", "")) or None,
-        "project": _word("WATCHKEEPER_PROJECT", env.get("WATCHKEEPER_PROJECT", "")) or None,
+        "project": _project("WATCHKEEPER_PROJECT", env.get("WATCHKEEPER_PROJECT", "")) or None,
         "service": env.get("OTEL_SERVICE_NAME") or None,
         "environment": env.get("WATCHKEEPER_ENVIRONMENT") or None,
         "release": env.get("WATCHKEEPER_RELEASE") or None,
@@ -140,6 +142,14 @@ def _word(name: str, value: object) -> str:
     text = _text(name, value)
     if not text.isprintable() or any(ord(letter) > 255 for letter in text):
         raise ValueError(f"{name} has characters that an HTTP header cannot carry")
+    return text
+
+
+def _project(name: str, value: object) -> str:
+    """Names what is stored; a key that was given in its place would be stored with everything."""
+    text = _word(name, value)
+    if Redactor()(text) != text:
+        raise ValueError(f"{name} looks like a key or personal data; a key goes into api_key")
     return text
 
 
@@ -211,7 +221,8 @@ def _header_values(name: str, value: object) -> dict[str, str]:
 
 _READ: Final[Mapping[str, Callable[[str, object], object]]] = {
     **dict.fromkeys(("service", "environment", "release"), _text),
-    **dict.fromkeys(("api_key", "project"), _word),
+    "api_key": _word,
+    "project": _project,
     "certificate": _file,
     "timeout": _number,
     **dict.fromkeys(("flush_interval", "exit_timeout"), _pause),

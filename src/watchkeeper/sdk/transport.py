@@ -1,15 +1,19 @@
 """One POST over one kept-alive connection, with nothing but the standard library."""
 
 import http.client
+import io
 import os
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _MAX_ANSWER: Final = 64 * 1024
 _MOST_PRELIMINARY: Final = 20
@@ -49,9 +53,10 @@ class Poster:
         self._certificate = certificate
         self._connection: http.client.HTTPConnection | None = None
         self._pid = os.getpid()
+        self._until = 0.0
 
     def post(self, path: str, body: bytes, headers: Mapping[str, str], timeout: float | None = None) -> Reply:
-        """POST ``body`` to ``path`` below the base URL; ``timeout`` seconds bounds each wait on the socket."""
+        """POST ``body`` to ``path`` below the base URL; ``timeout`` seconds bounds connecting, sending and the whole answer, each."""
         limit = self._timeout if timeout is None else min(timeout, self._timeout)
         for fresh in (False, True):
             reused = self._connection is not None and not fresh
@@ -71,18 +76,17 @@ class Poster:
             self._pid = os.getpid()
         connection = self._connection or self._connect(timeout)
         connection.timeout = timeout
+        self._until = time.monotonic() + 2 * timeout
         if connection.sock is not None:
             connection.sock.settimeout(timeout)
         target, extra = self._target(path)
         connection.request("POST", target, body, {**self._headers, **extra, **headers})
         self._connection = connection
+        self._until = time.monotonic() + timeout
         answer = connection.getresponse()
-        deadline = time.monotonic() + timeout
         content = b""
         while len(content) < _MAX_ANSWER and (chunk := answer.read1(_MAX_ANSWER)):
             content += chunk
-            if time.monotonic() > deadline:
-                raise TimeoutError("the answer came too slowly")
         answer.close()
         if answer.will_close or len(content) >= _MAX_ANSWER:
             self.close()
@@ -95,6 +99,10 @@ class Poster:
         moved = answer.getheader("Location") if 300 <= answer.status < 400 else None
         problem = f"the server is at {moved[:200]!r}; name that address" if moved else ""
         return Reply(answer.status, content, _retry_after(answer.getheader("Retry-After")), problem)
+
+    def _answer(self, sock: socket.socket, *args: Any, **kwargs: Any) -> http.client.HTTPResponse:
+        # Also the answer of a proxy to CONNECT, which comes while connecting.
+        return _Answer(cast("socket.socket", _Until(sock, lambda: self._until)), *args, **kwargs)
 
     def _target(self, path: str) -> tuple[str, dict[str, str]]:
         target = self._url.path.rstrip("/") + path
@@ -109,11 +117,11 @@ class Poster:
         first, first_port = (proxy.hostname or "", proxy.port or 80) if proxy else (host, port)
         if not secure:
             connection = _Connection(first, first_port, timeout=timeout)
-            connection.response_class = _Answer
+            connection.response_class = cast("type[http.client.HTTPResponse]", self._answer)
             return connection
         context = ssl.create_default_context(cafile=self._certificate)
         connection = http.client.HTTPSConnection(first, first_port, timeout=timeout, context=context)
-        connection.response_class = _Answer
+        connection.response_class = cast("type[http.client.HTTPResponse]", self._answer)
         if proxy is not None:
             connection.set_tunnel(host, port)
         return connection
@@ -136,6 +144,40 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         super().connect()
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class _Until:
+    """A socket as an answer is read from it: all of it must have come by ``until()``, on the monotonic clock. The socket's own
+    timeout bounds each wait alone, and an answer that comes byte by byte would be waited for without end."""
+
+    def __init__(self, sock: socket.socket, until: Callable[[], float]) -> None:
+        self._sock, self._until = sock, until
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        """What `HTTPResponse` reads from."""
+        return io.BufferedReader(_Bytes(self._sock, self._until))
+
+
+class _Bytes(io.RawIOBase):
+    def __init__(self, sock: socket.socket, until: Callable[[], float]) -> None:
+        super().__init__()
+        self._sock, self._until = sock, until
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int | None:
+        rest = self._until() - time.monotonic()
+        if rest <= 0:
+            raise TimeoutError("the answer came too slowly")
+        self._sock.settimeout(rest)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
 
 
 class _Answer(http.client.HTTPResponse):

@@ -9,8 +9,10 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
+from watchkeeper.redaction.find import find
 from watchkeeper.server.routing import (
     ANONYMOUS,
     DEFAULT_PROJECT,
@@ -34,6 +36,7 @@ REMEMBER_SECONDS = 4.0  # A revoked key or ended session stops working within th
 REMEMBER_MOST = 4096
 COOKIE, SECURE_COOKIE, PROJECT_COOKIE = "wk_session", "__Host-wk_session", "wk_project"
 PROJECT_HEADER = "x-watchkeeper-project"
+UNNAMED = frozenset({"card", "iban", "secret"})
 LOCAL = Principal("local", "local", MappingProxyType({EVERY_PROJECT: "admin"}))
 NO_KEY = "this needs an API key or a login"
 KEY_HINT = (
@@ -226,6 +229,16 @@ async def check_csrf(request: Request, principal: Principal) -> None:
         raise HttpError(403, "the form is out of date", "load the page again and repeat what you did")
 
 
+@lru_cache(1024)
+def named_project(name: str) -> str:
+    """The name itself when it may name a project. Raises `AccessRefused`: also for a key or a card number that was given in its
+    place, because it would be stored with everything."""
+    access.check_project(name)
+    if any(found.kind in UNNAMED for found in find(name)):
+        raise access.AccessRefused("it looks like a key or a card number, which belongs somewhere else")
+    return name
+
+
 def project_of(request: Request, principal: Principal) -> str:
     """The project a request is about: by header, `?project=`, the page's cookie, or the caller's own.
 
@@ -234,7 +247,7 @@ def project_of(request: Request, principal: Principal) -> str:
     asked = request.headers.get(PROJECT_HEADER) or request.query_params.get("project")
     if asked is not None:
         try:
-            access.check_project(asked)
+            named_project(asked)
         except access.AccessRefused as error:
             raise HttpError(400, f"there can be no project {asked[:80]!r}", str(error)) from None
         if principal.role_in(asked) is None and principal is not ANONYMOUS:

@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from watchkeeper.server.auth import PROJECT_HEADER, Authenticator, key_in
+from watchkeeper.server.auth import PROJECT_HEADER, Authenticator, key_in, named_project
 from watchkeeper.server.otlp import admitted, expect, store, understood
 from watchkeeper.server.ports import grpc_busy
 from watchkeeper.server.routing import (
@@ -164,7 +164,7 @@ def _peer(text: str) -> str:
 def _project(asked: str | None, principal: Principal) -> str:
     if asked is not None:
         try:
-            access.check_project(asked)
+            named_project(asked)
         except access.AccessRefused as error:
             raise HttpError(400, f"there can be no project {asked[:80]!r}", str(error)) from None
         if principal is not ANONYMOUS and principal.role_in(asked) is None:

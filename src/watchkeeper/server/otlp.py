@@ -10,7 +10,7 @@ from functools import partial
 from starlette.requests import ClientDisconnect
 
 from watchkeeper.model.span import LogRecord, RawSpan
-from watchkeeper.server.auth import Authenticator, project_of
+from watchkeeper.server.auth import Authenticator, named_project, project_of
 from watchkeeper.server.otlp_answers import otlp_error, retry_after
 from watchkeeper.server.routing import (
     EVERY_PROJECT,
@@ -25,7 +25,6 @@ from watchkeeper.server.routing import (
 from watchkeeper.server.security import HEADERS
 from watchkeeper.server.services import Busy, Services
 from watchkeeper.store.columns import StoreUnavailable
-from watchkeeper.store.records import access
 from watchkeeper.store.records.access import AccessRefused
 from watchkeeper.wire.decoded import Decoded, MetricPoint, Rejected
 from watchkeeper.wire.errors import TooLarge, WireError
@@ -185,7 +184,7 @@ def _project_of(resource: dict[str, object], principal: Principal, project: str)
     if wanted in (None, "", project):
         return project
     try:
-        name = access.check_project(str(wanted))
+        name = named_project(str(wanted))
     except AccessRefused as error:
         return error if EVERY_PROJECT in principal.roles else project
     return name if allows(principal.role_in(name), "ingest") else project

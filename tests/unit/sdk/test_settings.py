@@ -131,3 +131,12 @@ def test_what_an_address_may_not_have_is_said_without_telling_it(endpoint: str) 
     with pytest.raises(ValueError, match="without \\?, # and credentials") as caught:
         read_settings({"endpoint": endpoint}, {})
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("project", ["4111111111111111", "wk_live_0123456789abcdef0123456789abcdef"])
+def test_a_key_given_as_the_project_is_refused_without_repeating_it(project: str) -> None:
+    for given, env in (({"project": project}, {}), ({}, {"WATCHKEEPER_PROJECT": project})):
+        with pytest.raises(ValueError, match="looks like a key") as refused:
+            read_settings(given, env)
+        assert project not in str(refused.value)
+    assert read_settings({"project": "support-2026"}, {}).project == "support-2026"

@@ -62,3 +62,27 @@ def test_only_a_receivers_final_answer_counts(
 def test_what_is_no_answer_cannot_steer_a_terminal(answered: Callable[[bytes], Reply]) -> None:
     reply = answered(b"\x1b[2J\x07" + b"x" * 4000 + b"\r\n")
     assert reply.retryable and reply.problem.isprintable() and len(reply.problem) <= 300
+
+
+def test_an_answer_whose_head_comes_byte_by_byte_is_not_waited_for() -> None:
+    gone, dripped = threading.Event(), threading.Event()
+    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
+
+        def drip() -> None:
+            taken, _ = listening.accept()
+            with taken:
+                taken.recv(65536)
+                for at in range(len(OK)):
+                    taken.sendall(OK[at : at + 1])
+                    if gone.wait(0.2):
+                        return
+                dripped.set()
+
+        thread = threading.Thread(target=drip, daemon=True)
+        thread.start()
+        poster = Poster(f"http://127.0.0.1:{listening.getsockname()[1]}", {}, 0.5, None)
+        reply = poster.post("/v1/traces", b"body", {})
+        assert not dripped.is_set() and reply.retryable and reply.status == 0, reply
+        gone.set()
+        poster.close()
+        thread.join(20)

@@ -180,6 +180,7 @@ async def test_it_takes_feedback_and_external_scores_also_before_the_trace(serve
         told.extend(scores)
 
     served.services.on_scores = on_scores
+    served.services.redact = lambda text: text.replace("AKIAIOSFODNN7EXAMPLE", "[SECRET]")
     async with served.client(served.key("ingest")) as client:
         made = await client.post(
             "/api/feedback",
@@ -197,6 +198,7 @@ async def test_it_takes_feedback_and_external_scores_also_before_the_trace(serve
         for wrong in (
             {**score, "value": None},
             {**score, "scorer": "x; drop"},
+            {**score, "scorer": "AKIAIOSFODNN7EXAMPLE"},
             {**score, "value": 1e300},
             {**score, "span_id": "1"},
         ):

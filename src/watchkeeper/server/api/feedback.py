@@ -11,7 +11,7 @@ from watchkeeper.scoring.edits import edit_distance
 from watchkeeper.scoring.evidence import ESCALATIONS
 from watchkeeper.server.api.shapes import Body, Finite, Long, ScorerName, Short, SpanId, TraceId, literal
 from watchkeeper.server.reading import load_trace
-from watchkeeper.server.routing import Call, route
+from watchkeeper.server.routing import Call, HttpError, route
 
 STAR_NAMES = ("user_rating", "rating", "stars")
 
@@ -109,7 +109,14 @@ async def answered(call: Call, trace_id: str, span_id: str | None = None) -> Ans
 
 
 async def keep(call: Call, *scores: Score) -> None:
-    """Store scores and let the rest of the product know of them."""
+    """Store scores and let the rest of the product know of them. Raises `HttpError` 400 for a name that must not be stored."""
+    for score in scores:
+        if call.services.redact(score.scorer) != score.scorer:
+            raise HttpError(
+                400,
+                "the name of this score looks like personal data or a key",
+                "names are stored as they are: choose another",
+            )
     await call.services.columns.write_scores(list(scores))
     if call.services.on_scores is not None:
         await call.services.on_scores(list(scores))
