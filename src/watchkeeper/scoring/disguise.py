@@ -48,6 +48,7 @@ _DROPPED = re.compile(f"[{_INVISIBLE}]")
 _RUNS = re.compile(_CODED)
 _LETTERS = re.compile(_SPELLED)
 _BETWEEN = re.compile(r"[\W_]+")
+_BLANKS = re.compile(r"\s+")
 LONGEST = 4_000
 
 
@@ -92,7 +93,8 @@ def undisguised(text: str, signs: set[int]) -> list[str]:
     if _BACKWARDS in signs:
         found.append(plain[::-1])
     if _ONE_BY_ONE in signs:
-        found.append(_LETTERS.sub(lambda match: re.sub(r"[ ._-]", "", match.group()), plain))
+        joined = _LETTERS.sub(lambda match: re.sub(r"[ ._-]", "", match.group()), plain)
+        found.append(_BLANKS.sub(" ", joined))
     if _LEET in signs or _FOREIGN in signs:
         found += [plain.translate(_AS_I), plain.translate(_AS_L)]
     if _JOINED in signs:

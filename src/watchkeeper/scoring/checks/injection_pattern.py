@@ -20,7 +20,7 @@ PATTERNS: tuple[str, ...] = (
     r"\b(?:without|free (?:from|of)) (?:\w+ ){0,4}(?:restriction|filter|censorship)s?\b|\bno (?:\w+ ){0,4}(?:restrictions|filters|censorship)\b|\b(?:ignore|bypass) (?:(?:ur|your|any|all|the|these|those|of|safety|content|ethical|moral|ai|harmful) ){0,3}(?:restriction|filter|filtering|censorship)s?\b"
     r"|\b(?:without|no|ignore|bypass|free (?:from|of)) (?:\w+ ){0,4}(?:ethical (?:guideline|constraint|consideration)|content polic(?:y|ie)|openai polic(?:y|ie)|moral (?:limit|code|constraint)|safety (?:guideline|filter|protocol))(?:s|es)?",
     r"\bnever (?:refuse|say no|decline|say (?:that )?(?:you|it) can(?:no|')t)\b",
-    r"\b(?:new|updated|real|actual) (?:system )?instructions?\s*[:\-]",
+    r"(?:^|[^\w\s]|\n)\s*(?:your |the )?(?:new|updated|real|actual) (?:system )?instructions?\s*[:\-]|\byour (?:new|updated|real|actual) (?:system )?instructions?\s*[:\-]",
     r"(?:^|\n)\s*(?:#+\s*)?(?:system|assistant)\s*:\s*(?:you|ignore|from now)",
     r"<\|(?:im_start|im_end|system|endoftext|start_header_id)\|>|\[/?INST\]|<</?SYS>>",
     r"\bfrom now on,? (?:you(?:'re| are| will (?:\w+ )?(?:act|be|behave|pretend|play|ignore|respond as|reply as|answer (?:as|every|all|any)|never|always|comply|obey|do)| must| have)|your name|act as|act like|pretend|respond as|answer as"
@@ -34,8 +34,8 @@ PATTERNS: tuple[str, ...] = (
     r"\b(?:dismiss|discard|abandon|set aside|stop following|(?:do not|don't) follow|erase|unlearn|neglect|drop|void|nullify) (?:\w+ ){0,3}"
     r"(?:previous|prior|above|earlier|preceding|initial|original|system|existing) (?:\w+ ){0,2}(?:instruction|prompt|direction|rule|guideline|command|directive|message)s?",
     r"\b(?:print|repeat|output|show|reveal|display|recite|echo|dump|expose|leak|paste|disclose|spell out|translate|summari[sz]e|encode) (?:\w+ ){0,5}"
-    r"(?:your (?:\w+ ){0,2}(?:instructions?|prompt|directives?|programming)|instructions? (?:that )?you (?:were|have been|are) given"
-    r"|(?:text|words|everything|content|lines?|instructions?|messages?) (?:above|before this|preceding this))\b",
+    r"(?:your (?:\w+ ){0,2}(?:instructions?|prompt|directives?|programming)|instructions? (?:that )?you (?:were|have been|are) given)\b"
+    r"|\b(?:print|repeat|output|reveal|recite|echo|dump|expose|leak|disclose|spell out|encode) (?:\w+ ){0,5}(?:text|words|everything|content|lines?|instructions?|messages?) (?:above|before this|preceding this)\b",
     r"\bwhat (?:are|were|is|was) your (?:\w+ ){0,2}(?:system prompt|initial prompt|system message|(?:original|initial|hidden|secret|exact|system) (?:instructions?|directives?))\b",
     r"\b(?:unrestricted|unfiltered|uncensored|jailbreak|jailbroken) mode\b|\b(?:safety|content|ethical) (?:filters?|protocols?|features?|guidelines?|restrictions?) (?:are |is |have been |now )?"
     r"(?:disabled|suspended|deactivated|off|lifted|removed|overridden)\b",
@@ -70,14 +70,47 @@ PATTERNS: tuple[str, ...] = (
     r"\bwhat (?:were|was|are|have) (?:you|your) (?:\w+ ){0,2}(?:told|instructed|programmed|asked|given) (?:\w+ ){0,3}(?:at the (?:very )?(?:start|beginning)|before (?:this|our|i)|in (?:the|your) (?:system|first|initial))"
     r"|\b(?:begin|start) (?:your |the |each |every )?(?:answer|reply|response|message)s? (?:\w+ ){0,2}with [\"'“‘]?(?:sure|absolutely|of course|certainly|yes)\b"
     r"|\b(?:do not|don't|never) (?:include|add|give|use|write) (?:any )?(?:warnings?|refusals?|disclaimers?|ethical|safety|moral)\b",
+    # From here on, a set of their own (`_REWORDED`): the same aims in other words, rules set aside, bounds that do not exist, modes, what stands in the prompt, roles that may not be left.
+    r"\b(?:ignore|disregard|forget|set aside|put aside|drop|override|break|violate|abandon) (?:\w+ ){0,4}(?:rules?|instructions?|guidance|guidelines|directives?|training|polic(?:y|ies)|prompts?|restrictions?)"
+    r" (?:that )?you(?:'ve| have| were)? (?:been )?(?:given|got|received|told|taught|trained)\b|\bforget (?:that )?you(?:'re| are) (?:an? |the )(?:\w+ ){0,3}(?:bot|assistant|ai|chatbot|language model)\b"
+    r"|\b(?:ignore|disregard) (?:what(?:ever)? )?the user(?:(?:'s)? (?:request|question|query|instructions?)| (?:asks?|asked|says?|said|wants?))\b"
+    r"|\b(?:previous|earlier|prior|old) (?:context(?: window)?|instructions|memory|rules|prompt) (?:has|have|is|are|was|were) (?:now )?(?:been )?(?:reset|erased|wiped|void|cleared|annulled)\b"
+    r"|\bthe (?:above|previous) (?:\w+ )?(?:was|were) (?:just |only )?an? (?:test|joke|example)\b.{0,10}\b(?:real|actual|true) (?:instructions?|task|prompt|request)",
+    r"\b(?:ai|assistant|model|chatbot|bot|llm) (?:with no|without|that has no|who has no|with zero) (?:any )?(?:\w+ )?(?:limits|limitations|rules|morals?|ethics|guidelines|boundaries|constraints|conscience|alignment)\b"
+    r"|\byou (?:now )?have no (?:\w+ )?(?:polic(?:y|ies)|rules|limitations|restrictions|guidelines|morals|ethics|boundaries|alignment)\b|\bhad no (?:ethical|moral|safety|content) (?:guidelines|rules|limits|filters?|restrictions|constraints)\b"
+    r"|\b(?:broken?|freed|liberated|unchained) (?:free )?(?:from|of) (?:\w+ ){0,3}(?:confines|restrictions|rules|limits|filters|constraints)\b|\b(?:evil|chaos|dark|anti|devil|free)gpt\b|\bopposite of chatgpt\b"
+    r"|\b(?:your|the) (?:\w+ ){0,2}(?:rules|filters?|guidelines|restrictions|polic(?:y|ies)|safeguards|ethics) (?:do not|don't|did not|didn't|does not|doesn't|no longer) (?:exist|apply to you|matter)\b|\bas if you (?:had|have|were) (?:been )?jailbroken\b"
+    r"|\buniverse (?:where|in which) (?:\w+ ){0,5}(?:no (?:rules|laws|guidelines|restrictions|ethics)|legal|allowed|permitted)\b",
+    r"\b(?:you(?:'re| are) (?:now )?in|need you to enter|you (?:must|will|should) enter) (?:god|admin|maintenance|debug|sudo|root|unsafe|override|dev) mode\b|\bin god mode,? (?:no|you|nothing|every|all)\b"
+    r"|\b(?:safety|filters?|restrictions|guardrails?|censorship)\s*[:=]\s*(?:off|disabled|none)\b|\bmode\s*[:=]\s*(?:unrestricted|unfiltered|uncensored|jailbreak)\b|\b(?:disable|turn off|switch off|deactivate|drop|unlock) (?:the |your |all )?(?:safety (?:layers?|filters?|protocols?)|guardrails?|(?:ethics|ethical|moral) (?:module|layer|filters?))\b"
+    r"|\b(?:safety team|developers?|openai|anthropic|creators?) (?:has |have )?(?:just |already )?(?:disabled|removed|lifted|turned off|suspended|unlocked) (?:\w+ ){0,3}(?:filters?|restrictions?|limits?|guidelines|rules|safety|policies|capabilities)\b"
+    r"|\byou have been (?:updated|reprogrammed|liberated|unchained|freed)[:;!]|\byour new policy (?:allows|permits|is)\b|\bauthori[sz]ation level \w+ (?:granted|confirmed)\b|\bsystem override\s*[:!]"
+    r"|\b(?:as|i'm|i am) (?:the |an? |your )?(?:\w+ )?(?:developer|creator|engineer|administrator|employee) (?:of|at|from) (?:this (?:model|ai|llm|assistant|chatbot)|openai|anthropic)\b|\ban? (?:openai|anthropic) (?:employee|engineer|developer)\b",
+    r"\b(?:print|repeat|output|copy|quote|convert|append|rewrite|list|dump|type out|write out|turn) (?:\w+ ){0,5}your (?:\w+ ){0,2}(?:instructions|prompt|directives|system message|configuration|context(?: window)?|hidden rules)\b"
+    r"|\bwhat(?:'s| is| was| does it say) (?:written |said |stated )?in(?:side)? your (?:system (?:message|prompt)|prompt|context window|instructions)\b|\bhere (?:is|are) my (?:system prompt|initial prompt|hidden|secret instructions)\b"
+    r"|\b(?:rules|instructions|things) you(?:'ve| have|'re| are| were)(?: been)? (?:told|instructed|ordered|supposed|forbidden) (?:not )?to (?:tell|reveal|share|say|disclose|mention|hide)\b|\b(?:list|dump|tell me|append|share|name) (?:\w+ ){0,4}(?:hidden|secret) (?:rules|instructions|directives|prompt)\b"
+    r"|\b(?:copy|repeat|print|output|paste) (?:\w+ ){0,3}from the (?:very )?(?:beginning|start) of (?:this|the|our) (?:conversation|chat|prompt|context)\b"
+    r"|\b(?:je|jouw|dein\w*|ihren?|votre|ton|tu|tus|il tuo|seu|teu) (?:system-?prompt|systeemprompt|systemnachricht|prompt (?:système|de sistema|del sistema|do sistema)|mensaje de sistema)\b|(?:你的|您的|あなたの|당신의 ?|твой |твои )(?:系统提示|初始提示|システムプロンプト|시스템 ?프롬프트|системн)",
+    r"\b(?:never|do not|don't) (?:leave|drop|exit) (?:the|this|your) (?:role|character|persona)\b|\bno request (?:is|will be|can be) (?:refused|denied|declined)\b|\b(?:never|do not|don't) use (?:the )?words? [\"“'‘]?(?:sorry|cannot|can't|unethical|illegal)\b"
+    r"|\byou (?:shall|must|will|now) (?:\w+ ){0,2}obey (?:me|my|every|all)\b|\bagree (?:with|to) (?:everything|anything|whatever) (?:i|the (?:user|customer))\b|\btakesies[- ]backsies\b|\bapply (?:no|any) (?:ethical|moral|safety|content) (?:filters?|rules?|guidelines?)\b"
+    r"|\b(?:grandm\w+|grandpa|grandfather|uncle|aunt|nana) who (?:used to|would) (?:\w+ ){0,5}(?:napalm|malware|bombs?|meth|exploits?|passwords?|weapons?|ransomware|keys)\b|\bread me (?:napalm|bomb|meth) recipes\b"
+    r"|(?:没有|不受)(?:任何)?(?:限制|约束|道德|审查)的?(?:ai|人工智能|助手|模型|机器人)?(?:[。，,！]|$)|忘记(?:你)?(?:之前|以前|所有)的(?:设定|身份|角色)|制限を(?:すべて|全て)?解除し|무제한 모드",
 )
+_REWORDED = 33
 # What a document or a tool's result has no reason to say: who writes prompts does address the assistant.
 IN_CONTENTS: tuple[str, ...] = (
     r"\b(?:note|message|instructions?|attention|memo|reminder|directive|command)s? (?:to|for) (?:the |any |all |an |every )?(?:ai|llm|large language|language|chat|gpt|virtual|automated)[ -]?(?:models?|assistants?|agents?|bots?|systems?)?s?\s*[:.!,-]"
-    r"|\b(?:instructions?|message|note)s? (?:to|for) (?:the |any |all )?assistants?\s*:|\bif you(?: are|'re) (?:an? |the )?(?:ai|llm|large language model|language model|ai assistant|ai agent|chatbot|gpt)\b(?: (?:\w+ ){0,4}(?:reading|processing|summari))?",
+    r"|\b(?:instructions?|message|note)s? (?:to|for) (?:the |any |all )?assistants?\s*:|\bif you(?: are|'re) (?:an? |the )?(?:ai|llm|large language model|language model|ai assistant|ai agent|chatbot|gpt)(?:[,.:;)\n]| (?:reading|processing|summari|agent|assistant|model|system|coding|then|and|please|that|which|working|you\b|ignore))",
     r"\b(?:ai|llm|gpt|language model|chatbot)(?: (?:assistants?|agents?|models?|systems?|bots?))?s? (?:reading|processing|summari[sz]ing|parsing|viewing|analy[sz]ing|that reads?|who reads?) (?:\w+ ){0,6}(?:must|should|shall|need|please|are|have)\b"
     r"|\b(?:assistant|ai|llm|gpt|model), (?:when|before|after|while|if) (?:you )?(?:summari[sz]|answer|reply|repl|respond|read|process)\w*",
     r"<important>\s*(?:before|always|you|do|when|first)\b",
+    r"\b(?:p\.?s\.?|note|instructions?|message|attention|reminder)s? (?:to|for) (?:the |any |all |an |every )?(?:\w+ )?(?:chatbots?|(?:ai|llm|language|automated) (?:reviewers?|readers?|graders?|screeners?|crawlers?|recruiters?)|(?:screening|ai|language) model)\s*(?:\([^)\n]{0,20}\))?\s*[:,-]"
+    r"|\b(?:llm|ai|gpt|model) instructions?\s*:|\b(?:begin|start|end) (?:of )?hidden (?:text|prompt|instructions?)\b|\b(?:dear|hey|attention|hello) (?:ai|gpt|chatgpt|llm|language model|chatbot|ai (?:assistant|agent|model)|assistant)s?\s*[,:!]",
+    r"\b(?:ai|llm|gpt|chatbot|language model|coding)(?: (?:assistants?|agents?|models?))?s? (?:which|that|who|working|using|visiting|crawling|reading|processing) (?:\w+ ){0,6}(?:must|should|shall|are required|needs? to)\b|\b(?:ai|llm|language model)s?(?: assistants?| agents?)? (?:reading|processing|visiting) this (?:\w+ )?:"
+    r"|\bas an ai (?:language )?(?:model|assistant|agent)[^.,\n]{0,20}, you (?:are|must|should|have|will|need)\b|\bthe (?:ai|llm|assistant|chatbot) (?:should|must|shall) (?:now|instead|immediately)\b|\b(?:tell|inform|convince|ask|persuade) your user\b|\bthe user (?:wants|asked|has asked|has instructed) you to\b"
+    r"|\bwhen (?:processing|summari[sz]ing|answering|reading) (?:\w+ ){0,4}the (?:ai|llm|assistant|model|chatbot) (?:should|must|shall|has to)\b|(?:^|[\n>.])\s*assistant\s*[,:]\s*(?:ignore|disregard|stop (?:summari|what|reading)|delete all|forward (?:this|all|the last))",
+    r"\b(?:reply|respond|answer) (?:only )?with (?:only )?(?:the |these )(?:exact )?(?:words?|text|phrase|sentence|string)\b|\bstop summari[sz]ing\b|\bdo not summari[sz]e this\b|\b(?:rate|score|rank|recommend|approve) (?:this|the) (?:candidate|paper|resume|cv|applicant|submission|manuscript) (?:\w+ ){0,6}(?:regardless|no matter|excellent|highest)\b"
+    r"|\bgive (?:this|the) (?:\w+ )?(?:resume|cv|paper|candidate|submission) (?:the |an? )?(?:highest|top|perfect|maximum|positive)\b|\bpositive review only\b|\bdo not (?:highlight|mention|list) any (?:negatives?|weakness\w*|flaws?)\b|\[(?:assistant|user|system)\]\(#",
     r"\bhinweis (?:an|für) (?:die |das |alle |den )?(?:ki\b|sprachmodell|ki-assistent)|\b(?:nota|aviso|instrucciones|instruções|istruzioni) para (?:la |el |a |o |as |los )?(?:ia\b|asistente|assistente|modelo)|\b(?:note|instructions?) (?:à|pour) (?:l['’]|les? )?(?:ia\b|assistant|modèle)",
 )
 
@@ -152,11 +185,33 @@ def said_first(text: str) -> str | None:
     return first.strip() if first else None
 
 
-_compiled: list[PatternSet] = []
+class _Phrases:
+    """All phrases and signs under one numbering, in two sets: hyperscan scans these twice faster than all of them at once."""
+
+    def __init__(self) -> None:
+        # Lines are broken anywhere, in mail and in tables.
+        spoken = [p.replace(" ", r"\s") for p in (*PATTERNS, *IN_CONTENTS)]
+        every = [*spoken, *SIGNS]
+        open_ = [*range(_REWORDED), *range(len(spoken), len(every))]
+        self._parts = [
+            (n, PatternSet([every[i] for i in n])) for n in (open_, [*range(_REWORDED, len(spoken))])
+        ]
+
+    def ids(self, text: str) -> list[int]:
+        """Numbers of what occurs, ascending."""
+        return sorted(numbers[i] for numbers, part in self._parts for i in part.ids(text))
+
+    def first(self, text: str) -> str | None:
+        """The words that say the first of what occurs."""
+        firsts = [(numbers[hits[0]], part) for numbers, part in self._parts if (hits := part.ids(text))]
+        return min(firsts, key=lambda f: f[0])[1].first(text) if firsts else None
 
 
-def _set() -> PatternSet:
+_compiled: list[_Phrases] = []
+
+
+def _set() -> _Phrases:
     """Compiled on first use, so that importing the product does not pay for it."""
     if not _compiled:
-        _compiled.append(PatternSet((*PATTERNS, *IN_CONTENTS, *SIGNS)))
+        _compiled.append(_Phrases())
     return _compiled[0]
