@@ -16,22 +16,38 @@ ABOVE: Final = 3
 THINNEST: Final = 8.0
 
 
-# A trace may have tens of thousands of steps, each made for every view of it: a struct costs a tenth of what a data class does.
-class Step(msgspec.Struct, frozen=True):
-    """One row of the tree: the span, how deep it lies, and its bar as thousandths of the trace's time.
-
-    `above` is the position of its parent's row in the whole tree (-1 at the top), `below` how many children it has,
-    `first_x` where its first token came.
+# A trace may have tens of thousands of steps, each made for every view of it, and a page shows a few hundred: a struct costs a tenth of
+# what a data class does, and the bar is reckoned when it is drawn.
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """One row of the tree: the span and how deep it lies; `above` is the position of its parent's row in the whole tree (-1 at the top),
+    `below` how many children it has. The trace began at `start_ns` and took `total_ns`.
     """
 
     span: Span
     depth: int
-    x: float
-    width: float
+    start_ns: int
+    total_ns: int
     scores: Sequence[Score] = ()
     above: int = -1
     below: int = 0
-    first_x: float | None = None
+
+    @property
+    def x(self) -> float:
+        """Where its bar begins, in thousandths of the trace's time."""
+        at = 1000 * (self.span.start_ns - self.start_ns) / self.total_ns
+        return round(min(max(at, 0), 1000 - THINNEST), 1)
+
+    @property
+    def width(self) -> float:
+        """How long its bar is, in the same."""
+        long = 1000 * max(0, self.span.end_ns - self.span.start_ns) / self.total_ns
+        return round(min(max(THINNEST, long), 1000), 1)
+
+    @property
+    def first_x(self) -> float | None:
+        """Where its first token came, if it says so."""
+        waited = self.span.llm.ttft_ms if self.span.llm is not None else None
+        return round(min(self.x + 1e9 * waited / self.total_ns, self.x + self.width), 1) if waited else None
 
     @property
     def failed(self) -> bool:
@@ -69,6 +85,7 @@ def tree(trace: Trace, scores: Iterable[Score] = ()) -> list[Step]:
     by_span: dict[str, list[Score]] = {}
     for score in scores:
         by_span.setdefault(score.span_id, []).append(score)
+    start_ns, total_ns = trace.start_ns, max(1, trace.end_ns - trace.start_ns)
     made: list[Step] = []
     seen: set[str] = set()
 
@@ -76,27 +93,20 @@ def tree(trace: Trace, scores: Iterable[Score] = ()) -> list[Step]:
         pending = [(first, 0, -1)]
         while pending:
             span, depth, above = pending.pop()
-            if span.span_id in seen:
+            key = span.span_id
+            if key in seen:
                 continue
-            seen.add(span.span_id)
-            inner = children.get(span.span_id, ())
-            pending += [(child, depth + 1, len(made)) for child in reversed(inner)]
-            made.append(_step(trace, span, depth, above, len(inner), by_span.get(span.span_id, ())))
+            seen.add(key)
+            inner = children.get(key, ())
+            if inner:
+                pending += [(child, depth + 1, len(made)) for child in reversed(inner)]
+            made.append(Step(span, depth, start_ns, total_ns, by_span.get(key, ()), above, len(inner)))
 
     for top in children.get(None, ()):
         walk(top)
     for span in trace.spans if len(seen) < len(known) else ():
         walk(span)
     return made
-
-
-def _step(trace: Trace, span: Span, depth: int, above: int, below: int, scores: Sequence[Score]) -> Step:
-    total = max(1, trace.end_ns - trace.start_ns)
-    x = round(min(max(1000 * (span.start_ns - trace.start_ns) / total, 0), 1000 - THINNEST), 1)
-    width = round(min(max(THINNEST, 1000 * max(0, span.end_ns - span.start_ns) / total), 1000), 1)
-    waited = span.llm.ttft_ms if span.llm is not None else None
-    first_x = round(min(x + 1e9 * waited / total, x + width), 1) if waited else None
-    return Step(span, depth, x, width, scores, above, below, first_x)
 
 
 def narrowed(steps: list[Step], show: str = "", find: str = "") -> list[int]:

@@ -223,3 +223,22 @@ async def test_what_people_label_is_in_no_sum_of_a_cohort_that_is_not_rolled(wor
     whole = {"since": NOW - 30 * DAY, "until": NOW, "before": NOW - 60 * DAY, "bucket": 86_400, "metric": ""}
     found = {str(row[0]) for row in await named(world, "page_scores", **whole)}
     assert "opinion" in found and "human" not in found
+
+
+async def test_the_turns_of_a_session_are_those_whose_latest_version_is_in_it(world: World) -> None:
+    ((session, _),) = await plain(
+        world,
+        "SELECT session_id, count() AS n FROM traces FINAL WHERE project = {project:String} GROUP BY session_id"
+        " HAVING n > 1 ORDER BY n LIMIT 1",
+    )
+    turns = [row[0] for row in await named(world, "page_session", session=session)]
+    await world.columns._rows.run(
+        lambda client: client.command(
+            "INSERT INTO traces SELECT * REPLACE ('elsewhere' AS session_id, assembled_at + 1 AS assembled_at)"
+            " FROM traces FINAL WHERE trace_id = {id:String}",
+            parameters={"id": turns[0]},
+        )
+    )
+    for name in ("page_session", "page_turns"):
+        assert [row[0] for row in await named(world, name, session=session, most=9)] == turns[1:]
+        assert [row[0] for row in await named(world, name, session="elsewhere", most=9)] == turns[:1]

@@ -19,6 +19,10 @@ AND (empty({environment:String}) OR environment = {environment:String})
 AND (empty({region:String}) OR region = {region:String})
 AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
 
+-- fragment: of_session
+-- What any version of a trace says of its session, from one column: by their keys the few are found without merging the whole table.
+AND trace_id IN (SELECT trace_id FROM traces WHERE project = {project:String} AND session_id = {session:String})
+
 -- fragment: since_tick
 -- The first tick that begins at `since` or later, as ticks are stored: compared with nanoseconds, each row would be converted.
 toDateTime(intDiv({since:Int64}, 1000000000) + ({since:Int64} % 1000000000 > 0), 'UTC')

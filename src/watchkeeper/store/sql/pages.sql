@@ -156,7 +156,8 @@ FROM content WHERE project = {project:String} AND trace_id = {trace:String}
 -- name: page_session
 -- The traces of one session in order, for the previous and next turn.
 SELECT trace_id, toUnixTimestamp64Nano(time) AS start, substring(ifNull(input_text, root_name), 1, 160) AS words
-FROM traces FINAL WHERE project = {project:String} AND session_id = {session:String} ORDER BY time, trace_id LIMIT 500
+FROM traces FINAL WHERE project = {project:String} AND session_id = {session:String} ${of_session}
+ORDER BY time, trace_id LIMIT 500
 
 -- name: page_turns
 -- The turns of one session in order, with what was said and what the scorers say.
@@ -164,7 +165,7 @@ SELECT trace_id, toUnixTimestamp64Nano(time) AS start,
   toUnixTimestamp64Nano(time) + toInt64(ifNull(duration_ms, 0) * 1000000) AS ended, duration_ms, root_name,
   substringUTF8(ifNull(input_text, ''), 1, 20000) AS input, substringUTF8(ifNull(output_text, ''), 1, 20000) AS output,
   error_class, errors, cost, input_tokens, output_tokens, prompt_version, user_id, scores, failed_checks
-FROM traces FINAL WHERE project = {project:String} AND session_id = {session:String}
+FROM traces FINAL WHERE project = {project:String} AND session_id = {session:String} ${of_session}
 ORDER BY time, trace_id LIMIT {most:UInt32}
 
 -- name: page_groups
