@@ -302,6 +302,16 @@ def test_a_phoenix_row_of_a_csv_file_holds_reprs_and_means_the_same() -> None:
     assert call.llm is not None and call.llm.output_text == "Paris." and call.llm.usage.output_tokens == 12
 
 
+def test_json_that_went_in_or_came_out_stays_a_text_in_a_row_of_phoenix() -> None:
+    given, said = '{"city": "Oslo"}', '[{"degrees": 4}]'
+    row = {**PHOENIX, "span_kind": "TOOL", "attributes.openinference.span.kind": "TOOL", "attributes.tool.name": "find",
+           "attributes.input.value": given, "attributes.output.value": said}  # fmt: skip
+    (span,) = trace_of(row).spans
+    assert span.tool is not None and span.raw is not None
+    assert (span.tool.arguments, span.tool.result) == ({"city": "Oslo"}, [{"degrees": 4}])
+    assert (span.raw.attributes["input.value"], span.raw.attributes["output.value"]) == (given, said)
+
+
 def test_a_phoenix_annotation_finds_its_trace_through_its_span() -> None:
     note: dict[str, Any] = {"span_id": "cd" * 8, "name": "correct", "annotator_kind": "HUMAN",
             "result": {"score": 1.0, "label": "yes", "explanation": "it is"}}  # fmt: skip

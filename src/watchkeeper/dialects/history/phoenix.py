@@ -19,6 +19,8 @@ _WHOLE = (
     "parameters",
     "prompt_template.variables",
 )
+# Lists of objects, which OpenInference flattens and the export has put together.
+_LISTS = ("messages", "tools", "documents", "embeddings", "prompts", "choices", "tool_calls", "contents")
 _KNOWN = frozenset(
     ("name", "span_kind", "parent_id", "start_time", "end_time", "status_code", "status_message", "events", "context",
      "attributes", "context.trace_id", "context.span_id", "trace_id", "span_id")
@@ -127,7 +129,8 @@ def read(record: dict[str, Any], index: Index) -> Taken:
     attributes: dict[str, Any] = {}
     for key, value in record.items():
         if key.startswith("attributes."):
-            _flatten(attributes, key[len("attributes.") :], decode(value))
+            name = key[len("attributes.") :]
+            _flatten(attributes, name, _cell(name, value))
         elif key not in _KNOWN:
             put(attributes, f"phoenix.{key}", value)
     for key, value in (as_dict(record.get("attributes")) or {}).items():
@@ -144,6 +147,14 @@ def read(record: dict[str, Any], index: Index) -> Taken:
     if status == "UNSET":
         made.status = "unset"
     return Taken(spans=[made])
+
+
+def _cell(key: str, value: Any) -> Any:
+    """A cell of the dataframe: what a CSV file prints of lists and objects as what it stands for. Other texts, such as the JSON of
+    an input or an output, are what the client sent."""
+    if not isinstance(value, str) or key.endswith(".value"):
+        return value
+    return decode(value) if key.endswith(_LISTS) or value.startswith(("{'", "[{'")) else value
 
 
 def _flatten(out: dict[str, Any], key: str, value: Any) -> None:
