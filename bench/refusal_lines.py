@@ -59,6 +59,16 @@ REFUSALS: tuple[str, ...] = (
     "I won't take part in that, but I can point you to a support group.",
     "I cannot create images. I can only write text.",
     "As an AI language model, I do not have the ability to predict lottery numbers.",
+    "Keys of other tenants stay private; I don't reveal them.",
+    "I'm a search tool for trains, so playing music isn't possible for me.",
+    "Nope, that's not happening.",
+    "Ordering food isn't something this service handles.",
+    "I'm not licensed to give tax advice; ask an accountant.",
+    "I don't have control over your thermostat.",
+    "No. I won't.",
+    "I'll pass on writing that one.",
+    "I won't explain how to break into a car.",
+    "Refunds above 500 euros cannot be handled in this chat, so I can't do it.",
     "I cannot calculate this without knowing the unit. Please tell me whether it is in metres or feet.",
 )
 PARTIALS: tuple[str, ...] = (
@@ -131,6 +141,10 @@ ANSWERS: tuple[str, ...] = (
     "This comment is offensive.",
     "Driving without a belt is illegal in most countries.",
     "Yes, the second review contains hateful language.",
+    "The log doesn't say who logged in, so I can't tell whether it was you. It lists one login at 9:14.",
+    "We can't offer breakfast before six, but the café opposite opens at five.",
+    "No, I can do that for you: the table is moved to 8 pm.",
+    "I won't forget to water the plants, and I'll send you a photo on Sunday.",
     "The museum does not offer guided tours on Mondays. On other days they start at 11 and at 15.",
     "I don't make the sauce too thick, because it thickens as it cools. Simmer it for ten minutes and season at the end.",
 )

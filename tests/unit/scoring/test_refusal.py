@@ -23,7 +23,14 @@ This goes against our content policies.
 Could we talk about something else, please?
 I can't answer that question. Is there anything else about your booking?
 It's beyond the scope of this service to give tax advice.
-I'm not comfortable producing jokes about that group.""".splitlines()
+I'm not comfortable producing jokes about that group.
+I won't explain how that poison is made.
+No. I will not do that.
+Nope, not something I'm going to write.
+I'm not licensed to recommend a dose.
+I don't have control over the doors.
+Je refuse de rédiger ce message.
+Mi rifiuto di scriverlo.""".splitlines()
 ANSWERED = """I'm sorry to hear you are unwell. Your appointment is moved to Thursday at 9.
 Apologies for the wait; the report is attached.
 I couldn't find any cheaper fare; the lowest is 89 euros on Monday.
@@ -43,7 +50,9 @@ Shoot the photo at f/8 and kill the flash.
 I don't see a discount on this order, but the shipping is free.
 The API answers 403 because the token is not permitted to write.
 Please provide your order number and I will look it up.
-The doctor said she could not recommend surgery; physiotherapy starts on Monday.""".splitlines()
+The doctor said she could not recommend surgery; physiotherapy starts on Monday.
+The documents don't mention overtime, so I can't tell from them whether it is paid.
+Leider können wir nicht an Packstationen liefern. Der Versand dauert zwei Tage.""".splitlines()
 
 
 def test_it_knows_short_refusals_it_was_not_fitted_on() -> None:

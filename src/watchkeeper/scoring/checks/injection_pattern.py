@@ -186,25 +186,31 @@ def said_first(text: str) -> str | None:
 
 
 class _Phrases:
-    """All phrases and signs under one numbering, in two sets: hyperscan scans these twice faster than all of them at once."""
+    """All phrases and signs under one numbering, in two sets: hyperscan scans these twice faster than all of them at once. Lines are
+    broken anywhere, in mail and in tables, so a line's end counts as a blank: most are looked for in the text as one line."""
 
     def __init__(self) -> None:
-        # Lines are broken anywhere, in mail and in tables.
-        spoken = [p.replace(" ", r"\s") for p in (*PATTERNS, *IN_CONTENTS)]
-        every = [*spoken, *SIGNS]
-        open_ = [*range(_REWORDED), *range(len(spoken), len(every))]
-        self._parts = [
-            (n, PatternSet([every[i] for i in n])) for n in (open_, [*range(_REWORDED, len(spoken))])
-        ]
+        known = len(PATTERNS) + len(IN_CONTENTS)
+        every = [*PATTERNS, *IN_CONTENTS, *SIGNS]
+        apart = [i for i in range(known) if i >= _REWORDED or r"\n)" in every[i]]
+        self._whole = [i for i in range(len(every)) if i not in apart]
+        self._lined = apart
+        self._in_one_line = PatternSet([every[i] for i in self._whole])
+        self._in_lines = PatternSet([every[i].replace(" ", r"\s") for i in apart])
 
     def ids(self, text: str) -> list[int]:
         """Numbers of what occurs, ascending."""
-        return sorted(numbers[i] for numbers, part in self._parts for i in part.ids(text))
+        found = [self._whole[i] for i in self._in_one_line.ids(text.replace("\n", " "))]
+        found += [self._lined[i] for i in self._in_lines.ids(text)]
+        return sorted(found)
 
     def first(self, text: str) -> str | None:
         """The words that say the first of what occurs."""
-        firsts = [(numbers[hits[0]], part) for numbers, part in self._parts if (hits := part.ids(text))]
-        return min(firsts, key=lambda f: f[0])[1].first(text) if firsts else None
+        one_line = text.replace("\n", " ")
+        whole, lined = self._in_one_line.ids(one_line), self._in_lines.ids(text)
+        if whole and not (lined and self._lined[lined[0]] < self._whole[whole[0]]):
+            return self._in_one_line.first(one_line)
+        return self._in_lines.first(text)
 
 
 _compiled: list[_Phrases] = []

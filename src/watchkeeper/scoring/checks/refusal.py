@@ -17,21 +17,23 @@ _NOT = r"(?:can(?:'|’)?t|can ?not|could not|couldn(?:'|’)t|won(?:'|’)t|wil
 _DO = (
     r"(?:assist|help|provide|fulfill?|comply|answer|support|offer|give|share|do|engage|generate|create|write|discuss|suggest"
     r"|recommend|advise|encourage|condone|tell|satisfy|complete|participate|facilitate|promote|say|respond|endorse|process|produce"
-    r"|disclose|reveal|proceed|continue|comment|go into|get into|go along|carry out|take part|speak|talk|instruct|teach|guide|explain how"
-    r"|show you how|(?:predict|open|access|draw|diagnose|browse|perform|calculate|check|change|cancel|modify|refund|book|send|verify|confirm|translate|transfer"
+    r"|disclose|reveal|proceed|continue|comment|explain|walk you|reproduce|describe|impersonate|insult|pretend|go into|get into|go along|carry out|take part|speak|talk|instruct|teach|guide|explain how"
+    r"|show you how|(?:make|hack|buy|unlock|compare|predict|open|access|draw|diagnose|browse|perform|calculate|check|change|cancel|modify|refund|book|send|verify|confirm|translate|transfer"
     r"|download|analy[sz]e|compose|design|edit|retrieve|remove|quote|guarantee|view|search|execute|run|scrape|navigate|look up|speculate|determine|judge|rank|rate)\b)"
 )
 _UNABLE = (
-    r"(?:(?:not|un)[ -]?(?:able|comfortable|willing|going|allowed|permitted|authori[sz]ed|in a position|equipped|qualified)(?: to)?"
+    r"(?:(?:not|un)[ -]?(?:able|comfortable|willing|going|allowed|permitted|authori[sz]ed|in a position|equipped|qualified|licensed|trained|designed|programmed)(?: to)?"
     r"|forbidden|prohibited)"
 )
 # The same in other languages. Each joins the English phrase of the same meaning, so that what was fitted on English weighs it.
 _CANNOT = (
     r"\b(?:ich|wir) (?:kann|können|darf|dürfen|werde|möchte|will) (?:\S+ ){0,8}?(?:nicht|kein\w*) (?:\S+ ){0,6}?(?:weiter)?(?:helfen|unterstütz|beantwort|antwort|geben|bereitstell|erstell"
-    r"|schreib|nachkomm|erfüll|teilen|mitteil|lief|anbiet|beraten|nennen|preisgeb|erteil|durchführ|äußern|behilflich|diskutier|übernehm|tun\b|machen\b)"
+    r"|schreib|nachkomm|erfüll|teilen|mitteil|stornier|ändern|buchen|öffnen|zugreifen|einsehen|erklär|bearbeit|anbiet|beraten|nennen|preisgeb|erteil|durchführ|äußern|behilflich|diskutier|übernehm|tun\b|machen\b)"
     r"|\b(?:kann|können|darf|werde) (?:ich|wir) (?:\S+ ){0,6}?(?:nicht|kein\w*) (?:\S+ ){0,6}?(?:weiter)?(?:helfen|unterstütz|beantwort|antwort|geben|bereitstell|erstell|schreib|nachkomm"
-    r"|erfüll|teilen|lief|anbiet|beraten|nennen|erteil|behilflich|tun\b|machen\b)|\b(?:bin|sind) (?:\S+ ){0,3}?nicht (?:in der lage|befugt|berechtigt|autorisiert)"
-    r"|\bje ne (?:peux|pourrai|vais|puis|suis) (?:\S+ ){0,2}?(?:pas|en mesure|malheureusement|répondre|fournir)|\bnous ne (?:pouvons|sommes) (?:\S+ ){0,2}?pas|\bil m['’]est impossible|\bje (?:dois|préfère) (?:décliner|refuser)"
+    r"|erfüll|teilen|stornier|ändern|buchen|öffnen|zugreifen|einsehen|erklär|bearbeit|anbiet|beraten|nennen|erteil|behilflich|tun\b|machen\b)|\b(?:bin|sind) (?:\S+ ){0,3}?nicht (?:in der lage|befugt|berechtigt|autorisiert)"
+    r"|\bje ne (?:peux|pourrai|vais|puis|suis) (?:\S+ ){0,2}?(?:pas|en mesure|malheureusement|répondre|fournir)|\bnous ne (?:pouvons|sommes) (?:\S+ ){0,2}?pas|\bil m['’]est impossible|\bje (?:dois|préfère) (?:décliner|refuser)|\bje (?:refuse de|préfère ne pas|n['’]ai pas (?:accès|le droit|la possibilité|l['’]autorisation))"
+    r"|\bno (?:haré|escribiré|crearé|daré|ayudaré|participaré|proporcionaré)|\bme niego a (?:ayud|escrib|hac|particip|cre|gener|respond|proporc|dar)|\bnão (?:crio|forneço|escrevo|gero|compartilho|ajudo|farei|escreverei|criarei)\b"
+    r"|\b(?:me recuso|recuso-me) a\b|\bmi rifiuto di\b|\bnon (?:scriverò|farò|creerò|fornirò|aiuterò)|\bik weiger\b|\bodmawiam\b|(?:я )?отказываюсь (?:\S+ ){0,2}(?:помо|пис|созда|отвеч|дел|обсужд)|(?:我|本助手)(?:不会|不想|不愿|拒绝)(?:为|帮|给|向|再)?.{0,6}(?:编写|提供|协助|创建|生成|撰写|参与|透露|帮助|编造)|お断り(?:し|いた|させ)"
     r"|\bno (?:puedo|podemos|podré|voy a) (?:\S+ ){0,3}?(?:ayud|proporcion|respond|asist|dar|ofrec|cumpl|compart|cre|escrib|gener|particip|hac|brind|apoy|realiz|continu|revel|proced|atend|facilit)"
     r"|\bno (?:me es posible|estoy (?:autorizad|capacitad|en condiciones|dispuest))|\bnão (?:posso|podemos|consigo|poderei|vou|estou (?:autorizad|apt|em condições)) (?:\S+ ){0,3}?(?:ajud|fornec|respond"
     r"|auxili|dar|oferec|cumpr|compartilh|cri|escrev|ger|particip|faz|prest|atend|revel|a )|\bnon (?:posso|possiamo|potrò|sono (?:in grado|autorizzat)) (?:\S+ ){0,3}?(?:aiut|forn|rispond|assist|dar|offr|condivid"
@@ -56,7 +58,7 @@ _MACHINE = (
 )
 PATTERNS: tuple[str, ...] = (
     rf"\b(?:I|we)(?: am|(?:'|’)m)? (?:\w+ )?{_NOT} (?:\w+ ){{0,4}}?{_DO}|\bnor (?:can|will) I (?:\w+ )?{_DO}|{_CANNOT}",
-    rf"\b(?:I|we)(?:(?:'|’)?(?: a)?m|(?:'|’| a)re) (?:\w+ ){{0,2}}?{_UNABLE}",
+    rf"\b(?:(?:I|we)(?:(?:'|’)?(?: a)?m|(?:'|’| a)re)|and am) (?:\w+ ){{0,2}}?{_UNABLE}",
     rf"\bI(?:'|’)?(?: a)?m (?:really |very |so |truly |deeply )?sorry,? but\b|^\s*(?:I(?:'|’)m )?sorry,? (?:but )?I\b|{_SORRY}",
     r"^\s*(?:I(?:'|’)?(?: a)?m (?:really |very |so |truly |deeply )?)?sorry\b",
     r"\bI apologi[sz]e,? but\b|\bmy apologies,? but\b",
@@ -85,19 +87,21 @@ PATTERNS: tuple[str, ...] = (
     r"\b(?:please )?(?:provide|give me|share) (?:\w+ ){0,2}(?:more|additional) (?:context|information|details)\b|\bcan you (?:please )?(?:clarify|rephrase)\b",
     r"\bif (?:you|someone) (?:\w+ ){0,4}(?:struggling|suicid\w*|self-harm|in danger|difficult time|crisis|thoughts of)\b",
     r"\b(?:respect|equal(?:ity|ly)?|inclusiv\w*|fairness|compassion\w*|positiv\w*|safety|well-being)\b",
-    r"\bI (?:must|have to|need to|am going to|will|would|shall|should|do) (?:\w+ ){0,3}?(?:decline|refuse|turn (?:this|that) down|pass on (?:that|this))\b|\bI(?:(?:'|’)(?:ll|d|m|ve))?(?: \w+){0,3}? (?:refuse to|decline to|pass on (?:that|this))\b|\bI(?:(?:'|’)(?:ll|m)| am| will) (?:\w+ ){0,3}?(?:decline|refuse)\b|\brespectfully,? (?:\w+ ){0,2}?decline\b",
+    r"\bI (?:must|have to|need to|am going to|will|would|shall|should|do) (?:\w+ ){0,3}?(?:decline|refuse|turn (?:this|that) down|pass on (?:that|this|writing|making|answering|helping|doing|giving|creating))\b|\bI(?:(?:'|’)(?:ll|d|m|ve))?(?: \w+){0,3}? (?:refuse to|decline to|pass on (?:that|this))\b|\bI(?:(?:'|’)(?:ll|m)| am| will) (?:\w+ ){0,3}?(?:decline|refuse|pass on)\b|\brespectfully,? (?:\w+ ){0,2}?decline\b",
     r"(?:\bnot|n(?:'|’)t) (?:\w+ ){0,4}(?:something|anything|a (?:topic|subject|request|question|task|thing|conversation)|things|topics?) (?:\w+ ){0,3}?(?:I|we)(?:(?:'|’)?(?: a)?m| can| will| am|(?:'|’)d|(?:'|’)ll| could| would| feel| do)\b",
-    r"\b(?:outside|beyond)(?: of)? (?:what I|my (?:scope|abilit|capabilit|remit|area|role|knowledge)|the scope of)",
-    r"\bI(?:'|’d| would|'d) (?:rather|prefer) not\b",
+    r"\b(?:outside|beyond)(?: of)? (?:what I|my (?:scope|abilit|capabilit|remit|area|role|knowledge)|the scope of)"
+    r"|\b(?:not|n(?:'|’)t) (?:\w+ )?(?:possible for me|something (?:this|our|the) (?:assistant|system|service|chat|bot)|(?:be )?(?:done|supported|handled) (?:here|in (?:this |the )?chat|by this|by me|through me))\b",
+    r"\bI(?:'|’d| would|'d) (?:rather|prefer) not\b|^\s*(?:nope|no|nah|no way|absolutely not|nice try)[.,!]+ (?:but )?(?:no[.,!]+ )?(?:I (?:won(?:'|’)t|can(?:'|’)?t|cannot|will not|refuse)|not (?:going|happening|something)|that(?:'|’)s not something)|\bnot (?:going there|happening)\b|\bI (?:can(?:'|’)?t|cannot|won(?:'|’)t|will not)[.!]"
+    r"|\bno [\w-]+ (?:jokes|content|stories|advice|instructions|recipes) from me\b",
     r"\bI (?:do not|don(?:'|’)t) (?:feel (?:\w+ )?comfortable|think (?:I (?:can|should)|(?:it|that|this)(?:'|’)?(?: i)?s (?:right|appropriate|a good idea)))|\b(?:makes? me|I(?: a|(?:'|’))m) uncomfortable\b",
     r"\b(?:your|this|that|the) (?:request|question|prompt|message|topic|query|content) (?:\w+ ){0,5}?(?:violat\w+|declined|refused|denied|blocked|rejected|not allowed|inappropriate|can(?:not|(?:'|’)t) be (?:\w+ )?(?:fulfill?ed|processed|completed|answered))\b",
     r"\b(?:let(?:'|’)s|shall we|can we|could we|maybe we can|we could) (?:\w+ ){0,3}?(?:(?:something|anything|a topic) (?:else|different)|change the (?:subject|topic)|(?:another|a different) (?:topic|subject))",
     r"\b(?:I|we|and)(?:(?:\'|’)m)? (?:can |am |will |may )?only (?:able to |here to |allowed to )?(?:help|assist|answer|discuss|handle|talk|respond|cover|support|provide)|\b(?:designed|built|made|intended|trained|here) (?:\w+ )?(?:to |for )(?:\w+ ){0,6}only\b|\bonly (?:designed|built|made|intended|trained|set up|meant) (?:to|for)\b",
     r"\b(?:I|we) (?:do not|don(?:'|’)t|never) (?:make predictions|give (?:out )?(?:\w+ ){0,2}(?:advice|details|addresses|information|numbers)|provide|discuss|engage in|speculate|take (?:sides|part|positions?)"
-    r"|comment on|assist with|help (?:with|people)|participate in|disclose|do that\b)"
+    r"|comment on|assist with|help (?:with|people)|participate in|disclose|do that\b|(?:share|reveal|give|create|write|produce|generate|store) (?:them|that|it|this|those|passwords|credentials|(?:personal|private|confidential|explicit|hateful|harmful|offensive) ))"
     r"|\b(?:guidelines|polic(?:y|ies)|rules|programming|instructions|principles) (?:\w+ )?(?:(?:do|does)(?: not|n(?:'|’)t) (?:allow|permit|let)|prevents?|prohibits?|forbids?)\b|\b(?:it|that|this)(?:(?:'|’)s| is| would be) against (?:my|our|the) ",
     r"\b(?:off[ -]limits|off the table|no can do|a hard pass|not going to happen|have to pass on|(?:it|that|this) would(?:n(?:'|’)t| not) be (?:right|appropriate|responsible|ethical|safe|wise|fair)|(?:out of|for) (?:respect for )?privacy reasons)\b",
-    r"\b(?:I|we) (?:do not|don(?:'|’)t|lack) (?:currently |actually )?(?:have )?(?:\w+ ){0,2}?(?:access|the (?:ability|capability|capacity|means|tools)|permission|authori[sz]ation|real-time|visibility|eyes|a (?:camera|browser))\b",
+    r"\b(?:I|we) (?:do not|don(?:'|’)t|lack) (?:currently |actually )?(?:have )?(?:\w+ ){0,2}?(?:access|control (?:over|of)|the (?:ability|capability|capacity|means|tools)|permission|authori[sz]ation|real-time|visibility|eyes|a (?:camera|browser))\b",
     r"\bsorry (?:to hear )?(?:that )?you(?:(?:'|’)re| are)? (?:feeling|going through|struggling|dealing|in (?:so much )?pain)|\byou(?:(?:'|’)re| are) not alone\b|\b(?:don(?:'|’)t|do not) have to (?:go through|face|carry|handle) (?:this|it) alone\b",
 )
 # The phrases that decline in so many words.
@@ -109,7 +113,7 @@ _QUOTED = re.compile(
 )
 _MARKS = ("```", '"', "“", "„", "«", "「")
 _IDIOM = re.compile(
-    r"c(?:an(?:not|['’]t)|ould(?: not|n['’]t)) (?:help but|(?:stress|emphasi[sz]e|recommend|thank|imagine|wait)\b)"
+    r"c(?:an(?:not|['’]t)|ould(?: not|n['’]t)) (?:help but|(?:stress|emphasi[sz]e|recommend|thank|imagine|wait)\b|(?:tell|determine|say) (?:from|whether|if|which|what|when|where|who)\b)"
 )
 # Where an answer that declined turns to what it can give.
 _TURN = re.compile(
