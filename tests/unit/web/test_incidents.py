@@ -195,7 +195,7 @@ async def test_actions_are_done_and_undone_from_the_page(world: World) -> None:
     headers, path = {"origin": "http://127.0.0.1"}, f"/alerts/{world.alert_id}"
     async with client(world) as browser:
         page = (await browser.get(path)).text
-        assert "Dry run" in page and "Review the worst" in page
+        assert "Dry run" in page and "Send to review" in page
         form = {"type": "open_reviews", "count": "5", "back": path}
         assert (await browser.post(f"{path}/act", data=form, headers=headers)).status_code == 303
         for dry in ("yes", ""):

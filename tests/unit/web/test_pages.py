@@ -142,6 +142,16 @@ async def test_the_worst_answers_of_a_prompt_version_are_a_filter_and_a_click_aw
     assert len(shown) > 10 and shown == sorted(shown)
 
 
+async def test_the_baseline_is_named_as_long_as_it_is(world: World) -> None:
+    async with client(world) as browser:
+        for length, named in (("24h", "14 d"), ("30d", "30 d")):
+            page = (await browser.get(f"/?range={length}")).text
+            assert f"against the {named} before; marked" in page
+            assert (
+                f"nor in the {named} before." in (await browser.get(f"/quality/nothing?range={length}")).text
+            )
+
+
 async def test_a_series_has_the_monitor_that_would_watch_it(world: World) -> None:
     async with client(world) as browser:
         for path, way in (("/quality/answer_relevance", "down"), ("/quality/latency_ms?by=model", "up")):

@@ -371,5 +371,6 @@ async def overview(call: Call) -> Response:
             "gaps": gaps(covered),
             "covered": covered,
             "deploys": changes,
+            "baseline": data.baseline_of(view.range).label,
         },
     )
