@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
+from xml.sax.saxutils import escape
 
 import clickhouse_connect
 from clickhouse_connect.driver import options
@@ -55,6 +56,13 @@ MERGE_SETTINGS: dict[str, int] = {
     "vertical_merge_algorithm_min_rows_to_activate": 1,
     "min_columns_to_activate_adaptive_write_buffer": 1,
 }
+# What a merge makes of a projection waits in memory for a block of so many bytes: the engine's own 256 MB are all of it.
+# Nothing but merges follows this profile, see `WRITER`.
+USERS = (
+    f"<clickhouse><profiles><default><min_insert_block_size_bytes>{8 * MB}</min_insert_block_size_bytes></default></profiles>"
+    "<users><default><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>"
+    "</default></users><quotas><default></default></quotas></clickhouse>\n"
+)
 # What has just come is written with LZ4, the engine's default, which is cheap; it is merged soon, and a part that a merge makes
 # is small on the disk.
 COMPRESSION = (
@@ -68,6 +76,10 @@ WRITER: dict[str, Any] = {
     "input_format_parallel_parsing": 0,
     "max_partitions_per_insert_block": 0,
     "optimize_on_insert": 1,
+    # What is inserted stays one part, whatever its size. Its words are indexed when it is merged: until then it is small, and
+    # the index would be a third of what the insert costs.
+    "min_insert_block_size_bytes": 256 * MB,
+    "exclude_materialize_skip_indexes_on_insert": "tokens",
     "log_queries": 0,
 }
 FIELD_BYTES = 10 * MB
@@ -227,9 +239,12 @@ class Source:
         settings = {**SERVER_SETTINGS, "max_server_memory_usage": memory_mb * MB}
         lines = "".join(f"  <{k}>{v}</{k}>\n" for k, v in settings.items())
         merges = "".join(f"<{k}>{v}</{k}>" for k, v in MERGE_SETTINGS.items())
+        users = path / "users.xml"
+        users.write_text(USERS)
         self._config = path / "server.xml"
         self._config.write_text(
-            f"<clickhouse>\n{lines}  <merge_tree>{merges}</merge_tree>\n  {COMPRESSION}\n</clickhouse>\n"
+            f"<clickhouse>\n{lines}  <merge_tree>{merges}</merge_tree>\n  {COMPRESSION}\n"
+            f"  <users_config>{escape(str(users))}</users_config>\n</clickhouse>\n"
         )
         self._tempdir_before = tempfile.tempdir
         tempfile.tempdir = str(handover)

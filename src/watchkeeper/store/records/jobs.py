@@ -1,7 +1,7 @@
 """The durable queue, what judges have cost, and their cached replies. Work is claimed by conditional update, so no lock
 is held while it is done, any worker may die at any point, and any step may run twice."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -314,20 +314,30 @@ def spent(connection: Connection, project: str, day: int) -> tuple[int, float]:
 
 def spent_by(connection: Connection, project: str, day: int, scorers: Iterable[str]) -> float:
     """USD charged on a day for calls of these scorers."""
-    where = (states.c.project == project, states.c.kind == SPENDING, states.c.key == str(day))
-    value = connection.execute(sa.select(states.c.value).where(*where)).scalar()
-    known: dict[str, float] = (value or {}).get("scorers", {})
+    return spent_in(accounts(connection, project, (day,)).get(day), scorers)
+
+
+def accounts(connection: Connection, project: str, days: Iterable[int]) -> dict[int, Mapping[str, Any]]:
+    """What `charge` wrote down on each of these days on which it did."""
+    keys = states.c.key.in_([str(d) for d in days])
+    query = sa.select(states.c.key, states.c.value)
+    rows = connection.execute(query.where(states.c.project == project, states.c.kind == SPENDING, keys))
+    return {int(key): value for key, value in rows}
+
+
+def spent_in(account: Mapping[str, Any] | None, scorers: Iterable[str]) -> float:
+    """USD of a day's account for calls of these scorers; None is a day without any."""
+    known: dict[str, float] = (account or {}).get("scorers", {})
     return float(sum(known.get(name, 0.0) for name in scorers))
 
 
-def judged_by(connection: Connection, project: str, days: Iterable[int]) -> dict[str, tuple[int, float]]:
-    """Judgements paid for on these days and USD charged for them, by scorer."""
+def judged_in(days: Iterable[Mapping[str, Any]]) -> dict[str, tuple[int, float]]:
+    """Judgements paid for by these accounts and USD charged for them, by scorer."""
     found: dict[str, tuple[int, float]] = {}
-    where = (states.c.project == project, states.c.kind == SPENDING, states.c.key.in_([str(d) for d in days]))
-    for value in connection.scalars(sa.select(states.c.value).where(*where)):
-        for scorer, n in value.get("judged", {}).items():
+    for account in days:
+        for scorer, n in account.get("judged", {}).items():
             before = found.get(scorer, (0, 0.0))
-            found[scorer] = (before[0] + n, before[1] + value["scorers"][scorer])
+            found[scorer] = (before[0] + n, before[1] + account["scorers"][scorer])
     return found
 
 
