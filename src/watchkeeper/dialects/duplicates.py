@@ -187,7 +187,7 @@ def _is_told(span: Span) -> bool:
 def _by_time(calls: list[Span]) -> None:
     """A call whose response id is not told by both: two instrumentations tell it side by side, one within the other's time."""
     # Of one instrumentation alone, which may tell thousands at once, nothing is told twice so.
-    if len({s.raw.scope_name for s in calls if s.raw is not None}) < 2:
+    if not _of_several(calls):
         return
     alike: dict[tuple[str | None, object], list[Span]] = {}
     for span in calls:
@@ -197,7 +197,7 @@ def _by_time(calls: list[Span]) -> None:
                 alike.setdefault((span.parent_id, said), []).append(span)
     settled: set[tuple[str, str]] = set()
     for group in alike.values():
-        if len({s.raw.scope_name for s in group if s.raw is not None}) < 2:
+        if not _of_several(group):
             continue
         for i, outer in enumerate(group):
             for at in range(i + 1, len(group)):
@@ -207,6 +207,11 @@ def _by_time(calls: list[Span]) -> None:
                 if (outer.span_id, inner.span_id) not in settled and _beside(outer, inner):
                     settled.add((outer.span_id, inner.span_id))
                     _settle([outer, inner])
+
+
+def _of_several(spans: list[Span]) -> bool:
+    """Whether more than one instrumentation tells them."""
+    return len({s.raw.scope_name for s in spans if s.raw is not None}) > 1
 
 
 def _beside(outer: Span, inner: Span) -> bool:

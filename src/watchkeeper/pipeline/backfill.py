@@ -339,7 +339,6 @@ class BackfillFlow:
                     decision = Decision(
                         True,
                         b.threshold,
-                        1.0,
                         self._place(trace_id),
                         f"backfill:{b.id}",
                         (),

@@ -71,12 +71,6 @@ def broke(trace: Trace) -> bool:
     return not left and not any(s.guardrail is not None and s.guardrail.triggered for s in trace.spans)
 
 
-def keep_probability(trace: Trace) -> float | None:
-    """With what probability upstream sampling kept the trace: the smallest its spans say."""
-    kept = [s.keep_probability for s in trace.spans if s.keep_probability is not None]
-    return min(kept) if kept else None
-
-
 def facts_of(trace: Trace, raised: frozenset[str], observed: Mapping[str, float]) -> Sampled:
     """What sampling looks at. `observed`: the events the trace's stored scores stand for, by `scoring.evidence`."""
     events = {flag: p for flag, p in observed.items() if flag not in raised}
@@ -389,16 +383,12 @@ class CheckFlow:
         made: dict[tuple[str, str, str], Decision] = {}
         for d in done:
             key = (d.project, d.trace.trace_id)
-            kept = keep_probability(d.trace) if d.cards else None
             for card in d.cards:
                 if card.budget is not None and key in earlier:
                     decision = card.sampler.again(seen[key], *earlier[key])
                 else:
-                    decision = card.sampler.decide(
-                        seen[key],
-                        kept if kept is not None and 0 < kept <= 1 else None,
-                        factors.get((d.project, card.name), 1.0),
-                    )
+                    pace = factors.get((d.project, card.name), 1.0)
+                    decision = card.sampler.decide(seen[key], pace)
                 made[*key, card.name] = decision
         return made, wishes
 

@@ -67,12 +67,14 @@ class Pacing:
 
     def _factor(self, connection: Connection, key: CardKey, wish: Wish, budget: Budget, now: int) -> float:
         (project, name), card = key, wish.card
-        prices = _prices(connection, project, card, now)
+        today = now // DAY
+        accounts = jobs.accounts(connection, project, (today, today - 1))
+        prices = _prices(jobs.judged_in(accounts.values()), card)
         looked, queued = self._queued.get(key, (None, 0.0))
         if looked is None or not 0 <= now - looked < LOOK_NS:
             queued = _sum(jobs.waiting_by(connection, project), prices)
             self._queued[key], self._chosen[key] = (now, queued), 0.0
-        charged = jobs.spent_by(connection, project, now // DAY, prices)
+        charged = jobs.spent_in(accounts.get(today), prices)
         routine, always = wish.usd = _sum(wish.routine, prices), _sum(wish.always, prices)
         demand = _demand(connection, project, name).plus(now, routine, always)
         factor = budget.pace(demand, now, charged + queued + self._chosen[key])
@@ -89,9 +91,8 @@ def _demand(connection: Connection, project: str, card: str) -> Demand:
     return msgspec.convert(stored, Demand) if stored is not None else Demand()
 
 
-def _prices(connection: Connection, project: str, card: Card, now: int) -> dict[str, float]:
-    """USD of a judgement by each judge of the card: as charged today and yesterday, once that tells."""
-    paid = jobs.judged_by(connection, project, (now // DAY, now // DAY - 1))
+def _prices(paid: Mapping[str, tuple[int, float]], card: Card) -> dict[str, float]:
+    """USD of a judgement by each judge of the card: as charged lately (`paid`), once that tells."""
     usual = {j.name: paid.get(j.name, (0, 0.0)) for j in card.judges}
     return {
         j.name: usual[j.name][1] / usual[j.name][0] if usual[j.name][0] >= FEW else expected_usd(j)

@@ -54,13 +54,11 @@ class Sampled(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """The stored decision. `probability` is π of this product's sampling; `keep_probability` what upstream sampling
-    kept the trace with; an estimate weighs by 1 / (probability × keep_probability). π = 0 is never selected: such a
-    trace matched no policy, and estimates describe only traces with π > 0."""
+    """The stored decision. `probability` is π of this product's sampling, by whose inverse an estimate weighs, times that of what
+    was sampled upstream. π = 0 is never selected: such a trace matched no policy, and estimates describe only traces with π > 0."""
 
     selected: bool
     probability: float
-    keep_probability: float
     u: float
     policy: str
     matched: tuple[str, ...]
@@ -96,16 +94,10 @@ class Sampler:
         """The trace's place in [0, 1). The salt keeps it independent of upstream sampling on the same id."""
         return xxhash.xxh64_intdigest(self._salt + trace_id.encode()) / 2.0**64
 
-    def decide(self, facts: Sampled, keep_probability: float | None = None, pace: float = 1.0) -> Decision:
-        """The decision for one trace. `keep_probability` is upstream's, None when unsampled or unknown. `pace` in (0, 1]
-        scales what policies without a flag offer, where a budget does not reach for all of it. Raises ValueError for a
-        keep_probability outside (0, 1]."""
-        keep = 1.0 if keep_probability is None else keep_probability
-        if not 0.0 < keep <= 1.0:
-            raise ValueError(
-                f"keep_probability {keep} of trace {facts.trace_id} must be above 0 and at most 1"
-            )
-        return self._decided([p for p in self.policies if _matches(p, facts)], facts, keep, pace)
+    def decide(self, facts: Sampled, pace: float = 1.0) -> Decision:
+        """The decision for one trace. `pace` in (0, 1] scales what policies without a flag offer, where a budget does not reach for
+        all of it."""
+        return self._decided([p for p in self.policies if _matches(p, facts)], facts, pace)
 
     def offers(self, facts: Sampled) -> tuple[float, float]:
         """The largest probability that policies without a flag offer, and that those with one do; 0 where none matches."""
@@ -121,7 +113,7 @@ class Sampler:
         Policies without a flag have had their say when the trace was complete. Asking them again under a newer configuration
         would choose single traces at a rate their neighbours were not chosen with."""
         matched = [p for p in self.policies if p.flag is not None and _matches(p, facts)]
-        return self._decided(matched, facts, 1.0) if matched else None
+        return self._decided(matched, facts) if matched else None
 
     def waits_for(self, flags: frozenset[str]) -> bool:
         """Whether any policy waits for one of these events."""
@@ -133,11 +125,11 @@ class Sampler:
         name, _, version = policy.rpartition("@")
         u = self.u(facts.trace_id)
         mine = version == self.version and u < probability
-        before = Decision(mine, probability, 1.0, u, name, (name,), version)
+        before = Decision(mine, probability, u, name, (name,), version)
         late = self.late(facts)
         return late if late is not None and late.probability > probability else before
 
-    def _decided(self, matched: Sequence[Policy], facts: Sampled, keep: float, pace: float = 1.0) -> Decision:
+    def _decided(self, matched: Sequence[Policy], facts: Sampled, pace: float = 1.0) -> Decision:
         offers = [(_offer(p, facts) * (pace if p.flag is None else 1.0), p.name) for p in matched]
         probability = max((offer for offer, _ in offers), default=0.0)
         # The first policy that offers π names it; which one does not change the estimate.
@@ -146,7 +138,6 @@ class Sampler:
         return Decision(
             selected=u < probability,
             probability=probability,
-            keep_probability=keep,
             u=u,
             policy=policy,
             matched=tuple(p.name for p in matched),

@@ -69,13 +69,6 @@ def test_an_unknown_flag_or_a_doubled_name_is_an_error() -> None:
         Sampler([Policy("x", 1.0), Policy("x", 0.5)], "s")
 
 
-def test_upstream_sampling_is_kept_beside_the_own_probability() -> None:
-    decision = SAMPLER.decide(Sampled("t"), keep_probability=0.25)
-    assert (decision.probability, decision.keep_probability) == (0.05, 0.25)
-    with pytest.raises(ValueError, match="keep_probability"):
-        SAMPLER.decide(Sampled("t"), keep_probability=0.0)
-
-
 @given(st.text(max_size=40))
 def test_any_trace_id_has_a_place(trace_id: str) -> None:
     try:

@@ -377,7 +377,9 @@ async def test_it_makes_datasets_versions_and_cases(served: Rig) -> None:
         promoted = await client.post("/api/datasets/golden/promote", json={"trace_id": TRACE, "force": True})
         assert promoted.status_code == 201 and promoted.json()["version"] == 2
         assert len((await client.get("/api/datasets/golden", params={"version": 1})).json()["cases"]) == 1
-        assert (await client.get("/api/datasets/golden", params={"version": 9})).status_code == 404
+        absent = await client.get("/api/datasets/golden", params={"version": 9})
+        told = {"error": "the dataset 'golden' has no version 9", "hint": "its newest is 2"}
+        assert (absent.status_code, absent.json()) == (404, told)
         assert len((await client.get("/api/datasets/golden/versions")).json()) == 2
         assert (await client.post("/api/datasets/golden/cases", json={})).status_code == 400
         assert (await client.post("/api/datasets/..%2Fx/cases", json=cases)).status_code in (400, 404)

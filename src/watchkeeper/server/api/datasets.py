@@ -1,6 +1,7 @@
 """Datasets with their immutable versions, and cases from traces."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, Literal
 
@@ -105,14 +106,10 @@ async def one(call: Call) -> dict[str, Any]:
     call.need_content("cases hold prompts and outputs")
     found = await call.services.records.read(lambda c: datasets.get(c, call.project, name, version))
     if found is None:
-        listed = await call.services.records.read(lambda c: datasets.listing(c, call.project))
-        known = [str(d["name"]) for d in listed]
+        known = await _newest(call)
         if version is None and name in known:
             return {"dataset": name, "version": 0, "cases": []}
-        hint = f"there are: {', '.join(known)}" if known else "there are no datasets yet"
-        raise HttpError(
-            404, f"there is no dataset {name[:100]!r}" + (f" version {version}" if version else ""), hint
-        )
+        raise _absent(known, name, version)
     await note_opened(call, f"{name} v{found.version}", "dataset.open")
     return {**msgspec.to_builtins(found), "created": timed({"created_ns": found.created_ns})["created"]}
 
@@ -122,9 +119,9 @@ async def list_versions(call: Call) -> list[dict[str, Any]]:
     """The versions of a dataset, newest first, without their cases."""
     rows = await call.services.records.read(lambda c: datasets.versions(c, call.project, _name(call)))
     if not rows:
-        known = await call.services.records.read(lambda c: datasets.listing(c, call.project))
-        if _name(call) not in [d["name"] for d in known]:
-            raise HttpError(404, f"there is no dataset {_name(call)[:100]!r}", "GET /api/datasets lists them")
+        known = await _newest(call)
+        if _name(call) not in known:
+            raise _absent(known, _name(call), None)
     return [timed(row) for row in rows]
 
 
@@ -203,9 +200,23 @@ async def diff(call: Call) -> dict[str, Any]:
 async def _version(call: Call, name: str, version: int | None) -> DatasetVersion:
     found = await call.services.records.read(lambda c: datasets.get(c, call.project, name, version))
     if found is None:
-        which = f" version {version}" if version else ""
-        raise HttpError(404, f"there is no dataset {name[:100]!r}{which}", "GET /api/datasets lists them")
+        raise _absent(await _newest(call), name, version)
     return found
+
+
+async def _newest(call: Call) -> dict[str, int]:
+    """The newest version of every dataset; 0 where it has none yet."""
+    listed = await call.services.records.read(lambda c: datasets.listing(c, call.project))
+    return {str(d["name"]): int(d["version"] or 0) for d in listed}
+
+
+def _absent(known: Mapping[str, int], name: str, version: int | None) -> HttpError:
+    """What is said of a dataset or version that is not there, and what is."""
+    if name in known:
+        newest = f"its newest is {known[name]}" if known[name] else "it has none yet"
+        return HttpError(404, f"the dataset {name!r} has no version {version or ''}".rstrip(), newest)
+    hint = f"there are: {', '.join(known)}" if known else "there are no datasets yet"
+    return HttpError(404, f"there is no dataset {name[:100]!r}", hint)
 
 
 @route("GET", "/api/datasets/{name}/health", permission="viewer", query=Version)
