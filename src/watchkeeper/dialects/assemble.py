@@ -7,7 +7,7 @@ from typing import Any, cast
 import msgspec
 
 from watchkeeper.dialects import agents, claude_code, common, duplicates, events, messages, tool_spans
-from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.normalise import normalise
 from watchkeeper.dialects.spellings import error_class
 from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, first
@@ -206,17 +206,26 @@ def _restore(ordered: list[Span]) -> None:
         parent = by_id.get(span.parent_id or "")
         if parent is None:
             continue
-        failed = (
-            not given and span.error is not None and parent.kind == "agent" and parent.span_id not in asked
-        )
-        if failed and parent.input_text:
-            llm.input_messages = [Message("user", [Part("text", text=parent.input_text)])]
-            span.input_text = span.input_text or parent.input_text
+        if not given and span.error is not None and parent.span_id not in asked and parent.input_text:
+            said = _asked_of(parent, parent.input_text)
+            llm.input_messages = [m for m in said if m.role != "system"]
+            llm.system = llm.system or next((m.text for m in said if m.role == "system"), None)
+            span.input_text = span.input_text or last_user_text(said)
         asked.add(parent.span_id)
 
 
+def _asked_of(step: Span, text: str) -> list[Message]:
+    """The conversation that a step prints; what an agent was asked is a question also where it is none."""
+    printed = decode(text) if text[0] in "[{" else None
+    listed = (as_dict(printed) or {}).get("messages", printed)
+    items: list[Any] = listed if isinstance(listed, list) else []
+    if items and all(isinstance(item, dict) and "role" in item for item in items):
+        return messages.read(items, "user") or []
+    return [Message("user", [Part("text", text=text)])] if step.kind == "agent" else []
+
+
 def _refused(ordered: list[Span]) -> None:
-    """Why a call failed that does not say so: the status of the last request beneath it."""
+    """Why a call failed that does not say so: the status of the last request beneath it, or what the step around it says."""
     silent = {
         s.span_id: (s, s.error)
         for s in ordered
@@ -229,6 +238,13 @@ def _refused(ordered: list[Span]) -> None:
             found = error_class(None, None, status)
             if found is not None:
                 failed.error = ErrorInfo(found, told.message or f"HTTP {status}", told.raw_type)
+    if any(error.message is None for _, error in silent.values()):
+        failures = {s.span_id: s.error for s in ordered if s.error is not None and s.error.message}
+        around = duplicates.enclosing({s.span_id: s.parent_id for s in ordered}, failures)
+        for span, error in silent.values():
+            why = failures.get(around.get(span.span_id) or "")
+            if span.error is error and error.message is None and why is not None:
+                span.error = ErrorInfo(why.class_, why.message, error.raw_type or why.raw_type)
 
 
 def _announced(ordered: list[Span]) -> None:
@@ -337,10 +353,16 @@ def _with_ids(given: list[Message], made: dict[str, Message], ran: dict[str, str
     for result in results:
         text = as_text(decode(result.result))
         fits = sorted((c for c in left if ran.get(c) in (text, None)), key=lambda c: ran.get(c) is None)
+        if result.result is None:
+            # That there was a result is all that is told.
+            fits = [c for c, p in left.items() if result.name in (p.name, None)]
         if not fits:
             return given
         call = left.pop(fits[0])
-        paired.append(msgspec.structs.replace(result, id=call.id, name=result.name or call.name))
+        value = decode(ran.get(fits[0])) if result.result is None else result.result
+        paired.append(
+            msgspec.structs.replace(result, id=call.id, name=result.name or call.name, result=value)
+        )
     told = iter(paired)
     return [
         msgspec.structs.replace(m, parts=[next(told) if p.type == "tool_result" else p for p in m.parts])

@@ -1,5 +1,6 @@
 """Mastra's exporter: the kind under `mastra.span.type`; a step holds the provider's request and response."""
 
+import re
 from typing import Any
 
 from watchkeeper.dialects import common, messages, parameters, replies
@@ -14,6 +15,11 @@ _KINDS = {
     "llm_generation": "llm", "llm_step": "llm", "llm_chunk": "other", "scorer_run": "evaluator",
     "rag_embedding": "embedding", "rag_vector_operation": "retrieval", "memory_operation": "memory",
 }  # fmt: skip
+
+
+_CALLS = re.compile(r"(\[tool: [^\[\]]+\])+")
+_RESULTS = re.compile(r"(\[tool-result: [^\[\]]+\])+")
+_NAME = re.compile(r"\[tool-result: ([^\[\]]+)\]")
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -69,7 +75,7 @@ def _call(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) -> 
     request = as_dict((as_dict(given) or {}).get("body"))
     if request is not None:
         draft.take_tools(parameters.take(draft, request).get("tools"))
-    draft.take_inputs("input", given if request is None else request)
+    draft.take_inputs("input", _unsummed(given) if request is None else request)
     _answer(draft, as_dict(result) or {})
     body = replies.read(decode(_meta(attributes, "body")))
     if body is not None:
@@ -80,6 +86,25 @@ def _call(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) -> 
     started = word(attributes.get("mastra.completion_start_time"))
     if started is not None:
         common.first_token(draft, started)
+
+
+def _unsummed(given: Any) -> Any:
+    """The messages of a step, in which Mastra writes `[tool: NAME]` for a call and `[tool-result: NAME]` for a result.
+
+    Calls and results are elsewhere in the trace: what is left is a message that said nothing, and a message for each result.
+    """
+    out: list[Any] = []
+    listed = as_list(given)
+    for item in listed or []:
+        table = as_dict(item) or {}
+        said, role = table.get("content"), table.get("role")
+        if role == "tool" and isinstance(said, str) and _RESULTS.fullmatch(said):
+            out += [{"role": "tool", "name": name, "content": None} for name in _NAME.findall(said)]
+        elif role == "assistant" and isinstance(said, str) and _CALLS.fullmatch(said):
+            out.append({**table, "content": ""})
+        else:
+            out.append(item)
+    return given if listed is None else out
 
 
 def _answer(draft: Draft, told: dict[str, Any]) -> None:

@@ -191,7 +191,7 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     (
         "server_error",
         re.compile(
-            r"internal[ _]?server|server[ _]?error|service[ _]?unavailable|overloaded|bad[ _]?gateway|connection"
+            r"internal[ _]?server|server[ _]?error|server had an error|service[ _]?unavailable|overloaded|bad[ _]?gateway|connection"
             r"|\b5\d\d\b|unavailable|protocol[ _]?error|incomplete[ _]?read|remote end closed"
             r"|internalerror|internal[ _]error|econnre|network|socket|ssl|eof",
             re.IGNORECASE,

@@ -319,6 +319,7 @@ def test_mastras_own_type_outranks_the_kind_its_exporter_adds() -> None:
     made = span({**kind, "mastra.span.type": "model_step", "mastra.model_step.output": json.dumps({"text": "Hi."}),
                  "metadata": json.dumps({"body": json.dumps(body)})})  # fmt: skip
     assert (made.kind, _llm(made).usage, _llm(made).finish_reason) == ("llm", Usage(9, 3), "stop")
+    assert span({**kind, "mastra.span.type": "agent_run", "mastra.tags": ["a"]}).context.tags == ["a"]
     made = span({**kind, "mastra.span.type": "model_generation", "llm.token_count.prompt": 9})
     assert made.kind == "llm"
 

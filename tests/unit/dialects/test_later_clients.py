@@ -354,3 +354,44 @@ def test_langwatch_says_provider_cost_labels_and_evaluations() -> None:
         True,
         said["details"],
     )
+
+
+def test_mastra_sums_up_calls_and_results_that_the_trace_holds() -> None:
+    step = {"mastra.span.type": "model_step", "mastra.metadata.modelMetadata": '{"modelId": "gpt-4o-mini"}'}
+    calls = [
+        {"toolCallId": i, "toolName": "find", "args": {"city": c}}
+        for i, c in (("t1", "Oslo"), ("t2", "Bergen"))
+    ]
+    asked = span({**step, "mastra.model_step.output": json.dumps({"text": "", "toolCalls": calls})}, end=100)
+    tools = [
+        span({"mastra.span.type": "tool_call", "gen_ai.tool.name": "find", "gen_ai.tool.call.id": call_id,
+              "mastra.tool_call.output": result}, span_id=span_id, start=200)
+        for call_id, span_id, result in (("t1", "02" * 8, '{"degrees": 4}'), ("t2", "03" * 8, '{"degrees": 7}'))
+    ]  # fmt: skip
+    told = [{"role": "user", "content": "Both?"}, {"role": "assistant", "content": "[tool: find][tool: find]"},
+            {"role": "tool", "content": "[tool-result: find][tool-result: find]"}]  # fmt: skip
+    answered = span({**step, "mastra.model_step.input": json.dumps(told), "mastra.model_step.output": '{"text": "4 and 7."}'},
+                    span_id="04" * 8, start=300)  # fmt: skip
+    for order in ([asked, *tools, answered], [answered, *tools[::-1], asked]):
+        given = _llm(dialects.assemble(order, []).spans[-1]).input_messages
+        assert [m.role for m in given] == ["user", "assistant", "tool", "tool"]
+        assert [p.id for p in given[1].parts] == ["t1", "t2"]
+        assert [(p.id, p.result) for m in given[2:] for p in m.parts] == [
+            ("t1", {"degrees": 4}),
+            ("t2", {"degrees": 7}),
+        ]
+
+
+def test_a_silent_failed_call_was_asked_what_its_step_prints_and_failed_as_that_says() -> None:
+    agent = span({"mastra.span.type": "agent_run", "mastra.agent_run.input": "Sunny?"}, name="invoke_agent helper",
+                 status="error", message="The server had an error.")  # fmt: skip
+    printed = json.dumps([{"role": "system", "content": "Be terse."}, {"role": "user", "content": "Sunny?"}])
+    step = span({"mastra.span.type": "model_step", "mastra.model_step.input": printed,
+                 "mastra.model_step.output": '{"text": "", "toolCalls": []}'}, span_id="02" * 8, parent="01" * 8)  # fmt: skip
+    call = span({"gen_ai.operation.name": "chat", "mastra.span.type": "model_inference", "gen_ai.request.model": "m",
+                 "gen_ai.response.finish_reasons": '["error"]'}, span_id="03" * 8, parent="02" * 8, status="error")  # fmt: skip
+    trace = dialects.assemble([agent, step, call], [])
+    (failed,) = trace.llm_calls
+    assert (_llm(failed).system, failed.input_text) == ("Be terse.", "Sunny?")
+    assert failed.error is not None and failed.error.message == "The server had an error."
+    assert (failed.error.class_, trace.error_class) == ("server_error", "server_error")
