@@ -3,11 +3,6 @@
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util.exc import CommandError
 
 from watchkeeper.store.records.engine import Records
 
@@ -24,23 +19,34 @@ def url_of(data_dir: Path) -> str:
     return f"sqlite:///{data_dir / FILE}"
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
-    return config
-
-
 def latest() -> str:
-    """The revision this version needs."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    if head is None:
-        raise RuntimeError("there are no migrations in the package")
-    return head
+    """The revision this version needs: the files of migrations begin with theirs."""
+    return max(path.name.partition("_")[0] for path in (FOLDER / "versions").glob("[0-9]*.py"))
 
 
 def current(connection: sa.engine.Connection) -> str | None:
     """The revision the database is at, None when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+
+
+def _migrate(connection: sa.engine.Connection, before: str | None) -> None:
+    # Loading it takes longer than most starts have to do here: the schema is nearly always the latest.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise NewerSchema(
+            f"the records database is at schema {before}, which this version does not know; "
+            "start the version that wrote it, or restore a backup taken before the upgrade"
+        ) from error
 
 
 def upgrade(records: Records) -> tuple[str | None, str]:
@@ -58,14 +64,6 @@ def upgrade(records: Records) -> tuple[str | None, str]:
             records.take_turn(connection)
         before = current(connection)
         if before != wanted:
-            config = _config()
-            config.attributes["connection"] = connection
-            try:
-                command.upgrade(config, "head")
-            except CommandError as error:
-                raise NewerSchema(
-                    f"the records database is at schema {before}, which this version does not know; "
-                    "start the version that wrote it, or restore a backup taken before the upgrade"
-                ) from error
+            _migrate(connection, before)
         connection.commit()
     return before, wanted
