@@ -40,6 +40,14 @@ class Pictures:
             async with asyncio.timeout(DRAW_SECONDS):
                 alert = await self.records.read(lambda c: alerts.get(c, project, alert_id))
                 found = None if alert is None else await alert_picture(self.columns, alert, self.clock())
+        except TimeoutError:
+            self.counts["failed"] += 1
+            log.warning(
+                "the chart of alert %s took more than %g s to draw: its message goes without",
+                alert_id,
+                DRAW_SECONDS,
+            )
+            return None
         except Exception:  # a message without its picture is worth more than a picture
             self.counts["failed"] += 1
             log.exception("the chart of alert %s could not be drawn", alert_id)
