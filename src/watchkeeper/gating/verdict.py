@@ -128,9 +128,9 @@ def every_case(checks: Sequence[MetricVerdict], cases: int, settings: GateSettin
         outcome, words = "fail", f"{len(failed)} of {n} cases fail a check that must always pass"
     elif n < needed:
         outcome = "not_enough_evidence"
-        words = f"0 of {n} failed, but {needed} cases are needed to rule out a {settings.max_failure_rate:.1%} failure rate"
+        words = f"0 of {n} failed, but {needed} cases are needed to rule out a failure rate of {100 * settings.max_failure_rate:.1f} %"
     else:
-        outcome, words = "pass", f"0 of {n} failed; the true failure rate is below {3 / n:.1%} (95 %)"
+        outcome, words = "pass", f"0 of {n} failed; the true failure rate is below {300 / n:.1f} % (95 %)"
     return MetricVerdict(
         "every_case",
         "deterministic",

@@ -52,6 +52,18 @@ def test_it_says_states_in_words_and_shape_not_by_colour_alone() -> None:
         assert "<svg" in shown
 
 
+def test_the_turns_of_a_session_that_failed_stand_out_by_more_than_colour() -> None:
+    fine = {"failed": [], "error_class": None, "errors": 0}
+    shown = macro(
+        "jump(turns)",
+        turns=[fine, {**fine, "failed": ["has_steps", "timeout"]}, {**fine, "error_class": "rate_limit", "errors": 1}, {**fine, "errors": 1}],
+    )  # fmt: skip
+    assert re.findall(r'title="([^"]+)">(\d) ✕<span class="sr"> failed', shown) == [
+        ("has steps, timeout", "2"), ("rate limit", "3"), ("an error", "4"),
+    ]  # fmt: skip
+    assert '<a href="#turn-1">1</a>' in shown
+
+
 def test_it_folds_long_text_with_its_length() -> None:
     shown = macro("text(t, 100)", t="word " * 4000)
     assert "20k characters" in shown
