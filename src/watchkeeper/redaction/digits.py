@@ -13,16 +13,22 @@ _DATE = re.compile(
     r"|(?:0?[1-9]|[12]\d|3[01])([-/. ])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d(?!\d)"
     r"|(?:19|20)\d\d ?[-/] ?(?:19|20)\d\d(?!\d)"
 )
-_PHONE_WORDS = re.compile(
+_CALLED = (
     r"phone|telefon|\btel\b|\btel[.:]|mobile|mobil|\bcell|\bcall|\bfax|whatsapp|\bsms\b|\btext (?:me|us|him|her|at)\b|\bdial|hotline"
-    r"|landline|contact|\breach|\bring\b|\bnumber\b|msisdn|handy|answering|messages? to|r[üu]ckruf|anruf|rufnummer"
-    r"|m[óo]vil|celular|t[ée]l[ée](?:fono|phone)|cellulare|тел|手机|电话|電話|携帯|전화|휴대폰",
+    r"|landline|unter der nummer|contact|\breach|\bring\b|\bnumber\b|msisdn|handy|answering|messages? to|r[üu]ckruf|anruf|rufnummer"
+    r"|m[óo]vil|celular|\btlf\b|\bpuh\b|\bgsm\b|t[ée]l[ée](?:fono|phone)|cellulare|тел|τηλ|โทร|هاتف|جوال|फोन|मोबाइल|điện thoại|\bsđt\b|手机|电话|電話|携帯|전화|휴대폰"
+)
+_PHONE_WORDS = re.compile(_CALLED, re.IGNORECASE)
+# Seven or eight digits without a break are a number to be called right behind such a word, not at the end of a sentence about calls.
+_CALLED_AT = re.compile(
+    rf"(?:{_CALLED})\w*(?:[\W_]+(?:number|no|nr|num|is|was|at|on|to|me|us|him|her|my|our|it|the|or|and|please|now|today|tomorrow|directly|via|ist|lautet|unter"
+    r"|auf|bitte|und|nummer|est|es|al|au|le|el|número|numero|numéro|o|é|è|er|на|по|номер|是|为))*[\W_]*$",
     re.IGNORECASE,
 )
 _EXTENSION = re.compile(r"\s?(?:x|ext\.?|#)\s?(?=\d+$)", re.IGNORECASE)
 _PHONE_AFTER = re.compile(r"\W{0,3}(?:office|fax|mobile|cell|home|work|phone|tel)\b", re.IGNORECASE)
 _NOT_PHONE_WORDS = re.compile(
-    r"\b(?:order|invoice|ticket|tracking|reference|ref|account|reservation|booking|confirmation|flight|case|serial|isbn"
+    r"\b(?:order|invoice|ticket|tracking|reference|ref|ndc|upc|ean|gtin|asin|vin|imei|account|reservation|booking|confirmation|flight|case|serial|isbn"
     r"|product|item|sku|policy|customer|client|member|employee|student|patient|batch|lot|document|contract|receipt|licen[cs]e|purchase|registration|zip|claim|transaction|request|version|parcel|part|model|id|bestell\w*|rechnung\w*|auftrag\w*|artikel\w*"
     r"|sendung\w*|kunden\w*|pedido|factura|fattura|ordine|commande|facture|zam[óo]wieni\w*|заказ\w*)"
     r"\b\W*(?:number|no|nr|id|code|#)?\W*(?:is|was)?\W*$|(?:订单|訂單|单号|注文|주문)\w{0,4}\W*$"
@@ -240,11 +246,21 @@ def _phone(run: str, digits: str, before: str, after: str) -> bool:
         said = said or bool(_CHINESE_MOBILE.fullmatch(number) and _EASTERN.search(before[-8:] + after[:8]))
     if not said or _NOT_PHONE_WORDS.search(before):
         return False
+    if number == digits and n <= 8 and not (_CALLED_AT.search(before) or _PHONE_AFTER.match(after)):
+        return False
     groups = [len(g) for g in _TOKEN.findall(number)]
     if plain < 7 and len(groups) < 3:
         return False
-    # Beside a word for telephone: one unbroken number, or short groups; never decimals or long grouped references.
-    return number.count(".") in (0, len(groups) - 1) and all(g <= 8 for g in groups[1:]) and "/" not in number
+    # Beside a word for telephone: one unbroken number, or short groups; never decimals or long grouped references. What follows a prefix
+    # in parentheses may be the whole number, and a slash may part the prefix from the rest.
+    longest = 10 if number[0] == "(" else 8
+    slashed = number.count("/")
+    prefix = slashed == 1 and number[0] in "0(" and number.index("/") <= 6
+    return (
+        number.count(".") in (0, len(groups) - 1)
+        and all(g <= longest for g in groups[1:])
+        and (not slashed or prefix)
+    )
 
 
 def touches(char: str) -> bool:

@@ -43,6 +43,7 @@ _CHECKS: dict[str, Callable[[str], bool]] = {
     "hetu": _hetu,
     "fiscal": lambda text: verify.codice_fiscale(text.replace(" ", "")),
 }
+_SSN = re.compile(r"\d{3}-\d{2}-\d{4}")
 _GAP = r"(?:</?\w{1,8}>|[\W_]){0,8}+"
 # Beside a word that names the document its number needs no checksum: most countries' have none that is public.
 SAID = re.compile(
@@ -72,5 +73,6 @@ def is_number(value: str) -> bool:
 def said(text: str) -> Iterator[tuple[int, int]]:
     """Start and end of every number that stands beside the name of its document."""
     for match in tried(SAID, text, PAPERS):
-        if is_number(match.group("value")):
+        # Whether a social security number can have been issued shows in its digits.
+        if is_number(match.group("value")) and not _SSN.fullmatch(match.group("value")):
             yield match.span("value")

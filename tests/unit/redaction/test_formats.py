@@ -11,6 +11,9 @@ from watchkeeper.redaction.prefilter import first_pass
 
 FORMATS = {
     "phone": """+44 20 7946 0958
+tlf. 98 76 54 32
+Tel: 06-45/333 1478
+my number is (351) 925333147
 (02) 9374 4000
 Telefon: 0171 2345678
 tél. 06 12 34 56 78
@@ -81,6 +84,8 @@ DE 89370400440532013000
 LY83002048000020100120361
 SO211000001001000100141""",
     "national_id": """Aadhar no: 242970842365
+my SSN is 82692214396
+social security no. 82692214396
 आधार संख्या 236290102304
 MBI: 1EG4TE5MK73
 9PK1-YK4-KJ84
@@ -137,7 +142,8 @@ er schrieb 52998224725 auf
 sayı 10000000146 ile
 com 11222333000181 hoje
 it is 8001015009087 then""",
-    "secret": """https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX
+    "secret": """pat-na1-bb9520e0-f6c9-011d-9aba-555d27d7175c
+https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX
 6123456789:AAH-abcdefghijklmnopqrstuvwxyz01234
 nvapi-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJ
 hvs.CAESIJabcdefghijklmnopqrstuvwxyz0123456789
@@ -195,6 +201,11 @@ ENCODED = {
     "hexadecimal": b"mail ann@example.com now".hex(),
 }
 CLEAN = """customer number 82223779
+call the function with 1234567 iterations
+a ring buffer of 1048576 bytes
+phone model SM-G991B, build 20240315
+NDC 0781-1506-10
+SSN must have nine digits
 44151401359 is no day of a birth
 1760000000000
 ASIN B00MNV8E0C and 7XX99CC12AA
