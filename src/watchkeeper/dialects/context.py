@@ -109,6 +109,7 @@ _TAGS = (
     "braintrust.tags",
     "confident.trace.tags",
     "latitude.tags",
+    "lmnr.association.properties.tags",
     "mastra.tags",
 )
 

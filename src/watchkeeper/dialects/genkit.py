@@ -5,7 +5,7 @@ from typing import Any
 from watchkeeper.dialects import common, messages, parameters
 from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import read_usage
-from watchkeeper.dialects.values import as_dict, word
+from watchkeeper.dialects.values import as_dict, as_list, as_text, word
 from watchkeeper.model.span import RawSpan
 
 NAME = "genkit"
@@ -45,9 +45,19 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.input_text = draft.input_text or common.plain_text(given)
     message = as_dict((as_dict(result) or {}).get("message"))
     if message is not None:
-        draft.take_reply(_OUT, message)
+        draft.take_reply(_OUT, _written(message))
     else:
         draft.output_text = draft.output_text or common.plain_text(result)
+
+
+def _written(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with what Genkit has parsed of an answer, which is JSON, as the text that it was."""
+    parts = as_list(message.get("content"))
+    if parts is None:
+        return message
+    parsed = [t["data"] if (t := as_dict(p)) is not None and t.keys() == {"data"} else None for p in parts]
+    told = [p if data is None else {"text": as_text(data)} for p, data in zip(parts, parsed, strict=True)]
+    return {**message, "content": told}
 
 
 def _model(draft: Draft, name: str, given: Any, result: Any) -> None:
@@ -62,7 +72,8 @@ def _model(draft: Draft, name: str, given: Any, result: Any) -> None:
     answer = as_dict(result)
     if answer is None or draft.kind == "embedding":
         return
-    draft.take_reply(_OUT, answer)
+    said = as_dict(answer.get("message"))
+    draft.take_reply(_OUT, answer if said is None else {**answer, "message": _written(said)})
     # The provider's own answer: under `custom` for Google's plugins, under `raw` for OpenAI's.
     provided = as_dict(answer.get("custom")) or as_dict(answer.get("raw")) or {}
     draft.response_model = draft.response_model or word(provided.get("modelVersion") or provided.get("model"))

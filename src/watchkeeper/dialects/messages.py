@@ -432,6 +432,9 @@ def _read_list(items: list[Any], role: str) -> list[Message] | None:
     if not tables:
         texts = [t for t in decoded if isinstance(t, str) and not t.startswith("ChatMessage(")]
         return [Message(role, [Part("text", text=t)]) for t in texts] or None
+    if len(items) > 1 and all(t.keys() == {"content"} and isinstance(t["content"], str) for t in tables):
+        # Texts that are a message each and say no role (Laminar's embeddings).
+        return [Message(role, [Part("text", text=t["content"])]) for t in tables]
     if "role" not in tables[0] and not any(_is_message(t) for t in tables):
         # An answer that is JSON of its own is the text it came as.
         own = [isinstance(i, str) and _part(t).type == "unknown" for i, t in zip(items, decoded, strict=True)]

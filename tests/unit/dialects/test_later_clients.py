@@ -395,3 +395,22 @@ def test_a_silent_failed_call_was_asked_what_its_step_prints_and_failed_as_that_
     assert (_llm(failed).system, failed.input_text) == ("Be terse.", "Sunny?")
     assert failed.error is not None and failed.error.message == "The server had an error."
     assert (failed.error.class_, trace.error_class) == ("server_error", "server_error")
+
+
+def test_an_answer_that_genkit_has_parsed_is_the_json_it_was() -> None:
+    said = {
+        "message": {"role": "model", "content": [{"data": {"city": "Oslo", "degrees": 4}}]},
+        "finishReason": "stop",
+    }
+    model = {"genkit:type": "action", "genkit:metadata:subtype": "model", "genkit:name": "openai/gpt-4o-mini"}
+    made = span({**model, "genkit:output": json.dumps(said)}, name="openai/gpt-4o-mini")
+    assert _llm(made).output_text == '{"city":"Oslo","degrees":4}' and _llm(made).finish_reason == "stop"
+
+
+def test_laminars_texts_are_a_message_each_and_its_tags_are_tags() -> None:
+    told = {"lmnr.span.type": "LLM", "gen_ai.system": "openai", "gen_ai.request.model": "text-embedding-3-small",
+            "gen_ai.input.messages": '[{"content": "one"}, {"content": "two"}]', "gen_ai.usage.input_tokens": 14,
+            "lmnr.association.properties.tags": ["a"]}  # fmt: skip
+    made = span(told, name="openai.embeddings")
+    assert made.kind == "embedding" and made.context.tags == ["a"]
+    assert [m.text for m in _llm(made).input_messages] == ["one", "two"]
