@@ -154,12 +154,11 @@ class SignalFlow:
         span = {"since": since, "until": now + 1, "limit": LIMIT}
         low = self._low()
         bad = {x.trace_id: x for x in labels if x.verdict == "bad"}
-        checks, scores, errors, broken = await asyncio.gather(
-            self.columns.named("signals_checks", project, **span, **low),
-            self.columns.named("signals_scores", project, **span, **low),
-            self.columns.named("signals_errors", project, **span),
-            self.columns.named("signals_broken", project, **span, ids=sorted(bad)),
-        )
+        # One after the other: nobody waits for them, and whoever opens a page needs the readers and the memory.
+        checks = await self.columns.named("signals_checks", project, **span, **low)
+        scores = await self.columns.named("signals_scores", project, **span, **low)
+        errors = await self.columns.named("signals_errors", project, **span)
+        broken = await self.columns.named("signals_broken", project, **span, ids=sorted(bad))
         steps = _Steps(errors.dicts())
         made = [steps.failure(r, "check") for r in checks.dicts()]
         made += [steps.failure(r, str(r["source"])) for r in scores.dicts()]

@@ -23,6 +23,11 @@ AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
 -- What any version of a trace says of its session, from one column: by their keys the few are found without merging the whole table.
 AND trace_id IN (SELECT trace_id FROM traces WHERE project = {project:String} AND session_id = {session:String})
 
+-- fragment: failed
+-- Of a row of scores: whether it failed, or is low although its scorer sets no rule (`low_names`, `low_values`).
+(ifNull(passed = false, false) OR (isNotNull(value) AND has({low_names:Array(String)}, toString(scorer))
+  AND ifNull(value, 0) < {low_values:Array(Float64)}[indexOf({low_names:Array(String)}, toString(scorer))]))
+
 -- fragment: since_tick
 -- The first tick that begins at `since` or later, as ticks are stored: compared with nanoseconds, each row would be converted.
 toDateTime(intDiv({since:Int64}, 1000000000) + ({since:Int64} % 1000000000 > 0), 'UTC')

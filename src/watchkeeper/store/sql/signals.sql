@@ -29,8 +29,7 @@ FROM (
   SELECT trace_id, scorer, argMax(source, scored_at) AS source, toUnixTimestamp64Nano(max(time)) AS at,
     argMax(span_id, scored_at) AS span_id, argMax(ifNull(reason, ifNull(toString(label), '')), scored_at) AS message,
     argMax(1 / inclusion_probability, scored_at) AS weight,
-    argMax(ifNull(passed = false, false) OR (isNotNull(value) AND has({low_names:Array(String)}, toString(scorer))
-      AND ifNull(value, 0) < {low_values:Array(Float64)}[indexOf({low_names:Array(String)}, toString(scorer))]), scored_at) AS bad
+    argMax(${failed}, scored_at) AS bad
   FROM scores FINAL
   WHERE project = {project:String} AND scores.source != 'human'
     ${range}
@@ -41,6 +40,9 @@ LEFT JOIN (
   SELECT trace_id, error_class, release, substring(ifNull(input_text, ''), 1, 600) AS input FROM traces FINAL
   WHERE project = {project:String}
     AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+    -- By their keys the few are found without merging, and holding, all traces of the window.
+    AND trace_id IN (SELECT trace_id FROM scores WHERE project = {project:String} AND source != 'human' AND ${failed}
+      ${range})
 ) AS t ON t.trace_id = s.trace_id
 ORDER BY at DESC, trace_id, scorer
 
@@ -146,14 +148,16 @@ FROM (
     WHERE project = {project:String} AND source != 'human'
       ${range}
     GROUP BY trace_id, scorer
-    HAVING argMax(ifNull(passed = false, false) OR (isNotNull(value) AND has({low_names:Array(String)}, toString(scorer))
-      AND ifNull(value, 0) < {low_values:Array(Float64)}[indexOf({low_names:Array(String)}, toString(scorer))]), scored_at)
+    HAVING argMax(${failed}, scored_at)
   ) AS s
   INNER JOIN (
     SELECT trace_id, ifNull(toString(scenario), '') AS cohort, substring(ifNull(input_text, ''), 1, 600) AS input
     FROM traces FINAL
     WHERE project = {project:String}
       AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
+      -- By their keys the few are found without merging, and holding, all traces of the window.
+      AND trace_id IN (SELECT trace_id FROM scores WHERE project = {project:String} AND source != 'human' AND ${failed}
+        ${range})
   ) AS t ON t.trace_id = s.trace_id
 )
 GROUP BY trace_id, scorer ORDER BY scorer, badness DESC, trace_id LIMIT 500 BY scorer LIMIT 20000
