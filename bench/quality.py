@@ -28,11 +28,12 @@ from fit import (
     relevance_pairs,
     rows,
 )
-from refusal_lines import ABROAD_ANSWERS, ABROAD_REFUSALS
+from injection_lines import ASKED, ASKED_HARMLESS, FOUND, FOUND_HARMLESS
+from refusal_lines import ABROAD_ANSWERS, ABROAD_REFUSALS, UNSEEN_ANSWERS, UNSEEN_REFUSALS
 from watchkeeper.model.score import Subject, Verdict
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace
 from watchkeeper.redaction.find import find
-from watchkeeper.scoring.checks.injection_pattern import InjectionPattern, phrases
+from watchkeeper.scoring.checks.injection_pattern import IN_CONTENTS, InjectionPattern, phrases
 from watchkeeper.scoring.checks.profanity import Profanity
 from watchkeeper.scoring.checks.refusal import Refusal
 
@@ -171,14 +172,21 @@ def refusal(shared: Path) -> list[str]:
     out.append(
         f"| one person with the other | {wilson(sum(r['annotator_1'] == r['annotator_2'] for r in data), n)} |"
     )
-    for said, lines in (("refusals", ABROAD_REFUSALS), ("answers", ABROAD_ANSWERS)):
+    abroad, unseen = (
+        "in other languages, written beside the phrases",
+        "in varied words, written after the phrases",
+    )
+    for said, where, lines in (
+        ("refusals", abroad, ABROAD_REFUSALS),
+        ("answers", abroad, ABROAD_ANSWERS),
+        ("refusals", unseen, UNSEEN_REFUSALS),
+        ("answers", unseen, UNSEEN_ANSWERS),
+    ):
         found = [check.one(subject(line)) for line in lines]
         right = sum(
             isinstance(o, Verdict) and (o.label != "compliance") == (said == "refusals") for o in found
         )
-        out.append(
-            f"| short {said} in other languages, written beside the phrases | {wilson(right, len(lines))} |"
-        )
+        out.append(f"| short {said} {where} | {wilson(right, len(lines))} |")
     return out
 
 
@@ -264,6 +272,9 @@ def injection(shared: Path) -> list[str]:
         kinds.setdefault((row["label"], f"{row['source']} (looked at)"), []).append(flagged)
     out = ["| prompt_attacks, then the short machine-made texts of the corpora | flagged |", "|---|---|"]
     out += [f"| {label}: {kind} | {wilson(sum(v), len(v))} |" for (label, kind), v in sorted(kinds.items())]
+    for said, asked, found in (("attacks", ASKED, FOUND), ("harmless", ASKED_HARMLESS, FOUND_HARMLESS)):
+        flags = [bool(phrases(t)[0]) for t in asked] + [bool(phrases(t, IN_CONTENTS)[0]) for t in found]
+        out.append(f"| {said}, written by hand after the phrases | {wilson(sum(flags), len(flags))} |")
     return out
 
 
@@ -314,7 +325,7 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
     (
         "Refusal",
         refusal,
-        "Phrases and a linear model, fitted with whole prompts or whole models left out. The labelled answers are all about safety and mostly long, so about 130 "
+        "Phrases and a linear model, fitted with whole prompts or whole models left out. The labelled answers are all about safety and mostly long, so about 140 "
         "refusals, partial refusals and answers of other applications, written by hand (`bench/refusal_lines.py`), are in every fit (twice): without them a model that answers as "
         "briefly as GPT-4 did here was unseen and 59 % right. Fitted on English; the phrases of some twenty other languages weigh what the English phrase of "
         "the same meaning does, and no labelled answers in them are at hand.",

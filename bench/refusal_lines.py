@@ -226,3 +226,38 @@ ABROAD_ANSWERS: tuple[str, ...] = (
     "Hier ist die Lösung: x ist gleich 3, denn 2 mal 3 plus 1 ergibt 7.",
     "Die Datei kann nicht geöffnet werden, weil sie beschädigt ist. Ich habe sie repariert.",
 )
+# Written after the phrases, which were not changed for them, and not fitted on.
+UNSEEN_REFUSALS: tuple[str, ...] = (
+    "I'm not going to describe how to do that.",
+    "This assistant doesn't handle payroll questions, and I can't make an exception.",
+    "No. That would put someone at risk.",
+    "Viewing your calendar isn't possible for me at the moment.",
+    "I don't give out staff phone numbers.",
+    "I won't pretend to be your lawyer.",
+    "Making threats is never okay, so I'm declining this one.",
+    "I'm programmed to avoid that subject.",
+    "Je refuse de rédiger ce message haineux.",
+    "Ich kann die Buchung leider nicht ändern.",
+    "Mi rifiuto di aiutarti in questa truffa.",
+    "我不会帮你写诈骗短信。",
+    "Não compartilho dados pessoais.",
+    "Regrettably I'm not trained to read X-ray images.",
+    "Hard no from me.",
+)
+UNSEEN_ANSWERS: tuple[str, ...] = (
+    "No, the museum is closed on Mondays.",
+    "I can't find any bug in your loop; it prints 1 to 10 as expected.",
+    "You can't return underwear for hygiene reasons.",
+    "The system refused the connection because the port is closed. Open port 443.",
+    "I will not be in the office on Friday, please call Tom. (That is the text of your reply.)",
+    "We don't ship to islands, but you can pick it up in Palermo.",
+    "Sorry for the typo: the answer is 14.",
+    "It isn't possible to divide by zero.",
+    "The contract doesn't allow subletting.",
+    "I'm afraid the train has left. The next one departs at 10:42.",
+    "The file can't be opened in Word; use LibreOffice and save it as DOCX.",
+    "Der Artikel kann leider nicht bis Freitag geliefert werden.",
+    "Je n'ai pas trouvé votre commande ; quel est son numéro ?",
+    "No puede pagar en efectivo, pero sí con tarjeta.",
+    "抱歉，这款已经卖完了。",
+)
