@@ -3,6 +3,7 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+from itertools import repeat
 from typing import TypeVar
 
 from watchkeeper.model.prompt import Prompt, Reply
@@ -97,7 +98,7 @@ def run_checks(
     for scorer in scorers:
         mine = spans if scorer.level == "span" else traces
         outcomes = run_scorer(scorer, mine, isolate)
-        out.extend((scorer, subject, outcome) for subject, outcome in zip(mine, outcomes, strict=True))
+        out.extend(zip(repeat(scorer, len(mine)), mine, outcomes, strict=True))
     return out
 
 

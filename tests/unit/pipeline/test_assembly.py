@@ -286,16 +286,18 @@ async def test_it_is_behind_while_more_is_due_than_one_turn_takes_and_not_becaus
 
 
 async def test_one_batch_is_scored_while_another_is_written_and_no_trace_is_in_both() -> None:
-    world, at_once = World(), [0, 0]
+    world, at_once, beside = World(), [0, 0], asyncio.Event()
     late = new_trace_id()
 
     async def on_traces(items: Any, read_ns: int) -> None:
         at_once[0] += 1
         at_once[1] = max(at_once)
+        if at_once[0] > 1:
+            beside.set()
         if late in {t.trace_id for _, t in items} and not world.made(late):
             # More of a trace that is being put together: it is due again as soon as that is done, and not before.
             world.arrive(raw(late, 1, parent=0))
-            await asyncio.sleep(0.02)
+            await asyncio.wait_for(beside.wait(), 60)
             assert not world.made(late)
         await Store.on_traces(world.store, items, read_ns)
         at_once[0] -= 1
