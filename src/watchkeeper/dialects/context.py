@@ -32,7 +32,8 @@ class Aliases(msgspec.Struct, frozen=True):
         "wandb.thread_id", "braintrust.session_id", "judgment.session_id", "honeyhive.session_id",
         "honeyhive_session_id", "ag.session.id", "scope.agentic.session", "claude_agent.session.id",
         "claude_agent.session_id", "microsoft.session.id", "mirascope.ops.session.id", "galileo.session.id",
-        "respan.sessions.session_identifier", "respan.threads.thread_identifier", "keywordsai.threads.thread_identifier",
+        "respan.sessions.session_identifier", "ai.observability.conversation_id",
+        "respan.threads.thread_identifier", "keywordsai.threads.thread_identifier",
     )  # fmt: skip
     weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)
     user: tuple[str, ...] = (
@@ -87,10 +88,10 @@ _PLAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("release", ("watchkeeper.release", "langfuse.release", "release", "langfuse.version")),
     ("prompt_name", ("watchkeeper.prompt.name", "gen_ai.prompt.name", "langfuse.observation.prompt.name",
                      "traceloop.prompt.key", "llm.prompt_template.name", "prompt.id", "prompt.name",
-                     "confident.span.prompt_alias", "mirascope.version.name")),
+                     "confident.span.prompt_alias", "ai.observability.prompt.slug", "mirascope.version.name")),
     ("prompt_version", ("watchkeeper.prompt.version", "gen_ai.prompt.version", "langfuse.observation.prompt.version",
                         "traceloop.prompt.version", "llm.prompt_template.version", "prompt.version",
-                        "confident.span.prompt_version", "mirascope.version.version")),
+                        "confident.span.prompt_version", "ai.observability.prompt.version_id", "mirascope.version.version")),
     ("workflow", ("gen_ai.workflow.name", "traceloop.workflow.name", "langfuse.trace.name",
                   "n8n.workflow.name", "gen_ai.capability.name")),
 )  # fmt: skip

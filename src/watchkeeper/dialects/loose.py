@@ -74,7 +74,12 @@ _pick = Picker(
             "judgment.usage.cache_creation_input_tokens",
             "cache_creation_input_tokens",
         ),
-        "reasoning": ("llm.usage.reasoning_tokens", "usage.reasoning_tokens", "reasoning_tokens"),
+        "reasoning": (
+            "llm.usage.reasoning_tokens",
+            "usage.reasoning_tokens",
+            "reasoning_tokens",
+            "ai.observability.cost.num_reasoning_tokens",
+        ),
         "usage": ("llm.usage", "llm.token.counts", "llm.token_counts", "usage"),
         "cost": (
             "llm.cost.total",
@@ -93,8 +98,21 @@ _pick = Picker(
             "finish_reason",
             "stop_reason",
         ),
-        "stream": ("llm.stream", "llm.streaming", "llm.request.stream", "llm.request.streaming", "stream"),
-        "ttft_ms": ("llm.ttft_ms", "llm.time_to_first_token_ms", "ttft_ms", "time_to_first_token_ms"),
+        "stream": (
+            "llm.stream",
+            "llm.streaming",
+            "llm.request.stream",
+            "llm.request.streaming",
+            "stream",
+            "ai.observability.generation.is_streaming",
+        ),
+        "ttft_ms": (
+            "llm.ttft_ms",
+            "llm.time_to_first_token_ms",
+            "ttft_ms",
+            "time_to_first_token_ms",
+            "ai.observability.generation.time_to_first_token_ms",
+        ),
     }
 )
 _PARAMETERS = ("llm.request.", "llm.", "ai.model.", "param.")
@@ -127,6 +145,7 @@ _TOOL_VALUES = frozenset(
 # What lies beside a tool's name under a prefix of the client's own.
 _OWN_TOOL = ("call_id", "call.id", "arguments", "args", "input", "parameters", "result", "output")
 # NeMo Guardrails' rails and Guardrails AI's validators.
+_VERDICTS = ("triggered", "passed")
 _GUARDS = ("rail.name", "validator.name")
 
 
@@ -160,11 +179,12 @@ def _own_tool(attributes: dict[str, Any]) -> str | None:
     return None
 
 
-def _own_guard(attributes: dict[str, Any]) -> str | None:
-    """The prefix under which a client tells a guardrail and whether it was triggered (`weave.openai_agents.guardrail.`)."""
+def _own_guard(attributes: dict[str, Any]) -> tuple[str, str] | None:
+    """The prefix under which a client tells a guardrail and its verdict (`weave.openai_agents.guardrail.`), and the verdict's name."""
     for key in attributes:
-        if key.endswith(".guardrail.triggered") and key.removesuffix("triggered") + "name" in attributes:
-            return key.removesuffix("triggered")
+        prefix, _, verdict = key.rpartition(".")
+        if verdict in _VERDICTS and prefix.endswith(".guardrail") and f"{prefix}.name" in attributes:
+            return f"{prefix}.", verdict
     return None
 
 
@@ -189,9 +209,10 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
 def guard(draft: Draft, attributes: dict[str, Any]) -> None:
     """What a rail or a validator says of itself under names of its own."""
     draft.guardrail_name = draft.guardrail_name or word(first(attributes, *_GUARDS))
-    if (own := _own_guard(attributes)) is not None:
+    if (found := _own_guard(attributes)) is not None:
+        own, verdict = found
         draft.guardrail_name = draft.guardrail_name or word(attributes[f"{own}name"])
-        common.guardrail_outcome(draft, {"triggered": attributes[f"{own}triggered"]})
+        common.guardrail_outcome(draft, {verdict: attributes[f"{own}{verdict}"]})
     if "guardrail.triggered" in attributes:
         # OpenInference's for OpenAI's agents in JS, whose span has the guardrail's name.
         common.guardrail_outcome(draft, {"triggered": attributes["guardrail.triggered"]})

@@ -40,7 +40,7 @@ class _Sdk(NamedTuple):
     cost: str = ""
     tool: str = ""
     agent: str = ""
-    query: str = ""
+    query: tuple[str, ...] = ()
     scores: str = ""
     evaluation: str = ""
     marker: str = ""
@@ -87,9 +87,10 @@ _SDKS = (
          tool="operation.name", agent="operation.name"),
     _Sdk(f"{_TRULENS}.span_type", (f"{_TRULENS}.record_root.input", f"{_TRULENS}.call.kwargs"),
          (f"{_TRULENS}.record_root.output", f"{_TRULENS}.call.return"),
-         documents=(f"{_TRULENS}.retrieval.retrieved_contexts",), model=f"{_TRULENS}.cost.model",
+         documents=(f"{_TRULENS}.retrieval.retrieved_contexts", f"{_TRULENS}.reranking.output_context_texts"), model=f"{_TRULENS}.cost.model",
          tokens=(f"{_TRULENS}.cost.num_prompt_tokens", f"{_TRULENS}.cost.num_completion_tokens"),
-         cost=f"{_TRULENS}.cost.cost", query=f"{_TRULENS}.retrieval.query_text", evaluation=f"{_TRULENS}.eval_root"),
+         cost=f"{_TRULENS}.cost.cost", query=(f"{_TRULENS}.retrieval.query_text", f"{_TRULENS}.reranking.query_text"),
+         top_k=f"{_TRULENS}.retrieval.num_contexts", evaluation=f"{_TRULENS}.eval_root"),
     # VoltAgent: the type of a span within an agent, and of the agent itself.
     _Sdk("span.type", ("llm.messages", "agent.messages", "input"), ("output",), tool="tool.name",
          agent="entity.name", marker="entity.id"),
@@ -228,10 +229,14 @@ def _step(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, resul
         if draft.tool_name is None and sdk.kind == "honeyhive_event_type":
             # The function's name after that of its module.
             draft.tool_name = draft.raw.name.rpartition(".")[2]
+        elif draft.tool_name == attributes.get(f"{_TRULENS}.call.function"):
+            draft.tool_name = draft.raw.name.rpartition(".")[2]
     elif draft.kind == "agent":
         draft.weak_agent = draft.weak_agent or word(attributes.get(sdk.agent))
-    elif draft.kind == "retrieval":
-        draft.query = draft.query or as_text(attributes.get(sdk.query))
+    elif draft.kind == "guardrail":
+        loose.guard(draft, attributes)
+    elif draft.kind in ("retrieval", "rerank"):
+        draft.query = draft.query or as_text(first(attributes, *sdk.query))
         draft.top_k = draft.top_k or as_int(attributes.get(sdk.top_k))
         found = common.documents(first(attributes, *sdk.documents))
         draft.documents = draft.documents or found or _dotted(result)

@@ -414,3 +414,38 @@ def test_laminars_texts_are_a_message_each_and_its_tags_are_tags() -> None:
     made = span(told, name="openai.embeddings")
     assert made.kind == "embedding" and made.context.tags == ["a"]
     assert [m.text for m in _llm(made).input_messages] == ["one", "two"]
+
+
+def test_trulens_says_how_a_guardrail_a_reranker_a_stream_and_a_prompt_are_called() -> None:
+    o = "ai.observability"
+    guard = span({f"{o}.span_type": "guardrail", f"{o}.guardrail.name": "no_pii", f"{o}.guardrail.passed": False,
+                  f"{o}.call.return": "3"}, name="app.App.guard")  # fmt: skip
+    assert guard.guardrail is not None
+    assert (guard.guardrail.name, guard.guardrail.result, guard.guardrail.triggered) == (
+        "no_pii",
+        "fail",
+        True,
+    )
+    told = {f"{o}.call.kwargs.query": "Refund?", f"{o}.call.kwargs.docs": '["a", "b"]', f"{o}.reranking.query_text": "Refund?",
+            f"{o}.reranking.output_context_texts": ["b", "a"]}  # fmt: skip
+    ranked = span({f"{o}.span_type": "reranking", **told}, name="app.App.rerank").retrieval
+    assert ranked is not None and ranked.query == "Refund?"
+    assert [d.content for d in ranked.documents] == ["b", "a"]
+    name = "app.App.get_weather"
+    tool = span({f"{o}.span_type": "tool", "gen_ai.tool.name": name, f"{o}.call.function": name, f"{o}.call.kwargs.city": "Oslo"},
+                name=name).tool  # fmt: skip
+    assert tool is not None and (tool.name, tool.arguments) == ("get_weather", {"city": "Oslo"})
+    made = span({f"{o}.span_type": "generation", f"{o}.cost.model": "gpt-4o-mini", f"{o}.cost.num_prompt_tokens": 9,
+                 f"{o}.cost.num_completion_tokens": 8, f"{o}.cost.num_reasoning_tokens": 5, f"{o}.conversation_id": "s1",
+                 f"{o}.generation.is_streaming": True, f"{o}.generation.time_to_first_token_ms": 12.5,
+                 f"{o}.prompt.slug": "support", f"{o}.prompt.version_id": "v3"})  # fmt: skip
+    assert (_llm(made).stream, _llm(made).ttft_ms, _llm(made).usage.reasoning_output_tokens) == (
+        True,
+        12.5,
+        5,
+    )
+    assert (made.context.session_id, made.context.prompt_name, made.context.prompt_version) == (
+        "s1",
+        "support",
+        "v3",
+    )
