@@ -74,7 +74,7 @@ class Watcher(Steps):
         if begin > closed:
             # What was watched with data in it is not watched again, whichever way the clock went.
             begin = max([closed, *(w.last_data_ns for w in work.watched.values())])
-            if begin < work.mark:
+            if begin < work.mark and work.watched:
                 log.warning("project %s was watched beyond the present: the clock was ahead", project)
                 rewind(work, begin)
                 self.counts.rewound += 1

@@ -225,6 +225,17 @@ async def test_before_there_is_a_baseline_nothing_is_claimed(records: Records) -
     assert "baseline" in watched["relevance-down|"]["reason"]
 
 
+async def test_a_first_hour_that_is_not_over_is_no_clock_that_was_ahead(
+    records: Records, caplog: pytest.LogCaptureFixture
+) -> None:
+    columns = filled(Traffic(steady), range(1))
+    watcher = Watcher(columns, records, [relevance_down()])  # type: ignore[arg-type]
+    await watcher.tick(at(0))
+    await watcher.tick(EPOCH - HOUR // 2)
+    assert watcher.counts.rewound == 0 and not caplog.records
+    assert await watcher.tick(at(1)) == 2
+
+
 async def test_silence_of_the_data_is_its_own_state_and_told_when_asked_for(records: Records) -> None:
     columns = filled(Traffic(steady), range(30))
     filled(Traffic(steady), range(40, 44), columns)
