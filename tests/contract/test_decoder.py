@@ -441,3 +441,19 @@ def test_it_takes_or_rejects_any_json_span(span: dict[str, Any]) -> None:
     decoded = wire.decode("traces", _body(_span(), span), JSON, now_ns=1795 * 10**15)
     assert decoded.received == 2 and len(decoded.spans) + len(decoded.rejected) == 2
     assert decoded.spans[0].name == "ok"
+
+
+def test_lists_that_an_exporter_wrote_as_maps_are_lists_in_both_encodings() -> None:
+    def kvlist(*values: dict[str, Any]) -> dict[str, Any]:
+        return {"kvlistValue": {"values": [{"key": str(i), "value": v} for i, v in enumerate(values)]}}
+
+    other = {"kvlistValue": {"values": [{"key": "1", "value": {"intValue": "3"}}]}}
+    told = {"key": "m", "value": kvlist({"stringValue": "a"}, kvlist({"boolValue": True}), other)}
+    body = _body(_span(attributes=[told]))
+    sent = json_format.Parse(
+        body.replace(T.encode(), b"q6urq6urq6urq6urq6urqw==").replace(S.encode(), b"zc3Nzc3Nzc0="),
+        ExportTraceServiceRequest(),
+    )
+    for media, data in ((JSON, body), (PROTO, sent.SerializeToString())):
+        (made,) = wire.decode("traces", data, media).spans
+        assert made.attributes["m"] == ["a", [True], {"1": 3}], media

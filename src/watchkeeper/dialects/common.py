@@ -15,6 +15,7 @@ from watchkeeper.dialects.values import (
     decode,
     first,
     said,
+    unfold,
     untraced,
     word,
 )
@@ -166,7 +167,7 @@ def documents(value: Any) -> list[Document] | None:
     Understood: {id, score, content}, LangChain's {page_content, metadata, id} and constructors, {document, score} pairs,
     OpenInference's {document: {…}}, lists of texts; ids and scores may hide in the metadata.
     """
-    value = decode(value)
+    value = unfold(value)
     table = as_dict(value)
     if table is not None:
         for key in ("documents", "docs", "results", "output", "matches", "nodes", "source_nodes", "hits", "context",
@@ -296,7 +297,7 @@ def plain_text(value: Any) -> str | None:
 
 def _retrieved(result: Any) -> list[Document] | None:
     """The documents of a result; a text alone is the one that was found."""
-    text = decode(result)
+    text = unfold(result)
     return [Document(content=text)] if isinstance(text, str) and text else documents(text)
 
 

@@ -10,7 +10,7 @@ from watchkeeper.dialects import messages as msgs
 from watchkeeper.dialects import replies, spellings, unwrap
 from watchkeeper.dialects.pricing import price
 from watchkeeper.dialects.replies import Reply, Tokens
-from watchkeeper.dialects.values import as_text, decode, first, is_cut, is_object_repr, untraced, word
+from watchkeeper.dialects.values import as_text, decode, first, is_cut, is_object_repr, unfold, untraced, word
 from watchkeeper.model.span import (
     LLM,
     Context,
@@ -99,7 +99,7 @@ class Draft:
         """Messages sent to the model, from any shape, unless known already."""
         if self.inputs is not None or value is None:
             return
-        decoded = decode(value)
+        decoded = unfold(value)
         if is_cut(decoded):
             self.cut(key)
             self.input_text = self.input_text or str(decoded)
@@ -108,7 +108,7 @@ class Draft:
 
     def take_reply(self, key: str, value: Any) -> None:
         """The model's answer, from any shape, with whatever came along; fills only what is empty."""
-        decoded = decode(value)
+        decoded = unfold(value)
         if is_cut(decoded):
             self.cut(key)
             self.output_text = self.output_text or str(decoded)
@@ -142,7 +142,7 @@ class Draft:
         """Tool definitions: a list (of objects or of JSON strings), nested under `function` or flat."""
         if self.tool_definitions:
             return
-        listed = decode(value)
+        listed = unfold(value)
         if isinstance(listed, list):
             told = [decode(item) for item in listed]
             # Langtrace prints the whole list into a list of one.

@@ -9,7 +9,7 @@ from typing import Any, cast
 from watchkeeper.dialects import common, gen_ai, messages
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
-from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, first, word
+from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, first, unfold, word
 from watchkeeper.model.span import LogRecord, Message, Part, RawEvent
 
 MESSAGE_EVENTS = {
@@ -258,7 +258,7 @@ def _message(event: RawEvent, role: str) -> list[Message]:
     body = event.attributes.get("body")
     if isinstance(body, str) and "role" not in (as_dict(body) or {}):
         table = {**event.attributes, "content": body}
-    content = decode(table.get("content"))
+    content = unfold(table.get("content"))
     if (role == "tool" and isinstance(content, str | dict)) or not _is_blocks(content):
         # What a person wrote may be JSON too.
         content = table.get("content")
@@ -277,10 +277,10 @@ def _is_blocks(content: Any) -> bool:
 
 
 def _choice(table: dict[str, Any]) -> list[Message]:
-    message = decode(table.get("message"))
+    message = unfold(table.get("message"))
     if isinstance(message, dict):
         return messages.message_of({"role": "assistant", **cast(dict[str, Any], message)}, "assistant")
-    content = message if message is not None else decode(table.get("content"))
+    content = message if message is not None else unfold(table.get("content"))
     shaped = {k: v for k, v in table.items() if k in ("tool_calls", "refusal")}
     return messages.message_of({"role": "assistant", "content": content, **shaped}, "assistant")
 

@@ -8,7 +8,7 @@ type survives as `unknown` with its raw value.
 from typing import Any, cast
 
 from watchkeeper.dialects import pydantic_ai
-from watchkeeper.dialects.values import as_text, decode, is_cut, is_object_repr
+from watchkeeper.dialects.values import as_text, decode, is_cut, is_object_repr, unfold
 from watchkeeper.model.span import Message, Part, ToolCall
 
 _ROLES = {
@@ -221,8 +221,7 @@ def _call_part(block: dict[str, Any]) -> Part:
 
 def arguments_of(value: Any) -> Any:
     """Tool arguments as the object they stand for; the text itself where it does not parse."""
-    told = decode(value)
-    return decode(told) if isinstance(told, str) and told is not value else told
+    return unfold(value)
 
 
 def _result_part(block: dict[str, Any]) -> Part:

@@ -7,7 +7,18 @@ from watchkeeper.dialects import common, loose, messages, parameters, replies, s
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.gen_ai import system_text
 from watchkeeper.dialects.replies import Reply, Tokens
-from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, first, nested, said, word
+from watchkeeper.dialects.values import (
+    as_dict,
+    as_float,
+    as_int,
+    as_text,
+    decode,
+    first,
+    nested,
+    said,
+    unfold,
+    word,
+)
 from watchkeeper.model.span import Evaluation, Message, Part, RawSpan
 
 NAME = "openinference"
@@ -124,7 +135,7 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
     ):
         # A helper around the call (LlamaIndex `_prepare_chat_with_tools`), not a provider call.
         draft.kind = "workflow"
-    elif not evidence and isinstance(decode(attributes.get("output.value")), dict):
+    elif not evidence and isinstance(unfold(attributes.get("output.value")), dict):
         draft.kind = "workflow"
     elif _only_tells(draft, attributes) and "input_messages" not in llm:
         # An event of a call told as a span of its own (BeeAI's tokens): no model was asked anything.
@@ -135,7 +146,7 @@ def _only_tells(draft: Draft, attributes: dict[str, Any]) -> bool:
     """Whether a span has nothing of a model: an object went in, and nothing came out."""
     model = draft.request_model or draft.response_model or draft.tokens.input is not None
     answer = draft.outputs or draft.output_text is not None or draft.failed
-    return not (model or answer) and isinstance(decode(attributes.get("input.value")), dict)
+    return not (model or answer) and isinstance(unfold(attributes.get("input.value")), dict)
 
 
 def _prompts(told: list[Any] | str) -> list[Any] | str:
@@ -187,7 +198,7 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
         if [m.role for m in whole] == [m.role for m in draft.inputs]:
             draft.inputs = whole
     output = attributes.get("output.value")
-    if isinstance(response := decode(output), dict | list):
+    if isinstance(response := unfold(output), dict | list):
         reply = replies.read(response)
         if reply is None and spellings.embeds(as_text(attributes.get("llm.model_name"))):
             # Titan's vectors, with their count beside them.

@@ -5,7 +5,7 @@ from typing import Any, cast
 import msgspec
 
 from watchkeeper.dialects import messages as msgs
-from watchkeeper.dialects.values import as_float, as_int, as_text, decode, is_cut
+from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, is_cut, unfold
 from watchkeeper.model.span import Message
 
 
@@ -120,7 +120,7 @@ def _count(table: dict[str, Any], keys: tuple[str, ...]) -> int | None:
 
 def read_usage(value: Any) -> Tokens | None:
     """A usage object in any spelling; None when it holds no count."""
-    table = _table(decode(value))
+    table = as_dict(value)
     if not table:
         return None
     tokens = Tokens(
@@ -132,13 +132,13 @@ def read_usage(value: Any) -> Tokens | None:
         total=_count(table, _TOTAL),
     )
     for key in _IN_DETAILS:
-        details = _table(decode(table.get(key)))
+        details = as_dict(table.get(key))
         if details:
             tokens.cached = tokens.cached if tokens.cached is not None else _count(details, _CACHED)
             if tokens.cache_write is None:
                 tokens.cache_write = _count(details, _WRITTEN)
     for key in _OUT_DETAILS:
-        details = _table(decode(table.get(key)))
+        details = as_dict(table.get(key))
         if details and tokens.reasoning is None:
             tokens.reasoning = _count(details, _REASONING)
     gemini = "candidatesTokenCount" in table or "candidates_token_count" in table
@@ -156,7 +156,7 @@ def read_usage(value: Any) -> Tokens | None:
 
 def read(value: Any) -> Reply | None:
     """Any value a client sends as a model's answer; None when it is absent, cut or says nothing."""
-    value = decode(value)
+    value = unfold(value)
     if value is None or is_cut(value) or value == "":
         return None
     if isinstance(value, str):

@@ -42,6 +42,14 @@ def decode(value: Any) -> Json:
     return value if read is None else read
 
 
+def unfold(value: Any) -> Json:
+    """`decode`, also of an object or a list that was encoded twice on its way; a text that is no JSON stays itself."""
+    told = decode(value)
+    if type(told) is str and told is not value and told[:1] in ("{", "["):
+        return decode(told)
+    return told
+
+
 def is_cut(decoded: Any) -> bool:
     """Whether what `decode` left a string is JSON that a length limit cut somewhere on the way."""
     if not isinstance(decoded, str):
@@ -64,14 +72,14 @@ def from_repr(text: str) -> Json:
 
 
 def as_dict(value: Any) -> dict[str, Any] | None:
-    """`value` decoded when it is an object, else None."""
-    value = decode(value)
+    """`value` decoded when it is an object, also one that was encoded twice, else None."""
+    value = unfold(value)
     return cast(dict[str, Any], value) if isinstance(value, dict) else None
 
 
 def as_list(value: Any) -> list[Any] | None:
-    """`value` decoded when it is a list, else None."""
-    value = decode(value)
+    """`value` decoded when it is a list, also one that was encoded twice, else None."""
+    value = unfold(value)
     return cast(list[Any], value) if isinstance(value, list) else None
 
 

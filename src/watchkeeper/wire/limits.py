@@ -210,6 +210,13 @@ def plain_keys(values: dict[str, Any], gauge: Gauge) -> dict[str, Any]:
     }
 
 
+def table(key: str, values: dict[str, Any], gauge: Gauge) -> Any:
+    """A nested map; the list it was where its keys count from 0, as exporters without lists write them."""
+    if "0" in values and all(name == str(place) for place, name in enumerate(values)):
+        return vector(key, list(values.values()), gauge)
+    return plain_keys(values, gauge)
+
+
 def number(value: float) -> float | str:
     """NaN and infinities become the words the protobuf JSON mapping uses for them; JSON cannot carry them."""
     if math.isfinite(value):

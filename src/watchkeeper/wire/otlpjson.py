@@ -22,6 +22,7 @@ from watchkeeper.wire.limits import (
     plain,
     plain_keys,
     sane_times,
+    table,
     vector,
 )
 from watchkeeper.wire.metrics import NO_VALUE, NOT_FINITE, WANTED
@@ -242,7 +243,7 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
                 )
                 for pair in (_object(item, f"the values of {key!r:.60}") for item in items)
             }
-            return plain_keys(found, gauge)
+            return table(key, found, gauge)
     return None
 
 

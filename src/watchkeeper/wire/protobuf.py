@@ -25,6 +25,7 @@ from watchkeeper.wire.limits import (
     plain,
     plain_keys,
     sane_times,
+    table,
     vector,
 )
 from watchkeeper.wire.names import event_name, log_id
@@ -77,7 +78,7 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
         # Message content nested in a list keeps the outer key's limits: "content" inside "gen_ai.input.messages".
         pairs = gauge.values(value.kvlist_value.values, key)
         found = {p.key: any_value(p.value, f"{key}.{p.key[:SMALL]}", gauge, depth + 1) for p in pairs}
-        return plain_keys(found, gauge)
+        return table(key, found, gauge)
     if which == "double_value":
         return number(value.double_value)
     if which == "bytes_value":

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.dialects.make import event, log, raw
+from tests.unit.dialects.make import event, log, raw, span
 from watchkeeper import dialects
 from watchkeeper.server.trace_json import trace_json
 
@@ -137,3 +137,30 @@ def test_it_reads_junk_beside_the_word_of_every_sdk(seed: int) -> None:
             dialects.normalise(raw(attributes, span_id="02" * 8, parent="01" * 8, scope=scope)),
         ]
         json.dumps(trace_json(dialects.assemble(made, []), []), allow_nan=False)
+
+
+def _twice(value: Any) -> str:
+    return json.dumps(json.dumps(value))
+
+
+def test_what_was_encoded_twice_on_its_way_is_read_as_what_it_was() -> None:
+    asked = [{"role": "system", "content": "Be terse."}, {"role": "user", "content": "Capital?"}]
+    made = span({"langfuse.observation.type": "generation", "langfuse.observation.input": _twice(asked),
+                 "langfuse.observation.model.parameters": _twice({"temperature": 0.2}),
+                 "langfuse.observation.usage_details": _twice({"prompt_tokens": 32, "completion_tokens": 7})}).llm  # fmt: skip
+    assert made is not None and (made.system, made.params["temperature"]) == ("Be terse.", 0.2)
+    assert (made.usage.input_tokens, made.usage.output_tokens) == (32, 7)
+    answer = {"id": "c1", "model": "m", "choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": None, "refusal": "No."}}]}  # fmt: skip
+    made = span({"openinference.span.kind": "LLM", "input.value": _twice({"model": "m", "messages": asked}),
+                 "output.value": _twice(answer)}).llm  # fmt: skip
+    assert made is not None and (made.request_model, made.refusal, made.finish_reason) == ("m", "No.", "stop")
+    found = [{"id": "d1", "score": 0.9, "content": "Refunds."}]
+    retrieved = span(
+        {"gen_ai.operation.name": "retrieval", "gen_ai.retrieval.documents": _twice(found)}
+    ).retrieval
+    assert retrieved is not None and [(d.id, d.score) for d in retrieved.documents] == [("d1", 0.9)]
+    spoken = [event("gen_ai.user.message", content=_twice([{"text": "Where?"}])),
+              event("gen_ai.choice", message=_twice([{"toolUse": {"toolUseId": "t1", "name": "find", "input": {"q": "x"}}}]))]  # fmt: skip
+    made = span({"gen_ai.operation.name": "chat"}, events=spoken).llm
+    assert made is not None and [m.text for m in made.input_messages] == ["Where?"]
+    assert [(c.name, c.arguments) for c in made.tool_calls] == [("find", {"q": "x"})]
