@@ -175,7 +175,8 @@ def due_message(
     """The message that this group's readers need now, or None.
 
     New: they were told nothing and something fires. Updated: the severity rose. An alert of the same severity that
-    joins is the same story and waits for the next message. Resolved: they were told and nothing fires any more. Reminder: still firing and not acknowledged after `renotify`.
+    joins is the same story and waits for the next message. Resolved: they were told and nothing fires any more; who heard of it by
+    escalation hears that too. Reminder: still firing and not acknowledged after `renotify`.
     Escalation: a page nobody acknowledged within `response_time`. A silenced alert counts as not there, except that
     a resolution of what was told is always told.
     """
@@ -188,7 +189,10 @@ def due_message(
         gone = worst_first(a for a in alerts if a.state == "resolved" or a.id in told.alerts)
         if not gone:
             return None
-        return _message(group, "resolved", "resolved", gone, _channels(gone, routes), now, told)
+        channels = _channels(gone, routes)
+        if told.escalated:
+            channels = _wider(channels, routes)
+        return _message(group, "resolved", "resolved", gone, channels, now, told)
     shown = worst_first([*firing, *(a for a in alerts if a.id in told.alerts and a.state == "resolved")])
     worst = min((a.severity for a in firing), key=_RANK.__getitem__)
     channels = _channels(firing, routes)
@@ -201,8 +205,9 @@ def due_message(
     begun = min(a.fired_ns or a.since_ns for a in firing)
     late = response_time is not None and now - begun >= response_time
     if late and not told.escalated and worst == "page":
-        wider = tuple(dict.fromkeys((*channels, *routes.escalation)))
-        return _message(group, "escalated", "firing", shown, wider, now, told, escalated=True)
+        return _message(
+            group, "escalated", "firing", shown, _wider(channels, routes), now, told, escalated=True
+        )
     if renotify is not None and now - told.at >= renotify:
         return _message(group, "reminder", "firing", shown, channels, now, told)
     return None
@@ -210,6 +215,10 @@ def due_message(
 
 def _channels(alerts: Iterable[Alert], routes: Routes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(r for a in worst_first(alerts) for r in routes.of(a.severity, a.routes)))
+
+
+def _wider(channels: tuple[str, ...], routes: Routes) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*channels, *routes.escalation)))
 
 
 def _message(

@@ -219,7 +219,7 @@ def _columns(path: Path, kind: str) -> Iterator[Found]:
                 told = {k: _told(v) if k in odd else v for k, v in row.items() if v is not None}
                 yield f"record {number}", number / max(1, total), told
     except arrow.ArrowException as error:
-        raise CliError(f"{path}: is not a {kind[1:]} file we can read: {error}") from None
+        raise CliError(f"{path}: cannot be read as {kind[1:]}: {error}") from None
 
 
 def _is_odd(types: Any, kind: Any) -> bool:

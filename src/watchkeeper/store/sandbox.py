@@ -358,6 +358,8 @@ def _known_columns(condition: exp.Expr, scorers: Sequence[str]) -> None:
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint for a column nobody knows: the closest names, else all of them."""
     choices = sorted(known)
+    if not choices:
+        return f"no table is read that could have columns; add FROM and one of {', '.join(tables.COLUMNS)}"
     close = difflib.get_close_matches(name.lower(), choices, n=3, cutoff=0.6)
     return f"did you mean {' or '.join(close)}?" if close else f"the columns are {', '.join(choices)}"
 

@@ -102,6 +102,15 @@ def test_an_unanswered_page_escalates_once() -> None:
     assert heard == [(101, "firing", ("pager",)), (102, "escalated", ("pager", "boss"))]
 
 
+def test_who_heard_of_a_page_by_escalation_hears_its_end_and_nobody_else() -> None:
+    page, over = alert(severity="page"), alert(severity="page", state="resolved")
+    heard = follow(
+        (101, [page]), (102, [page]), (103, [over]), (104, [page]), (105, [over]), response_time=HOUR
+    )
+    ends = [(hour, routes) for hour, event, routes in heard if event == "resolved"]
+    assert ends == [(103, ("pager", "boss")), (105, ("pager",))]
+
+
 def silence(**matchers: str) -> Silence:
     return Silence("s", tuple(matchers.items()), 100 * HOUR, 105 * HOUR, "ann")
 

@@ -148,6 +148,8 @@ def test_a_refusal_gives_no_path_and_no_version_away() -> None:
     assert str(told) == "Illegal type String of argument of function plus"
     told = refusal_of(DatabaseError("Code: 76. DB::Exception: Cannot open file /var/lib/x"), [], [])
     assert "/var" not in str(told) + told.hint
+    told = refusal_of(DatabaseError("Code: 47. DB::Exception: Unknown expression identifier `nope`"), [], [])
+    assert str(told) == "there is no column nope" and "add FROM" in told.hint and "traces" in told.hint
 
 
 @pytest.mark.parametrize(

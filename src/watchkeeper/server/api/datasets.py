@@ -215,7 +215,8 @@ def _absent(known: Mapping[str, int], name: str, version: int | None) -> HttpErr
     if name in known:
         newest = f"its newest is {known[name]}" if known[name] else "it has none yet"
         return HttpError(404, f"the dataset {name!r} has no version {version or ''}".rstrip(), newest)
-    hint = f"there are: {', '.join(known)}" if known else "there are no datasets yet"
+    none = "there are no datasets yet; 'watchkeeper dataset import NAME FILE' makes one"
+    hint = f"there are: {', '.join(known)}" if known else none
     return HttpError(404, f"there is no dataset {name[:100]!r}", hint)
 
 
