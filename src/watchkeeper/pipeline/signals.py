@@ -111,7 +111,7 @@ class SignalFlow:
                 str(r["trace_id"]), int(r["at"]), kind, kind, str(r["input"]), release=r["release"] or None,
                 weight=max(float(r["weight"]), 1.0) * max(times, 1.0),
             )
-            for r in sorted(rows, key=lambda r: (int(r["at"]), str(r["trace_id"])))
+            for r in sorted(rows, key=lambda r: (int(r["at"]), str(r["trace_id"]))) if str(r["input"]).strip()
         ]  # fmt: skip
         was, members = await self.records.read(
             lambda c: (signals.find(c, project, kind=kind), signals.members(c, project, kind=kind))

@@ -183,6 +183,20 @@ async def test_topics_and_unanswered_questions_are_grouped_like_failures(
     assert {t.id for t in again} == {t.id for t in topics} and "Parcels" in {t.name for t in again}
 
 
+async def test_what_was_asked_is_sampled_from_the_latest_versions_and_stands_for_all(
+    columns: ClickHouseColumns,
+) -> None:
+    rows = [asked(i, f"old {i}") for i in range(40)]
+    await columns.write_traces(rows)
+    later = [asked(i, " " if i < 10 else f"new {i}") for i in range(40)]
+    await columns.write_traces([msgspec.structs.replace(r, assembled_ns=r.assembled_ns + 1) for r in later])
+    span = {"since": NOW - 48 * HOUR, "until": NOW}
+    found = (await columns.named("signals_inputs", "live", **span, limit=100)).dicts()
+    assert sorted(str(r["input"]) for r in found) == sorted(" " if i < 10 else f"new {i}" for i in range(40))
+    few = (await columns.named("signals_inputs", "live", **span, limit=12)).dicts()
+    assert few == found[:12] and {float(r["total"]) for r in found} == {40.0}
+
+
 async def test_what_a_scorer_made_for_a_signal_finds_is_that_signal_in_whatever_words(
     columns: ClickHouseColumns, records: Records
 ) -> None:

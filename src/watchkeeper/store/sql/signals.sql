@@ -85,14 +85,29 @@ WHERE project = {project:String}
 ORDER BY sipHash64(trace_id) LIMIT {limit:UInt32}
 
 -- name: signals_inputs
--- What was asked: a fixed random sample of the window's traces with an input, and of how many it was taken (weighted).
+-- What was asked: a fixed random sample of the window's traces with an input, which may be blank, and of how many it was taken
+-- (weighted). The texts of the sample alone are read: those of all traces of a window are hundreds of megabytes.
 SELECT trace_id, toUnixTimestamp64Nano(time) AS at, release, substring(ifNull(input_text, ''), 1, 600) AS input,
-  1 / keep_probability AS weight, sum(1 / keep_probability) OVER () AS total
-FROM traces FINAL
+  1 / keep_probability AS weight,
+  (SELECT sum(1 / keep_probability) FROM traces FINAL WHERE project = {project:String} ${range} AND NOT input_text.null) AS total
+FROM traces
 WHERE project = {project:String}
   ${range}
-  AND notEmpty(trimBoth(ifNull(input_text, '')))
-ORDER BY sipHash64(trace_id) LIMIT {limit:UInt32}
+  AND NOT input_text.null
+  AND (trace_id, assembled_at) IN (
+    SELECT trace_id, max(assembled_at) FROM traces
+    WHERE project = {project:String}
+      ${range}
+      AND trace_id IN (
+        SELECT DISTINCT trace_id FROM traces
+        WHERE project = {project:String}
+          ${range}
+          AND NOT input_text.null
+        ORDER BY sipHash64(trace_id) LIMIT {limit:UInt32}
+      )
+    GROUP BY trace_id
+  )
+ORDER BY sipHash64(trace_id) LIMIT 1 BY trace_id
 
 -- name: signals_unanswered
 -- What was asked and not answered: refused, answered with "I don't know", or with an answer that is not about the question.
