@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.cli.errors import CliError
 from watchkeeper.cli.gate import add_arguments
 from watchkeeper.cli.gate import main as gate_command
@@ -204,7 +205,8 @@ class Story:
     async def what_the_alert_says(self, alert: dict[str, Any]) -> None:
         if alert["cohort"].get("prompt_version") != "v2":
             raise DemoFailed(f"the alert is for {alert['cohort']}, not for prompt v2")
-        self.console.detail(f"cohort {alert['cohort']} · owner {alert['owner']} · {alert['runbook']}")
+        cohort = cohort_words(tuple(alert["cohort"].items()))
+        self.console.detail(f"cohort: {cohort} · owner: {alert['owner']} · runbook: {alert['runbook']}")
         for deploy in alert.get("deploys", [])[:2]:
             self.console.detail(f"first suspect: deploy {deploy['name']} {deploy['version']}")
         arrived = await asyncio.to_thread(self.stage.receiver.wait_for, 1, 20.0)
