@@ -25,6 +25,11 @@ def normal_quantile(p: float) -> float:
     return float(_sp().ndtri(p))
 
 
+def normal_cdf(x: ArrayLike) -> NDArray[np.float64]:
+    """The share of the standard normal below `x`; elementwise."""
+    return np.asarray(_sp().ndtr(x), dtype=np.float64)
+
+
 def t_quantile(p: float, df: float) -> float:
     """Student's t below which a share `p` lies, with `df` > 0 degrees of freedom (not necessarily whole)."""
     return float(_sp().stdtrit(df, p))
@@ -79,6 +84,18 @@ def hypergeometric_survival(k: int, total: int, marked: int, drawn: int) -> floa
     if above.size == 0:
         return 0.0
     return float(min(np.exp(_log_hypergeometric(above, total, marked, drawn)).sum(), 1.0))
+
+
+def fisher_exact(table: tuple[tuple[int, int], tuple[int, int]]) -> float:
+    """Two-sided p value of Fisher's exact test: every table with these margins that is no likelier than this one."""
+    (a, b), (c, d) = table
+    total, marked, drawn = a + b + c + d, a + b, a + c
+    if not total or marked in (0, total) or drawn in (0, total):
+        return 1.0
+    logs = _log_hypergeometric(_support(total, marked, drawn), total, marked, drawn)
+    seen = float(_log_hypergeometric(np.asarray([a], dtype=np.float64), total, marked, drawn)[0])
+    # The slack is for tables exactly as likely as this one, as R and scipy allow it.
+    return float(min(np.exp(logs[logs <= seen + 1e-7]).sum(), 1.0))
 
 
 def sign_test(successes: int, n: int) -> float:

@@ -1,16 +1,21 @@
-"""A against B, for the gate and experiments: differences clustered by session, ratios, and Holm's correction.
+"""A against B: canaries, gates and experiments.
 
-The unit of randomisation (user or session) is the unit of analysis.
+The unit of randomisation (user or session) is the unit of analysis; a gate decides on bounds, never on estimates.
 """
 
-from collections.abc import Mapping
-from math import exp, sqrt
+from collections.abc import Mapping, Sequence
+from math import ceil, exp, log, sqrt
+from typing import Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from watchkeeper.model.series import Estimate, Insufficient
-from watchkeeper.stats.distributions import t_quantile
+from watchkeeper.stats.distributions import chi2_survival, t_quantile
+from watchkeeper.stats.intervals import clopper_pearson
+from watchkeeper.stats.power import rule_of_three_n
+from watchkeeper.stats.sequential import mixture_half_width
 
 Floats = NDArray[np.float64]
 
@@ -36,6 +41,23 @@ def clustered_mean(y: ArrayLike, clusters: ArrayLike, *, level: float = 0.95) ->
     return Estimate(
         float(v.mean()), float(v.mean()) - half, float(v.mean()) + half, int(v.size), n_eff, level
     )
+
+
+def difference(
+    a: ArrayLike, clusters_a: ArrayLike, b: ArrayLike, clusters_b: ArrayLike, *, level: float = 0.95
+) -> Estimate | Insufficient:
+    """b − a of two independent arms, clustered, with Welch's degrees of freedom on clusters."""
+    ea, eb = clustered_mean(a, clusters_a, level=level), clustered_mean(b, clusters_b, level=level)
+    if isinstance(ea, Insufficient) or isinstance(eb, Insufficient):
+        return ea if isinstance(ea, Insufficient) else eb
+    ga, gb = (len(np.unique(np.asarray(c))) for c in (clusters_a, clusters_b))
+    va = ((ea.high - ea.low) / 2 / t_quantile(0.5 + level / 2, ga - 1)) ** 2
+    vb = ((eb.high - eb.low) / 2 / t_quantile(0.5 + level / 2, gb - 1)) ** 2
+    total = va + vb
+    df = total**2 / (va**2 / (ga - 1) + vb**2 / (gb - 1)) if total > 0 else ga + gb - 2
+    half = t_quantile(0.5 + level / 2, df) * sqrt(total)
+    value = eb.value - ea.value
+    return Estimate(value, value - half, value + half, ea.n + eb.n, ea.n_eff + eb.n_eff, level)
 
 
 def paired_difference(
@@ -67,6 +89,52 @@ def ratio(
     return Estimate(r, r * exp(-half), r * exp(half), e.n, e.n_eff, level)
 
 
+def ratio_change(
+    q_a: ArrayLike, c_a: ArrayLike, q_b: ArrayLike, c_b: ArrayLike, *, level: float = 0.95
+) -> Estimate | Insufficient:
+    """R_b/R_a − 1 of two arms from their log-scale intervals."""
+    a, b = ratio(q_a, c_a, level=level), ratio(q_b, c_b, level=level)
+    if isinstance(a, Insufficient) or isinstance(b, Insufficient):
+        return a if isinstance(a, Insufficient) else b
+    half = sqrt(log(a.high / a.value) ** 2 + log(b.high / b.value) ** 2)
+    change = log(b.value / a.value)
+    return Estimate(
+        exp(change) - 1, exp(change - half) - 1, exp(change + half) - 1, a.n + b.n, a.n_eff + b.n_eff, level
+    )
+
+
+def cuped(y: ArrayLike, covariates: ArrayLike, *, theta: ArrayLike | None = None) -> tuple[Floats, Floats]:
+    """y adjusted by pre-period covariates (Deng et al. 2013): y − (x − x̄)θ, variance × (1 − ρ²). Returns (adjusted, θ).
+
+    Fit θ on both arms together and centre on their common mean: pass the arms concatenated.
+    """
+    v = np.asarray(y, dtype=np.float64)
+    x = np.asarray(covariates, dtype=np.float64).reshape(v.size, -1)
+    centred = x - x.mean(axis=0)
+    fitted = (
+        np.linalg.lstsq(centred, v - v.mean(), rcond=None)[0]
+        if theta is None
+        else np.asarray(theta, dtype=np.float64)
+    )
+    return v - centred @ fitted, fitted
+
+
+class SampleRatio(msgspec.Struct, frozen=True):
+    """Sample-ratio check: `p` of the χ² test and whether the split is broken (p < 0.001)."""
+
+    p: float
+    mismatch: bool
+
+
+def sample_ratio(counts: Sequence[int], shares: Sequence[float]) -> SampleRatio:
+    """Did the arms get the traffic they were promised? A mismatch makes every other number void."""
+    c = np.asarray(counts, dtype=np.float64)
+    s = np.asarray(shares, dtype=np.float64)
+    expected = c.sum() * s / s.sum()
+    p = chi2_survival(float(((c - expected) ** 2 / expected).sum()), len(c) - 1)
+    return SampleRatio(p, p < 0.001)
+
+
 def holm(p_values: Mapping[str, float], alpha: float = 0.05) -> dict[str, bool]:
     """Which hypotheses Holm's step-down procedure rejects (Holm 1979): family-wise error at most `alpha`."""
     out = dict.fromkeys(p_values, False)
@@ -75,3 +143,108 @@ def holm(p_values: Mapping[str, float], alpha: float = 0.05) -> dict[str, bool]:
             break
         out[name] = True
     return out
+
+
+class GateRead(msgspec.Struct, frozen=True):
+    """Pass, fail, or not enough evidence. `needed` is the number of cases in all that would be expected to settle it if
+
+    the effect stays where it is (None when settled, or when the effect sits on the margin itself).
+    """
+
+    verdict: Literal["pass", "fail", "not_enough_evidence"]
+    difference: Estimate | None
+    margin: float
+    needed: int | None
+    reason: str
+
+
+def non_inferiority(
+    before: ArrayLike,
+    after: ArrayLike,
+    clusters: ArrayLike | None = None,
+    *,
+    margin: float,
+    alpha: float = 0.05,
+) -> GateRead:
+    """Is the new version no worse than `margin` below the old one on the same cases?
+
+    Pass when the one-sided lower bound of after − before is above −margin; fail when the upper bound is below 0;
+    otherwise not enough evidence. A difference that is constant passes or fails exactly.
+    """
+    if margin < 0:
+        raise ValueError(f"the margin is how much worse is acceptable, at least 0, not {margin}")
+    found = paired_difference(before, after, clusters, level=1 - 2 * alpha)
+    if isinstance(found, Insufficient):
+        return GateRead("not_enough_evidence", None, margin, None, found.reason)
+    said = f"difference {found.value:+.3g} [{found.low:+.3g}, {found.high:+.3g}]"
+    if found.high < 0 and found.low <= -margin:
+        return GateRead("fail", found, margin, None, f"worse: {said}")
+    if found.low > -margin:
+        return GateRead("pass", found, margin, None, f"no worse than {margin:g}: {said}")
+    distance = max(found.value + margin, -found.value)
+    half = (found.high - found.low) / 2
+    needed = ceil(found.n * (half / distance) ** 2) if distance > 1e-12 else None
+    return GateRead("not_enough_evidence", found, margin, needed, f"could be either: {said}")
+
+
+def all_must_pass(passed: int, n: int, *, p_max: float) -> GateRead:
+    """A deterministic gate: every case passes *and* n ≥ 3/p_max, so the failure rate is below p_max with 95 % confidence."""
+    if n <= 0:
+        return GateRead("not_enough_evidence", None, p_max, rule_of_three_n(p_max), "no cases were run")
+    low, high = clopper_pearson(n - passed, n)
+    share = Estimate((n - passed) / n, low, high, n, float(n))
+    if passed < n:
+        return GateRead("fail", share, p_max, None, f"{n - passed} of {n} cases failed")
+    if n < rule_of_three_n(p_max):
+        needed = rule_of_three_n(p_max)
+        return GateRead(
+            "not_enough_evidence",
+            share,
+            p_max,
+            needed,
+            f"all {n} pass; {needed} are needed to rule out {p_max:.2%}",
+        )
+    return GateRead("pass", share, p_max, None, f"all {n} pass")
+
+
+class CanaryRead(msgspec.Struct, frozen=True):
+    """A look at a canary; looking as often as one likes is allowed."""
+
+    verdict: Literal["promote", "rollback", "continue", "inconclusive"]
+    difference: Estimate | None
+    reason: str
+
+
+def canary(
+    control: ArrayLike,
+    candidate: ArrayLike,
+    *,
+    planned: int,
+    margin_sd: float = 0.15,
+    alpha: float = 0.05,
+    first: int = 50,
+) -> CanaryRead:
+    """Promote when the lower one-sided confidence sequence of candidate − control is above −Δ, roll back when the upper is
+
+    below 0, else continue; at `planned` units per arm inconclusive. Values are one per unit (session means), Δ in sd of
+    the control. AsympCS with n* = planned/4; nothing is said before `first` units per arm.
+    """
+    a, b = np.asarray(control, dtype=np.float64), np.asarray(candidate, dtype=np.float64)
+    n = min(a.size, b.size)
+    if n < first:
+        return CanaryRead("continue", None, f"{n} of the first {first} units per arm")
+    # Two independent one-sided sequences, each at alpha: a two-sided one at 2·alpha.
+    arms = (mixture_half_width(x.size, float(x.std(ddof=1)), 2 * alpha, planned / 4) for x in (a, b))
+    half = sqrt(sum(h * h for h in arms))
+    value = float(b.mean() - a.mean())
+    found = Estimate(
+        value, value - half, value + half, int(a.size + b.size), float(a.size + b.size), 1 - 2 * alpha
+    )
+    margin = margin_sd * float(a.std(ddof=1))
+    if found.high < 0:
+        return CanaryRead("rollback", found, "the candidate is worse")
+    if found.low > -margin:
+        return CanaryRead("promote", found, f"the candidate is no worse than {margin:.3g}")
+    if n >= planned:
+        return CanaryRead("inconclusive", found, "the planned traffic is used up; a person decides")
+    return CanaryRead("continue", found, "not settled yet")

@@ -84,6 +84,13 @@ def mover_sum(
     return value, value - float(np.sqrt(np.sum(down**2))), value + float(np.sqrt(np.sum(up**2)))
 
 
+def mover_difference(
+    a: tuple[float, float, float], b: tuple[float, float, float]
+) -> tuple[float, float, float]:
+    """(difference, low, high) of a − b, each given as (value, low, high)."""
+    return mover_sum([a[0], b[0]], [a[1], b[1]], [a[2], b[2]], [1.0, -1.0])
+
+
 def bootstrap(
     statistic: Callable[[NDArray[np.intp]], float],
     n: int,

@@ -46,6 +46,30 @@ def post_stratified_rate(
     return Estimate(theta, max(0.0, theta - down), min(1.0, theta + up), int(n1 + n0), n1 + n0, level)
 
 
+def corrected_rate(
+    judge: ArrayLike,
+    labelled_judge: ArrayLike,
+    labelled_human: ArrayLike,
+    *,
+    judge_pi: ArrayLike | None = None,
+    label_pi: ArrayLike | None = None,
+    level: float = 0.95,
+) -> Estimate | Insufficient:
+    """`post_stratified_rate` from raw verdicts: all of the window's, and the pairs that people labelled."""
+    j = np.asarray(judge, dtype=bool)
+    if j.size == 0:
+        return Insufficient("no verdicts in the window")
+    jw = weights_of(judge_pi, j.size)
+    lj, lh = np.asarray(labelled_judge, dtype=bool), np.asarray(labelled_human, dtype=bool)
+    lw = weights_of(label_pi, lj.size)
+    strata: list[tuple[float, float]] = []
+    for verdict in (True, False):
+        w = lw[lj == verdict]
+        size = kish(w)
+        strata.append((float((w * lh[lj == verdict]).sum() / w.sum()) * size if size > 0 else 0.0, size))
+    return post_stratified_rate(float(jw[j].sum() / jw.sum()), kish(jw), strata[0], strata[1], level=level)
+
+
 def ppi_mean(
     judge: ArrayLike,
     labelled_judge: ArrayLike,

@@ -36,6 +36,8 @@ def test_counts_have_the_p_values_of_scipy() -> None:
     dice = np.random.default_rng(11)
     for _ in range(200):
         a, b, c, e = (int(v) for v in dice.integers(0, 40, 4))
+        expected = float(np.asarray(oracle.fisher_exact([[a, b], [c, e]]), dtype=np.float64)[1])
+        assert d.fisher_exact(((a, b), (c, e))) == pytest.approx(expected, rel=1e-7, abs=1e-12)
         total, marked, drawn = a + b + c + e, a + b, a + c
         if total:
             tail = float(oracle.hypergeom.sf(a - 1, total, marked, drawn))
@@ -54,6 +56,7 @@ def test_ties_share_their_ranks() -> None:
 
 def test_nothing_said_is_no_evidence() -> None:
     assert d.sign_test(0, 0) == 1.0
+    assert d.fisher_exact(((0, 0), (3, 4))) == 1.0
     assert d.chi2_survival(-1.0, 3.0) == 1.0
 
 

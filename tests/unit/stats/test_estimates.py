@@ -198,7 +198,7 @@ def test_an_interval_holds_its_estimate_and_stays_in_range(k, n):
 
 
 def test_a_difference_of_intervals_is_wider_than_either():
-    value, low, high = intervals.mover_sum([0.9, 0.8], [0.85, 0.7], [0.93, 0.88], [1.0, -1.0])
+    value, low, high = intervals.mover_difference((0.9, 0.85, 0.93), (0.8, 0.7, 0.88))
     assert value == pytest.approx(0.1)
     assert low < 0.1 - 0.05
     assert high > 0.1 + 0.1
@@ -233,7 +233,11 @@ def test_a_cheap_scorer_on_everything_tightens_the_dear_one():
     assert both.low <= truth.mean() <= both.high
 
 
-def test_the_detectable_effect_is_the_specifications():
+def test_power_and_detectable_effect_are_each_others_inverse():
+    n = power.needed_n(1.0, 0.2)
+    assert power.detectable(1.0, n) == pytest.approx(0.2, rel=0.01)
     # The specification's example: 100 an hour at a false-alarm rate of 1e-4 sees 0.46 sd.
     assert power.detectable(1.0, 100, alpha=1e-4) == pytest.approx(0.456, abs=0.005)
+    assert power.rule_of_three_n(0.005) == 600
+    assert 0 < power.detectable_rate_drop(0.95, 200) < 0.1
     assert power.detectable(1.0, 0) == math.inf

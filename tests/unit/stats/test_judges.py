@@ -23,10 +23,7 @@ def test_the_corrected_rate_covers_the_truth_where_the_judge_alone_does_not():
     covered = alone = 0
     for _ in range(200):
         good, judge, pick = world(rng)
-        passes, fails = good[pick[:50]], good[pick[50:]]
-        found = judges.post_stratified_rate(
-            float(judge.mean()), judge.size, (passes.sum(), 50), (fails.sum(), 50)
-        )
+        found = judges.corrected_rate(judge, judge[pick], good[pick])
         assert isinstance(found, Estimate)
         covered += found.low <= 0.85 <= found.high
         half = 1.96 * np.sqrt(judge.mean() * (1 - judge.mean()) / judge.size)
