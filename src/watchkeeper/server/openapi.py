@@ -1,5 +1,6 @@
 """The OpenAPI document, made from the declared routes."""
 
+import functools
 import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -74,7 +75,13 @@ def _operation(route: Route, schemas: dict[Any, Any], components: dict[str, Any]
 
 
 def document(routes: Sequence[Route]) -> dict[str, Any]:
-    """OpenAPI 3.1 of every JSON route, in order of their paths."""
+    """OpenAPI 3.1 of every JSON route, in order of their paths. It is made once and not to be changed: everybody waits for
+    the fifth of a second that it takes."""
+    return _made(tuple(routes))
+
+
+@functools.lru_cache(maxsize=1)
+def _made(routes: tuple[Route, ...]) -> dict[str, Any]:
     shown = [r for r in routes if r.kind == "json"]
     models: list[type[BaseModel]] = [m for r in shown for m in (r.query, r.body) if m is not None]
     unique = [(m, "validation") for m in dict.fromkeys(models)]

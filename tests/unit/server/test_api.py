@@ -472,6 +472,7 @@ async def test_the_audit_log_says_which_configuration_was_in_use_before_and_afte
 
 async def test_it_describes_every_json_route_in_openapi(served: Rig) -> None:
     described = document(served.app.routes)
+    assert document(served.app.routes) is described
     shown = {(m.upper(), p) for p, methods in described["paths"].items() for m in methods}
     assert {(r.method, r.path) for r in served.app.routes if r.kind == "json"} == shown
     for methods in described["paths"].values():
