@@ -55,7 +55,7 @@ def test_it_runs_after_a_restart_and_the_command_line_names_exports_and_retires_
         assert code == 0 and "man_1" in said and "no_doses-returns" in said
         code, said = wk(server, "check", str(file), "--managed")
         assert code == 0 and "managed man_1 (signal sig_1): no_doses, no_doses-returns" in said
-        assert "1 scorecards with 1 scorers, 1 monitors" in said
+        assert "1 scorecard with 1 scorer, 1 monitor," in said
         code, said = wk(server, "plan", str(file))
         assert code == 0 and "managed man_1" in said and "1 checks and classifiers" in said
         exported = tmp_path / "from-signals.yaml"

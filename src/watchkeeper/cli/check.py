@@ -8,7 +8,7 @@ import msgspec
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, OK
-from watchkeeper.cli.output import print_json
+from watchkeeper.cli.output import counted, print_json
 from watchkeeper.config.adapters import pack_of, rules_of
 from watchkeeper.config.load import Loaded, load
 from watchkeeper.config.managed import merged
@@ -30,7 +30,7 @@ def loaded(args: argparse.Namespace) -> Loaded | None:
             for problem in error.problems:
                 print(problem, file=sys.stderr)
             count = len(error.problems)
-            print(f"{count} problem{'s' if count > 1 else ''} in {args.config}", file=sys.stderr)
+            print(f"{counted(count, 'problem')} in {args.config}", file=sys.stderr)
         return None
 
 
@@ -75,8 +75,8 @@ def main(args: argparse.Namespace) -> int:
         print(warning, file=sys.stderr)
     scorers = sum(len(card.metrics) for card in config.scorecards)
     print(
-        f"{args.config} is usable: {len(config.scorecards)} scorecards with {scorers} scorers, "
-        f"{len(rules_of(config))} monitors{_made_of(config)}, {len(config.routes)} routes, "
-        f"{len(config.guards)} guards"
+        f"{args.config} is usable: {counted(len(config.scorecards), 'scorecard')} with {counted(scorers, 'scorer')}, "
+        f"{counted(len(rules_of(config)), 'monitor')}{_made_of(config)}, {counted(len(config.routes), 'route')}, "
+        f"{counted(len(config.guards), 'guard')}"
     )
     return OK

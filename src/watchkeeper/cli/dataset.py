@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 from watchkeeper.cli.answering import dataset_of
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import shown, table, write_text, written
+from watchkeeper.cli.output import counted, shown, table, write_text, written
 from watchkeeper.testing import cases
 
 SPLITS = ("golden", "calibration", "regression", "holdout")
@@ -102,7 +102,9 @@ def export(args: argparse.Namespace) -> int:
             sys.stdout.write(text)
             return OK
         write_text(args.file, text)
-    print(f"{len(taken)} cases of {name} v{found['version']} written to {args.file}", file=sys.stderr)
+    print(
+        f"{counted(len(taken), 'case')} of {name} v{found['version']} written to {args.file}", file=sys.stderr
+    )
     return OK
 
 

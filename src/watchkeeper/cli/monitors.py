@@ -10,7 +10,7 @@ from watchkeeper.alerting.monitor import Monitor as Rule
 from watchkeeper.cli.check import loaded
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, JUDGED_BAD, OK, CliError
-from watchkeeper.cli.output import Progress
+from watchkeeper.cli.output import Progress, counted
 from watchkeeper.config.adapters import rules_of
 from watchkeeper.config.models import Config
 from watchkeeper.config.units import duration_text
@@ -106,10 +106,9 @@ def backtest(args: argparse.Namespace) -> int:
         print(f"{alert['fired']}  {alert['severity']:4}  {alert['monitor']}  ({cohort})  until {until}")
         if alert["summary"]:
             print(f"    {alert['summary']}")
-    count = len(answer["alerts"])
     print(
-        f"{len(monitors)} monitors over {answer['since']} to {answer['until']}: "
-        f"{count} alert{'' if count == 1 else 's'}",
+        f"{counted(len(monitors), 'monitor')} over {answer['since']} to {answer['until']}: "
+        f"{counted(len(answer['alerts']), 'alert')}",
         file=sys.stderr,
     )
     return OK

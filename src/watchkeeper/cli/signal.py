@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import hand_over, print_json, table
+from watchkeeper.cli.output import counted, hand_over, print_json, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +116,9 @@ def _show_preview(made: dict[str, Any]) -> None:
     columns = ("", "kind", "finds failures", "flags passing", "labelled bad", "labelled good", "why")
     print(f"from {made['failing']} failing and {made['passing']} passing traces")
     table(columns, rows, sys.stdout)
-    print(f"{len(made['cases'])} cases, {len(made['left_out'])} near-duplicates left out")
+    print(
+        f"{counted(len(made['cases']), 'case')}, {counted(len(made['left_out']), 'near-duplicate')} left out"
+    )
     if made["chosen"] is None:
         print(
             "No proposal is good enough to be taken unseen: name one with --kind, or give a judge's --model."
