@@ -70,7 +70,17 @@ COMPRESSION = (
     "<method>zstd</method><level>3</level></case></compression>"
 )
 COMMON: dict[str, Any] = {"max_threads": 2, "log_queries": 0}
+# All versions of a row lie in one partition (`writing.traces` sees to it where a trace can move), so that FINAL has nothing to
+# merge across partitions and may leave out those a condition rules out. Conditions on the key hold for all versions alike: what
+# they rule out is not read (the engine moves no other condition before FINAL).
+PARTITIONED: dict[str, Any] = {
+    "do_not_merge_across_partitions_select_final": 1,
+    "defer_partition_pruning_after_final": 0,
+    "optimize_move_to_prewhere_if_final": 1,
+}
 WRITER: dict[str, Any] = {
+    # Rows are also written from what is stored.
+    **PARTITIONED,
     "max_insert_threads": 1,
     "max_threads": 1,
     "input_format_parallel_parsing": 0,
@@ -88,14 +98,6 @@ SECURE = {"clickhouse": False, "clickhouses": True}
 """The schemes of a server's address, and whether they mean TLS."""
 FINISHED: dict[str, Any] = {"mutations_sync": 2, "max_execution_time": 0}
 """For a change of what is stored that is over when the call returns."""
-# All versions of a row lie in one partition (`writing.traces` sees to it where a trace can move), so that FINAL has nothing to
-# merge across partitions and may leave out those a condition rules out. Conditions on the key hold for all versions alike: what
-# they rule out is not read (the engine moves no other condition before FINAL).
-PARTITIONED: dict[str, Any] = {
-    "do_not_merge_across_partitions_select_final": 1,
-    "defer_partition_pruning_after_final": 0,
-    "optimize_move_to_prewhere_if_final": 1,
-}
 READER: dict[str, Any] = {**COMMON, **PARTITIONED, "max_execution_time": 30, "max_memory_usage": 600 * MB}
 
 
