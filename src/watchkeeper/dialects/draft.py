@@ -226,7 +226,8 @@ def _llm(draft: Draft) -> LLM:
         draft.response_id = None
     if draft.failed:
         _unanswered(draft)
-    served = None if draft.unserved else draft.response_model
+    draft.request_model = spellings.unplaced(draft.request_model)
+    served = None if draft.unserved else spellings.unplaced(draft.response_model)
     if draft.request_model in _NO_MODEL:
         draft.request_model = None
     if served and served == draft.request_model and _pinned_twice(draft, served):

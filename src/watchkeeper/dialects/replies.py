@@ -333,6 +333,10 @@ def _of_choices(choices: list[Any]) -> Reply:
     return Reply(out, finish)
 
 
+# Google's numbers for the ends that its two APIs number alike.
+_GOOGLES_ENDS = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION"}
+
+
 def _of_candidates(candidates: list[Any]) -> Reply:
     out: list[Message] = []
     finish = None
@@ -340,7 +344,8 @@ def _of_candidates(candidates: list[Any]) -> Reply:
         table = _table(candidate)
         said = _table(table.get("content")) or _table(table.get("message"))
         out += msgs.message_of(said or {"role": "model"}, "assistant")
-        finish = finish or as_text(table.get("finishReason") or table.get("finish_reason"))
+        end = table.get("finishReason") or table.get("finish_reason")
+        finish = finish or (_GOOGLES_ENDS.get(end) if isinstance(end, int) else as_text(end))
     return Reply(out, finish)
 
 

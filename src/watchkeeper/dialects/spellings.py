@@ -96,6 +96,14 @@ def family(model: str) -> str:
     return _PINNED.sub("", model)
 
 
+def unplaced(model: str | None) -> str | None:
+    """A model's own name, where Google's clients say in which project and place it is served."""
+    return model and _PLACED.sub("", model)
+
+
+_PLACED = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/models/")
+
+
 def is_pinned(model: str) -> bool:
     """Whether a model name carries its snapshot's date."""
     return _PINNED.search(model) is not None

@@ -416,6 +416,24 @@ def test_laminars_texts_are_a_message_each_and_its_tags_are_tags() -> None:
     assert [m.text for m in _llm(made).input_messages] == ["one", "two"]
 
 
+def test_vertex_numbers_the_ends_of_its_answers_and_says_where_its_models_are() -> None:
+    place = "projects/p/locations/us-central1/publishers/google/models/"
+    for number, word, reason in (
+        (1, "STOP", "stop"),
+        (2, "MAX_TOKENS", "length"),
+        (7, "PROHIBITED_CONTENT", "content_filter"),
+    ):
+        answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": "Paris."}]}, "finish_reason": number}],
+                  "model_version": "gemini-2.0-flash-001"}  # fmt: skip
+        made = span({**LLM_KIND, "llm.model_name": f"{place}gemini-2.0-flash", "llm.provider": "google",
+                     "output.value": json.dumps(answer), "llm.finish_reason": word})  # fmt: skip
+        assert (_llm(made).request_model, _llm(made).response_model) == (
+            "gemini-2.0-flash",
+            "gemini-2.0-flash-001",
+        )
+        assert (_llm(made).finish_reason, _llm(made).finish_reason_raw) == (reason, word)
+
+
 def test_trulens_says_how_a_guardrail_a_reranker_a_stream_and_a_prompt_are_called() -> None:
     o = "ai.observability"
     guard = span({f"{o}.span_type": "guardrail", f"{o}.guardrail.name": "no_pii", f"{o}.guardrail.passed": False,
