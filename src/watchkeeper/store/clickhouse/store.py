@@ -45,7 +45,7 @@ READERS, SANDBOXES, SANDBOX_QUEUE, EXPORTS = 3, 2, 6, 2
 TAKEN_SECONDS = 120.0
 # What this process writes it learns at once; what another one did, now and then: every trace row is read for it.
 SCORERS_SECONDS = 300.0
-GIVE_BACK_SPANS = 10_000
+GIVE_BACK_SPANS = 3_000
 STILL_SECONDS = 600.0
 # Looking for damage rests three times as long as it reads.
 SCRUB_REST = 3.0
