@@ -219,7 +219,7 @@ def test_what_nobody_exported_is_refused_with_what_to_do(
     assert "--format, one of braintrust, langfuse, langsmith, mlflow, phoenix" in capsys.readouterr().err
     (tmp_path / "x.parquet").write_bytes(b"PAR?")
     assert main(["import", str(tmp_path / "x.parquet"), "--server", fake.url]) == 2
-    assert "not a parquet file" in capsys.readouterr().err
+    assert "cannot be read as parquet" in capsys.readouterr().err
     assert fake.asked == []
 
 
