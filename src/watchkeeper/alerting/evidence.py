@@ -21,8 +21,10 @@ UPTIME = ("traces", "error_rate", "latency_ms", "ttft_ms", "tool_error_rate")
 # Scores that say how much of something unwanted there was.
 TROUBLE = frozenset((
     "abandoned", "clarification", "escalated", "escalation", "escalation_request", "frustration", "handoff", "handover",
-    "output_repetition", "refusal", "rephrased", "user_escalated",
+    "output_repetition", "refusal", "rephrased", "uncertainty", "user_escalated",
 ))  # fmt: skip
+# A share within each answer, of its words or numbers: no answer passes or fails it.
+_WITHIN = frozenset(("numbers_in_context", "token_overlap"))
 _LESS_IS_BETTER = ("_ms", "_rate", "cost", "_tokens", "_cost", "_usd")
 
 
@@ -120,7 +122,7 @@ def _write(value: float, unit: str, scale: float, places: int) -> str:
 def share_of(scorer: str) -> str:
     """What a share of this scorer's is the share of, in a word: `tool_error 98 %` alone would read as its opposite. Empty where the
     name says it."""
-    if scorer in TROUBLE or unit_of_metric(scorer) is not None:
+    if scorer in TROUBLE or scorer in _WITHIN or unit_of_metric(scorer) is not None:
         return ""
     return "up" if scorer in THUMBS else "pass"
 

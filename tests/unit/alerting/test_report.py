@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import pytest
 
+from watchkeeper.alerting.evidence import less_is_better
 from watchkeeper.alerting.report import (
     Facts,
     IncidentLine,
@@ -80,7 +81,8 @@ def test_what_fired_and_what_moved_stand_before_what_held() -> None:
 @pytest.mark.parametrize(
     ("metric", "unit", "said"),
     [("tool_error", "rate", "98.0 % pass ± 1.0 · n 500"), ("thumbs", "rate", "98.0 % up ± 1.0 · n 500"),
-     ("refusal", "rate", "98.0 % ± 1.0 · n 500"), ("error_rate", "rate", "98.0 % ± 1.0 · n 500"), ("helpful", "", "0.980 ± 0.010 · n 500")],
+     ("refusal", "rate", "98.0 % ± 1.0 · n 500"), ("error_rate", "rate", "98.0 % ± 1.0 · n 500"), ("helpful", "", "0.980 ± 0.010 · n 500"),
+     ("uncertainty", "rate", "98.0 % ± 1.0 · n 500"), ("numbers_in_context", "rate", "98.0 % ± 1.0 · n 500")],
 )  # fmt: skip
 def test_a_share_says_what_it_is_the_share_of(metric: str, unit: str, said: str) -> None:
     line = Moved(metric, 0.98, 0.97, 0.99, 500, 0.98, 0.97, 0.99, 500, unit)
@@ -88,6 +90,12 @@ def test_a_share_says_what_it_is_the_share_of(metric: str, unit: str, said: str)
         p.grid for p in weekly(replace(facts(), moved=[line])).parts if p.title.startswith("Scores against")
     ]
     assert grid is not None and grid.rows[0][1:3] == [said, said]
+
+
+def test_more_apologies_are_worse_not_better() -> None:
+    assert (
+        less_is_better("uncertainty") and less_is_better("refusal") and not less_is_better("answer_relevance")
+    )
 
 
 def test_a_quiet_week_says_so_and_nothing_measured_is_not_zero() -> None:

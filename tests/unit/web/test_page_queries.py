@@ -4,6 +4,7 @@ import random
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,6 +17,8 @@ from watchkeeper.model.score import Score
 from watchkeeper.model.series import BINARY, Point, SeriesKey
 from watchkeeper.store.clickhouse import queries
 from watchkeeper.web import data
+from watchkeeper.web.metrics import Metric
+from watchkeeper.web.pages.quality import worst_of
 from watchkeeper.web.view import TimeRange, View, view_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -82,12 +85,14 @@ async def named(world: World, name: str, **params: Any) -> list[list[Any]]:
     ).rows
 
 
-def view(world: World, cohort: str = "") -> View:
+def view(world: World, cohort: str = "", length: str = "") -> View:
     scope: dict[str, Any] = {
-        "type": "http", "method": "GET", "path": "/", "query_string": f"cohort={cohort}".encode(), "headers": [],
+        "type": "http", "method": "GET", "path": "/", "query_string": f"cohort={cohort}{length and f'&range={length}'}".encode(), "headers": [],
         "server": ("127.0.0.1", 80), "scheme": "http",
     }  # fmt: skip
-    call: Any = SimpleNamespace(request=Request(scope), services=world.services, project=PROJECT)
+    call: Any = SimpleNamespace(
+        request=Request(scope), services=world.services, project=PROJECT, sees_content=True
+    )
     return view_of(call)
 
 
@@ -242,3 +247,20 @@ async def test_the_turns_of_a_session_are_those_whose_latest_version_is_in_it(wo
     for name in ("page_session", "page_turns"):
         assert [row[0] for row in await named(world, name, session=session, most=9)] == turns[1:]
         assert [row[0] for row in await named(world, name, session="elsewhere", most=9)] == turns[:1]
+
+
+@pytest.mark.parametrize(("better", "wanted"), [(1, [0, 1, 2]), (-1, [59, 58, 57])])
+async def test_the_worst_of_a_scorer_are_its_lowest_or_where_less_is_better_its_highest(
+    world: World, better: int, wanted: list[int]
+) -> None:
+    metric = Metric("opinion", "opinion", "", better, False)
+    found = await worst_of(view(world, length="30d"), "opinion", metric, 0.5, 3)
+    assert [round(row["value"] * 60) for row in found] == wanted
+
+
+async def test_of_what_is_as_good_as_can_be_no_worst_is_read(world: World) -> None:
+    share = Metric("opinion", "opinion", "share", 1, False)
+    assert await worst_of(view(world, length="30d"), "opinion", share, 1.0, 3) == []
+    assert await worst_of(view(world, length="30d"), "", share, None, 3) == []
+    trouble = await worst_of(view(world, length="30d"), "opinion", replace(share, better=-1), 0.5, 60)
+    assert len(trouble) == 59 and all(row["value"] > 0 for row in trouble)

@@ -196,7 +196,7 @@ WHERE key IN (
 GROUP BY key ORDER BY last DESC, key DESC
 
 -- name: page_worst
--- The traces of the range with the lowest value of one scorer.
+-- The traces of the range with the lowest values of one scorer, or with `sign` = -1 the highest.
 SELECT trace_id, toUnixTimestamp64Nano(time) AS start, scores[{metric:String}] AS value,
   substring(ifNull(input_text, ''), 1, 400) AS input, substring(ifNull(output_text, ''), 1, 400) AS output,
   prompt_version, error_class
@@ -204,7 +204,7 @@ FROM traces FINAL
 WHERE project = {project:String} AND mapContains(scores, {metric:String})
   ${range}
   ${cohort}
-ORDER BY value, time DESC LIMIT {most:UInt32}
+ORDER BY value * {sign:Int8}, time DESC LIMIT {most:UInt32}
 
 -- name: page_traces_by_id
 -- One short row for each of the given traces.

@@ -17,6 +17,7 @@ from watchkeeper.web.charts.figure import Figure
 from watchkeeper.web.charts.inline import bins
 from watchkeeper.web.charts.spec import y_domain
 from watchkeeper.web.data import Series
+from watchkeeper.web.metrics import Metric
 from watchkeeper.web.pages.charts import chart_of, figure_of
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.twin import corrected, twin
@@ -25,6 +26,7 @@ from watchkeeper.web.view import DIMENSIONS, View, view_of
 # How many cohorts are drawn at once, and on request: beyond that a chart each says nothing.
 MOST_COHORTS, ALL_COHORTS = 12, 60
 MOST_CHARTS: Final = 24
+MOST_WORST: Final = 6
 
 
 def _bucket(known: dict[str, Series], fallback: int) -> int:
@@ -97,32 +99,29 @@ async def one_metric(call: Call) -> Response:
     """One series in full. `?by=` names the dimension its cohorts are cut by."""
     view = view_of(call, "7d")
     metric = str(call.request.path_params["metric"])[:200]
-    known, changes, alerted, worst, spread, people = await asyncio.gather(
-        data.all_series(view, metric),
+    by = view.params.get("by", "prompt_version")
+    by = by if by in DIMENSIONS else "prompt_version"
+    known = await data.all_series(view, metric)
+    one = known.get(metric)
+    label = data.baseline_of(view.range).label
+    if one is None:
+        context = {"one": None, "metric": metric, "baseline_label": label}
+        return await answer(view, "quality", metric, "metric.html", context, 404)
+    bucket = _bucket(known, view.range.bucket)
+    cohorts, changes, alerted, worst, spread, people = await asyncio.gather(
+        _cohorts(view, metric, by, bucket),
         data.deploys(view),
         call.services.records.read(lambda c: alerts.find(c, view.project, ("firing", "resolved"))),
-        data.rows(
-            view,
-            "page_worst",
-            metric=scorer_of(metric),
-            most=10,
-            **data.span(view.range),
-            **data.cohort_params(view),
-        ),
+        worst_of(view, scorer_of(metric), one.metric, one.current.value, MOST_WORST),
         data.spread(view, metric),
         corrected(view, scorer_of(metric)),
     )
-    one = known.get(metric)
-    bucket = _bucket(known, view.range.bucket)
-    by = view.params.get("by", "prompt_version")
-    by = by if by in DIMENSIONS else "prompt_version"
-    cohorts = await _cohorts(view, metric, by, bucket) if one else []
+    most = ALL_COHORTS if view.params.get("cohorts") == "all" else MOST_COHORTS
     charts = [
         chart_of(view, s, bucket, changes, alerted, "small", None, dict(cohort_parse(c)))
-        for c, _, s in cohorts
+        for c, _, s in cohorts[:most]
     ]
     domain = y_domain(charts)
-    most = ALL_COHORTS if view.params.get("cohorts") == "all" else MOST_COHORTS
     multiples = [
         (
             value,
@@ -135,23 +134,19 @@ async def one_metric(call: Call) -> Response:
     context = {
         "one": one,
         "metric": metric,
-        "figure": figure_of(view, chart_of(view, one, bucket, changes, alerted), metric, "wide")
-        if one
-        else None,
+        "figure": figure_of(view, chart_of(view, one, bucket, changes, alerted), metric, "wide"),
         "by": by,
         "multiples": multiples,
         "more_cohorts": max(0, len(cohorts) - most),
-        "worst": lowest(worst, one is not None and one.metric.unit == "share") if call.sees_content else [],
+        "worst": worst,
         "spread": bins(spread.edges, spread.now, spread.then)
-        if spread and one and one.metric.unit != "share"
+        if spread and one.metric.unit != "share"
         else [],
         "changes": changes,
         "twin": twin(people),
-        "baseline_label": data.baseline_of(view.range).label,
+        "baseline_label": label,
     }
-    return await answer(
-        view, "quality", one.metric.title if one else metric, "metric.html", context, 200 if one else 404
-    )
+    return await answer(view, "quality", one.metric.title, "metric.html", context)
 
 
 def _within(view: View, cohort: str) -> str:
@@ -159,6 +154,17 @@ def _within(view: View, cohort: str) -> str:
     return cohort_text(tuple({**view.cohort, **dict(cohort_parse(cohort))}.items()))
 
 
-def lowest(found: list[dict[str, Any]], binary: bool) -> list[dict[str, Any]]:
-    """The traces worth a look as the lowest: of a check that passes everywhere none, for all are at the top."""
-    return [row for row in found if not binary or row["value"] < 1]
+async def worst_of(
+    view: View, scorer: str, metric: Metric, mean: float | None, most: int
+) -> list[dict[str, Any]]:
+    """The traces with a scorer's worst values: the highest where less of it is better, the lowest else. None of what is as good
+    as it can be: of a check whose `mean` says that it passes everywhere nothing is read."""
+    down = metric.better < 0
+    best = 0.0 if down else 1.0 if metric.unit == "share" else None
+    if not scorer or not view.call.sees_content or (best is not None and mean == best):
+        return []
+    found = await data.rows(
+        view, "page_worst", metric=scorer, sign=-1 if down else 1, most=most,
+        **data.span(view.range), **data.cohort_params(view),
+    )  # fmt: skip
+    return [row for row in found if best is None or row["value"] != best]

@@ -20,9 +20,9 @@ from watchkeeper.store.records import calibration as store
 from watchkeeper.web import data, estimate
 from watchkeeper.web.charts.inline import bins
 from watchkeeper.web.estimate import Estimate
-from watchkeeper.web.metrics import counted
+from watchkeeper.web.metrics import counted, describe
 from watchkeeper.web.pages.common import answer, form_of
-from watchkeeper.web.pages.quality import lowest
+from watchkeeper.web.pages.quality import MOST_WORST, worst_of
 from watchkeeper.web.twin import corrected_by, figure, twin
 from watchkeeper.web.view import DIMENSIONS, View, view_of
 
@@ -110,6 +110,9 @@ async def one(call: Call) -> Response:
     by = view.params.get("by", "prompt_version")
     by = by if by in DIMENSIONS else "prompt_version"
     unit = "share" if line.binary else ""
+    metric = replace(describe(metric_of(name)), unit=unit)
+    # A version before the one in force may have said otherwise.
+    mean = figure(line.estimate).value if len(line.versions) < 2 else None
 
     def read(c: Connection) -> tuple[list[Calibration], Any]:
         return store.history(c, view.project, name, 20), store.canaries(c, view.project).get(name)
@@ -117,9 +120,7 @@ async def one(call: Call) -> Response:
     (history, canary), cohorts, worst, spread, (people, stretches) = await asyncio.gather(
         call.services.records.read(read),
         _cohorts(view, metric_of(name), by, unit, line.provisional),
-        data.rows(
-            view, "page_worst", metric=name, most=8, **data.span(view.range), **data.cohort_params(view)
-        ),
+        worst_of(view, name, metric, mean, MOST_WORST),
         data.spread(view, metric_of(name)),
         corrected_by(view, name),
     )
@@ -131,7 +132,8 @@ async def one(call: Call) -> Response:
         "by": by,
         "cohorts": cohorts[:MOST_COHORTS],
         "more_cohorts": max(0, len(cohorts) - MOST_COHORTS),
-        "worst": lowest(worst, line.binary) if call.sees_content else [],
+        "worst": worst,
+        "better": metric.better,
         "spread": bins(spread.edges, spread.now, spread.then) if spread and not line.binary else [],
         "twin": twin(people),
         "stretches": stretches,
