@@ -8,7 +8,7 @@ from watchkeeper.redaction import verify
 # Digits with what people put between them. It starts with a digit, so that `re` skips everything else quickly.
 RUN = re.compile(r"\d(?:[ .()/-]{0,3}\d){5,30}(?:\s?(?:x|ext\.?|#)\s?\d{1,6})?", re.IGNORECASE)
 _TOKEN = re.compile(r"\d+")
-_DATE = re.compile(
+DATE = re.compile(
     r"(?:19|20)\d\d([-/. ])(?:0?[1-9]|1[0-2])\1(?:0?[1-9]|[12]\d|3[01])(?!\d)"
     r"|(?:0?[1-9]|[12]\d|3[01])([-/. ])(?:0?[1-9]|[12]\d|3[01])\2(?:19|20)\d\d(?!\d)"
     r"|(?:19|20)\d\d ?[-/] ?(?:19|20)\d\d(?!\d)"
@@ -16,7 +16,7 @@ _DATE = re.compile(
 _CALLED = (
     r"phone|telefon|\btel\b|\btel[.:]|mobile|mobil|\bcell|\bcall|\bfax|whatsapp|\bsms\b|\btext (?:me|us|him|her|at)\b|\bdial|hotline"
     r"|landline|unter der nummer|contact|\breach|\bring\b|\bnumber\b|msisdn|handy|answering|messages? to|r[üu]ckruf|anruf|rufnummer"
-    r"|m[óo]vil|celular|\btlf\b|\bpuh\b|\bgsm\b|t[ée]l[ée](?:fono|phone)|cellulare|тел|τηλ|โทร|هاتف|جوال|फोन|मोबाइल|điện thoại|\bsđt\b|手机|电话|電話|携帯|전화|휴대폰"
+    r"|m[óo]v[ie]l|\bcel\b|celular|\btlf\b|\bpuh\b|\bgsm\b|t[ée]l[ée](?:fono|phone)|cellulare|тел|τηλ|κινητ|โทร|هاتف|جوال|फोन|मोबाइल|điện thoại|\bsđt\b|手机|电话|電話|携帯|전화|휴대폰"
 )
 _PHONE_WORDS = re.compile(_CALLED, re.IGNORECASE)
 # Seven or eight digits without a break are a number to be called right behind such a word, not at the end of a sentence about calls.
@@ -228,7 +228,7 @@ def _phone(run: str, digits: str, before: str, after: str) -> bool:
         # The shape of a social security number that was never issued.
         return False
     # A full hour may stand before a date.
-    if not 6 <= n <= 21 or _DATE.match(run.removeprefix("00 ")) or len(set(digits)) == 1:
+    if not 6 <= n <= 21 or DATE.match(run.removeprefix("00 ")) or len(set(digits)) == 1:
         return False
     number, plain = run, n
     if "x" in run or "X" in run or "#" in run:
@@ -322,7 +322,7 @@ def numbers(text: str, kinds: frozenset[str], context: str = "") -> Iterator[tup
             continue
         start, end = bounds
         run = text[start:end]
-        if len(run) == 10 and _DATE.match(run):
+        if len(run) == 10 and DATE.match(run):
             continue
         before = text[max(0, start - _BEFORE) : start]
         if start < _BEFORE and context:

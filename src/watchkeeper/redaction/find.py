@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from watchkeeper.model.sensitive import Found
 from watchkeeper.patterns import PatternSet
-from watchkeeper.redaction import papers, prefilter, verify, views
+from watchkeeper.redaction import papers, prefilter, spoken, verify, views
 from watchkeeper.redaction.digits import numbers
 from watchkeeper.redaction.policy import Policy
 from watchkeeper.redaction.secrets import assigned, keys
@@ -51,8 +51,11 @@ def _ipv4s(text: str) -> Iterator[tuple[int, int]]:
         parts = match.group(0).split(".")
         if any(int(p) > 255 or (len(p) > 1 and p[0] == "0") for p in parts):
             continue
-        if parts[0] in ("0", "127", "255") or _VERSION.search(
-            text[max(0, match.start() - 24) : match.start()]
+        network = parts[3] == "0" and text[match.end() : match.end() + 1] == "/"
+        if (
+            network
+            or parts[0] in ("0", "127", "255")
+            or _VERSION.search(text[max(0, match.start() - 24) : match.start()])
         ):
             continue
         yield match.span()
@@ -75,7 +78,10 @@ def _plain(text: str, hits: frozenset[int], policy: Policy, context: str) -> Ite
     kinds = policy.kinds
     if prefilter.EMAIL in hits and "email" in kinds:
         for match in _EMAIL.finditer(text):
-            yield Found(match.start(), match.end(), "email")
+            # A repository's address: everybody is called git there.
+            if not (match.group().startswith("git@") and text[match.end() : match.end() + 1] == ":"):
+                yield Found(match.start(), match.end(), "email")
+        yield from (Found(a, b, "email") for a, b in spoken.emails(text))
     if prefilter.IBAN in hits and "iban" in kinds:
         yield from (Found(a, b, "iban") for a, b in _ibans(text))
     if prefilter.DIGITS in hits:
@@ -120,13 +126,17 @@ def find(text: str, policy: Policy | None = None, context: str = "") -> list[Fou
     ['email']
     """
     policy = policy or default_policy()
-    if not policy.own and text.isascii() and not _prefilter().ids(text):
-        return []
-    return _merge(_all(text, policy, context, 0))
-
-
-def _all(text: str, policy: Policy, context: str, depth: int) -> list[Found]:
     hits = frozenset(_prefilter().ids(text))
+    if not policy.own and not hits and text.isascii():
+        return []
+    return _merge(_all(text, policy, context, 0, hits))
+
+
+def _all(
+    text: str, policy: Policy, context: str, depth: int, hits: frozenset[int] | None = None
+) -> list[Found]:
+    if hits is None:
+        hits = frozenset(_prefilter().ids(text))
     escaped = prefilter.ESCAPED in hits and depth < 3
     plain, exotic = views.quickly(text) if escaped else (text, False)
     found: list[Found] = []

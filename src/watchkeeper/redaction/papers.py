@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from watchkeeper.redaction import verify
+from watchkeeper.redaction.digits import DATE
 from watchkeeper.redaction.views import tried
 from watchkeeper.redaction.words import PAPER, PAPERS
 
@@ -47,7 +48,7 @@ _SSN = re.compile(r"\d{3}-\d{2}-\d{4}")
 _GAP = r"(?:</?\w{1,8}>|[\W_]){0,8}+"
 # Beside a word that names the document its number needs no checksum: most countries' have none that is public.
 SAID = re.compile(
-    rf"(?:{PAPER}){_GAP}(?:(?:(?:card|number|num|no|nr|id|code|nummer)\b|n[°º]){_GAP}){{0,2}}"
+    rf"(?:{PAPER}){_GAP}(?:(?:(?:card|number|num|no|nr|id|code|nummer)\b|n[°º]|番号|号码|號碼|[号號]|번호){_GAP}){{0,2}}"
     rf"(?:(?:is|was|ist|est|es|é|è|lautet|jest|är|er)\b|是|は)?{_GAP}"
     r"(?P<value>[A-Za-z]{0,5}\d[A-Za-z0-9]*(?:[ ./-]?(?=[A-Za-z]{0,3}\d)[A-Za-z0-9]+){0,6}(?:[ /-][A-Za-z0-9]\b|\([0-9A]\))?"
     r"|(?-i:(?=[A-Z]*\d)[A-Z0-9]{8,12}))(?![A-Za-z0-9])",
@@ -67,6 +68,8 @@ def lettered(text: str) -> Iterator[tuple[int, int]]:
 def is_number(value: str) -> bool:
     """Whether what stands beside a document's name can be its number."""
     digits = sum(c.isdigit() for c in value)
+    if DATE.fullmatch(value):
+        return False
     return 6 <= digits <= 18 or (digits > 0 and len(value) >= 8 and value.isalnum() and value.isupper())
 
 

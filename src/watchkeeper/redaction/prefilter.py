@@ -2,6 +2,7 @@
 
 from watchkeeper.patterns import PatternSet
 from watchkeeper.redaction.keyforms import FORMS
+from watchkeeper.redaction.spoken import BARE_SIGN, CODE_SIGN, EMAIL_SIGN, WALLET_SIGN
 from watchkeeper.redaction.views import CODED, FORM_BLANK
 from watchkeeper.redaction.words import MADE_LIKE_A_KEY, PAPER, SECRETS
 
@@ -10,15 +11,15 @@ EMAIL, DIGITS, IBAN, IPV4, IPV6, SECRET, ALNUM_ID, ESCAPED, RUN, ASSIGNED, SAID_
 # As `secrets._ASSIGNED` up to its value: names alone (`token limit`) are far more frequent than assignments.
 _ASSIGNED = (
     rf"(?i:(?:{SECRETS})"
-    r"\\?[\"']?\s{0,3}(?:is|es|é|è|är|jest|lautet|to\s|:|=|>|：|是|为|は|는|은)|(?:bearer\\?[\"']?|--password|--token)\s)"
+    r"\\?[\"']?\s{0,3}(?:is|es|é|è|är|je|este|lautet|to\s|:|=|>|：|是|为|は|는|은)|(?:bearer\\?[\"']?|--password|--token)\s)"
 )
 _PREFIXES = (
     "|".join(begin for begin, _ in FORMS)
-    + rf"|-----BEGIN|sk-|{MADE_LIKE_A_KEY}(?:[A-Za-z0-9]{{1,15}}[_-])?[A-Za-z0-9]{{0,12}}[0-9][A-Za-z0-9]{{3}}"
+    + rf"|-----BEGIN|PuTTY-User-Key|sk-|{MADE_LIKE_A_KEY}(?:[A-Za-z0-9]{{1,15}}[_-])?[A-Za-z0-9]{{0,12}}[0-9][A-Za-z0-9]{{3}}"
 )
 _URL_PASSWORD = r":\/\/[^\s/:@]{0,64}:[^\s/@]{3,64}@|:thin:[^\s/@]{1,64}\/|\s(?:-u|--user)[ =][\"']?[^\s:\"']{1,64}:[^\s\"']{4}"
 PATTERNS: tuple[str, ...] = (
-    r"[^\s,;:<>()\[\]]@[^\s,;:<>()\[\]]",
+    rf"[^\s,;:<>()\[\]]@[^\s,;:<>()\[\]]|{EMAIL_SIGN}",
     r"\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d[ .\-()/]{0,3}\d",
     r"[A-Za-z]{2}\d{2}[ .-]?[A-Za-z0-9]{4}[ .-]?[A-Za-z0-9]{4}|[A-Z]{2} \d{2} ?[A-Z0-9]{4} ?[A-Z0-9]{4}",
     r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}",
@@ -28,7 +29,7 @@ PATTERNS: tuple[str, ...] = (
     r"|\d\.\d{3}\.\d{3}-?[A-Z]|[A-Z9]{4}\d{4}|[A-Z]\d{6}(?:\(|\d{3})",
     rf"{CODED}|{FORM_BLANK}|\\[nrt\"'/]",
     r"[A-Za-z0-9+/]{16}",
-    rf"{_ASSIGNED}|{_URL_PASSWORD}",
+    rf"{_ASSIGNED}|{_URL_PASSWORD}|(?i:{BARE_SIGN}|{CODE_SIGN}|{WALLET_SIGN})",
     rf"(?i:{PAPER})",
 )
 

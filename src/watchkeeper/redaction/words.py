@@ -20,7 +20,8 @@ def _sections(text: str) -> dict[str, list[str]]:
 _NAMES = _sections(resources.files("watchkeeper").joinpath("sensitive/names.txt").read_text("utf-8"))
 PASSWORDS = "|".join(_NAMES["passwords"])
 # What a secret is assigned to. The first pass and the search after it read the same: a name in one alone would never be found.
-SECRETS = "|".join([PASSWORDS, *_NAMES["secrets"]])
+WEAK = "|".join(_NAMES["weak"])
+SECRETS = "|".join([PASSWORDS, WEAK, *_NAMES["secrets"]])
 # What a text in lower case must hold to hold a name of a secret.
 NAMED = tuple(_NAMES["beginnings"])
 _PAPERS = [line.partition(",") for line in _NAMES["papers"]]

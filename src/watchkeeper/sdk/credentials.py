@@ -8,12 +8,12 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from itertools import pairwise
 from typing import Final, NamedTuple
 
+from watchkeeper.redaction import spoken
 from watchkeeper.redaction.keyforms import FORMS
 from watchkeeper.redaction.views import lower, tried_at
-from watchkeeper.redaction.words import MADE_LIKE_A_KEY, NAMED, PASSWORDS, SECRETS
+from watchkeeper.redaction.words import MADE_LIKE_A_KEY, NAMED, PASSWORDS, SECRETS, WEAK
 
 #: A piece of a form's beginning: one character, several to choose from, or a choice of texts.
 _PIECE: Final = re.compile(
@@ -89,6 +89,7 @@ _SPACED: Final = (
     _Form(
         "-----BEGIN ", r"-----BEGIN [A-Z0-9 ]{1,40}-----[\s\S]{16,20000}?(?:-----END [A-Z0-9 ]{1,40}-----|\Z)"
     ),
+    _Form("PuTTY-User-", r"PuTTY-User-Key-File-\d[\s\S]{16,20000}?(?:Private-MAC: ?[0-9a-f]+|\Z)"),
     _Form("earer ", r"(?<=[Bb]earer )[A-Za-z0-9._~+/=-]{16,4000}"),
     _Form("asic ", r"(?<=[Bb]asic )(?=[A-Za-z+/]*[0-9A-Z])[A-Za-z0-9+/]{16,500}={0,2}"),
     _Form(
@@ -103,11 +104,12 @@ _RANDOM: Final = (
 )
 _ASSIGNED: Final = re.compile(
     rf"(?P<key>{SECRETS})"
-    r"\\?[\"']?\s{0,3}(?:\b(?:is|ist|lautet|est|es|é|è|är|jest|to)\b|:=|=>|[:=>\uff1a]|是|为|は|는|은|(?<=--password)\s|(?<=--token)\s)"
-    r"\s{0,3}\\?[\"']?(?:(?:Bearer|Basic|Token)\s+)?(?P<value>[^\s\"'<>,;&\\{}()\[\]]{6,512})",
+    r"\\?[\"']?\s{0,3}(?:\b(?:is|ist|lautet|est|es|é|è|är|jest|je|este|to)\b|:=|=>|[:=>\uff1a]|是|为|は|는|은|(?<=--password)\s|(?<=--token)\s)"
+    r"\s{0,3}\\?[\"']?(?:(?:Bearer|Basic|Token|ApiKey|GenieKey|OAuth|DPoP)\s+)?(?P<value>[^\s\"'<>,;&\\{}()\[\]]{6,512})",
     re.IGNORECASE,
 )
 _PASSWORD: Final = re.compile(PASSWORDS, re.IGNORECASE)
+_WEAK: Final = re.compile(WEAK, re.IGNORECASE)
 _DULL: Final = re.compile(
     r"(?:true|false|null|none|string|required|optional|example|changeme|your[-_\w]*|x+|\*+|\.+|\$\{?.*|%\w.*|[\w.]+\(.*)\Z",
     re.IGNORECASE,
@@ -125,11 +127,12 @@ def found(text: str, long: str) -> Iterator[tuple[int, int]]:
         if "-" in long or "_" in long:
             for form in _RANDOM:
                 if form.search(long) is not None:
-                    yield from (m.span() for m in form.finditer(text) if not m[1] or _random(m[1]))
+                    yield from (m.span() for m in form.finditer(text) if not m[1] or spoken.random(m[1]))
     yield from _of(text, text, _SPACED)
     lowered = lower(text)
     if names := [name for name in NAMED if name in lowered]:
         yield from _assigned(text, lowered, names)
+    yield from spoken.secrets(text, lowered)
 
 
 def _of(text: str, where: str, forms: Iterable[_Form]) -> Iterator[tuple[int, int]]:
@@ -153,21 +156,13 @@ def _is_secret(name: str, value: str) -> bool:
     digits, letters = any(map(str.isdigit, value)), any(map(str.isalpha, value))
     if _PASSWORD.fullmatch(name):
         return not value.isalpha() and len(value) >= 6 and (digits or _entropy(value) >= 3.0)
+    if _WEAK.fullmatch(name):
+        return spoken.made_up(value)
     if len(value) < 12 or not (digits and letters):
         return False
     if "secret" not in name.lower() and all(p.isalpha() or p.isdigit() for p in _PARTS.split(value) if p):
         return False
     return _entropy(value) >= 3.2
-
-
-def _random(run: str) -> bool:
-    """Whether letters and digits alternate as they do in no name: in at least two of five places."""
-    kinds = [0 if c.islower() else 1 if c.isupper() else 2 for c in run if c.isalnum()]
-    return (
-        2 in kinds
-        and len(set(kinds)) > 1
-        and sum(a != b for a, b in pairwise(kinds)) >= 0.4 * (len(kinds) - 1)
-    )
 
 
 def _entropy(text: str) -> float:

@@ -36,7 +36,9 @@ def emails(text: str) -> Iterator[Found]:
             if domain is not None:
                 floor = max(0, at - 64)
                 local = _LOCAL.search(text[floor:at])
-                if local is not None:
+                # A repository's address: everybody is called git there.
+                remote = text[max(0, at - 3) : at] == "git" and text[domain.end() : domain.end() + 1] == ":"
+                if local is not None and not (remote and not text[: at - 3][-1:].isalnum()):
                     start = floor + local.start()
                     while text[start] in "'/=`{|.?&" and start < at - 1:
                         start += 1
@@ -111,9 +113,11 @@ def _address(text: str, start: int, end: int) -> Found | None:
         if not all(o.isdigit() and len(o) <= 3 and int(o) <= 255 for o in octets) or len(parts) > 4:
             continue
         nobody = octets[0] in ("0", "127", "255")
-        if nobody or _VERSION_WORD.search(text[max(0, start - 24) : start]):
+        length = len(".".join(octets))
+        network = octets[3] == "0" and text[start + length : start + length + 1] == "/"
+        if nobody or network or _VERSION_WORD.search(text[max(0, start - 24) : start]):
             return None
-        return Found(start, start + len(".".join(octets)), "IP")
+        return Found(start, start + length, "IP")
     return None
 
 

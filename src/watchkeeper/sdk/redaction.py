@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, cast
 
-from watchkeeper.redaction import views, words
+from watchkeeper.redaction import spoken, views, words
 from watchkeeper.sdk import credentials, finders, papers
 from watchkeeper.sdk.finders import Found
 
@@ -55,6 +55,8 @@ class Redactor:
         found: list[Found] = []
         if "@" in text or "%40" in text:
             found.extend(finders.emails(text))
+        if spoken.may_hold_email(text.lower()):
+            found.extend(Found(start, end, "EMAIL") for start, end in spoken.emails(text))
         found.extend(Found(start, end, "SECRET") for start, end in credentials.found(text, long))
         if _HAS_DIGIT.search(text) is not None:
             found.extend(finders.numbers(text))
@@ -162,7 +164,8 @@ class Redactor:
 
 
 def _names(key: str) -> bool:
-    return any(map(key.__contains__, words.NAMED)) or any(map(key.__contains__, words.PAPERS))
+    told = (words.NAMED, words.PAPERS, spoken.CODE_BEGINS)
+    return any(any(map(key.__contains__, names)) for names in told)
 
 
 def _pieces(text: str) -> Iterator[str]:

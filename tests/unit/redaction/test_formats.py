@@ -50,6 +50,10 @@ Bitte Rückruf unter 138-1234-5678
 {"mail": "ann\\uff20example.com"}
 {"args": "{\\"q\\": \\"ren\\\\u00e9e@caf\\\\u00e9.fr\\"}"}
 ann&commat;example&period;com
+john.doe [at] example [dot] com
+jane(at)corp.io
+mail me: sara dot lee at gmail dot com
+hans.meier (at) web (punkt) de
 \\x61\\x6e\\x6e\\x40\\x65\\x78.com""",
     "ip": """/users/203.0.113.7/orders
 请联系203.0.113.7谢谢
@@ -138,7 +142,12 @@ MORGA753116SM9IJ
 <td>Passport No.</td><td>509113649</td>
 Ausweisnummer LH8NWN69K
 15076500565
-er schrieb 52998224725 auf
+パスポート番号 TK1234567
+护照号码：E12345678
+isikukood 37605030299
+kennitala 120174-3399
+Steuernummer 93815/08152
+MRN: 00987654
 sayı 10000000146 ile
 com 11222333000181 hoje
 it is 8001015009087 then""",
@@ -174,6 +183,18 @@ curl -u admin:S3cr3tPw9 https://x.example.com
 jdbc:oracle:thin:scott/T1gerT1ger@//db:1521/x
 https://x.example.com/v1?key=SsUBLdWnxi21LKqenjIQTC3rNb3mbOF2s1t0
 --token qcHGTZt7I47v7yVkwiQcNgPPMXlytTY7lcHVJGIS
+CREATE USER x WITH PASSWORD 'Pg!user88'
+machine x.io login bob password XuslpgXtobRvK4
+lösenord Sommar#25
+user: bob pass: zX9#kk21
+ansible_become_pass: R00tMe!1
+RAILWAY_TOKEN=0079a4d8-33e5-439a-92de-8de78860d8c6
+Authorization: ApiKey 7iBgO24AE5tIrJrioseupfl1TOnnCHFifQTOm9m4xE==
+{"number": "none", "cvv": "123"}
+my PIN is 4821
+OTP 771203
+Your verification code is G-482913
+recovery phrase: witch collapse practice feed shame open despair creek road again ice least
 acme_live_9t7hZDSggDhvZipg8J7gHpNT8DX2""",
 }
 # A key of many vendors; {R40} is 40 random characters, D lower-case hexadecimal, C capitals and digits.
@@ -185,7 +206,8 @@ HRKU-AA{R56} pul-{D40} {R14}.atlasv1.{R56}{R12} {D36}FFFFNRAL ATBB{R32} sl.u.{R5
 EZAK{R54} FLWSECK_TEST-{D32}-X rzp_live_{R14} xkeysib-{D64}-{R16} re_{R8}_{R24} duffel_live_{R43} tfp_{R44} rdme_{D64} pnu_{R36}
 sha256~{R43} dt0c01.{C24}.{C56}{C8} sdk-{U} aio_{R28} CLOJARS_{D60} CFPAT-{R43} squ_{D40} sgp_{D40} ops_eyJ{R56}{R12} AKCp{R56}{R12}
 tskey-auth-{R12}-{R32} phx_{R43} CCIPAT_{R22}_{D40} bkua_{D40} A3-{C6}-{C6}-{C5}-{C5}-{C5} ico-{R32} AVNS_{R19} polar_oat_{R43}
-n8n_api_{D40} mdb_sa_sk_{R40} snyk_uat.{D8}.{R56}"""
+access_token$production${D16}${D32} EAAAl{R40} sgp_{R56}Zx81kPq0 pk_12345678_{C32} hcaik_01{D58} IQoJb3JpZ2luX2Vj{R56}{R56}
+essu_{R56} https://hooks.zapier.com/hooks/catch/1234567/ow0qkkn/ n8n_api_{D40} mdb_sa_sk_{R40} snyk_uat.{D8}.{R56}"""
 _PARTS = {
     "R": "Zx81kPq0vN5tR7yBmW3cLs9dHf2gJ4aKeU6iO8pQrT1wXyA0bC5nDq7E",
     "D": "0a1b2c3d4e5f60718293a4b5c6d7e8f90a1b2c3d4e5f60718293a4b5c6d7e8f9",
@@ -201,6 +223,18 @@ ENCODED = {
     "hexadecimal": b"mail ann@example.com now".hex(),
 }
 CLEAN = """customer number 82223779
+git clone git@github.com:acme/app.git
+10.20.0.0/16 is private
+look at domain dot com names
+scale(at) 3 points and map(at)foo
+pass: 100.00% in 12 runs
+2 pass top5@k
+the password reset2024 page, password SHA256
+pin = 13 and PIN: 560001
+verification code expired after 600 s
+security code of 2024
+passport 2024-11-22
+recovery phrase with twelve words is what you write down and keep away from every screen
 call the function with 1234567 iterations
 a ring buffer of 1048576 bytes
 phone model SM-G991B, build 20240315
