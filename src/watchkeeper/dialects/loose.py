@@ -105,6 +105,7 @@ _pick = Picker(
             "llm.request.streaming",
             "stream",
             "ai.observability.generation.is_streaming",
+            "cozeloop.stream",
         ),
         "ttft_ms": (
             "llm.ttft_ms",

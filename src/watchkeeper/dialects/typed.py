@@ -46,6 +46,8 @@ class _Sdk(NamedTuple):
     marker: str = ""
     untyped: str = ""
     top_k: str = ""
+    # When the answer began, in microseconds since 1970.
+    began: str = ""
 
 
 def _entities(prefix: str, end: str) -> tuple[str, ...]:
@@ -106,6 +108,7 @@ _SDKS = (
     _Sdk("ag.type.node", ("ag.data.inputs",), ("ag.data.outputs",), model="ag.meta.request.model",
          tokens=("ag.metrics.unit.tokens.prompt", "ag.metrics.unit.tokens.completion"),
          cost="ag.metrics.unit.costs.total"),
+    _Sdk("cozeloop.span_type", ("cozeloop.input",), ("cozeloop.output",), began="cozeloop.time_to_first_token"),
     # FutureAGI's for the Claude Agent SDK.
     _Sdk("claude_agent.span_kind", ("claude_agent.prompt", "claude_agent.subagent.prompt", "claude_agent.tool.input"),
          ("claude_agent.message.content", "claude_agent.tool.output", "output"), model="claude_agent.model",
@@ -114,7 +117,7 @@ _SDKS = (
     _Sdk("span_type", (), (), tool="function", marker="framework"),
 )  # fmt: skip
 # The others' names are on spans of nobody else.
-HEADS = frozenset(("langwatch", "braintrust", "confident", "lmnr"))
+HEADS = frozenset(("langwatch", "braintrust", "confident", "lmnr", "cozeloop"))
 _KINDS = {
     "llm": "llm", "generation": "llm", "tool": "tool", "function": "tool", "rag": "retrieval",
     "retriever": "retrieval", "retrieval": "retrieval", "vector": "retrieval", "agent": "agent",
@@ -278,6 +281,9 @@ def _call(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, resul
     usage = read_usage(metrics)
     if metrics and draft.ttft_ms is None:
         draft.ttft_ms = seconds(metrics.get("time_to_first_token"))
+    began = as_int(attributes.get(sdk.began))
+    if draft.ttft_ms is None and began is not None and began * 1000 >= draft.raw.start_ns:
+        draft.ttft_ms = began / 1000 - draft.raw.start_ns / 1e6
     sent, received = (as_int(attributes.get(key)) for key in sdk.tokens)
     # Judgment counts cached tokens beside the others.
     beside = "non_cached" in sdk.tokens[0]

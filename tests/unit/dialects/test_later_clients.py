@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.dialects.make import event, span
+from tests.unit.dialects.make import START, event, span
 from watchkeeper import dialects
 from watchkeeper.model.span import LLM, Span, Usage
 
@@ -432,6 +432,37 @@ def test_vertex_numbers_the_ends_of_its_answers_and_says_where_its_models_are() 
             "gemini-2.0-flash-001",
         )
         assert (_llm(made).finish_reason, _llm(made).finish_reason_raw) == (reason, word)
+
+
+def test_spans_for_cozeloop_say_their_type_what_went_in_and_out_and_when_the_answer_began() -> None:
+    asked = {"messages": [{"role": "system", "content": "Be terse."}, {"role": "user", "content": "Hi"}]}
+    answer = {"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "Hello"}}]}
+    made = span({"cozeloop.span_type": "model", "cozeloop.input": json.dumps(asked), "cozeloop.output": json.dumps(answer),
+                 "gen_ai.request.model": "m", "gen_ai.system": "openai", "gen_ai.usage.input_tokens": 3,
+                 "cozeloop.stream": True, "cozeloop.time_to_first_token": START // 1000 + 120_000})  # fmt: skip
+    llm = _llm(made)
+    assert (llm.provider, llm.system, llm.output_text, llm.finish_reason) == (
+        "openai",
+        "Be terse.",
+        "Hello",
+        "stop",
+    )
+    assert (llm.stream, llm.ttft_ms, llm.usage.input_tokens, made.input_text) == (True, 120, 3, "Hi")
+    tool = span({"cozeloop.span_type": "tool", "cozeloop.input": '{"city": "Oslo"}', "cozeloop.output": '{"d": 4}'},
+                name="get_weather").tool  # fmt: skip
+    assert tool is not None and (tool.name, tool.arguments, tool.result) == (
+        "get_weather",
+        {"city": "Oslo"},
+        {"d": 4},
+    )
+    prompt = span(
+        {"cozeloop.span_type": "prompt", "cozeloop.prompt_key": "desk", "cozeloop.prompt_version": "0.1"}
+    )
+    assert (prompt.kind, prompt.context.prompt_name, prompt.context.prompt_version) == (
+        "workflow",
+        "desk",
+        "0.1",
+    )
 
 
 def test_trulens_says_how_a_guardrail_a_reranker_a_stream_and_a_prompt_are_called() -> None:
