@@ -2,6 +2,8 @@
 
 import atexit
 import contextlib
+import fcntl
+import functools
 import itertools
 import json
 import os
@@ -9,10 +11,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,14 +24,30 @@ from tests.columns import empty_columns
 from tests.waiting import HANG_SECONDS
 
 # Below those that the system gives to connections: one of them would be taken between here and the start of a server, and while
-# one that was killed is away. Processes of tests begin at places of their own.
-_ports = itertools.count(os.getpid() * 500)
+# one that was killed is away. For the same reason each process of tests has a block of its own for as long as it lives.
+_FIRST, _BLOCKS, _BLOCK = 10_000, 40, 500
+
+
+@functools.cache
+def _ports() -> tuple[Iterator[int], IO[str] | None]:
+    """The ports of this process, again and again, and the locked file that says so; none where more processes run than blocks are."""
+    own = os.getpid() % _BLOCKS
+    for block in [(own + n) % _BLOCKS for n in range(_BLOCKS)]:
+        start, held = _FIRST + block * _BLOCK, None
+        try:
+            held = (Path(tempfile.gettempdir()) / f"watchkeeper-tests-ports-{block}").open("a")
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return itertools.cycle(range(start, start + _BLOCK)), held
+        except OSError:
+            if held is not None:
+                held.close()
+    start = _FIRST + own * _BLOCK
+    return itertools.cycle(range(start, start + _BLOCK)), None
 
 
 def free_port() -> int:
     """A TCP port nobody listens on, and that nobody is given who does not ask for it."""
-    for number in _ports:
-        port = 10_000 + number % 20_000
+    for port in _ports()[0]:
         with socket.socket() as found, contextlib.suppress(OSError):
             found.bind(("127.0.0.1", port))
             return port

@@ -12,6 +12,7 @@ from typing import Any
 
 START_S = 30.0
 Answer = Callable[[bytes], bytes]
+_GONE = (EOFError, ConnectionError)
 # Not `multiprocessing.Process`, which imports the parent's main module again: the whole server, for its smallest part.
 _MAIN = "import sys; sys.path[:] = sys.argv[2:]; from watchkeeper.pipeline.child import main; main(int(sys.argv[1]))"
 
@@ -25,21 +26,33 @@ def main(pipe: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     connection: Connection[Any, Any] = Connection(pipe)
     try:
-        made, memory = connection.recv()
+        asked, memory = connection.recv()
+    except _GONE:
+        return
+    try:
         if memory:
             resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-        make, given = pickle.loads(made)
+        make, given = pickle.loads(asked)
         answer: Answer = make(*given)
     except ValueError as error:
-        connection.send(str(error))
+        _told(connection, pickle.dumps(str(error)))
         return
-    connection.send("")
-    while True:
+    heard = _told(connection, pickle.dumps(""))
+    while heard:
         try:
             message = connection.recv_bytes()
-        except EOFError:
+        except _GONE:
             return
-        connection.send_bytes(answer(message))
+        heard = _told(connection, answer(message))
+
+
+def _told(connection: "Connection[Any, Any]", said: bytes) -> bool:
+    """Whether the parent was there to hear it: a child of one that was killed ends without a word."""
+    try:
+        connection.send_bytes(said)
+    except _GONE:
+        return False
+    return True
 
 
 class Child:

@@ -1,6 +1,10 @@
 """Scoring in a process beside says what scoring here says, and nothing is lost when that process is."""
 
+import multiprocessing
+import operator
 import os
+import pickle
+import resource
 import signal
 import threading
 import time
@@ -12,6 +16,7 @@ import pytest
 from tests.unit.scoring.build import trace
 from watchkeeper.model.score import Outcome, Subject, Verdict
 from watchkeeper.model.span import Tool, Trace
+from watchkeeper.pipeline import child
 from watchkeeper.pipeline.apart import LEAST_SPANS, SLICE_SPANS, Answers, Apart, Scheduled, run
 from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.pipeline.where import compile_condition
@@ -156,3 +161,19 @@ def test_users_own_scorers_and_what_cannot_be_sent_stay_here() -> None:
     assert found[7].verdicts[0][1].value == os.getpid()
     assert found[:4] + found[5:7] == run(scheduled()[:6], traces)
     assert all(isinstance(s, Answers) for s in found)
+
+
+@pytest.mark.parametrize("sent", [0, 1, 2])
+def test_a_process_whose_parent_was_killed_ends_without_a_word(
+    sent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
+    ours, theirs = multiprocessing.Pipe()
+    if sent:
+        ours.send((pickle.dumps((operator.methodcaller, ("upper",))), 0))
+    if sent > 1:
+        ours.send_bytes(b"a")
+    ours.close()
+    with theirs:
+        child.main(os.dup(theirs.fileno()))
