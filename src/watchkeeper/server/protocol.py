@@ -53,7 +53,11 @@ BUSY = _bytes_of(
 )
 UNREADABLE = _bytes_of(
     error_json(
-        HttpError(400, "this is not an HTTP request", "send HTTP/1.1 in plain text; TLS ends at a proxy")
+        HttpError(
+            400,
+            "this is not an HTTP request that can be read",
+            "send HTTP/1.1 in plain text (TLS ends at a proxy), with one Content-Length or chunked, and an address below 64 KiB",
+        )
     ),
     _LAST,
 )
