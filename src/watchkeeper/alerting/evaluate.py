@@ -22,6 +22,7 @@ from watchkeeper.alerting.syntax import (
     Share,
 )
 from watchkeeper.alerting.units import normalise
+from watchkeeper.model.numerals import figure
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.stats.intervals import mover_sum
 
@@ -131,20 +132,6 @@ def odds(log10: float) -> str:
     if ratio < 2:
         return f"{ratio:.1f} to 1 for a change"
     return f"{round(ratio, -math.floor(math.log10(ratio))):,.0f} to 1 for a change"
-
-
-def figure(value: float) -> str:
-    """A number for people: three significant digits, no exponent for ordinary sizes.
-
-    >>> figure(0.0000962), figure(8.25), figure(12345.6)
-    ('0.0000962', '8.25', '12,346')
-    """
-    size = abs(value)
-    if 1e-7 <= size < 1e-4:  # the price of one small answer
-        return f"{value:.{2 - math.floor(math.log10(size))}f}".rstrip("0")
-    if value == 0 or 1e-4 <= size < 1e6:
-        return f"{value:.3g}" if size < 1e3 else f"{value:,.0f}"
-    return f"{value:.3g}"
 
 
 def _describe(operand: Operand, found: Estimate) -> str:

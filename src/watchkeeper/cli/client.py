@@ -18,6 +18,8 @@ from watchkeeper.cli.errors import CliError
 
 DEFAULT_SERVER = "http://127.0.0.1:4318"
 DEFAULT_DATA_DIR = "watchkeeper-data"
+# Seconds an answer may take: a backtest over weeks in small steps takes minutes.
+PATIENCE = 600
 _LOCAL, _LOCK = "local.json", "watchkeeper.lock"
 
 
@@ -161,7 +163,7 @@ class Client:
         try:
             # The address is the user's own; a proxy of the environment must not see its key.
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            with opener.open(request, timeout=600) as answer:
+            with opener.open(request, timeout=PATIENCE) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, error.read())
@@ -173,7 +175,7 @@ class Client:
         request = urllib.request.Request(self.server + path, None, self.headers)
         try:
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-            answer = opener.open(request, timeout=600)
+            answer = opener.open(request, timeout=PATIENCE)
         except urllib.error.HTTPError as error:
             raise CliError(self.words(Answer(error.code, error.headers, error.read()))) from None
         except (OSError, http.client.HTTPException) as error:
@@ -197,6 +199,11 @@ class Client:
             ) from None
 
     def _nobody(self, error: Exception) -> CliError:
+        # urllib wraps what goes wrong before the request has left; bare, a timeout is of an answer that is waited for.
+        if isinstance(error, TimeoutError):
+            return CliError(
+                f"{self.server} did not answer within {PATIENCE // 60} minutes; it may still be at work: ask for less, or again later"
+            )
         return CliError(
             f"no Watchkeeper answers at {self.server} ({getattr(error, 'reason', error)}); start one with 'watchkeeper serve', "
             "or name it with --server or --data-dir"

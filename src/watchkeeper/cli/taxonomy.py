@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import table
+from watchkeeper.cli.output import counted, table
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def listed(args: argparse.Namespace) -> int:
 def propose(args: argparse.Namespace) -> int:
     """One line a proposal."""
     found = Client.of(args).call("GET", "/api/taxonomy/proposals")
-    print(f"from {found['commented']} comments on {found['labelled']} labelled traces")
+    print(f"from {counted(found['commented'], 'comment')} on {counted(found['labelled'], 'labelled trace')}")
     rows = [[p["name"], len(p["labels"]), p["existing"] or "", p["definition"]] for p in found["proposals"]]
     table(("name", "labels", "called already", "definition"), rows, sys.stdout)
     return OK

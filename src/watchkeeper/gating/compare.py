@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from watchkeeper.gating.verdict import CaseScore, GateSettings, MetricVerdict, Outcome
+from watchkeeper.model.numerals import figure
 from watchkeeper.model.series import Insufficient
 from watchkeeper.stats.distributions import normal_quantile, t_quantile, t_survival
 from watchkeeper.stats.experiments import clustered_mean, holm, paired_difference
@@ -165,12 +166,12 @@ def _verdict(
     half = 0.0 if p.error == 0 else t_quantile(1 - settings.level, max(1.0, p.df)) * p.error
     outcome: Outcome
     if passes:
-        outcome, words = "pass", f"not worse by more than {margin:.3g}"
+        outcome, words = "pass", f"not worse by more than {figure(margin)}"
     elif fails:
-        outcome, words = "fail", f"worse than the baseline; at most {margin:.3g} was accepted"
+        outcome, words = "fail", f"worse than the baseline; at most {figure(margin)} was accepted"
     else:
         outcome = "not_enough_evidence"
-        words = f"cannot tell yet whether it fell by more than {margin:.3g}"
+        words = f"cannot tell yet whether it fell by more than {figure(margin)}"
         if p.clusters < MIN_CLUSTERS:
             words += f"; only {p.clusters} independent cases"
     finite = math.isfinite(half)

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
 
+from watchkeeper.model.numerals import figure
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.stats.distributions import t_quantile, t_survival
 from watchkeeper.stats.experiments import holm, paired_difference, ratio
@@ -262,8 +263,8 @@ def _said(change: Change) -> str:
     if change.relative is not None and change.relative_low is not None and change.relative_high is not None:
         return f"{name} {percent(change.relative)} (95 % CI {percent(change.relative_low)} to {percent(change.relative_high)})"
     if change.low is not None and change.high is not None:
-        return f"{name} {change.difference:+.3g} (95 % CI {change.low:+.3g} to {change.high:+.3g})"
-    return f"{name} {change.difference:+.3g} (too few sessions for an interval)"
+        return f"{name} {figure(change.difference, sign=True)} (95 % CI {figure(change.low, sign=True)} to {figure(change.high, sign=True)})"
+    return f"{name} {figure(change.difference, sign=True)} (too few sessions for an interval)"
 
 
 def headline(changes: Sequence[Change], violations: Violations, n: int) -> str:

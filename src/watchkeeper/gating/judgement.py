@@ -21,6 +21,7 @@ from watchkeeper.gating.verdict import (
     not_calibrated,
     overall,
 )
+from watchkeeper.model.numerals import figure
 from watchkeeper.model.review import Case, DatasetVersion
 from watchkeeper.model.score import Failed, NotScored, Outcome, Verdict
 
@@ -266,7 +267,7 @@ def _compared(
 def _shown(score: CaseScore) -> str:
     if any(p is not None for p in score.passed):
         return "fails" if any(p is False for p in score.passed) else "passes"
-    return f"{score.mean:.3g}"
+    return figure(score.mean)
 
 
 def _regressions(

@@ -6,6 +6,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from watchkeeper.gating.contrast import percent
+from watchkeeper.model.numerals import figure
 
 WORDS = {
     "pass": "PASS",
@@ -18,7 +19,7 @@ MARKS = {"pass": "✓", "fail": "✗", "not_enough_evidence": "?", "not_calibrat
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
+    return "–" if value is None else figure(value)
 
 
 # What a terminal acts on and XML cannot hold.
@@ -44,7 +45,7 @@ def change(metric: Mapping[str, Any]) -> str:
         return _number(metric.get("mean"))
     return (
         f"{_number(metric.get('baseline_mean'))} → {_number(metric.get('mean'))} "
-        f"({metric['difference']:+.3g}, one-sided 95 % bounds {_number(metric.get('low'))} to {_number(metric.get('high'))})"
+        f"({figure(metric['difference'], sign=True)}, one-sided 95 % bounds {_number(metric.get('low'))} to {_number(metric.get('high'))})"
     )
 
 
@@ -192,7 +193,8 @@ def _changed(change: Mapping[str, Any]) -> str:
     if change["relative"] is not None:
         share = f"{percent(change['relative'])} ({percent(change['relative_low'])} to {percent(change['relative_high'])})"
     elif change["low"] is not None:
-        share = f"{change['difference']:+.3g} ({change['low']:+.3g} to {change['high']:+.3g})"
+        share = " to ".join(figure(change[k], sign=True) for k in ("low", "high"))
+        share = f"{figure(change['difference'], sign=True)} ({share})"
     return share or "no interval"
 
 
@@ -223,7 +225,9 @@ def compared_lines(found: Mapping[str, Any]) -> list[str]:
     worse = [c for c in found["cases"] if c["worse"]]
     for case in worse[:8]:
         what = ", ".join(
-            f"{n} {v['before']:.3g} → {v['after']:.3g}" for n, v in case["changes"].items() if v["worse"]
+            f"{n} {figure(v['before'])} → {figure(v['after'])}"
+            for n, v in case["changes"].items()
+            if v["worse"]
         )
         out.append(
             f"    {case['case_id']}  {what or _flat(case['error'])}  {_flat(case['input'] or '')[:70]}"
@@ -253,7 +257,9 @@ def compared_markdown(found: Mapping[str, Any]) -> str:
         out += ["", f"### Worse ({len(worse)})", "", "| case | what | input | owner |", "|---|---|---|---|"]
         for case in worse[:20]:
             what = ", ".join(
-                f"{n} {v['before']:.3g} → {v['after']:.3g}" for n, v in case["changes"].items() if v["worse"]
+                f"{n} {figure(v['before'])} → {figure(v['after'])}"
+                for n, v in case["changes"].items()
+                if v["worse"]
             )
             out.append(
                 f"| {_case_link(case, None)} | {_plain(what or str(case['error']))} | {_plain(str(case['input'] or ''))} "

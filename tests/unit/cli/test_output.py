@@ -1,12 +1,15 @@
 import io
+import urllib.error
 from pathlib import Path
 
 import pytest
 
 from tests.unit.cli.conftest import Fake
+from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import CliError
 from watchkeeper.cli.main import main
-from watchkeeper.cli.output import Progress, hand_over, share, write_text, written
+from watchkeeper.cli.output import Progress, counted, hand_over, share, write_text, written
+from watchkeeper.model.numerals import figure
 
 
 def test_a_text_goes_to_the_file_that_was_asked_for_or_to_standard_output(
@@ -66,3 +69,27 @@ def test_a_share_is_said_with_its_interval_and_an_absent_one_is_unknown() -> Non
     found = {"value": 0.842, "low": 0.793, "high": 0.8834, "n": 260}
     assert share(found) == "84.2 % (79.3 to 88.3 %, n 260)"
     assert share(None) == "unknown"
+
+
+def test_an_answer_that_takes_too_long_is_told_from_a_server_that_is_not_there() -> None:
+    client = Client("http://127.0.0.1:1", {})
+    late = str(client._nobody(TimeoutError("timed out")))
+    assert "did not answer within 10 minutes" in late and "start one" not in late
+    gone = str(client._nobody(urllib.error.URLError(ConnectionRefusedError("refused"))))
+    assert "no Watchkeeper answers" in gone and "refused" in gone
+
+
+def test_numbers_have_no_exponent_and_one_of_a_thing_no_plural() -> None:
+    assert [figure(x) for x in (0.0000962, 8.25, 999.7, 1370.4, 2.5e6)] == [
+        "0.0000962",
+        "8.25",
+        "1,000",
+        "1,370",
+        "2,500,000",
+    ]
+    assert (figure(0.5, sign=True), figure(-1370.0, sign=True)) == ("+0.5", "-1,370")
+    assert (counted(1, "case"), counted(0, "case"), counted(2000, "case")) == (
+        "1 case",
+        "0 cases",
+        "2,000 cases",
+    )

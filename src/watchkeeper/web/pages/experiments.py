@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from watchkeeper.gating.contrast import contrast, percent
 from watchkeeper.gating.report import SHOWN
+from watchkeeper.model.numerals import figure
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import experiments
 from watchkeeper.web.estimate import Estimate
@@ -28,7 +29,7 @@ def said(value: float, name: str, checks: frozenset[str]) -> str:
     """A scorer's value for a cell: a check passes, fails, or does both; anything else is a number."""
     if name in checks:
         return "pass" if value == 1 else "fail" if value == 0 else f"flaky {value:.0%}"
-    return f"{value:.3g}"
+    return figure(value)
 
 
 def checks_of(*runs: dict[str, Any] | None) -> frozenset[str]:
