@@ -77,13 +77,16 @@ _HINTED = (
     "unsupported", "unrecogni", "no such", "panicked", r"msg \d", "sqlstate", "<title", "envelope", r"<\?xml", r"mcp ", "net::", r"ora-\d", "econn", "enoent", "eacces", "eperm", "etimed",
     "enotfound", "eai_again", "epipe", "ehostun", "eaddrin", "getaddrinfo", "exit", r"code:? [1-9]", r"status [1-9]", r"\*\* \(", r"\d{6} \(", "misconf", "noauth", "wrongtype",
     "unmatched", "illegal", "undefined", "undeclared", "expected", "insufficient", "declined", "rejected", "refused", "interrupted", "cancel", "blocked", "no element", "no node",
-    "no frame", "no replacement", "no edit", "unexpectedly", r":\d+:in ", r"problem\b", r"is an? (?:not a )?directory", "could not", "not a \\w+ command",
+    "no frame", "no route", "unreachable", "service not known", "broken pipe", "busy", "read-only", "no space", r"curl: \(", "no replacement", "no edit", "unexpectedly", r":\d+:in ", r"problem\b", r"is an? (?:not a )?directory", "could not", "not a \\w+ command",
 )  # fmt: skip
 # A shell and its programs put their name first and the reason last, in one line.
 _SHELL = re.compile(
     r"(?!\W{0,3}(?:warn|note|info|debug|hint|readme))(?:(?:\S*/)?\w*sh: [^\n]{1,120}: not found|[^\s:]{1,120}: (?:[^\n:]{1,120}: ){0,3}(?:error: [^\n]{1,120}|[^\n]{0,120}?(?:command not found(?:: \S{1,80})?|is not a \w+ command[^\n]{0,60}|no such file(?: or directory)?|permission denied"
     r"|connection refused|is a directory|not a directory|could not resolve host[^\n]{0,60}|cannot (?:access|open|stat|remove|create)\b"
-    r"[^\n]{0,120}|(?:invalid|unrecogni[sz]ed|unknown) option[^\n]{0,60}|operation not permitted|no such table[^\n]{0,60})))"
+    r"[^\n]{0,120}|(?:invalid|unrecogni[sz]ed|unknown) option[^\n]{0,60}|operation not permitted|no such table[^\n]{0,60}"
+    # What the operating system says of its calls.
+    r"|(?:connection|operation) timed out|no route to host|(?:network|host) is unreachable|name or service not known|temporary failure in name resolution"
+    r"|broken pipe|(?:device|text file) (?:or resource )?busy|read-only file system|no space left on device|input/output error|cannot allocate memory|exec format error))|curl: \(\d{1,3}\) [^\n]{1,300})"
     r"['’\")]{0,2}\.?\s*(?:\n|$)",
     re.IGNORECASE,
 )

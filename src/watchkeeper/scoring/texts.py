@@ -33,8 +33,10 @@ UNPARTED = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]")
 _SPACE = re.compile(r"\s+")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 _GROUPED = re.compile(r"\d{1,3}(?:\.\d{3}){2,}")
-# The look-behinds come after the first digit, so that `re` skips quickly to digits.
-_NUMBER = re.compile(r"\d(?<![^\W\d]\d)(?<![\d.,]\d)[\d.,]*+(?![_a-jln-rt-zß-öø-ÿ])")
+# The look-behinds come after the first digit, so that `re` skips quickly to digits. Letters of scripts that part no words may touch.
+_NUMBER = re.compile(
+    r"\d(?<![^\W\d\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]\d)(?<![\d.,]\d)[\d.,]*+(?![_a-jln-rt-zß-öø-ÿ])"
+)
 
 
 def _plain(text: str, table: bytes) -> str:
@@ -95,7 +97,8 @@ def _one_spelling(number: str) -> str:
 
 def numbers(text: str) -> set[str]:
     """Numbers in one spelling: grouping removed, trailing zeros of decimals dropped. Digits that touch a letter or an
-    underscore belong to an identifier and are left out; a unit's capital, k, m or s may follow."""
+    underscore belong to an identifier and are left out; a unit's capital, k, m or s may follow, and Chinese, Japanese, Korean
+    or Thai may touch."""
     return set(map(_one_spelling, _NUMBER.findall(text)))
 
 

@@ -122,6 +122,7 @@ def test_threads_that_learn_at_the_same_time_agree() -> None:
 def test_numbers_have_one_spelling_and_identifiers_are_left_out() -> None:
     text = "1,234.50 and 1234.5, 12,5 or 007; A12 b3 x_4 5kg 6k 7M 3a 3.14."
     assert numbers(text) == {"1234.5", "12.5", "7", "6", "5", "3.14"}
+    assert numbers("保修36个月，約12日、가격15000원 ราคา20บาท модель7") == {"36", "12", "15000", "20"}
 
 
 @pytest.mark.parametrize("room", range(60))
