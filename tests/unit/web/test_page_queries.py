@@ -264,3 +264,27 @@ async def test_of_what_is_as_good_as_can_be_no_worst_is_read(world: World) -> No
     assert await worst_of(view(world, length="30d"), "", share, None, 3) == []
     trouble = await worst_of(view(world, length="30d"), "opinion", replace(share, better=-1), 0.5, 60)
     assert len(trouble) == 59 and all(row["value"] > 0 for row in trouble)
+
+
+async def test_the_worst_turn_of_a_session_is_its_lowest_or_with_a_sign_its_highest(world: World) -> None:
+    bound = {
+        "since": NOW - 20 * DAY,
+        "until": NOW + HOUR,
+        "scorer": "opinion",
+        "user": "",
+        "by": "session",
+        "before_ns": 0,
+        "before_key": "",
+    }
+    said = await plain(
+        world,
+        "SELECT session_id, min(scores['opinion']), max(scores['opinion']) FROM traces FINAL WHERE project = {project:String} "
+        f"AND mapContains(scores, 'opinion') AND {RANGE} GROUP BY session_id",
+        **bound,
+    )
+    assert any(low < high for _, low, high in said)
+    for place, sign in ((1, 1), (2, -1)):
+        found = await named(world, "page_groups", sign=sign, most=500, **bound)
+        assert {row[0]: row[11] for row in found if row[11] is not None} == pytest.approx(
+            {row[0]: row[place] for row in said}
+        )

@@ -163,6 +163,7 @@ async def test_a_series_has_the_monitor_that_would_watch_it(world: World) -> Non
                 f"shift({metric}) = '{way}'", f"{metric.replace('_', '-')}-{way}"
             )  # fmt: skip
             assert monitor.by == (("model",) if "by=" in path else ("prompt_version",))
+            assert ("Slowest traces first" in page and "sort=duration" in page) == (metric == "latency_ms")
 
 
 async def test_it_says_what_is_wrong_with_a_filter(world: World) -> None:

@@ -1,7 +1,7 @@
 import pytest
 
 from watchkeeper.store import sandbox
-from watchkeeper.web.pages.traces import FIELDS, cohort_conditions, condition, quoted, tidy
+from watchkeeper.web.pages.traces import FIELDS, cohort_conditions, condition, quoted, tidy, worst_first
 
 KINDS = {"answer_relevance": "number", **FIELDS}
 SCORERS = ["answer_relevance"]
@@ -52,3 +52,10 @@ def test_the_score_a_list_is_sorted_by_is_seen_in_it() -> None:
     assert [n for n, _ in tidy(row, True)["shown"]] == ["a", "b", "c"]
     assert [n for n, _ in tidy(row, True, "zest")["shown"]] == ["zest", "a", "b"]
     assert [n for n, _ in tidy(row, True, "tone")["shown"]] == ["tone", "a", "b"]
+
+
+def test_the_worst_answers_by_a_score_are_its_highest_where_less_of_it_is_better() -> None:
+    assert worst_first({"refusal", "answer_relevance"}) == [
+        ("answer_relevance", "answer_relevance"),
+        ("-refusal", "refusal"),
+    ]

@@ -170,7 +170,7 @@ ORDER BY time, trace_id LIMIT {most:UInt32}
 
 -- name: page_groups
 -- Sessions or users of the range, the latest first: turns, time, cost, errors, failed checks and the lowest value of
--- one scorer. `before_key` with `before_ns` pages. Those of the page are found first, by key and time alone: there may be as
+-- one scorer, or with `sign` = -1 the highest. `before_key` with `before_ns` pages. Those of the page are found first, by key and time alone: there may be as
 -- many sessions as traces.
 WITH turn AS (
   SELECT if({by:String} = 'user', user_id, session_id) AS key, trace_id, session_id, user_id, time, duration_ms, cost, errors,
@@ -186,8 +186,8 @@ SELECT key, count() AS turns, uniqExact(session_id) AS sessions, any(user_id) AS
   max(toUnixTimestamp64Nano(time) + toInt64(ifNull(duration_ms, 0) * 1000000)) AS ended,
   sum(cost) AS cost, countIf(errors > 0 OR isNotNull(error_class)) AS bad, countIf(notEmpty(failed_checks)) AS failing,
   arraySlice(arraySort(groupUniqArrayArray(failed_checks)), 1, 4) AS failed,
-  if(countIf(mapContains(scores, {scorer:String})) = 0, NULL, minIf(scores[{scorer:String}], mapContains(scores, {scorer:String}))) AS worst,
-  argMin(trace_id, (if(mapContains(scores, {scorer:String}), 0, 1), scores[{scorer:String}])) AS worst_trace
+  if(countIf(mapContains(scores, {scorer:String})) = 0, NULL, {sign:Int8} * minIf({sign:Int8} * scores[{scorer:String}], mapContains(scores, {scorer:String}))) AS worst,
+  argMin(trace_id, (if(mapContains(scores, {scorer:String}), 0, 1), {sign:Int8} * scores[{scorer:String}])) AS worst_trace
 FROM turn
 WHERE key IN (
   SELECT key FROM turn GROUP BY key

@@ -27,6 +27,14 @@ from watchkeeper.web.view import DIMENSIONS, View, view_of
 MOST_COHORTS, ALL_COHORTS = 12, 60
 MOST_CHARTS: Final = 24
 MOST_WORST: Final = 6
+# The order of the trace list, and its words, in which the worst of a number of every trace stand first.
+MOST_OF: Final = {
+    "latency_ms": ("duration", "Slowest"),
+    "ttft_ms": ("-ttft_ms", "Slowest to begin"),
+    "cost": ("cost", "Costliest"),
+    "output_tokens": ("tokens", "Longest"),
+    "input_tokens": ("-input_tokens", "Largest"),
+}
 
 
 def _bucket(known: dict[str, Series], fallback: int) -> int:
@@ -139,6 +147,7 @@ async def one_metric(call: Call) -> Response:
         "multiples": multiples,
         "more_cohorts": max(0, len(cohorts) - most),
         "worst": worst,
+        "slowest": MOST_OF.get(metric),
         "spread": bins(spread.edges, spread.now, spread.then)
         if spread and one.metric.unit != "share"
         else [],

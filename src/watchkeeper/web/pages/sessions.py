@@ -7,6 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from watchkeeper.server.reading import note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.web import data
+from watchkeeper.web.metrics import LOWER_IS_BETTER
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.view import View, view_of
 
@@ -15,7 +16,7 @@ MOST_TURNS: Final = 200
 
 
 async def _scorer(view: View) -> tuple[str, list[str]]:
-    """The scorer whose lowest value is shown: the one asked for, else the first that is not a check's yes or no."""
+    """The scorer whose worst value is shown: the one asked for, else the first that is not a check's yes or no."""
     known = sorted(await view.call.services.columns.scorers(view.project))
     asked = view.params.get("scorer", "")
     usual = [name for name in ("answer_relevance", "groundedness") if name in known]
@@ -32,8 +33,9 @@ async def _grouped(call: Call, by: str) -> dict[str, Any]:
     view = view_of(call)
     scorer, known = await _scorer(view)
     before_ns, before = _cursor(view.params.get("before", ""))
+    down = scorer in LOWER_IS_BETTER
     found = await data.rows(
-        view, "page_groups", by=by, user=view.params.get("user", ""), scorer=scorer, most=PAGE + 1,
+        view, "page_groups", by=by, user=view.params.get("user", ""), scorer=scorer, sign=-1 if down else 1, most=PAGE + 1,
         before_ns=before_ns, before_key=before, **data.span(view.range), **data.cohort_params(view),
     )  # fmt: skip
     rows = found[:PAGE]
@@ -44,6 +46,7 @@ async def _grouped(call: Call, by: str) -> dict[str, Any]:
         "older": older,
         "scorer": scorer,
         "scorers": known,
+        "extreme": "highest" if down else "lowest",
         "user": view.params.get("user"),
         "by": by,
     }

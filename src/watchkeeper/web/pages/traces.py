@@ -19,6 +19,7 @@ from watchkeeper.store.records import saved_views
 from watchkeeper.store.sandbox_words import UNREADABLE
 from watchkeeper.web import data, humane, render
 from watchkeeper.web.charts.inline import bars
+from watchkeeper.web.metrics import LOWER_IS_BETTER
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.pages.saved import shown
 from watchkeeper.web.view import DIMENSIONS, View, parse_cohort, view_of
@@ -187,6 +188,11 @@ def order_of(view: View, scorers: Collection[str]) -> tuple[str, str, str]:
     return key, *ORDERS[key]
 
 
+def worst_first(scorers: Collection[str]) -> list[tuple[str, str]]:
+    """(`sort`, scorer) of each by name, with which its worst answers stand first: the highest where less of it is better."""
+    return [(f"-{name}" if name in LOWER_IS_BETTER else name, name) for name in sorted(scorers)]
+
+
 def wanted(view: View, order: str = ORDERS["time"][0]) -> TraceFilter:
     """What the URL asks the store for, in this order."""
     every = [*cohort_conditions(view.cohort), *(f"({c})" for c in conditions(view))]
@@ -315,6 +321,7 @@ async def traces(call: Call) -> Response:
         "failing": sum(bad for _, _, bad in counts) if counts is not None else None,
         "chips": chips(view),
         "scorers": sorted(scorers),
+        "worst": worst_first(scorers),
         "fields": list(FIELDS),
         "operators": OPERATORS,
         "orders": {**{k: said for k, (_, said) in ORDERS.items()}, key: words},
