@@ -32,7 +32,7 @@ class Aliases(msgspec.Struct, frozen=True):
         "wandb.thread_id", "braintrust.session_id", "judgment.session_id", "honeyhive.session_id",
         "honeyhive_session_id", "ag.session.id", "scope.agentic.session", "claude_agent.session.id",
         "claude_agent.session_id", "microsoft.session.id", "mirascope.ops.session.id", "galileo.session.id",
-        "respan.sessions.session_identifier", "ai.observability.conversation_id",
+        "respan.sessions.session_identifier", "ai.observability.conversation_id", "tfy.request.conversation_id",
         "respan.threads.thread_identifier", "keywordsai.threads.thread_identifier",
     )  # fmt: skip
     weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)

@@ -66,12 +66,14 @@ _pick = Picker(
             "llm.usage.cache_read_input_tokens",
             "usage.cached_tokens",
             "judgment.usage.cache_read_input_tokens",
+            "tfy.model.metric.cache_read_input_tokens",
             "cached_tokens",
             "cache_read_input_tokens",
         ),
         "written": (
             "llm.usage.cache_creation_input_tokens",
             "judgment.usage.cache_creation_input_tokens",
+            "tfy.model.metric.cache_creation_input_tokens",
             "cache_creation_input_tokens",
         ),
         "reasoning": (
@@ -106,6 +108,7 @@ _pick = Picker(
             "stream",
             "ai.observability.generation.is_streaming",
             "cozeloop.stream",
+            "tfy.model.streaming",
         ),
         "ttft_ms": (
             "llm.ttft_ms",
@@ -113,6 +116,7 @@ _pick = Picker(
             "ttft_ms",
             "time_to_first_token_ms",
             "ai.observability.generation.time_to_first_token_ms",
+            "tfy.model.metric.time_to_first_token_in_ms",
         ),
     }
 )

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple, cast
 
-from watchkeeper.dialects import common, gen_ai, loose, parameters, spellings, unwrap
-from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects import common, gen_ai, loose, messages, parameters, replies, spellings, unwrap
+from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import Tokens, read_usage, seconds
 from watchkeeper.dialects.values import (
     as_bool,
@@ -109,6 +109,9 @@ _SDKS = (
          tokens=("ag.metrics.unit.tokens.prompt", "ag.metrics.unit.tokens.completion"),
          cost="ag.metrics.unit.costs.total"),
     _Sdk("cozeloop.span_type", ("cozeloop.input",), ("cozeloop.output",), began="cozeloop.time_to_first_token"),
+    # TrueFoundry's gateway: the request that came, and beneath it the call it became.
+    _Sdk("tfy.span_type", ("tfy.input",), ("tfy.output",), model="tfy.model.name", cost="tfy.model.metric.cost_in_usd",
+         tokens=("tfy.model.metric.input_tokens", "tfy.model.metric.output_tokens")),
     # FutureAGI's for the Claude Agent SDK.
     _Sdk("claude_agent.span_kind", ("claude_agent.prompt", "claude_agent.subagent.prompt", "claude_agent.tool.input"),
          ("claude_agent.message.content", "claude_agent.tool.output", "output"), model="claude_agent.model",
@@ -117,7 +120,7 @@ _SDKS = (
     _Sdk("span_type", (), (), tool="function", marker="framework"),
 )  # fmt: skip
 # The others' names are on spans of nobody else.
-HEADS = frozenset(("langwatch", "braintrust", "confident", "lmnr", "cozeloop"))
+HEADS = frozenset(("langwatch", "braintrust", "confident", "lmnr", "cozeloop", "tfy"))
 _KINDS = {
     "llm": "llm", "generation": "llm", "tool": "tool", "function": "tool", "rag": "retrieval",
     "retriever": "retrieval", "retrieval": "retrieval", "vector": "retrieval", "agent": "agent",
@@ -168,6 +171,13 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         _call(draft, attributes, sdk, given, result)
     else:
         _step(draft, attributes, sdk, given, result)
+    if draft.kind == "workflow" and "messages" in (as_dict(given) or {}):
+        # A gateway's request: its question and its answer are those of the call beneath it.
+        draft.input_text = draft.input_text or last_user_text(messages.read(given) or [])
+        reply = replies.read(result)
+        draft.output_text = (
+            draft.output_text or next((m.text for m in reply.messages if m.text), None) if reply else None
+        )
     if draft.kind != "tool":
         draft.input_text = draft.input_text or common.plain_text(given)
         draft.output_text = draft.output_text or common.plain_text(result)

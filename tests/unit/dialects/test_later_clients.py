@@ -465,6 +465,34 @@ def test_spans_for_cozeloop_say_their_type_what_went_in_and_out_and_when_the_ans
     )
 
 
+def test_a_gateways_request_and_the_call_beneath_it_are_one_call() -> None:
+    asked = json.dumps(
+        {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}], "temperature": 0.2}
+    )
+    answer = json.dumps(
+        {"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "Hello"}}]}
+    )
+    told = {"tfy.input": asked, "tfy.output": answer, "tfy.request.conversation_id": "s1"}
+    root = span(
+        {**told, "tfy.span_type": "ChatCompletion", "tfy.model.name": "openai/gpt-4o"},
+        name="ChatCompletion: gpt-4o",
+    )
+    call = span({**told, "tfy.span_type": "Model", "tfy.model.name": "openai/gpt-4o", "tfy.model.streaming": True,
+                 "tfy.model.metric.input_tokens": 10, "tfy.model.metric.output_tokens": 5, "tfy.model.metric.cost_in_usd": 0.001,
+                 "tfy.model.metric.time_to_first_token_in_ms": 42}, span_id="02" * 8, parent="01" * 8)  # fmt: skip
+    trace = dialects.assemble([root, call], [])
+    assert [s.kind for s in trace.spans] == ["workflow", "llm"]
+    assert (trace.input_text, trace.output_text, trace.context.session_id) == ("Hi", "Hello", "s1")
+    llm = _llm(trace.llm_calls[0])
+    assert (llm.usage.input_tokens, llm.usage.output_tokens, llm.cost_client, llm.ttft_ms) == (
+        10,
+        5,
+        0.001,
+        42,
+    )
+    assert (llm.stream, llm.finish_reason, llm.output_text) == (True, "stop", "Hello")
+
+
 def test_trulens_says_how_a_guardrail_a_reranker_a_stream_and_a_prompt_are_called() -> None:
     o = "ai.observability"
     guard = span({f"{o}.span_type": "guardrail", f"{o}.guardrail.name": "no_pii", f"{o}.guardrail.passed": False,
