@@ -122,6 +122,7 @@ async def measure(store: ClickHouseColumns, client: Client, repeat: int) -> None
         "since": day - 29 * DAY_NS,
         "until": day + 2 * DAY_NS,
         "before_ns": 0,
+        "sign": 1,
     }
 
     def sql(query: str) -> Callable[[], Awaitable[object]]:
