@@ -62,7 +62,7 @@ def test_it_checks_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture
     file = tmp_path / "w.yaml"
     file.write_text(GOOD)
     assert main(["check", str(file)]) == 0
-    assert "1 monitors" in capsys.readouterr().out
+    assert "1 monitor," in capsys.readouterr().out
     file.write_text("monitors: [{nam: a}]")
     assert main(["check", str(file)]) == 2
     said = capsys.readouterr()
