@@ -10,10 +10,12 @@ import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from tests.contract.columns_world import (
     DAY,
@@ -992,3 +994,23 @@ async def test_a_directory_that_cannot_be_used_is_named(store: ClickHouseColumns
         pytest.skip("one directory a process is a rule of the embedded engine")
     with pytest.raises(StoreUnavailable, match="does not open"):
         open_columns(f"chdb://{tmp_path / 'second'}")
+
+
+async def test_an_answer_of_ours_that_takes_too_long_can_come_later_and_a_statement_of_the_users_must_be_narrower(
+    store: ClickHouseColumns, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = DatabaseError("Code: 159. DB::Exception: Timeout exceeded: elapsed 30 seconds", code=159)
+
+    def slow(*_: object, **__: object) -> NoReturn:
+        raise late
+
+    await store.scorers(project)
+    monkeypatch.setattr(Client, "query", slow)
+    with pytest.raises(StoreUnavailable, match="longer than 30 seconds"):
+        await store.named("human_scored", project, source="human")
+    with pytest.raises(StoreUnavailable, match="longer than 30 seconds"):
+        await store.list_traces(project, TraceFilter())
+    with pytest.raises(QueryRefused, match="longer than it may"):
+        await store.list_traces(project, TraceFilter(where="errors > 0"))
+    with pytest.raises(QueryRefused, match="longer than it may"):
+        await store.sql(project, "select 1 from traces")

@@ -154,6 +154,24 @@ def passing(error: Error) -> StoreUnavailable | None:
     return StoreUnavailable(f"the column store cannot be reached: {line[:300]}")
 
 
+TOO_LATE = (159, 160)
+"""The engine's codes for what took longer than it may."""
+
+
+@contextlib.contextmanager
+def in_time() -> Generator[None]:
+    """Around an answer of ours: that it took longer than `READER` lets it is StoreUnavailable, because the same answer comes in time
+    when the machine is less busy."""
+    try:
+        yield
+    except Error as error:
+        if getattr(error, "code", None) not in TOO_LATE:
+            raise
+        raise StoreUnavailable(
+            f"an answer took longer than {READER['max_execution_time']} seconds"
+        ) from error
+
+
 class Lane:
     """`size` threads, each with a client of its own made on first use. `run` is safe from any task; `failed` hears of
     every error of the engine."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from clickhouse_connect.driver.exceptions import Error
 
-from watchkeeper.store.clickhouse.engine import PARTITIONED
+from watchkeeper.store.clickhouse.engine import PARTITIONED, TOO_LATE
 from watchkeeper.store.columns import QueryRefused
 from watchkeeper.store.sandbox import did_you_mean
 
@@ -90,9 +90,9 @@ def refusal_of(error: Error, columns: Iterable[str], scorers: Iterable[str]) -> 
     """What the user is told when the engine turned a statement down."""
     text = str(error)
     code = _code(text)
-    if code in (159, 160):
+    if code in TOO_LATE:
         return QueryRefused(
-            "the statement took longer than 5 seconds", "narrow it by time or select fewer columns"
+            "the statement took longer than it may", "narrow it by time or select fewer columns"
         )
     if code == 241:
         return QueryRefused(

@@ -18,7 +18,7 @@ from watchkeeper.model.series import Point
 from watchkeeper.model.span import LogRecord, RawSpan
 from watchkeeper.store import sandbox, sandbox_tables
 from watchkeeper.store.clickhouse import damage, exporting, feed, listing, queries, reading, removal, writing
-from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source, give_back, narrowness
+from watchkeeper.store.clickhouse.engine import READER, WRITER, Lane, Source, give_back, in_time, narrowness
 from watchkeeper.store.clickhouse.migrations import migrate
 from watchkeeper.store.clickhouse.refusal import MAX_ANSWER_BYTES, SANDBOX, TOO_LARGE, refusal_of, size_of
 from watchkeeper.store.columns import (
@@ -320,27 +320,29 @@ class ClickHouseColumns:
 
     async def list_traces(self, project: str, wanted: TraceFilter) -> list[dict[str, Any]]:
         names = await self.scorers(project)
-        try:
-            return await self._readers.run(
-                listing.list_traces, project, wanted, names, self._database, self._clock()
-            )
-        except Error as error:
-            if wanted.where is None:
-                raise
-            raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names) from None
+        with in_time():
+            try:
+                return await self._readers.run(
+                    listing.list_traces, project, wanted, names, self._database, self._clock()
+                )
+            except Error as error:
+                if wanted.where is None:
+                    raise
+                raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names) from None
 
     async def tally(
         self, project: str, wanted: TraceFilter, bucket_seconds: int
     ) -> list[tuple[int, int, int]]:
         names = await self.scorers(project)
-        try:
-            return await self._readers.run(
-                listing.tally, project, wanted, bucket_seconds, names, self._database
-            )
-        except Error as error:
-            if wanted.where is None:
-                raise
-            raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names) from None
+        with in_time():
+            try:
+                return await self._readers.run(
+                    listing.tally, project, wanted, bucket_seconds, names, self._database
+                )
+            except Error as error:
+                if wanted.where is None:
+                    raise
+                raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names) from None
 
     async def sql(self, project: str, query: str, max_rows: int = 10_000) -> Table:
         """A user's statement over the logical tables of one project. Raises QueryRefused."""
@@ -414,7 +416,8 @@ class ClickHouseColumns:
                 self._columns_of[name] = list(found.column_names) or _described(client, query.sql, bound)
             return Table(self._columns_of[name], rows)
 
-        return await self._readers.run(work)
+        with in_time():
+            return await self._readers.run(work)
 
     async def expire(self, now_ns: int, keep: Retention = KEEP) -> dict[str, int]:
         self._open()
