@@ -85,7 +85,17 @@ async def _play(args: argparse.Namespace, data_dir: Path, receiver: Receiver, co
         console.say(
             f"Open {url} now and watch; the story is told here. Customers, reviewers and on-call are played."
         )
-        stage = Stage(Api(url), receiver, clock.set, services.catch_up)
+
+        async def confirm_clock() -> None:
+            # It leaps because the story does, not because it is wrong.
+            if services.retain is not None:
+                await services.retain.confirm()
+
+        async def catch_up() -> None:
+            await confirm_clock()
+            await services.catch_up()
+
+        stage = Stage(Api(url), receiver, clock.set, catch_up)
         story = Story(stage, console, FAST if args.fast else FULL, start)
         try:
             await story.play()
@@ -95,9 +105,7 @@ async def _play(args: argparse.Namespace, data_dir: Path, receiver: Receiver, co
         finally:
             await asyncio.to_thread(story.traffic.close)
         clock.follow_the_world()
-        if services.retain is not None:
-            # The clock leapt because the story did, not because it is wrong.
-            await services.retain.confirm()
+        await confirm_clock()
         if args.exit:
             return 0
         console.title(f"\nThe loop is closed. Look around: {url}   (Ctrl-C stops)")
