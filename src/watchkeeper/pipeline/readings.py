@@ -128,7 +128,10 @@ async def coverage(columns: Columns, projects: Sequence[str], now: int) -> Readi
         for scorer, n in (await totals(columns, project, now - DAY, now - HOUR)).items():
             selected, failed = n["selected"], n["failed"]
             if selected >= 50 and failed / selected >= (worst.value or 0.0):
-                says = f"{scorer} failed on {failed:,} of {selected:,} selected traces of project {project}"
+                says = (
+                    f"{scorer} failed on {failed:,} of {selected:,} selected traces of project {project}"
+                    if failed else "no scorer failed on a trace that was selected for it"
+                )  # fmt: skip
                 worst = Reading(failed / selected, selected, says)
     return worst
 
@@ -141,7 +144,10 @@ async def coverage_gap(columns: Columns, projects: Sequence[str], now: int) -> R
         for scorer, n in (await totals(columns, project, now - DAY, now - 2 * HOUR)).items():
             selected, never = n["selected"], missing(n)
             if selected >= 20 and never / selected >= (worst.value or 0.0):
-                says = f"{scorer} never scored {never:,} of {selected:,} selected traces of project {project}"
+                says = (
+                    f"{scorer} never scored {never:,} of {selected:,} selected traces of project {project}"
+                    if never else "every scorer answered for the traces that were selected for it"
+                )  # fmt: skip
                 worst = Reading(never / selected, selected, says)
     return worst
 
