@@ -123,11 +123,11 @@ async def test_the_scorer_that_failed_most_is_named() -> None:
 async def test_where_nothing_failed_and_nothing_is_missing_no_scorer_is_named() -> None:
     class Columns:
         async def read_coverage(self, project: str, since_ns: int, until_ns: int) -> list[dict[str, object]]:
-            return [{**NONE, "scorer": "a", "selected": 100, "scored": 100}]
+            return [{**NONE, "scorer": "tone", "selected": 100, "scored": 100}]
 
     for read in (coverage, coverage_gap):
         found = await read(Columns(), ["default"], 10**18)  # type: ignore[arg-type]
-        assert found.value == 0 and found.n == 100 and "scorer" in found.says and " a " not in found.says
+        assert found.value == 0 and found.n == 100 and "tone" not in found.says
 
 
 async def test_what_was_selected_and_never_scored_is_a_gap_and_what_failed_is_not() -> None:
