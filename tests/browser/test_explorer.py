@@ -294,16 +294,26 @@ def test_a_form_is_sent_once_and_again_only_when_one_insists(chromium: Any, worl
     page = opened(chromium, world[1], viewport={"width": 1440, "height": 900})
     held: list[Any] = []
     page.route("**/dataset", lambda r: held.append(r) if r.request.method == "POST" else r.continue_())
+
+    def holding(n: int) -> None:
+        for _ in range(10_000):
+            if len(held) >= n:
+                return
+            page.wait_for_timeout(20)
+        raise AssertionError(f"{len(held)} of {n} requests were made")
+
     page.goto(f"/traces/{world[0].worst[2]}")
     page.locator(".head summary", has_text="Add to dataset").click()
     page.locator("#ds").fill("insisted")
     page.keyboard.press("Enter")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Make it a case").click()
+    holding(1)
     assert len(held) == 1 and not page.get_by_role("button", name="Add it anyway").is_visible()
     held[0].fulfill(status=409, content_type="text/html", body="<p id=error>It asks this already.</p>")
     page.locator(".head [role=alert]", has_text="It asks this already.").wait_for()
     page.get_by_role("button", name="Add it anyway").click()
+    holding(2)
     assert "force=yes" not in held[0].request.post_data and "force=yes" in held[1].request.post_data
     held[1].continue_()
     page.wait_for_url("**/datasets/insisted*")

@@ -171,18 +171,19 @@ def test_every_trace_gets_its_row_with_the_totals_of_its_calls(loaded: Server) -
         for t in row["traces"]
         if t["spans"] and not t.get("open_spans") and not t["orphan_parents"]
     }
+    counts = {trace_id: t["spans"] for trace_id, t in ended.items()}
     for variant in VARIANTS:
         loaded.headers["x-watchkeeper-project"] = variant
         rows = loaded.eventually(
             "select trace_id, spans, input_tokens, output_tokens from traces",
-            lambda rows: ended.keys() <= {r["trace_id"] for r in rows},
+            # A trace whose requests came apart from each other has a row of the first of them before.
+            lambda rows: counts.items() <= {r["trace_id"]: r["spans"] for r in rows}.items(),
         )
         loaded.headers.clear()
         got = {r["trace_id"]: r for r in rows}
         assert len(got) == len(rows), "a trace has two rows"
         for trace_id, want in ended.items():
             row = got[trace_id]
-            assert row["spans"] == want["spans"], (variant, trace_id)
             for side in ("input", "output"):
                 if f"total_{side}_tokens" in want:
                     assert row[f"{side}_tokens"] == want[f"total_{side}_tokens"], (variant, trace_id)
