@@ -1010,7 +1010,7 @@ async def test_an_answer_of_ours_that_takes_too_long_can_come_later_and_a_statem
         await store.named("human_scored", project, source="human")
     with pytest.raises(StoreUnavailable, match="longer than 30 seconds"):
         await store.list_traces(project, TraceFilter())
-    with pytest.raises(QueryRefused, match="longer than it may"):
+    with pytest.raises(QueryRefused, match="longer than 30 seconds"):
         await store.list_traces(project, TraceFilter(where="errors > 0"))
-    with pytest.raises(QueryRefused, match="longer than it may"):
+    with pytest.raises(QueryRefused, match="longer than 5 seconds"):
         await store.sql(project, "select 1 from traces")

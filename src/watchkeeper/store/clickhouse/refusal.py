@@ -86,13 +86,15 @@ def _sentence(text: str) -> str:
     return message.strip(" .:")[:300]
 
 
-def refusal_of(error: Error, columns: Iterable[str], scorers: Iterable[str]) -> QueryRefused:
-    """What the user is told when the engine turned a statement down."""
+def refusal_of(
+    error: Error, columns: Iterable[str], scorers: Iterable[str], seconds: int = SANDBOX["max_execution_time"]
+) -> QueryRefused:
+    """What the user is told when the engine turned a statement down, which may take so many `seconds`."""
     text = str(error)
     code = _code(text)
     if code in TOO_LATE:
         return QueryRefused(
-            "the statement took longer than it may", "narrow it by time or select fewer columns"
+            f"the statement took longer than {seconds} seconds", "narrow it by time or select fewer columns"
         )
     if code == 241:
         return QueryRefused(

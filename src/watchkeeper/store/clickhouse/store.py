@@ -328,7 +328,8 @@ class ClickHouseColumns:
             except Error as error:
                 if wanted.where is None:
                     raise
-                raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names) from None
+                limit = READER["max_execution_time"]
+                raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names, limit) from None
 
     async def tally(
         self, project: str, wanted: TraceFilter, bucket_seconds: int
@@ -342,7 +343,8 @@ class ClickHouseColumns:
             except Error as error:
                 if wanted.where is None:
                     raise
-                raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names) from None
+                limit = READER["max_execution_time"]
+                raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names, limit) from None
 
     async def sql(self, project: str, query: str, max_rows: int = 10_000) -> Table:
         """A user's statement over the logical tables of one project. Raises QueryRefused."""
@@ -393,7 +395,8 @@ class ClickHouseColumns:
             await task
         except Error as error:
             known = [c for t in prepared.tables for c in sandbox_tables.COLUMNS[t]]
-            raise refusal_of(error, known, names if "traces" in prepared.tables else []) from None
+            limit = exporting.EXPORT["max_execution_time"]
+            raise refusal_of(error, known, names if "traces" in prepared.tables else [], limit) from None
         finally:
             # Nothing is awaited: a reader that has gone cancels every await. The piece under way and the end have room.
             self._exporting -= 1
