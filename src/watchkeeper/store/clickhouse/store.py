@@ -1,12 +1,13 @@
 """The column store: every method hands a function to a lane of clients and awaits it."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import re
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Sequence
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -50,6 +51,19 @@ STILL_SECONDS = 600.0
 # Looking for damage rests three times as long as it reads.
 SCRUB_REST = 3.0
 KEEP = Retention()
+
+
+@contextlib.contextmanager
+def _filtering(wanted: TraceFilter, scorers: Iterable[str]) -> Generator[None]:
+    """Around what a filter finds: with a condition of the user's, what the engine turns down is theirs to mend."""
+    with in_time():
+        try:
+            yield
+        except Error as error:
+            if wanted.where is None:
+                raise
+            limit = READER["max_execution_time"]
+            raise refusal_of(error, sandbox_tables.COLUMNS["traces"], scorers, limit) from None
 
 
 class ClickHouseColumns:
@@ -320,31 +334,19 @@ class ClickHouseColumns:
 
     async def list_traces(self, project: str, wanted: TraceFilter) -> list[dict[str, Any]]:
         names = await self.scorers(project)
-        with in_time():
-            try:
-                return await self._readers.run(
-                    listing.list_traces, project, wanted, names, self._database, self._clock()
-                )
-            except Error as error:
-                if wanted.where is None:
-                    raise
-                limit = READER["max_execution_time"]
-                raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names, limit) from None
+        with _filtering(wanted, names):
+            return await self._readers.run(
+                listing.list_traces, project, wanted, names, self._database, self._clock()
+            )
 
     async def tally(
         self, project: str, wanted: TraceFilter, bucket_seconds: int
     ) -> list[tuple[int, int, int]]:
         names = await self.scorers(project)
-        with in_time():
-            try:
-                return await self._readers.run(
-                    listing.tally, project, wanted, bucket_seconds, names, self._database
-                )
-            except Error as error:
-                if wanted.where is None:
-                    raise
-                limit = READER["max_execution_time"]
-                raise refusal_of(error, sandbox_tables.COLUMNS["traces"], names, limit) from None
+        with _filtering(wanted, names):
+            return await self._readers.run(
+                listing.tally, project, wanted, bucket_seconds, names, self._database
+            )
 
     async def sql(self, project: str, query: str, max_rows: int = 10_000) -> Table:
         """A user's statement over the logical tables of one project. Raises QueryRefused."""
