@@ -123,32 +123,39 @@ def damage(said: Sequence[Said], _now: int) -> Reading:
 async def coverage(columns: Columns, projects: Sequence[str], now: int) -> Reading:
     """The scorer that failed on the largest part of what was selected for it in the last day, the latest hour left out:
     judges need time."""
-    worst = Reading(None, 0, "nothing was selected in the last day")
-    for project in projects:
-        for scorer, n in (await totals(columns, project, now - DAY, now - HOUR)).items():
-            selected, failed = n["selected"], n["failed"]
-            if selected >= 50 and failed / selected >= (worst.value or 0.0):
-                says = (
-                    f"{scorer} failed on {failed:,} of {selected:,} selected traces of project {project}"
-                    if failed else "no scorer failed on a trace that was selected for it"
-                )  # fmt: skip
-                worst = Reading(failed / selected, selected, says)
-    return worst
+    return await _largest_part(
+        columns, projects, (now - DAY, now - HOUR), 50, lambda n: n["failed"], "failed on",
+        "no scorer failed on a trace that was selected for it",
+    )  # fmt: skip
 
 
 async def coverage_gap(columns: Columns, projects: Sequence[str], now: int) -> Reading:
     """The scorer that neither scored nor failed on the largest part of what was selected for it in the last day, the latest
     two hours left out: nobody waits longer for a judge that works."""
+    return await _largest_part(
+        columns, projects, (now - DAY, now - 2 * HOUR), 20, missing, "never scored",
+        "every scorer answered for the traces that were selected for it",
+    )  # fmt: skip
+
+
+async def _largest_part(
+    columns: Columns,
+    projects: Sequence[str],
+    span: tuple[int, int],
+    least: int,
+    of: Callable[[Mapping[str, int]], int],
+    did: str,
+    nothing: str,
+) -> Reading:
+    """The scorer with the largest part `of` what was selected for it, of those with `least` selected traces; `nothing` is said
+    where no part is."""
     worst = Reading(None, 0, "nothing was selected in the last day")
     for project in projects:
-        for scorer, n in (await totals(columns, project, now - DAY, now - 2 * HOUR)).items():
-            selected, never = n["selected"], missing(n)
-            if selected >= 20 and never / selected >= (worst.value or 0.0):
-                says = (
-                    f"{scorer} never scored {never:,} of {selected:,} selected traces of project {project}"
-                    if never else "every scorer answered for the traces that were selected for it"
-                )  # fmt: skip
-                worst = Reading(never / selected, selected, says)
+        for scorer, n in (await totals(columns, project, *span)).items():
+            selected, part = n["selected"], of(n)
+            if selected >= least and part / selected >= (worst.value or 0.0):
+                says = f"{scorer} {did} {part:,} of {selected:,} selected traces of project {project}"
+                worst = Reading(part / selected, selected, says if part else nothing)
     return worst
 
 
