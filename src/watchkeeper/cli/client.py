@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from watchkeeper.cli.errors import CliError
+from watchkeeper.server.security import MARK
 
 DEFAULT_SERVER = "http://127.0.0.1:4318"
 DEFAULT_DATA_DIR = "watchkeeper-data"
@@ -25,7 +26,7 @@ _LOCAL, _LOCK = "local.json", "watchkeeper.lock"
 
 def add_server(parser: argparse.ArgumentParser) -> None:
     """The arguments that say which server."""
-    parser.add_argument("--server", default=os.environ.get("WATCHKEEPER_ENDPOINT"), help="its address")
+    parser.add_argument("--server", help="its address; or in WATCHKEEPER_ENDPOINT")
     parser.add_argument("--api-key", default=os.environ.get("WATCHKEEPER_API_KEY"), help=argparse.SUPPRESS)
     parser.add_argument(
         "--project", default=os.environ.get("WATCHKEEPER_PROJECT"), help="the project (default)"
@@ -85,6 +86,28 @@ def running_on(data_dir: Path) -> tuple[str, str] | None:
         return None
 
 
+def server_of(args: argparse.Namespace) -> tuple[str, str] | None:
+    """Address and key of the server these arguments mean, an empty key where none is known; None when they mean the data
+    directory and no server runs on it, and when they mean nothing. What stands on the command line counts before what the
+    environment says, and the key of the environment is that of the server of the environment."""
+    # A variable that is set to nothing says nothing; a secret's file often ends in a line break.
+    endpoint = os.environ.get("WATCHKEEPER_ENDPOINT", "").strip()
+    named, key = (args.server or "").strip(), (args.api_key or "").strip()
+    data_dir_named = getattr(args, "data_dir_named", False)
+    if named or (endpoint and not data_dir_named):
+        return named or endpoint, key
+    found = running_on(args.data_dir)
+    if found is None:
+        return None
+    if (
+        endpoint
+        and endpoint.rstrip("/") != found[0]
+        and key == os.environ.get("WATCHKEEPER_API_KEY", "").strip()
+    ):
+        key = ""
+    return found[0], key or found[1]
+
+
 def check_data_dir(data_dir: Path) -> None:
     """Raises `CliError` where there is no data: what somebody mistyped must not become a new data directory."""
     if not (data_dir / "records.db").exists():
@@ -133,17 +156,13 @@ class Client:
     def of(cls, args: argparse.Namespace) -> "Client":
         """The server of these arguments: the one named, else the one running on the data directory, else the default. Raises
         `CliError` where a data directory was named and none runs on it."""
-        # A variable that is set to nothing says nothing; a secret's file often ends in a line break.
-        server, key = (args.server or "").strip(), (args.api_key or "").strip()
-        if not server:
-            found = running_on(args.data_dir)
-            if found is not None:
-                server, key = found[0], key or found[1]
-            elif getattr(args, "data_dir_named", False):
-                raise CliError(
-                    f"no server runs on {args.data_dir}; start one with 'watchkeeper serve --data-dir {args.data_dir}', "
-                    "or name one with --server"
-                )
+        found = server_of(args)
+        if found is None and getattr(args, "data_dir_named", False):
+            raise CliError(
+                f"no server runs on {args.data_dir}; start one with 'watchkeeper serve --data-dir {args.data_dir}', "
+                "or name one with --server"
+            )
+        server, key = found or (DEFAULT_SERVER, (args.api_key or "").strip())
         headers: dict[str, str] = {}
         if key:
             headers["authorization"] = f"Bearer {key}"
@@ -152,18 +171,19 @@ class Client:
         for name, value in (("WATCHKEEPER_API_KEY", key), ("--project", args.project or "")):
             if not value.isprintable():
                 raise CliError(f"{name} holds a character that cannot be sent; write it in one line")
-        return cls(_address(server or DEFAULT_SERVER), headers)
+        return cls(_address(server), headers)
 
     def send(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None = None
     ) -> Answer:
-        """One request and its answer, whatever its status. Raises `CliError` when nobody answers."""
+        """One request and its answer, whatever its status. Raises `CliError` when nobody answers, or somebody else."""
         sent = {**self.headers, **(headers or {})}
         request = urllib.request.Request(self.server + path, body, sent, method=method)
         try:
             # The address is the user's own; a proxy of the environment must not see its key.
             opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
             with opener.open(request, timeout=PATIENCE) as answer:
+                self._check(answer.headers)
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, error.read())
@@ -181,6 +201,7 @@ class Client:
         except (OSError, http.client.HTTPException) as error:
             raise self._nobody(error) from None
         with answer:
+            self._check(answer.headers)
             while piece := self._piece(answer):
                 take(piece)
 
@@ -197,6 +218,11 @@ class Client:
             raise CliError(
                 "the server cut the answer off, it is not whole; the server's log says why; narrow it by time"
             ) from None
+
+    def _check(self, headers: Message) -> None:
+        """Raises `CliError` where a fine answer is not Watchkeeper's: what another service says must not be read as ours."""
+        if MARK not in headers:
+            raise CliError(f"what answers at {self.server} is not Watchkeeper; check --server")
 
     def _nobody(self, error: Exception) -> CliError:
         # urllib wraps what goes wrong before the request has left; bare, a timeout is of an answer that is waited for.
@@ -231,6 +257,8 @@ class Client:
             text = f"{said['error']}\n  {said['hint']}" if said.get("hint") else str(said["error"])
         except (ValueError, KeyError, TypeError, AttributeError):
             text = f"{self.server} answered {answer.status}"
+            if MARK not in answer.headers:
+                text += ", and not as Watchkeeper does; check --server, and what stands before it"
         if answer.status in (401, 403):
             text += "\n  pass a key in WATCHKEEPER_API_KEY, or --data-dir of a server on this machine"
         return text

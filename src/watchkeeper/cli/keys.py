@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
-from watchkeeper.cli.client import Client, check_data_dir, running_on
+from watchkeeper.cli.client import Client, check_data_dir, server_of
 from watchkeeper.cli.errors import OK, CliError
 from watchkeeper.cli.output import table
 from watchkeeper.model.times import DAY
@@ -50,7 +50,7 @@ def _on_data(args: argparse.Namespace, work: Callable[["Connection"], T]) -> T:
 
 
 def _remote(args: argparse.Namespace) -> Client | None:
-    return Client.of(args) if args.server or running_on(args.data_dir) else None
+    return Client.of(args) if server_of(args) else None
 
 
 def create(args: argparse.Namespace) -> int:

@@ -11,7 +11,10 @@ CSP = (
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; object-src 'none'; "
     "require-trusted-types-for 'script'"
 )
+# By which a client tells an answer of ours from that of another service at the same address.
+MARK = "x-watchkeeper"
 HEADERS: tuple[tuple[bytes, bytes], ...] = (
+    (MARK.encode(), b"1"),
     (b"content-security-policy", CSP.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),

@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from watchkeeper.server.security import MARK
+
 
 class Fake:
-    """A server that answers as told and remembers what it was asked."""
+    """A server that answers as told and remembers what it was asked. With `ours` it says that it is Watchkeeper."""
 
     def __init__(self) -> None:
+        self.ours = True
         self.asked: list[tuple[str, str, bytes, dict[str, str]]] = []
         self.answers: list[tuple[int, dict[str, str], bytes]] = []
         fake = self
@@ -26,7 +29,8 @@ class Fake:
                 )
                 status, headers, content = fake.answers.pop(0) if fake.answers else (200, {}, b"{}")
                 self.send_response(status)
-                for name, value in {"content-length": str(len(content)), **headers}.items():
+                said = {"content-length": str(len(content)), **({MARK: "1"} if fake.ours else {}), **headers}
+                for name, value in said.items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.wfile.write(content)

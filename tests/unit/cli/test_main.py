@@ -95,6 +95,40 @@ def test_it_says_that_no_server_answers(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
+    "command",
+    [["sql", "select 1"], ["signal", "list"], ["keys", "create", "ci"], ["export"], ["dataset", "list"]],
+)
+def test_another_service_at_the_address_is_called_that(
+    fake: Fake, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.ours = False
+    fake.json(200, {"status": "ok"})
+    assert main([*command, "--server", fake.url]) == 2
+    assert f"what answers at {fake.url} is not Watchkeeper; check --server" in capsys.readouterr().err
+    fake.json(404, {"detail": "Not Found"})
+    assert main([*command, "--server", fake.url]) == 2
+    assert f"{fake.url} answered 404, and not as Watchkeeper does" in capsys.readouterr().err
+
+
+def test_what_the_command_line_says_counts_before_the_environment(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("watchkeeper.cli.client.running_on", lambda _: (fake.url, "wk_local"))
+    monkeypatch.setenv("WATCHKEEPER_API_KEY", "wk_elsewhere")
+    monkeypatch.setenv("WATCHKEEPER_ENDPOINT", "http://127.0.0.1:9")
+    assert main(["dataset", "list", "--data-dir", "d"]) == 0, capsys.readouterr().err
+    assert main(["dataset", "list", "--server", fake.url]) == 0
+    assert main(["dataset", "list", "--data-dir", "d", "--api-key", "wk_said"]) == 0
+    monkeypatch.setenv("WATCHKEEPER_ENDPOINT", f"{fake.url}/")
+    assert main(["dataset", "list", "--data-dir", "d"]) == 0
+    sent = [headers["authorization"].removeprefix("Bearer wk_") for *_, headers in fake.asked]
+    assert sent == ["local", "elsewhere", "said", "elsewhere"], "a key goes to no server but its own"
+    monkeypatch.setattr("watchkeeper.cli.client.running_on", lambda _: None)
+    assert main(["dataset", "list", "--data-dir", "d"]) == 2
+    assert "no server runs on d" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["--server", "http://[::1"], "write an address such as"),
