@@ -302,7 +302,6 @@ class Incident:
 
     rule: Rule
     onset: int
-    fired: int
     group: int = 0
     open: bool = True
     taken: bool = False
@@ -370,7 +369,7 @@ class Reference:
             self.state[name], self.entered[name] = state, t
 
     def fire(self, rule: Rule, t: int) -> None:
-        made = Incident(rule, self.pending[rule.name] - 1, t)
+        made = Incident(rule, self.pending[rule.name] - 1)
         near = [
             (abs(i.onset - made.onset), n)
             for n, i in enumerate(self.incidents)
@@ -395,7 +394,9 @@ class Reference:
             members = [i for i in self.incidents if i.group == group]
             burning = [i for i in members if i.open]
             loud = [i for i in burning if not self.silent(i, t)]
-            was = self.known.setdefault(group, {"firing": False, "severity": "", "at": 0, "escalated": False})
+            was = self.known.setdefault(
+                group, {"firing": False, "severity": "", "at": 0, "since": 0, "escalated": False}
+            )
             if not loud:
                 if was["firing"] and not burning:
                     self.say(t, "resolved", [])
@@ -404,18 +405,22 @@ class Reference:
             severity = "page" if any(i.rule.severity == "page" for i in loud) else "warn"
             if not was["firing"]:
                 self.say(t, "firing", loud)
-                was.update(firing=True, severity=severity, at=t, escalated=False)
+                was.update(firing=True, severity=severity, at=t, since=t, escalated=False)
                 continue
             if severity == "page" and was["severity"] == "warn":
                 self.say(t, "updated", loud)
-                was.update(severity="page", at=t)
+                was.update(severity="page", at=t, since=t)
                 continue
             if all(i.taken for i in loud):
                 continue
             response = min((i.rule.response for i in burning if i.rule.response is not None), default=None)
             renotify = min((i.rule.renotify for i in burning if i.rule.renotify is not None), default=None)
-            begun = min(i.fired for i in loud)
-            if response is not None and t - begun >= response and not was["escalated"] and severity == "page":
+            if (
+                response is not None
+                and t - was["since"] >= response
+                and not was["escalated"]
+                and severity == "page"
+            ):
                 self.say(t, "escalated", loud)
                 was.update(at=t, escalated=True, severity=severity)
             elif renotify is not None and t - was["at"] >= renotify:

@@ -10,6 +10,8 @@ from watchkeeper.model.series import Cohort, cohort_of, cohort_text
 from watchkeeper.model.times import HOUR
 
 _RANK = {"page": 0, "warn": 1, "info": 2}
+# Messages that ask for an answer anew.
+NEWS = ("firing", "updated")
 
 
 @dataclass(frozen=True)
@@ -131,13 +133,15 @@ def inhibitor(alert: Alert, firing: Iterable[Alert], within: int = 6 * HOUR) -> 
 @dataclass(frozen=True)
 class Told:
     """What a group's readers know. `status` is firing or resolved; `alerts` the ids in the last message; `at` when it
-    was made; `escalated` whether the response time has passed unanswered."""
+    was made; `escalated` whether the response time has passed unanswered; `since` when they first heard of it as severe as it is,
+    from which on the response time counts (0: not known)."""
 
     status: str = ""
     alerts: tuple[str, ...] = ()
     at: int = 0
     severity: str = ""
     escalated: bool = False
+    since: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,7 +181,7 @@ def due_message(
     New: they were told nothing and something fires. Updated: the severity rose. An alert of the same severity that
     joins is the same story and waits for the next message. Resolved: they were told and nothing fires any more; who heard of it by
     escalation hears that too. Reminder: still firing and not acknowledged after `renotify`.
-    Escalation: a page nobody acknowledged within `response_time`. A silenced alert counts as not there, except that
+    Escalation: a page nobody acknowledged within `response_time` of being told. A silenced alert counts as not there, except that
     a resolution of what was told is always told.
     """
     silences = tuple(silences)
@@ -202,7 +206,7 @@ def due_message(
         return _message(group, "updated", "firing", shown, channels, now, told)
     if all(a.acknowledged_ns is not None for a in firing):
         return None
-    begun = min(a.fired_ns or a.since_ns for a in firing)
+    begun = told.since or min(a.fired_ns or a.since_ns for a in firing)
     late = response_time is not None and now - begun >= response_time
     if late and not told.escalated and worst == "page":
         return _message(
@@ -235,7 +239,8 @@ def _message(
     lasting = [a for a in alerts if status != "firing" or a.state == "firing"]
     worst = min((a.severity for a in lasting), key=_RANK.__getitem__, default="")
     ids = tuple(dict.fromkeys((*told.alerts, *(a.id for a in alerts)))) if status == "firing" else ()
-    after = Told(status, ids, now, worst, told.escalated or escalated)
+    since = now if event in NEWS else told.since
+    after = Told(status, ids, now, worst, told.escalated or escalated, since)
     return Message(group, event, status, tuple(alerts), routes, after)
 
 

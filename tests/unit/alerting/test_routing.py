@@ -102,6 +102,14 @@ def test_an_unanswered_page_escalates_once() -> None:
     assert heard == [(101, "firing", ("pager",)), (102, "escalated", ("pager", "boss"))]
 
 
+def test_the_time_to_answer_begins_when_somebody_is_asked() -> None:
+    page = alert(severity="page")
+    late = follow((105, [page]), (106, [page]), (107, [page]), response_time=2 * HOUR)
+    assert late == [(105, "firing", ("pager",)), (107, "escalated", ("pager", "boss"))]
+    risen = follow((101, [alert()]), (104, [page]), (105, [page]), (106, [page]), response_time=2 * HOUR)
+    assert [(h, e) for h, e, _ in risen] == [(101, "firing"), (104, "updated"), (106, "escalated")]
+
+
 def test_who_heard_of_a_page_by_escalation_hears_its_end_and_nobody_else() -> None:
     page, over = alert(severity="page"), alert(severity="page", state="resolved")
     heard = follow(

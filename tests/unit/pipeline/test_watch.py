@@ -296,9 +296,15 @@ async def test_an_acknowledged_page_is_not_escalated_and_an_open_one_is(records:
     )
     watcher = Watcher(columns, records, [monitor], Routes(escalation=("boss",)))  # type: ignore[arg-type]
     await watcher.tick(at(40))
+    assert [n.event for n in sent(records)] == ["firing"], (
+        "what fired hours ago and is told now is no unanswered page"
+    )
+    await watcher.tick(at(41))
+    assert len(sent(records)) == 1
+    await watcher.tick(at(42))
     assert [n.event for n in sent(records)] == ["firing", "escalated", "escalated"]
     (alert,) = found(records)
-    records.write_now(lambda c: alerts.acknowledge(c, "default", alert.id, "ann", at(40)))
+    records.write_now(lambda c: alerts.acknowledge(c, "default", alert.id, "ann", at(42)))
     await watcher.tick(at(60))
     assert len(sent(records)) == 3
     kept = records.read_now(lambda c: alerts.get(c, "default", alert.id))

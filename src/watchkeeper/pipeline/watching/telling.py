@@ -1,7 +1,7 @@
 """From alerts to messages, and everything into the records in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import msgspec
@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.message import notifications
 from watchkeeper.alerting.monitor import Monitor
-from watchkeeper.alerting.routing import Message, Routes, Told, cohort_of_alert, due_message
+from watchkeeper.alerting.routing import NEWS, Message, Routes, Told, cohort_of_alert, due_message
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.series import cohort_text
 from watchkeeper.model.times import WEEK
@@ -31,16 +31,25 @@ def due(work: Work, monitors: Sequence[Monitor], routes: Routes, at: int) -> Non
         if isinstance(group, str) and not alert.evidence.get("built_in"):
             by_group.setdefault(group, []).append(alert)
     rules = {m.name: m for m in monitors}
+    unheard = _news(work)
     for group, members in by_group.items():
         told = work.told.get(group, Told())
         firing = [rules[a.monitor] for a in members if a.state == "firing" and a.monitor in rules]
         renotify = min((m.renotify for m in firing if m.renotify is not None), default=None)
         response = min((m.response_time for m in firing if m.response_time is not None), default=None)
+        if group in unheard:
+            # Several ticks are caught up with in one call: nobody can have answered what has not left yet.
+            renotify = response = None
         message = due_message(group, members, told, at, routes, renotify, response, work.silences)
         if message is not None:
             work.told[group] = message.told
             work.groups.add(group)
             work.messages.append((message, at))
+
+
+def _news(work: Work) -> set[str]:
+    """The groups of this call's messages that ask for an answer and have not left yet."""
+    return {message.group for message, _ in work.messages if message.event in NEWS}
 
 
 def commit(
@@ -72,6 +81,9 @@ def commit(
         states.put(c, work.project, "roll", "late", left, now)
     frozen = {series_key(k): msgspec.to_builtins(work.normals[k]) for k in work.frozen}
     states.put_all(c, work.project, "normal", frozen, now)
+    # What is told late is heard late: the time to answer counts from now.
+    for group in _news(work):
+        work.told[group] = replace(work.told[group], since=max(work.told[group].since, now))
     told = {g: asdict(work.told[g]) for g in work.groups if g in work.told}
     states.put_all(c, work.project, "told", told, now)
     for alert in (work.alerts[i] for i in sorted(work.changed)):
