@@ -5,6 +5,7 @@ import fcntl
 import http.client
 import json
 import os
+import re
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -22,6 +23,21 @@ DEFAULT_DATA_DIR = "watchkeeper-data"
 # Seconds an answer may take: a backtest over weeks in small steps takes minutes.
 PATIENCE = 600
 _LOCAL, _LOCK = "local.json", "watchkeeper.lock"
+# What the API names in its hints, as somebody at a command line says it.
+_COMMANDS = {
+    "backfills": "backfill --list",
+    "datasets": "dataset list",
+    "dead-letters": "dead-letters",
+    "experiments": "experiment list",
+    "incidents": "incident list",
+    "keys": "keys list",
+    "managed": "signal managed",
+    "prices/recompute": "recompute-cost --list",
+    "signals": "signal list",
+    "taxonomy": "taxonomy list",
+    "trained": "train --list",
+}
+_PLACE, _FIELD = re.compile(r"GET /api/([a-z/-]+)"), re.compile(r"'([a-z_]+)': (?=\w)")
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
@@ -108,6 +124,16 @@ def server_of(args: argparse.Namespace) -> tuple[str, str] | None:
     return found[0], key or found[1]
 
 
+def as_command(hint: str) -> str:
+    """A hint of the API for a command line: lists by their commands, fields by their options.
+
+    >>> as_command("GET /api/experiments lists them"), as_command("'duplicates': skip leaves them out")
+    ("'watchkeeper experiment list' lists them", '--duplicates: skip leaves them out')
+    """
+    told = _PLACE.sub(lambda m: f"'watchkeeper {_COMMANDS[m[1]]}'" if m[1] in _COMMANDS else m[0], hint)
+    return _FIELD.sub(lambda m: f"--{m[1].replace('_', '-')}: ", told)
+
+
 def check_data_dir(data_dir: Path) -> None:
     """Raises `CliError` where there is no data: what somebody mistyped must not become a new data directory."""
     if not (data_dir / "records.db").exists():
@@ -147,10 +173,11 @@ class Answer:
 
 @dataclass
 class Client:
-    """Calls one server."""
+    """Calls one server. `hint` says what the API advises in the words of whoever asks; empty for what is nothing to them."""
 
     server: str
     headers: dict[str, str] = field(default_factory=dict)
+    hint: Callable[[str], str] = as_command
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Client":
@@ -254,7 +281,8 @@ class Client:
         """What the server said was wrong."""
         try:
             said = json.loads(answer.body)
-            text = f"{said['error']}\n  {said['hint']}" if said.get("hint") else str(said["error"])
+            hint = self.hint(str(said.get("hint") or ""))
+            text = f"{said['error']}\n  {hint}" if hint else str(said["error"])
         except (ValueError, KeyError, TypeError, AttributeError):
             text = f"{self.server} answered {answer.status}"
             if MARK not in answer.headers:

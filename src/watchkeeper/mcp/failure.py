@@ -1,4 +1,4 @@
-"""One trace as a failure to understand: what was asked, what came, which step broke, what scorers said."""
+"""One trace, or one stored run, as failures to understand: what was asked, what came, which step broke, what scorers said."""
 
 from typing import Any
 
@@ -16,6 +16,45 @@ def failure_of(trace: dict[str, Any]) -> dict[str, Any]:
         "output": trace["output_text"],
         "steps": [_step(s) for s in trace["spans"]],
     }  # fmt: skip
+
+
+def heading_of(run: dict[str, Any]) -> dict[str, Any]:
+    """What a stored run is, and what came of it."""
+    return {
+        **{
+            k: run[k]
+            for k in ("id", "name", "created", "dataset", "dataset_version", "target", "baseline_name")
+        },
+        **{k: run[k] for k in ("verdict", "needed", "n_cases", "repeats", "cost")},
+    }
+
+
+def run_of(run: dict[str, Any], every: bool, limit: int) -> dict[str, Any]:
+    """The API's experiment with at most `limit` of its cases, those that failed unless `every` one is wanted, without the scores that
+    say nothing bad."""
+    taken = [c for r in run["results"] if (c := _case(r))["failed"] or c["error"] or every]
+    return {
+        **heading_of(run),
+        "metrics": [
+            {k: m[k] for k in ("scorer", "outcome", "n", "mean", "baseline_mean", "low", "high", "margin", "explanation")}
+            for m in run["metrics"]
+        ],
+        "regressions": run["regressions"][:limit],
+        "regressions_in_all": len(run["regressions"]),
+        "cases": taken[:limit],
+        "cases_in_all": len(taken),
+    }  # fmt: skip
+
+
+def _case(result: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{k: result[k] for k in ("case_id", "input", "expected", "output", "error", "trace_id")},
+        "failed": {
+            name: {"reason": score["reason"], "flaky": score["flaky"]}
+            for name, score in result["scores"].items()
+            if False in score["passed"]
+        },
+    }
 
 
 def _score(score: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import contextlib
 import sys
+from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
@@ -14,7 +16,7 @@ from mcp_types import ToolAnnotations
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import CliError
-from watchkeeper.mcp.failure import failure_of
+from watchkeeper.mcp.failure import failure_of, heading_of, run_of
 from watchkeeper.mcp.fence import fenced
 from watchkeeper.server.openapi import installed_version
 from watchkeeper.testing.targets import How, TargetError, run
@@ -33,14 +35,14 @@ class Tools:
     a target could run any command."""
 
     def __init__(self, client: Client, target: str | None) -> None:
-        self.client = client
+        self.client = replace(client, hint=_for_an_agent)
         self.target = target
 
     async def _call(self, method: str, path: str, body: Any = None) -> Any:
         try:
             return await asyncio.to_thread(self.client.call, method, path, body)
         except CliError as error:
-            raise ToolError(_for_an_agent(str(error))) from None
+            raise ToolError(str(error)) from None
 
     async def search_traces(
         self, where: str | None = None, text: str | None = None, since: str = "24h", limit: int = 20
@@ -106,18 +108,41 @@ class Tools:
         """List the datasets with their newest version, number of cases, and when they last changed."""
         return fenced(await self._call("GET", "/api/datasets"), 300)
 
+    async def list_runs(self, dataset: str | None = None, limit: int = 20) -> str:
+        """List stored runs (experiments), the newest first: name, dataset and version, target, verdict, number of cases, cost and
+        baseline. Read one with read_run, put two side by side with compare_runs."""
+        asked = 500 if dataset else max(1, min(limit, 100))
+        found = await self._call("GET", f"/api/experiments?limit={asked}")
+        chosen = [r for r in found if dataset in (None, r["dataset"])][: max(1, min(limit, 100))]
+        if not chosen:
+            return f"no run of {dataset} is stored" if dataset else "no run is stored yet; run_gate makes one"
+        return fenced([heading_of(r) for r in chosen], 300)
+
+    async def read_run(self, run: str, cases: Literal["failed", "all"] = "failed", limit: int = 20) -> str:
+        """Read one stored run (a name or an id): its verdict, every metric with its figures, what got worse than the baseline, and its
+        cases with input, expected and actual output, and why they failed."""
+        _name(run, "a stored run")
+        found = await self._known(self._call("GET", f"/api/experiments/{quote(run, safe='')}"))
+        return fenced(run_of(found, cases == "all", max(1, min(limit, 100))), 1_000)
+
+    async def _known(self, asked: Awaitable[Any]) -> Any:
+        """What was asked of stored runs; whoever names one that is not there learns which are."""
+        try:
+            return await asked
+        except ToolError as error:
+            runs = await self._call("GET", "/api/experiments?limit=30")
+            known = ", ".join(dict.fromkeys(str(r.get("name") or r["id"]) for r in runs)) or "none"
+            raise ToolError(f"{error}\nstored runs, the newest first: {known}") from None
+
     async def compare_runs(self, before: str, after: str) -> str:
         """Put two stored runs (names or ids) side by side, case by case: every figure's change with its 95 % interval, new and
         fixed violations, and the cases that got worse first."""
         _name(before, "a stored run")
         _name(after, "a stored run")
         query = urlencode({"against": before})
-        try:
-            found = await self._call("GET", f"/api/experiments/{quote(after, safe='')}/compare?{query}")
-        except ToolError as error:
-            runs = await self._call("GET", "/api/experiments?limit=30")
-            known = ", ".join(dict.fromkeys(str(r.get("name") or r["id"]) for r in runs)) or "none"
-            raise ToolError(f"{error}\nstored runs, the newest first: {known}") from None
+        found = await self._known(
+            self._call("GET", f"/api/experiments/{quote(after, safe='')}/compare?{query}")
+        )
         worse = [c for c in found["cases"] if c["worse"]]
         kept = {k: found[k] for k in ("headline", "n", "sessions", "changes", "left_out", "other_version")}
         return fenced({**kept, "worse": worse[:20], "worse_in_all": len(worse)}, 500)
@@ -156,11 +181,9 @@ class Tools:
         return f"verdict: {made['verdict']}\n{fenced(shown, 8_000)}"
 
 
-def _for_an_agent(words: str) -> str:
-    """What the server said without the places of the HTTP API, which an agent has no tool for."""
-    return "\n".join(
-        line for line in words.splitlines() if not line.lstrip().startswith(("GET /api/", "/api/"))
-    )
+def _for_an_agent(hint: str) -> str:
+    """A hint of the API; nothing of its places, which an agent has no tool for."""
+    return "" if hint.startswith(("GET /api/", "/api/")) else hint
 
 
 def _name(text: str, what: str) -> None:
@@ -187,6 +210,8 @@ def make(client: Client, target: str | None = None) -> MCPServer:
         tools.list_signals,
         tools.list_alerts,
         tools.list_datasets,
+        tools.list_runs,
+        tools.read_run,
         tools.compare_runs,
         tools.run_sql,
     )

@@ -195,6 +195,14 @@ def test_it_passes_on_the_server_s_own_words(fake: Fake, capsys: pytest.CaptureF
     fake.json(400, {"error": "DROP is not allowed", "hint": "write a SELECT"})
     assert main(["sql", "drop", "--server", fake.url]) == 2
     assert "DROP is not allowed\n  write a SELECT" in capsys.readouterr().err
+    for hint, told in (
+        ("GET /api/experiments lists them", "'watchkeeper experiment list' lists them"),
+        ("'duplicates': skip leaves them out", "--duplicates: skip leaves them out"),
+        ("GET /api/elsewhere lists them", "GET /api/elsewhere lists them"),
+    ):
+        fake.json(404, {"error": "not there", "hint": hint})
+        assert main(["experiment", "list", "--server", fake.url]) == 2
+        assert f"not there\n  {told}\n" in capsys.readouterr().err
     fake.json(401, {"error": "no key", "hint": ""})
     assert main(["sql", "select 1", "--server", fake.url]) == 2
     assert "WATCHKEEPER_API_KEY" in capsys.readouterr().err

@@ -80,7 +80,8 @@ async def test_it_offers_its_tools_and_says_which_only_read(agent: Client) -> No
         tools = {t.name: t for t in (await agent.list_tools()).tools}
         reads = {n for n, t in tools.items() if t.annotations is not None and t.annotations.read_only_hint}
         assert reads == {
-            "search_traces", "read_failure", "list_signals", "list_alerts", "list_datasets", "compare_runs", "run_sql"
+            "search_traces", "read_failure", "list_signals", "list_alerts", "list_datasets", "list_runs", "read_run",
+            "compare_runs", "run_sql",
         }  # fmt: skip
         assert set(tools) - reads == {"add_case", "run_gate"}
         assert all(t.description for t in tools.values())
@@ -115,6 +116,14 @@ async def test_it_goes_from_a_failure_to_a_case_to_a_verdict(agent: Client, serv
         beside = await said(agent, "compare_runs", before="first", after="second")
         assert "1 new violation" in beside and '"worse_in_all": 1' in beside
         assert "mcp-regressions" in await said(agent, "list_datasets")
+        runs = await said(agent, "list_runs", dataset="mcp-regressions", limit=1)
+        assert '"name": "second"' in runs and '"first"' not in runs and '"metrics"' not in runs
+        failed = await said(agent, "read_run", run="second")
+        assert '"output": "Send the signed form to"' in failed and '"truncation": {' in failed
+        assert '"cases_in_all": 0' in await said(agent, "read_run", run="first")
+        assert "to the desk" in await said(agent, "read_run", run="first", cases="all")
+        assert "no run of other" in await said(agent, "list_runs", dataset="other")
+        assert "first" in await said(agent, "read_run", wrong=True, run="third")
 
 
 async def test_it_reads_signals_alerts_and_sql(agent: Client) -> None:

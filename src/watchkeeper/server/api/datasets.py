@@ -142,7 +142,7 @@ async def change(call: Call) -> dict[str, Any]:
             raise HttpError(
                 409,
                 _asked_twice(twins),
-                "duplicates=skip (--duplicates skip) leaves them out, keep adds them anyway",
+                "'duplicates': skip leaves them out, keep adds them anyway",
             )
     made = await call.services.records.write(
         lambda c: datasets.commit(
