@@ -5,11 +5,18 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from watchkeeper.gating.verdict import CaseScore, GateSettings, MetricVerdict, Outcome
+from watchkeeper.gating.verdict import CaseScore, GateSettings, MetricVerdict
 from watchkeeper.model.numerals import figure
 from watchkeeper.model.series import Insufficient
-from watchkeeper.stats.distributions import normal_quantile, t_quantile, t_survival
-from watchkeeper.stats.experiments import clustered_mean, holm, paired_difference
+from watchkeeper.stats.distributions import t_quantile
+from watchkeeper.stats.experiments import (
+    Verdict,
+    cases_needed,
+    clustered_mean,
+    gate,
+    paired_difference,
+    tails,
+)
 
 MIN_CLUSTERS = 5
 Pair = tuple[CaseScore, CaseScore]
@@ -92,30 +99,12 @@ def beside(scores: Sequence[CaseScore], window: Window) -> Paired:
     return Paired(len(values), groups, mean, window.mean, mean - window.mean, error, window.sd, df)
 
 
-def _one_sided(estimate: float, error: float, df: float) -> float:
-    """P(T >= estimate / error) for Student's t: small when the estimate is clearly above zero."""
-    if error == 0:
-        return 0.0 if estimate > 0 else 1.0
-    if math.isinf(error):
-        return 1.0
-    return t_survival(estimate / error, df)
-
-
 def _margin(scorer: str, found: Paired, settings: GateSettings) -> float:
     """The loss still accepted. The default follows the baseline's own spread; a constant baseline gets 1 % of it."""
     given = settings.margin.get(scorer)
     if given is not None:
         return given
     return max(settings.margin_sd * found.baseline_sd, 0.01 * abs(found.baseline_mean), 1e-9)
-
-
-def _needed(found: Paired, margin: float, level: float, power: float = 0.8) -> int | None:
-    """Further cases until a harmless change would pass with `power`: ((z₁₋α + z_power)·s/Δ)² − n."""
-    if math.isinf(found.error):
-        return MIN_CLUSTERS
-    s = found.error * math.sqrt(found.n)
-    z = normal_quantile(1 - level) + normal_quantile(power)
-    return max(1, math.ceil((z * s / margin) ** 2) - found.n)
 
 
 def semantic(pairs: Mapping[str, Sequence[Pair]], settings: GateSettings) -> list[MetricVerdict]:
@@ -136,45 +125,40 @@ def against_window(
 
 
 def _decided(found: Mapping[str, Paired | None], absent: str, settings: GateSettings) -> list[MetricVerdict]:
-    """It passes when the loss is shown to be smaller than the margin, fails when the score is shown to be worse (and not
-    shown to be within the margin), by one-sided t tests at `level` and half of it, Holm-corrected over the scorers;
-    otherwise the answer is not enough evidence, with the number of further cases that would settle it."""
-    names = sorted(found)
-    margins = {n: _margin(n, p, settings) for n in names if (p := found[n]) is not None}
-    within: dict[str, float] = {}
-    worse: dict[str, float] = {}
-    for name, margin in margins.items():
-        p = found[name]
-        if p is not None and p.clusters >= MIN_CLUSTERS:
-            within[name] = _one_sided(p.difference + margin, p.error, p.df)
-            worse[name] = _one_sided(-p.difference, p.error, p.df)
-    # Half of the level: a false failure stops somebody's release, a late one is caught by the next run.
-    passes, fails = holm(within, settings.level), holm(worse, settings.level / 2)
+    """The verdicts of `stats.experiments.gate` on the scorers with enough sessions; of others, and of those that settle nothing, the
+    answer is not enough evidence, with the number of further cases that would settle it."""
+    margins = {name: _margin(name, p, settings) for name, p in found.items() if p is not None}
+    outcomes = gate(
+        {
+            name: tails(p.difference, p.error, p.df, margins[name])
+            for name, p in found.items()
+            if p is not None and p.clusters >= MIN_CLUSTERS
+        },
+        settings.level,
+    )
     verdicts: list[MetricVerdict] = []
-    for name in names:
+    for name in sorted(found):
         p = found[name]
         if p is None:
             verdicts.append(MetricVerdict(name, "semantic", "not_enough_evidence", 0, absent))
             continue
-        verdicts.append(_verdict(name, p, margins[name], passes.get(name), fails.get(name), settings))
+        outcome = outcomes.get(name, "not_enough_evidence")
+        verdicts.append(_verdict(name, p, margins[name], outcome, settings))
     return verdicts
 
 
-def _verdict(
-    name: str, p: Paired, margin: float, passes: bool | None, fails: bool | None, settings: GateSettings
-) -> MetricVerdict:
+def _verdict(name: str, p: Paired, margin: float, outcome: Verdict, settings: GateSettings) -> MetricVerdict:
     half = 0.0 if p.error == 0 else t_quantile(1 - settings.level, max(1.0, p.df)) * p.error
-    outcome: Outcome
-    if passes:
-        outcome, words = "pass", f"not worse by more than {figure(margin)}"
-    elif fails:
-        outcome, words = "fail", f"worse than the baseline; at most {figure(margin)} was accepted"
+    finite, needed = math.isfinite(half), None
+    if outcome == "pass":
+        words = f"not worse by more than {figure(margin)}"
+    elif outcome == "fail":
+        words = f"worse than the baseline; at most {figure(margin)} was accepted"
     else:
-        outcome = "not_enough_evidence"
         words = f"cannot tell yet whether it fell by more than {figure(margin)}"
         if p.clusters < MIN_CLUSTERS:
             words += f"; only {p.clusters} independent cases"
-    finite = math.isfinite(half)
+        needed = cases_needed(p.n, p.error, margin, settings.level) if finite else MIN_CLUSTERS
     return MetricVerdict(
         name,
         "semantic",
@@ -187,5 +171,5 @@ def _verdict(
         low=p.difference - half if finite else None,
         high=p.difference + half if finite else None,
         margin=margin,
-        needed=_needed(p, margin, settings.level) if outcome == "not_enough_evidence" else None,
+        needed=needed,
     )

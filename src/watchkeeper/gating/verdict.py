@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from watchkeeper.stats.experiments import all_must_pass
+
 Outcome = Literal["pass", "fail", "not_enough_evidence", "not_calibrated"]
 # A scorer that is not calibrated is shown and decides nothing.
 NOT_CALIBRATED = "not_calibrated"
@@ -122,23 +124,24 @@ def every_case(checks: Sequence[MetricVerdict], cases: int, settings: GateSettin
     failed = tuple(sorted({c for m in checks for c in m.failed_cases}))
     aside = {c for m in checks for c in m.flaky_cases} - set(failed)
     n = cases - len(aside)
-    needed = math.ceil(3 / settings.max_failure_rate - 1e-9)
-    outcome: Outcome
+    read = all_must_pass(n - len(failed), n, p_max=settings.max_failure_rate)
     if failed:
-        outcome, words = "fail", f"{len(failed)} of {n} cases fail a check that must always pass"
-    elif n < needed:
-        outcome = "not_enough_evidence"
-        words = f"0 of {n} failed, but {needed} cases are needed to rule out a failure rate of {100 * settings.max_failure_rate:.1f} %"
+        words = f"{len(failed)} of {n} cases fail a check that must always pass"
+    elif read.needed is not None:
+        words = (
+            f"0 of {n} failed, but {n + read.needed} cases are needed to rule out a failure rate of "
+            f"{100 * settings.max_failure_rate:.1f} %"
+        )
     else:
-        outcome, words = "pass", f"0 of {n} failed; the true failure rate is below {300 / n:.1f} % (95 %)"
+        words = f"0 of {n} failed; the true failure rate is below {300 / n:.1f} % (95 %)"
     return MetricVerdict(
         "every_case",
         "deterministic",
-        outcome,
+        read.verdict,
         n,
         words,
         mean=(n - len(failed)) / n if n else None,
-        needed=needed - n if outcome == "not_enough_evidence" else None,
+        needed=read.needed,
         failed_cases=failed,
     )
 

@@ -4,7 +4,7 @@ The unit of randomisation (user or session) is the unit of analysis; a gate deci
 """
 
 from collections.abc import Mapping, Sequence
-from math import ceil, exp, log, sqrt
+from math import ceil, exp, isinf, log, sqrt
 from typing import Literal
 
 import msgspec
@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from watchkeeper.model.series import Estimate, Insufficient
-from watchkeeper.stats.distributions import chi2_survival, t_quantile
+from watchkeeper.stats.distributions import chi2_survival, normal_quantile, t_quantile, t_survival
 from watchkeeper.stats.intervals import clopper_pearson
 from watchkeeper.stats.power import rule_of_three_n
 from watchkeeper.stats.sequential import mixture_half_width
 
 Floats = NDArray[np.float64]
+Verdict = Literal["pass", "fail", "not_enough_evidence"]
 
 
 def _grouped(clusters: ArrayLike, *columns: Floats) -> tuple[int, list[Floats]]:
@@ -146,16 +147,57 @@ def holm(p_values: Mapping[str, float], alpha: float = 0.05) -> dict[str, bool]:
 
 
 class GateRead(msgspec.Struct, frozen=True):
-    """Pass, fail, or not enough evidence. `needed` is the number of cases in all that would be expected to settle it if
+    """Pass, fail, or not enough evidence. `needed` is how many further cases would be expected to settle it (None when
 
-    the effect stays where it is (None when settled, or when the effect sits on the margin itself).
+    settled, or when nothing is known of the spread).
     """
 
-    verdict: Literal["pass", "fail", "not_enough_evidence"]
+    verdict: Verdict
     difference: Estimate | None
     margin: float
     needed: int | None
     reason: str
+
+
+class Tails(msgspec.Struct, frozen=True):
+    """One-sided p values of a difference: that the loss is smaller than the margin, and that there is a loss."""
+
+    within: float
+    worse: float
+
+
+def tails(difference: float, error: float, df: float, margin: float) -> Tails:
+    """The p values of a difference new − old with this standard error (infinite where it is not known) on Student's t.
+
+    A difference that is constant is decided exactly.
+    """
+    return Tails(_beyond(difference + margin, error, df), _beyond(-difference, error, df))
+
+
+def _beyond(estimate: float, error: float, df: float) -> float:
+    """P(T >= estimate / error): small when the estimate is clearly above zero."""
+    if error == 0:
+        return 0.0 if estimate > 0 else 1.0
+    return 1.0 if isinf(error) else t_survival(estimate / error, df)
+
+
+def gate(found: Mapping[str, Tails], level: float = 0.05) -> dict[str, Verdict]:
+    """The verdict on each of several scores: pass when its loss is shown to be smaller than the margin, at `level`; else fail when
+    a loss is shown, at half of it, because a false failure stops somebody's release and a late one is caught by the next run;
+    each Holm-corrected over the scores.
+    """
+    passes = holm({name: p.within for name, p in found.items()}, level)
+    fails = holm({name: p.worse for name, p in found.items()}, level / 2)
+    return {
+        name: "pass" if passes[name] else "fail" if fails[name] else "not_enough_evidence" for name in found
+    }
+
+
+def cases_needed(n: int, error: float, margin: float, level: float = 0.05, power: float = 0.8) -> int:
+    """Further cases, at least one, until a harmless change would pass with `power`: ((z₁₋α + z_power)·s/Δ)² − n, where n cases have the
+    standard error `error`."""
+    z = normal_quantile(1 - level) + normal_quantile(power)
+    return max(1, ceil((z * error * sqrt(n) / margin) ** 2) - n)
 
 
 def non_inferiority(
@@ -166,44 +208,35 @@ def non_inferiority(
     margin: float,
     alpha: float = 0.05,
 ) -> GateRead:
-    """Is the new version no worse than `margin` below the old one on the same cases?
-
-    Pass when the one-sided lower bound of after − before is above −margin; fail when the upper bound is below 0;
-    otherwise not enough evidence. A difference that is constant passes or fails exactly.
-    """
-    if margin < 0:
-        raise ValueError(f"the margin is how much worse is acceptable, at least 0, not {margin}")
+    """Is the new version no worse than `margin` below the old one on the same cases? `gate` for one score; the bounds are
+    one-sided at `alpha`."""
+    if margin <= 0:
+        raise ValueError(f"the margin is how much worse is acceptable, more than 0, not {margin}")
     found = paired_difference(before, after, clusters, level=1 - 2 * alpha)
     if isinstance(found, Insufficient):
         return GateRead("not_enough_evidence", None, margin, None, found.reason)
+    df = (found.n if clusters is None else len(np.unique(np.asarray(clusters)))) - 1
+    error = (found.high - found.value) / t_quantile(1 - alpha, df)
+    (verdict,) = gate({"": tails(found.value, error, df, margin)}, alpha).values()
     said = f"difference {found.value:+.3g} [{found.low:+.3g}, {found.high:+.3g}]"
-    if found.high < 0 and found.low <= -margin:
-        return GateRead("fail", found, margin, None, f"worse: {said}")
-    if found.low > -margin:
-        return GateRead("pass", found, margin, None, f"no worse than {margin:g}: {said}")
-    distance = max(found.value + margin, -found.value)
-    half = (found.high - found.low) / 2
-    needed = ceil(found.n * (half / distance) ** 2) if distance > 1e-12 else None
-    return GateRead("not_enough_evidence", found, margin, needed, f"could be either: {said}")
+    words = {"pass": f"no worse than {margin:g}", "fail": "worse", "not_enough_evidence": "could be either"}
+    needed = cases_needed(found.n, error, margin, alpha) if verdict == "not_enough_evidence" else None
+    return GateRead(verdict, found, margin, needed, f"{words[verdict]}: {said}")
 
 
 def all_must_pass(passed: int, n: int, *, p_max: float) -> GateRead:
     """A deterministic gate: every case passes *and* n ≥ 3/p_max, so the failure rate is below p_max with 95 % confidence."""
+    least = rule_of_three_n(p_max)
+    needed = least - n if passed == n < least else None
     if n <= 0:
-        return GateRead("not_enough_evidence", None, p_max, rule_of_three_n(p_max), "no cases were run")
+        return GateRead("not_enough_evidence", None, p_max, needed, "no cases were run")
     low, high = clopper_pearson(n - passed, n)
     share = Estimate((n - passed) / n, low, high, n, float(n))
     if passed < n:
         return GateRead("fail", share, p_max, None, f"{n - passed} of {n} cases failed")
-    if n < rule_of_three_n(p_max):
-        needed = rule_of_three_n(p_max)
-        return GateRead(
-            "not_enough_evidence",
-            share,
-            p_max,
-            needed,
-            f"all {n} pass; {needed} are needed to rule out {p_max:.2%}",
-        )
+    if needed is not None:
+        said = f"all {n} pass; {least} are needed to rule out {p_max:.2%}"
+        return GateRead("not_enough_evidence", share, p_max, needed, said)
     return GateRead("pass", share, p_max, None, f"all {n} pass")
 
 

@@ -11,6 +11,7 @@ from watchkeeper.gating.report import junit, lines, markdown
 from watchkeeper.gating.subject import Answer, subjects_of
 from watchkeeper.gating.verdict import CaseScore, GateSettings, deterministic, every_case, overall
 from watchkeeper.model.review import Case
+from watchkeeper.stats.experiments import non_inferiority
 
 SETTINGS = GateSettings()
 
@@ -203,3 +204,13 @@ def test_a_case_that_got_worse_is_no_failure_of_a_run_that_passed() -> None:
     assert [case.get("classname") for case in root.iter("testcase")].count("watchkeeper.regressions") == len(
         made["regressions"]
     )
+
+
+def test_one_score_is_decided_as_the_gate_decides_it() -> None:
+    for shift in (-0.5, -0.2, -0.05, 0.1):
+        given = pairs(60, shift, 0.4)
+        (said,) = semantic({"m": given}, GateSettings(margin={"m": 0.2}))
+        read = non_inferiority([o.mean for _, o in given], [n.mean for n, _ in given], margin=0.2)
+        assert read.difference is not None
+        assert (read.verdict, read.needed) == (said.outcome, said.needed)
+        assert [read.difference.low, read.difference.high] == pytest.approx([said.low, said.high])
