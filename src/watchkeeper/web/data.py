@@ -192,14 +192,37 @@ def provisional(one: Series) -> Series:
     return replace(one, current=current, baseline=baseline)
 
 
-async def traffic(view: View, before_ns: int) -> dict[str, list[Row]]:
-    """Volume, errors, latency, cost and tokens by `part`: the range and [before_ns, since) as a `whole`, the range by `bucket` and by
-    `scenario`; a part without traces is empty."""
-    params = {**span(view.range), **cohort_params(view), "bucket": view.range.bucket, "before": before_ns}
+async def traffic(view: View, before_ns: int, bucket: int | None = None) -> dict[str, list[Row]]:
+    """Volume, errors, latency, cost, tokens and what is wrong by `part`: the range and [before_ns, since) as a `whole`, the range by
+    `bucket` (of so many seconds, the range's own when None) and by `scenario`; a part without traces is empty."""
+    size = bucket or view.range.bucket
+    params = {**span(view.range), **cohort_params(view), "bucket": size, "before": before_ns}
     parts: dict[str, list[Row]] = {"whole": [], "bucket": [], "scenario": []}
     for row in await rows(view, "page_traffic", **params):
         parts[str(row["part"])].append(row)
     return parts
+
+
+def failures(whole: Iterable[Row]) -> list[dict[str, Any]]:
+    """The failed checks and error classes of `traffic`'s whole: `family`, `name`, the traces `n` of the range and `n_before` of the one
+    before, and when the first and the last of both came."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in whole:
+        maps = (row["wrong_n"], row["wrong_first"], row["wrong_last"])
+        for one, n, first, last in zip(maps[0][0], *(values for _, values in maps), strict=True):
+            fresh = {
+                "family": one[0],
+                "name": one[1],
+                "n": 0,
+                "n_before": 0,
+                "first_seen": first,
+                "last_seen": last,
+            }
+            known = found.setdefault(tuple(one), fresh)
+            known["n" if row["current"] else "n_before"] += n
+            known["first_seen"] = min(known["first_seen"], first)
+            known["last_seen"] = max(known["last_seen"], last)
+    return list(found.values())
 
 
 async def spread(view: View, metric: str) -> Spread | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from watchkeeper.alerting.evidence import TROUBLE, share_of
+from watchkeeper.model.errors import TRANSPORT
 
 UNITS: Final = {
     "latency_ms": "ms",
@@ -31,6 +32,8 @@ WORDS: Final = {
     "error_rate": "Error rate",
     "tool_error_rate": "Tool error rate",
 }
+# What pages count as an error, as a condition over the table `traces`: a call that did not come back.
+ERRED: Final = f"errors > 0 or error_class in ({', '.join(repr(name) for name in sorted(TRANSPORT))})"
 # Trace-derived metrics; everything else that has points is a scorer.
 DERIVED: Final = frozenset(UNITS)
 # More of it is neither good nor bad by itself.

@@ -1,5 +1,6 @@
 """Queries written so that they read little answer what their plain forms do."""
 
+import operator
 import random
 from bisect import bisect_left
 from collections import Counter
@@ -8,16 +9,20 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 from starlette.requests import Request
 
-from tests.unit.web.world import DEPLOY, HOUR, NOW, PROJECT, World, build
+from tests.unit.web.world import DEPLOY, HOUR, MS, NOW, PROJECT, World, build
+from tests.unit.web.world import _span as span
+from watchkeeper.dialects import assemble, normalise
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import BINARY, Point, SeriesKey
 from watchkeeper.store.clickhouse import queries
+from watchkeeper.store.columns import TraceFilter, TraceRow
 from watchkeeper.web import data
-from watchkeeper.web.metrics import Metric
+from watchkeeper.web.metrics import ERRED, Metric
 from watchkeeper.web.pages.quality import worst_of
 from watchkeeper.web.view import TimeRange, View, view_of
 
@@ -64,6 +69,17 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
     # What people label is in no sum.
     said = [Score(PROJECT, i, "", "human", "1", "human", NOW - DAY, NOW, value=0.0) for i in judged]
     await made.columns.settle_scores(PROJECT, "human", judged, said)
+    # An answer that a check found wrong, in a session of its own, before everything that is rolled.
+    call = span(
+        "a" * 32,
+        1,
+        None,
+        "answer",
+        (NOW - 19 * DAY, NOW - 19 * DAY + MS),
+        {"gen_ai.conversation.id": "conv-wrong"},
+    )
+    wrong = msgspec.structs.replace(assemble([normalise(call)], []), error_class="invalid_output")
+    await made.columns.write_traces([TraceRow(PROJECT, wrong, [], 1.0, "all", NOW - 19 * DAY)])
     yield made
     await made.close()
 
@@ -157,9 +173,44 @@ async def test_traffic_is_read_once_for_its_whole_its_buckets_and_its_scenarios(
     assert {r["name"] for r in parts["scenario"]} == {"customer-support", "order-status"}
     for row in parts["scenario"]:
         await same(row, now.since_ns, now.until_ns, row["name"])
-    counted = (await named(world, "page_counts", before=NOW - 6 * DAY, **data.span(now)))[0]
-    assert counted == [parts["whole"][1]["n"], parts["whole"][0]["n"]]
+    listed = (
+        await world.columns.named("page_failures", PROJECT, before=NOW - 6 * DAY, **COHORT, **data.span(now))
+    ).dicts()
+    told = [{k: v for k, v in row.items() if k != "example"} for row in listed]
+    every = {"family": "", "name": "", "n": parts["whole"][1]["n"], "n_before": parts["whole"][0]["n"]}
+    assert every.items() <= told[0].items()
+    by_name = operator.itemgetter("family", "name")
+    assert sorted(data.failures(parts["whole"]), key=by_name) == sorted(told[1:], key=by_name)
+    assert {row["family"] for row in told[1:]} == {"check", "class"} and any(
+        row["n_before"] for row in told[1:]
+    )
     assert not any((await data.traffic(view(world, "scenario%3Dnone"), NOW - 6 * DAY)).values())
+
+
+async def test_an_error_is_the_same_on_every_page(world: World) -> None:
+    """A session's errors and the list of traces that the number of errors leads to: an answer that a check finds wrong is none."""
+    bound = {"since": NOW - 20 * DAY, "until": NOW + HOUR}
+    said = await plain(
+        world,
+        f"SELECT session_id, countIf({ERRED}), countIf(isNotNull(error_class)) FROM traces FINAL "
+        f"WHERE project = {{project:String}} AND {RANGE} GROUP BY session_id",
+        **bound,
+    )
+    more = {
+        "scorer": "",
+        "sign": 1,
+        "user": "",
+        "by": "session",
+        "before_ns": 0,
+        "before_key": "",
+        "most": 500,
+    }
+    found = await named(world, "page_groups", **bound, **more)
+    assert {row[0]: row[8] for row in found} == {row[0]: row[1] for row in said}
+    assert any(row[1] for row in said) and any(row[2] > row[1] for row in said)
+    wanted = TraceFilter(since_ns=bound["since"], until_ns=bound["until"], where=ERRED)
+    bars = await world.columns.tally(PROJECT, wanted, 86_400)
+    assert sum(n for _, n, _ in bars) == sum(bad for _, _, bad in bars) == sum(row[1] for row in said)
 
 
 async def test_a_project_has_a_last_trace_or_none(world: World) -> None:

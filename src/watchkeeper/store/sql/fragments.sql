@@ -23,6 +23,15 @@ AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
 -- What any version of a trace says of its session, from one column: by their keys the few are found without merging the whole table.
 AND trace_id IN (SELECT trace_id FROM traces WHERE project = {project:String} AND session_id = {session:String})
 
+-- fragment: erred
+-- A call that did not come back, as in `listing.tally`: an answer that a check finds wrong is no error of the call.
+(errors > 0 OR ifNull(error_class, '') IN ('bad_request', 'context_length_exceeded', 'rate_limit', 'server_error', 'timeout'))
+
+-- fragment: wrong
+-- Everything that is wrong with a trace, as (family, name): its failed checks and its error class.
+arrayConcat(arrayMap(c -> ('check', toString(c)), failed_checks),
+  if(isNull(error_class), [], [('class', toString(assumeNotNull(error_class)))]))
+
 -- fragment: failed
 -- Of a row of scores: whether it failed, or is low although its scorer sets no rule (`low_names`, `low_values`).
 (ifNull(passed = false, false) OR (isNotNull(value) AND has({low_names:Array(String)}, toString(scorer))

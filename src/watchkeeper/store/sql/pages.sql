@@ -4,7 +4,8 @@
 -- name: page_traffic
 -- Volume, errors, latency, time to first token, cost and tokens, looked up once for all that is shown of them, with a `part` for each:
 -- the range and the one before it as a whole (`current`), the range by buckets of `bucket` seconds (`start`) and by scenario. Quantiles come
--- with the order statistics that bound them (Woodruff: ranks q ± 1.96·√(q(1−q)/n)), cost with its mean and deviation.
+-- with the order statistics that bound them (Woodruff: ranks q ± 1.96·√(q(1−q)/n)), cost with its mean and deviation. What is wrong with
+-- the traces comes as maps of (family, name) to the number of them, their first and their last.
 WITH 1.96 * sqrt(0.0475 / greatest(timed, 1)) AS h95, 1.96 * sqrt(0.25 / greatest(ttft_n, 1)) AS t50,
   arraySort(groupArray(duration_ms)) AS d, arraySort(groupArray(ttft_ms)) AS t
 SELECT multiIf(grouping(start) = 0, 'bucket', grouping(name) = 0, 'scenario', 'whole') AS part, current, start, name,
@@ -13,12 +14,13 @@ SELECT multiIf(grouping(start) = 0, 'bucket', grouping(name) = 0, 'scenario', 'w
   t[toUInt32(ceil(0.5 * ttft_n))] AS ttft, t[toUInt32(greatest(1, floor((0.5 - t50) * ttft_n)))] AS ttft_low, t[toUInt32(least(toFloat64(ttft_n), ceil((0.5 + t50) * ttft_n)))] AS ttft_high,
   sum(cost) AS cost_sum, avg(cost) AS cost_mean, stddevSamp(cost) AS cost_sd, count(cost) AS cost_n,
   sum(input_tokens) AS tokens_in, count(input_tokens) AS in_n, sum(output_tokens) AS tokens_out, count(output_tokens) AS out_n,
-  toUnixTimestamp64Nano(max(time)) AS latest
+  toUnixTimestamp64Nano(max(time)) AS latest,
+  sumMap(wrong, arrayMap(_ -> 1, wrong)) AS wrong_n, minMap(wrong, moments) AS wrong_first, maxMap(wrong, moments) AS wrong_last
 FROM (
   SELECT time, duration_ms, ttft_ms, cost, input_tokens, output_tokens, ifNull(scenario, '') AS name,
     time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
     if(current, toUnixTimestamp64Nano(toDateTime64(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})), 9, 'UTC')), 0) AS start,
-    errors > 0 OR ifNull(error_class, '') IN ('rate_limit', 'timeout', 'context_length_exceeded', 'bad_request', 'server_error') AS failed
+    ${erred} AS failed, ${wrong} AS wrong, arrayMap(_ -> toUnixTimestamp64Nano(time), wrong) AS moments
   FROM traces FINAL
   WHERE project = {project:String}
     AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
@@ -26,15 +28,6 @@ FROM (
     ${cohort}
 )
 GROUP BY GROUPING SETS ((current), (current, start), (current, name)) HAVING current OR part = 'whole' ORDER BY part, start, name
-
--- name: page_counts
--- How many traces the range and the one before it have.
-SELECT countIf(time >= fromUnixTimestamp64Nano({since:Int64})) AS n, countIf(time < fromUnixTimestamp64Nano({since:Int64})) AS n_before
-FROM traces FINAL
-WHERE project = {project:String}
-  AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
-  AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
-  ${cohort}
 
 -- name: page_points
 -- Mergeable sums of every series of one cohort per bucket, from the rolled points; start 0 is everything in
@@ -97,15 +90,14 @@ FROM (
 GROUP BY metric, start ORDER BY metric, start
 
 -- name: page_failures
--- Failed checks and error classes in the range and in the one before, with a trace to look at.
+-- Failed checks and error classes in the range and in the one before, with a trace to look at; the family '' is all traces.
 SELECT family, name, countIf(time >= fromUnixTimestamp64Nano({since:Int64})) AS n,
   countIf(time < fromUnixTimestamp64Nano({since:Int64})) AS n_before,
   toUnixTimestamp64Nano(min(time)) AS first_seen, toUnixTimestamp64Nano(max(time)) AS last_seen,
   argMax(trace_id, time) AS example
 FROM (
   SELECT time, trace_id,
-    arrayJoin(arrayConcat(arrayMap(c -> ('check', toString(c)), failed_checks),
-      if(isNull(error_class), [], [('class', toString(assumeNotNull(error_class)))]))) AS one,
+    arrayJoin(arrayPushFront(${wrong}, ('', ''))) AS one,
     tupleElement(one, 1) AS family, tupleElement(one, 2) AS name
   FROM traces FINAL
   WHERE project = {project:String}
@@ -113,7 +105,7 @@ FROM (
     AND time >= fromUnixTimestamp64Nano({before:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64})
     ${cohort}
 )
-GROUP BY family, name ORDER BY n DESC, name LIMIT 200
+GROUP BY family, name ORDER BY family = '' DESC, n DESC, name LIMIT 201
 
 -- name: page_values
 -- The commonest values of one dimension in the range, for the cohort menu.
@@ -184,7 +176,7 @@ WITH turn AS (
 SELECT key, count() AS turns, uniqExact(session_id) AS sessions, any(user_id) AS user_id,
   min(toUnixTimestamp64Nano(time)) AS first, max(toUnixTimestamp64Nano(time)) AS last,
   max(toUnixTimestamp64Nano(time) + toInt64(ifNull(duration_ms, 0) * 1000000)) AS ended,
-  sum(cost) AS cost, countIf(errors > 0 OR isNotNull(error_class)) AS bad, countIf(notEmpty(failed_checks)) AS failing,
+  sum(cost) AS cost, countIf(${erred}) AS bad, countIf(notEmpty(failed_checks)) AS failing,
   arraySlice(arraySort(groupUniqArrayArray(failed_checks)), 1, 4) AS failed,
   if(countIf(mapContains(scores, {scorer:String})) = 0, NULL, {sign:Int8} * minIf({sign:Int8} * scores[{scorer:String}], mapContains(scores, {scorer:String}))) AS worst,
   argMin(trace_id, (if(mapContains(scores, {scorer:String}), 0, 1), {sign:Int8} * scores[{scorer:String}])) AS worst_trace

@@ -17,6 +17,7 @@ from watchkeeper.web.charts.inline import Spark, spark
 from watchkeeper.web.charts.spec import Dot
 from watchkeeper.web.data import Series
 from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.metrics import ERRED
 from watchkeeper.web.pages.common import answer, monitors_of, reading_of
 from watchkeeper.web.pages.signals import distinct
 from watchkeeper.web.view import BUCKETS, View, view_of
@@ -95,7 +96,7 @@ def _worse(now: Estimate, then: Estimate) -> str:
 
 def _course(view: View, traffic: Sequence[Mapping[str, Any]], value: str, n: str = "n") -> Spark:
     by_start = {int(r["start"]): r for r in traffic}
-    step = view.range.bucket * humane.NS
+    step = _coarse(view) * humane.NS
     made: list[Dot] = []
     for start in range(view.range.since_ns // step * step, view.range.until_ns, step):
         row = by_start.get(start)
@@ -122,7 +123,7 @@ def health_stats(
     errors, errors_before = _share(now), _share(then)
     p95, p95_before = _quantile(now, "p95", "timed"), _quantile(then, "p95", "timed")
     ttft, ttft_before = _quantile(now, "ttft", "ttft_n"), _quantile(then, "ttft", "ttft_n")
-    failed = view.url("/traces", where="errors > 0 or error_class is not null")
+    failed = view.url("/traces", where=ERRED)
     return [
         Stat(
             "Traces",
@@ -308,7 +309,7 @@ def gaps(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _coarse(view: View) -> int:
-    """A bucket for sparklines: at most 48 of them."""
+    """A bucket for sparklines: at most 60 of them."""
     return next((b for b in BUCKETS if view.range.seconds / b <= 60), view.range.bucket)
 
 
@@ -316,17 +317,15 @@ def _coarse(view: View) -> int:
 async def overview(call: Call) -> Response:
     """The first page: is it still working?"""
     view = view_of(call)
-    params = {**data.span(view.range), **data.cohort_params(view)}
-    before = view.range.before().since_ns
-    traffic, failures, covered, series, changes = await asyncio.gather(
-        data.traffic(view, before),
-        data.rows(view, "page_failures", before=before, **params),
+    size = _coarse(view)
+    traffic, covered, series, changes = await asyncio.gather(
+        data.traffic(view, view.range.before().since_ns, size),
         data.rows(view, "page_coverage", **data.span(view.range)),
-        data.all_series(view, bucket=_coarse(view), scorers=True),
+        data.all_series(view, bucket=size, scorers=True),
         data.deploys(view),
     )
     health, buckets = traffic["whole"], traffic["bucket"]
-    seen = distinct(failures)
+    seen = distinct(data.failures(health))
     # Only an empty range needs to ask whether there was ever anything.
     ever = (
         [{"n": 1, "last_seen": buckets[-1]["latest"]}]

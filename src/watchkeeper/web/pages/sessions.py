@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from starlette.responses import RedirectResponse, Response
 
+from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.server.reading import note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.web import data
@@ -90,16 +91,17 @@ async def session(call: Call) -> Response:
         turn["shown"] = [(n, v) for n, v in sorted(scores.items()) if n not in failed and v not in (0.0, 1.0)]
         if not content:
             turn["input"] = turn["output"] = None
+    cut, turns = len(turns) > MOST_TURNS, turns[:MOST_TURNS]
     costs = [t["cost"] for t in turns if t["cost"] is not None]
     context = {
         "session_id": session_id,
-        "turns": turns[:MOST_TURNS],
-        "cut": len(turns) > MOST_TURNS,
+        "turns": turns,
+        "cut": cut,
         "content": content,
         "users": sorted({str(t["user_id"]) for t in turns if t["user_id"]}),
         "cost": sum(costs) if costs else None,
         "unpriced": len(turns) - len(costs),
-        "errors": sum(1 for t in turns if t["error_class"] or t["errors"]),
+        "errors": sum(1 for t in turns if t["error_class"] in TRANSPORT or t["errors"]),
         "start": int(turns[0]["start"]),
         "took_ms": (max(int(t["ended"]) for t in turns) - int(turns[0]["start"])) / 1e6,
     }

@@ -64,14 +64,10 @@ async def signals(call: Call) -> Response:
         return await answer(view, "signals", "Signals", "signals.html", context)
     before = view.range.before()
     params = {**data.span(view.range), **data.cohort_params(view), "before": before.since_ns}
-    failures, counts, grouped = await asyncio.gather(
-        data.rows(view, "page_failures", **params),
-        data.rows(view, "page_counts", **params),
-        listed(call),
-    )
-    lines = distinct(failures)
+    found, grouped = await asyncio.gather(data.rows(view, "page_failures", **params), listed(call))
+    lines = distinct([f for f in found if f["family"]])
     asked = await _inputs(view, [str(f["example"]) for f in lines]) if call.sees_content else {}
-    now, then = int(counts[0]["n"]), int(counts[0]["n_before"])
+    now, then = (sum(int(f[k]) for f in found if not f["family"]) for k in ("n", "n_before"))
     context = {
         "kind": kind,
         "kinds": KINDS,
@@ -99,7 +95,7 @@ def distinct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
         if row["name"] in names:
             continue
         names.add(row["name"])
-        traces = tuple(row[k] for k in ("n", "n_before", "first_seen", "last_seen", "example"))
+        traces = tuple(row.get(k) for k in ("n", "n_before", "first_seen", "last_seen", "example"))
         line = lines.setdefault(traces, {**row, "also": []})
         if line["name"] != row["name"]:
             line["also"].append(row["name"])

@@ -19,7 +19,7 @@ from watchkeeper.store.records import saved_views
 from watchkeeper.store.sandbox_words import UNREADABLE
 from watchkeeper.web import data, humane, render
 from watchkeeper.web.charts.inline import bars
-from watchkeeper.web.metrics import LOWER_IS_BETTER
+from watchkeeper.web.metrics import ERRED, LOWER_IS_BETTER
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.pages.saved import shown
 from watchkeeper.web.view import DIMENSIONS, View, parse_cohort, view_of
@@ -319,6 +319,7 @@ async def traces(call: Call) -> Response:
         "top_count": top,
         "matching": sum(n for _, n, _ in counts) if counts is not None else None,
         "failing": sum(bad for _, _, bad in counts) if counts is not None else None,
+        "errors_url": view.url(where="\n".join(dict.fromkeys([*conditions(view), ERRED]))),
         "chips": chips(view),
         "scorers": sorted(scorers),
         "worst": worst_first(scorers),
