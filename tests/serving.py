@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from tests import forking
 from tests.columns import empty_columns
 from tests.waiting import HANG_SECONDS
 
@@ -58,7 +59,7 @@ class Server:
     """`watchkeeper serve` on a free port. `start` returns when it printed `ready`; `stop` asks it to drain.
 
     `headers` go with every call (`x-watchkeeper-project`, `authorization`). In a new directory it finds tables without rows, unless
-    it is to make its `own_tables`.
+    it is to make its `own_tables`. It is forked from a process that has done the imports, unless it is to start `afresh`.
     """
 
     def __init__(
@@ -68,23 +69,22 @@ class Server:
         no_auth: bool = True,
         env: dict[str, str] | None = None,
         own_tables: bool = False,
+        afresh: bool = False,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
-        self._command = [
-            *(sys.executable, "-m", "watchkeeper", "serve", "--data-dir", str(data_dir)),
-            *("--port", str(self.port), *arguments),
-        ]
+        self._arguments = ["serve", "--data-dir", str(data_dir), "--port", str(self.port), *arguments]
         if "--grpc-port" not in arguments:
-            self._command += ["--grpc-port", "0"]
+            self._arguments += ["--grpc-port", "0"]
         if no_auth:
-            self._command.append("--no-auth")
+            self._arguments.append("--no-auth")
+        self._afresh = afresh or not forking.POSSIBLE or any(name.startswith("PYTHON") for name in env or {})
         self._env = {**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})}
         self._data_dir = data_dir
         self._own_tables = own_tables or "WATCHKEEPER_COLUMNS_URL" in self._env
         self.headers: dict[str, str] = {}
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | forking.Forked | None = None
         self._drain: threading.Thread | None = None
 
     def start(self) -> "Server":
@@ -94,9 +94,13 @@ class Server:
             if not self._own_tables and not self._data_dir.exists():
                 self._data_dir.mkdir(parents=True, mode=0o700)
                 empty_columns(self._data_dir / "columns")
-        self.process = subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self._env
-        )
+        if self._afresh:
+            command = [sys.executable, "-m", "watchkeeper", *self._arguments]
+            self.process = subprocess.Popen(
+                command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=self._env
+            )
+        else:
+            self.process = forking.Forked(self._arguments, self._env)
         assert self.process.stdout is not None
         for line in self.process.stdout:
             self.lines.append(line.rstrip())
@@ -116,7 +120,7 @@ class Server:
     def _listen(self, output: IO[str]) -> None:
         self.lines.extend(line.rstrip() for line in output)
 
-    def _ended(self, process: subprocess.Popen[str], seconds: float) -> int:
+    def _ended(self, process: subprocess.Popen[str] | forking.Forked, seconds: float) -> int:
         status = process.wait(seconds)
         if self._drain is not None:
             self._drain.join(seconds)

@@ -40,7 +40,7 @@ def test_no_secret_is_in_any_output_argument_or_file(tmp_path: Path) -> None:
     plants = {"PLANT_PROVIDER": PROVIDER, "PLANT_WEBHOOK": WEBHOOK, "PLANT_HEADER": HEADER}
     said: list[str] = []
     with Server(
-        data, "--config", str(config), no_auth=False, env={**plants, "WATCHKEEPER_DEBUG": "1"}
+        data, "--config", str(config), no_auth=False, env={**plants, "WATCHKEEPER_DEBUG": "1"}, afresh=True
     ) as server:
         keys = {
             role: command("keys", "create", f"a {role}", "--role", role, "--data-dir", str(data))
