@@ -2,8 +2,11 @@
 
 import argparse
 import asyncio
+import contextlib
 import sys
+import threading
 import time
+from collections.abc import Generator
 from typing import Any
 
 from watchkeeper.alerting.monitor import Monitor as Rule
@@ -18,6 +21,7 @@ from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.monitor_tests import TestResult, fault_of, run_test
 from watchkeeper.pipeline.scorer_tests import CannotTest, Proof, metrics_with_tests, prove
 
+POLL_S = 0.5
 _DURATIONS = ("window", "hold", "keep_firing", "renotify", "response_time")
 
 
@@ -86,6 +90,31 @@ def as_written(rule: Rule) -> dict[str, Any]:
     return made
 
 
+@contextlib.contextmanager
+def _followed(client: Client) -> Generator[None]:
+    """Show how far the backtest is that is asked for in here."""
+    bar, done = Progress(1000, "replaying history"), threading.Event()
+
+    def follow() -> None:
+        while not done.wait(POLL_S):
+            # A server that does not say, or is busy, shows no bar.
+            with contextlib.suppress(CliError):
+                share = client.call("GET", "/api/backtest")["share"]
+                if share is not None and not done.is_set():
+                    bar.at(round(1000 * share))
+
+    watching = threading.Thread(target=follow, daemon=True)
+    if bar.on:
+        watching.start()
+    try:
+        yield
+    finally:
+        done.set()
+        if bar.on:
+            watching.join(2 * POLL_S)
+        bar.end()
+
+
 def backtest(args: argparse.Namespace) -> int:
     """Print when the monitors would have fired over the server's history."""
     args.allow_missing_env = True
@@ -99,7 +128,8 @@ def backtest(args: argparse.Namespace) -> int:
         raise CliError(f"{args.config}: there is no such monitor; it has {known}")
     client = Client.of(args)
     body = {"monitors": [as_written(m) for m in monitors], "since": args.since}
-    answer = client.call("POST", "/api/backtest", body)
+    with _followed(client):
+        answer = client.call("POST", "/api/backtest", body)
     for alert in answer["alerts"]:
         cohort = ", ".join(f"{k}={v}" for k, v in alert["cohort"].items()) or "all traffic"
         until = alert["resolved"] or "still firing"

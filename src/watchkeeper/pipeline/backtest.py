@@ -3,7 +3,7 @@
 import asyncio
 import tempfile
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,11 +81,12 @@ async def over_history(
     since_ns: int,
     until_ns: int,
     settings: Settings = Settings(),
+    told: Callable[[float], object] | None = None,
 ) -> list[Alert]:
     """The alerts these monitors (of one project) would have opened between two times, by the points that are stored.
 
     Baselines are gathered from up to 14 days before `since_ns`, exactly as the live watcher would have. Monitors share
-    the false-alarm budget with each other, as they would live.
+    the false-alarm budget with each other, as they would live. `told` hears how far it is, from 0 to 1.
     """
     if not monitors:
         return []
@@ -99,6 +100,10 @@ async def over_history(
         await steps.read_points(work, some[0], some[-1])
         for end in some:
             await steps.step(work, end)
+            if told is not None:
+                told((end - since_ns) / (until_ns - since_ns))
+                # A step that finds everything in memory lets nobody else have the loop, nor see how far it is.
+                await asyncio.sleep(0)
         work.messages.clear()
         work.book.forget(some[-1] - max(m.reach for m in monitors) - 3 * DAY)
     return [a for a in work.alerts.values() if a.fired_ns is not None and not is_version_alert(a)]
@@ -127,8 +132,42 @@ class Afresh(History):
         return await self.real.named(name, project, **params)
 
 
-async def backtest(real: Columns, rules: Sequence[Monitor], since_ns: int, now_ns: int) -> list[Alert]:
-    """The alerts these monitors would have opened over the stored history of their projects, oldest first."""
+class Turn:
+    """Backtests take turns, because each reads all of history. `what` is whose turn it is (None: nobody's), `share` how far that one
+    is, from 0 to 1."""
+
+    def __init__(self) -> None:
+        self.what: object | None = None
+        self.share = 0.0
+
+    def take(self, what: object) -> bool:
+        """Begin; False while another runs. Who took the turn gives it back with `free`."""
+        if self.what is not None:
+            return False
+        self.what, self.share = what, 0.0
+        return True
+
+    def free(self) -> None:
+        """Give the turn back."""
+        self.what = None
+
+    def at(self, share: float) -> None:
+        """Note how far it is."""
+        self.share = min(1.0, max(self.share, share))
+
+
+TURN = Turn()
+
+
+async def backtest(
+    real: Columns,
+    rules: Sequence[Monitor],
+    since_ns: int,
+    now_ns: int,
+    told: Callable[[float], object] = lambda _: None,
+) -> list[Alert]:
+    """The alerts these monitors would have opened over the stored history of their projects, oldest first. `told` hears how far it
+    is, from 0 to 1."""
     columns = Afresh(real)
     plan = RollPlan.of(rules)
     first = (since_ns - BASELINE_NS) // plan.tick_ns * plan.tick_ns
@@ -139,11 +178,23 @@ async def backtest(real: Columns, rules: Sequence[Monitor], since_ns: int, now_n
         try:
             await asyncio.to_thread(migrate.upgrade, records)
             roller = Roller(cast(Columns, columns), records, plan)
-            for project in dict.fromkeys(r.project for r in rules):
-                await roller.recompute(project, ticks, now_ns)
+            projects = list(dict.fromkeys(r.project for r in rules))
+            for number, project in enumerate(projects):
+
+                def at(half: float, number: int = number) -> None:
+                    told((number + half / 2) / len(projects))
+
+                await roller.recompute(project, ticks, now_ns, at)
                 mine = [r for r in rules if r.project == project]
                 settings = Settings(tick_ns=plan.tick_ns)
-                found += await over_history(cast(Columns, columns), mine, since_ns, now_ns, settings)
+                found += await over_history(
+                    cast(Columns, columns),
+                    mine,
+                    since_ns,
+                    now_ns,
+                    settings,
+                    lambda share, at=at: at(1 + share),
+                )
         finally:
             records.close()
     return sorted(found, key=lambda a: (a.fired_ns or 0, a.monitor))

@@ -7,7 +7,7 @@ again. Which ticks are dirty is asked of the store, not remembered: nothing is l
 import asyncio
 import logging
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -206,8 +206,10 @@ class Roller:
             await self.records.write(store)
         return done
 
-    async def recompute(self, project: str, ticks: Sequence[int], now_ns: int) -> Rolled:
-        """Recompute these ticks (start times, ns) whatever is known of them."""
+    async def recompute(
+        self, project: str, ticks: Sequence[int], now_ns: int, told: Callable[[float], object] | None = None
+    ) -> Rolled:
+        """Recompute these ticks (start times, ns) whatever is known of them. `told` hears how far it is, from 0 to 1."""
         done = Rolled(ticks=len(ticks))
         if not ticks:
             return done
@@ -216,7 +218,7 @@ class Roller:
         for first, last in self._ranges(ticks):
             points, beyond = await self._points(project, first, last, axes, known, now_ns)
             if beyond and await self._widen(project, beyond, now_ns):
-                return await self.recompute(project, ticks, now_ns)
+                return await self.recompute(project, ticks, now_ns, told)
             gone = await self._gone(project, first, last, points)
             if points or gone:
                 await self.columns.write_points([*points, *gone])
@@ -225,6 +227,8 @@ class Roller:
             for p in points:
                 if not p.key.cohort:
                     done.sizes[p.start_ns] = done.sizes.get(p.start_ns, 0) + p.n
+            if told is not None:
+                told((last - ticks[0]) / (ticks[-1] + self.plan.tick_ns - ticks[0]))
         return done
 
     def _tell_late(self, conn: Connection, project: str, sizes: Mapping[int, int], now_ns: int) -> None:

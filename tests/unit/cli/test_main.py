@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ import pytest
 
 from tests.unit.cli.conftest import Fake
 from watchkeeper.__main__ import main as program
-from watchkeeper.cli.client import running_on
+from watchkeeper.cli.client import Client, running_on
 from watchkeeper.cli.main import main, parser
-from watchkeeper.cli.output import as_csv, harmless, shown, table
+from watchkeeper.cli.output import Progress, as_csv, harmless, shown, table
 from watchkeeper.cli.serving import OneLine
 from watchkeeper.config.adapters import rule_of, rules_of
 from watchkeeper.config.load import load
@@ -537,6 +538,30 @@ def test_it_backtests_on_the_server(fake: Fake, tmp_path: Path, capsys: pytest.C
         and "tests" not in sent["monitors"][0]
     )
     assert main(["backtest", str(file), "--server", fake.url, "--monitor", "hig"]) == 2
+
+
+def test_a_backtest_shows_how_far_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text(GOOD)
+    shown, seen = threading.Event(), list[int]()
+
+    def call(_: Client, method: str, path: str, body: Any = None) -> Any:
+        assert path == "/api/backtest"
+        if method == "GET":
+            return {"share": 0.25}
+        assert shown.wait(60), "the bar is drawn while the answer is waited for"
+        return {"since": "a", "until": "b", "alerts": []}
+
+    def at(_: Progress, done: int, note: str = "") -> None:
+        seen.append(done)
+        shown.set()
+
+    monkeypatch.setattr(Client, "call", call)
+    monkeypatch.setattr(Progress, "at", at)
+    monkeypatch.setattr("watchkeeper.cli.monitors.POLL_S", 0.01)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(["backtest", str(file)]) == 0
+    assert set(seen) == {250}
 
 
 def test_monitors_of_packs_and_objectives_are_backtested_too(

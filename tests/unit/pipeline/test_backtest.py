@@ -1,5 +1,6 @@
 """Monitors over points that are stored: what the watcher would have said, and nothing written."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -30,6 +31,23 @@ async def test_a_backtest_finds_what_the_watcher_would_have() -> None:
     assert (only.monitor, only.cohort) == ("relevance-down", {"prompt_version": "v2"})
     assert only.fired_ns is not None and 344 <= (only.fired_ns - EPOCH) / HOUR <= 347
     assert only.resolved_ns is not None
+
+
+async def test_a_backtest_says_how_far_it_is_and_lets_others_work_meanwhile() -> None:
+    points = [p for h in range(60) for p in Traffic(steady).hour(h)]
+    shares, between = list[float](), list[int]()
+
+    async def others() -> None:
+        while not shares or shares[-1] < 1:
+            between.append(len(shares))
+            await asyncio.sleep(0)
+
+    columns, rules = cast(Any, History(points)), [Monitor("errors", "error_rate > 2%", "ml", "r.md")]
+    working = asyncio.create_task(others())
+    await over_history(columns, rules, EPOCH + 40 * HOUR, EPOCH + 60 * HOUR, Settings(HOUR), shares.append)
+    await working
+    assert shares == [n / 20 for n in range(1, 21)]
+    assert set(between) >= set(range(1, 20)), "nobody else had the loop between two steps"
 
 
 async def test_the_packs_are_quiet_on_quiet_traffic() -> None:

@@ -1,9 +1,11 @@
 """Pages over the whole application and the real store: nothing, a little, and what people do on them."""
 
+import asyncio
 import html
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -16,6 +18,7 @@ from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.load import load_text
 from watchkeeper.config.models import Config, Privacy
 from watchkeeper.llm.fake import FakeProvider
+from watchkeeper.model.alert import Alert
 from watchkeeper.pipeline.preference import Pair, prefer
 from watchkeeper.pipeline.reporting import ReportFlow, Setting
 from watchkeeper.pipeline.watching.versions import version_alert
@@ -543,6 +546,36 @@ async def test_another_judge_is_a_line_in_the_alerts_and_not_a_fault(world: Worl
         assert series.status_code == 200
         missing = await browser.get("/monitors/nobody")
         assert missing.status_code == 404
+
+
+async def test_a_backtest_goes_on_behind_its_page_which_says_how_far_it_is(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = load_text(
+        f"monitors: [{{name: slow, project: {PROJECT}, condition: x < 1, owner: o, runbook: r}}]\n"
+    )
+    monkeypatch.setattr(world.services, "config", ConfigHolder(found.config))
+    go, ended = asyncio.Event(), asyncio.Event()
+
+    async def rehearsed(*given: Any) -> list[Alert]:
+        given[-1](0.25)
+        await go.wait()
+        asyncio.get_running_loop().call_soon(ended.set)
+        raise RuntimeError("no history")
+
+    monkeypatch.setattr("watchkeeper.web.pages.monitors.backtest", rehearsed)
+    async with client(world) as browser:
+        begun = await browser.post("/monitors/slow/backtest")
+        assert begun.status_code == 303
+        page = await browser.get("/monitors/slow")
+        assert "Replaying 30 days: 25 %" in page.text and page.headers["refresh"] == "2"
+        assert (await browser.get("/api/backtest")).json() == {"share": 0.25}
+        assert (await browser.post("/monitors/slow/backtest")).status_code == 503
+        go.set()
+        await ended.wait()
+        page = await browser.get("/monitors/slow")
+        assert "The last run failed" in page.text and "refresh" not in page.headers
+        assert (await browser.get("/api/backtest")).json() == {"share": None}
 
 
 async def test_the_alerts_page_counts_the_monitors_of_packs_and_objectives(

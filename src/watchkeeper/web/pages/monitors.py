@@ -1,6 +1,7 @@
 """Monitors: where each stands, what of the false-alarm budget it costs, and when it would have fired over stored history."""
 
 import asyncio
+import logging
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.config.adapters import objective_of, rules_of
 from watchkeeper.model.series import cohort_parse, cohort_text
 from watchkeeper.model.times import DAY
-from watchkeeper.pipeline.backtest import backtest
+from watchkeeper.pipeline.backtest import TURN, backtest
 from watchkeeper.pipeline.explore import Backtest, Stand, stands
 from watchkeeper.pipeline.monitor_tests import TestResult, run_tests
 from watchkeeper.pipeline.objectives import read as read_objectives
@@ -28,8 +29,11 @@ ALLOWED: Final = 1.0
 # What asks for somebody stands first; the rest is in the configuration's order.
 LOUD: Final = ("firing", "pending", "unstable", "relearning")
 _tested: dict[str, list[TestResult]] = {}
-# One at a time: a backtest reads all of history, and the server has other work.
-_turn = asyncio.Semaphore(1)
+# Backtests that were begun here: the event loop itself holds its tasks weakly. Those that failed, until they are run again.
+_running: set[asyncio.Task[None]] = set()
+_failed: set[tuple[str, str]] = set()
+REFRESH_S: Final = 2
+log = logging.getLogger(__name__)
 
 
 def strips(found: Backtest, deploys: list[dict[str, Any]], width: int = 1000) -> list[dict[str, Any]]:
@@ -133,20 +137,44 @@ async def detail(call: Call) -> Response:
         "rows": strips(stand.backtest, changes) if stand.backtest is not None else [],
         "words": lambda cohort: cohort_words(cohort_parse(cohort)),
         "days": DAYS,
+        "share": TURN.share if TURN.what == (view.project, stand.monitor.name) else None,
+        "failed": (view.project, stand.monitor.name) in _failed,
     }
-    return await answer(view, "monitors", stand.monitor.name, "monitor.html", context)
+    response = await answer(view, "monitors", stand.monitor.name, "monitor.html", context)
+    if context["share"] is not None:
+        response.headers["refresh"] = str(REFRESH_S)
+    return response
 
 
 @route("POST", "/monitors/{name}/backtest", permission="editor", kind="page")
 async def run(call: Call) -> Response:
-    """Run the monitor over the last 30 days, changing nothing and telling nobody, and keep what was found."""
+    """Begin to run the monitor over the last 30 days; its page says how far it is."""
     view: View = view_of(call, "30d")
     stand = await _one(call)
-    if _turn.locked():
+    if not TURN.take((view.project, stand.monitor.name)):
         raise HttpError(503, "another backtest is running", "try again in a minute", {"retry-after": "5"})
+    task = asyncio.create_task(_rehearse(call, view, stand.monitor))
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+    return RedirectResponse(view.url(f"/monitors/{stand.monitor.name}"), 303)
+
+
+async def _rehearse(call: Call, view: View, monitor: Monitor) -> None:
+    """Run a monitor over history in the turn that was taken, changing nothing and telling nobody, and keep what was found."""
+    what = (view.project, monitor.name)
+    _failed.discard(what)
+    try:
+        await _kept(call, view, monitor)
+    except Exception:  # nobody waits for this task; the page says that it failed, and the log why
+        _failed.add(what)
+        log.exception("the backtest of monitor %s of project %s failed", monitor.name, view.project)
+    finally:
+        TURN.free()
+
+
+async def _kept(call: Call, view: View, monitor: Monitor) -> None:
     since = view.now_ns - DAYS * DAY
-    async with _turn:
-        found = await backtest(call.services.columns, [stand.monitor], since, view.now_ns)
+    found = await backtest(call.services.columns, [monitor], since, view.now_ns, TURN.at)
     made = Backtest(
         since,
         view.now_ns,
@@ -157,7 +185,6 @@ async def run(call: Call) -> Response:
     )
     await call.services.records.write(
         lambda c: states.put(
-            c, view.project, "backtest", stand.monitor.name, msgspec.to_builtins(made), view.now_ns
+            c, view.project, "backtest", monitor.name, msgspec.to_builtins(made), view.now_ns
         )
     )
-    return RedirectResponse(view.url(f"/monitors/{stand.monitor.name}"), 303)
