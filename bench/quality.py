@@ -338,7 +338,7 @@ SECTIONS: list[tuple[str, Callable[[Path], list[str]], str]] = [
     (
         "Injection phrases",
         injection,
-        "`injection_pattern`, a list of phrases only, on by default; said openly, in some fifteen languages, or hidden (letters of other scripts, digits for letters, base64 and the like). "
+        "`injection_pattern`, a list of phrases only, on by default; said openly, in some thirty languages, or hidden (letters of other scripts, digits for letters, words cut, run together or misspelt, base64, character codes, ciphers and the like). "
         "Flags on benign kinds matter most: at production volumes one per cent is the budget. Phrases were added after reading what was missed in the corpora, not in prompt_attacks.",
     ),
     (

@@ -1,10 +1,13 @@
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from watchkeeper.model.score import NotScored, Outcome, Subject
 from watchkeeper.patterns import PatternSet
 from watchkeeper.scoring.checks.base import PASS, Check, fail
-from watchkeeper.scoring.disguise import SIGNS, undisguised
+from watchkeeper.scoring.disguise import FOREIGN_SIGNS, LONGEST, SIGNS, undisguised, unjoined
+from watchkeeper.scoring.encodings import CODED_SIGNS, FOREIGN_CODED_SIGNS, decodings
 from watchkeeper.scoring.facts import facts
 
 # Phrases that address the model's instructions. Precision first: what a filter of phrases misses is the classifier's job.
@@ -55,10 +58,26 @@ PATTERNS: tuple[str, ...] = (
     r"|(?:les|ces|aux|des) (?:\S+ )?(?:instructions|consignes|règles|directives|restrictions|filtres|protocoles) (?:\S+ )?(?:précédent|antérieur|initial|ci-dessus|système|éthique))",
     r"\b(?:ignor[ae]\w*|olvid[ae]\w*|esqueç\w*|desconsider\w*|desactiv[ae]\w*|desativ[ae]\w*|elud[ae]\w*|dimentic\w*|disattiv\w*|aggira\w*|scarta|trascura|anula|omite) (?:\S+ ){0,4}"
     r"(?:instrucci|instruç|istruzion|reglas|regras|regole|directrices|directivas|diretrizes|direttiv|restricci|restriç|restrizion|linee guida|protocol(?:o|lo|li)|pautas|orientações|codice di condotta)",
-    r"(?:игнориру|забуд|отключи|обойди|нарушь)\S* (?:\S+ ){0,3}(?:инструкци|правил|указани|ограничени|команд)|\b(?:zignoruj|ignoruj|zapomnij|pomiń) (?:\S+ ){0,5}(?:instrukc|polece|zasad|reguł|ogranicze)",
-    r"(?:忽略|无视|忘记|忘掉|绕过|不要理会|忽視|無視|忘記|繞過).{0,12}(?:指令|指示|规则|規則|提示|说明|限制|规定)|(?:指示|命令|ルール|プロンプト|制限).{0,10}(?:無視|忘れ|破棄)"
-    r"|(?:지시|명령|규칙|지침|제한|프롬프트).{0,10}(?:무시|잊어|우회)|(?:تجاهل|انس).{0,20}(?:التعليمات|الأوامر|القواعد|القيود)"
-    r"|(?:निर्देश|नियम).{0,15}(?:अनदेखा|नज़रअंदाज़|भूल)|(?:talimat|kural|yönerge|kısıtlama)\S* (?:\S+ ){0,3}(?:yok ?say|göz ardı|görmezden|unut|dikkate alma)",
+    # To forget one's rules is said where all, earlier or one's own are meant: "don't forget the rules" is what people say to each other.
+    r"(?:игнориру|отключи|обойди|нарушь)\S* (?:\S+ ){0,3}(?:инструкци|правил|указани|ограничени|команд)|забуд\S* (?:об? )?(?:все|всё|всех|всём|предыдущ|прежн|прошл|сво|данн|эти)\S* (?:\S+ ){0,3}(?:инструкци|правил|указани|ограничени|команд)"
+    r"|\b(?:zignoruj|ignoruj|pomiń) (?:\S+ ){0,5}(?:instrukc|polece|zasad|reguł|ogranicze|pokyn|pravid|příkaz|inštrukc)|\bzapomnij (?:o )?(?:wszystk|poprzedn|wcześniejsz|dotychczas|swoich|twoich)\S* (?:\S+ ){0,3}(?:instrukc|polece|zasad|reguł|ogranicze)"
+    r"|(?:ігнору|знехтуй|обійди)\S* (?:\S+ ){0,3}(?:інструкці|правил|вказів|обмежен|команд|настанов)|забудь\S* (?:про )?(?:усі|всі|усе|все|попередн|сво)\S* (?:\S+ ){0,3}(?:інструкці|правил|вказів|обмежен|команд|настанов)"
+    r"|\b(?:zapomeň|zapomeňte|zabudni|ignorujte) (?:na )?(?:v[šs]e|předchoz|predch|dosavad|svoj|svá|tvoj)\S* (?:\S+ ){0,3}(?:pokyn|instrukc|pravid|příkaz|inštrukc|omezen)"
+    r"|(?:игнорирай|пренебрегни|забрави|игнориши|занемари|заборави) (?:\S+ )?(?:вси|предишн|горн|свои|сва|све|претходн)\S* (?:\S+ ){0,3}(?:инструкц|правила|указания|команди|упутств)"
+    r"|\b(?:ignori[sš]i|zaboravi|zanemari)(?:te)? (?:sv|prethodn|raniji|gornj)\S* (?:\S+ ){0,3}(?:uput|pravil|instrukcij|naredb|ograničenj)"
+    r"|\b(?:ignorera|glöm|åsidosätt|strunta i|bortse från|ignorer|glem|se bort fra|tilsidesett|tilsidesæt) (?:bort )?(?:all|de |dem |din|tidligere|tidigare|föreg|foreg|forrige|ov[ae]n)\S* ?(?:\S+ ){0,4}(?:instru|regl|riktlinj|retningslinj|anvis|begräns|begræns|kommando)"
+    r"|\b(?:ohita|unohda|jätä huomiotta) (?:kaik|aiem|aikais|edelli|saama|yllä)\S* (?:\S+ ){0,3}(?:ohje|sään|määräy|käsky|rajoit)|\b(?:ignor\S*|uit[ăa]\S*|încalcă) (?:toate|orice|cele|instrucțiunile|regulile) (?:\S+ ){0,4}(?:instruc|regul|anterioar|precedent|până acum|de mai sus)"
+    r"|(?:figyelmen kívül|felejtsd el|felejtse el) (?:az? )?(?:összes|minden|eddigi|korábbi|előző|fenti|eredeti)\S* (?:\S+ ){0,3}(?:utasítás|szabály|előírás|parancs)"
+    r"|(?:αγνόησε|αγνοήστε|αγνοείστε|ξέχνα|ξέχασε|ξεχάστε|παράκαμψε|παράβλεψε) (?:\S+ ){0,5}(?:οδηγίες|εντολές|κανόνες|περιορισμούς)|(?:התעלמ?ם?|תתעלם|שכח|תשכח)\S* (?:את )?מ?כל \S*(?:הוראות|כללים|הנחיות|פקודות|מגבלות)"
+    r"|(?:bỏ qua|quên|phớt lờ|không tuân theo) (?:hết )?(?:tất cả|mọi|toàn bộ|các) (?:\S+ ){0,4}(?:hướng dẫn|chỉ dẫn|quy tắc|mệnh lệnh|chỉ thị|quy định) (?:\S+ ){0,2}(?:trước|trên|ban đầu|hệ thống|của bạn)"
+    r"|\b(?:abaikan|lupakan|langgar) (?:semua|segala|seluruh) (?:\S+ ){0,3}(?:instruksi|perintah|aturan|arahan|petunjuk|pedoman)|\b(?:abaikan|lupakan) (?:instruksi|perintah|aturan|arahan|petunjuk|pedoman) (?:\S+ ){0,2}(?:sebelum|di ?atas|sistem|awal|anda|kamu)"
+    r"|\b(?:puuza|sahau) (?:maagizo|sheria|maelekezo|amri|kanuni) (?:\S+ )?(?:zote|yote|za awali|ya awali|yaliyo|zilizo|zako|yako)|\b(?:balewalain|kalimutan) (?:mo )?(?:ang )?(?:lahat|naunang|mga naunang|iyong)\S* (?:\S+ ){0,4}(?:tagubilin|patakaran|utos|panuntunan|instruksyon)",
+    r"(?:忽略|无视|忘记|忘掉|绕过|不要理会|忽視|無視|忘記|繞過).{0,12}(?:指令|指示|规则|規則|提示|说明|限制|规定)|(?:略过|跳过|抛开|丢弃|不要遵守|不用管|别管|略過|跳過|拋開).{0,6}(?:之前|以前|上面|上述|以上|所有|先前|你的|系统).{0,6}(?:指令|指示|规则|規則|说明|說明|提示|限制|规定|设定)"
+    r"|(?:指示|命令|ルール|プロンプト|制限).{0,10}(?:無視|忘れて(?:[くしほ、。！!]|$)|忘れ(?:ろ|なさい)|破棄)|(?:지시|명령|규칙|지침|제한|프롬프트).{0,10}(?:무시|잊어 ?(?:버리고|버려|버리세요|라|줘|주)|우회)"
+    r"|(?:تجاهل|انس |انسى ).{0,20}(?:التعليمات|الأوامر|القواعد|القيود)|(?:دستورالعمل|دستورات|قوانین|قواعد|محدودیت).{0,25}(?:نادیده بگیر|فراموش کن|کنار بگذار)"
+    r"|(?:निर्देश|नियम).{0,15}(?:अनदेखा|नज़रअंदाज़|भूल)|(?:সব|সমস্ত|আগের|পূর্ব).{0,15}(?:নির্দেশ|নিয়ম|নিয়ম).{0,12}(?:উপেক্ষা|ভুলে|অমান্য)"
+    r"|(?:เพิกเฉย|ละเว้น|ลืม|ไม่ต้องสนใจ|อย่าทำตาม|ข้าม).{0,12}(?:คำสั่ง|คำแนะนำ|กฎ|ข้อจำกัด).{0,20}(?:ก่อนหน้า|ทั้งหมด|ข้างต้น|ระบบ)"
+    r"|(?:talimat|kural|yönerge|kısıtlama)\S* (?:\S+ ){0,3}(?:yok ?say|göz ardı|görmezden|unut(?:un|unuz)?(?:[ .,!;]|$)|dikkate alma)",
     r"\b(?:zeig|nenn|verrat|wiederhol|montre|révèle|affiche|répète|muestra|revela|repite|mostra|rivela|ripeti|toon|pokaż|ujawnij|покажи|раскрой)\S* (?:\S+ ){0,4}"
     r"(?:system-?prompt|systemanweisung|prompt|instructions? (?:système|initiales?|centrales?|secrètes?)|instrucciones (?:del sistema|iniciales|ocultas|internas|originales)"
     r"|istruzioni (?:di sistema|iniziali|nascoste)|instruções (?:do sistema|iniciais|ocultas)|системн\S+ (?:промпт|инструкци\S+))",
@@ -114,6 +133,16 @@ IN_CONTENTS: tuple[str, ...] = (
     r"\bhinweis (?:an|für) (?:die |das |alle |den )?(?:ki\b|sprachmodell|ki-assistent)|\b(?:nota|aviso|instrucciones|instruções|istruzioni) para (?:la |el |a |o |as |los )?(?:ia\b|asistente|assistente|modelo)|\b(?:note|instructions?) (?:à|pour) (?:l['’]|les? )?(?:ia\b|assistant|modèle)",
 )
 
+_SIGNS = len(PATTERNS) + len(IN_CONTENTS)
+# What was encoded may be disguised as well.
+_DEPTH = 2
+_LAST_FORGET = 2
+_NOT = re.compile(r"(?:\b(?:not|never|cannot)|n['’]t)(?: (?:just|simply|ever|to))? $", re.IGNORECASE)
+_FORGET = re.compile(r"\b(?:ignore|disregard|forget|override|bypass|skip)\b", re.IGNORECASE)
+# "return system_prompt" is a line of code: who is to show one's own prompt is told by other phrases.
+_SHOWS = 3
+_TOLD = re.compile(r"\b(?:reveal|leak|disclose|recite|tell me|give me)\b", re.IGNORECASE)
+
 
 @dataclass(frozen=True, kw_only=True)
 class InjectionPattern(Check):
@@ -136,6 +165,9 @@ class InjectionPattern(Check):
     def prepare(self) -> None:
         if not self.inputs and not self.contents:
             raise ValueError("inputs: inputs, contents or both must be true")
+
+    def data(self) -> tuple[Any, ...]:
+        return (SIGNS, CODED_SIGNS)
 
     def one(self, subject: Subject) -> Outcome:
         seen = facts(subject)
@@ -163,19 +195,52 @@ class InjectionPattern(Check):
 def phrases(text: str, more: Sequence[str] = ()) -> tuple[list[int], str]:
     """Indices of the phrases that a text says, openly or else in disguise, and the reading that says them. more: `IN_CONTENTS`, of
     what came from outside; its phrases count on from the others."""
+    return _phrases(text, len(PATTERNS) + len(more), _DEPTH)
+
+
+def _phrases(text: str, known: int, depth: int) -> tuple[list[int], str]:
     found = _set().ids(text)
     if not found:
         return [], text
-    known, signs = len(PATTERNS) + len(more), len(PATTERNS) + len(IN_CONTENTS)
-    said = [i for i in found if i < known]
-    if said:
+    said = _meant(found, text, known)
+    signs = {i - _SIGNS for i in found if i >= _SIGNS}
+    if said or not signs or not depth:
         return said, text
-    hidden = {i - signs for i in found if i >= signs}
-    for reading in undisguised(text, hidden) if hidden else ():
-        said = [i for i in _set().ids(reading) if i < known]
+    # Whoever hides something in a long text puts it at its beginning or its end.
+    if len(text) > 2 * LONGEST:
+        text = f"{text[:LONGEST]}\n{text[-LONGEST:]}"
+    plain = undisguised(text, signs)
+    for reading in plain:
+        said = _meant(_set().ids(reading), reading, known)
         if said:
             return said, reading
+    for reading in (loose for one in (text, *plain[:2]) for loose in unjoined(one, signs)):
+        said = [
+            i for i in _meant(_set().ids(reading), reading, known) if i != _SHOWS or _TOLD.search(reading)
+        ]
+        if said:
+            return said, reading
+    for reading in decodings(text, {i - len(SIGNS) for i in signs if i >= len(SIGNS)}):
+        said, inner = _phrases(reading, known, depth - 1)
+        if said:
+            return said, inner
     return [], text
+
+
+def _meant(found: list[int], text: str, known: int) -> list[int]:
+    """Of the numbers of what occurs those of phrases, but for what a text says not to do."""
+    said = [i for i in found if i < known]
+    return [i for i in said if not _denied(i, text)] if said and said[-1] <= _LAST_FORGET else said
+
+
+def _denied(index: int, text: str) -> bool:
+    """Whether a text says nothing but not to ignore or forget something, as in "don't forget the previous instructions"."""
+    one_line = text.replace("\n", " ")
+    spans = [(m.start(), m.group()) for m in re.finditer(PATTERNS[index], one_line, re.IGNORECASE)]
+    return bool(spans) and all(
+        _NOT.search(one_line[max(0, at - 20) : at]) and len(_FORGET.findall(words)) == 1
+        for at, words in spans
+    )
 
 
 def said_first(text: str) -> str | None:
@@ -186,22 +251,27 @@ def said_first(text: str) -> str | None:
 
 
 class _Phrases:
-    """All phrases and signs under one numbering, in two sets: hyperscan scans these twice faster than all of them at once. Lines are
-    broken anywhere, in mail and in tables, so a line's end counts as a blank: most are looked for in the text as one line."""
+    """All phrases and signs under one numbering, in three sets: hyperscan scans two twice faster than all of them at once, and the third
+    has only what ASCII cannot say. Lines are broken anywhere, in mail and in tables, so a line's end counts as a blank: most are looked
+    for in the text as one line."""
 
     def __init__(self) -> None:
-        known = len(PATTERNS) + len(IN_CONTENTS)
-        every = [*PATTERNS, *IN_CONTENTS, *SIGNS]
-        apart = [i for i in range(known) if i >= _REWORDED or r"\n)" in every[i]]
-        self._whole = [i for i in range(len(every)) if i not in apart]
-        self._lined = apart
+        every = [*PATTERNS, *IN_CONTENTS, *SIGNS, *CODED_SIGNS]
+        self._beyond = [
+            i for i in range(_SIGNS, len(every)) if every[i] in (*FOREIGN_SIGNS, *FOREIGN_CODED_SIGNS)
+        ]
+        self._lined = [i for i in range(_SIGNS) if i >= _REWORDED or r"\n)" in every[i]]
+        self._whole = [i for i in range(len(every)) if i not in self._lined and i not in self._beyond]
         self._in_one_line = PatternSet([every[i] for i in self._whole])
-        self._in_lines = PatternSet([every[i].replace(" ", r"\s") for i in apart])
+        self._in_lines = PatternSet([every[i].replace(" ", r"\s") for i in self._lined])
+        self._in_letters = PatternSet([every[i] for i in self._beyond])
 
     def ids(self, text: str) -> list[int]:
         """Numbers of what occurs, ascending."""
         found = [self._whole[i] for i in self._in_one_line.ids(text.replace("\n", " "))]
         found += [self._lined[i] for i in self._in_lines.ids(text)]
+        if not text.isascii():
+            found += [self._beyond[i] for i in self._in_letters.ids(text)]
         return sorted(found)
 
     def first(self, text: str) -> str | None:
