@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from watchkeeper.alerting.lifecycle import Seen, Timing
+from watchkeeper.model.numerals import figure
 from watchkeeper.model.times import MINUTE
 
 Name = Literal[
@@ -19,6 +20,8 @@ Name = Literal[
     "damage",
 ]
 PREFIX = "watchkeeper."
+# Seconds below which a duration is told in a unit of so many.
+_UNITS = ((120, 1, "s"), (7200, 60, "min"), (float("inf"), 3600, "h"))
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class BuiltIn:
     @property
     def condition(self) -> str:
         """What it watches, for people."""
-        return f"{self.what} {'>' if self.side == 'above' else '<'} {figure(self.unit, self.limit)}"
+        return f"{self.what} {'>' if self.side == 'above' else '<'} {with_unit(self.unit, self.limit)}"
 
     @property
     def timing(self) -> Timing:
@@ -70,23 +73,18 @@ class BuiltIn:
         return "breach" if over else "clear"
 
 
-def figure(unit: str, value: float) -> str:
+def with_unit(unit: str, value: float) -> str:
     """A value in a rule's unit: 90 s, 12 min, 3.5 %.
 
-    >>> figure("seconds", 720.0), figure("share", 0.035)
-    ('12 min', '3.5 %')
+    >>> with_unit("seconds", 720.0), with_unit("share", 0.035), with_unit("seconds", 4_000_000.0)
+    ('12 min', '3.5 %', '1,111 h')
     """
     if unit == "share":
-        return f"{value * 100:.3g} %"
+        return f"{figure(100 * value)} %"
     if unit == "count":
         return f"{value:,.0f}"
-    return (
-        f"{value:.3g} s"
-        if value < 120
-        else f"{value / 60:.3g} min"
-        if value < 7200
-        else f"{value / 3600:.3g} h"
-    )
+    size, name = next((s, n) for below, s, n in _UNITS if value < below)
+    return f"{figure(value / size)} {name}"
 
 
 RULES: tuple[BuiltIn, ...] = (

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from sqlalchemy.engine import Connection
 
-from watchkeeper.alerting.builtin import RULES, BuiltIn, Reading, figure
+from watchkeeper.alerting.builtin import RULES, BuiltIn, Reading, with_unit
 from watchkeeper.alerting.evidence import iso
 from watchkeeper.alerting.lifecycle import Life, advance
 from watchkeeper.alerting.message import notifications
@@ -131,7 +131,7 @@ class SelfWatch:
             # A cohort of its own: traffic's baselines leave out what fired for them, and this did not.
             cohort = (("built_in", rule.name),)
             beside.alert_id = alert_id(PROJECT, rule.monitor, cohort, since)
-            value = figure(rule.unit, reading.value) if reading.value is not None else "unknown"
+            value = with_unit(rule.unit, reading.value) if reading.value is not None else "unknown"
             return Alert(
                 beside.alert_id, PROJECT, rule.monitor, dict(cohort), "firing", rule.severity, self.owner, self.runbook,
                 rule.condition, since, since, now, None, now, summary=f"{rule.what}: {value}. {reading.says}.",

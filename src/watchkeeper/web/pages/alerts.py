@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
-from watchkeeper.alerting.builtin import figure
+from watchkeeper.alerting.builtin import with_unit
 from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.evaluate import odds
 from watchkeeper.config.units import duration_ns
@@ -228,7 +228,7 @@ async def _built_in(call: Call) -> list[dict[str, Any]]:
     watch = call.services.selfwatch
     found = [] if watch is None else document(await watch.standing())
     return [
-        {**one, "figure": None if one["value"] is None else figure(str(one["unit"]), float(one["value"]))}
+        {**one, "figure": None if one["value"] is None else with_unit(str(one["unit"]), float(one["value"]))}
         for one in found
     ]
 
