@@ -277,3 +277,25 @@ def test_it_ships_no_inline_script_or_style() -> None:
         )
         for tag in re.findall(r"<script[^>]*>", text):
             assert "src=" in tag, path.name
+
+
+def test_of_two_deploys_close_to_each_other_both_are_named() -> None:
+    """The last is named first, for it is what changed; the one before it then takes the other side, or its version alone."""
+    day, end = 24 * HOUR, START + 720 * HOUR
+    dots = [Dot(end - k * day, 8.0, 7.5, 8.5, 90) for k in range(30, 0, -1)]
+    near = [Mark(end - 9 * day, "assistant 2026.03.1"), Mark(end - day, "support-answer v2")]
+    crowd = [Mark(end - day * 15 - k, f"support-answer v{k}") for k in range(4)]
+
+    def named(deploys: list[Mark], width: int) -> dict[str, bool]:
+        chart = SeriesChart(dots, end - 30 * day, end, 86_400, deploys=deploys, width=width)
+        texts = [
+            v
+            for layer in series(chart, "light")["layer"]
+            if layer["mark"]["type"] == "text"
+            for v in layer["data"]["values"]
+        ]
+        return {v["label"]: v["left"] for v in texts if v["label"]}
+
+    assert named(near, 760) == {"assistant 2026.03.1": True, "support-answer v2": True}
+    assert named(near, 380) == {"2026.03.1": True, "v2": True}
+    assert named(crowd, 760) == {"support-answer v0": False, "support-answer v1": True}

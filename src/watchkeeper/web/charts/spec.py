@@ -237,26 +237,34 @@ def _baseline_layers(chart: SeriesChart, y: dict[str, Any], c: dict[str, str]) -
     ]
 
 
+def _label_of(
+    name: str, at: float, plot: float, taken: list[tuple[float, float]], small: bool
+) -> tuple[str, bool]:
+    """What stands at a rule `at` pixels into the plot, and whether to its left: the whole name or its version alone, where neither the
+    edge nor a label in `taken` is in the way, else nothing. A small picture names the version only: the larger one has the room."""
+    version = name.rsplit(" ", 1)[-1][:28]
+    for label in (version,) if small else (name[:28], version):
+        reach = 7.0 * len(label) + 8
+        for left in (False, True):
+            first, last = (at - reach, at) if left else (at, at + reach)
+            if first >= 0 and last <= plot and all(last <= a or first >= b for a, b in taken):
+                taken.append((first, last))
+                return label, left
+    return "", False
+
+
 def _deploy_layers(chart: SeriesChart, x: dict[str, Any], c: dict[str, str], ms: Any) -> list[dict[str, Any]]:
     inside = [d for d in chart.deploys if chart.since_ns <= d.at_ns < chart.until_ns]
     if not inside:
         return []
     plot = chart.width - PAD["left"] - PAD["right"]
-    # A small picture names the version only; the larger one behind it has the room for the rest.
-    short = chart.width < 500
     rows: list[dict[str, Any]] = []
-    taken = [-1.0, -1.0]
-    for deploy in sorted(inside, key=lambda d: d.at_ns):
+    taken: list[tuple[float, float]] = []
+    # The latest first: where there is no room for all names, what changed last is what is looked for.
+    for deploy in sorted(inside, key=lambda d: -d.at_ns):
         at = (deploy.at_ns - chart.since_ns) / (chart.until_ns - chart.since_ns) * plot
-        label = (deploy.label.rsplit(" ", 1)[-1] if short else deploy.label)[:28]
-        reach = 7.0 * len(label) + 8
-        # A label near the right edge is written to the left of its rule; one that would cover its neighbour is left out.
-        left = at + reach > plot
-        first, last = (at - reach, at) if left else (at, at + reach)
-        free = first >= taken[1] or last <= taken[0]
-        rows.append({"t": ms(deploy.at_ns), "label": label if free else "", "left": left})
-        if free:
-            taken = [min(first, taken[0]) if taken[1] >= 0 else first, max(last, taken[1])]
+        label, left = _label_of(deploy.label, at, plot, taken, chart.width < 500)
+        rows.append({"t": ms(deploy.at_ns), "label": label, "left": left})
     rule = {"type": "rule", "color": c["text"], "strokeDash": [4, 3], "opacity": 0.75}
     text = {
         "type": "text",
