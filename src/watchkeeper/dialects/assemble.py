@@ -20,7 +20,6 @@ from watchkeeper.model.span import (
     Part,
     RawSpan,
     Span,
-    Tool,
     Totals,
     Trace,
 )
@@ -56,7 +55,7 @@ def assemble(spans: list[Span], logs: list[LogRecord]) -> Trace:
     _announced(ordered)
     _restore(ordered)
     tool_spans.complete(ordered)
-    _passed_on(ordered)
+    tool_spans.once(ordered)
     context = _contexts(ordered)
     known = {s.span_id for s in ordered}
     orphans = sorted({s.parent_id for s in ordered if s.parent_id is not None and s.parent_id not in known})
@@ -265,75 +264,6 @@ def _announced(ordered: list[Span]) -> None:
         said = msgspec.structs.replace(said, parts=[*said.parts, call])
         llm.output_messages = [said, *llm.output_messages[1:]]
         llm.tool_calls = messages.tool_calls(said)
-
-
-def _passed_on(ordered: list[Span]) -> None:
-    """A tool that a request of the Model Context Protocol ran, or that two libraries tell, is one call: the outermost span's.
-
-    The client's span, the server's and a framework's own lie within each other and name one tool. The inner ones stay in
-    the trace as what they are beside that, and lend what only they know.
-    """
-    tools = {s.span_id: s for s in ordered if s.tool is not None}
-    scopes = {s.raw.scope_name for s in tools.values() if s.raw is not None}
-    if len(tools) < 2 or (len(scopes) < 2 and not any(map(_is_request, tools.values()))):
-        return
-    nearest = duplicates.enclosing({s.span_id: s.parent_id for s in ordered}, tools)
-    beneath: dict[str, list[Span]] = {}
-    for inner in tools.values():
-        outer_id = nearest[inner.span_id]
-        if outer_id is not None and _same_tool(tools[outer_id], inner):
-            beneath.setdefault(outer_id, []).append(inner)
-    pairs = {told[0].span_id: outer_id for outer_id, told in beneath.items() if len(told) == 1}
-    for span_id in pairs:
-        outermost, seen = span_id, {span_id}
-        while (outer_id := pairs.get(outermost)) is not None and outer_id not in seen:
-            outermost = outer_id
-            seen.add(outer_id)
-        inner, outer = tools[span_id], tools[outermost]
-        if inner.tool is not None and outer.tool is not None and outermost != span_id:
-            outer.tool = _lent(outer.tool, inner.tool)
-            outer.input_text = outer.input_text or inner.input_text
-            outer.output_text = outer.output_text or inner.output_text
-            inner.kind, inner.tool = "other", None
-
-
-def _is_request(span: Span) -> bool:
-    """Whether a span is one end of a request of the Model Context Protocol."""
-    if span.raw is None:
-        return False
-    told = span.raw.attributes
-    method = first(told, "mcp.method.name", "rpc.method")
-    return (
-        method == "tools/call"
-        or "mcp.tool.name" in told
-        or span.raw.scope_name.startswith("opentelemetry.instrumentation.mcp")
-    )
-
-
-def _same_tool(outer: Span, inner: Span) -> bool:
-    one, other = outer.tool, inner.tool
-    if one is None or other is None or one.name != other.name or not _are_apart(outer, inner):
-        return False
-    if None not in (one.call_id, other.call_id) and one.call_id != other.call_id:
-        return False
-    return None in (one.arguments, other.arguments) or one.arguments == other.arguments
-
-
-def _are_apart(outer: Span, inner: Span) -> bool:
-    """Whether two spans may tell one call: a library alone tells its calls once."""
-    if outer.raw is None or inner.raw is None or _is_request(outer) or _is_request(inner):
-        return outer.raw is not None and inner.raw is not None
-    return outer.raw.scope_name != inner.raw.scope_name
-
-
-def _lent(tool: Tool, inner: Tool) -> Tool:
-    return Tool(
-        tool.name,
-        tool.call_id or inner.call_id,
-        inner.arguments if tool.arguments is None else tool.arguments,
-        inner.result if tool.result is None else tool.result,
-        tool.error or inner.error,
-    )
 
 
 def _with_ids(given: list[Message], made: dict[str, Message], ran: dict[str, str | None]) -> list[Message]:

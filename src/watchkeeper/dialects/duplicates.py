@@ -1,7 +1,7 @@
 """The same provider call told by several spans: who carries it, and what the others add.
 
-Seven ways it happens: two instrumentations report one response id, or lie within each other's time; a wrapper span repeats its child's call; Logfire ends
-the call at the first byte and tells the rest on a second span; a provider's own SDK tells the call an instrumentation told;
+Seven ways it happens: two instrumentations report one response id, or tell it at the same time; a wrapper span repeats its
+child's call; Logfire ends the call at the first byte and tells the rest on a second span; a provider's own SDK tells the call an instrumentation told;
 Langfuse's client tells what its callback told; what a call used is told again on a span of its own.
 """
 
@@ -30,7 +30,7 @@ def mark(spans: list[Span]) -> None:
     sums = _sums(calls, below)
     _by_response(calls)
     _by_request(calls)
-    _by_time(calls)
+    _by_time(calls, {(o, s.span_id) for o, told in below.items() for s in told})
     _by_sdk(calls)
     _by_callback(calls)
     _by_count(calls)
@@ -184,18 +184,26 @@ def _is_told(span: Span) -> bool:
     return bool(_llm(span).output_messages) or marks.get("logfire.span_type") == "log"
 
 
-def _by_time(calls: list[Span]) -> None:
-    """A call whose response id is not told by both: two instrumentations tell it side by side, one within the other's time."""
+def _by_time(calls: list[Span], nested: set[tuple[str, str]]) -> None:
+    """A call whose response id is not told by both: two instrumentations tell it side by side, at the same time.
+
+    `nested` are calls and those beneath them, which `_wrappers` settles.
+    """
     # Of one instrumentation alone, which may tell thousands at once, nothing is told twice so.
     if not _of_several(calls):
         return
     alike: dict[tuple[str | None, object], list[Span]] = {}
     for span in calls:
-        asked, counts = last_user_text(_llm(span).input_messages), _count(span)
-        for said in (asked, counts if any(counts) else None, span.error is not None or None):
+        llm = _llm(span)
+        asked, counts, failed = last_user_text(llm.input_messages), _count(span), span.error is not None
+        for said in (asked, counts if any(counts) else None, failed or None):
             if said:
                 alike.setdefault((span.parent_id, said), []).append(span)
-    settled: set[tuple[str, str]] = set()
+        if asked and (failed or any(counts)):
+            # Two callbacks may each build a tree of their own: then all that is said must be the same.
+            names = tuple(c.name for c in llm.tool_calls)
+            alike.setdefault(("", (asked, counts, failed, llm.output_text, names)), []).append(span)
+    settled = nested
     for group in alike.values():
         if not _of_several(group):
             continue
@@ -215,23 +223,34 @@ def _of_several(spans: list[Span]) -> bool:
 
 
 def _beside(outer: Span, inner: Span) -> bool:
-    if inner.end_ns > outer.end_ns or outer.kind != inner.kind:
+    if outer.kind != inner.kind or not at_once(outer, inner):
         return False
     if outer.raw is None or inner.raw is None or outer.raw.scope_name == inner.raw.scope_name:
         return False
     one, other = _llm(outer), _llm(inner)
     if one.response_id is not None and other.response_id is not None:
         return False
+    asked, again = last_user_text(one.input_messages), last_user_text(other.input_messages)
     if outer.error is not None and inner.error is not None:
         models = {one.request_model, other.request_model} - {None}
-        return len(models) < 2 and not (one.input_messages and other.input_messages)
+        unknown = not (one.input_messages and other.input_messages)
+        return len(models) < 2 and (unknown or asked == again)
     names, told = _families(one), _families(other)
-    asked = last_user_text(one.input_messages)
     counts = _count(outer)
-    same = (asked and asked == last_user_text(other.input_messages)) or (
-        any(counts) and counts == _count(inner)
-    )
-    return bool(same) and not names.isdisjoint(told)
+    same = bool(asked) and asked == again
+    if not same and any(counts) and counts == _count(inner):
+        # One may tell the question in its own way: then the other has the whole of it within its time.
+        same = inner.end_ns <= outer.end_ns or not (asked and again)
+    return same and not names.isdisjoint(told)
+
+
+def at_once(outer: Span, inner: Span) -> bool:
+    """Whether the later of two spans passed its time, for the most part, beside the earlier one.
+
+    Callbacks are told of an end in the order in which they were told of the start: neither span lies within the other.
+    """
+    shared = min(outer.end_ns, inner.end_ns) - inner.start_ns
+    return 2 * shared >= min(outer.end_ns - outer.start_ns, inner.end_ns - inner.start_ns)
 
 
 def _by_sdk(calls: list[Span]) -> None:

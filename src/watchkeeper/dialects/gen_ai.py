@@ -212,6 +212,7 @@ _pick = Picker(
             "gen_ai.usage.completion_tokens_details.reasoning",
             "gen_ai.usage.output_tokens_details.reasoning_tokens",
             "gen_ai.usage.thinking_tokens",
+            "llm.usage.reasoning_tokens",
             "thoughts_token_count",
         ),
     }

@@ -1,11 +1,11 @@
-"""What tools' own spans lack and the conversation around them holds: ids, arguments, results."""
+"""What tools' own spans lack and the conversation around them holds: ids, arguments, results; and a call told twice, once."""
 
 from typing import Any, cast
 
 import msgspec
 
-from watchkeeper.dialects import common
-from watchkeeper.dialects.values import as_text
+from watchkeeper.dialects import common, duplicates
+from watchkeeper.dialects.values import as_text, first
 from watchkeeper.model.span import ErrorInfo, Message, Part, Span, Tool
 
 
@@ -115,3 +115,101 @@ def _only_value(part: Part) -> tuple[str | None, str] | None:
         only: Any = next(iter(cast(dict[str, Any], given).values()))
         return (part.name, only) if isinstance(only, str) else None
     return None
+
+
+def once(ordered: list[Span]) -> None:
+    """A tool that a request of the Model Context Protocol ran, or that two libraries tell, is one call: the outermost span's.
+
+    The client's span, the server's and a framework's own lie within each other and name one tool; callbacks tell it side by
+    side. The others stay in the trace as what they are beside that, and lend what only they know.
+    """
+    tools = {s.span_id: s for s in ordered if s.tool is not None}
+    scopes = {s.raw.scope_name for s in tools.values() if s.raw is not None}
+    if len(tools) < 2 or (len(scopes) < 2 and not any(map(_is_request, tools.values()))):
+        return
+    nearest = duplicates.enclosing({s.span_id: s.parent_id for s in ordered}, tools)
+    beneath: dict[str, list[Span]] = {}
+    for inner in tools.values():
+        outer_id = nearest[inner.span_id]
+        if outer_id is not None and _same_tool(tools[outer_id], inner):
+            beneath.setdefault(outer_id, []).append(inner)
+    pairs = {told[0].span_id: outer_id for outer_id, told in beneath.items() if len(told) == 1}
+    for span_id in pairs:
+        outermost, seen = span_id, {span_id}
+        while (outer_id := pairs.get(outermost)) is not None and outer_id not in seen:
+            outermost = outer_id
+            seen.add(outer_id)
+        if outermost != span_id:
+            _lend(tools[outermost], tools[span_id])
+    if len(scopes) > 1:
+        _beside([s for s in ordered if s.tool is not None])
+
+
+def _beside(tools: list[Span]) -> None:
+    """One call that two libraries tell at the same time, neither beneath the other."""
+    alike: dict[tuple[str | None, bytes], list[Span]] = {}
+    for span in tools:
+        if span.tool is not None:
+            key = (span.tool.name, msgspec.json.encode(span.tool.arguments, order="deterministic"))
+            alike.setdefault(key, []).append(span)
+    for group in alike.values():
+        known: dict[str, Span] = {}
+        for span in group:
+            identity = span.tool.call_id if span.tool is not None else None
+            first_told = known.setdefault(identity, span) if identity else span
+            if first_told is not span and _same_tool(first_told, span):
+                _lend(first_told, span)
+        for at, outer in enumerate(group):
+            for inner in group[at + 1 :]:
+                if inner.start_ns >= outer.end_ns or outer.tool is None:
+                    break
+                if duplicates.at_once(outer, inner) and _same_tool(outer, inner):
+                    _lend(outer, inner)
+
+
+def _lend(outer: Span, inner: Span) -> None:
+    """`outer` carries the call that `inner` tells too."""
+    if inner.tool is not None and outer.tool is not None:
+        outer.tool = _lent(outer.tool, inner.tool)
+        outer.input_text = outer.input_text or inner.input_text
+        outer.output_text = outer.output_text or inner.output_text
+        inner.kind, inner.tool = "other", None
+
+
+def _is_request(span: Span) -> bool:
+    """Whether a span is one end of a request of the Model Context Protocol."""
+    if span.raw is None:
+        return False
+    told = span.raw.attributes
+    method = first(told, "mcp.method.name", "rpc.method")
+    return (
+        method == "tools/call"
+        or "mcp.tool.name" in told
+        or span.raw.scope_name.startswith("opentelemetry.instrumentation.mcp")
+    )
+
+
+def _same_tool(outer: Span, inner: Span) -> bool:
+    one, other = outer.tool, inner.tool
+    if one is None or other is None or one.name != other.name or not _are_apart(outer, inner):
+        return False
+    if None not in (one.call_id, other.call_id) and one.call_id != other.call_id:
+        return False
+    return None in (one.arguments, other.arguments) or one.arguments == other.arguments
+
+
+def _are_apart(outer: Span, inner: Span) -> bool:
+    """Whether two spans may tell one call: a library alone tells its calls once."""
+    if outer.raw is None or inner.raw is None or _is_request(outer) or _is_request(inner):
+        return outer.raw is not None and inner.raw is not None
+    return outer.raw.scope_name != inner.raw.scope_name
+
+
+def _lent(tool: Tool, inner: Tool) -> Tool:
+    return Tool(
+        tool.name,
+        tool.call_id or inner.call_id,
+        inner.arguments if tool.arguments is None else tool.arguments,
+        inner.result if tool.result is None else tool.result,
+        tool.error or inner.error,
+    )
