@@ -141,7 +141,7 @@ async def test_the_worst_answers_of_a_prompt_version_are_a_filter_and_a_click_aw
         found = re.search(r'href="([^"]*sort=answer_relevance[^"]*)"', page)
         assert found
         worst = (await browser.get(html.unescape(found[1]))).text
-    shown = [float(x) for x in re.findall(r"answer relevance</span> ([\d.]+)", worst)]
+    shown = [float(x) for x in re.findall(r"answer_relevance</span> ([\d.]+)", worst)]
     assert len(shown) > 10 and shown == sorted(shown)
 
 
@@ -328,11 +328,11 @@ async def test_an_alert_leads_to_its_traces_with_the_worst_first(world: World) -
         there = re.search(r'href="(/traces\?[^"]*sort=answer_relevance)"', page)
         assert there
         listed = (await browser.get(html.unescape(there.group(1)))).text
-        values = [float(v) for v in re.findall(r"answer relevance</span> ([0-9.]+)", listed)]
+        values = [float(v) for v in re.findall(r"answer_relevance</span> ([0-9.]+)", listed)]
         assert len(values) > 5 and values == sorted(values)
-        assert 'aria-current="true">Lowest answer relevance</a>' in listed
+        assert 'aria-current="true">Lowest answer_relevance</a>' in listed
         slowest = (await browser.get("/traces?range=30d&sort=-latency_ms")).text
-        assert 'aria-current="true">Highest latency ms</a>' in slowest
+        assert 'aria-current="true">Highest latency_ms</a>' in slowest
         assert 'aria-current="true">Newest</a>' in (await browser.get("/traces?sort=no_such_thing")).text
 
 

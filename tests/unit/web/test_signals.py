@@ -18,17 +18,17 @@ def signal(**given: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("given", "heading", "detail"),
     [
-        ({}, "has steps", "(?m)^…[.)] does not occur"),
-        ({"name": "no_resolution_steps"}, "no resolution steps", "has steps"),
+        ({}, "has_steps", "(?m)^…[.)] does not occur"),
+        ({"name": "no_resolution_steps"}, "no resolution steps", "has_steps"),
         ({"scorer": "tool_error", "error_class": "tool_error", "tool": "lookup_plan", "title": "timed out", "name": "timed out"},
-         "tool error, lookup plan", "timed out"),
+         "tool_error, lookup_plan", "timed out"),
         ({"scorer": "server_error", "source": "class", "error_class": "server_error", "title": "server_error", "name": "server_error"},
          "server error", ""),
         ({"source": "judge", "scorer": "helpful", "title": "answers another question", "name": "answers another question"},
          "answers another question", "helpful"),
         ({"source": "human", "scorer": "human", "title": None, "name": "human"},
          "called bad in review", "without a name for what is wrong"),
-        ({"kind": "topic", "title": "how to get a refund", "name": "how to get a refund"}, "how to get a refund", "has steps"),
+        ({"kind": "topic", "title": "how to get a refund", "name": "how to get a refund"}, "how to get a refund", "has_steps"),
     ],
 )  # fmt: skip
 def test_a_rule_is_called_by_its_name_and_words_of_people_stand_alone(

@@ -1,3 +1,4 @@
+import html
 import re
 from types import SimpleNamespace
 from typing import Any
@@ -50,6 +51,37 @@ def test_it_says_states_in_words_and_shape_not_by_colour_alone() -> None:
         shown = macro("state(s)", s=state)
         assert word in shown
         assert "<svg" in shown
+
+
+@pytest.mark.parametrize(
+    ("better", "unit", "words", "sort", "value"),
+    [
+        (1, "", "Lowest values", "quality", True), (-1, "", "Highest values", "-quality", True),
+        (1, "share", "Latest that failed", "quality", False), (-1, "share", "Latest it was found in", "-quality", False),
+    ],
+)  # fmt: skip
+def test_the_worst_traces_say_what_they_are_and_lead_to_all_of_them(
+    better: int, unit: str, words: str, sort: str, value: bool
+) -> None:
+    """Of what is yes or no a column of zeros says nothing."""
+    view = SimpleNamespace(**vars(VIEW), url=lambda path, **given: path + str(given))
+    row = {
+        "trace_id": "ab",
+        "value": 0.25,
+        "input": "Why?",
+        "output": "No.",
+        "prompt_version": "v2",
+        "start": 1,
+    }
+    source = '{% import "parts/macros.html" as m with context %}{{ m.worst(rows, "quality", better, unit) }}'
+    shown = environment().from_string(source).render(view=view, rows=[row], better=better, unit=unit)
+    assert f"<h2>{words}</h2>" in shown and f"/traces{ {'sort': sort} }" in html.unescape(shown)
+    assert ("<b>0.25</b>" in shown) is value
+
+
+def test_a_failure_is_called_by_what_a_filter_takes_or_in_words() -> None:
+    assert macro("found(f)", f={"family": "check", "name": "has_steps"}) == "has_steps"
+    assert macro("found(f)", f={"family": "class", "name": "rate_limit"}) == "rate limit"
 
 
 def test_the_turns_of_a_session_that_failed_stand_out_by_more_than_colour() -> None:

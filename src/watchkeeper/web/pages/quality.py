@@ -147,6 +147,7 @@ async def one_metric(call: Call) -> Response:
         "multiples": multiples,
         "more_cohorts": max(0, len(cohorts) - most),
         "worst": worst,
+        "scorer": scorer_of(metric),
         "slowest": MOST_OF.get(metric),
         "spread": bins(spread.edges, spread.now, spread.then)
         if spread and one.metric.unit != "share"

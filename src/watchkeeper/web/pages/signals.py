@@ -40,16 +40,26 @@ def unholed(text: str) -> str:
 def headed(signal: dict[str, Any]) -> dict[str, Any]:
     """A signal with the `heading` pages show and the `detail` below it. A name from a person, or words from a judge or a user,
     stand alone; of a rule the heading is what it is called, and its reason, a template with holes, is the detail."""
-    scorer, title = str(signal["scorer"]).replace("_", " "), str(signal["title"] or "")
+    scorer, title = str(signal["scorer"]), str(signal["title"] or "")
     named = signal["name"] not in (signal["title"], signal["scorer"])
-    parts = [scorer, *(str(signal[k]).replace("_", " ") for k in ("error_class", "tool") if signal[k])]
+    # A scorer is a column and a tool a name in code; an error class is words.
+    classes = [str(c).replace("_", " ") for c in (signal["error_class"],) if c and c != scorer]
+    parts = [
+        scorer.replace("_", " ") if signal["source"] == "class" else scorer,
+        *classes,
+        *([signal["tool"]] if signal["tool"] else []),
+    ]
     about = ", ".join(dict.fromkeys(parts))
     if signal["source"] == "human" and signal["name"] == signal["scorer"]:
         return {**signal, "heading": "called bad in review", "detail": "without a name for what is wrong"}
     if signal["kind"] != "failure" or named or signal["source"] in FREE:
         return {**signal, "heading": str(signal["name"]).replace("_", " "), "detail": about}
     said = unholed(title)
-    return {**signal, "heading": about, "detail": "" if said.replace("_", " ") == about else said}
+    return {
+        **signal,
+        "heading": about,
+        "detail": "" if said.replace("_", " ") == about.replace("_", " ") else said,
+    }
 
 
 @route("GET", "/signals", permission="viewer")

@@ -183,7 +183,7 @@ def order_of(view: View, scorers: Collection[str]) -> tuple[str, str, str]:
         column = COLUMNS.get(name, name)
         if column in scorers or FIELDS.get(column) == "number":
             way, words = ("desc", "Highest") if key.startswith("-") else ("asc", "Lowest")
-            return key, f"{column} {way}", f"{words} {name.replace('_', ' ')}"
+            return key, f"{column} {way}", f"{words} {name}"
         key = "time"
     return key, *ORDERS[key]
 
