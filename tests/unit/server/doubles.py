@@ -47,6 +47,9 @@ class MemoryColumns:
     async def write_deploys(self, deploys: list[Deploy]) -> None:
         self.deploys.extend(deploys)
 
+    async def read_deploys(self, project: str, since_ns: int, until_ns: int) -> list[Deploy]:
+        return [d for d in self.deploys if d.project == project and since_ns <= d.time_ns < until_ns]
+
     async def list_traces(self, project: str, wanted: TraceFilter) -> list[dict[str, Any]]:
         self.asked.append(wanted)
         return [r for r in self.rows if r["project"] == project][: wanted.limit]

@@ -17,6 +17,7 @@ from watchkeeper.model.alert import Alert
 from watchkeeper.model.review import ReviewItem
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import RawSpan
+from watchkeeper.model.times import MINUTE
 from watchkeeper.pipeline.sharing import Busy
 from watchkeeper.server.answers import iso, to_json
 from watchkeeper.server.api.feedback import Feedback, judged
@@ -346,7 +347,14 @@ async def test_it_marks_deploys(served: Rig) -> None:
             await client.post("/api/deploys", json={"name": "app", "version": "3", "time": "2099-01-01"})
         ).status_code == 400
         assert (await client.post("/api/deploys", json={"name": "app"})).status_code == 400
-    assert [d.version for d in served.columns.deploys] == ["2"]
+        # A pipeline that had no answer tells again.
+        for minute, version in enumerate(("4", "4", "5", "4", "4")):
+            served.services.clock = lambda minute=minute: NOW + minute * MINUTE
+            told = await client.post("/api/deploys", json={"name": "again", "version": version})
+            assert told.status_code == 201
+    marks = {(d.name, d.version, (d.time_ns - NOW) // MINUTE) for d in served.columns.deploys}
+    assert {m[1:] for m in marks if m[0] == "again"} == {("4", 0), ("5", 2), ("4", 3)}
+    assert [v for n, v, _ in marks if n == "app"] == ["2"]
 
 
 async def test_it_labels_undoes_and_groups_what_people_found(served: Rig) -> None:
@@ -605,6 +613,7 @@ async def test_a_period_that_ends_before_it_begins_is_no_empty_one(
 async def test_a_list_as_long_as_its_limit_says_so(served: Rig) -> None:
     served.columns.answer = lambda query: Table(["metric", "version"], [["cost", ""], ["cost", ""]])
     async with served.client(served.key("viewer")) as client:
+        assert (await client.get("/api/series?cohort=modl%3Dm")).status_code == 400
         cut = await client.get("/api/series?limit=2")
         whole = await client.get("/api/series?limit=3")
     assert cut.headers["x-watchkeeper-limited"] == "2" and len(cut.json()) == 2

@@ -5,11 +5,13 @@ from typing import Any
 from pydantic import Field
 
 from watchkeeper.model.alert import Deploy
-from watchkeeper.model.times import DAY
+from watchkeeper.model.times import DAY, MINUTE
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Long, Page, Short, moment_ns
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import audit
+
+AGAIN_NS = 5 * MINUTE
 
 
 class Change(Body):
@@ -25,12 +27,14 @@ class Change(Body):
 
 @route("POST", "/api/deploys", permission="editor", body=Change, status=201)
 async def add_deploy(call: Call) -> dict[str, Any]:
-    """Mark a change. Without `time` it happened now; the same change sent twice is one marker."""
+    """Mark a change. Without `time` it happened now; the same change sent twice, without a time within five minutes, is one marker."""
     change: Change = call.body
     now = call.services.clock()
     time_ns = now if change.time is None else moment_ns(str(change.time), now)
     if time_ns > now + DAY:
         raise HttpError(400, "time: more than a day in the future", "send it when it happens")
+    if change.time is None:
+        time_ns = await _told_before(call, change, now)
     deploy = Deploy(call.project, change.name, change.version, time_ns, change.note)
     await call.services.columns.write_deploys([deploy])
     wall = call.services.wall_clock()
@@ -41,6 +45,15 @@ async def add_deploy(call: Call) -> dict[str, Any]:
         )
     )  # fmt: skip
     return {"name": change.name, "version": change.version, "time": iso(time_ns)}
+
+
+async def _told_before(call: Call, change: Change, now: int) -> int:
+    """When this change was told of if that was a moment ago and nothing of its name came after it, else `now`: whoever had no answer
+    tells again."""
+    found = await call.services.columns.read_deploys(call.project, now - AGAIN_NS, now + 1)
+    last = max((d for d in found if d.name == change.name), key=lambda d: d.time_ns, default=None)
+    same = last is not None and (last.version, last.note) == (change.version, change.note)
+    return last.time_ns if last is not None and same else now
 
 
 @route("GET", "/api/deploys", permission="viewer", query=Page)

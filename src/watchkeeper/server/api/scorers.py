@@ -5,15 +5,14 @@ from typing import Any
 import msgspec
 from pydantic import Field
 
-from watchkeeper.alerting.monitor import DIMENSIONS
 from watchkeeper.config.units import duration_ns
 from watchkeeper.model.calibration import Calibration, Corrected, Standing
-from watchkeeper.model.series import Estimate, Insufficient, cohort_parse
+from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.pipeline import scorecards
 from watchkeeper.pipeline.calibrate import CalibrationError, Calibrator
 from watchkeeper.pipeline.scorecards import Line
 from watchkeeper.server.answers import iso
-from watchkeeper.server.api.shapes import Body, DatasetName, Finite, Ordinal, Page, Query, period
+from watchkeeper.server.api.shapes import Body, DatasetName, Finite, Ordinal, Page, Query, cohort_from, period
 from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.records import audit
 from watchkeeper.store.records import calibration as store
@@ -139,12 +138,7 @@ async def corrected(call: Call) -> dict[str, Any]:
     stretch of the window, at most 1,000."""
     _known(call)
     since, until = window_of(call)
-    cohort = dict(cohort_parse(call.query.cohort))
-    unknown = sorted(set(cohort) - set(DIMENSIONS))
-    if unknown or (call.query.cohort and not cohort):
-        raise HttpError(
-            400, f"cohort: {call.query.cohort[:80]!r} is not a cohort", f"any of {', '.join(DIMENSIONS)}"
-        )
+    cohort = dict(cohort_from(call.query.cohort))
     step = _step(call.query.every, until - since) if call.query.every else until - since
     found = await calibrator(call).corrected_by(call.project, _name(call), since, until, step, cohort)
     if found is None:

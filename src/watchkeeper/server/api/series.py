@@ -7,7 +7,8 @@ from pydantic import Field
 
 from watchkeeper.config.base import Metric
 from watchkeeper.model.calibration import Standing, is_provisional
-from watchkeeper.server.api.shapes import Query, literal, moment_ns, period, sql_time
+from watchkeeper.model.series import cohort_text
+from watchkeeper.server.api.shapes import Query, cohort_from, literal, moment_ns, period, sql_time
 from watchkeeper.server.reading import standings
 from watchkeeper.server.routing import Call, route
 
@@ -44,7 +45,7 @@ async def series(call: Call) -> list[dict[str, Any]]:
     if wanted.metric is not None:
         where.append(f"metric = {literal(wanted.metric)}")
     if wanted.cohort is not None:
-        where.append(f"cohort = {literal(wanted.cohort)}")
+        where.append(f"cohort = {literal(cohort_text(cohort_from(wanted.cohort)))}")
     query = (
         f"select * from series where {' and '.join(where)} order by time, metric, cohort limit {wanted.limit}"
     )

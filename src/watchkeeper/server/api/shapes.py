@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from watchkeeper.alerting.monitor import DIMENSIONS
 from watchkeeper.config.base import Name, formed
 from watchkeeper.config.units import duration_ns
+from watchkeeper.model.series import Cohort, cohort_parse
 from watchkeeper.server.routing import HttpError
 from watchkeeper.store.columns import TraceFilter
 
@@ -139,6 +141,16 @@ class WhichTraces(Range):
             before=before,
             limit=limit,
         )
+
+
+def cohort_from(text: str) -> Cohort:
+    """A cohort as people write it, `k=v,k2=v2` in any order, "" for all traffic. Raises `HttpError` for what is no dimension, which
+    would otherwise be a cohort without data."""
+    found = cohort_parse(text)
+    if {name for name, _ in found} - set(DIMENSIONS) or (text and not found):
+        hint = f"any of {', '.join(DIMENSIONS)}, such as model=gpt-5"
+        raise HttpError(400, f"cohort: {text[:80]!r} is not a cohort", hint)
+    return found
 
 
 def literal(text: str) -> str:
