@@ -23,6 +23,7 @@ from watchkeeper.store.records.tables import states as table
 
 PAUSED, MARKED = "paused", "release_mark"
 MOST_REVIEWS = 200
+NO_METRIC = "the alert names no metric, so there are no worst traces"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class ReviewLever:
 
     def would(self, order: Order) -> str:
         """In a sentence."""
+        if not isinstance((order.alert.get("evidence") or {}).get("metric"), str):
+            return f"open no reviews: {NO_METRIC}"
         return f"open reviews for the {self._count(order)} worst traces of the alert"
 
     @staticmethod
@@ -46,7 +49,7 @@ class ReviewLever:
         alert = msgspec.convert(order.alert, Alert)
         metric = alert.evidence.get("metric")
         if not isinstance(metric, str):
-            return Did(False, "the alert names no metric, so there are no worst traces")
+            return Did(False, NO_METRIC)
         until = alert.resolved_ns or self.clock()
         down = alert.evidence.get("direction", "down") == "down"
         since = alert.onset_ns if alert.onset_ns is not None else alert.since_ns
@@ -82,6 +85,17 @@ class Pauses:
 
     records: Records
     known: dict[str, frozenset[str]] = field(default_factory=dict[str, frozenset[str]])
+    plan_for: Callable[[str], Plan] | None = None
+
+    def unknown(self, project: str, name: str) -> str | None:
+        """Why there is nothing of this name to pause; None where there is, or where no plan is known."""
+        if self.plan_for is None:
+            return None
+        cards = self.plan_for(project).cards
+        there = sorted({c.name for c in cards} | {j.name for c in cards for j in c.judges})
+        if name in there:
+            return None
+        return f"there is no judge or scorecard {name} to pause; there is {', '.join(there) or 'none'}"
 
     async def refresh(self, project: str) -> None:
         """Read one project's again."""
@@ -109,7 +123,8 @@ class Pauses:
         return replace(plan, cards=tuple(c for c in cards if c.judges))
 
     def wrap(self, plan_for: Callable[[str], Plan]) -> Callable[[str], Plan]:
-        """`plan_for` without what is paused."""
+        """`plan_for` without what is paused; it says from now on what there is to pause."""
+        self.plan_for = plan_for
         return lambda project: self.apply(project, plan_for(project))
 
 
@@ -123,7 +138,13 @@ class PauseLever:
 
     def would(self, order: Order) -> str:
         """In a sentence."""
-        return f"pause {self._name(order)}: it gets no new traces until this is undone"
+        name = self._name(order)
+        missing = self.pauses.unknown(order.project, name)
+        return (
+            f"pause nothing: {missing}"
+            if missing
+            else f"pause {name}: it gets no new traces until this is undone"
+        )
 
     @staticmethod
     def _name(order: Order) -> str:
@@ -134,6 +155,8 @@ class PauseLever:
         name, now = self._name(order), self.clock()
         if not name:
             return Did(False, "no scorer or scorecard is named")
+        if missing := self.pauses.unknown(order.project, name):
+            return Did(False, missing)
 
         def work(c: Connection) -> None:
             if states.get(c, order.project, PAUSED, name) is None:

@@ -246,6 +246,23 @@ async def test_a_paused_judge_gets_nothing_new_until_it_goes_on(tmp_path: Path) 
     assert plan_for("default") == plan
 
 
+async def test_what_is_not_there_is_not_said_to_be_paused(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, spec=ActionSpec("quiet", "pause", params={"scorer": "helpfull"}))
+    plan = Plan((), (Card("qa", (SimpleNamespace(name="helpful"),), None),))  # type: ignore[arg-type]
+    bench.pauses.wrap(lambda _project: plan)
+    bench.store()
+    await bench.actor.run_due()
+    (row,) = bench.rows()
+    why = "there is no judge or scorecard helpfull to pause; there is helpful, qa"
+    assert (row.state, row.says) == ("failed", why)
+    tried = await bench.actor.by_hand("default", "al1", "quiet", "ann", dry_run=True)
+    assert tried.says == f"would pause nothing: {why}"
+    of = ActionSpec("worst", "open_reviews")
+    bench.store(metric=None)
+    told = await bench.actor.by_hand("default", "al1", "worst", "ann", dry_run=True, spec=of)
+    assert told.says == "would open no reviews: the alert names no metric, so there are no worst traces"
+
+
 async def test_a_bad_release_is_on_record_with_one_marker(tmp_path: Path) -> None:
     bench = Bench(tmp_path, spec=ActionSpec("bad", "mark_release"))
     bench.store()
