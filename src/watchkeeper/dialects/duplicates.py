@@ -199,10 +199,11 @@ def _by_time(calls: list[Span], nested: set[tuple[str, str]]) -> None:
         for said in (asked, counts if any(counts) else None, failed or None):
             if said:
                 alike.setdefault((span.parent_id, said), []).append(span)
-        if asked and (failed or any(counts)):
+        if asked and (failed or any(counts) or span.kind == "embedding"):
             # Two callbacks may each build a tree of their own: then all that is said must be the same.
             names = tuple(c.name for c in llm.tool_calls)
-            alike.setdefault(("", (asked, counts, failed, llm.output_text, names)), []).append(span)
+            given = [m.text for m in llm.input_messages] if span.kind == "embedding" else [asked]
+            alike.setdefault(("", (*given, counts, failed, llm.output_text, *names)), []).append(span)
     settled = nested
     for group in alike.values():
         if not _of_several(group):

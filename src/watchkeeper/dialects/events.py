@@ -6,7 +6,7 @@ are read by the same code and in any order of arrival.
 
 from typing import Any, cast
 
-from watchkeeper.dialects import common, gen_ai, messages
+from watchkeeper.dialects import common, gen_ai, messages, replies
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
 from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, first, unfold, word
@@ -195,6 +195,9 @@ def _completion(draft: Draft, attributes: dict[str, Any]) -> None:
     said = first(attributes, "gen_ai.completion", "content")
     if not draft.outputs and said != _CALLED:
         draft.take_reply("gen_ai.completion", said)
+        if isinstance(said, str) and not draft.outputs and as_dict(said) and replies.read(said) is None:
+            # An answer that is JSON of its own.
+            draft.outputs = [Message("assistant", [Part("text", text=said)])]
 
 
 def _lines(value: Any) -> list[Message] | None:

@@ -62,6 +62,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.kind = "tool"
     if draft.kind == "llm" or (draft.kind is None and "gen_ai.request.model" in attributes):
         _model(draft, attributes)
+    elif draft.kind == "embedding":
+        draft.take_inputs("request_data", attributes.get("request_data"))
     elif draft.kind == "tool":
         _tool(draft, attributes)
     elif draft.kind == "guardrail":

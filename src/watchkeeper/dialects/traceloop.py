@@ -198,6 +198,9 @@ def _entity(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.query = draft.query or as_text((as_dict(asked) or {}).get("query_str", asked)) or _text(given)
         if draft.documents is None:
             draft.documents = common.documents(result)
+    elif draft.kind == "embedding" and draft.inputs is None:
+        texts = first(as_dict(given) or {}, "texts", "text", "query", "input", "inputs")
+        draft.inputs = messages.read(texts) if isinstance(texts, str | list) else None
     draft.input_text = draft.input_text or _text(given)
     draft.output_text = draft.output_text or _text(result)
 
