@@ -1,11 +1,15 @@
 """Amounts that are written in several ways: 17:30 and 5:30 pm, 1.2 million and 1,200,000, twelve and 12, 45 % and 0.45."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from watchkeeper.scoring.texts import numbers, words
+from watchkeeper.scoring.texts import Texts, numbers, words
 
 _NUMBER = r"(\d+(?:[.,]\d+)*)"
+# Citation marks and the numbers of lists count nothing.
+_MARK = re.compile(r"\[\^?[\d,; \u2013-]+\]|【[^】]*】|^\s*\d{1,2}[.)]\s", re.MULTILINE)
+_WIDE_DIGIT = re.compile("[０-９]")
+_WIDE = str.maketrans("０１２３４５６７８９", "0123456789")
 _SCALES = {
     "k": 1e3, "thousand": 1e3, "tausend": 1e3, "mille": 1e3, "m": 1e6, "mn": 1e6, "mio": 1e6, "million": 1e6, "millionen": 1e6,
     "millions": 1e6, "millones": 1e6, "milioni": 1e6, "milhões": 1e6, "bn": 1e9, "b": 1e9, "mrd": 1e9, "billion": 1e9, "billions": 1e9,
@@ -151,3 +155,34 @@ def spellings(text: str, wanted: set[str]) -> set[str]:
     if not wanted.isdisjoint(_SAID):
         out |= {_WORDS[w] for w in words(text) if w in _WORDS}
     return out & wanted
+
+
+def amounts(text: str) -> dict[str, set[str]]:
+    """The numbers and amounts of an answer as they are said, each with the spellings that would support it. Citation marks, the numbers
+    of lists and single digits that measure nothing are left out.
+
+    >>> amounts("2. It took 12 days [1].")
+    {'12': {'12'}}
+    """
+    if not any(map(text.__contains__, "0123456789")):
+        if text.isascii() or not _WIDE_DIGIT.search(text):
+            return {}
+        text = text.translate(_WIDE)
+    rest, found = claims(_MARK.sub(" ", text))
+    return {n: {n} for n in numbers(rest) if len(n) > 1} | found
+
+
+def unsupported(said: dict[str, set[str]], seen: Texts, system: Sequence[str] = ()) -> list[str]:
+    """Which amounts (see `amounts`) neither the evidence holds, however it writes them, nor the input or the system prompts; in order."""
+    known = seen.evidence_numbers
+    missing = [n for n, spelt in said.items() if known.isdisjoint(spelt)]
+    if not missing:
+        return []
+    wanted = {form for n in missing for form in said[n]}
+    for source in (seen.input or "", *system):
+        known = known | numbers(source) | spellings(source, wanted)
+    evidence = seen.evidence_text
+    known = known | spellings(evidence, wanted)
+    if not evidence.isascii() and _WIDE_DIGIT.search(evidence):
+        known |= numbers(evidence.translate(_WIDE))
+    return sorted(n for n in missing if known.isdisjoint(said[n]))

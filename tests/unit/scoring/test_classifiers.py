@@ -156,6 +156,24 @@ def test_an_answer_from_the_evidence_is_better_grounded_than_one_with_other_fact
     assert right > half > wrong
 
 
+@pytest.mark.parametrize(
+    ("said", "other"),
+    [
+        ("It took twelve crews and 1,200,000 rivets.", "It took twelve crews and 1.2 million rivets."),
+        ("It opened at 17:30 that day.", "It opened at 5:30 pm that day."),
+        ("It carries eight lanes of traffic.", "It carries eight lanes of traffic [7]."),
+    ],
+)
+def test_numbers_written_otherwise_and_citation_marks_count_as_in_the_evidence(said: str, other: str) -> None:
+    evidence = f"About the bridge. {said}"
+
+    def numbers(answer: str) -> str:
+        told = Groundedness().one(subject("What of the bridge?", answer, documents=[evidence])).reason or ""
+        return told.partition("numbers ")[2]
+
+    assert numbers(other) == numbers(said)
+
+
 def test_an_answer_without_a_question_or_of_one_sentence_is_judged_as_well() -> None:
     for question in ("", "What colour?"):
         made = Subject(

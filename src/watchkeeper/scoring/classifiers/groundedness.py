@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
+from watchkeeper.scoring.amounts import amounts, unsupported
 from watchkeeper.scoring.checks.base import Check
 from watchkeeper.scoring.classifiers import embed
 from watchkeeper.scoring.classifiers.linear import load, raw
 from watchkeeper.scoring.facts import facts
-from watchkeeper.scoring.texts import Texts, numbers
+from watchkeeper.scoring.texts import Texts
 from watchkeeper.scoring.vocabulary import Ids, Mask, distinct, hits
 
 FEATURES = (
@@ -103,7 +104,7 @@ def features(seen: Texts) -> list[float]:
     hit = _pairs_found(answer, known, seen.output_mark)
     # An answer of one word has no pairs: the word itself decides.
     pairs = float(np.count_nonzero(hit)) / len(hit) if len(hit) else whole
-    said, names = numbers(seen.output or ""), _names(seen.output or "")
+    said, names = amounts(seen.output or ""), _names(seen.output or "")
     covered, repeated = 0.5, 0.15  # what they are on average, for traces without a question
     asked = stems[question]
     if len(asked):
@@ -115,7 +116,7 @@ def features(seen: Texts) -> list[float]:
         pairs,
         passage,
         worst,
-        len(said & seen.evidence_numbers) / len(said) if said else 1.0,
+        1.0 - len(unsupported(said, seen)) / len(said) if said else 1.0,
         hits(seen.evidence_mark, vocabulary.ids(list(names))) / len(names) if names else 1.0,
         _topic(seen, known),
         covered,
