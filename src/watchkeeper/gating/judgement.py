@@ -12,6 +12,7 @@ import msgspec
 from watchkeeper.gating.compare import Window, against_window, semantic
 from watchkeeper.gating.subject import Answer, input_text
 from watchkeeper.gating.verdict import (
+    NOT_CALIBRATED,
     CaseScore,
     GateSettings,
     MetricVerdict,
@@ -119,7 +120,11 @@ def document(
     cases = {c.id: c for c in dataset.cases}
     scores = case_scores(cases, outcomes)
     before = base.scores if base else {}
-    metrics = [*_answered(cases, answers), *_metrics(scores, base, cases, kinds, settings, provisional or {})]
+    metrics = [
+        *_answered(cases, answers),
+        *_silent(outcomes, cases, kinds, settings, provisional or {}),
+        *_metrics(scores, base, cases, kinds, settings, provisional or {}),
+    ]
     verdict = overall(metrics)
     return {
         "dataset": dataset.dataset,
@@ -139,6 +144,39 @@ def document(
         "results": _results(cases, answers, scores),
         "broken": _broken(outcomes),
     }
+
+
+def _silent(
+    outcomes: Outcomes,
+    cases: Mapping[str, Case],
+    kinds: Mapping[str, str],
+    settings: GateSettings,
+    provisional: Mapping[str, str],
+) -> list[MetricVerdict]:
+    """Scorers that gave no answer where they should have: they broke, their model was not to be had, or they may not judge this
+    target. What nobody looked at has not passed. A few cases without a semantic score (`max_flaky`) say nothing of the others; a
+    check, or a scorer that a reviewed failure must pass, is needed on every case."""
+    found: dict[str, dict[str, str]] = defaultdict(dict)
+    for (case_id, scorer), given in outcomes.items():
+        why = [o.reason for o in given if isinstance(o, Failed) or (isinstance(o, NotScored) and o.refused)]
+        if why and not any(isinstance(o, Verdict) for o in given):
+            found[scorer][case_id] = why[0]
+    deciding: list[str] = []
+    for scorer, silent in found.items():
+        soft = is_semantic(scorer, kinds.get(scorer), settings)
+        few = soft and len(silent) <= settings.max_flaky * len(cases)
+        must = any(scorer in cases[c].must_pass for c in silent)
+        if scorer not in provisional and (must or not few):
+            deciding.append(scorer)
+    named = sorted(deciding) or sorted(found)
+    if not named:
+        return []
+    words = [
+        f"{s} gave no answer on {len(found[s])} of {len(cases)} cases: {next(iter(found[s].values()))}"
+        for s in named[:3]
+    ] + ([f"and {len(named) - 3} more scorers"] if len(named) > 3 else [])
+    outcome = "not_enough_evidence" if deciding else NOT_CALIBRATED
+    return [MetricVerdict("scorers_answered", "deterministic", outcome, len(cases), "; ".join(words))]
 
 
 def _sum(values: Sequence[float | None]) -> float | None:

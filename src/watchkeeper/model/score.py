@@ -31,9 +31,11 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 
 class NotScored(msgspec.Struct, frozen=True, gc=False):
-    """The scorer does not apply to this subject; not a low score."""
+    """The scorer does not apply to this subject; not a low score. `refused`: it would apply and may not be asked, as a judge of an
+    answer of its own family."""
 
     reason: str
+    refused: bool = False
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):

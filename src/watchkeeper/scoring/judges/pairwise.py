@@ -140,7 +140,7 @@ class PairwiseJudge:
             return NotScored("two answers are needed: the trace's, and another or a reference")
         refusal = self.refuses(subject)
         if refusal is not None:
-            return NotScored(f"self-judging refused: {refusal}")
+            return NotScored(f"self-judging refused: {refusal}", refused=True)
         given = yield from self._asked(self._prompt(subject, str(mine), str(other)))
         if isinstance(given, Failed):
             return given

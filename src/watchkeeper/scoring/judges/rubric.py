@@ -255,7 +255,7 @@ class RubricJudge:
             return NotScored(lacking)
         refusal = self.refuses(subject)
         if refusal is not None:
-            return NotScored(f"self-judging refused: {refusal}")
+            return NotScored(f"self-judging refused: {refusal}", refused=True)
         prompt = self._prompt(subject)
         cost: float | None = None
         wrong = ""
