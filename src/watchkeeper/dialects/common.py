@@ -186,6 +186,9 @@ def documents(value: Any) -> list[Document] | None:
     return out
 
 
+_SCORES = ("score", "relevance_score", "similarity", "similarity_score", "_score", "rerank_score")
+
+
 def _document(item: Any) -> Document | None:
     if isinstance(item, str):
         inner = as_dict(item)
@@ -213,8 +216,9 @@ def _document(item: Any) -> Document | None:
     )
     score = None
     for source in (table, outer, metadata):
-        for key in ("score", "relevance_score", "similarity", "similarity_score", "_score", "rerank_score"):
-            score = as_float(source.get(key)) if score is None else score
+        for key in _SCORES:
+            if key in source and score is None:
+                score = as_float(source[key])
     content = first(
         table, "content", "page_content", "pageContent", "text", "body", "chunk", "snippet", "value"
     )

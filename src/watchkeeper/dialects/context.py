@@ -1,6 +1,5 @@
 """Who and what a span belongs to: tables of the attribute names clients and applications use."""
 
-from collections.abc import Set
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -122,6 +121,8 @@ def _loose(key: str) -> str:
 class _Compiled(NamedTuple):
     pick: Picker
     identities: frozenset[str]
+    # For each of their keys where it stands among all, the draft's field, the key, and what a redacted one is called.
+    places: dict[str, list[tuple[int, str, str, str]]]
 
 
 def _compile(aliases: Aliases) -> _Compiled:
@@ -131,31 +132,37 @@ def _compile(aliases: Aliases) -> _Compiled:
         "metadata": ("metadata",),
     }
     fields |= dict(_PLAIN) | dict(_PROMPT_META)
-    return _Compiled(Picker(fields), frozenset((*aliases.session, *aliases.weak_session, *aliases.user)))
+    told = (("session", aliases.session, "session_id"), ("weak_session", aliases.weak_session, "conversation_id"),
+            ("user", aliases.user, "user_id"))  # fmt: skip
+    places: dict[str, list[tuple[int, str, str, str]]] = {}
+    for rank, (field, key, name) in enumerate((f, k, n) for f, keys, n in told for k in keys):
+        places.setdefault(key, []).append((rank, field, key, name))
+    return _Compiled(Picker(fields), frozenset(places), places)
 
 
 # Hashing the alias tables for every span would cost more than reading it.
 _DEFAULT = _compile(DEFAULT)
 _other = lru_cache(maxsize=8)(_compile)
-_META_HEADS = frozenset(
-    ("traceloop", "ai", "langsmith", "langfuse", "metadata", "watchkeeper", "feature_flag", "mastra", "lmnr")
-)
+
+
+def prefixed(attributes: dict[str, Any]) -> bool:
+    """Whether the names of these attributes are such as `fill` reads one by one."""
+    return any("metadata." in k or "properties." in k or k.startswith("feature_flag.") for k in attributes)
 
 
 def fill(
-    draft: Draft, attributes: dict[str, Any], aliases: Aliases = DEFAULT, heads: Set[str] | None = None
+    draft: Draft, attributes: dict[str, Any], aliases: Aliases = DEFAULT, with_prefixed: bool = True
 ) -> None:
     """Session, user, agent, prompt, release and the rest, from every spelling; redacted ids stay unknown.
 
-    `heads` are the first segments of the attribute keys, when the caller has them already.
+    `with_prefixed` is False where the caller knows that no name is one of `prefixed`, or means to leave those out.
     """
     compiled = _DEFAULT if aliases is DEFAULT else _other(aliases)
-    if not compiled.identities.isdisjoint(attributes):
-        draft.session = draft.session or _identity(draft, attributes, aliases.session, "session_id")
-        draft.weak_session = draft.weak_session or _identity(
-            draft, attributes, aliases.weak_session, "conversation_id"
-        )
-        draft.user = draft.user or _identity(draft, attributes, aliases.user, "user_id")
+    present = compiled.identities.intersection(attributes)
+    if present:
+        for _, field, key, name in sorted([p for k in present for p in compiled.places[k]]):
+            if not getattr(draft, field):
+                setattr(draft, field, _identity(draft, attributes, key, name))
     got = compiled.pick(attributes)
     for field, value in got.items():
         if field == "agent":
@@ -169,7 +176,7 @@ def fill(
             draft.metadata.setdefault(f"prompt.{field}", decode(value))
         elif getattr(draft, field) is None:
             setattr(draft, field, identifier(value))
-    if heads is None or not heads.isdisjoint(_META_HEADS):
+    if with_prefixed:
         _prefixed(draft, attributes, aliases)
 
 
@@ -185,20 +192,15 @@ def _prefixed(draft: Draft, attributes: dict[str, Any], aliases: Aliases) -> Non
                 flag_evaluation(draft, attributes)
 
 
-def _identity(draft: Draft, attributes: dict[str, Any], keys: tuple[str, ...], field: str) -> str | None:
-    for key in keys:
-        if key not in attributes or (text := word(attributes[key])) is None:
-            continue
-        if key == "thread.id" and is_os_thread(attributes):
-            continue
-        if text.lower() == "unknown":
-            continue
-        if is_redacted(text):
-            # The application named its session; a generated id beside it is not that session.
-            draft.metadata.setdefault("watchkeeper.redacted", []).append(field)
-            continue
-        return text
-    return None
+def _identity(draft: Draft, attributes: dict[str, Any], key: str, name: str) -> str | None:
+    text = word(attributes[key])
+    if text is None or (key == "thread.id" and is_os_thread(attributes)) or text.lower() == "unknown":
+        return None
+    if is_redacted(text):
+        # The application named its session; a generated id beside it is not that session.
+        draft.metadata.setdefault("watchkeeper.redacted", []).append(name)
+        return None
+    return text
 
 
 def is_os_thread(attributes: dict[str, Any]) -> bool:

@@ -283,6 +283,17 @@ _TOOL_SIGNS = frozenset(
 _MCP_ARGUMENT = "mcp.request.argument."
 _MCP_TYPES = frozenset(("text", "image", "audio", "resource", "resource_link"))
 _CONVERSATIONS = frozenset(("messages", "contents", "input"))
+# What is read beside `_pick`, and the kinds for which there is nothing more.
+_RETRIEVED = (
+    "gen_ai.retrieval.query.text",
+    "gen_ai.retrieval.query",
+    "gen_ai.retrieval.top_k",
+    "gen_ai.request.top_k",
+)
+_ASIDE = frozenset(
+    (*_PARAMS, *_RETRIEVED, "gen_ai.retrieval.documents", "gen_ai.provider.name", "gen_ai.system")
+)
+_READ = frozenset(("retrieval", "rerank", "agent", "workflow", "other", "llm", "embedding"))
 _CALL_SIGNS = frozenset(("in", "out", "inputs", "outputs", "prompt", "completion"))
 
 
@@ -302,6 +313,14 @@ def recognise(raw: RawSpan) -> bool:
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft` from a span's own attributes (or those of an inference event on it)."""
     got = _pick(attributes)
+    if (
+        not got
+        and draft.kind in _READ
+        and _ASIDE.isdisjoint(attributes)
+        and not draft.inputs
+        and not draft.outputs
+    ):
+        return
     operation = word(got.get("operation"))
     if draft.kind is None and operation:
         draft.kind = spellings.kind_of_operation(operation)

@@ -90,13 +90,13 @@ class _Shape(NamedTuple):
     others: tuple[Any, ...]
     sampled: bool
     spare: dict[str, str]
+    prefixed: bool
 
 
 # An application's spans repeat a few sets of attribute names. Clients that invent names fill the table; it starts anew then.
 _SHAPES: dict[tuple[Any, ...], _Shape] = {}
 _MOST_SHAPES = 4096
 _LONGEST_SHAPE = 64
-_NO_HEADS: frozenset[str] = frozenset()
 # The values that recognition looks at beside the names.
 _MARKS = ("gen_ai.system", "telemetry.sdk.name")
 
@@ -122,12 +122,13 @@ def _read_shape(raw: RawSpan) -> _Shape:
     primary: Any = next(d for d in TABLE if d.recognise(raw))
     others = tuple(d for d in TABLE if d is not primary and not heads.isdisjoint(d.HEADS))
     sampled = "sampl" in " ".join(heads).lower() or "logfire" in heads
-    return _Shape(frozenset(heads), primary, others, sampled, spare.names(raw.attributes))
+    own, told = spare.names(raw.attributes), context.prefixed(raw.attributes)
+    return _Shape(frozenset(heads), primary, others, sampled, own, told)
 
 
 def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Aliases) -> Span:
     attributes = raw.attributes
-    heads, primary, others, sampled, own = _shape(raw)
+    heads, primary, others, sampled, own, prefixed = _shape(raw)
     if "logfire" in heads:
         raw = logfire.begun(raw)
     draft = Draft(raw)
@@ -143,10 +144,10 @@ def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Alia
         plain.guess(draft)
     if own:
         spare.fill(draft, own, attributes)
-    context.fill(draft, attributes, aliases, heads)
+    context.fill(draft, attributes, aliases, prefixed)
     for log in logs or ():
         # Some clients say who asked in the record alone (Google's ADK).
-        context.fill(draft, log.attributes, aliases, _NO_HEADS)
+        context.fill(draft, log.attributes, aliases, with_prefixed=False)
     common.errors(draft, attributes, happened)
     if sampled or raw.trace_state:
         draft.keep_probability = common.keep_probability(raw.trace_state, attributes, raw.resource)

@@ -169,7 +169,7 @@ def read(value: Any) -> Reply | None:
 
 def _of_list(items: list[Any]) -> Reply | None:
     tables = [_table(i) for i in items]
-    if items and str(items[0])[:400].find("chat.completion.chunk") >= 0:
+    if items and _is_piece(items[0]):
         return of_chunks([_table(decode(i)) for i in items])
     if tables and all("candidates" in t or "usageMetadata" in t for t in tables):
         return _of_streamed(tables)
@@ -189,6 +189,13 @@ def _of_list(items: list[Any]) -> Reply | None:
         return Reply([msgs.Message("assistant", whole)], found[-1].finish_reason, streamed=True)
     finish = next((m.finish_reason for m in found if m.finish_reason), None)
     return Reply(found, finish)
+
+
+def _is_piece(item: Any) -> bool:
+    """Whether an item is a chunk of OpenAI's streams, also as the text it came as."""
+    if isinstance(item, str):
+        return item.find("chat.completion.chunk", 0, 400) >= 0
+    return isinstance(item, dict) and cast(dict[str, Any], item).get("object") == "chat.completion.chunk"
 
 
 def _in_pieces(tables: list[dict[str, Any]]) -> bool:

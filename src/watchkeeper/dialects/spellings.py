@@ -1,6 +1,7 @@
 """Tables of spellings: what clients call kinds, providers, finish reasons and errors, and what we call them."""
 
 import re
+from functools import lru_cache
 
 KIND_OF_OPERATION: dict[str, str] = {
     **dict.fromkeys(("chat", "generate_content", "text_completion", "completion", "completions", "fetch_response",
@@ -56,6 +57,7 @@ def kind_of_operation(operation: str) -> str | None:
 _CALLS = ("llm", "embedding")
 
 
+@lru_cache(maxsize=256)
 def provider(raw: str | None) -> str | None:
     """The provider behind a client's spelling (`openai.chat`, `Anthropic`, `gcp.vertex_ai`), None for a framework."""
     if not raw:
@@ -91,11 +93,13 @@ _PINNED = re.compile(r"(?:-\d{4}-\d{2}-\d{2}|[-@]\d{8})$")
 _ALIASING = re.compile(r"^(?:gpt-|chatgpt-|o[134](?:-|$)|claude-)")
 
 
+@lru_cache(maxsize=256)
 def family(model: str) -> str:
     """The alias a pinned snapshot belongs to (`gpt-4o-mini-2024-07-18` -> `gpt-4o-mini`), the name itself otherwise."""
     return _PINNED.sub("", model)
 
 
+@lru_cache(maxsize=256)
 def unplaced(model: str | None) -> str | None:
     """A model's own name, where Google's clients say in which project and place it is served."""
     return model and _PLACED.sub("", model)
@@ -104,6 +108,7 @@ def unplaced(model: str | None) -> str | None:
 _PLACED = re.compile(r"^(?:projects/[^/]+/locations/[^/]+/)?publishers/[^/]+/models/")
 
 
+@lru_cache(maxsize=256)
 def is_pinned(model: str) -> bool:
     """Whether a model name carries its snapshot's date."""
     return _PINNED.search(model) is not None
@@ -114,6 +119,7 @@ def embeds(model: str | None) -> bool:
     return model is not None and "embed" in model.lower()
 
 
+@lru_cache(maxsize=256)
 def is_echo(requested: str | None, served: str | None, provider: str | None) -> bool:
     """Whether a client put the requested alias where the served model belongs: then the served one is unknown.
 

@@ -48,6 +48,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     _times(draft, attributes)
     prefix = "watchkeeper.score."
     for key, value in attributes.items():
+        if not key.startswith("watchkeeper."):
+            continue
         if key.startswith(prefix) and as_float(value) is not None:
             draft.evaluations.append(
                 Evaluation(key[len(prefix) :], as_float(value), span_id=draft.raw.span_id)
