@@ -17,11 +17,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 POSSIBLE = sys.platform == "linux"
 # What a server imports except what starts threads when it is loaded, which are not forked: chdb, and with it grpc.
 _IMPORTS = ("watchkeeper.cli.main", "watchkeeper.cli.serving", "watchkeeper.web.routes", "alembic.command")
+_ROOT = Path(__file__).parent.parent
 _MESSAGE_BYTES = 1 << 20
 _STATUS = 4
 
@@ -84,7 +86,7 @@ def _forking() -> socket.socket:
     # What is printed is read line by line; numpy's library would start threads.
     env = {**os.environ, "PYTHONUNBUFFERED": "1", "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "tests.forking", str(theirs.fileno())]
-    subprocess.Popen(command, env=env, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
+    subprocess.Popen(command, env=env, cwd=_ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     theirs.close()
     return ours
 
@@ -156,6 +158,7 @@ def main() -> int:
     os.environ.update(asked["env"])
     time.tzset()
     os.chdir(asked["folder"])
+    sys.path[0] = asked["folder"]
     sys.argv = ["watchkeeper", *asked["arguments"]]
     return run()
 
