@@ -1,6 +1,7 @@
 """Judgements as jobs: what a sampling decision leads to, under idempotent keys, and weights that follow when π rises."""
 
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,6 +43,21 @@ class JudgeWork(msgspec.Struct, frozen=True):
     high_risk: bool = False
     backfill: str = ""
     purse: float | None = None
+
+
+def again(
+    connection: Connection, project: str, now_ns: int, key: str | None = None
+) -> tuple[int, list[dict[str, Any]]]:
+    """Give judgements that were given up another life, all of a project's or one; how many, and the coverage ledger's new totals: what is
+    tried again has not failed."""
+    dead = jobs.listed(connection, project=project, status="dead", limit=sys.maxsize)
+    number = jobs.requeue(connection, now_ns, project=project, key=key)
+    cells: Counter[coverage.Cell] = Counter()
+    for job in dead:
+        if job.kind == JUDGE and key in (None, job.key):
+            work = msgspec.convert(job.payload, JudgeWork)
+            cells[coverage.Cell(project, work.scorer, work.version, work.window_s)] -= 1
+    return number, coverage.add(connection, [(cell, {"failed": n}) for cell, n in cells.items()], now_ns)
 
 
 def dimensions(trace: Trace) -> dict[str, str]:

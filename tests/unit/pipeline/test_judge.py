@@ -15,6 +15,7 @@ from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.judge import JudgeFlow
+from watchkeeper.pipeline.judge_jobs import again
 from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.scoring.budget import Budget
 from watchkeeper.scoring.judges.rubric import Dimension, Rubric, RubricJudge
@@ -184,9 +185,15 @@ async def test_broken_replies_become_dead_letters_with_a_reason_and_block_nobody
     # Three attempts of two questions each were paid for and are on the books.
     assert world.records.read_now(lambda c: jobs.spent(c, "p", 20_000))[0] == 5 + 6
     world.provider._answer = good
-    world.records.write_now(lambda c: jobs.requeue(c, world.now))
+    number, totals = world.records.write_now(lambda c: again(c, "p", world.now))
+    await world.columns.write_coverage(totals)
+    assert number == 1 and world.columns.covered("quality")["failed"] == 0, (
+        "what is tried again has not failed"
+    )
     await world.work_until_done()
     assert len(world.columns.scores) == 6
+    told = world.columns.covered("quality")
+    assert (told["selected"], told["scored"], told["failed"]) == (6, 6, 0)
 
 
 @pytest.mark.parametrize("mode", ["broken_json", "out_of_range", "echo", "empty"])

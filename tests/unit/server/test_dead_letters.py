@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from sqlalchemy.engine import Connection
 
 from tests.unit.server.doubles import NOW, Rig, rig
 from watchkeeper.model.alert import Notification
+from watchkeeper.pipeline.judge_jobs import JudgeWork
 from watchkeeper.store.records import audit, jobs, outbox
 
 
@@ -16,7 +18,7 @@ def served(tmp_path: Path) -> Rig:
 
     def give_up(c: Connection) -> None:
         for project in ("default", "theirs"):
-            work = {"scorer": "helpful", "trace_id": "ab" * 16}
+            work = msgspec.to_builtins(JudgeWork("ab" * 16, "", "helpful", "1", 1.0, "all", NOW, 0))
             jobs.add(c, [jobs.NewJob(f"judge:{project}", project, "judge", work, NOW)], NOW)
             jobs.claim(c, "judge", "w", NOW, 1, 10)
             assert jobs.dead(c, f"judge:{project}", "w", NOW, "no JSON at all")

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy.engine import Connection
 
 from watchkeeper.model.alert import Notification
+from watchkeeper.pipeline import judge_jobs
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Page, Short
 from watchkeeper.server.reading import note_change
@@ -52,11 +53,13 @@ async def retry(call: Call) -> dict[str, Any]:
     given: Again = call.body
     now = call.services.clock()
 
-    def work(c: Connection) -> int:
-        judged = jobs.requeue(c, now, project=call.project, key=given.id)
-        return judged + outbox.requeue(c, call.project, now, given.id)
+    def work(c: Connection) -> tuple[int, list[dict[str, Any]]]:
+        judged, totals = judge_jobs.again(c, call.project, now, given.id)
+        return judged + outbox.requeue(c, call.project, now, given.id), totals
 
-    number = await call.services.records.write(work)
+    number, totals = await call.services.records.write(work)
+    if totals:
+        await call.services.columns.write_coverage(totals)
     if given.id is not None and not number:
         raise HttpError(404, f"{given.id[:80]!r} was not given up", "GET /api/dead-letters lists what was")
     await note_change(call, "dead_letters.retry", given.id or f"all ({number})")

@@ -39,7 +39,8 @@ def _key(cell: Cell) -> str:
 def add(
     connection: Connection, changes: Iterable[tuple[Cell, dict[str, int]]], now_ns: int
 ) -> list[dict[str, Any]]:
-    """Add counts to cells; returns the new totals as rows of the column store's `coverage` table."""
+    """Add counts to cells; returns the new totals as rows of the column store's `coverage` table. Nothing is taken from a cell that was
+    forgotten: its totals are there, not here."""
     given = sorted(changes)
     known: dict[tuple[str, str], dict[str, int]] = {}
     for project in {cell.project for cell, _ in given}:
@@ -52,6 +53,8 @@ def add(
     rows: list[dict[str, Any]] = []
     for cell, counts in given:
         key = (cell.project, _key(cell))
+        if key not in known and not any(n > 0 for n in counts.values()):
+            continue
         before = known.get(key, {})
         totals = known[key] = {name: int(before.get(name, 0)) + counts.get(name, 0) for name in COUNTS}
         rows.append(
