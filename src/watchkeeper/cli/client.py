@@ -125,13 +125,16 @@ def server_of(args: argparse.Namespace) -> tuple[str, str] | None:
 
 
 def as_command(hint: str) -> str:
-    """A hint of the API for a command line: lists by their commands, fields by their options.
+    """A hint of the API for a command line: lists by their commands, or not at all, fields by their options.
 
     >>> as_command("GET /api/experiments lists them"), as_command("'duplicates': skip leaves them out")
-    ("'watchkeeper experiment list' lists them", '--duplicates: skip leaves them out')
+    ("'watchkeeper experiment list' lists them", '--duplicates skip leaves them out')
     """
+    place = _PLACE.match(hint)
+    if place is not None and place[1] not in _COMMANDS:
+        return ""
     told = _PLACE.sub(lambda m: f"'watchkeeper {_COMMANDS[m[1]]}'" if m[1] in _COMMANDS else m[0], hint)
-    return _FIELD.sub(lambda m: f"--{m[1].replace('_', '-')}: ", told)
+    return _FIELD.sub(lambda m: f"--{m[1].replace('_', '-')} ", told)
 
 
 def check_data_dir(data_dir: Path) -> None:

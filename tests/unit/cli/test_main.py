@@ -198,12 +198,12 @@ def test_it_passes_on_the_server_s_own_words(fake: Fake, capsys: pytest.CaptureF
     assert "DROP is not allowed\n  write a SELECT" in capsys.readouterr().err
     for hint, told in (
         ("GET /api/experiments lists them", "'watchkeeper experiment list' lists them"),
-        ("'duplicates': skip leaves them out", "--duplicates: skip leaves them out"),
-        ("GET /api/elsewhere lists them", "GET /api/elsewhere lists them"),
+        ("'duplicates': skip leaves them out", "--duplicates skip leaves them out"),
+        ("GET /api/elsewhere lists them", ""),
     ):
         fake.json(404, {"error": "not there", "hint": hint})
         assert main(["experiment", "list", "--server", fake.url]) == 2
-        assert f"not there\n  {told}\n" in capsys.readouterr().err
+        assert capsys.readouterr().err.endswith(f"not there\n  {told}\n" if told else "not there\n")
     fake.json(401, {"error": "no key", "hint": ""})
     assert main(["sql", "select 1", "--server", fake.url]) == 2
     assert "WATCHKEEPER_API_KEY" in capsys.readouterr().err
