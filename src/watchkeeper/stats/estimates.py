@@ -57,10 +57,12 @@ def mean(
     terms = w**2 * (v - mu) ** 2
     if finite_population:
         terms = terms * (1 - 1 / w)
-    plain = _around(mu, float(terms.sum()) / total**2, int(v.size), kish(w), level)
+    noise = float(terms.sum())
+    plain = _around(mu, noise / total**2, int(v.size), kish(w), level)
     if scale is None:
         return plain
-    return _within(plain, float((w * v * v).sum()) / total, float(terms.sum()) / total**2, scale, False)
+    lean = float((np.sign(v - mu) * terms**1.5).sum()) / noise**1.5 if noise > 0 else 0.0
+    return _within(plain, float((w * v * v).sum()) / total, noise / total**2, scale, False, lean)
 
 
 def point_mean(
@@ -69,26 +71,48 @@ def point_mean(
     """The weighted mean of a point, with an interval that does not leave the scale of its axis.
 
     Between two ends: `intervals.bounded_mean`, which holds where most scores lie at an end; `exact` for bounds far out in the
-    tail. Amounts: the t interval below, cut at zero, and above the same on the log scale, because they are skewed to the
-    right. Values that cannot be of the axis' scale, and all where it is not `scaled`, have the t interval of `mean`.
+    tail. Amounts: the t interval below, cut at zero, and above the same on the log scale, the longer the more few large values make
+    of the spread, because they are skewed to the right. Where the tail is so heavy that the largest value of all is most of the sum
+    (Pareto with an index below 2) no interval of a mean holds what it says: docs/quality.md has what was measured. Values that cannot be of the axis' scale, and all where it is not `scaled`, have the t interval of `mean`.
     """
     if p.n < 2:
         return Insufficient("a mean with an interval needs at least two scores", p.n, p.n_eff)
     mu = p.swx / p.sw
     variance = max(p.sw2x2 - 2 * mu * p.sw2x + mu * mu * p.sw2, 0.0) / p.sw**2
     plain = _around(mu, variance, p.n, p.n_eff, level)
-    return _within(plain, p.swx2 / p.sw, variance, p.axis.scale, exact) if scaled else plain
+    lean = _lean(p) if scaled and isinf(p.axis.scale[1]) else 0.0
+    return _within(plain, p.swx2 / p.sw, variance, p.axis.scale, exact, lean) if scaled else plain
+
+
+def _lean(p: Point) -> float:
+    """Σ(w(x − μ))³ over (Σ(w(x − μ))²)^1.5 from a histogram: near 0 where many values make the spread, 1 where one does."""
+    hw, hw2 = np.asarray(p.hist_w), np.asarray(p.hist_w2)
+    told = hw > 0
+    if not told.any():
+        return 0.0
+    x = np.asarray(p.axis.centres)[told]
+    hw, hw2, x = hw[told], hw2[told], np.exp(x) if p.axis.log else x
+    gap = x - (hw * x).sum() / hw.sum()
+    noise = float((hw2 * gap**2).sum())
+    # Σw³ of a bin is no sum of ours: it is exact where all its weights are alike.
+    return float((hw2**2 / hw * gap**3).sum()) / noise**1.5 if noise > 0 else 0.0
+
+
+# From so many scores on, how far they lean is known well enough to be used whole.
+_ENOUGH = 30.0
 
 
 def _within(
-    plain: Estimate, square: float, variance: float, scale: tuple[float, float], exact: bool
+    plain: Estimate, square: float, variance: float, scale: tuple[float, float], exact: bool, lean: float
 ) -> Estimate:
-    """The estimate with the interval that its scale allows; `square` is the mean of x², `variance` that of the mean."""
+    """The estimate with the interval that its scale allows; `square` is the mean of x², `variance` that of the mean, `lean` see
+    `_lean`."""
     mu, (low, high) = plain.value, scale
     if isinf(high):
         if mu <= 0:
             return plain
-        top = mu * exp(min((plain.high - mu) / mu, 300.0))
+        longer = 1.0 + min(max(lean, 0.0), 1.0) * min(plain.n_eff / _ENOUGH, 1.0)
+        top = mu * exp(min((plain.high - mu) / mu * longer, 300.0))
         return Estimate(mu, max(plain.low, 0.0), top, plain.n, plain.n_eff, plain.level)
     width = high - low
     value, square = (mu - low) / width, (square - 2 * low * mu + low * low) / width**2
