@@ -93,7 +93,7 @@ def test_erasing_a_user_reaches_what_was_made_of_their_traces(
 
         arguments = ["erase", "--server", server.url, "--user", USER]
         assert main(arguments) == 0
-        assert "1 traces would go" in capsys.readouterr().out
+        assert "1 trace would go" in capsys.readouterr().out
         assert len(server.sql("select trace_id from traces")) == 2, "counting erases nothing"
         assert main([*arguments, "--yes", "--json"]) == 0
         receipt = json.loads(capsys.readouterr().out)

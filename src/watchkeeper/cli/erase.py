@@ -6,7 +6,7 @@ from typing import Any
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import print_json, shown
+from watchkeeper.cli.output import counted, print_json, shown
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,14 +42,16 @@ def main(args: argparse.Namespace) -> int:
     if not args.yes:
         if told["unknown"]:
             print(f"{told['unknown']} of the given traces are unknown: they are not stored")
-        print(f"{told['traces']} traces would go, with everything made from them; add --yes to erase them")
+        print(
+            f"{counted(told['traces'], 'trace')} would go, with everything made from them; add --yes to erase them"
+        )
         return OK
     _receipt(told)
     return OK
 
 
 def _receipt(told: dict[str, Any]) -> None:
-    print(f"erasure {told['id']}: {told['traces']} traces")
+    print(f"erasure {told['id']}: {counted(told['traces'], 'trace')}")
     if told["unknown"]:
         print(f"  {told['unknown']} of the given traces are not stored; they will not be taken in either")
     for where in ("columns", "records"):

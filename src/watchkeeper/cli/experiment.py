@@ -17,7 +17,7 @@ from watchkeeper.cli.answering import (
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.gate import add_judging, settings_of
-from watchkeeper.cli.output import agreed, table
+from watchkeeper.cli.output import agreed, counted, table
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -130,11 +130,11 @@ def prefer(args: argparse.Namespace) -> int:
     path = f"/api/experiments/{quote(args.after, safe='')}/prefer"
     planned = client.call("POST", path, body)["planned"]
     cost = "at an unknown price" if planned["cost"] is None else f"{planned['cost']:.4f} USD at most"
-    print(
-        f"{planned['pairs']} pairs, {planned['calls']} calls, {cost} (price table {planned['pricing_version']})"
-    )
     if not planned["pairs"]:
+        print("no case has two answers that differ, so there is nothing to ask about")
         return OK
+    pairs, calls = counted(planned["pairs"], "pair"), counted(planned["calls"], "call")
+    print(f"{pairs}, {calls}, {cost} (price table {planned['pricing_version']})")
     if not args.yes and not agreed("ask?"):
         print("nobody was asked; --yes asks")
         return BAD_INPUT

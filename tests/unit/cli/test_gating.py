@@ -108,3 +108,16 @@ def test_erasing_what_is_no_trace_id_is_said_in_words(
     said = capsys.readouterr().err
     assert "a trace id is 32 hexadecimal digits, not all zero" in said and "\x1b" not in said
     assert not fake.asked
+
+
+def test_answers_that_are_the_same_leave_a_judge_nothing_to_ask(
+    fake: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for pairs in (0, 1):
+        planned = {"pairs": pairs, "calls": 2 * pairs, "cost": 0.001 * pairs, "pricing_version": "v"}
+        fake.json(200, {"asked": False, "planned": planned})
+    asked = ["experiment", "prefer", "a", "b", "--model", "openai:m", "--server", fake.url]
+    assert main(asked) == 0
+    assert "nothing to ask about" in capsys.readouterr().out
+    assert main(asked) == 2
+    assert "1 pair, 2 calls, 0.0010 USD at most" in capsys.readouterr().out
