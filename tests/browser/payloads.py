@@ -85,4 +85,6 @@ _TEMPLATES = (
     "Z͑ͫ̓ͪ̂ͫ̽͏̴̙̤̞͉͚̯̞̠͍A̴̵̜̰͔ͫ͗͢L̠ͨͧͩ͘G̴̻͈͍͔̹̑͗̎̅͛́Ǫ̵̹̻̝̳͂̌̌͘!",
     "]]>" * 3 + f"<x xmlns='http://www.w3.org/1999/xhtml' onclick={FIRE}>",
 )
-PAYLOADS: tuple[str, ...] = _HTML + _BREAKERS + _LINKS + _TEMPLATES
+# A name without a place to break it, as long as a client may send one.
+ENDLESS = "Donaudampfschifffahrt" * 200
+PAYLOADS: tuple[str, ...] = (*_HTML, *_BREAKERS, *_LINKS, *_TEMPLATES, ENDLESS)

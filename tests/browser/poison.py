@@ -192,7 +192,7 @@ def _records(conn: Any, ids: list[str]) -> None:
         experiments.save(conn, run)
         alerts.add_silence(conn, PROJECT, {"monitor": text, text: text}, NOW - 1, NOW + HOUR, text, text)
         access.create_key(
-            conn, project=PROJECT, name=text.strip() or "x", role="viewer", created_by=text, now_ns=NOW
+            conn, project=PROJECT, name=text.strip()[:255] or "x", role="viewer", created_by=text, now_ns=NOW
         )
         audit.record(
             conn,

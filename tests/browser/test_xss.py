@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.browser.conftest import serving, until
-from tests.browser.payloads import PAYLOADS
+from tests.browser.payloads import ENDLESS, PAYLOADS
 from tests.browser.poison import poisoned
 from tests.unit.web.world import World
 from watchkeeper.web.render import environment
@@ -179,4 +179,20 @@ def test_the_policy_is_a_second_wall(chromium: Any, world: tuple[World, str]) ->
     assert watch.page.evaluate("window.__fired") == []
     assert refused == "TypeError"
     assert blocked
+    watch.close()
+
+
+def test_no_name_is_long_enough_to_widen_a_page(chromium: Any, world: tuple[World, str]) -> None:
+    made, base = world
+    i = PAYLOADS.index(ENDLESS)
+    watch = Watch(chromium, base, bypass_csp=False)
+    one, other = made.trace_ids[i], made.trace_ids[0]
+    paths = ["/", "/traces?range=24h", "/sessions?range=24h", "/review", "/releases", "/settings/prices"]
+    paths += [f"/traces/{one}", f"/traces/compare?a={one}&b={other}"]
+    paths += [f"/alerts/al_{i}", f"/review/rev_p{i}", f"/experiments/exp_p{i}"]
+    for path in paths:
+        assert watch.visit(path) == 200
+        for width in (1440, 390):
+            watch.page.set_viewport_size({"width": width, "height": 900})
+            assert watch.page.evaluate("document.documentElement.scrollWidth") <= width, (path, width)
     watch.close()
