@@ -15,7 +15,7 @@ _ALIKE = str.maketrans(
     "abekmhopctyxcirjsdhlbqwynvabekmhopctyxijs" + "abyeikvoptuxwcjnunabezhikmnoptyx" + "nouhgqwtplnq"
     + "drtajewmhyogzsvlcpkbi" + "abcdefghijklmnoprstuvwyz" + "agiijedoltheralol" + "dth",
 )  # fmt: skip
-_ALIKE.update({first + i: 97 + i for first in (0x1F150, 0x1F170, 0x1F1E6) for i in range(26)})
+_ALIKE.update({first + i: 97 + i for first in (0x249C, 0x1F150, 0x1F170, 0x1F1E6) for i in range(26)})
 _UPRIGHT = str.maketrans("ɐqɔpǝɟƃɥıɾʞlɯuodbɹsʇnʌʍxʎzᴉ", "abcdefghijklmnopqrstuvwxyzi")
 _MARKS = {"0": "o", "3": "e", "4": "a", "@": "a", "5": "s", "$": "s", "7": "t", "+": "t", "6": "g", "9": "g", "8": "b", "€": "e"}  # fmt: skip
 # One and its like stand for both i and l.
@@ -46,6 +46,8 @@ _TARGETS = [
     "directives",
     "prompt",
     "rules",
+    "filters",
+    "protocols",
     "unrestricted",
 ]
 
