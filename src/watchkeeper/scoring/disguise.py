@@ -3,6 +3,7 @@ and letters, words cut, run together, misspelt or turned."""
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _INVISIBLE = (
     "\u00ad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufe00-\ufe0f\ufeff"
@@ -19,7 +20,7 @@ _ALIKE.update({first + i: 97 + i for first in (0x249C, 0x1F150, 0x1F170, 0x1F1E6
 _UPRIGHT = str.maketrans("ɐqɔpǝɟƃɥıɾʞlɯuodbɹsʇnʌʍxʎzᴉ", "abcdefghijklmnopqrstuvwxyzi")
 _MARKS = {"0": "o", "3": "e", "4": "a", "@": "a", "5": "s", "$": "s", "7": "t", "+": "t", "6": "g", "9": "g", "8": "b", "€": "e"}  # fmt: skip
 # One and its like stand for both i and l.
-_AS_I, _AS_L = (str.maketrans({**_MARKS, "1": one, "|": one, "!": one}) for one in "il")
+_ONES = "il"
 # Long words of attacks. Of each: as its letters stand, cut once or more by marks; and misspelt, with its first letter and no letters
 # but its own.
 _LONG = [
@@ -126,6 +127,19 @@ _LIKE = re.compile(rf"\b(?:{'|'.join(map(_wrong, _MEANT))})\b", re.IGNORECASE)
 LONGEST = 3_000
 
 
+@lru_cache(maxsize=2)
+def _tables(one: str) -> tuple[bytes, dict[int, str]]:
+    found = {**_MARKS, "1": one, "|": one, "!": one}
+    plain = {sign: letter for sign, letter in found.items() if sign.isascii()}
+    return bytes.maketrans("".join(plain).encode(), "".join(plain.values()).encode()), str.maketrans(found)
+
+
+def _worded(text: str, one: str) -> str:
+    """Digits and signs as the letters they stand for, `one` for 1 and its like; in ASCII as bytes, which is many times faster."""
+    table, letters = _tables(one)
+    return text.encode().translate(table).decode() if text.isascii() else text.translate(letters)
+
+
 def _folded(text: str) -> str:
     """Letters without dress, marks or accents."""
     plain = _DROPPED.sub("", unicodedata.normalize("NFKC", text))
@@ -182,7 +196,7 @@ def undisguised(text: str, signs: set[int]) -> list[str]:
     if _FOLDED in signs and ("ǝ" in text or "ɹ" in text):
         found.append(text.lower().translate(_UPRIGHT)[::-1])
     if _LEET in signs or _FOREIGN in signs or _SPELLED in signs:
-        found += [plain.translate(_AS_I), plain.translate(_AS_L)]
+        found += [_worded(plain, one) for one in _ONES]
     if _WRONG in signs:
         found.append(_LIKE.sub(_meant, plain))
     if _SPELLED in signs:
