@@ -7,15 +7,19 @@ from typing import Any
 
 from watchkeeper.gating.judgement import worst_of
 from watchkeeper.gating.subject import Answer, subjects_of
+from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.prompt import Ask
 from watchkeeper.model.review import Case
-from watchkeeper.model.score import Outcome, Verdict
+from watchkeeper.model.score import Failed, Outcome, Subject, Verdict
 from watchkeeper.scoring.drive import drive, run_checks
 from watchkeeper.scoring.protocol import BatchScorer, Judge, Scorer
 
 Outcomes = dict[tuple[str, str], list[Outcome]]
 CASES_AT_ONCE = 256
 JUDGED_AT_ONCE = 8
+# Somebody waits for a gate: what a short hiccup needs, and no more.
+WAITS_S = (1.0, 4.0)
+LONGEST_WAIT_S = 30.0
 
 
 async def score_answers(
@@ -23,18 +27,20 @@ async def score_answers(
 ) -> Outcomes:
     """Every scorer's outcome for every answer, repeats in order; the worst where a scorer looks at several spans.
 
-    Answers with an error are not scored. Judges are left out without `ask`.
+    Answers with an error are not scored. Judges are left out without `ask`. A provider that is down is asked again after `WAITS_S`; a
+    judge whose provider stays down fails on what is left without being asked, and costs nobody else's scores.
     """
     batch = [s for s in scorers if isinstance(s, BatchScorer)]
     judges = [s for s in scorers if isinstance(s, Judge)] if ask is not None else []
     given = [a for a in answers if a.error is None]
     limit = asyncio.Semaphore(JUDGED_AT_ONCE)
+    down: dict[str, Failed] = {}
 
     async def judged(judge: Judge, answer: Answer) -> tuple[str, str, Outcome]:
         assert ask is not None
         subject = subjects_of(cases[answer.case_id], answer)[0]
         async with limit:
-            outcome = await drive(judge.steps(subject), ask)
+            outcome = down.get(judge.name) or await _patiently(judge, subject, ask, down)
         return answer.case_id, judge.name, outcome
 
     outcomes: Outcomes = defaultdict(list)
@@ -45,6 +51,21 @@ async def score_answers(
     for case_id, name, outcome in await asyncio.gather(*(judged(j, a) for a in given for j in judges)):
         outcomes[case_id, name].append(outcome)
     return outcomes
+
+
+async def _patiently(judge: Judge, subject: Subject, ask: Ask, down: dict[str, Failed]) -> Outcome:
+    """The judge's outcome, whatever its provider does; `down` learns of a provider that stays down."""
+    for wait in (*WAITS_S, None):
+        try:
+            return await drive(judge.steps(subject), ask)
+        except ProviderError as error:
+            if wait is None or not error.retry:
+                failed = Failed(str(error))
+                if error.outage:
+                    down[judge.name] = failed
+                return failed
+            await asyncio.sleep(min(max(wait, error.retry_after_s or 0.0), LONGEST_WAIT_S))
+    raise AssertionError("the last attempt returns")
 
 
 def score_checks(
