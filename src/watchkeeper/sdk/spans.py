@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from watchkeeper.sdk import keys
 from watchkeeper.sdk.ambient import with_ambient
 from watchkeeper.sdk.client import client
-from watchkeeper.sdk.direct import put_attributes
+from watchkeeper.sdk.direct import entered, put_attributes
 from watchkeeper.sdk.health import note, quiet
 from watchkeeper.sdk.messages import Answer, looks_like_messages, read_answer, to_messages
 from watchkeeper.sdk.streamed import Streamed
@@ -79,9 +79,7 @@ class Span:
         self._muted = not self.otel.is_recording()
         self._started = time.perf_counter_ns()
         self._before = current
-        otel_context.attach(
-            otel_context.set_value(_CURRENT, self, otel.set_span_in_context(self.otel, parent))
-        )
+        otel_context.attach(entered(parent, self.otel, _CURRENT, self))
 
     @quiet(None)
     def end(self, error: BaseException | None = None) -> None:

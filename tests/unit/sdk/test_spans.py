@@ -7,10 +7,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.trace import NonRecordingSpan, SpanContext, get_current_span
 
 import watchkeeper
 from tests.unit.sdk.receiver import Receiver
+from watchkeeper.sdk import direct
 
 
 def test_it_writes_an_llm_call_in_the_genai_conventions(sdk: Any, receiver: Receiver) -> None:
@@ -458,3 +462,16 @@ def test_a_count_that_is_none_is_left_out_and_never_raises(sdk: Any, receiver: R
     assert "gen_ai.usage.input_tokens" not in got
     assert got["gen_ai.usage.output_tokens"] == 4
     assert "watchkeeper.queue_ms" not in got
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_span_is_current_whatever_opentelemetry_calls_its_key(
+    known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(direct, "_KNOWN", known)
+    span = NonRecordingSpan(SpanContext(1, 2, is_remote=False))
+    parent = otel_context.set_value("theirs", 1, Context())
+    made = direct.entered(parent, span, "ours", 2)
+    assert get_current_span(made) is span
+    assert (otel_context.get_value("theirs", made), otel_context.get_value("ours", made)) == (1, 2)
+    assert isinstance(made, Context) and "ours" not in parent
