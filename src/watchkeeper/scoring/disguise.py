@@ -115,7 +115,7 @@ _DROPPED = re.compile(f"[{_INVISIBLE}]")
 _ACCENTS = re.compile("[\u0300-\u036f\u20d0-\u20ff]")
 _LETTERS = re.compile(_ONE_BY_ONE)
 # What parts words for the eye; brackets and signs of code do not, an opening one after a word least.
-_CODE = re.compile(r"(?<=\w)[(\[]|[{}=<>]")
+_CODE = re.compile(r"(?<=\w)[(\[]|[{}=<>]|\n\s*(?:def|class|return|function|const|import)\b")
 _BETWEEN = re.compile(r"[\W_]+")
 _SENTENCE = re.compile(r"(?<=[a-z0-9)])[.!?:]\s+(?=[A-Z])")
 _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")

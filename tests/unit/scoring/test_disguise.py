@@ -103,6 +103,11 @@ see https://example.com/a-very-long-path/of-words-and-more-words/index.html
 a + b - c _ d . e
 def override_system_settings(self, previous_rules): return self.system_prompt
 print(system_prompt)
+client.containers(all=True, filters=None)
+def read(self):  # type: ignore[override]
+names = [admin.describe() for admin in admins]
+Permission is granted to deal in the Software without restriction, including the rights to use and copy it.
+If no filters are given, all volumes are listed.
 She forgot all the rules of chess; what is the reason for your rules?
 Don't forget the previous instructions your doctor gave you.
 Не забудьте о правилах.

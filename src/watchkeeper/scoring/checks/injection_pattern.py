@@ -20,7 +20,9 @@ PATTERNS: tuple[str, ...] = (
     r"\b(?:you are|you're|act as|become|pretend to be|simulate|roleplay as|enable|activate|enter) (?:\w+ ){0,3}(?:dan\b|jailbroken|jailbreak|unrestricted|unfiltered|uncensored|evil (?:\w+ )?(?:ai|assistant|bot|chatbot|twin|version|trusted)\b|godmode|god mode)"
     r"|\b(?:you are|you're|act as|pretend to be|simulate|roleplay as|chatgpt|gpt-?\d?|respond|answer|reply)\b (?:\w+ ){0,5}developer mode\b|\bdeveloper mode (?:(?:is|has been|now|is now) (?:on|active|enabled|activated)|enabled|activated|output|v2)\b",
     r"\bdo anything now\b",
-    r"\b(?:without|free (?:from|of)) (?:\w+ ){0,4}(?:restriction|filter|censorship)s?\b|\bno (?:\w+ ){0,4}(?:restrictions|filters|censorship)\b|\b(?:ignore|bypass) (?:(?:ur|your|any|all|the|these|those|of|safety|content|ethical|moral|ai|harmful) ){0,3}(?:restriction|filter|filtering|censorship)s?\b"
+    # "Without restriction" is what licences say, "no filters are given" what manuals say.
+    r"\b(?:without|free (?:from|of)) (?:\w+ ){0,4}(?:restrictions|filters|censorship)\b|\bwithout (?:any|your|all|moral|ethical) (?:\w+ )?(?:restriction|filter)\b|\b(?:answer|respon[ds]|repl|speak|talk|operat|act|continu)\w* (?:\w+ ){0,4}without (?:restriction|filter)\b"
+    r"|\bno (?:\w+ ){0,4}(?:restrictions|censorship)\b|\bno (?:\w+ ){0,4}filters(?:[^\w ]|$| (?:and|or|at all|on|in|whatsoever|you|no|here|now|for|anymore|what|this)\b)|\b(?:ignore|bypass) (?:(?:ur|your|any|all|the|these|those|of|safety|content|ethical|moral|ai|harmful) ){0,3}(?:restriction|filter|filtering|censorship)s?\b"
     r"|\b(?:without|no|ignore|bypass|free (?:from|of)) (?:\w+ ){0,4}(?:ethical (?:guideline|constraint|consideration)|content polic(?:y|ie)|openai polic(?:y|ie)|moral (?:limit|code|constraint)|safety (?:guideline|filter|protocol))(?:s|es)?",
     r"\bnever (?:refuse|say no|decline|say (?:that )?(?:you|it) can(?:no|')t)\b",
     r"(?:^|[^\w\s]|\n)\s*(?:your |the )?(?:new|updated|real|actual) (?:system )?instructions?\s*[:\-]|\byour (?:new|updated|real|actual) (?:system )?instructions?\s*[:\-]",
@@ -42,7 +44,7 @@ PATTERNS: tuple[str, ...] = (
     r"\bwhat (?:are|were|is|was) your (?:\w+ ){0,2}(?:system prompt|initial prompt|system message|(?:original|initial|hidden|secret|exact|system) (?:instructions?|directives?))\b",
     r"\b(?:unrestricted|unfiltered|uncensored|jailbreak|jailbroken) mode\b|\b(?:safety|content|ethical) (?:filters?|protocols?|features?|guidelines?|restrictions?) (?:are |is |have been |now )?"
     r"(?:disabled|suspended|deactivated|off|lifted|removed|overridden)\b",
-    r"\[(?:system|admin|developer|override|new instructions?)\b[^\]\n]{0,40}\]|-{3,} ?(?:end|begin|start) (?:of )?(?:the )?(?:system|user|prompt|instructions)\b"
+    r"(?:^|[^\w])\[(?:system|admin|developer|override|new instructions?)\b(?:[^\].(=\n][^\]\n]{0,40})?\]|-{3,} ?(?:end|begin|start) (?:of )?(?:the )?(?:system|user|prompt|instructions)\b"
     r"|\b(?:system|admin|safety|security)[_-]override\b|\bimportant new instructions?\b",
     # To obey one speaker only, and to ignore, forget or evade instructions, in other languages too. One gap of words in each: a second one
     # with a choice between them makes the automaton several times larger.
@@ -101,7 +103,7 @@ PATTERNS: tuple[str, ...] = (
     r"|\b(?:your|the) (?:\w+ ){0,2}(?:rules|filters?|guidelines|restrictions|polic(?:y|ies)|safeguards|ethics) (?:do not|don't|did not|didn't|does not|doesn't|no longer) (?:exist|apply to you|matter)\b|\bas if you (?:had|have|were) (?:been )?jailbroken\b"
     r"|\buniverse (?:where|in which) (?:\w+ ){0,5}(?:no (?:rules|laws|guidelines|restrictions|ethics)|legal|allowed|permitted)\b",
     r"\b(?:you(?:'re| are) (?:now )?in|need you to enter|you (?:must|will|should) enter) (?:god|admin|maintenance|debug|sudo|root|unsafe|override|dev) mode\b|\bin god mode,? (?:no|you|nothing|every|all)\b"
-    r"|\b(?:safety|filters?|restrictions|guardrails?|censorship)\s*[:=]\s*(?:off|disabled|none)\b|\bmode\s*[:=]\s*(?:unrestricted|unfiltered|uncensored|jailbreak)\b|\b(?:disable|turn off|switch off|deactivate|drop|unlock) (?:the |your |all )?(?:safety (?:layers?|filters?|protocols?)|guardrails?|(?:ethics|ethical|moral) (?:module|layer|filters?))\b"
+    r"|\b(?:safety|restrictions|guardrails?|censorship)\s*[:=]\s*(?:off|disabled|none)\b|\bfilters?\s*[:=]\s*(?:off|disabled)\b|\bmode\s*[:=]\s*(?:unrestricted|unfiltered|uncensored|jailbreak)\b|\b(?:disable|turn off|switch off|deactivate|drop|unlock) (?:the |your |all )?(?:safety (?:layers?|filters?|protocols?)|guardrails?|(?:ethics|ethical|moral) (?:module|layer|filters?))\b"
     r"|\b(?:safety team|developers?|openai|anthropic|creators?) (?:has |have )?(?:just |already )?(?:disabled|removed|lifted|turned off|suspended|unlocked) (?:\w+ ){0,3}(?:filters?|restrictions?|limits?|guidelines|rules|safety|policies|capabilities)\b"
     r"|\byou have been (?:updated|reprogrammed|liberated|unchained|freed)[:;!]|\byour new policy (?:allows|permits|is)\b|\bauthori[sz]ation level \w+ (?:granted|confirmed)\b|\bsystem override\s*[:!]"
     r"|\b(?:as|i'm|i am) (?:the |an? |your )?(?:\w+ )?(?:developer|creator|engineer|administrator|employee) (?:of|at|from) (?:this (?:model|ai|llm|assistant|chatbot)|openai|anthropic)\b|\ban? (?:openai|anthropic) (?:employee|engineer|developer)\b",
