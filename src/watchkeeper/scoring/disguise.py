@@ -165,14 +165,15 @@ def _joined(text: str) -> str:
 
 
 def _meant(match: re.Match[str]) -> str:
-    """The word of an attack that a word is a misspelling of, or the word itself. A letter that it lacks was dropped, not another in its
-    place: "forgot" is no "forget"."""
+    """The word of an attack that a word is a misspelling of, or the word itself: its letters in another order, some of them more often,
+    or some left out. "forgot" is no "forget" and "first" no "filters"."""
     word = match.group().lower()
     own = set(word)
     for intended in _MEANT:
-        lost = len(set(intended) - own)
-        dropped = 3 * lost <= len(intended) and len(word) <= len(intended) - lost
-        if intended[0] == word[0] and own <= set(intended) and (not lost or dropped):
+        if intended[0] != word[0] or not own <= set(intended):
+            continue
+        lost, rest = len(set(intended) - own), iter(intended)
+        if not lost or (3 * lost <= len(intended) and all(letter in rest for letter in word)):
             return intended
     return match.group()
 

@@ -103,6 +103,7 @@ see https://example.com/a-very-long-path/of-words-and-more-words/index.html
 a + b - c _ d . e
 def override_system_settings(self, previous_rules): return self.system_prompt
 print(system_prompt)
+Ignore the first alarm; it is a test.
 client.containers(all=True, filters=None)
 def read(self):  # type: ignore[override]
 names = [admin.describe() for admin in admins]
