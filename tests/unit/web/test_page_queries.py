@@ -17,6 +17,7 @@ from starlette.requests import Request
 from tests.unit.web.world import DEPLOY, HOUR, MS, NOW, PROJECT, World, build
 from tests.unit.web.world import _span as span
 from watchkeeper.dialects import assemble, normalise
+from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import BINARY, Point, SeriesKey
 from watchkeeper.store.clickhouse import queries
@@ -189,6 +190,9 @@ async def test_traffic_is_read_once_for_its_whole_its_buckets_and_its_scenarios(
 
 async def test_an_error_is_the_same_on_every_page(world: World) -> None:
     """A session's errors and the list of traces that the number of errors leads to: an answer that a check finds wrong is none."""
+    for name in ("page_traffic", "page_groups"):
+        classes = ", ".join(f"'{c}'" for c in sorted(TRANSPORT))
+        assert f"ifNull(error_class, '') IN ({classes})" in queries.load()[name].sql
     bound = {"since": NOW - 20 * DAY, "until": NOW + HOUR}
     said = await plain(
         world,
