@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.sdk.trace.sampling import ParentBased, Sampler, TraceIdRatioBased
 
-from watchkeeper.sdk import health, keys
+from watchkeeper.sdk import health, keys, leaving
 from watchkeeper.sdk.ambient import ambient
 from watchkeeper.sdk.direct import attributes_of, put_attributes
 from watchkeeper.sdk.exporter import Exporter
@@ -254,6 +254,7 @@ def _after_fork() -> None:
     global _lock
     _lock = threading.RLock()
     health.forget_after_fork()
+    leaving.forget_after_fork()
     current = _client
     if current is not None and current.exporter is not None:
         current.exporter.after_fork()

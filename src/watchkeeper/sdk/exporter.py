@@ -82,7 +82,8 @@ class Exporter:
         self._in_hand: list[Parcel] = []
         self._spool_strikes: dict[str, tuple[int, int]] = {}
         self._thread: threading.Thread | None = None
-        self._closed = self._hurried = False
+        self._in_encoder = 0
+        self._closed = self._hurried = self._left_said = False
         self._deadline: float | None = None
         self._flushes_asked = self._flushes_done = 0
         self._not_before = 0.0
@@ -172,6 +173,14 @@ class Exporter:
         if self._spool is not None and not self._spool.empty():
             self._start()
 
+    def ready(self) -> bool:
+        """False in a signal handler that interrupted a holder of the lock: the export thread would wait for it, and it for the thread."""
+        try:
+            self._idle.notify(0)  # raises where the calling thread does not hold the lock
+        except RuntimeError:
+            return True
+        return False
+
     def hurry(self) -> None:
         """The process is about to end: from now on spans wait for company a twentieth of a second at most."""
         self._hurried = True
@@ -199,14 +208,17 @@ class Exporter:
             thread.join(rest * (0.6 if self._spool is not None else 1.0))
         if self._spool is not None:
             self._spool_rest()
-        if first:
-            self._say_what_is_left()
+        self._say_what_is_left()
 
     def _say_what_is_left(self) -> None:
         with self._lock:
+            if self._left_said:
+                return
+            self._left_said = True
             waiting = [item for item, _ in self._queue]
             parcels = [item for item in waiting if isinstance(item, Parcel)]
             spans = len(waiting) - len(parcels) + sum(parcel.spans for parcel in self._in_hand)
+            spans += self._in_encoder
             reports = sum(parcel.reports for parcel in (*parcels, *self._in_hand))
             untold = max(0, self.tally.dropped_spans - self._reported)
         if not (spans or reports):
@@ -262,9 +274,9 @@ class Exporter:
     def _turn(self) -> bool:
         """Send everything that may be sent now. True when the exporter is closed and nothing is left to do."""
         with self._lock:
-            flush = self._flushes_asked
-            urgent = self._closed or flush > self._flushes_done
-        if urgent and not (self._closed and self._delay and self._spool is not None):
+            flush, closed = self._flushes_asked, self._closed
+            urgent = closed or flush > self._flushes_done
+        if urgent and not (closed and self._delay and self._spool is not None):
             self._not_before = 0.0
         self._say_if_full()
         self._send_all()
@@ -273,7 +285,8 @@ class Exporter:
         with self._idle:
             self._flushes_done = max(self._flushes_done, flush)
             self._idle.notify_all()
-            return self._closed
+            # Not whether it is closed now: what was queued since is sent by one more turn.
+            return closed
 
     def _say_if_full(self) -> None:
         full = self.tally.dropped["queue_full"] + self.tally.reports_dropped["queue_full"]
@@ -326,10 +339,12 @@ class Exporter:
 
     def _encode(self, spans: list[ReadableSpan]) -> Parcel | None:
         parcel: Parcel | None = None
+        self._in_encoder = len(spans)
         try:
             parcel = self.encoder.parcel(spans, self.tally.dropped_spans, self._breathe)
         except Exception as error:  # noqa: BLE001  the batch is lost but must be counted, or the ledger lies; logged
             note("a batch cannot be encoded", f"{type(error).__name__}: {error}")
+        self._in_encoder = 0
         self._count_dropped("unencodable", len(spans) - (parcel.spans if parcel else 0))
         return parcel
 

@@ -36,7 +36,10 @@ def run(folder: Path, body: str, receiver: Receiver, send: signal.Signals | None
         if send is not None:
             process.stdout.readline()
             process.send_signal(send)
-        return process.wait(60)
+        try:
+            return process.wait(60)
+        finally:
+            process.kill()
 
 
 UP = "print('up', flush=True)\n"
@@ -99,6 +102,61 @@ if __name__ == "__main__":
 """
     assert run(tmp_path, body, receiver) == 0
     assert len(receiver.spans) == 20
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="a signal to one thread")
+def test_a_signal_in_the_middle_of_queueing_a_span_loses_nothing(receiver: Receiver, tmp_path: Path) -> None:
+    body = """
+start(); work()
+exporter = watchkeeper.sdk.client.client().exporter
+with exporter._lock:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(0.1)
+time.sleep(60)"""
+    assert run(tmp_path, body, receiver) == -signal.SIGTERM
+    assert [span.name for span in receiver.spans] == ["work"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="fork")
+def test_a_child_that_made_no_span_dies_of_the_signal_at_once(receiver: Receiver, tmp_path: Path) -> None:
+    body = """
+start(); work()
+child = os.fork()
+if not child:
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+assert os.waitpid(child, 0)[1] == signal.SIGTERM
+assert callable(signal.getsignal(signal.SIGTERM))
+"""
+    assert run(tmp_path, body, receiver) == 0
+    assert [span.name for span in receiver.spans] == ["work"]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="a signal to one thread")
+def test_a_worker_that_slept_through_the_signal_is_woken(receiver: Receiver, tmp_path: Path) -> None:
+    # A signal that another thread takes leaves the main thread asleep, as does one that comes just before it falls asleep.
+    body = """
+def signal_myself():
+    time.sleep(0.3)
+    signal.pthread_kill(threading.get_ident(), signal.SIGTERM)
+
+def child():
+    work()
+    threading.Thread(target=signal_myself, daemon=True).start()
+    lock = multiprocessing.Lock()
+    lock.acquire()
+    lock.acquire()
+
+if __name__ == "__main__":
+    start()
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    process.join(30)
+    assert process.exitcode == -signal.SIGTERM, process.exitcode
+"""
+    assert run(tmp_path, body, receiver) == 0
+    assert [span.name for span in receiver.spans] == ["work"]
 
 
 def test_a_bell_stays_set_until_it_is_cleared() -> None:
