@@ -194,7 +194,8 @@ def provisional(one: Series) -> Series:
 
 async def traffic(view: View, before_ns: int, bucket: int | None = None) -> dict[str, list[Row]]:
     """Volume, errors, latency, cost, tokens and what is wrong by `part`: the range and [before_ns, since) as a `whole`, the range by
-    `bucket` (of so many seconds, the range's own when None) and by `scenario`; a part without traces is empty."""
+    `bucket` (of so many seconds, the range's own when None) and by `scenario`; a part without traces is empty. Traces of which only a
+    share was kept weigh 1 / that share."""
     size = bucket or view.range.bucket
     params = {**span(view.range), **cohort_params(view), "bucket": size, "before": before_ns}
     parts: dict[str, list[Row]] = {"whole": [], "bucket": [], "scenario": []}
@@ -205,21 +206,24 @@ async def traffic(view: View, before_ns: int, bucket: int | None = None) -> dict
 
 def failures(whole: Iterable[Row]) -> list[dict[str, Any]]:
     """The failed checks and error classes of `traffic`'s whole: `family`, `name`, the traces `n` of the range and `n_before` of the one
-    before, and when the first and the last of both came."""
+    before as they were weighed, the squares `w2` and `w2_before` of their weights, and when the first and the last of both came."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for row in whole:
-        maps = (row["wrong_n"], row["wrong_first"], row["wrong_last"])
-        for one, n, first, last in zip(maps[0][0], *(values for _, values in maps), strict=True):
+        maps = (row["wrong_n"], row["wrong_w2"], row["wrong_first"], row["wrong_last"])
+        for one, n, w2, first, last in zip(maps[0][0], *(values for _, values in maps), strict=True):
             fresh = {
                 "family": one[0],
                 "name": one[1],
                 "n": 0,
                 "n_before": 0,
+                "w2": 0,
+                "w2_before": 0,
                 "first_seen": first,
                 "last_seen": last,
             }
             known = found.setdefault(tuple(one), fresh)
             known["n" if row["current"] else "n_before"] += n
+            known["w2" if row["current"] else "w2_before"] += w2
             known["first_seen"] = min(known["first_seen"], first)
             known["last_seen"] = max(known["last_seen"], last)
     return list(found.values())

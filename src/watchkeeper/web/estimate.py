@@ -159,6 +159,25 @@ def proportion(hits: int, n: int) -> Estimate:
     return Estimate(hits / n, low, high, n, "share")
 
 
+def share(hits: float, hits_w2: float, total: float, total_w2: float, n: int) -> Estimate:
+    """A share of `n` traces that were kept with unequal chances: the weights `hits` of `total`, with the squares of both."""
+    return from_sums(
+        {"n": n, "sw": total, "sw2": total_w2, "swx": hits, "swx2": hits, "sw2x": hits_w2, "sw2x2": hits_w2},
+        "share",
+    )
+
+
+def total(value: float | None, variance: float | None, n: int, unit: str = "count") -> Estimate:
+    """A total over `n` traces; with an interval where only a share of them was kept, which gives it this `variance`."""
+    if value is None or n == 0:
+        return unknown("nothing in this range reports it", unit)
+    half = Z95 * math.sqrt(max(variance or 0.0, 0.0))
+    # What rounding leaves of a variance of zero is no interval.
+    if half < ROUNDING * abs(value):
+        return Estimate(value, n=n, unit=unit)
+    return Estimate(value, value - half, value + half, n, unit)
+
+
 def mean_of(value: float | None, sd: float | None, n: int, unit: str = "") -> Estimate:
     """A plain mean with standard deviation `sd` over `n` values."""
     if value is None or n == 0:

@@ -9,13 +9,13 @@ import pytest
 from tests.unit.web.world import HOUR, NOW, PROJECT, _alert
 from watchkeeper.model.alert import Moved
 from watchkeeper.web.data import Series
-from watchkeeper.web.estimate import Estimate
+from watchkeeper.web.estimate import Estimate, proportion
 from watchkeeper.web.metrics import describe
 from watchkeeper.web.pages.alerts import _line
 from watchkeeper.web.pages.overview import cost_stats, sentences, without_scenario
 from watchkeeper.web.view import TimeRange, View
 
-CALM = [{"scenario": f"calm-{i}", "n": 10, "bad": 0} for i in range(50)]
+CALM = [{"scenario": f"calm-{i}", "n": 10, "errors": proportion(0, 10)} for i in range(50)]
 
 
 def view(**cohort: str) -> View:
@@ -28,7 +28,7 @@ def view(**cohort: str) -> View:
 def test_every_scenario_has_its_share_of_all_traffic_and_its_own_alerts_however_many_there_are() -> None:
     alert = _alert([])
     silent = msgspec.structs.replace(alert, id="al_silent", state="no_data", cohort={"scenario": "silent"})
-    rare = [*CALM, {"scenario": "customer-support", "n": 1, "bad": 0}]
+    rare = [*CALM, {"scenario": "customer-support", "n": 1, "errors": proportion(0, 1)}]
     found = sentences(view(), rare, [alert, silent], [], 2)
     assert [(s.tone, s.scenario, s.href) for s in found[:2]] == [
         ("bad", "customer-support", "/alerts/al_relevance"), ("warn", "silent", "/alerts/al_silent"),
@@ -41,7 +41,7 @@ def test_every_scenario_has_its_share_of_all_traffic_and_its_own_alerts_however_
 
 
 def test_one_is_one_trace_and_what_only_model_calls_report_counts_only_their_traces() -> None:
-    (only,) = sentences(view(), [{"scenario": "support", "n": 1, "bad": 0}], [], [], 0)
+    (only,) = sentences(view(), [{"scenario": "support", "n": 1, "errors": proportion(0, 1)}], [], [], 0)
     assert only.detail.startswith("1 trace, 100 % of traffic")
     whole = {
         "part": "whole",
@@ -49,8 +49,9 @@ def test_one_is_one_trace_and_what_only_model_calls_report_counts_only_their_tra
         "n": 3,
         "cost_sum": 0.1,
         "cost_n": 1,
-        "cost_mean": 0.1,
-        "cost_sd": None,
+        **dict.fromkeys(("cost_w", "cost_w2"), 1.0),
+        **dict.fromkeys(("cost_x2", "cost_w2x2"), 0.01),
+        "cost_w2x": 0.1,
     }
     tokens = {"tokens_in": 412, "in_n": 1, "tokens_out": None, "out_n": 0}
     spent, _, tokens_in, tokens_out = cost_stats(view(), [{**whole, **tokens}], [])

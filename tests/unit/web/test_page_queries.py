@@ -19,12 +19,15 @@ from tests.unit.web.world import _span as span
 from watchkeeper.dialects import assemble, normalise
 from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.model.score import Score
-from watchkeeper.model.series import BINARY, Point, SeriesKey
+from watchkeeper.model.series import BINARY, Estimate, Point, SeriesKey
+from watchkeeper.stats import estimates
 from watchkeeper.store.clickhouse import queries
 from watchkeeper.store.columns import TraceFilter, TraceRow
 from watchkeeper.web import data
 from watchkeeper.web.metrics import ERRED, Metric
+from watchkeeper.web.pages.overview import health_stats
 from watchkeeper.web.pages.quality import worst_of
+from watchkeeper.web.pages.signals import _line as failure_line
 from watchkeeper.web.view import TimeRange, View, view_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -177,7 +180,9 @@ async def test_traffic_is_read_once_for_its_whole_its_buckets_and_its_scenarios(
     listed = (
         await world.columns.named("page_failures", PROJECT, before=NOW - 6 * DAY, **COHORT, **data.span(now))
     ).dicts()
-    told = [{k: v for k, v in row.items() if k != "example"} for row in listed]
+    told = [
+        {k: v for k, v in row.items() if k not in ("example", "stored", "stored_before")} for row in listed
+    ]
     every = {"family": "", "name": "", "n": parts["whole"][1]["n"], "n_before": parts["whole"][0]["n"]}
     assert every.items() <= told[0].items()
     by_name = operator.itemgetter("family", "name")
@@ -186,6 +191,49 @@ async def test_traffic_is_read_once_for_its_whole_its_buckets_and_its_scenarios(
         row["n_before"] for row in told[1:]
     )
     assert not any((await data.traffic(view(world, "scenario%3Dnone"), NOW - 6 * DAY)).values())
+
+
+async def test_traces_of_which_a_share_was_kept_stand_for_the_others(world: World) -> None:
+    """Of 400 traces every 20th failed and all of those are there, of the others every 5th: pages tell of the 400."""
+    when, rows = NOW - 25 * DAY, list[TraceRow]()
+    for i in range(400):
+        failed = i % 20 == 0
+        if not failed and i % 5 != 1:
+            continue
+        call = span(f"{i:032x}", 1, None, "answer", (when + i * MS, when + (2 * i + 1) * MS), {})
+        trace = assemble([normalise(call)], [])
+        trace = msgspec.structs.replace(
+            trace,
+            error_class="timeout" if failed else None,
+            context=msgspec.structs.replace(trace.context, scenario="thinned"),
+        )
+        rows.append(TraceRow(PROJECT, trace, [], 1.0, "all", when, kept=1.0 if failed else 0.2))
+    kept = len(rows)
+    await world.columns.write_traces(rows)
+    shown = replace(view(world, "scenario%3Dthinned"), range=TimeRange(when - HOUR, when + HOUR, "", ""))
+    whole = (await data.traffic(shown, when - 2 * HOUR))["whole"]
+    (row,) = whole
+    weight = 20 + 5 * (kept - 20)
+    assert (row["n"], row["n_w"], row["bad"]) == (kept, pytest.approx(weight), 20)
+    volume, errors, p95, _ = health_stats(shown, whole, [])
+    assert volume.value.value == pytest.approx(weight) and volume.value.spread == pytest.approx(
+        1.96 * (20 * (kept - 20)) ** 0.5, rel=1e-3
+    )
+    wanted = estimates.rate([i < 20 for i in range(kept)], [1.0] * 20 + [0.2] * (kept - 20))
+    assert isinstance(wanted, Estimate)
+    assert (errors.value.value, errors.value.low, errors.value.high) == pytest.approx(
+        (wanted.value, wanted.low, wanted.high)
+    )
+    durations = [one.trace.duration_ms or 0.0 for one in rows]
+    exact = estimates.quantile(durations, 0.95, [one.kept for one in rows])
+    assert isinstance(exact, Estimate) and p95.value.value == exact.value
+    assert p95.value.low is not None and p95.value.low < exact.value < (p95.value.high or 0)
+    bound = {"before": when - 2 * HOUR, **data.span(shown.range), **COHORT, "scenario": "thinned"}
+    every, *lines = (await world.columns.named("page_failures", PROJECT, **bound)).dicts()
+    (line,) = (one for one in lines if one["family"] == "class")
+    assert (every["n"], every["stored"], line["n"]) == (pytest.approx(weight), kept, 20)
+    share = failure_line(line, every)["share"]
+    assert (share.value, share.low, share.high) == (errors.value.value, errors.value.low, errors.value.high)
 
 
 async def test_an_error_is_the_same_on_every_page(world: World) -> None:

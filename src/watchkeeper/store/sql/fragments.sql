@@ -23,6 +23,10 @@ AND (empty({agent_name:String}) OR agent_name = {agent_name:String})
 -- What any version of a trace says of its session, from one column: by their keys the few are found without merging the whole table.
 AND trace_id IN (SELECT trace_id FROM traces WHERE project = {project:String} AND session_id = {session:String})
 
+-- fragment: keep
+-- How many traces one that was kept stands for: 1 / the probability with which it was stored, here and by sampling upstream.
+(1 / if(keep_probability > 0, keep_probability, 1))
+
 -- fragment: erred
 -- A call that did not come back, as in `listing.tally`: an answer that a check finds wrong is no error of the call.
 (errors > 0 OR ifNull(error_class, '') IN ('bad_request', 'context_length_exceeded', 'rate_limit', 'server_error', 'timeout'))

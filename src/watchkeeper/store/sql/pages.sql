@@ -3,22 +3,36 @@
 
 -- name: page_traffic
 -- Volume, errors, latency, time to first token, cost and tokens, looked up once for all that is shown of them, with a `part` for each:
--- the range and the one before it as a whole (`current`), the range by buckets of `bucket` seconds (`start`) and by scenario. Quantiles come
--- with the order statistics that bound them (Woodruff: ranks q ± 1.96·√(q(1−q)/n)), cost with its mean and deviation. What is wrong with
--- the traces comes as maps of (family, name) to the number of them, their first and their last.
-WITH 1.96 * sqrt(0.0475 / greatest(timed, 1)) AS h95, 1.96 * sqrt(0.25 / greatest(ttft_n, 1)) AS t50,
-  arraySort(groupArray(duration_ms)) AS d, arraySort(groupArray(ttft_ms)) AS t
+-- the range and the one before it as a whole (`current`), the range by buckets of `bucket` seconds (`start`) and by scenario. `n` are the
+-- traces stored; everything else weighs them by 1 / the probability with which they were kept (`_w` sums of the weights, `_w2` of their
+-- squares, `_noise` the variance that the drawing gives a total). Quantiles come with the order statistics that bound them (Woodruff:
+-- shares q ± 1.96·√(q(1−q)/n), n the effective number). What is wrong with the traces comes as maps of (family, name) to the number of
+-- them, its squares, their first and their last.
+WITH groupArray(duration_ms) AS d_raw, groupArray(ttft_ms) AS t_raw, arraySort(d_raw) AS d, arraySort(t_raw) AS t,
+  sumIf(keep, isNotNull(duration_ms)) AS d_w, sumIf(keep * keep, isNotNull(duration_ms)) AS d_w2,
+  sumIf(keep, isNotNull(ttft_ms)) AS t_w, sumIf(keep * keep, isNotNull(ttft_ms)) AS t_w2,
+  -- The weights in the order of the values, added up; nothing where all are 1, because sorting twice costs twice.
+  arrayCumSum(arraySort((w, x) -> x, if(d_w2 = timed, [], groupArrayIf(keep, isNotNull(duration_ms))), if(d_w2 = timed, [], d_raw))) AS d_sums,
+  arrayCumSum(arraySort((w, x) -> x, if(t_w2 = ttft_n, [], groupArrayIf(keep, isNotNull(ttft_ms))), if(t_w2 = ttft_n, [], t_raw))) AS t_sums,
+  1.96 * sqrt(0.0475 / greatest(d_w * d_w / d_w2, 1)) AS h95, 1.96 * sqrt(0.25 / greatest(t_w * t_w / t_w2, 1)) AS h50,
+  arrayMap(share -> if(empty(d_sums), share * timed, arrayCount(w -> w < share * d_sums[-1], d_sums) + 0.5), [0.95 - h95, 0.95, 0.95 + h95]) AS d_at,
+  arrayMap(share -> if(empty(t_sums), share * ttft_n, arrayCount(w -> w < share * t_sums[-1], t_sums) + 0.5), [0.5 - h50, 0.5, 0.5 + h50]) AS t_at
 SELECT multiIf(grouping(start) = 0, 'bucket', grouping(name) = 0, 'scenario', 'whole') AS part, current, start, name,
-  count() AS n, sum(failed) AS bad, length(d) AS timed, length(t) AS ttft_n,
-  d[toUInt32(ceil(0.95 * timed))] AS p95, d[toUInt32(greatest(1, floor((0.95 - h95) * timed)))] AS p95_low, d[toUInt32(least(toFloat64(timed), ceil((0.95 + h95) * timed)))] AS p95_high,
-  t[toUInt32(ceil(0.5 * ttft_n))] AS ttft, t[toUInt32(greatest(1, floor((0.5 - t50) * ttft_n)))] AS ttft_low, t[toUInt32(least(toFloat64(ttft_n), ceil((0.5 + t50) * ttft_n)))] AS ttft_high,
-  sum(cost) AS cost_sum, avg(cost) AS cost_mean, stddevSamp(cost) AS cost_sd, count(cost) AS cost_n,
-  sum(input_tokens) AS tokens_in, count(input_tokens) AS in_n, sum(output_tokens) AS tokens_out, count(output_tokens) AS out_n,
+  count() AS n, sum(keep) AS n_w, sum(keep * keep) AS n_w2, n_w2 - n_w AS n_noise, sumIf(keep, failed) AS bad, sumIf(keep * keep, failed) AS bad_w2,
+  length(d_raw) AS timed, length(t_raw) AS ttft_n,
+  d[toUInt32(ceil(d_at[2]))] AS p95, d[toUInt32(greatest(1, floor(d_at[1])))] AS p95_low, d[toUInt32(least(toFloat64(timed), ceil(d_at[3])))] AS p95_high,
+  t[toUInt32(ceil(t_at[2]))] AS ttft, t[toUInt32(greatest(1, floor(t_at[1])))] AS ttft_low, t[toUInt32(least(toFloat64(ttft_n), ceil(t_at[3])))] AS ttft_high,
+  count(cost) AS cost_n, sum(keep * cost) AS cost_sum, sumIf(keep, isNotNull(cost)) AS cost_w, sumIf(keep * keep, isNotNull(cost)) AS cost_w2,
+  sum(keep * cost * cost) AS cost_x2, sum(keep * keep * cost) AS cost_w2x, sum(keep * keep * cost * cost) AS cost_w2x2,
+  cost_w2x2 - cost_x2 AS cost_noise, cost_sum / nullIf(cost_w, 0) AS cost_mean,
+  sum(keep * input_tokens) AS tokens_in, count(input_tokens) AS in_n, sum(keep * (keep - 1) * input_tokens * input_tokens) AS in_noise,
+  sum(keep * output_tokens) AS tokens_out, count(output_tokens) AS out_n, sum(keep * (keep - 1) * output_tokens * output_tokens) AS out_noise,
   toUnixTimestamp64Nano(max(time)) AS latest,
-  sumMap(wrong, arrayMap(_ -> 1, wrong)) AS wrong_n, minMap(wrong, moments) AS wrong_first, maxMap(wrong, moments) AS wrong_last
+  sumMap(wrong, arrayMap(_ -> keep, wrong)) AS wrong_n, sumMap(wrong, arrayMap(_ -> keep * keep, wrong)) AS wrong_w2,
+  minMap(wrong, moments) AS wrong_first, maxMap(wrong, moments) AS wrong_last
 FROM (
-  SELECT time, duration_ms, ttft_ms, cost, input_tokens, output_tokens, ifNull(scenario, '') AS name,
-    time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
+  SELECT time, duration_ms, ttft_ms, cost, toFloat64(input_tokens) AS input_tokens, toFloat64(output_tokens) AS output_tokens, ifNull(scenario, '') AS name,
+    ${keep} AS keep, time >= fromUnixTimestamp64Nano({since:Int64}) AS current,
     if(current, toUnixTimestamp64Nano(toDateTime64(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})), 9, 'UTC')), 0) AS start,
     ${erred} AS failed, ${wrong} AS wrong, arrayMap(_ -> toUnixTimestamp64Nano(time), wrong) AS moments
   FROM traces FINAL
@@ -70,15 +84,15 @@ GROUP BY cohort, seconds, start QUALIFY n > 0 AND seconds = ${finest_tick} ORDER
 
 -- name: page_scores
 -- The same sums of every scorer from the traces themselves, for cohorts that are not rolled. Only judges see
--- a sample and weigh 1 / the trace's inclusion probability; checks, users and behaviour are known of all traffic. People's labels are in
--- no series.
+-- a sample and weigh 1 / the trace's inclusion probability; checks, users and behaviour are known of all traffic that was kept. People's
+-- labels are in no series.
 SELECT metric,
   if(time < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   count() AS n, sum(w) AS sw, sum(w * w) AS sw2, sum(w * x) AS swx, sum(w * x * x) AS swx2, sum(w * w * x) AS sw2x, sum(w * w * x * x) AS sw2x2
 FROM (
   SELECT time, tupleElement(one, 1) AS metric, tupleElement(one, 2) AS x,
     if(metric NOT IN (SELECT DISTINCT scorer FROM scores WHERE project = {project:String} AND source = 'judge')
-      OR inclusion_probability <= 0, 1., 1. / inclusion_probability) AS w
+      OR inclusion_probability <= 0, 1., 1. / inclusion_probability) * ${keep} AS w
   FROM traces FINAL ARRAY JOIN arrayZip(mapKeys(scores), mapValues(scores)) AS one
   WHERE project = {project:String}
     AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1
@@ -90,13 +104,17 @@ FROM (
 GROUP BY metric, start ORDER BY metric, start
 
 -- name: page_failures
--- Failed checks and error classes in the range and in the one before, with a trace to look at; the family '' is all traces.
-SELECT family, name, countIf(time >= fromUnixTimestamp64Nano({since:Int64})) AS n,
-  countIf(time < fromUnixTimestamp64Nano({since:Int64})) AS n_before,
+-- Failed checks and error classes in the range (`n`) and in the one before (`n_before`), each trace by the weight it was kept with, with
+-- the squares of the weights and a trace to look at; the family '' is all traces, of which `stored` are there.
+SELECT family, name, sumIf(keep, time >= fromUnixTimestamp64Nano({since:Int64})) AS n,
+  sumIf(keep, time < fromUnixTimestamp64Nano({since:Int64})) AS n_before,
+  sumIf(keep * keep, time >= fromUnixTimestamp64Nano({since:Int64})) AS w2,
+  sumIf(keep * keep, time < fromUnixTimestamp64Nano({since:Int64})) AS w2_before,
+  countIf(time >= fromUnixTimestamp64Nano({since:Int64})) AS stored, countIf(time < fromUnixTimestamp64Nano({since:Int64})) AS stored_before,
   toUnixTimestamp64Nano(min(time)) AS first_seen, toUnixTimestamp64Nano(max(time)) AS last_seen,
   argMax(trace_id, time) AS example
 FROM (
-  SELECT time, trace_id,
+  SELECT time, trace_id, ${keep} AS keep,
     arrayJoin(arrayPushFront(${wrong}, ('', ''))) AS one,
     tupleElement(one, 1) AS family, tupleElement(one, 2) AS name
   FROM traces FINAL

@@ -75,14 +75,23 @@ def _quantile(row: Mapping[str, Any], name: str, n: str) -> Estimate:
 
 
 def _share(row: Mapping[str, Any]) -> Estimate:
-    return estimate.proportion(int(row.get("bad") or 0), int(row.get("n") or 0))
+    if not row.get("n"):
+        return estimate.proportion(0, 0)
+    return estimate.share(row["bad"], row["bad_w2"], row["n_w"], row["n_w2"], int(row["n"]))
 
 
 def _mean_cost(row: Mapping[str, Any]) -> Estimate:
     if not row or not row.get("cost_n"):
         return estimate.unknown("no call in this range has a known price", "money")
-    sd = None if row["cost_sd"] is None else row["cost_sd"] * 1000
-    return estimate.mean_of(row["cost_mean"] * 1000, sd, int(row["cost_n"]), "money")
+    each = {"n": row["cost_n"], "sw": row["cost_w"], "sw2": row["cost_w2"]}
+    sums = {
+        "swx": row["cost_sum"],
+        "swx2": row["cost_x2"],
+        "sw2x": row["cost_w2x"],
+        "sw2x2": row["cost_w2x2"],
+    }
+    thousand = {name: value * 1000 ** (2 if name.endswith("x2") else 1) for name, value in sums.items()}
+    return estimate.from_sums({**each, **thousand}, "money")
 
 
 def _before(text: str) -> str:
@@ -101,16 +110,14 @@ def _course(view: View, traffic: Sequence[Mapping[str, Any]], value: str, n: str
     for start in range(view.range.since_ns // step * step, view.range.until_ns, step):
         row = by_start.get(start)
         if row is None:
-            made.append(Dot(start, 0.0 if value == "n" else None, None, None, 0))
+            made.append(Dot(start, 0.0 if value == "n_w" else None, None, None, 0))
             continue
         if value == "share":
-            raw = row["bad"] / row["n"]
-        elif value == "cost_mean":
-            raw = row["cost_sum"] / row["cost_n"] if row["cost_n"] else None
+            raw = row["bad"] / row["n_w"]
         else:
             raw = row[value]
         made.append(Dot(start, None if raw is None or not row[n] else float(raw), None, None, int(row[n])))
-    return spark(made, 232, 36, zero=value in ("n", "share", "cost_sum", "tokens_in", "tokens_out"))
+    return spark(made, 232, 36, zero=value in ("n_w", "share", "cost_sum", "tokens_in", "tokens_out"))
 
 
 def health_stats(
@@ -118,7 +125,7 @@ def health_stats(
 ) -> list[Stat]:
     """Volume, errors, p95 latency and time to first token, against the range before."""
     now, then = _health(found)
-    n, n_before = int(now.get("n") or 0), int(then.get("n") or 0)
+    seen = estimate.total(now.get("n_w", 0), now.get("n_noise"), int(now.get("n") or 0))
     link = view.url("/traces")
     errors, errors_before = _share(now), _share(then)
     p95, p95_before = _quantile(now, "p95", "timed"), _quantile(then, "p95", "timed")
@@ -127,9 +134,9 @@ def health_stats(
     return [
         Stat(
             "Traces",
-            Estimate(float(n), n=n, unit="count"),
-            _before(humane.compact(n_before)),
-            _course(view, traffic, "n"),
+            seen if now else Estimate(0.0, unit="count"),
+            _before(humane.compact(round(then.get("n_w", 0)))),
+            _course(view, traffic, "n_w"),
             link,
         ),
         Stat(
@@ -166,19 +173,17 @@ def cost_stats(
     now, then = _health(found)
     each, each_before = _mean_cost(now), _mean_cost(then)
 
-    def total(row: Mapping[str, Any], name: str, counted: str, unit: str) -> Estimate:
-        if not row or row.get(name) is None or not row.get(counted):
-            return estimate.unknown("nothing in this range reports it", unit)
-        return Estimate(float(row[name]), n=int(row[counted]), unit=unit)
+    def total(row: Mapping[str, Any], name: str, kind: str, unit: str) -> Estimate:
+        return estimate.total(row.get(name), row.get(f"{kind}_noise"), int(row.get(f"{kind}_n") or 0), unit)
 
-    spent, tokens_in = total(now, "cost_sum", "cost_n", "money"), total(now, "tokens_in", "in_n", "count")
-    tokens_out = total(now, "tokens_out", "out_n", "count")
+    spent, tokens_in = total(now, "cost_sum", "cost", "money"), total(now, "tokens_in", "in", "count")
+    tokens_out = total(now, "tokens_out", "out", "count")
     link = view.url("/traces", sort="cost")
     return [
         Stat(
             "Cost",
             spent,
-            _before(total(then, "cost_sum", "cost_n", "money").text),
+            _before(total(then, "cost_sum", "cost", "money").text),
             _course(view, traffic, "cost_sum", "cost_n"),
             link,
         ),
@@ -193,14 +198,14 @@ def cost_stats(
         Stat(
             "Input tokens",
             tokens_in,
-            _before(total(then, "tokens_in", "in_n", "count").text),
+            _before(total(then, "tokens_in", "in", "count").text),
             _course(view, traffic, "tokens_in", "in_n"),
             link,
         ),
         Stat(
             "Output tokens",
             tokens_out,
-            _before(total(then, "tokens_out", "out_n", "count").text),
+            _before(total(then, "tokens_out", "out", "count").text),
             _course(view, traffic, "tokens_out", "out_n"),
             link,
         ),
@@ -208,8 +213,8 @@ def cost_stats(
 
 
 def scenarios(found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Each scenario's traces and errors over the range, busiest first."""
-    made = [{"scenario": r["name"], "n": int(r["n"]), "bad": int(r["bad"])} for r in found]
+    """Each scenario's traces `n` and its `errors` over the range, busiest first."""
+    made = [{"scenario": r["name"], "n": round(r["n_w"]), "errors": _share(r)} for r in found]
     return sorted(made, key=lambda r: (-r["n"], r["scenario"]))
 
 
@@ -238,9 +243,9 @@ def sentences(
         made += _told(view, "Across scenarios", "", shared)
     # An alert about a scenario that sends nothing now is no quieter for it.
     for name in [*by_name, *(n for n in about if n is not None and n not in by_name)]:
-        row = by_name.get(name, {"n": 0, "bad": 0})
-        n, bad = int(row["n"]), int(row["bad"])
-        title, part, errors = name or "Unnamed scenario", n / (total or 1), estimate.proportion(bad, n)
+        row = by_name.get(name, {"n": 0, "errors": estimate.proportion(0, 0)})
+        n, errors = int(row["n"]), row["errors"]
+        title, part = name or "Unnamed scenario", n / (total or 1)
         share = humane.percent(part, 0 if part >= 0.01 else None)
         detail = f"{humane.compact(n)} {'trace' if n == 1 else 'traces'}, {share} of traffic, errors {errors.text} ({errors.interval})"
         told = _told(view, title, detail if n else "no traces in this range", about.get(name, []))
@@ -366,7 +371,7 @@ async def overview(call: Call) -> Response:
             "steady": [s for s in quality if s.steady and s.current.n],
             "failures": seen[:8],
             "failures_more": max(0, len(seen) - 8),
-            "total": int(next((r["n"] for r in health if r["current"]), 0)),
+            "total": next((r["n_w"] for r in health if r["current"]), 0),
             "gaps": gaps(covered),
             "covered": covered,
             "deploys": changes,

@@ -77,15 +77,15 @@ async def signals(call: Call) -> Response:
     found, grouped = await asyncio.gather(data.rows(view, "page_failures", **params), listed(call))
     lines = distinct([f for f in found if f["family"]])
     asked = await _inputs(view, [str(f["example"]) for f in lines]) if call.sees_content else {}
-    now, then = (sum(int(f[k]) for f in found if not f["family"]) for k in ("n", "n_before"))
+    every = next((f for f in found if not f["family"]), {})
     context = {
         "kind": kind,
         "kinds": KINDS,
-        "failures": [{**_line(f, now, then), "asked": asked.get(f["example"])} for f in lines],
+        "failures": [{**_line(f, every), "asked": asked.get(f["example"])} for f in lines],
         "grouped": [headed(s) for s in grouped],
         "content": call.sees_content,
         "before_label": before.label,
-        "total": now,
+        "total": round(every.get("n", 0)),
     }
     return await answer(view, "signals", "Signals", "signals.html", context)
 
@@ -112,10 +112,17 @@ def distinct(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(lines.values())
 
 
-def _line(found: dict[str, Any], now: int, then: int) -> dict[str, Any]:
+def _line(found: dict[str, Any], every: dict[str, Any]) -> dict[str, Any]:
+    """A failure with its shares of `every` trace, now and before."""
     share, share_before = (
-        estimate.proportion(int(found["n"]), now),
-        estimate.proportion(int(found["n_before"]), then),
+        estimate.share(
+            found[f"n{when}"],
+            found[f"w2{when}"],
+            every[f"n{when}"],
+            every[f"w2{when}"],
+            every[f"stored{when}"],
+        )
+        for when in ("", "_before")
     )
     apart = share.apart_from(share_before)
     grew = (share.value or 0) > (share_before.value or 0)
