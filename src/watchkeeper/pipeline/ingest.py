@@ -82,16 +82,32 @@ def weight(item: RawSpan | LogRecord) -> int:
     """Roughly the bytes a record holds in memory."""
     size = SPAN_BYTES
     for value in item.attributes.values():
-        size += len(value) if isinstance(value, str) else 64
+        size += len(value) if isinstance(value, str) else _nested(value)
     if isinstance(item, RawSpan):
         for event in item.events:
             size += 300
             for value in event.attributes.values():
-                size += len(value) if isinstance(value, str) else 64
-    elif isinstance(item.body, str):
-        size += len(item.body)
+                size += len(value) if isinstance(value, str) else _nested(value)
     else:
-        size += 1000
+        size += _nested(item.body)
+    return size
+
+
+def _nested(value: Any) -> int:
+    """The same of one value: a client may send whole conversations as maps and lists."""
+    size, left = 0, [value]
+    while left:
+        one = left.pop()
+        if isinstance(one, str):
+            size += len(one)
+        elif isinstance(one, dict):
+            size += 64 * (len(one) + 1)
+            left.extend(one.values())
+        elif isinstance(one, list | tuple):
+            size += 64
+            left.extend(one)
+        else:
+            size += 64
     return size
 
 

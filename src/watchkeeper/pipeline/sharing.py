@@ -111,7 +111,10 @@ class Shares:
     def _expire(self, now: float) -> None:
         for project in [p for p, at in self._seen.items() if at < now - ACTIVE_S and not self._held[p]]:
             del self._seen[project]
-            self._buckets.pop(project, None)
+            # What it owes of its quota is owed however long it is silent.
+            rate = self._quota(project)
+            if rate is None or self._level(project, rate, now) >= BURST_S * rate:
+                self._buckets.pop(project, None)
         for project, waiting in list(self._admitted.items()):
             while waiting and waiting[0][0] < now - ADMITTED_S:
                 self._admitted_bytes[project] -= waiting.popleft()[1]

@@ -305,7 +305,10 @@ async def test_arrival_is_the_time_of_the_commit(rig: Rig) -> None:
 
 def test_the_weight_of_a_record_follows_its_content() -> None:
     assert weight(raw("a" * 32, text="x" * 50_000)) > 50_000
-    assert weight(log("a" * 32, body="x" * 50_000)) > 50_000
+    for body in ("x" * 50_000, ["x" * 25_000, {"a": {"b": ["x" * 25_000]}}]):
+        assert weight(log("a" * 32, body=body)) > 50_000
+    told = msgspec.structs.replace(raw("a" * 32), attributes={"messages": [{"text": "x" * 50_000}]})
+    assert weight(told) > 50_000
 
 
 async def test_a_clients_own_data_points_are_redacted_and_counted(rig: Rig) -> None:

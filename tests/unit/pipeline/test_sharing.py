@@ -96,6 +96,18 @@ def test_a_quota_bounds_the_average_and_says_when_to_come_back() -> None:
     assert 60 * 100_000 <= taken <= 66 * 100_000, "the rate for a minute, and a burst of five seconds once"
 
 
+def test_what_a_project_owes_of_its_quota_outlives_its_silence() -> None:
+    shares = Shares(100 * MAX, lambda _project: 1000)
+    taken = 0
+    for now in range(0, 600, 11):
+        if shares.admit("p", 20_000, now) is None:
+            shares.arrived("p", 20_000)
+            shares.hold("p", 20_000, now)
+            shares.release("p", 20_000)
+            taken += 20_000
+    assert taken <= 600 * 1000 + 5 * 1000 + 20_000
+
+
 def test_who_is_late_holds_no_more_than_what_came_and_keeps_nobody_out() -> None:
     shares = Shares(MAX)
     for _ in range(100):
