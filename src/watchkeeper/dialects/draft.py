@@ -248,7 +248,7 @@ def _llm(draft: Draft) -> LLM:
     llm.output_messages = draft.outputs or []
     if len(llm.output_messages) > 1:
         told = [m for m in llm.output_messages if m.parts] or llm.output_messages
-        llm.output_messages = msgs.one_answer(told, draft.params.get("n"))
+        llm.output_messages = replies.one_answer(told, draft.params.get("n"))
     llm.tool_definitions = draft.tool_definitions
     if llm.output_messages:
         answer = llm.output_messages[0]

@@ -134,6 +134,7 @@ _pick = Picker(
             "gen_ai.request.prompt",
             "gen_ai.request.input",
             "gen_ai.request.embedding_inputs",
+            "gen_ai.embeddings.input_texts",
             "gen_ai.input",
             "span.input",
             "input",

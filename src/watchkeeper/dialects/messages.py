@@ -8,7 +8,7 @@ type survives as `unknown` with its raw value.
 from typing import Any, cast
 
 from watchkeeper.dialects import pydantic_ai
-from watchkeeper.dialects.values import as_text, decode, is_cut, is_object_repr, unfold
+from watchkeeper.dialects.values import as_text, decode, is_cut, is_object_repr, packed, unfold
 from watchkeeper.model.span import Message, Part, ToolCall
 
 _ROLES = {
@@ -216,6 +216,8 @@ def _call_part(block: dict[str, Any]) -> Part:
     if arguments is None and (served := _table(block.get("server_tool_call"))):
         # What the provider's own tool was asked, whatever it calls it.
         arguments = {k: v for k, v in served.items() if k != "type"}
+    if arguments is None:
+        arguments = packed(block, "arguments_b64")
     return Part("tool_call", id=as_text(call_id), name=as_text(name), arguments=arguments_of(arguments))
 
 
@@ -574,21 +576,6 @@ def joined(parts: list[Part]) -> list[Part]:
         else:
             out.append(part)
     return out
-
-
-def one_answer(answers: list[Message], choices: Any) -> list[Message]:
-    """The choices of an answer, which end each by itself; the items of a Responses answer are one.
-
-    `choices` is how many the request asked for, None when unknown. Without reasoning or calls among them several texts
-    are taken for choices.
-    """
-    if (isinstance(choices, int) and choices > 1) or all(m.finish_reason for m in answers):
-        return answers
-    parts = [p for m in answers for p in m.parts]
-    if not any(p.type in ("reasoning", "tool_call") for p in parts):
-        return answers
-    ends = [m.finish_reason for m in answers if m.finish_reason]
-    return [Message("assistant", parts, answers[0].name, ends[-1] if ends else None)]
 
 
 def tool_calls(message: Message) -> list[ToolCall]:

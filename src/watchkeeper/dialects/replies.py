@@ -5,6 +5,7 @@ from typing import Any, cast
 import msgspec
 
 from watchkeeper.dialects import messages as msgs
+from watchkeeper.dialects import spellings
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, is_cut, unfold
 from watchkeeper.model.span import Message
 
@@ -487,3 +488,24 @@ def seconds(value: Any) -> float | None:
     """A duration in seconds as milliseconds."""
     number = as_float(value)
     return None if number is None else number * 1000
+
+
+_ITEMS = ("reasoning", "tool_call")
+
+
+def one_answer(answers: list[Message], choices: Any) -> list[Message]:
+    """The choices of an answer, which end each by itself; the items of a Responses answer are one.
+
+    `choices` is how many the request asked for, None when unknown. Without reasoning or calls among them several texts
+    are taken for choices.
+    """
+    parts = [p for m in answers for p in m.parts]
+    if (isinstance(choices, int) and choices > 1) or not any(p.type in _ITEMS for p in parts):
+        return answers
+    ends = [m.finish_reason for m in answers if m.finish_reason]
+    if len(ends) == len(answers):
+        # A choice with calls ends by them; some clients give every item the end of the whole answer (Agento11y).
+        item = any(m.parts and all(p.type in _ITEMS for p in m.parts) for m in answers)
+        if not item or {spellings.finish_reason(end, False) for end in ends} != {"stop"}:
+            return answers
+    return [Message("assistant", parts, answers[0].name, ends[-1] if ends else None)]

@@ -197,7 +197,8 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
         "bad_request",
         re.compile(
             r"bad[ _]?request|invalid[ _]?request|badrequest|unprocessable|authentication|unauthorized|permission"
-            r"|forbidden|not[ _]?found|invalid[ _]?argument|validation[ _]?(?:error|exception)|invalid[ _]?api[ _]?key"
+            # Modules and files are the application's own, not the provider's.
+            r"|forbidden|(?<!module)(?<!file)not[ _]?found|invalid[ _]?argument|validation[ _]?(?:error|exception)|invalid[ _]?api[ _]?key"
             r"|content[ _]?policy|access[ _]?denied|unsupported|conflict|model_not_found|invalid_prompt|invalidprompt",
             re.IGNORECASE,
         ),

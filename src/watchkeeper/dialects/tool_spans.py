@@ -125,14 +125,16 @@ def once(ordered: list[Span]) -> None:
     """
     tools = {s.span_id: s for s in ordered if s.tool is not None}
     scopes = {s.raw.scope_name for s in tools.values() if s.raw is not None}
-    if len(tools) < 2 or (len(scopes) < 2 and not any(map(_is_request, tools.values()))):
+    names = {s.tool.name for s in tools.values() if s.tool is not None}
+    if len(names) == len(tools):
         return
+    spans = {s.span_id: s for s in ordered}
     nearest = duplicates.enclosing({s.span_id: s.parent_id for s in ordered}, tools)
     beneath: dict[str, list[Span]] = {}
     for inner in tools.values():
-        outer_id = nearest[inner.span_id]
-        if outer_id is not None and _same_tool(tools[outer_id], inner):
-            beneath.setdefault(outer_id, []).append(inner)
+        outer = tools.get(nearest[inner.span_id] or "")
+        if outer is not None and (_same_tool(outer, inner) or _is_step(outer, inner, spans)):
+            beneath.setdefault(outer.span_id, []).append(inner)
     pairs = {told[0].span_id: outer_id for outer_id, told in beneath.items() if len(told) == 1}
     for span_id in pairs:
         outermost, seen = span_id, {span_id}
@@ -196,6 +198,18 @@ def _same_tool(outer: Span, inner: Span) -> bool:
     if None not in (one.call_id, other.call_id) and one.call_id != other.call_id:
         return False
     return None in (one.arguments, other.arguments) or one.arguments == other.arguments
+
+
+def _is_step(outer: Span, inner: Span, spans: dict[str, Span]) -> bool:
+    """Whether a tool's span that says nothing but its name is a step of the one around it, with nothing of note between."""
+    if outer.tool is None or inner.tool is None or outer.tool.name != inner.tool.name:
+        return False
+    if any(v is not None for v in (inner.tool.call_id, inner.tool.arguments, inner.tool.result)):
+        return False
+    above = spans.get(inner.parent_id or "")
+    while above is not None and above is not outer and above.kind == "other":
+        above = spans.get(above.parent_id or "")
+    return above is outer
 
 
 def _are_apart(outer: Span, inner: Span) -> bool:

@@ -1,6 +1,7 @@
 """The attribute layer: AnyValue, JSON in a string, quoted scalars, Python reprs and flattened keys to plain values."""
 
 import ast
+import base64
 import json
 import re
 from typing import Any, cast
@@ -48,6 +49,17 @@ def unfold(value: Any) -> Json:
     if type(told) is str and told is not value and told[:1] in ("{", "["):
         return decode(told)
     return told
+
+
+def packed(block: dict[str, Any], end: str) -> Json:
+    """The JSON in base64 under the first name that ends in `end`, None where there is none."""
+    for key, value in block.items():
+        if key.endswith(end) and isinstance(value, str):
+            try:
+                return decode(base64.b64decode(value, validate=True).decode())
+            except ValueError:
+                return None
+    return None
 
 
 def is_cut(decoded: Any) -> bool:

@@ -552,3 +552,24 @@ def test_trulens_says_how_a_guardrail_a_reranker_a_stream_and_a_prompt_are_calle
         "support",
         "v3",
     )
+
+
+def test_items_that_all_tell_the_end_of_the_answer_are_one_and_arguments_may_be_packed() -> None:
+    # Grafana's Agento11y: arguments it would have to write anew are the client's bytes in base64.
+    def told(call: str, packed: str) -> dict[str, Any]:
+        part = {"type": "tool_call", "id": call, "name": "find", "agento11y.arguments_b64": packed}
+        return {"role": "assistant", "parts": [part], "finish_reason": "stop"}
+
+    chat = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "m"}
+    items = [told("c1", "eyJxIjogMX0="), told("c2", "no base64")]
+    made = span({**chat, "gen_ai.output.messages": json.dumps(items)})
+    assert [(c.id, c.arguments) for c in _llm(made).tool_calls] == [("c1", {"q": 1}), ("c2", None)]
+    parts = [{"type": "reasoning", "content": "Hm."}, {"type": "text", "content": "One"}]
+    choices = [{"role": "assistant", "parts": parts, "finish_reason": "stop"}] * 2
+    assert len(_llm(span({**chat, "gen_ai.output.messages": json.dumps(choices)})).output_messages) == 2
+
+
+def test_texts_that_were_embedded_may_be_beside_their_number() -> None:
+    made = span({"gen_ai.operation.name": "embeddings", "gen_ai.request.model": "m",
+                 "gen_ai.embeddings.input_texts": ["one", "two"]})  # fmt: skip
+    assert [m.text for m in _llm(made).input_messages] == ["one", "two"]

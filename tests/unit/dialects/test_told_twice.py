@@ -59,3 +59,16 @@ def test_a_tool_that_two_callbacks_tell_in_trees_of_their_own_is_one_call(
     trace = dialects.assemble([inner, outer], [])
     assert len(trace.tools) == tools and len(trace.spans) == 2
     assert tools == 2 or (told := trace.tools[0].tool) is None or told.result == "none"
+
+
+def test_a_tool_within_itself_that_says_only_its_name_is_a_step_of_it() -> None:
+    tool = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find"}
+    outer = span(
+        {**tool, "gen_ai.tool.call.id": "c1", "gen_ai.tool.call.arguments": '{"q": 1}'}, span_id="0a" * 8
+    )
+    between = span({}, span_id="0b" * 8, parent="0a" * 8, name="call_tool", kind="internal")
+    inner = span(tool, span_id="0c" * 8, parent="0b" * 8)
+    assert [s.span_id for s in dialects.assemble([outer, between, inner], []).spans if s.tool] == ["0a" * 8]
+    # Through an agent of its own it is asked again.
+    agent = span({"gen_ai.operation.name": "invoke_agent"}, span_id="0b" * 8, parent="0a" * 8)
+    assert len([s for s in dialects.assemble([outer, agent, inner], []).spans if s.tool]) == 2

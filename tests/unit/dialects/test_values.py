@@ -57,7 +57,8 @@ def test_it_normalises_finish_reasons(raw_word: str | None, calls: bool, reason:
      ("InternalServerError", None, None, "server_error"), ("APIConnectionError", "Connection error.", None, "server_error"),
      ("AI_APICallError", "Rate limit reached for requests", None, "rate_limit"), ("AI_APICallError", "odd", None, "server_error"),
      ("ThrottlingException", None, None, "rate_limit"), ("overloaded_error", None, 529, "server_error"),
-     ("ContextWindowExceededError", None, 400, "context_length_exceeded"), ("ValueError", "no idea", None, None)],
+     ("ContextWindowExceededError", None, 400, "context_length_exceeded"), ("ValueError", "no idea", None, None),
+     ("NotFoundError", "no such model", None, "bad_request"), ("ModuleNotFoundError", "No module named 'mcp'", None, None)],
 )  # fmt: skip
 def test_it_classes_errors(kind: str, message: str | None, status: int | None, name: str | None) -> None:
     assert spellings.error_class(kind, message, status) == name
