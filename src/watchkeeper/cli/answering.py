@@ -116,6 +116,20 @@ def cases_of(client: Client, given: str, split: str | None = None) -> dict[str, 
     return found
 
 
+def check_baseline(client: Client, baseline: str | None) -> None:
+    """Raises `CliError` for an experiment that is not there, before anything is asked and paid for."""
+    if baseline is None or baseline.startswith(("production:", "release:")):
+        return
+    path = f"/api/experiments/{urllib.parse.quote(baseline, safe='')}"
+    answer = client.send("GET", path, None)
+    if answer.status == 404:
+        raise CliError(
+            f"there is no experiment {baseline} to compare with; run it with --save {baseline} first"
+        )
+    if answer.status >= 400:
+        raise CliError(client.words(answer))
+
+
 def _progress(quiet: bool) -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
         bar = Progress(total, "answering")

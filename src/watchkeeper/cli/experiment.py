@@ -9,6 +9,7 @@ from watchkeeper.cli.answering import (
     add_target,
     answer,
     cases_of,
+    check_baseline,
     evaluate,
     how_of,
     named,
@@ -106,6 +107,7 @@ def _target(
 def run(args: argparse.Namespace) -> int:
     """Run a target over a dataset and store the experiment; 0 whatever its scores are."""
     client = Client.of(args)
+    check_baseline(client, args.against)
     made = _target(args, client, cases_of(client, args.dataset, args.split), args.against)
     _said(args, client, made, args.against)
     return OK

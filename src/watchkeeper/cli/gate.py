@@ -11,6 +11,7 @@ from watchkeeper.cli.answering import (
     add_target,
     answer,
     cases_of,
+    check_baseline,
     evaluate,
     how_of,
     named,
@@ -96,6 +97,7 @@ def main(args: argparse.Namespace) -> int:
         known = {scorer["name"] for scorer in client.call("GET", "/api/scorers")}
         for name in sorted({*settings["ignore"]} - known):
             print(f"--ignore {name}: no scorer is called that; it changes nothing", file=sys.stderr)
+    check_baseline(client, args.baseline)
     answers = answer(args, how, dataset["cases"])
     body = {
         "dataset": dataset["dataset"],

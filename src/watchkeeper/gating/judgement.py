@@ -122,6 +122,7 @@ def document(
     before = base.scores if base else {}
     metrics = [
         *_answered(cases, answers),
+        *_compared_with_nothing(base),
         *_silent(outcomes, cases, kinds, settings, provisional or {}),
         *_metrics(scores, base, cases, kinds, settings, provisional or {}),
     ]
@@ -144,6 +145,15 @@ def document(
         "results": _results(cases, answers, scores),
         "broken": _broken(outcomes),
     }
+
+
+def _compared_with_nothing(base: Baseline | None) -> list[MetricVerdict]:
+    """A window of production in which nothing was scored, as of a release that was never deployed or is spelled otherwise: whatever
+    the scorers say of the answers, the comparison that was asked for has not been made."""
+    if base is None or base.about is None or base.about.get("seen", True):
+        return []
+    words = f"baseline {base.name}: no scored trace is in that window; is the name right, and the window long enough?"
+    return [MetricVerdict("baseline_there", "deterministic", "not_enough_evidence", 0, words)]
 
 
 def _silent(

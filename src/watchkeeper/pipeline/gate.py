@@ -206,6 +206,7 @@ class Gate:
             "since_ns": since_ns,
             "until_ns": until,
             "release": release or None,
+            "seen": bool(table.rows),
             "scorers": {n: msgspec.to_builtins(w) for n, w in sorted(windows.items())},
         }
         return Baseline(name, None, windows=windows, about=about)

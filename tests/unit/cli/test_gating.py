@@ -45,6 +45,15 @@ def test_it_says_which_ignored_name_means_nothing(
     assert capsys.readouterr().err == "--ignore pii_leek: no scorer is called that; it changes nothing\n"
 
 
+def test_a_baseline_that_is_not_there_is_told_before_anything_is_asked(
+    fake: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = gate(fake, "named_targets:never_asked", "--baseline", "mian")
+    fake.json(404, {"error": "there is no experiment 'mian'", "hint": ""})
+    assert main(asked) == 2
+    assert "there is no experiment mian to compare with" in capsys.readouterr().err
+
+
 def test_a_report_stays_where_it_was_asked_for_and_is_no_folder(
     fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

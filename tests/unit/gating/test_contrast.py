@@ -210,6 +210,16 @@ def test_a_baseline_of_another_question_or_another_scorer_is_no_baseline() -> No
     assert made["verdict"] == "not_enough_evidence"
 
 
+@pytest.mark.parametrize(("seen", "verdict"), [(False, "not_enough_evidence"), (True, "pass")])
+def test_a_release_of_which_nothing_was_seen_is_no_baseline_whoever_decides(seen: bool, verdict: str) -> None:
+    base = Baseline("release:nope", about={"release": "nope", "seen": seen})
+    ids = [f"c{n}" for n in range(80)]
+    passed = {(case, "check"): [Verdict(passed=True)] for case in ids}
+    made = document(cases(*ids), [Answer(i, "x") for i in ids], passed, {"check": "check"}, base, SETTINGS)
+    told = [m["explanation"] for m in made["metrics"] if m["scorer"] == "baseline_there"]
+    assert made["verdict"] == verdict and bool(told) == (not seen) == ("release:nope" in str(told))
+
+
 def test_every_regression_names_its_owner_severity_and_trace() -> None:
     failing = Case(
         id="a", input="ask a", owner="payments", severity="high", trace_id="ab" * 16, must_pass=["check"]

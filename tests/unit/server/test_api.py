@@ -390,6 +390,9 @@ async def test_it_makes_datasets_versions_and_cases(served: Rig) -> None:
         assert (absent.status_code, absent.json()) == (404, told)
         assert len((await client.get("/api/datasets/golden/versions")).json()) == 2
         assert (await client.post("/api/datasets/golden/cases", json={})).status_code == 400
+        gone = await client.post("/api/datasets/golden/cases", json={"remove": ["c1", "c7"]})
+        assert gone.status_code == 404 and gone.json()["error"] == "dataset golden has no case c7"
+        assert len((await client.get("/api/datasets/golden/versions")).json()) == 2
         assert (await client.post("/api/datasets/..%2Fx/cases", json=cases)).status_code in (400, 404)
 
 

@@ -132,6 +132,15 @@ async def change(call: Call) -> dict[str, Any]:
     name, now = _dataset_name(call), call.services.clock()
     if not given.add and not given.remove:
         raise HttpError(400, "there is nothing to change", "give cases under add, or ids under remove")
+    if given.remove:
+        latest = await call.services.records.read(lambda c: datasets.get(c, call.project, name))
+        strangers = sorted({*given.remove} - {c.id for c in latest.cases} if latest else {*given.remove})
+        if strangers:
+            raise HttpError(
+                404,
+                f"dataset {name} has no case {', '.join(s[:100] for s in strangers[:5])}",
+                f"nothing was changed; GET /api/datasets/{name} lists its cases",
+            )
     cases = [msgspec.convert(c.model_dump(), Case) for c in given.add]
     twins: list[Twin] = []
     if given.duplicates != "keep" and cases:
