@@ -655,6 +655,12 @@ async def test_points_come_back_as_they_were_and_a_tick_is_replaced(
     assert await store.read_points(project, start + 1, start + 10**9) == []
     row = await only(store, project, "select metric, cohort, n, mean, low < mean, high > mean from series")
     assert row == ["ok", "model=a,b,prompt=x", 2, pytest.approx(2 / 3), 1, 1]
+    # Of 48 scores the ends by themselves are 7e-18 and 0.9999999999999999.
+    for value in (0.0, 1.0):
+        same = [(value, 1.0)] * 48
+        await store.write_points([gather(key, start, start + 60 * 10**9, BINARY, same)])
+        low, high = await only(store, project, "select low, high from series")
+        assert (low == 0, high == 1) == (value == 0, value == 1)
 
 
 async def test_a_later_migration_runs_once_may_be_killed_and_is_not_undone_by_an_older_version(

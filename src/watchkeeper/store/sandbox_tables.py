@@ -62,11 +62,11 @@ _CHECKS = {
 
 # The weighted mean of a series and its 95 % interval, all from the stored sums: Hájek's estimator m = Σwx/Σw with the linearised
 # variance Σw²(x−m)²/(Σw)²; for 0/1 series Wilson's interval on the Korn–Graubard size m(1−m)/V, which is not zero wide where
-# all are alike. One score has a mean and no interval.
+# all are alike, and ends at 0 or 1 there. One score has a mean and no interval.
 _SERIES = """
 SELECT metric, cohort, toDateTime64(tick, 3, 'UTC') AS time, seconds, version, n, n_eff, mean,
-  multiIf(isNull(mean) OR (n < 2 AND NOT binary), NULL, binary, greatest(0., centre - half), mean - 1.96 * sqrt(variance)) AS low,
-  multiIf(isNull(mean) OR (n < 2 AND NOT binary), NULL, binary, least(1., centre + half), mean + 1.96 * sqrt(variance)) AS high
+  multiIf(isNull(mean) OR (n < 2 AND NOT binary), NULL, binary, if(mean <= 0, 0., greatest(0., centre - half)), mean - 1.96 * sqrt(variance)) AS low,
+  multiIf(isNull(mean) OR (n < 2 AND NOT binary), NULL, binary, if(mean >= 1, 1., least(1., centre + half)), mean + 1.96 * sqrt(variance)) AS high
 FROM (
   SELECT *, if(sw2 > 0, sw * sw / sw2, 0) AS n_eff, if(sw > 0, swx / sw, NULL) AS mean,
     if(sw > 0, greatest(sw2x2 - 2 * mean * sw2x + mean * mean * sw2, 0) / (sw * sw), NULL) AS variance,
