@@ -2,10 +2,9 @@
 
 from typing import Any
 
-from watchkeeper.dialects import common, messages, spellings
+from watchkeeper.dialects import common, spellings
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.replies import Reply, read_usage
-from watchkeeper.dialects.values import as_dict, as_int, as_list, word
+from watchkeeper.dialects.values import as_dict, as_int, word
 from watchkeeper.model.span import RawSpan
 
 NAME = "haystack"
@@ -43,18 +42,4 @@ def _generator(draft: Draft, component: str, given: Any, result: Any) -> None:
     if spellings.is_provider(component.lower()):
         draft.provider_raw.setdefault("haystack.component.type", component)
     draft.take_inputs("haystack.component.input", given)
-    answer = as_dict(result)
-    if answer is None:
-        return
-    said = as_list(answer.get("replies")) or []
-    told = as_dict(said[0]) if said else None
-    listed = as_list(answer.get("meta")) or []
-    meta = as_dict((told or {}).get("meta")) or (as_dict(listed[0]) if listed else None) or {}
-    draft.adopt(
-        Reply(
-            messages.read(said, "assistant") or [],
-            word(meta.get("finish_reason")),
-            read_usage(meta.get("usage")),
-            word(meta.get("model")),
-        )
-    )
+    draft.take_reply("haystack.component.output", result)

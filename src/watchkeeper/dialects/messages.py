@@ -7,7 +7,7 @@ type survives as `unknown` with its raw value.
 
 from typing import Any, cast
 
-from watchkeeper.dialects import pydantic_ai
+from watchkeeper.dialects import printed, pydantic_ai
 from watchkeeper.dialects.values import as_text, decode, is_cut, is_object_repr, packed, unfold
 from watchkeeper.model.span import Message, Part, ToolCall
 
@@ -24,7 +24,15 @@ _CALL_TYPES = frozenset(("tool_call", "tool_use", "tool-call", "function_call", 
                          "server_tool_use", "server_tool_call", "mcp_call", "mcp_tool_use"))  # fmt: skip
 _RESULT_TYPES = frozenset(("tool_call_response", "tool_result", "tool-result", "function_call_output", "toolresult",
                            "tool_response", "tool_output", "custom_tool_call_output", "server_tool_call_response",
-                           "web_search_tool_result", "mcp_tool_result"))  # fmt: skip
+                           "web_search_tool_result", "mcp_tool_result", "tool_call_result"))  # fmt: skip
+_RESULT_KEYS = (
+    "toolResult",
+    "functionResponse",
+    "function_response",
+    "tool_result",
+    "toolResponse",
+    "tool_call_result",
+)
 # What a Responses answer is made of beside messages.
 ITEM_TYPES = frozenset(("function_call", "custom_tool_call", "mcp_call", "reasoning"))
 _REASONING_TYPES = frozenset(("reasoning", "thinking", "redacted_thinking", "thought"))
@@ -127,7 +135,7 @@ def _untyped_part(block: dict[str, Any], kind: str) -> Part:
         inner = _table(block.get(key))
         if inner is not None:
             return _call_part(inner)
-    for key in ("toolResult", "functionResponse", "function_response", "tool_result", "toolResponse"):
+    for key in _RESULT_KEYS:
         inner = _table(block.get(key))
         if inner is not None:
             return _result_part(inner)
@@ -228,12 +236,16 @@ def arguments_of(value: Any) -> Any:
 
 def _result_part(block: dict[str, Any]) -> Part:
     call_id = _first(block, "tool_use_id", "toolUseId", "toolCallId", "tool_call_id", "call_id", "id", "ref")
+    name = _first(block, "name", "toolName", "tool_name")
+    if (origin := _table(block.get("origin"))) is not None:
+        # Haystack's, with the call that it answers.
+        call_id, name = origin.get("id"), origin.get("tool_name")
     result = _first(block, "response", "result", "output", "content", "server_tool_call_response")
     error = block.get("status") == "error" or block.get("is_error") is True or block.get("isError") is True
     return Part(
         "tool_result",
         id=as_text(call_id),
-        name=as_text(_first(block, "name", "toolName", "tool_name")),
+        name=as_text(name),
         result=result_of(result),
         raw={"status": "error"} if error else None,
     )
@@ -418,7 +430,10 @@ def read(value: Any, role: str = "user") -> list[Message] | None:
     if value is None or is_cut(value) or value == "":
         return None
     if isinstance(value, str):
-        return [Message(role, [Part("text", text=value)])]
+        told = printed.objects(value)
+        if told is None or not any(map(_is_message_like, told if isinstance(told, list) else [told])):
+            return [Message(role, [Part("text", text=value)])]
+        value = told
     if isinstance(value, list):
         return _read_list(cast(list[Any], value), role)
     table = _table(value)

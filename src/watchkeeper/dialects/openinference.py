@@ -3,7 +3,7 @@
 import re
 from typing import Any, cast
 
-from watchkeeper.dialects import common, loose, messages, parameters, replies, spellings
+from watchkeeper.dialects import common, loose, messages, parameters, printed, replies, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.gen_ai import system_text
 from watchkeeper.dialects.replies import Reply, Tokens
@@ -193,8 +193,9 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
     if draft.inputs is None:
         draft.take_inputs("input.value", attributes.get("input.value"))
     elif any(map(_lacks, draft.inputs)):
-        # LangChain's in JS flattens neither the ids of calls nor contents made of blocks.
-        whole = messages.read(attributes.get("input.value")) or []
+        # LangChain's in JS flattens neither the ids of calls nor contents made of blocks, Haystack's no tools.
+        given = attributes.get("input.value")
+        whole = messages.read(given if request is None else printed.unprinted(request)) or []
         if [m.role for m in whole] == [m.role for m in draft.inputs]:
             draft.inputs = whole
     output = attributes.get("output.value")

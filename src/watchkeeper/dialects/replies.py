@@ -5,7 +5,7 @@ from typing import Any, cast
 import msgspec
 
 from watchkeeper.dialects import messages as msgs
-from watchkeeper.dialects import spellings
+from watchkeeper.dialects import printed, spellings
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, is_cut, unfold
 from watchkeeper.model.span import Message
 
@@ -161,7 +161,11 @@ def read(value: Any) -> Reply | None:
     if value is None or is_cut(value) or value == "":
         return None
     if isinstance(value, str):
-        return Reply(msgs.read(value, "assistant") or [])
+        told = printed.objects(value)
+        whole = _of_object(told) if isinstance(told, dict) else None
+        said = whole.messages if whole is not None else None
+        # Its words alone: what else a client prints of an answer it does not report.
+        return Reply(said or msgs.read(value, "assistant") or [])
     if isinstance(value, list):
         return _of_list(cast(list[Any], value))
     table = _table(value)
@@ -311,15 +315,26 @@ def _of_plain(table: dict[str, Any]) -> Reply | None:
         "response",
         "answer",
         "generated_text",
-        "replies",
     ):
         value = table.get(key)
         if isinstance(value, str) and value:
             return Reply(msgs.read(value, "assistant") or [], as_text(table.get("finish_reason")))
-        if key in ("content", "replies") and isinstance(value, list) and value:
+        if key == "content" and isinstance(value, list) and value:
             finish = as_text(table.get("stop_reason") or table.get("finish_reason"))
             return Reply(msgs.read(value, "assistant") or [], finish)
-    return None
+    said = table.get("replies")
+    return _of_replies(cast(list[Any], said), table.get("meta")) if isinstance(said, list) and said else None
+
+
+def _of_replies(said: list[Any], beside: Any) -> Reply:
+    """Haystack's answers: how the first ended lies in its `meta`, or in the first of the list `beside` texts."""
+    told = _table(said[0])
+    listed = cast(list[Any], beside) if isinstance(beside, list) else []
+    meta = _table(told.get("meta")) or (_table(listed[0]) if listed else {})
+    found = msgs.read(said, "assistant") or []
+    return Reply(
+        found, as_text(meta.get("finish_reason")), read_usage(meta.get("usage")), as_text(meta.get("model"))
+    )
 
 
 def _of_choices(choices: list[Any]) -> Reply:
