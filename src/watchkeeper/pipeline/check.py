@@ -107,6 +107,7 @@ class _Done:
     observed: Mapping[str, float] = field(default_factory=dict[str, float])
     raised: frozenset[str] = frozenset()
     kept: keep.Kept | None = None
+    brought: float = 1.0
     cards: list[Card] = field(default_factory=list[Card])
 
 
@@ -351,10 +352,16 @@ class CheckFlow:
         d.trace.error_class = found or ("server_error" if broke(d.trace) else None)
         d.raised = flags(d.trace, d.failed, d.unsure)
         rule = self._keeping()
+        # A trace that was exported from a store that kept a share stands for as many here; one that is imported where it came from
+        # has been decided there.
+        before = keep.brought([s.raw for s in d.trace.spans]) if d.kept is None else 1.0
         if d.kept is None and rule is not None:
             every = d.raised | frozenset(f for f, p in d.observed.items() if p >= 1)
             why = keep.reasons(rule, every, bool(d.failed), d.trace.error_class, d.trace.duration_ms)
             d.kept = keep.decide(rule, self._salt, d.trace.trace_id, why)
+            d.kept = msgspec.structs.replace(d.kept, probability=d.kept.probability * before)
+        elif before < 1:
+            d.brought = before
         if d.kept is None or d.kept.kept:
             d.cards = [c for c in d.plan.cards if c.applies(d.trace)]
 
@@ -421,7 +428,7 @@ class CheckFlow:
             work += self._queue(d, card, decision, every, coverage.window_of(now), ledger, now)
         policy = "all" if best is None else f"{best.policy}@{best.version}"
         probability = 1.0 if best is None else best.probability
-        kept = 1.0 if d.kept is None else d.kept.probability
+        kept = d.brought if d.kept is None else d.kept.probability
         return TraceRow(
             d.project, d.trace, d.scores, probability, policy, read, kept=kept, again=d.late
         ), work

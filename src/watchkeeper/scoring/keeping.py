@@ -5,11 +5,16 @@ stored with the trace, and every estimate weighs by its inverse (Horvitz–Thomp
 the mean of n kept values xᵢ is Σ xᵢ/pᵢ / Σ 1/pᵢ.
 """
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
+from typing import Final
 
 import msgspec
 import xxhash
 
+from watchkeeper.model.span import RawSpan
+
+BROUGHT: Final = "watchkeeper.keep_probability"
+"""The attribute by which an exported trace says with what probability the storage sampling it went through kept it."""
 REASONS = ("error", "slow", "low_score", "flagged")
 ROUTINE = "routine"
 
@@ -43,6 +48,22 @@ def reasons(
         "flagged": bool(raised - {"error", "timeout", "tool_failure", "low_score", "low_confidence"}),
     }
     return [r for r in REASONS if known[r] and r in rule.always]
+
+
+def brought(raws: Sequence[RawSpan | None]) -> float:
+    """The probability with which another store kept these spans of one trace, 1 where nothing says so."""
+    said = [raw.attributes[BROUGHT] for raw in raws if raw is not None and BROUGHT in raw.attributes]
+    known = [float(p) for p in said if isinstance(p, int | float) and 0 < p <= 1]
+    return min(known, default=1.0)
+
+
+def bring(spans: Sequence[RawSpan], probability: float) -> list[RawSpan]:
+    """The spans of one trace, the first of them saying with what probability they were kept; as they are where all are."""
+    if probability >= 1 or not spans:
+        return list(spans)
+    first = next((s for s in spans if not s.parent_id), spans[0])
+    told = msgspec.structs.replace(first, attributes={**first.attributes, BROUGHT: probability})
+    return [told if s is first else s for s in spans]
 
 
 def decide(rule: Keeping, salt: str, trace_id: str, why: list[str]) -> Kept:

@@ -10,14 +10,16 @@ from tests.unit.pipeline.doubles import MemoryColumns
 from tests.unit.scoring.build import failing, span, trace
 from watchkeeper.config.models import Metric, Sample, Scorecard
 from watchkeeper.model.score import Score, Subject
-from watchkeeper.model.span import Context, ErrorInfo, Evaluation, Guardrail, Span, Tool, Trace
+from watchkeeper.model.span import Context, ErrorInfo, Evaluation, Guardrail, RawSpan, Span, Tool, Trace
 from watchkeeper.pipeline.apart import run
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.plan import Plan, make_plan
 from watchkeeper.pipeline.where import compile_condition
 from watchkeeper.scoring.custom import CustomScorer, resolve
-from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.scoring.keeping import Keeping, bring, decide
+from watchkeeper.server.api.export import _weighed
+from watchkeeper.store.columns import StoreUnavailable, Table
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
 
@@ -411,3 +413,44 @@ def test_a_condition_that_is_not_understood_says_what_is(text: str, said: str) -
 def test_a_wrong_scorecard_says_which_metric_and_key() -> None:
     with pytest.raises(ValueError, match=r"scorecard c: metric x: max: .*int is expected"):
         make_plan([card({"name": "x", "type": "length", "max": "3"})], salt="s")
+
+
+@pytest.mark.parametrize(
+    ("rule", "decided", "kept"), [(None, False, 0.2), (0.5, False, 0.1), (0.2, True, 0.2)]
+)
+async def test_a_trace_exported_from_a_store_that_kept_a_share_stands_for_as_many_where_it_is_imported(
+    check: Any, rule: float | None, decided: bool, kept: float
+) -> None:
+    """Also under a rule of its own there; in the store it came from, what was decided stays as it is."""
+    trace_id = next(i for n in range(99) if decide(Keeping(rule or 1), "s", i := f"{n:032x}", []).kept)
+    given = trace("Where is my order?", "Your order is on its way to Hamburg.", trace_id=trace_id)
+    sent = RawSpan(
+        trace_id,
+        "1" * 16,
+        None,
+        "chat",
+        "client",
+        1,
+        2,
+        "ok",
+        None,
+        {"sampling.probability": 0.5},
+        [],
+        [],
+        {},
+    )
+    (told,) = _weighed([sent], 0.1)
+    assert told == bring([sent], 0.2)[0] and told != sent, "of sampling upstream the span says itself"
+    given.spans[0].raw = told
+    more = {} if rule is None else {"keeping": lambda: Keeping(rule, frozenset()), "salt": "s"}
+    flow, columns = check(make_plan([], salt="s"), **more)
+
+    async def named(name: str, project: str, **params: Any) -> Table:
+        return Table([], [[trace_id, 1, 0.2, "routine"]] if decided and name == "keeping_decided" else [])
+
+    async def decide_keeping(rows: Sequence[Any]) -> None:
+        assert [row.probability for row in rows] == [kept]
+
+    columns.named, columns.decide_keeping = named, decide_keeping
+    (row,) = await flow.on_traces([("p", given)], read_ns=5)
+    assert row.kept == pytest.approx(kept)

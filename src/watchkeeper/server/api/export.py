@@ -10,8 +10,9 @@ from pydantic import Field
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from watchkeeper.dialects import derive
+from watchkeeper.dialects import derive, normalise
 from watchkeeper.model.score import Score
+from watchkeeper.scoring.keeping import bring
 from watchkeeper.server.answers import to_json
 from watchkeeper.server.api.shapes import Range, WhichTraces, ns_of, sql_time
 from watchkeeper.server.reading import note_opened
@@ -136,8 +137,9 @@ async def whole_traces(call: Call, wanted: TraceFilter, form: Form) -> AsyncGene
             ids = [str(r["trace_id"]) for r in rows[at : at + TRACES_AT_ONCE]]
             found = await columns.read_traces(call.project, ids)
             scores = await columns.read_scores(call.project, ids)
+            kept = {str(r["trace_id"]): float(r.get("keep_probability") or 1) for r in rows}
             # The work of a page must not hold up everybody else on the loop.
-            if lines := await asyncio.to_thread(_lines, ids, found, scores, form):
+            if lines := await asyncio.to_thread(_lines, ids, found, scores, kept, form):
                 yield lines
         if len(rows) < wanted.limit:
             return
@@ -146,12 +148,27 @@ async def whole_traces(call: Call, wanted: TraceFilter, form: Form) -> AsyncGene
 
 
 def _lines(
-    ids: list[str], found: dict[str, tuple[list[Any], list[Any]]], scores: list[Score], form: Form
+    ids: list[str],
+    found: dict[str, tuple[list[Any], list[Any]]],
+    scores: list[Score],
+    kept: dict[str, float],
+    form: Form,
 ) -> bytes:
     said: dict[str, list[Score]] = {}
     for score in scores:
         said.setdefault(score.trace_id, []).append(score)
-    return b"".join(form(*found[i], said.get(i, [])) for i in ids if i in found)
+    return b"".join(
+        form(_weighed(found[i][0], kept[i]), found[i][1], said.get(i, [])) for i in ids if i in found
+    )
+
+
+def _weighed(spans: list[Any], kept: float) -> list[Any]:
+    """The spans with what storage sampling had to do with the probability that they were `kept`; of sampling upstream they say
+    themselves."""
+    if kept >= 1:
+        return spans
+    upstream = [s.keep_probability for s in map(normalise, spans) if s.keep_probability is not None]
+    return bring(spans, min(kept / min(upstream, default=1.0), 1.0))
 
 
 def _otlp(spans: list[Any], logs: list[Any], _scores: list[Score]) -> bytes:
