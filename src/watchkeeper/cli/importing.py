@@ -6,9 +6,10 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from watchkeeper.cli import history, tables
 from watchkeeper.cli.client import Answer, Client
@@ -23,6 +24,7 @@ from watchkeeper.wire.parts import parts
 
 MOST_BYTES = 1 << 30
 BATCH_BYTES = 4 << 20
+TOGETHER_BYTES = 1 << 20
 ATTEMPTS = 60
 JSON, PROTOBUF = "application/json", "application/x-protobuf"
 # What these answers say is said of one request; any other refusal would be said of the next one too.
@@ -39,6 +41,10 @@ class Request:
     signal: str
     body: bytes
     content_type: str
+
+
+Placed = tuple[str, Request | str]
+"""A request and where it stands, or why it cannot be read."""
 
 
 class Refused(CliError):
@@ -330,7 +336,7 @@ def _import_requests(client: Client, files: list[Path], signal: str | None, tall
                 print(error, file=sys.stderr)
                 unread += 1
                 continue
-            taken = [_import(client, where, request, tally) for where, request in found]
+            taken = [_import_some(client, some, tally) for some in _together(found)]
             tally.files += not taken or any(taken)
     finally:
         bar.end()
@@ -339,6 +345,65 @@ def _import_requests(client: Client, files: list[Path], signal: str | None, tall
         f"{tally.rejected} rejected" + (f", {tally.bad} requests could not be imported" if tally.bad else "")
     )
     return unread + tally.bad + tally.rejected
+
+
+def _together(found: Iterable[Placed]) -> Iterator[list[Placed]]:
+    """Small requests of one kind that follow one another, some at a time: each answer waits for the disk, and a file may hold a
+    request a trace."""
+    some: list[Placed] = []
+    size = 0
+    for where, request in found:
+        last = some[-1][1] if some else None
+        alike = (
+            isinstance(request, Request)
+            and isinstance(last, Request)
+            and (request.signal, request.content_type) == (last.signal, last.content_type)
+            and size + len(request.body) <= TOGETHER_BYTES
+        )
+        if some and not alike:
+            yield some
+            some, size = [], 0
+        some.append((where, request))
+        size += len(request.body) if isinstance(request, Request) else 0
+    if some:
+        yield some
+
+
+def _import_some(client: Client, some: list[Placed], tally: Tally) -> bool:
+    """Send these requests as one, and one by one where anything is wrong with any, so that its place can be named; whether any was
+    taken."""
+    joined = _joined([r for _, r in some if isinstance(r, Request)]) if len(some) > 1 else None
+    made = _decoded(joined) if joined is not None else None
+    if joined is not None and made is not None and not made.rejected:
+        try:
+            send(client, joined)
+        except Refused:
+            pass
+        else:
+            tally.requests += len(some)
+            tally.received += made.received
+            return True
+    taken = [_import(client, where, request, tally) for where, request in some]
+    return any(taken)
+
+
+def _joined(some: list[Request]) -> Request | None:
+    """One request with what these hold, all of one signal and kind; None where one of them is not what it seems."""
+    first = some[0]
+    if first.content_type == PROTOBUF:
+        # Messages one after the other are one message with all their lists.
+        return Request(first.signal, b"".join(r.body for r in some), PROTOBUF)
+    key = next(k for k, signal in _KEYS.items() if signal == first.signal)
+    held: list[Any] = []
+    for request in some:
+        try:
+            told = json.loads(request.body)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(told, dict) or list(told) != [key] or not isinstance(told[key], list):
+            return None
+        held += told[key]
+    return Request(first.signal, json.dumps({key: held}).encode(), JSON)
 
 
 def _import(client: Client, where: str, request: Request | str, tally: Tally) -> bool:

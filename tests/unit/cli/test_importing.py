@@ -77,6 +77,32 @@ def test_a_broken_or_refused_line_of_requests_costs_only_itself(
     assert "1 of 1 files: 2 records stored, 0 rejected, 3 requests could not be imported" in said.out
 
 
+@pytest.mark.parametrize("answer", [200, 400])
+def test_small_requests_of_one_kind_are_sent_together_and_a_refused_one_is_named(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str], answer: int
+) -> None:
+    lines = [
+        {"resourceSpans": [{"scopeSpans": [{"spans": [{**SPAN, "spanId": f"{n + 1:016x}"}]}]}]}
+        for n in range(9)
+    ]
+    (tmp_path / "lines.jsonl").write_text(
+        "\n".join(map(json.dumps, [*lines, {"resourceLogs": []}, lines[0]]))
+    )
+    fake.json(answer, {} if answer == 200 else {"message": "not that one"})
+    if answer == 400:
+        fake.json(200, {})
+        fake.json(400, {"message": "not that one"})
+    assert main(["import", str(tmp_path), "--server", fake.url]) == (0 if answer == 200 else 2)
+    said = capsys.readouterr()
+    sent = [json.loads(body) for _, path, body, _ in fake.asked if path == "/v1/traces"]
+    assert sent[0] == {"resourceSpans": [one["resourceSpans"][0] for one in lines]}
+    if answer == 200:
+        assert len(sent) == 2 and "10 records stored" in said.out
+    else:
+        assert sent[1:] == [*lines, lines[0]] and "9 records stored" in said.out
+        assert "lines.jsonl:2: the server answered 400: not that one" in said.err
+
+
 def test_a_request_of_any_size_is_sent_in_parts(
     fake: Fake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
