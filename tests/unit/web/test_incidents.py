@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from tests.unit.web.world import DEPLOY, HOUR, PROJECT, World, build
+from watchkeeper.compose import pictures
 from watchkeeper.compose.actions import actor_of
 from watchkeeper.compose.pictures import Pictures
 from watchkeeper.config.holder import ConfigHolder
@@ -161,7 +162,10 @@ async def test_forms_open_take_note_and_resolve(world: World) -> None:
         assert "on it" in (await browser.get(path)).text
 
 
-async def test_the_chart_of_an_alert_opens_by_its_signed_address_and_no_other(world: World) -> None:
+async def test_the_chart_of_an_alert_opens_by_its_signed_address_and_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures, "DRAW_SECONDS", 120.0)  # the first drawing starts a process
     s = world.services
     told = Notification("n", PROJECT, world.alert_id, "g", "r", "firing", "s", "t", {}, s.clock())
     holder = ConfigHolder(Config.model_validate_json('{"server": {"public_url": "https://w.example.com"}}'))

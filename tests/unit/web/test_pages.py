@@ -24,6 +24,7 @@ from watchkeeper.pipeline.reporting import ReportFlow, Setting
 from watchkeeper.pipeline.watching.versions import version_alert
 from watchkeeper.scoring.judges.pairwise import PairwiseJudge
 from watchkeeper.store.records import access, alerts, datasets, experiments, reviews, states
+from watchkeeper.web import estimate
 from watchkeeper.web.pages import overview
 from watchkeeper.web.pictures import alert_picture
 
@@ -112,8 +113,8 @@ async def test_it_answers_in_one_sentence_whether_it_still_works(world: World) -
 async def test_it_says_what_is_loud_first_and_what_is_quiet_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    busy = [{"scenario": f"calm-{i}", "n": 900 - i, "bad": 0} for i in range(9)]
-    busy += [{"scenario": "", "n": 30, "bad": 3}, {"scenario": "customer-support", "n": 2, "bad": 0}]
+    counts = [*((f"calm-{i}", 900 - i, 0) for i in range(9)), ("", 30, 3), ("customer-support", 2, 0)]
+    busy = [{"scenario": name, "n": n, "errors": estimate.proportion(bad, n)} for name, n, bad in counts]
     monkeypatch.setattr(overview, "scenarios", lambda _: busy)
     async with client(world) as browser:
         page = (await browser.get("/")).text
