@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
 
-from watchkeeper.model.numerals import figure
+from watchkeeper.model.numerals import counted, figure
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.stats.distributions import t_quantile, t_survival
 from watchkeeper.stats.experiments import holm, paired_difference, ratio
@@ -280,7 +280,7 @@ def headline(changes: Sequence[Change], violations: Violations, n: int) -> str:
     elif violations.n:
         bound = 3 / violations.n
         below = f" (true rate below {100 * bound:.2g} %, 95 %)" if violations.n > 3 else ""
-        parts.append(f"no new violations in {violations.n} cases{below}")
+        parts.append(f"no new violations in {counted(violations.n)}{below}")
     if violations.fixed:
         parts.append(f"{len(violations.fixed)} fixed")
-    return ", ".join(parts) or f"nothing to compare on {n} cases"
+    return ", ".join(parts) or f"nothing to compare on {counted(n)}"

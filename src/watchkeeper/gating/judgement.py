@@ -22,7 +22,7 @@ from watchkeeper.gating.verdict import (
     not_calibrated,
     overall,
 )
-from watchkeeper.model.numerals import figure
+from watchkeeper.model.numerals import counted, figure
 from watchkeeper.model.review import Case, DatasetVersion
 from watchkeeper.model.score import Failed, NotScored, Outcome, Verdict
 
@@ -182,9 +182,9 @@ def _silent(
     if not named:
         return []
     words = [
-        f"{s} gave no answer on {len(found[s])} of {len(cases)} cases: {next(iter(found[s].values()))}"
+        f"{s} gave no answer on {len(found[s])} of {counted(len(cases))}: {next(iter(found[s].values()))}"
         for s in named[:3]
-    ] + ([f"and {len(named) - 3} more scorers"] if len(named) > 3 else [])
+    ] + ([f"and {counted(len(named) - 3, 'more scorer')}"] if len(named) > 3 else [])
     outcome = "not_enough_evidence" if deciding else NOT_CALIBRATED
     return [MetricVerdict("scorers_answered", "deterministic", outcome, len(cases), "; ".join(words))]
 
@@ -204,7 +204,7 @@ def _answered(cases: Mapping[str, Case], answers: Sequence[Answer]) -> list[Metr
     found: list[MetricVerdict] = []
     missing = sorted(cases.keys() - {a.case_id for a in answers})
     if missing:
-        words = f"{len(missing)} cases have no answer, first {missing[0]}"
+        words = f"no answer to {counted(len(missing))}, first {missing[0]}"
         found.append(
             MetricVerdict(
                 "every_case_answered",
@@ -218,7 +218,7 @@ def _answered(cases: Mapping[str, Case], answers: Sequence[Answer]) -> list[Metr
     unknown = [a for a in answers if a.excused]
     if unknown:
         ids = tuple(dict.fromkeys(a.case_id for a in unknown))
-        words = f"{len(ids)} cases say nothing; first: {unknown[0].error}"
+        words = f"nothing can be said of {counted(len(ids))}; first: {unknown[0].error}"
         found.append(
             MetricVerdict(
                 "cases_unsettled", "deterministic", "not_enough_evidence", len(cases), words, needed=len(ids)
@@ -227,7 +227,7 @@ def _answered(cases: Mapping[str, Case], answers: Sequence[Answer]) -> list[Metr
     broken = [a for a in answers if a.error is not None and not a.excused]
     if broken:
         ids = tuple(dict.fromkeys(a.case_id for a in broken))
-        words = f"the target failed on {len(ids)} cases; first: {broken[0].error}"
+        words = f"the target failed on {counted(len(ids))}; first: {broken[0].error}"
         found.append(
             MetricVerdict("target_answers", "deterministic", "fail", len(answers), words, failed_cases=ids)
         )

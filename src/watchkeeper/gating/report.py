@@ -6,7 +6,7 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from watchkeeper.gating.contrast import percent
-from watchkeeper.model.numerals import figure
+from watchkeeper.model.numerals import counted, figure
 
 WORDS = {
     "pass": "PASS",
@@ -85,7 +85,7 @@ def lines(experiment: Mapping[str, Any]) -> list[str]:
     verdict = str(experiment.get("verdict"))
     out = [
         f"{WORDS.get(verdict, verdict)}  {experiment['name']}: {experiment['target']} on "
-        f"{experiment['dataset']} v{experiment['dataset_version']} ({experiment['n_cases']} cases)"
+        f"{experiment['dataset']} v{experiment['dataset_version']} ({counted(experiment['n_cases'])})"
     ]
     metrics: Sequence[Mapping[str, Any]] = experiment["metrics"]
     quiet = [
@@ -124,7 +124,7 @@ def markdown(experiment: Mapping[str, Any], url: str | None = None) -> str:
         title,
         "",
         f"`{_plain(str(experiment['target']))}` on `{_plain(str(experiment['dataset']))}` "
-        f"v{experiment['dataset_version']}, {experiment['n_cases']} cases"
+        f"v{experiment['dataset_version']}, {counted(experiment['n_cases'])}"
         + (
             f", compared with `{_plain(str(experiment['baseline_name']))}`"
             if experiment.get("baseline_name")
@@ -201,7 +201,7 @@ def _changed(change: Mapping[str, Any]) -> str:
 def compared_lines(found: Mapping[str, Any]) -> list[str]:
     """A comparison for a terminal: the sentence, a line a figure, then the cases that got worse."""
     out = [
-        f"{found['after']['name']} against {found['before']['name']}: {found['n']} cases, {found['sessions']} sessions",
+        f"{found['after']['name']} against {found['before']['name']}: {counted(found['n'])}, {counted(found['sessions'], 'session')}",
         f"  {found['headline']}",
     ]
     equal = [c for c in found["changes"] if c["direction"] == "equal"]
@@ -219,7 +219,7 @@ def compared_lines(found: Mapping[str, Any]) -> list[str]:
     left = found["left_out"]
     if any(left.values()):
         out.append(
-            f"  left out: {left['changed_cases']} cases that ask something else by now, {left['only_before']} only in "
+            f"  left out: {counted(left['changed_cases'])} that ask something else by now, {left['only_before']} only in "
             f"the first run, {left['only_after']} only in the second"
         )
     worse = [c for c in found["cases"] if c["worse"]]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from watchkeeper.model.numerals import counted
 from watchkeeper.stats.experiments import all_must_pass
 
 Outcome = Literal["pass", "fail", "not_enough_evidence", "not_calibrated"]
@@ -101,7 +102,7 @@ def deterministic(scorer: str, scores: Sequence[CaseScore]) -> MetricVerdict:
     steady = [s for s in scores if not s.flaky]
     failed = tuple(s.case_id for s in steady if any(p is False for p in s.passed))
     n = len(steady)
-    words = f"{len(failed)} of {n} cases failed" if failed else f"0 of {n} failed"
+    words = f"{len(failed)} of {counted(n)} failed" if failed else f"0 of {n} failed"
     if flaky:
         words += f"; {len(flaky)} flaky, set aside"
     return MetricVerdict(
@@ -126,10 +127,10 @@ def every_case(checks: Sequence[MetricVerdict], cases: int, settings: GateSettin
     n = cases - len(aside)
     read = all_must_pass(n - len(failed), n, p_max=settings.max_failure_rate)
     if failed:
-        words = f"{len(failed)} of {n} cases fail a check that must always pass"
+        words = f"{len(failed)} of {counted(n)} failed a check that must always pass"
     elif read.needed is not None:
         words = (
-            f"0 of {n} failed, but {n + read.needed} cases are needed to rule out a failure rate of "
+            f"0 of {n} failed, but {counted(n + read.needed)} are needed to rule out a failure rate of "
             f"{100 * settings.max_failure_rate:.1f} %"
         )
     else:

@@ -14,3 +14,12 @@ def figure(value: float, sign: bool = False) -> str:
         return f"{value:{plus}.{2 - math.floor(math.log10(size))}f}".rstrip("0")
     # From 999.5 on three digits would be written as 1e+03.
     return f"{value:{plus},.0f}" if 999.5 <= size < 1e15 else f"{value:{plus}.3g}"
+
+
+def counted(n: int, noun: str = "case") -> str:
+    """A number with its noun, which takes an s unless it is one.
+
+    >>> counted(1), counted(2, "session")
+    ('1 case', '2 sessions')
+    """
+    return f"{n} {noun}{'' if n == 1 else 's'}"

@@ -153,7 +153,7 @@ def test_a_target_that_breaks_on_one_case_fails_that_case(project: Path, ran: Ca
         and "1 failed, 70 passed" in found.stdout
     )
     found = ran("--watchkeeper", body="watchkeeper_judge(app.breaks(watchkeeper_case))")
-    assert "the target failed on 1 cases" in found.stdout and "1 failed, 70 passed" in found.stdout
+    assert "the target failed on 1 case;" in found.stdout and "1 failed, 70 passed" in found.stdout
 
 
 def test_cases_that_were_not_run_are_no_failure_and_no_pass(project: Path, ran: Callable[..., Found]) -> None:
