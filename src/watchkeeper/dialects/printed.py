@@ -29,7 +29,7 @@ def objects(text: str) -> Any:
         return None
     try:
         read = _value(ast.parse(_TOKEN.sub(_literal, text), mode="eval").body)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (TypeError, ValueError, SyntaxError, MemoryError, RecursionError):
         return None
     listed = cast(list[Any], read) if isinstance(read, list) else [read]
     return read if listed and all(isinstance(one, dict) for one in listed) else None
@@ -42,12 +42,12 @@ def _literal(found: re.Match[str]) -> str:
 def _value(node: ast.expr) -> Any:
     match node:
         case ast.Constant():
-            return node.value
+            return _constant(node.value)
         case ast.List() | ast.Tuple() | ast.Set():
             return [_value(item) for item in node.elts]
         case ast.Dict():
             pairs = zip(node.keys, node.values, strict=True)
-            return {_value(key): _value(value) for key, value in pairs if key is not None}
+            return {str(_value(key)): _value(value) for key, value in pairs if key is not None}
         case ast.Call():
             return _object(node)
         case ast.UnaryOp(op=ast.USub()):
@@ -57,6 +57,12 @@ def _value(node: ast.expr) -> Any:
             return None
         case _:
             raise ValueError("no printed value")
+
+
+def _constant(value: Any) -> Any:
+    """What JSON can hold too; bytes, complex and huge numbers as they are written."""
+    plain = value is None or isinstance(value, str | bool | float)
+    return value if plain or (isinstance(value, int) and abs(value) < 2**63) else str(value)
 
 
 def _object(node: ast.Call) -> Any:

@@ -21,8 +21,10 @@ def _llm(made: Span) -> LLM:
      ("Usage(role=<Role.AI: 'ai'>, at=datetime.datetime(2026, 1, 2), p=-0.5)", {"role": "ai", "at": None, "p": -0.5}),
      ("[TextContent(text='<Role.AI: 1>')]", [{"text": "<Role.AI: 1>", "type": "text"}]),
      ("Odd(told=<x.Y object at 0x7f>, key=SecretStr('***'), cls=Role.AI)", {"told": None, "key": "***", "cls": None}),
-     ("Is Point(x=1) near?", None), ("Point(x=1", None), ("Point(x=1+2)", None), ("Point(x=" + "(" * 9000 + ")", None), ("", None)],
-    ids=["fields", "enums and dates", "a list", "nameless", "prose", "cut", "sum", "deep", "empty"],
+     ("Is Point(x=1) near?", None), ("Point(x=1", None), ("Point(x=1+2)", None), ("Point(x=" + "(" * 9000 + ")", None), ("", None),
+     ("M(a={[1]: b'x'}, n=123456789012345678901)", {"a": {"[1]": "b'x'"}, "n": "123456789012345678901"}),
+     ("M(a=-'x')", None)],
+    ids=["fields", "enums and dates", "a list", "nameless", "prose", "cut", "sum", "deep", "empty", "no JSON", "no number"],
 )  # fmt: skip
 def test_it_reads_constructor_calls_and_leaves_other_texts(text: str, read: Any) -> None:
     assert printed.objects(text) == read
