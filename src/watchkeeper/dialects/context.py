@@ -198,7 +198,8 @@ def _identity(draft: Draft, attributes: dict[str, Any], key: str, name: str) -> 
         return None
     if is_redacted(text):
         # The application named its session; a generated id beside it is not that session.
-        draft.metadata.setdefault("watchkeeper.redacted", []).append(name)
+        told = draft.metadata.get("watchkeeper.redacted")
+        draft.metadata["watchkeeper.redacted"] = [*(told if isinstance(told, list) else ()), name]
         return None
     return text
 

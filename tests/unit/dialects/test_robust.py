@@ -164,3 +164,10 @@ def test_what_was_encoded_twice_on_its_way_is_read_as_what_it_was() -> None:
     made = span({"gen_ai.operation.name": "chat"}, events=spoken).llm
     assert made is not None and [m.text for m in made.input_messages] == ["Where?"]
     assert [(c.name, c.arguments) for c in made.tool_calls] == [("find", {"q": "x"})]
+
+
+def test_metadata_under_a_name_of_ours_does_no_harm() -> None:
+    told = {"metadata": {"watchkeeper.redacted": "x"}, "gen_ai.operation.name": "chat"}
+    hidden = log("gen_ai.client.inference.operation.details", attributes={"session.id": "[REDACTED]"})
+    made = dialects.normalise(raw(told), [hidden])
+    assert made.context.metadata["watchkeeper.redacted"] == ["session_id"]
