@@ -23,7 +23,7 @@ STEPS = (
     "ALERT after",
     "on-call was told once, signature verified, and acknowledged",
     "worst traces wait in review",
-    "promoted in one action",
+    "made a test in one action",
     "Prompt v2 would have been stopped (exit 1).",
     "The reverted prompt passes (exit 0).",
     "RESOLVED",
@@ -31,7 +31,6 @@ STEPS = (
 )
 
 
-@pytest.mark.slow
 def test_the_demo_tells_the_whole_story_and_exits_0(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "watchkeeper", "demo", "--fast", "--exit", "--port", str(free_port())]
     done = subprocess.run(
@@ -41,8 +40,8 @@ def test_the_demo_tells_the_whole_story_and_exits_0(tmp_path: Path) -> None:
     assert "Traceback" not in done.stdout + done.stderr
     at = [done.stdout.find(step) for step in STEPS]
     assert -1 not in at and at == sorted(at), dict(zip(STEPS, at, strict=True))
-    played, spans, alerts, heard = _ledger(done.stdout)
-    assert alerts == 1 and heard.split(", ")[0] == "firing" and "resolved" in heard
+    played, spans, heard = _ledger(done.stdout)
+    assert heard.split(", ")[0] == "firing" and "resolved" in heard
     # Its clock leapt to the present at the end: that is not held against what is to be dropped by age.
     with contextlib.closing(sqlite3.connect(tmp_path / "demo" / "records.db")) as records:
         (value,) = records.execute("select value from states where kind = 'retention'").fetchone()
@@ -61,24 +60,23 @@ def test_the_demo_tells_the_whole_story_and_exits_0(tmp_path: Path) -> None:
         assert fired == [{"monitor": "answer-relevance-down", "state": "resolved"}]
 
 
-def _ledger(output: str) -> tuple[int, int, int, str]:
-    """Conversations, spans, alerts and messages as the demo counted them."""
+def _ledger(output: str) -> tuple[int, int, str]:
+    """Conversations, spans and messages as the demo counted them."""
     found = re.search(
-        r"quiet\. ([\d,]+) conversations, ([\d,]+) spans, (\d+) alerts?; on-call heard: ([^.]+)\.", output
+        r"quiet\. ([\d,]+) conversations, ([\d,]+) spans, one alert in all; on-call heard: ([^.]+)\.", output
     )
     assert found, output
-    conversations, spans, alerts, heard = found.groups()
-    return int(conversations.replace(",", "")), int(spans.replace(",", "")), int(alerts), heard
+    conversations, spans, heard = found.groups()
+    return int(conversations.replace(",", "")), int(spans.replace(",", "")), heard
 
 
 def test_the_ledger_of_the_demo_goes_red_on_a_wrong_count() -> None:
     """The control: what the test reads out of the narration is what was narrated."""
-    said = (
-        "The days since: quiet. 4,312 conversations, 12,936 spans, 2 alerts; on-call heard: firing, resolved."
-    )
-    assert _ledger(said) == (4312, 12936, 2, "firing, resolved")
-    with pytest.raises(AssertionError):
-        _ledger("The story did not come out as told")
+    said = "The days since: quiet. 4,312 conversations, 12,936 spans, one alert in all; on-call heard: firing, resolved."
+    assert _ledger(said) == (4312, 12936, "firing, resolved")
+    for wrong in ("The story did not come out as told", said.replace("one alert", "2 alerts")):
+        with pytest.raises(AssertionError):
+            _ledger(wrong)
 
 
 class Judge(FakeOpenAI):
