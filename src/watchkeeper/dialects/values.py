@@ -239,6 +239,7 @@ def nested(attributes: dict[str, Any], prefix: str) -> Json:
     [{'role': 'user'}, {'role': 'assistant'}]
     """
     tree: dict[str, Any] = {}
+    ours: set[int] = set()
     start = len(prefix)
     for key, value in attributes.items():
         if not key.startswith(prefix):
@@ -247,8 +248,10 @@ def nested(attributes: dict[str, Any], prefix: str) -> Json:
         *path, leaf = key[start:].split(".")
         for step in path:
             child = node.get(step)
-            if not isinstance(child, dict):
-                child = node[step] = {}
+            if id(child) not in ours:
+                # A map that a client sent beside its own flattened form stays as it came.
+                child = node[step] = dict(cast(dict[str, Any], child)) if isinstance(child, dict) else {}
+                ours.add(id(child))
             node = cast(dict[str, Any], child)
         if leaf not in node:
             node[leaf] = value

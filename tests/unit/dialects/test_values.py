@@ -22,6 +22,12 @@ def test_it_decodes_json_reprs_and_scalars_and_marks_cut_json() -> None:
     )
 
 
+def test_a_map_beside_its_flattened_form_is_not_changed() -> None:
+    given = {"m.a": {"b": {"c": 1}}, "m.a.b.d": 2, "m.a.e": 3}
+    assert values.nested(given, "m.") == {"a": {"b": {"c": 1, "d": 2}, "e": 3}}
+    assert given["m.a"] == {"b": {"c": 1}}
+
+
 def test_it_unflattens_lists_gaps_and_dicts() -> None:
     flat = {"m.1.role": "b", "m.0.role": "a", "m.10.role": "c", "m.1.tags.0": "x", "other": 1}
     assert values.nested(flat, "m.") == [{"role": "a"}, {"role": "b", "tags": ["x"]}, {"role": "c"}]
