@@ -4,11 +4,14 @@ import ast
 import base64
 import json
 import re
+import warnings
 from typing import Any, cast
 
 import orjson
 
 REPR_LIMIT = 256 * 1024
+# Python doubts `'\d'` in what a client printed; that is no fault of our code, and would be a line in the log for each span.
+warnings.filterwarnings("ignore", module=re.escape("<unknown>"))
 _REDACTED = re.compile(
     r"\[?\s*(?:scrubbed|redacted|masked|filtered|hidden|removed)\b.*|<?redacted>?|\*{3,}|x{6,}|\[filtered\]",
     re.IGNORECASE,

@@ -1,5 +1,8 @@
 """The attribute layer, the tables of spellings, prices and sampling."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.unit.dialects.make import raw, span
@@ -26,6 +29,13 @@ def test_a_map_beside_its_flattened_form_is_not_changed() -> None:
     given = {"m.a": {"b": {"c": 1}}, "m.a.b.d": 2, "m.a.e": 3}
     assert values.nested(given, "m.") == {"a": {"b": {"c": 1, "d": 2}, "e": 3}}
     assert given["m.a"] == {"b": {"c": 1}}
+
+
+def test_doubtful_escapes_in_printed_texts_are_no_lines_in_the_log() -> None:
+    said = "from watchkeeper.dialects import printed, values\n"
+    said += """print(values.decode(r"{'a': '\\d'}"), printed.objects(r"Message(role='\\d')"))"""
+    done = subprocess.run([sys.executable, "-W", "default", "-c", said], capture_output=True, text=True)
+    assert (done.stdout.count(r"\\d"), done.stderr) == (2, "")
 
 
 def test_it_unflattens_lists_gaps_and_dicts() -> None:
