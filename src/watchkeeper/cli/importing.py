@@ -14,12 +14,12 @@ from typing import Any
 from watchkeeper.cli import history, tables
 from watchkeeper.cli.client import Answer, Client
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
-from watchkeeper.cli.output import Progress
+from watchkeeper.cli.output import Progress, counted
 from watchkeeper.dialects.history import FORMATS
 from watchkeeper.wire.decoded import Decoded
 from watchkeeper.wire.errors import WireError
 from watchkeeper.wire.inflate import inflate
-from watchkeeper.wire.otlp import SIGNALS, decode, status_message
+from watchkeeper.wire.otlp import SIGNALS, decode, partial_success, status_message
 from watchkeeper.wire.parts import parts
 
 MOST_BYTES = 1 << 30
@@ -341,8 +341,9 @@ def _import_requests(client: Client, files: list[Path], signal: str | None, tall
     finally:
         bar.end()
     print(
-        f"imported {tally.files} of {len(files)} files: {tally.received - tally.rejected} records stored, "
-        f"{tally.rejected} rejected" + (f", {tally.bad} requests could not be imported" if tally.bad else "")
+        f"imported {tally.files} of {counted(len(files), 'file')}: {counted(tally.received - tally.rejected, 'record')} stored, "
+        f"{tally.rejected:,} rejected"
+        + (f", {counted(tally.bad, 'request')} could not be imported" if tally.bad else "")
     )
     return unread + tally.bad + tally.rejected
 
@@ -376,10 +377,10 @@ def _import_some(client: Client, some: list[Placed], tally: Tally) -> bool:
     made = _decoded(joined) if joined is not None else None
     if joined is not None and made is not None and not made.rejected:
         try:
-            send(client, joined)
+            rejected, _ = _taken_back(send(client, joined))
         except Refused:
-            pass
-        else:
+            rejected = 1
+        if not rejected:
             tally.requests += len(some)
             tally.received += made.received
             return True
@@ -416,18 +417,25 @@ def _import(client: Client, where: str, request: Request | str, tally: Tally) ->
         part = Request(request.signal, body, request.content_type)
         made = _decoded(part)
         try:
-            send(client, part)
+            rejected, said = _taken_back(send(client, part))
         except Refused as error:
             tally.fault(where, str(error))
             continue
         taken = True
         tally.requests += 1
-        if made is not None:
-            tally.received += made.received
-            tally.rejected += len(made.rejected)
-            for fault in made.rejected[:5]:
-                print(f"{where}: {fault.where}: {fault.reason}", file=sys.stderr)
+        known = made.rejected if made is not None else []
+        tally.received += made.received if made is not None else rejected
+        tally.rejected += max(rejected, len(known))
+        for fault in known[:5]:
+            print(f"{where}: {fault.where}: {fault.reason}", file=sys.stderr)
+        if rejected > len(known):
+            print(f"{where}: the server rejected {counted(rejected, 'record')}: {said}", file=sys.stderr)
     return taken
+
+
+def _taken_back(answer: Answer) -> tuple[int, str]:
+    """How many records the server says it rejected although it took the request, and its words."""
+    return partial_success(answer.body, str(answer.headers.get("content-type", "")))
 
 
 def _decoded(request: Request) -> Decoded | None:

@@ -74,7 +74,7 @@ def test_a_broken_or_refused_line_of_requests_costs_only_itself(
     said = capsys.readouterr()
     assert "lines.json:2: is not JSON" in said.err and "lines.json:4: is not an OTLP request" in said.err
     assert "lines.json:3: the server answered 413: too large" in said.err
-    assert "1 of 1 files: 2 records stored, 0 rejected, 3 requests could not be imported" in said.out
+    assert "1 of 1 file: 2 records stored, 0 rejected, 3 requests could not be imported" in said.out
 
 
 @pytest.mark.parametrize("answer", [200, 400])
@@ -101,6 +101,21 @@ def test_small_requests_of_one_kind_are_sent_together_and_a_refused_one_is_named
     else:
         assert sent[1:] == [*lines, lines[0]] and "9 records stored" in said.out
         assert "lines.jsonl:2: the server answered 400: not that one" in said.err
+
+
+def test_what_the_server_rejects_of_a_request_it_took_is_not_called_stored(
+    fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = {"resourceSpans": [{"scopeSpans": [{"spans": [SPAN, {**SPAN, "spanId": f"{7:016x}"}]}]}]}
+    (tmp_path / "lines.jsonl").write_text("\n".join(map(json.dumps, [one, one])))
+    told = {"partialSuccess": {"rejectedSpans": "1", "errorMessage": "no such project"}}
+    for answer in (told, told, {}):
+        fake.json(200, answer)
+    assert main(["import", str(tmp_path), "--server", fake.url]) == 2
+    said = capsys.readouterr()
+    assert "lines.jsonl:1: the server rejected 1 record: no such project" in said.err
+    assert "lines.jsonl:2" not in said.err
+    assert "imported 1 of 1 file: 3 records stored, 1 rejected" in said.out
 
 
 def test_a_request_of_any_size_is_sent_in_parts(
