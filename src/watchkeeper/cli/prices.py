@@ -22,7 +22,8 @@ def main(args: argparse.Namespace) -> int:
             client.call("POST", "/api/prices/recompute", wanted)
         run = _wait(client)
         print(
-            f"costs by {run['version']}: {run['changed']} traces priced again, {run['same']} cannot be priced, "
+            f"costs by {run['version']}: {run['changed']} traces priced again, {run['same']} cannot be priced "
+            "(no known price, or a call that told no tokens), "
             f"{run['without_content']} keep their cost because their content has expired"
         )
         if run["status"] != "done":
@@ -34,7 +35,7 @@ def main(args: argparse.Namespace) -> int:
         columns = ("provider", "model", "reason", "calls", "input_tokens", "output_tokens")
         table(columns, [[m[c] for c in columns] for m in found], sys.stdout)
     elif args.list:
-        print("every stored call has a cost")
+        print("every stored call that told its tokens has a cost")
     return OK
 
 
