@@ -8,13 +8,14 @@ import msgspec
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, OK
-from watchkeeper.cli.output import counted, print_json
+from watchkeeper.cli.output import print_json
 from watchkeeper.config.adapters import pack_of, rules_of
 from watchkeeper.config.load import Loaded, load
 from watchkeeper.config.managed import merged
 from watchkeeper.config.models import Config
 from watchkeeper.config.problems import ConfigError
 from watchkeeper.model.managed import Managed
+from watchkeeper.model.numerals import counted
 
 
 def loaded(args: argparse.Namespace) -> Loaded | None:

@@ -11,7 +11,8 @@ from urllib.parse import quote, urlencode
 from watchkeeper.cli.answering import dataset_of
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import counted, shown, table, write_text, written
+from watchkeeper.cli.output import shown, table, write_text, written
+from watchkeeper.model.numerals import counted
 from watchkeeper.testing import cases
 
 SPLITS = ("golden", "calibration", "regression", "holdout")

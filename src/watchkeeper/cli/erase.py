@@ -6,7 +6,8 @@ from typing import Any
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import counted, print_json, shown
+from watchkeeper.cli.output import print_json, shown
+from watchkeeper.model.numerals import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -18,7 +18,8 @@ from watchkeeper.cli.answering import (
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.gate import add_judging, settings_of
-from watchkeeper.cli.output import agreed, counted, table
+from watchkeeper.cli.output import agreed, table
+from watchkeeper.model.numerals import counted
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:

@@ -14,8 +14,9 @@ from typing import Any
 from watchkeeper.cli import history, tables
 from watchkeeper.cli.client import Answer, Client
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
-from watchkeeper.cli.output import Progress, counted
+from watchkeeper.cli.output import Progress
 from watchkeeper.dialects.history import FORMATS
+from watchkeeper.model.numerals import counted
 from watchkeeper.wire.decoded import Decoded
 from watchkeeper.wire.errors import WireError
 from watchkeeper.wire.inflate import inflate

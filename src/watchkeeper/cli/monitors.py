@@ -13,10 +13,11 @@ from watchkeeper.alerting.monitor import Monitor as Rule
 from watchkeeper.cli.check import loaded
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, JUDGED_BAD, OK, CliError
-from watchkeeper.cli.output import Progress, counted
+from watchkeeper.cli.output import Progress
 from watchkeeper.config.adapters import rules_of
 from watchkeeper.config.models import Config
 from watchkeeper.config.units import duration_text
+from watchkeeper.model.numerals import counted
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.monitor_tests import TestResult, fault_of, run_test
 from watchkeeper.pipeline.scorer_tests import CannotTest, Proof, metrics_with_tests, prove

@@ -24,15 +24,6 @@ def shown(value: Any) -> str:
     return text if len(text) <= WIDEST else text[: WIDEST - 1] + "…"
 
 
-def counted(n: int, noun: str) -> str:
-    """A number with its noun, which takes an s unless it is one.
-
-    >>> counted(1, "case"), counted(2000, "case")
-    ('1 case', '2,000 cases')
-    """
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
 def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import counted, hand_over, print_json, table
+from watchkeeper.cli.output import hand_over, print_json, table
+from watchkeeper.model.numerals import counted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,7 +19,7 @@ def figure(value: float, sign: bool = False) -> str:
 def counted(n: int, noun: str = "case") -> str:
     """A number with its noun, which takes an s unless it is one.
 
-    >>> counted(1), counted(2, "session")
-    ('1 case', '2 sessions')
+    >>> counted(1), counted(2000, "session")
+    ('1 case', '2,000 sessions')
     """
-    return f"{n} {noun}{'' if n == 1 else 's'}"
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"

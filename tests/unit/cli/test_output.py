@@ -8,8 +8,8 @@ from tests.unit.cli.conftest import Fake
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import CliError
 from watchkeeper.cli.main import main
-from watchkeeper.cli.output import Progress, counted, hand_over, share, write_text, written
-from watchkeeper.model.numerals import figure
+from watchkeeper.cli.output import Progress, hand_over, share, write_text, written
+from watchkeeper.model.numerals import counted, figure
 
 
 def test_a_text_goes_to_the_file_that_was_asked_for_or_to_standard_output(
