@@ -9,9 +9,11 @@ from typing import Any
 
 from watchkeeper.alerting.monitor import DIMENSIONS, SEVERITIES, MonitorError, read_scorers
 from watchkeeper.config.adapters import (
+    egress_of,
     known_providers,
     objective_of,
     pack_of,
+    providers_of,
     redaction_of,
     rule_of,
     sampling_of,
@@ -20,7 +22,8 @@ from watchkeeper.config.dashboards import filled
 from watchkeeper.config.models import Config, Metric
 from watchkeeper.config.problems import did_you_mean, shown
 from watchkeeper.config.yamlfile import Loc
-from watchkeeper.egress.policy import parse_entry
+from watchkeeper.egress.policy import EgressRefused, parse_entry
+from watchkeeper.llm.table import DEFAULTS
 from watchkeeper.pipeline.plan import default_scorers
 from watchkeeper.pipeline.roll import DERIVED, ERROR_CLASSES, metric_of, scorer_of
 from watchkeeper.pipeline.where import COLUMNS, WhereError, compile_condition
@@ -68,6 +71,8 @@ def findings(config: Config, env: Mapping[str, str] | None = None) -> list[Findi
         *_guards(config),
         *_privacy(config),
         *_egress(config),
+        *_reached(config),
+        *_keys(config, environment),
     ]
 
 
@@ -195,7 +200,7 @@ def _secrets(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
     for i, provider in enumerate(config.providers):
         if provider.key_env is not None and not env.get(provider.key_env):
             said = f"the environment variable {provider.key_env} is not set or empty"
-            yield Finding(("providers", i, "key_env"), said, "its judges will fail", "warning")
+            yield Finding(("providers", i, "key_env"), said, "its judges will wait", "warning")
 
 
 def _promises(config: Config) -> Iterator[Finding]:
@@ -349,3 +354,58 @@ def _egress(config: Config) -> Iterator[Finding]:
             parse_entry(entry)
         except ValueError as error:
             yield Finding(("egress", "allow", i), str(error))
+
+
+def _reached(config: Config) -> Iterator[Finding]:
+    """Addresses the server is told to connect to and will not: their messages and judgements would wait for ever."""
+    try:
+        policy = egress_of(config)
+    except ValueError:
+        return
+    for loc, url in _addresses(config):
+        try:
+            policy.check(url)
+        except EgressRefused:
+            # A webhook's address may be a secret: the host is enough to know what is meant.
+            host = url.partition("://")[2].partition("/")[0].rpartition("@")[2]
+            if not host:
+                continue
+            said = f"{shown(host)} will not be reached: only https to public addresses is, and what egress.allow lists"
+            yield Finding(loc, said, f"add {shown(host)} to egress.allow", "warning")
+
+
+def _addresses(config: Config) -> Iterator[tuple[Loc, str]]:
+    for i, route in enumerate(config.routes):
+        url = getattr(route, "url", None)
+        if url is not None:
+            yield ("routes", i, "url"), url if isinstance(url, str) else url.reveal()
+    for i, target in enumerate(config.forward):
+        yield ("forward", i, "endpoint"), target.endpoint
+    for i, provider in enumerate(config.providers):
+        if provider.base_url is not None:
+            yield ("providers", i, "base_url"), provider.base_url
+    for loc, name in _asked(config):
+        base = DEFAULTS[name].base_url
+        if base is not None:
+            yield loc, base
+
+
+def _keys(config: Config, env: Mapping[str, str]) -> Iterator[Finding]:
+    for loc, name in _asked(config):
+        key = DEFAULTS[name].key_env
+        if key is not None and not env.get(key):
+            yield Finding(
+                loc, f"the environment variable {key} is not set or empty", "its judges will wait", "warning"
+            )
+
+
+def _asked(config: Config) -> list[tuple[Loc, str]]:
+    """The providers of our own that judges ask and nobody has configured otherwise, each where it is named first."""
+    own = providers_of(config)
+    found: dict[str, Loc] = {}
+    for i, card in enumerate(config.scorecards):
+        for j, metric in enumerate(card.metrics):
+            name = str(metric.spec().get("model", "")).partition(":")[0]
+            if metric.type == "llm_judge" and name in DEFAULTS and name not in own:
+                found.setdefault(name, ("scorecards", i, "metrics", j, "model"))
+    return [(loc, name) for name, loc in found.items()]

@@ -155,7 +155,7 @@ class Policy:
         if target.address is not None:
             if not self.permits(target.host, target.port, target.address):
                 raise EgressRefused(
-                    f"{target.host}:{target.port} is not a public https address and is not allowed here"
+                    f"{target.host}:{target.port} is not a public https address and is not in egress.allow"
                 )
             listed = self.listed(target.host, target.port, target.address)
         else:

@@ -16,6 +16,7 @@ from watchkeeper.pipeline.roll import metric_of
 from watchkeeper.stats.estimates import point_mean, point_rate
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import calibration as store
+from watchkeeper.store.records import jobs
 from watchkeeper.store.records.coverage import COUNTS
 from watchkeeper.store.records.engine import Records
 
@@ -38,7 +39,7 @@ class Line:
     """One scorer. `coverage` sums over its versions, `missing` is what was selected and has neither a score nor a failure,
     `estimate` is the version in force's. `standing` is None for rules: they need none. `cost` is USD, None where nothing is
     paid or no price is known; `waiting` counts drawn traces nobody has labelled yet; `abstained` scored ones of which a judge could
-    not tell."""
+    not tell; `held_up` says why judgements that were tried are waiting, empty where none is."""
 
     name: str
     kind: str
@@ -53,6 +54,7 @@ class Line:
     versions: tuple[Version, ...] = ()
     waiting: int = 0
     abstained: int = 0
+    held_up: str = ""
 
     @property
     def missing(self) -> int:
@@ -70,12 +72,13 @@ async def lines(
 ) -> list[Line]:
     """Every scorer in force: the provisional ones first, then those with a gap, then by name."""
     window = {"since": since_ns, "until": until_ns}
-    sums, seen, costs, standings, waiting = await asyncio.gather(
+    sums, seen, costs, standings, waiting, held = await asyncio.gather(
         columns.named("scorer_sums", project, **window),
         columns.named("scorer_coverage", project, **window),
         columns.named("scorer_costs", project, **window, abstained=ABSTAINED),
         calibrator.standings(project),
         records.read(lambda c: store.waiting(c, project)),
+        records.read(lambda c: jobs.held_up(c, project)),
     )
     by_metric, by_scorer = _grouped(sums.dicts(), "metric"), _grouped(seen.dicts(), "scorer")
     judged = costs.dicts()
@@ -101,6 +104,7 @@ async def lines(
                 tuple(v for v in versions if v.coverage or isinstance(v.estimate, Estimate)),
                 waiting.get(scorer.name, 0),
                 unsure.get(scorer.name, 0),
+                held.get(scorer.name, ""),
             )
         )
     return sorted(made, key=lambda x: (x.standing is None, not x.provisional, not x.missing, x.name))

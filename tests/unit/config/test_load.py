@@ -189,6 +189,25 @@ def test_it_warns_of_what_is_doubtful() -> None:
     assert "written in the file" in str(load_text(literal).warnings[0])
 
 
+def test_what_will_not_be_reached_or_has_no_key_is_told_when_the_file_is_read():
+    text = """
+scorecards:
+  - {{name: c, metrics: [{{name: a, type: llm_judge, model: "openai:gpt-5", rubric: tone}},
+                         {{name: b, type: llm_judge, model: "ollama:llama3", rubric: tone}},
+                         {{name: d, type: llm_judge, model: "ollama:llama4", rubric: tone}}]}}
+providers: [{{name: own, base_url: "http://127.0.0.1:8080/v1"}}]
+routes: [{{name: r, type: slack, url: "https://10.1.2.3/hidden/path"}}]
+forward: [{{name: f, endpoint: "http://tempo:4318"}}]
+egress: {{allow: [{}]}}
+"""
+    said = "\n".join(map(str, load_text(text.format("")).warnings))
+    for host in ("127.0.0.1:11434", "127.0.0.1:8080", "10.1.2.3", "tempo:4318"):
+        assert said.count(f"add '{host}' to egress.allow") == 1, said
+    assert "OPENAI_API_KEY is not set" in said and "hidden" not in said
+    listed = text.format("'127.0.0.1', 10.0.0.0/8, tempo")
+    assert "egress.allow" not in "\n".join(map(str, load_text(listed, env={"OPENAI_API_KEY": "k"}).warnings))
+
+
 def test_a_page_on_a_judge_is_told_that_it_warns_first_also_where_the_judge_is_called_as_a_fact_is():
     text = """
 scorecards: [{{name: c, metrics: [{{name: {0}, type: llm_judge, model: "openai:gpt-5", prompt: Is it dear?}}]}}]

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest_asyncio
+from sqlalchemy.engine import Connection
 
 from tests.unit.pipeline.test_calibrate import NOW, World
 from watchkeeper.config.holder import ConfigHolder
@@ -17,7 +18,7 @@ from watchkeeper.reviewing.queue import item
 from watchkeeper.server.app import create_app
 from watchkeeper.server.services import Services
 from watchkeeper.store.columns import SpanRow
-from watchkeeper.store.records import reviews
+from watchkeeper.store.records import jobs, reviews
 
 
 class Surface(World):
@@ -110,6 +111,22 @@ async def test_the_corrected_twin_stands_beside_the_raw_rate(surface: Surface) -
             assert refused.status_code == 400 and "every" in refused.json()["error"]
         wrong = await browser.get("/api/scorers/quality/estimate?cohort=colour%3Dred")
         assert wrong.status_code == 400 and "any of" in wrong.json()["hint"]
+
+
+async def test_judgements_that_wait_say_why(surface: Surface) -> None:
+    def given_back(c: Connection) -> None:
+        for n, said in enumerate(("connection: refused", "timeout: no answer within 60 s")):
+            work = {"scorer": "quality", "backfill": ""}
+            jobs.add(c, [jobs.NewJob(f"j{n}", "p", "judge", work, due_ns=n)], n)
+            jobs.claim(c, "judge", "w", 10, 1, 100)
+            jobs.retry(c, f"j{n}", "w", 1000 + n, said, max_attempts=5, blameless=True)
+
+    async with surface.browser() as browser:
+        await surface.records.write(given_back)
+        (judge, rule) = (await browser.get("/api/scorers")).json()
+        assert judge["held_up"] == "timeout: no answer within 60 s" and rule["held_up"] is None
+        for page in ("/scorers", "/scorers/quality"):
+            assert "no answer within 60 s" in (await browser.get(page)).text
 
 
 async def test_calibration_refuses_in_words(surface: Surface) -> None:

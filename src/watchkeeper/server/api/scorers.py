@@ -101,6 +101,7 @@ def line_json(one: Line) -> dict[str, Any]:
         "coverage": {**one.coverage, "missing": one.missing, "abstained": one.abstained},
         "cost": one.cost,
         "waiting": one.waiting,
+        "held_up": one.held_up or None,
         "versions": [
             {
                 "version": v.version,

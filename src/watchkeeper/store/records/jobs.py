@@ -351,3 +351,16 @@ def waiting_by(connection: Connection, project: str) -> dict[str, int]:
         jobs.c.payload["backfill"].as_string() == "",
     )
     return {str(name): int(n) for name, n in connection.execute(query.group_by(scorer))}
+
+
+def held_up(connection: Connection, project: str) -> dict[str, str]:
+    """Why judgements that were tried are waiting, by scorer: what the last try said."""
+    query = sa.select(jobs.c.payload, jobs.c.error).where(
+        jobs.c.kind == "judge", jobs.c.status == "due", jobs.c.project == project, jobs.c.error.is_not(None)
+    )
+    # A try that failed makes its job due again later: the last tried are the last due.
+    rows = connection.execute(query.order_by(jobs.c.due_ns.desc()).limit(500))
+    found: dict[str, str] = {}
+    for payload, error in rows:
+        found.setdefault(str(payload["scorer"]), str(error))
+    return found
