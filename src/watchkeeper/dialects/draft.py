@@ -240,6 +240,10 @@ def _llm(draft: Draft) -> LLM:
     llm.response_id = draft.response_id
     llm.params = draft.params
     llm.stream = draft.stream
+    if llm.stream is None:
+        # The method of an SDK that was called (`converse_stream`, `GenerateContentStream`).
+        method = str(draft.raw.attributes.get("rpc.method") or draft.raw.name)
+        llm.stream = True if method.endswith(("_stream", "Stream")) else None
     system, llm.input_messages = msgs.split_system(draft.inputs or [])
     llm.system = draft.system or system
     if not any(m.parts for m in llm.input_messages):

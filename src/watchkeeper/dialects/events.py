@@ -224,7 +224,7 @@ def _conversation(draft: Draft, spoken: list[RawEvent], choices: list[RawEvent])
         _tool(draft, spoken, choices)
         return
     if draft.inputs is None and spoken:
-        found = [m for event in spoken for m in _message(event, MESSAGE_EVENTS[event.name])]
+        found = _once([m for event in spoken for m in _message(event, MESSAGE_EVENTS[event.name])])
         # Events whose content was left out: nothing was told, which is not the same as empty messages.
         draft.inputs = found if any(_told(m) for m in found) else None
     if not draft.outputs and choices:
@@ -245,6 +245,20 @@ def _conversation(draft: Draft, spoken: list[RawEvent], choices: list[RawEvent])
             out += made
             last = _index(event)
         draft.adopt(Reply(out, finish))
+
+
+def _once(told: list[Message]) -> list[Message]:
+    """The messages without results told before: botocore's tells those in a user's message as a tool's, too."""
+    answered: set[str] = set()
+    out: list[Message] = []
+    for message in told:
+        repeated = {p.id for p in message.parts if p.type == "tool_result" and p.id in answered}
+        if repeated:
+            message.parts = [p for p in message.parts if p.type != "tool_result" or p.id not in repeated]
+        answered |= {p.id for p in message.parts if p.type == "tool_result" and p.id}
+        if message.parts or not repeated:
+            out.append(message)
+    return out
 
 
 def _told(message: Message) -> bool:

@@ -19,6 +19,8 @@ _ROLES = {
     "tool_call_result": "tool", "tool-response": "tool", "tool-call": "assistant", "tool_response": "tool",
     "tool_call": "assistant", "observation": "tool", "ipython": "tool", "critic": "system",
 }  # fmt: skip
+# What stands where a part was left out: nothing, or the name of its class (Splunk's LangChain).
+_LEFT_OUT = ("", "ToolCall")
 _TEXT_TYPES = frozenset(("text", "input_text", "output_text", "summary_text", "reasoning_text"))
 _CALL_TYPES = frozenset(("tool_call", "tool_use", "tool-call", "function_call", "tooluse", "custom_tool_call",
                          "server_tool_use", "server_tool_call", "mcp_call", "mcp_tool_use"))  # fmt: skip
@@ -64,7 +66,7 @@ def parts_of(content: Any) -> list[Part]:
     if isinstance(content, list):
         out: list[Part] = []
         for item in cast(list[Any], content):
-            if item is not None and item != "":
+            if item is not None and item not in _LEFT_OUT:
                 made = _part(item)
                 blocks = _dumped_blocks(made.text) if made.type == "text" else None
                 out += [made] if blocks is None else parts_of(blocks)

@@ -29,6 +29,9 @@ _KINDS = {
     "LLM": "llm", "EMBEDDING": "embedding", "RETRIEVER": "retrieval", "RERANKER": "rerank", "TOOL": "tool",
     "AGENT": "agent", "CHAIN": "workflow", "GUARDRAIL": "guardrail", "EVALUATOR": "evaluator", "PROMPT": "other",
 }  # fmt: skip
+_ASKED = ("messages", "prompt", "inputText", "message", "texts")
+# An answer that an instrumentation did not find.
+_PRINTED_NONE = "None"
 _AGENT = re.compile(r"current_agent_name='([^']{1,200})'")
 
 
@@ -122,6 +125,9 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
     if isinstance(llm.get("prompts"), list | str):
         draft.take_inputs("llm.prompts", _prompts(llm["prompts"]))
     _values(draft, attributes, bool(answers))
+    if draft.inputs is None and params:
+        # The whole body of a request counts as parameters where Bedrock is given it as it is.
+        draft.take_inputs("llm.invocation_parameters", first(params, *_ASKED))
     draft.finish_raw = draft.finish_raw or word(attributes.get("llm.finish_reason"))
     _models(draft, attributes)
     draft.take_tools(params.get("tools"))
@@ -137,7 +143,7 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.kind = "workflow"
     elif not evidence and isinstance(unfold(attributes.get("output.value")), dict):
         draft.kind = "workflow"
-    elif _only_tells(draft, attributes) and "input_messages" not in llm:
+    elif _only_tells(draft, attributes) and "input_messages" not in llm and not (params and draft.inputs):
         # An event of a call told as a span of its own (BeeAI's tokens): no model was asked anything.
         draft.kind = "other"
 
@@ -199,7 +205,9 @@ def _values(draft: Draft, attributes: dict[str, Any], answered: bool) -> None:
         if [m.role for m in whole] == [m.role for m in draft.inputs]:
             draft.inputs = whole
     output = attributes.get("output.value")
-    if isinstance(response := unfold(output), dict | list):
+    if output == _PRINTED_NONE:
+        draft.silent = True
+    elif isinstance(response := unfold(output), dict | list):
         reply = replies.read(response)
         if reply is None and spellings.embeds(as_text(attributes.get("llm.model_name"))):
             # Titan's vectors, with their count beside them.

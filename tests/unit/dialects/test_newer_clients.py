@@ -349,3 +349,40 @@ def test_the_paths_of_a_traceback_are_not_what_went_wrong() -> None:
 def test_an_older_semantic_kernel_counts_tokens_of_the_response() -> None:
     made = _llm(span({**_CHAT, "gen_ai.response.prompt_tokens": 25, "gen_ai.response.completion_tokens": 12}))
     assert (made.usage.input_tokens, made.usage.output_tokens) == (25, 12)
+
+
+def test_bedrock_is_asked_what_its_parameters_hold() -> None:
+    def made(model: str, body: dict[str, Any], **more: Any) -> Span:
+        told = {"llm.invocation_parameters": json.dumps(body), "llm.model_name": model, **more}
+        return span({"openinference.span.kind": "LLM", **told}, name="bedrock.invoke_model")
+
+    titan = made("amazon.titan-text-express-v1", {"inputText": "Capital?"}, **{"output.value": "Paris."})
+    assert titan.kind == "llm" and (titan.input_text, titan.output_text) == ("Capital?", "Paris.")
+    jamba = {"messages": [{"role": "user", "content": "Capital?"}], "max_tokens": 100}
+    unfound = made("ai21.jamba-1-5-large-v1:0", jamba, **{"output.value": "None"})
+    assert unfound.input_text == "Capital?" and unfound.output_text is None
+    vectors = made("cohere.embed-english-v3", {"texts": ["a", "b"]}, **{"output.value": "None"})
+    assert vectors.kind == "embedding" and len(_llm(vectors).input_messages) == 2
+    request = json.dumps({"prompt": "Capital?", "max_gen_len": 100})
+    streamed = span(
+        {"openinference.span.kind": "LLM", "input.value": request, "llm.invocation_parameters": request},
+        name="bedrock.invoke_model_with_response_stream",
+    )
+    assert streamed.kind == "llm" and _llm(streamed).stream and streamed.input_text == "Capital?"
+
+
+def test_a_result_within_a_users_message_and_in_a_tools_is_one() -> None:
+    result = {"toolResult": {"toolUseId": "t1", "content": [{"json": {"degrees": 4}}]}}
+    logs = [
+        log("gen_ai.user.message", {"content": [{"text": "Weather?"}]}, at=1),
+        log("gen_ai.tool.message", {"id": "t1", "content": [{"json": {"degrees": 4}}]}, at=3),
+        log("gen_ai.user.message", {"content": [result, {"text": "And Bergen?"}]}, at=3),
+    ]
+    given = _llm(dialects.assemble([span(_CHAT)], logs).spans[0]).input_messages
+    assert sorted(m.role for m in given) == ["tool", "user", "user"]
+
+
+def test_the_name_of_a_parts_class_is_no_answer() -> None:
+    said = [{"role": "assistant", "parts": ["ToolCall"], "finish_reason": "tool_calls"}]
+    made = span({**_CHAT, "gen_ai.output.messages": json.dumps(said)})
+    assert made.output_text is None and _llm(made).finish_reason == "tool_calls"
