@@ -107,4 +107,5 @@ def _stratified(window: Window, recent: Sequence[Pair]) -> Estimate | Insufficie
         size = kish(w)
         good = float((w * np.array([float(p.good) for p in of])).sum() / w.sum()) if of else 0.0
         strata[verdict] = (good * size, size)
-    return post_stratified_rate(window.passed, window.n_eff, strata[True], strata[False])
+    found = post_stratified_rate(window.passed, window.n_eff, strata[True], strata[False])
+    return msgspec.structs.replace(found, n=len(recent)) if isinstance(found, Estimate) else found

@@ -43,7 +43,7 @@ def post_stratified_rate(
     own = (p1 - p0) ** 2 * g * (1 - g) / n_judged * z_of(level) ** 2 if n_judged > 0 else 0.0
     down = sqrt((g * (p1 - low1)) ** 2 + ((1 - g) * (p0 - low0)) ** 2 + own)
     up = sqrt((g * (high1 - p1)) ** 2 + ((1 - g) * (high0 - p0)) ** 2 + own)
-    return Estimate(theta, max(0.0, theta - down), min(1.0, theta + up), int(n1 + n0), n1 + n0, level)
+    return Estimate(theta, max(0.0, theta - down), min(1.0, theta + up), round(n1 + n0), n1 + n0, level)
 
 
 def corrected_rate(
@@ -67,7 +67,13 @@ def corrected_rate(
         w = lw[lj == verdict]
         size = kish(w)
         strata.append((float((w * lh[lj == verdict]).sum() / w.sum()) * size if size > 0 else 0.0, size))
-    return post_stratified_rate(float(jw[j].sum() / jw.sum()), kish(jw), strata[0], strata[1], level=level)
+    passed = float(jw[j].sum() / jw.sum())
+    return _of(lj.size, post_stratified_rate(passed, kish(jw), strata[0], strata[1], level=level))
+
+
+def _of(labels: int, found: Estimate | Insufficient) -> Estimate | Insufficient:
+    """An estimate from effective numbers says of how many labels it is."""
+    return msgspec.structs.replace(found, n=labels) if isinstance(found, Estimate) else found
 
 
 def ppi_mean(
@@ -145,7 +151,7 @@ def rogan_gladen(
     Interval of Lang and Reiczigel (2014), which adds pseudo-counts and a skewness shift. Refuses (Insufficient) when
     se + sp < 1.2: the judge says too little to be corrected.
     """
-    labels = int(good + bad)
+    labels = round(good + bad)
     if min(n_judged, good, bad) <= 0:
         return Insufficient("needs judged traces and labels of good and of bad ones", labels)
     se, sp, p = good_passed / good, bad_failed / bad, passed / n_judged
@@ -194,9 +200,10 @@ def rogan_gladen_labels(
             return Insufficient("needs labels of good and of bad traces", int(j.size))
         sides.append(found)
     (se, sp) = sides
-    return rogan_gladen(
+    made = rogan_gladen(
         passed, n_judged, se.value * se.n_eff, se.n_eff, sp.value * sp.n_eff, sp.n_eff, level=level
     )
+    return _of(int(j.size), made)
 
 
 def kappa(a: ArrayLike, b: ArrayLike, *, weighting: Weighting = "none", w: ArrayLike | None = None) -> float:

@@ -3,6 +3,7 @@
 import json
 import random
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -205,6 +206,21 @@ def test_labels_of_the_window_correct_it_by_verdict_and_older_ones_by_sensitivit
         assert old.method == "rogan_gladen" and old.estimate is not None and old.recent == 0
         covered += old.estimate.low <= truth <= old.estimate.high
     assert recent >= 36 and covered >= 38
+
+
+def test_a_corrected_rate_says_of_how_many_labels_it_is_however_unequal_their_weights() -> None:
+    dice = np.random.default_rng(7)
+    raw = rate(np.r_[np.ones(85), np.zeros(15)])
+    assert isinstance(raw, Estimate)
+    for when in (3.5, -40):
+        labels = judged(102, dice, 0.85, when=when)
+        uneven = [
+            msgspec.structs.replace(p, probability=p.probability * (1 + i % 3) / 3)
+            for i, p in enumerate(labels)
+        ]
+        found = correct(window(0.8, 5000), uneven, raw)
+        assert found.estimate is not None and found.estimate.n == found.labels == len(labels)
+        assert found.estimate.n_eff < 0.95 * len(labels)
 
 
 def test_a_graded_scorer_with_many_labels_is_corrected_by_ppi() -> None:
