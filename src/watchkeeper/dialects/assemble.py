@@ -432,6 +432,10 @@ def _texts(ordered: list[Span]) -> tuple[str | None, str | None]:
         given = given or next((s.input_text for s in steps if _is_prose(s.input_text)), None)
         answer = answer or next((t for s in reversed(steps) if _is_prose(t := told[s.span_id])), None)
     if given is None:
+        # An agent was asked in a person's words what its prompt wraps into instructions.
+        asked = next((s for s in ordered if s.kind == "agent"), None)
+        given = asked.input_text if asked is not None and _is_prose(asked.input_text) else None
+    if given is None:
         given = next((s.input_text for s in calls if s.input_text), None)
     if answer is None:
         answer = next((s.output_text for s in reversed(calls) if s.output_text), None)

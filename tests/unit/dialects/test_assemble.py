@@ -200,3 +200,17 @@ def test_three_levels_of_wrappers_leave_one_call() -> None:
         trace = dialects.assemble(order, [])
         assert [s.span_id for s in trace.llm_calls] == [c.span_id]
         assert {s.llm.duplicate_of for s in trace.spans if s.llm} == {None, c.span_id}
+
+
+def test_an_agents_question_is_the_traces_where_the_step_around_it_has_an_object() -> None:
+    root = span(
+        {"openinference.span.kind": "CHAIN", "input.value": '{"topic": "x"}'},
+        span_id="01" * 8,
+        name="kickoff",
+    )
+    agent = span(
+        {"openinference.span.kind": "AGENT", "input.value": "Capital?"}, span_id="02" * 8, parent="01" * 8
+    )
+    asked = [{"role": "user", "content": "Current Task: Capital?\nProvide your complete response:"}]
+    call = _call(3, parent="02" * 8, **{"gen_ai.input.messages": json.dumps(asked)})
+    assert dialects.assemble([root, agent, call], []).input_text == "Capital?"
