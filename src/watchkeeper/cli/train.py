@@ -69,6 +69,11 @@ def main(args: argparse.Namespace) -> int:
         return OK
     if args.examples is not None:
         found = client.call("GET", f"/api/examples?n={args.examples}")
+        if not found:
+            raise CliError(
+                "there is no labelled trace to show a judge: label some in Review; those drawn for a calibration are left out, because a "
+                "judge that was shown its test would pass it"
+            )
         print("examples:")
         for one in found:
             lines = [

@@ -22,7 +22,9 @@ from watchkeeper.scoring.classifiers.trained import (
     hash_of,
     probabilities,
 )
-from watchkeeper.stats.estimates import mean, rate
+from watchkeeper.stats.experiments import paired_rates
+from watchkeeper.stats.intervals import wilson
+from watchkeeper.stats.judges import independent
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import reviews, trained
 from watchkeeper.store.records.engine import Records
@@ -66,9 +68,13 @@ def split(rows: Sequence[Row], kept_apart: frozenset[str] = frozenset()) -> tupl
     return train, held
 
 
-def _share(right: NDArray[np.bool_]) -> Estimate | None:
-    found = rate(right)
-    return found if isinstance(found, Estimate) else None
+def _share(right: NDArray[np.bool_], groups: NDArray[np.str_]) -> Estimate | None:
+    """A share with Wilson's interval, sessions counting as the fewer independent answers that they are worth."""
+    if not right.size:
+        return None
+    n_eff = independent(right, groups)
+    value = float(right.mean())
+    return Estimate(value, *wilson(value * n_eff, n_eff), right.size, n_eff)
 
 
 def compare(made: Weights, held: Sequence[Row]) -> Comparison:
@@ -81,19 +87,20 @@ def compare(made: Weights, held: Sequence[Row]) -> Comparison:
     probability = probabilities(made, [(r.input, r.output) for r in used])
     said = probability >= made.threshold
     right = said == truth
-    agreement = _share(right)
+    groups = np.array([r.group for r in used])
+    agreement = _share(right, groups)
     if agreement is None:
         raise TooFew("no label is held out to test with; more traces need labels")
     found = Comparison(
         truth="people" if by_people else "judge", n=len(used), good=int(truth.sum()), agreement=agreement,
-        recall_good=_share(said[truth]), recall_bad=_share(~said[~truth]), auroc=auroc(probability, truth.astype(float)),
+        recall_good=_share(said[truth], groups[truth]), recall_bad=_share(~said[~truth], groups[~truth]), auroc=auroc(probability, truth.astype(float)),
     )  # fmt: skip
     both = [i for i, r in enumerate(used) if r.judge is not None] if by_people else []
     if len(both) < LEAST_HELD_OUT:
         return found
     judged = np.array([used[i].judge for i in both], dtype=bool) == truth[both]
-    difference = mean(right[both].astype(float) - judged.astype(float))
-    found.judge_agreement = _share(judged)
+    difference = paired_rates(judged, right[both], groups[both])
+    found.judge_agreement = _share(judged, groups[both])
     if isinstance(difference, Estimate):
         found.difference = difference
         found.verdict = (
@@ -161,6 +168,10 @@ class TrainFlow:
                 "train_judged", project, since=since_ns, limit=MOST_JUDGED, **asked
             )
             judged = {str(i): bool(g) for i, g in table.rows}
+            if not judged:
+                raise TooFew(
+                    f"no judge of the name {judge} has called a trace good or bad since then; one without a floor needs a floor given"
+                )
             for ids in _chunks(sorted(human)):
                 more = await self._columns.named("train_drawn", project, ids=ids, **asked)
                 judged |= {str(i): bool(g) for i, g in more.rows}

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.stats.distributions import chi2_survival, normal_quantile, t_quantile, t_survival
-from watchkeeper.stats.intervals import clopper_pearson
+from watchkeeper.stats.intervals import bounded_mean, clopper_pearson
 from watchkeeper.stats.power import rule_of_three_n
 from watchkeeper.stats.sequential import mixture_half_width
 
@@ -67,6 +67,25 @@ def paired_difference(
     """after − before on the same cases, clustered by session (each case its own cluster when None)."""
     d = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
     return clustered_mean(d, np.arange(d.size) if clusters is None else clusters, level=level)
+
+
+def paired_rates(
+    before: ArrayLike, after: ArrayLike, clusters: ArrayLike | None = None, *, level: float = 0.95
+) -> Estimate | Insufficient:
+    """after − before of two outcomes, each yes or no, on the same cases, with the exact interval of a mean of values in [−1, 1]: where no
+    case came out differently a t interval has no width, and thirty such cases do not exclude a difference of ten points.
+
+    `n_eff` is the number of independent cases, of clusters where no case came out differently.
+    """
+    d = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
+    names = np.arange(d.size) if clusters is None else np.asarray(clusters)
+    found = clustered_mean(d, names, level=level)
+    if isinstance(found, Insufficient):
+        return found
+    n_eff = min(found.n_eff, float(d.size)) if d.any() else float(np.unique(names).size)
+    x = (d + 1) / 2
+    low, high = bounded_mean(float(x.mean()), float((x * x).mean()), n_eff, level, exact=True)
+    return Estimate(found.value, 2 * low - 1, 2 * high - 1, found.n, n_eff, level)
 
 
 def ratio(

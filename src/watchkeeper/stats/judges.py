@@ -323,7 +323,7 @@ def judge_gate(
     if weighting != "none":
         x, y = np.asarray(judge, dtype=np.float64), np.asarray(human, dtype=np.float64)
     agreed = int((x == y).sum())
-    size = _independent(x == y, clusters)
+    size = independent(x == y, clusters)
     low, high = clopper_pearson(agreed * size / n, size)
     floor = wilson(agreed * size / n, size, 0.95, one_sided=True)[0]
     found = kappa_interval(x, y, seed=seed, weighting=weighting, clusters=clusters)
@@ -347,7 +347,7 @@ def judge_gate(
     )
 
 
-def _independent(right: NDArray[np.bool_], clusters: ArrayLike | None) -> float:
+def independent(right: NDArray[np.bool_], clusters: ArrayLike | None) -> float:
     """How many independent items these are worth: all of them unless clusters repeat; then p(1 − p) over the clustered
     variance of their mean, at most all, and the number of clusters where every item is alike."""
     n = right.size

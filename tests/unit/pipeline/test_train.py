@@ -1,5 +1,6 @@
 """Labels become a classifier that is compared on labels it has not seen, and decides only when it is as good as its judge."""
 
+import dataclasses
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from watchkeeper.pipeline.plan import make_plan
 from watchkeeper.pipeline.train import NotAsGood, Row, TrainFlow, compare, scorers_of, split
 from watchkeeper.reviewing.queue import item
 from watchkeeper.scoring.classifiers import embed
-from watchkeeper.scoring.classifiers.trained import TooFew, TrainedClassifier, fit
+from watchkeeper.scoring.classifiers.trained import TooFew, TrainedClassifier, fit, probabilities
 from watchkeeper.scoring.protocol import BatchScorer
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.records import reviews, trained
@@ -72,6 +73,19 @@ def test_a_judge_that_is_never_wrong_is_not_replaced_by_one_that_knows_nothing()
         trained_on(train), [r for r in rows(400, human=False) if r.trace_id in {h.trace_id for h in held}]
     )
     assert (alone.truth, alone.verdict, alone.difference) == ("judge", "no_judge", None)
+
+
+def test_thirty_answers_on_which_nothing_differs_do_not_show_that_it_is_as_good() -> None:
+    train, held = split(rows(600))
+    made = trained_on(train)
+    said = probabilities(made, [(r.input, r.output) for r in held]) >= made.threshold
+    alike = [dataclasses.replace(r, judge=bool(x)) for r, x in zip(held, said, strict=True)]
+    for n, verdict in ((32, "unclear"), (len(held), "as_good")):
+        found = compare(made, alike[:n])
+        assert found.verdict == verdict and found.difference is not None and found.difference.value == 0
+        assert found.difference.low < 0 < found.difference.high
+        # Two answers of a session are not two independent ones.
+        assert found.difference.n_eff < found.difference.n == found.agreement.n == n
 
 
 def test_too_few_labels_are_refused_with_their_number() -> None:
