@@ -3,7 +3,7 @@
 import argparse
 import json
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import OK, CliError
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--examples",
         type=int,
         metavar="N",
-        help="print N graded examples for a judge's prompt instead, as YAML",
+        help="print N graded examples for a judge's prompt instead, as YAML; --judge gives the scale",
     )
     parser.add_argument("--list", action="store_true", help="the classifiers there are")
 
@@ -68,7 +68,8 @@ def main(args: argparse.Namespace) -> int:
             print()
         return OK
     if args.examples is not None:
-        found = client.call("GET", f"/api/examples?n={args.examples}")
+        asked = {"n": args.examples} | ({"judge": args.judge} if args.judge else {})
+        found = client.call("GET", f"/api/examples?{urlencode(asked)}")
         if not found:
             raise CliError(
                 "there is no labelled trace to show a judge: label some in Review; those drawn for a calibration are left out, because a "

@@ -256,7 +256,15 @@ def _judge(spec: Mapping[str, Any], finders: Finders) -> Scorer:
             arguments["examples"] = msgspec.convert(spec["examples"], tuple[Example, ...])
         except msgspec.ValidationError as error:
             raise SpecError("examples", f"{error}; each needs input, output, score and reasoning") from error
-    return _make(RubricJudge, {"rubric": _rubric(spec), **arguments})
+    rubric = _rubric(spec)
+    floor = arguments.get("floor")
+    if isinstance(floor, int | float) and not rubric.low <= floor <= rubric.high:
+        raise SpecError("floor", f"{floor:g} is outside the scale of {rubric.low:g} to {rubric.high:g}")
+    for i, example in enumerate(arguments.get("examples", ())):
+        if not rubric.low <= example.score <= rubric.high:
+            said = f"example {i + 1} has the score {example.score:g}, outside the scale of {rubric.low:g} to {rubric.high:g}"
+            raise SpecError("examples", said)
+    return _make(RubricJudge, {"rubric": rubric, **arguments})
 
 
 _BUILDERS: dict[str, Callable[[Mapping[str, Any], Finders], Scorer]] = {

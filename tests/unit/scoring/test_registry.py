@@ -82,6 +82,17 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "self_judging",
         "refuse, allow",
     ),
+    (
+        {
+            "type": "llm_judge",
+            "model": "a:b",
+            "rubric": "faithfulness",
+            "examples": [{"input": "?", "output": "!", "score": 10.0, "reasoning": "good"}],
+        },
+        "examples",
+        "outside the scale of 0 to 1",
+    ),
+    ({"type": "llm_judge", "model": "a:b", "rubric": "tone", "floor": 60}, "floor", "scale of 0 to 10"),
     ({"type": "latency", "level": "session"}, "level", "span, trace"),
 ]
 

@@ -10,7 +10,9 @@ import pytest_asyncio
 from tests.unit.server.doubles import NOW, Rig, rig
 from watchkeeper.model.series import Estimate
 from watchkeeper.model.trained import Comparison, Trained, Weights
+from watchkeeper.pipeline.calibrate import Calibrator
 from watchkeeper.pipeline.train import TrainFlow
+from watchkeeper.scoring.registry import build
 from watchkeeper.store.records import trained
 
 WEIGHTS = Weights((0.0,), (0.0,), (1.0,), 0.0, 0.5, "test")
@@ -83,6 +85,27 @@ async def test_what_cannot_be_trained_is_said_in_words(editor: httpx.AsyncClient
     assert bad.status_code == 400 and "name:" in bad.text
     floor = await editor.post("/trained", data={"name": "ok", "floor": "high"})
     assert floor.status_code == 400 and "floor: a number is needed" in floor.text
+
+
+async def test_examples_are_on_the_scale_of_a_judge_that_there_is(
+    served: Rig, editor: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = build({"name": "share", "type": "llm_judge", "model": "a:b", "rubric": "faithfulness"})
+    served.services.scorers = Calibrator(
+        served.services.records, served.services.columns, lambda _: (judge,), load=None, clock=lambda: NOW  # type: ignore[arg-type]
+    )  # fmt: skip
+    asked: list[tuple[float, float]] = []
+
+    async def made(_c: object, _r: object, _p: str, _n: int, low: float, high: float) -> list[object]:
+        asked.append((low, high))
+        return []
+
+    monkeypatch.setattr("watchkeeper.server.api.trained.examples", made)
+    assert (await editor.get("/api/examples?judge=share")).status_code == 200
+    assert (await editor.get("/api/examples?low=1&high=5")).status_code == 200
+    assert asked == [(0.0, 1.0), (1.0, 5.0)]
+    gone = await editor.get("/api/examples?judge=nope")
+    assert gone.status_code == 404 and "judges: share" in gone.json()["hint"]
 
 
 async def test_a_viewer_sees_and_changes_nothing(served: Rig) -> None:

@@ -8,6 +8,7 @@ from watchkeeper.model.trained import Trained
 from watchkeeper.pipeline.examples import examples
 from watchkeeper.pipeline.train import NotAsGood, TrainFlow
 from watchkeeper.scoring.classifiers.trained import TooFew
+from watchkeeper.scoring.judges.rubric import RubricJudge
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Query, ScorerName, moment_ns
 from watchkeeper.server.reading import note_change
@@ -49,9 +50,10 @@ def _flow(call: Call) -> TrainFlow:
 
 
 class Wanted(Query):
-    """How many examples, and the ends of the judge's scale."""
+    """How many examples, and the ends of the judge's scale, or the judge whose scale it is."""
 
     n: int = Field(6, ge=2, le=20)
+    judge: str | None = Field(None, max_length=200)
     low: float = Field(0.0, allow_inf_nan=False)
     high: float = Field(10.0, allow_inf_nan=False)
 
@@ -61,9 +63,22 @@ async def graded(call: Call) -> list[dict[str, Any]]:
     """Graded examples for a judge's prompt from people's labels, good and bad in turn, never from a calibration set."""
     call.need_content("examples hold prompts and outputs")
     wanted: Wanted = call.query
-    return await examples(
-        call.services.columns, call.services.records, call.project, wanted.n, wanted.low, wanted.high
-    )
+    low, high = wanted.low, wanted.high
+    if wanted.judge is not None:
+        low, high = _scale(call, wanted.judge)
+    return await examples(call.services.columns, call.services.records, call.project, wanted.n, low, high)
+
+
+def _scale(call: Call, judge: str) -> tuple[float, float]:
+    """The ends of a judge's scale. Raises `HttpError` 404 where no judge in force has this name."""
+    models = needed(call.services.scorers, "scorers").models(call.project)
+    found = models.get(judge)
+    if not isinstance(found, RubricJudge):
+        judges = sorted(n for n, s in models.items() if isinstance(s, RubricJudge))
+        raise HttpError(
+            404, f"there is no judge {judge} in {call.project}", f"judges: {', '.join(judges) or 'none'}"
+        )
+    return found.rubric.low, found.rubric.high
 
 
 @route("GET", "/api/trained", permission="viewer")
