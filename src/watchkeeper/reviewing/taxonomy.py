@@ -75,6 +75,12 @@ def _words(text: str) -> list[str]:
     return [w for w in _WORD.findall(text) if w not in _DULL]
 
 
+def _meant(text: str) -> list[str]:
+    """The words that say what is wrong. All comments say that an answer is wrong: with those words the meaning of short ones is the same."""
+    said = clusters.words(text, 80)
+    return [w for w in said if w not in _DULL] or said
+
+
 def _groups(texts: Sequence[str], embed: Embed | None) -> list[list[int]]:
     alike = near_duplicates(texts)
     first = {g: i for i, g in reversed(list(enumerate(alike)))}
@@ -82,7 +88,7 @@ def _groups(texts: Sequence[str], embed: Embed | None) -> list[list[int]]:
     place = {first[g]: [i for i, other in enumerate(alike) if other == g] for g in first}
     if embed is None:
         return [place[h] for h in heads]
-    vectors = clusters.centred([clusters.words(texts[h], 80) for h in heads], embed)
+    vectors = clusters.centred([_meant(texts[h]) for h in heads], embed)
     found: dict[int, list[int]] = defaultdict(list)
     for h, label in zip(heads, clusters.cluster(vectors, TOGETHER), strict=True):
         found[label] += place[h]
@@ -106,5 +112,5 @@ def _name(counted: Counter[str], everywhere: Counter[str], groups: int, taken: s
 def _typical(group: Sequence[int], texts: Sequence[str], embed: Embed | None) -> int:
     if embed is None or len(group) == 1:
         return min(group, key=lambda i: (len(texts[i]), i))
-    vectors = clusters.centred([clusters.words(texts[i], 80) for i in group], embed)
+    vectors = clusters.centred([_meant(texts[i]) for i in group], embed)
     return group[clusters.medoid(vectors, [1.0] * len(group))]

@@ -42,6 +42,24 @@ def test_it_proposes_a_name_and_a_definition_in_reviewers_words() -> None:
     assert len({s.name for s in made}) == len(made)
 
 
+def test_what_every_comment_says_does_not_make_them_alike() -> None:
+    said = (
+        "the answer names the wrong {}",
+        "wrong {} in the answer",
+        "this {} is wrong",
+        "answer says the wrong {} again",
+    )
+    what = ("tone", "date", "citation")
+    given = [
+        Label(f"{w}{i}", "p", f"i{w}{i}", f"t{w}{i}", "ana", i, "bad", comment=text.format(w))
+        for w in what
+        for i, text in enumerate(said)
+    ]
+    for vectors in (embed, *([embedding.embed] if embedding.available() else [])):
+        made = suggest(given, vectors)
+        assert {s.labels for s in made} == {tuple(f"{w}{i}" for i in range(len(said))) for w in what}
+
+
 def test_a_group_that_is_named_already_keeps_its_name() -> None:
     made = suggest(labels("made_up"), embedding.embed if embedding.available() else embed)
     assert all((s.name, s.existing) == ("made_up", "made_up") for s in made)
