@@ -406,9 +406,9 @@ def _finish_tool(draft: Draft) -> None:
     draft.tool_arguments = None if draft.tool_arguments == "N/A" else draft.tool_arguments
     draft.tool_result = None if draft.tool_result == "<not specified>" else draft.tool_result
     draft.tool_result = unwrap.called_result(draft.tool_arguments, draft.tool_result)
-    draft.tool_arguments = unwrap.plain_arguments(draft.tool_arguments)
+    draft.tool_arguments, asked = unwrap.asked_call(unwrap.plain_arguments(draft.tool_arguments))
     draft.tool_result, call_id, failure = unwrap.plain_result(draft.tool_result)
-    draft.tool_call_id = draft.tool_call_id or call_id
+    draft.tool_call_id = draft.tool_call_id or asked or call_id
     draft.tool_error = draft.tool_error or failure
 
 

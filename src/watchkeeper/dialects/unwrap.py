@@ -9,6 +9,8 @@ from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, word
 # What Python's calls have, and what smolagents adds to those of its tools.
 _OF_CALL = frozenset(("args", "kwargs", "sanitize_inputs_outputs"))
 
+_OF_ASKED = frozenset(("name", "args", "id", "type"))
+
 
 def plain_arguments(value: Any) -> Any:
     """Tool arguments without a framework's wrapping: LangChain's `input_str`, `args` and `kwargs` of a Python call."""
@@ -23,6 +25,14 @@ def plain_arguments(value: Any) -> Any:
     if isinstance(kwargs, dict) and set(table) <= _OF_CALL:
         return cast(dict[str, Any], kwargs) or table.get("args") or {}
     return value
+
+
+def asked_call(value: Any) -> tuple[Any, str | None]:
+    """Arguments and id of a call that LangChain hands to a tool as the model asked for it; other arguments as they are."""
+    table = as_dict(value)
+    if table is None or not {"name", "args", "id"} <= set(table) <= _OF_ASKED:
+        return value, None
+    return decode(table["args"]), word(table["id"])
 
 
 def called_with(given: Any) -> Any:

@@ -5,6 +5,7 @@ All of them are decided here, once, for both encodings.
 """
 
 import base64
+import binascii
 import math
 import re
 from collections import Counter
@@ -54,7 +55,7 @@ SMALL = 2048
 _CONTENT = re.compile(
     r"message|prompt|completion|input|output|content|document|tool|request|response|text|result|argument|query"
     r"|instruction|function|events|body|\.value|payload|answer|question|context|retriev|transcript|stacktrace"
-    r"|template|schema|graph|extra|metadata|chunk",
+    r"|template|schema|graph|extra|metadata|chunk|llmobs",
     re.IGNORECASE,
 )
 _VECTOR_KEY = re.compile(r"(?:^|[._])(?:vectors?|embeddings?)$", re.IGNORECASE)
@@ -230,8 +231,32 @@ def integer(value: int) -> int | str:
 
 
 def binary(value: bytes) -> str:
-    """Bytes are kept as base64 text, as in OTLP/JSON."""
-    return base64.b64encode(value).decode("ascii")
+    """Bytes are kept as base64 text, as in OTLP/JSON; an object packed into them (Datadog's tracer) is the JSON it stands for,
+    so that whatever looks at texts sees what it holds."""
+    return _unpacked(value) or base64.b64encode(value).decode("ascii")
+
+
+def binary_text(text: str) -> str:
+    """The same of bytes that travel as base64 text."""
+    try:
+        return _unpacked(binascii.a2b_base64(text)) or text
+    except ValueError:
+        return text
+
+
+_PACKED = msgspec.msgpack.Decoder(dict[str, Any])
+# How MessagePack begins an object.
+_MAP_HEADS = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))
+_MOST_PACKED = 4 * 1024 * 1024
+
+
+def _unpacked(value: bytes) -> str | None:
+    if len(value) < 2 or value[0] not in _MAP_HEADS or len(value) > _MOST_PACKED:
+        return None
+    try:
+        return msgspec.json.encode(_PACKED.decode(value)).decode()
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
+        return None
 
 
 def sane_times(start_ns: int, end_ns: int, now_ns: int | None, limits: Limits) -> tuple[int, int, bool]:

@@ -16,6 +16,7 @@ from watchkeeper.wire.limits import (
     INT_MAX,
     SMALL,
     Gauge,
+    binary_text,
     integer,
     no_nul,
     number,
@@ -220,8 +221,10 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
         )
     node = cast(dict[str, Any], value)
     for name, inner in node.items():
-        if name in ("stringValue", "string_value", "bytesValue", "bytes_value"):
+        if name in ("stringValue", "string_value"):
             return plain(_text(inner, f"the value of {key!r:.60}"), key, gauge)
+        if name in ("bytesValue", "bytes_value"):
+            return plain(binary_text(_text(inner, f"the value of {key!r:.60}")), key, gauge)
         if name in ("intValue", "int_value"):
             return integer(_int(inner, f"the value of {key!r:.60}"))
         if name in ("boolValue", "bool_value"):
