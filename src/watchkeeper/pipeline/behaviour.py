@@ -5,6 +5,7 @@ that has ended. A score that would say the same is not written again, so that it
 """
 
 import asyncio
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from watchkeeper.model.score import Score, Subject, Verdict
 from watchkeeper.model.span import Context, Totals, Trace
 from watchkeeper.model.times import DAY, HOUR, MINUTE, Clock
 from watchkeeper.pipeline.check import Hook
+from watchkeeper.scoring.behaviour import Behaviour
 from watchkeeper.scoring.drive import run_scorer
 from watchkeeper.scoring.edits import edit_distance
 from watchkeeper.scoring.protocol import BatchScorer
@@ -60,12 +62,14 @@ class Due(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One answer of a session: its trace and that trace's time (ns)."""
+    """One answer of a session: its trace, that trace's time (ns) and the probability with which storage sampling kept it, 0 where it
+    did not: then it has a place among the others, and no words."""
 
     session: str
     trace_id: str
     start: int
     end: int
+    odds: float = 1.0
 
 
 # One answer to look at: all of its session, oldest first, and its place there.
@@ -107,7 +111,8 @@ def answers_due(turns: Sequence[Turn], due: Sequence[Due], ended_before: int) ->
             found.update(range(len(turns)))
         else:
             found.update((i - 1, i, i + 1) if one.beside else (last,))
-    return sorted(i for i in found if 0 <= i < last or (i == last and turns[i].end <= ended_before))
+    known = [i for i in found if 0 <= i < last or (i == last and turns[i].end <= ended_before)]
+    return sorted(i for i in known if turns[i].odds > 0)
 
 
 def places_due(
@@ -123,13 +128,22 @@ def places_due(
 
 def around(places: Sequence[Place]) -> dict[str, Turn]:
     """The turns that must be read to look at these answers, by trace: they and their neighbours."""
-    return {t.trace_id: t for turns, i in places for t in turns[max(i - 1, 0) : i + 2]}
+    return {t.trace_id: t for turns, i in places for t in turns[max(i - 1, 0) : i + 2] if t.odds > 0}
+
+
+def chance_of(scorer: BatchScorer, place: Place) -> float:
+    """The probability that this scorer could read what it reads beside an answer that was kept: the product of its neighbours' own,
+    which storage sampling draws independently (Horvitz–Thompson, as in `scoring.keeping`). 0 where it cannot: a turn it needs was
+    not kept, and whatever it said would be wrong."""
+    turns, i = place
+    needed = scorer.beside(i + 1 == len(turns)) if isinstance(scorer, Behaviour) else (-1, 1)
+    return math.prod(turns[i + by].odds for by in needed if 0 <= i + by < len(turns))
 
 
 def subjects(
     places: Sequence[Place], told: Mapping[str, Row], scores: Mapping[str, Sequence[Row]]
-) -> Iterator[Subject]:
-    """One subject for every answer that is still there."""
+) -> Iterator[tuple[Place, Subject]]:
+    """One subject for every answer that is still there, and its place."""
     for turns, i in places:
         row = told.get(turns[i].trace_id)
         if row is None:
@@ -142,7 +156,7 @@ def subjects(
             "bad": against(row, scores.get(turns[i].trace_id, ())),
         }
         earlier = [_trace(turns[i - 1], told.get(turns[i - 1].trace_id, {}))] if i else []
-        yield Subject(_trace(turns[i], row), earlier=earlier, extra=known)
+        yield (turns, i), Subject(_trace(turns[i], row), earlier=earlier, extra=known)
 
 
 def _trace(turn: Turn, row: Row) -> Trace:
@@ -302,22 +316,25 @@ def verdicts(
     fresh: list[tuple[Score, bool]] = []
     same = 0
     for scorer in scorers:
-        for subject, outcome in zip(wanted, run_scorer(scorer, wanted), strict=True):
+        seen = [(subject, odds) for place, subject in wanted if (odds := chance_of(scorer, place)) > 0]
+        for (subject, odds), outcome in zip(seen, run_scorer(scorer, [s for s, _ in seen]), strict=True):
             # Anything but a verdict says nothing of this answer.
             if not isinstance(outcome, Verdict):
                 continue
             earlier = _earlier(scorer, known.get(subject.trace.trace_id, ()))
-            if any((s["value"], s["reason"]) == (outcome.value, outcome.reason) for s in earlier):
+            said = (outcome.value, outcome.reason, odds)
+            if any((s["value"], s["reason"], s["inclusion_probability"]) == said for s in earlier):
                 same += 1
             else:
-                fresh.append((_made(project, subject.trace, scorer, outcome, now), not earlier))
+                fresh.append((_made(project, subject.trace, scorer, outcome, odds, now), not earlier))
     return fresh, same
 
 
-def _made(project: str, trace: Trace, scorer: BatchScorer, said: Verdict, now: int) -> Score:
+def _made(project: str, trace: Trace, scorer: BatchScorer, said: Verdict, odds: float, now: int) -> Score:
     return Score(
         project, trace.trace_id, "", scorer.name, scorer.version, scorer.kind, trace.start_ns, now,
         session_id=trace.context.session_id, value=said.value, passed=said.passed, reason=said.reason,
+        inclusion_probability=odds,
     )  # fmt: skip
 
 

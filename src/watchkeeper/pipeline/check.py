@@ -170,11 +170,7 @@ class CheckFlow:
         for d in done:
             row, new = self._finish(d, choices, now, read, ledger)
             if d.kept is not None and (d.project, d.trace.trace_id) not in decided:
-                fresh.append(
-                    KeepingRow(
-                        d.project, d.trace.trace_id, d.kept.kept, d.kept.probability, d.kept.reason, now
-                    )
-                )
+                fresh.append(_kept_row(d.project, d.trace, d.kept, now))
             if d.kept is None or d.kept.kept:
                 rows.append(row)
                 work += new
@@ -476,6 +472,15 @@ class CheckFlow:
     def close(self) -> None:
         """Stop the thread."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _kept_row(project: str, trace: Trace, kept: keep.Kept, now: int) -> KeepingRow:
+    """The decision, with the trace's place in its session where its time says one."""
+    timed = trace.start_ns > 0 and not any(s.raw is not None and s.raw.time_suspect for s in trace.spans)
+    return KeepingRow(
+        project, trace.trace_id, kept.kept, kept.probability, kept.reason, now,
+        trace.context.session_id if timed else None, trace.start_ns if timed else 0, trace.end_ns if timed else 0,
+    )  # fmt: skip
 
 
 def _from_telemetry(project: str, trace: Trace, now: int) -> list[Score]:

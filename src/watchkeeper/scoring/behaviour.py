@@ -54,6 +54,10 @@ class Behaviour:
     def _version(self) -> str:
         return content_version(type(self), self.type, embed.available())
 
+    def beside(self, last: bool) -> Sequence[int]:
+        """Which turns beside the answer it reads, by their distance from it; `last` tells whether the session ended with the answer."""
+        return () if last else (1,)
+
     def score(self, subjects: Sequence[Subject]) -> Sequence[Outcome]:
         return [self.one(s) for s in subjects]
 
@@ -294,6 +298,9 @@ class Abandoned(Behaviour):
 
     type = "abandoned"
     summary = "The session ended after a bad answer, without thanks."
+
+    def beside(self, last: bool) -> Sequence[int]:
+        return (-1,) if last else ()
 
     def one(self, subject: Subject) -> Outcome:
         if next_message(subject) is not None:

@@ -61,7 +61,8 @@ class TraceRow(msgspec.Struct, gc=False):
 
 
 class KeepingRow(msgspec.Struct, frozen=True):
-    """What was decided about keeping a trace, with what probability and why."""
+    """What was decided about keeping a trace, with what probability and why, and where in which session it stands: `session_id` is
+    stored as a hash, None where it has no session or its time is not believable."""
 
     project: str
     trace_id: str
@@ -69,6 +70,9 @@ class KeepingRow(msgspec.Struct, frozen=True):
     probability: float
     reason: str
     decided_ns: int
+    session_id: str | None = None
+    start_ns: int = 0
+    end_ns: int = 0
 
 
 class TraceFilter(msgspec.Struct, kw_only=True):

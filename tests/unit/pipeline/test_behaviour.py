@@ -1,5 +1,7 @@
 """Sessions in the real stores get their behaviour scores when the next message comes or the silence has lasted."""
 
+import random
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,12 +15,15 @@ from watchkeeper.pipeline import behaviour
 from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.scoring.behaviour import BEHAVIOURS, default_behaviours
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
-from watchkeeper.store.columns import StoreUnavailable, Table, TraceRow
+from watchkeeper.store.columns import KeepingRow, StoreUnavailable, Table, TraceRow
 from watchkeeper.store.records import migrate
 from watchkeeper.store.records.engine import Records
+from watchkeeper.web.view import DIMENSIONS
 
 MINUTE = 60 * 10**9
 START = T0 + 30 * HOUR
+SESSIONS = 300
+WORDS = ("red chair", "green carpet", "old kettle", "new mirror")
 
 
 class World:
@@ -348,3 +353,74 @@ async def test_a_clock_that_was_set_back_hides_nothing(world: World) -> None:
     await world.turn("s1", "And order 6?")
     await flow.run_once("live")
     assert (await world.scores(first))["rephrased"] == 0.0
+
+
+async def test_where_a_share_is_kept_what_users_did_is_estimated_without_a_bias(world: World) -> None:
+    """Sessions of four turns, half of them asked again and half of those left in anger; a turn is kept with 0.6, or for a reason."""
+    dice, share = random.Random(3), 0.6
+    truth: Counter[str] = Counter()
+    kept: dict[str, float] = {}
+    unkept: list[KeepingRow] = []
+    rows: list[TraceRow] = []
+    for s in range(SESSIONS):
+        again, left = s % 2 == 0, s % 4 == 0
+        for n in range(4):
+            number = s * 4 + n
+            row = a_trace(number, (START - T0) / HOUR, "v1", 8.0, "live")
+            made = row.trace
+            made.start_ns = START + n * MINUTE
+            made.end_ns = made.start_ns + MINUTE // 60
+            made.context.session_id = f"s{s}"
+            made.input_text = f"How do I return the {'blue lamp' if again else WORDS[n]} I bought?"
+            bad = left and n == 3
+            failed = [
+                Score(
+                    "live", made.trace_id, "", "refusal", "1", "check", START, START, value=0.0, passed=False
+                )
+            ]
+            truth["rephrased"] += again and n < 3
+            truth["abandoned"] += again and n == 3
+            odds = 1.0 if bad else share
+            if dice.random() < odds:
+                kept[made.trace_id] = odds
+                rows.append(
+                    msgspec.structs.replace(
+                        row, checks=failed if bad else [], assembled_ns=START, received_ns=START, kept=odds
+                    )
+                )
+            else:
+                unkept.append(
+                    KeepingRow(
+                        "live", made.trace_id, False, odds, "routine", START, f"s{s}", made.start_ns, made.end_ns
+                    )
+                )  # fmt: skip
+    await world.columns.decide_keeping(unkept)
+    await world.columns.write_traces(rows)
+    world.now = START + 60 * MINUTE
+    flow = world.flow()
+    await flow.run_once("live")
+    assert await flow.run_once("live") == 0
+    scores = [s for s in await world.columns.read_scores("live", list(kept)) if s.source == "signal"]
+    for name, of in (("rephrased", 3 * SESSIONS), ("abandoned", 4 * SESSIONS)):
+        mine = [
+            (1 / (kept[s.trace_id] * s.inclusion_probability), s.value or 0.0)
+            for s in scores
+            if s.scorer == name
+        ]
+        total = sum(w * x for w, x in mine)
+        # Horvitz–Thompson: the variance of Σ wᵢxᵢ is Σ (wᵢ² − wᵢ) xᵢ² where draws are independent; turns share neighbours here.
+        error = 2 * sum((w * w - w) * x for w, x in mine) ** 0.5
+        assert abs(total - truth[name]) < 4 * error, (name, total, truth[name], error)
+        assert abs(sum(w for w, _ in mine) - of) < 0.2 * of, name
+        # A cohort that is not rolled and an incident's triage weigh them alike.
+        whole = {"since": START - HOUR, "until": START + HOUR}
+        page = await world.columns.named(
+            "page_scores", "live", **whole, before=START - HOUR, bucket=86_400, metric=name,
+            **dict.fromkeys(DIMENSIONS, ""),
+        )  # fmt: skip
+        assert sum(row["swx"] for row in page.dicts()) == pytest.approx(total)
+        triage = await world.columns.named(
+            "triage_rows", "live", metric=name, since=START - HOUR, base_until=START, onset=START, until=START + HOUR,
+            positions=[], values=[], transport=[], names=[], limit=10_000,
+        )  # fmt: skip
+        assert sum(row["weight"] * row["value"] for row in triage.dicts()) == pytest.approx(total)

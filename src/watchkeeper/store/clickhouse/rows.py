@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import msgspec
+import xxhash
 
 from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
@@ -332,12 +333,18 @@ def score_row(s: Score, stored_ns: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-KEEPING_COLUMNS = ("project", "trace_id", "kept", "probability", "reason", "decided_at")
+KEEPING_COLUMNS = (
+    "project", "trace_id", "kept", "probability", "reason", "decided_at", "session", "time", "ended",
+)  # fmt: skip
 
 
 def keeping_row(r: KeepingRow) -> tuple[Any, ...]:
-    """One row of `keeping`."""
-    return (r.project, r.trace_id, int(r.kept), r.probability, r.reason, moment(r.decided_ns))
+    """One row of `keeping`. The session's hash is ClickHouse's `xxHash64`."""
+    session = xxhash.xxh64_intdigest(r.session_id.encode(errors="replace")) if r.session_id else 0
+    return (
+        r.project, r.trace_id, int(r.kept), r.probability, r.reason, moment(r.decided_ns), session,
+        moment(r.start_ns), moment(r.end_ns),
+    )  # fmt: skip
 
 
 DEPLOY_COLUMNS = ("project", "name", "version", "time", "note")

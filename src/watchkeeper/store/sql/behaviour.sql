@@ -4,7 +4,12 @@
 -- What can change a score, in the order in which it came about: a trace put together (its neighbours in the session change with
 -- it), somebody's opinion of an answer that may have been the last, a silence that has become long enough. `key` tells one from
 -- another. Scores written into a trace row make it newer by nanoseconds, and change nothing here: its time counts in microseconds.
-WITH opinions AS (
+-- A trace that was not kept is still what came next.
+WITH unkept AS (
+  SELECT trace_id AS trace, session AS hash, toUnixTimestamp64Nano(decided_at) AS at
+  FROM keeping
+  WHERE project = {project:String} AND kept = 0 AND session != 0 AND decided_at >= fromUnixTimestamp64Nano({at:Int64})),
+opinions AS (
   SELECT trace_id AS trace, toUnixTimestamp64Nano(max(stored_at)) AS at, cityHash64(trace_id, at) AS key
   FROM scores
   WHERE project = {project:String} AND stored_at >= fromUnixTimestamp64Nano({at:Int64}) AND source IN ('user', 'judge', 'human')
@@ -15,6 +20,13 @@ SELECT DISTINCT at, key, session, trace, beside FROM (
     assumeNotNull(session_id) AS session, trace_id AS trace, true AS beside
   FROM traces
   WHERE project = {project:String} AND assembled_at >= {at:Int64} AND isNotNull(session_id) AND session_id != ''
+  UNION ALL
+  SELECT unkept.at, cityHash64(unkept.trace, unkept.at), sessions.session, unkept.trace, true
+  FROM unkept INNER JOIN (
+    SELECT DISTINCT assumeNotNull(session_id) AS session, xxHash64(session) AS hash
+    FROM traces
+    WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) AND isNotNull(session_id)
+      AND hash IN (SELECT hash FROM unkept)) AS sessions ON sessions.hash = unkept.hash
   UNION ALL
   SELECT opinions.at, opinions.key, sessions.session, opinions.trace, false
   FROM opinions INNER JOIN (
@@ -36,11 +48,19 @@ WHERE (at, key) > ({at:Int64}, {key:UInt64})
 ORDER BY at, key LIMIT {limit:UInt32}
 
 -- name: behaviour_order
--- The answers of these sessions, the latest first. One whose time nobody can believe has no place among them.
-SELECT session, trace_id, start, ended FROM (
+-- The answers of these sessions, the latest first, with the probability that each was kept; 0 for one that was not. One whose time
+-- nobody can believe has no place among them.
+WITH arrayMap(s -> xxHash64(s), {sessions:Array(String)}) AS hashes
+SELECT session, trace_id, start, ended, odds FROM (
+  SELECT trace_id, {sessions:Array(String)}[indexOf(hashes, keeping.session)] AS session, toUnixTimestamp64Nano(time) AS start,
+    false AS suspect, toUnixTimestamp64Nano(keeping.ended) AS ended, 0. AS odds
+  FROM keeping
+  WHERE project = {project:String} AND kept = 0 AND has(hashes, keeping.session) AND time >= fromUnixTimestamp64Nano({since:Int64})
+  LIMIT 1 BY trace_id
+  UNION ALL
   SELECT trace_id, ifNull(argMax(tuple(session_id), assembled_at).1, '') AS session,
     argMax(toUnixTimestamp64Nano(time), assembled_at) AS start, argMax(time_suspect, assembled_at) AS suspect,
-    start + toInt64(argMax(ifNull(duration_ms, 0), assembled_at) * 1e6) AS ended
+    start + toInt64(argMax(ifNull(duration_ms, 0), assembled_at) * 1e6) AS ended, argMax(keep_probability, assembled_at) AS odds
   FROM traces
   WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64})) AND trace_id IN (
     SELECT trace_id FROM traces WHERE project = {project:String} AND session_id IN {sessions:Array(String)}
@@ -60,7 +80,7 @@ ORDER BY assembled_at DESC LIMIT 1 BY trace_id
 
 -- name: behaviour_scores
 -- The behaviour scores and opinions these traces have, the latest first.
-SELECT trace_id, scorer, version, source, value, passed, reason
+SELECT trace_id, scorer, version, source, value, passed, reason, inclusion_probability
 FROM scores
 WHERE project = {project:String} AND trace_id IN {ids:Array(String)} AND source IN ('signal', 'user', 'judge', 'human')
 ORDER BY row_version DESC LIMIT 1 BY trace_id, span_id, scorer, version, judge_model, author

@@ -79,3 +79,14 @@ length(own_values) AS place, arrayReduce('min', own_values) AS own_value, arrayR
 -- fragment: scorer_metric
 -- What the series of a scorer is called: as itself, unless a number of every trace (`derived`), or another such series, is.
 if(has({derived:Array(String)}, replaceRegexpOne(toString(scorer), '^(score_)+', '')), concat('score_', scorer), toString(scorer))
+
+-- fragment: beside
+-- Of what users did after an answer, where storage sampling kept less than all turns beside it: scorer and trace, and the
+-- probability with which what it reads was kept. Nothing where everything is kept.
+(SELECT (groupArray(concat(scorer, ' ', trace_id)), groupArray(odds)) FROM (
+  SELECT scorer, trace_id, argMax(inclusion_probability, scored_at) AS odds
+  FROM scores
+  WHERE project = {project:String} AND source = 'signal' AND trace_id IN (
+      SELECT trace_id FROM scores
+      WHERE project = {project:String} AND source = 'signal' AND inclusion_probability < 1)
+  GROUP BY scorer, trace_id HAVING odds > 0 AND odds < 1))

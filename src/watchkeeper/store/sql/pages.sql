@@ -84,15 +84,17 @@ GROUP BY cohort, seconds, start QUALIFY n > 0 AND seconds = ${finest_tick} ORDER
 
 -- name: page_scores
 -- The same sums of every scorer from the traces themselves, for cohorts that are not rolled. Only judges see
--- a sample and weigh 1 / the trace's inclusion probability; checks, users and behaviour are known of all traffic that was kept. People's
--- labels are in no series.
+-- a sample and weigh 1 / the trace's inclusion probability, and what users did next where the turns beside the answer were kept;
+-- checks and users' words are known of all traffic that was kept. People's labels are in no series.
+WITH ${beside} AS beside
 SELECT metric,
   if(time < fromUnixTimestamp64Nano({since:Int64}), 0, toUnixTimestamp(toStartOfInterval(time, toIntervalSecond({bucket:UInt32})))) * 1000000000 AS start,
   count() AS n, sum(w) AS sw, sum(w * w) AS sw2, sum(w * x) AS swx, sum(w * x * x) AS swx2, sum(w * w * x) AS sw2x, sum(w * w * x * x) AS sw2x2
 FROM (
   SELECT time, tupleElement(one, 1) AS metric, tupleElement(one, 2) AS x,
     if(metric NOT IN (SELECT DISTINCT scorer FROM scores WHERE project = {project:String} AND source = 'judge')
-      OR inclusion_probability <= 0, 1., 1. / inclusion_probability) * ${keep} AS w
+      OR inclusion_probability <= 0, 1., 1. / inclusion_probability)
+      / if(empty(beside.1), 1., transform(concat(metric, ' ', trace_id), beside.1, beside.2, 1.)) * ${keep} AS w
   FROM traces FINAL ARRAY JOIN arrayZip(mapKeys(scores), mapValues(scores)) AS one
   WHERE project = {project:String}
     AND day >= toDate(fromUnixTimestamp64Nano({before:Int64})) - 1 AND day <= toDate(fromUnixTimestamp64Nano({until:Int64})) + 1

@@ -3,6 +3,7 @@
 -- name: triage_rows
 -- Scored traces of a cohort, chosen by the hash of their id and so without a bias, with what may explain their score.
 -- `positions` and `values` as in watch_worst; `names` are the scorers whose values come along.
+WITH ${beside} AS beside
 SELECT * FROM (
   SELECT trace_id, toUnixTimestamp64Nano(time) AS time_ns, time >= fromUnixTimestamp64Nano({onset:Int64}) AS after,
     multiIf({metric:String} = 'latency_ms', duration_ms, {metric:String} = 'ttft_ms', ttft_ms, {metric:String} = 'cost', cost,
@@ -14,7 +15,8 @@ SELECT * FROM (
     1 / if(keep_probability > 0, keep_probability, 1)
       / if({metric:String} IN (SELECT DISTINCT scorer FROM scores WHERE project = {project:String} AND source = 'judge')
              AND mapContains(scores, {metric:String}) AND inclusion_probability > 0,
-           inclusion_probability, 1) AS weight,
+           inclusion_probability, 1)
+      / if(empty(beside.1), 1., transform(concat({metric:String}, ' ', trace_id), beside.1, beside.2, 1.)) AS weight,
     [ifNull(agent_name, 'unknown'), ifNull(environment, 'unknown'),
       if(empty(models), 'unknown', models[1]), ifNull(prompt_name, 'unknown'), ifNull(prompt_version, 'unknown'),
       ifNull(provider, 'unknown'), ifNull(region, 'unknown'), ifNull(release, 'unknown'), ifNull(scenario, 'unknown'),
