@@ -1,6 +1,7 @@
 """Two experiments side by side: every figure paired case by case and clustered by session, differences first."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from typing import Any
@@ -41,7 +42,8 @@ class Change:
 
 @dataclass(frozen=True)
 class Violations:
-    """Deterministic checks: cases (with check) that pass before and fail now, the reverse, and those failing in both."""
+    """Deterministic checks: cases (with check) that fail now and did not before, the reverse, and those failing in both. A check that
+    had nothing to look at, such as quotes, did not fail there."""
 
     n: int
     new: tuple[tuple[str, str], ...]
@@ -139,7 +141,10 @@ def contrast(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, A
         if rows:
             made.append(_change(name, "cost", rows))
     changes = _directed(made)
-    violations = _violations(pairs, [n for n in names if n not in semantic])
+    both = before.get("scorers", {}).keys() & after.get("scorers", {}).keys()
+    checks = {s for pair in pairs for r in pair for s in r.get("scores", {})} - set(apart) - semantic
+    violations = _violations(pairs, sorted(checks), both)
+    broke = (_broken(was for was, _ in pairs), _broken(now for _, now in pairs))
     return {
         "before": {k: before.get(k) for k in ("id", "name", "dataset", "dataset_version", "target", "created_ns")},
         "after": {k: after.get(k) for k in ("id", "name", "dataset", "dataset_version", "target", "created_ns")},
@@ -147,10 +152,11 @@ def contrast(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, A
         "sessions": len({now.get("session") or now["case_id"] for _, now in pairs}),
         "left_out": {"changed_cases": changed, "only_before": _lacking(before, after), "only_after": _lacking(after, before)},
         "other_version": apart,
-        "headline": headline(changes, violations, len(pairs)),
+        "headline": headline(changes, violations, len(pairs), broke),
         "changes": [asdict(c) for c in changes],
         "violations": asdict(violations),
-        "cases": by_case(pairs),
+        "failed_answers": {"before": broke[0], "after": broke[1]},
+        "cases": by_case(pairs, both),
     }  # fmt: skip
 
 
@@ -182,16 +188,39 @@ def _directed(made: Sequence[tuple[Change, float]]) -> list[Change]:
     )
 
 
+def _answered(result: Mapping[str, Any]) -> bool:
+    return not result.get("error") and not result.get("excused")
+
+
+def _broken(results: Iterable[Mapping[str, Any]]) -> int:
+    """How many cases have no answer because the target failed; what was not asked counts neither way."""
+    return sum(bool(r.get("error")) and not r.get("excused") for r in results)
+
+
+def _failed(result: Mapping[str, Any], name: str, told: bool) -> bool | None:
+    """Whether a check failed on a case; None where that is not known: a flaky case, one without an answer, or a check that said nothing
+    and, unless `told`, may not have been asked."""
+    score = _score(result, name)
+    if score is not None:
+        return fails(score)
+    return False if told and _answered(result) else None
+
+
 def _violations(
-    pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], checks: Sequence[str]
+    pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    checks: Sequence[str],
+    both: AbstractSet[str],
 ) -> Violations:
+    """`both` are the scorers that both runs asked."""
     new: list[tuple[str, str]] = []
     fixed: list[tuple[str, str]] = []
     still, judged = 0, set[str]()
     for was, now in pairs:
         for name in checks:
-            a, b = _score(was, name), _score(now, name)
-            if a is None or b is None or (old := fails(a)) is None or (cur := fails(b)) is None:
+            if _score(was, name) is None and _score(now, name) is None:
+                continue
+            old, cur = _failed(was, name, name in both), _failed(now, name, name in both)
+            if old is None or cur is None:
                 continue
             judged.add(str(now["case_id"]))
             if cur and not old:
@@ -203,15 +232,20 @@ def _violations(
     return Violations(len(judged), tuple(new), tuple(fixed), still)
 
 
-def by_case(pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> list[dict[str, Any]]:
+def by_case(
+    pairs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], both: AbstractSet[str] = frozenset()
+) -> list[dict[str, Any]]:
     """Both runs case by case: those that got worse first (by how much, in shares of the old value), then those that
-    differ, then the rest."""
+    differ, then the rest. A check of `both` runs that had nothing to look at before and fails now has no value `before`."""
     rows: list[tuple[tuple[float, bool, str], dict[str, Any]]] = []
     for was, now in pairs:
         cells: dict[str, dict[str, Any]] = {}
         worst = 0.0
         for name in sorted(set(was.get("scores", {})) | set(now.get("scores", {}))):
             a, b = _score(was, name), _score(now, name)
+            if a is None and b is not None and fails(b) and name in both and _answered(was):
+                worst = max(worst, 2.0)
+                cells[name] = {"before": None, "after": mean_of(b), "reason": b.get("reason"), "worse": True}
             if a is None or b is None:
                 continue
             drop = (mean_of(a) - mean_of(b)) / (abs(mean_of(a)) or 1.0)
@@ -267,8 +301,11 @@ def _said(change: Change) -> str:
     return f"{name} {figure(change.difference, sign=True)} (too few sessions for an interval)"
 
 
-def headline(changes: Sequence[Change], violations: Violations, n: int) -> str:
-    """The comparison in one sentence: semantic scores and cost with their intervals, then violations."""
+def headline(
+    changes: Sequence[Change], violations: Violations, n: int, broke: tuple[int, int] = (0, 0)
+) -> str:
+    """The comparison in one sentence: semantic scores and cost with their intervals, then violations, and answers that failed before
+    and now (`broke`), of which no figure says anything."""
     if n == 0:
         return "the two runs have no case in common"
     told = [c for c in changes if c.kind != "check" and (c.direction != "equal" or c.kind == "semantic")]
@@ -283,4 +320,6 @@ def headline(changes: Sequence[Change], violations: Violations, n: int) -> str:
         parts.append(f"no new violations in {counted(violations.n)}{below}")
     if violations.fixed:
         parts.append(f"{len(violations.fixed)} fixed")
+    if any(broke):
+        parts.append(f"{counted(broke[1], 'answer')} failed ({broke[0]:,} before)")
     return ", ".join(parts) or f"nothing to compare on {counted(n)}"

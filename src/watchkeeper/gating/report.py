@@ -225,7 +225,7 @@ def compared_lines(found: Mapping[str, Any]) -> list[str]:
     worse = [c for c in found["cases"] if c["worse"]]
     for case in worse[:8]:
         what = ", ".join(
-            f"{n} {figure(v['before'])} → {figure(v['after'])}"
+            f"{n} {_number(v['before'])} → {_number(v['after'])}"
             for n, v in case["changes"].items()
             if v["worse"]
         )
@@ -257,7 +257,7 @@ def compared_markdown(found: Mapping[str, Any]) -> str:
         out += ["", f"### Worse ({len(worse)})", "", "| case | what | input | owner |", "|---|---|---|---|"]
         for case in worse[:20]:
             what = ", ".join(
-                f"{n} {figure(v['before'])} → {figure(v['after'])}"
+                f"{n} {_number(v['before'])} → {_number(v['after'])}"
                 for n, v in case["changes"].items()
                 if v["worse"]
             )

@@ -94,6 +94,34 @@ def test_new_and_fixed_violations_are_counted_by_case_and_flaky_ones_not_at_all(
     assert "| x | json" in compared_markdown(found)
 
 
+def test_a_check_that_had_nothing_to_look_at_before_and_fails_now_is_a_new_violation() -> None:
+    asked = {"scorers": {"json_valid": "1", "relevance": "1"}}
+    bare = row("x", 4)
+    del bare["scores"]["json_valid"]
+    for before, new, listed in ((asked, (("x", "json_valid"),), True), ({"scorers": {}}, (), False)):
+        found = contrast(
+            run("a", [bare, row("y", 4)], **before), run("b", [row("x", 4, False), row("y", 4)], **asked)
+        )
+        assert found["violations"]["new"] == new and found["cases"][0]["worse"] is listed
+        assert ("json_valid – → 0" in "\n".join(compared_lines(found))) is listed
+    turned = contrast(run("a", [row("x", 4, False)], **asked), run("b", [bare], **asked))
+    assert turned["violations"]["fixed"] == (("x", "json_valid"),)
+
+
+def test_answers_that_failed_are_told_beside_figures_that_say_nothing_of_them() -> None:
+    gone = {"scores": {}, "output": None, "error": "RuntimeError: x"}
+    before = run("a", [row("x", 4), row("y", 4), row("z", 4)], scorers={"json_valid": "1"})
+    after = run(
+        "b",
+        [row("x", 4), row("y", 4) | gone, row("z", 4) | gone | {"excused": True}],
+        scorers={"json_valid": "1"},
+    )
+    found = contrast(before, after)
+    assert found["headline"].endswith("no new violations in 1 case, 1 answer failed (0 before)")
+    assert found["failed_answers"] == {"before": 0, "after": 1}
+    assert "failed" not in contrast(before, before)["headline"]
+
+
 def test_what_cannot_be_compared_is_left_out_and_said() -> None:
     before = run(
         "a", [row("x", 4, asked="1"), row("y", 4, asked="1"), row("gone", 4)], scorers={"relevance": "v1"}
