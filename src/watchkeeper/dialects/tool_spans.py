@@ -5,7 +5,7 @@ from typing import Any, cast
 import msgspec
 
 from watchkeeper.dialects import common, duplicates
-from watchkeeper.dialects.values import as_text, first
+from watchkeeper.dialects.values import as_text, decode, first
 from watchkeeper.model.span import ErrorInfo, Message, Part, Span, Tool
 
 
@@ -47,7 +47,7 @@ def complete(ordered: list[Span]) -> None:
 
 def _returned(span: Span, tool: Tool, result: Part) -> None:
     failure = common.tool_failure(result.result)
-    span.tool = msgspec.structs.replace(tool, result=result.result, error=failure)
+    span.tool = msgspec.structs.replace(tool, result=decode(result.result), error=failure)
     span.output_text = span.output_text or as_text(result.result)
     if failure is not None:
         span.error = span.error or ErrorInfo("tool_error", failure)
@@ -97,11 +97,19 @@ def _identify(ordered: list[Span], named: dict[str | None, list[Part]]) -> None:
         if span.tool is not None and span.tool.call_id is None:
             unnamed.setdefault(span.tool.name, []).append(span)
     for name, spans in unnamed.items():
-        free = [p for p in named.get(name, ()) if p.id not in claimed]
+        told = named.get(name)
+        if told is None and name and all(map(_is_request, spans)):
+            # The model knows a server's tools under names that begin with the server's.
+            told = [p for n, parts in named.items() if n and n.endswith(_under(name)) for p in parts]
+        free = [p for p in told or () if p.id not in claimed]
         if len(free) == len(spans):
             for span, call in zip(spans, free, strict=True):
                 if span.tool is not None and span.tool.arguments in (None, call.arguments):
                     span.tool = msgspec.structs.replace(span.tool, call_id=call.id)
+
+
+def _under(name: str) -> tuple[str, ...]:
+    return tuple(separator + name for separator in "_-./:")
 
 
 def _lacks(tool: Tool) -> bool:

@@ -170,7 +170,7 @@ def test_results_and_tools_without_ids_get_those_of_the_calls_they_answer() -> N
     given = _llm(made["0d" * 8]).input_messages
     assert [m.role for m in given] == ["user", "assistant", "tool", "tool"]
     assert [m.parts[0].id for m in given[2:]] == ["c1", "c2"]
-    assert _tool(made["0b" * 8]) == Tool("find", "c1", {"n": 1}, '{"error": "down"}', "down")
+    assert _tool(made["0b" * 8]) == Tool("find", "c1", {"n": 1}, {"error": "down"}, "down")
     assert made["0b" * 8].error == ErrorInfo("tool_error", "down")
     assert _tool(made["0c" * 8]) == Tool("find", "c2", {"n": 2}, "two")
 

@@ -214,6 +214,18 @@ def test_both_ends_of_a_request_over_mcp_are_one_tool() -> None:
     assert whole == dialects.assemble(spans[::-1] + spans, [])
 
 
+def test_a_tool_over_mcp_ran_the_call_that_names_its_server_too() -> None:
+    call = {"type": "tool_call", "id": "c1", "name": "shop__find", "arguments": {"id": 7}}
+    result = {"type": "tool_call_response", "id": "c1", "response": '{"found": 1}'}
+    said = [{"role": "assistant", "parts": [call]}, {"role": "tool", "parts": [result]}]
+    asked = raw({**_CHAT, "gen_ai.input.messages": json.dumps(said)}, span_id="05" * 8)
+    client = _mcp(name="MCP send tools/call find", scope="mcp-python-sdk")
+    tools = [s.tool for s in dialects.derive([asked, client], []).tools if s.tool]
+    assert [(t.name, t.call_id, t.arguments, t.result) for t in tools] == [
+        ("find", "c1", {"id": 7}, {"found": 1})
+    ]
+
+
 def test_calls_of_one_tool_within_another_stay_calls() -> None:
     def tool(span_id: str, parent: str | None, arguments: str, **fields: Any) -> Any:
         return raw({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find",
