@@ -342,6 +342,8 @@ async def test_a_models_answer_is_whole_in_spans_and_a_steps_output_is_cut_visib
     await store.write_spans(rows(project, made), [])
     table = await store.sql(project, "select kind, output_text from spans order by kind")
     assert table.rows == [["llm", long], ["tool", long[:256] + "…"]]
+    cut = "select left(output_text, 3), right(output_text, 1), substr(output_text, 2, 1) from spans where kind = 'llm'"
+    assert (await store.sql(project, cut)).rows == [["äää", "ä", "ä"]]
     stored, _ = await store.read_trace(project, trace_id)
     assert [s.attributes["output"] for s in stored] == [long, long]
 

@@ -200,6 +200,21 @@ def _fix_units(tree: exp.Expr) -> None:
                 first.replace(exp.var(first.name))
 
 
+_OF_BYTES = {
+    "substring": "substringUTF8",
+    "substr": "substringUTF8",
+    "mid": "substringUTF8",
+    "left": "leftUTF8",
+    "right": "rightUTF8",
+}
+
+
+def _cut_by_characters(tree: exp.Expr) -> None:
+    """The engine's `substring`, `left` and `right` count bytes: a text cut within a character is no text any more."""
+    for call in tree.find_all(exp.Anonymous):
+        call.set("this", _OF_BYTES.get(str(call.this).lower(), call.this))
+
+
 def _cte_names(tree: exp.Expr) -> set[str]:
     names: set[str] = set()
     for cte in tree.find_all(exp.CTE):
@@ -314,6 +329,7 @@ def prepare(
     _fix_units(tree)
     _read_times(tree)
     _title_columns(tree)
+    _cut_by_characters(tree)
     # One more than shown, so that the answer can say whether it is whole.
     limited = _limited(tree, max_rows + 1)
     used = _bind_tables(limited, database, wanted)
@@ -342,6 +358,7 @@ def _condition_tree(where: str) -> exp.Expr:
         )
     _fix_units(condition)
     _read_times(condition)
+    _cut_by_characters(condition)
     return condition.unnest()
 
 

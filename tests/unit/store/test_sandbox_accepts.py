@@ -228,3 +228,14 @@ def test_it_leaves_texts_alone_that_only_look_like_times() -> None:
     assert text in prepare(f"select {text} from spans where attributes['at'] = {text}", SCORERS).sql
     with pytest.raises(QueryRefused, match="is not a time"):
         prepare("select 1 from traces where time > '2026-13-01T00:00:00Z'", SCORERS)
+
+
+def test_texts_are_cut_by_characters_and_columns_are_headed_as_written() -> None:
+    made = prepare(
+        "SELECT substr(input_text, 1, 3), LEFT(root_name, 2) AS l, right(root_name, 2) FROM traces GROUP BY mid(root_name, 2, 1)",
+        [],
+    ).sql
+    for name in ("substringUTF8(", "leftUTF8(", "rightUTF8(", '"substr(input_text, 1, 3)"'):
+        assert name in made, made
+    assert made.count("substringUTF8(") == 2 and "mid(" not in made
+    assert "leftUTF8(" in compile_condition("left(input_text, 2) = 'Éa'", [])
