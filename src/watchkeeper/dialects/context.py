@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from watchkeeper.dialects import spare
 from watchkeeper.dialects.common import flag_evaluation
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.values import (
@@ -194,7 +195,7 @@ def _prefixed(draft: Draft, attributes: dict[str, Any], aliases: Aliases) -> Non
 
 def _identity(draft: Draft, attributes: dict[str, Any], key: str, name: str) -> str | None:
     text = word(attributes[key])
-    if text is None or (key == "thread.id" and is_os_thread(attributes)) or text.lower() == "unknown":
+    if text is None or (key == "thread.id" and is_os_thread(attributes)) or text in spare.UNNAMED:
         return None
     if is_redacted(text):
         # The application named its session; a generated id beside it is not that session.

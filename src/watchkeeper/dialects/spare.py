@@ -8,6 +8,8 @@ from watchkeeper.dialects.values import as_int, as_list, as_text, word
 
 # The dialects know these names one by one; what they leave unread is something else.
 _KNOWN = ("gen_ai.", "llm.", "ai.", "langfuse.", "langsmith.", "traceloop.", "mlflow.", "metadata.")
+# What clients write where an application names no session and no user (Spring AI's memory: `default`).
+UNNAMED = frozenset(("unknown", "Unknown", "UNKNOWN", "default"))
 _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("finish", (".finish_reason", ".finish_reasons", ".stop_reason", ".finishReason", ".stopReason")),
     ("call", (".tool.call.id", ".tool.call_id", ".tool_call.id", ".tool_call_id", ".toolCallId")),
@@ -18,6 +20,8 @@ _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("model", (".model", ".model_name")),
     ("agent", (".agent.name", ".agent_name")),
     ("raised", (".error.data", ".error.detail", ".error.details")),
+    # A conversation is a person's; the sessions of a transport, a browser or a database are not.
+    ("talk", (".conversation.id", ".conversation_id", ".conversationId")),
     ("out", (".output_tokens", ".completion_tokens", ".outputTokens", ".completionTokens")),
 )
 
@@ -34,8 +38,11 @@ def names(attributes: dict[str, Any]) -> dict[str, str]:
 
 
 def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> None:
-    """What is still unknown of a failure, or of a call to a model or a tool."""
+    """What is still unknown of a conversation, a failure, or a call to a model or a tool."""
     told = {field: attributes[key] for field, key in found.items()}
+    if "talk" in told and "gen_ai.conversation.id" not in attributes:
+        talk = word(told["talk"])
+        draft.weak_session = draft.weak_session or (None if talk in UNNAMED else talk)
     if draft.failed and draft.error_detail is None:
         draft.error_detail = as_text(told.get("raised"))
     if "agent" in told and draft.kind is None and "agent" in draft.raw.name.lower():

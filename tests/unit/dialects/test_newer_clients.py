@@ -398,3 +398,15 @@ def test_the_name_of_a_parts_class_is_no_answer() -> None:
     said = [{"role": "assistant", "parts": ["ToolCall"], "finish_reason": "tool_calls"}]
     made = span({**_CHAT, "gen_ai.output.messages": json.dumps(said)})
     assert made.output_text is None and _llm(made).finish_reason == "tool_calls"
+
+
+def test_a_conversation_under_any_prefix_is_the_session_and_a_transports_session_is_none() -> None:
+    def session(**told: str) -> str | None:
+        return span({**_CHAT, **told}).context.session_id
+
+    spring = {"spring.ai.chat.client.conversation.id": "c-1"}
+    assert session(**spring) == "c-1" and session(**{"acme.conversation_id": "c-2"}) == "c-2"
+    assert session(**spring, **{"session.id": "s-1"}) == "s-1"
+    assert session(**spring, **{"gen_ai.conversation.id": "g-1"}) == "g-1"
+    assert session(**{"spring.ai.chat.client.conversation.id": "default"}) is None
+    assert session(**{"session.id": "default"}) is None and session(**{"mcp.session.id": "m-1"}) is None
