@@ -353,14 +353,22 @@ class Span:
     def _stream(self, chunks: Iterable[T], text: Callable[[T], object] | None) -> Iterator[T]:
         for chunk in chunks:
             self.saw(chunk, text)
+            self._reading(True)
             yield chunk
+        self._reading(False)
 
     async def _stream_async(
         self, chunks: AsyncIterable[T], text: Callable[[T], object] | None
     ) -> AsyncIterator[T]:
         async for chunk in chunks:
             self.saw(chunk, text)
+            self._reading(True)
             yield chunk
+        self._reading(False)
+
+    def _reading(self, more: bool) -> None:
+        if self._streamed is not None:
+            self._streamed.unread = more
 
     @quiet(None)
     def saw(self, chunk: object, text: Callable[[Any], object] | None = None) -> None:
@@ -402,6 +410,8 @@ class Span:
             self._output(output)
         if not streamed.first:
             return
+        if streamed.unread and not (self.has(keys.FINISH_REASONS) or self.has(keys.ERROR_TYPE)):
+            self._attributes[keys.PARTIAL] = True
         self._attributes.setdefault(keys.TIME_TO_FIRST_CHUNK, (streamed.first - self._started) / 1e9)
         pace = streamed.pace(self._attributes.get(keys.OUTPUT_TOKENS))
         if pace is not None:

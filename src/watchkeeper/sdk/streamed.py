@@ -10,9 +10,10 @@ _MOST_CALLS: Final = 1_000
 
 
 class Streamed:
-    """Pieces of one answer, of which at most about ``limit`` characters are kept. Times in ns of the performance counter."""
+    """Pieces of one answer, of which at most about ``limit`` characters are kept. Times in ns of the performance counter.
+    ``unread`` while the reader may stop before the end."""
 
-    __slots__ = ("_calls", "_length", "_limit", "_parts", "chunks", "first", "last")
+    __slots__ = ("_calls", "_length", "_limit", "_parts", "chunks", "first", "last", "unread")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -21,6 +22,7 @@ class Streamed:
         self._calls: dict[str, tuple[CallPiece, list[str]]] = {}
         self.chunks = 0
         self.first = self.last = 0
+        self.unread = False
 
     def token(self) -> None:
         """A piece of the answer is here."""

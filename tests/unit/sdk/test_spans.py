@@ -335,6 +335,27 @@ async def test_a_reader_who_goes_away_is_no_failure(sdk: Any, receiver: Receiver
     assert receiver.span("silent").attributes["error.type"].endswith("CancelledError")
 
 
+async def test_a_reader_who_stops_early_leaves_a_part(sdk: Any, receiver: Receiver) -> None:
+    async def later() -> AsyncIterator[str]:
+        for piece in ("half", "whole"):
+            yield piece
+
+    with sdk.span("sync", kind="llm") as s:
+        for _ in s.stream(iter(["half", "whole"])):
+            break
+    with sdk.span("async", kind="llm") as s:
+        async for _ in s.stream(later()):
+            break
+    with sdk.span("read", kind="llm") as s:
+        assert list(s.stream(iter(["half", "whole"]))) == ["half", "whole"]
+    with sdk.span("finished", kind="llm") as s:
+        ended = {"choices": [{"index": 0, "delta": {"content": "all"}, "finish_reason": "stop"}]}
+        next(s.stream(iter([ended, {"choices": [], "usage": {"completion_tokens": 1}}])))
+    sdk.flush()
+    for name, part in (("sync", True), ("async", True), ("read", None), ("finished", None)):
+        assert receiver.span(name).attributes.get("watchkeeper.partial") is part, name
+
+
 async def test_an_async_stream_passes_errors_and_keeps_the_partial_text(sdk: Any, receiver: Receiver) -> None:
     async def chunks() -> AsyncIterator[str]:
         yield "half"
