@@ -10,7 +10,7 @@ from typing import Any, cast
 from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.model.alert import Alert, Deploy
 from watchkeeper.model.series import Cohort, Point, cohort_text
-from watchkeeper.model.times import DAY, HOUR
+from watchkeeper.model.times import DAY, HOUR, SECOND
 from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.pipeline.watching.book import Book
 from watchkeeper.pipeline.watching.normals import BASELINE_NS
@@ -171,7 +171,6 @@ async def backtest(
     columns = Afresh(real)
     plan = RollPlan.of(rules)
     first = (since_ns - BASELINE_NS) // plan.tick_ns * plan.tick_ns
-    ticks = list(range(first, now_ns, plan.tick_ns))
     found: list[Alert] = []
     with tempfile.TemporaryDirectory(prefix="watchkeeper-rehearsal-") as folder:
         records = Records(migrate.url_of(Path(folder)))
@@ -184,7 +183,10 @@ async def backtest(
                 def at(half: float, number: int = number) -> None:
                     told((number + half / 2) / len(projects))
 
-                await roller.recompute(project, ticks, now_ns, at)
+                held = await real.named(
+                    "roll_held", project, seconds=plan.tick_ns // SECOND, since=first, until=now_ns
+                )
+                await roller.recompute(project, [int(t) * SECOND for (t,) in held.rows], now_ns, at)
                 mine = [r for r in rules if r.project == project]
                 settings = Settings(tick_ns=plan.tick_ns)
                 found += await over_history(

@@ -15,6 +15,15 @@ SELECT tick, max(newest) AS seen, sum(number) AS held FROM (
   FROM scores WHERE project = {project:String} AND row_version >= {after:UInt64} GROUP BY cityHash64(trace_id) AS one
 ) GROUP BY tick ORDER BY tick
 
+-- name: roll_held
+-- The ticks that hold a trace, in order.
+SELECT DISTINCT intDiv(toUnixTimestamp(time), {seconds:UInt32}) * {seconds:UInt32} AS tick
+FROM traces
+WHERE project = {project:String} AND day >= toDate(fromUnixTimestamp64Nano({since:Int64}))
+  AND day <= toDate(fromUnixTimestamp64Nano({until:Int64}))
+  AND time >= fromUnixTimestamp64Nano({since:Int64}) AND time < fromUnixTimestamp64Nano({until:Int64}) AND NOT time_suspect
+ORDER BY tick
+
 -- name: roll_values
 -- Values of each dimension by volume, so that the largest keep a series of their own. Positions as in roll_points.
 SELECT d.1 AS dimension, d.2 AS value, count() AS n FROM (
