@@ -160,7 +160,8 @@ def test_missing_data_does_not_close_an_incident(name: str):
 @NAMES
 def test_it_stays_quiet_on_data_like_the_baseline(name: str):
     alarms = 0
-    for seed in range(4):
+    # One over embeddings takes seconds a stream.
+    for seed in range(1 if name == "embedding" else 4):
         _, found = run(MAKE[name](seed + 20), stream(name, seed + 40, 120, bad=False))
         alarms += sum(e.verdict == "firing" for e in found)
     assert alarms == 0

@@ -204,30 +204,34 @@ def final(records: Records) -> list[tuple[str, str, int | None, int | None]]:
     return sorted((a.id, a.state, a.fired_ns, a.resolved_ns) for a in found)
 
 
-@pytest.mark.parametrize("step", [1, 24, -1, -24])
+async def under_a_clock(
+    columns: Columns, traffic: Traffic, file: Path, steps: dict[int, int]
+) -> list[tuple[str, str, int | None, int | None]]:
+    """The alerts of the story, watched hour by hour; at the hours of `steps` by a clock that is wrong by so many hours first."""
+    world = replace(columns, points={k: dict(v) for k, v in columns.points.items()})
+    records = Records(f"sqlite:///{file}")
+    metadata.create_all(records.engine)
+    for hour in range(BEGIN - 1, STOP):
+        if hour >= BEGIN:
+            world.add(traffic.hour(hour - 1))
+        for wrong in (steps.get(hour, 0), 0) if hour in steps else (0,):
+            now = EPOCH + (hour + wrong) * HOUR + 600 * SECOND
+            await Watcher(world, records, rules()).tick(now)  # type: ignore[arg-type]
+    return final(records)
+
+
 async def test_a_clock_that_steps_and_comes_back_fires_and_resolves_nothing_and_misses_nothing(
-    step: int, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
     columns, traffic = Columns(), Traffic(story, n=60)
     for h in range(BEGIN):
         columns.add(traffic.hour(h))
-
-    async def run(name: str, steps: dict[int, int]) -> list[tuple[str, str, int | None, int | None]]:
-        world = replace(columns, points={k: dict(v) for k, v in columns.points.items()})
-        records = Records(f"sqlite:///{tmp_path}/{name}.db")
-        metadata.create_all(records.engine)
-        for hour in range(BEGIN - 1, STOP):
-            if hour >= BEGIN:
-                world.add(traffic.hour(hour - 1))
-            for wrong in (steps.get(hour, 0), 0):
-                now = EPOCH + (hour + wrong) * HOUR + 600 * SECOND
-                await Watcher(world, records, rules()).tick(now)  # type: ignore[arg-type]
-        return final(records)
-
-    calm = await run("calm", {})
+    calm = await under_a_clock(columns, traffic, tmp_path / "calm.db", {})
     assert [state for _, state, _, _ in calm] == ["resolved"] * len(calm) and len(calm) >= 3
-    # Before the first incident, in the middle of it, in its recovery, and in the second.
-    assert await run("stepped", {345: step, 353: step, 360: step, 381: step, 390: step}) == calm
+    for step in (1, 24, -1, -24):
+        # Before the first incident, in the middle of it, in its recovery, and in the second.
+        wrong = {345: step, 353: step, 360: step, 381: step, 390: step}
+        assert await under_a_clock(columns, traffic, tmp_path / f"{step}.db", wrong) == calm, step
 
 
 # -- a second reading of the rules --------------------------------------------------------------------------------
