@@ -17,6 +17,7 @@ from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import Progress
 from watchkeeper.dialects.history import FORMATS
 from watchkeeper.model.numerals import counted
+from watchkeeper.testing import foreign
 from watchkeeper.wire.decoded import Decoded
 from watchkeeper.wire.errors import WireError
 from watchkeeper.wire.inflate import inflate
@@ -115,6 +116,10 @@ def _json_signal(data: bytes) -> str:
         raise CliError(f"is not JSON: {error}") from None
     keys = [s for k, s in _KEYS.items() if isinstance(document, dict) and k in document]
     if len(keys) != 1:
+        if any(isinstance(x, dict) and foreign.case_of(x) is not None for x in foreign.examples_in(document)):
+            raise CliError(
+                "is an example of a dataset: bring it in with 'watchkeeper dataset import NAME FILE'"
+            )
         raise CliError(
             f"is not an OTLP request; it has none of {', '.join(_KEYS)}; and it looks like no export we "
             "know; say what it is with --format"

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from watchkeeper.testing import foreign
+
 TEXTS = ("id", "expected", "actual", "scenario", "trace_id", "severity", "owner", "split")
 LISTS = ("labels", "must_pass")
 NESTED = ("input", "context")
@@ -29,10 +31,15 @@ def arrow() -> tuple[Any, Any]:
 
 
 def read_cases(path: Path) -> list[dict[str, Any]]:
-    """The cases of a file: a table of Parquet, or JSON lines. Raises `CasesError` naming the line or row that is none."""
+    """The cases of a file: a table of Parquet, JSON lines or a JSON document, also of examples of other products (`foreign`).
+    Raises `CasesError` naming the line or row that is none."""
     cases: list[dict[str, Any]] = []
     seen: set[str] = set()
-    for where, case in _rows(path) if path.suffix.lower() == ".parquet" else _lines(path):
+    for where, record in _rows(path) if path.suffix.lower() == ".parquet" else _lines(path):
+        case: Any = foreign.case_of(record) if isinstance(record, dict) else None
+        if case == {}:
+            continue
+        case = record if case is None else case
         if not isinstance(case, dict) or case.get("id") in (None, "") or "input" not in case:
             raise CasesError(f"{where} is no case; it needs id and input")
         if not isinstance(case["id"], str):
@@ -59,6 +66,11 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
         raise CasesError(
             f"cannot read {path}: it is not UTF-8: {error.reason} at byte {error.start}"
         ) from None
+    whole = _document(text)
+    if whole is not None:
+        for number, record in enumerate(foreign.examples_in(whole), start=1):
+            yield f"{path} record {number}", record
+        return
     for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
@@ -67,6 +79,18 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
         except (ValueError, RecursionError) as error:
             raise CasesError(f"{path}:{number} is not JSON: {error}") from None
         yield f"{path}:{number}", case
+
+
+def _document(text: str) -> Any:
+    """The one JSON document that a text of several lines, a list or a page of an API is; None of lines of JSON."""
+    begin = text.lstrip()[:1]
+    if begin not in ("[", "{"):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if begin == "[" or "id" not in found else None
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:

@@ -54,6 +54,57 @@ def test_a_line_of_a_file_ends_where_json_lines_end_and_nowhere_else(tmp_path: P
         read_cases(tmp_path / "c.jsonl")
 
 
+def _item(**more: Any) -> dict[str, Any]:
+    item = {"id": "i1", "datasetId": "d", "datasetName": "qa", "input": {"question": "Why?", "country": "no"}, "expectedOutput": "So.",
+            "metadata": {"a": 1}, "sourceTraceId": None, "sourceObservationId": None, "status": "ACTIVE"}  # fmt: skip
+    return {**item, **more}
+
+
+def test_examples_of_other_products_are_cases(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    talk = [{"role": "system", "content": "be brief"}, {"role": "user", "content": "Why?"}]
+    parts = [{"role": m["role"], "parts": [{"type": "text", "text": m["content"]}]} for m in talk]
+    trace = "0b646453-8a46-333d-928a-212ac07e8b8e"
+    langfuse = [_item(sourceTraceId=trace), _item(id="gone", status="ARCHIVED"),
+                _item(id="i2", input=talk, expectedOutput={"role": "assistant", "content": "So."}, metadata=None)]  # fmt: skip
+    langsmith = {
+        "id": "s1",
+        "dataset_id": "d",
+        "inputs": {"messages": talk},
+        "outputs": {"answer": "So.", "n": 1},
+        "metadata": {},
+    }
+    phoenix = {
+        "id": "p1",
+        "node_id": "n",
+        "input": {"q": "Why?"},
+        "output": {"label": 3},
+        "metadata": {},
+        "updated_at": "2026",
+    }
+    asked = {"question": "Why?", "country": "no"}
+    wanted = [
+        {"id": "i1", "input": {"text": "Why?"}, "context": {"inputs": asked, "metadata": {"a": 1}}, "expected": "So.",
+         "trace_id": trace.replace("-", "")},
+        {"id": "i2", "input": {"text": "Why?", "messages": parts}, "expected": "So."},
+        {"id": "s1", "input": {"text": "Why?", "messages": parts}, "context": {"inputs": {"messages": talk}}, "expected": "So."},
+        {"id": "p1", "input": {"text": "Why?"}, "context": {"inputs": {"q": "Why?"}}, "expected": "3"},
+    ]  # fmt: skip
+    file = tmp_path / "x.json"
+    for document, found in (
+        ({"data": langfuse, "meta": {"page": 1}}, wanted[:2]),
+        ([langsmith], wanted[2:3]),
+        ({"data": {"dataset_id": "d", "version_id": "v", "examples": [phoenix]}}, wanted[3:]),
+    ):
+        file.write_text(json.dumps(document, indent=1))
+        assert read_cases(file) == found
+    lines = [*langfuse, langsmith, phoenix]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    assert read_cases(file) == wanted
+    # Who looks for them among traces is told where they belong.
+    assert main(["import", str(file), "--server", "http://127.0.0.1:1"]) == 2
+    assert "watchkeeper dataset import" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
