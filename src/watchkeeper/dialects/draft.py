@@ -10,7 +10,17 @@ from watchkeeper.dialects import messages as msgs
 from watchkeeper.dialects import replies, spellings, unwrap
 from watchkeeper.dialects.pricing import price
 from watchkeeper.dialects.replies import Reply, Tokens
-from watchkeeper.dialects.values import as_text, decode, first, is_cut, is_object_repr, unfold, untraced, word
+from watchkeeper.dialects.values import (
+    as_text,
+    decode,
+    first,
+    is_cut,
+    is_hidden,
+    is_object_repr,
+    unfold,
+    untraced,
+    word,
+)
 from watchkeeper.model.span import (
     LLM,
     Context,
@@ -336,6 +346,7 @@ def finish(draft: Draft, dialect: str) -> Span:
         # Clients of providers with one entrance for all models call every use of it a completion.
         draft.kind = "embedding"
     kind = draft.kind or "other"
+    _leave_hidden(draft)
     if kind == "tool":
         _finish_tool(draft)
     llm = _llm(draft) if kind in ("llm", "embedding") else None
@@ -387,6 +398,19 @@ def finish(draft: Draft, dialect: str) -> Span:
         queue_ms=draft.queue_ms,
         raw=raw,
     )
+
+
+def _leave_hidden(draft: Draft) -> None:
+    """The mark that content was left out is no content: what was said is unknown then."""
+    for field in ("input_text", "output_text", "query", "system", "tool_arguments", "tool_result"):
+        if is_hidden(getattr(draft, field)):
+            setattr(draft, field, None)
+    for message in (*(draft.inputs or ()), *(draft.outputs or ())):
+        if any(is_hidden(p.text) for p in message.parts):
+            message.parts = [p for p in message.parts if not is_hidden(p.text)]
+        for part in message.parts:
+            part.arguments = None if is_hidden(part.arguments) else part.arguments
+            part.result = None if is_hidden(part.result) else part.result
 
 
 def _finish_tool(draft: Draft) -> None:

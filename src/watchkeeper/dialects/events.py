@@ -9,7 +9,7 @@ from typing import Any, cast
 from watchkeeper.dialects import common, gen_ai, messages, replies
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
-from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, first, unfold, word
+from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, first, is_hidden, unfold, word
 from watchkeeper.model.span import LogRecord, Message, Part, RawEvent
 
 MESSAGE_EVENTS = {
@@ -230,14 +230,19 @@ def _conversation(draft: Draft, spoken: list[RawEvent], choices: list[RawEvent])
     if not draft.outputs and choices:
         out: list[Message] = []
         last, finish = -1, None
-        for event in sorted(choices, key=_index):
+        ordered = sorted(choices, key=_index)
+        ended = [word(_with_body(event).get("finish_reason")) for event in ordered]
+        # Google's counts the pieces of a stream where the choices belong.
+        pieces = len(ended) > 1 and ended[-1] is not None and not any(ended[:-1])
+        draft.stream = True if pieces and draft.stream is None else draft.stream
+        for event in ordered:
             table = _with_body(event)
             made = _choice(table)
             reason = word(table.get("finish_reason"))
             for message in made:
                 message.finish_reason = message.finish_reason or reason
             finish = finish or reason
-            if out and made and _index(event) == last and out[-1].finish_reason is None:
+            if out and made and (pieces or _index(event) == last) and out[-1].finish_reason is None:
                 # A stream told piece by piece: what has not ended goes on.
                 out[-1].parts = messages.joined(out[-1].parts + made[0].parts)
                 out[-1].finish_reason = made[0].finish_reason
@@ -275,6 +280,8 @@ def _message(event: RawEvent, role: str) -> list[Message]:
     body = event.attributes.get("body")
     if isinstance(body, str) and "role" not in (as_dict(body) or {}):
         table = {**event.attributes, "content": body}
+    if is_hidden(table.get("content")):
+        table = {**table, "content": None}
     content = unfold(table.get("content"))
     if (role == "tool" and isinstance(content, str | dict)) or not _is_blocks(content):
         # What a person wrote may be JSON too.
@@ -298,6 +305,7 @@ def _choice(table: dict[str, Any]) -> list[Message]:
     if isinstance(message, dict):
         return messages.message_of({"role": "assistant", **cast(dict[str, Any], message)}, "assistant")
     content = message if message is not None else unfold(table.get("content"))
+    content = None if is_hidden(content) else content
     shaped = {k: v for k, v in table.items() if k in ("tool_calls", "refusal")}
     return messages.message_of({"role": "assistant", "content": content, **shaped}, "assistant")
 

@@ -13,7 +13,7 @@ REPR_LIMIT = 256 * 1024
 # Python doubts `'\d'` in what a client printed; that is no fault of our code, and would be a line in the log for each span.
 warnings.filterwarnings("ignore", module=re.escape("<unknown>"))
 _REDACTED = re.compile(
-    r"\[?\s*(?:scrubbed|redacted|masked|filtered|hidden|removed)\b.*|<?redacted>?|\*{3,}|x{6,}|\[filtered\]",
+    r"\[?\s*(?:scrubbed|redacted|masked|filtered|hidden|removed)\b.*|[<_]*redacted[>_]*|\*{3,}|x{6,}|\[filtered\]",
     re.IGNORECASE,
 )
 
@@ -150,6 +150,15 @@ def identifier(value: Any) -> str | None:
 def is_redacted(text: str) -> bool:
     """Whether `text` is what a scrubber leaves behind rather than a value."""
     return _REDACTED.fullmatch(text.strip()) is not None
+
+
+# What clients put where an application wants no content told: OpenInference, Google's, LiteLLM, coding agents.
+_HIDDEN = frozenset(("__REDACTED__", "<elided>", "redacted-by-litellm", "<REDACTED>", "[REDACTED]"))
+
+
+def is_hidden(value: Any) -> bool:
+    """Whether a content is only the mark that it was left out."""
+    return type(value) is str and len(value) < 20 and value in _HIDDEN
 
 
 def is_object_repr(text: str) -> bool:

@@ -410,3 +410,33 @@ def test_a_conversation_under_any_prefix_is_the_session_and_a_transports_session
     assert session(**spring, **{"gen_ai.conversation.id": "g-1"}) == "g-1"
     assert session(**{"spring.ai.chat.client.conversation.id": "default"}) is None
     assert session(**{"session.id": "default"}) is None and session(**{"mcp.session.id": "m-1"}) is None
+
+
+def test_the_mark_that_content_was_left_out_is_no_content() -> None:
+    hidden = "__REDACTED__"
+    told = {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o-mini", "llm.token_count.prompt": 3}
+    said = {"llm.input_messages.0.message.role": "user", "llm.input_messages.0.message.content": hidden}
+    made = span({**told, **said, "input.value": hidden, "output.value": hidden})
+    assert (made.input_text, made.output_text, _llm(made).input_messages) == (None, None, [])
+    tool = span({"openinference.span.kind": "TOOL", "input.value": hidden, "output.value": hidden}).tool
+    assert tool is not None and (tool.arguments, tool.result) == (None, None)
+    logs = [log("gen_ai.user.message", {"content": "<elided>"}, at=1)]
+    logs += [log("gen_ai.choice", {"index": n, "content": "<elided>"}, at=n + 2) for n in range(2)]
+    google = dialects.assemble([span(_CHAT)], logs).spans[0]
+    assert (google.input_text, google.output_text) == (None, None)
+    passed = [{"role": "user", "parts": [{"type": "text", "content": "redacted-by-litellm"}]}]
+    lite = span({**_CHAT, "gen_ai.input.messages": json.dumps(passed)})
+    assert lite.input_text is None and _llm(lite).input_messages == []
+
+
+def test_pieces_of_a_stream_told_as_choices_are_one_answer() -> None:
+    texts = ("Grüezi ", "— ", "👋🏽")
+    bodies: list[dict[str, Any]] = [
+        {"index": n, "content": {"parts": [{"text": t}], "role": "model"}} for n, t in enumerate(texts)
+    ]
+    bodies[2]["finish_reason"] = "STOP"
+    logs = [log("gen_ai.choice", body, at=n + 1) for n, body in enumerate(bodies)]
+    llm = _llm(dialects.assemble([span(_CHAT)], logs[::-1]).spans[0])
+    assert (llm.output_text, llm.finish_reason, llm.stream) == ("Grüezi — 👋🏽", "stop", True)
+    both = [log("gen_ai.choice", {**body, "finish_reason": "STOP"}, at=1) for body in bodies[:2]]
+    assert len(_llm(dialects.assemble([span(_CHAT)], both).spans[0]).output_messages) == 2
