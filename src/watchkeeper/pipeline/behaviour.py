@@ -77,7 +77,9 @@ Place = tuple[Sequence[Turn], int]
 
 
 def against(told: Row, scores: Sequence[Row]) -> str | None:
-    """What is known against an answer that a user may have left for, None without anything."""
+    """What is known against an answer that a user may have left for, None without anything. Of what others said counts what every answer
+    like it would have been told: users, and a judge that sees all such traces. With the fails that a judge happens to see, or what people
+    read because it was bad, the rate would follow how much is looked at."""
     if told["error_class"]:
         return f"ended in {told['error_class']}"
     failed = [str(name) for name in told["failed_checks"] if name in UNHELPFUL]
@@ -85,8 +87,12 @@ def against(told: Row, scores: Sequence[Row]) -> str | None:
         return f"failed {failed[0]}"
     if not str(told["output"]).strip():
         return "was empty"
-    said = next((s for s in scores if s["passed"] is False and s["source"] != "signal"), None)
+    said = next((s for s in scores if s["passed"] is False and _of_all_alike(s)), None)
     return f"{said['scorer']} failed it" if said is not None else None
+
+
+def _of_all_alike(said: Row) -> bool:
+    return said["source"] == "user" or (said["source"] == "judge" and said["inclusion_probability"] == 1)
 
 
 def to_look_at(page: Sequence[Due], seen: Set[int]) -> dict[str, list[Due]]:

@@ -12,7 +12,7 @@ from tests.columns import empty_columns
 from tests.unit.pipeline.test_roll import HOUR, T0, a_trace
 from watchkeeper.model.score import Score
 from watchkeeper.pipeline import behaviour
-from watchkeeper.pipeline.behaviour import BehaviourFlow
+from watchkeeper.pipeline.behaviour import BehaviourFlow, against
 from watchkeeper.scoring.behaviour import BEHAVIOURS, default_behaviours
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import KeepingRow, StoreUnavailable, Table, TraceRow
@@ -90,6 +90,19 @@ def world(tmp_path: Path) -> Iterator[World]:
     yield made[0]
     store.close_now()
     records.close()
+
+
+@pytest.mark.parametrize(
+    ("source", "probability", "known"),
+    [("user", None, True), ("judge", 1.0, True), ("judge", 0.05, False), ("human", None, False)],
+)
+def test_how_much_is_judged_and_read_does_not_move_the_rate(
+    source: str, probability: float | None, known: bool
+) -> None:
+    """The fails of a judge that sees 5 % would be twenty times as many with 100 %, and reviewers read what is bad."""
+    said = {"scorer": "x", "passed": False, "source": source, "inclusion_probability": probability}
+    told = {"error_class": None, "failed_checks": [], "output": "It is blue."}
+    assert against(told, [said]) == ("x failed it" if known else None)
 
 
 async def test_an_answer_is_scored_when_the_next_message_comes(world: World) -> None:

@@ -12,7 +12,7 @@ WITH unkept AS (
 opinions AS (
   SELECT trace_id AS trace, toUnixTimestamp64Nano(max(stored_at)) AS at, cityHash64(trace_id, at) AS key
   FROM scores
-  WHERE project = {project:String} AND stored_at >= fromUnixTimestamp64Nano({at:Int64}) AND source IN ('user', 'judge', 'human')
+  WHERE project = {project:String} AND stored_at >= fromUnixTimestamp64Nano({at:Int64}) AND source IN ('user', 'judge')
     AND isNotNull(passed) AND time > fromUnixTimestamp64Nano({since:Int64}) AND time <= fromUnixTimestamp64Nano({silent_until:Int64})
   GROUP BY trace_id)
 SELECT DISTINCT at, key, session, trace, beside FROM (
@@ -82,7 +82,7 @@ ORDER BY assembled_at DESC LIMIT 1 BY trace_id
 -- The behaviour scores and opinions these traces have, the latest first.
 SELECT trace_id, scorer, version, source, value, passed, reason, inclusion_probability
 FROM scores
-WHERE project = {project:String} AND trace_id IN {ids:Array(String)} AND source IN ('signal', 'user', 'judge', 'human')
+WHERE project = {project:String} AND trace_id IN {ids:Array(String)} AND source IN ('signal', 'user', 'judge')
 ORDER BY row_version DESC LIMIT 1 BY trace_id, span_id, scorer, version, judge_model, author
 
 -- name: behaviour_corrections
