@@ -210,10 +210,14 @@ def is_os_thread(attributes: dict[str, Any]) -> bool:
     return "thread.name" in attributes or not isinstance(attributes["thread.id"], str)
 
 
+# LangChain's own tags, of the steps of its chains and graphs.
+_STEP_TAGS = ("seq:step:", "graph:step:", "map:key:", "langsmith:")
+
+
 def _tags(value: Any) -> list[str]:
     listed = as_list(value)
     if listed is not None:
-        return [t for item in listed if (t := as_text(item))]
+        return [t for item in listed if (t := as_text(item)) and not t.startswith(_STEP_TAGS)]
     text = as_text(value)
     return [t.strip() for t in text.split(",") if t.strip()] if text else []
 

@@ -213,6 +213,9 @@ def _pinned_twice(draft: Draft, served: str) -> bool:
 def _unanswered(draft: Draft) -> None:
     """A failed call's error is no answer, wherever a client puts it; nothing was served where nothing came back."""
     said = draft.outputs[0].text if draft.outputs and len(draft.outputs) == 1 else draft.output_text
+    if said in ("null", "None"):
+        # How a client prints that nothing came back.
+        said = draft.outputs = draft.output_text = None
     message = draft.error_message or draft.raw.status_message
     if said and not message and spellings.is_failure(said):
         draft.error_message = message = said

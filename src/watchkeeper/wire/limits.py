@@ -231,30 +231,34 @@ def integer(value: int) -> int | str:
 
 
 def binary(value: bytes) -> str:
-    """Bytes are kept as base64 text, as in OTLP/JSON; an object packed into them (Datadog's tracer) is the JSON it stands for,
-    so that whatever looks at texts sees what it holds."""
+    """Bytes are the text they hold (LangSmith before 0.5 sends its JSON so), or the JSON of the object that was packed into
+    them (Datadog's tracer), so that whatever looks at texts sees what they say; any others are base64, as in OTLP/JSON."""
     return _unpacked(value) or base64.b64encode(value).decode("ascii")
 
 
 def binary_text(text: str) -> str:
     """The same of bytes that travel as base64 text."""
     try:
-        return _unpacked(binascii.a2b_base64(text)) or text
+        return _unpacked(binascii.a2b_base64(text, strict_mode=True)) or text
     except ValueError:
         return text
 
 
 _PACKED = msgspec.msgpack.Decoder(dict[str, Any])
-# How MessagePack begins an object.
+# How MessagePack begins an object. No text in UTF-8 begins so.
 _MAP_HEADS = frozenset((*range(0x80, 0x90), 0xDE, 0xDF))
 _MOST_PACKED = 4 * 1024 * 1024
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
 
 def _unpacked(value: bytes) -> str | None:
-    if len(value) < 2 or value[0] not in _MAP_HEADS or len(value) > _MOST_PACKED:
+    if len(value) < 2:
         return None
     try:
-        return msgspec.json.encode(_PACKED.decode(value)).decode()
+        if value[0] not in _MAP_HEADS:
+            text = value.decode()
+            return None if _CONTROL.search(text) else text
+        return msgspec.json.encode(_PACKED.decode(value)).decode() if len(value) <= _MOST_PACKED else None
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return None
 

@@ -440,3 +440,16 @@ def test_pieces_of_a_stream_told_as_choices_are_one_answer() -> None:
     assert (llm.output_text, llm.finish_reason, llm.stream) == ("Grüezi — 👋🏽", "stop", True)
     both = [log("gen_ai.choice", {**body, "finish_reason": "STOP"}, at=1) for body in bodies[:2]]
     assert len(_llm(dialects.assemble([span(_CHAT)], both).spans[0]).output_messages) == 2
+
+
+def test_an_agents_call_that_gave_null_gave_nothing() -> None:
+    told = {"input": '[{"role":"user","content":"Hi?"}]', "output": "null", "gen_ai.request.model": "gpt-4o-mini",
+            "request_data": '{"model":"gpt-4o-mini"}', "logfire.span_type": "span"}  # fmt: skip
+    made = span(told, scope="logfire.openai_agents", status="error")
+    assert (made.kind, made.input_text, made.output_text) == ("llm", "Hi?", None)
+    assert _llm(made).output_messages == []
+
+
+def test_the_tags_of_a_chains_steps_are_no_tags() -> None:
+    told = {"langsmith.span.tags": "graph:step:1", "tag.tags": ["seq:step:2", "beta"]}
+    assert span({**_CHAT, **told}).context.tags == ["beta"]

@@ -1,5 +1,6 @@
 """Over-long values are cut with a mark and counted; poison times are marked."""
 
+import base64
 import json
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from watchkeeper import wire
-from watchkeeper.wire.limits import Limits, sane_times
+from watchkeeper.wire.limits import Limits, binary, binary_text, sane_times
 
 NOW = 1_795_000_000 * 10**9
 DAY = 86_400 * 10**9
@@ -193,3 +194,18 @@ def test_what_is_not_too_long_has_no_mark() -> None:
     for body, media in _wordy("n" * 2000, "k" * 2000):
         span = wire.decode("traces", body.replace(b"AAAA" * 10_000, b"AAAA"), media).spans[0]
         assert span.name == span.trace_state == "n" * 2000 and "k" * 2000 in span.attributes
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (b'{"messages": ["Gr\xc3\xbc\xc3\x9fe"]}', '{"messages": ["Grüße"]}'),
+        (b"\x81\xa1a\x01", '{"a":1}'),
+        (b"\x00\x01", "AAE="),
+        (b"\xff\xfe!", "//4h"),
+        (b"\x81\xa1a", "gaFh"),
+    ],
+)
+def test_bytes_are_the_text_or_the_object_they_hold_in_either_encoding(value: bytes, kept: str) -> None:
+    assert binary(value) == kept and binary_text(base64.b64encode(value).decode()) == kept
+    assert binary_text("no base64!") == "no base64!"
