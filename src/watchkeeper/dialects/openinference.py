@@ -29,7 +29,7 @@ _KINDS = {
     "LLM": "llm", "EMBEDDING": "embedding", "RETRIEVER": "retrieval", "RERANKER": "rerank", "TOOL": "tool",
     "AGENT": "agent", "CHAIN": "workflow", "GUARDRAIL": "guardrail", "EVALUATOR": "evaluator", "PROMPT": "other",
 }  # fmt: skip
-_ASKED = ("messages", "prompt", "inputText", "message", "texts")
+_ASKED = ("prompt", "inputText", "message", "texts")
 # An answer that an instrumentation did not find.
 _PRINTED_NONE = "None"
 _AGENT = re.compile(r"current_agent_name='([^']{1,200})'")
@@ -127,10 +127,11 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
     _values(draft, attributes, bool(answers))
     if draft.inputs is None and params:
         # The whole body of a request counts as parameters where Bedrock is given it as it is.
-        draft.take_inputs("llm.invocation_parameters", first(params, *_ASKED))
+        asked = params if "messages" in params else first(params, *_ASKED)
+        draft.take_inputs("llm.invocation_parameters", asked)
     draft.finish_raw = draft.finish_raw or word(attributes.get("llm.finish_reason"))
     _models(draft, attributes)
-    draft.take_tools(params.get("tools"))
+    draft.take_tools(params.get("tools") or (as_dict(params.get("toolConfig")) or {}).get("tools"))
     if not recognise(draft.raw):
         return
     evidence = draft.inputs or draft.outputs or draft.tokens.input is not None or draft.failed

@@ -9,6 +9,7 @@ _NAMES = {
     "temperature": "temperature", "top_p": "top_p", "topP": "top_p", "top_k": "top_k", "topK": "top_k",
     "max_tokens": "max_tokens", "maxTokens": "max_tokens", "max_completion_tokens": "max_tokens",
     "max_output_tokens": "max_tokens", "maxOutputTokens": "max_tokens", "max_new_tokens": "max_tokens",
+    "maxTokenCount": "max_tokens", "max_gen_len": "max_tokens",
     "stop": "stop_sequences", "stop_sequences": "stop_sequences", "stopSequences": "stop_sequences",
     "seed": "seed", "frequency_penalty": "frequency_penalty", "frequencyPenalty": "frequency_penalty",
     "presence_penalty": "presence_penalty", "presencePenalty": "presence_penalty", "n": "n",
@@ -17,8 +18,8 @@ _NAMES = {
     "service_tier": "service_tier", "thinking": "thinking", "logprobs": "logprobs", "maxRetries": "max_retries",
     "encoding_format": "encoding_format", "dimensions": "dimensions",
 }  # fmt: skip
-# Ollama's, Gemini's, LangChain's and Portkey's objects within the request.
-_NESTED = ("options", "config", "invocation_params", "kwargs")
+# Ollama's, Gemini's, LangChain's, Portkey's and Bedrock's objects within the request.
+_NESTED = ("options", "config", "invocation_params", "kwargs", "inferenceConfig", "textGenerationConfig")
 _COUNTS = frozenset(("max_tokens", "top_k", "n", "seed", "max_retries"))
 _NUMBERS = frozenset(("temperature", "top_p", "frequency_penalty", "presence_penalty"))
 _UNKNOWN = frozenset(("", "Infinity", "NOT_GIVEN", "NotGiven", "None", "null", "Not set", "undefined"))

@@ -370,6 +370,10 @@ def test_bedrock_is_asked_what_its_parameters_hold() -> None:
 
     titan = made("amazon.titan-text-express-v1", {"inputText": "Capital?"}, **{"output.value": "Paris."})
     assert titan.kind == "llm" and (titan.input_text, titan.output_text) == ("Capital?", "Paris.")
+    body = {"messages": [{"role": "user", "content": [{"text": "Capital?"}]}], "system": [{"text": "Be terse."}],
+            "inferenceConfig": {"maxTokens": 9}, "toolConfig": {"tools": [{"toolSpec": {"name": "find"}}]}}  # fmt: skip
+    nova = _llm(made("us.amazon.nova-lite-v1:0", body, **{"llm.token_count.prompt": 3}))
+    assert (nova.system, nova.params["max_tokens"], len(nova.tool_definitions)) == ("Be terse.", 9, 1)
     jamba = {"messages": [{"role": "user", "content": "Capital?"}], "max_tokens": 100}
     unfound = made("ai21.jamba-1-5-large-v1:0", jamba, **{"output.value": "None"})
     assert unfound.input_text == "Capital?" and unfound.output_text is None
