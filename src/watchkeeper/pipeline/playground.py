@@ -12,7 +12,7 @@ from watchkeeper.llm.port import ProviderError
 from watchkeeper.model.prompt import Ask, Prompt, Reply
 from watchkeeper.model.score import Failed, Outcome, Subject, Verdict
 from watchkeeper.model.series import Estimate
-from watchkeeper.pipeline.quote import quote
+from watchkeeper.pipeline.quote import quote, total_of
 from watchkeeper.pipeline.reading import read_traces, turns_before
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.scoring.drive import drive
@@ -57,11 +57,10 @@ class Playground:
     async def preview(self, judges: Sequence[Judge], subjects: Sequence[Subject]) -> dict[str, Any]:
         """What a trial would call and cost; prompts are built, nobody is asked."""
         made = [await quote(judge, subjects) for judge in judges]
-        costs = [q.cost for q in made if q.cost is not None]
         return {
             "traces": len(subjects), "calls": sum(q.calls for q in made),
             "input_tokens": sum(q.input_tokens for q in made), "output_tokens": sum(q.output_tokens for q in made),
-            "cost": sum(costs) if len(costs) == len(made) else None,
+            "cost": total_of(q.cost for q in made),
             "pricing_version": pricing.in_force().version,
             "not_scored": dict(sum((q.refused for q in made), Counter[str]())),
         }  # fmt: skip
@@ -69,12 +68,12 @@ class Playground:
     async def run(self, judges: Sequence[Judge], subjects: Sequence[Subject]) -> dict[str, Any]:
         """Ask every judge about every trace. Rows hold one cell a version; `versions` the mean of each with its interval, `difference`
         that of the second to the first, paired."""
-        spent: list[float] = []
+        spent: list[float | None] = []
         gate = asyncio.Semaphore(AT_ONCE)
 
         async def paid(prompt: Prompt) -> Reply:
             reply = await self._ask(prompt)
-            spent.append(reply.cost or 0.0)
+            spent.append(reply.cost)
             return reply
 
         async def one(judge: Judge, subject: Subject) -> Outcome:
@@ -112,7 +111,7 @@ class Playground:
             ],
             "difference": _estimate([b - a for a, b in pairs]),
             "calls": len(spent),
-            "cost": sum(spent),
+            "cost": total_of(spent),
         }
 
 

@@ -14,7 +14,7 @@ from watchkeeper.model.prompt import Ask, Prompt, Reply
 from watchkeeper.model.score import ABSTAINED, Failed, NotScored, Subject, Verdict
 from watchkeeper.model.series import Estimate
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace
-from watchkeeper.pipeline.quote import quote
+from watchkeeper.pipeline.quote import quote, total_of
 from watchkeeper.scoring.calibration import position
 from watchkeeper.scoring.drive import drive
 from watchkeeper.scoring.judges.pairwise import PLACES, PairwiseJudge
@@ -74,11 +74,11 @@ async def prefer(
     `inconsistent` pairs turned with the order and count a half; `position` says whether the judge chooses by place. `abstained`
     pairs, of which it could not tell, and pairs that fail are counted and left out of the mean."""
     gate = asyncio.Semaphore(AT_ONCE)
-    spent: list[float] = []
+    spent: list[float | None] = []
 
     async def paid(prompt: Prompt) -> Reply:
         reply = await ask(prompt)
-        spent.append(reply.cost or 0.0)
+        spent.append(reply.cost)
         return reply
 
     async def one(pair: Pair) -> tuple[Pair, Verdict | NotScored | Failed]:
@@ -111,7 +111,7 @@ async def prefer(
         "position": msgspec.to_builtins(position([a for a, _ in places], [b for _, b in places])),
         "preference": msgspec.to_builtins(_preference(values)) if len(values) > 1 else None,
         "calls": len(spent),
-        "cost": sum(spent),
+        "cost": total_of(spent),
         "cases": [{"case_id": p.case_id, "said": v.label, "reason": v.reason} for p, v in verdicts],
     }
 
@@ -122,11 +122,15 @@ def _preference(values: Sequence[float]) -> Estimate:
     return Estimate(sum(values) / len(values), low, high, len(values), float(len(values)))
 
 
+def _usd(cost: float | None) -> str:
+    return "at an unknown price" if cost is None else f"{cost:.4f} USD"
+
+
 def lines_of(made: Mapping[str, Any]) -> list[str]:
     """The result as people read it."""
     lines = [
         f"{made['judged']} of {made['pairs']} pairs judged by {made['model']} in both orders, {made['calls']} calls, "
-        f"{made['cost']:.4f} USD",
+        f"{_usd(made['cost'])}",
         f"later better {made['better']}, earlier better {made['worse']}, tie {made['tie']}, "
         f"no preference (the verdict turned with the order) {made['inconsistent']}, could not tell {made['abstained']}",
     ]

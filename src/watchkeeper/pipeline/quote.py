@@ -1,7 +1,7 @@
 """What asking a judge uses and costs: before anybody is asked, and of one call that was answered."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from watchkeeper.dialects import pricing
@@ -43,6 +43,12 @@ def price_of(provider: str, model: str, input_tokens: int | None, output_tokens:
 def expected_usd(judge: Judge) -> float:
     """What a judgement is taken to cost before it has been paid for."""
     return GUESSED_USD if judge.unit_cost is None else judge.unit_cost
+
+
+def total_of(costs: Iterable[float | None]) -> float | None:
+    """USD of all of them together, None where one of them is not known."""
+    known = list(costs)
+    return None if None in known else sum(c for c in known if c is not None)
 
 
 def charge_of(judge: Judge, replies: Sequence[Reply]) -> float:

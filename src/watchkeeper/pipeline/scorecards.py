@@ -82,7 +82,10 @@ async def lines(
     )
     by_metric, by_scorer = _grouped(sums.dicts(), "metric"), _grouped(seen.dicts(), "scorer")
     judged = costs.dicts()
-    paid = {str(r["scorer"]): float(r["usd"]) for r in judged if r["priced"]}
+    # What was answered from kept replies cost nothing, which says nothing of what the others cost.
+    paid = {
+        str(r["scorer"]): float(r["usd"]) for r in judged if r["usd"] or (r["n"] and r["priced"] == r["n"])
+    }
     unsure = {str(r["scorer"]): int(r["abstained"]) for r in judged}
     made: list[Line] = []
     for scorer in calibrator.scorers_of(project):

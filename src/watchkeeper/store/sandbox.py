@@ -344,7 +344,10 @@ def plain_name(name: str) -> str:
 def _condition_tree(where: str) -> exp.Expr:
     if not where.strip():
         raise _refuse("the condition is empty", "leave it out, or write for example scenario = 'support'")
-    tree = _parse(f"SELECT 1 FROM traces WHERE ({where}\n)")
+    try:
+        tree = _parse(f"SELECT 1 FROM traces WHERE ({where}\n)")
+    except QueryRefused as refused:
+        raise words.of_condition(refused, where) from None
     clauses = {k for k, v in tree.args.items() if v} - {"expressions", "from_", "where"}
     if not isinstance(tree, exp.Select) or clauses:
         raise _refuse(

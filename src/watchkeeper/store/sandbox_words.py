@@ -7,7 +7,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
-# Said of statements and, by those who ask for a condition, taken off again.
+from watchkeeper.store.columns import QueryRefused
+
 UNREADABLE = "this is not a statement we can read"
 WRITE_SELECT = (
     'write one SELECT; a column called like a word of SQL stands in quotes: "from"; INTO OUTFILE, FORMAT and SETTINGS are not '
@@ -47,6 +48,19 @@ def of_fault(query: str, error: Exception, read: type[sqlglot.Dialect]) -> tuple
     if unclosed := _unclosed(query, read):
         return said, f"the bracket {unclosed} is not closed"
     return said, WRITE_SELECT
+
+
+def of_condition(refused: QueryRefused, where: str) -> QueryRefused:
+    """The same fault for someone who wrote a condition, not the statement around it."""
+    said, _, fault = str(refused).partition(": ")
+    if said != UNREADABLE:
+        return refused
+    # The bracket that closes the condition is ours: what stands before it is not finished.
+    fault = fault.replace("at ')'", "at its end") if where.count(")") == where.count("(") else fault
+    example = "write it as answer_relevance < 5 and duration_ms > 3000"
+    return QueryRefused(
+        f"this is not a condition: {fault}", example if refused.hint == WRITE_SELECT else refused.hint
+    )
 
 
 _NAMES = {"'": "quote '", '"': 'quote "', "`": "quote `", "*/": "comment /*"}

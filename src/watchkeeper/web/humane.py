@@ -18,7 +18,7 @@ def number(value: float | None, digits: int | None = None) -> str:
     if value is None or not math.isfinite(value):
         return UNKNOWN
     if digits is not None:
-        return _trim(f"{value:,.{digits}f}") if digits == 0 else f"{value:,.{digits}f}"
+        return f"{value:z,.{digits}f}"
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):,}"
     size = abs(value)
@@ -59,7 +59,7 @@ def percent(share: float | None, digits: int | None = None) -> str:
     value = share * 100
     if digits is None:
         digits = 0 if value == 0 or abs(value) >= 99.95 else 1 if abs(value) >= 1 else 2
-    text = f"{value:.{digits}f}"
+    text = f"{value:z.{digits}f}"
     return "<0.01 %" if text == "0.00" and value > 0 else f"{text} %"
 
 

@@ -239,3 +239,14 @@ def test_texts_are_cut_by_characters_and_columns_are_headed_as_written() -> None
         assert name in made, made
     assert made.count("substringUTF8(") == 2 and "mid(" not in made
     assert "leftUTF8(" in compile_condition("left(input_text, 2) = 'Éa'", [])
+
+
+def test_who_wrote_a_condition_is_told_of_a_condition() -> None:
+    for where, said in (
+        ("scenario =", "too much at its end"),
+        ("(errors > 0", "bracket"),
+        ("scenario = 'x", "not closed"),
+    ):
+        with pytest.raises(QueryRefused, match="this is not a condition") as caught:
+            compile_condition(where, SCORERS)
+        assert said in f"{caught.value} {caught.value.hint}" and "SELECT" not in caught.value.hint

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 
 from tests.unit.web.world import World, build
 from watchkeeper.llm.fake import FakeProvider
-from watchkeeper.model.prompt import Prompt
+from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.pipeline.playground import Playground
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,11 +58,29 @@ async def test_it_asks_nobody_before_it_is_told_to(world: World, provider: FakeP
             {"versions": []}, {**body, "n": 26}, {**body, "where": "1; drop"}, {**body, "since": "soon"},
             {**body, "versions": [{"model": "nocolon", "rubric": "tone"}]},
             {**body, "versions": [{"model": "fake:a", "rubric": "no_such"}]},
+            {**body, "versions": [{"model": "nowhere:a", "rubric": "tone"}]},
         ):  # fmt: skip
             assert (await browser.post("/api/playground", json=wrong)).status_code == 400, wrong
         bad = (await browser.get("/playground", params={**form, "model_a": "nocolon"})).text
         assert "That cannot be tried" in bad
     assert provider.replies == 0
+
+
+async def test_a_price_that_is_not_known_is_not_nothing(
+    world: World, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unpriced(prompt: Prompt) -> Reply:
+        return msgspec.structs.replace(await FakeProvider.ask(provider, prompt), cost=None)
+
+    monkeypatch.setattr(
+        world.services, "playground", Playground(world.services.columns, unpriced, lambda: "n")
+    )
+    form = {"model_a": "fake:judge-a", "rubric_a": "tone", "back": "90d", "n": "2"}
+    replies = provider.replies
+    async with client(world) as browser:
+        page = (await browser.post("/playground", data=form)).text
+    provider.replies = replies
+    assert "2 calls, unknown: a model has no price" in page
 
 
 async def test_two_versions_stand_side_by_side_and_nothing_is_stored(

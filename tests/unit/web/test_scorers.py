@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest_asyncio
 from sqlalchemy.engine import Connection
 
@@ -111,6 +112,21 @@ async def test_the_corrected_twin_stands_beside_the_raw_rate(surface: Surface) -
             assert refused.status_code == 400 and "every" in refused.json()["error"]
         wrong = await browser.get("/api/scorers/quality/estimate?cohort=colour%3Dred")
         assert wrong.status_code == 400 and "any of" in wrong.json()["hint"]
+
+
+async def test_an_answer_from_kept_replies_does_not_make_the_others_free(surface: Surface) -> None:
+    async def cost() -> float | None:
+        async with surface.browser() as browser:
+            return next(
+                s["cost"] for s in (await browser.get("/api/scorers")).json() if s["name"] == "quality"
+            )
+
+    first, second, *_ = await surface.columns.read_scores("p", sorted(surface.truth)[:40])
+    again = {"scored_ns": surface.now + 1, "scorer": "quality"}
+    await surface.columns.write_scores([msgspec.structs.replace(first, cost=0.0, **again)])
+    assert await cost() is None
+    await surface.columns.write_scores([msgspec.structs.replace(second, cost=0.25, **again)])
+    assert await cost() == 0.25
 
 
 async def test_judgements_that_wait_say_why(surface: Surface) -> None:

@@ -4,6 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from watchkeeper.config.adapters import known_providers
 from watchkeeper.pipeline.playground import MOST_TRACES, judge_of
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.api.shapes import Body, Short, moment_ns
@@ -37,6 +38,13 @@ async def tried(call: Call, given: Trial) -> dict[str, Any]:
     """The trial's plan, and with `confirm` its results. Raises `HttpError`."""
     flow = needed(call.services.playground, "models to ask")
     call.need_content("a trial shows prompts and outputs")
+    known = known_providers(call.services.config.current)
+    for version in given.versions:
+        provider = version.model.partition(":")[0]
+        if ":" in version.model and provider not in known:
+            raise HttpError(
+                400, f"there is no provider {provider}", f"write provider:model; known are {', '.join(known)}"
+            )
     try:
         judges = [judge_of(v.model_dump(), name) for v, name in zip(given.versions, "AB", strict=False)]
         since = moment_ns(given.since, call.services.clock(), "since")
@@ -49,7 +57,8 @@ async def tried(call: Call, given: Trial) -> dict[str, Any]:
     if not given.confirm:
         return {"asked": False, "planned": planned}
     made = await flow.run(judges, subjects)
-    await note_change(call, "playground.run", f"{made['calls']} calls, {made['cost']:.4f} USD")
+    cost = "at an unknown price" if made["cost"] is None else f"{made['cost']:.4f} USD"
+    await note_change(call, "playground.run", f"{made['calls']} calls, {cost}")
     return {"asked": True, "planned": planned, **made}
 
 

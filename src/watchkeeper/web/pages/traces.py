@@ -16,7 +16,6 @@ from watchkeeper.server.reading import refuse_probing
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.columns import QueryRefused, TraceFilter
 from watchkeeper.store.records import saved_views
-from watchkeeper.store.sandbox_words import UNREADABLE
 from watchkeeper.web import data, humane, render
 from watchkeeper.web.charts.inline import bars
 from watchkeeper.web.metrics import ERRED, LOWER_IS_BETTER
@@ -314,7 +313,7 @@ async def traces(call: Call) -> Response:
         "live": live,
         "saved": shown(view, saved),
         "live_url": view.url("/traces/live", **{k: view.params.get(k) for k in SAME}, after=asked_ns),
-        "refused": in_words(refused, view.params.get("where", "")) if refused else None,
+        "refused": in_words(refused) if refused else None,
         "bars": drawn,
         "top_count": top,
         "matching": sum(n for _, n, _ in counts) if counts is not None else None,
@@ -335,13 +334,8 @@ async def traces(call: Call) -> Response:
     return await answer(view, "traces", "Traces", "traces.html", context, 400 if refused else 200)
 
 
-def in_words(refused: QueryRefused, where: str) -> tuple[str, str]:
-    """(what is wrong with a condition, what to do) for someone who wrote a condition, not the statement around it."""
-    said, _, fault = str(refused).partition(": ")
-    if said == UNREADABLE:
-        # The bracket that closes the condition is ours: what stands before it is not finished.
-        fault = fault.replace("at ')'", "at its end") if where.count(")") == where.count("(") else fault
-        return f"this is not a condition: {fault}", "write it as answer_relevance < 5 and duration_ms > 3000"
+def in_words(refused: QueryRefused) -> tuple[str, str]:
+    """(what is wrong with a condition, what to do); a column that is called otherwise here is named."""
     name = str(refused).removeprefix("there is no column ")
     if name in COLUMNS:
         return str(refused), f"{name} is the column {COLUMNS[name]} here"
