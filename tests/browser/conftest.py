@@ -74,7 +74,11 @@ def opened(chromium: Any, base: str, **how: Any) -> Any:
     made.complaints = []
     made.on("console", lambda m: made.complaints.append(m.text) if m.type in ("error", "warning") else None)
     made.on("pageerror", lambda e: made.complaints.append(str(e)))
-    made.on("requestfailed", lambda r: made.complaints.append(r.url))
+    # What a page had asked for when it was left is aborted: that is no complaint.
+    made.on(
+        "requestfailed",
+        lambda r: made.complaints.append(r.url) if r.failure != "net::ERR_ABORTED" else None,
+    )
     made.on("response", lambda r: made.complaints.append(f"{r.status} {r.url}") if r.status >= 400 else None)
     return made
 
