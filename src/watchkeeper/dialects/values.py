@@ -129,7 +129,9 @@ def word(value: Any) -> str | None:
         return None
     text = value
     if type(value) is not str or value[:1] == '"':
-        text = None if isinstance(value, dict | list) else as_text(value)
+        # A whole number that an exporter sent as a fraction (a version, a thread) is the number.
+        whole = type(value) is float and value.is_integer()
+        text = None if isinstance(value, dict | list) else as_text(int(value) if whole else value)
         if text is None:
             return None
     text = text.strip()

@@ -179,3 +179,7 @@ def test_a_parameter_larger_than_any_count_stays_the_number_that_was_sent() -> N
     sent = {"gen_ai.operation.name": "chat", "gen_ai.request.max_tokens": 1e30, "gen_ai.request.seed": 7.0}
     params = span(sent).llm.params  # type: ignore[union-attr]
     assert params == {"max_tokens": 1e30, "seed": 7} and isinstance(params["max_tokens"], float)
+
+
+def test_a_whole_number_sent_as_a_fraction_is_the_number() -> None:
+    assert values.word(3.0) == "3" and values.word(1.5) == "1.5" and values.identifier(17.0) == "17"
