@@ -67,7 +67,9 @@ def case_of(
         "model": (first.response_model or first.request_model) if first else None,
         "release": trace.context.release,
     }
-    names = [n for n in (label.taxonomy if label else None, trace.error_class) if n]
+    # A judge is compared with what people said of the answer as it is.
+    verdict = label.verdict if label is not None and split == "calibration" else None
+    names = [n for n in (verdict, label.taxonomy if label else None, trace.error_class) if n]
     return Case(
         id="case_" + hashlib.sha256(f"{trace.trace_id}\0{text}".encode()).hexdigest()[:16],
         input={"text": text, "messages": context["messages"]},

@@ -8,11 +8,13 @@ from hypothesis import strategies as st
 
 from tests.unit.scoring.build import trace
 from watchkeeper.model.managed import Proposal
+from watchkeeper.model.review import Label
 from watchkeeper.model.score import Subject, Verdict
 from watchkeeper.model.span import ToolCall, Trace
 from watchkeeper.pipeline.aim import Evidence, proposals, ready_checks, worth
+from watchkeeper.pipeline.calibrate import verdict_of
 from watchkeeper.pipeline.plan import finders
-from watchkeeper.pipeline.promote import must_pass_of
+from watchkeeper.pipeline.promote import case_of, must_pass_of
 from watchkeeper.reviewing.propose import Sample, candidates, grams, judge_of, schema_of, slug
 from watchkeeper.scoring.checks.table import CHECKS
 from watchkeeper.scoring.protocol import BatchScorer
@@ -202,3 +204,11 @@ def test_a_schema_accepts_what_it_was_learned_from(values: list[Any]) -> None:
     for sample in passing:
         (outcome,) = scorer.score([Subject(trace("q", sample.output))])
         assert isinstance(outcome, Verdict) and outcome.passed, (found.spec, sample.output, outcome)
+
+
+def test_a_trace_promoted_to_be_compared_with_keeps_what_people_said_of_it() -> None:
+    said = Label("l", "p", "i", "t", "ana", 1, "bad", "wrong city")
+    asked = trace("Which city?", "Rome")
+    held_out = case_of(asked, said, split="calibration")
+    assert held_out.labels == ["bad", "wrong city"] and verdict_of(held_out) is False
+    assert case_of(asked, said).labels == ["wrong city"]
