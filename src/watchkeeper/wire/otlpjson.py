@@ -16,6 +16,7 @@ from watchkeeper.wire.limits import (
     INT_MAX,
     SMALL,
     Gauge,
+    binary,
     binary_text,
     integer,
     no_nul,
@@ -224,7 +225,7 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
         if name in ("stringValue", "string_value"):
             return plain(_text(inner, f"the value of {key!r:.60}"), key, gauge)
         if name in ("bytesValue", "bytes_value"):
-            return plain(binary_text(_text(inner, f"the value of {key!r:.60}")), key, gauge)
+            return plain(_binary(inner, key), key, gauge)
         if name in ("intValue", "int_value"):
             return integer(_int(inner, f"the value of {key!r:.60}"))
         if name in ("boolValue", "bool_value"):
@@ -248,6 +249,17 @@ def any_value(value: Any, key: str, gauge: Gauge, depth: int = 0) -> Any:
             }
             return table(key, found, gauge)
     return None
+
+
+def _binary(value: Any, key: str) -> str:
+    """Bytes as base64 text, or one by one as an array of JavaScript's is printed."""
+    if isinstance(value, dict | list):
+        listed = (
+            list(cast(dict[str, Any], value).values()) if isinstance(value, dict) else cast(list[Any], value)
+        )
+        if all(type(item) is int and 0 <= item < 256 for item in listed):
+            return binary(bytes(cast(list[int], listed)))
+    return binary_text(_text(value, f"the value of {key!r:.60}"))
 
 
 def _double(value: Any, key: str) -> Any:

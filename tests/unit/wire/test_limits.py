@@ -209,3 +209,11 @@ def test_what_is_not_too_long_has_no_mark() -> None:
 def test_bytes_are_the_text_or_the_object_they_hold_in_either_encoding(value: bytes, kept: str) -> None:
     assert binary(value) == kept and binary_text(base64.b64encode(value).decode()) == kept
     assert binary_text("no base64!") == "no base64!"
+
+
+@pytest.mark.parametrize("printed", ['{"0": 123, "1": 125}', "[123, 125]", '"e30="'])
+def test_bytes_may_be_printed_one_by_one(printed: str) -> None:
+    attribute = f'{{"key": "x", "value": {{"bytesValue": {printed}}}}}'
+    span = f'{{"traceId": "{"0a" * 16}", "spanId": "{"0b" * 8}", "name": "n", "attributes": [{attribute}]}}'
+    body = f'{{"resourceSpans": [{{"scopeSpans": [{{"spans": [{span}]}}]}}]}}'.encode()
+    assert wire.decode("traces", body, "application/json").spans[0].attributes["x"] == "{}"
