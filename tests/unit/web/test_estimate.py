@@ -8,6 +8,7 @@ from watchkeeper.web import estimate, humane
 from watchkeeper.web.data import Series, add, dots
 from watchkeeper.web.estimate import Estimate, proportion
 from watchkeeper.web.metrics import Metric, describe, is_binary
+from watchkeeper.web.pages.experiments import checks_of, said
 from watchkeeper.web.view import TimeRange
 
 SECOND = 1_000_000_000
@@ -156,3 +157,16 @@ def test_a_share_of_some_is_never_written_as_none() -> None:
 def test_a_scorers_share_says_what_it_is_the_share_of(scorer: str, unit: str, word: str) -> None:
     known = describe(scorer)
     assert Metric(scorer, scorer, unit, known.better, known.derived).counts == word
+
+
+def test_a_scorer_that_measures_and_has_a_floor_is_no_share() -> None:
+    """8 of 10 is not 800 %, and 4.5 is not a check that passes and fails by turns."""
+    graded = {"values": [8.0], "passed": [True]}
+    whole = {"values": [1.0, 0.0], "passed": [True, False]}
+    measured = {"values": [12.0], "passed": [None]}
+    run = {"results": [{"scores": {"judge": graded, "json_valid": whole, "words": measured}}]}
+    found = checks_of(run, None)
+    assert found == {"json_valid"}
+    assert [said(v, n, found) for v, n in ((4.5, "judge"), (0.5, "json_valid"), (0.0, "json_valid"))] == [
+        "4.5", "flaky 50%", "fail",
+    ]  # fmt: skip

@@ -33,12 +33,19 @@ def said(value: float, name: str, checks: frozenset[str]) -> str:
 
 
 def checks_of(*runs: dict[str, Any] | None) -> frozenset[str]:
-    """The scorers that pass or fail, in any of the runs."""
-    found: set[str] = set()
+    """The scorers whose value is whether they pass, in all of the runs. One that also measures, such as a judge with a floor, is none:
+    8 of 10 is not 800 %."""
+    flags: set[str] = set()
+    measures: set[str] = set()
     for run in runs:
         for result in (run or {}).get("results", []):
-            found |= {n for n, s in result["scores"].items() if any(p is not None for p in s["passed"])}
-    return frozenset(found)
+            for name, score in result["scores"].items():
+                told = [
+                    (v, p) for v, p in zip(score["values"], score["passed"], strict=False) if p is not None
+                ]
+                flags |= {name} if told else set()
+                measures |= {name} if any(v != float(p) for v, p in told) else set()
+    return frozenset(flags - measures)
 
 
 def alone(run: dict[str, Any]) -> list[dict[str, Any]]:
