@@ -120,7 +120,7 @@ def bring(args: argparse.Namespace) -> int:
     made = Client.of(args).call(
         "POST", _path(args.dataset, "/cases"), {"add": brought, "note": note, "duplicates": args.duplicates}
     )
-    print(f"{args.dataset} v{made['version']}: {made['cases']} cases")
+    print(f"{args.dataset} v{made['version']}: {counted(made['cases'])}")
     for twin in made["skipped"][:10]:
         print(
             f"  left out {twin['case_id']}: it asks what {twin['other_id']} asks ({twin['similarity']:.0%} alike)"

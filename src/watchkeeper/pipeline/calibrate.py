@@ -333,7 +333,7 @@ class Calibrator:
             return
         own = [h for h in history if h.version == scorer.version and h.judge_model == model]
         pairs, _, _ = await self._labelled(project, scorer, await self._cut(project, scorer, None))
-        last = own[0] if own else None
+        last = rules.in_force(own) if own else None
         if pairs and (last is None or (last.source == "review" and len(pairs) != last.n)):
             last = await self.calibrate(project, name, author="nightly")
         drawn = await self._records.read(

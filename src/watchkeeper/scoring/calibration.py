@@ -260,6 +260,21 @@ def drift(before: Mapping[str, bool], now: Mapping[str, bool], now_ns: int = 0) 
     return Drift(len(both), to_fail, to_pass, p, p < DRIFT_P, now_ns)
 
 
+def in_force(own: Sequence[Calibration]) -> Calibration:
+    """The newest comparison; but one with too few labels says nothing against an earlier one that had enough from elsewhere: a dataset of
+    five cases must not end what a hundred labels of the review queue have shown."""
+    newest_first = sorted(own, key=lambda c: -c.time_ns)
+    enough = next((c for c in newest_first if c.n >= FEWEST_LABELS), None)
+    if enough is None:
+        return newest_first[0]
+    since = [c for c in newest_first if c.time_ns > enough.time_ns and _origin(c) == _origin(enough)]
+    return since[0] if since else enough
+
+
+def _origin(of: Calibration) -> str:
+    return of.source.partition("@")[0]
+
+
 def standing(
     scorer: str,
     kind: str,
@@ -279,7 +294,7 @@ def standing(
     if not own:
         what = "the judge model" if newest.judge_model != judge_model else "the scorer"
         return msgspec.structs.replace(made, reason=f"{what} changed since it was compared with people")
-    last = max(own, key=lambda c: c.time_ns)
+    last = in_force(own)
     made = msgspec.structs.replace(made, calibrated_ns=last.time_ns, expires_ns=last.expires_ns, n=last.n)
     if last.status != "calibrated":
         return msgspec.structs.replace(made, reason="; ".join(last.failed) or "it was not good enough")

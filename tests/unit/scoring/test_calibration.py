@@ -168,6 +168,22 @@ def test_a_standing_ends_with_the_version_the_model_the_time_and_the_judge() -> 
     assert found.provisional and "agreement" in found.reason
 
 
+def test_a_few_cases_of_a_dataset_do_not_end_what_many_labels_have_shown() -> None:
+    good = {(True, True): 48, (False, False): 48, (True, False): 2, (False, True): 2}
+    made = calibrated(pairs_of(good))
+    few = calibrated(pairs_of({(False, False): 5}), now_ns=101 * DAY, source="held@5")
+    worse = calibrated(pairs_of({(True, True): 30, (True, False): 30}), now_ns=102 * DAY, source="held@6")
+    taken_back = calibrated(pairs_of({(True, True): 5}), now_ns=101 * DAY)
+    for found, provisional in (
+        ([made, few], False),
+        ([made, few, worse], True),
+        ([made, taken_back], True),
+        ([few], True),
+    ):
+        told = rules.standing("judge", "judge", "v1", "m", found, 103 * DAY)
+        assert told.provisional is provisional, found
+
+
 # -- the corrected twin ------------------------------------------------------------------------------------------------
 
 
