@@ -25,7 +25,7 @@ from watchkeeper.store.clickhouse import queries
 from watchkeeper.store.columns import TraceFilter, TraceRow
 from watchkeeper.web import data
 from watchkeeper.web.metrics import ERRED, Metric
-from watchkeeper.web.pages.overview import health_stats
+from watchkeeper.web.pages.overview import health_stats, share_of
 from watchkeeper.web.pages.quality import worst_of
 from watchkeeper.web.pages.signals import _line as failure_line
 from watchkeeper.web.view import TimeRange, View, view_of
@@ -224,6 +224,10 @@ async def test_traces_of_which_a_share_was_kept_stand_for_the_others(world: Worl
     assert (errors.value.value, errors.value.low, errors.value.high) == pytest.approx(
         (wanted.value, wanted.low, wanted.high)
     )
+    # The share of a failure is told as the errors are.
+    (timeouts,) = data.failures(whole)
+    share = share_of(timeouts, row)
+    assert (share.value, share.low, share.high) == pytest.approx((wanted.value, wanted.low, wanted.high))
     durations = [one.trace.duration_ms or 0.0 for one in rows]
     exact = estimates.quantile(durations, 0.95, [one.kept for one in rows])
     assert isinstance(exact, Estimate) and p95.value.value == exact.value

@@ -318,6 +318,13 @@ def _coarse(view: View) -> int:
     return next((b for b in BUCKETS if view.range.seconds / b <= 60), view.range.bucket)
 
 
+def share_of(failure: Mapping[str, Any], whole: Mapping[str, Any] | None) -> Estimate:
+    """The share of the range's traces that failed so; `whole` is the range's row of `traffic`, None without traces."""
+    if whole is None:
+        return estimate.unknown("no traces in this range", "share")
+    return estimate.share(failure["n"], failure["w2"], whole["n_w"], whole["n_w2"], int(whole["n"]))
+
+
 @route("GET", "/", permission="viewer")
 async def overview(call: Call) -> Response:
     """The first page: is it still working?"""
@@ -330,7 +337,7 @@ async def overview(call: Call) -> Response:
         data.deploys(view),
     )
     health, buckets = traffic["whole"], traffic["bucket"]
-    seen = distinct(data.failures(health))
+    seen, whole = distinct(data.failures(health)), next((r for r in health if r["current"]), None)
     # Only an empty range needs to ask whether there was ever anything.
     ever = (
         [{"n": 1, "last_seen": buckets[-1]["latest"]}]
@@ -369,9 +376,8 @@ async def overview(call: Call) -> Response:
             "quality": [(s, spark(s.dots, 240, 32, rules)) for s in moving[:MOST_SERIES]],
             "quality_more": max(0, len(moving) - MOST_SERIES),
             "steady": [s for s in quality if s.steady and s.current.n],
-            "failures": seen[:8],
+            "failures": [{**f, "share": share_of(f, whole)} for f in seen[:8]],
             "failures_more": max(0, len(seen) - 8),
-            "total": next((r["n_w"] for r in health if r["current"]), 0),
             "gaps": gaps(covered),
             "covered": covered,
             "deploys": changes,
