@@ -403,17 +403,23 @@ def finish(draft: Draft, dialect: str) -> Span:
     )
 
 
+_HIDEABLE = ("input_text", "output_text", "query", "system", "tool_arguments", "tool_result")
+
+
 def _leave_hidden(draft: Draft) -> None:
     """The mark that content was left out is no content: what was said is unknown then."""
-    for field in ("input_text", "output_text", "query", "system", "tool_arguments", "tool_result"):
-        if is_hidden(getattr(draft, field)):
+    for field in _HIDEABLE:
+        if (told := getattr(draft, field)) is not None and is_hidden(told):
             setattr(draft, field, None)
     for message in (*(draft.inputs or ()), *(draft.outputs or ())):
-        if any(is_hidden(p.text) for p in message.parts):
-            message.parts = [p for p in message.parts if not is_hidden(p.text)]
         for part in message.parts:
-            part.arguments = None if is_hidden(part.arguments) else part.arguments
-            part.result = None if is_hidden(part.result) else part.result
+            # Every part of every message passes here: the mark is short, so that nothing else is looked up.
+            text = part.text
+            if text is None:
+                part.arguments = None if is_hidden(part.arguments) else part.arguments
+                part.result = None if is_hidden(part.result) else part.result
+            elif len(text) < 20 and is_hidden(text):
+                message.parts = [p for p in message.parts if not is_hidden(p.text)]
 
 
 def _finish_tool(draft: Draft) -> None:
