@@ -60,8 +60,8 @@ def harmless(value: Any) -> Any:
 
 
 def as_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -> None:
-    """Rows as CSV."""
-    writer = csv.writer(out)
+    """Rows as CSV. A line ends as a shell's does: with a carriage return the last value of each would be another."""
+    writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([harmless(value) for value in row] for row in rows)
 

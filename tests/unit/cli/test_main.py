@@ -320,7 +320,7 @@ def test_it_keeps_terminals_and_spreadsheets_safe() -> None:
     assert lines[2].endswith(" 1") and lines[3].endswith("10")
     text = io.StringIO()
     as_csv(["a"], [["=x"], [None]], text)
-    assert text.getvalue().splitlines() == ["a", "'=x", '""']
+    assert text.getvalue() == 'a\n\'=x\n""\n'
 
 
 def test_it_backs_up_and_restores_a_stopped_server_s_data(
