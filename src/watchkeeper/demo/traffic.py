@@ -44,6 +44,10 @@ def _at(start_ns: int, seconds: float) -> int:
     return start_ns + int(seconds * SECOND)
 
 
+# The customers' hour when the story begins, whatever the hour is here: the story is the same around the clock.
+BEGINS = 7
+
+
 def _daily(hour_of_day: int) -> float:
     """Relative volume by hour: quiet nights, busy office hours."""
     return 0.45 + (0.55 if 8 <= hour_of_day < 20 else 0.0) + (0.35 if 9 <= hour_of_day < 17 else 0.0)
@@ -61,6 +65,7 @@ class Traffic:
         self._per_hour = per_hour
         self._providers: dict[str, TracerProvider] = {}
         self._asked: Counter[Mix] = Counter()
+        self._began = 0
         self.turns = 0
         self.spans = 0
 
@@ -86,8 +91,8 @@ class Traffic:
 
     def hour(self, start_ns: int, mix: Mix) -> int:
         """Send one hour of traffic; returns the number of questions."""
-        hour_of_day = (start_ns // HOUR) % 24
-        expected = self._per_hour * _daily(hour_of_day)
+        self._began = self._began or start_ns
+        expected = self._per_hour * _daily(((start_ns - self._began) // HOUR + BEGINS) % 24)
         count = max(1, round(self._rng.gauss(expected, expected**0.5)))
         for moment in sorted(self._rng.uniform(0, 3500) for _ in range(count)):
             self.ask(_at(start_ns, moment), mix)
@@ -97,8 +102,7 @@ class Traffic:
         """Send one question and its answer as a trace that starts at `start_ns`."""
         nth = self._asked[mix]
         self._asked[mix] += 1
-        # What is asked and answered follows from how many came before in this chapter, never from the hour at which the
-        # story is told: its luck is the same around the clock.
+        # What is asked and answered follows from how many came before in this chapter.
         key = (self._seed, mix.release, nth)
         dice = random.Random(f"{key}")
         topic, question = question_for(dice)

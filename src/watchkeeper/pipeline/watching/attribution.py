@@ -4,11 +4,16 @@ from collections.abc import Sequence
 
 from watchkeeper.alerting.evaluate import Truth, judge
 from watchkeeper.alerting.monitor import Monitor
-from watchkeeper.model.series import Cohort, Point
+from watchkeeper.model.series import Cohort, Estimate, Point
 from watchkeeper.model.times import HOUR
 from watchkeeper.pipeline.watching.book import Book, Watched
 from watchkeeper.pipeline.watching.look import Reader
 from watchkeeper.pipeline.watching.normals import Normal
+from watchkeeper.stats.estimates import point_mean
+
+# How sure it must be that what is left has changed too, where somebody has been told of a part: it is asked at every tick for as
+# long as the parent's evidence lasts, which outlives a rollback by half a day.
+SURE = 0.9973
 
 
 def rest(whole: Point, parts: Sequence[Point]) -> Point | None:
@@ -46,11 +51,14 @@ def explained(
     normals: dict[tuple[str, Cohort], Normal],
     watched: Watched,
     alpha: float,
+    told: bool = False,
 ) -> Cohort | None:
     """The child whose doing the parent's breach is, or None when the breach is the parent's own.
 
     `children` see the change too, the surest first; they are taken out of the parent one after another. For a shift: the
-    rest must then stand less than half as far from the baseline as the parent does. For limits: it must not pass them.
+    rest must then stand less than half as far from the baseline as the parent does; or, where the first child has been `told`
+    of, not surely apart from it: what is left of a parent that recovers is a few points of noise, as the parent itself is. For
+    limits: it must not pass them.
     """
     onsets = [
         e.onset_ns for m, e in watched.evidence.items() if m in monitor.moving and e.onset_ns is not None
@@ -60,7 +68,7 @@ def explained(
     for count in range(1, len(children) + 1):
         some = children[:count]
         if monitor.moving:
-            fine = _rest_is_still(monitor, parent, some, since, end, book, normals)
+            fine = _rest_is_still(monitor, parent, some, since, end, book, normals, told)
         else:
             fine = _rest_is_fine(monitor, parent, some, end, book, normals, alpha)
         if fine:
@@ -76,6 +84,7 @@ def _rest_is_still(
     end: int,
     book: Book,
     normals: dict[tuple[str, Cohort], Normal],
+    told: bool,
 ) -> bool:
     compared = False
     for metric in monitor.moving:
@@ -93,10 +102,16 @@ def _rest_is_still(
             return False
         compared = True
         normal_mean = normal.point.swx / normal.point.sw
-        if abs(left.swx / left.sw - normal_mean) >= 0.5 * abs(whole.swx / whole.sw - normal_mean):
+        near = abs(left.swx / left.sw - normal_mean) < 0.5 * abs(whole.swx / whole.sw - normal_mean)
+        if not near and not (told and _unchanged(left, normal_mean)):
             return False
     # Of texts there is nothing to subtract; then the wider cohort speaks.
     return compared
+
+
+def _unchanged(left: Point, normal_mean: float) -> bool:
+    found = point_mean(left, level=SURE, exact=True)
+    return not isinstance(found, Estimate) or found.low <= normal_mean <= found.high
 
 
 def _size(monitor: Monitor, cohort: Cohort, since: int, end: int, book: Book) -> float:

@@ -220,7 +220,9 @@ class Steps:
         order = {"breach": 0, "near": 1}
         also = [c for c, looked in seen.items() if c != parent and c not in told and looked.seen in order]
         children = [*told, *sorted(also, key=lambda c: (order[seen[c].seen], -seen[c].strength))]
-        first = explained(monitor, parent, children, end, work.book, work.normals, watched, alpha)
+        first = explained(
+            monitor, parent, children, end, work.book, work.normals, watched, alpha, told=bool(told)
+        )
         return {parent: first} if first is not None else {}
 
     # -- baselines -----------------------------------------------------------------------------------------------
