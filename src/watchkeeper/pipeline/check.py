@@ -32,7 +32,7 @@ from watchkeeper.scoring import evidence
 from watchkeeper.scoring import keeping as keep
 from watchkeeper.scoring.protocol import BatchScorer
 from watchkeeper.scoring.sampling import Decision, Sampled
-from watchkeeper.store.columns import Columns, KeepingRow, TraceRow
+from watchkeeper.store.columns import Columns, KeepingRow, TraceRow, believable
 from watchkeeper.store.records import coverage, jobs
 from watchkeeper.store.records.engine import Records
 
@@ -170,7 +170,7 @@ class CheckFlow:
         for d in done:
             row, new = self._finish(d, choices, now, read, ledger)
             if d.kept is not None and (d.project, d.trace.trace_id) not in decided:
-                fresh.append(_kept_row(d.project, d.trace, d.kept, now))
+                fresh.append(_kept_row(row, d.kept, now))
             if d.kept is None or d.kept.kept:
                 rows.append(row)
                 work += new
@@ -474,13 +474,15 @@ class CheckFlow:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _kept_row(project: str, trace: Trace, kept: keep.Kept, now: int) -> KeepingRow:
+def _kept_row(row: TraceRow, kept: keep.Kept, now: int) -> KeepingRow:
     """The decision, with the trace's place in its session where its time says one."""
-    timed = trace.start_ns > 0 and not any(s.raw is not None and s.raw.time_suspect for s in trace.spans)
-    return KeepingRow(
-        project, trace.trace_id, kept.kept, kept.probability, kept.reason, now,
-        trace.context.session_id if timed else None, trace.start_ns if timed else 0, trace.end_ns if timed else 0,
-    )  # fmt: skip
+    trace = row.trace
+    decided = KeepingRow(row.project, trace.trace_id, kept.kept, kept.probability, kept.reason, now)
+    if not believable(row):
+        return decided
+    return msgspec.structs.replace(
+        decided, session_id=trace.context.session_id, start_ns=trace.start_ns, end_ns=trace.end_ns
+    )
 
 
 def _from_telemetry(project: str, trace: Trace, now: int) -> list[Score]:

@@ -9,6 +9,9 @@ from watchkeeper.model.alert import Deploy
 from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point
 from watchkeeper.model.span import LogRecord, RawSpan, Span, Trace
+from watchkeeper.model.times import DAY
+
+BEFORE_NS, AFTER_NS = 400 * DAY, DAY
 
 
 class SpanRow(msgspec.Struct, gc=False):
@@ -58,6 +61,19 @@ class TraceRow(msgspec.Struct, gc=False):
     received_ns: int = 0
     kept: float = 1.0
     again: bool = False
+
+
+def plausible(time_ns: int, arrived_ns: int) -> bool:
+    """Whether a client's clock can be believed: between 400 days before and one day after the arrival."""
+    return arrived_ns - BEFORE_NS <= time_ns <= arrived_ns + AFTER_NS
+
+
+def believable(row: TraceRow) -> bool:
+    """Whether a trace's start can steer anything. The decoder compared it with the arrival, which is the same at every
+    rewrite of the row; the time of assembly is not."""
+    start = row.trace.start_ns
+    flagged = any(s.start_ns == start and s.raw is not None and s.raw.time_suspect for s in row.trace.spans)
+    return not flagged and plausible(start, row.received_ns or row.assembled_ns)
 
 
 class KeepingRow(msgspec.Struct, frozen=True):

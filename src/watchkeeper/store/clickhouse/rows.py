@@ -11,9 +11,8 @@ from watchkeeper.model.score import Score
 from watchkeeper.model.series import Point, cohort_text
 from watchkeeper.model.span import LLM, Context, RawSpan, Span
 from watchkeeper.model.times import DAY, MINUTE
-from watchkeeper.store.columns import KeepingRow, LogRow, MetricRow, SpanRow, TraceRow
+from watchkeeper.store.columns import KeepingRow, LogRow, MetricRow, SpanRow, TraceRow, believable, plausible
 
-BEFORE_NS, AFTER_NS = 400 * DAY, DAY
 MAX_NS = 2**63 - 1
 MAX_COUNT = 2**63 - 1
 # Long values are content: they are in the stored span, and the columns would hold them a second time. An attribute that
@@ -43,11 +42,6 @@ def document(item: Any) -> str:
         return _json.encode(item).decode()
     except UnicodeEncodeError:
         return _json.encode(valid(msgspec.to_builtins(item, enc_hook=str))).decode()
-
-
-def plausible(time_ns: int, arrived_ns: int) -> bool:
-    """Whether a client's clock can be believed: between 400 days before and one day after the arrival."""
-    return arrived_ns - BEFORE_NS <= time_ns <= arrived_ns + AFTER_NS
 
 
 def day_of(time_ns: int, arrived_ns: int) -> int:
@@ -264,14 +258,6 @@ def _checks(checks: list[Score]) -> tuple[list[Any], ...]:
         [number(c.value) for c in checks], [c.label for c in checks], [c.passed for c in checks],
         [c.reason for c in checks],
     )  # fmt: skip
-
-
-def believable(row: TraceRow) -> bool:
-    """Whether a trace's start can steer anything. The decoder compared it with the arrival, which is the same at every
-    rewrite of the row; the time of assembly is not."""
-    start = row.trace.start_ns
-    flagged = any(s.start_ns == start and s.raw is not None and s.raw.time_suspect for s in row.trace.spans)
-    return not flagged and plausible(start, row.received_ns or row.assembled_ns)
 
 
 def over_weeks(row: TraceRow) -> bool:

@@ -22,6 +22,7 @@ from watchkeeper.store.columns import (
     SpanRow,
     StoreUnavailable,
     TraceRow,
+    believable,
 )
 
 log = logging.getLogger(__name__)
@@ -160,7 +161,7 @@ def keeping(client: Client, batch: Sequence[KeepingRow]) -> None:
 
 def _arrivals(client: Client, batch: Sequence[TraceRow]) -> None:
     """A trace whose clock cannot be believed is placed by its first arrival, the same at every rewrite."""
-    odd = [r for r in batch if not r.received_ns and not rows.believable(r)]
+    odd = [r for r in batch if not r.received_ns and not believable(r)]
     for project, ids in _by_project([(r.project, r.trace.trace_id) for r in odd]).items():
         first = reading.arrived(client, project, ids)
         for row in odd:
