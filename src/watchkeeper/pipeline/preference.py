@@ -14,7 +14,7 @@ from watchkeeper.model.prompt import Ask, Prompt, Reply
 from watchkeeper.model.score import ABSTAINED, Failed, NotScored, Subject, Verdict
 from watchkeeper.model.series import Estimate
 from watchkeeper.model.span import LLM, Context, Span, Totals, Trace
-from watchkeeper.pipeline.quote import quote, total_of
+from watchkeeper.pipeline.quote import quote, said_usd, total_of
 from watchkeeper.scoring.calibration import position
 from watchkeeper.scoring.drive import drive
 from watchkeeper.scoring.judges.pairwise import PLACES, PairwiseJudge
@@ -122,15 +122,11 @@ def _preference(values: Sequence[float]) -> Estimate:
     return Estimate(sum(values) / len(values), low, high, len(values), float(len(values)))
 
 
-def _usd(cost: float | None) -> str:
-    return "at an unknown price" if cost is None else f"{cost:.4f} USD"
-
-
 def lines_of(made: Mapping[str, Any]) -> list[str]:
     """The result as people read it."""
     lines = [
         f"{made['judged']} of {made['pairs']} pairs judged by {made['model']} in both orders, {made['calls']} calls, "
-        f"{_usd(made['cost'])}",
+        f"{said_usd(made['cost'])}",
         f"later better {made['better']}, earlier better {made['worse']}, tie {made['tie']}, "
         f"no preference (the verdict turned with the order) {made['inconsistent']}, could not tell {made['abstained']}",
     ]

@@ -51,6 +51,11 @@ def total_of(costs: Iterable[float | None]) -> float | None:
     return None if None in known else sum(c for c in known if c is not None)
 
 
+def said_usd(cost: float | None) -> str:
+    """A cost as people read it after what was asked for it."""
+    return "at an unknown price" if cost is None else f"{cost:.4f} USD"
+
+
 def charge_of(judge: Judge, replies: Sequence[Reply]) -> float:
     """USD that replies to a judge count against its budget: what they cost, else what the judge was said to cost (`unit_cost`),
     else nothing, because nothing is known."""

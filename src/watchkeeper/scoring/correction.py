@@ -8,7 +8,7 @@ import numpy as np
 from watchkeeper.model.calibration import Corrected, Pair
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.stats.estimates import kish
-from watchkeeper.stats.judges import post_stratified_rate, ppi_from, rogan_gladen_labels
+from watchkeeper.stats.judges import of_labels, post_stratified_rate, ppi_from, rogan_gladen_labels
 
 # Labels count as a sample of a window when there are this many in it and they spread over half of it.
 FEWEST_RECENT, SPREAD = 30, 0.5
@@ -108,4 +108,4 @@ def _stratified(window: Window, recent: Sequence[Pair]) -> Estimate | Insufficie
         good = float((w * np.array([float(p.good) for p in of])).sum() / w.sum()) if of else 0.0
         strata[verdict] = (good * size, size)
     found = post_stratified_rate(window.passed, window.n_eff, strata[True], strata[False])
-    return msgspec.structs.replace(found, n=len(recent)) if isinstance(found, Estimate) else found
+    return of_labels(len(recent), found)

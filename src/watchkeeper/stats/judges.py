@@ -68,10 +68,10 @@ def corrected_rate(
         size = kish(w)
         strata.append((float((w * lh[lj == verdict]).sum() / w.sum()) * size if size > 0 else 0.0, size))
     passed = float(jw[j].sum() / jw.sum())
-    return _of(lj.size, post_stratified_rate(passed, kish(jw), strata[0], strata[1], level=level))
+    return of_labels(lj.size, post_stratified_rate(passed, kish(jw), strata[0], strata[1], level=level))
 
 
-def _of(labels: int, found: Estimate | Insufficient) -> Estimate | Insufficient:
+def of_labels(labels: int, found: Estimate | Insufficient) -> Estimate | Insufficient:
     """An estimate from effective numbers says of how many labels it is."""
     return msgspec.structs.replace(found, n=labels) if isinstance(found, Estimate) else found
 
@@ -203,7 +203,7 @@ def rogan_gladen_labels(
     made = rogan_gladen(
         passed, n_judged, se.value * se.n_eff, se.n_eff, sp.value * sp.n_eff, sp.n_eff, level=level
     )
-    return _of(int(j.size), made)
+    return of_labels(int(j.size), made)
 
 
 def kappa(a: ArrayLike, b: ArrayLike, *, weighting: Weighting = "none", w: ArrayLike | None = None) -> float:

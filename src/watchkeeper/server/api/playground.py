@@ -6,6 +6,7 @@ from pydantic import Field
 
 from watchkeeper.config.adapters import known_providers
 from watchkeeper.pipeline.playground import MOST_TRACES, judge_of
+from watchkeeper.pipeline.quote import said_usd
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.api.shapes import Body, Short, moment_ns
 from watchkeeper.server.reading import note_change
@@ -57,8 +58,7 @@ async def tried(call: Call, given: Trial) -> dict[str, Any]:
     if not given.confirm:
         return {"asked": False, "planned": planned}
     made = await flow.run(judges, subjects)
-    cost = "at an unknown price" if made["cost"] is None else f"{made['cost']:.4f} USD"
-    await note_change(call, "playground.run", f"{made['calls']} calls, {cost}")
+    await note_change(call, "playground.run", f"{made['calls']} calls, {said_usd(made['cost'])}")
     return {"asked": True, "planned": planned, **made}
 
 
