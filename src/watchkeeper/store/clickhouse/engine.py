@@ -328,7 +328,8 @@ def narrowness(client: Client) -> str | None:
 
 
 def give_back(client: Client) -> None:
-    """Return freed memory to the system: both allocators of the process keep what large batches left, about 200 MB."""
+    """Return freed memory to the system: an allocator keeps what large batches left. The engine's has given it back by itself unless
+    an operator set it otherwise (`spare_memory`)."""
     with contextlib.suppress(Error):  # an engine built without jemalloc has nothing to return
         client.command("SYSTEM JEMALLOC PURGE")
     trim = getattr(_libc, "malloc_trim", None)
