@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections import Counter
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from watchkeeper.model.sensitive import Found
 from watchkeeper.model.span import LogRecord, RawEvent, RawSpan
@@ -49,17 +49,28 @@ def keyed_hash(value: str, key: str) -> str:
     )
 
 
+K = TypeVar("K")
+
+
+def _remember(known: dict[K, str], key: K, value: str) -> None:
+    if len(known) >= _CACHE_SIZE:
+        known.clear()
+    known[key] = value
+
+
 class Redactor:
     """Redacts spans and logs in place under one policy. Remembers short clean strings (service names, models), attribute
-    names that need nothing, and the last resource, because the same ones come with every span."""
+    names that need nothing, and the last resource, because the same ones come with every span, which all get the one remembered: a
+    request has a copy of each for every span."""
 
     def __init__(self, policy: Policy | None = None) -> None:
         self.policy = policy or default_policy()
-        self._clean: set[str] = set()
-        self._plain: set[str] = set()
+        self._clean: dict[str, str] = {}
+        # The same of texts that are clean under one attribute name: models, and the ids of users and sessions, which every span of a
+        # trace repeats.
+        self._clean_there: dict[tuple[str, str], str] = {}
+        self._plain: dict[str, str] = {}
         self._resource: tuple[dict[str, Any], dict[str, Any], Counter[str]] | None = None
-        # The library that made the spans, mostly the same one; its version has digits, which `text` looks at each time.
-        self._clean_scope = ("", "")
 
     def text(self, value: str, counts: Counter[str], context: str = "") -> str:
         """One string, with findings counted."""
@@ -67,17 +78,21 @@ class Redactor:
         if short:
             if len(value) < _SHORTEST and not self.policy.own:
                 return value
-            if value in self._clean:
-                return value
+            known = self._clean.get(value)
+            if known is None:
+                known = self._clean_there.get((context, value))
+            if known is not None:
+                return known
         found = find(value, self.policy, context)
         if found:
             counts.update(f.kind for f in found)
             return replace(value, found)
-        # A weak number is clean only under its own attribute name, so digits are looked at each time.
-        if short and value.isascii() and _DIGIT.search(value) is None:
-            if len(self._clean) >= _CACHE_SIZE:
-                self._clean.clear()
-            self._clean.add(value)
+        if short:
+            # A weak number is clean only under its own attribute name.
+            if value.isascii() and _DIGIT.search(value) is None:
+                _remember(self._clean, value, value)
+            elif len(context) <= _LONGEST_NAME:
+                _remember(self._clean_there, (context, value), value)
         return value
 
     def value(self, value: Any, counts: Counter[str], context: str = "", depth: int = 0) -> Any:
@@ -110,9 +125,10 @@ class Redactor:
     def mapping(self, values: dict[str, Any], counts: Counter[str], depth: int = 0) -> dict[str, Any]:
         """A map of attributes, keys included."""
         out: dict[str, Any] = {}
-        for key, value in values.items():
-            if key not in self._plain:
-                self._named(out, key, value, counts, depth)
+        for raw_key, value in values.items():
+            key = self._plain.get(raw_key)
+            if key is None:
+                self._named(out, raw_key, value, counts, depth)
             elif type(value) is str:
                 out[key] = self.text(value, counts, key)
             else:
@@ -145,7 +161,7 @@ class Redactor:
             if action is None and key == raw_key and len(key) <= _LONGEST_NAME:
                 if len(self._plain) >= 10 * _CACHE_SIZE:
                     self._plain.clear()
-                self._plain.add(key)
+                self._plain[key] = key
             out[key] = self.value(value, counts, raw_key, depth)
 
     def _shared(self, resource: dict[str, Any], counts: Counter[str]) -> dict[str, Any]:
@@ -184,11 +200,8 @@ class Redactor:
             span.status_message = self.text(span.status_message, counts)
         if span.trace_state:
             span.trace_state = self.text(span.trace_state, counts)
-        scope = (span.scope_name, span.scope_version)
-        if scope != self._clean_scope:
-            span.scope_name, span.scope_version = (self.text(word, counts) for word in scope)
-            if scope == (span.scope_name, span.scope_version):
-                self._clean_scope = scope
+        span.scope_name = self.text(span.scope_name, counts)
+        span.scope_version = self.text(span.scope_version, counts)
         span.attributes = self.mapping(span.attributes, counts)
         span.resource = self._shared(span.resource, counts)
         if len(span.events) > 1:

@@ -91,6 +91,45 @@ def test_an_attributes_name_is_context_for_its_value() -> None:
     assert span.attributes == {"customer.phone": "[PHONE]", "order.number": "5552671234"}
 
 
+def test_a_number_that_was_clean_under_one_name_is_found_under_another() -> None:
+    redactor = Redactor()
+    said = {"order.number": "5552671234", "customer.phone": "5552671234"}
+    for _ in range(2):
+        span = raw(attributes=dict(said), name="5552671234")
+        redactor.span(span)
+        assert span.attributes == {"order.number": "5552671234", "customer.phone": "[PHONE]"}
+        assert span.name == "5552671234"
+
+
+def test_what_every_span_repeats_is_one_string_for_all_of_them() -> None:
+    redactor = Redactor()
+    spans: list[RawSpan] = []
+    for _ in range(2):
+        # As a decoder yields them: equal texts, each its own.
+        sent = {"gen_ai.request.model": "gpt-4o-2024-08-06", "user.id": "user-12", "answer.kind": "summary"}
+        span = raw(
+            name="".join(("chat ", "gpt-4o")),
+            attributes={"".join(list(k)): "".join(list(v)) for k, v in sent.items()},
+            scope_name="".join(("opentelemetry", ".openai")),
+        )
+        redactor.span(span)
+        spans.append(span)
+    first, second = spans
+    assert first.name is second.name and first.scope_name is second.scope_name
+    assert list(first.attributes.items()) == list(second.attributes.items())
+    for (key, value), (key2, value2) in zip(first.attributes.items(), second.attributes.items(), strict=True):
+        assert key is key2 and value is value2
+
+
+def test_what_is_remembered_does_not_grow_without_end() -> None:
+    redactor = Redactor()
+    for n in range(5_000):
+        redactor.span(raw(attributes={"user.id": f"user-{n}", f"key.{n}": "x" * (n % 60)}, name=f"name {n}"))
+    known = [v for v in vars(redactor).values() if isinstance(v, dict)]
+    assert known and all(len(v) <= 20_000 for v in known)
+    assert sum(map(len, known)) < 30_000
+
+
 def test_credentials_in_header_attributes_go_whatever_they_look_like() -> None:
     span = raw(
         attributes={
