@@ -1,4 +1,4 @@
-"""`watchkeeper dataset list|export|import|diff`: cases in and out as JSON lines or Parquet."""
+"""`watchkeeper dataset list|export|import|diff`: cases out as JSON lines or Parquet, and in from these, JSON and CSV."""
 
 import argparse
 import json
@@ -10,12 +10,13 @@ from urllib.parse import quote, urlencode
 
 from watchkeeper.cli.answering import dataset_of
 from watchkeeper.cli.client import Client, add_server
-from watchkeeper.cli.errors import OK, CliError
+from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import shown, table, write_text, written
 from watchkeeper.model.numerals import counted
 from watchkeeper.testing import cases
 
 SPLITS = ("golden", "calibration", "regression", "holdout")
+MOST_NAMED = 20
 
 
 def add_arguments(which: Any, runs: Any) -> None:
@@ -31,9 +32,16 @@ def add_arguments(which: Any, runs: Any) -> None:
     out.add_argument("--split", help="only this split")
     add_server(out)
     runs(out, "watchkeeper.cli.dataset:export")
-    into = which.add_parser("import", help="add a file's cases (.jsonl, .parquet) as a new version")
+    into = which.add_parser(
+        "import", help="add a file's cases (.jsonl, .json, .csv, .parquet) as a new version"
+    )
     into.add_argument("dataset", metavar="NAME", help="made where there is none")
-    into.add_argument("file", type=Path, metavar="FILE", help="one that `dataset export` wrote, or like it")
+    into.add_argument(
+        "file",
+        type=Path,
+        metavar="FILE",
+        help="one that `dataset export` wrote, or another product's dataset",
+    )
     into.add_argument("--split", choices=SPLITS, help="put every case into this split")
     into.add_argument("--note", default="", help="why, for the version")
     into.add_argument(
@@ -80,13 +88,35 @@ def write_parquet(found: Iterable[dict[str, Any]], file: Any) -> None:
     parquet.write_table(arrow.Table.from_pylist(rows, schema=schema), file, compression="zstd")
 
 
-def read_cases(path: Path, split: str | None = None) -> list[dict[str, Any]]:
-    """The cases of a file, all in this split where one is named. Raises `CliError` naming the line or row that is none."""
+def usable(path: Path, split: str | None) -> tuple[list[dict[str, Any]], list[str]]:
+    """The cases of a file that a server takes, and what is wrong with the others. Raises `CliError` where there is none."""
+    taken: list[dict[str, Any]] = []
+    faults: list[str] = []
     try:
-        found = cases.read_cases(path)
+        for where, case in cases.found_in(path):
+            if isinstance(case, cases.CasesError):
+                faults.append(str(case))
+                continue
+            told = {**case, "split": split} if split else case
+            told = {k: v for k, v in told.items() if v is not None or k == "input"}
+            if fault := cases.fault_of(told):
+                faults.append(f"{where}: {fault}")
+                continue
+            taken.append(told)
     except cases.CasesError as error:
         raise CliError(str(error)) from None
-    return [{**case, "split": split} for case in found] if split else found
+    if not taken:
+        raise CliError(
+            faults[0] if len(faults) == 1 else _named(path, faults) if faults else f"{path} holds no case"
+        )
+    return taken, faults
+
+
+def _named(path: Path, faults: list[str]) -> str:
+    """How many records of a file are left out, and why."""
+    more = [f"and {len(faults) - MOST_NAMED} more"] if len(faults) > MOST_NAMED else []
+    said = f"{counted(len(faults), 'record')} of {path} left out:"
+    return "\n  ".join([said, *faults[:MOST_NAMED], *more])
 
 
 def export(args: argparse.Namespace) -> int:
@@ -111,7 +141,7 @@ def export(args: argparse.Namespace) -> int:
 
 def bring(args: argparse.Namespace) -> int:
     """Add a file's cases."""
-    brought = read_cases(args.file, args.split)
+    brought, faults = usable(args.file, args.split)
     note = args.note or f"imported from {args.file.name}"
     if len(brought) > 10_000:
         raise CliError(
@@ -127,6 +157,9 @@ def bring(args: argparse.Namespace) -> int:
         )
     if len(made["skipped"]) > 10:
         print(f"  and {len(made['skipped']) - 10} more")
+    if faults:
+        print(_named(args.file, faults), file=sys.stderr)
+        return BAD_INPUT
     return OK
 
 

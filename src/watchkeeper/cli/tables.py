@@ -2,13 +2,11 @@
 
 import codecs
 import contextlib
-import csv
 import gzip
 import importlib
 import io
 import json
 import re
-import sys
 import zlib
 from collections.abc import Generator, Iterator
 from datetime import date
@@ -19,6 +17,7 @@ from typing import IO, Any, cast
 import orjson
 
 from watchkeeper.cli.errors import CliError
+from watchkeeper.testing import csvfile
 
 TABLES = (".csv", ".parquet", ".arrow", ".feather")
 LINES = (".jsonl", ".ndjson")
@@ -158,43 +157,13 @@ def _rows(made: Any) -> Any:
 
 
 def _csv(path: Path) -> Iterator[Found]:
-    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     size = path.stat().st_size
     with (
         _opened(path) as (file, raw),
         io.TextIOWrapper(file, "utf-8-sig", "surrogateescape", newline="") as text,
     ):
-        first = text.readline()
-        text.seek(0)
-        reader = csv.DictReader(text, delimiter=_delimiter(first))
-        try:
-            for row in reader:
-                where, share = f"line {reader.line_num}", _share(raw, size)
-                if None in row:
-                    yield where, share, "it has more cells than the first line has names"
-                    continue
-                if not _utf8(row):
-                    yield where, share, "it is not UTF-8; save the file as UTF-8"
-                    continue
-                yield where, share, {str(k): v for k, v in row.items() if v not in ("", None)}
-        except csv.Error as error:
-            yield f"line {reader.line_num}", 1.0, f"it is not CSV: {error}"
-
-
-def _delimiter(header: str) -> str:
-    """What stands between the names of the first line: a semicolon where spreadsheets write commas in numbers, a tab in what was
-    copied out of one. Only names count: a quoted one may hold any of them."""
-    names = re.sub(r'"(?:[^"]|"")*"', "", header)
-    return max(",;\t", key=names.count)
-
-
-def _utf8(row: dict[str | Any, str | Any]) -> bool:
-    """Whether every cell was read without a byte that is none of UTF-8."""
-    try:
-        "".join(v for v in row.values() if v).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        for line, row in csvfile.rows(text):
+            yield f"line {line}", _share(raw, size), row
 
 
 def _columns(path: Path, kind: str) -> Iterator[Found]:

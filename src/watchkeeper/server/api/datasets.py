@@ -13,7 +13,17 @@ from watchkeeper.model.review import Case, DatasetVersion
 from watchkeeper.pipeline.curate import Twin, admitted, leaks, refreshed
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.server.answers import timed
-from watchkeeper.server.api.shapes import Body, DatasetName, Long, Ordinal, Query, ScorerName, Short, TraceId
+from watchkeeper.server.api.shapes import (
+    Answer,
+    Body,
+    DatasetName,
+    Long,
+    Ordinal,
+    Query,
+    ScorerName,
+    Short,
+    TraceId,
+)
 from watchkeeper.server.reading import load_trace, note_change, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import datasets, reviews
@@ -37,8 +47,8 @@ class CaseIn(Body):
     id: Short
     input: Any
     context: dict[str, Any] = {}
-    expected: Long | None = None
-    actual: Long | None = None
+    expected: Answer | None = None
+    actual: Answer | None = None
     labels: list[Short] = []
     scenario: Short | None = None
     trace_id: TraceId | None = None

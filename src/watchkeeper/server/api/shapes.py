@@ -38,6 +38,8 @@ Short = Annotated[
     str, formed(r"^[^\x00-\x1f\x7f]+$", "one line without control characters", min_length=1, max_length=255)
 ]
 Long = Annotated[str, StringConstraints(max_length=20_000)]
+# What a model answered, or should have.
+Answer = Annotated[str, StringConstraints(max_length=200_000)]
 Finite = Annotated[float, Field(allow_inf_nan=False, ge=-1e15, le=1e15)]
 # A version, or the number of a line, counted from 1; not more than JSON and the databases hold.
 Ordinal = Annotated[int, Field(ge=1, le=2**53 - 1)]

@@ -19,7 +19,7 @@ from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.view import view_of
 
 SHOWN_CASES = 200
-MOST_TEXT = 20_000
+MOST_TEXT = 200_000
 
 
 @route("GET", "/datasets", permission="viewer")
