@@ -93,8 +93,8 @@ def dataset_of(given: str) -> tuple[str, int | None]:
     name, at, version = given.rpartition("@")
     if not at:
         return given, None
-    if not version.isdigit():
-        raise CliError(f"--dataset {given}: the version after @ is a number, e.g. golden@3")
+    if not version.isdecimal() or not 0 < int(version) < 2**53:
+        raise CliError(f"{given}: the version after @ is a number from 1, e.g. {name or 'golden'}@3")
     return name, int(version)
 
 

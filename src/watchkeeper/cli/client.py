@@ -9,11 +9,12 @@ import re
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 from watchkeeper.cli.errors import CliError
 from watchkeeper.server.security import MARK
@@ -38,6 +39,20 @@ _COMMANDS = {
     "trained": "train --list",
 }
 _PLACE, _FIELD = re.compile(r"GET /api/([a-z/-]+)"), re.compile(r"'([a-z_]+)': (?=\w)")
+# Fields of the API that a command line calls something else.
+_ALIASES = {
+    "against": "before",
+    "baseline": "against",
+    "id": "retry",
+    "labels": "draw",
+    "n": "examples",
+    "name": "save",
+    "trace_ids": "trace",
+    "user_id": "user",
+}
+_FAULT = re.compile(r"([a-z_]+(?:\.[^.:\s]+)*): (.+)", re.DOTALL)
+_SHOULD = re.compile(r"\b(?:Input|String|List|Dictionary) should ")
+_FIELDS_DESCRIBED = "/api/docs describes every field"
 
 
 def add_server(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +63,8 @@ def add_server(parser: argparse.ArgumentParser) -> None:
         "--project", default=os.environ.get("WATCHKEEPER_PROJECT"), help="the project (default)"
     )
     add_data_dir(parser)
+    # So that what the server says of a field is told of what somebody typed.
+    parser.set_defaults(parser=parser)
 
 
 def _folder(text: str) -> Path:
@@ -130,11 +147,50 @@ def as_command(hint: str) -> str:
     >>> as_command("GET /api/experiments lists them"), as_command("'duplicates': skip leaves them out")
     ("'watchkeeper experiment list' lists them", '--duplicates skip leaves them out')
     """
+    if hint == _FIELDS_DESCRIBED:
+        return ""
     place = _PLACE.match(hint)
     if place is not None and place[1] not in _COMMANDS:
         return ""
     told = _PLACE.sub(lambda m: f"'watchkeeper {_COMMANDS[m[1]]}'" if m[1] in _COMMANDS else m[0], hint)
     return _FIELD.sub(lambda m: f"--{m[1].replace('_', '-')} ", told)
+
+
+@dataclass
+class Typed:
+    """What stands on a command line. `options` are what its values are called there, by the names they have here."""
+
+    options: Mapping[str, str] = field(default_factory=dict[str, str])
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> "Typed":
+        """The command line that these arguments were read from."""
+        parser: argparse.ArgumentParser | None = getattr(args, "parser", None)
+        actions = parser._actions if parser is not None else []  # pyright: ignore[reportPrivateUsage]
+        # The longest way of writing an option is the one that says what it is.
+        called = {a.dest: max(a.option_strings, key=len, default=str(a.metavar or a.dest)) for a in actions}
+        return cls(called, vars(args))
+
+    def __call__(self, said: str, places: Mapping[str, str]) -> str:
+        """What the API says of a field, told of what was typed, or of the place of it that `places` knows."""
+        found = _FAULT.fullmatch(said)
+        if found is None:
+            return said
+        path, words = found[1].removeprefix("settings.").split("."), _SHOULD.sub("must ", found[2])
+        for end in range(len(path), 0, -1):
+            if where := places.get(".".join(path[:end])):
+                return ": ".join([where, *([".".join(path[end:])] if path[end:] else []), words])
+        name = path[0] if path[0] in self.options else _ALIASES.get(path[0], "")
+        if name not in self.options:
+            return said
+        value = self.values.get(name)
+        if isinstance(value, list):
+            items = cast(list[Any], value)
+            at = path[1] if len(path) > 1 else ""
+            value = items[int(at)] if at.isdigit() and int(at) < len(items) else at
+        short = "" if value is None or repr(value) in words or len(str(value)) > 60 else f" {value}".rstrip()
+        return f"{self.options[name]}{short}: {words}"
 
 
 def check_data_dir(data_dir: Path) -> None:
@@ -176,11 +232,13 @@ class Answer:
 
 @dataclass
 class Client:
-    """Calls one server. `hint` says what the API advises in the words of whoever asks; empty for what is nothing to them."""
+    """Calls one server. `hint` says what the API advises in the words of whoever asks; empty for what is nothing to them. `typed` is
+    what they wrote, where they wrote a command."""
 
     server: str
     headers: dict[str, str] = field(default_factory=dict)
     hint: Callable[[str], str] = as_command
+    typed: Typed = field(default_factory=Typed)
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> "Client":
@@ -201,7 +259,7 @@ class Client:
         for name, value in (("WATCHKEEPER_API_KEY", key), ("--project", args.project or "")):
             if not value.isprintable():
                 raise CliError(f"{name} holds a character that cannot be sent; write it in one line")
-        return cls(_address(server), headers)
+        return cls(_address(server), headers, typed=Typed.of(args))
 
     def send(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str] | None = None
@@ -265,12 +323,15 @@ class Client:
             "or name it with --server or --data-dir"
         )
 
-    def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The JSON answer. Raises `CliError` with the server's own words."""
+    def call(
+        self, method: str, path: str, body: Any = None, places: Mapping[str, str] = MappingProxyType({})
+    ) -> Any:
+        """The JSON answer. Raises `CliError` with the server's own words; `places` says where parts of the body stand for whoever
+        asks."""
         data = None if body is None else json.dumps(body).encode()
         answer = self.send(method, path, data, {"content-type": "application/json"} if data else None)
         if answer.status >= 400:
-            raise CliError(self.words(answer))
+            raise CliError(self.words(answer, places))
         return answer.json()
 
     def text(self, path: str) -> str:
@@ -280,12 +341,13 @@ class Client:
             raise CliError(self.words(answer))
         return answer.body.decode("utf-8", "replace")
 
-    def words(self, answer: Answer) -> str:
+    def words(self, answer: Answer, places: Mapping[str, str] = MappingProxyType({})) -> str:
         """What the server said was wrong."""
         try:
             said = json.loads(answer.body)
-            hint = self.hint(str(said.get("hint") or ""))
-            text = f"{said['error']}\n  {hint}" if hint else str(said["error"])
+            text = self.typed(str(said["error"]), places)
+            if hint := self.hint(str(said.get("hint") or "")):
+                text += "\n  " + "; ".join(self.typed(one, places) for one in hint.split("; "))
         except (ValueError, KeyError, TypeError, AttributeError):
             text = f"{self.server} answered {answer.status}"
             if MARK not in answer.headers:

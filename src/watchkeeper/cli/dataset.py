@@ -88,9 +88,9 @@ def write_parquet(found: Iterable[dict[str, Any]], file: Any) -> None:
     parquet.write_table(arrow.Table.from_pylist(rows, schema=schema), file, compression="zstd")
 
 
-def usable(path: Path, split: str | None) -> tuple[list[dict[str, Any]], list[str]]:
-    """The cases of a file that a server takes, and what is wrong with the others. Raises `CliError` where there is none."""
-    taken: list[dict[str, Any]] = []
+def usable(path: Path, split: str | None) -> tuple[list[tuple[str, dict[str, Any]]], list[str]]:
+    """The cases of a file that a server takes, each with its place, and what is wrong with the others. Raises `CliError` where there is none."""
+    taken: list[tuple[str, dict[str, Any]]] = []
     faults: list[str] = []
     try:
         for where, case in cases.found_in(path):
@@ -102,7 +102,7 @@ def usable(path: Path, split: str | None) -> tuple[list[dict[str, Any]], list[st
             if fault := cases.fault_of(told):
                 faults.append(f"{where}: {fault}")
                 continue
-            taken.append(told)
+            taken.append((where, told))
     except cases.CasesError as error:
         raise CliError(str(error)) from None
     if not taken:
@@ -148,7 +148,10 @@ def bring(args: argparse.Namespace) -> int:
             f"{args.file} holds {len(brought)} cases; a version takes 10,000 at a time, so split the file"
         )
     made = Client.of(args).call(
-        "POST", _path(args.dataset, "/cases"), {"add": brought, "note": note, "duplicates": args.duplicates}
+        "POST",
+        _path(args.dataset, "/cases"),
+        {"add": [case for _, case in brought], "note": note, "duplicates": args.duplicates},
+        {f"add.{i}": where for i, (where, _) in enumerate(brought)},
     )
     print(f"{args.dataset} v{made['version']}: {counted(made['cases'])}")
     for twin in made["skipped"][:10]:

@@ -14,7 +14,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
 
-from watchkeeper.cli.client import Client
+from watchkeeper.cli.client import Client, Typed
 from watchkeeper.cli.errors import CliError
 from watchkeeper.mcp.failure import failure_of, heading_of, run_of
 from watchkeeper.mcp.fence import fenced
@@ -35,7 +35,7 @@ class Tools:
     a target could run any command."""
 
     def __init__(self, client: Client, target: str | None) -> None:
-        self.client = replace(client, hint=_for_an_agent)
+        self.client = replace(client, hint=_for_an_agent, typed=Typed())
         self.target = target
 
     async def _call(self, method: str, path: str, body: Any = None) -> Any:

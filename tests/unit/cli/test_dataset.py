@@ -26,7 +26,7 @@ def test_parquet_gives_back_what_was_written(tmp_path: Path) -> None:
     first, second = read_cases(tmp_path / "c.parquet")
     assert first == {k: v for k, v in CASES[0].items() if v is not None}
     assert second["input"] == "How can I return a broken phone?" and second["id"] == "b"
-    assert usable(tmp_path / "c.parquet", "holdout")[0][0]["split"] == "holdout"
+    assert usable(tmp_path / "c.parquet", "holdout")[0][0][1]["split"] == "holdout"
 
 
 def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_it(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from watchkeeper.server.api.shapes import Body, ScorerName, Short, period
 from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.columns import QueryRefused
 from watchkeeper.store.records import audit, backfills
+from watchkeeper.store.sandbox_words import of_condition
 
 _INTERNAL = (
     "smallest",
@@ -103,7 +104,8 @@ async def asked(call: Call, given: Asked) -> Backfill:
             400, str(error), "GET /api/scorers lists them; POST without confirm shows what would happen"
         ) from None
     except QueryRefused as error:
-        raise HttpError(400, f"where: {error}", error.hint) from None
+        fault = of_condition(error, given.where or "")
+        raise HttpError(400, f"where: {fault}", fault.hint) from None
 
 
 async def begin(call: Call, made: Backfill) -> None:

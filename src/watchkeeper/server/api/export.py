@@ -19,6 +19,7 @@ from watchkeeper.server.reading import note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.server.trace_json import trace_json
 from watchkeeper.store.columns import QueryRefused, TraceFilter
+from watchkeeper.store.sandbox_words import of_condition
 from watchkeeper.wire import encode
 
 log = logging.getLogger("watchkeeper.export")
@@ -108,7 +109,10 @@ async def export_rows(call: Call) -> StreamingResponse:
     query = statement(wanted, call.services.clock())
     await note_opened(call, f"{wanted.format}: {call.services.redact(query)[:480]}", "export")
     pieces = call.services.columns.export(call.project, query, wanted.format)
-    return await _answer(call, pieces, wanted.format, "watchkeeper" if wanted.query else wanted.table)
+    try:
+        return await _answer(call, pieces, wanted.format, "watchkeeper" if wanted.query else wanted.table)
+    except QueryRefused as error:
+        raise of_condition(error, wanted.where) if wanted.where else error from None
 
 
 @route("GET", "/api/export/traces", permission="viewer", query=Whole)

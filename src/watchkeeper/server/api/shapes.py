@@ -97,7 +97,7 @@ def period(since: str | None, until: str | None, now_ns: int) -> tuple[int | Non
     start = moment_ns(since, now_ns, "since") if since else None
     end = moment_ns(until, now_ns, "until") if until else None
     if start is not None and end is not None and end <= start:
-        hint = "24h is 24 hours ago, so a period of the past is since=48h&until=24h"
+        hint = "24h is 24 hours ago, so a period of the past is since 48h, until 24h"
         raise HttpError(400, f"until: {until!r} is not later than since, {since!r}", hint)
     return start, end
 
