@@ -160,6 +160,10 @@ def bring(args: argparse.Namespace) -> int:
         )
     if len(made["skipped"]) > 10:
         print(f"  and {len(made['skipped']) - 10} more")
+    for case in made["moved"][:MOST_NAMED]:
+        print(f"  moved {case['case_id']} from {case['was']} to {case['split']}")
+    if len(made["moved"]) > MOST_NAMED:
+        print(f"  and moved {len(made['moved']) - MOST_NAMED} more to another split")
     if faults:
         print(_named(args.file, faults), file=sys.stderr)
         return BAD_INPUT

@@ -23,6 +23,36 @@ class Twin:
     similarity: float
 
 
+@dataclass(frozen=True)
+class Moved:
+    """A case that a change put into another split than it was in."""
+
+    case_id: str
+    was: str
+    split: str
+
+
+def changed(
+    conn: Connection,
+    project: str,
+    dataset: str,
+    *,
+    add: Sequence[Case],
+    remove: Sequence[str],
+    author: str,
+    note: str,
+    now_ns: int,
+) -> tuple[DatasetVersion, list[Moved]]:
+    """Make the next version of a dataset; also which cases that takes out of their split, as nobody may mean who adds one again."""
+    held = datasets.get(conn, project, dataset)
+    splits = {c.id: c.split for c in held.cases} if held else {}
+    made = datasets.commit(
+        conn, project, dataset, add=list(add), remove=list(remove), author=author, note=note, now_ns=now_ns
+    )
+    now = {c.id: c.split for c in add}
+    return made, [Moved(i, splits[i], s) for i, s in now.items() if splits.get(i, s) != s]
+
+
 def admitted(known: Sequence[Case], new: Sequence[Case], same: float = SAME) -> tuple[list[Case], list[Twin]]:
     """The new cases that ask something no known case and no earlier new one asks, and the others with their twins.
 

@@ -13,6 +13,7 @@ from watchkeeper.model.score import Score
 from watchkeeper.model.signal import SEVERITIES
 from watchkeeper.model.span import Trace
 from watchkeeper.model.times import WEEK, Clock
+from watchkeeper.pipeline.curate import Moved
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.pipeline.signals import lows_of
@@ -169,8 +170,9 @@ class Desk:
         scorers: Sequence[Scorer],
         label: Label | None,
         who: Who,
-    ) -> DatasetVersion | None:
-        """Make a reviewed trace a case of the dataset's next version; None when it asks what another case asks."""
+    ) -> tuple[DatasetVersion, list[Moved]] | None:
+        """Make a reviewed trace a case of the dataset's next version, and which split that takes it out of; None when it asks what
+        another case asks."""
         case = case_of(trace, label, failed=must_pass_of(scores, scorers))
         note = (
             label.comment if label else None

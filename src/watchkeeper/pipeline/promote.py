@@ -9,7 +9,7 @@ import msgspec
 from watchkeeper.model.review import Case, DatasetVersion, Label
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Message, Trace
-from watchkeeper.pipeline.curate import admitted
+from watchkeeper.pipeline.curate import Moved, admitted, changed
 from watchkeeper.scoring.protocol import Scorer
 from watchkeeper.store.records import datasets
 from watchkeeper.store.records.engine import Records
@@ -96,8 +96,8 @@ async def promote(
     note: str,
     now_ns: int,
     force: bool = False,
-) -> DatasetVersion:
-    """Add cases to the next version of `dataset`.
+) -> tuple[DatasetVersion, list[Moved]]:
+    """Add cases to the next version of `dataset`; also which of them that takes out of their split.
 
     Raises:
         NearDuplicate: the dataset holds a case of another trace that asks the same, and `force` is not set.
@@ -108,7 +108,7 @@ async def promote(
         if twins:
             raise NearDuplicate(twins[0].other_id, twins[0].similarity)
     return await records.write(
-        lambda conn: datasets.commit(
-            conn, project, dataset, add=list(cases), remove=[], author=author, note=note, now_ns=now_ns
+        lambda conn: changed(
+            conn, project, dataset, add=cases, remove=[], author=author, note=note, now_ns=now_ns
         )
     )

@@ -260,6 +260,12 @@ def test_versions_go_in_out_and_beside_each_other(tmp_path: Path, capsys: pytest
         assert "left out" in capsys.readouterr().out
         assert main(["dataset", "diff", "shop@1", "shop@2", *where]) == 0
         assert "C b  regression" in (said := capsys.readouterr().out) and "expected:  → By post." in said
+        assert main(["dataset", "import", "moves", str(tmp_path / "c.jsonl"), *where]) == 0
+        assert "moved" not in capsys.readouterr().out
+        assert (
+            main(["dataset", "import", "moves", str(tmp_path / "c.jsonl"), "--split", "holdout", *where]) == 0
+        )
+        assert "moved a from golden to holdout" in capsys.readouterr().out
         out = tmp_path / "out.parquet"
         assert main(["dataset", "export", "shop@1", str(out), "--split", "golden", *where]) == 0
         assert [c["id"] for c in read_cases(out)] == ["a"]

@@ -384,6 +384,7 @@ async def test_it_makes_datasets_versions_and_cases(served: Rig) -> None:
         assert (await client.post("/api/datasets/golden/cases", json=cases)).json()["version"] == 1
         promoted = await client.post("/api/datasets/golden/promote", json={"trace_id": TRACE, "force": True})
         assert promoted.status_code == 201 and promoted.json()["version"] == 2
+        assert promoted.json()["moved"] == []
         assert len((await client.get("/api/datasets/golden", params={"version": 1})).json()["cases"]) == 1
         absent = await client.get("/api/datasets/golden", params={"version": 9})
         told = {"error": "the dataset 'golden' has no version 9", "hint": "its newest is 2"}
@@ -394,6 +395,28 @@ async def test_it_makes_datasets_versions_and_cases(served: Rig) -> None:
         assert gone.status_code == 404 and gone.json()["error"] == "dataset golden has no case c7"
         assert len((await client.get("/api/datasets/golden/versions")).json()) == 2
         assert (await client.post("/api/datasets/..%2Fx/cases", json=cases)).status_code in (400, 404)
+
+
+async def test_it_says_which_cases_leave_their_split(served: Rig) -> None:
+    served.columns.traces[("default", TRACE)] = ([raw_span()], [])
+    async with served.client(served.key("editor")) as client:
+
+        async def promoted(**more: Any) -> list[dict[str, str]]:
+            body = {"trace_id": TRACE, "force": True, **more}
+            made = (await client.post("/api/datasets/d/promote", json=body)).json()
+            found = (await client.get("/api/datasets/d")).json()["cases"]
+            assert [(c["id"], c["split"]) for c in found] == [
+                (made["case_id"], more.get("split", "regression"))
+            ]
+            return made["moved"]
+
+        assert await promoted(split="golden") == [] == await promoted(split="golden")
+        (moved,) = await promoted()
+        assert (moved["was"], moved["split"]) == ("golden", "regression")
+        case = {"id": moved["case_id"], "input": "hi", "split": "holdout"}
+        new = {"id": "n", "input": "Where does the night train stop?"}
+        made = (await client.post("/api/datasets/d/cases", json={"add": [case, new]})).json()
+        assert made["moved"] == [{"case_id": moved["case_id"], "was": "regression", "split": "holdout"}]
 
 
 async def test_it_silences_for_a_while_and_ends_it(served: Rig) -> None:

@@ -376,6 +376,30 @@ async def test_it_labels_promotes_moves_on_and_undoes(world: World) -> None:
     assert not await world.services.records.read(lambda c: reviews.labels_of(c, PROJECT))
 
 
+async def test_a_case_that_leaves_its_split_is_told_on_the_pages(world: World) -> None:
+    async with client(world) as browser:
+        first = (await browser.post("/review/next")).headers["location"].partition("?")[0]
+        trace_id = first and (await browser.get(first)).text.partition("/traces/")[2][:32]
+        there = (await browser.post(f"/traces/{trace_id}/dataset", data={"dataset": "moves"})).headers[
+            "location"
+        ]
+        assert "was taken out of" not in (await browser.get(there)).text
+        made = await world.services.records.read(lambda c: datasets.get(c, PROJECT, "moves"))
+        assert made is not None
+        path = f"/datasets/moves/cases/{made.cases[0].id}"
+        assert (await browser.post(path, data={"version": "1", "split": "golden"})).status_code == 303
+        assert (
+            "was taken out of regression: it is in golden now" in (await browser.get("/datasets/moves")).text
+        )
+        data = {"label": "good:", "promote": "yes", "dataset": "moves"}
+        following = (await browser.post(f"{first}/label", data=data)).headers["location"]
+        assert "done=moved" in following
+        assert "it is in regression now" in (await browser.get(following)).text
+        assert (
+            "was taken out of golden: it is in regression now" in (await browser.get("/datasets/moves")).text
+        )
+
+
 async def test_what_a_dataset_asks_already_is_added_when_one_insists(world: World) -> None:
     async with client(world) as browser:
         for trace_id in world.trace_ids[10:]:

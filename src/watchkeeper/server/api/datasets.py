@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from watchkeeper.gating.dataset import changes, splits
 from watchkeeper.model.review import Case, DatasetVersion
-from watchkeeper.pipeline.curate import Twin, admitted, leaks, refreshed
+from watchkeeper.pipeline.curate import Twin, admitted, changed, leaks, refreshed
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.server.answers import timed
 from watchkeeper.server.api.shapes import (
@@ -137,7 +137,8 @@ async def list_versions(call: Call) -> list[dict[str, Any]]:
 
 @route("POST", "/api/datasets/{name}/cases", permission="editor", body=Cases, status=201, max_body=32 << 20)
 async def change(call: Call) -> dict[str, Any]:
-    """Add and remove cases: one new version. A change that changes nothing makes none."""
+    """Add and remove cases: one new version. A change that changes nothing makes none. `moved` lists cases that it takes out of
+    their split."""
     given: Cases = call.body
     name, now = _dataset_name(call), call.services.clock()
     if not given.add and not given.remove:
@@ -163,8 +164,8 @@ async def change(call: Call) -> dict[str, Any]:
                 _asked_twice(twins),
                 "'duplicates': skip leaves them out, keep adds them anyway",
             )
-    made = await call.services.records.write(
-        lambda c: datasets.commit(
+    made, moved = await call.services.records.write(
+        lambda c: changed(
             c, call.project, name, add=cases, remove=given.remove,
             author=call.principal.actor, note=given.note, now_ns=now,
         )
@@ -176,6 +177,7 @@ async def change(call: Call) -> dict[str, Any]:
         "cases": len(made.cases),
         "content_hash": made.content_hash,
         "skipped": [asdict(t) for t in twins],
+        "moved": [asdict(m) for m in moved],
     }
 
 
@@ -272,7 +274,8 @@ def _dataset_name(call: Call) -> str:
 
 @route("POST", "/api/datasets/{name}/promote", permission="reviewer", body=Promotion, status=201)
 async def promote_trace(call: Call) -> dict[str, Any]:
-    """Make a trace a test case, with its newest label and the scorers that failed on it."""
+    """Make a trace a test case, with its newest label and the scorers that failed on it. Where the dataset has it already the case
+    is made anew; `moved` says which split it was in, where that was another."""
     given: Promotion = call.body
     name = _dataset_name(call)
     found = await load_trace(call.services, call.project, given.trace_id)
@@ -283,11 +286,17 @@ async def promote_trace(call: Call) -> dict[str, Any]:
     failed = must_pass_of(scores, call.services.gate.scorers(call.project) if call.services.gate else [])
     case = case_of(trace, labels[-1] if labels else None, given.split, given.owner, failed)
     try:
-        made = await promote(
+        made, moved = await promote(
             call.services.records, call.project, name, [case],
             author=call.principal.actor, note=given.note, now_ns=call.services.clock(), force=given.force,
         )  # fmt: skip
     except NearDuplicate as error:
         raise HttpError(409, str(error), "send force: true to add it anyway") from None
     await note_change(call, "dataset.promote", f"{name} v{made.version} {given.trace_id}")
-    return {"dataset": name, "version": made.version, "case_id": case.id, "cases": len(made.cases)}
+    return {
+        "dataset": name,
+        "version": made.version,
+        "case_id": case.id,
+        "cases": len(made.cases),
+        "moved": [asdict(m) for m in moved],
+    }

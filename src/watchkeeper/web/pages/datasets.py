@@ -86,6 +86,11 @@ async def one(call: Call) -> Response:
         "kinds": {c.id: c.kind for c in found["changed"]},
         "tally": Counter(c.kind for c in found["changed"]),
         "leaking": dict(leaking),
+        "moved": [
+            (c.id, *c.fields["split"])
+            for c in found["changed"]
+            if c.kind == "changed" and "split" in c.fields
+        ],
         "input_text": input_text,
         "content": call.sees_content,
     }

@@ -246,8 +246,10 @@ async def _promoted(call: Call, item: ReviewItem, made: Label, dataset: str) -> 
     if loaded is None:
         return "not_promoted"
     scorers = call.services.gate.scorers(call.project) if call.services.gate else []
-    version = await desk_of(call).promote(call.project, dataset, *loaded, scorers, made, who_of(call))
-    return "duplicate" if version is None else "promoted"
+    promoted = await desk_of(call).promote(call.project, dataset, *loaded, scorers, made, who_of(call))
+    if promoted is None:
+        return "duplicate"
+    return "moved" if promoted[1] else "promoted"
 
 
 @route("POST", "/review/undo", permission="reviewer", kind="page")

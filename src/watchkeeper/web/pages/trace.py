@@ -245,7 +245,7 @@ async def to_dataset(call: Call) -> Response:
     if expected:
         case = msgspec.structs.replace(case, expected=expected[:200_000])
     try:
-        made = await promote(
+        made, _ = await promote(
             call.services.records, call.project, name, [case],
             author=call.principal.actor, note=form.get("note", "")[:500] or f"from trace {found.trace_id[:8]}",
             now_ns=call.services.clock(), force=form.get("force") == "yes",

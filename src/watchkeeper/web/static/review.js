@@ -75,7 +75,7 @@ async function submit(form, pressed) {
     const landed = new URL(answer.responseURL);
     const said = landed.searchParams.get("done");
     arrive(answer.response, landed.pathname + landed.search);
-    const words = { promoted: "Labelled and added to the dataset", duplicate: "Labelled; the dataset already asks this", undone: "Label taken back" };
+    const words = { promoted: "Labelled and added to the dataset", moved: "Labelled; the dataset had this case in another split: it is in regression now", duplicate: "Labelled; the dataset already asks this", undone: "Label taken back" };
     say(words[said] ?? "Labelled", said === "undone" ? undefined : { words: "Undo", run: undo });
   } catch {
     say("The server does not answer: the label may not be saved.");
