@@ -151,8 +151,13 @@ def login_link(args: argparse.Namespace) -> int:
         people: list[dict[str, Any]] = client.call("GET", "/api/users")
         found = [p for p in people if p["email"] == args.email.lower() and not p["disabled"]]
         if not found:
-            known = ", ".join(p["email"] for p in people) or "nobody yet"
-            raise CliError(f"there is no user {args.email}; there are: {known}")
+            known = ", ".join(p["email"] for p in people if not p["disabled"])
+            there = (
+                f"--email takes one of {known}"
+                if known
+                else "it knows nobody, as one that runs without login"
+            )
+            raise CliError(f"the server has no user {args.email} in this project; {there}")
         link = client.call("POST", f"/api/users/{found[0]['id']}/login")["login"]
         print(link if link.startswith("http") else client.server + link)
         return OK

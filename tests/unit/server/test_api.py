@@ -472,7 +472,16 @@ async def test_it_does_not_let_a_project_s_admin_become_the_server_s(served: Rig
     )
     ids = {p["email"]: p["id"] for p in people}
     async with served.client(served.key("admin", "mine")) as client:
-        assert (await client.post(f"/api/users/{ids['root@example.com']}/login")).status_code in (403, 404)
+        listed = {p["email"] for p in (await client.get("/api/users")).json()}
+        assert "root@example.com" in listed
+        for method, more in (("POST", "/login"), ("PUT", "/role")):
+            path = f"/api/users/{ids['root@example.com']}{more}"
+            answer = await client.request(method, path, json={"role": None})
+            assert answer.status_code == 403
+            # Who is listed is not said to be unknown.
+            told = answer.json()
+            assert "root@example.com has a role in every project" in told["error"] and "mine" in told["error"]
+            assert "--all-projects" in told["hint"]
         assert (await client.delete(f"/api/users/{ids['v@example.com']}")).status_code == 403
         assert (await client.post(f"/api/users/{ids['v@example.com']}/login")).status_code == 200
         changed = await client.put(f"/api/users/{ids['v@example.com']}/role", json={"role": "editor"})

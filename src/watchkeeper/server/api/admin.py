@@ -87,11 +87,23 @@ def _note(
     )  # fmt: skip
 
 
+def _beyond(call: Call, person: dict[str, Any]) -> HttpError:
+    return HttpError(
+        403, f"{person['email']} has a role in every project, and you are an admin of {call.project} alone",
+        "ask as an admin of every project, such as by a key of 'watchkeeper keys create NAME --role admin --all-projects', or for "
+        "somebody of this project",
+    )  # fmt: skip
+
+
 def _person(call: Call, conn: Connection) -> dict[str, Any]:
     person = access.find_user(conn, str(call.request.path_params["user_id"]))
-    known = person is not None and (everywhere(call) or call.project in person["roles"])
+    known = person is not None and (
+        everywhere(call) or person["roles"].keys() & {call.project, EVERY_PROJECT}
+    )
     if person is None or not known:
         raise HttpError(404, "there is no such person in this project", "GET /api/users lists them")
+    if call.project not in person["roles"] and not everywhere(call):
+        raise _beyond(call, person)
     return person
 
 
@@ -120,13 +132,13 @@ async def login_link(call: Call) -> dict[str, Any]:
         person = _person(call, conn)
         if EVERY_PROJECT in person["roles"] and not everywhere(call):
             # A project's admin must not become the whole server's admin through somebody else's link.
-            raise HttpError(
-                403, "this person has a role in every project", "an admin of every project can do this"
-            )
+            raise _beyond(call, person)
         others = set(person["roles"]) - {call.project}
         if any(call.principal.role_in(p) != "admin" for p in others) and not everywhere(call):
             raise HttpError(
-                403, "this person also has roles elsewhere", "an admin of every project can do this"
+                403,
+                f"{person['email']} also has roles elsewhere",
+                "an admin of every project can do this",
             )
         _note(call, conn, "user.login_link", person["email"])
         return person["email"], access.create_login(conn, person["id"], now)
