@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,7 +25,7 @@ from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.check import Hook
 from watchkeeper.pipeline.judge_jobs import JUDGE, JudgeWork
 from watchkeeper.pipeline.plan import Plan
-from watchkeeper.pipeline.quote import charge_of, expected_usd, first_prompt
+from watchkeeper.pipeline.quote import charge_of, expected_usd, first_prompt, paid_for
 from watchkeeper.pipeline.reading import Load
 from watchkeeper.scoring.budget import Budget, Spending
 from watchkeeper.scoring.drive import drive
@@ -227,7 +227,8 @@ class JudgeFlow:
             outcome, failed = Failed(str(error)), error
         finally:
             Budget.settle(account, expected, charge_of(judge, replies))
-        return _Result(job, work, judge, failed if failed is not None else outcome, replies, key)
+        said = failed if failed is not None else _costed(judge, outcome, replies)
+        return _Result(job, work, judge, said, replies, key)
 
     def _reserve(
         self, project: str, plan: Plan, judge: Judge, work: JudgeWork
@@ -434,7 +435,8 @@ class JudgeFlow:
 
 async def _replayed(judge: Judge, subject: Subject, stored: Mapping[str, Any], job_key: str) -> Outcome:
     """The judge's outcome from kept replies; it costs something only for the job that paid for them."""
-    replies = iter(msgspec.convert(stored["replies"], list[Reply]))
+    kept = msgspec.convert(stored["replies"], list[Reply])
+    replies = iter(kept)
 
     async def replay(_prompt: Prompt) -> Reply:
         return next(replies)
@@ -442,7 +444,14 @@ async def _replayed(judge: Judge, subject: Subject, stored: Mapping[str, Any], j
     outcome = await drive(judge.steps(subject), replay)
     if isinstance(outcome, Verdict) and stored.get("key") != job_key:
         return msgspec.structs.replace(outcome, cost=0.0)
-    return outcome
+    return _costed(judge, outcome, kept)
+
+
+def _costed(judge: Judge, outcome: Outcome, replies: Sequence[Reply]) -> Outcome:
+    """The outcome with what its budget is charged for it, where that is known."""
+    if not isinstance(outcome, Verdict):
+        return outcome
+    return msgspec.structs.replace(outcome, cost=paid_for(judge, replies, outcome.cost))
 
 
 def _question(judge: Judge, prompt: Prompt) -> str:

@@ -56,12 +56,16 @@ def said_usd(cost: float | None) -> str:
     return "at an unknown price" if cost is None else f"{cost:.4f} USD"
 
 
-def charge_of(judge: Judge, replies: Sequence[Reply]) -> float:
-    """USD that replies to a judge count against its budget: what they cost, else what the judge was said to cost (`unit_cost`),
-    else nothing, because nothing is known."""
+def paid_for(judge: Judge, replies: Sequence[Reply], told: float | None = None) -> float | None:
+    """USD of replies to a judge: what the judge was said to cost (`unit_cost`) where the price of one is not known, else `told`."""
     if judge.unit_cost is not None and any(r.cost is None for r in replies):
         return judge.unit_cost
-    return sum(r.cost or 0.0 for r in replies)
+    return told
+
+
+def charge_of(judge: Judge, replies: Sequence[Reply]) -> float:
+    """USD that replies to a judge count against its budget; nothing where nothing is known."""
+    return paid_for(judge, replies, sum(r.cost or 0.0 for r in replies)) or 0.0
 
 
 async def first_prompt(judge: Judge, subject: Subject) -> Prompt | Outcome:

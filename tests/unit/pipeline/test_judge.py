@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.unit.pipeline.doubles import MemoryColumns, until_idle
 from tests.unit.scoring.build import trace
@@ -21,7 +22,7 @@ from watchkeeper.scoring.budget import Budget
 from watchkeeper.scoring.judges.rubric import Dimension, Rubric, RubricJudge
 from watchkeeper.scoring.sampling import Policy, Sampler
 from watchkeeper.store.columns import StoreUnavailable
-from watchkeeper.store.records import jobs
+from watchkeeper.store.records import jobs, tables
 from watchkeeper.store.records.engine import Records
 
 SECOND = 10**9
@@ -140,6 +141,25 @@ async def test_a_judge_that_cannot_tell_is_kept_paid_and_counted_but_is_no_score
     }
     assert (flow.counts.abstained, flow.counts.scored, world.depth().waiting) == (3, 3, 0)
     assert world.columns.covered("quality")["scored"] == 3
+
+
+@pytest.mark.parametrize("unit_cost", [0.25, None])
+async def test_a_score_costs_what_its_budget_was_charged(records: Records, unit_cost: float | None) -> None:
+    """Of a model without a price that is the judge's own figure, which no score showed."""
+    world = World(records, judge=replace(JUDGE, unit_cost=unit_cost))
+    world.provider = FakeProvider(cost=None)
+    await world.queue(2)
+    await world.work()
+    assert [s.cost for s in world.columns.scores.values()] == [unit_cost] * 2
+    charged = 2 * (unit_cost or 0.0)
+    assert world.records.read_now(lambda c: jobs.spent(c, "p", 20_000)) == (2, pytest.approx(charged))
+    # A score that a crash lost costs as much when it is made again of the kept replies.
+    world.columns.scores.clear()
+    world.records.write_now(
+        lambda c: c.execute(sa.update(tables.jobs).values(status="due", lease_until_ns=None))
+    )
+    await world.work()
+    assert [s.cost for s in world.columns.scores.values()] == [unit_cost] * 2 and world.provider.replies == 2
 
 
 async def test_queueing_the_same_traces_again_asks_nobody(world: World) -> None:
