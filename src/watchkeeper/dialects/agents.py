@@ -5,7 +5,7 @@ Ids are hashes of what the records say, so the same records give the same spans 
 """
 
 import hashlib
-from typing import Any
+from typing import Any, NamedTuple
 
 from watchkeeper.dialects.draft import Draft, finish
 from watchkeeper.dialects.replies import Tokens
@@ -116,16 +116,22 @@ def _session(trace_id: str, records: list[LogRecord]) -> list[Span]:
     root_id = _hash(trace_id, "root")
     out: list[Span] = []
     prompts: list[str] = []
+    by_id: dict[str, str] = {}
     answers = _answers(records)
+    sent = _sent(records)
     for log in records:
         _, event = _split(log.name)
         if event == "user_prompt":
             prompt = as_text(first(log.attributes, "prompt", "user_prompt", "content"))
             if prompt and prompt not in ("<REDACTED>", "[REDACTED]"):
                 prompts.append(prompt)
+                by_id.setdefault(word(log.attributes.get("prompt_id")) or "", prompt)
             continue
+        turn = word(log.attributes.get("prompt_id"))
+        # Where prompts have ids, a request under another id asked something else (Qwen Code's extraction of memories).
+        asked = by_id.get(turn) if turn and "" not in by_id else prompts[-1] if prompts else None
         made = _span(
-            log, event, system, trace_id, root_id, (prompts[-1] if prompts else None, answers.get(id(log)))
+            log, event, system, trace_id, root_id, _Said(asked, sent.get(id(log)), answers.get(id(log)))
         )
         if made is not None:
             out.append(made)
@@ -140,6 +146,28 @@ def _session(trace_id: str, records: list[LogRecord]) -> list[Span]:
     draft.input_text = prompts[-1] if prompts else None
     draft.output_text = next(reversed(answers.values()), None)
     return [finish(draft, system), *out]
+
+
+class _Said(NamedTuple):
+    """What other records tell of a request: the user's prompt, what was sent, what was answered."""
+
+    prompt: str | None
+    request: Any
+    answer: str | None
+
+
+def _sent(records: list[LogRecord]) -> dict[int, Any]:
+    """The conversation that a request's record tells, by the identity of the record of what came back."""
+    out: dict[int, Any] = {}
+    waiting: dict[tuple[str | None, ...], Any] = {}
+    for log in records:
+        event = _split(log.name)[1]
+        turn = tuple(word(log.attributes.get(key)) for key in ("prompt_id", "model", "subagent_name"))
+        if event == "api_request" and "request_text" in log.attributes:
+            waiting[turn] = log.attributes["request_text"]
+        elif event in ("api_response", "api_error") and turn in waiting:
+            out[id(log)] = waiting.pop(turn)
+    return out
 
 
 def _answers(records: list[LogRecord]) -> dict[int, str]:
@@ -163,9 +191,7 @@ def _who(draft: Draft, log: LogRecord) -> None:
     draft.user = word(first(log.attributes, "user.id", "user.account_uuid", "user.email", "user.account_id"))
 
 
-def _span(
-    log: LogRecord, event: str, system: str, trace_id: str, root_id: str, said: tuple[str | None, str | None]
-) -> Span | None:
+def _span(log: LogRecord, event: str, system: str, trace_id: str, root_id: str, said: _Said) -> Span | None:
     attributes = log.attributes
     duration = int((as_float(first(attributes, "duration_ms", "duration")) or 0) * 1e6)
     span_id = (
@@ -192,18 +218,17 @@ def _failed(log: LogRecord, event: str) -> bool:
     return event in _FAILURES or said_so or (status is not None and status >= 400)
 
 
-def _call(raw: RawSpan, log: LogRecord, event: str, system: str, said: tuple[str | None, str | None]) -> Span:
+def _call(raw: RawSpan, log: LogRecord, event: str, system: str, said: _Said) -> Span:
     attributes = log.attributes
-    prompt, answer = said
     draft = Draft(raw)
     draft.kind = "llm"
     _who(draft, log)
-    draft.agent = system
+    draft.agent = word(attributes.get("subagent_name")) or system
     provider = _SYSTEMS[system]
     if provider:
         draft.provider_raw["client"] = provider
     draft.request_model = word(first(attributes, "model", "slug"))
-    draft.response_id = word(first(attributes, "request_id", "response.id"))
+    draft.response_id = word(first(attributes, "request_id", "response.id", "response_id"))
     cached = as_int(
         first(attributes, "cache_read_tokens", "cached_token_count", "cached_content_token_count")
     )
@@ -221,12 +246,13 @@ def _call(raw: RawSpan, log: LogRecord, event: str, system: str, said: tuple[str
     reasons = as_list(attributes.get("finish_reasons"))
     draft.finish_raw = word(reasons[0]) if reasons else word(attributes.get("stop_reason"))
     draft.take_reply("response_text", attributes.get("response_text"))
-    if answer is not None and not draft.outputs:
-        draft.outputs = [Message("assistant", [Part("text", text=answer)])]
+    if said.answer is not None and not draft.outputs:
+        draft.outputs = [Message("assistant", [Part("text", text=said.answer)])]
     draft.cost_client = as_float(attributes.get("cost_usd"))
     draft.ttft_ms = as_float(attributes.get("ttft_ms"))
-    if prompt:
-        draft.inputs = [Message("user", [Part("text", text=prompt)])]
+    draft.take_inputs("request_text", said.request)
+    if said.prompt and draft.inputs is None:
+        draft.inputs = [Message("user", [Part("text", text=said.prompt)])]
     if _failed(log, event):
         draft.failed = True
         draft.error_message = as_text(first(attributes, *_ERRORS))

@@ -107,6 +107,42 @@ def test_it_counts_a_gemini_cli_request_once_with_its_thoughts() -> None:
     )
 
 
+def test_a_request_that_a_record_tells_is_what_was_sent_also_for_an_agent_below() -> None:
+    def sent(text: str) -> str:
+        return json.dumps([{"role": "user", "parts": [{"text": text}]}])
+
+    told: dict[str, Any] = {"session__id": "q-1", "model": "qwen3-coder-plus"}
+    counts = {"input_token_count": 9, "output_token_count": 2}
+    records = [
+        _log("qwen-code.user_prompt", 1, session__id="q-1", prompt="Fix it", prompt_id="p1"),
+        _log("qwen-code.api_request", 2, **told, prompt_id="p1", request_text=sent("Context. Fix it")),
+        _log(
+            "qwen-code.api_request",
+            3,
+            **told,
+            prompt_id="p2",
+            subagent_name="recall",
+            request_text=sent("Recall"),
+        ),
+        _log(
+            "qwen-code.api_response",
+            4,
+            **told,
+            **counts,
+            prompt_id="p1",
+            response_id="r1",
+            response_text="Done.",
+        ),
+        _log("qwen-code.api_response", 5, **told, **counts, prompt_id="p2", subagent_name="recall"),
+        _log("qwen-code.api_response", 6, **told, **counts, prompt_id="p3"),
+        _log("qwen-code.api_response", 7, **told, **counts, prompt_id="p1"),
+    ]
+    calls = dialects.assemble([], records[::-1]).llm_calls
+    assert [c.input_text for c in calls] == ["Context. Fix it", "Recall", None, "Fix it"]
+    assert [c.context.agent_name for c in calls] == ["qwen-code", "recall", "qwen-code", "qwen-code"]
+    assert calls[0].llm is not None and calls[0].llm.response_id == "r1"
+
+
 def test_it_reads_claude_codes_own_spans_and_leaves_the_records_on_them_to_them() -> None:
     session: dict[str, Any] = {"session.id": "s-1", "user.id": "u-1"}
     turn = span({**session, "span.type": "interaction", "user_prompt": "Fix the bug"}, span_id="0a" * 8,
