@@ -74,6 +74,8 @@ METADATA_PREFIXES = (
 )
 # Prefixes whose members are the application's own words; the others mix them with the client's bookkeeping.
 _OWN_METADATA = ("langfuse.trace.metadata.", "watchkeeper.metadata.")
+# The same as one object, beside `metadata` itself.
+_WHOLE_METADATA = ("langfuse.trace.metadata", "latitude.metadata", "confident.trace.metadata")
 _LOOSE_CONTEXT = {
     "scenario": "scenario", "usecase": "scenario", "task": "scenario", "variant": "variant", "abvariant": "variant",
     "experimentvariant": "variant", "environment": "environment", "release": "release", "region": "region",
@@ -132,6 +134,7 @@ def _compile(aliases: Aliases) -> _Compiled:
         "tags": _TAGS,
         "metadata": ("metadata",),
     }
+    fields |= {key: (key,) for key in _WHOLE_METADATA}
     fields |= dict(_PLAIN) | dict(_PROMPT_META)
     told = (("session", aliases.session, "session_id"), ("weak_session", aliases.weak_session, "conversation_id"),
             ("user", aliases.user, "user_id"))  # fmt: skip
@@ -170,7 +173,7 @@ def fill(
             draft.agent = draft.agent or word(value)
         elif field == "tags":
             draft.tags = draft.tags or _tags(value)
-        elif field == "metadata":
+        elif field == "metadata" or field in _WHOLE_METADATA:
             for key, entry in (as_dict(value) or {}).items():
                 _meta(draft, key, entry, aliases, True)
         elif field in ("template", "variables"):

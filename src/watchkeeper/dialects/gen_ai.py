@@ -288,6 +288,7 @@ _CONVERSATIONS = frozenset(("messages", "contents", "input"))
 _RETRIEVED = (
     "gen_ai.retrieval.query.text",
     "gen_ai.retrieval.query",
+    "gen_ai.retriever.query",
     "gen_ai.retrieval.top_k",
     "gen_ai.request.top_k",
 )
@@ -325,6 +326,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     operation = word(got.get("operation"))
     if draft.kind is None and operation:
         draft.kind = spellings.kind_of_operation(operation)
+    if draft.kind == "tool" and _searches(attributes):
+        draft.kind = "retrieval"
     for key in ("gen_ai.provider.name", "gen_ai.system"):
         value = word(attributes.get(key))
         if value:
@@ -391,6 +394,11 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     if "evaluation" in got:
         common.evaluation_event(draft, attributes)
     draft.agent = draft.agent or word(got.get("agent"))
+
+
+def _searches(attributes: dict[str, Any]) -> bool:
+    """Whether what is called the execution of a tool is a retriever's (LangChain's tracer for Azure)."""
+    return attributes.get("gen_ai.tool.type") == "retriever" or "gen_ai.retriever.results" in attributes
 
 
 def _within(raw: RawSpan, wait: float | None) -> float | None:
@@ -554,10 +562,11 @@ def tool(draft: Draft, attributes: dict[str, Any]) -> None:
 
 def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.query = draft.query or as_text(
-        first(attributes, "gen_ai.retrieval.query.text", "gen_ai.retrieval.query")
+        first(attributes, "gen_ai.retrieval.query.text", "gen_ai.retrieval.query", "gen_ai.retriever.query")
     )
     draft.top_k = draft.top_k or as_int(first(attributes, "gen_ai.retrieval.top_k", "gen_ai.request.top_k"))
     if draft.documents is None:
-        draft.documents = common.documents(attributes.get("gen_ai.retrieval.documents"))
+        told = first(attributes, "gen_ai.retrieval.documents", "gen_ai.retriever.results")
+        draft.documents = common.documents(told)
         draft.documents = _found(draft) if draft.documents is None else draft.documents
     draft.query = draft.query or last_user_text(draft.inputs or [])

@@ -30,6 +30,11 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     given, result = attributes.get(_IN), attributes.get(_OUT)
     name = word(attributes.get("genkit:name")) or draft.raw.name
     draft.session = draft.session or word(attributes.get("genkit:sessionId"))
+    if attributes.get("genkit:state") == "error" and (why := _failure(attributes, result)) is not None:
+        # In Python `generate` answers with its failure where it does not raise it.
+        draft.failed = True
+        draft.error_message = draft.error_message or why
+        result = None
     if draft.kind in ("llm", "embedding"):
         _model(draft, name, given, result)
         return
@@ -37,6 +42,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.take_inputs(_IN, given)
     elif draft.kind == "tool":
         draft.tool_name = draft.tool_name or name
+        if action == "tool.v2":
+            result = _bare(result)
     elif draft.kind == "retrieval":
         asked = messages.read((as_dict(given) or {}).get("query"), "user")
         draft.query = draft.query or last_user_text(asked or [])
@@ -50,14 +57,46 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.output_text = draft.output_text or common.plain_text(result)
 
 
+def _failure(attributes: dict[str, Any], result: Any) -> str | None:
+    told = as_dict((as_dict(result) or {}).get("error")) or {}
+    return word(attributes.get("genkit:error")) or as_text(told.get("message"))
+
+
+def _bare(result: Any) -> Any:
+    """What a tool returned, without the wrapping that has room for files beside it."""
+    table = as_dict(result)
+    return table["output"] if table is not None and table.keys() == {"output"} else result
+
+
 def _written(message: dict[str, Any]) -> dict[str, Any]:
-    """The message with what Genkit has parsed of an answer, which is JSON, as the text that it was."""
+    """The message as it was said: what Genkit has parsed of it, which is JSON, is text, and the pieces of a stream are one."""
     parts = as_list(message.get("content"))
     if parts is None:
         return message
     parsed = [t["data"] if (t := as_dict(p)) is not None and t.keys() == {"data"} else None for p in parts]
     told = [p if data is None else {"text": as_text(data)} for p, data in zip(parts, parsed, strict=True)]
-    return {**message, "content": told}
+    return {**message, "content": _joined(told)}
+
+
+def _joined(parts: list[Any]) -> list[Any]:
+    out: list[Any] = []
+    for part in parts:
+        told = as_dict(part)
+        last = as_dict(out[-1]) if out else None
+        if told is not None and told.keys() == {"text"} and last is not None and last.keys() == {"text"}:
+            out[-1] = {"text": f"{last['text']}{told['text']}"}
+        else:
+            out.append(part)
+    return out
+
+
+def _asked(request: dict[str, Any]) -> list[Any] | None:
+    """What was sent: the texts of the documents to embed, or the conversation with its streamed answers whole."""
+    listed = as_list(request.get("input"))
+    if listed is not None:
+        return [{"role": "user", "content": (as_dict(d) or {}).get("content")} for d in listed]
+    tables = [as_dict(m) or {} for m in as_list(request.get("messages")) or ()]
+    return [_written(m) if m.get("role") == "model" else m for m in tables]
 
 
 def _model(draft: Draft, name: str, given: Any, result: Any) -> None:
@@ -68,7 +107,7 @@ def _model(draft: Draft, name: str, given: Any, result: Any) -> None:
     request = as_dict(given) or {}
     parameters.take(draft, request.get("config"))
     draft.take_tools(request.get("tools"))
-    draft.take_inputs(_IN, given)
+    draft.take_inputs(_IN, _asked(request) or given)
     answer = as_dict(result)
     if answer is None or draft.kind == "embedding":
         return

@@ -7,11 +7,13 @@ import msgspec
 from watchkeeper.dialects import common, messages, parameters
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply, read_usage
-from watchkeeper.dialects.values import as_bool, as_dict, as_list, as_text, decode, first, word
-from watchkeeper.model.span import Message, RawSpan
+from watchkeeper.dialects.values import as_bool, as_dict, as_float, as_list, as_text, decode, first, word
+from watchkeeper.model.span import Evaluation, Message, RawSpan
 
 NAME = "logfire"
 HEADS = frozenset(("logfire", "pydantic_ai", "all_messages_events"))
+# Pydantic Evals: a case's span holds what each evaluator said of it.
+_VERDICTS = ("assertions", "scores", "labels")
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -49,6 +51,10 @@ def _kind(raw: RawSpan, attributes: dict[str, Any]) -> str | None:
         return "llm"
     if template.startswith(("running tool", "running {")) and "gen_ai.tool.name" in attributes:
         return "tool"
+    if "evaluator_name" in attributes:
+        return "evaluator"
+    if "case_name" in attributes or template == "execute {task}":
+        return "workflow"
     if "all_messages_events" in attributes or "pydantic_ai.all_messages" in attributes:
         return "agent"
     return None
@@ -71,7 +77,27 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.guardrail_triggered = as_bool(attributes.get("triggered"))
     elif draft.kind == "agent":
         draft.agent = draft.agent or word(first(attributes, "agent_name", "gen_ai.agent.name", "name"))
+    if "case_name" in attributes:
+        _case(draft, attributes)
     _run(draft, attributes)
+
+
+def _case(draft: Draft, attributes: dict[str, Any]) -> None:
+    draft.input_text = draft.input_text or common.plain_text(attributes.get("inputs"))
+    draft.output_text = draft.output_text or common.plain_text(attributes.get("output"))
+    for key in _VERDICTS:
+        for name, said in (as_dict(attributes.get(key)) or {}).items():
+            told = as_dict(said) or {}
+            value = told.get("value")
+            made = Evaluation(name, explanation=as_text(told.get("reason")), span_id=draft.raw.span_id)
+            made.version = word(told.get("evaluator_version"))
+            if isinstance(value, bool):
+                made.value, made.passed = float(value), value
+            elif isinstance(value, str):
+                made.label = word(value)
+            else:
+                made.value = as_float(value)
+            draft.evaluations.append(made)
 
 
 def _model(draft: Draft, attributes: dict[str, Any]) -> None:

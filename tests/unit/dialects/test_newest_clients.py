@@ -1,0 +1,92 @@
+"""Shapes of clients that were run last: Genkit in Python, LangChain's tracer for Azure, Pydantic Evals, LiteLLM's callbacks."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.dialects.make import span
+from watchkeeper.model.span import LLM, Span
+
+
+def _llm(made: Span) -> LLM:
+    assert made.llm is not None
+    return made.llm
+
+
+def _genkit(kind: str, given: Any, result: Any, **more: Any) -> Span:
+    told = {"genkit:type": "action", "genkit:metadata:subtype": kind, "genkit:name": "openai/gpt-4o-mini",
+            "genkit:input": json.dumps(given), "genkit:output": json.dumps(result)}  # fmt: skip
+    return span({**told, **{k.replace("_", ":"): v for k, v in more.items()}}, name="action", kind="internal")
+
+
+def test_the_pieces_of_genkits_stream_are_one_text_in_the_answer_and_in_what_is_sent_after_it() -> None:
+    said = {"role": "model", "content": [{"text": "Paris "}, {"text": "is it."}]}
+    made = _genkit("model", {"messages": [said]}, {"message": said, "finishReason": "stop"})
+    assert made.output_text == "Paris is it."
+    assert [p.text for m in _llm(made).input_messages for p in m.parts] == ["Paris is it."]
+
+
+def test_genkits_embedder_tells_the_texts_it_was_given() -> None:
+    made = _genkit("embedder", {"input": [{"content": [{"text": "a"}]}, {"content": [{"text": "b"}]}]}, {})
+    assert (made.kind, [m.text for m in _llm(made).input_messages]) == ("embedding", ["a", "b"])
+
+
+def test_a_tool_of_genkit_returned_what_its_wrapping_holds() -> None:
+    bare, files = {"output": {"sky": "clear"}}, {"output": "x", "content": [{"text": "y"}]}
+    for result, expected in ((bare, {"sky": "clear"}), (files, files)):
+        tool = _genkit("tool.v2", "Paris", result).tool
+        assert tool is not None and (tool.arguments, tool.result) == ("Paris", expected)
+    plain = _genkit("tool", "Paris", bare).tool
+    assert plain is not None and plain.result == bare
+
+
+def test_a_step_of_genkit_that_answers_with_its_failure_has_failed() -> None:
+    said = {"error": {"status": "RESOURCE_EXHAUSTED", "message": "Error code: 429 - slow down"}}
+    made = _genkit("util", {"messages": []}, said, genkit_state="error")
+    assert made.error is not None and (made.error.class_, made.status) == ("rate_limit", "error")
+    assert made.output_text is None
+    assert _genkit("util", {"messages": []}, said, genkit_state="success").error is None
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_retriever_told_as_a_tool_is_a_retrieval(told: bool) -> None:
+    found = [{"content": "Paris", "metadata": {"source": "a.md", "score": 0.9}}, {"content": "Lyon"}]
+    content = {"gen_ai.retriever.query": "Where?", "gen_ai.retriever.results": json.dumps(found)}
+    made = span({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "retriever",
+                 "gen_ai.tool.type": "retriever", **(content if told else {})})  # fmt: skip
+    assert made.kind == "retrieval" and made.retrieval is not None
+    assert made.retrieval.query == ("Where?" if told else None)
+    documents = [(d.content, d.score) for d in made.retrieval.documents or []]
+    assert documents == ([("Paris", 0.9), ("Lyon", None)] if told else [])
+
+
+def test_a_case_of_pydantic_evals_holds_what_its_evaluators_said() -> None:
+    def verdict(name: str, value: Any, reason: str | None = None) -> dict[str, Any]:
+        return {name: {"name": name, "value": value, "reason": reason, "source": {"name": "E"}}}
+
+    case = span(
+        {"logfire.span_type": "span", "logfire.msg_template": "case: {case_name}", "case_name": "fr", "task_name": "answer",
+         "inputs": "Capital?", "output": "Paris", "assertions": json.dumps(verdict("right", False, "it is not")),
+         "scores": json.dumps(verdict("length", 5.0)), "labels": json.dumps(verdict("tone", "dry"))},
+        name="case: {case_name}", scope="logfire", kind="internal",
+    )  # fmt: skip
+    assert (case.kind, case.input_text, case.output_text) == ("workflow", "Capital?", "Paris")
+    told = [(e.name, e.value, e.label, e.passed, e.explanation) for e in case.evaluations]
+    assert told == [("right", 0.0, None, False, "it is not"), ("length", 5.0, None, None, None),
+                    ("tone", None, "dry", None, None)]  # fmt: skip
+    evaluator = {"logfire.span_type": "span", "evaluator_name": "E"}
+    assert span(evaluator, name="evaluator: {evaluator_name}", scope="logfire").kind == "evaluator"
+
+
+@pytest.mark.parametrize("key", ["langfuse.trace.metadata", "latitude.metadata", "confident.trace.metadata"])
+def test_metadata_that_travels_as_one_object_is_metadata(key: str) -> None:
+    made = span(
+        {
+            "openinference.span.kind": "LLM",
+            key: '{"plan": "pro", "session_id": "s-1"}',
+            "metadata": '{"a": 1}',
+        }
+    )
+    assert made.context.metadata == {"plan": "pro", "session_id": "s-1", "a": 1}
+    assert made.context.session_id == "s-1"
