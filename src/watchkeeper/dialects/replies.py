@@ -178,7 +178,9 @@ def _of_list(items: list[Any]) -> Reply | None:
         return of_chunks([_table(decode(i)) for i in items])
     if tables and all("candidates" in t or "usageMetadata" in t for t in tables):
         return _of_streamed(tables)
-    if len(tables) == 1 and (tables[0].get("object") == "response" or "choices" in tables[0]):
+    if len(tables) == 1 and (
+        tables[0].get("object") == "response" or "choices" in tables[0] or "generated_text" in tables[0]
+    ):
         return _of_object(tables[0])
     if (
         tables

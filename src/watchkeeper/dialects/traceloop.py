@@ -4,7 +4,7 @@ import ast
 import re
 from typing import Any, cast
 
-from watchkeeper.dialects import common, messages, spellings
+from watchkeeper.dialects import common, messages, parameters, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
 from watchkeeper.dialects.values import as_dict, as_float, as_list, as_text, decode, first, nested, word
@@ -165,6 +165,10 @@ def _completion(draft: Draft, items: list[Any]) -> None:
             found[-1].parts += [p for m in made for p in m.parts]
         else:
             found += made
+    if draft.raw.scope_name.endswith(".replicate") and all(t.keys() == {"content"} for t in tables):
+        # Replicate gives an answer in pieces; each has a number here.
+        said = [as_text(t["content"]) or "" for t in tables]
+        found = [Message("assistant", [Part("text", text="".join(said))])]
     if any(m.parts for m in found):
         # What a client had no text for (thoughts, vectors) has a number of its own and nothing else.
         found = [m for m in found if m.parts]
@@ -198,6 +202,12 @@ def _entity(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.query = draft.query or as_text((as_dict(asked) or {}).get("query_str", asked)) or _text(given)
         if draft.documents is None:
             draft.documents = common.documents(result)
+    elif draft.kind == "llm":
+        # SageMaker's endpoints take and give what their model was made for.
+        request = as_dict(given) or {}
+        draft.take_inputs("traceloop.entity.input", first(request, "messages", "inputs", "prompt") or given)
+        parameters.take(draft, request.get("parameters"))
+        draft.take_reply("traceloop.entity.output", result)
     elif draft.kind == "embedding" and draft.inputs is None:
         texts = first(as_dict(given) or {}, "texts", "text", "query", "input", "inputs")
         draft.inputs = messages.read(texts) if isinstance(texts, str | list) else None

@@ -20,6 +20,7 @@ _TOP_K = (
     "db.milvus.search.limit",
     "db.milvus.query.limit",
     "db.pinecone.query.top_k",
+    "pinecone.query.top_k",
 )
 _RESULTS = ("db.query.result", "db.search.result")
 
@@ -58,4 +59,9 @@ def _document(event: RawEvent) -> Document:
     if told.get("distance") is not None:
         metadata["distance"] = told["distance"]
     content = first(told, "document", "content", "text") or first(metadata, "text", "content", "page_content")
-    return Document(as_text(told.get("id")), as_float(told.get("score")), as_text(content), metadata)
+    return Document(
+        as_text(first(told, "id", "_id")),
+        as_float(first(told, "score", "_score")),
+        as_text(content),
+        metadata,
+    )

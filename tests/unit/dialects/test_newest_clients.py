@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.dialects.make import span
-from watchkeeper.model.span import LLM, Span
+from tests.unit.dialects.make import START, span
+from watchkeeper.model.span import LLM, RawEvent, Span
 
 
 def _llm(made: Span) -> LLM:
@@ -90,3 +90,38 @@ def test_metadata_that_travels_as_one_object_is_metadata(key: str) -> None:
     )
     assert made.context.metadata == {"plan": "pro", "session_id": "s-1", "a": 1}
     assert made.context.session_id == "s-1"
+
+
+def test_the_pieces_of_replicates_answer_are_one_and_the_choices_of_others_are_not() -> None:
+    told = {"gen_ai.request.model": "meta/llama-3", "gen_ai.prompt.0.user": "Capital?", "llm.request.type": "completion",
+            "gen_ai.completion.0.content": "Paris ", "gen_ai.completion.1.content": "is it."}  # fmt: skip
+    scope = "opentelemetry.instrumentation."
+    assert span(told, scope=f"{scope}replicate").output_text == "Paris is it."
+    assert len(_llm(span(told, scope=f"{scope}transformers")).output_messages) == 2
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_what_an_endpoint_of_sagemaker_took_and_gave_is_the_call(listed: bool) -> None:
+    answer = {"generated_text": "Paris"}
+    asked = {"inputs": "Capital?", "parameters": {"max_new_tokens": 20}}
+    made = span({"gen_ai.request.model": "llama-3", "traceloop.entity.input": json.dumps(asked),
+                 "traceloop.entity.output": json.dumps([answer] if listed else answer)},
+                name="sagemaker.completion", scope="opentelemetry.instrumentation.sagemaker")  # fmt: skip
+    llm = _llm(made)
+    assert (llm.input_messages[0].text, llm.output_text, llm.params) == (
+        "Capital?",
+        "Paris",
+        {"max_tokens": 20},
+    )
+
+
+def test_vector_stores_call_ids_scores_and_numbers_by_names_of_their_own() -> None:
+    found = RawEvent("db.query.result", START, {"_id": "d1", "_score": 0.9, "text": "Paris"})
+    marqo = span({"db.system": "marqo", "db.operation": "search"}, name="marqo.search", events=[found],
+                 scope="opentelemetry.instrumentation.marqo").retrieval  # fmt: skip
+    assert marqo is not None and marqo.documents is not None
+    assert [(d.id, d.score, d.content) for d in marqo.documents] == [("d1", 0.9, "Paris")]
+    pinecone = {"db.system": "Pinecone", "pinecone.query.top_k": 2}
+    scope = "opentelemetry.instrumentation.pinecone"
+    searched = span(pinecone, name="pinecone.query", scope=scope).retrieval
+    assert searched is not None and searched.top_k == 2
