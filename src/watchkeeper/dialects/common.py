@@ -299,6 +299,15 @@ def plain_text(value: Any) -> str | None:
     return said(value)
 
 
+def _question(given: Any) -> str | None:
+    """What was searched for: beside a retriever's settings it has a name of its own."""
+    table = as_dict(called_with(given)) or {}
+    asked = next(
+        (t for key in ("query", "question", "query_text") if isinstance(t := table.get(key), str)), None
+    )
+    return asked or plain_text(given)
+
+
 def _retrieved(result: Any) -> list[Document] | None:
     """The documents of a result; a text alone is the one that was found."""
     text = unfold(result)
@@ -308,7 +317,7 @@ def _retrieved(result: Any) -> list[Document] | None:
 def step(draft: Draft, given: Any, result: Any) -> None:
     """What a step that is no model call took in and gave, by its kind; what is already known stays."""
     if draft.kind in ("retrieval", "rerank"):
-        draft.query = draft.query or plain_text(given)
+        draft.query = draft.query or _question(given)
         draft.documents = _retrieved(result) if draft.documents is None else draft.documents
     elif draft.kind == "tool":
         draft.tool_name = draft.tool_name or draft.raw.name

@@ -15,6 +15,7 @@ _KINDS = {
     "chain": "workflow", "guardrail": "guardrail", "evaluator": "evaluator", "span": "workflow", "event": "other",
 }  # fmt: skip
 _IN, _OUT = "langfuse.observation.input", "langfuse.observation.output"
+_TOOL = "langfuse.observation.metadata.haystack.tool.name"
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -31,6 +32,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.kind in ("llm", "embedding"):
         _generation(draft, attributes)
     else:
+        if draft.kind == "tool":
+            # What an observation is called may be more than the tool's name (Haystack's connector).
+            draft.tool_name = draft.tool_name or word(attributes.get(_TOOL))
         common.step(draft, given, result)
     if attributes.get("langfuse.observation.level") == "ERROR":
         draft.failed = True

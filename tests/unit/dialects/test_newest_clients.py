@@ -125,3 +125,16 @@ def test_vector_stores_call_ids_scores_and_numbers_by_names_of_their_own() -> No
     scope = "opentelemetry.instrumentation.pinecone"
     searched = span(pinecone, name="pinecone.query", scope=scope).retrieval
     assert searched is not None and searched.top_k == 2
+
+
+def test_what_a_retriever_was_asked_stands_beside_its_settings_and_a_tool_is_named_in_the_metadata() -> None:
+    given = json.dumps({"query": "Capital?", "filters": None, "top_k": 2})
+    asked = {"langfuse.observation.type": "retriever", "langfuse.observation.input": given}
+    found = span(asked, name="retriever").retrieval
+    assert found is not None and found.query == "Capital?"
+    called = {
+        "langfuse.observation.type": "tool",
+        "langfuse.observation.metadata.haystack.tool.name": '"find"',
+    }
+    tool = span(called, name="tool - find").tool
+    assert tool is not None and tool.name == "find"
