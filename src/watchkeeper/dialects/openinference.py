@@ -11,6 +11,7 @@ from watchkeeper.dialects.values import (
     as_dict,
     as_float,
     as_int,
+    as_list,
     as_text,
     decode,
     first,
@@ -340,7 +341,8 @@ def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.tool_arguments is None:
         value = decode(first(attributes, "input.value", "tool_call.function.arguments"))
         if value is None:
-            params = as_dict(attributes.get("tool.parameters"))
+            params = _named(as_list(attributes.get("tool.parameters")) or [])
+            params = params or as_dict(attributes.get("tool.parameters"))
             value = None if params is None or "properties" in params or "type" in params else params
         table = as_dict(value)
         kwargs = table.get("kwargs") if table is not None else None
@@ -357,6 +359,13 @@ def _tool(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.tool_result = _executed(draft, result)
     if draft.tool_error is None:
         draft.tool_error = common.tool_failure(draft.tool_result)
+
+
+def _named(parameters: list[Any]) -> dict[str, Any] | None:
+    """The arguments of a call told as a list of them (Bedrock's agents)."""
+    tables = [as_dict(item) or {} for item in parameters]
+    told = bool(tables) and all({"name", "value"} <= t.keys() for t in tables)
+    return {str(t["name"]): decode(t["value"]) for t in tables} if told else None
 
 
 def _executed(draft: Draft, result: Any) -> Any:

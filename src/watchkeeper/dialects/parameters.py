@@ -8,7 +8,7 @@ from watchkeeper.dialects.values import as_bool, as_dict, as_float, as_int, deco
 _NAMES = {
     "temperature": "temperature", "top_p": "top_p", "topP": "top_p", "top_k": "top_k", "topK": "top_k",
     "max_tokens": "max_tokens", "maxTokens": "max_tokens", "max_completion_tokens": "max_tokens",
-    "max_output_tokens": "max_tokens", "maxOutputTokens": "max_tokens", "max_new_tokens": "max_tokens",
+    "max_output_tokens": "max_tokens", "maxOutputTokens": "max_tokens", "max_new_tokens": "max_tokens", "maximumLength": "max_tokens",
     "maxTokenCount": "max_tokens", "max_gen_len": "max_tokens",
     "stop": "stop_sequences", "stop_sequences": "stop_sequences", "stopSequences": "stop_sequences",
     "seed": "seed", "frequency_penalty": "frequency_penalty", "frequencyPenalty": "frequency_penalty",

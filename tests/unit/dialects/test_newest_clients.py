@@ -138,3 +138,19 @@ def test_what_a_retriever_was_asked_stands_beside_its_settings_and_a_tool_is_nam
     }
     tool = span(called, name="tool - find").tool
     assert tool is not None and tool.name == "find"
+
+
+def test_the_arguments_of_an_action_of_bedrocks_agents_are_named_in_a_list() -> None:
+    told = [
+        {"name": "city", "type": "string", "value": "Paris"},
+        {"name": "days", "type": "integer", "value": "2"},
+    ]
+    tool = {"openinference.span.kind": "TOOL", "tool.name": "lookup"}
+    made = span(
+        {**tool, "tool.parameters": json.dumps(told), "output.value": "sunny"}, name="action_group"
+    ).tool
+    assert made is not None and (made.arguments, made.result) == ({"city": "Paris", "days": "2"}, "sunny")
+    schema = span({**tool, "tool.parameters": '[{"name": "city", "type": "string"}]'}).tool
+    assert schema is not None and schema.arguments is None
+    call = {"openinference.span.kind": "LLM", "llm.invocation_parameters": '{"maximumLength": 64}'}
+    assert _llm(span({**call, "input.value": "Hi?"})).params == {"max_tokens": 64}
