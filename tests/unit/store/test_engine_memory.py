@@ -1,4 +1,5 @@
-"""The embedded engine's allocator is told to give back what was freed, in words it understands."""
+"""What the embedded engine makes of a process's memory and processors: its allocator is told to give back what was freed, in words it
+understands, and a query gets the threads it may have."""
 
 import os
 import subprocess
@@ -19,6 +20,40 @@ open_columns("chdb://" + sys.argv[1]).close_now()
 print("opened")
 """
 
+ANSWERED = """
+import sys, time
+from watchkeeper.store.clickhouse import open_columns
+from watchkeeper.store.clickhouse.engine import READER, spare_memory
+
+def resident():
+    return next(int(x.split()[1]) // 1024 for x in open("/proc/self/status") if x.startswith("VmRSS"))
+
+spare_memory()
+store = open_columns("chdb://" + sys.argv[1])
+client = store.source.client({})
+client.query("SELECT length(groupArray(number)) FROM numbers(1000)")
+before = resident()
+client.query("SELECT length(groupArray(number)) FROM numbers(30000000)")
+for _ in range(50):
+    if (more := resident() - before) < 100:
+        break
+    time.sleep(0.1)
+print(more)
+plan = store.source.client({**READER, **eval(sys.argv[2])}).query("EXPLAIN PIPELINE SELECT sum(number) FROM numbers_mt(1000000000)")
+print("\\n".join(row[0] for row in plan.result_rows))
+"""
+
+
+def answered(folder: Path, settings: str = "{}", **said: str) -> tuple[int, str]:
+    """How many megabytes more a process holds five seconds after a query that took hundreds, and the plan of a reader's query."""
+    bare = {k: v for k, v in os.environ.items() if k != "JE_MALLOC_CONF"}
+    ran = subprocess.run(
+        [sys.executable, "-c", ANSWERED, str(folder), settings],
+        capture_output=True, text=True, check=True, env={**bare, **said}, timeout=120,
+    )  # fmt: skip
+    more, _, plan = ran.stdout.partition("\n")
+    return int(more), plan
+
 
 def opened(folder: Path, **said: str) -> subprocess.CompletedProcess[str]:
     """A process of its own that opens the store and ends at a setting that the allocator does not know; `said` is in its environment."""
@@ -34,7 +69,7 @@ def test_the_engine_understands_what_its_allocator_is_told(tmp_path: Path) -> No
     ran = opened(tmp_path / "columns")
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.split()[-1] == "opened"
-    assert "dirty_decay_ms:0" in ran.stdout
+    assert "dirty_decay_ms:" in ran.stdout and "background_thread:true" in ran.stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the engine uses this allocator on Linux")
@@ -43,3 +78,22 @@ def test_the_control_a_setting_it_does_not_know_ends_the_process(tmp_path: Path)
     assert ran.returncode != 0
     # What an operator says is left as it is.
     assert ran.stdout.split() == ["no_such_setting:1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the engine uses this allocator on Linux")
+def test_what_a_query_took_is_given_back_while_nothing_else_runs_and_it_had_two_threads(
+    tmp_path: Path,
+) -> None:
+    more, plan = answered(tmp_path / "columns")
+    assert more < 100
+    assert "× 2" in plan
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the engine uses this allocator on Linux")
+def test_the_control_an_allocator_that_keeps_everything_and_an_engine_that_spares_threads(
+    tmp_path: Path,
+) -> None:
+    spared = "{'max_threads_min_free_memory_per_thread': 2**30}"
+    more, plan = answered(tmp_path / "columns", spared, JE_MALLOC_CONF="dirty_decay_ms:-1")
+    assert more >= 100
+    assert "× 2" not in plan

@@ -58,9 +58,14 @@ MERGE_SETTINGS: dict[str, int] = {
     "min_columns_to_activate_adaptive_write_buffer": 1,
 }
 # What a merge makes of a projection waits in memory for a block of so many bytes: the engine's own 256 MB are all of it.
-# Nothing but merges follows this profile, see `WRITER`.
+# Nothing but merges follows that, see `WRITER`. The engine gives a query no second thread unless it has 1 GB to spare for each, more
+# than all it may take here.
+PROFILE: dict[str, int] = {
+    "min_insert_block_size_bytes": 8 * MB,
+    "max_threads_min_free_memory_per_thread": 0,
+}
 USERS = (
-    f"<clickhouse><profiles><default><min_insert_block_size_bytes>{8 * MB}</min_insert_block_size_bytes></default></profiles>"
+    f"<clickhouse><profiles><default>{''.join(f'<{k}>{v}</{k}>' for k, v in PROFILE.items())}</default></profiles>"
     "<users><default><password></password><networks><ip>::/0</ip></networks><profile>default</profile><quota>default</quota>"
     "</default></users><quotas><default></default></quotas></clickhouse>\n"
 )
@@ -106,8 +111,9 @@ READER: dict[str, Any] = {**COMMON, **PARTITIONED, "max_execution_time": 30, "ma
 # gives it back. Left alone the threshold grows to 32 MB with the buffers that are freed, and their places stay resident.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 # The embedded engine's own allocator reads this when the engine is loaded. Left alone it keeps what merges and queries freed for
-# five seconds, and longer where nothing is allocated, beside what the next ones take.
-_ENGINE_MEMORY = "dirty_decay_ms:0,prof:false"
+# five seconds, and longer where nothing is allocated, beside what the next ones take. A tenth of a second is enough for a query to
+# use its buffers again: given back at once, they cost queries more than twice the time. The largest ones are given back at once.
+_ENGINE_MEMORY = f"dirty_decay_ms:100,background_thread:true,oversize_threshold:{4 * MB},prof:false"
 
 
 def spare_memory() -> None:
@@ -328,8 +334,8 @@ def narrowness(client: Client) -> str | None:
 
 
 def give_back(client: Client) -> None:
-    """Return freed memory to the system: an allocator keeps what large batches left. The engine's has given it back by itself unless
-    an operator set it otherwise (`spare_memory`)."""
+    """Return freed memory to the system: an allocator keeps what large batches left. The engine's has given it back by itself a moment
+    later unless an operator set it otherwise (`spare_memory`)."""
     with contextlib.suppress(Error):  # an engine built without jemalloc has nothing to return
         client.command("SYSTEM JEMALLOC PURGE")
     trim = getattr(_libc, "malloc_trim", None)
