@@ -21,6 +21,7 @@ from clickhouse_connect.driver.client import Client
 
 from bench.ingest import Rig, add_text_options, in_folder, rss_mb, traffic_of
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns, queries
+from watchkeeper.store.clickhouse.engine import spare_memory
 from watchkeeper.store.columns import TraceFilter
 
 DAY_NS = 86_400 * 10**9
@@ -178,6 +179,7 @@ async def measure(store: ClickHouseColumns, client: Client, repeat: int) -> None
 
 async def run(args: argparse.Namespace, folder: Path) -> None:
     """Fill, measure, print."""
+    spare_memory()  # as the server does at its start
     dsn = f"chdb://{folder / 'columns'}"
     started = time.perf_counter()
     made = not (folder / "columns").exists()
