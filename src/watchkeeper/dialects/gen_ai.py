@@ -113,6 +113,7 @@ _pick = Picker(
             "gen_ai.system_instructions",
             "gen_ai.request.instructions",
             "gen_ai.agent.system_instructions",
+            "gen_ai.llm.input.system",
         ),
         "step_given": (
             "gen_ai.workflow.input",
@@ -136,6 +137,7 @@ _pick = Picker(
             "gen_ai.request.embedding_inputs",
             "gen_ai.embeddings.input_texts",
             "gen_ai.input",
+            "gen_ai.llm.input.user",
             "span.input",
             "input",
         ),
@@ -148,6 +150,7 @@ _pick = Picker(
             "gen_ai.response.content",
             "gen_ai.response.output",
             "gen_ai.output",
+            "gen_ai.llm.output",
             "span.output",
             "output",
         ),

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+from watchkeeper.dialects import common
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Tokens, read_usage
-from watchkeeper.dialects.values import as_int, as_list, as_text, word
+from watchkeeper.dialects.values import as_int, as_list, as_text, first, word
 
 # The dialects know these names one by one; what they leave unread is something else.
 _KNOWN = ("gen_ai.", "llm.", "ai.", "langfuse.", "langsmith.", "traceloop.", "mlflow.", "metadata.")
@@ -22,8 +23,17 @@ _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("raised", (".error.data", ".error.detail", ".error.details")),
     # A conversation is a person's; the sessions of a transport, a browser or a database are not.
     ("talk", (".conversation.id", ".conversation_id", ".conversationId")),
+    ("kind", (".span.type", ".span.kind", ".span_type", ".span_kind", ".observation.type")),
     ("out", (".output_tokens", ".completion_tokens", ".outputTokens", ".completionTokens")),
 )
+# The words for a span's kind that leave no doubt, whoever uses them.
+_KINDS = {
+    "llm": "llm", "generation": "llm", "embedding": "embedding", "tool": "tool", "agent": "agent",
+    "retriever": "retrieval", "retrieval": "retrieval", "reranker": "rerank", "rerank": "rerank", "chain": "workflow",
+    "workflow": "workflow", "guardrail": "guardrail", "evaluator": "evaluator", "evaluation": "evaluator",
+}  # fmt: skip
+_INPUTS = ("input", "inputs", "input.value", "span.input", "observation.input")
+_OUTPUTS = ("output", "outputs", "output.value", "span.output", "observation.output")
 
 
 def names(attributes: dict[str, Any]) -> dict[str, str]:
@@ -40,6 +50,8 @@ def names(attributes: dict[str, Any]) -> dict[str, str]:
 def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> None:
     """What is still unknown of a conversation, a failure, or a call to a model or a tool."""
     told = {field: attributes[key] for field, key in found.items()}
+    if "kind" in told and draft.kind is None:
+        _typed(draft, found["kind"], attributes)
     if "talk" in told and "gen_ai.conversation.id" not in attributes:
         talk = word(told["talk"])
         draft.weak_session = draft.weak_session or (None if talk in UNNAMED else talk)
@@ -63,3 +75,27 @@ def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> Non
             draft.tokens.fill(Tokens(as_int(told.get("in")), as_int(told.get("out"))))
     elif draft.kind == "tool":
         draft.tool_call_id = draft.tool_call_id or word(told.get("call"))
+
+
+def _typed(draft: Draft, key: str, attributes: dict[str, Any]) -> None:
+    """A span whose kind stands under a prefix of the client's own, with what went in and came out beside it."""
+    draft.kind = _KINDS.get((word(attributes[key]) or "").lower())
+    if draft.kind is None:
+        return
+    prefix = next(
+        key.removesuffix(end) for field, ends in _ENDS if field == "kind" for end in ends if key.endswith(end)
+    )
+    given = first(attributes, *(f"{prefix}.{name}" for name in _INPUTS))
+    result = first(attributes, *(f"{prefix}.{name}" for name in _OUTPUTS))
+    if draft.kind in ("llm", "embedding"):
+        draft.take_inputs(key, given)
+        if draft.kind == "llm" and not draft.outputs:
+            draft.take_reply(key, result)
+        return
+    if draft.kind == "tool":
+        draft.tool_name = draft.tool_name or word(
+            first(attributes, f"{prefix}.tool.name", f"{prefix}.tool_name")
+        )
+    common.step(draft, given, result)
+    draft.input_text = draft.input_text or common.plain_text(given)
+    draft.output_text = draft.output_text or common.plain_text(result)

@@ -154,3 +154,31 @@ def test_the_arguments_of_an_action_of_bedrocks_agents_are_named_in_a_list() -> 
     assert schema is not None and schema.arguments is None
     call = {"openinference.span.kind": "LLM", "llm.invocation_parameters": '{"maximumLength": 64}'}
     assert _llm(span({**call, "input.value": "Hi?"})).params == {"max_tokens": 64}
+
+
+def test_a_kind_under_a_prefix_of_the_clients_own_is_the_kind() -> None:
+    chain = span({"acme.span.type": "chain", "acme.input": "Capital?", "acme.output": "Paris"}, name="step")
+    assert (chain.kind, chain.input_text, chain.output_text) == ("workflow", "Capital?", "Paris")
+    call = span({"acme.span_kind": "LLM", "acme.inputs": '[{"role": "user", "content": "Capital?"}]', "acme.model": "m",
+                 "acme.output.value": "Paris", "acme.usage.input_tokens": 3}, name="call")  # fmt: skip
+    llm = _llm(call)
+    assert (llm.request_model, llm.input_messages[0].text, llm.output_text, llm.usage.input_tokens) == (
+        "m",
+        "Capital?",
+        "Paris",
+        3,
+    )
+    tool = span(
+        {"acme.span.kind": "tool", "acme.tool.name": "find", "acme.input": '{"q": 1}', "acme.output": "x"},
+        name="run",
+    )
+    assert tool.tool is not None
+    assert (tool.tool.name, tool.tool.arguments, tool.tool.result) == ("find", {"q": 1}, "x")
+    assert span({"otel.span.kind": "internal"}, name="step", kind="internal").kind == "other"
+    asked = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.llm.input.user": "Capital?",
+        "gen_ai.llm.input.system": "Brief.",
+    }
+    said = _llm(span({**asked, "gen_ai.llm.output": "Paris"}))
+    assert (said.system, said.input_messages[0].text, said.output_text) == ("Brief.", "Capital?", "Paris")
