@@ -52,6 +52,11 @@ def errors(draft: Draft, attributes: dict[str, Any], happened: list[RawEvent]) -
             if draft.kind == "llm" and not draft.outputs and draft.output_text is None:
                 # Some clients record what was raised and call the span ok.
                 draft.failed = True
+        elif event.name == "ExceptionRaised":
+            # Agent Spec's, whose spans have no status.
+            draft.failed = True
+            draft.error_type = draft.error_type or word(event.attributes.get("exception_type"))
+            draft.error_message = draft.error_message or _message(event.attributes.get("exception_message"))
 
 
 def _message(value: Any) -> str | None:

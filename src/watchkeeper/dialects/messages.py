@@ -8,7 +8,7 @@ type survives as `unknown` with its raw value.
 from typing import Any, cast
 
 from watchkeeper.dialects import printed, pydantic_ai
-from watchkeeper.dialects.values import as_text, decode, is_cut, is_object_repr, packed, unfold
+from watchkeeper.dialects.values import as_text, decode, is_cut, is_object_repr, packed, unfold, word
 from watchkeeper.model.span import Message, Part, ToolCall
 
 _ROLES = {
@@ -228,7 +228,7 @@ def _call_part(block: dict[str, Any]) -> Part:
         arguments = {k: v for k, v in served.items() if k != "type"}
     if arguments is None:
         arguments = packed(block, "arguments_b64")
-    return Part("tool_call", id=as_text(call_id), name=as_text(name), arguments=arguments_of(arguments))
+    return Part("tool_call", id=word(call_id), name=as_text(name), arguments=arguments_of(arguments))
 
 
 def arguments_of(value: Any) -> Any:
@@ -246,7 +246,7 @@ def _result_part(block: dict[str, Any]) -> Part:
     error = block.get("status") == "error" or block.get("is_error") is True or block.get("isError") is True
     return Part(
         "tool_result",
-        id=as_text(call_id),
+        id=word(call_id),
         name=as_text(name),
         result=result_of(result),
         raw={"status": "error"} if error else None,
@@ -348,7 +348,7 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
         # Anthropic's results travel in messages of the user.
         role = "tool"
     if role == "tool" and call_id is None and isinstance(raw.get("id"), str) and "parts" not in raw:
-        call_id = raw.get("id")
+        call_id = word(raw.get("id"))
     parts = parts_of(content)
     if role == "assistant" and call_id is not None and (call := _table(decode(content))) and "name" in call:
         # A call told as the content of a message that has its id (Netra).
@@ -358,7 +358,7 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
         parts = [
             Part(
                 "tool_result",
-                id=as_text(call_id),
+                id=word(call_id),
                 name=as_text(raw.get("name")),
                 result=result_of(content),
                 raw={"status": "error"} if error else None,

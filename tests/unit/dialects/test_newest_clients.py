@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.dialects.make import START, span
+from tests.unit.dialects.make import START, event, span
 from watchkeeper.model.span import LLM, RawEvent, Span
 
 
@@ -182,3 +182,18 @@ def test_a_kind_under_a_prefix_of_the_clients_own_is_the_kind() -> None:
     }
     said = _llm(span({**asked, "gen_ai.llm.output": "Paris"}))
     assert (said.system, said.input_messages[0].text, said.output_text) == ("Brief.", "Capital?", "Paris")
+
+
+def test_an_id_printed_as_none_is_none_and_what_was_raised_without_a_status_is_a_failure() -> None:
+    prefix = "llm.input_messages.0.message."
+    told = {
+        f"{prefix}role": "tool",
+        f"{prefix}content": "sunny",
+        f"{prefix}id": "null",
+        f"{prefix}name": "find",
+    }
+    (message,) = _llm(span({"openinference.span.kind": "LLM", **told})).input_messages
+    assert (message.role, message.parts[0].id, message.parts[0].result) == ("tool", None, "sunny")
+    raised = event("ExceptionRaised", exception_type="RateLimitError", exception_message="Error code: 429")
+    made = span({"openinference.span.kind": "AGENT"}, name="run", kind="internal", events=[raised])
+    assert made.error is not None and (made.status, made.error.class_) == ("error", "rate_limit")
