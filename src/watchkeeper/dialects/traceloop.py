@@ -22,6 +22,8 @@ FLATTENED = frozenset(
     )
 )
 _KINDS = {"workflow": "workflow", "task": "workflow", "agent": "agent", "tool": "tool"}
+# What else of an SDK is told like a call.
+_NO_CALLS = ("watsonx.model_init", "watsonx.get_details")
 # Cohere's and Voyage's places of a ranking, as texts of an answer.
 _PLACE = re.compile(r"Doc (\d{1,6}), Score: (\S{1,40})(?:\n(.*))?", re.DOTALL)
 # How Agno prints the outcome of a tool.
@@ -45,7 +47,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.kind is None:
         kind = word(attributes.get("traceloop.span.kind"))
         request = word(attributes.get("llm.request.type"))
-        if request:
+        if draft.raw.name in _NO_CALLS:
+            draft.kind = "other"
+        elif request:
             draft.kind = spellings.kind_of_operation(request)
         elif kind:
             draft.kind = _KINDS.get(kind.lower(), "other")

@@ -197,3 +197,10 @@ def test_an_id_printed_as_none_is_none_and_what_was_raised_without_a_status_is_a
     raised = event("ExceptionRaised", exception_type="RateLimitError", exception_message="Error code: 429")
     made = span({"openinference.span.kind": "AGENT"}, name="run", kind="internal", events=[raised])
     assert made.error is not None and (made.status, made.error.class_) == ("error", "rate_limit")
+
+
+def test_a_model_that_is_made_is_not_called() -> None:
+    told = {"gen_ai.system": "Watsonx", "llm.request.type": "completion"}
+    scope = "opentelemetry.instrumentation.watsonx"
+    assert span(told, name="watsonx.model_init", scope=scope).kind == "other"
+    assert span(told, name="watsonx.generate", scope=scope).kind == "llm"
