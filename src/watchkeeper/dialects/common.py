@@ -11,6 +11,7 @@ from watchkeeper.dialects.values import (
     as_dict,
     as_float,
     as_int,
+    as_list,
     as_text,
     decode,
     first,
@@ -101,6 +102,22 @@ def evaluation_event(draft: Draft, attributes: dict[str, Any], time_ns: int = 0)
             known.source = known.source or made.source
             return
     draft.evaluations.append(made)
+
+
+def verdicts(draft: Draft, result: Any) -> None:
+    """The scores that an evaluator returned: an object or several, each with its name and a score or a label."""
+    if draft.evaluations:
+        return
+    listed = as_list(result)
+    for item in [result] if listed is None else listed:
+        told = as_dict(item) or {}
+        name, score, label = word(told.get("name")), told.get("score"), word(told.get("label"))
+        made = Evaluation(name or draft.raw.name, as_float(score), label, span_id=draft.raw.span_id)
+        if isinstance(score, bool):
+            made.value, made.passed = float(score), score
+        made.explanation = as_text(first(told, "explanation", "reason", "reasoning"))
+        if made.value is not None or (name and label):
+            draft.evaluations.append(made)
 
 
 def guardrail_values(draft: Draft, attributes: dict[str, Any]) -> None:
@@ -331,5 +348,7 @@ def step(draft: Draft, given: Any, result: Any) -> None:
         draft.tool_error = draft.tool_error or tool_failure(draft.tool_result)
     elif draft.kind == "guardrail":
         guardrail_outcome(draft, result)
+    elif draft.kind == "evaluator":
+        verdicts(draft, result)
     elif draft.kind == "agent":
         draft.weak_agent = draft.weak_agent or draft.raw.name

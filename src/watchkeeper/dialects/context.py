@@ -90,10 +90,10 @@ _PLAIN: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("release", ("watchkeeper.release", "langfuse.release", "release", "langfuse.version")),
     ("prompt_name", ("watchkeeper.prompt.name", "gen_ai.prompt.name", "langfuse.observation.prompt.name",
                      "traceloop.prompt.key", "llm.prompt_template.name", "prompt.id", "prompt.name",
-                     "confident.span.prompt_alias", "cozeloop.prompt_key", "ai.observability.prompt.slug", "mirascope.version.name")),
+                     "confident.span.prompt_alias", "cozeloop.prompt_key", "ai.observability.prompt.slug", "mirascope.version.name", "promptlayer.prompt.name")),
     ("prompt_version", ("watchkeeper.prompt.version", "gen_ai.prompt.version", "langfuse.observation.prompt.version",
                         "traceloop.prompt.version", "llm.prompt_template.version", "prompt.version",
-                        "confident.span.prompt_version", "cozeloop.prompt_version", "ai.observability.prompt.version_id", "mirascope.version.version")),
+                        "confident.span.prompt_version", "cozeloop.prompt_version", "ai.observability.prompt.version_id", "mirascope.version.version", "promptlayer.prompt.version")),
     ("workflow", ("gen_ai.workflow.name", "traceloop.workflow.name", "langfuse.trace.name",
                   "n8n.workflow.name", "gen_ai.capability.name")),
 )  # fmt: skip

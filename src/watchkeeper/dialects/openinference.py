@@ -56,6 +56,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         _retrieval(draft, attributes)
     elif draft.kind == "tool":
         _tool(draft, attributes)
+    elif draft.kind == "evaluator":
+        common.verdicts(draft, attributes.get("output.value"))
     elif draft.kind == "guardrail":
         loose.guard(draft, attributes)
         common.guardrail_outcome(draft, attributes.get("output.value"))

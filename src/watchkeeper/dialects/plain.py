@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from watchkeeper.dialects import gen_ai, spellings
+from watchkeeper.dialects import gen_ai, parameters, spellings, unwrap
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.values import first, said
 from watchkeeper.model.span import RawSpan
@@ -35,8 +35,25 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             draft.kind = "http"
         else:
             guess(draft)
+    if "function_input" in attributes:
+        _function(draft, attributes["function_input"], attributes.get("function_output"))
     draft.input_text = draft.input_text or said(first(attributes, *_GIVEN))
     draft.output_text = draft.output_text or said(first(attributes, *_SAID))
+
+
+def _function(draft: Draft, given: Any, result: Any) -> None:
+    """PromptLayer's spans: a function, or a provider's method, with what it took and gave as Python prints it."""
+    if draft.kind is None:
+        _method(draft, draft.raw.name)
+    asked = unwrap.called_with(given)
+    if draft.kind == "llm":
+        request = parameters.take(draft, asked)
+        draft.take_inputs("function_input", request.get("messages"))
+        draft.take_tools(request.get("tools"))
+        draft.take_reply("function_output", result)
+    else:
+        draft.input_text = draft.input_text or said(asked)
+        draft.output_text = draft.output_text or said(result)
 
 
 def guess(draft: Draft) -> None:

@@ -41,6 +41,9 @@ def called_with(given: Any) -> Any:
     if table is None or not set(table) <= {"args", "kwargs"}:
         return given
     told = plain_arguments(table)
+    if isinstance(told, tuple):
+        # As Python prints them.
+        told = list(cast(tuple[Any, ...], told))
     listed = as_list(told)
     return (listed[0] if listed and len(listed) == 1 else told) or None
 

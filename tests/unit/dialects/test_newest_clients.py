@@ -204,3 +204,36 @@ def test_a_model_that_is_made_is_not_called() -> None:
     scope = "opentelemetry.instrumentation.watsonx"
     assert span(told, name="watsonx.model_init", scope=scope).kind == "other"
     assert span(told, name="watsonx.generate", scope=scope).kind == "llm"
+
+
+@pytest.mark.parametrize("kind", ["openinference.span.kind", "langfuse.observation.type"])
+def test_what_an_evaluator_returns_is_its_verdict(kind: str) -> None:
+    key = "output.value" if kind.startswith("open") else "langfuse.observation.output"
+    told = [{"name": "helpful", "score": 1.0, "label": "yes", "explanation": "It is.", "kind": "llm"},
+            {"name": "exact", "score": False}, {"name": "nothing"}]  # fmt: skip
+    made = span({kind: "evaluator", key: json.dumps(told)}, name="helpful.evaluate")
+    assert [(e.name, e.value, e.label, e.passed, e.explanation) for e in made.evaluations] == [
+        ("helpful", 1.0, "yes", None, "It is."),
+        ("exact", 0.0, None, False, None),
+    ]
+    alone = span({kind: "evaluator", key: '{"score": 0.5, "reason": "so"}'}, name="tone")
+    assert [(e.name, e.value, e.explanation) for e in alone.evaluations] == [("tone", 0.5, "so")]
+
+
+def test_promptlayers_functions_are_told_as_python_prints_them() -> None:
+    step = span(
+        {"function_input": "{'args': ('Capital?',), 'kwargs': {}}", "function_output": "Paris"}, name="answer"
+    )
+    assert (step.input_text, step.output_text) == ("Capital?", "Paris")
+    asked = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Capital?"}]}
+    answer = "ChatCompletion(id='c1', choices=[Choice(finish_reason='stop', index=0, message=Message(content='Paris', role='assistant'))])"
+    told = {
+        "function_input": str({"args": (), "kwargs": asked}),
+        "function_output": answer,
+        "provider": "openai",
+    }
+    call = span(told, name="openai.OpenAI.chat.completions.create", kind="internal")
+    assert (call.kind, call.input_text, call.output_text) == ("llm", "Capital?", "Paris")
+    assert (_llm(call).provider, _llm(call).request_model) == ("openai", "gpt-4o-mini")
+    versioned = span({"promptlayer.prompt.name": "greet", "promptlayer.prompt.version": 3}).context
+    assert (versioned.prompt_name, versioned.prompt_version) == ("greet", "3")
