@@ -21,7 +21,12 @@ ERROR = {
     "properties": {"error": {"type": "string"}, "hint": {"type": "string"}},
     "required": ["error", "hint"],
 }
-FAULTS = {"400": "Bad input", "401": "No valid key or login", "403": "Not allowed", "404": "Not found"}
+FAULTS = {
+    "400": "Bad input", "401": "No valid key or login", "403": "Not allowed", "404": "Not found",
+    "503": "Not now: retry-after says when to come again",
+}  # fmt: skip
+# Besides, of what changes something.
+CHANGING = {"409": "Against what there is: the error says what", "413": "The body is too large"}
 
 
 def installed_version() -> str:
@@ -63,7 +68,7 @@ def _operation(route: Route, schemas: dict[Any, Any], components: dict[str, Any]
         "security": [] if route.permission == "public" else [{"key": []}],
         "responses": {str(route.status): {"description": "Done"}},
     }
-    for status, said in FAULTS.items():
+    for status, said in (FAULTS if route.method == "GET" else FAULTS | CHANGING).items():
         content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
         made["responses"][status] = {"description": said, "content": content}
     if parameters := _parameters(route, schemas, components):

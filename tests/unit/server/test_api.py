@@ -519,8 +519,9 @@ async def test_it_describes_every_json_route_in_openapi(served: Rig) -> None:
     shown = {(m.upper(), p) for p, methods in described["paths"].items() for m in methods}
     assert {(r.method, r.path) for r in served.app.routes if r.kind == "json"} == shown
     for methods in described["paths"].values():
-        for operation in methods.values():
+        for method, operation in methods.items():
             assert operation["summary"] and operation["x-permission"]
+            assert "503" in operation["responses"] and ("409" in operation["responses"]) == (method != "get")
     async with served.client(served.key("viewer")) as client:
         page = (await client.get("/api/docs")).text
         assert (
