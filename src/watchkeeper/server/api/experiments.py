@@ -13,8 +13,10 @@ from watchkeeper.gating.contrast import contrast
 from watchkeeper.gating.subject import Answer
 from watchkeeper.gating.verdict import GateSettings
 from watchkeeper.llm import table
+from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.gate import GateError
 from watchkeeper.pipeline.preference import estimate_cost, lines_of, pairs_of, prefer
+from watchkeeper.pipeline.reading import read_traces
 from watchkeeper.pipeline.replay import chosen, replay
 from watchkeeper.scoring.judges.pairwise import QUESTION, PairwiseJudge
 from watchkeeper.server.answers import timed
@@ -29,13 +31,14 @@ from watchkeeper.server.api.shapes import (
     TraceId,
     period,
 )
-from watchkeeper.server.reading import load_trace, note_change
+from watchkeeper.server.reading import note_change
 from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.columns import TraceFilter
 from watchkeeper.store.records import experiments
 
 # A replay chooses among this many newest traces that match.
 AMONG = 5_000
+READ_AT_ONCE = 50
 
 
 class Settings(Body):
@@ -308,8 +311,10 @@ async def make_replay(call: Call) -> dict[str, Any]:
     gate = needed(call.services.gate, "the gate")
     call.need_content("a replay holds prompts and outputs")
     ids = list(dict.fromkeys(given.trace_ids)) or await _traces(call, given)
-    loaded = [await load_trace(call.services, call.project, trace_id) for trace_id in ids]
-    traces = [found[0] for found in loaded if found is not None]
+    traces: list[Trace] = []
+    for at in range(0, len(ids), READ_AT_ONCE):
+        part = await read_traces(call.services.columns, call.project, ids[at : at + READ_AT_ONCE])
+        traces += part.values()
     what = given.where or given.text or ("chosen traces" if given.trace_ids else "all traffic")
     name = given.name or f"recorded: {what}, {given.since}"[:200]
     try:
