@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from watchkeeper.dialects import common, gen_ai, parameters
-from watchkeeper.dialects.draft import Draft
+from watchkeeper.dialects import common, gen_ai, messages, parameters
+from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import Tokens, read_usage
 from watchkeeper.dialects.values import Picker, as_bool, as_float, as_int, as_text, decode, first, word
 from watchkeeper.model.span import RawSpan
@@ -151,7 +151,9 @@ _TOOL_VALUES = frozenset(
 _OWN_TOOL = ("call_id", "call.id", "arguments", "args", "input", "parameters", "result", "output")
 # NeMo Guardrails' rails and Guardrails AI's validators.
 _VERDICTS = ("triggered", "passed")
-_GUARDS = ("rail.name", "validator.name")
+# Llama Stack's shields.
+_SHIELD = "llama_stack.safety."
+_GUARDS = ("rail.name", "validator.name", f"{_SHIELD}request.shield_id")
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -227,7 +229,14 @@ def guard(draft: Draft, attributes: dict[str, Any]) -> None:
     if stopped is not None:
         common.guardrail_outcome(draft, {"blocked": stopped})
     common.guardrail_outcome(draft, as_text(attributes.get("validator.validate.output.outcome")))
-    told = first(attributes, "guardrails.rail.reason", "validator.validate.output.error_message")
+    if f"{_SHIELD}request.shield_id" in attributes:
+        # What was found to be harmless has no level.
+        level = attributes.get(f"{_SHIELD}response.violation.level")
+        common.guardrail_outcome(draft, {"blocked": level == "error"})
+        asked = messages.read(attributes.get(f"{_SHIELD}request.messages"), "user")
+        draft.input_text = draft.input_text or last_user_text(asked or [])
+    told = first(attributes, "guardrails.rail.reason", "validator.validate.output.error_message",
+                 f"{_SHIELD}response.violation.user_message")  # fmt: skip
     reason = as_text(told)
     draft.guardrail_reasons = draft.guardrail_reasons or ([reason] if reason else None)
 

@@ -314,6 +314,10 @@ def _embedding(draft: Draft, attributes: dict[str, Any]) -> None:
     if draft.inputs is None:
         # LiteLLM's for Arize, which tells every call as a chat.
         draft.inputs = messages.read(nested(attributes, "llm.input_messages."), "user")
+    if draft.inputs is None:
+        # LiteLLM's for Weave.
+        texts = as_list((as_dict(attributes.get("input.value")) or {}).get("messages")) or []
+        draft.inputs = messages.read([t for t in texts if isinstance(t, str)] or None, "user")
 
 
 def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:

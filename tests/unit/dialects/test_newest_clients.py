@@ -237,3 +237,24 @@ def test_promptlayers_functions_are_told_as_python_prints_them() -> None:
     assert (_llm(call).provider, _llm(call).request_model) == ("openai", "gpt-4o-mini")
     versioned = span({"promptlayer.prompt.name": "greet", "promptlayer.prompt.version": 3}).context
     assert (versioned.prompt_name, versioned.prompt_version) == ("greet", "3")
+
+
+@pytest.mark.parametrize("level", [None, "info", "error"])
+def test_a_shield_of_llama_stack_is_a_guardrail(level: str | None) -> None:
+    prefix = "llama_stack.safety."
+    told: dict[str, Any] = {f"{prefix}request.shield_id": "llama-guard",
+                            f"{prefix}request.messages": '[{"role": "user", "content": "How to?"}]'}  # fmt: skip
+    if level:
+        told |= {
+            f"{prefix}response.violation.level": level,
+            f"{prefix}response.violation.user_message": "No.",
+        }
+    made = span(told, name="run_shield llama-guard", kind="internal")
+    assert (made.kind, made.input_text) == ("guardrail", "How to?") and made.guardrail is not None
+    assert (made.guardrail.name, made.guardrail.triggered) == ("llama-guard", level == "error")
+    assert made.guardrail.reasons == (["No."] if level else [])
+
+
+def test_the_texts_of_an_embedding_may_be_told_as_messages() -> None:
+    made = span({"openinference.span.kind": "EMBEDDING", "input.value": '{"messages": ["a", "b"]}'})
+    assert [m.text for m in _llm(made).input_messages] == ["a", "b"]
