@@ -212,6 +212,22 @@ def test_a_replay_whose_target_is_not_there_leaves_nothing_behind(server: Server
     assert (server.json("GET", "/api/datasets"), server.json("GET", "/api/experiments")) == before
 
 
+def test_traces_that_are_named_are_asked_again_and_those_that_are_not_there_named(
+    server: Server, app: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (app / "said.jsonl").write_text("")
+    words = ["replay", "--target", "outputs:said.jsonl", "--server", server.url]
+    known = server.json("GET", "/api/traces?since=2d&limit=1")["traces"][0]["trace_id"]
+    assert main([*words, "--trace", "ab" * 16]) == 2
+    assert f"there is no trace {'ab' * 16}" in capsys.readouterr().err
+    assert main([*words, "--trace", known, "--where", "cost > 1"]) == 2
+    assert "leave out where" in capsys.readouterr().err
+    assert main([*words, "--trace", known, "--trace", "ab" * 16]) == 0
+    told = capsys.readouterr()
+    assert f"--trace {'ab' * 16}: there is no such trace" in told.err
+    assert "recorded: chosen traces: 1 case" in told.out
+
+
 def test_the_server_tells_where_a_model_answers_and_never_its_key(server: Server) -> None:
     found = server.json("GET", "/api/models?model=openai:gpt-4o-mini")
     assert found["key_env"] == "OPENAI_API_KEY" and found["price"]["input"] > 0 and "key" not in found

@@ -122,6 +122,11 @@ def _named(path: Path, faults: list[str]) -> str:
 def export(args: argparse.Namespace) -> int:
     """Write a version's cases."""
     name, version = dataset_of(args.dataset)
+    if Path(args.file).suffix.lower() in (".csv", ".tsv"):
+        # What a case holds has no columns, and a file of that name would be read as a table.
+        raise CliError(
+            f"{args.file}: cases are written as JSON lines or Parquet; end it in .jsonl or .parquet"
+        )
     found = Client.of(args).call("GET", _path(name, version=version))
     taken = [c for c in found["cases"] if args.split in (None, c["split"])]
     if args.file != "-" and Path(args.file).suffix.lower() == ".parquet":

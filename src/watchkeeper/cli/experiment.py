@@ -179,6 +179,8 @@ def replay(args: argparse.Namespace) -> int:
     # A target that cannot be found must not leave a dataset and a baseline behind.
     answer(args, how_of(args, client), [])
     made = client.call("POST", "/api/replays", {k: v for k, v in body.items() if v is not None})
+    for trace_id in made["missing"]:
+        print(f"--trace {trace_id}: there is no such trace", file=sys.stderr)
     dataset = cases_of(client, f"{made['dataset']}@{made['version']}")
     experiment = _target(args, client, dataset, made["baseline"])
     _said(args, client, experiment, made["baseline"])

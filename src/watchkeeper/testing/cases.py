@@ -15,6 +15,8 @@ LISTS = ("labels", "must_pass")
 NESTED = ("input", "context")
 # Those of `model.review.Case`, which the base install cannot read.
 FIELDS = (*TEXTS, *LISTS, *NESTED)
+# What a file of cases is called, which no dataset of a server is taken for.
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 SPLITS = ("golden", "calibration", "regression", "holdout", "replay")
 MOST_TEXT = 200_000
 _LINE = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
@@ -177,7 +179,7 @@ def _document(text: str) -> Any:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if begin == "[" or "id" not in found else None
+    return found if begin == "[" or "id" not in found or "\n" in text.strip() else None
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from watchkeeper.testing import cases
 from watchkeeper.testing.judges import Judged, Local, Remote, Scores, waited
 from watchkeeper.testing.server import JudgeError, Server
 from watchkeeper.testing.targets import How, TargetError, run
@@ -92,7 +93,7 @@ class State:
     def _judged(self, dataset: str, settings: dict[str, Any]) -> Judged:
         option = self.config.getoption
         baseline, save = option("watchkeeper_baseline"), option("watchkeeper_save")
-        if dataset.endswith((".jsonl", ".ndjson", ".parquet")):
+        if dataset.lower().endswith(cases.SUFFIXES):
             path = Path(dataset) if Path(dataset).is_absolute() else self.config.rootpath / dataset
             chosen = self.config.getini("watchkeeper_config")
             config = self.config.rootpath / chosen if chosen else None

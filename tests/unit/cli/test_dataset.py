@@ -54,6 +54,11 @@ def test_a_line_of_a_file_ends_where_json_lines_end_and_nowhere_else(tmp_path: P
         read_cases(tmp_path / "c.jsonl")
 
 
+def test_one_case_may_be_written_over_several_lines(tmp_path: Path) -> None:
+    (tmp_path / "c.json").write_text(json.dumps({"id": "a", "input": {"text": "Why?"}}, indent=1) + "\n")
+    assert read_cases(tmp_path / "c.json") == [{"id": "a", "input": {"text": "Why?"}}]
+
+
 def _item(**more: Any) -> dict[str, Any]:
     item = {"id": "i1", "datasetId": "d", "datasetName": "qa", "input": {"question": "Why?", "country": "no"}, "expectedOutput": "So.",
             "metadata": {"a": 1}, "sourceTraceId": None, "sourceObservationId": None, "status": "ACTIVE"}  # fmt: skip
@@ -266,6 +271,9 @@ def test_versions_go_in_out_and_beside_each_other(tmp_path: Path, capsys: pytest
             main(["dataset", "import", "moves", str(tmp_path / "c.jsonl"), "--split", "holdout", *where]) == 0
         )
         assert "moved a from golden to holdout" in capsys.readouterr().out
+        # What is called a table would be read as one.
+        assert main(["dataset", "export", "shop", str(tmp_path / "out.csv"), *where]) == 2
+        assert ".jsonl or .parquet" in capsys.readouterr().err and not (tmp_path / "out.csv").exists()
         out = tmp_path / "out.parquet"
         assert main(["dataset", "export", "shop@1", str(out), "--split", "golden", *where]) == 0
         assert [c["id"] for c in read_cases(out)] == ["a"]

@@ -41,7 +41,7 @@ TESTS = """
 import pytest
 import app
 
-@pytest.mark.watchkeeper(dataset="golden.jsonl"{more})
+@pytest.mark.watchkeeper(dataset="{dataset}"{more})
 def test_support(watchkeeper_case, watchkeeper_judge):
     {body}
 
@@ -78,9 +78,12 @@ class Found:
 @pytest.fixture
 def ran(pytester: pytest.Pytester, project: Path) -> Callable[..., Found]:
     def run(
-        *options: str, body: str = "watchkeeper_judge(app.good)", more: str = ', split="golden"'
+        *options: str,
+        body: str = "watchkeeper_judge(app.good)",
+        more: str = ', split="golden"',
+        dataset: str = "golden.jsonl",
     ) -> Found:
-        (project / "test_app.py").write_text(TESTS.format(body=body, more=more))
+        (project / "test_app.py").write_text(TESTS.format(body=body, more=more, dataset=dataset))
         pytester.syspathinsert()
         result = pytester.runpytest_inprocess(
             "-q",
@@ -191,6 +194,13 @@ def test_a_faulty_dataset_names_its_line(project: Path, ran: Callable[..., Found
         file.write('\n{"id": "x"}')
     found = ran("--watchkeeper")
     assert "golden.jsonl:73 is no case; it needs id and input" in found.stdout
+
+
+def test_a_table_of_another_product_is_a_dataset_too(project: Path, ran: Callable[..., Found]) -> None:
+    rows = [f"case {i},What is the capital of number {i}?,x\n" for i in range(70)]
+    (project / "golden.csv").write_text("id,inputs.question,outputs.answer\n" + "".join(rows))
+    found = ran("--watchkeeper", dataset="golden.csv", more="")
+    assert found.returncode == 0 and "golden.csv: PASS" in found.stdout and "71 passed" in found.stdout
 
 
 def test_importing_it_needs_pytest_and_the_standard_library_only(tmp_path: Path) -> None:

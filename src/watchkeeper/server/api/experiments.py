@@ -310,18 +310,24 @@ async def make_replay(call: Call) -> dict[str, Any]:
     given: Again = call.body
     gate = needed(call.services.gate, "the gate")
     call.need_content("a replay holds prompts and outputs")
-    ids = list(dict.fromkeys(given.trace_ids)) or await _traces(call, given)
-    traces: list[Trace] = []
+    named = list(dict.fromkeys(given.trace_ids))
+    if named and (given.where or given.text or given.until):
+        raise HttpError(400, "trace_ids: these are the traces: leave out where, text and until", "")
+    ids = named or await _traces(call, given)
+    loaded: dict[str, Trace] = {}
     for at in range(0, len(ids), READ_AT_ONCE):
-        part = await read_traces(call.services.columns, call.project, ids[at : at + READ_AT_ONCE])
-        traces += part.values()
-    what = given.where or given.text or ("chosen traces" if given.trace_ids else "all traffic")
-    name = given.name or f"recorded: {what}, {given.since}"[:200]
+        loaded |= await read_traces(call.services.columns, call.project, ids[at : at + READ_AT_ONCE])
+    missing = [i for i in named if i not in loaded]
+    if named and not loaded:
+        hint = "GET /api/traces lists them"
+        raise HttpError(404, f"there is no trace {', '.join(missing[:5])} in {call.project}", hint)
+    what = "chosen traces" if named else f"{given.where or given.text or 'all traffic'}, {given.since}"
+    name = given.name or f"recorded: {what}"[:200]
     try:
         made = await replay(
             gate,
             call.project,
-            traces,
+            list(loaded.values()),
             name=name,
             author=call.principal.actor,
             note=f"replay of {what}",
@@ -329,7 +335,7 @@ async def make_replay(call: Call) -> dict[str, Any]:
     except GateError as error:
         raise HttpError(400, str(error), "") from None
     await note_change(call, "replay.make", f"{made['dataset']} v{made['version']} {made['cases']} traces")
-    return made
+    return {**made, "missing": missing}
 
 
 async def _traces(call: Call, given: Again) -> list[str]:
