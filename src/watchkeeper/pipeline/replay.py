@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
+from watchkeeper.gating.dataset import REPLAYS
 from watchkeeper.gating.subject import Answer
 from watchkeeper.gating.verdict import GateSettings
 from watchkeeper.model.review import Case
@@ -11,8 +12,6 @@ from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.gate import Gate, GateError
 from watchkeeper.pipeline.promote import case_of
 from watchkeeper.store.records import datasets
-
-DATASET = "replay"
 
 
 def chosen(trace_ids: Sequence[str], limit: int) -> list[str]:
@@ -59,17 +58,17 @@ async def replay(
         raise GateError(
             "no trace of these has an input to ask again; look wider (since, where), or check that content is kept"
         )
-    held = await gate.records.read(lambda conn: datasets.get(conn, project, DATASET))
+    held = await gate.records.read(lambda conn: datasets.get(conn, project, REPLAYS))
     gone = [c.id for c in held.cases if c.id not in cases] if held else []
     now = gate.clock()
     made = await gate.records.write(
         lambda conn: datasets.commit(
-            conn, project, DATASET, add=[c for c, _ in cases.values()], remove=gone, author=author, note=note,
+            conn, project, REPLAYS, add=[c for c, _ in cases.values()], remove=gone, author=author, note=note,
             now_ns=now,
         )
     )  # fmt: skip
     answers = [recorded(case, trace) for case, trace in cases.values()]
     base = await gate.evaluate(
-        project, DATASET, made.version, answers, target="recorded", name=name, settings=GateSettings()
+        project, REPLAYS, made.version, answers, target="recorded", name=name, settings=GateSettings()
     )
-    return {"dataset": DATASET, "version": made.version, "cases": len(cases), "baseline": base["id"]}
+    return {"dataset": REPLAYS, "version": made.version, "cases": len(cases), "baseline": base["id"]}

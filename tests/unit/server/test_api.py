@@ -410,6 +410,8 @@ async def test_it_says_which_cases_leave_their_split(served: Rig) -> None:
             ]
             return made["moved"]
 
+        replays = await client.post("/api/datasets/replay/promote", json={"trace_id": TRACE})
+        assert replays.status_code == 409 and "anew" in replays.json()["error"]
         assert await promoted(split="golden") == [] == await promoted(split="golden")
         (moved,) = await promoted()
         assert (moved["was"], moved["split"]) == ("golden", "regression")

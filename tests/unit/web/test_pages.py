@@ -19,6 +19,7 @@ from watchkeeper.config.load import load_text
 from watchkeeper.config.models import Config, Privacy
 from watchkeeper.llm.fake import FakeProvider
 from watchkeeper.model.alert import Alert
+from watchkeeper.model.review import Case
 from watchkeeper.pipeline.preference import Pair, prefer
 from watchkeeper.pipeline.reporting import ReportFlow, Setting
 from watchkeeper.pipeline.watching.versions import version_alert
@@ -374,6 +375,35 @@ async def test_it_labels_promotes_moves_on_and_undoes(world: World) -> None:
         back = (await browser.post("/review/undo")).headers["location"]
         assert back.startswith(first.partition("?")[0])
     assert not await world.services.records.read(lambda c: reviews.labels_of(c, PROJECT))
+
+
+async def test_what_replays_make_anew_is_no_place_for_a_case(world: World) -> None:
+    """The next replay would take it out of there; it stood first in the field of who had replayed anything."""
+    case = Case("r", {"text": "Was it asked before?"}, split="replay")
+
+    def replayed(conn: Connection) -> object:
+        return datasets.commit(
+            conn, PROJECT, "replay", add=[case], remove=[], author="a", note="", now_ns=NOW
+        )
+
+    await world.services.records.write(replayed)
+    async with client(world) as browser:
+        first = (await browser.post("/review/next")).headers["location"].partition("?")[0]
+        page = (await browser.get(first)).text
+        assert 'value="replay"' not in page and 'name="dataset" value="' in page
+        trace_id = page.partition("/traces/")[2][:32]
+        assert 'value="replay"' not in (await browser.get(f"/traces/{trace_id}")).text
+        data = {"label": "bad:", "promote": "yes", "dataset": "replay"}
+        for path in (f"/traces/{trace_id}/dataset", f"{first}/label"):
+            answer = await browser.post(path, data=data)
+            assert answer.status_code == 409 and "choose another dataset" in answer.text.lower()
+        # What a label named stays for the next one, and is a name as everywhere.
+        assert (await browser.post(f"{first}/label", data={**data, "dataset": "a b"})).status_code == 400
+        assert first in (await browser.post("/review/next")).headers["location"]
+        following = (await browser.post(f"{first}/label", data={**data, "dataset": "mine"})).headers[
+            "location"
+        ]
+        assert 'name="dataset" value="mine"' in (await browser.get(following)).text
 
 
 async def test_a_case_that_leaves_its_split_is_told_on_the_pages(world: World) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import msgspec
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from watchkeeper.gating.dataset import changes, splits
+from watchkeeper.gating.dataset import REPLAYS, changes, splits
 from watchkeeper.model.review import Case, DatasetVersion
 from watchkeeper.pipeline.curate import Twin, admitted, changed, leaks, refreshed
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
@@ -264,7 +264,19 @@ async def health(call: Call) -> dict[str, Any]:
 
 
 def _dataset_name(call: Call) -> str:
-    name = _name(call)
+    return dataset_name(_name(call))
+
+
+def case_dataset(name: str) -> str:
+    """The name of a dataset that a trace is to become a case of. Raises `HttpError` for what can be none."""
+    if name == REPLAYS:
+        said = f"every replay makes the dataset {REPLAYS} anew, without what others put there"
+        raise HttpError(409, said, "choose another dataset")
+    return dataset_name(name)
+
+
+def dataset_name(name: str) -> str:
+    """The name of a dataset that may be made. Raises `HttpError`."""
     try:
         return _NAME.validate_python(name)
     except ValidationError:
@@ -277,7 +289,7 @@ async def promote_trace(call: Call) -> dict[str, Any]:
     """Make a trace a test case, with its newest label and the scorers that failed on it. Where the dataset has it already the case
     is made anew; `moved` says which split it was in, where that was another."""
     given: Promotion = call.body
-    name = _dataset_name(call)
+    name = case_dataset(_name(call))
     found = await load_trace(call.services, call.project, given.trace_id)
     if found is None:
         raise HttpError(404, f"there is no trace {given.trace_id} in {call.project}", "")

@@ -12,17 +12,21 @@ from watchkeeper.model.review import Label, ReviewItem
 from watchkeeper.model.series import Insufficient
 from watchkeeper.pipeline.desk import SEVERITIES, TRIAGE, Given
 from watchkeeper.reviewing.triage import week_of
+from watchkeeper.server.api.datasets import case_dataset
 from watchkeeper.server.api.reviews import desk_of, told, who_of
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.reading import load_trace, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
-from watchkeeper.store.records import datasets, reviews, taxonomy
+from watchkeeper.store.records import reviews, taxonomy
 from watchkeeper.store.records.calibration import SOURCE as CALIBRATION
 from watchkeeper.web import data
 from watchkeeper.web.pages.common import answer, form_of
-from watchkeeper.web.pages.trace import chosen, span_context, unlabelled
+from watchkeeper.web.pages.trace import chosen, of_cases, span_context, unlabelled
 from watchkeeper.web.steps import tree
 from watchkeeper.web.view import view_of
+
+# Where cases go while there is no dataset.
+DATASET: Final = "regressions"
 
 MOST_CHOICES: Final = 9
 PAGE: Final = 50
@@ -171,7 +175,7 @@ async def one(call: Call) -> Response:
         return {
             "counts": reviews.counts(conn, view.project, source),
             "choices": _choices(call, conn),
-            "all_datasets": [d["name"] for d in datasets.listing(conn, view.project)],
+            "all_datasets": of_cases(conn, view.project),
         }
 
     known, loaded, (labels, blind) = await asyncio.gather(
@@ -202,7 +206,8 @@ async def one(call: Call) -> Response:
         "trace": trace,
         "steps": tree(trace, scores)[:60] if trace else [],
         "severities": SEVERITIES,
-        "dataset": known["all_datasets"][0] if known["all_datasets"] else "regressions",
+        # The one of the label before: whoever fills a dataset names it once.
+        "dataset": view.params.get("dataset", "")[:100] or next(iter(known["all_datasets"]), DATASET),
         "taken": others if item.reviewers == 1 else [],
         "is_triage": bool(source and source.startswith(f"{TRIAGE}:")),
     }
@@ -231,14 +236,17 @@ async def label(call: Call) -> Response:
     given = _given(form)
     if given.verdict not in ("good", "bad"):
         raise HttpError(400, "a label is good or bad", "press one of the digits shown under the trace")
+    named = form.get("dataset", "").strip()
+    dataset = case_dataset(named or DATASET) if form.get("promote") == "yes" and call.may("editor") else None
     with told():
         made, status = await desk_of(call).label(call.project, item.id, given, who_of(call))
     said = "disputed" if status == "disputed" else "labelled"
-    if form.get("promote") == "yes" and call.may("editor"):
-        said = await _promoted(call, item, made, form.get("dataset", "").strip()[:100] or "regressions")
+    if dataset is not None:
+        said = await _promoted(call, item, made, dataset)
     following = await desk_of(call).take_next(call.project, who_of(call), source)
     path = f"/review/{following.id}" if following else "/review"
-    return RedirectResponse(view_of(call).url(path, done=said, source=source), 303)
+    there = view_of(call).url(path, done=said, source=source, dataset=named or None if following else None)
+    return RedirectResponse(there, 303)
 
 
 async def _promoted(call: Call, item: ReviewItem, made: Label, dataset: str) -> str:

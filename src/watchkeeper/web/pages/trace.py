@@ -7,11 +7,13 @@ import msgspec
 from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
+from watchkeeper.gating.dataset import REPLAYS
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Span, Trace
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.reviewing.labels import HUMAN
 from watchkeeper.reviewing.queue import item
+from watchkeeper.server.api.datasets import case_dataset
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.reading import load_trace, note_opened, standings
 from watchkeeper.server.routing import Call, HttpError, route, sent_form
@@ -21,6 +23,11 @@ from watchkeeper.web.pages.common import answer, form_of
 from watchkeeper.web.pages.traces import TRACE_ID
 from watchkeeper.web.steps import SHOWS, Listing, Step, listing, narrowed, tree
 from watchkeeper.web.view import View, view_of
+
+
+def of_cases(conn: Connection, project: str) -> list[str]:
+    """The datasets that a trace may be made a case of."""
+    return [str(d["name"]) for d in datasets.listing(conn, project) if d["name"] != REPLAYS]
 
 
 def chosen(trace: Trace, asked: str | None) -> Span | None:
@@ -110,7 +117,7 @@ async def trace(call: Call) -> Response:
             "queued": reviews.for_trace(conn, view.project, found.trace_id),
             "labels": reviews.labels_of(conn, view.project, [found.trace_id]),
             "in_datasets": datasets.datasets_of_trace(conn, view.project, found.trace_id),
-            "all_datasets": [d["name"] for d in datasets.listing(conn, view.project)],
+            "all_datasets": of_cases(conn, view.project),
         }
 
     session, record = await asyncio.gather(_session(view, found), call.services.records.read(known))
@@ -235,9 +242,7 @@ async def to_dataset(call: Call) -> Response:
     """Make the trace a test case in the next version of a dataset."""
     found, scores = await found_trace(call)
     form = await form_of(call)
-    name = form.get("dataset", "").strip()
-    if not name or len(name) > 100 or "/" in name:
-        raise HttpError(400, "the dataset needs a name", "up to 100 characters, without a slash")
+    name = case_dataset(form.get("dataset", "").strip())
     labels = await call.services.records.read(lambda c: reviews.labels_of(c, call.project, [found.trace_id]))
     scorers = call.services.gate.scorers(call.project) if call.services.gate else []
     case = case_of(found, labels[-1] if labels else None, failed=must_pass_of(scores, scorers))
