@@ -17,7 +17,7 @@ from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import Progress
 from watchkeeper.dialects.history import FORMATS
 from watchkeeper.model.numerals import counted
-from watchkeeper.testing import foreign
+from watchkeeper.testing import cases, foreign
 from watchkeeper.wire.decoded import Decoded
 from watchkeeper.wire.errors import WireError
 from watchkeeper.wire.inflate import inflate
@@ -109,6 +109,13 @@ def _inflated(data: bytes) -> bytes:
         raise CliError(str(error)) from None
 
 
+_A_DATASET = "it looks like a dataset: bring that in with 'watchkeeper dataset import NAME FILE'"
+
+
+def _is_case(record: dict[str, Any]) -> bool:
+    return foreign.case_of(record) is not None or {"id", "input"} <= record.keys() <= set(cases.FIELDS)
+
+
 def _json_signal(data: bytes) -> str:
     try:
         document = json.loads(data)
@@ -116,10 +123,8 @@ def _json_signal(data: bytes) -> str:
         raise CliError(f"is not JSON: {error}") from None
     keys = [s for k, s in _KEYS.items() if isinstance(document, dict) and k in document]
     if len(keys) != 1:
-        if any(isinstance(x, dict) and foreign.case_of(x) is not None for x in foreign.examples_in(document)):
-            raise CliError(
-                "is an example of a dataset: bring it in with 'watchkeeper dataset import NAME FILE'"
-            )
+        if any(isinstance(x, dict) and _is_case(x) for x in foreign.examples_in(document)):
+            raise CliError(f"is no OTLP request; {_A_DATASET}")
         raise CliError(
             f"is not an OTLP request; it has none of {', '.join(_KEYS)}; and it looks like no export we "
             "know; say what it is with --format"
@@ -284,8 +289,10 @@ def _form_of(path: Path, wanted: str | None) -> str | None:
             raise
         return None
     if form is None and table:
+        record = next((r for _, _, r in tables.records(path) if isinstance(r, dict)), {})
+        dataset = f"; {_A_DATASET}" if foreign.case_of_row(record) else ""
         raise CliError(
-            f"{path}: its columns are nobody's we know; say what it is with --format, one of {', '.join(FORMATS)}"
+            f"{path}: its columns are nobody's we know; say what it is with --format, one of {', '.join(FORMATS)}{dataset}"
         )
     return form
 

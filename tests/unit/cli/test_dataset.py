@@ -159,10 +159,14 @@ TABLES: dict[str, tuple[str, list[dict[str, Any]]]] = {
 
 
 @pytest.mark.parametrize("product", TABLES)
-def test_datasets_of_other_products_are_read_as_csv(tmp_path: Path, product: str) -> None:
+def test_datasets_of_other_products_are_read_as_csv(
+    tmp_path: Path, product: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     text, found = TABLES[product]
     (tmp_path / "c.csv").write_text(text, newline="")
     assert read_cases(tmp_path / "c.csv") == found
+    assert main(["import", str(tmp_path / "c.csv"), "--server", "http://127.0.0.1:1"]) == 2
+    assert "watchkeeper dataset import" in capsys.readouterr().err
 
 
 def test_rows_of_braintrust_and_samples_of_evals_are_cases(tmp_path: Path) -> None:

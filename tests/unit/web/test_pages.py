@@ -374,6 +374,8 @@ async def test_it_labels_promotes_moves_on_and_undoes(world: World) -> None:
         assert (given.verdict, given.taxonomy, given.severity) == ("bad", "ungrounded", "high")
         back = (await browser.post("/review/undo")).headers["location"]
         assert back.startswith(first.partition("?")[0])
+        # A version is for ever: what an undo does not take back is said.
+        assert "stays a case of its dataset" in (await browser.get(back)).text
     assert not await world.services.records.read(lambda c: reviews.labels_of(c, PROJECT))
 
 

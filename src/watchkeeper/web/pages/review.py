@@ -17,7 +17,7 @@ from watchkeeper.server.api.reviews import desk_of, told, who_of
 from watchkeeper.server.login import safe_next
 from watchkeeper.server.reading import load_trace, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
-from watchkeeper.store.records import reviews, taxonomy
+from watchkeeper.store.records import datasets, reviews, taxonomy
 from watchkeeper.store.records.calibration import SOURCE as CALIBRATION
 from watchkeeper.web import data
 from watchkeeper.web.pages.common import answer, form_of
@@ -265,8 +265,13 @@ async def undo(call: Call) -> Response:
     """Take back the newest label of the caller and open its item again."""
     source = _source(await form_of(call))
     item = await desk_of(call).undo(call.project, who_of(call))
-    path = f"/review/{item.id}" if item else "/review"
-    return RedirectResponse(view_of(call).url(path, done="undone" if item else None, source=source), 303)
+    if item is None:
+        return RedirectResponse(view_of(call).url("/review", source=source), 303)
+    held = await call.services.records.read(
+        lambda c: datasets.datasets_of_trace(c, call.project, item.trace_id)
+    )
+    said = "undone_case" if held else "undone"
+    return RedirectResponse(view_of(call).url(f"/review/{item.id}", done=said, source=source), 303)
 
 
 @route("POST", "/review/{item_id}/assign", permission="reviewer", kind="page")

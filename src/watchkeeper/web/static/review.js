@@ -75,8 +75,8 @@ async function submit(form, pressed) {
     const landed = new URL(answer.responseURL);
     const said = landed.searchParams.get("done");
     arrive(answer.response, landed.pathname + landed.search);
-    const words = { promoted: "Labelled and added to the dataset", moved: "Labelled; the dataset had this case in another split: it is in regression now", duplicate: "Labelled; the dataset already asks this", undone: "Label taken back" };
-    say(words[said] ?? "Labelled", said === "undone" ? undefined : { words: "Undo", run: undo });
+    const words = { promoted: "Labelled and added to the dataset", moved: "Labelled; the dataset had this case in another split: it is in regression now", duplicate: "Labelled; the dataset already asks this", undone: "Label taken back", undone_case: "Label taken back; the trace stays a case of its dataset" };
+    say(words[said] ?? "Labelled", said?.startsWith("undone") ? undefined : { words: "Undo", run: undo });
   } catch {
     say("The server does not answer: the label may not be saved.");
   } finally {
