@@ -39,13 +39,19 @@ def _plain(text: str, limit: int = 160) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
+def _bounds(metric: Mapping[str, Any]) -> str:
+    if metric.get("low") is None or metric.get("high") is None:
+        return "too few sessions for an interval"
+    return f"one-sided 95 % bounds {_number(metric['low'])} to {_number(metric['high'])}"
+
+
 def change(metric: Mapping[str, Any]) -> str:
     """A metric's change against the baseline with its interval, or its own value where there is no baseline."""
     if metric.get("difference") is None:
         return _number(metric.get("mean"))
     return (
         f"{_number(metric.get('baseline_mean'))} → {_number(metric.get('mean'))} "
-        f"({figure(metric['difference'], sign=True)}, one-sided 95 % bounds {_number(metric.get('low'))} to {_number(metric.get('high'))})"
+        f"({figure(metric['difference'], sign=True)}, {_bounds(metric)})"
     )
 
 

@@ -17,6 +17,7 @@ from watchkeeper.alerting.monitor import Monitor
 from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.load import load_text
 from watchkeeper.config.models import Config, Privacy
+from watchkeeper.gating.report import change
 from watchkeeper.llm.fake import FakeProvider
 from watchkeeper.model.alert import Alert
 from watchkeeper.model.review import Case
@@ -377,6 +378,23 @@ async def test_it_labels_promotes_moves_on_and_undoes(world: World) -> None:
         # A version is for ever: what an undo does not take back is said.
         assert "stays a case of its dataset" in (await browser.get(back)).text
     assert not await world.services.records.read(lambda c: reviews.labels_of(c, PROJECT))
+
+
+async def test_an_experiment_of_one_case_has_a_difference_and_no_interval(world: World) -> None:
+    def one(conn: Connection) -> dict[str, Any]:
+        found = experiments.get(conn, PROJECT, "exp_1")
+        assert found is not None
+        relevance = next(x for x in found["metrics"] if x["scorer"] == "answer_relevance")
+        alone = {**relevance, "n": 1, "low": None, "high": None}
+        made = {**found, "id": "exp_one", "name": "one", "metrics": [alone], "n_cases": 1}
+        experiments.save(conn, made)
+        return made
+
+    made = await world.services.records.write(one)
+    async with client(world) as browser:
+        page = await browser.get("/experiments/exp_one")
+    assert page.status_code == 200 and "-1.9" in page.text and "no interval" in page.text
+    assert change(made["metrics"][0]) == "8.1 → 6.2 (-1.9, too few sessions for an interval)"
 
 
 async def test_what_replays_make_anew_is_no_place_for_a_case(world: World) -> None:
