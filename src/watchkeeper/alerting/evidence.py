@@ -11,18 +11,13 @@ from watchkeeper.alerting.cohorts import cohort_words
 from watchkeeper.alerting.evaluate import figure
 from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Alert, Deploy, Moved
-from watchkeeper.model.score import THUMBS
+from watchkeeper.model.score import THUMBS, TROUBLE
 from watchkeeper.model.series import Cohort, Estimate, Insufficient, cohort_of, cohort_text
 from watchkeeper.model.times import DAY, HOUR
 
 # What sums of one and the same value leave over is no width.
 ROUNDING = 1e-6
 UPTIME = ("traces", "error_rate", "latency_ms", "ttft_ms", "tool_error_rate")
-# Scores that say how much of something unwanted there was.
-TROUBLE = frozenset((
-    "abandoned", "clarification", "escalated", "escalation", "escalation_request", "frustration", "handoff", "handover",
-    "output_repetition", "refusal", "rephrased", "uncertainty", "user_escalated",
-))  # fmt: skip
 # A share within each answer, of its words or numbers: no answer passes or fails it.
 _WITHIN = frozenset(("numbers_in_context", "token_overlap"))
 _LESS_IS_BETTER = ("_ms", "_rate", "cost", "_tokens", "_cost", "_usd")

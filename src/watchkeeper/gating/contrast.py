@@ -7,11 +7,12 @@ from math import isfinite
 from typing import Any
 
 from watchkeeper.model.numerals import counted, figure
+from watchkeeper.model.score import NEITHER, TROUBLE
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.stats.distributions import t_quantile, t_survival
 from watchkeeper.stats.experiments import holm, paired_difference, ratio
 
-LOWER_IS_BETTER = frozenset(("cost", "latency_ms"))
+LOWER_IS_BETTER = frozenset(("cost", "latency_ms")) | TROUBLE
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _directed(made: Sequence[tuple[Change, float]]) -> list[Change]:
     shown |= holm({c.metric: p for c, p in tested if c.kind == "check"})
     found: list[Change] = []
     for change, _ in made:
-        if shown.get(change.metric) and change.difference:
+        if shown.get(change.metric) and change.difference and change.metric not in NEITHER:
             up = change.difference > 0
             better = up != (change.metric in LOWER_IS_BETTER)
             change = replace(change, direction="better" if better else "worse")
@@ -248,11 +249,13 @@ def by_case(
                 cells[name] = {"before": None, "after": mean_of(b), "reason": b.get("reason"), "worse": True}
             if a is None or b is None:
                 continue
-            drop = (mean_of(a) - mean_of(b)) / (abs(mean_of(a)) or 1.0)
+            sign = 0 if name in NEITHER else -1 if name in LOWER_IS_BETTER else 1
+            moved = mean_of(a) != mean_of(b)
+            drop = sign * (mean_of(a) - mean_of(b)) / (abs(mean_of(a)) or 1.0)
             if fails(b) and fails(a) is False:
                 drop = max(drop, 2.0)
             worst = max(worst, drop)
-            if drop or fails(a) != fails(b):
+            if moved or fails(a) != fails(b):
                 cells[name] = {
                     "before": mean_of(a),
                     "after": mean_of(b),

@@ -12,6 +12,14 @@ ABSTAINED = "abstained"
 # Scorers of a user's thumb: 1 is up.
 THUMBS = ("thumbs", "thumbs_up", "thumbs_down", "user_feedback")
 
+# Scores that say how much of something unwanted there was.
+TROUBLE = frozenset((
+    "abandoned", "clarification", "escalated", "escalation", "escalation_request", "frustration", "handoff", "handover",
+    "output_repetition", "refusal", "rephrased", "uncertainty", "user_escalated",
+))  # fmt: skip
+# Scores of which more is neither good nor bad by itself.
+NEITHER = frozenset(("output_words",))
+
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """A scorer's answer. `value` in the scorer's own scale, `passed` None when it is a measurement, not a rule. A judge that

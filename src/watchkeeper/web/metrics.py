@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from watchkeeper.alerting.evidence import TROUBLE, share_of
+from watchkeeper.alerting.evidence import share_of
+from watchkeeper.model import score
 from watchkeeper.model.errors import TRANSPORT
 
 UNITS: Final = {
@@ -37,8 +38,8 @@ ERRED: Final = f"errors > 0 or error_class in ({', '.join(repr(name) for name in
 # Trace-derived metrics; everything else that has points is a scorer.
 DERIVED: Final = frozenset(UNITS)
 # More of it is neither good nor bad by itself.
-NEITHER: Final = frozenset({"traces", "output_words"})
-LOWER_IS_BETTER: Final = (frozenset(UNITS) - NEITHER) | TROUBLE
+NEITHER: Final = score.NEITHER | {"traces"}
+LOWER_IS_BETTER: Final = (frozenset(UNITS) - NEITHER) | score.TROUBLE
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,6 +59,27 @@ def two(n: int, lift: float, seed: int = 3) -> tuple[dict[str, Any], dict[str, A
     return run("a", old), run("b", new)
 
 
+def test_less_trouble_is_no_loss_and_the_length_of_an_answer_is_neither() -> None:
+    """What pages and alerts say of a score holds of an experiment too."""
+    rng = random.Random(5)
+
+    def scored(i: int, repeats: float, words: float) -> dict[str, Any]:
+        values = {"output_repetition": repeats + rng.gauss(0, 0.01), "output_words": words + rng.gauss(0, 1)}
+        return row(f"c{i}", 5.0) | {
+            "scores": {n: {"values": [v], "passed": [None], "reason": None} for n, v in values.items()}
+        }
+
+    old, new = [scored(i, 0.4, 80) for i in range(50)], [scored(i, 0.1, 20) for i in range(50)]
+    for before, after, said in ((old, new, "better"), (new, old, "worse")):
+        found = contrast(run("a", before), run("b", after))
+        told = {c["metric"]: c["direction"] for c in found["changes"]}
+        assert told == {"output_repetition": said, "output_words": "unclear"}
+        for case in found["cases"]:
+            cells = {n: x["worse"] for n, x in case["changes"].items()}
+            assert cells == {"output_repetition": said == "worse", "output_words": False}
+            assert case["worse"] == (said == "worse")
+
+
 def test_the_sentence_says_what_changed_by_how_much_and_how_surely() -> None:
     found = contrast(*two(200, 0.12))
     assert found["headline"].startswith(
