@@ -259,7 +259,7 @@ def test_what_is_refused_is_said_in_the_form_where_it_was_written(
     page.locator(".head summary", has_text="Add to dataset").click()
     page.locator("#ds").fill("a/b")
     page.keyboard.press("Enter")
-    page.locator(".head [role=alert]", has_text="The dataset needs a name").wait_for()
+    page.locator(".head [role=alert]", has_text="cannot name a dataset").wait_for()
     page.locator("#ds").fill("by-hand")
     page.keyboard.press("Enter")
     page.wait_for_url("**/datasets/by-hand*")
