@@ -5,6 +5,7 @@ Ids are hashes of what the records say, so the same records give the same spans 
 """
 
 import hashlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from watchkeeper.dialects.draft import Draft, finish
@@ -158,32 +159,46 @@ class _Said(NamedTuple):
 
 def _sent(records: list[LogRecord]) -> dict[int, Any]:
     """The conversation that a request's record tells, by the identity of the record of what came back."""
-    out: dict[int, Any] = {}
-    waiting: dict[tuple[str | None, ...], Any] = {}
-    for log in records:
-        event = _split(log.name)[1]
-        turn = tuple(word(log.attributes.get(key)) for key in ("prompt_id", "model", "subagent_name"))
-        if event == "api_request" and "request_text" in log.attributes:
-            waiting[turn] = log.attributes["request_text"]
-        elif event in ("api_response", "api_error") and turn in waiting:
-            out[id(log)] = waiting.pop(turn)
-    return out
+    pairs = _pairs(
+        records,
+        ("prompt_id", "model", "subagent_name"),
+        lambda event, log: event == "api_request" and "request_text" in log.attributes,
+        lambda event, _: event in ("api_response", "api_error"),
+    )
+    return {id(answer): request.attributes["request_text"] for request, answer in pairs}
 
 
 def _answers(records: list[LogRecord]) -> dict[int, str]:
     """What was answered to which request, by the record's identity: the answer's record follows its request's."""
-    out: dict[int, str] = {}
+    pairs = _pairs(
+        records,
+        ("prompt.id", "model", "query_source"),
+        lambda event, _: event == "api_request",
+        lambda event, log: event == "assistant_response" and _response(log) is not None,
+    )
+    return {id(request): said for request, answer in pairs if (said := _response(answer)) is not None}
+
+
+def _response(log: LogRecord) -> str | None:
+    said = as_text(log.attributes.get("response"))
+    return said if said and not is_redacted(said) else None
+
+
+def _pairs(
+    records: list[LogRecord],
+    keys: tuple[str, ...],
+    opens: Callable[[str, LogRecord], bool],
+    closes: Callable[[str, LogRecord], bool],
+) -> Iterator[tuple[LogRecord, LogRecord]]:
+    """A record that opens a turn, told by these attributes, with the next that closes it."""
     waiting: dict[tuple[str | None, ...], LogRecord] = {}
     for log in records:
         event = _split(log.name)[1]
-        turn = tuple(word(log.attributes.get(key)) for key in ("prompt.id", "model", "query_source"))
-        if event == "api_request":
+        turn = tuple(word(log.attributes.get(key)) for key in keys)
+        if opens(event, log):
             waiting[turn] = log
-        elif event == "assistant_response" and turn in waiting:
-            said = as_text(log.attributes.get("response"))
-            if said and not is_redacted(said):
-                out[id(waiting.pop(turn))] = said
-    return out
+        elif turn in waiting and closes(event, log):
+            yield waiting.pop(turn), log
 
 
 def _who(draft: Draft, log: LogRecord) -> None:

@@ -104,6 +104,13 @@ def evaluation_event(draft: Draft, attributes: dict[str, Any], time_ns: int = 0)
     draft.evaluations.append(made)
 
 
+def rate(made: Evaluation, score: Any) -> None:
+    """Give an evaluation its score: a number, or yes or no."""
+    made.value = as_float(score)
+    if isinstance(score, bool):
+        made.value, made.passed = float(score), score
+
+
 def verdicts(draft: Draft, result: Any) -> None:
     """The scores that an evaluator returned: an object or several, each with its name and a score or a label."""
     if draft.evaluations:
@@ -112,9 +119,8 @@ def verdicts(draft: Draft, result: Any) -> None:
     for item in [result] if listed is None else listed:
         told = as_dict(item) or {}
         name, score, label = word(told.get("name")), told.get("score"), word(told.get("label"))
-        made = Evaluation(name or draft.raw.name, as_float(score), label, span_id=draft.raw.span_id)
-        if isinstance(score, bool):
-            made.value, made.passed = float(score), score
+        made = Evaluation(name or draft.raw.name, label=label, span_id=draft.raw.span_id)
+        rate(made, score)
         made.explanation = as_text(first(told, "explanation", "reason", "reasoning"))
         if made.value is not None or (name and label):
             draft.evaluations.append(made)

@@ -7,7 +7,7 @@ import msgspec
 from watchkeeper.dialects import common, messages, parameters
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply, read_usage
-from watchkeeper.dialects.values import as_bool, as_dict, as_float, as_list, as_text, decode, first, word
+from watchkeeper.dialects.values import as_bool, as_dict, as_list, as_text, decode, first, word
 from watchkeeper.model.span import Evaluation, Message, RawSpan
 
 NAME = "logfire"
@@ -91,12 +91,10 @@ def _case(draft: Draft, attributes: dict[str, Any]) -> None:
             value = told.get("value")
             made = Evaluation(name, explanation=as_text(told.get("reason")), span_id=draft.raw.span_id)
             made.version = word(told.get("evaluator_version"))
-            if isinstance(value, bool):
-                made.value, made.passed = float(value), value
-            elif isinstance(value, str):
+            if isinstance(value, str):
                 made.label = word(value)
             else:
-                made.value = as_float(value)
+                common.rate(made, value)
             draft.evaluations.append(made)
 
 

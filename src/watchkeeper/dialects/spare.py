@@ -11,6 +11,7 @@ from watchkeeper.dialects.values import as_int, as_list, as_text, first, word
 _KNOWN = ("gen_ai.", "llm.", "ai.", "langfuse.", "langsmith.", "traceloop.", "mlflow.", "metadata.")
 # What clients write where an application names no session and no user (Spring AI's memory: `default`).
 UNNAMED = frozenset(("unknown", "Unknown", "UNKNOWN", "default"))
+_KIND_ENDS = (".span.type", ".span.kind", ".span_type", ".span_kind", ".observation.type")
 _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("finish", (".finish_reason", ".finish_reasons", ".stop_reason", ".finishReason", ".stopReason")),
     ("call", (".tool.call.id", ".tool.call_id", ".tool_call.id", ".tool_call_id", ".toolCallId")),
@@ -23,7 +24,7 @@ _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("raised", (".error.data", ".error.detail", ".error.details")),
     # A conversation is a person's; the sessions of a transport, a browser or a database are not.
     ("talk", (".conversation.id", ".conversation_id", ".conversationId")),
-    ("kind", (".span.type", ".span.kind", ".span_type", ".span_kind", ".observation.type")),
+    ("kind", _KIND_ENDS),
     ("out", (".output_tokens", ".completion_tokens", ".outputTokens", ".completionTokens")),
 )
 # The words for a span's kind that leave no doubt, whoever uses them.
@@ -82,9 +83,7 @@ def _typed(draft: Draft, key: str, attributes: dict[str, Any]) -> None:
     draft.kind = _KINDS.get((word(attributes[key]) or "").lower())
     if draft.kind is None:
         return
-    prefix = next(
-        key.removesuffix(end) for field, ends in _ENDS if field == "kind" for end in ends if key.endswith(end)
-    )
+    prefix = next(key.removesuffix(end) for end in _KIND_ENDS if key.endswith(end))
     given = first(attributes, *(f"{prefix}.{name}" for name in _INPUTS))
     result = first(attributes, *(f"{prefix}.{name}" for name in _OUTPUTS))
     if draft.kind in ("llm", "embedding"):

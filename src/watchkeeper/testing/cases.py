@@ -17,7 +17,6 @@ NESTED = ("input", "context")
 FIELDS = (*TEXTS, *LISTS, *NESTED)
 # What a file of cases is called, which no dataset of a server is taken for.
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-SPLITS = ("golden", "calibration", "regression", "holdout", "replay")
 MOST_TEXT = 200_000
 _LINE = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
 _TRACE = re.compile(r"[0-9a-fA-F]{32}")
@@ -103,8 +102,8 @@ def fault_of(case: dict[str, Any]) -> str | None:
                     return f"{name}: it has more than {MOST_TEXT:,} characters"
             elif not _LINE.fullmatch(text):
                 return f"{name}: takes one line of up to 255 characters, without control characters"
-    if given.get("split", "golden") not in SPLITS:
-        return f"split: {given['split']} is none; one of {', '.join(SPLITS)}"
+    if given.get("split", "golden") not in foreign.SPLITS:
+        return f"split: {given['split']} is none; one of {', '.join(foreign.SPLITS)}"
     if not _TRACE.fullmatch(given.get("trace_id", "1" * 32)) or not given.get("trace_id", "1").strip("0"):
         return "trace_id: takes 32 hexadecimal digits, not all zero"
     if strange := next((n for n in given.get("must_pass", []) if not _SCORER.fullmatch(n)), None):
@@ -128,7 +127,7 @@ def _text(path: Path) -> str:
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
     text = _text(path)
     whole = _document(text)
-    if whole is not None and not _utf8(text):
+    if whole is not None and not csvfile.utf8(text):
         raise CasesError(f"cannot read {path}: it is not UTF-8; save it as UTF-8")
     if whole is not None:
         for number, record in enumerate(foreign.examples_in(whole), start=1):
@@ -141,7 +140,7 @@ def _lines(path: Path) -> Iterator[tuple[str, Any]]:
         try:
             case = (
                 json.loads(line)
-                if _utf8(line)
+                if csvfile.utf8(line)
                 else CasesError(f"{where}: it is not UTF-8; save the file as UTF-8")
             )
         except (ValueError, RecursionError) as error:
@@ -160,14 +159,6 @@ def _cells(path: Path) -> Iterator[tuple[str, Any]]:
                     yield where, case or CasesError(f"{where} {_NO_QUESTION}")
     except OSError as error:
         raise CasesError(f"cannot read {path}: {error.strerror}") from None
-
-
-def _utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _document(text: str) -> Any:

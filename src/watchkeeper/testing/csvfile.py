@@ -25,7 +25,7 @@ def rows(text: IO[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
                 names = row
             elif len(row) > len(names):
                 yield began, "it has more cells than the first line has names"
-            elif not _utf8(row):
+            elif not utf8("".join(row)):
                 yield began, "it is not UTF-8; save the file as UTF-8"
             else:
                 yield began, {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
@@ -40,10 +40,10 @@ def _delimiter(header: str) -> str:
     return max(",;\t", key=names.count)
 
 
-def _utf8(row: list[str]) -> bool:
-    """Whether every cell was read without a byte that is none of UTF-8."""
+def utf8(text: str) -> bool:
+    """Whether it was read, with `surrogateescape`, from UTF-8 alone."""
     try:
-        "".join(row).encode()
+        text.encode()
     except UnicodeEncodeError:
         return False
     return True

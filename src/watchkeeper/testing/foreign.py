@@ -30,7 +30,7 @@ _ITS_OWN = frozenset(
 )  # fmt: skip
 _PLAIN = ("scenario", "severity", "owner")
 _LISTS = ("labels", "must_pass")
-_SPLITS = ("golden", "calibration", "regression", "holdout", "replay")
+SPLITS = ("golden", "calibration", "regression", "holdout", "replay")
 # By any of these an example is told from a case of ours.
 _TELLING = (
     {*_IDS, *_QUESTIONS, *_WANTED, *_CAME, *_ITS_OWN, "metadata", "item"}
@@ -203,7 +203,7 @@ def _trace(value: Any) -> str | None:
 def _our_fields(left: dict[str, Any]) -> dict[str, Any]:
     """What an example says in the words of a case, which is then no longer there."""
     found: dict[str, Any] = {k: left.pop(k) for k in _PLAIN if isinstance(left.get(k), str) and left[k]}
-    if left.get("split") in _SPLITS:
+    if left.get("split") in SPLITS:
         found["split"] = left.pop("split")
     for name in _LISTS:
         value = left.get(name)
