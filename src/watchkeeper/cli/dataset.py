@@ -11,12 +11,11 @@ from urllib.parse import quote, urlencode
 from watchkeeper.cli.answering import dataset_of
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
-from watchkeeper.cli.output import shown, table, write_text, written
+from watchkeeper.cli.output import MOST_NAMED, moves, shown, table, write_text, written
 from watchkeeper.model.numerals import counted
 from watchkeeper.testing import cases
 
 SPLITS = ("golden", "calibration", "regression", "holdout")
-MOST_NAMED = 20
 
 
 def add_arguments(which: Any, runs: Any) -> None:
@@ -165,10 +164,8 @@ def bring(args: argparse.Namespace) -> int:
         )
     if len(made["skipped"]) > 10:
         print(f"  and {len(made['skipped']) - 10} more")
-    for case in made["moved"][:MOST_NAMED]:
-        print(f"  moved {case['case_id']} from {case['was']} to {case['split']}")
-    if len(made["moved"]) > MOST_NAMED:
-        print(f"  and moved {len(made['moved']) - MOST_NAMED} more to another split")
+    for said in moves(made["moved"]):
+        print(said)
     if faults:
         print(_named(args.file, faults), file=sys.stderr)
         return BAD_INPUT

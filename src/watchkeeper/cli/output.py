@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, TextIO
 from watchkeeper.cli.errors import CliError
 from watchkeeper.model.cells import neutral
 
-WIDEST = 60
+WIDEST, MOST_NAMED = 60, 20
 
 
 def shown(value: Any) -> str:
@@ -64,6 +64,13 @@ def as_csv(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: TextIO) -
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([harmless(value) for value in row] for row in rows)
+
+
+def moves(moved: Sequence[dict[str, str]], said: str = "moved") -> list[str]:
+    """A line for each case that a change takes out of its split; of many, the first and how many more."""
+    lines = [f"  {said} {m['case_id']} from {m['was']} to {m['split']}" for m in moved[:MOST_NAMED]]
+    more = len(moved) - MOST_NAMED
+    return [*lines, f"  and {said} {more} more to another split"] if more > 0 else lines
 
 
 class Progress:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import OK, CliError
-from watchkeeper.cli.output import hand_over, print_json, table
+from watchkeeper.cli.output import hand_over, moves, print_json, table
 from watchkeeper.model.numerals import counted
 
 
@@ -100,6 +100,8 @@ def act(args: argparse.Namespace) -> int:
         gate = entry["gate"]
         print(f"{entry['id']}: {entry['scorer']} runs now, watched by {entry['monitors'][0]['name']}")
         print(f"{len(gate['cases'])} cases are in {gate['dataset']} v{gate['version']} and must pass it")
+        for said in moves(made["moved"]):
+            print(said)
         print("watchkeeper signal export prints what to commit")
         return OK
     _show_preview(made)
@@ -120,6 +122,8 @@ def _show_preview(made: dict[str, Any]) -> None:
     print(
         f"{counted(len(made['cases']), 'case')}, {counted(len(made['left_out']), 'near-duplicate')} left out"
     )
+    for said in moves(made["moved"], "would move"):
+        print(said)
     if made["chosen"] is None:
         print(
             "No proposal is good enough to be taken unseen: name one with --kind, or give a judge's --model."

@@ -13,6 +13,7 @@ from watchkeeper.config.base import Line, Name, Open, Origin, Project, Strict, T
 from watchkeeper.config.dashboards import Dashboard
 from watchkeeper.config.expected import MetricTest
 from watchkeeper.config.units import Amount, Duration, SecretText, Share, Size
+from watchkeeper.gating.dataset import REPLAYS
 from watchkeeper.model.action import ActionType
 from watchkeeper.model.alert import Severity
 from watchkeeper.model.times import DAY, MINUTE, SECOND
@@ -471,6 +472,10 @@ class Signal(Strict):
             )
         if "judge" in self.do and self.share <= 0:
             raise PydanticCustomError("signal", "share must be above 0; leave judge out to judge none")
+        if "golden" in self.do and self.dataset == REPLAYS:
+            raise PydanticCustomError(
+                "signal", f"every replay makes the dataset {REPLAYS} anew; name another"
+            )
         return self
 
 

@@ -32,6 +32,13 @@ class Moved:
     split: str
 
 
+def moved(held: Sequence[Case], new: Sequence[Case]) -> list[Moved]:
+    """Which of the new cases take one that is held out of its split."""
+    splits = {c.id: c.split for c in held}
+    now = {c.id: c.split for c in new}
+    return [Moved(i, splits[i], s) for i, s in now.items() if splits.get(i, s) != s]
+
+
 def changed(
     conn: Connection,
     project: str,
@@ -45,12 +52,10 @@ def changed(
 ) -> tuple[DatasetVersion, list[Moved]]:
     """Make the next version of a dataset; also which cases that takes out of their split, as nobody may mean who adds one again."""
     held = datasets.get(conn, project, dataset)
-    splits = {c.id: c.split for c in held.cases} if held else {}
     made = datasets.commit(
         conn, project, dataset, add=list(add), remove=list(remove), author=author, note=note, now_ns=now_ns
     )
-    now = {c.id: c.split for c in add}
-    return made, [Moved(i, splits[i], s) for i, s in now.items() if splits.get(i, s) != s]
+    return made, moved(held.cases if held else [], add)
 
 
 def admitted(known: Sequence[Case], new: Sequence[Case], same: float = SAME) -> tuple[list[Case], list[Twin]]:

@@ -26,6 +26,7 @@ from watchkeeper.pipeline.aim import (
     ready_checks,
     worth,
 )
+from watchkeeper.pipeline.curate import Moved, changed, moved
 from watchkeeper.pipeline.plan import finders
 from watchkeeper.pipeline.promote import case_of, must_pass_of
 from watchkeeper.pipeline.reading import read_traces
@@ -61,18 +62,27 @@ class Choice:
 @dataclass(frozen=True)
 class Preview:
     """What accepting would make. `chosen` is None when no proposal is good enough to be taken without a person naming it;
-    `left_out` says of each near-duplicate which case asks the same."""
+    `left_out` says of each near-duplicate which case asks the same, `moved` which cases leave the split they are in."""
 
     signal: Signal
     chosen: Proposal | None
     proposals: list[Proposal]
     cases: list[Case]
     left_out: list[tuple[str, str, float]]
+    moved: list[Moved]
     scorer: str | None
     scorecard: dict[str, Any] | None
     monitor: dict[str, Any] | None
     failing: int
     passing: int
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What accepting made, and which cases of the dataset that took out of their split."""
+
+    entry: Managed
+    moved: list[Moved]
 
 
 def _shared(found: Mapping[str, tuple[int, int]]) -> frozenset[str]:
@@ -86,7 +96,7 @@ class _Found:
     evidence: Evidence
     labels: dict[str, Label]
     scores: dict[str, list[Score]]
-    known: list[tuple[str, str]]
+    held: list[Case]
     shared: frozenset[str]
 
 
@@ -118,13 +128,13 @@ class ActFlow:
             card = None if chosen.existing else self._card(project, found, chosen, scorer)
             monitor = self._monitor(project, found.signal, chosen, scorer, choice)
         return Preview(
-            found.signal, chosen, made, cases, left_out, scorer, card, monitor,
+            found.signal, chosen, made, cases, left_out, moved(found.held, cases), scorer, card, monitor,
             len(found.evidence.failing), len(found.evidence.passing),
         )  # fmt: skip
 
     async def accept(
         self, project: str, signal_id: str, choice: Choice, *, actor: str, source: str, wall_ns: int
-    ) -> Managed:
+    ) -> Accepted:
         """Do what `preview` showed: one transaction, and the scorer and the monitor run from now on. Raises Refused, and
         `ConfigError` when the scorer or monitor cannot be used."""
         seen = await self.preview(project, signal_id, choice)
@@ -161,9 +171,9 @@ class ActFlow:
 
     def _store(
         self, conn: Connection, entry: Managed, cases: list[Case], choice: Choice, seen: Signal, now: int, source: str, wall: int
-    ) -> Managed:  # fmt: skip
+    ) -> Accepted:  # fmt: skip
         note = f"signal {entry.signal_id}: {entry.title}"
-        version = datasets.commit(
+        version, shifted = changed(
             conn,
             entry.project,
             choice.dataset,
@@ -186,7 +196,7 @@ class ActFlow:
             target=entry.signal_id,
             detail={"managed": entry.id, "scorer": entry.scorer, "dataset": choice.dataset, "cases": len(cases)},
         )  # fmt: skip
-        return entry
+        return Accepted(entry, shifted)
 
     async def retire(self, project: str, entry_id: str, *, actor: str, source: str, wall_ns: int) -> bool:
         """Take an entry's scorer and monitor out of force; its cases stay. False when there is no such entry."""
@@ -245,8 +255,8 @@ class ActFlow:
         share = signal.prevalence
         prevalence = None if share.value is None or share.low is None else (share.value, share.low)
         evidence = Evidence(failing, passing, bad, frozenset(good), prevalence)
-        known = [(c.id, input_text(c)) for c in dataset.cases] if dataset else []
-        return _Found(signal, evidence, by_trace, scores, known, _shared(by_scorer))
+        held = dataset.cases if dataset else []
+        return _Found(signal, evidence, by_trace, scores, held, _shared(by_scorer))
 
     async def _passing(self, project: str, now: int, scenarios: Sequence[str], failed: Set[str]) -> list[str]:
         """A fixed random choice of `PASSING` traces of the window in which nothing failed, none of `failed` among them. Those are
@@ -362,7 +372,7 @@ class ActFlow:
         in_force = self.scorers(project)
         made: list[Case] = []
         left_out: list[tuple[str, str, float]] = []
-        known = list(found.known)
+        known = [(c.id, input_text(c)) for c in found.held]
         for trace in found.evidence.failing:
             if len(made) >= choice.most_cases:
                 break

@@ -26,6 +26,14 @@ class NearDuplicate(Exception):
         self.similarity = similarity
 
 
+class HeldByOther(Exception):
+    """The dataset holds this very case as somebody else's, or in another split."""
+
+    def __init__(self, case: Case) -> None:
+        owner = f", owned by {case.owner}" if case.owner else ""
+        super().__init__(f"case {case.id} is in the split {case.split}{owner}, and stays as it is")
+
+
 def must_pass_of(scores: Iterable[Score], scorers: Iterable[Scorer]) -> list[str]:
     """The scorers that failed on a trace and that a better answer can pass: those that read only the input would fail on
     this case whatever the next release answers. `scorers` are those in force."""
@@ -96,13 +104,20 @@ async def promote(
     note: str,
     now_ns: int,
     force: bool = False,
+    keep: bool = False,
 ) -> tuple[DatasetVersion, list[Moved]]:
     """Add cases to the next version of `dataset`; also which of them that takes out of their split.
 
     Raises:
+        HeldByOther: `keep` is set, and the dataset holds one of these cases as somebody else's or in another split.
         NearDuplicate: the dataset holds a case of another trace that asks the same, and `force` is not set.
     """
     current = await records.read(lambda conn: datasets.get(conn, project, dataset))
+    held = {c.id: c for c in current.cases} if current and keep else {}
+    for case in cases:
+        was = held.get(case.id, case)
+        if (was.owner, was.split) != (case.owner, case.split):
+            raise HeldByOther(was)
     if current is not None and not force:
         _, twins = admitted(current.cases, cases)
         if twins:

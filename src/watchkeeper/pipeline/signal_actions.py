@@ -9,7 +9,7 @@ import msgspec
 from watchkeeper.model.review import ReviewItem
 from watchkeeper.model.score import Score
 from watchkeeper.model.times import Clock
-from watchkeeper.pipeline.promote import NearDuplicate, case_of, promote
+from watchkeeper.pipeline.promote import HeldByOther, NearDuplicate, case_of, promote
 from watchkeeper.pipeline.reading import Load
 from watchkeeper.reviewing.queue import item
 from watchkeeper.scoring.evidence import SignalRoute
@@ -82,8 +82,10 @@ class SignalActions:
                 author=AUTHOR,
                 note=f"signal {route.name}",
                 now_ns=now,
+                # Nobody is there to be told that a person's case changed.
+                keep=True,
             )
-        except NearDuplicate as error:
+        except (HeldByOther, NearDuplicate) as error:
             self.counts["golden_known"] += 1
             log.info("no golden case from trace %s: %s", score.trace_id, error)
             return

@@ -133,6 +133,7 @@ def test_it_accepts_the_sketch_of_the_design() -> None:
         ("budgets: []", "1:1", ["not available in this version"]),
         ("signals: [{signal: copy, do: [baseline, judge]}]", "1:11", ["leave it out or alone"]),
         ("signals: [{signal: a, do: [review]}, {signal: a, do: [judge]}]", "1:47", ["exists twice"]),
+        ("signals: [{signal: copy, do: [golden], dataset: replay}]", "1:11", ["anew", "name another"]),
         ("signals: [{signal: a, do: [review, jugde]}]", "1:36", ["did you mean 'judge'"]),
         ("releases: []", "1:1", ["not available in this version"]),
         ("a: *nope", "1:4", ["alias"]),

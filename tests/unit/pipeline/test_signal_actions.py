@@ -10,6 +10,7 @@ from watchkeeper.config.adapters import signals_of
 from watchkeeper.config.load import load_text
 from watchkeeper.pipeline.late import LatePolicies
 from watchkeeper.pipeline.plan import make_plan
+from watchkeeper.pipeline.promote import case_of
 from watchkeeper.pipeline.review import ReviewRouting
 from watchkeeper.pipeline.signal_actions import SignalActions
 from watchkeeper.store.records import datasets, jobs, reviews
@@ -71,6 +72,34 @@ async def test_each_signal_goes_its_way_and_only_once(world: World, records: Rec
     assert [(c.trace_id, c.expected, c.split) for c in golden.cases] == [
         (edited, "a better answer", "golden")
     ]
+
+
+async def test_a_case_that_is_somebody_elses_or_in_another_split_stays_as_it_is(
+    world: World, records: Records
+) -> None:
+    theirs, placed, own = ids(3)
+    asked = ("When do you open?", "How do I send a phone back?", "Where is my parcel today?")
+    await world.arrive(
+        [trace(q, f"answer {q}", trace_id=t) for q, t in zip(asked, (theirs, placed, own), strict=True)]
+    )
+    held = [
+        case_of(world.traces[theirs], None, "golden", "ana"),
+        case_of(world.traces[placed], None, "calibration", "signals"),
+        case_of(world.traces[own], None, "golden", "signals"),
+    ]
+    given: dict[str, Any] = {"author": "ana", "note": "", "now_ns": world.now}
+    await records.write(lambda c: datasets.commit(c, "p", "golden", add=held, remove=[], **given))
+    for t in (theirs, placed, own):
+        await world.said(t, "correction", value=0.5, passed=None, reason="a better answer")
+    await flow(world).run_once("p")
+    golden = await records.read(lambda c: datasets.get(c, "p", "golden"))
+    assert golden is not None
+    found = {c.trace_id: (c.split, c.owner, c.expected) for c in golden.cases}
+    assert found == {
+        theirs: ("golden", "ana", None),
+        placed: ("calibration", "signals", None),
+        own: ("golden", "signals", "a better answer"),
+    }
 
 
 async def test_a_share_of_a_signal_is_judged_with_its_probability(world: World, records: Records) -> None:

@@ -178,6 +178,27 @@ async def test_the_action_is_shown_first_and_done_once(world: World) -> None:
         assert unknown.status_code == 404
 
 
+async def test_a_case_that_leaves_its_split_is_named_before_and_after(world: World) -> None:
+    async with client(world) as browser:
+        path = f"/api/signals/{SIGNAL}/act"
+        body = {"owner": "answers-team", "dataset": "shared"}
+        seen = (await browser.post(path, json=body)).json()
+        kind = next(p["kind"] for p in seen["proposals"] if p["measured"])
+        case = seen["cases"][0]
+        held = {"id": case["id"], "input": "something else entirely", "split": "holdout"}
+        await browser.post("/api/datasets/shared/cases", json={"add": [held]})
+        expected = [{"case_id": case["id"], "was": "holdout", "split": "regression"}]
+        body["kind"] = kind
+        assert (await browser.post(path, json=body)).json()["moved"] == expected
+        page = (await browser.get(f"/signals/{SIGNAL}/act?dataset=shared&kind={kind}")).text
+        assert page.count("leaves the split holdout") == 1
+        made = (await browser.post(path, json={**body, "accept": True})).json()
+        assert made["moved"] == expected
+        await browser.post(f"/api/managed/{made['managed']['id']}/retire", json={})
+        refused = await browser.post(path, json={**body, "dataset": "replay"})
+        assert refused.status_code == 409 and "anew" in refused.json()["error"]
+
+
 async def test_a_judge_is_proposed_where_rules_fail_and_measured_before_it_is_accepted(world: World) -> None:
     flow: ActFlow = world.services.from_signal
     asked: list[str] = []

@@ -1,5 +1,6 @@
 """One action on a failure signal: cases, a scorer, the gate's entry and a monitor; and what such actions made."""
 
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import msgspec
@@ -11,9 +12,10 @@ from watchkeeper.config.problems import ConfigError
 from watchkeeper.gating.subject import input_text
 from watchkeeper.model.managed import Managed
 from watchkeeper.model.review import Case
-from watchkeeper.pipeline.from_signal import Choice, Preview
+from watchkeeper.pipeline.from_signal import Accepted, Choice, Preview
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
+from watchkeeper.server.api.datasets import case_dataset
 from watchkeeper.server.api.shapes import Body, DatasetName, Query, Short
 from watchkeeper.server.routing import Call, HttpError, needed, refused, route
 from watchkeeper.store.records import managed
@@ -68,6 +70,7 @@ def preview_json(seen: Preview, content: bool) -> dict[str, Any]:
         "proposals": [msgspec.to_builtins(p) for p in seen.proposals],
         "cases": [_case(c, content) for c in seen.cases],
         "left_out": [{"trace_id": t, "like": c, "similarity": s} for t, c, s in seen.left_out],
+        "moved": [asdict(m) for m in seen.moved],
         "scorer": seen.scorer,
         "scorecard": seen.scorecard,
         "monitor": seen.monitor,
@@ -76,8 +79,9 @@ def preview_json(seen: Preview, content: bool) -> dict[str, Any]:
     }
 
 
-async def acted(call: Call, choice: Choice, accept: bool) -> Preview | Managed:
+async def acted(call: Call, choice: Choice, accept: bool) -> Preview | Accepted:
     """The flow's answer, its refusals as HTTP errors."""
+    case_dataset(choice.dataset)
     flow = needed(call.services.from_signal, "actions on signals")
     signal_id = str(call.request.path_params["signal_id"])
     try:
@@ -96,11 +100,11 @@ async def acted(call: Call, choice: Choice, accept: bool) -> Preview | Managed:
 @route("POST", "/api/signals/{signal_id}/act", permission="editor", body=Act)
 async def act(call: Call) -> dict[str, Any]:
     """Preview, or with `accept` do in one action: cases into a dataset, a scorer aimed at the failure, the gate's entry and an
-    online monitor. Every proposal is shown with its recall and false alarms, measured on traces it was not learned from."""
+    online monitor. `moved` lists cases that this takes out of their split. Every proposal is shown with its recall and false alarms, measured on traces it was not learned from."""
     given: Act = call.body
     made = await acted(call, choice_of(given), given.accept)
-    if isinstance(made, Managed):
-        return {"managed": managed_json(made)}
+    if isinstance(made, Accepted):
+        return {"managed": managed_json(made.entry), "moved": [asdict(m) for m in made.moved]}
     return preview_json(made, call.sees_content)
 
 

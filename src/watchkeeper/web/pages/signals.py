@@ -11,8 +11,8 @@ from starlette.responses import RedirectResponse, Response
 
 from watchkeeper.gating.subject import input_text
 from watchkeeper.model.errors import TRANSPORT
-from watchkeeper.model.managed import Managed
 from watchkeeper.model.signal import SEVERITIES
+from watchkeeper.pipeline.from_signal import Accepted
 from watchkeeper.server.api.managed import Act, acted, choice_of
 from watchkeeper.server.api.signals import Changed, decide, detail, listed
 from watchkeeper.server.routing import Call, HttpError, needed, route
@@ -191,7 +191,7 @@ async def preview(call: Call) -> Response:
         fault = error.errors()[0]
         raise HttpError(400, f"{fault['loc'][0]}: {fault['msg']}", "change it") from None
     seen = await acted(call, choice_of(given), False)
-    assert not isinstance(seen, Managed)
+    assert not isinstance(seen, Accepted)
     name = seen.signal.name or (seen.signal.title if call.sees_content else seen.signal.scorer)
     context = {
         "seen": seen,
@@ -199,6 +199,7 @@ async def preview(call: Call) -> Response:
         "title": headed({**msgspec.structs.asdict(seen.signal), "name": name})["heading"],
         "given": given,
         "proposals": [{**msgspec.to_builtins(p), "why": unholed(p.why)} for p in seen.proposals],
+        "splits": {m.case_id: m.was for m in seen.moved},
         "asks": {c.id: input_text(c) for c in seen.cases} if call.sees_content else {},
     }
     return await answer(view, "signals", "Act on a signal", "signal_act.html", context)
@@ -212,8 +213,8 @@ async def accept(call: Call) -> Response:
     except ValidationError as error:
         fault = error.errors()[0]
         raise HttpError(400, f"{fault['loc'][0]}: {fault['msg']}", "change it") from None
-    await acted(call, choice_of(given), True)
-    return _back(call, "acted")
+    made = await acted(call, choice_of(given), True)
+    return _back(call, "acted_moved" if isinstance(made, Accepted) and made.moved else "acted")
 
 
 @route("POST", "/signals/{signal_id}/retire", permission="editor", kind="page")
