@@ -3,7 +3,8 @@
 import csv
 import re
 import sys
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import IO
 
 
@@ -13,24 +14,107 @@ def rows(text: IO[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     first = text.readline()
     text.seek(0)
-    reader = csv.reader(text, delimiter=_delimiter(first))
     names: list[str] | None = None
-    line = 1
-    try:
-        for row in reader:
-            began, line = line, reader.line_num + 1
-            if not row:
-                continue
+    # Lines that a quote left open had taken may be the rest of its row: only whole rows among them are believed.
+    opened = until = 0
+    for line, last, row in _records(text, _delimiter(first)):
+        if isinstance(row, str):
+            yield line, row
             if names is None:
-                names = row
-            elif len(row) > len(names):
-                yield began, "it has more cells than the first line has names"
-            elif not utf8("".join(row)):
-                yield began, "it is not UTF-8; save the file as UTF-8"
-            else:
-                yield began, {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
-    except csv.Error as error:
-        yield reader.line_num, f"it is not CSV: {error}"
+                return
+            opened, until = line, last
+        elif not row:
+            continue
+        elif names is None:
+            names = row
+        elif len(row) > len(names):
+            yield line, "it has more cells than the first line has names"
+        elif line <= until and len(row) < len(names):
+            yield line, f"it has fewer cells than the first line has names, after the quote of line {opened}"
+        elif not utf8("".join(row)):
+            yield line, "it is not UTF-8; save the file as UTF-8"
+        else:
+            yield line, {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
+
+
+class _Lines:
+    """Lines to read, of which those since `begin` can be read again."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines, self._again = iter(lines), deque[str]()
+        self.read, self.taken = 0, list[str]()
+        self.ended = False
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._lines, None)
+        if line is None:
+            self.ended = True
+            raise StopIteration
+        self.read += 1
+        self.taken.append(line)
+        return line
+
+    def begin(self) -> None:
+        self.taken = []
+
+    def back(self, count: int) -> None:
+        """Keep the first `count` lines since `begin`, and read the others again."""
+        self._again.extendleft(reversed(self.taken[count:]))
+        self.read -= len(self.taken) - count
+        self.ended = False
+
+
+def _records(text: Iterable[str], delimiter: str) -> Iterator[tuple[int, int, list[str] | str]]:
+    """The first and last line of a record and its cells; in place of one with a quote left open that line, the last that the quote
+    had taken, and the reason. The lines it had taken are read again."""
+    lines = _Lines(text)
+    reader = csv.reader(lines, delimiter=delimiter)
+    while True:
+        lines.begin()
+        began = lines.read + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            yield lines.read, lines.read, f"it is not CSV: {error}"
+            return
+        if row is None:
+            return
+        # A record of one line has no quote left open, unless nothing follows it.
+        left = _left_open(lines.taken, delimiter) if lines.ended or len(lines.taken) > 1 else None
+        if left is None:
+            yield began, lines.read, row
+            continue
+        last = lines.read
+        lines.back(left + 1)
+        reader = csv.reader(lines, delimiter=delimiter)
+        said = "a quote opens here and is closed nowhere; close it, and write a quote within a cell twice"
+        yield began + left, last, said
+
+
+def _left_open(record: list[str], delimiter: str) -> int | None:
+    """The line of a record in which a quote opens that is not closed, or is closed in a later line in the middle of its text."""
+    opened: int | None = None
+    for number, line in enumerate(record):
+        at = 0
+        while at < len(line):
+            if opened is None and line[at] == '"':
+                opened, at = number, at + 1
+            if opened is not None:
+                quote = line.find('"', at)
+                if quote < 0:
+                    break
+                if line.startswith('"', quote + 1):
+                    at = quote + 2
+                    continue
+                at = quote + 1
+                if opened < number and line[at:].partition(delimiter)[0].strip():
+                    return opened
+                opened = None
+            at = line.find(delimiter, at) + 1 or len(line)
+    return opened
 
 
 def _delimiter(header: str) -> str:
