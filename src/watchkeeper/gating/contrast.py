@@ -21,8 +21,8 @@ class Change:
 
     `difference` is after − before with its 95 % interval (`low`, `high`); `relative` is after/before − 1 with its own
     (ratio of means, log scale), None where a mean is not positive. `n_eff` is the number of independent cases with the same
-    variance. `direction` is better or worse only where that is shown at 5 % after Holm's correction over the figures of its
-    kind; otherwise it is unclear, or equal where no case differs.
+    variance. `direction` is better or worse, or moved where a figure is neither, only where a change is shown at 5 % after Holm's
+    correction over the figures of its kind; otherwise it is unclear, or equal where no case differs.
     """
 
     metric: str
@@ -178,12 +178,12 @@ def _directed(made: Sequence[tuple[Change, float]]) -> list[Change]:
     shown |= holm({c.metric: p for c, p in tested if c.kind == "check"})
     found: list[Change] = []
     for change, _ in made:
-        if shown.get(change.metric) and change.difference and change.metric not in NEITHER:
-            up = change.difference > 0
-            better = up != (change.metric in LOWER_IS_BETTER)
-            change = replace(change, direction="better" if better else "worse")
+        if shown.get(change.metric) and change.difference:
+            better = (change.difference > 0) != (change.metric in LOWER_IS_BETTER)
+            told = "moved" if change.metric in NEITHER else "better" if better else "worse"
+            change = replace(change, direction=told)
         found.append(change)
-    rank = {"worse": 0, "better": 1, "unclear": 2, "equal": 3}
+    rank = {"worse": 0, "better": 1, "moved": 2, "unclear": 3, "equal": 4}
     return sorted(
         found, key=lambda c: (rank[c.direction], c.kind == "check", -abs(c.relative or 0.0), c.metric)
     )

@@ -191,7 +191,7 @@ def _case_link(row: Mapping[str, Any], url: str | None) -> str:
     return name
 
 
-SIGNS = {"worse": "▼", "better": "▲", "unclear": "·", "equal": "="}
+SIGNS = {"worse": "▼", "better": "▲", "moved": "↔", "unclear": "·", "equal": "="}
 
 
 def _changed(change: Mapping[str, Any]) -> str:

@@ -73,11 +73,26 @@ def test_less_trouble_is_no_loss_and_the_length_of_an_answer_is_neither() -> Non
     for before, after, said in ((old, new, "better"), (new, old, "worse")):
         found = contrast(run("a", before), run("b", after))
         told = {c["metric"]: c["direction"] for c in found["changes"]}
-        assert told == {"output_repetition": said, "output_words": "unclear"}
+        assert told == {"output_repetition": said, "output_words": "moved"}
+        assert "↔ output_words" in "\n".join(compared_lines(found))
+        assert "| ↔ | output\\_words" in compared_markdown(found)
         for case in found["cases"]:
             cells = {n: x["worse"] for n, x in case["changes"].items()}
             assert cells == {"output_repetition": said == "worse", "output_words": False}
             assert case["worse"] == (said == "worse")
+
+
+def test_a_length_that_did_not_clearly_change_has_not_moved() -> None:
+    rng = random.Random(7)
+    old, new = (
+        [
+            row(f"c{i}", 5.0)
+            | {"scores": {"output_words": {"values": [rng.gauss(80, 9)], "passed": [None], "reason": None}}}
+            for i in range(50)
+        ]
+        for _ in range(2)
+    )
+    assert [c["direction"] for c in contrast(run("a", old), run("b", new))["changes"]] == ["unclear"]
 
 
 def test_the_sentence_says_what_changed_by_how_much_and_how_surely() -> None:
