@@ -9,6 +9,7 @@ from urllib.parse import quote
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, JUDGED_BAD, OK, CliError
 from watchkeeper.cli.output import Progress, agreed, table
+from watchkeeper.model.numerals import dollars
 
 POLL_S = 1.0
 
@@ -33,13 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def money(usd: float | None) -> str:
     """Dollars as people read them; an unknown price is said to be unknown."""
-    return (
-        "unknown (no price for the model)"
-        if usd is None
-        else f"{usd:.2f} USD"
-        if usd >= 1
-        else f"{usd:.4f} USD"
-    )
+    return "unknown (no price for the model)" if usd is None else dollars(usd)
 
 
 def show_preview(made: dict[str, Any]) -> None:
@@ -63,10 +58,10 @@ def show_preview(made: dict[str, Any]) -> None:
 def _listed(client: Client) -> int:
     rows = [
         [b["id"], ", ".join(sorted(b["scorers"])), b["state"], None if b["progress"] is None else round(100 * b["progress"], 1),
-         b["seen"], b["scored"] + b["judged"], b["waiting"], b["cost"], b["reason"]]
+         b["seen"], b["scored"] + b["judged"], b["waiting"], money(b["cost"]), b["reason"]]
         for b in client.call("GET", "/api/backfills")
     ]  # fmt: skip
-    table(("id", "scorers", "state", "%", "traces", "scores", "waiting", "USD", ""), rows, sys.stdout)
+    table(("id", "scorers", "state", "%", "traces", "scores", "waiting", "cost", ""), rows, sys.stdout)
     return OK
 
 

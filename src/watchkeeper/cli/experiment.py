@@ -19,7 +19,7 @@ from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.gate import add_judging, settings_of
 from watchkeeper.cli.output import agreed, table
-from watchkeeper.model.numerals import counted
+from watchkeeper.model.numerals import counted, dollars
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +132,7 @@ def prefer(args: argparse.Namespace) -> int:
     body |= {"self_judging": "allow"} if args.allow_self_judging else {}
     path = f"/api/experiments/{quote(args.after, safe='')}/prefer"
     planned = client.call("POST", path, body)["planned"]
-    cost = "at an unknown price" if planned["cost"] is None else f"{planned['cost']:.4f} USD at most"
+    cost = "at an unknown price" if planned["cost"] is None else f"{dollars(planned['cost'])} at most"
     if not planned["pairs"]:
         print("no case has two answers that differ, so there is nothing to ask about")
         return OK

@@ -12,6 +12,7 @@ from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import table
 from watchkeeper.config.models import Scorecard
+from watchkeeper.model.numerals import dollars
 from watchkeeper.pipeline.plan import finders
 from watchkeeper.pipeline.where import WhereError, in_sql
 from watchkeeper.scoring.budget import Allocation, Stratum, plan
@@ -30,8 +31,8 @@ COLUMNS = (
     "judge",
     "traces/day",
     "scored/day",
-    "USD/day",
-    "USD/year",
+    "cost/day",
+    "cost/year",
     "drop in 1 h",
     "drop in 24 h",
 )
@@ -146,7 +147,7 @@ def allocated(found: Judged) -> list[Allocation]:
 
 
 def _money(value: float | None, times: float = 1.0) -> str:
-    return "unknown" if value is None else f"{value * times:,.2f}"
+    return "unknown" if value is None else dollars(value * times)
 
 
 def _drop(value: float | None) -> str:
@@ -198,7 +199,7 @@ def _advise(card: Scorecard, best: Sequence[Allocation]) -> None:
         return
     print(f"\n{card.name}: its budget does not reach for its sample. It would be spent best on")
     rows = [[a.name, f"{a.probability:.1%}", f"{a.calls:,.0f}", _money(a.cost)] for a in best]
-    table(("stratum", "share", "scored/day", "USD/day"), rows, sys.stdout)
+    table(("stratum", "share", "scored/day", "cost/day"), rows, sys.stdout)
 
 
 def _warn(lines: list[Line]) -> None:

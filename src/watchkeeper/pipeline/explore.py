@@ -14,6 +14,7 @@ from watchkeeper.alerting.estimates import look_error
 from watchkeeper.alerting.monitor import Monitor, tick_of
 from watchkeeper.detection.cloud import CLUSTERS, FEATURES, Change, compare, fit_reference
 from watchkeeper.detection.fleet import threshold
+from watchkeeper.model.numerals import natural
 from watchkeeper.model.series import Cohort, Insufficient, Point, cohort_text, merge, remade
 from watchkeeper.model.sketch import Sketch
 from watchkeeper.model.times import HOUR, SECOND, WEEK
@@ -136,7 +137,7 @@ def stands(conn: Connection, project: str, monitors: Sequence[Monitor]) -> list[
             )
         )
     order = ("firing", "pending", "relearning", "unstable", "no_data", "ok", "resolved")
-    return sorted(found, key=lambda s: (order.index(s.state), s.monitor.name))
+    return sorted(found, key=lambda s: (order.index(s.state), natural(s.monitor.name)))
 
 
 def _seen(cohort: str, one: Watched) -> Seen:

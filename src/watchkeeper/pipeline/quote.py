@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from watchkeeper.dialects import pricing
+from watchkeeper.model.numerals import dollars
 from watchkeeper.model.prompt import Prompt, Reply
 from watchkeeper.model.score import Failed, NotScored, Outcome, Subject
 from watchkeeper.model.span import LLM, Usage
@@ -53,7 +54,7 @@ def total_of(costs: Iterable[float | None]) -> float | None:
 
 def said_usd(cost: float | None) -> str:
     """A cost as people read it after what was asked for it."""
-    return "at an unknown price" if cost is None else f"{cost:.4f} USD"
+    return "at an unknown price" if cost is None else dollars(cost)
 
 
 def paid_for(judge: Judge, replies: Sequence[Reply], told: float | None = None) -> float | None:

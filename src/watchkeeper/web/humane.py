@@ -6,6 +6,8 @@ from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Final
 
+from watchkeeper.model.numerals import dollars
+
 UNKNOWN: Final = "–"
 NS: Final = 1_000_000_000
 
@@ -84,26 +86,10 @@ def duration(ms: float | None) -> str:
     return f"{sign}{days} d {hours % 24} h" if hours % 24 else f"{sign}{days} d"
 
 
-def money(amount: float | None, currency: str = "$", spread: float | None = None) -> str:
+def money(amount: float | None, spread: float | None = None) -> str:
     """Money with enough places to be non-zero: $1,204, $3.40, $0.012, $0.00041; below a dime known to ± `spread`, with the
     digits that justifies: $0.0000957."""
-    if amount is None or not math.isfinite(amount):
-        return UNKNOWN
-    sign, size = ("-", -amount) if amount < 0 else ("", amount)
-    if size == 0:
-        return f"{currency}0"
-    if size >= 1000:
-        return f"{sign}{currency}{size:,.0f}"
-    if size >= 0.1:
-        return f"{sign}{currency}{size:.2f}"
-    known = spread if spread is not None and 0 < spread <= size else float(f"{size:.2g}") / 10
-    return f"{sign}{currency}{size:.{min(10, -math.floor(math.log10(known)))}f}"
-
-
-def price(dollars: float, currency: str = "$") -> str:
-    """A price as it is asked for, never rounded: $15.00, $0.0375."""
-    whole, _, cents = f"{dollars:,.10f}".rstrip("0").partition(".")
-    return f"{currency}{whole}.{cents:0<2}"
+    return UNKNOWN if amount is None or not math.isfinite(amount) else dollars(amount, spread)
 
 
 def length(characters: int) -> str:

@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 from starlette.responses import HTMLResponse
 
+from watchkeeper.model import numerals
 from watchkeeper.model.errors import TAXONOMY
 from watchkeeper.web import humane
 from watchkeeper.web.view import DIMENSIONS, RANGES, View
@@ -101,7 +102,7 @@ def environment() -> Environment:
         "percent": humane.percent,
         "duration": humane.duration,
         "money": humane.money,
-        "price": humane.price,
+        "price": numerals.price,
         "length_text": humane.length,
         "undated": humane.undated,
         "sentence": humane.sentence,

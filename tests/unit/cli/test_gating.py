@@ -129,4 +129,4 @@ def test_answers_that_are_the_same_leave_a_judge_nothing_to_ask(
     assert main(asked) == 0
     assert "nothing to ask about" in capsys.readouterr().out
     assert main(asked) == 2
-    assert "1 pair, 2 calls, 0.0010 USD at most" in capsys.readouterr().out
+    assert "1 pair, 2 calls, $0.0010 at most" in capsys.readouterr().out

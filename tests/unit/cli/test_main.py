@@ -489,9 +489,9 @@ def test_it_plans_from_the_traffic_there_is(
     assert "\"models\"[1], '') = 'm' AND \"root_name\" LIKE 'a%'" in asked
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     # 9,100 traces a day: 100 with errors and 10 % of the rest would be 1,000, of which 5 USD buy 500.
-    assert ["s", "rel", "9,100", "500", "5.00", "1,825.00"] in [line[:6] for line in lines]
-    assert ["errors", "100.0%", "100", "1.00"] in lines
-    assert ["everything", "else", "4.4%", "400", "4.00"] in lines
+    assert ["s", "rel", "9,100", "500", "$5.00", "$1,825"] in [line[:6] for line in lines]
+    assert ["errors", "100.0%", "100", "$1.00"] in lines
+    assert ["everything", "else", "4.4%", "400", "$4.00"] in lines
 
 
 def test_a_plan_counts_each_stratum_with_its_own_share_and_leaves_none_out(
@@ -515,7 +515,7 @@ def test_a_plan_counts_each_stratum_with_its_own_share_and_leaves_none_out(
     assert prepare(asked, ["rel"]).sql
     lines = [line.split() for line in capsys.readouterr().out.splitlines()]
     # 50 of 100, 90 of 9,000 and all 10 errors: 150, of which 1.30 USD buy 130.
-    assert ["s", "rel", "9,110", "130", "1.30", "474.50"] in [line[:6] for line in lines]
+    assert ["s", "rel", "9,110", "130", "$1.30", "$474.50"] in [line[:6] for line in lines]
     shares = {line[0] + line[1]: line for line in lines if line[:1] in (["errors"], ["model"])}
     assert shares["errors100.0%"][2] == "10"
     assert float(shares["modeldear"][3]) >= 20 and float(shares["modelcheap"][3]) > 20

@@ -9,7 +9,7 @@ from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import CliError
 from watchkeeper.cli.main import main
 from watchkeeper.cli.output import Progress, hand_over, share, write_text, written
-from watchkeeper.model.numerals import counted, figure
+from watchkeeper.model.numerals import counted, dollars, figure, natural
 
 
 def test_a_text_goes_to_the_file_that_was_asked_for_or_to_standard_output(
@@ -93,3 +93,23 @@ def test_numbers_have_no_exponent_and_one_of_a_thing_no_plural() -> None:
         "0 cases",
         "2,000 cases",
     )
+
+
+def test_costs_of_any_size_are_written_by_one_rule() -> None:
+    made = [dollars(x) for x in (1204.4, 3.4, 0.1, 0.0123, 0.00041, -0.5, 0.0)]
+    assert made == ["$1,204", "$3.40", "$0.10", "$0.012", "$0.00041", "-$0.50", "$0"]
+    assert dollars(0.00009573, 0.0000007) == "$0.0000957"
+
+
+def test_numbers_in_names_count_as_numbers() -> None:
+    names = ["errors-1", "errors-10", "errors-2", "errors", "2.0", "10", "é3", "é²"]
+    assert sorted(names, key=natural) == [
+        "2.0",
+        "10",
+        "errors",
+        "errors-1",
+        "errors-2",
+        "errors-10",
+        "é3",
+        "é²",
+    ]

@@ -83,6 +83,12 @@ def test_a_backtest_is_drawn_to_scale_and_without_episodes_it_is_a_line() -> Non
     assert strips(Backtest(0, day, ()), []) == [{"cohort": "all traffic", "bars": [], "deploys": []}]
 
 
+async def test_monitors_that_stand_alike_are_in_the_order_people_count_in(records: Records) -> None:
+    names = ["errors-1", "errors-10", "errors-2"]
+    found = await records.read(lambda c: stands(c, "default", [relevance_down(name=n) for n in names]))
+    assert [s.monitor.name for s in found] == ["errors-1", "errors-2", "errors-10"]
+
+
 async def test_a_calm_fleet_is_ok(records: Records) -> None:
     columns: Columns = filled(Traffic(steady), range(352))
     rules = [relevance_down()]

@@ -10,6 +10,7 @@ from watchkeeper.model.sensitive import Found
 from watchkeeper.model.span import Document, ErrorInfo, Message, Part, Retrieval, Tool, ToolCall
 from watchkeeper.redaction.find import find
 from watchkeeper.scoring.checks.citation_resolves import CitationResolves
+from watchkeeper.scoring.checks.limits import Cost
 from watchkeeper.scoring.checks.numbers_in_context import NumbersInContext
 from watchkeeper.scoring.protocol import Finders
 from watchkeeper.scoring.registry import build
@@ -298,6 +299,11 @@ def test_it_measures_refusals_without_calling_them_errors() -> None:
     answered = value_of("refusal", "Sure! Mix the flour with two eggs and bake it for 20 minutes.")
     assert (refused.value, refused.label, refused.passed, refused.error_class) == (1.0, "refusal", None, None)
     assert (answered.value, answered.label) == (0.0, "compliance")
+
+
+def test_a_tiny_cost_over_its_limit_is_told_with_digits_that_say_so() -> None:
+    outcome = Cost(name="cost", max_usd=0.00002).one(subject("q", "a", cost=0.00009573))
+    assert isinstance(outcome, Verdict) and outcome.reason == "$0.00009573, at most $0.00002"
 
 
 def test_it_tells_an_apology_from_a_plain_answer() -> None:

@@ -2,6 +2,7 @@ import math
 
 import pytest
 
+from watchkeeper.model.numerals import price
 from watchkeeper.web import humane
 
 NOW = 1_772_550_000_000_000_000
@@ -117,6 +118,6 @@ def test_a_model_is_shown_without_its_day(model: str, said: str) -> None:
 
 
 def test_a_price_is_never_rounded() -> None:
-    assert [humane.price(x) for x in (15, 0.3, 0.0375, 0.01875, 1200.5)] == [
+    assert [price(x) for x in (15, 0.3, 0.0375, 0.01875, 1200.5)] == [
         "$15.00", "$0.30", "$0.0375", "$0.01875", "$1,200.50",
     ]  # fmt: skip

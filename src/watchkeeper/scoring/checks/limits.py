@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from watchkeeper.model.numerals import price
 from watchkeeper.model.score import NotScored, Outcome, Subject, Verdict
 from watchkeeper.scoring.checks.base import Check
 from watchkeeper.scoring.facts import facts
@@ -72,5 +73,5 @@ class Cost(Check):
         if not self.max_usd:
             return Verdict(value=value)
         over = value > self.max_usd
-        reason = f"{value:.4f} USD, at most {self.max_usd:.4f}" if over else None
+        reason = f"{price(float(f'{value:.4g}'))}, at most {price(self.max_usd)}" if over else None
         return Verdict(value=value, passed=not over, reason=reason)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from watchkeeper.model.numerals import dollars, price
 from watchkeeper.testing.targets.answers import (
     Answer,
     Case,
@@ -91,9 +92,7 @@ class Purse:
                     each is not None and self.spent + (self.running + 1) * each <= self.cap
                 ):
                     if self.spent + (each or 0.0) > self.cap or self.spent >= self.cap:
-                        self.stopped = (
-                            f"not asked: the cost cap of ${self.cap:g} is reached (${self.spent:.4g} spent)"
-                        )
+                        self.stopped = f"not asked: the cost cap of {price(self.cap)} is reached ({dollars(self.spent)} spent)"
                         return False
                     self.running += 1
                     return True
@@ -224,7 +223,7 @@ def _hearing(run: _Run, repeat: int, settled: dict[str, Answer]) -> Callable[[Ca
         settled[case["id"]] = run.note(case, repeat, answer)
         run.purse.pay(answer)
         if run.purse.cap is not None and run.purse.spent >= run.purse.cap and not run.purse.stopped:
-            run.purse.stopped = f"not asked: the cost cap of ${run.purse.cap:g} is reached"
+            run.purse.stopped = f"not asked: the cost cap of {price(run.purse.cap)} is reached"
         return run.purse.stopped is None
 
     return heard
