@@ -139,20 +139,24 @@ def calibrate(
         made.status = "provisional"
         made.failed.insert(0, f"{len(pairs)} labels; at least {FEWEST_LABELS} are needed")
     made.agreement, made.agreement_floor, made.kappa = found.agreement, found.agreement_floor, found.kappa
-    _weigh(made, pairs)
+    _weigh(made, pairs, clusters)
     made.probes = probes(pairs)
     return made
 
 
-def _weigh(made: Calibration, pairs: Sequence[Pair]) -> None:
-    """What the labelled set says of the traffic it was drawn from."""
+def _weigh(made: Calibration, pairs: Sequence[Pair], clusters: Sequence[str]) -> None:
+    """What the labelled set says of the traffic it was drawn from; labels of one session depend on each other."""
+    sessions = np.array(clusters)
     pi = np.array([p.probability for p in pairs])
     same = np.array([p.passed == p.good for p in pairs])
-    weighted = rate(same, pi)
+    weighted = rate(same, pi, clusters=sessions)
     made.agreement_weighted = weighted if isinstance(weighted, Estimate) else None
     for good, name in ((True, "good"), (False, "bad")):
         of = np.array([p.good is good for p in pairs])
-        if of.any() and isinstance(recall := rate(same[of], pi[of]), Estimate):
+        if not of.any():
+            continue
+        recall = rate(same[of], pi[of], clusters=sessions[of])
+        if isinstance(recall, Estimate):
             made.recall[name] = recall
 
 

@@ -137,15 +137,41 @@ def _small(n_eff: float) -> float:
     return n_eff / (n_eff - 1) if n_eff > 2 else 2.0
 
 
-def rate(y: ArrayLike, pi: ArrayLike | None = None, *, level: float = 0.95) -> Estimate | Insufficient:
-    """Weighted share of true values with Wilson's interval on the Korn–Graubard effective size p(1 − p)/V."""
+def rate(
+    y: ArrayLike, pi: ArrayLike | None = None, *, level: float = 0.95, clusters: ArrayLike | None = None
+) -> Estimate | Insufficient:
+    """Weighted share of true values with Wilson's interval on the Korn–Graubard effective size p(1 − p)/V.
+
+    Where `clusters` (sessions) repeat, V is the cluster-robust variance and the size is smaller by the t quantiles of n − 1 and of
+    G − 1 degrees of freedom, at most that of independent values; for values all alike it is that of the clusters' weights. Fewer
+    than two clusters of several values are `Insufficient`.
+    """
     v = np.asarray(y, dtype=np.float64)
     w = weights_of(pi, v.size)
     if v.size == 0:
         return Insufficient("a rate needs at least one score")
     p = float((w * v).sum() / w.sum())
     variance = float((w**2 * (v - p) ** 2).sum()) / float(w.sum()) ** 2
-    return _rate(p, variance, int(v.size), kish(w), level)
+    apart = _rate(p, variance, int(v.size), kish(w), level)
+    if clusters is None:
+        return apart
+    _, codes = np.unique(np.asarray(clusters), return_inverse=True)
+    groups = int(codes.max()) + 1
+    if groups == v.size:
+        return apart
+    if groups < 2:
+        return Insufficient("an interval needs at least two sessions", int(v.size), 1.0)
+    if not 0 < p < 1:
+        size = kish(np.bincount(codes, weights=w))
+    else:
+        sums = np.bincount(codes, weights=w * (v - p))
+        shared = groups / (groups - 1) * float((sums**2).sum()) / float(w.sum()) ** 2
+        size = p * (1 - p) / shared if shared > 0 else apart.n_eff
+        middle = 0.5 + level / 2
+        size *= (t_quantile(middle, v.size - 1) / t_quantile(middle, groups - 1)) ** 2
+    size = max(min(size, apart.n_eff), 1.0)
+    low, high = wilson(p * size, size, level)
+    return Estimate(p, low, high, int(v.size), size, level)
 
 
 def point_rate(

@@ -76,6 +76,19 @@ def test_few_labels_are_provisional_however_well_they_agree() -> None:
     assert calibrated([]).failed == ["no labelled traces yet"]
 
 
+def test_what_is_said_of_the_traffic_counts_labels_of_one_session_as_the_fewer_they_are_worth() -> None:
+    pairs = pairs_of({(True, True): 45, (True, False): 15, (False, True): 5, (False, False): 35})
+    # Fifteen bad answers in three sessions passed: three mistakes rather than fifteen.
+    joined = [msgspec.structs.replace(p, cluster=f"s{i // 5}") for i, p in enumerate(pairs)]
+    apart, together = calibrated(pairs), calibrated(joined)
+    for a, b in (
+        (apart.recall["bad"], together.recall["bad"]),
+        (apart.agreement_weighted, together.agreement_weighted),
+    ):
+        assert a is not None and b is not None and a.value == b.value and b.n_eff is not None
+        assert b.low < a.low and a.high < b.high and b.n_eff < 0.5 * b.n
+
+
 def test_recall_is_of_the_traffic_the_sample_was_drawn_from() -> None:
     # 1000 passes of which 10 % are bad, 100 fails of which 80 % are bad; 50 of each labelled.
     drawn = pairs_of({(True, True): 45, (True, False): 5}, probability=0.05)

@@ -145,6 +145,29 @@ def test_a_rate_from_the_histogram_is_the_rate_from_raw_scores(seed):
     assert above.value == pytest.approx(1 - raw.value)
 
 
+@pytest.mark.parametrize(("sessions", "turns"), [(25, 2), (10, 5), (5, 10)])
+def test_a_rate_over_sessions_covers_the_truth_also_where_they_are_few(sessions: int, turns: int) -> None:
+    rng = np.random.default_rng(8)
+    truth, held = 0.85, {"apart": 0, "together": 0}
+    for _ in range(400):
+        # Turns of a session are alike: an intraclass correlation of 0.3.
+        share = np.repeat(rng.beta(truth * 7 / 3, (1 - truth) * 7 / 3, sessions), turns)
+        good, pi = rng.random(sessions * turns) < share, rng.choice([0.05, 0.4], sessions * turns)
+        for name, clusters in (("apart", None), ("together", np.repeat(np.arange(sessions), turns))):
+            found = estimates.rate(good, pi, clusters=clusters)
+            assert isinstance(found, Estimate) and found.n == sessions * turns
+            held[name] += found.low <= truth <= found.high
+    assert held["together"] / 400 > 0.91 > held["apart"] / 400 - 0.03
+
+
+def test_a_rate_over_sessions_of_one_value_each_is_the_plain_one_and_of_one_session_none() -> None:
+    y, pi = np.array([1, 0, 1, 1]), np.array([0.5, 0.2, 1.0, 0.5])
+    assert estimates.rate(y, pi, clusters=list("abcd")) == estimates.rate(y, pi)
+    assert isinstance(estimates.rate(y, pi, clusters=list("aaaa")), Insufficient)
+    alike = estimates.rate(np.ones(4), clusters=list("aabb"))
+    assert isinstance(alike, Estimate) and (alike.value, alike.n_eff) == (1.0, 2.0)
+
+
 def test_quantiles_agree_and_their_interval_holds_the_truth():
     rng = np.random.default_rng(3)
     hits = 0
