@@ -437,3 +437,18 @@ async def test_where_a_share_is_kept_what_users_did_is_estimated_without_a_bias(
             positions=[], values=[], transport=[], names=[], limit=10_000,
         )  # fmt: skip
         assert sum(row["weight"] * row["value"] for row in triage.dicts()) == pytest.approx(total)
+
+
+async def test_who_comes_back_with_a_turn_that_was_not_kept_has_not_left(world: World) -> None:
+    first = await world.turn("s1", "How do I return the blue lamp I bought?", "")
+    world.now += HOUR
+    flow = world.flow()
+    await flow.run_once("live")
+    assert (await world.scores(first))["abandoned"] == 1.0
+    back = KeepingRow(
+        "live", "f" * 32, False, 0.5, "routine", world.now, "s1", world.now, world.now + MINUTE // 60
+    )
+    await world.columns.decide_keeping([back])
+    world.now += MINUTE
+    await flow.run_once("live")
+    assert (await world.scores(first))["abandoned"] == 0.0
