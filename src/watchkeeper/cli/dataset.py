@@ -13,9 +13,8 @@ from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import MOST_NAMED, moves, shown, table, write_text, written
 from watchkeeper.model.numerals import counted
+from watchkeeper.model.splits import SPLITS
 from watchkeeper.testing import cases
-
-SPLITS = ("golden", "calibration", "regression", "holdout")
 
 
 def add_arguments(which: Any, runs: Any) -> None:

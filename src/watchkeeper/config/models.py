@@ -13,9 +13,9 @@ from watchkeeper.config.base import Line, Name, Open, Origin, Project, Strict, T
 from watchkeeper.config.dashboards import Dashboard
 from watchkeeper.config.expected import MetricTest
 from watchkeeper.config.units import Amount, Duration, SecretText, Share, Size
-from watchkeeper.gating.dataset import REPLAYS
 from watchkeeper.model.action import ActionType
 from watchkeeper.model.alert import Severity
+from watchkeeper.model.splits import REPLAYS
 from watchkeeper.model.times import DAY, MINUTE, SECOND
 from watchkeeper.redaction.policy import FieldAction
 from watchkeeper.scoring.evidence import SignalAction, When

@@ -8,13 +8,9 @@ from typing import Any, Literal
 import msgspec
 
 from watchkeeper.model.review import Case, DatasetVersion
+from watchkeeper.model.splits import SPLITS
 from watchkeeper.model.times import DAY
 
-# golden: a sample of what users ask, refreshed; calibration: labelled, for judges, never gated on; regression: failures
-# that must not return; holdout: kept from everybody who tunes.
-SPLITS = ("golden", "calibration", "regression", "holdout")
-# The dataset that every replay makes anew.
-REPLAYS = "replay"
 QUARTER_NS = 91 * DAY
 WANTED = (0.10, 0.20)
 State = Literal["none", "young", "stale", "fresh", "churning"]

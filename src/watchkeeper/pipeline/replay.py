@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from typing import Any
 
-from watchkeeper.gating.dataset import REPLAYS
 from watchkeeper.gating.subject import Answer
 from watchkeeper.gating.verdict import GateSettings
 from watchkeeper.model.review import Case
 from watchkeeper.model.span import Trace
+from watchkeeper.model.splits import REPLAYS
 from watchkeeper.pipeline.gate import Gate, GateError
 from watchkeeper.pipeline.promote import case_of
 from watchkeeper.store.records import datasets

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from watchkeeper.model.splits import ANY_SPLIT
 from watchkeeper.testing import csvfile, foreign
 
 TEXTS = ("id", "expected", "actual", "scenario", "trace_id", "severity", "owner", "split")
@@ -102,8 +103,8 @@ def fault_of(case: dict[str, Any]) -> str | None:
                     return f"{name}: it has more than {MOST_TEXT:,} characters"
             elif not _LINE.fullmatch(text):
                 return f"{name}: takes one line of up to 255 characters, without control characters"
-    if given.get("split", "golden") not in foreign.SPLITS:
-        return f"split: {given['split']} is none; one of {', '.join(foreign.SPLITS)}"
+    if given.get("split", "golden") not in ANY_SPLIT:
+        return f"split: {given['split']} is none; one of {', '.join(ANY_SPLIT)}"
     if not _TRACE.fullmatch(given.get("trace_id", "1" * 32)) or not given.get("trace_id", "1").strip("0"):
         return "trace_id: takes 32 hexadecimal digits, not all zero"
     if strange := next((n for n in given.get("must_pass", []) if not _SCORER.fullmatch(n)), None):

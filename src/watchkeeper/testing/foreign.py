@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
+from watchkeeper.model.splits import ANY_SPLIT
+
 # What a dataset calls the one value that matters, where there are several.
 _ASKED = ("question", "query", "input", "text", "prompt", "user_input", "message")
 _ANSWERED = ("answer", "output", "expected", "response", "text", "content", "result", "reference")
@@ -30,7 +32,6 @@ _ITS_OWN = frozenset(
 )  # fmt: skip
 _PLAIN = ("scenario", "severity", "owner")
 _LISTS = ("labels", "must_pass")
-SPLITS = ("golden", "calibration", "regression", "holdout", "replay")
 # By any of these an example is told from a case of ours.
 _TELLING = (
     {*_IDS, *_QUESTIONS, *_WANTED, *_CAME, *_ITS_OWN, "metadata", "item"}
@@ -57,13 +58,14 @@ def examples_in(document: object) -> Iterator[object]:
         yield inner
 
 
-def case_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The case that another product's example makes, {} of one that was archived there, None of a record that is no such example."""
+def case_of(record: Mapping[str, Any], anyhow: bool = False) -> dict[str, Any] | None:
+    """The case that another product's example makes, {} of one that was archived there, None of a record that is no such example;
+    `anyhow` makes one also of a record that nothing tells as one."""
     table = {_snake(k): v for k, v in record.items()}
     if isinstance(table.get("item"), dict) and not table.keys() & set(_QUESTIONS):
         inner = {_snake(k): v for k, v in table.pop("item").items()}
         table = {**table, **inner}
-    elif not table.keys() & _TELLING:
+    elif not anyhow and not table.keys() & _TELLING:
         return None
     if str(table.get("status")).upper() == "ARCHIVED":
         return {}
@@ -73,9 +75,7 @@ def case_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
 def case_of_row(row: Mapping[str, Any]) -> dict[str, Any] | None:
     """The case that a row of a table makes, whoever wrote it; {} and None as of `case_of`. Cells may hold JSON or what Python prints
     of its objects."""
-    record = gathered(row)
-    made = case_of(record)
-    return _case({_snake(k): v for k, v in record.items()}) if made is None else made
+    return case_of(gathered(row), anyhow=True)
 
 
 def _snake(key: str) -> str:
@@ -203,7 +203,7 @@ def _trace(value: Any) -> str | None:
 def _our_fields(left: dict[str, Any]) -> dict[str, Any]:
     """What an example says in the words of a case, which is then no longer there."""
     found: dict[str, Any] = {k: left.pop(k) for k in _PLAIN if isinstance(left.get(k), str) and left[k]}
-    if left.get("split") in SPLITS:
+    if left.get("split") in ANY_SPLIT:
         found["split"] = left.pop("split")
     for name in _LISTS:
         value = left.get(name)

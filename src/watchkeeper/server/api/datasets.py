@@ -8,8 +8,9 @@ from typing import Any, Literal
 import msgspec
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from watchkeeper.gating.dataset import REPLAYS, changes, splits
+from watchkeeper.gating.dataset import changes, splits
 from watchkeeper.model.review import Case, DatasetVersion
+from watchkeeper.model.splits import REPLAYS, AnySplit, Split
 from watchkeeper.pipeline.curate import Twin, admitted, changed, leaks, refreshed
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.server.answers import timed
@@ -38,9 +39,6 @@ class Made(Body):
     description: Long = ""
 
 
-Split = Literal["golden", "calibration", "regression", "holdout", "replay"]
-
-
 class CaseIn(Body):
     """One case: what is asked, and what is known about the right answer."""
 
@@ -54,7 +52,7 @@ class CaseIn(Body):
     trace_id: TraceId | None = None
     severity: Short | None = None
     owner: Short | None = None
-    split: Split = "regression"
+    split: AnySplit = "regression"
     must_pass: list[ScorerName] = []
 
 
@@ -73,7 +71,7 @@ class Promotion(Body):
 
     trace_id: TraceId
     note: Long = ""
-    split: Literal["regression", "golden", "calibration", "holdout"] = "regression"
+    split: Split = "regression"
     owner: Short | None = None
     force: bool = False
 

@@ -8,9 +8,10 @@ import msgspec
 from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
-from watchkeeper.gating.dataset import SPLITS, changes, splits
+from watchkeeper.gating.dataset import changes, splits
 from watchkeeper.gating.subject import input_text
 from watchkeeper.model.review import DatasetVersion
+from watchkeeper.model.splits import SPLITS
 from watchkeeper.pipeline.curate import leaks, refreshed
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import audit, datasets, experiments

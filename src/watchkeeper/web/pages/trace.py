@@ -7,9 +7,9 @@ import msgspec
 from sqlalchemy.engine import Connection
 from starlette.responses import RedirectResponse, Response
 
-from watchkeeper.gating.dataset import REPLAYS
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Span, Trace
+from watchkeeper.model.splits import REPLAYS
 from watchkeeper.pipeline.promote import NearDuplicate, case_of, must_pass_of, promote
 from watchkeeper.reviewing.labels import HUMAN
 from watchkeeper.reviewing.queue import item
