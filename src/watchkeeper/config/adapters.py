@@ -1,6 +1,7 @@
 """From configuration objects to the rules' own types. Whatever a rule refuses it refuses here, at `check`."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from watchkeeper.alerting.objectives import Objective as Promise
 from watchkeeper.alerting.packs import PACKS
 from watchkeeper.alerting.routing import Routes
 from watchkeeper.config.models import Config, EnabledPack, Monitor, Objective, Sample
+from watchkeeper.config.problems import did_you_mean, shown
 from watchkeeper.dialects import pricing
 from watchkeeper.egress.policy import Policy as EgressPolicy
 from watchkeeper.llm.table import DEFAULTS, Settings
@@ -209,6 +211,17 @@ def providers_of(config: Config) -> dict[str, Settings]:
 def known_providers(config: Config) -> list[str]:
     """Every provider a judge's `provider:model` may name."""
     return sorted({*DEFAULTS, *(p.name for p in config.providers)})
+
+
+def not_provided(model: str, known: Sequence[str]) -> tuple[str, str] | None:
+    """What is wrong with a `provider:model` that no known provider has, and what to write; None where one may."""
+    name, colon, rest = model.partition(":")
+    if colon and name in known:
+        return None if rest else (f"{shown(model)} names no model", f"write {name}:model")
+    return (
+        f"{shown(model)} names no provider this server knows",
+        f"write provider:model; {did_you_mean(name, known)}",
+    )
 
 
 def prices_of(config: Config) -> pricing.Table:

@@ -11,6 +11,7 @@ from watchkeeper.alerting.monitor import DIMENSIONS, SEVERITIES, MonitorError, r
 from watchkeeper.config.adapters import (
     egress_of,
     known_providers,
+    not_provided,
     objective_of,
     pack_of,
     providers_of,
@@ -290,10 +291,9 @@ def _metric(loc: Loc, metric: Metric, providers: list[str] | None) -> Iterator[F
         said = "a guard cannot ask a model: it must answer within its time budget"
         yield Finding((*loc, "type"), said, "use a check or classifier")
     else:
-        name, colon, _ = scorer.model.partition(":")
-        if not colon or name not in providers:
-            said = f"{shown(scorer.model)} names no provider this server knows"
-            yield Finding((*loc, "model"), said, f"write provider:model; {did_you_mean(name, providers)}")
+        wrong = not_provided(scorer.model, providers)
+        if wrong is not None:
+            yield Finding((*loc, "model"), *wrong)
 
 
 def _scorecards(config: Config) -> Iterator[Finding]:

@@ -23,6 +23,7 @@ from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from watchkeeper.config.adapters import known_providers, not_provided
 from watchkeeper.pipeline.refusal import Refused
 
 if TYPE_CHECKING:
@@ -81,6 +82,13 @@ def needed(part: P | None, what: str) -> P:
         asked = "ask the server that runs the pipeline"
         raise HttpError(503, f"this server runs without {what}", asked, {"retry-after": "5"})
     return part
+
+
+def provided(call: "Call", model: str, status: int = 400) -> None:
+    """Nothing where a known provider has the model. Raises `HttpError` else, before anybody is asked."""
+    wrong = not_provided(model, known_providers(call.services.config.current))
+    if wrong is not None:
+        raise HttpError(status, *wrong)
 
 
 def refused(error: Refused, status: int = 409) -> HttpError:

@@ -45,6 +45,23 @@ def served(tmp_path: Path) -> Rig:
     return made
 
 
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [("opnai:m", "did you mean 'openai'?"), ("m", "allowed: "), ("openai:", "write openai:model")],
+)
+async def test_a_model_that_nobody_has_is_refused_alike_wherever_it_is_named(
+    served: Rig, model: str, said: str
+) -> None:
+    served.services.ask = FakeProvider().ask
+    async with served.client(served.key("editor")) as client:
+        answers = [
+            await client.get("/api/models", params={"model": model}),
+            await client.post("/api/experiments/after/prefer", json={"against": "before", "model": model}),
+        ]
+    assert [a.status_code for a in answers] == [404, 400]
+    assert said in answers[0].json()["hint"] == answers[1].json()["hint"]
+
+
 async def test_the_cost_is_shown_and_the_verdicts_are_kept(served: Rig) -> None:
     provider = FakeProvider(answer=longer)
     served.services.ask = provider.ask
@@ -64,6 +81,7 @@ async def test_the_cost_is_shown_and_the_verdicts_are_kept(served: Rig) -> None:
             assert (await client.post(path, json=wrong)).status_code == status
     async with served.client(served.key("viewer")) as client:
         assert (await client.post(path, json=body)).status_code == 403
+    assert provider.replies == 10
     kept = served.services.records.read_now(lambda c: experiments.get(c, "default", "after"))
     assert (
         kept is not None

@@ -32,7 +32,7 @@ from watchkeeper.server.api.shapes import (
     period,
 )
 from watchkeeper.server.reading import note_change
-from watchkeeper.server.routing import Call, HttpError, needed, route
+from watchkeeper.server.routing import Call, HttpError, needed, provided, route
 from watchkeeper.store.columns import TraceFilter
 from watchkeeper.store.records import experiments
 
@@ -196,14 +196,8 @@ async def model(call: Call) -> dict[str, Any]:
     given = str(call.query.model)
     provider, _, name = given.partition(":")
     config = call.services.config.current
-    known = {**table.DEFAULTS, **adapters.providers_of(config)}
-    if not name or provider not in known:
-        raise HttpError(
-            404,
-            f"there is no provider {provider[:60]!r}",
-            f"write provider:model; providers are {', '.join(sorted(known))}",
-        )
-    settings = known[provider]
+    provided(call, given, 404)
+    settings = {**table.DEFAULTS, **adapters.providers_of(config)}[provider]
     if settings.protocol != "openai":
         raise HttpError(
             400, f"provider {provider} speaks {settings.protocol}, not the OpenAI protocol",
@@ -262,6 +256,7 @@ async def preference(call: Call) -> dict[str, Any]:
     """Ask a pairwise judge in both orders which of two experiments' answers is better, case by case; what it costs first."""
     given: Prefer = call.body
     ask = needed(call.services.ask, "models to ask")
+    provided(call, given.model)
     wanted = str(call.request.path_params["experiment_id"])
     found: list[dict[str, Any]] = []
     for name in (given.against, wanted):

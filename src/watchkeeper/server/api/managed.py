@@ -17,7 +17,7 @@ from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.datasets import case_dataset
 from watchkeeper.server.api.shapes import Body, DatasetName, Query, Short
-from watchkeeper.server.routing import Call, HttpError, needed, refused, route
+from watchkeeper.server.routing import Call, HttpError, needed, provided, refused, route
 from watchkeeper.store.records import managed
 
 ColumnName = Annotated[
@@ -82,6 +82,8 @@ def preview_json(seen: Preview, content: bool) -> dict[str, Any]:
 async def acted(call: Call, choice: Choice, accept: bool) -> Preview | Accepted:
     """The flow's answer, its refusals as HTTP errors."""
     case_dataset(choice.dataset)
+    if choice.model is not None:
+        provided(call, choice.model)
     flow = needed(call.services.from_signal, "actions on signals")
     signal_id = str(call.request.path_params["signal_id"])
     try:

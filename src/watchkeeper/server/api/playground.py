@@ -4,13 +4,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from watchkeeper.config.adapters import known_providers
 from watchkeeper.pipeline.playground import MOST_TRACES, judge_of
 from watchkeeper.pipeline.quote import said_usd
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.api.shapes import Body, Short, moment_ns
 from watchkeeper.server.reading import note_change
-from watchkeeper.server.routing import Call, HttpError, needed, refused, route
+from watchkeeper.server.routing import Call, HttpError, needed, provided, refused, route
 from watchkeeper.store.columns import QueryRefused
 
 
@@ -39,13 +38,8 @@ async def tried(call: Call, given: Trial) -> dict[str, Any]:
     """The trial's plan, and with `confirm` its results. Raises `HttpError`."""
     flow = needed(call.services.playground, "models to ask")
     call.need_content("a trial shows prompts and outputs")
-    known = known_providers(call.services.config.current)
     for version in given.versions:
-        provider = version.model.partition(":")[0]
-        if ":" in version.model and provider not in known:
-            raise HttpError(
-                400, f"there is no provider {provider}", f"write provider:model; known are {', '.join(known)}"
-            )
+        provided(call, version.model)
     try:
         judges = [judge_of(v.model_dump(), name) for v, name in zip(given.versions, "AB", strict=False)]
         since = moment_ns(given.since, call.services.clock(), "since")
