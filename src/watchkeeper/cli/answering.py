@@ -105,15 +105,19 @@ def cases_of(client: Client, given: str, split: str | None = None) -> dict[str, 
     found: dict[str, Any] = client.call("GET", f"/api/datasets/{urllib.parse.quote(name, safe='')}{query}")
     if not found.get("cases"):
         raise CliError(f"dataset {name} has no cases yet; promote reviewed traces first")
-    if split is not None:
-        chosen = [c for c in found["cases"] if c.get("split") == split]
-        if not chosen:
-            there = sorted({str(c.get("split")) for c in found["cases"]})
-            raise CliError(
-                f"dataset {name} v{found['version']} has no case of split {split}; it has {', '.join(there)}"
-            )
-        found["cases"] = chosen
+    found["cases"] = of_split(found, split)
     return found
+
+
+def of_split(found: dict[str, Any], split: str | None) -> list[dict[str, Any]]:
+    """The cases of a dataset version that are in a split, all of them where none is asked for. Raises `CliError` when none is."""
+    chosen = [c for c in found["cases"] if split in (None, c.get("split"))]
+    if found["cases"] and not chosen:
+        there = ", ".join(sorted({str(c.get("split")) for c in found["cases"]}))
+        raise CliError(
+            f"dataset {found['dataset']} v{found['version']} has no case of split {split}; it has {there}"
+        )
+    return chosen
 
 
 def check_baseline(client: Client, baseline: str | None) -> None:

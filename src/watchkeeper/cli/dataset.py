@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from watchkeeper.cli.answering import dataset_of
+from watchkeeper.cli.answering import dataset_of, of_split
 from watchkeeper.cli.client import Client, add_server
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import MOST_NAMED, moves, shown, table, write_text, written
@@ -126,7 +126,7 @@ def export(args: argparse.Namespace) -> int:
             f"{args.file}: cases are written as JSON lines or Parquet; end it in .jsonl or .parquet"
         )
     found = Client.of(args).call("GET", _path(name, version=version))
-    taken = [c for c in found["cases"] if args.split in (None, c["split"])]
+    taken = of_split(found, args.split)
     if args.file != "-" and Path(args.file).suffix.lower() == ".parquet":
         with written(args.file) as file:
             write_parquet(taken, file)

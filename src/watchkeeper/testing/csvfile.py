@@ -7,6 +7,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import IO
 
+_NOT_UTF8 = "it is not UTF-8; save the file as UTF-8"
+_SEPARATOR = re.compile(r"\s*sep=(.)\s*", re.IGNORECASE)
+
 
 def rows(text: IO[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
     """The line a row begins in, and the row's cells that are not empty by their names; in place of a row that cannot be read stands
@@ -25,14 +28,18 @@ def rows(text: IO[str]) -> Iterator[tuple[int, dict[str, str] | str]]:
             opened, until = line, last
         elif not row:
             continue
+        elif names is None and not utf8("".join(row)):
+            yield line, _NOT_UTF8
+            return
         elif names is None:
-            names = row
+            # A spreadsheet may say before them what stands between cells.
+            names = None if line == 1 and _SEPARATOR.fullmatch(first) else row
         elif len(row) > len(names):
             yield line, "it has more cells than the first line has names"
         elif line <= until and len(row) < len(names):
             yield line, f"it has fewer cells than the first line has names, after the quote of line {opened}"
         elif not utf8("".join(row)):
-            yield line, "it is not UTF-8; save the file as UTF-8"
+            yield line, _NOT_UTF8
         else:
             yield line, {name: cell for name, cell in zip(names, row, strict=False) if cell != ""}
 
@@ -120,6 +127,8 @@ def _left_open(record: list[str], delimiter: str) -> int | None:
 def _delimiter(header: str) -> str:
     """What stands between the names of the first line: a semicolon where spreadsheets write commas in numbers, a tab in what was
     copied out of one. Only names count: a quoted one may hold any of them."""
+    if told := _SEPARATOR.fullmatch(header):
+        return told[1]
     names = re.sub(r'"(?:[^"]|"")*"', "", header)
     return max(",;\t", key=names.count)
 

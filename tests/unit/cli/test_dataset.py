@@ -267,6 +267,10 @@ def test_versions_go_in_out_and_beside_each_other(tmp_path: Path, capsys: pytest
             == 0
         )
         assert "left out" in capsys.readouterr().out
+        out = tmp_path / "out.jsonl"
+        assert main(["dataset", "export", "shop", str(out), "--split", "goldn", *where]) == 2
+        assert "has no case of split goldn; it has golden, regression" in capsys.readouterr().err
+        assert not out.exists()
         assert main(["dataset", "diff", "shop@1", "shop@2", *where]) == 0
         assert "C b  regression" in (said := capsys.readouterr().out) and "expected:  → By post." in said
         assert main(["dataset", "import", "moves", str(tmp_path / "c.jsonl"), *where]) == 0

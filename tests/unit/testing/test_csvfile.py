@@ -3,6 +3,7 @@
 import csv
 import io
 import time
+from pathlib import Path
 
 import pytest
 
@@ -42,6 +43,19 @@ def test_it_is_told_where_it_opened_and_what_to_do() -> None:
     (_, said), (_, rest) = read('id,q\na,"one\nmore\n')
     assert isinstance(said, str) and "a quote opens here" in said and "close it" in said
     assert isinstance(rest, str) and "after the quote of line 2" in rest
+
+
+def test_a_spreadsheets_word_about_the_separator_is_no_row() -> None:
+    assert read("sep=;\r\nid;q\r\na;one, two\r\n") == [(3, {"id": "a", "q": "one, two"})]
+    assert read("sep=\t\nid\tq\na\tone\n") == [(3, {"id": "a", "q": "one"})]
+
+
+def test_a_file_in_another_encoding_is_told_to_be_that(tmp_path: Path) -> None:
+    for encoding in ("utf-16", "cp1252"):
+        (tmp_path / "c.csv").write_text("id,größe\na,one\n", encoding=encoding)
+        with (tmp_path / "c.csv").open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+            ((line, said),) = rows(text)
+        assert line == 1 and isinstance(said, str) and "not UTF-8" in said
 
 
 def test_whatever_a_writer_writes_is_read() -> None:

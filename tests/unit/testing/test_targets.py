@@ -173,6 +173,18 @@ async def test_a_command_that_prints_something_else_is_not_told_line_by_line(
     assert len(told) == 20 and told[-1].endswith("more of them are not told")
 
 
+async def test_of_a_line_that_is_no_answer_it_is_said_why(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = tmp_path / "careless.py"
+    lines = ['{"output": "größer"}', "Loading\\x1b[31m", '{"id": 99, "output": ""}']
+    script.write_text("\n".join(f"print({line!r})" for line in lines).replace("\\\\", "\\"), encoding="utf-8")
+    await run(f"command: {sys.executable} {script}", CASES[:1], How(retries=0))
+    told = capsys.readouterr().err.splitlines()
+    assert 'without the id of a case: {"output": "größer"}' in told[0]
+    assert told[1].endswith("no JSON: Loading [31m") and "without the id of a case" in told[2]
+
+
 async def test_a_command_with_an_open_quote_is_named() -> None:
     with pytest.raises(TargetError, match="cannot be read as a command"):
         await run("command: echo 'x", CASES)

@@ -397,6 +397,17 @@ async def test_an_experiment_of_one_case_has_a_difference_and_no_interval(world:
     assert change(made["metrics"][0]) == "8.1 → 6.2 (-1.9, too few sessions for an interval)"
 
 
+async def test_a_dataset_without_a_case_has_a_page_that_says_how_to_fill_it(world: World) -> None:
+    await world.services.records.write(lambda c: datasets.create(c, PROJECT, "hollow", "For <later>", NOW))
+    async with client(world) as browser:
+        assert 'href="/datasets/hollow"' in (await browser.get("/datasets")).text
+        page = await browser.get("/datasets/hollow")
+        assert page.status_code == 200 and "For &lt;later&gt;" in page.text
+        assert "watchkeeper dataset import hollow" in page.text
+        assert (await browser.get("/datasets/hollow?version=1")).status_code == 404
+        assert (await browser.get("/datasets/nowhere")).status_code == 404
+
+
 async def test_what_replays_make_anew_is_no_place_for_a_case(world: World) -> None:
     """The next replay would take it out of there; it stood first in the field of who had replayed anything."""
     case = Case("r", {"text": "Was it asked before?"}, split="replay")

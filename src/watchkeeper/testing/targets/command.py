@@ -86,11 +86,19 @@ async def _read(
         try:
             said: Any = json.loads(line)
             case = by_id[said["id"]]
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             ignored += 1
             if ignored <= _TOLD:
+                why = (
+                    "no JSON"
+                    if isinstance(error, ValueError | RecursionError)
+                    else "without the id of a case"
+                )
                 more = "; more of them are not told" if ignored == _TOLD else ""
-                sys.stderr.write(f"ignored a line that is not an answer: {line[:120]!r}{more}\n")
+                shown = "".join(
+                    c if c.isprintable() else " " for c in line[:240].decode(errors="replace")
+                ).strip()
+                sys.stderr.write(f"ignored a line that is not an answer, {why}: {shown[:120]}{more}\n")
             continue
         if case["id"] in answers:
             continue

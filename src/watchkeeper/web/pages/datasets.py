@@ -71,6 +71,9 @@ async def one(call: Call) -> Response:
 
     found = await call.services.records.read(read)
     if found is None:
+        listed = await call.services.records.read(lambda c: datasets.listing(c, view.project))
+        if wanted is None and (empty := next((d for d in listed if d["name"] == name), None)):
+            return await answer(view, "datasets", name, "dataset_empty.html", {"dataset": empty})
         raise HttpError(
             404, "there is no such dataset or version in this project", "the list of datasets has all of them"
         )
