@@ -67,10 +67,22 @@ def listed(args: argparse.Namespace) -> int:
     """One line a signal."""
     found = Client.of(args).call("GET", f"/api/signals?state={quote(args.state)}&kind={args.kind}")
     rows = [
-        [s["id"], s["status"], s["severity"], s["count"], _share(s), s["trend"], s["owner"], s["name"]]
+        [
+            s["id"],
+            s["status"],
+            s["severity"],
+            s["count"],
+            _share(s),
+            s["trend"],
+            s["owner"],
+            s["scorer"],
+            s["name"],
+        ]
         for s in found
     ]
-    table(("id", "state", "severity", "traces", "share", "trend", "owner", "name"), rows, sys.stdout)
+    table(
+        ("id", "state", "severity", "traces", "share", "trend", "owner", "found by", "name"), rows, sys.stdout
+    )
     return OK
 
 

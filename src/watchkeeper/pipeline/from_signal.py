@@ -85,6 +85,12 @@ class Accepted:
     moved: list[Moved]
 
 
+def _called(signal: Signal) -> str:
+    """What a person would call it. A check's title is the template of its reason, patterns and all; the check's name says more."""
+    known = signal.scorer if signal.source == "check" else signal.title or signal.scorer
+    return signal.name or known
+
+
 def _shared(found: Mapping[str, tuple[int, int]]) -> frozenset[str]:
     """Scorers most of whose failures, or a good part of them, are other signals'."""
     return frozenset(scorer for scorer, (n, ours) in found.items() if ours < 0.8 * n)
@@ -150,7 +156,7 @@ class ActFlow:
         now = self.clock()
         made_id = f"man_{secrets.token_hex(8)}"
         entry = Managed(
-            made_id, project, signal_id, actor, now, seen.signal.name or seen.signal.title, seen.scorer,
+            made_id, project, signal_id, actor, now, _called(seen.signal), seen.scorer,
             [seen.scorecard] if seen.scorecard else [], [seen.monitor], None, seen.chosen,
         )  # fmt: skip
         running = [e for e in self.holder.managed if (e.project, e.signal_id) == (project, signal_id)]
@@ -295,7 +301,7 @@ class ActFlow:
             try:
                 made.append(await judged(judge, found.evidence, given, self.ask))
             except (SpecError, JudgeSilent) as error:
-                hint = "write provider:model, with a provider this server knows and may reach"
+                hint = "name one as provider:model that this server may reach, of another family than the model that answered"
                 raise Refused(str(error), hint) from None
         else:
             made.append(
@@ -328,9 +334,7 @@ class ActFlow:
     def _name(signal: Signal, choice: Choice) -> str:
         if choice.name:
             return choice.name
-        # A check's title is the template of its reason, patterns and all; what it is called says more.
-        known = signal.scorer if signal.source == "check" else signal.title or signal.scorer
-        return f"{slug(signal.name or known)}_{signal.id[-4:]}"
+        return f"{slug(_called(signal))}_{signal.id[-4:]}"
 
     @staticmethod
     def _card(project: str, found: _Found, chosen: Proposal, scorer: str) -> dict[str, Any]:
@@ -363,7 +367,7 @@ class ActFlow:
             "severity": "page" if signal.severity in ("high", "critical") else "warn",
             "owner": choice.owner or signal.owner or "",
             "runbook": choice.runbook or f"{base}/signals/{signal.id}",
-            "description": f"The failure “{signal.name or signal.title}” is back.",
+            "description": f"The failure “{_called(signal)}” is back.",
         }
 
     def _cases(

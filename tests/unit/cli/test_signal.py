@@ -25,6 +25,22 @@ def test_an_action_names_the_cases_that_leave_their_split(
     assert "would move c0 from holdout to regression" in capsys.readouterr().out
 
 
+def test_the_list_says_what_found_each(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    share = {"value": 0.1, "low": 0.05, "high": 0.2}
+    one = {
+        "id": "sig_1",
+        "status": "new",
+        "severity": "high",
+        "count": 3,
+        "prevalence": share,
+        "trend": "steady",
+        "owner": None,
+    }
+    fake.json(200, [{**one, "scorer": "has_steps", "name": "<n> does not occur"}])
+    assert main(["signal", "list", "--server", fake.url]) == 0
+    assert "has_steps  <n> does not occur" in capsys.readouterr().out
+
+
 def test_of_many_cases_that_move_the_first_are_named() -> None:
     assert len(moves(MOVED)) == 21 and moves(MOVED)[-1] == "  and moved 2 more to another split"
     assert moves([]) == []

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -176,6 +177,19 @@ async def test_the_action_is_shown_first_and_done_once(world: World) -> None:
         assert world.services.config.current.monitors == ()
         unknown = await browser.post("/api/signals/sig_none/act", json={})
         assert unknown.status_code == 404
+
+
+async def test_a_monitor_of_what_a_check_found_says_the_checks_name_and_not_its_pattern(world: World) -> None:
+    before = await world.services.records.read(lambda c: signals.get(c, PROJECT, SIGNAL))
+    assert before is not None and world.services.from_signal is not None
+    found = msgspec.structs.replace(
+        before, name=None, source="check", scorer="has_steps", title=r"(?m)^\s*<n>[.)] does not occur"
+    )
+    await world.services.records.write(lambda c: signals.put(c, found))
+    seen = await world.services.from_signal.preview(PROJECT, SIGNAL, Choice(kind="judge"))
+    await world.services.records.write(lambda c: signals.put(c, before))
+    assert seen.monitor is not None
+    assert seen.monitor["description"] == "The failure “has_steps” is back."
 
 
 async def test_a_case_that_leaves_its_split_is_named_before_and_after(world: World) -> None:
