@@ -106,8 +106,9 @@ def render(
     triage: Triage | None,
     url: str = "",
     content: bool = True,
+    awaited: bool = False,
 ) -> str:
-    """The draft. `content`: whether prompts and outputs may be quoted."""
+    """The draft. `content`: whether prompts and outputs may be quoted; `awaited`: whether a triage that is not there will come."""
     onset = min((a.onset_ns for a in alerts if a.onset_ns is not None), default=None)
     began = onset if onset is not None else opened_ns
     length = f", {(closed_ns - began) / 3.6e12:.1f} h after it began" if closed_ns is not None else ""
@@ -126,7 +127,8 @@ def render(
     for alert in alerts:
         out += _alert_part(alert, content)
     out += ["## Triage", ""]
-    out += _triage_part(triage) if triage is not None else ["Not computed: the incident names no metric.", ""]
+    missing = "Not computed yet." if awaited else "Not computed: the incident names no metric."
+    out += _triage_part(triage) if triage is not None else [missing, ""]
     out += ["## Timeline (UTC)", "", "| when | what | who |", "|---|---|---|"]
     out += [f"| {when(t.time_ns)} | {md(t.kind)}: {md(t.text)} | {md(t.actor)} |" for t in timeline]
     out += [

@@ -341,7 +341,9 @@ def triage(
 
     if not apart:
         why = (
-            f"Too few scored traces: {first.n:,} before and {then.n:,} since {when(after[0])}; {FEWEST} of each are needed."
+            f"No trace has {metric}, before or since {when(after[0])}: is it called that?"
+            if not (first.n or then.n)
+            else f"Too few scored traces: {first.n:,} before and {then.n:,} since {when(after[0])}; {FEWEST} of each are needed."
             if not (first.known and then.known)
             else f"{metric} is not measurably different from before, so there is nothing to explain."
         )

@@ -124,7 +124,9 @@ class IncidentFlow:
             return None
         incident, lines, of = found
         url = f"{base_url.rstrip('/')}/incidents/{incident.id}?project={project}" if base_url else ""
+        known = triage_of(incident)
+        awaited = known is None and await self.question(incident, of) is not None
         return postmortem.render(
             incident.title, incident.status, incident.severity, incident.owner, incident.opened_ns,
-            incident.closed_ns, lines, of, triage_of(incident), url, content,
+            incident.closed_ns, lines, of, known, url, content, awaited,
         )  # fmt: skip

@@ -142,6 +142,19 @@ async def test_one_opened_by_hand_explains_the_metric_it_names(world: World) -> 
             assert (await browser.post("/api/incidents", json=wrong)).status_code in (400, 404), wrong
 
 
+async def test_an_incident_says_what_its_triage_waits_for_and_what_nothing_is_called(world: World) -> None:
+    async with client(world) as browser:
+        body = {"title": "t", "owner": "ml", "metric": "answer_relevanc", "since": "6h"}
+        made = (await browser.post("/api/incidents", json=body)).json()["id"]
+        draft = (await browser.get(f"/api/incidents/{made}/postmortem")).text
+        assert "Not computed yet." in draft and "names no metric" not in draft
+        await world.services.incidents.triage(PROJECT, made)
+        draft = (await browser.get(f"/api/incidents/{made}/postmortem")).text
+        assert "No trace has answer\\_relevanc" in draft and "is it called that?" in draft
+        plain = (await browser.post("/api/incidents", json={"title": "u", "owner": "ml"})).json()["id"]
+        assert "names no metric" in (await browser.get(f"/api/incidents/{plain}/postmortem")).text
+
+
 async def test_forms_open_take_note_and_resolve(world: World) -> None:
     async with client(world) as browser:
         form = {"title": "by form", "owner": "ml", "severity": "page", "metric": "", "since": ""}
