@@ -16,6 +16,7 @@ import msgspec
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError
+from clickhouse_connect.driver.insert import InsertContext
 
 from tests.contract.columns_world import (
     DAY,
@@ -106,6 +107,7 @@ async def test_what_was_stored_is_let_go_at_once(store: ClickHouseColumns, proje
     batch = rows(project, [raw(new_trace_id())])
     batch[0].span.name = Word("chat")
     watched = weakref.ref(batch[0].span.name)
+    gc.collect()
     gc.disable()
     try:
         await store.write_spans(batch, [])
@@ -113,6 +115,7 @@ async def test_what_was_stored_is_let_go_at_once(store: ClickHouseColumns, proje
         # The thread that wrote it answers before it lets go of what it was given. What a cycle held would stay until the collector
         # comes by, which is hundreds of MB under load.
         await until_async(lambda: watched() is None)
+        await until_async(lambda: not any(isinstance(o, InsertContext) for o in gc.get_objects()))
     finally:
         gc.enable()
 
