@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 from google.rpc.status_pb2 import Status
@@ -15,6 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from tests.flow.sending import call, hex_id, request, span
 from tests.serving import Server, free_port
 from watchkeeper.cli.main import main
+from watchkeeper.server.auth import PROJECT_HEADER
 
 DAY_NS = 86_400 * 10**9
 PROTOBUF = "application/x-protobuf"
@@ -109,6 +111,22 @@ def test_a_bad_span_in_a_good_batch_costs_only_itself(server: Server) -> None:
     )
     assert status == 200 and b"trace" in answer.lower()
     assert stored(server, "mixed-3") == 1
+
+
+@pytest.mark.parametrize("name", ["büro", "проект", "日本", "My Project", "x" * 64])
+def test_a_project_that_cannot_be_is_named_as_it_was_typed_wherever_it_stands(
+    server: Server, name: str
+) -> None:
+    key = json.dumps({"name": "k", "role": "ingest", "project": name}).encode()
+    said = [
+        server.call("GET", "/api/traces", headers={PROJECT_HEADER: name.encode().decode("latin-1")}),
+        server.call("GET", f"/api/traces?project={quote(name)}"),
+        server.call("POST", "/api/keys", raw=key, headers={"content-type": "application/json"}),
+    ]
+    for status, _, answer in said:
+        told = json.loads(answer)
+        assert status == 400 and told["error"] == f"there can be no project {name!r}"
+        assert "a to z" in told["hint"]
 
 
 def test_a_resource_that_asks_for_a_project_that_cannot_be_is_refused_by_name(server: Server) -> None:

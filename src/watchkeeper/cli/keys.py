@@ -43,7 +43,9 @@ def _on_data(args: argparse.Namespace, work: Callable[["Connection"], T]) -> T:
             return records.write_now(work)
         finally:
             records.close()
-    except (AccessRefused, BadUrl, StoreUnavailable, migrate.NewerSchema) as error:
+    except AccessRefused as error:
+        raise CliError(f"{error}\n  {error.hint}" if error.hint else str(error)) from None
+    except (BadUrl, StoreUnavailable, migrate.NewerSchema) as error:
         raise CliError(str(error)) from None
     finally:
         lock.release()

@@ -235,8 +235,31 @@ def named_project(name: str) -> str:
     place, because it would be stored with everything."""
     access.check_project(name)
     if any(found.kind in UNNAMED for found in find(name)):
-        raise access.AccessRefused("it looks like a key or a card number, which belongs somewhere else")
+        raise access.AccessRefused(
+            f"there can be no project {name[:80]!r}",
+            "it looks like a key or a card number, which belongs somewhere else",
+        )
     return name
+
+
+def asked_project(asked: str, principal: Principal) -> str:
+    """The project a caller asks for by name. Raises `HttpError`: 400 for a name that no project can have, 403 for a project that is
+    not the caller's."""
+    try:
+        named_project(asked)
+    except access.AccessRefused as error:
+        raise HttpError(400, str(error), error.hint) from None
+    if principal.role_in(asked) is None and principal is not ANONYMOUS:
+        raise HttpError(403, f"you have no role in the project {asked!r}", "leave it out, or ask an admin")
+    return asked
+
+
+def _written(header: str) -> str:
+    """A header as its sender wrote it: they arrive as Latin-1, and who writes one beyond ASCII writes UTF-8."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
 
 
 def project_of(request: Request, principal: Principal) -> str:
@@ -244,17 +267,9 @@ def project_of(request: Request, principal: Principal) -> str:
 
     Raises `HttpError`: 400 for a malformed name, 403 for a project that is not the caller's.
     """
-    asked = request.headers.get(PROJECT_HEADER) or request.query_params.get("project")
+    asked = _written(request.headers.get(PROJECT_HEADER, "")) or request.query_params.get("project")
     if asked is not None:
-        try:
-            named_project(asked)
-        except access.AccessRefused as error:
-            raise HttpError(400, f"there can be no project {asked[:80]!r}", str(error)) from None
-        if principal.role_in(asked) is None and principal is not ANONYMOUS:
-            raise HttpError(
-                403, f"you have no role in the project {asked!r}", "leave it out, or ask an admin"
-            )
-        return asked
+        return asked_project(asked, principal)
     kept = request.cookies.get(PROJECT_COOKIE) if principal.kind != "key" else None
     if kept and principal.role_in(kept) is not None and kept != EVERY_PROJECT:
         return kept

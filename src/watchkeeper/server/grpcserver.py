@@ -15,7 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from watchkeeper.server.auth import PROJECT_HEADER, Authenticator, key_in, named_project
+from watchkeeper.server.auth import PROJECT_HEADER, Authenticator, asked_project, key_in
 from watchkeeper.server.otlp import admitted, expect, store, understood
 from watchkeeper.server.ports import grpc_busy
 from watchkeeper.server.routing import (
@@ -30,7 +30,6 @@ from watchkeeper.server.routing import (
 )
 from watchkeeper.server.services import Services
 from watchkeeper.store.columns import StoreUnavailable
-from watchkeeper.store.records import access
 from watchkeeper.wire.errors import WireError
 from watchkeeper.wire.otlp import export_response
 
@@ -163,13 +162,7 @@ def _peer(text: str) -> str:
 
 def _project(asked: str | None, principal: Principal) -> str:
     if asked is not None:
-        try:
-            named_project(asked)
-        except access.AccessRefused as error:
-            raise HttpError(400, f"there can be no project {asked[:80]!r}", str(error)) from None
-        if principal is not ANONYMOUS and principal.role_in(asked) is None:
-            raise HttpError(403, f"you have no role in the project {asked!r}")
-        return asked
+        return asked_project(asked, principal)
     if EVERY_PROJECT in principal.roles or DEFAULT_PROJECT in principal.roles:
         return DEFAULT_PROJECT
     return min(principal.roles, default=DEFAULT_PROJECT)

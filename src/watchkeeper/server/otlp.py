@@ -209,7 +209,7 @@ def by_project(
             return batches.setdefault(name, ([], [], []))
         if kind == decoded.signal:
             wanted = f"{PROJECT_ATTRIBUTE} = {resource[PROJECT_ATTRIBUTE]!r:.80}"
-            refused.append(Rejected(f"a resource with {wanted}", str(name)))
+            refused.append(Rejected(f"a resource with {wanted}", name.hint))
         return None
 
     for span in decoded.spans:

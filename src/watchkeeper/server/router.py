@@ -184,7 +184,7 @@ class Router:
         except QueryRefused as error:
             return self.error(route, request, HttpError(400, str(error), error.hint))
         except AccessRefused as error:
-            return self.error(route, request, HttpError(400, str(error), ""))
+            return self.error(route, request, HttpError(400, str(error), error.hint))
         except StoreUnavailable as error:
             busy = HttpError(503, f"the store cannot do this now: {error}", "try again", {"retry-after": "5"})
             return self.error(route, request, busy)

@@ -28,7 +28,11 @@ _EMAIL = re.compile(r"[^@\s\x00-\x1f]{1,100}@[^@\s\x00-\x1f]{1,150}\Z")
 
 
 class AccessRefused(ValueError):
-    """A change that is not allowed; the text says why and what is."""
+    """A change that is not allowed; the text says why, `hint` what is."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,8 @@ def check_project(name: str, every: bool = False) -> str:
         return name
     if not _PROJECT.match(name):
         raise AccessRefused(
-            "a project name is 1 to 63 lower-case letters, digits, - and _, starting with a letter or digit"
+            f"there can be no project {name[:80]!r}",
+            "a project name is 1 to 63 lower-case letters (a to z), digits, - and _, starting with a letter or digit",
         )
     return name
 
