@@ -59,14 +59,15 @@ class OpenAI:
             raise ProviderError("bad_reply", "the answer has no choices")
         choice = cast("dict[str, Any]", choices[0])
         message = choice.get("message")
-        text = cast("dict[str, Any]", message).get("content") if isinstance(message, dict) else None
-        if text is not None and not isinstance(text, str):
-            raise ProviderError("bad_reply", "the answer's content is not a text")
+        said = cast("dict[str, Any]", message) if isinstance(message, dict) else {}
+        text, refused = _text(said.get("content")), said.get("refusal")
+        if not text and isinstance(refused, str) and refused:
+            text, choice = refused, {"finish_reason": "refusal"}
         usage = cast("dict[str, Any]", answer.get("usage") if isinstance(answer.get("usage"), dict) else {})
         tokens_in, tokens_out = whole(usage.get("prompt_tokens")), whole(usage.get("completion_tokens"))
         model = str(answer.get("model") or split(prompt.model)[1])
         return Reply(
-            text=text or "",
+            text=text,
             model=model,
             input_tokens=tokens_in,
             output_tokens=tokens_out,
@@ -77,6 +78,16 @@ class OpenAI:
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
+
+
+def _text(content: Any) -> str:
+    """A message's text. Models that think aloud (Magistral) answer in parts, of which those of type `text` are the answer."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    if not isinstance(content, list) or not all(isinstance(p, dict) for p in cast("list[Any]", content)):
+        raise ProviderError("bad_reply", "the answer's content is not a text")
+    parts = cast("list[dict[str, Any]]", content)
+    return "".join(str(p.get("text") or "") for p in parts if p.get("type") == "text")
 
 
 def _without_ranges(schema: Any) -> Any:

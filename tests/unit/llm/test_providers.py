@@ -92,6 +92,26 @@ async def test_openai_sends_the_prompt_and_reads_text_usage_and_cost(server: Ser
     assert server.body["response_format"]["type"] == "json_schema"
 
 
+@pytest.mark.parametrize(
+    ("message", "ended", "text", "told"),
+    [
+        ({"content": None, "refusal": "I can't."}, "stop", "I can't.", "refusal"),
+        ({"content": "hello", "refusal": None}, "stop", "hello", "stop"),
+        ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}, {"type": "text", "text": "hello"}]},
+         "stop", "hello", "stop"),
+        ({"content": [{"type": "thinking", "thinking": []}]}, "length", "", "length"),
+    ],
+)  # fmt: skip
+async def test_openai_reads_refusals_and_answers_in_parts(
+    server: Server, message: dict[str, Any], ended: str, text: str, told: str
+) -> None:
+    server.handler = answers({**CHAT, "choices": [{"message": message, "finish_reason": ended}]})
+    provider = OpenAI(aiohttp.ClientSession, "key-1", server.url + "/v1", price=price)
+    reply = await provider.ask(PROMPT)
+    await provider.close()
+    assert (reply.text, reply.finish_reason) == (text, told)
+
+
 async def test_anthropic_sends_its_own_form(server: Server) -> None:
     server.handler = answers(
         {

@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
-import msgspec
-
 from watchkeeper.model.prompt import Prompt, Reply, Turn
 from watchkeeper.model.score import ABSTAINED, Failed, NotScored, Outcome, Subject, Verdict
 from watchkeeper.scoring.judges import parse
+from watchkeeper.scoring.judges.asking import asked
 from watchkeeper.scoring.judges.family import answering_models, self_judging
 from watchkeeper.scoring.judges.fence import cut, fence, nonce_for
 from watchkeeper.scoring.judges.material import PIECE, READERS, TITLES
@@ -34,7 +33,6 @@ VALUES = {
 PLACES = {
     "better": (1, 1), "worse": (2, 2), "tie": (0, 0), "first place": (1, 2), "second place": (2, 1), "inconsistent": (0, 1),
 }  # fmt: skip
-REPAIRS = 1
 CANNOT_TELL = "cannot tell"
 _FORM = '{"reasoning": "<two to five sentences>", "better": "A" | "B" | "tie" | "cannot tell"}'
 _SCHEMA: dict[str, Any] = {
@@ -141,37 +139,21 @@ class PairwiseJudge:
         refusal = self.refuses(subject)
         if refusal is not None:
             return NotScored(f"self-judging refused: {refusal}", refused=True)
-        given = yield from self._asked(self._prompt(subject, str(mine), str(other)))
+        given = yield from asked(self._prompt(subject, str(mine), str(other)), read_choice)
         if isinstance(given, Failed):
             return given
-        swapped = yield from self._asked(self._prompt(subject, str(other), str(mine)))
+        swapped = yield from asked(self._prompt(subject, str(other), str(mine)), read_choice)
         if isinstance(swapped, Failed):
             return swapped
-        said = settled(given[0], swapped[0])
-        if CANNOT_TELL in (given[0], swapped[0]):
+        ((choice, why), cost), ((other_choice, other_why), other_cost) = given, swapped
+        said = settled(choice, other_choice)
+        if CANNOT_TELL in (choice, other_choice):
             said = ABSTAINED
-        reason = f"{given[1]} / In the other order: {swapped[1]}"
-        costs = [c for c in (given[2], swapped[2]) if c is not None]
+        reason = f"{why} / In the other order: {other_why}"
+        costs = [c for c in (cost, other_cost) if c is not None]
         return Verdict(
             value=VALUES.get(said), label=said, reason=reason[:1000], cost=sum(costs) if costs else None
         )
-
-    @staticmethod
-    def _asked(prompt: Prompt) -> Generator[Prompt, Reply, tuple[str, str, float | None] | Failed]:
-        cost: float | None = None
-        wrong = ""
-        first = prompt
-        for _ in range(1 + REPAIRS):
-            reply = yield prompt
-            cost = reply.cost if cost is None else cost + (reply.cost or 0.0)
-            try:
-                return (*read_choice(reply.text), cost)
-            except parse.BadReply as error:
-                wrong = str(error)
-            again = f"That cannot be used: {wrong[:300]}. Reply again with the JSON object only."
-            turns = (first.turns[0], Turn("assistant", reply.text[:4000] or "(empty)"), Turn("user", again))
-            prompt = msgspec.structs.replace(first, turns=turns)
-        return Failed(f"the judge's reply cannot be used: {wrong}"[:500])
 
 
 def read_choice(reply: str) -> tuple[str, str]:

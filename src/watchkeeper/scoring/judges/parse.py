@@ -21,8 +21,12 @@ def _no_constant(name: str) -> Any:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """The reply as one JSON object; a surrounding code fence is the only decoration accepted."""
+    """The reply as one JSON object. A surrounding code fence and what a model thought before it are the only decoration accepted."""
     body = text.strip()
+    if not body.startswith(("{", "```")):
+        # Some servers leave a model's thoughts in its reply, and some of them their opening tag out. What follows the first end of
+        # thoughts has to be the object and nothing else, so that a closing tag quoted among the thoughts ends in a bad reply.
+        body = (body.partition("</think>")[2] or body).strip()
     if body.startswith("```") and body.endswith("```") and "\n" in body:
         body = body.partition("\n")[2][:-3].strip()
     try:
