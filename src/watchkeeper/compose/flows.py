@@ -21,6 +21,7 @@ from watchkeeper.pipeline.assembly import Assembly
 from watchkeeper.pipeline.backfill import BackfillFlow
 from watchkeeper.pipeline.behaviour import BehaviourFlow
 from watchkeeper.pipeline.calibrate import Calibrator
+from watchkeeper.pipeline.calm import collect_young
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.coverage import missing, totals
 from watchkeeper.pipeline.desk import Desk
@@ -280,12 +281,17 @@ async def running(
     flows: Flows, among: Sequence[tuple[str, float, Callable[[], Awaitable[None]]]]
 ) -> AsyncGenerator[None]:
     """What every process does: take in, put together, and the loops of one `among` several. Ends with what takes in."""
+
+    async def relieve() -> None:
+        collect_young()
+        await flows.columns.give_back()
+
     flows.ingest.start()
     flows.assembly.start()
     loops = [
         asyncio.create_task(flows.loops.forever(*loop))
         for loop in (
-            ("returning memory", RELIEF_SECONDS, flows.columns.give_back),
+            ("returning memory", RELIEF_SECONDS, relieve),
             ("looking for damage", SCRUB_SECONDS, flows.scrub_once),
             *among,
         )
