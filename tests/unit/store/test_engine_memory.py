@@ -43,6 +43,36 @@ plan = store.source.client({**READER, **eval(sys.argv[2])}).query("EXPLAIN PIPEL
 print("\\n".join(row[0] for row in plan.result_rows))
 """
 
+REMOVED = """
+import glob, sys, time
+from watchkeeper.store.clickhouse import open_columns
+store = open_columns("chdb://" + sys.argv[1])
+client = store.source.client({})
+client.command(f"CREATE TABLE many (n UInt64) ENGINE = MergeTree ORDER BY n SETTINGS old_parts_lifetime = 1, cleanup_delay_period = 1, cleanup_delay_period_random_add = 0, max_cleanup_delay_period = 2 {sys.argv[2]}")
+client.command("SYSTEM STOP MERGES many")
+for n in range(150):
+    client.command(f"INSERT INTO many VALUES ({n})")
+client.command("SYSTEM START MERGES many")
+before = len(glob.glob("/proc/self/task/*"))
+client.command("OPTIMIZE TABLE many FINAL")
+for _ in range(600):
+    left = client.command("SELECT count() FROM system.parts WHERE table = 'many'")
+    if left == 1:
+        break
+    time.sleep(0.1)
+print(left, len(glob.glob("/proc/self/task/*")) - before)
+store.close_now()
+"""
+
+
+def removed(folder: Path, settings: str = "") -> tuple[int, int]:
+    """How many parts of a table are left some time after 150 were merged to one, and how many threads the process has more."""
+    ran = subprocess.run(
+        [sys.executable, "-c", REMOVED, str(folder), settings], capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    left, more = ran.stdout.split()
+    return int(left), int(more)
+
 
 def answered(folder: Path, settings: str = "{}", **said: str) -> tuple[int, str]:
     """How many megabytes more a process holds five seconds after a query that took hundreds, and the plan of a reader's query."""
@@ -97,3 +127,10 @@ def test_the_control_an_allocator_that_keeps_everything_and_an_engine_that_spare
     more, plan = answered(tmp_path / "columns", spared, JE_MALLOC_CONF="dirty_decay_ms:-1")
     assert more >= 100
     assert "× 2" not in plan
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it counts the threads where Linux lists them")
+def test_removing_many_parts_takes_no_thread_for_each(tmp_path: Path) -> None:
+    assert removed(tmp_path / "columns") == (1, pytest.approx(0, abs=20))
+    left, more = removed(tmp_path / "control", ", concurrent_part_removal_threshold = 100")
+    assert left == 1 and more >= 50, "what the engine does by itself is no longer what this is about"

@@ -52,10 +52,12 @@ SERVER_SETTINGS: dict[str, int] = {
     "max_active_parts_loading_thread_pool_size": 4,
 }
 # A merge of many columns takes one after the other: all at once, each with buffers of a megabyte, took 200 MB for the spans
-# of half a minute.
+# of half a minute. Parts that were merged are removed by one thread, however many: more than a hundred would get a thread each, 128
+# at most, and those stay.
 MERGE_SETTINGS: dict[str, int] = {
     "vertical_merge_algorithm_min_rows_to_activate": 1,
     "min_columns_to_activate_adaptive_write_buffer": 1,
+    "concurrent_part_removal_threshold": 1_000_000,
 }
 # What a merge makes of a projection waits in memory for a block of so many bytes: the engine's own 256 MB are all of it.
 # Nothing but merges follows that, see `WRITER`. The engine gives a query no second thread unless it has 1 GB to spare for each, more
