@@ -77,7 +77,13 @@ CALLED = {
     "std": "sd",
     "stddev": "sd",
 }
-_WRONG_PERIODS = re.compile(r"(this|last|past)_?(hour|day|week|month)\Z|(today|yesterday)\Z")
+_WRONG_PERIODS = re.compile(
+    r"(this|last|past|current|previous)_?(\d+[a-z]+|[a-z]+)\Z|(today|yesterday|ytd|mtd)\Z"
+)
+_SAID_PERIODS = (
+    "current_ and previous_ with hour, day or week (current_week is the last seven days), last_ and previous_ with a number "
+    "of m, h, d or w (last_15m, previous_30d), and baseline"
+)
 _FUNCTIONS = ("share", "any", "shift", "trend", "burn", "drift")
 TREND: dict[str, Literal["down", "up", "any"]] = {"decreasing": "down", "increasing": "up"}
 SHIFT: dict[str, Literal["down", "up", "any"]] = {"down": "down", "up": "up", "any": "any"}
@@ -394,7 +400,7 @@ class _Parser:
                 if token.text.lower() in CALLED:
                     hint = f"; {token.text} is written {CALLED[token.text.lower()]}"
                 elif _WRONG_PERIODS.match(metric.lower()):
-                    hint = "; periods are current_week (the last seven days), previous_week, last_15m, baseline, …"
+                    hint = f"; {metric} is no period: those are {_SAID_PERIODS}"
                 raise self.fail(token, "mean", "p50", "p95", "p99", "sum", "n", "sd", *DISTANCES, hint=hint)
             if stat in DISTANCES and period.name == "baseline":
                 raise ConditionError(

@@ -49,7 +49,8 @@ def tokens(source: str) -> list[Token]:
             }
             if character in "'\"":
                 raise ConditionError("a quote is opened and never closed", at.line, at.column)
-            raise ConditionError(f"unexpected '{character}'{hint.get(character, '')}", at.line, at.column)
+            quoted = "; a name with it is written in double quotes" if character.isalpha() else ""
+            raise ConditionError(f"unexpected '{character}'{hint.get(character, quoted)}", at.line, at.column)
         text = match.group()
         if match.lastgroup == "space":
             line += text.count("\n")

@@ -27,11 +27,12 @@ Name = Annotated[
         "up to 100 letters a to z, digits, _ . and -, first a letter or _",
     ),
 ]
-Metric = Annotated[
+# What is read, not made: evaluations of other systems come with names of their own (`Correctness [GEval]`, `Größe`).
+MetricName = Annotated[
     str,
     formed(
-        r"^[A-Za-z_][A-Za-z0-9_.:\-]{0,150}$",
-        "up to 151 letters a to z, digits, _ . : and -, first a letter or _",
+        r'^[^\s"`\\\x00-\x1f\x7f]([^"`\\\x00-\x1f\x7f]{0,253}[^\s"`\\\x00-\x1f\x7f])?$',
+        "a name of up to 255 characters in one line, without double quotes, backticks and backslashes",
     ),
 ]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]

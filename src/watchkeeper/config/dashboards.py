@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 
-from watchkeeper.config.base import Line, Metric, Name, Project, Strict
+from watchkeeper.config.base import Line, MetricName, Name, Project, Strict
 
 Title = Annotated[Line, StringConstraints(max_length=200)]
 Sql = Annotated[str, StringConstraints(min_length=1, max_length=10_000)]
@@ -26,10 +26,10 @@ class Widget(Strict):
 
     type: Kind
     title: Title | None = None
-    metric: Metric | None = Field(None, description="A series: a scorer or a figure of the traces.")
+    metric: MetricName | None = Field(None, description="A series: a scorer or a figure of the traces.")
     cohort: dict[Name, str] = Field({}, description="Only this cohort of the metric, e.g. scenario: support.")
-    x: Metric | None = Field(None, description="scatter: the metric across.")
-    y: Metric | None = Field(None, description="scatter: the metric upwards.")
+    x: MetricName | None = Field(None, description="scatter: the metric across.")
+    y: MetricName | None = Field(None, description="scatter: the metric upwards.")
     sql: Sql | None = Field(None, description="A read-only statement, as `watchkeeper sql` takes it.")
     unit: Literal["share", "ms", "money", "count"] | None = Field(None, description="How values are written.")
 

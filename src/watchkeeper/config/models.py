@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from watchkeeper.alerting import builtin
 from watchkeeper.alerting.monitor import Dimension, SeverityWord
 from watchkeeper.alerting.packs import PackName
-from watchkeeper.config.base import Line, Name, Open, Origin, Project, Strict, Text, Url
+from watchkeeper.config.base import Line, MetricName, Name, Open, Origin, Project, Strict, Text, Url
 from watchkeeper.config.dashboards import Dashboard
 from watchkeeper.config.expected import MetricTest
 from watchkeeper.config.units import Amount, Duration, SecretText, Share, Size
@@ -444,7 +444,7 @@ class Provider(Strict):
 class Signal(Strict):
     """What becomes of one signal: a user's word, something users did, or an external score."""
 
-    signal: Name = Field(
+    signal: MetricName = Field(
         description="The score's name: thumbs_down, user_rating, correction, frustration, escalated, …"
     )
     name: Name | None = Field(

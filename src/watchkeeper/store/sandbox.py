@@ -372,16 +372,7 @@ def _known_columns(condition: exp.Expr, scorers: Sequence[str]) -> None:
         if column.table:
             raise _refuse(f"{column.sql(dialect=_Dialect)}: write the column alone", "for example cost > 0.1")
         if column.name not in known and column.name not in bound:
-            raise _refuse(f"there is no column {column.name}", did_you_mean(column.name, known))
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint for a column nobody knows: the closest names, else all of them."""
-    choices = sorted(known)
-    if not choices:
-        return f"no table is read that could have columns; add FROM and one of {', '.join(tables.COLUMNS)}"
-    close = difflib.get_close_matches(name.lower(), choices, n=3, cutoff=0.6)
-    return f"did you mean {' or '.join(close)}?" if close else f"the columns are {', '.join(choices)}"
+            raise _refuse(f"there is no column {column.name}", words.did_you_mean(column.name, known))
 
 
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE)

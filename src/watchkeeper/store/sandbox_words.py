@@ -2,12 +2,14 @@
 
 import difflib
 import re
+from collections.abc import Iterable
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, TokenError
 
 from watchkeeper.store.columns import QueryRefused
+from watchkeeper.store.sandbox_tables import COLUMNS
 
 UNREADABLE = "this is not a statement we can read"
 WRITE_SELECT = (
@@ -109,3 +111,37 @@ def _unclosed(query: str, read: type[sqlglot.Dialect]) -> str | None:
 def _first_line(error: Exception) -> str:
     text = re.sub(r"\x1b\[\d*m", "", str(error)).strip().split("\n")[0]
     return text[:200] or type(error).__name__
+
+
+# What a series or another product calls what is a column here.
+CALLED = {
+    "latency_ms": "duration_ms",
+    "latency": "duration_ms",
+    "timestamp": "time",
+    "start_time": "time",
+    "created_at": "time",
+    "id": "trace_id",
+    "user": "user_id",
+    "session": "session_id",
+    "input": "input_text",
+    "output": "output_text",
+    "prompt_tokens": "input_tokens",
+    "completion_tokens": "output_tokens",
+    "total_cost": "cost",
+    "error_rate": "error_class",
+    "score": "value",
+    "comment": "reason",
+    "metric_name": "metric",
+}
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint for a column nobody knows: what it is called here, else the closest names, else all of them."""
+    choices = sorted(known)
+    called = CALLED.get(name.lower())
+    if called in choices:
+        return f"{name} is called {called} here"
+    if not choices:
+        return f"no table is read that could have columns; add FROM and one of {', '.join(COLUMNS)}"
+    close = difflib.get_close_matches(name.lower(), choices, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else f"the columns are {', '.join(choices)}"

@@ -38,7 +38,9 @@ def digits_for(spread: float | None, value: float | None) -> int:
     """Decimal places worth showing when a value is known to ± `spread`: its first digit, two where that is a 1."""
     if spread is None or spread <= 0 or not math.isfinite(spread):
         size = abs(value or 0.0)
-        return 0 if size >= 100 else 1 if size >= 10 else 2
+        if not 0 < size < 0.01 or not math.isfinite(size):
+            return 0 if size >= 100 else 1 if size >= 10 else 2
+        return min(12, 1 - math.floor(math.log10(size)))
     return max(0, min(4, -math.floor(math.log10(spread / 2) + 1e-9)))
 
 

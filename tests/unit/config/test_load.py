@@ -432,3 +432,16 @@ def test_an_entry_that_is_wrong_is_the_only_fault_of_its_list() -> None:
         ("scorecards[0].metrics[0].type", "is required"),
         ("scorecards[1].metrics", "is empty; it needs at least one entry"),
     ]
+
+
+@pytest.mark.parametrize(
+    "name", ["Größe", "Correctness [GEval]", "Q&A Correctness", "日本", "error_class:unsafe"]
+)
+def test_a_score_of_another_system_may_be_read_by_whatever_name_it_has(name: str) -> None:
+    said = f"""
+monitors: [{{name: m, owner: o, runbook: r, condition: '"{name}" < 0.5'}}]
+objectives: [{{name: o, owner: o, runbook: r, good: '"{name}" >= 0.5', target: 95%}}]
+signals: [{{signal: "{name}", name: n, below: 0.2, do: [review]}}]
+dashboards: [{{name: d, sections: [{{title: t, widgets: [{{type: number, metric: "{name}"}}]}}]}}]
+"""
+    assert load_text(said).config.signals[0].signal == name

@@ -604,7 +604,7 @@ async def test_it_says_which_parameters_a_list_takes(served: Rig) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body", "said"),
     [
-        ("GET", "/api/series?metric=a%20b", None, "metric: takes up to 151 letters a to z, digits, _ . : and -, first a letter or _"),
+        ("GET", "/api/series?metric=a%22b", None, "metric: takes a name of up to 255 characters in one line, without double quotes, backticks and backslashes"),
         ("POST", "/api/scores", {"trace_id": "xyz", "scorer": "s", "value": 1}, "trace_id: takes 32 hexadecimal digits"),
         ("POST", "/api/deploys", {"name": "a\nb"}, "name: takes one line without control characters"),
     ],

@@ -5,6 +5,7 @@ import pytest
 from tests.unit.store.hostile import statements
 from watchkeeper.store.columns import QueryRefused
 from watchkeeper.store.sandbox import prepare
+from watchkeeper.store.sandbox_words import did_you_mean
 
 HOSTILE = statements("/nowhere/out.csv")
 
@@ -87,3 +88,19 @@ def test_the_nearest_statement_is_named(query: str, said: str, hint: str) -> Non
     with pytest.raises(QueryRefused) as refused:
         prepare(query, [])
     assert said in str(refused.value) and hint in refused.value.hint, refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("typed", "known", "hint"),
+    [
+        ("latency_ms", ["cost", "duration_ms"], "latency_ms is called duration_ms here"),
+        ("Timestamp", ["time", "cost"], "Timestamp is called time here"),
+        ("user", ["user_id"], "user is called user_id here"),
+        ("score", ["scorer", "n"], "did you mean scorer?"),
+        ("zzz", ["time", "cost"], "the columns are cost, time"),
+    ],
+)
+def test_a_column_of_another_name_is_told_by_the_one_it_has_here(
+    typed: str, known: list[str], hint: str
+) -> None:
+    assert did_you_mean(typed, known) == hint

@@ -103,6 +103,13 @@ def test_it_shows_one_digit_of_the_uncertainty_and_two_where_it_starts_with_one(
     assert [humane.digits_for(s, 7.9) for s in (3, 1.2, 0.3, 0.14, 0.03)] == [0, 1, 1, 2, 2]
 
 
+def test_a_value_without_an_interval_is_not_written_as_nothing() -> None:
+    given = (0.00055, 0.0042, 0.05, 0.0, 8.25, 123.4, -0.00055)
+    assert [humane.number(v, humane.digits_for(None, v)) for v in given] == [
+        "0.00055", "0.0042", "0.05", "0.00", "8.25", "123", "-0.00055",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("model", "said"),
     [

@@ -8,10 +8,11 @@ from sqlalchemy.engine import Connection
 from starlette.responses import Response
 
 from watchkeeper.alerting.monitor import DIMENSIONS
+from watchkeeper.config.base import MetricName
 from watchkeeper.model.times import HOUR
 from watchkeeper.pipeline.incidents import IncidentFlow
 from watchkeeper.server.answers import iso
-from watchkeeper.server.api.shapes import Body, Long, Query, ScorerName, Short, moment_ns
+from watchkeeper.server.api.shapes import Body, Long, Query, Short, moment_ns
 from watchkeeper.server.routing import Call, HttpError, needed, route
 from watchkeeper.store.records import alerts, audit, incidents
 
@@ -33,7 +34,7 @@ class NewIncident(Body):
     severity: Literal["page", "warn", "info"] = "warn"
     owner: Short | None = None
     alert_id: Short | None = None
-    metric: ScorerName | None = None
+    metric: MetricName | None = None
     cohort: dict[Short, Short] = Field(default={}, max_length=5)
     since: str | None = Field(None, max_length=40)
 

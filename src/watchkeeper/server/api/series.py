@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from watchkeeper.config.base import Metric
+from watchkeeper.config.base import MetricName
 from watchkeeper.model.calibration import Standing, is_provisional
 from watchkeeper.model.series import cohort_text
 from watchkeeper.server.api.shapes import Query, cohort_from, literal, moment_ns, period, sql_time
@@ -16,7 +16,7 @@ from watchkeeper.server.routing import Call, route
 class Wanted(Query):
     """Which points. Times are ISO 8601, nanoseconds, or how long ago (`7d`)."""
 
-    metric: Metric | None = None
+    metric: MetricName | None = None
     cohort: str | None = Field(
         None, max_length=500, description="`k=v,k2=v2`; the empty string is everything."
     )
@@ -28,7 +28,7 @@ class Wanted(Query):
 class Ledger(Query):
     """Which part of the ledger."""
 
-    scorer: Metric | None = None
+    scorer: MetricName | None = None
     since: str = Field("24h", max_length=40)
     limit: int = Field(1000, ge=1, le=10_000)
 

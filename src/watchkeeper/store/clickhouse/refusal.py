@@ -8,7 +8,7 @@ from clickhouse_connect.driver.exceptions import Error
 
 from watchkeeper.store.clickhouse.engine import PARTITIONED, TOO_LATE
 from watchkeeper.store.columns import QueryRefused
-from watchkeeper.store.sandbox import did_you_mean
+from watchkeeper.store.sandbox_words import did_you_mean
 
 MB = 1024 * 1024
 MAX_ANSWER_BYTES = 10 * MB
