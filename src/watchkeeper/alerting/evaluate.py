@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from watchkeeper.alerting.evidence import show, span
 from watchkeeper.alerting.syntax import (
     Arithmetic,
     Burn,
@@ -17,11 +18,12 @@ from watchkeeper.alerting.syntax import (
     Logic,
     Moves,
     Operand,
+    Period,
     Quantity,
     Ref,
     Share,
 )
-from watchkeeper.alerting.units import normalise
+from watchkeeper.alerting.units import normalise, unit_of
 from watchkeeper.model.numerals import figure
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.stats.intervals import mover_sum
@@ -63,12 +65,14 @@ class Readings(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """One comparison as it was judged: the text people see, with interval and n."""
+    """One comparison as it was judged: the text people see, with interval and n. `short` is the same without them, "" where it is about
+    the metric's own level (its mean against a limit, its shift), which every alert tells anyway."""
 
     text: str
     truth: Truth
     metric: str
     n: int = 0
+    short: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,23 @@ def odds(log10: float) -> str:
 
 def _describe(operand: Operand, found: Estimate) -> str:
     if isinstance(operand, Quantity):
-        return str(operand)
-    return f"{operand} {figure(found.value)} ({figure(found.low)} to {figure(found.high)}, n {found.n})"
+        return _short(operand, found)
+    return f"{operand} {span('', found, unit_of(operand) or '')}"
+
+
+def _short(operand: Operand, found: Estimate) -> str:
+    value = show("", found.value, unit_of(operand) or "")
+    return value if isinstance(operand, Quantity) else f"{operand} {value}"
+
+
+def _of_level(node: Compare) -> bool:
+    """Is it the mean of the monitor's own window against a number?"""
+    left, right = (node.left, node.right) if isinstance(node.right, Quantity) else (node.right, node.left)
+    return (
+        isinstance(right, Quantity)
+        and isinstance(left, Ref)
+        and (left.stat, left.period) == ("mean", Period())
+    )
 
 
 def _metric(node: Compare) -> str:
@@ -158,7 +177,8 @@ def _compare(node: Compare, readings: Readings) -> Term:
     assert isinstance(left, Estimate) and isinstance(right, Estimate)
     truth = _past(node.op, _combine("-", left, right))
     text = f"{_describe(node.left, left)} {node.op} {_describe(node.right, right)}"
-    return Term(text, truth, _metric(node), left.n or right.n)
+    short = "" if _of_level(node) else f"{_short(node.left, left)} {node.op} {_short(node.right, right)}"
+    return Term(text, truth, _metric(node), left.n or right.n, short)
 
 
 def _happened(node: Happened, readings: Readings) -> Term:
@@ -167,7 +187,8 @@ def _happened(node: Happened, readings: Readings) -> Term:
         return Term(f"{node} unknown: {found.reason}", Truth.UNKNOWN, node.share.metric, found.n)
     seen = found.value > 0
     truth = Truth.TRUE if seen != node.negated else Truth.FALSE
-    return Term(f"{node}: {figure(found.value)} of {found.n}", truth, node.share.metric, found.n)
+    text = f"{node}: {figure(found.value)} of {found.n}"
+    return Term(text, truth, node.share.metric, found.n, text)
 
 
 def _moves(node: Moves, readings: Readings) -> Term:
@@ -208,7 +229,7 @@ def _burn(node: Burn, readings: Readings) -> Term:
         f"{node}: budget spent {figure(rate)} times too fast ({figure(low)} to {figure(high)}, n {long.n}), "
         f"now {figure(now)} times (n {short.n})"
     )
-    return Term(text, truth, node.good.metric, long.n)
+    return Term(text, truth, node.good.metric, long.n, f"{node}: {figure(rate)} times too fast")
 
 
 def judge(condition: Condition, readings: Readings) -> Judgement:

@@ -8,9 +8,9 @@ from typing import Any
 from urllib.parse import quote as url_quote
 
 from watchkeeper.alerting.cohorts import cohort_words
-from watchkeeper.alerting.evaluate import figure
 from watchkeeper.alerting.units import unit_of_metric
 from watchkeeper.model.alert import Alert, Deploy, Moved
+from watchkeeper.model.numerals import figure
 from watchkeeper.model.score import THUMBS, TROUBLE
 from watchkeeper.model.series import Cohort, Estimate, Insufficient, cohort_of, cohort_text
 from watchkeeper.model.times import DAY, HOUR
@@ -190,8 +190,15 @@ def what_changed(
     current: Estimate | Insufficient,
     onset: int | None,
     unit: str = "",
+    broke: Sequence[str] = (),
 ) -> str:
-    """The one sentence of the alert: what, for whom, from what to what, since when."""
+    """The one sentence of the alert: what, for whom, from what to what, since when. What `broke` and is not the metric's own level (a
+    percentile, a share, an event) comes first: the level may be far from the limit that was passed."""
+    if broke:
+        whose = f" for {cohort_words(cohort)}" if cohort else ""
+        at = f" since {when(onset)}" if onset is not None else ""
+        level = f" The mean of {what_changed(monitor, (), metric, baseline, current, None, unit)}"
+        return f"{'; '.join(broke)}{whose}{at}." + ("" if isinstance(current, Insufficient) else level)
     subject = f"{metric} for {cohort_words(cohort)}" if cohort else metric
     since = f" since {when(onset)}" if onset is not None else ""
     if isinstance(current, Insufficient):
@@ -209,8 +216,11 @@ def headline(
     baseline: Estimate | Insufficient,
     current: Estimate | Insufficient,
     unit: str = "",
+    broke: Sequence[str] = (),
 ) -> str:
     """The alert in one line without its intervals, for a title; "" when there are no two values to compare."""
+    if broke:
+        return "; ".join(broke) + (f" for {cohort_words(cohort)}" if cohort else "")
     if isinstance(current, Insufficient) or isinstance(baseline, Insufficient):
         return ""
     verb = "fell" if current.value < baseline.value else "rose"

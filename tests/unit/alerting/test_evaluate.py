@@ -104,8 +104,33 @@ def test_every_comparison_shows_its_interval_and_n() -> None:
     )
     assert [t.text for t in found.terms] == [
         "a.p50 6.5 (6.1 to 6.9, n 100) < 7",
-        "share(a < 3) 0.2 (0.1 to 0.3, n 100) > 5%",
+        "share(a < 3) 20 % (10 % to 30 %, n 100) > 5 %",
     ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "short"),
+    [
+        ("latency_ms.p95 > 3s", "latency_ms.p95 5 s > 3 s"),
+        ("share(a < 3) > 5%", "share(a < 3) 20 % > 5 %"),
+        ("any(a < 3)", "any(a < 3): 0.2 of 100"),
+        ("cost.sum > 2 * baseline.cost.sum", "cost.sum $9 > 2 * baseline.cost.sum $4"),
+        ("a.sd > 3", "a.sd 4 > 3"),
+        ("a < 7", ""),
+        ("7 > a", ""),
+    ],
+)
+def test_a_comparison_that_is_not_of_the_level_is_told_in_short_and_with_units(
+    condition: str, short: str
+) -> None:
+    given = Given(
+        {
+            "latency_ms.p95": (5000.0, 4000.0, 6000.0), "share(a < 3)": (0.2, 0.1, 0.3), "cost.sum": (9.0, 8.0, 10.0),
+            "baseline.cost.sum": (2.0, 2.0, 2.0), "a": (6.0, 5.9, 6.1), "a.sd": (4.0, 3.9, 4.1),
+        }
+    )  # fmt: skip
+    found = judge(parse(condition), given)
+    assert found.truth == Truth.TRUE and found.terms[0].short == short
 
 
 @pytest.mark.parametrize(

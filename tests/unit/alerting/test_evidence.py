@@ -36,6 +36,20 @@ def test_the_sentence_says_what_for_whom_from_what_to_what_since_when() -> None:
     assert "no current value" in say.what_changed("m", (), "a", est(8, 1), Insufficient("no data"), AT)
 
 
+def test_what_was_passed_comes_first_where_it_is_not_the_mean() -> None:
+    broke = ["latency_ms.p95 5.2 s (4.8 s to 6 s, n 412) > 3 s"]
+    now, none = est(900, 20, 412), Insufficient("no data")
+    said = say.what_changed("m", V2, "latency_ms", est(800, 10, 4012), now, AT, "", broke)
+    assert said == (
+        "latency_ms.p95 5.2 s (4.8 s to 6 s, n 412) > 3 s for prompt_version v2 since Fri 3 Nov 14:00 UTC. "
+        "The mean of latency_ms rose from 800 ms (790 ms to 810 ms, n 4,012) to 900 ms (880 ms to 920 ms, n 412)."
+    )
+    assert say.what_changed("m", (), "latency_ms", none, none, None, "", broke) == broke[0] + "."
+    assert say.headline(V2, "latency_ms", none, now, "", ["latency_ms.p95 5.2 s > 3 s"]) == (
+        "latency_ms.p95 5.2 s > 3 s for prompt_version v2"
+    )
+
+
 @pytest.mark.parametrize(
     ("metric", "value", "shown"),
     [("error_rate", 0.052, "5.2 %"), ("latency_ms", 1234.0, "1.23 s"), ("ttft_ms", 80.0, "80 ms"), ("cost", 0.0042, "$0.0042"), ("a", 8.2, "8.2")],

@@ -325,6 +325,23 @@ async def test_a_silence_holds_the_message_back_until_it_ends(records: Records) 
     assert [(n.event, hour_of(n.created_ns)) for n in sent(records)] == [("firing", 50.0)]
 
 
+async def test_an_alert_on_a_share_says_the_share_and_goes_on_saying_it_when_it_is_over(
+    records: Records,
+) -> None:
+    columns = filled(Traffic(canary(30, 45)), range(80))
+    watcher = Watcher(columns, records, [relevance_down(condition="share(relevance < 7) > 25%")])  # type: ignore[arg-type]
+    await watcher.tick(at(40))
+    (alert,) = found(records)
+    assert (
+        alert.summary.startswith("share(relevance < 7) ") and "> 25 % for prompt_version v2" in alert.summary
+    )
+    assert "The mean of relevance" in alert.summary
+    assert alert.evidence["headline"].startswith("share(relevance < 7) ")
+    await watcher.tick(at(80))
+    (over,) = found(records)
+    assert over.state == "resolved" and over.summary.startswith("share(relevance < 7) ")
+
+
 async def test_a_failing_evidence_query_does_not_hide_the_alert(records: Records) -> None:
     columns = filled(Traffic(canary(30, 80)), range(40))
 

@@ -165,13 +165,19 @@ async def fill(
     rows = await worst_traces(columns, alert, metric, onset, now, down, worst)
     after = _by_metric(own, onset, now).get(metric)
     first, then, unit = _one(before.get(metric)), _one(after), _unit(after)
-    alert.summary = say.what_changed(monitor.name, cohort, metric, first, then, onset, unit)
+    passed = [t for t in looked.judgement.terms if t.truth == Truth.TRUE and t.short]
+    # What an alert fired on stays what it is about when its figures are brought up to date and nothing is past its limit any more.
+    broke = [t.text for t in passed] or alert.evidence.get("broke", [])
+    short = [t.short for t in passed] or alert.evidence.get("broke_short", [])
+    alert.summary = say.what_changed(monitor.name, cohort, metric, first, then, onset, unit, broke)
     alert.moved = lines[:20]
     alert.worst = say.worst_rows(rows, worst)
     alert.deploys = [s.deploy for s in found]
     alert.evidence |= {
         "metric": metric,
-        "headline": say.headline(cohort, metric, first, then, unit),
+        "headline": say.headline(cohort, metric, first, then, unit, short),
+        "broke": broke,
+        "broke_short": short,
         "direction": "down" if down else "up",
         "terms": list(watched.terms),
         "holds": say.what_holds(lines, metrics),
