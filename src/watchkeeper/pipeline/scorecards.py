@@ -10,6 +10,7 @@ from typing import Any
 from watchkeeper.model.calibration import MODEL_BASED, Standing
 from watchkeeper.model.score import ABSTAINED
 from watchkeeper.model.series import BINARY, Estimate, Insufficient, Point, SeriesKey, axis_of
+from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.calibrate import Calibrator, model_of
 from watchkeeper.pipeline.coverage import missing
 from watchkeeper.pipeline.roll import metric_of
@@ -39,7 +40,8 @@ class Line:
     """One scorer. `coverage` sums over its versions, `missing` is what was selected and has neither a score nor a failure,
     `estimate` is the version in force's. `standing` is None for rules: they need none. `cost` is USD, None where nothing is
     paid or no price is known; `waiting` counts drawn traces nobody has labelled yet; `abstained` scored ones of which a judge could
-    not tell; `held_up` says why judgements that were tried are waiting, empty where none is."""
+    not tell; `held_up` says why judgements that were tried are waiting, empty where none is. `charged` is what the day's budget has been
+    charged for its judgements since midnight UTC, those whose reply could not be used included; None where nothing was."""
 
     name: str
     kind: str
@@ -55,6 +57,7 @@ class Line:
     waiting: int = 0
     abstained: int = 0
     held_up: str = ""
+    charged: float | None = None
 
     @property
     def missing(self) -> int:
@@ -68,17 +71,24 @@ class Line:
 
 
 async def lines(
-    columns: Columns, records: Records, calibrator: Calibrator, project: str, since_ns: int, until_ns: int
+    columns: Columns,
+    records: Records,
+    calibrator: Calibrator,
+    project: str,
+    since_ns: int,
+    until_ns: int,
+    now_ns: int,
 ) -> list[Line]:
     """Every scorer in force: the provisional ones first, then those with a gap, then by name."""
+    today = now_ns // DAY
     window = {"since": since_ns, "until": until_ns}
-    sums, seen, costs, standings, waiting, held = await asyncio.gather(
+    sums, seen, costs, standings, waiting, (held, accounts) = await asyncio.gather(
         columns.named("scorer_sums", project, **window),
         columns.named("scorer_coverage", project, **window),
         columns.named("scorer_costs", project, **window, abstained=ABSTAINED),
         calibrator.standings(project),
         records.read(lambda c: store.waiting(c, project)),
-        records.read(lambda c: jobs.held_up(c, project)),
+        records.read(lambda c: (jobs.held_up(c, project), jobs.accounts(c, project, (today,)))),
     )
     by_metric, by_scorer = _grouped(sums.dicts(), "metric"), _grouped(seen.dicts(), "scorer")
     judged = costs.dicts()
@@ -86,6 +96,7 @@ async def lines(
     paid = {
         str(r["scorer"]): float(r["usd"]) for r in judged if r["usd"] or (r["n"] and r["priced"] == r["n"])
     }
+    charged = jobs.judged_in(accounts.values())
     unsure = {str(r["scorer"]): int(r["abstained"]) for r in judged}
     made: list[Line] = []
     for scorer in calibrator.scorers_of(project):
@@ -108,6 +119,7 @@ async def lines(
                 waiting.get(scorer.name, 0),
                 unsure.get(scorer.name, 0),
                 held.get(scorer.name, ""),
+                charged[scorer.name][1] if scorer.name in charged else None,
             )
         )
     return sorted(made, key=lambda x: (x.standing is None, not x.provisional, not x.missing, x.name))

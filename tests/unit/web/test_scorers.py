@@ -14,6 +14,7 @@ from watchkeeper.config.holder import ConfigHolder
 from watchkeeper.config.models import Config
 from watchkeeper.dialects import normalise
 from watchkeeper.model.span import RawSpan
+from watchkeeper.model.times import DAY
 from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.reviewing.queue import item
 from watchkeeper.server.app import create_app
@@ -143,6 +144,25 @@ async def test_judgements_that_wait_say_why(surface: Surface) -> None:
         assert judge["held_up"] == "timeout: no answer within 60 s" and rule["held_up"] is None
         for page in ("/scorers", "/scorers/quality"):
             assert "no answer within 60 s" in (await browser.get(page)).text
+
+
+async def test_what_the_budget_was_charged_today_is_told_also_for_replies_that_could_not_be_used(
+    surface: Surface,
+) -> None:
+    day = surface.now // DAY
+
+    def charged(c: Connection) -> None:
+        jobs.charge(c, "p", day, 4, 0.5, surface.now, "quality")
+        jobs.charge(c, "p", day, 2, 0.25, surface.now, "quality")
+        jobs.charge(c, "p", day - 1, 2, 8.0, surface.now, "quality")
+
+    async with surface.browser() as browser:
+        assert [s["charged_today"] for s in (await browser.get("/api/scorers")).json()] == [None, None]
+        assert "Charged today" not in (await browser.get("/scorers/quality")).text
+        await surface.records.write(charged)
+        assert [s["charged_today"] for s in (await browser.get("/api/scorers")).json()] == [0.75, None]
+        page = (await browser.get("/scorers/quality")).text
+        assert "Charged today" in page and "$0.75" in page
 
 
 async def test_calibration_refuses_in_words(surface: Surface) -> None:

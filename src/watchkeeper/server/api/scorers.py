@@ -100,6 +100,7 @@ def line_json(one: Line) -> dict[str, Any]:
         "estimate": estimate_json(one.estimate),
         "coverage": {**one.coverage, "missing": one.missing, "abstained": one.abstained},
         "cost": one.cost,
+        "charged_today": one.charged,
         "waiting": one.waiting,
         "held_up": one.held_up or None,
         "versions": [
@@ -125,10 +126,13 @@ def window_of(call: Call) -> tuple[int, int]:
 
 @route("GET", "/api/scorers", permission="viewer", query=Wanted)
 async def listing(call: Call) -> list[dict[str, Any]]:
-    """Every scorer: version, standing, coverage, weighted mean with n, n_eff and interval, cost."""
+    """Every scorer: version, standing, coverage, weighted mean with n, n_eff and interval, cost. `charged_today` is what its judgements have cost since midnight UTC,
+    those whose reply could not be used included: it is what the scorecard's budget counts."""
     since, until = window_of(call)
     s = call.services
-    found = await scorecards.lines(s.columns, s.records, calibrator(call), call.project, since, until)
+    found = await scorecards.lines(
+        s.columns, s.records, calibrator(call), call.project, since, until, s.clock()
+    )
     return [line_json(one) for one in found]
 
 

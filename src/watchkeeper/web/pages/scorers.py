@@ -36,8 +36,23 @@ async def _lines(view: View) -> list[Line]:
     if s.scorers is None:
         return []
     return await scorecards.lines(
-        s.columns, s.records, calibrator(view.call), view.project, view.range.since_ns, view.range.until_ns
+        s.columns,
+        s.records,
+        calibrator(view.call),
+        view.project,
+        view.range.since_ns,
+        view.range.until_ns,
+        s.clock(),
     )
+
+
+def _budget(view: View, name: str) -> dict[str, Any]:
+    """The scorecard that pays for a scorer's judgements, and what it may cost a day."""
+    for card in view.call.services.config.current.scorecards:
+        if card.project == view.project and any(m.name == name for m in card.metrics):
+            limit = card.sample.budget
+            return {"card": card.name, "budget": None if limit is None else limit.per_day}
+    return {"card": "", "budget": None}
 
 
 def _row(one: Line, history: dict[str, Calibration]) -> dict[str, Any]:
@@ -127,6 +142,7 @@ async def one(call: Call) -> Response:
     last = history[0] if history else None
     context = {
         **_row(line, {name: last} if last else {}),
+        **_budget(view, name),
         "name": name,
         "unit": unit,
         "by": by,
