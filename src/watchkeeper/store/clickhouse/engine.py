@@ -110,10 +110,8 @@ READER: dict[str, Any] = {**COMMON, **PARTITIONED, "max_execution_time": 30, "ma
 
 
 # glibc's mallopt: fewer arenas for threads to leave holes in, and large buffers mapped on their own, so that freeing one
-# gives it back. Left alone the threshold grows to 32 MB with the buffers that are freed, and their places stay resident. Below
-# 2 MB, what a commit takes and frees many times, memory is taken and given back a few megabytes at a time: each page that
-# comes anew costs as much as copying it.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
+# gives it back. Left alone the threshold grows to 32 MB with the buffers that are freed, and their places stay resident.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 # The embedded engine's own allocator reads this when the engine is loaded. Left alone it keeps what merges and queries freed for
 # five seconds, and longer where nothing is allocated, beside what the next ones take. A tenth of a second is enough for a query to
 # use its buffers again: given back at once, they cost queries more than twice the time. The largest ones are given back at once.
@@ -126,12 +124,7 @@ def spare_memory() -> None:
     os.environ.setdefault("JE_MALLOC_CONF", _ENGINE_MEMORY)
     mallopt = getattr(_libc, "mallopt", None)
     if mallopt is not None:
-        for option, value in (
-            (_M_ARENA_MAX, 2),
-            (_M_MMAP_THRESHOLD, 2 * MB),
-            (_M_TRIM_THRESHOLD, 4 * MB),
-            (_M_TOP_PAD, MB),
-        ):
+        for option, value in ((_M_ARENA_MAX, 2), (_M_MMAP_THRESHOLD, 256 * 1024), (_M_TRIM_THRESHOLD, MB)):
             mallopt(option, value)
 
 
