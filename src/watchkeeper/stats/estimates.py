@@ -16,6 +16,13 @@ from watchkeeper.stats.intervals import bounded_mean, clopper_pearson, wilson, z
 Floats = NDArray[np.float64]
 
 
+def grouped(clusters: ArrayLike, *columns: Floats) -> tuple[int, list[Floats]]:
+    """How many clusters there are, and each column summed within them."""
+    _, codes = np.unique(np.asarray(clusters), return_inverse=True)
+    groups = int(codes.max()) + 1 if codes.size else 0
+    return groups, [np.bincount(codes, weights=c, minlength=groups).astype(np.float64) for c in columns]
+
+
 def weights_of(pi: ArrayLike | None, n: int) -> Floats:
     """1/π for each of n scores; ones when π is None. Raises ValueError for a π outside (0, 1]."""
     if pi is None:
@@ -155,16 +162,14 @@ def rate(
     apart = _rate(p, variance, int(v.size), kish(w), level)
     if clusters is None:
         return apart
-    _, codes = np.unique(np.asarray(clusters), return_inverse=True)
-    groups = int(codes.max()) + 1
+    groups, (weights, sums) = grouped(clusters, w, w * (v - p))
     if groups == v.size:
         return apart
     if groups < 2:
         return Insufficient("an interval needs at least two sessions", int(v.size), 1.0)
     if not 0 < p < 1:
-        size = kish(np.bincount(codes, weights=w))
+        size = kish(weights)
     else:
-        sums = np.bincount(codes, weights=w * (v - p))
         shared = groups / (groups - 1) * float((sums**2).sum()) / float(w.sum()) ** 2
         size = p * (1 - p) / shared if shared > 0 else apart.n_eff
         middle = 0.5 + level / 2

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.stats.distributions import chi2_survival, normal_quantile, t_quantile, t_survival
+from watchkeeper.stats.estimates import grouped
 from watchkeeper.stats.intervals import bounded_mean, clopper_pearson
 from watchkeeper.stats.power import rule_of_three_n
 from watchkeeper.stats.sequential import mixture_half_width
@@ -21,19 +22,13 @@ Floats = NDArray[np.float64]
 Verdict = Literal["pass", "fail", "not_enough_evidence"]
 
 
-def _grouped(clusters: ArrayLike, *columns: Floats) -> tuple[int, list[Floats]]:
-    _, codes = np.unique(np.asarray(clusters), return_inverse=True)
-    groups = int(codes.max()) + 1 if codes.size else 0
-    return groups, [np.bincount(codes, weights=c, minlength=groups).astype(np.float64) for c in columns]
-
-
 def clustered_mean(y: ArrayLike, clusters: ArrayLike, *, level: float = 0.95) -> Estimate | Insufficient:
     """Mean with the cluster-robust variance V̂ = G/(G−1)·Σ_g(Σ_{i∈g}(y − ȳ))²/n² and t on G − 1 degrees of freedom.
 
     n_eff is the number of independent scores with the same variance. Fewer than two clusters are `Insufficient`.
     """
     v = np.asarray(y, dtype=np.float64)
-    groups, (sums,) = _grouped(clusters, v - (v.mean() if v.size else 0.0))
+    groups, (sums,) = grouped(clusters, v - (v.mean() if v.size else 0.0))
     if groups < 2:
         return Insufficient("an interval needs at least two sessions", int(v.size), float(groups))
     variance = groups / (groups - 1) * float((sums**2).sum()) / v.size**2
