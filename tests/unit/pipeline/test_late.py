@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -40,9 +41,9 @@ class World:
         self.traces: dict[str, Trace] = {}
         self.nonces = itertools.count()
 
-    def set_rate(self, rate: float, strata: dict[str, Any] | None = None) -> None:
-        card = Card("card", (JUDGE,), Sampler(policies_of(rate, strata or {}, ALWAYS), "s"))
-        self.plan = Plan((), (card,), {JUDGE.name: JUDGE})
+    def set_rate(self, rate: float, strata: dict[str, Any] | None = None, judge: RubricJudge = JUDGE) -> None:
+        card = Card("card", (judge,), Sampler(policies_of(rate, strata or {}, ALWAYS), "s"))
+        self.plan = Plan((), (card,), {judge.name: judge})
 
     async def load(self, _project: str, trace_id: str, _span_id: str) -> Subject | None:
         found = self.traces.get(trace_id)
@@ -128,6 +129,22 @@ async def test_praise_and_labels_are_no_event(
     await world.arrive([trace("q", "a", trace_id=ids(1)[0])])
     await world.said(ids(1)[0], scorer, source, **more)
     assert await world.late().run_once("p") == 0
+
+
+async def test_a_new_version_that_judges_what_came_before_it_has_not_selected_more_than_was_eligible(
+    records: Records,
+) -> None:
+    world = World(records, rate=1e-9)
+    await world.arrive([trace("q", f"a {i}", trace_id=t) for i, t in enumerate(ids(6))])
+    other = RubricJudge(rubric=msgspec.structs.replace(RUBRIC, high=5.0), model=JUDGE.model)
+    assert other.version != JUDGE.version
+    world.set_rate(1e-9, judge=other)
+    world.now += HOUR
+    for t in ids(2):
+        await world.said(t)
+    assert await world.late().run_once("p") == 2
+    (row,) = [r for r in world.columns.coverage.values() if r["version"] == other.version]
+    assert row["eligible"] == row["selected"] == 2
 
 
 async def test_feedback_before_its_trace_counts_when_the_trace_comes(records: Records) -> None:

@@ -40,7 +40,8 @@ def add(
     connection: Connection, changes: Iterable[tuple[Cell, dict[str, int]]], now_ns: int
 ) -> list[dict[str, Any]]:
     """Add counts to cells; returns the new totals as rows of the column store's `coverage` table. Nothing is taken from a cell that was
-    forgotten: its totals are there, not here."""
+    forgotten: its totals are there, not here. What is selected was eligible: a judge's new version that late data has look at
+    traces from before it was never told how many of them there were."""
     given = sorted(changes)
     known: dict[tuple[str, str], dict[str, int]] = {}
     for project in {cell.project for cell, _ in given}:
@@ -57,6 +58,7 @@ def add(
             continue
         before = known.get(key, {})
         totals = known[key] = {name: int(before.get(name, 0)) + counts.get(name, 0) for name in COUNTS}
+        totals["eligible"] = max(totals["eligible"], totals["selected"])
         rows.append(
             {
                 "project": cell.project,
