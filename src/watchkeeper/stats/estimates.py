@@ -253,11 +253,15 @@ def point_quantile(
     """`quantile` from a point's histogram, linear within bins (of ln x on a log axis), in the metric's own unit.
 
     Precise to a bin's width, and exact where a bin holds one whole number; what lies in an open end, or beyond all scores, is
-    reported as that end's edge. `exact` for bounds far out in the tail.
+    reported as that end's edge. No quantile is further from the mean than the spread of these scores allows (Cantelli 1928:
+    that of share s lies between μ − σ√((1 − s)/s) and μ + σ√(s/(1 − s))), so that alike scores have their own value for one
+    and not the bin's edge. `exact` for bounds far out in the tail.
     """
     if p.n == 0:
         return Insufficient("a quantile needs at least one score")
     low, high = _around_share(q, p.n_eff, level, exact)
+    mu = p.swx / p.sw
+    spread = sqrt(max(p.swx2 / p.sw - mu * mu, 0.0))
     cumulative = np.concatenate([[0.0], np.cumsum(p.hist_w)]) / p.sw
     edges = np.asarray(p.axis.edges)
     inner = np.log(edges) if p.axis.log else edges
@@ -272,7 +276,11 @@ def point_quantile(
             value = float(np.floor(knots[at]))
         if not 0 < share <= 1:
             value = float(knots[0] if share <= 0 else knots[-1])
-        values.append(exp(value) if p.axis.log else value)
+        value = exp(value) if p.axis.log else value
+        if 0 < share < 1 and not p.axis.whole:
+            down, up = sqrt((1 - share) / share), sqrt(share / (1 - share))
+            value = min(max(value, mu - spread * down), mu + spread * up)
+        values.append(value)
     bottom, top = p.axis.scale
     middle, least, most = (min(max(value, bottom), top) for value in values)
     return Estimate(middle, least, most, p.n, p.n_eff, level)

@@ -183,6 +183,28 @@ def test_quantiles_agree_and_their_interval_holds_the_truth():
     assert hist.value == pytest.approx(raw.value, abs=0.02)
 
 
+def test_quantiles_of_alike_scores_are_that_score_and_not_an_edge_of_its_bin():
+    for value in (1200.0, 3.7):
+        found = estimates.point_quantile(point(np.full(400, value), np.ones(400), MILLISECONDS), 0.95)
+        assert isinstance(found, Estimate)
+        assert [found.value, found.low, found.high] == pytest.approx([value] * 3)
+
+
+def test_no_quantile_is_further_off_for_what_the_spread_says_of_it():
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        x, n = 1000 * np.exp(rng.uniform(0.001, 0.6) * rng.standard_normal(200)), 200
+        pi = rng.choice([0.2, 1.0], n)
+        for q in (0.05, 0.5, 0.95):
+            raw = estimates.quantile(x, q, pi)
+            shown = estimates.point_quantile(point(x, pi, MILLISECONDS), q)
+            assert isinstance(raw, Estimate) and isinstance(shown, Estimate)
+            mu, sigma = np.average(x, weights=1 / pi), math.sqrt(np.cov(x, aweights=1 / pi, ddof=0))
+            assert shown.value == pytest.approx(raw.value, rel=0.3)
+            assert mu - sigma * math.sqrt((1 - q) / q) - 1e-6 <= shown.value
+            assert shown.value <= mu + sigma * math.sqrt(q / (1 - q)) + 1e-6
+
+
 @pytest.mark.parametrize(("q", "n"), [(0.5, 10), (0.9, 10), (0.99, 30), (0.99, 100)])
 def test_an_end_beyond_all_scores_is_not_the_largest_of_them(q, n):
     # The largest of thirty scores is below the 99th percentile in three samples of four.
