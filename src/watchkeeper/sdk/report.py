@@ -15,8 +15,9 @@ SCORES_PATH: Final = "/api/scores"
 #: What the server accepts, less room for a truncation mark and for placeholders longer than what they hide.
 _MAX_LONG: Final = 19_000
 _MAX_SHORT: Final = 200
-_MAX_NAME: Final = 100
+_MAX_NAME: Final = 255
 _THUMBS: Final = {"up": "up", "👍": "up", "down": "down", "👎": "down"}
+_UNNAMED: Final = re.compile(r'["`\\\x00-\x1f\x7f]')
 _CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -129,9 +130,9 @@ def _span(given: object) -> str | None:
 
 
 def _name(name: str) -> str:
-    """A name as the server and its SQL columns take it: letters, digits, ``_``, ``.`` and ``-``."""
-    clean = re.sub(r"[^A-Za-z0-9_.\-]+", "_", name)[:_MAX_NAME]
-    return clean if re.match(r"[A-Za-z_]", clean) else f"_{clean}"[:_MAX_NAME]
+    """A name as the server takes it: one line without double quotes, backticks and backslashes."""
+    clean = " ".join(_UNNAMED.sub(" ", name).split())
+    return clean[:_MAX_NAME].rstrip() or "_"
 
 
 def _short(text: str | None) -> str | None:
@@ -149,7 +150,6 @@ def _send(path: str, fields: dict[str, object]) -> bool:
     clean = exporter.encoder.cleaner.text
     for key in ("name", "scorer"):
         if fields.get(key) is not None:
-            # Cleaned before it is made to fit, because [CARD] is no name.
             fields[key] = _name(clean(cast("str", fields[key])))
     private = ("comment", "correction", "reason", "label", "source")
     payload = {

@@ -27,7 +27,6 @@ logging.getLogger("sqlglot").setLevel(logging.CRITICAL)
 MAX_CHARS = 20_000
 MAX_NODES = 5_000
 CTE_PREFIX = "wkq_"
-IDENTIFIER = re.compile(r"^[\w][\w .:/@+\-]{0,120}$")
 UNITS = frozenset(["second", "minute", "hour", "day", "week", "month", "quarter", "year", "millisecond"])
 UNIT_FIRST = frozenset(
     [
@@ -138,10 +137,10 @@ def _check_node(node: exp.Expr) -> None:
         raise _refuse(f"{name.upper()} is not available here", "only reading with SELECT is; " + TABLES_HINT)
     _check_clauses(node)
     if isinstance(node, exp.Identifier):
-        if not IDENTIFIER.match(node.name):
+        if not tables.NAME.match(node.name):
             raise _refuse(
                 f"the name {node.name[:50]!r} holds a character that names may not",
-                "use letters, digits and _ . : -",
+                "use one line without double quotes, backticks, backslashes and braces",
             )
     elif isinstance(node, (exp.Anonymous, exp.AnonymousAggFunc)):
         if not isinstance(node.this, str):
@@ -271,7 +270,7 @@ def _named_columns(tree: exp.Expr) -> set[str]:
 
 def _wanted(tree: exp.Expr, scorers: Iterable[str]) -> list[str]:
     """The scorers a statement needs as columns: those it names, and all when it has a star."""
-    usable = [s for s in scorers if tables.SCORER_NAME.match(s)]
+    usable = [s for s in scorers if tables.NAME.match(s)]
     if any(
         not isinstance(star.parent, (exp.Anonymous, exp.AnonymousAggFunc)) for star in tree.find_all(exp.Star)
     ):
@@ -536,7 +535,7 @@ def compile_condition(
     Raises QueryRefused."""
     condition = exp.Paren(this=_condition_tree(where))
     _known_columns(condition, scorers)
-    by_column = {tables.scorer_column(s): s for s in scorers if tables.SCORER_NAME.match(s)}
+    by_column = {tables.scorer_column(s): s for s in scorers if tables.NAME.match(s)}
     for at, (part, keys) in enumerate(_attribute_predicates(condition)):
         facts, traces = f"{tables.FACTS}{at}", f"{tables.TRACES}{at}"
         if traces in held:

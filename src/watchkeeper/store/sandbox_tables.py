@@ -7,7 +7,8 @@ PROJECT = "wk_project"
 RECEIVED = "wk_received"
 FACTS = "wk_facts"
 TRACES = "wk_traces"
-SCORER_NAME = re.compile(r"^[\w][\w .:/@+\-]{0,120}$")
+# Names that may stand in the engine's quotes: nothing that ends them or is read before them.
+NAME = re.compile(r'[^\s"`\\{}\x00-\x1f\x7f]([^"`\\{}\x00-\x1f\x7f]{0,260}[^\s"`\\{}\x00-\x1f\x7f])?\Z')
 
 _CONTEXT = (
     "session_id", "user_id", "agent_name", "prompt_name", "prompt_version", "scenario", "service", "environment",
@@ -80,7 +81,7 @@ FROM (
 
 def quoted(name: str) -> str:
     """An identifier in ClickHouse's quotes. Raises ValueError for a name that could end them."""
-    if not SCORER_NAME.match(name):
+    if not NAME.match(name):
         raise ValueError(f"{name!r} cannot be the name of a column")
     return f'"{name}"'
 
@@ -104,8 +105,9 @@ def beside(scorer: str, taken: Container[str]) -> str:
 def scorer_value(scorer: str) -> str:
     """The latest value of a scorer as an expression over the physical `traces`; NULL = not scored."""
     quoted(scorer)
+    name = scorer.replace("'", "''")
     # Parts of the map, because functions of it copy the map of every row.
-    return f"arrayElementOrNull(scores.values, indexOf(scores.keys, '{scorer}'))"
+    return f"arrayElementOrNull(scores.values, indexOf(scores.keys, '{name}'))"
 
 
 def body(table: str, database: str, scorers: list[str]) -> str:

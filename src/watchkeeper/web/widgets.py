@@ -163,7 +163,7 @@ async def _metric(view: View, widget: Widget, place: str) -> Shown:
 
 
 def _quoted(metric: str) -> str:
-    """A metric as a column of `traces`. Names come from the configuration, where only letters, digits and `_.:-` pass."""
+    """A metric as a column of `traces`. Names come from the configuration, where none holds a backtick."""
     return f"`{COLUMNS.get(metric, metric)}`"
 
 

@@ -68,15 +68,15 @@ def test_a_trace_id_with_dashes_or_capitals_is_understood(sdk: Any, receiver: Re
 
 def test_names_and_texts_become_what_the_server_accepts(sdk: Any, receiver: Receiver) -> None:
     assert sdk.score("has steps?", 1, trace_id=TRACE, reason="x" * 50_000)
-    assert sdk.score("2nd", "line\none", trace_id=TRACE)
+    assert sdk.score('die "2." Größe\n', "line\none", trace_id=TRACE)
     assert sdk.score("4111111111111111", 1, trace_id=TRACE)
     assert sdk.feedback(TRACE, name="sk-proj-abcdEFGH1234567890abcdEFGH1234567890abcd")
     assert sdk.flush()
     first, second, card, secret = (body for _, body in receiver.posts)
-    assert (card["scorer"], secret["name"]) == ("_CARD_", "_SECRET_")
-    assert first["scorer"] == "has_steps_"
+    assert (card["scorer"], secret["name"]) == ("[CARD]", "[SECRET]")
+    assert first["scorer"] == "has steps?"
     assert len(first["reason"]) < 20_000
-    assert (second["scorer"], second["label"]) == ("_2nd", "line one")
+    assert (second["scorer"], second["label"]) == ("die 2. Größe", "line one")
 
 
 def test_what_cannot_be_sent_is_refused_and_noted_without_raising(sdk: Any, receiver: Receiver) -> None:

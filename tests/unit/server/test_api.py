@@ -189,16 +189,17 @@ async def test_it_takes_feedback_and_external_scores_also_before_the_trace(serve
         )
         assert made.status_code == 201 and made.json()["passed"] is False
         score = {"trace_id": TRACE, "span_id": "cd" * 8, "scorer": "my.eval", "value": 0.3, "reason": "r"}
-        assert (await client.post("/api/scores", json=score)).status_code == 201
+        for name in ("my.eval", "Correctness [GEval]", "Größe"):
+            assert (await client.post("/api/scores", json={**score, "scorer": name})).status_code == 201
         for wrong in (
             {"trace_id": TRACE}, {"trace_id": "xyz", "rating": 1}, {"trace_id": TRACE, "rating": "meh"},
-            {"trace_id": TRACE, "rating": 1, "name": "a b"}, {"rating": 1},
+            {"trace_id": TRACE, "rating": 1, "name": 'a "b'}, {"rating": 1},
             {"trace_id": TRACE, "rating": 1, "source": "a\nb"},
         ):  # fmt: skip
             assert (await client.post("/api/feedback", json=wrong)).status_code == 400, wrong
         for wrong in (
             {**score, "value": None},
-            {**score, "scorer": "x; drop"},
+            {**score, "scorer": 'x"; drop'},
             {**score, "scorer": "AKIAIOSFODNN7EXAMPLE"},
             {**score, "value": 1e300},
             {**score, "span_id": "1"},
@@ -210,7 +211,7 @@ async def test_it_takes_feedback_and_external_scores_also_before_the_trace(serve
         ).status_code == 400
     assert [(s.scorer, s.source, s.value, s.author) for s in served.columns.scores] == [
         ("thumbs", "user", 0.0, "widget"),
-        ("my.eval", "external", 0.3, "key:ingest of default"),
+        *((n, "external", 0.3, "key:ingest of default") for n in ("my.eval", "Correctness [GEval]", "Größe")),
     ]
     assert told == served.columns.scores
 

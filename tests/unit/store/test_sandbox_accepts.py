@@ -58,6 +58,19 @@ def test_a_scorer_is_a_column_and_a_missing_score_is_null() -> None:
     assert "grounded" not in sql
 
 
+def test_the_names_other_systems_give_their_scores_are_columns() -> None:
+    for name in ("Correctness [GEval]", "Größe", "a'b/c", "100% right?", "(a), b;--"):
+        sql = prepare(f"select avg(`{name}`) from traces where `{name}` < 1", [name]).sql
+        text = name.replace("'", "''")
+        assert f'indexOf("scores"."keys", \'{text}\')) AS "{name}"' in sql
+
+
+@pytest.mark.parametrize("name", ['a""b', "a\\\\b", "a{wk_project:String}", "a\nb", "b\n"])
+def test_a_name_that_could_end_its_quotes_is_none(name: str) -> None:
+    with pytest.raises(QueryRefused):
+        prepare(f'select "{name}" from traces', [name.replace('""', '"')])
+
+
 def test_a_star_shows_every_scorer() -> None:
     sql = prepare("select * from traces", SCORERS).sql
     assert '"answer_relevance"' in sql and '"grounded.v2"' in sql

@@ -3,14 +3,15 @@ import pytest
 from watchkeeper.store import sandbox
 from watchkeeper.web.pages.traces import FIELDS, cohort_conditions, condition, quoted, tidy, worst_first
 
-KINDS = {"answer_relevance": "number", **FIELDS}
-SCORERS = ["answer_relevance"]
+KINDS = {"answer_relevance": "number", "Correctness [GEval]": "number", **FIELDS}
+SCORERS = ["answer_relevance", "Correctness [GEval]"]
 
 
 @pytest.mark.parametrize(
     ("given", "made"),
     [
         (("answer_relevance", "<", "5"), "answer_relevance < 5"),
+        (("Correctness [GEval]", "<", "0.5"), "`Correctness [GEval]` < 0.5"),
         (("scenario", "=", "it's"), "scenario = 'it\\'s'"),
         (("error_class", "is known", ""), "error_class is not null"),
         (("ttft_ms", "is unknown", ""), "ttft_ms is null"),

@@ -6,10 +6,11 @@ from typing import Any, Literal
 import msgspec
 from pydantic import model_validator
 
+from watchkeeper.config.base import MetricName
 from watchkeeper.model.score import THUMBS, Score
 from watchkeeper.scoring.edits import edit_distance
 from watchkeeper.scoring.evidence import ESCALATIONS
-from watchkeeper.server.api.shapes import Body, Finite, Long, ScorerName, Short, SpanId, TraceId, literal
+from watchkeeper.server.api.shapes import Body, Finite, Long, Short, SpanId, TraceId, literal
 from watchkeeper.server.reading import load_trace
 from watchkeeper.server.routing import Call, HttpError, route
 
@@ -23,7 +24,7 @@ class Feedback(Body):
     trace_id: TraceId
     span_id: SpanId | None = None
     rating: Literal["up", "down"] | bool | Finite | None = None
-    name: ScorerName | None = None
+    name: MetricName | None = None
     comment: Long | None = None
     correction: Long | None = None
     source: Short = "user"
@@ -41,7 +42,7 @@ class External(Body):
 
     trace_id: TraceId
     span_id: SpanId | None = None
-    scorer: ScorerName
+    scorer: MetricName
     value: Finite | None = None
     label: Short | None = None
     passed: bool | None = None

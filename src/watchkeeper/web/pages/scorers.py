@@ -121,7 +121,9 @@ async def one(call: Call) -> Response:
     name = str(call.request.path_params["name"])[:200]
     line = next((x for x in await _lines(view) if x.name == name), None)
     if line is None:
-        raise HttpError(404, "there is no such scorer in this project", "the list of scorers has all of them")
+        raise HttpError(
+            404, "there is no such scorer in this project", "what other systems and users say is on Quality"
+        )
     by = view.params.get("by", "prompt_version")
     by = by if by in DIMENSIONS else "prompt_version"
     unit = "share" if line.binary else ""

@@ -75,7 +75,7 @@ OVERLAP_NS: Final = 15 * humane.NS
 # The parameters that say which traces, beside those every page shares.
 SAME: Final = ("where", "q", "session", "user")
 OPERATORS: Final = ("=", "!=", "<", "<=", ">", ">=", "contains", "is unknown", "is known")
-NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
+PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}")
 
 
 def quoted(value: str) -> str:
@@ -85,21 +85,23 @@ def quoted(value: str) -> str:
 
 def condition(field: str, operator: str, value: str, kinds: dict[str, str]) -> str:
     """The condition one line of the filter menu stands for. Raises ValueError with what is wrong."""
-    if field not in kinds or not NAME.fullmatch(field):
+    if field not in kinds:
         raise ValueError(f"there is no column or score called {field[:60]!r}")
     if operator not in OPERATORS:
         raise ValueError(f"the comparison must be one of {', '.join(OPERATORS)}")
     if kinds[field] == "list":
         return _in_list(LISTS[field], operator, value)
+    # Scores of other systems come with names of their own.
+    column = field if PLAIN.fullmatch(field) else f"`{field}`"
     if operator == "is unknown":
-        return f"{field} is null"
+        return f"{column} is null"
     if operator == "is known":
-        return f"{field} is not null"
+        return f"{column} is not null"
     if operator == "contains":
-        return _contains(field, value)
+        return _contains(column, value)
     if kinds[field] == "number":
-        return f"{field} {operator} {_number(field, value)}"
-    return f"{field} {operator} {quoted(value)}"
+        return f"{column} {operator} {_number(field, value)}"
+    return f"{column} {operator} {quoted(value)}"
 
 
 def _contains(what: str, value: str) -> str:
