@@ -1,12 +1,23 @@
-"""One trace, or one stored run, as failures to understand: what was asked, what came, which step broke, what scorers said."""
+"""One trace, one stored run or one alert as failures to understand: what was asked, what came, which step broke, what scorers said."""
 
-from typing import Any
+from typing import Any, Final
+
+#: Steps of a trace that are read with everything they hold.
+_STEPS: Final = 60
+#: What the list of traces says for those who weigh and price them.
+_BOOKKEEPING: Final = frozenset({
+    "pricing_version", "inclusion_probability", "policy", "keep_probability", "time_suspect", "complete", "provider",
+})  # fmt: skip
+#: What draws an alert's picture.
+_DRAWN: Final = frozenset({"chart", "chart_parent", "links", "log10_m", "log10_a", "broke_short"})
+_MOVED: Final = 6
 
 
 def failure_of(trace: dict[str, Any]) -> dict[str, Any]:
     """The API's trace without what explains no failure: raw attributes, resources, passing scores' words."""
     scores = trace["scores"]
     failed = [s for s in scores if s["passed"] is False]
+    steps = _told(trace["spans"], {str(s["span_id"]) for s in failed if s["span_id"]})
     return {
         **{k: trace[k] for k in ("trace_id", "time", "duration_ms", "session_id", "scenario", "service", "release")},
         **{k: trace[k] for k in ("prompt_name", "prompt_version", "error_class", "complete", "content_hidden")},
@@ -14,8 +25,45 @@ def failure_of(trace: dict[str, Any]) -> dict[str, Any]:
         "other_scores": {s["scorer"]: s["value"] if s["value"] is not None else s["label"] for s in scores if s not in failed},
         "input": trace["input_text"],
         "output": trace["output_text"],
-        "steps": [_step(s) for s in trace["spans"]],
+        "steps_in_all": len(trace["spans"]),
+        "steps": [_step(s) for s in steps],
     }  # fmt: skip
+
+
+def _told(spans: list[dict[str, Any]], blamed: set[str]) -> list[dict[str, Any]]:
+    """The steps to read, in order: all of a short trace; of a long one those that failed with what they stand in, and as many of the
+    first and last as there is room for."""
+    if len(spans) <= _STEPS:
+        return spans
+    above = {s["span_id"]: s["parent_id"] for s in spans}
+    chosen: set[str] = set()
+    bad = [s["span_id"] for s in spans if s["error"] or s["span_id"] in blamed]
+    ends = [s["span_id"] for pair in zip(spans, reversed(spans), strict=True) for s in pair]
+    for step in (*bad, *ends):
+        line: list[str] = []
+        while step in above and step not in chosen and step not in line:
+            line.append(step)
+            step = above[step]
+        if len(chosen) + len(line) <= _STEPS:
+            chosen.update(line)
+    return [s for s in spans if s["span_id"] in chosen]
+
+
+def row_of(trace: dict[str, Any]) -> dict[str, Any]:
+    """One line of the API's list of traces."""
+    return {k: v for k, v in trace.items() if k not in _BOOKKEEPING}
+
+
+def alert_of(alert: dict[str, Any]) -> dict[str, Any]:
+    """The API's alert without the points of its charts and times that are there in words."""
+    kept = {k: v for k, v in alert.items() if not k.endswith("_ns")}
+    evidence = {k: v for k, v in alert["evidence"].items() if k not in _DRAWN}
+    return {
+        **kept,
+        "evidence": evidence,
+        "moved": alert["moved"][:_MOVED],
+        "moved_in_all": len(alert["moved"]),
+    }
 
 
 def heading_of(run: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import re
 import sys
 from collections.abc import Awaitable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from mcp_types import ToolAnnotations
 
 from watchkeeper.cli.client import Client, Typed
 from watchkeeper.cli.errors import CliError
-from watchkeeper.mcp.failure import failure_of, heading_of, run_of
+from watchkeeper.mcp.failure import alert_of, failure_of, heading_of, row_of, run_of
 from watchkeeper.mcp.fence import fenced
 from watchkeeper.server.openapi import installed_version
 from watchkeeper.testing.targets import How, TargetError, run
@@ -55,12 +56,17 @@ class Tools:
         found = await self._call("GET", f"/api/traces?{query}")
         if not found["traces"]:
             return f"no trace since {since} matches; give an earlier `since` (7d, 30d), or ask for less"
-        return fenced(found["traces"], 400)
+        return fenced([row_of(t) for t in found["traces"]], 400)
 
     async def read_failure(self, trace_id: str) -> str:
         """Read one trace with its context: input, output, every step with messages, documents and tool results, which scorers
-        failed and why. Reading it is noted in the audit log."""
-        return fenced(failure_of(await self._call("GET", f"/api/traces/{quote(trace_id.strip(), safe='')}")))
+        failed and why; of a very long one the steps that failed, the first and the last. Reading it is noted in the audit log."""
+        asked = trace_id.strip()
+        if not re.fullmatch("[0-9A-Fa-f]{32}", asked):
+            raise ToolError(
+                f"{asked!r} is not a trace id, which is 32 hexadecimal digits; search_traces has them"
+            )
+        return fenced(failure_of(await self._call("GET", f"/api/traces/{asked}")))
 
     async def list_signals(
         self,
@@ -77,9 +83,14 @@ class Tools:
     ) -> str:
         """List alerts with their evidence: which metric of which cohort moved, since when, the worst traces, recent
         deployments, owner and runbook."""
-        return fenced(
-            await self._call("GET", f"/api/alerts?state={state}&limit={max(1, min(limit, 100))}"), 800
-        )
+        found = await self._call("GET", f"/api/alerts?state={state}&limit={max(1, min(limit, 100))}")
+        if not found:
+            return (
+                "no alert is there"
+                if state == "all"
+                else f"no alert is {state}; state 'all' has the earlier ones"
+            )
+        return fenced([alert_of(a) for a in found], 800)
 
     async def add_case(
         self,

@@ -1,5 +1,6 @@
 """A coding agent's way through the product: the SDK's own client, over stdio, against a real server."""
 
+import json
 import os
 import re
 import sys
@@ -14,6 +15,7 @@ pytest.importorskip("mcp")
 from mcp import Client, StdioServerParameters
 
 from tests.serving import Server
+from watchkeeper.mcp.failure import alert_of, failure_of
 from watchkeeper.mcp.fence import fenced, shortened
 
 TRACE = "ab" * 15
@@ -63,7 +65,7 @@ def agent(server: Server, tmp_path: Path) -> Client:
     started = StdioServerParameters(
         command=sys.executable,
         args=["-m", "watchkeeper", "mcp", "--server", server.url, "--target", "app:answer"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
         cwd=tmp_path,
     )
     return Client(started)
@@ -129,7 +131,7 @@ async def test_it_goes_from_a_failure_to_a_case_to_a_verdict(agent: Client, serv
 async def test_it_reads_signals_alerts_and_sql(agent: Client) -> None:
     async with agent:
         assert "RECORDED" in await said(agent, "list_signals", state="all")
-        assert "RECORDED" in await said(agent, "list_alerts", state="all")
+        assert await said(agent, "list_alerts") == "no alert is open; state 'all' has the earlier ones"
         assert '"columns"' in await said(agent, "run_sql", query="select count() as n from traces")
 
 
@@ -145,6 +147,9 @@ async def test_what_the_server_refuses_reaches_the_agent_in_words(agent: Client)
         assert "stored runs, the newest first: " in unknown and "/api/" not in unknown
         assert "empty" in await said(agent, "add_case", wrong=True, dataset=" ", trace_id=f"{TRACE}00")
         assert "RECORDED" in await said(agent, "read_failure", trace_id=f" {TRACE}00\n")
+        for other in ("", "../../api/keys"):
+            unread = await said(agent, "read_failure", wrong=True, trace_id=other)
+            assert "is not a trace id" in unread and "/api/traces" not in unread
 
 
 async def test_recorded_text_cannot_close_its_fence(agent: Client) -> None:
@@ -161,9 +166,85 @@ async def test_recorded_text_cannot_close_its_fence(agent: Client) -> None:
 
 def test_long_text_is_cut_and_says_so() -> None:
     assert shortened({"a": "x" * 30, "b": None, "c": []}, 10) == {"a": "xxxxxxxxxx… (20 more characters)"}
-    assert "cut: " in fenced(["y" * 1000] * 100, whole=5000)
+    assert "cut: " in fenced("y" * 6000, longest=9000, whole=5000)
     one, other = fenced("a"), fenced("a")
     assert one != other
+
+
+def recorded(text: str) -> Any:
+    return json.loads("\n".join(text.split("\n")[2:-1]))
+
+
+def test_of_a_long_answer_whole_items_are_left_out_and_counted() -> None:
+    rows = [{"n": i, "text": "y" * 300, "deep": [1, 2]} for i in range(100)]
+    for data in (rows, {"columns": ["n"], "rows": rows, "truncated": False}):
+        text = fenced(data, whole=5000)
+        read = recorded(text)
+        *kept, mark = read if isinstance(read, list) else read["rows"]
+        assert len(text) < 5400 and 10 < len(kept) < 20 and kept == rows[: len(kept)]
+        assert mark == f"… cut: {100 - len(kept)} more left out; ask for less"
+    # Items that are themselves too long give way inside.
+    (one, mark) = recorded(fenced([{"id": i, "points": list(range(5000))} for i in range(2)], whole=5000))
+    assert one["id"] == 0 and 500 < len(one["points"]) < 2000 and mark.startswith("… cut: 1 more")
+
+
+def test_of_a_trace_with_thousands_of_steps_those_that_failed_are_read() -> None:
+    def step(i: int, parent: str | None, bad: bool) -> dict[str, Any]:
+        named = {
+            "span_id": f"{i:016x}",
+            "parent_id": parent,
+            "name": f"step {i}",
+            "kind": "tool",
+            "duration_ms": 1.0,
+        }
+        return {**named, "error": {"class": "timeout", "message": "late"} if bad else None} | dict.fromkeys(
+            ("llm", "retrieval", "tool")
+        )
+
+    root = f"{0:016x}"
+    spans = [step(0, None, False)]
+    spans += [step(i, root if i % 2 else f"{i - 1:016x}", i in (2000, 2500)) for i in range(1, 4000)]
+    known = (
+        "trace_id", "time", "duration_ms", "session_id", "scenario", "service", "release", "prompt_name", "prompt_version",
+        "error_class", "complete", "content_hidden", "input_text", "output_text",
+    )  # fmt: skip
+    blamed = {
+        "scorer": "tool_error",
+        "source": "check",
+        "value": 0.0,
+        "label": None,
+        "passed": False,
+        "reason": "",
+        "author": None,
+    }
+    trace = dict.fromkeys(known) | {"spans": spans, "scores": [{**blamed, "span_id": f"{3001:016x}"}]}
+    read = failure_of(trace)
+    names = [s["name"] for s in read["steps"]]
+    assert read["steps_in_all"] == 4000 and len(names) <= 60
+    # What failed, and what that stands in; the first and the last.
+    assert {
+        "step 0",
+        "step 1999",
+        "step 2000",
+        "step 2499",
+        "step 2500",
+        "step 3001",
+        "step 1",
+        "step 3999",
+    } <= set(names)
+    assert names == sorted(names, key=lambda name: int(name.split()[1]))
+    # A loop of parents ends.
+    spans[5]["parent_id"] = spans[6]["span_id"]
+    assert len(failure_of(trace)["steps"]) <= 60
+
+
+def test_an_alert_is_read_without_the_points_of_its_charts() -> None:
+    evidence = {"headline": "it fell", "chart": [{"t": 1}] * 500, "chart_parent": [{"t": 1}] * 500}
+    moved = [{"metric": f"m{i}"} for i in range(20)]
+    told = alert_of({"id": "a", "since": "2026", "since_ns": 1, "evidence": evidence, "moved": moved})
+    assert told == {
+        "id": "a", "since": "2026", "evidence": {"headline": "it fell"}, "moved": moved[:6], "moved_in_all": 20,
+    }  # fmt: skip
 
 
 async def test_without_a_target_or_answers_the_gate_says_what_to_do(server: Server, tmp_path: Path) -> None:
