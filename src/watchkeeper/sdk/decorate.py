@@ -1,12 +1,14 @@
 """``@trace`` for every kind of function."""
 
+import asyncio
+import concurrent.futures
 import functools
 import inspect
 import weakref
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any, ParamSpec, Self, TypeVar, cast, overload
+from typing import Any, Final, ParamSpec, Self, TypeVar, cast, overload
 
 from opentelemetry import context as otel_context
 
@@ -14,11 +16,14 @@ from watchkeeper.sdk import keys
 from watchkeeper.sdk.health import note
 from watchkeeper.sdk.leaving import heed_sigterm
 from watchkeeper.sdk.spans import Kind, Span, context_values
-from watchkeeper.sdk.values import json_of, text_of
+from watchkeeper.sdk.values import json_of, message_of, text_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Property = TypeVar("Property", bound="property | functools.cached_property[Any]")
+
+#: Where responses of Starlette (FastAPI), Werkzeug (Flask) and Django keep what they have yet to stream.
+_STREAMED_BODIES: Final = ("body_iterator", "response", "_iterator")
 
 #: A value, or a function of the call's arguments that gives it.
 Given = str | Callable[..., object] | None
@@ -45,11 +50,10 @@ class _Plan:
         """The span of one call, not started. A failure here costs attributes, never the call."""
         step = Span(self.name, self.kind, {}, {})
         try:
-            ambient = context_values(
-                _value(self.scenario, args, kwargs), _value(self.user_id, args, kwargs), self.prompt
-            )
+            scenario, user_id = (self._value(given, args, kwargs) for given in (self.scenario, self.user_id))
+            ambient = context_values(scenario, user_id, self.prompt)
             for key, given in ((keys.CONVERSATION_ID, self.session_id), (keys.VARIANT, self.variant)):
-                value = _value(given, args, kwargs)
+                value = self._value(given, args, kwargs)
                 if value is not None:
                     ambient[key] = text_of(value, 500)
             step = Span(self.name, self.kind, {}, ambient)
@@ -64,6 +68,16 @@ class _Plan:
         except Exception as error:  # noqa: BLE001  the arguments are the application's objects; counted and logged
             note("a call's arguments cannot be recorded", f"{self.name}: {type(error).__name__}")
         return step
+
+    def _value(self, given: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+        try:
+            return given(*args, **kwargs) if callable(given) else given
+        except Exception as error:  # noqa: BLE001  the function is the application's; counted and logged
+            note(
+                "a function given to @trace failed",
+                f"{self.name}: {type(error).__name__}: {message_of(error)}",
+            )
+            return None
 
     def _input(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
         own = args[1:] if self.skip_first else args
@@ -87,10 +101,6 @@ class _Plan:
         if self.capture_output and result is not None and not recorded:
             step.output(result)
         step.end()
-
-
-def _value(given: object, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-    return given(*args, **kwargs) if callable(given) else given
 
 
 @overload
@@ -131,7 +141,7 @@ def trace(
     """Each call becomes a span with its input, output, duration and error; the outermost one is the trace.
 
     ``@trace``, ``@trace("name")`` and ``@trace(name="name", …)`` are all right. Works on plain, ``async``, generator and async generator functions, methods and properties included; the span of a
-    coroutine that a function returns stays open until it has been awaited, that of a
+    coroutine, future or task that a function returns stays open until it is done, that of a
     generator (also of one that a function returns) stays open until it is exhausted, closed or fails, and holds
     the output that was produced.
     ``user_id``, ``session_id``, ``scenario`` and ``variant`` may be functions of the call's arguments.
@@ -245,7 +255,9 @@ class _Call:
             self.result = self._handed_on(self.result)
         elif type(self.result) is CoroutineType:
             self.result = self._awaited(cast("Any", self.result))
-        else:
+        elif issubclass(type(self.result), (asyncio.Future, concurrent.futures.Future)):
+            self._settled(self.result)
+        elif not self._responded():
             self.plan.close(self.step, self.result)
 
     def _handed_on(self, generator: Any) -> Any:
@@ -256,6 +268,35 @@ class _Call:
         # Whoever got it may never look into it.
         weakref.finalize(handed, turns.done)
         return handed
+
+    def _responded(self) -> bool:
+        """Whether the call returned a web framework's response that has yet to be streamed: the answer is what comes out of it."""
+        try:
+            held: Any = vars(self.result)
+        except Exception:  # noqa: BLE001  most values have none, and an object's own __dict__ may raise anything
+            return False
+        for place in _STREAMED_BODIES if type(held) is dict else ():
+            body = held.get(place)
+            if type(body) in (GeneratorType, AsyncGeneratorType):
+                held[place] = self._handed_on(body)
+                return True
+        return False
+
+    def _settled(self, future: Any) -> None:
+        """A future or task that the call returned: its result is the answer. It stays the object it is."""
+        plan, step = self.plan, self.step
+        step.leave()
+
+        def done(_: object) -> None:
+            if future.cancelled():
+                step.end(asyncio.CancelledError())
+            # Asking for the exception would take back asyncio's warning that nobody has.
+            elif (error := getattr(future, "_exception", None)) is not None:
+                step.end(error)
+            else:
+                plan.close(step, future.result())
+
+        future.add_done_callback(done)
 
     def _awaited(self, coroutine: Any) -> Any:
         """A coroutine that the call returned, as if the function itself were one."""

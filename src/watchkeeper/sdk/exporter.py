@@ -554,9 +554,10 @@ class Exporter:
                 self.tally.dropped[reason] += spans
 
     def _lose(self, parcel: Parcel, reason: str) -> None:
-        with self._lock:
-            self.tally.dropped[reason] += parcel.spans
-            self.tally.reports_dropped[reason] += parcel.reports
+        self._count_dropped(reason, parcel.spans)
+        if parcel.reports:
+            with self._lock:
+                self.tally.reports_dropped[reason] += parcel.reports
 
 
 def _headers(settings: Settings) -> dict[str, str]:

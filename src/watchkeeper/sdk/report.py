@@ -81,7 +81,7 @@ def score(
         return False
     number = None if value is None else float(value)
     if (number is None and label is None) or (number is not None and not math.isfinite(number)):
-        note("a score without a value or label is not sent", name)
+        note("a score without a value or label, or whose value is no finite number, is not sent", name)
         return False
     fields: dict[str, object] = {
         "trace_id": target,

@@ -5,7 +5,8 @@ import contextlib
 import itertools
 import linecache
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+import weakref
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal, Self, TypeVar, cast, overload
 
@@ -43,7 +44,8 @@ class Span:
     """One step. Made by :func:`span` or ``@trace``; every method returns the span and never raises."""
 
     __slots__ = (
-        "_ambient", "_attributes", "_before", "_ended", "_limit", "_muted", "_name", "_started", "_streamed", "kind", "otel",
+        "_ambient", "_attributes", "_before", "_ended", "_handed", "_limit", "_muted", "_name", "_started", "_streamed", "kind",
+        "otel",
     )  # fmt: skip
 
     def __init__(self, name: str, kind: str, attributes: dict[str, Any], ambient: Mapping[str, str]) -> None:
@@ -55,6 +57,8 @@ class Span:
         self._before: Context | None = None
         self._started = 0
         self._streamed: Streamed | None = None
+        #: A stream that nobody has begun to read: whoever gets it may do so after the block that made it.
+        self._handed: object = None
         self._limit = MAX_TEXT
         self._ended = self._muted = False
 
@@ -119,14 +123,17 @@ class Span:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self.end(error)
+        if error is None and self._handed is not None:
+            self.leave()
+        else:
+            self.end(error)
 
     async def __aenter__(self) -> Self:
         self.start()
         return self
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        self.end(error)
+        self.__exit__(kind, error, trace)
 
     @property
     def trace_id(self) -> str:
@@ -340,31 +347,62 @@ class Span:
     @overload
     def stream(self, chunks: Iterable[T], text: Callable[[T], object] | None = None) -> Iterator[T]: ...
     def stream(self, chunks: Any, text: Callable[[Any], object] | None = None) -> Any:
-        """``chunks`` unchanged, while their text, TTFT and TPOT are recorded.
+        """``chunks`` unchanged, while their text, TTFT and TPOT are recorded. A stream that is first read after the ``with`` block
+        of the span, because the function returned it, ends the span when it ends.
 
         Chunks may be texts or OpenAI or Anthropic events; ``text`` reads any other kind.
         """
         if self.kind == "llm":
             self.set(keys.REQUEST_STREAM, True)
-        return (
+        made = (
             self._stream_async(chunks, text) if hasattr(chunks, "__aiter__") else self._stream(chunks, text)
         )
+        if self._started and not self._ended:
+            self._handed = handed = object()
+            # Whoever got it may never look into it.
+            weakref.finalize(made, self._put_down, handed)
+        return made
+
+    def _put_down(self, handed: object) -> None:
+        if self._handed is handed:
+            self._handed = None
+            if self._before is None:
+                self.end()
+
+    def _taken_up(self) -> bool:
+        """A stream is read now. Whether the block of the span is over, so that the span ends with the stream."""
+        late = self._handed is not None and self._before is None
+        self._handed = None
+        return late
 
     def _stream(self, chunks: Iterable[T], text: Callable[[T], object] | None) -> Iterator[T]:
-        for chunk in chunks:
-            self.saw(chunk, text)
-            self._reading(True)
-            yield chunk
-        self._reading(False)
+        with self._last(self._taken_up()):
+            for chunk in chunks:
+                self.saw(chunk, text)
+                self._reading(True)
+                yield chunk
+            self._reading(False)
 
     async def _stream_async(
         self, chunks: AsyncIterable[T], text: Callable[[T], object] | None
     ) -> AsyncIterator[T]:
-        async for chunk in chunks:
-            self.saw(chunk, text)
-            self._reading(True)
-            yield chunk
-        self._reading(False)
+        with self._last(self._taken_up()):
+            async for chunk in chunks:
+                self.saw(chunk, text)
+                self._reading(True)
+                yield chunk
+            self._reading(False)
+
+    @contextlib.contextmanager
+    def _last(self, late: bool) -> Generator[None]:
+        try:
+            yield
+        except BaseException as error:
+            if late:
+                self.end(error)
+            raise
+        if late:
+            self.end()
 
     def _reading(self, more: bool) -> None:
         if self._streamed is not None:

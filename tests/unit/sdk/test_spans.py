@@ -496,3 +496,43 @@ def test_a_span_is_current_whatever_opentelemetry_calls_its_key(
     assert get_current_span(made) is span
     assert (otel_context.get_value("theirs", made), otel_context.get_value("ours", made)) == (1, 2)
     assert isinstance(made, Context) and "ours" not in parent
+
+
+async def test_a_stream_that_is_read_after_the_block_that_made_it_is_recorded(
+    sdk: Any, receiver: Receiver
+) -> None:
+    def asked(name: str) -> Any:
+        with sdk.span(name, kind="llm") as step:
+            return step.stream(iter(["It ", "arrives."]))
+
+    async def asked_async(name: str) -> Any:
+        async def pieces() -> Any:
+            yield "late "
+            raise TimeoutError
+
+        async with sdk.span(name, kind="llm"):
+            return sdk.stream(pieces())
+
+    assert list(asked("whole")) == ["It ", "arrives."]
+    next(asked("some"))
+    asked("unread")
+    with pytest.raises(TimeoutError):
+        async for _ in await asked_async("broken"):
+            pass
+    with pytest.raises(KeyError), sdk.span("failed", kind="llm") as step:
+        unread = step.stream(iter(["never"]))
+        raise KeyError("x")
+    assert list(unread) == ["never"]
+    with sdk.span("after", kind="llm") as after:
+        assert sdk.current_trace_id() == after.trace_id
+    assert sdk.flush()
+    found = {s.name: s.attributes for s in receiver.spans}
+    assert len(receiver.spans) == len(found) == 6
+    assert "It arrives." in found["whole"]["gen_ai.output.messages"]
+    assert "watchkeeper.partial" not in found["whole"]
+    assert found["some"]["watchkeeper.partial"] is True and "It " in found["some"]["gen_ai.output.messages"]
+    assert "gen_ai.output.messages" not in found["unread"]
+    assert found["broken"]["error.type"] == "TimeoutError"
+    assert "late" in found["broken"]["gen_ai.output.messages"]
+    assert found["failed"]["error.type"] == "KeyError"
+    assert not any(s.parent_id for s in receiver.spans)

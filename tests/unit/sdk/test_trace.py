@@ -527,3 +527,87 @@ def test_a_failure_far_down_costs_no_more_than_its_last_frames(sdk: Any, receive
     lines = stack.splitlines()
     assert len(lines) == 60 and lines[-1].strip() == 'raise ValueError("far down")'
     assert lines[-2].endswith("in down") and "test_trace.py" in lines[-2]
+
+
+def test_a_function_given_that_fails_costs_its_own_value(sdk: Any, receiver: Receiver) -> None:
+    @sdk.trace(
+        name="answer", scenario="support", user_id=lambda q: q["nobody"], session_id=lambda q: f"s-{q}"
+    )
+    def answer(question: str) -> str:
+        return "yes"
+
+    assert answer("hello") == "yes"
+    assert sdk.flush()
+    kept = receiver.span("answer").attributes
+    assert kept["watchkeeper.input"] == "hello" and kept["watchkeeper.scenario"] == "support"
+    assert kept["gen_ai.conversation.id"] == "s-hello" and "user.id" not in kept
+    assert sdk.sdk.stats()["problems"]["a function given to @trace failed"] == 1
+
+
+def test_a_future_or_task_that_is_returned_is_the_answer_when_it_is_done(
+    sdk: Any, receiver: Receiver
+) -> None:
+    @sdk.trace
+    def started(what: str) -> Any:
+        async def work() -> str:
+            await asyncio.sleep(0.05)
+            if what == "bad":
+                raise KeyError(what)
+            return f"done {what}"
+
+        return asyncio.ensure_future(work())
+
+    async def both() -> None:
+        task = started("well")
+        assert otel.get_current_span() is otel.INVALID_SPAN
+        assert await task == "done well"
+        with pytest.raises(KeyError):
+            await started("bad")
+        gone = started("gone")
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+
+    asyncio.run(both())
+    with ThreadPoolExecutor() as pool:
+        handed = sdk.trace(lambda: pool.submit(lambda: "from a thread"))()
+        assert handed.result() == "from a thread"
+    assert sdk.flush()
+    well, bad, gone, threaded = receiver.spans
+    assert well.attributes["watchkeeper.output"] == "done well"
+    assert well.duration_ns > 40_000_000
+    assert bad.attributes["error.type"] == "KeyError"
+    assert "CancelledError" in gone.attributes["error.type"]
+    assert threaded.attributes["watchkeeper.output"] == "from a thread"
+
+
+def test_a_response_that_is_still_to_be_streamed_is_answered_by_what_comes_out_of_it(
+    sdk: Any, receiver: Receiver
+) -> None:
+    class Starlette:
+        def __init__(self, body: Any) -> None:
+            self.body_iterator = body
+
+    class Flask:
+        def __init__(self, body: Any) -> None:
+            self.response = body
+
+    async def later() -> AsyncIterator[str]:
+        for piece in ("one ", "two"):
+            with span("inner"):
+                await asyncio.sleep(0)
+            yield piece
+
+    async def served() -> None:
+        given = sdk.trace(name="starlette")(lambda: Starlette(later()))()
+        assert otel.get_current_span() is otel.INVALID_SPAN
+        assert [p async for p in given.body_iterator] == ["one ", "two"]
+
+    asyncio.run(served())
+    given = sdk.trace(name="flask")(lambda: Flask(piece for piece in ("a", "b")))()
+    assert list(given.response) == ["a", "b"]
+    assert sdk.flush()
+    one = receiver.span("starlette")
+    assert one.attributes["watchkeeper.output"] == "one two"
+    assert {s.parent_id for s in receiver.spans if s.name == "inner"} == {one.span_id}
+    assert receiver.span("flask").attributes["watchkeeper.output"] == "ab"
