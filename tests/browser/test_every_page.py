@@ -37,7 +37,7 @@ ADDRESSES = (
     "/datasets", "/datasets/support-regressions", "/datasets/support-regressions/cases/case_0003",
     "/experiments", "/experiments/exp_1", "/experiments/exp_1?against=exp_0", "/releases?range=30d",
     "/reports", "/reports?kind=evidence", "/settings", "/settings/prices", "/settings/export", "/settings/forwarding",
-    "/settings/audit",
+    "/settings/people", "/settings/audit",
 )  # fmt: skip
 # What answers with a file, a part of a page or another address; the preview of an action needs a running scoring.
 NOT_PAGES = {

@@ -26,6 +26,7 @@ from watchkeeper.web.pages import (
     monitors,
     outward,
     overview,
+    people,
     playground,
     prices,
     quality,
@@ -77,6 +78,7 @@ MODULES: Final[tuple[ModuleType, ...]] = (
     settings,
     prices,
     outward,
+    people,
 )
 WORDS: Final = {
     400: "That did not work",

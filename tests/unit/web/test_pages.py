@@ -503,6 +503,38 @@ async def test_it_shows_a_new_key_once(world: World) -> None:
     assert "revoked" in after
 
 
+async def test_an_admin_adds_people_changes_what_they_may_and_takes_it_away(world: World) -> None:
+    def role_of(page: str) -> str:
+        rows = page.partition("<b>ann@example.com</b>")[2].partition("</tr>")[0]
+        return re.findall(r'value="(\w+)" selected', rows)[0]
+
+    async with client(world) as browser:
+        made = await browser.post("/settings/people", data={"email": " Ann@Example.com", "role": "reviewer"})
+        (link,) = re.findall(r"http://[^<]+/login\?token=[\w-]+", made.text)
+        later = (await browser.get("/settings/people")).text
+        (ann,) = re.findall(r"/settings/people/(\w+)/role", later.partition('id="remove-')[0])
+        there = {"email": "ann@example.com", "role": "viewer"}
+        assert (await browser.post("/settings/people", data=there)).status_code == 400
+        assert (await browser.post("/settings/people", data={**there, "role": "ingest"})).status_code == 400
+        assert (
+            await browser.post("/settings/people", data={"email": "ann", "role": "viewer"})
+        ).status_code == 400
+        assert (await browser.post(f"/settings/people/{ann}/role", data={"role": "boss"})).status_code == 400
+        await browser.post(f"/settings/people/{ann}/role", data={"role": "editor"})
+        changed = (await browser.get("/settings/people")).text
+        another = (await browser.post(f"/settings/people/{ann}/link")).text
+        await browser.post(f"/settings/people/{ann}/role", data={"role": "none"})
+        gone = (await browser.get("/settings/people")).text
+        # Whoever was here before comes back.
+        assert (await browser.post("/settings/people", data=there)).status_code == 200
+        back = (await browser.get("/settings/people")).text
+    assert made.headers["cache-control"] == "no-store" and link not in later
+    assert role_of(later) == "reviewer"
+    assert role_of(changed) == "editor"
+    assert "/login?token=" in another and "ann@example.com" in another
+    assert "<b>ann@example.com</b>" not in gone and role_of(back) == "viewer"
+
+
 async def test_it_draws_charts_by_address_and_says_when_it_cannot(world: World) -> None:
     async with client(world) as browser:
         page = (await browser.get("/quality/answer_relevance?range=14d")).text

@@ -51,6 +51,11 @@ def _here(call: Call, person: dict[str, Any]) -> dict[str, Any]:
 @route("GET", "/api/users", permission="admin")
 async def users(call: Call) -> list[dict[str, Any]]:
     """The people with a role in this project."""
+    return await people(call)
+
+
+async def people(call: Call) -> list[dict[str, Any]]:
+    """Whom the caller may see, by address."""
     found = await call.services.records.read(access.list_users)
     mine = [p for p in found if everywhere(call) or call.project in p["roles"] or EVERY_PROJECT in p["roles"]]
     return [_here(call, p) for p in mine]
@@ -65,17 +70,29 @@ def login_path(token: str) -> str:
 async def add_user(call: Call) -> dict[str, Any]:
     """Add a person. `login` is their one-time link, valid for 15 minutes; hand it to them."""
     given: NewUser = call.body
+    return await add(call, given.email, given.role)
+
+
+async def add(call: Call, email: str, role: str) -> dict[str, Any]:
+    """A person with a role in the call's project, and their link. Somebody who is known from another project, or was here before, is
+    taken as they are by whoever administers all of them."""
     now = call.services.wall_clock()
 
     def work(conn: Connection) -> tuple[str, str]:
-        user_id = access.create_user(conn, given.email, now)
-        access.set_role(conn, user_id, call.project, given.role)
-        _note(call, conn, "user.create", given.email, {"role": given.role})
+        known = access.find_user(conn, email) if everywhere(call) else None
+        there = (
+            known is not None
+            and not known["disabled"]
+            and not known["roles"].keys() & {call.project, EVERY_PROJECT}
+        )
+        user_id = known["id"] if known is not None and there else access.create_user(conn, email, now)
+        access.set_role(conn, user_id, call.project, role)
+        _note(call, conn, "user.create", email, {"role": role})
         return user_id, access.create_login(conn, user_id, now)
 
     user_id, token = await call.services.records.write(work)
     base = call.services.config.current.server.public_url or ""
-    return {"id": user_id, "email": given.email, "role": given.role, "login": base + login_path(token)}
+    return {"id": user_id, "email": email, "role": role, "login": base + login_path(token)}
 
 
 def _note(
@@ -111,12 +128,17 @@ def _person(call: Call, conn: Connection) -> dict[str, Any]:
 async def set_role(call: Call) -> dict[str, Any]:
     """Change or take away a person's role in this project."""
     given: Role = call.body
+    return await give(call, given.role)
+
+
+async def give(call: Call, role: str | None) -> dict[str, Any]:
+    """The person of the path with another role in the call's project, with none for None."""
 
     def work(conn: Connection) -> dict[str, Any]:
         person = _person(call, conn)
-        before = access.set_role(conn, person["id"], call.project, given.role)
-        _note(call, conn, "user.role", person["email"], {"before": before, "after": given.role})
-        return {"id": person["id"], "email": person["email"], "role": given.role}
+        before = access.set_role(conn, person["id"], call.project, role)
+        _note(call, conn, "user.role", person["email"], {"before": before, "after": role})
+        return {"id": person["id"], "email": person["email"], "role": role}
 
     made = await call.services.records.write(work)
     call.services.auth.forget()
@@ -126,6 +148,11 @@ async def set_role(call: Call) -> dict[str, Any]:
 @route("POST", "/api/users/{user_id}/login", permission="admin")
 async def login_link(call: Call) -> dict[str, Any]:
     """A new one-time login link for a person of this project, valid for 15 minutes."""
+    return await link(call)
+
+
+async def link(call: Call) -> dict[str, Any]:
+    """A new link for the person of the path."""
     now = call.services.wall_clock()
 
     def work(conn: Connection) -> tuple[str, str]:
