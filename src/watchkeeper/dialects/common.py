@@ -1,5 +1,6 @@
 """What every client shares: exceptions, HTTP status, evaluation and guardrail events, documents, sampling."""
 
+import re
 from datetime import datetime
 from typing import Any, cast
 
@@ -255,11 +256,16 @@ def _document(item: Any) -> Document | None:
     return Document(as_text(identity), score, as_text(result_of(content)), metadata)
 
 
+# Coding agents tell their model of a failure in an element of its own: <tool_error>, <tool_use_error>, <error>.
+_MARKED_ERROR = re.compile(r"<(tool_error|tool_use_error|error)>(.*)</\1>", re.DOTALL)
+
+
 def tool_failure(result: Any) -> str | None:
     """The error text of a tool result that says it failed although its span does not, else None."""
     table = as_dict(result)
     if table is None:
-        return None
+        marked = _MARKED_ERROR.fullmatch(result.strip()) if isinstance(result, str) else None
+        return marked[2].strip() or "error" if marked is not None else None
     error = table.get("error")
     if error and not isinstance(error, bool):
         return as_text(error)

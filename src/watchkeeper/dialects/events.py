@@ -4,6 +4,7 @@ A log record that belongs to a span is handed in as one more event whose body li
 are read by the same code and in any order of arrival.
 """
 
+import re
 from typing import Any, cast
 
 from watchkeeper.dialects import common, gen_ai, messages, replies
@@ -18,10 +19,13 @@ MESSAGE_EVENTS = {
     "gen_ai.assistant.message": "assistant",
     "gen_ai.tool.message": "tool",
 }
+_OF_ROLE = {role: name for name, role in MESSAGE_EVENTS.items()}
 _RANK = {name: rank for rank, name in enumerate(MESSAGE_EVENTS)} | {"gen_ai.choice": 9}
 DETAILS = frozenset(("gen_ai.client.inference.operation.details", "gen_ai.client.inference.details"))
 # Claude Code's record of what was answered, beside its spans.
 ANSWERED = "claude_code.assistant_response"
+# Messages as events that bear their place: gen_ai.prompt.0 with gen_ai.prompt.role and gen_ai.prompt.content.
+_PLACED = re.compile(r"(gen_ai\.(prompt|completion|embedding))\.(\d+)")
 _STREAM_MARKS = frozenset(("First Token Stream Event", "ai.stream.firstChunk", "gen_ai.content.first_token",
                            # MLflow under LangChain, AgentOps.
                            "new_token", "first_token_received"))  # fmt: skip
@@ -60,7 +64,7 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
     spoken: list[RawEvent] = []
     choices: list[RawEvent] = []
     details: list[RawEvent] = []
-    for event in ordered:
+    for event in map(_unplaced, ordered):
         name = event.name
         if name in MESSAGE_EVENTS:
             spoken.append(event)
@@ -99,6 +103,18 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
         _details(draft, details)
     if spoken or choices:
         _conversation(draft, spoken, choices)
+
+
+def _unplaced(event: RawEvent) -> RawEvent:
+    """An event that bears its message's place as the event of that message."""
+    placed = _PLACED.fullmatch(event.name)
+    if placed is None:
+        return event
+    values = {k.removeprefix(placed[1] + "."): v for k, v in event.attributes.items()}
+    if placed[2] == "completion":
+        return RawEvent("gen_ai.choice", event.time_ns, {"index": placed[3], **values})
+    role = messages.role_of(str(values.get("role") or ""), "user")
+    return RawEvent(_OF_ROLE.get(role, "gen_ai.user.message"), event.time_ns, values)
 
 
 def _with_body(event: RawEvent) -> dict[str, Any]:

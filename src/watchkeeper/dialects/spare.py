@@ -5,7 +5,7 @@ from typing import Any
 from watchkeeper.dialects import common
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Tokens, read_usage
-from watchkeeper.dialects.values import as_int, as_list, as_text, first, word
+from watchkeeper.dialects.values import as_int, as_list, as_text, first, identifier, word
 
 # The dialects know these names one by one; what they leave unread is something else.
 _KNOWN = ("gen_ai.", "llm.", "ai.", "langfuse.", "langsmith.", "traceloop.", "mlflow.", "metadata.")
@@ -23,7 +23,11 @@ _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("agent", (".agent.name", ".agent_name")),
     ("raised", (".error.data", ".error.detail", ".error.details")),
     # A conversation is a person's; the sessions of a transport, a browser or a database are not.
-    ("talk", (".conversation.id", ".conversation_id", ".conversationId")),
+    (
+        "talk",
+        (".conversation.id", ".conversation_id", ".conversationId", ".trace.session_id", ".trace.sessionId"),
+    ),
+    ("user", (".trace.user_id", ".trace.userId")),
     ("kind", _KIND_ENDS),
     ("out", (".output_tokens", ".completion_tokens", ".outputTokens", ".completionTokens")),
 )
@@ -56,6 +60,8 @@ def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> Non
     if "talk" in told and "gen_ai.conversation.id" not in attributes:
         talk = word(told["talk"])
         draft.weak_session = draft.weak_session or (None if talk in UNNAMED else talk)
+    if "user" in told:
+        draft.user = draft.user or identifier(told["user"])
     if draft.failed and draft.error_detail is None:
         draft.error_detail = as_text(told.get("raised"))
     if "agent" in told and draft.kind is None and "agent" in draft.raw.name.lower():

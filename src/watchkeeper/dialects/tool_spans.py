@@ -104,8 +104,18 @@ def _identify(ordered: list[Span], named: dict[str | None, list[Part]]) -> None:
         free = [p for p in told or () if p.id not in claimed]
         if len(free) == len(spans):
             for span, call in zip(spans, free, strict=True):
-                if span.tool is not None and span.tool.arguments in (None, call.arguments):
+                if span.tool is None:
+                    continue
+                if _placed(span.tool.arguments, call.arguments):
+                    span.tool = msgspec.structs.replace(span.tool, arguments=call.arguments)
+                if span.tool.arguments in (None, call.arguments):
                     span.tool = msgspec.structs.replace(span.tool, call_id=call.id)
+
+
+def _placed(given: Any, asked: Any) -> bool:
+    """Whether a function got by place what the model asked for by name."""
+    values = [*cast(dict[str, Any], asked).values()] if isinstance(asked, dict) else []
+    return bool(values) and given == values
 
 
 def _under(name: str) -> tuple[str, ...]:

@@ -39,11 +39,24 @@ def recognise(raw: RawSpan) -> bool:
         "traceloop.span.kind" in attributes
         or "llm.request.type" in attributes
         or "gen_ai.prompt.0.role" in attributes
+        or _renamed(attributes) is not None
     )
+
+
+def _renamed(attributes: dict[str, Any]) -> str | None:
+    """The name that an SDK made from Traceloop's gave its attributes (`ioa_observe.` as Cisco's), None where it is Traceloop's."""
+    for key in attributes:
+        head, _, rest = key.partition(".")
+        if rest == "entity.name" and head != NAME and f"{head}.span.kind" in attributes:
+            return head + "."
+    return None
 
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft` from entities and flattened messages."""
+    if (own := _renamed(attributes)) is not None:
+        told = {f"{NAME}.{k[len(own) :]}": v for k, v in attributes.items() if k.startswith(own)}
+        attributes = {**told, **attributes}
     if draft.kind is None:
         kind = word(attributes.get("traceloop.span.kind"))
         request = word(attributes.get("llm.request.type"))

@@ -1,0 +1,86 @@
+"""Shapes of clients run after all others: GenAI instrumentations of smaller vendors, coding agents, gateways."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.dialects.make import event, span
+from watchkeeper import dialects
+from watchkeeper.model.span import LLM, Span
+
+
+def _llm(made: Span) -> LLM:
+    assert made.llm is not None
+    return made.llm
+
+
+def test_messages_told_as_events_that_bear_their_place_are_the_conversation() -> None:
+    told: dict[str, Any] = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini"}
+    made = span(
+        told,
+        events=[
+            event("gen_ai.prompt.0", gen_ai__prompt__role="system", gen_ai__prompt__content="Be brief."),
+            event("gen_ai.prompt.1", gen_ai__prompt__role="user", gen_ai__prompt__content="Capital?"),
+            event("gen_ai.completion.0", gen_ai__completion__role="assistant", gen_ai__completion__content="Paris."),
+        ],
+    )  # fmt: skip
+    llm = _llm(made)
+    assert (llm.system, made.input_text, made.output_text) == ("Be brief.", "Capital?", "Paris.")
+    embedded = span(
+        told | {"gen_ai.operation.name": "embeddings"},
+        events=[
+            event(f"gen_ai.embedding.{n}", gen_ai__embedding__content=text) for n, text in enumerate("ab")
+        ],
+    )
+    assert [m.text for m in _llm(embedded).input_messages] == ["a", "b"]
+
+
+@pytest.mark.parametrize("mark", ["tool_error", "tool_use_error", "error"])
+def test_a_result_that_is_an_error_by_its_mark_is_a_tools_failure(mark: str) -> None:
+    told = {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "bash"}
+    made = span({**told, "gen_ai.tool.call.result": f"<{mark}>bash failed:\n1</{mark}>"}, status="ok")
+    assert made.tool is not None and made.tool.error == "bash failed:\n1"
+    assert made.error is not None and made.error.class_ == "tool_error"
+    spoken = span({**told, "gen_ai.tool.call.result": f"<{mark}>is how HTML marks it</p>"}, status="ok")
+    assert spoken.tool is not None and spoken.tool.error is None
+
+
+def test_an_sdk_made_from_traceloops_tells_its_steps_under_a_name_of_its_own() -> None:
+    told = {"ioa_observe.span.kind": "tool", "ioa_observe.entity.name": "lookup", "ioa_observe.workflow.name": "wf",
+            "ioa_observe.entity.input": json.dumps({"args": ["Paris"], "kwargs": {}}),
+            "ioa_observe.entity.output": json.dumps("sunny in Paris")}  # fmt: skip
+    made = span(told, name="lookup.tool", kind="internal")
+    assert (made.kind, made.dialect) == ("tool", "traceloop") and made.tool is not None
+    assert (made.tool.name, made.tool.result) == ("lookup", "sunny in Paris")
+    agent = span(
+        told | {"ioa_observe.span.kind": "agent", "ioa_observe.entity.name": "weather"}, name="weather.agent"
+    )
+    assert (agent.kind, agent.context.agent_name, agent.output_text) == ("agent", "weather", "sunny in Paris")
+
+
+def test_session_and_user_of_a_trace_are_known_under_a_prefix_of_the_clients_own() -> None:
+    told = {
+        "traceroot.span.type": "agent",
+        "traceroot.trace.session_id": "s-7",
+        "traceroot.trace.user_id": "u-7",
+    }
+    made = span(told, name="weather")
+    assert (made.kind, made.context.session_id, made.context.user_id) == ("agent", "s-7", "u-7")
+
+
+def test_a_function_that_got_by_place_what_was_asked_by_name_ran_that_call() -> None:
+    call = {"type": "tool_call", "id": "call_0", "name": "lookup", "arguments": {"city": "Paris"}}
+    asked = span(
+        {
+            "gen_ai.operation.name": "chat",
+            "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": [call]}]),
+        }
+    )
+    ran = span(
+        {"traceloop.span.kind": "tool", "traceloop.entity.name": "lookup",
+         "traceloop.entity.input": json.dumps({"args": ["Paris"], "kwargs": {}})},
+        span_id="02" * 8, parent="01" * 8, name="lookup.tool", kind="internal",
+    )  # fmt: skip
+    tool = next(s.tool for s in dialects.assemble([asked, ran], []).spans if s.tool is not None)
+    assert (tool.call_id, tool.arguments) == ("call_0", {"city": "Paris"})
