@@ -1,8 +1,8 @@
 """The same provider call told by several spans: who carries it, and what the others add.
 
-Seven ways it happens: two instrumentations report one response id, or tell it at the same time; a wrapper span repeats its
+Eight ways it happens: two instrumentations report one response id, or tell it at the same time; a wrapper span repeats its
 child's call; Logfire ends the call at the first byte and tells the rest on a second span; a provider's own SDK tells the call an instrumentation told;
-Langfuse's client tells what its callback told; what a call used is told again on a span of its own.
+Langfuse's client tells what its callback told; what a call used is told again on a span of its own, or what all calls of a run did.
 """
 
 from collections.abc import Container
@@ -16,6 +16,8 @@ from watchkeeper.model.span import LLM, Span
 _SDKS = ("com.anthropic.sdk", "mistralai_sdk_tracer")
 # What only LangChain says of its models.
 _CALLBACK = "langfuse.observation.metadata.ls_provider"
+# The runs of one trace that are looked at for what they used.
+_MOST_ACCOUNTS = 100
 
 
 def mark(spans: list[Span]) -> None:
@@ -34,6 +36,7 @@ def mark(spans: list[Span]) -> None:
     _by_sdk(calls)
     _by_callback(calls)
     _by_count(calls)
+    _by_run(calls)
     _wrappers(calls, below, sums)
     for span in calls:
         llm = _llm(span)
@@ -312,9 +315,35 @@ def _by_count(calls: list[Span]) -> None:
 
 
 def _is_account(span: Span) -> bool:
-    llm = _llm(span)
-    told = llm.input_messages or llm.output_messages or llm.response_id or llm.finish_reason_raw or llm.params
-    return not told and span.end_ns - span.start_ns < 10_000_000
+    return _only_counts(_llm(span)) and span.end_ns - span.start_ns < 10_000_000
+
+
+def _only_counts(llm: LLM) -> bool:
+    """Whether nothing is told of a call but what it used."""
+    return not (
+        llm.input_messages or llm.output_messages or llm.response_id or llm.finish_reason_raw or llm.params
+    )
+
+
+def _by_run(calls: list[Span]) -> None:
+    """A span that only tells what was used in a run, beside the calls of that run (OpenClaw), is none of them."""
+    known = [s for s in calls if s.raw is not None and _llm(s).duplicate_of is None and any(_count(s))]
+    accounts = [s for s in known if _only_counts(_llm(s))]
+    # A client that hides what was said tells nothing but counts of every call: those are no accounts.
+    if len({s.name for s in known}) < 2 or len(accounts) > _MOST_ACCOUNTS:
+        return
+    for span in accounts:
+        run = [s for s in known if s.name != span.name and _scope(s) == _scope(span) and _within(s, span)]
+        if run and _count(span) == tuple(map(sum, zip(*map(_count, run), strict=True))):
+            _llm(span).duplicate_of = run[-1].span_id
+
+
+def _scope(span: Span) -> str:
+    return span.raw.scope_name if span.raw is not None else ""
+
+
+def _within(inner: Span, outer: Span) -> bool:
+    return outer.start_ns <= inner.start_ns and inner.end_ns <= outer.end_ns
 
 
 def _encloses(outer: Span, own: Span) -> bool:

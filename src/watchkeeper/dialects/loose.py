@@ -5,6 +5,7 @@ from typing import Any
 from watchkeeper.dialects import common, gen_ai, messages, parameters
 from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import Tokens, read_usage
+from watchkeeper.dialects.spare import KIND_ENDS
 from watchkeeper.dialects.values import Picker, as_bool, as_float, as_int, as_text, decode, first, word
 from watchkeeper.model.span import RawSpan
 
@@ -60,11 +61,19 @@ _pick = Picker(
         "tools": ("llm.tools", "llm.request.tools", "tools"),
         "in": _IN,
         "out": _OUT,
-        "total": ("llm.usage.total_tokens", "llm.total_tokens", "usage.total_tokens", "total_tokens"),
+        "total": (
+            "llm.usage.total_tokens",
+            "llm.total_tokens",
+            "usage.total_tokens",
+            "tokens.total",
+            "total_tokens",
+        ),
         "cached": (
             "llm.usage.cached_tokens",
             "llm.usage.cache_read_input_tokens",
             "usage.cached_tokens",
+            "tokens.cache_read",
+            "tokens.cached",
             "judgment.usage.cache_read_input_tokens",
             "tfy.model.metric.cache_read_input_tokens",
             "cached_tokens",
@@ -72,6 +81,7 @@ _pick = Picker(
         ),
         "written": (
             "llm.usage.cache_creation_input_tokens",
+            "tokens.cache_write",
             "judgment.usage.cache_creation_input_tokens",
             "tfy.model.metric.cache_creation_input_tokens",
             "cache_creation_input_tokens",
@@ -173,6 +183,20 @@ def _kind(attributes: dict[str, Any]) -> str | None:
     if not _NAMED.isdisjoint(attributes):
         told = not _COUNTED.isdisjoint(attributes) or not _OWN.isdisjoint(attributes)
         return "llm" if told or "llm.usage" in attributes or "llm.token.counts" in attributes else None
+    return "llm" if _own_call(attributes) is not None else None
+
+
+def _own_call(attributes: dict[str, Any]) -> str | None:
+    """The prefix under which a client tells a model and what it used (`openclaw.model`, `openclaw.tokens.input`)."""
+    for key in attributes:
+        prefix, _, name = key.rpartition(".")
+        if name not in ("model", "model_name") or prefix in ("", "gen_ai"):
+            continue
+        # A span whose kind stands beside them is of that kind.
+        if any(prefix + end in attributes for end in KIND_ENDS):
+            return None
+        if any(f"{prefix}.{count}" in attributes for count in _COUNTED):
+            return prefix + "."
     return None
 
 
@@ -199,6 +223,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft` by what the names say."""
     draft.kind = draft.kind or _kind(attributes)
     if draft.kind == "llm":
+        if (own := _own_call(attributes)) is not None:
+            told = {k.removeprefix(own): v for k, v in attributes.items() if k.startswith(own)}
+            attributes = {**told, **attributes}
         call(draft, attributes)
     elif draft.kind == "tool":
         own = _own_tool(attributes) or "tool."

@@ -11,7 +11,7 @@ from watchkeeper.dialects.values import as_int, as_list, as_text, first, identif
 _KNOWN = ("gen_ai.", "llm.", "ai.", "langfuse.", "langsmith.", "traceloop.", "mlflow.", "metadata.")
 # What clients write where an application names no session and no user (Spring AI's memory: `default`).
 UNNAMED = frozenset(("unknown", "Unknown", "UNKNOWN", "default"))
-_KIND_ENDS = (".span.type", ".span.kind", ".span_type", ".span_kind", ".observation.type")
+KIND_ENDS = (".span.type", ".span.kind", ".span_type", ".span_kind", ".observation.type")
 _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("finish", (".finish_reason", ".finish_reasons", ".stop_reason", ".finishReason", ".stopReason")),
     ("call", (".tool.call.id", ".tool.call_id", ".tool_call.id", ".tool_call_id", ".toolCallId")),
@@ -28,7 +28,7 @@ _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         (".conversation.id", ".conversation_id", ".conversationId", ".trace.session_id", ".trace.sessionId"),
     ),
     ("user", (".trace.user_id", ".trace.userId")),
-    ("kind", _KIND_ENDS),
+    ("kind", KIND_ENDS),
     ("out", (".output_tokens", ".completion_tokens", ".outputTokens", ".completionTokens")),
 )
 # The words for a span's kind that leave no doubt, whoever uses them.
@@ -89,7 +89,7 @@ def _typed(draft: Draft, key: str, attributes: dict[str, Any]) -> None:
     draft.kind = _KINDS.get((word(attributes[key]) or "").lower())
     if draft.kind is None:
         return
-    prefix = next(key.removesuffix(end) for end in _KIND_ENDS if key.endswith(end))
+    prefix = next(key.removesuffix(end) for end in KIND_ENDS if key.endswith(end))
     given = first(attributes, *(f"{prefix}.{name}" for name in _INPUTS))
     result = first(attributes, *(f"{prefix}.{name}" for name in _OUTPUTS))
     if draft.kind in ("llm", "embedding"):

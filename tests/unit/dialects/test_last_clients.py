@@ -84,3 +84,57 @@ def test_a_function_that_got_by_place_what_was_asked_by_name_ran_that_call() -> 
     )  # fmt: skip
     tool = next(s.tool for s in dialects.assemble([asked, ran], []).spans if s.tool is not None)
     assert (tool.call_id, tool.arguments) == ("call_0", {"city": "Paris"})
+
+
+def test_last9s_kinds_costs_and_functions_are_read() -> None:
+    call = span(
+        {"gen_ai.l9.span.kind": "llm", "gen_ai.usage.cost_usd": 1.2e-5}, name="ask", kind="internal",
+        events=[event("gen_ai.content.prompt", gen_ai__prompt="Hi?"), event("gen_ai.content.completion", gen_ai__completion="Yo")],
+    )  # fmt: skip
+    assert (call.kind, call.input_text, call.output_text, _llm(call).cost_client) == (
+        "llm",
+        "Hi?",
+        "Yo",
+        1.2e-5,
+    )
+    told = {
+        "gen_ai.tool.name": "lookup",
+        "gen_ai.function.call.arguments": '{"city": "Paris"}',
+        "gen_ai.function.call.result": "sunny",
+    }
+    tool = span({"gen_ai.l9.span.kind": "tool", **told}, name="tool_x", kind="internal").tool
+    assert tool is not None and (tool.name, tool.arguments, tool.result) == (
+        "lookup",
+        {"city": "Paris"},
+        "sunny",
+    )
+
+
+def test_a_model_and_its_counts_under_a_prefix_of_the_clients_own_are_a_call() -> None:
+    made = span(
+        {"openclaw.provider": "anthropic", "openclaw.model": "claude-sonnet-4-5", "openclaw.sessionId": "s-1",
+         "openclaw.tokens.input": 23, "openclaw.tokens.output": 12, "openclaw.tokens.cache_read": 8,
+         "openclaw.tokens.cache_write": 0, "openclaw.tokens.total": 43},
+        name="openclaw.model.usage", kind="internal",
+    )  # fmt: skip
+    llm = _llm(made)
+    assert (made.kind, llm.provider, llm.request_model, made.context.session_id) == (
+        "llm", "anthropic", "claude-sonnet-4-5", "s-1",
+    )  # fmt: skip
+    assert (llm.usage.input_tokens, llm.usage.cached_input_tokens, llm.usage.output_tokens) == (31, 8, 12)
+
+
+@pytest.mark.parametrize(("used", "calls"), [(62, 2), (70, 3)])
+def test_what_a_run_used_told_beside_its_calls_is_counted_once(used: int, calls: int) -> None:
+    told: dict[str, Any] = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-5"}
+    spent: dict[str, Any] = {"gen_ai.usage.input_tokens": 31, "gen_ai.usage.output_tokens": 12}
+    spans = [
+        span(told | spent, span_id=f"0{n}" * 8, parent="0f" * 8, name="openclaw.model.call", start=n * 100, end=n * 100 + 50)
+        for n in (1, 2)
+    ]  # fmt: skip
+    spans.append(
+        span(told | {"gen_ai.usage.input_tokens": used, "gen_ai.usage.output_tokens": 24}, span_id="03" * 8, name="openclaw.model.usage")
+    )  # fmt: skip
+    assert (
+        len([s for s in dialects.assemble(spans, []).llm_calls if s.llm and not s.llm.duplicate_of]) == calls
+    )
