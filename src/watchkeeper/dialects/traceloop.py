@@ -115,7 +115,8 @@ def _ranking(draft: Draft, attributes: dict[str, Any]) -> None:
     asked = nested(attributes, "gen_ai.prompt.")
     told = [t for p in cast(list[Any], asked if isinstance(asked, list) else []) if (t := as_dict(p))]
     sent = [as_text(t.get("content")) for t in told if t.get("role") == "system"]
-    queries = [as_text(t.get("content")) for t in told if t.get("role") == "user"]
+    # In JS the text lies under its role.
+    queries = [as_text(first(t, "content", "user")) for t in told if t.get("role") == "user"]
     draft.query = draft.query or (queries[0] if queries else None)
     places = nested(attributes, "gen_ai.completion.")
     found: list[Document] = []

@@ -227,9 +227,11 @@ def _table(attributes: dict[str, Any], name: str) -> dict[str, Any] | None:
 
 
 def _value(told: Any) -> Any:
-    """A value, also where it lies beside the name of its type."""
+    """A value, also where it lies beside the name of its type, or alone under a name for what has none (Agenta)."""
     value = decode(told)
     table = as_dict(value)
+    if table is not None and set(table) == {"__default__"}:
+        return decode(table["__default__"])
     return table["value"] if table is not None and set(table) == {"type", "value"} else value
 
 
@@ -294,10 +296,11 @@ def _call(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, resul
     began = as_int(attributes.get(sdk.began))
     if draft.ttft_ms is None and began is not None and began * 1000 >= draft.raw.start_ns:
         draft.ttft_ms = began / 1000 - draft.raw.start_ns / 1e6
-    sent, received = (as_int(attributes.get(key)) for key in sdk.tokens)
+    # Agenta's counts are those of the unit, or what the application stored beside.
+    sent, received = (as_int(first(attributes, key, key.replace(".unit.", "."))) for key in sdk.tokens)
     # Judgment counts cached tokens beside the others.
     beside = "non_cached" in sdk.tokens[0]
     draft.tokens.fill(usage or Tokens(sent, received, exclusive=beside))
     if draft.cost_client is None:
-        draft.cost_client = as_float(first(attributes, sdk.cost) or (metrics or {}).get("cost"))
+        draft.cost_client = as_float(first(attributes, sdk.cost, sdk.cost.replace(".unit.", ".")) or (metrics or {}).get("cost"))
     loose.call(draft, attributes)

@@ -25,6 +25,10 @@ _NO_WORD = frozenset(("", "None", "null", "undefined", "<not specified>"))
 Json = Any
 
 
+# Agenta's mark of a value it wrote as JSON.
+TAGGED_JSON = "@ag.type=json:"
+
+
 def decode(value: Any) -> Json:
     """A value that may be JSON inside a string, as the plain value it stands for.
 
@@ -34,6 +38,8 @@ def decode(value: Any) -> Json:
     if not isinstance(value, str):
         return value
     text = value.strip()
+    if text[:1] == "@":
+        text = text.removeprefix(TAGGED_JSON)
     if not text or text[0] not in '[{"':
         return value
     try:

@@ -138,3 +138,27 @@ def test_what_a_run_used_told_beside_its_calls_is_counted_once(used: int, calls:
     assert (
         len([s for s in dialects.assemble(spans, []).llm_calls if s.llm and not s.llm.duplicate_of]) == calls
     )
+
+
+def test_the_query_of_a_ranking_may_lie_under_its_role() -> None:
+    made = span({"llm.request.type": "rerank", "gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.user": "capital"})
+    assert made.kind == "rerank" and made.retrieval is not None and made.retrieval.query == "capital"
+
+
+def test_agentas_values_are_read_beneath_their_marks() -> None:
+    found = span(
+        {"ag.type.node": "RETRIEVER", "ag.data.inputs.q": "capital",
+         "ag.data.outputs.__default__": '@ag.type=json:[{"id": "d1", "text": "Paris is a city", "score": 0.9}]'},
+        name="search", kind="internal",
+    )  # fmt: skip
+    assert found.retrieval is not None and found.retrieval.documents[0].content == "Paris is a city"
+    tool = span({"ag.type.node": "TOOL", "ag.data.inputs.city": "Paris", "ag.data.outputs.__default__": "sunny"}, name="lookup").tool
+    assert tool is not None and (tool.arguments, tool.result) == ({"city": "Paris"}, "sunny")
+    call = span(
+        {"ag.type.node": "CHAT", "ag.data.inputs.messages": '@ag.type=json:[{"role": "user", "content": "Capital?"}]',
+         "ag.data.outputs.role": "assistant", "ag.data.outputs.content": "Paris.", "ag.metrics.tokens.prompt": 31,
+         "ag.metrics.tokens.completion": 12, "ag.metrics.costs.total": 0.001},
+        name="ask", kind="internal",
+    )  # fmt: skip
+    llm = _llm(call)
+    assert (call.input_text, call.output_text, llm.usage.input_tokens, llm.cost_client) == ("Capital?", "Paris.", 31, 0.001)
