@@ -166,6 +166,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.error_type = draft.error_type or word(attributes["honeyhive_error_type"])
     given = _value(_first(draft, attributes, sdk.given, _INPUTS))
     result = _value(_first(draft, attributes, sdk.result, _OUTPUTS))
+    if sdk.marker == "framework":
+        _promptflow(draft, attributes, given)
     given = unwrap.called_with(given) if draft.kind != "tool" else given
     if draft.kind in ("llm", "embedding"):
         _call(draft, attributes, sdk, given, result)
@@ -183,6 +185,20 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.output_text = draft.output_text or common.plain_text(result)
     if sdk.kind == "langwatch.span.type":
         _langwatch(draft, attributes)
+
+
+def _promptflow(draft: Draft, attributes: dict[str, Any], given: Any) -> None:
+    """What Prompt flow says beside its kind: the whole request and answer, and which SDK's method was called."""
+    if draft.kind in ("llm", "embedding"):
+        request = parameters.take(draft, given)
+        draft.take_tools(request.get("tools"))
+        if maker := spellings.maker(str(attributes.get("function") or "")):
+            draft.provider_raw.setdefault("function", maker)
+        if draft.kind == "llm":
+            draft.take_reply("output", _first(draft, attributes, ("output",), ("promptflow.function.output",)))
+    elif draft.kind == "tool" and draft.raw.parent_id is None:
+        # Every function is told alike; the outermost is the application's own.
+        draft.kind = "workflow"
 
 
 def _langwatch(draft: Draft, attributes: dict[str, Any]) -> None:

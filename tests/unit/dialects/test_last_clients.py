@@ -162,3 +162,27 @@ def test_agentas_values_are_read_beneath_their_marks() -> None:
     )  # fmt: skip
     llm = _llm(call)
     assert (call.input_text, call.output_text, llm.usage.input_tokens, llm.cost_client) == ("Capital?", "Paris.", 31, 0.001)
+
+
+def test_prompt_flow_tells_the_whole_request_and_answer_of_a_call() -> None:
+    told: dict[str, Any] = {"framework": "promptflow", "span_type": "LLM",
+                            "function": "openai.resources.chat.completions.completions.Completions.create"}  # fmt: skip
+    asked = event(
+        "promptflow.function.inputs",
+        payload=json.dumps({"model": "gpt-4o-mini", "temperature": 0.3, "stream": True, "messages": [{"role": "user", "content": "Hi?"}]}),
+    )  # fmt: skip
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "model": "gpt-4o-mini-2024-07-18"}
+    pieces = [
+        {**head, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "Yes."}, "finish_reason": None}]},
+        {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {**head, "choices": [], "usage": {"prompt_tokens": 31, "completion_tokens": 12, "prompt_tokens_details": {"cached_tokens": 8}}},
+    ]  # fmt: skip
+    made = span(told | {"output": json.dumps(pieces), "output_type": "iterated"}, events=[asked], name="openai_chat")
+    llm = _llm(made)
+    assert (llm.provider, llm.params, llm.stream, llm.output_text) == ("openai", {"temperature": 0.3}, True, "Yes.")
+    assert (llm.response_id, llm.finish_reason, llm.usage.input_tokens, llm.usage.cached_input_tokens) == (
+        "chatcmpl-1", "stop", 31, 8,
+    )  # fmt: skip
+    function = told | {"span_type": "Function", "function": "flow"}
+    assert span(function, name="flow").kind == "workflow"
+    assert span(function, name="lookup", parent="02" * 8).kind == "tool"
