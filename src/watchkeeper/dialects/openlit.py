@@ -9,6 +9,9 @@ from watchkeeper.model.span import Message, Part, RawSpan
 
 NAME = "openlit"
 HEADS = frozenset(("openlit",))
+_GOOGLE = frozenset(
+    ("gemini", "google", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai", "vertex_ai", "vertexai")
+)
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -19,6 +22,18 @@ def recognise(raw: RawSpan) -> bool:
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """First-token time only means something on a stream; on other calls it is the whole answer's time."""
     gen_ai.read(draft, attributes)
+    tokens = draft.tokens
+    if (
+        attributes.get("gen_ai.provider.name") in _GOOGLE
+        and tokens.output is not None
+        and tokens.total is None
+    ):
+        # Google counts what was thought beside what was said, and so does OpenLIT.
+        tokens.output += tokens.reasoning or 0
+    for message in draft.outputs or ():
+        if any(p.type == "tool_call" for p in message.parts):
+            # How Python prints a text that there was not.
+            message.parts = [p for p in message.parts if p.type != "text" or p.text != "None"]
     seconds = as_float(attributes.get("gen_ai.server.time_to_first_token"))
     streamed = as_bool(attributes.get("gen_ai.request.stream"))
     if draft.ttft_ms is None and seconds is not None and streamed is True:

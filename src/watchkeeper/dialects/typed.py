@@ -195,7 +195,9 @@ def _promptflow(draft: Draft, attributes: dict[str, Any], given: Any) -> None:
         if maker := spellings.maker(str(attributes.get("function") or "")):
             draft.provider_raw.setdefault("function", maker)
         if draft.kind == "llm":
-            draft.take_reply("output", _first(draft, attributes, ("output",), ("promptflow.function.output",)))
+            draft.take_reply(
+                "output", _first(draft, attributes, ("output",), ("promptflow.function.output",))
+            )
     elif draft.kind == "tool" and draft.raw.parent_id is None:
         # Every function is told alike; the outermost is the application's own.
         draft.kind = "workflow"
@@ -318,5 +320,7 @@ def _call(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, resul
     beside = "non_cached" in sdk.tokens[0]
     draft.tokens.fill(usage or Tokens(sent, received, exclusive=beside))
     if draft.cost_client is None:
-        draft.cost_client = as_float(first(attributes, sdk.cost, sdk.cost.replace(".unit.", ".")) or (metrics or {}).get("cost"))
+        draft.cost_client = as_float(
+            first(attributes, sdk.cost, sdk.cost.replace(".unit.", ".")) or (metrics or {}).get("cost")
+        )
     loose.call(draft, attributes)

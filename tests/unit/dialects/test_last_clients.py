@@ -141,7 +141,9 @@ def test_what_a_run_used_told_beside_its_calls_is_counted_once(used: int, calls:
 
 
 def test_the_query_of_a_ranking_may_lie_under_its_role() -> None:
-    made = span({"llm.request.type": "rerank", "gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.user": "capital"})
+    made = span(
+        {"llm.request.type": "rerank", "gen_ai.prompt.0.role": "user", "gen_ai.prompt.0.user": "capital"}
+    )
     assert made.kind == "rerank" and made.retrieval is not None and made.retrieval.query == "capital"
 
 
@@ -152,7 +154,10 @@ def test_agentas_values_are_read_beneath_their_marks() -> None:
         name="search", kind="internal",
     )  # fmt: skip
     assert found.retrieval is not None and found.retrieval.documents[0].content == "Paris is a city"
-    tool = span({"ag.type.node": "TOOL", "ag.data.inputs.city": "Paris", "ag.data.outputs.__default__": "sunny"}, name="lookup").tool
+    tool = span(
+        {"ag.type.node": "TOOL", "ag.data.inputs.city": "Paris", "ag.data.outputs.__default__": "sunny"},
+        name="lookup",
+    ).tool
     assert tool is not None and (tool.arguments, tool.result) == ({"city": "Paris"}, "sunny")
     call = span(
         {"ag.type.node": "CHAT", "ag.data.inputs.messages": '@ag.type=json:[{"role": "user", "content": "Capital?"}]',
@@ -161,7 +166,12 @@ def test_agentas_values_are_read_beneath_their_marks() -> None:
         name="ask", kind="internal",
     )  # fmt: skip
     llm = _llm(call)
-    assert (call.input_text, call.output_text, llm.usage.input_tokens, llm.cost_client) == ("Capital?", "Paris.", 31, 0.001)
+    assert (call.input_text, call.output_text, llm.usage.input_tokens, llm.cost_client) == (
+        "Capital?",
+        "Paris.",
+        31,
+        0.001,
+    )
 
 
 def test_prompt_flow_tells_the_whole_request_and_answer_of_a_call() -> None:
@@ -177,12 +187,36 @@ def test_prompt_flow_tells_the_whole_request_and_answer_of_a_call() -> None:
         {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
         {**head, "choices": [], "usage": {"prompt_tokens": 31, "completion_tokens": 12, "prompt_tokens_details": {"cached_tokens": 8}}},
     ]  # fmt: skip
-    made = span(told | {"output": json.dumps(pieces), "output_type": "iterated"}, events=[asked], name="openai_chat")
+    made = span(
+        told | {"output": json.dumps(pieces), "output_type": "iterated"}, events=[asked], name="openai_chat"
+    )
     llm = _llm(made)
-    assert (llm.provider, llm.params, llm.stream, llm.output_text) == ("openai", {"temperature": 0.3}, True, "Yes.")
+    assert (llm.provider, llm.params, llm.stream, llm.output_text) == (
+        "openai",
+        {"temperature": 0.3},
+        True,
+        "Yes.",
+    )
     assert (llm.response_id, llm.finish_reason, llm.usage.input_tokens, llm.usage.cached_input_tokens) == (
         "chatcmpl-1", "stop", 31, 8,
     )  # fmt: skip
     function = told | {"span_type": "Function", "function": "flow"}
     assert span(function, name="flow").kind == "workflow"
     assert span(function, name="lookup", parent="02" * 8).kind == "tool"
+
+
+def test_openlit_counts_googles_thoughts_beside_the_answer_and_prints_a_text_there_was_not() -> None:
+    said = [
+        {"type": "text", "content": "None"},
+        {"type": "tool_call", "id": "", "name": "lookup", "arguments": {"city": "Paris"}},
+    ]
+    told: dict[str, Any] = {
+        "gen_ai.operation.name": "chat", "gen_ai.provider.name": "gemini", "gen_ai.request.model": "gemini-2.5-flash",
+        "gen_ai.usage.input_tokens": 31, "gen_ai.usage.output_tokens": 12, "gen_ai.usage.reasoning_tokens": 3,
+        "gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": said}]),
+    }  # fmt: skip
+    made = _llm(span(told, scope="openlit.instrumentation.google_ai_studio"))
+    assert (made.usage.output_tokens, made.usage.reasoning_output_tokens) == (15, 3)
+    assert [p.type for p in made.output_messages[0].parts] == ["tool_call"] and made.output_text is None
+    other = span(told | {"gen_ai.provider.name": "openai"}, scope="openlit.instrumentation.openai")
+    assert _llm(other).usage.output_tokens == 12
