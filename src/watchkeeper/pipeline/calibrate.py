@@ -23,7 +23,7 @@ from watchkeeper.model.calibration import (
     Standing,
 )
 from watchkeeper.model.prompt import Ask
-from watchkeeper.model.review import Case
+from watchkeeper.model.review import Case, Label
 from watchkeeper.model.score import Outcome, Subject, Verdict
 from watchkeeper.model.series import BINARY, Estimate, Point, SeriesKey
 from watchkeeper.model.times import DAY, Clock
@@ -236,23 +236,31 @@ class Calibrator:
     async def _labelled(
         self, project: str, scorer: Scorer, cut: float | None
     ) -> tuple[list[Pair], list[tuple[str, str, str]], int]:
-        """The drawn sample with what people said of it."""
+        """The drawn sample with what people said of it, every vote, and on how many traces they do not agree. The votes on a disputed
+        item decide nothing, and without them people would seem to agree on everything."""
         since = max(self._clock() - self._valid_ns, await self._drifted_ns(project, scorer.name))
         model = model_of(scorer)
 
-        def read(c: Connection) -> tuple[list[tuple[Candidate, float, int]], list[tuple[str, str, str]]]:
+        def read(
+            c: Connection,
+        ) -> tuple[list[tuple[Candidate, float, int]], list[Label], list[Label], set[str]]:
             drawn = store.samples(c, project, scorer.name, scorer.version, model, since)
-            said = reviews.labels_of(c, project, [d.trace_id for d, _, _ in drawn])
-            return drawn, [(x.trace_id, x.author, x.verdict) for x in said]
+            asked = [d.trace_id for d, _, _ in drawn]
+            return (
+                drawn, reviews.labels_of(c, project, asked), reviews.votes_of(c, project, asked),
+                reviews.disputed_traces(c, project),
+            )  # fmt: skip
 
-        drawn, labels = await self._records.read(read)
-        settled, disputed = rules.majority(labels)
+        drawn, said, given, disputed = await self._records.read(read)
+        settled, ties = rules.majority([(x.trace_id, x.author, x.verdict) for x in said])
+        open_ = {d.trace_id for d, _, _ in drawn if d.trace_id not in settled} & disputed
         pairs = [
             _pair(d, probability, settled[d.trace_id], cut)
             for d, probability, _ in drawn
             if d.trace_id in settled
         ]
-        return pairs, labels, len(disputed)
+        votes = [(x.trace_id, x.author, x.verdict) for x in given if x.role == "vote"]
+        return pairs, votes, len(open_ | set(ties))
 
     async def _cases(
         self, project: str, scorer: Scorer, dataset: str, version: int | None, cut: float | None

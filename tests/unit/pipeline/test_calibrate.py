@@ -4,8 +4,10 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from tests.columns import empty_columns
 from tests.unit.scoring.build import trace
@@ -22,7 +24,7 @@ from watchkeeper.store.columns import TraceRow
 from watchkeeper.store.records import calibration as store
 from watchkeeper.store.records import datasets, jobs, reviews
 from watchkeeper.store.records.engine import Records
-from watchkeeper.store.records.tables import metadata
+from watchkeeper.store.records.tables import metadata, review_items
 
 DAY = 86_400 * 10**9
 NOW = 20_500 * DAY
@@ -121,6 +123,38 @@ async def test_a_judge_may_decide_once_people_agree_with_it_and_not_before(world
     assert not after.provisional and after.expires_ns == NOW + 90 * DAY
     world.now = NOW + 90 * DAY
     assert (await world.flow.standings("p"))["quality"].reason == "its calibration has expired"
+
+
+async def test_votes_that_disagree_show_in_the_agreement_of_people_although_they_decide_nothing(
+    world: World,
+) -> None:
+    await world.traffic()
+    await world.flow.draw("p", "quality", wanted=100)
+    waiting = world.records.read_now(lambda c: reviews.queue(c, "p", limit=1000))
+    doubtful = [i for n, i in enumerate(waiting) if n % 5 == 0]
+
+    def vote(conn: Any, said: list[Any], author: str, turned: list[Any], role: str = "vote") -> None:
+        for i in said:
+            good = world.truth[i.trace_id] != (i in turned)
+            verdict = "good" if good else "bad"
+            reviews.label(
+                conn, Label(f"l{i.id}{author}", "p", i.id, i.trace_id, author, world.now, verdict, role=role)
+            )
+
+    def both(conn: Any) -> None:
+        conn.execute(sa.update(review_items).values(reviewers=2))
+        vote(conn, waiting, "ana", [])
+        vote(conn, waiting, "bob", doubtful)
+
+    world.records.write_now(both)
+    made = await world.flow.calibrate("p", "quality")
+    assert (made.n, made.disputed, made.annotators) == (80, 20, 2)
+    assert made.alpha is not None and 0.3 < made.alpha < 0.7
+    # What a third one decides counts from then on; the two still do not agree.
+    world.records.write_now(lambda c: vote(c, doubtful[:15], "eve", [], "final"))
+    world.now += 1
+    decided = await world.flow.calibrate("p", "quality")
+    assert (decided.n, decided.disputed, decided.annotators, decided.alpha) == (95, 5, 2, made.alpha)
 
 
 async def test_another_rubric_is_provisional_again(world: World) -> None:

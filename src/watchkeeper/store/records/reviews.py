@@ -423,6 +423,14 @@ def labels_of(conn: Connection, project: str, trace_ids: list[str] | None = None
     ]
 
 
+def disputed_traces(conn: Connection, project: str) -> set[str]:
+    """The traces on which reviewers do not agree and nobody has decided."""
+    query = sa.select(review_items.c.trace_id).where(
+        review_items.c.project == project, review_items.c.status == "disputed"
+    )
+    return set(conn.scalars(query))
+
+
 def drawn(conn: Connection, item_ids: Sequence[str]) -> dict[str, tuple[str, float | None]]:
     """Why each of these items is in the queue (its source), and with which probability it was drawn, None where by no chance."""
     found: dict[str, tuple[str, float | None]] = {}
