@@ -18,7 +18,7 @@ from watchkeeper.config.base import form_in_words
 from watchkeeper.server import answers
 from watchkeeper.server.auth import Authenticator, authorise, check_csrf, project_of
 from watchkeeper.server.otlp_answers import otlp_error
-from watchkeeper.server.routing import ANONYMOUS, Call, HttpError, Request, Response, Route, checked
+from watchkeeper.server.routing import ANONYMOUS, UNSAFE, Call, HttpError, Request, Response, Route, checked
 from watchkeeper.server.services import Services
 from watchkeeper.store.columns import QueryRefused, StoreUnavailable
 from watchkeeper.store.records.access import AccessRefused
@@ -111,6 +111,19 @@ def _query(request: Request, model: type[BaseModel]) -> BaseModel:
         return model.model_validate_strings(given)
     except ValidationError as error:
         raise HttpError(400, *described(error, model)) from None
+
+
+async def _asked(request: Request, route: Route, model: type[BaseModel]) -> BaseModel:
+    """What a request asks by its address; what changes something may say it in a body instead: one that was passed over would
+    have something else done."""
+    query = _query(request, model)
+    nothing = request.headers.get("content-length", "0") == "0" and "transfer-encoding" not in request.headers
+    # A page's form may come here with its token alone.
+    form = request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
+    if nothing or form or route.method not in UNSAFE or route.body is not None:
+        return query
+    body = await _body(request, route, model)
+    return query.model_copy(update={name: getattr(body, name) for name in body.model_fields_set})
 
 
 def _limited(query: BaseModel | None, result: Any) -> dict[str, str]:
@@ -207,7 +220,7 @@ class Router:
             await check_csrf(request, principal)
         call = Call(request, self.services, principal, project, route.permission)
         if route.query is not None:
-            call.query = _query(request, route.query)
+            call.query = await _asked(request, route, route.query)
         if route.body is not None:
             call.body = await _body(request, route, route.body)
         return call

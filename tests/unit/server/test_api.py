@@ -467,6 +467,19 @@ async def test_it_shows_a_new_key_once_and_lets_project_admins_rule_only_their_p
             ).status_code == 401
 
 
+async def test_what_may_be_said_in_the_address_of_a_change_may_stand_in_its_body(served: Rig) -> None:
+    for name, source, priority in (("rev1", "low_score", 5.0), ("rev2", "calibration:quality", 3.0)):
+        item = ReviewItem(name, "default", f"{TRACE[:-1]}{name[-1]}", "read", source, priority, NOW)
+        served.services.records.write_now(lambda c, i=item: reviews.add(c, i))
+    async with served.client(served.key("reviewer")) as client:
+        path, wanted = "/api/reviews/next", {"source": "calibration:quality"}
+        # It was passed over, and the reviewer got the most urgent item of all.
+        assert (await client.post(path, json=wanted)).json()["item"]["id"] == "rev2"
+        assert (await client.post(path, params=wanted)).json()["item"]["id"] == "rev2"
+        assert (await client.post(path, json={"sauce": "low_score"})).status_code == 400
+        assert (await client.post(path, json={})).status_code == 200
+
+
 async def test_it_does_not_let_a_project_s_admin_become_the_server_s(served: Rig) -> None:
     served.session("admin", "*", "root@example.com")
     served.session("viewer", "mine", "v@example.com")
