@@ -43,6 +43,35 @@ def complete(ordered: list[Span]) -> None:
         if result is not None:
             _returned(span, tool, result)
     _in_order(ordered, calls)
+    _told_without_ids(ordered)
+
+
+def _told_without_ids(ordered: list[Span]) -> None:
+    """Results that a conversation tells beneath calls without ids (Google's) are those of the same calls, in order, where there are as many."""
+    silent: dict[Any, list[Span]] = {}
+    for span in ordered:
+        if span.tool is not None and span.tool.result is None and span.tool.error is None:
+            silent.setdefault(_call_key(span.tool.name, span.tool.arguments), []).append(span)
+    if not silent:
+        return
+    told = [s.llm for s in ordered if s.llm is not None and s.llm.duplicate_of is None]
+    found: dict[Any, list[Part]] = {}
+    for call, result in _answers(max((llm.input_messages for llm in told), key=len, default=[])):
+        if call.id is None:
+            found.setdefault(_call_key(call.name, call.arguments), []).append(result)
+    for key, spans in silent.items():
+        results = found.get(key, [])
+        for span, result in zip(spans, results, strict=False) if len(results) == len(spans) else ():
+            if span.tool is not None:
+                _returned(span, span.tool, result)
+
+
+def _call_key(name: str | None, arguments: Any) -> tuple[str | None, str | bytes]:
+    try:
+        return name, msgspec.json.encode(arguments, order="deterministic")
+    except (TypeError, ValueError):
+        # What Python printed may hold what JSON has no form for: a complex number, half of a surrogate pair.
+        return name, repr(arguments)
 
 
 def _returned(span: Span, tool: Tool, result: Part) -> None:
@@ -167,11 +196,10 @@ def once(ordered: list[Span]) -> None:
 
 def _beside(tools: list[Span]) -> None:
     """One call that two libraries tell at the same time, neither beneath the other."""
-    alike: dict[tuple[str | None, bytes], list[Span]] = {}
+    alike: dict[tuple[str | None, str | bytes], list[Span]] = {}
     for span in tools:
         if span.tool is not None:
-            key = (span.tool.name, msgspec.json.encode(span.tool.arguments, order="deterministic"))
-            alike.setdefault(key, []).append(span)
+            alike.setdefault(_call_key(span.tool.name, span.tool.arguments), []).append(span)
     for group in alike.values():
         known: dict[str, Span] = {}
         for span in group:

@@ -220,3 +220,28 @@ def test_openlit_counts_googles_thoughts_beside_the_answer_and_prints_a_text_the
     assert [p.type for p in made.output_messages[0].parts] == ["tool_call"] and made.output_text is None
     other = span(told | {"gen_ai.provider.name": "openai"}, scope="openlit.instrumentation.openai")
     assert _llm(other).usage.output_tokens == 12
+
+
+def test_a_result_told_without_an_id_is_that_of_the_same_call() -> None:
+    asked = {"type": "tool_call", "name": "lookup", "arguments": {"city": "Paris"}}
+    said = [
+        {"role": "assistant", "parts": [asked]},
+        {"role": "tool", "parts": [{"type": "tool_call_response", "response": "sunny"}]},
+    ]
+    told: dict[str, Any] = {"gen_ai.operation.name": "chat"}
+    first = span(
+        told
+        | {"gen_ai.output.messages": json.dumps([{"role": "assistant", "parts": [asked | {"id": "adk-1"}]}])}
+    )
+    ran = span(
+        {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "lookup", "gen_ai.tool.call.id": "adk-1"},
+        span_id="02" * 8, name="execute_tool lookup", start=1000, end=1100,
+    )  # fmt: skip
+    again = span(told | {"gen_ai.input.messages": json.dumps(said)}, span_id="03" * 8, start=1200, end=1300)
+    odd = span(
+        {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "turn", "gen_ai.tool.call.arguments": "{'by': 1+2j}"},
+        span_id="04" * 8, name="execute_tool turn",
+    )  # fmt: skip
+    tools = [s.tool for s in dialects.assemble([first, odd, ran, again], []).spans if s.tool is not None]
+    tool = next(t for t in tools if t.name == "lookup")
+    assert (tool.arguments, tool.result) == ({"city": "Paris"}, "sunny")
