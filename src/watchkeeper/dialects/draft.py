@@ -42,6 +42,8 @@ class Draft:
 
     # Class attributes are the defaults: setting fifty fields for every span would show in the profile.
     kind: str | None = None
+    # The kind by a name of the client's own, where no dialect knew it.
+    kind_told: str | None = None
     request_model: str | None = None
     response_model: str | None = None
     response_id: str | None = None

@@ -135,6 +135,9 @@ def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Alia
         raw = logfire.begun(raw)
     draft = Draft(raw)
     primary.read(draft, attributes)
+    if draft.kind is None and own:
+        # What the client says by a name of its own outranks what the conventions' content lets guess.
+        draft.kind = draft.kind_told = spare.kind(own, attributes)
     for dialect in others:
         dialect.read(draft, attributes)
     happened = raw.events

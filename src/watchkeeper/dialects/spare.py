@@ -9,6 +9,22 @@ from watchkeeper.dialects.values import as_int, as_list, as_text, first, identif
 
 # The dialects know these names one by one; what they leave unread is something else.
 _KNOWN = ("gen_ai.", "llm.", "ai.", "langfuse.", "langsmith.", "traceloop.", "mlflow.", "metadata.")
+# Whose users are accounts, of a machine or a service, and nobody who asked.
+_MACHINES = (
+    "process.",
+    "host.",
+    "os.",
+    "system.",
+    "container.",
+    "k8s.",
+    "db.",
+    "aws.",
+    "azure.",
+    "gcp.",
+    "cloud.",
+    "git.",
+    "github.",
+)
 # What clients write where an application names no session and no user (Spring AI's memory: `default`).
 UNNAMED = frozenset(("unknown", "Unknown", "UNKNOWN", "default"))
 KIND_ENDS = (".span.type", ".span.kind", ".span_type", ".span_kind", ".observation.type")
@@ -27,7 +43,7 @@ _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "talk",
         (".conversation.id", ".conversation_id", ".conversationId", ".trace.session_id", ".trace.sessionId"),
     ),
-    ("user", (".trace.user_id", ".trace.userId")),
+    ("user", (".trace.user_id", ".trace.userId", ".user.id", ".user_id", ".userId")),
     ("kind", KIND_ENDS),
     ("out", (".output_tokens", ".completion_tokens", ".outputTokens", ".completionTokens")),
 )
@@ -47,7 +63,7 @@ def names(attributes: dict[str, Any]) -> dict[str, str]:
     for key in attributes:
         if "." in key and not key.startswith(_KNOWN):
             for field, ends in _ENDS:
-                if key.endswith(ends):
+                if key.endswith(ends) and not (field == "user" and key.startswith(_MACHINES)):
                     found.setdefault(field, key)
     return found
 
@@ -55,7 +71,7 @@ def names(attributes: dict[str, Any]) -> dict[str, str]:
 def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> None:
     """What is still unknown of a conversation, a failure, or a call to a model or a tool."""
     told = {field: attributes[key] for field, key in found.items()}
-    if "kind" in told and draft.kind is None:
+    if draft.kind_told is not None and draft.kind == draft.kind_told:
         _typed(draft, found["kind"], attributes)
     if "talk" in told and "gen_ai.conversation.id" not in attributes:
         talk = word(told["talk"])
@@ -84,11 +100,13 @@ def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> Non
         draft.tool_call_id = draft.tool_call_id or word(told.get("call"))
 
 
+def kind(found: dict[str, str], attributes: dict[str, Any]) -> str | None:
+    """The kind that stands under a prefix of the client's own."""
+    return _KINDS.get((word(attributes[found["kind"]]) or "").lower()) if "kind" in found else None
+
+
 def _typed(draft: Draft, key: str, attributes: dict[str, Any]) -> None:
-    """A span whose kind stands under a prefix of the client's own, with what went in and came out beside it."""
-    draft.kind = _KINDS.get((word(attributes[key]) or "").lower())
-    if draft.kind is None:
-        return
+    """What went in and came out of a span whose kind stands under a prefix of the client's own, beside it."""
     prefix = next(key.removesuffix(end) for end in KIND_ENDS if key.endswith(end))
     given = first(attributes, *(f"{prefix}.{name}" for name in _INPUTS))
     result = first(attributes, *(f"{prefix}.{name}" for name in _OUTPUTS))

@@ -245,3 +245,19 @@ def test_a_result_told_without_an_id_is_that_of_the_same_call() -> None:
     tools = [s.tool for s in dialects.assemble([first, odd, ran, again], []).spans if s.tool is not None]
     tool = next(t for t in tools if t.name == "lookup")
     assert (tool.arguments, tool.result) == ({"city": "Paris"}, "sunny")
+
+
+def test_a_kind_of_the_clients_own_outranks_a_guess_by_its_content() -> None:
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": "Paris."}]}]
+    made = span(
+        {"process.user.id": "0", "basalt.span.kind": "generation", "basalt.span.input": "Capital?", "basalt.user.id": "u-1",
+         "gen_ai.output.messages": json.dumps(said)},
+        name="ask", kind="internal",
+    )  # fmt: skip
+    assert (made.kind, made.input_text, made.output_text, made.context.user_id) == (
+        "llm",
+        "Capital?",
+        "Paris.",
+        "u-1",
+    )
+    assert span({"process.user.id": "0"}, name="ask").context.user_id is None
