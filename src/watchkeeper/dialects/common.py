@@ -277,6 +277,19 @@ def tool_failure(result: Any) -> str | None:
     return None
 
 
+def renamed(attributes: dict[str, Any], own: str, mark: str, beside: str = "") -> dict[str, Any] | None:
+    """The attributes as `own` would call them, of an SDK that was made from that one and put another name in front.
+
+    It is told by the attribute `mark`, and `beside` where that alone may be anybody's; None for every other span.
+    """
+    for key in attributes:
+        head, _, rest = key.partition(".")
+        if rest == mark and head != own and (not beside or f"{head}.{beside}" in attributes):
+            start = len(head)
+            return {own + k[start:]: v for k, v in attributes.items() if k.startswith(f"{head}.")}
+    return None
+
+
 def keep_probability(trace_state: str, attributes: dict[str, Any], resource: dict[str, Any]) -> float | None:
     """The probability with which an upstream head sampler kept this span, None when nothing says so.
 

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from watchkeeper.dialects import common, messages, parameters, spellings
+from watchkeeper.dialects import common, context, messages, parameters, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import read_usage
 from watchkeeper.dialects.values import as_dict, as_float, as_text, decode, first, word
@@ -20,11 +20,19 @@ _TOOL = "langfuse.observation.metadata.haystack.tool.name"
 
 def recognise(raw: RawSpan) -> bool:
     """Whether this span is a Langfuse observation."""
-    return "langfuse.observation.type" in raw.attributes
+    return "langfuse.observation.type" in raw.attributes or _renamed(raw.attributes) is not None
+
+
+def _renamed(attributes: dict[str, Any]) -> dict[str, Any] | None:
+    """What an SDK made from Langfuse's says, in Langfuse's words (`darkhunt.observation.type`)."""
+    return common.renamed(attributes, NAME, "observation.type")
 
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft` from the observation's attributes."""
+    if "langfuse.observation.type" not in attributes and (told := _renamed(attributes)) is not None:
+        context.fill(draft, told)
+        attributes = {**told, **attributes}
     kind = word(attributes.get("langfuse.observation.type"))
     if draft.kind is None and kind:
         draft.kind = _KINDS.get(kind.lower(), "other")

@@ -43,19 +43,14 @@ def recognise(raw: RawSpan) -> bool:
     )
 
 
-def _renamed(attributes: dict[str, Any]) -> str | None:
-    """The name that an SDK made from Traceloop's gave its attributes (`ioa_observe.` as Cisco's), None where it is Traceloop's."""
-    for key in attributes:
-        head, _, rest = key.partition(".")
-        if rest == "entity.name" and head != NAME and f"{head}.span.kind" in attributes:
-            return head + "."
-    return None
+def _renamed(attributes: dict[str, Any]) -> dict[str, Any] | None:
+    """What an SDK made from Traceloop's says, in Traceloop's words (`ioa_observe.`, Cisco's)."""
+    return common.renamed(attributes, NAME, "entity.name", "span.kind")
 
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """Fill `draft` from entities and flattened messages."""
-    if (own := _renamed(attributes)) is not None:
-        told = {f"{NAME}.{k[len(own) :]}": v for k, v in attributes.items() if k.startswith(own)}
+    if draft.kind is None and "traceloop.span.kind" not in attributes and (told := _renamed(attributes)):
         attributes = {**told, **attributes}
     if draft.kind is None:
         kind = word(attributes.get("traceloop.span.kind"))

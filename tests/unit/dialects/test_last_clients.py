@@ -261,3 +261,21 @@ def test_a_kind_of_the_clients_own_outranks_a_guess_by_its_content() -> None:
         "u-1",
     )
     assert span({"process.user.id": "0"}, name="ask").context.user_id is None
+
+
+def test_an_sdk_made_from_langfuses_tells_its_observations_under_a_name_of_its_own() -> None:
+    made = span(
+        {"darkhunt.observation.type": "generation", "darkhunt.observation.model.name": "gpt-4o-mini-2024-07-18",
+         "darkhunt.observation.input": '[{"role": "user", "content": "Capital?"}]', "darkhunt.observation.output": "Paris.",
+         "darkhunt.observation.usage_details": '{"input": 31, "output": 12}', "darkhunt.session.id": "s-1",
+         "darkhunt.user.id": "u-1"},
+        name="answer", kind="internal",
+    )  # fmt: skip
+    llm = _llm(made)
+    assert (made.kind, made.dialect, made.input_text, made.output_text) == (
+        "llm",
+        "langfuse",
+        "Capital?",
+        "Paris.",
+    )
+    assert (llm.usage.input_tokens, made.context.session_id, made.context.user_id) == (31, "s-1", "u-1")
