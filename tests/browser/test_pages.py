@@ -163,6 +163,11 @@ def test_it_labels_thirty_traces_with_the_keyboard_alone(page: Any) -> None:
     )
     page.keyboard.press("u")
     until(page, "document.querySelector('.progress').innerText.includes('3 done')")
+    before = page.url
+    page.keyboard.press("n")
+    until(page, f"location.href !== '{before}'")
+    page.wait_for_selector(".toast:has-text('Skipped: it waits for others')")
+    assert "3 done" in page.locator(".progress").inner_text() and page.evaluate("window.kept") is True
 
 
 def test_it_triages_the_week_with_the_keyboard_alone(page: Any) -> None:

@@ -156,6 +156,25 @@ class Desk:
                 f"there is no open review item {item_id[:80]!r}", "GET /api/reviews lists them", missing=True
             )
 
+    async def skip(self, project: str, item_id: str, who: Who) -> None:
+        """Leave an open item to others. Raises Refused."""
+        wall = self.wall()
+
+        def work(conn: Connection) -> bool:
+            found = reviews.skip(conn, project, item_id, who.actor, wall)
+            if found is None:
+                return False
+            audit.record(
+                conn, project=project, now_ns=wall, actor=who.actor, source=who.source, action="review.skip",
+                target=found.trace_id, detail={"item": item_id},
+            )  # fmt: skip
+            return True
+
+        if not await self.records.write(work):
+            raise Refused(
+                f"there is no open review item {item_id[:80]!r}", "GET /api/reviews lists them", missing=True
+            )
+
     async def agreement(self, project: str) -> Agreement:
         """How far reviewers of the same items agree."""
         votes = await self.records.read(lambda c: reviews.votes_of(c, project))

@@ -257,6 +257,38 @@ async def test_a_judge_is_proposed_where_rules_fail_and_measured_before_it_is_ac
         await browser.post(f"/api/managed/{made['id']}/retire", json={})
 
 
+async def test_whoever_cannot_tell_skips_and_the_item_waits_for_others(world: World) -> None:
+    async with client(world) as browser:
+        first = (await browser.post("/api/reviews/next")).json()["item"]
+        await browser.post(f"/api/reviews/{first['id']}/assign", json={"to": "local"})
+        page = (await browser.get(f"/review/{first['id']}")).text
+        assert 'form="skip-form"' in page
+        gone = await press(browser, f"/review/{first['id']}", f"/review/{first['id']}/skip")
+        assert gone.status_code == 303 and "done=skipped" in gone.headers["location"]
+        second = (await browser.post("/api/reviews/next")).json()["item"]
+        assert second["id"] != first["id"] and second["id"] in gone.headers["location"]
+        answer = await browser.post(f"/api/reviews/{second['id']}/skip")
+        assert answer.json() == {"id": second["id"], "skipped": True}
+        third = (await browser.post("/api/reviews/next")).json()["item"]
+        assert third["id"] not in (first["id"], second["id"])
+        left = (await browser.get(f"/api/reviews/{first['id']}")).json()
+        assert (left["status"], left["assigned_to"], left["held_by"]) == ("open", None, [])
+        other = await world.services.records.write(lambda c: reviews.reserve_next(c, PROJECT, "ben", NOW))
+        assert other is not None and other.id == first["id"]
+        # It may still be labelled by whoever skipped it, and then no more.
+        await browser.post(f"/api/reviews/{second['id']}/label", json={"verdict": "good"})
+        assert (await browser.post(f"/api/reviews/{second['id']}/skip")).status_code == 404
+        assert (await browser.post("/api/reviews/rev_none/skip")).status_code == 404
+        last = (await browser.get("/review?done=skipped")).text
+        assert "Skipped: it waits for others." in last and "Nothing else waits for you." in last
+        assert "undoes it" not in last
+    lines = await world.services.records.read(lambda c: audit.latest(c, PROJECT))
+    assert [x["target"] for x in lines if x["action"] == "review.skip"] == [
+        second["trace_id"],
+        first["trace_id"],
+    ]
+
+
 async def test_two_reviewers_are_blind_and_the_page_says_who_decides(world: World) -> None:
     world.services.config.current = Config.model_validate({"review": {"reviewers_per_item": 2}})
     async with client(world) as browser:

@@ -200,6 +200,15 @@ async def assign(call: Call) -> dict[str, Any]:
     return {"id": item_id, "assigned_to": call.body.to}
 
 
+@route("POST", "/api/reviews/{item_id}/skip", permission="reviewer")
+async def skip(call: Call) -> dict[str, Any]:
+    """Leave an open item to others, where nothing can be said for sure: it is not offered to you again."""
+    item_id = str(call.request.path_params["item_id"])
+    with told():
+        await desk_of(call).skip(call.project, item_id, who_of(call))
+    return {"id": item_id, "skipped": True}
+
+
 @route("POST", "/api/reviews/undo", permission="reviewer")
 async def undo(call: Call) -> dict[str, Any]:
     """Take back your newest label; its item is open again. `item` is null when there was nothing to take back."""

@@ -15,6 +15,9 @@ from watchkeeper.store.records.tables import labels, review_items, review_seats
 RESERVATION_NS = 15 * MINUTE
 _PAGE = 50
 _RELABELLED = "relabelled"
+_SKIPPED = "review_skipped"
+#: How many skipped items of one reviewer are remembered, the newest.
+_SKIPS = 1_000
 
 
 def _item(row: sa.RowMapping) -> ReviewItem:
@@ -252,7 +255,8 @@ def free_items(
     conn: Connection, project: str, reviewer: str, now_ns: int, limit: int, source: str | None = None
 ) -> list[ReviewItem]:
     """What `reviewer` may read next, in order: what they hold, what is assigned to them, then by priority. An item that
-    wants k reviewers has room for k of them; nobody reads one twice."""
+    wants k reviewers has room for k of them; nobody reads one twice, nor what they skipped."""
+    skipped: set[str] = set(states.get(conn, project, _SKIPPED, reviewer) or ())
     mine = sa.exists().where(
         review_seats.c.item_id == review_items.c.id,
         review_seats.c.reviewer == reviewer,
@@ -263,6 +267,8 @@ def free_items(
         for item in _open_pages(conn, project, where, source):
             if len(found) >= limit:
                 return list(found.values())
+            if item.id in skipped:
+                continue
             if item.assigned_to in (None, reviewer) and _has_room(conn, item, reviewer, now_ns):
                 found.setdefault(item.id, item)
     return list(found.values())
@@ -341,6 +347,21 @@ def release(conn: Connection, project: str, item_id: str, reviewer: str) -> bool
         )
     )
     return given.rowcount == 1
+
+
+def skip(conn: Connection, project: str, item_id: str, reviewer: str, now_ns: int) -> ReviewItem | None:
+    """Leave an item to others: it is not offered to `reviewer` again, who may still open it by its address. None where there is no
+    such open item."""
+    found = get(conn, project, item_id, now_ns)
+    if found is None or found.status != "open":
+        return None
+    release(conn, project, item_id, reviewer)
+    if found.assigned_to == reviewer:
+        assign(conn, project, item_id, None)
+    before = states.get(conn, project, _SKIPPED, reviewer) or []
+    after = [*(i for i in before if i != item_id), item_id][-_SKIPS:]
+    states.put(conn, project, _SKIPPED, reviewer, after, now_ns)
+    return found
 
 
 def label(conn: Connection, label: Label) -> str:

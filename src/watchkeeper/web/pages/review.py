@@ -260,6 +260,18 @@ async def _promoted(call: Call, item: ReviewItem, made: Label, dataset: str) -> 
     return "moved" if promoted[1] else "promoted"
 
 
+@route("POST", "/review/{item_id}/skip", permission="reviewer", kind="page")
+async def skip(call: Call) -> Response:
+    """Leave the item to others and open the next one."""
+    item = await _item(call)
+    source = _source(await form_of(call))
+    with told():
+        await desk_of(call).skip(call.project, item.id, who_of(call))
+    following = await desk_of(call).take_next(call.project, who_of(call), source)
+    path = f"/review/{following.id}" if following else "/review"
+    return RedirectResponse(view_of(call).url(path, done="skipped", source=source), 303)
+
+
 @route("POST", "/review/undo", permission="reviewer", kind="page")
 async def undo(call: Call) -> Response:
     """Take back the newest label of the caller and open its item again."""

@@ -69,14 +69,14 @@ async function submit(form, pressed) {
     const answer = await send("POST", form.action, new URLSearchParams(new FormData(form, pressed)));
     const refused = refusal(answer);
     if (refused) {
-      say(`The label was not saved. ${refused}`);
+      say(`${form.id === "skip-form" ? "It was not skipped" : "The label was not saved"}. ${refused}`);
       return;
     }
     const landed = new URL(answer.responseURL);
     const said = landed.searchParams.get("done");
     arrive(answer.response, landed.pathname + landed.search);
-    const words = { promoted: "Labelled and added to the dataset", moved: "Labelled; the dataset had this case in another split: it is in regression now", duplicate: "Labelled; the dataset already asks this", undone: "Label taken back", undone_case: "Label taken back; the trace stays a case of its dataset" };
-    say(words[said] ?? "Labelled", said?.startsWith("undone") ? undefined : { words: "Undo", run: undo });
+    const words = { promoted: "Labelled and added to the dataset", moved: "Labelled; the dataset had this case in another split: it is in regression now", duplicate: "Labelled; the dataset already asks this", skipped: "Skipped: it waits for others", undone: "Label taken back", undone_case: "Label taken back; the trace stays a case of its dataset" };
+    say(words[said] ?? "Labelled", said === "skipped" || said?.startsWith("undone") ? undefined : { words: "Undo", run: undo });
   } catch {
     say("The server does not answer: the label may not be saved.");
   } finally {
@@ -95,6 +95,11 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   submit(choice.form, choice);
 });
+document.addEventListener("submit", (event) => {
+  if (event.target.id !== "skip-form") return;
+  event.preventDefault();
+  submit(event.target);
+});
 document.addEventListener("input", (event) => {
   if (event.target.id === "expected") showDifference();
 });
@@ -112,6 +117,7 @@ document.addEventListener("keydown", (event) => {
     $("#promote").checked = !$("#promote").checked;
     $("#promote").dataset.touched = "yes";
   } else if (event.key === "u") undo();
+  else if (event.key === "n" && $("#skip-form")) submit($("#skip-form"));
   else return;
   event.preventDefault();
 });
