@@ -34,7 +34,7 @@ class Aliases(msgspec.Struct, frozen=True):
         "claude_agent.session_id", "microsoft.session.id", "mirascope.ops.session.id", "galileo.session.id",
         "respan.sessions.session_identifier", "ai.observability.conversation_id", "tfy.request.conversation_id",
         "respan.threads.thread_identifier", "keywordsai.threads.thread_identifier",
-        "openclaw.sessionId", "openclaw.sessionKey",
+        "openclaw.sessionId", "openclaw.sessionKey", "lilypad.session_id",
     )  # fmt: skip
     weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)
     user: tuple[str, ...] = (

@@ -16,12 +16,14 @@ _INTERFACE = re.compile(r":(?:completions|responses)$")
 
 
 def recognise(raw: RawSpan) -> bool:
-    """Whether Mirascope made this span."""
-    return raw.scope_name.startswith("mirascope.")
+    """Whether Mirascope, or Lilypad, which came before it, made this span."""
+    return raw.scope_name.startswith("mirascope.") or "lilypad.type" in raw.attributes
 
 
 def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """A decorated call tells its answer as well: it repeats the call beneath it, or is the only one to tell of it."""
+    if (told := common.renamed(attributes, NAME, "type", "trace.arg_values")) is not None:
+        attributes = {**told, **attributes}
     if "mirascope.type" in attributes:
         named = word(attributes.get("mirascope.response.model_id"))
         draft.kind = draft.kind or ("llm" if named else "workflow")

@@ -279,3 +279,12 @@ def test_an_sdk_made_from_langfuses_tells_its_observations_under_a_name_of_its_o
         "Paris.",
     )
     assert (llm.usage.input_tokens, made.context.session_id, made.context.user_id) == (31, "s-1", "u-1")
+
+
+def test_lilypads_functions_are_told_as_mirascopes() -> None:
+    told = {"lilypad.type": "trace", "lilypad.session_id": "s-1", "lilypad.trace.arg_values": '{"q": "Weather?"}',
+            "lilypad.trace.output": "Sunny."}  # fmt: skip
+    made = span(told, name="weather", kind="internal")
+    assert (made.kind, made.input_text, made.output_text, made.context.session_id) == (
+        "workflow", "Weather?", "Sunny.", "s-1",
+    )  # fmt: skip
