@@ -107,7 +107,7 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
 
 def _unplaced(event: RawEvent) -> RawEvent:
     """An event that bears its message's place as the event of that message."""
-    placed = _PLACED.fullmatch(event.name)
+    placed = _PLACED.fullmatch(event.name) if event.name[-1:].isdigit() else None
     if placed is None:
         return event
     values = {k.removeprefix(placed[1] + "."): v for k, v in event.attributes.items()}

@@ -38,10 +38,12 @@ def decode(value: Any) -> Json:
     if not isinstance(value, str):
         return value
     text = value.strip()
-    if text[:1] == "@":
-        text = text.removeprefix(TAGGED_JSON)
-    if not text or text[0] not in '[{"':
+    if not text or text[0] not in '[{"@':
         return value
+    if text[0] == "@":
+        text = text.removeprefix(TAGGED_JSON)
+        if not text or text[0] not in '[{"':
+            return value
     try:
         return orjson.loads(text)
     except ValueError:
