@@ -186,11 +186,19 @@ def _kind(attributes: dict[str, Any]) -> str | None:
     return "llm" if _own_call(attributes) is not None else None
 
 
+# What these used is the sum of the calls beneath them.
+_STEPS = frozenset(
+    ("agent", "workflow", "session", "run", "task", "crew", "graph", "trace", "conversation", "turn")
+)
+
+
 def _own_call(attributes: dict[str, Any]) -> str | None:
     """The prefix under which a client tells a model and what it used (`openclaw.model`, `openclaw.tokens.input`)."""
     for key in attributes:
         prefix, _, name = key.rpartition(".")
         if name not in ("model", "model_name") or prefix in ("", "gen_ai"):
+            continue
+        if prefix.rpartition(".")[2] in _STEPS:
             continue
         # A span whose kind stands beside them is of that kind.
         if any(prefix + end in attributes for end in KIND_ENDS):

@@ -122,6 +122,10 @@ def test_a_model_and_its_counts_under_a_prefix_of_the_clients_own_are_a_call() -
         "llm", "anthropic", "claude-sonnet-4-5", "s-1",
     )  # fmt: skip
     assert (llm.usage.input_tokens, llm.usage.cached_input_tokens, llm.usage.output_tokens) == (31, 8, 12)
+    assert (
+        span({"acme.agent.model": "gpt-5", "acme.agent.input_tokens": 31}, name="run", kind="internal").llm
+        is None
+    )
 
 
 @pytest.mark.parametrize(("used", "calls"), [(62, 2), (70, 3)])
