@@ -255,6 +255,7 @@ def _after_fork() -> None:
     _lock = threading.RLock()
     health.forget_after_fork()
     leaving.forget_after_fork()
+    leaving.let_go_after_fork()
     current = _client
     if current is not None and current.exporter is not None:
         current.exporter.after_fork()
@@ -268,4 +269,6 @@ def _at_exit() -> None:
 
 atexit.register(_at_exit)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(
+        before=leaving.hold_for_fork, after_in_parent=leaving.let_go_after_fork, after_in_child=_after_fork
+    )

@@ -111,6 +111,23 @@ def heed_sigterm() -> None:
         _heed_sigterm(False)
 
 
+_before_fork = threading.local()
+
+
+def hold_for_fork() -> None:
+    """Python forgets the signals that a child got before it was ready, and one with a handler of ours would outlive its own
+    end: the pool that was terminated right after it started would wait for it for ever. Held back, the signal is still there."""
+    if _is_ours() and hasattr(signal, "pthread_sigmask"):
+        _before_fork.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def let_go_after_fork() -> None:
+    """Signals come again, in the parent and in the child."""
+    mask = _before_fork.__dict__.pop("mask", None)
+    if mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 def forget_after_fork() -> None:
     """A child has nothing to send yet, so the signal ends it at once, as if we were not there; :func:`attend` changes that."""
     if _is_ours():

@@ -134,6 +134,26 @@ assert callable(signal.getsignal(signal.SIGTERM))
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="a signal to one thread")
+def test_a_child_that_gets_the_signal_before_it_is_ready_dies_of_it(
+    receiver: Receiver, tmp_path: Path
+) -> None:
+    body = """
+start(); work()
+mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+for turn in range(300):
+    child = os.fork()
+    if child == 0:
+        time.sleep(30)
+        os._exit(7)
+    os.kill(child, signal.SIGTERM)
+    if os.waitpid(child, 0)[1] != signal.SIGTERM:
+        os._exit(1)
+assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == mask
+"""
+    assert run(tmp_path, body, receiver) == 0
+    assert len(receiver.spans) == 1
+
+
 def test_a_worker_that_slept_through_the_signal_is_woken(receiver: Receiver, tmp_path: Path) -> None:
     # A signal that another thread takes leaves the main thread asleep, as does one that comes just before it falls asleep.
     body = """
