@@ -95,7 +95,7 @@ class Pauses:
         there = sorted({c.name for c in cards} | {j.name for c in cards for j in c.judges})
         if name in there:
             return None
-        return f"there is no judge or scorecard {name} to pause; there is {', '.join(there) or 'none'}"
+        return f"there is no judge or scorecard {name} to pause; known are {', '.join(there) or 'none'}"
 
     async def refresh(self, project: str) -> None:
         """Read one project's again."""

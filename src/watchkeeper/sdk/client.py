@@ -111,7 +111,8 @@ def client() -> Client:
 
 
 def flush(timeout: float = 5.0) -> bool:
-    """Send everything recorded so far; True when the server has it. Waits at most ``timeout`` seconds."""
+    """Send everything recorded so far; True when the server has it, or the spool where there is one and the server is away. Waits at most
+    ``timeout`` seconds."""
     current = _client
     return current is None or current.exporter is None or current.exporter.flush(timeout)
 

@@ -253,7 +253,7 @@ async def test_what_is_not_there_is_not_said_to_be_paused(tmp_path: Path) -> Non
     bench.store()
     await bench.actor.run_due()
     (row,) = bench.rows()
-    why = "there is no judge or scorecard helpfull to pause; there is helpful, qa"
+    why = "there is no judge or scorecard helpfull to pause; known are helpful, qa"
     assert (row.state, row.says) == ("failed", why)
     tried = await bench.actor.by_hand("default", "al1", "quiet", "ann", dry_run=True)
     assert tried.says == f"would pause nothing: {why}"
