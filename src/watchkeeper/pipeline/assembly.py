@@ -108,7 +108,7 @@ class Assembly:
         quiet_s: float = 1.0,
         timeout_s: float = 60.0,
         max_bytes: int = 96 * MB,
-        poll_s: float = 0.25,
+        poll_s: float = 0.15,
     ) -> None:
         self._columns, self._clock = columns, clock
         self._normalise, self._assemble, self._on_traces = normalise, assemble, on_traces
@@ -284,11 +284,15 @@ class Assembly:
         loop = asyncio.get_running_loop()
         async with self._turn:
             running: deque[asyncio.Task[None]] = deque()
+            # What becomes due while a batch that was not full is put together waits for the next look: one after the other they
+            # would be a few traces each, and a batch of ten costs what one of fifty does.
+            more = True
             try:
                 while True:
-                    taken = self._take(everything) if len(running) < BESIDE else {}
+                    taken = self._take(everything) if more and len(running) < BESIDE else {}
                     if taken:
                         total += len(taken)
+                        more = everything or self._more_due
                         running.append(loop.create_task(self._complete(taken)))
                         # Whatever else waits for the event loop goes first.
                         await asyncio.sleep(0)

@@ -25,6 +25,9 @@ COMMIT_BYTES = 16 * MB
 # How long a commit waits at most for requests that are on their way, and never longer than twice what the last one took:
 # one of 2,000 spans costs two thirds of what four of 500 do, and where commits are quick nobody should wait.
 LINGER_S = 0.3
+# The same where somebody else sent something while the last commit was made: more will come, and a commit of many
+# small requests costs what one of a few does. Who sends alone and waits for each answer never waits for others.
+OTHERS_S = 0.05
 # Requests of one project that are prepared at a time: the one thread takes turns, or one sender would fill its line.
 PREPARED = 4
 # How often is looked whether the sink has caught up.
@@ -165,6 +168,7 @@ class Ingest:
         self._arrival = 0
         self._preparing = self._ready_spans = 0
         self._took_s = 0.0
+        self._came, self._others = 0, False
         self._settled = clock()
 
     @property
@@ -263,6 +267,7 @@ class Ingest:
             finally:
                 self._preparing -= 1
             self._ready.append(request)
+            self._came += 1
             self._ready_spans += len(request.spans)
             self._wake.set()
             await request.done
@@ -351,11 +356,21 @@ class Ingest:
                 except TimeoutError:
                     continue
             if self._ready:
-                await self._taken_up()
-                await self._gathered()
-                began = asyncio.get_running_loop().time()
-                await self._commit(self._next())
-                self._took_s = asyncio.get_running_loop().time() - began
+                try:
+                    await self._commit_next()
+                # Without this loop nothing would ever be answered again.
+                except Exception:
+                    self.faults["commit"] += 1
+                    log.exception("committing failed; it goes on")
+
+    async def _commit_next(self) -> None:
+        await self._taken_up()
+        await self._gathered()
+        loop = asyncio.get_running_loop()
+        began, came = loop.time(), self._came
+        await self._commit(self._next())
+        self._took_s = loop.time() - began
+        self._others = self._came > came or self._preparing > 0
 
     async def _taken_up(self) -> None:
         """Wait while the sink has more than it can work on: what is held then fills up, and more is refused."""
@@ -363,12 +378,15 @@ class Ingest:
             await asyncio.sleep(BEHIND_S)
 
     async def _gathered(self) -> None:
-        """Wait until a commit is full, nothing else is on its way, or it took long enough."""
+        """Wait until a commit is full, nothing else is on its way or to be expected, or it took long enough."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + min(LINGER_S, 2 * self._took_s)
+        now = loop.time()
+        until = now + min(LINGER_S, 2 * self._took_s)
+        others = now + min(OTHERS_S, 2 * self._took_s) if self._others else now
         while self._ready_spans < COMMIT_SPANS and not self._closing:
-            left = until - loop.time()
-            if left <= 0 or not (self._preparing or self._shares.coming(loop.time())):
+            on_its_way = self._preparing or self._shares.coming(loop.time())
+            left = (until if on_its_way else others) - loop.time()
+            if left <= 0:
                 return
             self._wake.clear()
             with contextlib.suppress(TimeoutError):

@@ -285,6 +285,21 @@ async def test_it_is_behind_while_more_is_due_than_one_turn_takes_and_not_becaus
     assert not world.assembly.behind()
 
 
+async def test_what_becomes_due_during_a_small_batch_is_a_batch_of_the_next_look() -> None:
+    class Slow(Store):
+        async def on_traces(self, items: Any, read_ns: int) -> None:
+            await super().on_traces(items, read_ns)
+            world.now += 2 * S
+
+    world = World(store=Slow())
+    first, second = new_trace_id(), new_trace_id()
+    world.arrive(raw(first))
+    world.now += 2 * S
+    world.arrive(raw(second))
+    assert await world.assembly.flush() == 1 and world.made(second) is None
+    assert await world.assembly.flush() == 1 and world.made(second) is not None
+
+
 async def test_one_batch_is_scored_while_another_is_written_and_no_trace_is_in_both() -> None:
     world, at_once, beside = World(), [0, 0], asyncio.Event()
     late = new_trace_id()

@@ -110,6 +110,29 @@ async def test_those_who_wait_share_one_commit(rig: Rig) -> None:
     assert len(rig.stored()) == 20
 
 
+async def test_where_others_send_too_a_small_commit_waits_for_more(rig: Rig) -> None:
+    rig.store.gate.clear()
+    first = asyncio.create_task(rig.ingest.accept("p", [raw(new_trace_id())], []))
+    await asyncio.sleep(0.05)
+    second = asyncio.create_task(rig.ingest.accept("p", [raw(new_trace_id())], []))
+    await asyncio.sleep(0.05)
+    rig.store.gate.set()
+    await first
+    await rig.ingest.accept("p", [raw(new_trace_id())], [])
+    assert second.done()
+    assert [len(spans) for spans, _ in rig.store.commits] == [1, 2]
+
+
+async def test_a_fault_after_a_commit_does_not_end_all_that_follow(rig: Rig) -> None:
+    def broken(_spans: Any, _logs: Any) -> None:
+        raise RuntimeError("no")
+
+    rig.sink.add = broken  # type: ignore[method-assign]
+    await rig.ingest.accept("p", [raw(new_trace_id())], [])
+    await asyncio.wait_for(rig.ingest.accept("p", [raw(new_trace_id())], []), 30)
+    assert len(rig.stored()) == 2 and rig.ingest.faults["commit"] == 2
+
+
 async def test_it_redacts_before_it_normalises_and_stores(rig: Rig) -> None:
     await rig.ingest.accept("p", [raw(new_trace_id(), secret="s3cr3t")], [log(new_trace_id())])
     [span] = rig.stored()
