@@ -4,14 +4,16 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, cast
+from typing import Any, Final, Literal, ParamSpec, Self, TypeVar, cast, get_args
 
 from watchkeeper.sdk import guard_calls, keys
+from watchkeeper.sdk.health import note
 from watchkeeper.sdk.spans import Span
 from watchkeeper.sdk.values import MAX_TEXT, plain, text_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 DEFAULT_BUDGET_MS: Final = 50.0
 Moment = Literal["input", "output", "both"]
@@ -64,8 +66,8 @@ class Guard:
         context: object = None,
     ) -> None:
         self.name = name
-        self._on = on
-        self._on_block = on_block
+        self._on: Moment = _known("on", on, Moment, "both")
+        self._on_block: OnBlock = _known("on_block", on_block, OnBlock, "return")
         self._replacement = replacement
         self._budget_ms = budget_ms
         self._fail_closed = fail_closed
@@ -321,6 +323,15 @@ class _Guards:
 
 
 guard: Final = _Guards()
+
+
+def _known(option: str, given: T, allowed: object, default: T) -> T:
+    """The option, or its default, with a note, where it is none there is: a misspelt one must not pass for what was meant."""
+    words = get_args(allowed)
+    if given in words:
+        return given
+    note(f"a guard's {option} must be one of {', '.join(words)}; {default!r} is taken", given)
+    return default
 
 
 def _first_text(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:

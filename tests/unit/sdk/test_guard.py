@@ -10,7 +10,7 @@ import pytest
 import watchkeeper
 from tests.serving import free_port
 from tests.unit.sdk.receiver import Receiver
-from watchkeeper.sdk import guard_calls
+from watchkeeper.sdk import guard_calls, health
 
 
 @pytest.fixture(autouse=True)
@@ -131,6 +131,15 @@ def test_as_decorator_it_replaces_redacts_and_raises(sdk: Any, receiver: Receive
     assert sdk.guard("g", on="input", budget_ms=LONG)(answer)("my mail is a@b.c") == "re: my mail is [EMAIL]"
     assert sdk.guard("g", on="output", budget_ms=LONG)(answer)("q") == "my mail is [EMAIL]"
     assert calls == ["my mail is [EMAIL]", "q"]
+
+
+def test_a_misspelt_option_is_noted_and_the_default_taken(sdk: Any, receiver: Receiver) -> None:
+    receiver.script.guard = {"verdict": "block", "reasons": ["no"]}
+    before = health.counts()
+    made = sdk.guard("g", on="all", on_block="rise", budget_ms=LONG)(lambda text: text)
+    assert made("hello") == "[blocked by guard g]"
+    added = [reason for reason in health.counts() if reason not in before]
+    assert [r.split(" must be")[0] for r in added] == ["a guard's on", "a guard's on_block"]
 
 
 def test_a_redaction_without_text_does_not_let_the_text_pass(sdk: Any, receiver: Receiver) -> None:
