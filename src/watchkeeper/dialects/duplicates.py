@@ -286,8 +286,11 @@ def _by_callback(calls: list[Span]) -> None:
     for said, inner in again:
         for outer in told.get(said, ()):
             apart = inner.parent_id != outer.span_id
-            within = outer.start_ns <= inner.start_ns and inner.end_ns <= outer.end_ns
-            if apart and within and not _families(_llm(outer)).isdisjoint(_families(_llm(inner))):
+            if (
+                apart
+                and _within(inner, outer)
+                and not _families(_llm(outer)).isdisjoint(_families(_llm(inner)))
+            ):
                 told[said].remove(outer)
                 _settle([outer, inner])
                 break

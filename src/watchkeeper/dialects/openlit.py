@@ -2,16 +2,13 @@
 
 from typing import Any
 
-from watchkeeper.dialects import gen_ai
+from watchkeeper.dialects import gen_ai, spellings
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.values import as_bool, as_float, as_int
+from watchkeeper.dialects.values import as_bool, as_float, as_int, word
 from watchkeeper.model.span import Message, Part, RawSpan
 
 NAME = "openlit"
 HEADS = frozenset(("openlit",))
-_GOOGLE = frozenset(
-    ("gemini", "google", "gcp.gemini", "gcp.vertex_ai", "gcp.gen_ai", "vertex_ai", "vertexai")
-)
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -23,11 +20,8 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     """First-token time only means something on a stream; on other calls it is the whole answer's time."""
     gen_ai.read(draft, attributes)
     tokens = draft.tokens
-    if (
-        attributes.get("gen_ai.provider.name") in _GOOGLE
-        and tokens.output is not None
-        and tokens.total is None
-    ):
+    google = spellings.provider(word(attributes.get("gen_ai.provider.name"))) == "google"
+    if google and tokens.output is not None and tokens.total is None:
         # Google counts what was thought beside what was said, and so does OpenLIT.
         tokens.output += tokens.reasoning or 0
     for message in draft.outputs or ():

@@ -26,7 +26,7 @@ Json = Any
 
 
 # Agenta's mark of a value it wrote as JSON.
-TAGGED_JSON = "@ag.type=json:"
+_TAGGED_JSON = "@ag.type=json:"
 
 
 def decode(value: Any) -> Json:
@@ -41,7 +41,7 @@ def decode(value: Any) -> Json:
     if not text or text[0] not in '[{"@':
         return value
     if text[0] == "@":
-        text = text.removeprefix(TAGGED_JSON)
+        text = text.removeprefix(_TAGGED_JSON)
         if not text or text[0] not in '[{"':
             return value
     try:

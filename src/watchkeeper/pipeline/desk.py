@@ -152,9 +152,7 @@ class Desk:
             return True
 
         if not await self.records.write(work):
-            raise Refused(
-                f"there is no open review item {item_id[:80]!r}", "GET /api/reviews lists them", missing=True
-            )
+            raise _not_open(item_id)
 
     async def skip(self, project: str, item_id: str, who: Who) -> None:
         """Leave an open item to others. Raises Refused."""
@@ -171,9 +169,7 @@ class Desk:
             return True
 
         if not await self.records.write(work):
-            raise Refused(
-                f"there is no open review item {item_id[:80]!r}", "GET /api/reviews lists them", missing=True
-            )
+            raise _not_open(item_id)
 
     async def agreement(self, project: str) -> Agreement:
         """How far reviewers of the same items agree."""
@@ -250,3 +246,9 @@ class Desk:
         if await self.records.read(lambda c: reviews.counts(c, project, source)):
             return False
         return (await self.triage(project, columns))[1] > 0
+
+
+def _not_open(item_id: str) -> Refused:
+    return Refused(
+        f"there is no open review item {item_id[:80]!r}", "GET /api/reviews lists them", missing=True
+    )

@@ -80,12 +80,10 @@ async def add(call: Call, email: str, role: str) -> dict[str, Any]:
 
     def work(conn: Connection) -> tuple[str, str]:
         known = access.find_user(conn, email) if everywhere(call) else None
-        there = (
-            known is not None
-            and not known["disabled"]
-            and not known["roles"].keys() & {call.project, EVERY_PROJECT}
-        )
-        user_id = known["id"] if known is not None and there else access.create_user(conn, email, now)
+        if known is None or known["disabled"] or known["roles"].keys() & {call.project, EVERY_PROJECT}:
+            user_id = access.create_user(conn, email, now)
+        else:
+            user_id = known["id"]
         access.set_role(conn, user_id, call.project, role)
         _note(call, conn, "user.create", email, {"role": role})
         return user_id, access.create_login(conn, user_id, now)
