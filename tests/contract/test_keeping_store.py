@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tests.columns import empty_columns
@@ -35,8 +36,9 @@ async def test_what_was_decided_against_goes_and_is_not_assembled_again(store: C
     row.kept = 0.1
     await store.write_traces([row])
     assert await store.unassembled(NOW - DAY, 10) == [("p", new)]
-    assert await store.drop_unkept(NOW + 1) == {"spans": 0, "content": 0, "logs": 0}
-    assert await store.drop_unkept(NOW - DAY) == {"spans": 1, "content": 1, "logs": 1}
+    assert await store.drop_unkept(NOW + 1, NOW + DAY) == {"spans": 0, "content": 0, "logs": 0}
+    assert await store.drop_unkept(NOW - DAY, NOW) == {"spans": 0, "content": 0, "logs": 0}
+    assert await store.drop_unkept(NOW - DAY, NOW + 1) == {"spans": 1, "content": 1, "logs": 1}
     assert await store.read_trace("p", gone) == ([], [])
     assert len((await store.read_trace("p", kept))[0]) == len((await store.read_trace("p", new))[0]) == 1
     assert (await store.sql("p", "select keep_probability from traces")).rows == [[0.1]]
@@ -64,3 +66,45 @@ async def test_series_weigh_what_was_kept_by_what_it_stands_for(
         "one bad answer kept whole, four good ones for ten each"
     )
     records.close()
+
+
+async def test_what_a_user_says_within_the_wait_is_heard_and_the_last_decision_counts(
+    store: ClickHouseColumns,
+) -> None:
+    ids = {name: new_trace_id() for name in ("gone", "drawn", "praised", "too_late", "failed", "other")}
+    for trace_id in ids.values():
+        await store.write_spans(rows("p", [raw(trace_id)]), [])
+    await store.decide_keeping(
+        [
+            KeepingRow("p", ids["gone"], False, 0.1, "routine", NOW),
+            KeepingRow("p", ids["drawn"], True, 0.1, "routine", NOW),
+            KeepingRow("p", ids["praised"], False, 0.1, "routine", NOW),
+            KeepingRow("p", ids["too_late"], False, 0.1, "routine", NOW),
+            KeepingRow("p", ids["failed"], True, 1.0, "low_score", NOW),
+            KeepingRow("p", ids["other"], False, 0.1, "routine", NOW),
+        ]
+    )
+    said = [
+        msgspec.structs.replace(
+            score(
+                "p", ids[name], "thumbs", float(name == "praised"), source=source, passed=name == "praised"
+            ),
+            scored_ns=NOW + (101 if name == "too_late" else 100) * 1000,
+        )
+        for name, source in dict.fromkeys(ids, "user").items() | {("other", "external")}
+        if (name, source) != ("other", "user")
+    ]
+    await store.write_scores(said)
+
+    async def heard(since: int = NOW - 1, *named: str) -> set[str]:
+        bound = {"since": since, "wait": 100_000, "named": list(named)}
+        return {str(r[0]) for r in (await store.named("keeping_spoken", "p", **bound)).rows}
+
+    assert await heard() == {ids["gone"], ids["drawn"]}
+    assert await heard(NOW - 1, "thumbs") == {ids["gone"], ids["drawn"], ids["praised"]}
+    assert await heard(NOW + 1) == set()
+    await store.decide_keeping([KeepingRow("p", ids["gone"], True, 1.0, "flagged", NOW + 1)])
+    assert await heard() == {ids["drawn"]}
+    assert set(await store.unassembled(NOW - DAY, 10)) == {("p", ids[n]) for n in ("gone", "drawn", "failed")}
+    assert (await store.drop_unkept(NOW - DAY, NOW + DAY))["spans"] == 3
+    assert len((await store.read_trace("p", ids["gone"]))[0]) == 1

@@ -1,11 +1,15 @@
 """Storage sampling end to end: what is not kept leaves the store, never comes back, and biases nothing."""
 
+import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.flow.sending import call, hex_id, request
 from tests.serving import Server
 from tests.waiting import until
+from watchkeeper.model.times import HOUR
 
 N, BAD = 400, 20
 ROUTINE = 0.25
@@ -59,3 +63,52 @@ def test_what_is_not_kept_leaves_and_the_estimates_stay_true(tmp_path: Path) -> 
         assert server.call("POST", "/v1/traces", raw=late)[0] == 200
         until(lambda: not_kept() > before)
         assert server.sql(f"select count() as n from traces where trace_id = '{gone}'") == [{"n": 0}]
+
+
+def test_a_thumbs_down_brings_its_trace_back_and_the_share_of_them_stays_true(tmp_path: Path) -> None:
+    down, up = 25, 75
+    (tmp_path / "w.yaml").write_text("storage: {keep: {routine: 20%, slow: 60s}}")
+    ids = [hex_id("spoken", n) for n in range(down + up)]
+    with Server(tmp_path / "data", "--config", str(tmp_path / "w.yaml")) as server:
+        # The middle of an hour, so that all of them are one point.
+        start = time.time_ns() // HOUR * HOUR - HOUR // 2
+        made = [
+            call(
+                trace_id,
+                hex_id(trace_id, "s", digits=16),
+                f"question {n}",
+                "your order is on its way",
+                start_ns=start,
+            )
+            for n, trace_id in enumerate(ids)
+        ]
+        assert server.call("POST", "/v1/traces", raw=request(made, service__name="b"))[0] == 200
+        rows = server.eventually(
+            "select trace_id from traces",
+            lambda found: (
+                f'what="not_kept"}} {len(ids) - len(found)}\n' in server.call("GET", "/metrics")[2].decode()
+            ),
+        )
+        drawn = {r["trace_id"] for r in rows}
+        assert 0 < len(drawn & set(ids[:down])) < down, "some of either kind, by the draw"
+        for n, trace_id in enumerate(ids):
+            word = {"trace_id": trace_id, "rating": "down" if n < down else "up"}
+            status, _, told = server.call("POST", "/api/feedback", word)
+            assert status == 201, told
+
+        def back(found: list[dict[str, Any]]) -> bool:
+            return {r["trace_id"] for r in found if r["keep_probability"] == 1} == set(ids[:down])
+
+        rows = server.eventually("select trace_id, keep_probability, output_text from traces", back)
+        assert {r["trace_id"] for r in rows} == drawn | set(ids[:down])
+        assert {r["output_text"] for r in rows} == {"your order is on its way"}
+        (found,) = server.sql(
+            "select sum(1 / keep_probability) as n, sum((1 - thumbs) / keep_probability) as bad from traces"
+        )
+        kept = len(drawn & set(ids[down:]))
+        assert found["n"] == pytest.approx(down + kept / 0.2) and found["bad"] == pytest.approx(down)
+        share = pytest.approx(kept / 0.2 / (down + kept / 0.2))
+        server.eventually(
+            "select mean from series where metric = 'thumbs' and cohort = ''",
+            lambda found: [r["mean"] for r in found] == [share],
+        )

@@ -42,7 +42,7 @@ from watchkeeper.pipeline.ingest import Ingest, default_reserve
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.labels import LabelScores
-from watchkeeper.pipeline.late import LatePolicies
+from watchkeeper.pipeline.late import LateKeeping, LatePolicies
 from watchkeeper.pipeline.levers import Pauses
 from watchkeeper.pipeline.plan import finders
 from watchkeeper.pipeline.quote import price_of
@@ -299,6 +299,9 @@ def flows_of(base: Base) -> Flows:
         checks=checks,
         judges=judges,
         late=late,
+        late_keeping=LateKeeping(
+            columns, lambda: adapters.keeping_of(base.holder.current), scoring.plan, assembly.reopen, clock
+        ),
         behaviour=BehaviourFlow(columns, records, clock, scoring.behaviours, hooks=[base.review.on_scored]),
         backfill=BackfillFlow(columns, records, scoring.plan, scoring.place, clock, isolate=base.isolation),
         roller=roller,

@@ -31,7 +31,7 @@ from watchkeeper.pipeline.ingest import Ingest
 from watchkeeper.pipeline.isolate import Isolation
 from watchkeeper.pipeline.judge import JudgeFlow
 from watchkeeper.pipeline.labels import LabelScores
-from watchkeeper.pipeline.late import LatePolicies
+from watchkeeper.pipeline.late import LateKeeping, LatePolicies
 from watchkeeper.pipeline.levers import Pauses
 from watchkeeper.pipeline.retain import Retain
 from watchkeeper.pipeline.review import ReviewRouting
@@ -72,6 +72,7 @@ class Flows:
     checks: CheckFlow
     judges: JudgeFlow
     late: LatePolicies
+    late_keeping: LateKeeping
     behaviour: BehaviourFlow
     backfill: BackfillFlow
     roller: Roller
@@ -112,6 +113,10 @@ class Flows:
             if await self.watcher.tick(now):
                 self.delivery.wake.set()
             self.watched_at = time.monotonic()
+
+    async def keep_once(self) -> int:
+        """Have the traces looked at again that a user's word keeps; how many."""
+        return sum([await self.late_keeping.run_once(project) for project in self.projects()])
 
     async def hold_back(self) -> None:
         """Monitors that page on a scorer nobody has calibrated warn instead, until somebody has."""
@@ -161,6 +166,8 @@ class Flows:
     async def catch_up(self) -> None:
         """Finish everything that has arrived: assemble every open trace, roll, watch, deliver what is due."""
         await self.assembly.flush(everything=True)
+        if await self.keep_once():
+            await self.assembly.flush(everything=True)
         await self.label_once()
         for name, work in (
             (BEHAVING, self.behave_once),
@@ -190,7 +197,7 @@ class Flows:
             self.clock,
             time.monotonic_ns,
             keep,
-            lambda: self.holder.current.storage.keep is not None,
+            lambda: None if (rule := self.holder.current.storage.keep) is None else rule.wait,
         )
 
     async def scrub_once(self) -> None:

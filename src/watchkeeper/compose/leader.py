@@ -30,6 +30,7 @@ SIGNAL_SECONDS = 120.0
 ERASURE_SECONDS = 20.0
 CALIBRATION_SECONDS = 300.0
 LABEL_SECONDS = 2.0
+KEEPING_SECONDS = 5.0
 
 
 @contextlib.asynccontextmanager
@@ -113,6 +114,7 @@ async def duties(
         ("calibration", CALIBRATION_SECONDS, flows.calibrate_once),
         ("retention", RETENTION_SECONDS, flows.retain.run_once),
         ("erasure", ERASURE_SECONDS, flows.sweep_once),
+        ("late keeping", KEEPING_SECONDS, flows.keep_once),
         *more,
     )
     running = [asyncio.create_task(flows.loops.forever(*loop)) for loop in loops]

@@ -167,7 +167,7 @@ def redaction_of(config: Config, key: str) -> PolicySpec | None:
 def keeping_of(config: Config) -> Keeping | None:
     """The rule of storage sampling, None where everything is kept."""
     rule = config.storage.keep
-    return None if rule is None else Keeping(rule.routine, frozenset(rule.always), rule.slow / 1e6)
+    return None if rule is None else Keeping(rule.routine, frozenset(rule.always), rule.slow / 1e6, rule.wait)
 
 
 def egress_of(config: Config) -> EgressPolicy:

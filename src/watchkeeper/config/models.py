@@ -69,7 +69,8 @@ class Server(Strict):
 
 
 class Keep(Strict):
-    """Of which traces only a share is stored. It is decided when a trace is complete and checked; the probability is stored."""
+    """Of which traces only a share is stored. It is decided when a trace is complete and checked; the probability is stored. A
+    user's word keeps a trace also later, within `wait`."""
 
     routine: Annotated[Share, Field(ge=0.001)] = Field(
         1.0, description="Share of the traces without a reason in always."
@@ -78,6 +79,9 @@ class Keep(Strict):
         ("error", "slow", "low_score", "flagged"), description="What keeps a trace whatever the draw."
     )
     slow: Annotated[Duration, Field(ge=10**6)] = Field(10 * SECOND, description="From when a trace is slow.")
+    wait: Annotated[Duration, Field(ge=0, le=2 * DAY)] = Field(
+        10 * MINUTE, description="How long after the draw a user's word still keeps a trace."
+    )
 
 
 class Storage(Strict):

@@ -210,6 +210,12 @@ class Assembly:
                 trace = self._open.pop((project, trace_id), None)
                 self._size -= 0 if trace is None else trace.size
 
+    def reopen(self, project: str, trace_ids: Iterable[str]) -> None:
+        """Put these traces together again from what is stored, as if something had come for them."""
+        now = self._clock()
+        for trace_id in trace_ids:
+            self._open.setdefault((project, trace_id), _Open(now, now, {}, [], whole=False, again=True))
+
     def settle(self, project: str) -> int:
         """End the wait of a project's traces that are history: nothing of them ended within the time a missing root is
         waited for, so whoever sent them (an import) need only say that it is done. How many they are."""

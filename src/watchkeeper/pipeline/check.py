@@ -108,6 +108,9 @@ class _Done:
     raised: frozenset[str] = frozenset()
     kept: keep.Kept | None = None
     brought: float = 1.0
+    said: Sequence[Score] = ()
+    spoken: bool = False
+    brings_back: bool = False
     cards: list[Card] = field(default_factory=list[Card])
 
 
@@ -159,17 +162,18 @@ class CheckFlow:
         late |= set(decided)
         ledger: dict[coverage.Cell, Counter[str]] = {}
         done = await loop.run_in_executor(self._pool, self._score, items, late, now, ledger)
+        for d in done:
+            d.kept = decided.get((d.project, d.trace.trace_id))
         await self._events(done)
         rows: list[TraceRow] = []
         work: list[jobs.NewJob] = []
         fresh: list[KeepingRow] = []
         for d in done:
-            d.kept = decided.get((d.project, d.trace.trace_id))
-            self._settle(d)
+            self._settle(d, now)
         choices, wishes = await self._choose(done)
         for d in done:
             row, new = self._finish(d, choices, now, read, ledger)
-            if d.kept is not None and (d.project, d.trace.trace_id) not in decided:
+            if d.kept is not None and (d.spoken or (d.project, d.trace.trace_id) not in decided):
                 fresh.append(_kept_row(row, d.kept, now))
             if d.kept is None or d.kept.kept:
                 rows.append(row)
@@ -228,22 +232,25 @@ class CheckFlow:
                 continue
             ids = [t.trace_id for p, t in items if p == project]
             table = await self._columns.named("keeping_decided", project, ids=ids)
-            for trace_id, kept, probability, reason in table.rows:
-                found[(project, str(trace_id))] = keep.Kept(bool(kept), float(probability), str(reason))
+            for trace_id, kept, probability, reason, at in table.rows:
+                known = keep.Kept(bool(kept), float(probability), str(reason), int(at))
+                found[(project, str(trace_id))] = known
         return found
 
     async def _events(self, done: list[_Done]) -> None:
         """What was said about these traces before they were complete, or since they were first."""
         wanted: dict[str, list[_Done]] = {}
+        keeping = self._keeping() is not None
         for d in done:
-            if d.plan.cards:
+            if d.plan.cards or (keeping and (d.kept is None or d.kept.reason == keep.ROUTINE)):
                 wanted.setdefault(d.project, []).append(d)
         for project, group in wanted.items():
             said: dict[str, list[Score]] = {}
             for score in await self._columns.read_scores(project, [d.trace.trace_id for d in group]):
                 said.setdefault(score.trace_id, []).append(score)
             for d in group:
-                d.observed = evidence.observed(said.get(d.trace.trace_id, ()), d.plan.signals)
+                d.said = said.get(d.trace.trace_id, ())
+                d.observed = evidence.observed(d.said, d.plan.signals)
 
     def _record(
         self,
@@ -341,7 +348,7 @@ class CheckFlow:
                 )
             )  # fmt: skip
 
-    def _settle(self, d: _Done) -> None:
+    def _settle(self, d: _Done, now: int) -> None:
         """What the checks and events come to: its error class, the conditions it meets, whether it is kept, the scorecards it is for."""
         found = root_cause([d.trace.error_class, *d.classes])
         # What nothing else explains last: an answer that was cut off and could not be read then is a truncation.
@@ -351,7 +358,13 @@ class CheckFlow:
         # A trace that was exported from a store that kept a share stands for as many here; one that is imported where it came from
         # has been decided there.
         before = keep.brought([s.raw for s in d.trace.spans]) if d.kept is None else 1.0
-        if d.kept is None and rule is not None:
+        if d.kept is not None and rule is not None:
+            words = [*d.said, *_from_telemetry(d.project, d.trace, now)]
+            why = keep.spoken(rule, d.kept, words, d.plan.signals)
+            if why:
+                d.spoken, d.brings_back = True, not d.kept.kept
+                d.kept = keep.Kept(True, keep.brought([s.raw for s in d.trace.spans]), why[0], now)
+        elif d.kept is None and rule is not None:
             every = d.raised | frozenset(f for f, p in d.observed.items() if p >= 1)
             why = keep.reasons(rule, every, bool(d.failed), d.trace.error_class, d.trace.duration_ms)
             d.kept = keep.decide(rule, self._salt, d.trace.trace_id, why)
@@ -445,7 +458,8 @@ class CheckFlow:
             cell = coverage.Cell(d.project, judge.name, judge.version, window)
             count = ledger.setdefault(cell, Counter())
             for subject in subjects_of(judge, d.trace):
-                if not d.late:
+                # One that was not kept had no judge.
+                if not d.late or d.brings_back:
                     count["eligible"] += 1
                     count["selected"] += decision.selected
                 if decision.selected:

@@ -1,10 +1,11 @@
-"""Decisions taken again: an event after its trace makes a policy match, π rises, and the work is queued then.
+"""Decisions taken again: an event after its trace makes a policy match, π rises, and the work is queued then; a user's word keeps a
+trace that was left to the draw.
 
 What is due is asked of the store and not remembered, and every step may run twice, so a crash loses nothing: the probability of
 a judgement only ever rises, to the largest that any policy has offered.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from watchkeeper.pipeline.judge_jobs import (
 from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.pipeline.reading import Load
 from watchkeeper.scoring.evidence import SignalRoute, observed
+from watchkeeper.scoring.keeping import Keeping
 from watchkeeper.scoring.sampling import Decision, Sampled
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import coverage, jobs, states
@@ -173,3 +175,32 @@ class LatePolicies:
         self.counts.chosen += new
         self.counts.raised += raised
         return new
+
+
+class LateKeeping:
+    """Has traces put together again that were left to storage sampling's draw and that a user has spoken of since, within the rule's
+    wait: the decision is taken again then (`pipeline.check`). `reopen(project, trace_ids)` does it."""
+
+    def __init__(
+        self,
+        columns: Columns,
+        keeping: Callable[[], Keeping | None],
+        plan_for: Callable[[str], Plan],
+        reopen: Callable[[str, Iterable[str]], None],
+        clock: Clock,
+    ) -> None:
+        self._columns, self._keeping, self._plan_for = columns, keeping, plan_for
+        self._reopen, self._clock = reopen, clock
+
+    async def run_once(self, project: str) -> int:
+        """How many traces are looked at again. Raises StoreUnavailable."""
+        rule = self._keeping()
+        if rule is None or not rule.wait_ns:
+            return 0
+        named = sorted({r.scorer for r in self._plan_for(project).signals})
+        since = self._clock() - rule.wait_ns - MARGIN_NS
+        found = await self._columns.named(
+            "keeping_spoken", project, since=since, named=named, wait=rule.wait_ns
+        )
+        self._reopen(project, [str(trace_id) for (trace_id,) in found.rows])
+        return len(found.rows)

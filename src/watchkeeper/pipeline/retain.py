@@ -3,18 +3,19 @@
 import logging
 from collections.abc import Callable
 
-from watchkeeper.model.times import DAY, Clock
+from watchkeeper.model.times import DAY, MINUTE, Clock
 from watchkeeper.store.columns import Columns, Retention
 from watchkeeper.store.records import coverage, jobs, states
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
 PROJECT, KIND, KEY = "default", "retention", "clock"
+MARGIN_NS = 5 * MINUTE
 
 
 class Retain:
     """Drops by age from both stores. `clock` gives ns, `running` the ns this process has run by a clock nobody sets; `keep` what is
-    kept now, `unkept` whether storage sampling decides against traces.
+    kept now, `unkept` for how long (ns) a trace that storage sampling decided against may still be wanted, None where none is.
 
     The latest time seen is stored. A clock more than a day past it may be wrong, and what it drops does not come back: nothing
     is dropped until `confirm`, or until the clock has stood there for a day of running, as after a long stop.
@@ -27,7 +28,7 @@ class Retain:
         clock: Clock,
         running: Clock,
         keep: Callable[[], Retention],
-        unkept: Callable[[], bool],
+        unkept: Callable[[], int | None],
     ) -> None:
         self._columns, self._records, self._clock, self._running = columns, records, clock, running
         self._keep, self._unkept = keep, unkept
@@ -56,9 +57,11 @@ class Retain:
         # What belongs to traces goes with them: nothing can come for one that is gone.
         gone = now - keep.trace_days * DAY
         await self._records.write(lambda c: (jobs.prune(c, gone), coverage.prune(c, gone)))
-        if self._unkept():
-            # Two days back: spans that came late for a trace that is not kept go as well.
-            await self._columns.drop_unkept(now - 2 * DAY)
+        wait = self._unkept()
+        if wait is not None:
+            # A margin for what is being looked at again. Two days back: spans that came late for a trace that is not kept go as well.
+            until = now - wait - (MARGIN_NS if wait else 0)
+            await self._columns.drop_unkept(until - 2 * DAY, until)
 
     def _stood(self) -> bool:
         if self._since is None:

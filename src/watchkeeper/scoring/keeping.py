@@ -3,15 +3,21 @@
 A trace with a reason to be read is always kept; of the others a share, by a salted hash of the trace id. The probability is
 stored with the trace, and every estimate weighs by its inverse (Horvitz–Thompson), so that what is not stored biases nothing:
 the mean of n kept values xᵢ is Σ xᵢ/pᵢ / Σ 1/pᵢ.
+
+What its user says of it within a fixed time keeps a trace after the draw. Whether it was drawn or not, its probability is 1 then: all
+such traces are kept.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 import msgspec
 import xxhash
 
+from watchkeeper.model.score import Score
 from watchkeeper.model.span import RawSpan
+from watchkeeper.model.times import MINUTE
+from watchkeeper.scoring.evidence import SignalRoute, observed
 
 BROUGHT: Final = "watchkeeper.keep_probability"
 """The attribute by which an exported trace says with what probability the storage sampling it went through kept it."""
@@ -21,19 +27,21 @@ ROUTINE = "routine"
 
 class Keeping(msgspec.Struct, frozen=True):
     """The rule: `routine` is the share (above 0, at most 1) of traces without a reason in `always`; `slow_ms` from when a trace
-    is slow, in milliseconds."""
+    is slow, in milliseconds; `wait_ns` for how long after the draw a user's word counts, in nanoseconds."""
 
     routine: float
     always: frozenset[str] = frozenset(REASONS)
     slow_ms: float = 10_000.0
+    wait_ns: int = 10 * MINUTE
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """The decision for one trace, made once: whether it is kept, with what probability in (0, 1], and why."""
+    """The decision for one trace: whether it is kept, with what probability in (0, 1], why, and when that was decided."""
 
     kept: bool
     probability: float
     reason: str
+    decided_ns: int = 0
 
 
 def reasons(
@@ -48,6 +56,18 @@ def reasons(
         "flagged": bool(raised - {"error", "timeout", "tool_failure", "low_score", "low_confidence"}),
     }
     return [r for r in REASONS if known[r] and r in rule.always]
+
+
+def spoken(
+    rule: Keeping, decided: Kept, scores: Iterable[Score], routes: Sequence[SignalRoute] = ()
+) -> list[str]:
+    """Which of `REASONS` a user's word gives to keep a trace that was left to the draw. Only users': a judge, a reviewer or a
+    system that reads the stored traces speaks of those that are kept, and the draw would no longer be one."""
+    if decided.reason != ROUTINE:
+        return []
+    until = decided.decided_ns + rule.wait_ns
+    said = observed((s for s in scores if s.source == "user" and s.scored_ns <= until), routes)
+    return reasons(rule, said.keys(), False, None, None)
 
 
 def brought(raws: Sequence[RawSpan | None]) -> float:

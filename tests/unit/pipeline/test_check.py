@@ -446,7 +446,7 @@ async def test_a_trace_exported_from_a_store_that_kept_a_share_stands_for_as_man
     flow, columns = check(make_plan([], salt="s"), **more)
 
     async def named(name: str, project: str, **params: Any) -> Table:
-        return Table([], [[trace_id, 1, 0.2, "routine"]] if decided and name == "keeping_decided" else [])
+        return Table([], [[trace_id, 1, 0.2, "routine", 1]] if decided and name == "keeping_decided" else [])
 
     async def decide_keeping(rows: Sequence[Any]) -> None:
         assert [row.probability for row in rows] == [kept]

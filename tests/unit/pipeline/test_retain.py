@@ -28,7 +28,12 @@ class World:
         """What a start makes anew."""
         store: Any = self
         return Retain(
-            store, self.records, lambda: self.now, lambda: self.ran, lambda: Retention(30, 90, 400), bool
+            store,
+            self.records,
+            lambda: self.now,
+            lambda: self.ran,
+            lambda: Retention(30, 90, 400),
+            lambda: None,
         )
 
     async def expire(self, now_ns: int, _keep: Retention) -> dict[str, int]:

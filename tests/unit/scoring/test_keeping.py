@@ -5,7 +5,9 @@ import random
 
 import pytest
 
-from watchkeeper.scoring.keeping import REASONS, Keeping, decide, reasons
+from watchkeeper.model.score import Score
+from watchkeeper.scoring.evidence import SignalRoute
+from watchkeeper.scoring.keeping import REASONS, ROUTINE, Keeping, Kept, decide, reasons, spoken
 
 RULE = Keeping(0.1)
 
@@ -30,6 +32,36 @@ def test_a_reason_to_be_read_is_found(
 
 def test_a_reason_that_is_not_wanted_does_not_count() -> None:
     assert reasons(Keeping(0.1, frozenset({"error"})), {"thumbs_down"}, True, None, 60_000.0) == []
+
+
+DRAWN = Kept(False, 0.1, ROUTINE, 1_000)
+WAITS = Keeping(0.1, wait_ns=50)
+
+
+def word(name: str = "thumbs", source: str = "user", at: int = 1_050, passed: bool | None = False) -> Score:
+    return Score("p", "t", "", name, "1", source, 1, at, None, "", "", float(bool(passed)), None, passed)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        (word(), True),
+        (word("escalation", passed=None), False),
+        (word("handover"), True),
+        (word(passed=True), False),
+        (word(at=1_051), False),
+        (word(source="external"), False),
+        (word(source="judge"), False),
+        (word(source="signal"), False),
+        (word("kudos", passed=True), True),
+    ],
+)
+def test_a_users_word_in_time_keeps_what_was_left_to_the_draw(said: Score, kept: bool) -> None:
+    routes = [SignalRoute("kudos", "kudos", "passed")]
+    for drawn in (DRAWN, Kept(True, 0.1, ROUTINE, 1_000)):
+        assert spoken(WAITS, drawn, [said], routes) == (["flagged"] if kept else [])
+    assert spoken(WAITS, Kept(True, 1.0, "error", 1_000), [said], routes) == []
+    assert spoken(Keeping(0.1, frozenset({"error"}), wait_ns=50), DRAWN, [said], routes) == []
 
 
 def test_the_draw_is_the_same_every_time_and_differs_by_salt() -> None:

@@ -226,7 +226,8 @@ SELECT recent.project, recent.trace_id FROM recent
 LEFT JOIN seen USING (project, trace_id) LEFT JOIN heard USING (project, trace_id)
 LEFT JOIN made USING (project, trace_id)
 WHERE (made.at = 0 OR made.n < seen.n OR made.at < greatest(seen.last, heard.last))
-  AND (recent.project, recent.trace_id) NOT IN (SELECT project, trace_id FROM keeping WHERE kept = 0)
+  AND (recent.project, recent.trace_id) NOT IN (
+    SELECT project, trace_id FROM keeping FINAL WHERE kept = 0 AND (project, trace_id) IN recent)
 LIMIT {limit:UInt32}"""
 
 

@@ -80,15 +80,15 @@ def _mutate(client: Client, table: str, change: str, where: str) -> None:
         client.command(f"ALTER TABLE {table} {change}", settings=FINISHED)
 
 
-def drop_unkept(client: Client, since_ns: int) -> dict[str, int]:
-    """Remove what is stored of traces that storage sampling decided against since then; rows removed a table.
+def drop_unkept(client: Client, since_ns: int, until_ns: int) -> dict[str, int]:
+    """Remove what is stored of traces that storage sampling decided against in [since, until); rows removed a table.
 
     Their spans were stored to be promised; this is a mutation of the parts that hold any, so it is asked for seldom.
     """
-    bound = {"since": since_ns}
+    bound = {"since": since_ns, "until": until_ns}
     where = (
-        "(project, trace_id) IN (SELECT project, trace_id FROM keeping FINAL "
-        "WHERE kept = 0 AND decided_at >= fromUnixTimestamp64Nano({since:Int64}))"
+        "(project, trace_id) IN (SELECT project, trace_id FROM keeping FINAL WHERE kept = 0 "
+        "AND decided_at >= fromUnixTimestamp64Nano({since:Int64}) AND decided_at < fromUnixTimestamp64Nano({until:Int64}))"
     )
     removed: dict[str, int] = {}
     for table in ("spans", "content", "logs"):

@@ -233,9 +233,9 @@ class ClickHouseColumns:
         if rows:
             await self._rows.run(writing.keeping, rows)
 
-    async def drop_unkept(self, since_ns: int) -> dict[str, int]:
+    async def drop_unkept(self, since_ns: int, until_ns: int) -> dict[str, int]:
         self._open()
-        return await self._rows.run(removal.drop_unkept, since_ns)
+        return await self._rows.run(removal.drop_unkept, since_ns, until_ns)
 
     async def write_deploys(self, deploys: list[Deploy]) -> None:
         self._open()

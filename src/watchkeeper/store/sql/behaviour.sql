@@ -54,9 +54,8 @@ WITH arrayMap(s -> xxHash64(s), {sessions:Array(String)}) AS hashes
 SELECT session, trace_id, start, ended, odds FROM (
   SELECT trace_id, {sessions:Array(String)}[indexOf(hashes, keeping.session)] AS session, toUnixTimestamp64Nano(time) AS start,
     false AS suspect, toUnixTimestamp64Nano(keeping.ended) AS ended, 0. AS odds
-  FROM keeping
+  FROM keeping FINAL
   WHERE project = {project:String} AND kept = 0 AND has(hashes, keeping.session) AND time >= fromUnixTimestamp64Nano({since:Int64})
-  LIMIT 1 BY trace_id
   UNION ALL
   SELECT trace_id, ifNull(argMax(tuple(session_id), assembled_at).1, '') AS session,
     argMax(toUnixTimestamp64Nano(time), assembled_at) AS start, argMax(time_suspect, assembled_at) AS suspect,

@@ -165,7 +165,8 @@ CREATE TABLE IF NOT EXISTS sketches (
 ) ENGINE = ReplacingMergeTree(row_version) PARTITION BY toYYYYMM(tick) ORDER BY (project, field, cohort, seconds, tick)
   SETTINGS ${durable}, merge_selector_base = 10;
 
--- What was decided about keeping a trace, once and for good: later spans of one that was not kept do not bring it back.
+-- What was decided about keeping a trace; the last row counts. Later spans of one that was not kept do not bring it back, only what
+-- its user says of it.
 CREATE TABLE IF NOT EXISTS keeping (
   project LowCardinality(String), trace_id String, kept UInt8, probability Float64, reason LowCardinality(String),
   decided_at DateTime64(9, 'UTC')
