@@ -176,5 +176,5 @@ def login_link(args: argparse.Namespace) -> int:
     if token is None:
         raise CliError(f"there is no user {args.email}")
     print(f"/login?token={token}")
-    print("  valid for 15 minutes at the server's address, once it runs on this data directory")
+    print("  valid for 24 hours at the server's address, once it runs on this data directory")
     return OK

@@ -348,21 +348,9 @@ def judge_gate(
 
 
 def independent(right: NDArray[np.bool_], clusters: ArrayLike | None) -> float:
-    """How many independent items these are worth: all of them unless clusters repeat; then p(1 − p) over the clustered
-    variance of their mean, at most all, and the number of clusters where every item is alike."""
-    n = right.size
-    if clusters is None:
-        return float(n)
-    names, codes = np.unique(np.asarray(clusters), return_inverse=True)
-    groups, p = names.size, float(right.mean())
-    if groups == n or groups < 2:
-        return float(groups)
-    if p in (0.0, 1.0):
-        return float(groups)
-    sums = np.zeros(groups)
-    np.add.at(sums, codes, right - p)
-    variance = groups / (groups - 1) * float((sums**2).sum()) / n**2
-    return min(float(n), p * (1 - p) / variance) if variance > 0 else float(n)
+    """How many independent items these are worth: the effective size of `estimates.rate`, and 1 where all are of one cluster."""
+    found = rate(right, clusters=clusters)
+    return 1.0 if isinstance(found, Insufficient) else found.n_eff
 
 
 def _recalls(judge: NDArray[np.generic], human: NDArray[np.generic]) -> dict[str, Estimate]:

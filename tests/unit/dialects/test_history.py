@@ -387,7 +387,11 @@ def test_every_record_becomes_the_same_ids_every_time(record: dict[str, Any]) ->
     ("form", "record", "words"),
     [
         ("langfuse", {"id": "x", "traceId": "t", "type": "SPAN"}, "no time it began"),
-        ("langfuse", {"traceId": "t", "type": "SPAN", "startTime": "2026-10-01"}, "no time it began"),
+        (
+            "langfuse",
+            {"traceId": "t", "type": "SPAN", "startTime": "2026-10-01"},
+            "its start_time is not a time: .2026-10-01",
+        ),
         (
             "langfuse",
             {"name": "s", "traceId": "t", "dataType": "NUMERIC", "value": None},

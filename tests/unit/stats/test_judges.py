@@ -6,6 +6,7 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from watchkeeper.model.series import Estimate, Insufficient
 from watchkeeper.stats import judges
+from watchkeeper.stats.intervals import wilson
 
 
 def world(rng, theta=0.85, big=5000, labels=100, se=0.96, sp=0.92):
@@ -116,3 +117,19 @@ def test_a_judge_that_always_passes_is_provisional_however_often_it_agrees():
     assert found.status == "provisional"
     assert any("kappa" in f for f in found.failed)
     assert isinstance(judges.judge_gate([], [], seed=1), Insufficient)
+
+
+@pytest.mark.parametrize(("groups", "each"), [(6, 8), (12, 5)])
+def test_the_floor_of_agreement_holds_also_with_few_sessions(groups: int, each: int) -> None:
+    """Sessions differ in how often the judge is right in them, 80 % of all: the 95 % bound may lie above that in 5 % of draws."""
+    dice, sessions, draws, above = (
+        np.random.default_rng(3),
+        np.repeat(np.arange(groups), each),
+        1500,
+        0,
+    )
+    for _ in range(draws):
+        right = dice.random(groups * each) < np.repeat(dice.beta(8, 2, groups), each)
+        size = judges.independent(right, sessions)
+        above += wilson(float(right.mean()) * size, size, 0.95, one_sided=True)[0] > 0.8
+    assert above / draws < 0.05 + 2 * (0.05 * 0.95 / draws) ** 0.5

@@ -101,11 +101,14 @@ def _iso(text: str) -> int | None:
 
 
 def start_of(record: dict[str, Any], *keys: str) -> int:
-    """The time under the first of these keys. Raises `Unreadable` when there is none."""
-    for key in keys:
-        found = time_ns(record.get(key))
+    """The time under the first of these keys that has one. Raises `Unreadable` when there is none."""
+    given = [key for key in keys if record.get(key) not in (None, "")]
+    for key in given:
+        found = time_ns(record[key])
         if found is not None:
             return found
+    if given:
+        raise Unreadable(f"its {given[0]} is not a time: {str(record[given[0]])[:80]!r}")
     raise Unreadable(f"it has no time it began ({' or '.join(keys)})")
 
 

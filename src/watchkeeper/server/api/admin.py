@@ -68,7 +68,7 @@ def login_path(token: str) -> str:
 
 @route("POST", "/api/users", permission="admin", body=NewUser, status=201)
 async def add_user(call: Call) -> dict[str, Any]:
-    """Add a person. `login` is their one-time link, valid for 15 minutes; hand it to them."""
+    """Add a person. `login` is their one-time link, valid for 24 hours; hand it to them."""
     given: NewUser = call.body
     return await add(call, given.email, given.role)
 
@@ -145,7 +145,7 @@ async def give(call: Call, role: str | None) -> dict[str, Any]:
 
 @route("POST", "/api/users/{user_id}/login", permission="admin")
 async def login_link(call: Call) -> dict[str, Any]:
-    """A new one-time login link for a person of this project, valid for 15 minutes."""
+    """A new one-time login link for a person of this project, valid for 24 hours."""
     return await link(call)
 
 

@@ -16,7 +16,8 @@ from watchkeeper.store.records.tables import api_keys, memberships, projects, to
 
 ROLES = ("ingest", "viewer", "reviewer", "editor", "admin")
 EVERY_PROJECT = "*"
-LOGIN_LIFE_NS = 15 * 60 * SECOND
+# Whoever gets a link from somebody else may not be looking.
+LOGIN_LIFE_NS = DAY
 SESSION_IDLE_NS = 12 * 3600 * SECOND
 SESSION_LIFE_NS = WEEK
 _TOUCH_NS = 10 * 60 * SECOND
@@ -290,9 +291,9 @@ def _token(conn: Connection, kind: str, user_id: str, now_ns: int, life_ns: int)
     return text
 
 
-def create_login(conn: Connection, user_id: str, now_ns: int, life_ns: int = LOGIN_LIFE_NS) -> str:
-    """A one-time login token for a person, valid for 15 minutes unless said otherwise."""
-    return _token(conn, "login", user_id, now_ns, life_ns)
+def create_login(conn: Connection, user_id: str, now_ns: int) -> str:
+    """A one-time login token for a person, valid for 24 hours."""
+    return _token(conn, "login", user_id, now_ns, LOGIN_LIFE_NS)
 
 
 def log_in(conn: Connection, token: str, now_ns: int) -> tuple[Session, str] | None:
@@ -354,4 +355,4 @@ def first_login(conn: Connection, now_ns: int) -> str | None:
     user_id = create_user(conn, "admin@localhost", now_ns)
     set_role(conn, user_id, EVERY_PROJECT, "admin")
     ensure_project(conn, "default", now_ns)
-    return create_login(conn, user_id, now_ns, life_ns=DAY)
+    return create_login(conn, user_id, now_ns)

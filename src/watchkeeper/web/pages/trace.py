@@ -237,7 +237,7 @@ async def selected(call: Call) -> Response:
     return RedirectResponse(safe_next(back if isinstance(back, str) else None), 303)
 
 
-@route("POST", "/traces/{trace_id}/dataset", permission="editor")
+@route("POST", "/traces/{trace_id}/dataset", permission="reviewer")
 async def to_dataset(call: Call) -> Response:
     """Make the trace a test case in the next version of a dataset."""
     found, scores = await found_trace(call)
