@@ -359,8 +359,9 @@ class CheckFlow:
         # has been decided there.
         before = keep.brought([s.raw for s in d.trace.spans]) if d.kept is None else 1.0
         if d.kept is not None and rule is not None:
-            words = [*d.said, *_from_telemetry(d.project, d.trace, now)]
-            why = keep.spoken(rule, d.kept, words, d.plan.signals)
+            # What comes inside spans counts from when it is here: later, the other spans may be gone.
+            told = _from_telemetry(d.project, d.trace, now) if now <= d.kept.decided_ns + rule.wait_ns else []
+            why = keep.spoken(rule, d.kept, [*d.said, *told], d.plan.signals)
             if why:
                 d.spoken, d.brings_back = True, not d.kept.kept
                 d.kept = keep.Kept(True, keep.brought([s.raw for s in d.trace.spans]), why[0], now)
