@@ -188,7 +188,7 @@ class CheckFlow:
             # Before the trace rows, which pick up what is stored for them: one write of each row, not two.
             await self._columns.write_scores(said)
         await self._columns.write_traces(rows)
-        again = {(d.project, d.trace.trace_id) for d in done if d.late}
+        again = {(d.project, d.trace.trace_id) for d in done if d.late and not d.brings_back}
         totals, raised = await self._records.write(
             lambda c: self._record(c, work, ledger, again, wishes, now)
         )

@@ -19,7 +19,7 @@ from watchkeeper.pipeline.where import compile_condition
 from watchkeeper.scoring.custom import CustomScorer, resolve
 from watchkeeper.scoring.keeping import Keeping, bring, decide
 from watchkeeper.server.api.export import _weighed
-from watchkeeper.store.columns import StoreUnavailable, Table
+from watchkeeper.store.columns import KeepingRow, StoreUnavailable, Table
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
 
@@ -454,3 +454,36 @@ async def test_a_trace_exported_from_a_store_that_kept_a_share_stands_for_as_man
     columns.named, columns.decide_keeping = named, decide_keeping
     (row,) = await flow.on_traces([("p", given)], read_ns=5)
     assert row.kept == pytest.approx(kept)
+
+
+@pytest.mark.parametrize(
+    ("by", "ago", "back"),
+    [("api", 60, True), ("spans", 60, True), ("spans", 61, False), (None, 60, False)],
+)
+async def test_what_a_user_says_in_time_of_a_trace_not_kept_brings_it_back_and_its_judges_count_it(
+    check: Any, by: str | None, ago: int, back: bool
+) -> None:
+    given = trace("Where is my order?", "It is on its way.")
+    rule = Keeping(0.2, wait_ns=60 * 10**9)
+    plan = make_plan([card(JUDGE, always=("thumbs_down",))], salt="s")
+    flow, columns = check(plan, keeping=lambda: rule, salt="s")
+    decided: list[KeepingRow] = []
+
+    async def named(name: str, project: str, **params: Any) -> Table:
+        rows = [[given.trace_id, 0, 0.2, "routine", NOW - ago * 10**9]]
+        return Table([], rows if name == "keeping_decided" else [])
+
+    async def decide_keeping(rows: Sequence[KeepingRow]) -> None:
+        decided.extend(rows)
+
+    columns.named, columns.decide_keeping = named, decide_keeping
+    if by == "api":
+        word = Score("p", given.trace_id, "", "thumbs", "1", "user", 1, NOW, value=0.0, passed=False)
+        await columns.write_scores([word])
+    elif by == "spans":
+        given.spans[0].evaluations = [Evaluation("thumbs", 0.0, passed=False, source="user")]
+    rows = await flow.on_traces([("p", given)], read_ns=5)
+    assert [(r.kept, r.again) for r in rows] == ([(1.0, True)] if back else [])
+    assert [(d.kept, d.probability, d.reason) for d in decided] == ([(True, 1.0, "flagged")] if back else [])
+    judged = [r for r in columns.coverage.values() if r["scorer"] == "quality"]
+    assert [(n["eligible"], n["selected"]) for n in judged] == ([(1, 1)] if back else [])
