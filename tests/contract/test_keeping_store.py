@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,6 +12,7 @@ from tests.columns import empty_columns
 from tests.contract.columns_world import DAY, NOW, log, log_rows, new_trace_id, raw, rows, score, trace_row
 from watchkeeper.model.series import BINARY
 from watchkeeper.pipeline.roll import Roller, RollPlan
+from watchkeeper.server.reading import no_trace
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
 from watchkeeper.store.columns import KeepingRow, TraceRow
 from watchkeeper.store.records.engine import Records
@@ -42,6 +45,10 @@ async def test_what_was_decided_against_goes_and_is_not_assembled_again(store: C
     assert await store.read_trace("p", gone) == ([], [])
     assert len((await store.read_trace("p", kept))[0]) == len((await store.read_trace("p", new))[0]) == 1
     assert (await store.sql("p", "select keep_probability from traces")).rows == [[0.1]]
+    services: Any = SimpleNamespace(columns=store)
+    refused = [await no_trace(services, "p", i) for i in (gone, new_trace_id())]
+    assert [r.status for r in refused] == [404, 404]
+    assert "was not kept" in refused[0].error and "there is no trace" in refused[1].error
     known = await store.named("keeping_decided", "p", ids=[gone, kept, new])
     assert {str(r[0]): bool(r[1]) for r in known.rows} == {gone: False, kept: True}
     assert (await store.named("keeping_any", "q")).rows == []

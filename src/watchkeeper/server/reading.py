@@ -10,7 +10,7 @@ from watchkeeper.dialects import derive
 from watchkeeper.model.calibration import Standing
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
-from watchkeeper.server.routing import Call
+from watchkeeper.server.routing import Call, HttpError
 from watchkeeper.server.services import Services
 from watchkeeper.store.columns import StoreUnavailable, TraceFilter
 from watchkeeper.store.records import audit
@@ -38,6 +38,18 @@ async def load_trace(services: Services, project: str, trace_id: str) -> tuple[T
     through the spans of a large one has it put together once, until something of it arrives or goes."""
     trace = await _trace(services, project, trace_id)
     return None if trace is None else (trace, await services.columns.read_scores(project, [trace_id]))
+
+
+async def no_trace(services: Services, project: str, trace_id: str) -> HttpError:
+    """The refusal of a trace that is not here: whether storage sampling decided against it is known, and nothing else."""
+    decided = await services.columns.named("keeping_decided", project, ids=[trace_id])
+    if any(not kept for _, kept, *_ in decided.rows):
+        return HttpError(
+            404, f"trace {trace_id} was not kept: nothing spoke for it, and of such traces a share is stored",
+            "storage.keep in the configuration says which share, and what keeps a trace whatever the draw",
+        )  # fmt: skip
+    hint = "it may not have arrived yet, or have passed its retention"
+    return HttpError(404, f"there is no trace {trace_id} in {project}", hint)
 
 
 async def _trace(services: Services, project: str, trace_id: str) -> Trace | None:

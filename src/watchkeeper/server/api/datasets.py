@@ -25,7 +25,7 @@ from watchkeeper.server.api.shapes import (
     Short,
     TraceId,
 )
-from watchkeeper.server.reading import load_trace, note_change, note_opened
+from watchkeeper.server.reading import load_trace, no_trace, note_change, note_opened
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.store.records import datasets, reviews
 
@@ -290,7 +290,7 @@ async def promote_trace(call: Call) -> dict[str, Any]:
     name = case_dataset(_name(call))
     found = await load_trace(call.services, call.project, given.trace_id)
     if found is None:
-        raise HttpError(404, f"there is no trace {given.trace_id} in {call.project}", "")
+        raise await no_trace(call.services, call.project, given.trace_id)
     trace, scores = found
     labels = await call.services.records.read(lambda c: reviews.labels_of(c, call.project, [given.trace_id]))
     failed = must_pass_of(scores, call.services.gate.scorers(call.project) if call.services.gate else [])

@@ -13,6 +13,7 @@ from watchkeeper.pipeline.desk import Desk, Given, Who
 from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import Body, Long, Query, Short, TraceId
+from watchkeeper.server.reading import no_trace
 from watchkeeper.server.routing import Call, HttpError, needed, refused, route
 from watchkeeper.store.records import reviews
 
@@ -114,7 +115,7 @@ async def add(call: Call) -> dict[str, Any]:
     given: ByHand = call.body
     review = needed(call.services.review, "reviews")
     if not any(await call.services.columns.read_trace(call.project, given.trace_id)):
-        raise HttpError(404, f"there is no trace {given.trace_id} in {call.project}", "")
+        raise await no_trace(call.services, call.project, given.trace_id)
     made = await review.add(call.project, given.trace_id, given.reason, call.principal.actor, given.priority)
     return {"id": made}
 

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import MAX_NS, TraceId, WhichTraces, ns_of
-from watchkeeper.server.reading import load_trace, note_opened, refuse_probing, standings
+from watchkeeper.server.reading import load_trace, no_trace, note_opened, refuse_probing, standings
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.server.trace_json import trace_json
 
@@ -68,7 +68,7 @@ async def one_trace(call: Call) -> dict[str, Any]:
     trace_id = trace_id_of(call)
     found = await load_trace(call.services, call.project, trace_id)
     if found is None:
-        raise HttpError(404, f"there is no trace {trace_id} in {call.project}", "it may not have arrived yet")
+        raise await no_trace(call.services, call.project, trace_id)
     if call.sees_content:
         await note_opened(call, trace_id)
     return trace_json(*found, content=call.sees_content, trust=await standings(call))

@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Span, Trace
-from watchkeeper.server.reading import load_trace, note_opened
-from watchkeeper.server.routing import Call, HttpError, route
+from watchkeeper.server.reading import load_trace, no_trace, note_opened
+from watchkeeper.server.routing import Call, route
 from watchkeeper.web.pages.common import answer
 from watchkeeper.web.pages.traces import TRACE_ID, tidy, wanted
 from watchkeeper.web.view import View, view_of
@@ -164,9 +164,7 @@ async def _choose(call: Call, view: View, asked: dict[str, str]) -> Response:
 async def _one(call: Call, trace_id: str) -> tuple[Trace, list[Score]]:
     loaded = await load_trace(call.services, call.project, trace_id)
     if loaded is None:
-        raise HttpError(
-            404, f"there is no trace {trace_id} in this project", "it may have passed its retention"
-        )
+        raise await no_trace(call.services, call.project, trace_id)
     if call.sees_content:
         await note_opened(call, trace_id)
     return loaded

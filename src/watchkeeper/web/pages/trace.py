@@ -15,7 +15,7 @@ from watchkeeper.reviewing.labels import HUMAN
 from watchkeeper.reviewing.queue import item
 from watchkeeper.server.api.datasets import case_dataset
 from watchkeeper.server.login import safe_next
-from watchkeeper.server.reading import load_trace, note_opened, standings
+from watchkeeper.server.reading import load_trace, no_trace, note_opened, standings
 from watchkeeper.server.routing import Call, HttpError, route, sent_form
 from watchkeeper.store.records import audit, datasets, reviews
 from watchkeeper.web import conversation, data, render
@@ -52,13 +52,11 @@ def unlabelled(scores: list[Score]) -> list[Score]:
 async def found_trace(call: Call) -> tuple[Trace, list[Score]]:
     """The trace of the path with its scores. Raises `HttpError` 404."""
     trace_id = str(call.request.path_params["trace_id"])
-    loaded = await load_trace(call.services, call.project, trace_id) if TRACE_ID.fullmatch(trace_id) else None
+    if not TRACE_ID.fullmatch(trace_id):
+        raise HttpError(404, "that is no trace id", "one is 32 hexadecimal digits")
+    loaded = await load_trace(call.services, call.project, trace_id)
     if loaded is None:
-        raise HttpError(
-            404,
-            "there is no such trace in this project",
-            "it may not have arrived yet, or have passed its retention",
-        )
+        raise await no_trace(call.services, call.project, trace_id)
     return loaded
 
 
