@@ -123,7 +123,9 @@ _HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _TAG = re.compile(r"<!--.{0,200}?-->|</?[A-Za-z][^<>]{0,100}>|[\"'][;,]\s?\w{1,8}\s?=\s?[\"']", re.DOTALL)
 _BLANKS = re.compile(r"\s+")
 _MEANT = (*_TARGETS, *_ADDRESS, "prior", "above", "your", "system", "safety", "hidden")
-_LIKE = re.compile(rf"\b(?:{'|'.join(map(_wrong, _MEANT))})\b", re.IGNORECASE)
+_BEGIN = "".join(sorted({word[0] for word in _MEANT}))
+# Whether a word begins like one of them is asked first: `re` tries every alternative else.
+_LIKE = re.compile(rf"\b(?=[{_BEGIN}{_BEGIN.upper()}])(?:{'|'.join(map(_wrong, _MEANT))})\b", re.IGNORECASE)
 LONGEST = 3_000
 
 
