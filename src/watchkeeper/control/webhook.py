@@ -30,7 +30,7 @@ class Send(Protocol):
 @dataclass(frozen=True)
 class WebhookLever:
     """Sends `action` to the order's route, and `undo` to take it back. Both carry the order's id, so that a receiver that
-    hears one twice does it once."""
+    hears one twice does it once; what is asked for anew after an undo has another, or it would pass for a repetition."""
 
     send: Send
 
@@ -40,18 +40,19 @@ class WebhookLever:
 
     async def pull(self, order: Order) -> Did:
         """Ask for it."""
-        return await self._say(order, "action", order.id)
+        return await self._say(order, "action")
 
     async def undo(self, order: Order, memory: Mapping[str, Any]) -> Did:
         """Ask for it to be taken back."""
-        return await self._say(order, "undo", f"{order.id}-undo")
+        return await self._say(order, "undo", "-undo")
 
-    async def _say(self, order: Order, event: str, key: str) -> Did:
+    async def _say(self, order: Order, event: str, ending: str = "") -> Did:
         route = str(order.params.get("route", ""))
+        known_as = f"{order.id}-{order.round + 1}" if order.round else order.id
         body = {
-            "version": 1, "event": event, "order": order.id, "action": order.name, "actor": order.actor,
+            "version": 1, "event": event, "order": known_as, "action": order.name, "actor": order.actor,
             "params": {k: v for k, v in order.params.items() if k != "route"}, "alert": order.alert,
         }  # fmt: skip
-        sent = await self.send(route, event, key, order, body)
+        sent = await self.send(route, event, known_as + ending, order, body)
         said = f"route {route} took “{event}”" if sent.ok else f"route {route}: {sent.reason}"
         return Did(sent.ok, said, sent.later)

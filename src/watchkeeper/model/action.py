@@ -24,7 +24,8 @@ class ActionSpec(msgspec.Struct, frozen=True):
 
 class Order(msgspec.Struct, frozen=True):
     """One action asked for. `id` is the same for the same action and alert, however often it is asked; a lever that is
-    pulled twice for one id does it once. `alert` is the alert as it was then, as plain data."""
+    pulled twice for one id does it once. `alert` is the alert as it was then, as plain data. `round`
+    counts how often it was asked for anew after it had been taken back."""
 
     id: str
     project: str
@@ -37,3 +38,4 @@ class Order(msgspec.Struct, frozen=True):
     incident_id: str | None = None
     alert: dict[str, Any] = {}
     revert: bool = False
+    round: int = 0

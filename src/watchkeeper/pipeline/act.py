@@ -4,6 +4,7 @@ At least once, under one id: a crash between doing and recording does it again, 
 For one alert an action is ordered once, however often the alert is replayed or the button pressed.
 """
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
@@ -80,10 +81,11 @@ class Actor:
         for spec in self.of(alert):
             if spec.automatic and spec.when == alert.state:
                 self._ask(c, alert, spec, "watch", spec.dry_run, now)
-            if alert.state == "resolved" and spec.revert:
+            if alert.state == "resolved" and spec.revert and spec.when == "firing":
                 row = actions.get(c, alert.project, order_id(alert.project, alert.id, spec.name))
-                if row is not None and row.state == "done":
-                    actions.again(c, row, "undoing", now, "watch")
+                # One that still waits would otherwise be done, once its receiver is back, about an alert that is over.
+                if row is not None and row.state in ("done", "due"):
+                    self._take_back(c, row, "watch", now)
 
     def _ask(self, c: Connection, alert: Alert, spec: ActionSpec, actor: str, dry: bool, now: int) -> Order:
         incident = incidents.get(c, alert.project, incidents.id_of_group(alert.project, group_of(alert)))
@@ -121,6 +123,18 @@ class Actor:
             )
             incidents.note(c, order.project, incident[0].id, self.clock(), "action", actor, words)
 
+    def _take_back(self, c: Connection, row: ActionRow, actor: str, now: int) -> None:
+        order = row.order
+        while not actions.again(c, row, "undoing", now, actor):
+            found = actions.get(c, order.project, row.id)  # it was taken or settled meanwhile
+            if found is None or found.state not in ("done", "due"):
+                return
+            row = found
+        self._record(c, order, "action.undo_asked", actor, "")
+        after = actions.get(c, order.project, row.id)
+        if after is not None and after.state == "undone":
+            self._record(c, order, "action.undone", "watchkeeper", after.says)
+
     async def by_hand(
         self,
         project: str,
@@ -156,7 +170,7 @@ class Actor:
         return await self.records.write(work)
 
     async def undo(self, project: str, wanted: str, actor: str) -> ActionRow:
-        """Ask for a done action to be taken back. Raises `Refused`."""
+        """Ask for an action to be taken back that was done or waits to be. Raises `Refused`."""
         now = self.clock()
 
         def work(c: Connection) -> ActionRow:
@@ -167,10 +181,9 @@ class Actor:
                 )
             if row.state in ("undoing", "undone"):
                 return row
-            if row.state != "done":
-                raise Refused(f"the action is {row.state}; only what was done can be taken back")
-            actions.again(c, row, "undoing", now, actor)
-            self._record(c, row.order, "action.undo_asked", actor, "")
+            if row.state not in ("done", "due"):
+                raise Refused(f"the action is {row.state}; only what was done or waits can be taken back")
+            self._take_back(c, row, actor, now)
             return actions.get(c, project, wanted) or row
 
         return await self.records.write(work)
@@ -179,8 +192,9 @@ class Actor:
         """Carry out what is due; how many orders were tried."""
         now = self.clock()
         due = await self.records.write(lambda c: actions.claim(c, now, LEASE_NS))
-        for row in due:
-            await self._carry_out(row)
+        # Together: one receiver that hangs must hold up neither the others nor whoever waits for the page, and no order may
+        # outlast its lease in a queue.
+        await asyncio.gather(*(self._carry_out(row) for row in due))
         return len(due)
 
     async def _carry_out(self, row: ActionRow) -> None:
@@ -204,8 +218,8 @@ class Actor:
 
     def _settle(self, c: Connection, row: ActionRow, did: Did, now: int) -> None:
         undoing = row.state == "undoing"
-        # An undo that failed leaves the action done: that is how the world stands, and it can be asked for again.
-        state = ("undone" if did.ok else "done") if undoing else ("done" if did.ok else "failed")
+        # An undo that failed leaves the action as it was: that is how the world stands, and it can be asked for again.
+        state = ("undone" if did.ok else row.was) if undoing else ("done" if did.ok else "failed")
         memory = did.memory if did.ok and not undoing else None
         if not actions.settle(c, row, state, did.says, now, memory):
             return

@@ -1,5 +1,6 @@
 """Actions: ordered once for an alert, carried out at least once under one id, undone, rehearsed, on record."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.contract.sinks import HttpSink
-from watchkeeper.compose.actions import Through
+from watchkeeper.compose.actions import Answer, Through
 from watchkeeper.config.models import Monitor
 from watchkeeper.control import Did, WebhookLever
 from watchkeeper.egress import Egress, Policy
@@ -39,6 +40,7 @@ class FakeLever:
     script: list[Did | Crash] = field(default_factory=list[Did | Crash])
     pulled: list[str] = field(default_factory=list[str])
     undone: list[str] = field(default_factory=list[str])
+    takes_back: list[Did] = field(default_factory=list[Did])
 
     def would(self, order: Order) -> str:
         return "do it"
@@ -51,9 +53,9 @@ class FakeLever:
         return did
 
     async def undo(self, order: Order, memory: Mapping[str, Any]) -> Did:
-        assert memory == {"a": 1}
+        assert memory == ({} if self.takes_back else {"a": 1})
         self.undone.append(order.id)
-        return Did(True, "took it back")
+        return self.takes_back.pop(0) if self.takes_back else Did(True, "took it back")
 
 
 class Columns:
@@ -185,6 +187,85 @@ async def test_a_resolved_alert_takes_back_what_was_to_last_as_long(tmp_path: Pa
     bench.store("resolved")
     await bench.actor.run_due()
     assert bench.rows()[0].state == "undone" and len(bench.lever.undone) == 1
+
+
+async def test_what_still_waits_when_the_alert_resolves_is_not_done_afterwards(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, spec=ActionSpec("fallback", "webhook", revert=True))
+    bench.store()
+    bench.store("resolved")
+    (row,) = bench.rows()
+    assert (row.state, row.says) == ("undone", "withdrawn before it was tried")
+    assert await bench.actor.run_due() == 0 and bench.lever.pulled == bench.lever.undone == []
+    lines = bench.records.read_now(lambda c: audit.latest(c, "default"))
+    assert [(x["action"], x["actor"]) for x in lines] == [
+        ("action.undone", "watchkeeper"), ("action.undo_asked", "watch"), ("action.asked", "watch"),
+    ]  # fmt: skip
+
+
+async def test_what_may_have_arrived_when_the_alert_resolves_is_taken_back_and_not_before_its_next_try(
+    tmp_path: Path,
+) -> None:
+    lever = FakeLever([Did(False, "no answer in time", later=True)], takes_back=[Did(False, "gone")])
+    bench = Bench(tmp_path, lever, ActionSpec("fallback", "webhook", revert=True))
+    bench.store()
+    await bench.actor.run_due()
+    bench.store("resolved")
+    assert bench.rows()[0].state == "undoing" and await bench.actor.run_due() == 0, "it may be on its way"
+    bench.now += LEASE_NS
+    await bench.actor.run_due()
+    assert (bench.rows()[0].state, len(lever.pulled), len(lever.undone)) == ("failed", 1, 1), "never done"
+    await bench.actor.by_hand("default", "al1", "fallback", "ann")
+    await bench.actor.run_due()
+    assert bench.rows()[0].state == "done"
+
+
+async def test_an_action_that_asks_on_resolved_is_not_taken_back_by_it(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, spec=ActionSpec("back", "webhook", when="resolved", revert=True))
+    bench.store("resolved")
+    await bench.actor.run_due()
+    assert bench.rows()[0].state == "done"
+
+
+async def test_what_waits_can_be_withdrawn_by_hand(bench: Bench) -> None:
+    bench.store()
+    assert (await bench.actor.undo("default", bench.rows()[0].id, "ann")).state == "undone"
+    assert await bench.actor.run_due() == 0 and bench.lever.pulled == []
+
+
+async def test_a_receiver_that_hangs_holds_up_no_other_order(tmp_path: Path) -> None:
+    both = asyncio.Barrier(2)
+
+    class Hangs(FakeLever):
+        async def pull(self, order: Order) -> Did:
+            await asyncio.wait_for(both.wait(), 5)
+            return Did(True, "did it")
+
+    bench = Bench(tmp_path, Hangs())
+    bench.actor.specs = {("default", "m"): (ActionSpec("a", "webhook"), ActionSpec("b", "webhook"))}
+    bench.store()
+    await bench.actor.run_due()
+    assert [r.state for r in bench.rows()] == ["done", "done"]
+
+
+async def test_what_is_asked_for_anew_after_an_undo_is_no_repetition_to_the_receiver(tmp_path: Path) -> None:
+    said: list[tuple[str, str]] = []
+
+    async def send(route: str, event: str, key: str, order: Order, body: dict[str, Any]) -> Answer:
+        said.append((key, body["order"]))
+        return Answer(True)
+
+    bench = Bench(tmp_path)
+    bench.actor.levers = {"webhook": WebhookLever(send)}
+    bench.store()
+    await bench.actor.run_due()
+    (row,) = bench.rows()
+    for _ in range(2):
+        await bench.actor.undo("default", row.id, "ann")
+        await bench.actor.run_due()
+        await bench.actor.by_hand("default", "al1", "fallback", "ann")
+        await bench.actor.run_due()
+    orders = [row.id, row.id, f"{row.id}-2", f"{row.id}-2", f"{row.id}-3"]
+    assert said == [(o + ("-undo" if n % 2 else ""), o) for n, o in enumerate(orders)]
 
 
 async def test_a_dry_run_only_says_it_and_leaves_the_real_thing_to_do(tmp_path: Path) -> None:

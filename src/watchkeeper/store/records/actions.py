@@ -25,6 +25,12 @@ class ActionRow(msgspec.Struct, frozen=True):
     memory: dict[str, Any] = {}
     history: list[dict[str, Any]] = []
 
+    @property
+    def was(self) -> ActionState:
+        """What it is again when taking it back fails: `done`, or `failed` when it was withdrawn while it was being tried."""
+        ends = [h["what"] for h in self.history if h["what"] in ("done", "failed", "undone")]
+        return "done" if ends and ends[-1] == "done" else "failed"
+
 
 def _row(found: sa.RowMapping) -> ActionRow:
     document = found["document"]
@@ -115,12 +121,23 @@ def postpone(conn: Connection, row: ActionRow, until_ns: int, says: str) -> None
 
 
 def again(conn: Connection, row: ActionRow, state: str, now_ns: int, actor: str) -> bool:
-    """Ask for an order to be done again (`due`) or taken back (`undoing`); False when it has moved meanwhile."""
-    line = {"at_ns": now_ns, "what": "undo asked" if state == "undoing" else "asked again", "actor": actor}
-    document = {
-        "order": msgspec.to_builtins(row.order), "says": row.says, "memory": row.memory,
-        "history": [*row.history, line],
-    }  # fmt: skip
-    here = sa.and_(actions.c.id == row.id, actions.c.state == row.state)
-    values = {"state": state, "attempts": 0, "next_attempt_ns": now_ns, "document": document}
+    """Ask for an order to be done again (`due`) or taken back (`undoing`); False when it has moved meanwhile. One that may
+    be on its way is taken back no earlier than it would be tried again, lest the undo overtake it; one that was never tried
+    is withdrawn (`undone`) and nobody hears of it."""
+    withdrawn = row.state == "due" and state == "undoing"
+    order = msgspec.structs.replace(row.order, round=row.order.round + (row.state == "undone"))
+    history = [
+        *row.history,
+        {"at_ns": now_ns, "what": "undo asked" if state == "undoing" else "asked again", "actor": actor},
+    ]
+    says = row.says
+    if withdrawn and row.attempts == 0:
+        state, says = "undone", "withdrawn before it was tried"
+        history.append({"at_ns": now_ns, "what": "undone", "actor": "watchkeeper"})
+    document = {"order": msgspec.to_builtins(order), "says": says, "memory": row.memory, "history": history}
+    here = sa.and_(
+        actions.c.id == row.id, actions.c.state == row.state, actions.c.next_attempt_ns == row.next_attempt_ns
+    )
+    due_ns = max(now_ns, row.next_attempt_ns) if withdrawn else now_ns
+    values = {"state": state, "attempts": 0, "next_attempt_ns": due_ns, "document": document}
     return conn.execute(sa.update(actions).where(here).values(**values)).rowcount == 1
