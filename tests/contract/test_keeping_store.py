@@ -14,7 +14,7 @@ from watchkeeper.model.series import BINARY
 from watchkeeper.pipeline.roll import Roller, RollPlan
 from watchkeeper.server.reading import no_trace
 from watchkeeper.store.clickhouse import ClickHouseColumns, open_columns
-from watchkeeper.store.columns import KeepingRow, TraceRow
+from watchkeeper.store.columns import KeepingRow, Retention, TraceRow
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
@@ -49,6 +49,11 @@ async def test_what_was_decided_against_goes_and_is_not_assembled_again(store: C
     refused = [await no_trace(services, "p", i) for i in (gone, new_trace_id())]
     assert [r.status for r in refused] == [404, 404]
     assert "was not kept" in refused[0].error and "there is no trace" in refused[1].error
+    assert await store.read_trace("p", kept) != ([], [])
+    await store.expire(NOW + 3 * DAY, Retention(1, 90, 400))
+    assert await store.read_trace("p", kept) == ([], [])
+    left = await no_trace(services, "p", kept)
+    assert left.status == 404 and "passed its retention" in left.error and "row stays" in (left.hint or "")
     known = await store.named("keeping_decided", "p", ids=[gone, kept, new])
     assert {str(r[0]): bool(r[1]) for r in known.rows} == {gone: False, kept: True}
     assert (await store.named("keeping_any", "q")).rows == []

@@ -41,12 +41,17 @@ async def load_trace(services: Services, project: str, trace_id: str) -> tuple[T
 
 
 async def no_trace(services: Services, project: str, trace_id: str) -> HttpError:
-    """The refusal of a trace that is not here: whether storage sampling decided against it is known, and nothing else."""
+    """The refusal of a trace that cannot be shown: storage sampling decided against it, only its row is left, or nothing is known."""
     decided = await services.columns.named("keeping_decided", project, ids=[trace_id])
     if any(not kept for _, kept, *_ in decided.rows):
         return HttpError(
             404, f"trace {trace_id} was not kept: nothing spoke for it, and of such traces a share is stored",
             "storage.keep in the configuration says which share, and what keeps a trace whatever the draw",
+        )  # fmt: skip
+    if (await services.columns.named("page_traces_by_id", project, ids=[trace_id])).rows:
+        return HttpError(
+            404, f"the content of trace {trace_id} is gone: it has passed its retention",
+            "its row stays in lists and SQL until server.retention.traces; server.retention.content says how long spans can be read",
         )  # fmt: skip
     hint = "it may not have arrived yet, or have passed its retention"
     return HttpError(404, f"there is no trace {trace_id} in {project}", hint)
