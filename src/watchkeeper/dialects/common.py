@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.messages import result_of
+from watchkeeper.dialects.messages import is_message, result_of
 from watchkeeper.dialects.unwrap import called_with
 from watchkeeper.dialects.values import (
     as_bool,
@@ -344,6 +344,30 @@ def plain_text(value: Any) -> str | None:
         if isinstance(only, str):
             return only
     return said(value)
+
+
+_BLOCKS = frozenset(
+    (
+        "text",
+        "input_text",
+        "output_text",
+        "reasoning",
+        "image_url",
+        "tool_call",
+        "tool_call_response",
+        "tool_use",
+        "tool_result",
+    )
+)
+
+
+def are_messages(value: Any) -> bool:
+    """Whether a value is messages or their parts, or an object that holds the list of them."""
+    table = as_dict(value)
+    if table is not None and any(isinstance(table.get(key), list) for key in ("messages", "parts")):
+        return True
+    items = [table] if table is not None else as_list(value) or []
+    return any(is_message(i) or word((as_dict(i) or {}).get("type")) in _BLOCKS for i in items)
 
 
 def _question(given: Any) -> str | None:

@@ -10,7 +10,17 @@ from typing import Any, cast
 from watchkeeper.dialects import common, gen_ai, messages, replies
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
-from watchkeeper.dialects.values import as_dict, as_int, as_text, decode, first, is_hidden, unfold, word
+from watchkeeper.dialects.values import (
+    as_dict,
+    as_int,
+    as_list,
+    as_text,
+    decode,
+    first,
+    is_hidden,
+    unfold,
+    word,
+)
 from watchkeeper.model.span import LogRecord, Message, Part, RawEvent
 
 MESSAGE_EVENTS = {
@@ -39,6 +49,9 @@ _CALLED = "Function called with tools"
 _HEARD = ("guardrails.utterance.user.", "guardrails.user_message")
 _UTTERED = "guardrails.utterance.bot."
 _FLAG_EVENTS = frozenset(("feature_flag", "feature_flag.evaluation"))
+# A function's arguments and its result as an event each (Gentrace: `gentrace.fn.args` with `args` alone).
+_ARGUMENTS = frozenset(("args", "arguments", "input", "inputs"))
+_RESULTS = frozenset(("output", "outputs", "result"))
 _CHUNK_MARKS = (
     "llm.content.completion.chunk",
     "gen_ai.content.completion.chunk",
@@ -99,10 +112,32 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
             draft.stream = True
             if draft.ttft_ms is None and event.time_ns > draft.raw.start_ns > 0:
                 draft.ttft_ms = (event.time_ns - draft.raw.start_ns) / 1e6
+        elif len(event.attributes) == 1:
+            _side_of_function(draft, event)
     if details:
         _details(draft, details)
     if spoken or choices:
         _conversation(draft, spoken, choices)
+
+
+def _side_of_function(draft: Draft, event: RawEvent) -> None:
+    """What a function took or gave, where the event is called like the only thing it holds."""
+    end = event.name.rpartition(".")[2]
+    value = event.attributes.get(end)
+    if value is None or "." not in event.name:
+        return
+    if end in _ARGUMENTS:
+        listed = as_list(value)
+        given = listed[0] if listed and len(listed) == 1 else value
+        common.step(draft, given, None)
+        if common.are_messages(given):
+            draft.take_inputs(event.name, given)
+        draft.input_text = draft.input_text or common.plain_text(given)
+    elif end in _RESULTS:
+        common.step(draft, None, value)
+        if common.are_messages(value):
+            draft.take_reply(event.name, value)
+        draft.output_text = draft.output_text or common.plain_text(value)
 
 
 def _unplaced(event: RawEvent) -> RawEvent:

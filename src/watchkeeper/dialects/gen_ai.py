@@ -397,9 +397,25 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     else:
         draft.input_text = draft.input_text or as_text(got.get("step_given"))
         draft.output_text = draft.output_text or as_text(got.get("step_result"))
+    if "inputs" in got or "outputs" in got:
+        _stepped(draft, got)
     if "evaluation" in got:
         common.evaluation_event(draft, attributes)
     draft.agent = draft.agent or word(got.get("agent"))
+
+
+def _stepped(draft: Draft, got: dict[str, Any]) -> None:
+    """What decorators of functions put where messages belong: the arguments and what was returned."""
+    given, result = (
+        None if common.are_messages(got.get(side)) else got.get(side) for side in ("inputs", "outputs")
+    )
+    if draft.kind in ("tool", "retrieval", "rerank"):
+        common.step(draft, given, result)
+        return
+    if draft.inputs is None:
+        draft.input_text = draft.input_text or common.plain_text(given)
+    if not draft.outputs:
+        draft.output_text = draft.output_text or common.plain_text(result)
 
 
 def _searches(attributes: dict[str, Any]) -> bool:
@@ -486,6 +502,7 @@ def _content(draft: Draft, got: dict[str, Any]) -> None:
 def _asked(draft: Draft, value: Any) -> dict[str, Any]:
     """The whole request (FutureAGI, Judgment): the model beside it may be the one that served."""
     request = parameters.take(draft, value)
+    draft.system = draft.system or system_text(first(request, "system", "instructions"))
     if "created_at" in request:
         # The response, whose settings are those of the request (FutureAGI's for OpenAI's agents).
         draft.response_id = draft.response_id or word(request.get("id"))

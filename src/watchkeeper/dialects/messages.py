@@ -433,7 +433,7 @@ def read(value: Any, role: str = "user") -> list[Message] | None:
         return None
     if isinstance(value, str):
         told = printed.objects(value)
-        if told is None or not any(map(_is_message_like, told if isinstance(told, list) else [told])):
+        if told is None or not any(map(is_message, told if isinstance(told, list) else [told])):
             return [Message(role, [Part("text", text=value)])]
         value = told
     if isinstance(value, list):
@@ -529,9 +529,9 @@ def _is_message(table: dict[str, Any]) -> bool:
     return isinstance(table.get("kwargs"), dict) and isinstance(table.get("id"), list)
 
 
-def _is_message_like(item: Any) -> bool:
-    table = _table(item)
-    return table is not None and _is_message(table)
+def is_message(item: Any) -> bool:
+    """Whether a value is one message, of whatever shape."""
+    return (table := _table(item)) is not None and _is_message(table)
 
 
 def _read_object(table: dict[str, Any], role: str) -> list[Message] | None:
@@ -553,7 +553,7 @@ def _read_object(table: dict[str, Any], role: str) -> list[Message] | None:
                 body = read(table[key], role)
                 break
     items = table.get("items")
-    if body is None and isinstance(items, list) and all(map(_is_message_like, cast(list[Any], items))):
+    if body is None and isinstance(items, list) and all(map(is_message, cast(list[Any], items))):
         # LiveKit's chat context.
         body = read(items, role)
     args = table.get("args")

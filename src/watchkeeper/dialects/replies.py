@@ -27,6 +27,9 @@ class Tokens(msgspec.Struct, gc=False):
         """Take from `other` what is unknown here. A zero yields to a number: several clients send zero for unknown."""
         if self.input is None:
             self.input, self.exclusive = other.input, other.exclusive
+        elif other.exclusive and other.input == self.input:
+            # The client passed on the provider's number as it was.
+            self.exclusive = True
         if self.output is None:
             self.output = other.output
         self.cached = self.cached or (other.cached if other.cached is not None else self.cached)

@@ -292,3 +292,74 @@ def test_lilypads_functions_are_told_as_mirascopes() -> None:
     assert (made.kind, made.input_text, made.output_text, made.context.session_id) == (
         "workflow", "Weather?", "Sunny.", "s-1",
     )  # fmt: skip
+
+
+def test_what_a_function_took_and_gave_may_lie_where_messages_belong() -> None:
+    # OpenSearch's SDK: `observe` around functions.
+    found = span(
+        {"gen_ai.operation.name": "retrieval", "gen_ai.input.messages": '{"q": "capital"}',
+         "gen_ai.output.messages": '[{"id": "d1", "text": "Paris is a city", "score": 0.9}]'},
+        name="retrieval ret", kind="internal",
+    )  # fmt: skip
+    retrieved = found.retrieval
+    assert retrieved is not None and retrieved.query == "capital"
+    assert [(d.id, d.content, d.score) for d in retrieved.documents] == [("d1", "Paris is a city", 0.9)]
+    planned = span(
+        {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "planner",
+         "gen_ai.input.messages": '{"q": "Capital?", "k": 3}', "gen_ai.output.messages": '{"answer": "Paris."}'},
+        name="invoke_agent planner", kind="internal",
+    )  # fmt: skip
+    assert (planned.kind, planned.input_text, planned.output_text) == (
+        "agent", '{"q": "Capital?", "k": 3}', "Paris.",
+    )  # fmt: skip
+    ran = span(
+        {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "lookup",
+         "gen_ai.input.messages": '{"city": "Paris"}', "gen_ai.output.messages": '"sunny"'},
+        name="lookup", kind="internal",
+    ).tool  # fmt: skip
+    assert ran is not None and (ran.arguments, ran.result) == ({"city": "Paris"}, "sunny")
+    # A tool's messages stay what they are.
+    told = span(
+        {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "lookup",
+         "gen_ai.input.messages": json.dumps([{"role": "assistant", "parts": [
+             {"type": "tool_call", "id": "c1", "name": "lookup", "arguments": {"city": "Paris"}}]}])},
+        name="lookup", kind="internal",
+    ).tool  # fmt: skip
+    assert told is not None and (told.arguments, told.call_id) == ({"city": "Paris"}, "c1")
+
+
+def test_events_called_like_the_only_thing_they_hold_are_a_functions_arguments_and_result() -> None:
+    # Gentrace.
+    made = span(
+        {"gentrace.pipeline_id": "p1", "gentrace.sample": "true"}, name="weather", kind="internal",
+        events=[event("gentrace.fn.args", args='[{"q": "Weather?"}]'),
+                event("gentrace.fn.output", 20, output='"Sunny."')],
+    )  # fmt: skip
+    assert (made.input_text, made.output_text) == ("Weather?", "Sunny.")
+    spoken = span(
+        {}, name="talk", kind="internal",
+        events=[event("gentrace.fn.args", args='[{"messages": [{"role": "user", "content": "Go!"}]}]'),
+                event("gentrace.fn.output", 20, output='{"role": "assistant", "content": "Done."}')],
+    )  # fmt: skip
+    assert (spoken.input_text, spoken.output_text) == ("Go!", "Done.")
+
+
+def test_cached_tokens_of_the_answer_lie_beside_an_input_that_is_the_answers() -> None:
+    # FutureAGI's for Anthropic: the counts are the provider's, the cached part is in the answer alone.
+    answer = {
+        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-3-5-haiku-20241022",
+        "content": [{"type": "text", "text": "Paris."}], "stop_reason": "end_turn",
+        "usage": {"input_tokens": 23, "cache_read_input_tokens": 8, "cache_creation_input_tokens": 0, "output_tokens": 12},
+    }  # fmt: skip
+    asked = {"model": "claude-3-5-haiku-20241022", "max_tokens": 50, "system": "Brief."}
+    llm = _llm(
+        span(
+            {"gen_ai.span.kind": "LLM", "gen_ai.provider.name": "anthropic",
+             "gen_ai.request.model": "claude-3-5-haiku-20241022", "gen_ai.request.parameters": json.dumps(asked),
+             "gen_ai.usage.input_tokens": 23, "gen_ai.usage.output_tokens": 12, "gen_ai.usage.total_tokens": 35,
+             "input.value": "Capital?", "output.value": json.dumps(answer)},
+            name="Messages", kind="internal",
+        )
+    )  # fmt: skip
+    assert (llm.usage.input_tokens, llm.usage.cached_input_tokens, llm.usage.output_tokens) == (31, 8, 12)
+    assert (llm.system, llm.output_text) == ("Brief.", "Paris.")
