@@ -219,6 +219,10 @@ def _of_object(table: dict[str, Any]) -> Reply | None:
     if "completion" in table and ("toolCalls" in table or "tool_calls" in table or "reasoning" in table):
         # OpenRouter's: the text beside what else a message holds.
         table = {"role": "assistant", "content": table["completion"], **table}
+    listed, about = table.get("results"), as_dict(table.get("metadata"))
+    if about and isinstance(listed, list) and all("message" in _table(r) for r in cast(list[Any], listed)):
+        # Dapr's: the choices, and what is told of the call beside them.
+        table = {**about, "choices": listed}
     if isinstance(table.get("choices"), list):
         reply = _of_choices(cast(list[Any], table["choices"]))
     elif isinstance(table.get("candidates"), list):

@@ -4,6 +4,7 @@ import ast
 import re
 from typing import Any, cast
 
+from watchkeeper.dialects import printed
 from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, word
 
 # What Python's calls have, and what smolagents adds to those of its tools.
@@ -68,10 +69,28 @@ _PRINTED = re.compile(
 )
 
 
+# How it prints a result of the Model Context Protocol: its fields, and no name before them.
+_MCP_PRINTED = re.compile(
+    r"(?:(?:_?meta|result_?[tT]ype)=\S+ )*content=(\[.*\])(?: \w+=.*)? (?:isError|is_error)=(True|False)",
+    re.DOTALL,
+)
+
+
+def _mcp_printed(text: str) -> tuple[Any, str | None, str | None] | None:
+    found = _MCP_PRINTED.fullmatch(text.strip())
+    blocks = printed.objects(found[1]) if found is not None else None
+    if found is None or not blocks:
+        return None
+    texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
+    content = "\n".join(texts)
+    failed = (content or "error") if found[2] == "True" else None
+    return decode(content) if len(texts) == len(blocks) else blocks, None, failed
+
+
 def _printed(text: str) -> tuple[Any, str | None, str | None] | None:
     found = _PRINTED.match(text)
     if found is None:
-        return None
+        return _mcp_printed(text)
     try:
         content = ast.literal_eval(found[1])
     except (ValueError, SyntaxError):
@@ -81,7 +100,7 @@ def _printed(text: str) -> tuple[Any, str | None, str | None] | None:
 
 def plain_result(value: Any) -> tuple[Any, str | None, str | None]:
     """A tool's result without a framework's wrapping, with the call id and the error a tool message carries."""
-    if isinstance(value, str) and value.startswith(("content=", "ToolMessage(")):
+    if isinstance(value, str) and value.startswith(("content=", "ToolMessage(", "meta=", "_meta=")):
         return _printed(value) or (value, None, None)
     table = as_dict(value)
     if table is None:

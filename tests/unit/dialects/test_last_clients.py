@@ -363,3 +363,52 @@ def test_cached_tokens_of_the_answer_lie_beside_an_input_that_is_the_answers() -
     )  # fmt: skip
     assert (llm.usage.input_tokens, llm.usage.cached_input_tokens, llm.usage.output_tokens) == (31, 8, 12)
     assert (llm.system, llm.output_text) == ("Brief.", "Paris.")
+
+
+@pytest.mark.parametrize(
+    ("printed", "result", "error"),
+    [
+        ("content=[TextContent(type='text', text=\"Tool 'boom' failed: nope\")] structuredContent=None isError=True",
+         "Tool 'boom' failed: nope", "Tool 'boom' failed: nope"),
+        ("meta=None content=[TextContent(type='text', text='sunny', annotations=None, meta=None)] "
+         "structuredContent={'result': 'sunny'} isError=False", "sunny", None),
+        ("content=what it says isError=True", "content=what it says isError=True", None),
+    ],
+)  # fmt: skip
+def test_a_result_of_the_model_context_protocol_may_be_printed(
+    printed: str, result: str, error: str | None
+) -> None:
+    # Dapr's agents, whose span of a tool that failed ends well.
+    made = span(
+        {"openinference.span.kind": "TOOL", "tool.name": "boom", "input.value": '{"city": "Paris"}', "output.value": printed},
+        name="execute_tool boom", kind="internal", status="ok",
+    )  # fmt: skip
+    assert made.tool is not None and (made.tool.result, made.tool.error) == (result, error)
+
+
+def test_an_answer_may_have_its_choices_as_results_and_the_rest_as_metadata() -> None:
+    # Dapr's agents.
+    usage = {
+        "prompt_tokens": 31,
+        "completion_tokens": 12,
+        "completion_tokens_details": {"reasoning_tokens": 3},
+    }
+    answer = {
+        "results": [
+            {"message": {"role": "assistant", "content": "Paris."}, "finish_reason": "stop", "index": 0}
+        ],
+        "metadata": {"provider": "openai", "id": "c-1", "model": "gpt-4o-mini-2024-07-18", "usage": usage},
+    }
+    llm = _llm(
+        span(
+            {"openinference.span.kind": "LLM", "gen_ai.operation.name": "chat", "llm.model_name": "gpt-4o-mini",
+             "gen_ai.request.model": "gpt-4o-mini", "llm.token_count.prompt": 31, "llm.token_count.completion": 12,
+             "llm.output_messages.0.message.role": "assistant", "llm.output_messages.0.message.content": "Paris.",
+             "output.value": json.dumps(answer)},
+            name="chat gpt-4o-mini", kind="internal",
+        )
+    )  # fmt: skip
+    assert (llm.finish_reason, llm.response_id, llm.request_model, llm.response_model) == (
+        "stop", "c-1", "gpt-4o-mini", "gpt-4o-mini-2024-07-18",
+    )  # fmt: skip
+    assert (llm.usage.reasoning_output_tokens, llm.output_text) == (3, "Paris.")
