@@ -112,6 +112,8 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
             draft.stream = True
             if draft.ttft_ms is None and event.time_ns > draft.raw.start_ns > 0:
                 draft.ttft_ms = (event.time_ns - draft.raw.start_ns) / 1e6
+        elif draft.kind == "tool" and name.startswith("gen_ai.tool."):
+            gen_ai.tool(draft, _with_body(event))
         elif len(event.attributes) == 1:
             _side_of_function(draft, event)
     if details:

@@ -37,11 +37,18 @@ _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("said", (".response.body", ".response.text")),
     ("model", (".model", ".model_name")),
     ("agent", (".agent.name", ".agent_name")),
-    ("raised", (".error.data", ".error.detail", ".error.details")),
+    ("raised", ("error.data", "error.detail", "error.details")),
     # A conversation is a person's; the sessions of a transport, a browser or a database are not.
     (
         "talk",
-        (".conversation.id", ".conversation_id", ".conversationId", ".trace.session_id", ".trace.sessionId"),
+        (
+            ".conversation.id",
+            ".conversation_id",
+            ".conversationId",
+            ".trace.session_id",
+            ".trace.sessionId",
+            "agent.group_id",
+        ),
     ),
     ("user", (".trace.user_id", ".trace.userId", ".user.id", ".user_id", ".userId")),
     ("kind", KIND_ENDS),

@@ -412,3 +412,22 @@ def test_an_answer_may_have_its_choices_as_results_and_the_rest_as_metadata() ->
         "stop", "c-1", "gpt-4o-mini", "gpt-4o-mini-2024-07-18",
     )  # fmt: skip
     assert (llm.usage.reasoning_output_tokens, llm.output_text) == (3, "Paris.")
+
+
+def test_what_went_into_a_tool_may_be_told_as_an_event() -> None:
+    # The OpenTelemetry extension of OpenAI's agents.
+    made = span(
+        {"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "lookup", "agent.span.type": "function"},
+        name="execute_tool lookup", kind="internal",
+        events=[event("gen_ai.tool.input", gen_ai__tool__call__arguments='{"city": "Paris"}'),
+                event("gen_ai.tool.output", 20, gen_ai__tool__call__result="sunny")],
+    )  # fmt: skip
+    assert made.tool is not None and (made.tool.arguments, made.tool.result) == ({"city": "Paris"}, "sunny")
+    failed = span(
+        {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini", "error.message": "Error getting response",
+         "error.data": '{"error": "Error code: 429 - scripted failure"}', "agent.group_id": "s-1"},
+        status="error", kind="internal",
+    )  # fmt: skip
+    assert failed.error is not None
+    assert (failed.error.class_, failed.error.message) == ("rate_limit", "Error getting response")
+    assert failed.context.session_id == "s-1"
