@@ -458,6 +458,10 @@ def _guess(
     sent = draft.raw.otel_kind == "client" and bool(draft.provider_raw)
     if named and (sent or not _CALL_SIGNS.isdisjoint(got)):
         return "llm"
+    # Some clients know the model from the answer alone: a call that failed has a provider and a question.
+    asked = operation is None and ("prompt" in got or "inputs" in got)
+    if draft.failed and asked and any(map(spellings.is_provider, draft.provider_raw.values())):
+        return "llm"
     if _found(draft) is not None:
         return "retrieval"
     # Messages that went to no model, and counted nothing, are what a step of the application took and gave (Galileo).

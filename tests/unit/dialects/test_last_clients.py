@@ -431,3 +431,12 @@ def test_what_went_into_a_tool_may_be_told_as_an_event() -> None:
     assert failed.error is not None
     assert (failed.error.class_, failed.error.message) == ("rate_limit", "Error getting response")
     assert failed.context.session_id == "s-1"
+
+
+def test_a_failed_call_without_a_model_is_a_call() -> None:
+    # Lumina's SDK, which reads the model from the answer.
+    made = span(
+        {"gen_ai.system": "openai", "gen_ai.prompt": "Capital?"}, name="llm.request", kind="internal", status="error",
+        message="Error code: 429 - scripted failure",
+    )  # fmt: skip
+    assert (made.kind, made.input_text, made.error and made.error.class_) == ("llm", "Capital?", "rate_limit")
