@@ -69,21 +69,27 @@ _PRINTED = re.compile(
 )
 
 
-# How it prints a result of the Model Context Protocol: its fields, and no name before them.
-_MCP_PRINTED = re.compile(
-    r"(?:(?:_?meta|result_?[tT]ype)=\S+ )*content=(\[.*\])(?: \w+=.*)? (?:isError|is_error)=(True|False)",
-    re.DOTALL,
-)
+# How it prints a result of the Model Context Protocol: its fields, and no name before them. Begin and end are matched apart: between
+# them anything may stand, megabytes of it.
+_MCP_BEGINS = re.compile(r"(?:(?:_?meta|result_?[tT]ype)=\S+ )*content=(?=\[)")
+_MCP_ENDS = (" isError=True", " isError=False", " is_error=True", " is_error=False")
+_MCP_BESIDE = ("] structuredContent=", "] structured_content=")
 
 
 def _mcp_printed(text: str) -> tuple[Any, str | None, str | None] | None:
-    found = _MCP_PRINTED.fullmatch(text.strip())
-    blocks = printed.objects(found[1]) if found is not None else None
-    if found is None or not blocks:
+    text = text.strip()
+    begin, ending = _MCP_BEGINS.match(text), next((e for e in _MCP_ENDS if text.endswith(e)), None)
+    if begin is None or ending is None:
+        return None
+    listed = text[begin.end() : -len(ending)]
+    for beside in _MCP_BESIDE:
+        listed = listed[: at + 1] if (at := listed.rfind(beside)) >= 0 else listed
+    blocks = printed.objects(listed)
+    if not blocks:
         return None
     texts = [block["text"] for block in blocks if isinstance(block.get("text"), str)]
     content = "\n".join(texts)
-    failed = (content or "error") if found[2] == "True" else None
+    failed = (content or "error") if ending.endswith("True") else None
     return decode(content) if len(texts) == len(blocks) else blocks, None, failed
 
 
