@@ -27,7 +27,7 @@ COMMIT_BYTES = 16 * MB
 LINGER_S = 0.3
 # The same where somebody else sent something while the last commit was made: more will come, and a commit of many
 # small requests costs what one of a few does. Who sends alone and waits for each answer never waits for others.
-OTHERS_S = 0.05
+OTHERS_S = 0.02
 # Requests of one project that are prepared at a time: the one thread takes turns, or one sender would fill its line.
 PREPARED = 4
 # How often is looked whether the sink has caught up.
