@@ -26,7 +26,7 @@ from watchkeeper.pipeline.judge_jobs import (
 from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.pipeline.reading import Load
 from watchkeeper.scoring.evidence import SignalRoute, observed
-from watchkeeper.scoring.keeping import Keeping
+from watchkeeper.scoring.keeping import ROUTINE, Keeping, Kept, spoken
 from watchkeeper.scoring.sampling import Decision, Sampled
 from watchkeeper.store.columns import Columns
 from watchkeeper.store.records import coverage, jobs, states
@@ -197,10 +197,17 @@ class LateKeeping:
         rule = self._keeping()
         if rule is None or not rule.wait_ns:
             return 0
-        named = sorted({r.scorer for r in self._plan_for(project).signals})
+        signals = self._plan_for(project).signals
+        named = sorted({r.scorer for r in signals})
         since = self._clock() - rule.wait_ns - MARGIN_NS
         found = await self._columns.named(
             "keeping_spoken", project, since=since, named=named, wait=rule.wait_ns
         )
-        self._reopen(project, [str(trace_id) for (trace_id,) in found.rows])
-        return len(found.rows)
+        drawn = {str(trace_id): Kept(False, rule.routine, ROUTINE, int(at)) for trace_id, at in found.rows}
+        said: dict[str, list[Score]] = {}
+        for score in await self._columns.read_scores(project, sorted(drawn)) if drawn else ():
+            said.setdefault(score.trace_id, []).append(score)
+        # A word that keeps nothing would have its trace put together again at every look until the wait is over.
+        heard = [i for i, decided in drawn.items() if spoken(rule, decided, said.get(i, ()), signals)]
+        self._reopen(project, heard)
+        return len(heard)

@@ -16,12 +16,13 @@ from watchkeeper.model.series import Estimate
 from watchkeeper.model.span import Trace
 from watchkeeper.pipeline.check import CheckFlow
 from watchkeeper.pipeline.judge import JudgeFlow
-from watchkeeper.pipeline.late import LatePolicies
+from watchkeeper.pipeline.late import LateKeeping, LatePolicies
 from watchkeeper.pipeline.plan import Card, Plan
 from watchkeeper.scoring.judges.rubric import Dimension, Rubric, RubricJudge
+from watchkeeper.scoring.keeping import Keeping
 from watchkeeper.scoring.sampling import Sampler, policies_of
 from watchkeeper.stats.estimates import mean
-from watchkeeper.store.columns import StoreUnavailable
+from watchkeeper.store.columns import StoreUnavailable, Table
 from watchkeeper.store.records import jobs
 from watchkeeper.store.records.engine import Records
 
@@ -271,3 +272,28 @@ async def test_the_29_point_bias_is_gone_when_the_events_come_late(records: Reco
     assert isinstance(weighted, Estimate)
     assert good.mean() - values.mean() > 0.2, "without weights the worst of traffic speaks for all of it"
     assert weighted.low <= good.mean() <= weighted.high and abs(weighted.value - good.mean()) < 0.02
+
+
+async def test_only_a_word_that_keeps_its_trace_has_it_put_together_again() -> None:
+    now = 500_000 * HOUR
+    columns = MemoryColumns()
+    said = {"kept": "thumbs", "other_name": "politeness"}
+    await columns.write_scores(
+        [Score("p", i, "", name, "1", "user", now, now, value=0.0, passed=False) for i, name in said.items()]
+    )
+
+    async def named(name: str, project: str, **_: Any) -> Table:
+        return Table([], [[i, now] for i in said])
+
+    columns.named = named  # type: ignore[method-assign]
+    reopened: list[str] = []
+    plan = Plan((), (), {})
+
+    async def looked(rule: Keeping) -> int:
+        flow = LateKeeping(
+            columns, lambda: rule, lambda _: plan, lambda _, ids: reopened.extend(ids), lambda: now
+        )  # type: ignore[arg-type]
+        return await flow.run_once("p")
+
+    assert await looked(Keeping(0.1)) == 1 and reopened == ["kept"]
+    assert await looked(Keeping(0.1, frozenset({"error"}))) == 0 and reopened == ["kept"]
