@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Sequence
 from typing import Any, cast
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from pydantic import BaseModel, ValidationError
 from starlette.convertors import Convertor
@@ -44,6 +44,20 @@ def matcher(routes: Sequence[Route]) -> tuple[dict[str, Methods], list[Pattern]]
             patterns[route.path] = (regex, convertors, {})
         patterns[route.path][2][route.method] = route
     return literal, list(patterns.values())
+
+
+# A slash that a name holds, while paths are compared: it must not look like one that ends the name.
+_SLASH = "\ufdd0"
+
+
+def path_of(scope: Scope) -> str:
+    """The path of a request, with `_SLASH` for every slash that its address writes as `%2F`. A name may hold one: an experiment is
+    often called like a branch, `feature/x`."""
+    raw = scope.get("raw_path") or b""
+    if b"%2f" not in raw.lower():
+        return str(scope["path"])
+    parts = (unquote_to_bytes(part).decode("utf-8", "replace") for part in raw.partition(b"?")[0].split(b"/"))
+    return "/".join(part.replace("/", _SLASH) for part in parts)
 
 
 _SAID = {"extra_forbidden": "is not known here", "missing": "is required"}
@@ -150,13 +164,14 @@ class Router:
         for regex, convertors, by_method in self._patterns:
             found = regex.match(path)
             if found is not None:
-                return by_method, {k: convertors[k].convert(v) for k, v in found.groupdict().items()}
+                named = {k: v.replace(_SLASH, "/") for k, v in found.groupdict().items()}
+                return by_method, {k: convertors[k].convert(v) for k, v in named.items()}
         return None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         started = time.perf_counter()
-        found = self.find(scope["path"])
+        found = self.find(path_of(scope))
         route: Route | None = None
         if found is None:
             said = f"there is nothing at {scope['path'][:200]}"

@@ -398,6 +398,21 @@ async def test_it_makes_datasets_versions_and_cases(served: Rig) -> None:
         assert (await client.post("/api/datasets/..%2Fx/cases", json=cases)).status_code in (400, 404)
 
 
+async def test_a_name_may_hold_a_slash(served: Rig) -> None:
+    asked = {"add": [{"id": "c1", "input": {"text": "hi"}, "must_pass": []}]}
+    async with served.client(served.key("editor")) as client:
+        assert (await client.post("/api/datasets/golden/cases", json=asked)).status_code == 201
+        refused = await client.post("/api/datasets/team%2fgolden/cases", json=asked)
+        assert refused.status_code == 400 and refused.json()["error"] == "'team/golden' cannot name a dataset"
+        absent = (await client.get("/api/datasets/team%2Fgolden?version=2")).json()
+        assert absent == {"error": "there is no dataset 'team/golden'", "hint": "there are: golden"}
+        for more in ("", "/compare?against=feature%2Fx"):
+            said = (await client.get(f"/api/experiments/feature%2Fx{more}")).json()["error"]
+            assert said.startswith("there is no experiment") and "feature/x" in said, said
+        said = (await client.get("/api/experiments/feature/x")).json()["error"]
+        assert said == "there is nothing at /api/experiments/feature/x"
+
+
 async def test_it_says_which_cases_leave_their_split(served: Rig) -> None:
     served.columns.traces[("default", TRACE)] = ([raw_span()], [])
     async with served.client(served.key("editor")) as client:

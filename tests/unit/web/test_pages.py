@@ -461,6 +461,21 @@ async def test_a_case_that_leaves_its_split_is_told_on_the_pages(world: World) -
         )
 
 
+async def test_a_case_s_id_may_hold_a_slash(world: World) -> None:
+    case = Case("tests/refund.py::test_late", {"text": "Where is my refund?"}, expected="On its way.")
+    await world.services.records.write(
+        lambda c: datasets.commit(
+            c, PROJECT, "slashes", add=[case], remove=[], author="ann", note="", now_ns=NOW
+        )
+    )
+    async with client(world) as browser:
+        listed = (await browser.get("/datasets/slashes")).text
+        (link,) = set(re.findall(r'href="(/datasets/slashes/cases/[^"]+)"', listed))
+        page = await browser.get(link)
+        assert page.status_code == 200 and "On its way." in page.text
+        assert (await browser.post(link, data={"version": "1", "split": "golden"})).status_code == 303
+
+
 async def test_what_a_dataset_asks_already_is_added_when_one_insists(world: World) -> None:
     async with client(world) as browser:
         for trace_id in world.trace_ids[10:]:

@@ -279,7 +279,7 @@ def dataset_name(name: str) -> str:
         return _NAME.validate_python(name)
     except ValidationError:
         hint = "1 to 100 letters, digits, dots, - and _, starting with a letter or digit"
-        raise HttpError(400, "that cannot name a dataset", hint) from None
+        raise HttpError(400, f"{name[:100]!r} cannot name a dataset", hint) from None
 
 
 @route("POST", "/api/datasets/{name}/promote", permission="reviewer", body=Promotion, status=201)

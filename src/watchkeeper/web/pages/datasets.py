@@ -101,7 +101,7 @@ async def one(call: Call) -> Response:
     return await answer(view, "datasets", name, "dataset.html", context)
 
 
-@route("GET", "/datasets/{name}/cases/{case_id}", permission="viewer")
+@route("GET", "/datasets/{name}/cases/{case_id:path}", permission="viewer")
 async def case(call: Call) -> Response:
     """One case: what was asked, what came out, what should have."""
     view = view_of(call, "30d")
@@ -133,7 +133,7 @@ async def _newest(call: Call, name: str) -> int:
     return int(rows[0]["version"]) if rows else 0
 
 
-@route("POST", "/datasets/{name}/cases/{case_id}", permission="editor", kind="page")
+@route("POST", "/datasets/{name}/cases/{case_id:path}", permission="editor", kind="page")
 async def edit(call: Call) -> Response:
     """Change a case's expected output, split or owner: the next version. Refused when somebody else changed the dataset's
     case since the page was opened."""
