@@ -872,6 +872,40 @@ async def test_data_expires_by_class(store: ClickHouseColumns, project: str) -> 
     assert len((await store.read_trace(project, fresh))[0]) == 1
 
 
+SAID = {
+    "gen_ai.tool.call.arguments": '{"name": "Ada"}', "input.value": "Ada lives here", "gen_ai.prompt.0.content": "Ada",
+    "ai.prompt.messages": "Ada", "mlflow.spanInputs": "Ada", "user_query": "Ada", "db.query.text": "where name = 'Ada'",
+    "crm.note": "Ada " * 20,
+}  # fmt: skip
+TOLD = {
+    "gen_ai.usage.input_tokens": 12, "gen_ai.prompt.version": "v2", "promptId": "p-1", "gen_ai.output.type": "json",
+    "llm.output_messages.0.message.role": "assistant", "tool.name": "lookup", "tenant": "acme", "messaging.system": "kafka",
+}  # fmt: skip
+
+
+async def test_what_was_said_goes_from_the_attributes_too_whatever_else_a_span_has(
+    store: ClickHouseColumns, project: str
+) -> None:
+    keep = Retention(content_days=30, trace_days=90)
+
+    async def left() -> list[set[str]]:
+        table = await store.sql(project, "select attributes from spans order by time")
+        return [set(row[0]) & {*SAID, *TOLD} for row in table.rows]
+
+    long_ago = new_trace_id()
+    await put(store, project, [raw(long_ago, start=NOW - 40 * DAY, output=None, **SAID, **TOLD)])
+    await put(store, project, [raw(new_trace_id(), output=None, **SAID, **TOLD)])
+    await store.expire(NOW, keep)
+    assert await left() == [set(TOLD), {*SAID, *TOLD}]
+    # What comes later and is older, what grows old, and what has an output of its own.
+    late = raw(new_trace_id(), start=NOW - 39 * DAY, output=None, **SAID)
+    await store.write_spans(rows(project, [late], received=NOW + DAY), [])
+    await store.expire(NOW + DAY, keep)
+    assert await left() == [set(TOLD), set(), {*SAID, *TOLD}]
+    await store.expire(NOW + 31 * DAY, keep)
+    assert await left() == [set(TOLD), set(), set(TOLD)]
+
+
 # -- user SQL on the engine ----------------------------------------------------------------------------------------------
 
 

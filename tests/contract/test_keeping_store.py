@@ -53,7 +53,11 @@ async def test_what_was_decided_against_goes_and_is_not_assembled_again(store: C
     await store.expire(NOW + 3 * DAY, Retention(1, 90, 400))
     assert await store.read_trace("p", kept) == ([], [])
     left = await no_trace(services, "p", kept)
-    assert left.status == 404 and "passed its retention" in left.error and "row stays" in (left.hint or "")
+    assert (
+        left.status == 404
+        and "passed its retention" in left.error
+        and "steps without texts stay" in (left.hint or "")
+    )
     known = await store.named("keeping_decided", "p", ids=[gone, kept, new])
     assert {str(r[0]): bool(r[1]) for r in known.rows} == {gone: False, kept: True}
     assert (await store.named("keeping_any", "q")).rows == []

@@ -25,7 +25,7 @@ WATCH_SECONDS = 5.0
 BEHAVIOUR_SECONDS = 10.0
 BACKFILL_SECONDS = 0.5
 TRIAGE_SECONDS = 10.0
-RETENTION_SECONDS = 600.0
+RETENTION_SECONDS, RETENTION_FIRST = 600.0, 30.0
 SIGNAL_SECONDS = 120.0
 ERASURE_SECONDS = 20.0
 CALIBRATION_SECONDS = 300.0
@@ -112,13 +112,16 @@ async def duties(
         ("backfilling", BACKFILL_SECONDS, flows.backfill.run_once),
         ("scores of labels", LABEL_SECONDS, flows.label_once),
         ("calibration", CALIBRATION_SECONDS, flows.calibrate_once),
-        ("retention", RETENTION_SECONDS, flows.retain.run_once),
         ("erasure", ERASURE_SECONDS, flows.sweep_once),
         ("late keeping", KEEPING_SECONDS, flows.keep_once),
         *more,
     )
     running = [asyncio.create_task(flows.loops.forever(*loop)) for loop in loops]
     running += [asyncio.create_task(flows.loops.forever(*loop, HEAVY)) for loop in heavy]
+    retention = flows.loops.forever(
+        "retention", RETENTION_SECONDS, flows.retain.run_once, first=RETENTION_FIRST
+    )
+    running.append(asyncio.create_task(retention))
     running.append(asyncio.create_task(flows.delivery.run()))
     judging = asyncio.create_task(flows.judges.run(stop))
     try:

@@ -44,20 +44,27 @@ class Loops:
         self._paces.setdefault(name, Pace()).elsewhere = self._monotonic()
 
     async def forever(
-        self, name: str, seconds: float, work: Callable[[], Awaitable[object]], rests: float = 1.0
+        self,
+        name: str,
+        seconds: float,
+        work: Callable[[], Awaitable[object]],
+        rests: float = 1.0,
+        first: float | None = None,
     ) -> None:
-        """Do the work every so many seconds. Work that took long rests as long before it is done again, and up to `rests` times
+        """Do the work every so many seconds, for the first time after `first`. Work that took long rests as long before it is done again, and up to `rests` times
         as long where the process used a processor meanwhile, at most `LONGEST_REST_S`: ingest gets its turn, and where there is
         none to speak of, nobody waits."""
         pace = self._paces.setdefault(name, Pace())
         busy = 0.0
+        wait = seconds if first is None else first
         while True:
             rested, spent = self._monotonic(), self._spent()
             times = 1.0 + (rests - 1.0) * min(busy, 1.0)
-            await asyncio.sleep(max(seconds, min(times * pace.last, LONGEST_REST_S)))
+            await asyncio.sleep(max(wait, min(times * pace.last, LONGEST_REST_S)))
             began = self._monotonic()
-            if began - pace.elsewhere < seconds:
+            if began - pace.elsewhere < wait:
                 continue
+            wait = seconds
             busy = (self._spent() - spent) / max(began - rested, 1e-3)
             try:
                 await work()

@@ -21,6 +21,7 @@ def failure_of(trace: dict[str, Any]) -> dict[str, Any]:
     return {
         **{k: trace[k] for k in ("trace_id", "time", "duration_ms", "session_id", "scenario", "service", "release")},
         **{k: trace[k] for k in ("prompt_name", "prompt_version", "error_class", "complete", "content_hidden")},
+        "content_gone": trace.get("content_gone", False),
         "failed": [_score(s) for s in failed],
         "other_scores": {s["scorer"]: s["value"] if s["value"] is not None else s["label"] for s in scores if s not in failed},
         "input": trace["input_text"],

@@ -289,7 +289,8 @@ class Totals(msgspec.Struct, gc=False):
 
 
 class Trace(msgspec.Struct):
-    """All we know of one request, whatever order it arrived in. `spans` are sorted by start, then id."""
+    """All we know of one request, whatever order it arrived in. `spans` are sorted by start, then id. `content_gone`: the texts have
+    passed their retention, and what columns hold of the spans is left."""
 
     trace_id: str
     spans: list[Span]
@@ -303,6 +304,7 @@ class Trace(msgspec.Struct):
     output_text: str | None = None
     log_events: dict[str, int] = {}
     orphan_parents: list[str] = []
+    content_gone: bool = False
 
     @property
     def root(self) -> Span | None:

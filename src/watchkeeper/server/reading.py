@@ -10,6 +10,7 @@ from watchkeeper.dialects import derive
 from watchkeeper.model.calibration import Standing
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import Trace
+from watchkeeper.server.remains import remains
 from watchkeeper.server.routing import Call, HttpError
 from watchkeeper.server.services import Services
 from watchkeeper.store.columns import StoreUnavailable, TraceFilter
@@ -40,8 +41,19 @@ async def load_trace(services: Services, project: str, trace_id: str) -> tuple[T
     return None if trace is None else (trace, await services.columns.read_scores(project, [trace_id]))
 
 
+async def shown_trace(services: Services, project: str, trace_id: str) -> tuple[Trace, list[Score]]:
+    """The same for who looks at it: of one whose content has passed its retention the steps are left. Raises `HttpError` 404."""
+    found = await load_trace(services, project, trace_id)
+    if found is not None:
+        return found
+    left = await remains(services, project, trace_id)
+    if left is None:
+        raise await no_trace(services, project, trace_id)
+    return left, await services.columns.read_scores(project, [trace_id])
+
+
 async def no_trace(services: Services, project: str, trace_id: str) -> HttpError:
-    """The refusal of a trace that cannot be shown: storage sampling decided against it, only its row is left, or nothing is known."""
+    """The refusal of a trace that cannot be read: storage sampling decided against it, its content is gone, or nothing is known."""
     decided = await services.columns.named("keeping_decided", project, ids=[trace_id])
     if any(not kept for _, kept, *_ in decided.rows):
         return HttpError(
@@ -51,7 +63,7 @@ async def no_trace(services: Services, project: str, trace_id: str) -> HttpError
     if (await services.columns.named("page_traces_by_id", project, ids=[trace_id])).rows:
         return HttpError(
             404, f"the content of trace {trace_id} is gone: it has passed its retention",
-            "its row stays in lists and SQL until server.retention.traces; server.retention.content says how long spans can be read",
+            "its steps without texts stay until server.retention.traces; server.retention.content says how long texts do",
         )  # fmt: skip
     hint = "it may not have arrived yet, or have passed its retention"
     return HttpError(404, f"there is no trace {trace_id} in {project}", hint)

@@ -202,6 +202,7 @@ def trace_json(
         "input_text": trace.input_text if content else HIDDEN,
         "output_text": trace.output_text if content else HIDDEN,
         "content_hidden": not content,
+        "content_gone": trace.content_gone,
         "usage": {
             "input_tokens": totals.input_tokens,
             "output_tokens": totals.output_tokens,

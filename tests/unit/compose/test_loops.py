@@ -15,6 +15,7 @@ async def rests_of(
     rests: float = 1.0,
     fails: int = 0,
     busy: float = 0.0,
+    first: float | None = None,
 ) -> tuple[list[float], dict[str, float]]:
     """How long a loop rested before each piece of work, which took so long, and what it says then; the `fails`th piece fails. While it
     rests the process uses `busy` processors."""
@@ -35,7 +36,7 @@ async def rests_of(
     monkeypatch.setattr(loops.asyncio, "sleep", sleep)
     running = Loops(lambda: now[0], lambda: spent[0])
     with pytest.raises(asyncio.CancelledError):
-        await running.forever("watching", seconds, work, rests)
+        await running.forever("watching", seconds, work, rests, first)
     return slept, {s.name: s.value for s in running.samples() if s.labels == {"loop": "watching"}}
 
 
@@ -50,6 +51,11 @@ async def test_a_loop_outlives_failures_rests_after_long_work_and_says_how_it_fa
         "watchkeeper_loop_seconds_total": 411.0,
         "watchkeeper_loop_last_seconds": 2.0,
     }
+
+
+async def test_what_is_seldom_done_may_be_done_soon_after_a_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept, _ = await rests_of(monkeypatch, [1.0, 8.0], 600.0, first=30.0)
+    assert slept == [30.0, 600.0, 600.0]
 
 
 async def test_heavy_work_takes_a_small_share_of_a_busy_process_and_is_prompt_in_an_idle_one(

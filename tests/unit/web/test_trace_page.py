@@ -14,7 +14,7 @@ from watchkeeper.config.models import Config, Privacy
 from watchkeeper.dialects import assemble, derive, normalise
 from watchkeeper.model.span import LogRecord, RawSpan, Trace
 from watchkeeper.server import reading
-from watchkeeper.store.columns import SpanRow, TraceRow
+from watchkeeper.store.columns import Retention, SpanRow, TraceRow
 from watchkeeper.store.records import access
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -181,3 +181,24 @@ async def test_it_holds_few_traces_and_lets_them_go(
         assert len(world.services.held) <= reading.HELD
     await asyncio.sleep(0.01)
     assert not world.services.held
+
+
+# Last, because nothing else is left of the module's traces then.
+async def test_a_trace_whose_texts_have_passed_their_retention_shows_its_steps_and_offers_nothing_that_needs_them(
+    browser: Browser,
+) -> None:
+    client, world, call = browser
+    await world.columns.expire(NOW + 10 * 86_400 * 10**9, Retention(5, 90, 400))
+    page = await client.get(f"/traces/{TRACE}")
+    assert page.status_code == 200 and "passed their retention" in page.text
+    assert "what is it?" not in page.text and "gpt-4o-mini" in page.text
+    for absent in ("Make it a case", "watchkeeper replay", "compare-b", "As curl"):
+        assert absent not in page.text
+    for path in (f"step?span={call}", "panel"):
+        part = await client.get(f"/traces/{TRACE}/{path}")
+        assert part.status_code == 200 and "passed their retention" in part.text
+    for path in ("raw", f"media?span={call}&part=0.1"):
+        refused = await client.get(f"/traces/{TRACE}/{path}")
+        assert refused.status_code == 404 and "passed its retention" in refused.text
+    told = (await client.get(f"/api/traces/{TRACE}?project={PROJECT}")).json()
+    assert told["content_gone"] and len(told["spans"]) > 2 and told["input_text"] is None

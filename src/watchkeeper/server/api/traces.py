@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from watchkeeper.server.answers import iso
 from watchkeeper.server.api.shapes import MAX_NS, TraceId, WhichTraces, ns_of
-from watchkeeper.server.reading import load_trace, no_trace, note_opened, refuse_probing, standings
+from watchkeeper.server.reading import note_opened, refuse_probing, shown_trace, standings
 from watchkeeper.server.routing import Call, HttpError, route
 from watchkeeper.server.trace_json import trace_json
 
@@ -66,9 +66,7 @@ def _row(row: dict[str, Any], content: bool) -> dict[str, Any]:
 async def one_trace(call: Call) -> dict[str, Any]:
     """One trace with its spans, messages, documents, tools and scores. Opening it is noted in the audit log."""
     trace_id = trace_id_of(call)
-    found = await load_trace(call.services, call.project, trace_id)
-    if found is None:
-        raise await no_trace(call.services, call.project, trace_id)
+    found = await shown_trace(call.services, call.project, trace_id)
     if call.sees_content:
         await note_opened(call, trace_id)
     return trace_json(*found, content=call.sees_content, trust=await standings(call))

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
 
@@ -12,11 +13,40 @@ from watchkeeper.store.columns import Erased, Retention
 # Ids of traces in one statement: a server takes parameters of 128 KiB each.
 AT_ONCE = 3000
 BY_TRACE = ("spans", "content", "logs", "traces", "scores", "keeping")
-# What a person wrote or read, outside the class of content: cleared when the content goes.
-TEXTS = {
-    "traces": "input_text = NULL, output_text = NULL",
-    "spans": "output_text = NULL, attributes = mapFilter((k, v) -> lengthUTF8(v) <= 64, attributes)",
-}
+# How attributes are called that hold what somebody said, by one of the words in their name, unless they end as what counts or names it.
+_SAID = (
+    "inputs? outputs? prompts? completions? contents? messages? texts? query queries questions? answers? arguments? args results? "
+    "body instructions? transcript payload documents? comments?"
+)
+_ABOUT = (
+    "names? versions? ids? roles? types? kind models? tokens counts? language format hash label status reasons? class scores? index cost "
+    "ms seconds length size chars"
+)
+
+
+def _named(words: str, end: str) -> str:
+    """A pattern for one of the words as a part of a name: between dots, dashes or underscores, or in capitals inside."""
+    either = "|".join(words.split())
+    inside = "|".join(w[0].upper() + w[1:] for w in words.split())
+    return f"(^|[._-])(?i:{either}){end}|[a-z0-9]({inside}){end}"
+
+
+# Longer values are texts, however they are called.
+_KEPT = f"lengthUTF8(v) <= 64 AND (NOT match(k, '{_named(_SAID, '([._-]|[A-Z0-9]|$)')}') OR match(k, '{_named(_ABOUT, '$')}'))"
+
+
+@dataclass(slots=True)
+class Cleared:
+    """Up to which day attributes have been cleared, of all that had arrived by then: they are not read again to find none."""
+
+    day: dt.date | None = None
+    at_ns: int = 0
+
+    def beyond(self, now_ns: int) -> str:
+        """A condition on the rows that have not been looked at: all, where the clock was set back."""
+        if self.day is None or now_ns < self.at_ns:
+            return "1"
+        return f"(day >= toDate('{self.day}') OR received_at >= fromUnixTimestamp64Nano({self.at_ns}))"
 
 
 def _partitions(client: Client, table: str) -> list[str]:
@@ -42,8 +72,9 @@ def _drop(client: Client, table: str, before: dt.date, days: int) -> int:
     return dropped
 
 
-def expire(client: Client, now_ns: int, keep: Retention) -> dict[str, int]:
-    """Remove what is older than its class allows; returns what was removed, partitions a table.
+def expire(client: Client, now_ns: int, keep: Retention, cleared: Cleared) -> dict[str, int]:
+    """Remove what is older than its class allows; returns what was removed, partitions a table. `cleared` is kept from one time
+    to the next.
 
     Weekly tables lose whole weeks as partitions, and the days of a week that is half over as a finished mutation.
     """
@@ -54,12 +85,16 @@ def expire(client: Client, now_ns: int, keep: Retention) -> dict[str, int]:
     for table in ("spans", "traces", "scores", "measurements"):
         removed[table] = _drop(client, table, traces, 7)
         _mutate(client, table, f"DELETE WHERE day < toDate('{traces}')", f"day < toDate('{traces}')")
-    for table, cleared in TEXTS.items():
-        texts = "isNotNull(output_text)" + (" OR isNotNull(input_text)" if table == "traces" else "")
-        _mutate(
-            client, table, f"UPDATE {cleared} WHERE day < toDate('{content}') AND ({texts})",
-            f"day < toDate('{content}') AND ({texts})",
-        )  # fmt: skip
+    # What a person wrote or read, outside the class of content.
+    old = f"day < toDate('{content}')"
+    texts = f"{old} AND (isNotNull(input_text) OR isNotNull(output_text))"
+    _mutate(client, "traces", f"UPDATE input_text = NULL, output_text = NULL WHERE {texts}", texts)
+    left = f"arrayExists((k, v) -> NOT ({_KEPT}), mapKeys(attributes), mapValues(attributes))"
+    texts = f"{old} AND (isNotNull(output_text) OR ({cleared.beyond(now_ns)} AND {left}))"
+    cut = f"output_text = NULL, attributes = mapFilter((k, v) -> {_KEPT}, attributes)"
+    _mutate(client, "spans", f"UPDATE {cut} WHERE {texts}", texts)
+    # What arrived while this ran may have been missed: a day is more than that takes.
+    cleared.day, cleared.at_ns = content, now_ns - DAY
     aggregates = today - dt.timedelta(days=keep.aggregate_days)
     removed["points"] = 0
     for partition in _partitions(client, "points"):

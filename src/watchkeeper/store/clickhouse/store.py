@@ -83,6 +83,10 @@ class ClickHouseColumns:
         self._spans = Lane("spans", 1, lambda: source.client(WRITER))
         self._content = Lane("content", 1, lambda: source.client(WRITER))
         self._rows = Lane("rows", 1, lambda: source.client({**WRITER, "max_memory_usage": 0}), self._notice)
+        # What passes its age is changed in whole parts, which takes minutes where there is much: nobody waits for that.
+        self._removal = Lane(
+            "removal", 1, lambda: source.client({**WRITER, "max_memory_usage": 0}), self._notice
+        )
         self._readers = Lane("read", READERS, lambda: source.client(READER), self._notice)
         self._sandbox = Lane("sandbox", SANDBOXES, lambda: source.client(SANDBOX), self._notice)
         self._exports = Lane("export", EXPORTS, lambda: source.client(exporting.EXPORT))
@@ -96,6 +100,7 @@ class ClickHouseColumns:
         self._written = 0
         self._relief: asyncio.Future[None] | None = None
         self._rounds = damage.Rounds()
+        self._cleared = removal.Cleared()
         self.unchecked: int | None = None
         self._closed = False
         self.erased: Callable[[str, str], bool] = lambda _project, _trace_id: False
@@ -235,7 +240,7 @@ class ClickHouseColumns:
 
     async def drop_unkept(self, since_ns: int, until_ns: int) -> dict[str, int]:
         self._open()
-        return await self._rows.run(removal.drop_unkept, since_ns, until_ns)
+        return await self._removal.run(removal.drop_unkept, since_ns, until_ns)
 
     async def write_deploys(self, deploys: list[Deploy]) -> None:
         self._open()
@@ -431,7 +436,7 @@ class ClickHouseColumns:
             await asyncio.to_thread(
                 forget, self.source.path.parent / FOLDER, time.time() - keep.content_days * 86_400
             )
-        return await self._rows.run(removal.expire, now_ns, keep)
+        return await self._removal.run(removal.expire, now_ns, keep, self._cleared)
 
     async def erase(
         self, project: str, user_id: str | None = None, trace_ids: list[str] | None = None
@@ -442,10 +447,14 @@ class ClickHouseColumns:
         return await self._rows.run(removal.erase, project, user_id, trace_ids or [])
 
     async def held_still(self, work: Callable[[], None]) -> None:
-        """Run `work` in a thread while nothing is written and no part is merged: what was acknowledged before is in the files.
-        Writers wait meanwhile."""
+        """Run `work` in a thread while nothing is written or removed and no part is merged: what was acknowledged before is in the
+        files. Writers wait meanwhile; not for what is being removed, which is waited for first."""
         self._open()
-        ready, over = threading.Barrier(3, timeout=60.0), threading.Event()
+        ready, over, idle = threading.Barrier(3, timeout=60.0), threading.Event(), threading.Event()
+
+        def rest(_client: Client) -> None:
+            idle.set()
+            over.wait()
 
         def wait(_client: Client) -> None:
             ready.wait()
@@ -460,7 +469,13 @@ class ClickHouseColumns:
                 client.command("SYSTEM START MERGES")
                 over.set()
 
-        await asyncio.gather(self._content.run(wait), self._spans.run(wait), self._rows.run(hold))
+        resting = asyncio.ensure_future(self._removal.run(rest))
+        try:
+            await asyncio.to_thread(idle.wait)
+            await asyncio.gather(self._content.run(wait), self._spans.run(wait), self._rows.run(hold))
+        finally:
+            over.set()
+            await resting
 
     async def stats(self) -> dict[str, Any]:
         """Rows, parts and bytes of every table, the free bytes of the disk, and how many parts wait to be looked at for
@@ -495,7 +510,8 @@ class ClickHouseColumns:
         """Finish what runs, then close every client (blocking)."""
         self._closed = True
         self._stopping.set()
-        for lane in (self._exports, self._content, self._spans, self._rows, self._sandbox, self._readers):
+        writers = (self._content, self._spans, self._rows, self._removal)
+        for lane in (self._exports, *writers, self._sandbox, self._readers):
             lane.close()
         self.source.close()
 

@@ -224,6 +224,23 @@ SELECT trace_id, toUnixTimestamp64Nano(time) AS start, root_name, substring(ifNu
   substring(ifNull(output_text, ''), 1, 600) AS output, error_class, duration_ms, cost, prompt_version, scenario, scores
 FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
 
+-- name: page_trace_left
+-- What the row of one trace says, whether its content is still there or not.
+SELECT toUnixTimestamp64Nano(time) AS start, duration_ms, complete, error_class,
+  input_tokens, output_tokens, cached_input_tokens, reasoning_output_tokens, cost, pricing_version,
+  session_id, user_id, agent_name, prompt_name, prompt_version, scenario, service, environment, release, variant, region
+FROM traces FINAL WHERE project = {project:String} AND trace_id = {trace:String}
+
+-- name: page_steps_left
+-- The same of its spans, by start.
+SELECT span_id, parent_id, name, kind, toUnixTimestamp64Nano(time) AS start, toInt64(version) AS ended, status,
+  error_class, error_message, dialect, tool_name, attributes,
+  provider, request_model, response_model, temperature, max_tokens,
+  input_tokens, output_tokens, cached_input_tokens, reasoning_output_tokens, cost, pricing_version, ttft_ms, finish_reason, duplicate_of,
+  session_id, user_id, agent_name, prompt_name, prompt_version, scenario, service, environment, release, variant
+FROM spans FINAL WHERE project = {project:String} AND trace_id = {trace:String}
+ORDER BY time, span_id
+
 -- name: page_inputs
 -- What was asked in each of the given traces, its beginning.
 SELECT trace_id, substring(ifNull(input_text, ''), 1, 200) AS input

@@ -15,7 +15,7 @@ from watchkeeper.reviewing.labels import HUMAN
 from watchkeeper.reviewing.queue import item
 from watchkeeper.server.api.datasets import case_dataset
 from watchkeeper.server.login import safe_next
-from watchkeeper.server.reading import load_trace, no_trace, note_opened, standings
+from watchkeeper.server.reading import load_trace, no_trace, note_opened, shown_trace, standings
 from watchkeeper.server.routing import Call, HttpError, route, sent_form
 from watchkeeper.store.records import audit, datasets, reviews
 from watchkeeper.web import conversation, data, render
@@ -49,11 +49,16 @@ def unlabelled(scores: list[Score]) -> list[Score]:
     return [s for s in scores if s.source != HUMAN]
 
 
-async def found_trace(call: Call) -> tuple[Trace, list[Score]]:
-    """The trace of the path with its scores. Raises `HttpError` 404."""
+def _asked(call: Call) -> str:
     trace_id = str(call.request.path_params["trace_id"])
     if not TRACE_ID.fullmatch(trace_id):
         raise HttpError(404, "that is no trace id", "one is 32 hexadecimal digits")
+    return trace_id
+
+
+async def found_trace(call: Call) -> tuple[Trace, list[Score]]:
+    """The trace of the path with its scores, its content there. Raises `HttpError` 404."""
+    trace_id = _asked(call)
     loaded = await load_trace(call.services, call.project, trace_id)
     if loaded is None:
         raise await no_trace(call.services, call.project, trace_id)
@@ -61,8 +66,8 @@ async def found_trace(call: Call) -> tuple[Trace, list[Score]]:
 
 
 async def opened_trace(call: Call) -> tuple[Trace, list[Score]]:
-    """The same, with a line in the audit log where its content is shown."""
-    trace, scores = await found_trace(call)
+    """The same to look at, whether its content is still there or not, with a line in the audit log where that is shown."""
+    trace, scores = await shown_trace(call.services, call.project, _asked(call))
     if call.sees_content:
         await note_opened(call, trace.trace_id)
     return trace, scores
@@ -71,7 +76,9 @@ async def opened_trace(call: Call) -> tuple[Trace, list[Score]]:
 def span_context(trace: Trace, span: Span | None, scores: list[Score], content: bool) -> dict[str, Any]:
     """What the right-hand side needs: the selected span as conversation, its documents, scores and attributes."""
     if span is None:
-        return {"span": None}
+        return {"span": None, "gone": trace.content_gone}
+    # What is left of a trace without content are facts: who may not see content has them elsewhere on the page.
+    facts, content = content, content and not trace.content_gone
     mine = [s for s in scores if s.span_id == span.span_id]
     whole = [s for s in scores if not s.span_id]
     documents = list(enumerate(trace.documents, start=1))
@@ -79,10 +86,11 @@ def span_context(trace: Trace, span: Span | None, scores: list[Score], content: 
         "span": span,
         "scores_beside": False,
         "content": content,
+        "gone": trace.content_gone,
         "turns": conversation.turns(span, trace) if content else [],
         "documents": documents if content else [],
         "readable": conversation.readable,
-        "attributes": conversation.attributes(span) if content else [],
+        "attributes": conversation.attributes(span) if facts else [],
         "events": conversation.events(span) if content else [],
         "stack": conversation.stack(span) if content else "",
         "span_scores": _sorted(mine),
@@ -187,7 +195,8 @@ async def panel(call: Call) -> Response:
         "trace": found,
         "steps": tree(found, scores)[:40],
         "calls": found.llm_calls,
-        "content": call.sees_content,
+        "content": call.sees_content and not found.content_gone,
+        "gone": found.content_gone,
         "scores": _sorted([s for s in scores if s.source != "check" or not s.passed]),
         "passed": sum(1 for s in scores if s.source == "check" and s.passed),
     }
