@@ -163,14 +163,17 @@ def _silent(
     settings: GateSettings,
     provisional: Mapping[str, str],
 ) -> list[MetricVerdict]:
-    """Scorers that gave no answer where they should have: they broke, their model was not to be had, or they may not judge this
-    target. What nobody looked at has not passed. A few cases without a semantic score (`max_flaky`) say nothing of the others; a
+    """Scorers that gave no answer where they should have: they broke, their model was not to be had, they may not judge this
+    target, or they are not in force. What nobody looked at has not passed. A few cases without a semantic score (`max_flaky`) say nothing of the others; a
     check, or a scorer that a reviewed failure must pass, is needed on every case."""
     found: dict[str, dict[str, str]] = defaultdict(dict)
     for (case_id, scorer), given in outcomes.items():
         why = [o.reason for o in given if isinstance(o, Failed) or (isinstance(o, NotScored) and o.refused)]
         if why and not any(isinstance(o, Verdict) for o in given):
             found[scorer][case_id] = why[0]
+    for case in cases.values():
+        for scorer in {*case.must_pass} - kinds.keys() - {*settings.ignore}:
+            found[scorer][case.id] = "no scorer of that name is in force; ignore it, or take it off the case"
     deciding: list[str] = []
     for scorer, silent in found.items():
         soft = is_semantic(scorer, kinds.get(scorer), settings)

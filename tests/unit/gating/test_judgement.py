@@ -26,14 +26,19 @@ def test_a_verdict_on_one_span_stands_where_another_could_not_be_told() -> None:
 
 
 def judged(
-    outcomes: Outcomes, provisional: dict[str, str] | None = None, must_pass: list[str] | None = None
+    outcomes: Outcomes,
+    provisional: dict[str, str] | None = None,
+    must_pass: list[str] | None = None,
+    settings: GateSettings | None = None,
 ) -> dict[str, Any]:
     cases = [Case(id=str(i), input=f"q{i}", must_pass=must_pass or []) for i in range(60)]
     dataset = DatasetVersion("p", "d", 1, 0, "ann", "", "", cases)
     fine: Outcomes = {(c.id, "json_valid"): [Verdict(value=1.0, passed=True)] for c in cases}
     kinds = {"json_valid": "check", "mine": "check", "helpful": "judge"}
     answers = [Answer(case_id=c.id, output="a") for c in cases]
-    return document(dataset, answers, {**fine, **outcomes}, kinds, None, GateSettings(), provisional)
+    return document(
+        dataset, answers, {**fine, **outcomes}, kinds, None, settings or GateSettings(), provisional
+    )
 
 
 def on(n: int, scorer: str, outcome: Outcome) -> Outcomes:
@@ -75,3 +80,16 @@ def test_a_silent_scorer_that_decides_nothing_is_named_and_one_that_a_case_must_
     assert shown["outcome"] == "not_calibrated"
     assert judged(on(60, "helpful", DOWN), {"helpful": "new"})["verdict"] == "pass"
     assert judged(on(1, "helpful", DOWN), must_pass=["helpful"])["verdict"] == "not_enough_evidence"
+
+
+def test_a_reviewed_failure_whose_scorer_is_not_in_force_has_not_passed() -> None:
+    made = judged({}, must_pass=["mine", "has_steps"])
+    (said,) = [m["explanation"] for m in made["metrics"] if m["scorer"] == "scorers_answered"]
+    assert made["verdict"] == "not_enough_evidence"
+    assert (
+        said
+        == "has_steps gave no answer on 60 of 60 cases: no scorer of that name is in force; ignore it, or take it off the case"
+    )
+    assert (
+        judged({}, must_pass=["has_steps"], settings=GateSettings(ignore=("has_steps",)))["verdict"] == "pass"
+    )
