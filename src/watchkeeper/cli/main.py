@@ -27,9 +27,10 @@ from watchkeeper.cli import (
 )
 from watchkeeper.cli.client import add_data_dir, add_server, add_stores
 from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
+from watchkeeper.cli.usage import Parser
 
 if TYPE_CHECKING:
-    Parsers = argparse._SubParsersAction[argparse.ArgumentParser]  # pyright: ignore[reportPrivateUsage]
+    Parsers = argparse._SubParsersAction[Parser]  # pyright: ignore[reportPrivateUsage]
 
 
 def _runs(parser: argparse.ArgumentParser, where: str) -> None:
@@ -302,7 +303,7 @@ def _administering(commands: "Parsers") -> None:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="watchkeeper",
         description="Is your LLM application still working? Trace, score, review, alert, test.",
     )

@@ -46,6 +46,40 @@ def test_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert fine.value.code == 0
 
 
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("gat", "watchkeeper: COMMAND: there is no 'gat'; did you mean 'gate'? allowed: serve, "),
+        (
+            "gate --datset x --target y",
+            "watchkeeper gate: there is no option '--datset'; did you mean '--dataset'?",
+        ),
+        ("gate --dataset x", "watchkeeper gate: also needed: --target"),
+        ("gate --dataset x --target y --timeout 1m", "watchkeeper gate: --timeout: takes a number, not '1m'"),
+        ("serve --port=http", "watchkeeper serve: --port: takes a whole number, not 'http'"),
+        (
+            "keys create ci --role viewr",
+            "watchkeeper keys create: --role: there is no 'viewr'; did you mean 'viewer'?",
+        ),
+        ("sql select 1", "watchkeeper sql: more than it takes: '1'; quote what is one argument"),
+        ("dataset list --json", "watchkeeper dataset list: there is no option '--json'"),
+    ],
+)
+def test_what_it_cannot_understand_is_said_in_two_lines(
+    typed: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(typed.split())
+    lines = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2
+    assert lines[0].startswith(said) and len(lines) == 2
+    assert lines[1] == f"  '{said.partition(':')[0]} --help' shows what there is"
+
+
+def test_a_statement_that_begins_with_a_comment_is_no_option() -> None:
+    assert parser().parse_args(["sql", "-- all of them\nselect 1"]).query.endswith("select 1")
+
+
 def test_every_argument_of_every_command_says_what_it_is() -> None:
     def unsaid(one: argparse.ArgumentParser) -> list[str]:
         found: list[str] = []
