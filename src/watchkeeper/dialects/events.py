@@ -7,7 +7,7 @@ are read by the same code and in any order of arrival.
 import re
 from typing import Any, cast
 
-from watchkeeper.dialects import common, gen_ai, messages, replies
+from watchkeeper.dialects import common, gen_ai, gen_ai_tool, messages, replies
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
 from watchkeeper.dialects.values import (
@@ -113,7 +113,7 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
             if draft.ttft_ms is None and event.time_ns > draft.raw.start_ns > 0:
                 draft.ttft_ms = (event.time_ns - draft.raw.start_ns) / 1e6
         elif draft.kind == "tool" and name.startswith("gen_ai.tool."):
-            gen_ai.tool(draft, _with_body(event))
+            gen_ai_tool.read(draft, _with_body(event))
         elif len(event.attributes) == 1:
             _side_of_function(draft, event)
     if details:

@@ -2,7 +2,7 @@
 
 from typing import Any, cast
 
-from watchkeeper.dialects import common, messages, parameters, spellings
+from watchkeeper.dialects import common, gen_ai_tool, messages, parameters, spellings
 from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import Tokens
 from watchkeeper.dialects.values import (
@@ -91,6 +91,7 @@ _pick = Picker(
             "gen_ai.cost.total",
             "gen_ai.cost",
         ),
+        "cost_ticks": ("gen_ai.usage.cost_in_usd_ticks",),
         "ttft": (
             "gen_ai.response.time_to_first_chunk",
             "gen_ai.client.operation.time_to_first_chunk",
@@ -106,6 +107,7 @@ _pick = Picker(
             "ttft_ms",
             "time_to_first_token_ms",
         ),
+        "first_at": ("gen_ai.completion.start_time", "gen_ai.response.start_time"),
         "ttft_somehow": ("gen_ai.response.time_to_first_token", "gen_ai.time_to_first_token"),
         "queue": ("gen_ai.latency.time_in_queue",),
         "inputs": ("gen_ai.input.messages",),
@@ -185,6 +187,8 @@ _pick = Picker(
             "gen_ai.usage.cached_tokens",
             "gen_ai.usage.input_cached_tokens",
             "gen_ai.usage.cached_input_tokens",
+            "gen_ai.usage.cached_prompt_tokens",
+            "gen_ai.usage.cached_prompt_text_tokens",
             "gen_ai.usage.cache_read_tokens",
             "gen_ai.usage.prompt_tokens_details.cached_tokens",
             "gen_ai.usage.prompt_tokens_details.cache_read",
@@ -224,71 +228,11 @@ _pick = Picker(
 )
 
 
-_pick_tool = Picker(
-    {
-        "name": (
-            "gen_ai.tool.name",
-            "spring.ai.tool.definition.name",
-            "lk.function_tool.name",
-            "tool.function_name",
-            "mcp.tool.name",
-        ),
-        "id": (
-            "gen_ai.tool.call.id",
-            "gen_ai.tool.call_id",
-            "tool.call.id",
-            "tool.call_id",
-            "lk.function_tool.id",
-            "claude_agent.tool.use_id",
-            "function.id",
-        ),
-        "arguments": (
-            "gen_ai.tool.call.arguments",
-            "gen_ai.tool.args",
-            "gen_ai.tool.arguments",
-            "gen_ai.tool.input",
-            "gen_ai.function.call.arguments",
-            "gcp.vertex.agent.tool_call_args",
-            "spring.ai.tool.call.arguments",
-            "lk.function_tool.arguments",
-            "lk.pii.function_tool.arguments",
-            "tool.call.arguments",
-            "tool.arguments",
-            "tool.args",
-            "tool.input",
-        ),
-        "result": (
-            "gen_ai.tool.call.result",
-            "code.function.return.value",
-            "gen_ai.tool.result",
-            "gen_ai.tool.output",
-            "gen_ai.function.call.result",
-            "gen_ai.tool.message",
-            "gen_ai.output",
-            "gcp.vertex.agent.tool_response",
-            "spring.ai.tool.call.result",
-            "lk.function_tool.output",
-            "lk.pii.function_tool.output",
-            "tool.call.result",
-            "tool.result",
-            "tool.output",
-            "mcp.tool.result.content",
-        ),
-        "status": ("gen_ai.tool.status", "tool.status", "tool.result_status"),
-        "failed": (
-            "lk.function_tool.is_error",
-            "tool.is_error",
-            "claude_agent.tool.is_error",
-            "mcp.tool.result.is_error",
-        ),
-    }
-)
-
+# In which xAI counts a dollar.
+_TICKS = 1e10
 _TOOL_SIGNS = frozenset(
     ("gen_ai.tool.name", "spring.ai.tool.definition.name", "lk.function_tool.name", "tool.function_name")
 )
-_MCP_ARGUMENT = "mcp.request.argument."
-_MCP_TYPES = frozenset(("text", "image", "audio", "resource", "resource_link"))
 _CONVERSATIONS = frozenset(("messages", "contents", "input"))
 # What is read beside `_pick`, and the kinds for which there is nothing more.
 _RETRIEVED = (
@@ -355,12 +299,16 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.finish_raw = _end(listed) if listed else (word(got["finish"]) if listed is None else None)
     if draft.cost_client is None:
         draft.cost_client = as_float(got.get("cost"))
+        if draft.cost_client is None and (ticks := as_float(got.get("cost_ticks"))) is not None:
+            draft.cost_client = ticks / _TICKS
     if draft.ttft_ms is None and (seconds := as_float(got.get("ttft"))) is not None:
         draft.ttft_ms = seconds * 1000
     if draft.ttft_ms is None and "ttft_ms" in got:
         draft.ttft_ms = as_float(got["ttft_ms"])
     if draft.ttft_ms is None and "ttft_somehow" in got:
         draft.ttft_ms = _within(draft.raw, as_float(got["ttft_somehow"]))
+    if "first_at" in got and (began := word(got["first_at"])):
+        common.first_token(draft, began)
     if draft.queue_ms is None and (seconds := as_float(got.get("queue"))) is not None:
         draft.queue_ms = seconds * 1000
     _usage(draft, got)
@@ -389,7 +337,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         if "calls" in got:
             _calls(draft, got["calls"])
     elif kind == "tool":
-        tool(draft, attributes)
+        gen_ai_tool.read(draft, attributes)
     elif kind in ("retrieval", "rerank") or "gen_ai.retrieval.documents" in attributes:
         _retrieval(draft, attributes)
     elif kind == "guardrail":
@@ -557,34 +505,6 @@ def system_text(value: Any) -> str | None:
     found = messages.read(value, "system")
     texts = [t for m in found or [] if (t := m.text)]
     return "\n".join(texts) or None
-
-
-def tool(draft: Draft, attributes: dict[str, Any]) -> None:
-    """What a tool's span says of its call."""
-    got = _pick_tool(attributes)
-    draft.tool_name = draft.tool_name or word(got.get("name"))
-    draft.tool_call_id = draft.tool_call_id or word(got.get("id"))
-    if draft.tool_arguments is None:
-        draft.tool_arguments = decode(got.get("arguments"))
-        if draft.tool_arguments is None and "code.function.name" in attributes:
-            # google-genai's automatic function calling.
-            params = nested(attributes, "code.function.parameters.")
-            if isinstance(params, dict):
-                draft.tool_arguments = {k: v.get("value") for k, v in params.items() if isinstance(v, dict)}
-        if draft.tool_arguments is None and "mcp.method.name" in attributes:
-            start = len(_MCP_ARGUMENT)
-            told = {k[start:]: decode(v) for k, v in attributes.items() if k.startswith(_MCP_ARGUMENT)}
-            draft.tool_arguments = told or None
-    if draft.tool_result is None:
-        result = decode(got.get("result"))
-        # Some servers tell the types of a result's parts where others tell the parts.
-        typed = isinstance(result, list) and set(map(str, cast(list[Any], result))) <= _MCP_TYPES
-        draft.tool_result = None if typed and "mcp.tool.result.content" in attributes else result
-    if draft.tool_error is None:
-        draft.tool_error = common.tool_failure(draft.tool_result)
-        failed = got.get("status") == "error" or as_bool(got.get("failed")) is True
-        if draft.tool_error is None and failed:
-            draft.failed = True
 
 
 def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from watchkeeper.dialects import common, gen_ai, messages, parameters
+from watchkeeper.dialects import common, gen_ai_tool, messages, parameters
 from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import Tokens, read_usage
 from watchkeeper.dialects.spare import KIND_ENDS
@@ -171,7 +171,31 @@ def recognise(raw: RawSpan) -> bool:
     return _kind(raw.attributes) is not None
 
 
+# What lies beside the bare `type` of a step, all of one group: the data of OpenAI's agents as it is.
+_TOOL_DATA = (frozenset(("name", "input")), frozenset(("name", "output")))
+_TYPES: dict[str, tuple[str, tuple[frozenset[str], ...]]] = {
+    "agent": (
+        "agent",
+        (frozenset(("agent_name",)), frozenset(("name", "handoffs")), frozenset(("name", "tools"))),
+    ),
+    "function": ("tool", _TOOL_DATA),
+    "tool": ("tool", _TOOL_DATA),
+    "guardrail": ("guardrail", (frozenset(("name", "triggered")),)),
+    "handoff": ("workflow", (frozenset(("from_agent",)), frozenset(("to_agent",)))),
+    "generation": ("llm", (frozenset(("model", "input")), frozenset(("model", "usage")))),
+}
+
+
+def _typed(attributes: dict[str, Any]) -> str | None:
+    """The kind that a bare `type` tells where what it says of the step lies beside it."""
+    told = attributes.get("type")
+    kind, groups = _TYPES.get(told, ("", ())) if isinstance(told, str) else ("", ())
+    return kind if any(attributes.keys() >= group for group in groups) else None
+
+
 def _kind(attributes: dict[str, Any]) -> str | None:
+    if "type" in attributes and (typed := _typed(attributes)) is not None:
+        return typed
     if not _TOOLS.isdisjoint(attributes) or attributes.keys() >= _HANDLED:
         return "tool"
     if "tool.name" in attributes and not _TOOL_VALUES.isdisjoint(attributes):
@@ -237,15 +261,22 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         call(draft, attributes)
     elif draft.kind == "tool":
         own = _own_tool(attributes) or "tool."
-        draft.tool_name = draft.tool_name or word(first(attributes, f"{own}name", "tool"))
+        typed = _typed(attributes) == "tool"
+        draft.tool_name = draft.tool_name or word(
+            first(attributes, f"{own}name", "tool") or (attributes["name"] if typed else None)
+        )
         if draft.tool_arguments is None and attributes.keys() >= _HANDLED:
             draft.tool_arguments = decode(attributes["parameters"])
-        gen_ai.tool(draft, attributes)
+        gen_ai_tool.read(draft, attributes)
         if own != "tool.":
             given = first(attributes, *(own + end for end in ("arguments", "args", "input", "parameters")))
             common.step(draft, given, first(attributes, f"{own}result", f"{own}output"))
+        elif typed:
+            common.step(draft, attributes.get("input"), attributes.get("output"))
     elif draft.kind == "guardrail":
         guard(draft, attributes)
+    elif draft.kind == "agent":
+        draft.weak_agent = draft.weak_agent or word(first(attributes, "agent_name", "name"))
 
 
 def guard(draft: Draft, attributes: dict[str, Any]) -> None:
@@ -255,6 +286,9 @@ def guard(draft: Draft, attributes: dict[str, Any]) -> None:
         own, verdict = found
         draft.guardrail_name = draft.guardrail_name or word(attributes[f"{own}name"])
         common.guardrail_outcome(draft, {verdict: attributes[f"{own}{verdict}"]})
+    if _typed(attributes) == "guardrail":
+        draft.guardrail_name = draft.guardrail_name or word(attributes["name"])
+        common.guardrail_outcome(draft, {"triggered": attributes["triggered"]})
     if "guardrail.triggered" in attributes:
         # OpenInference's for OpenAI's agents in JS, whose span has the guardrail's name.
         common.guardrail_outcome(draft, {"triggered": attributes["guardrail.triggered"]})

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from watchkeeper.dialects import gen_ai, parameters, spellings, unwrap
+from watchkeeper.dialects import gen_ai_tool, parameters, spellings, unwrap
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.values import first, said
 from watchkeeper.model.span import RawSpan
@@ -62,7 +62,7 @@ def guess(draft: Draft) -> None:
     raw = draft.raw
     if raw.attributes.get("mcp.method.name") == "tools/call" or "mcp.tool.name" in raw.attributes:
         draft.kind = "tool"
-        gen_ai.tool(draft, raw.attributes)
+        gen_ai_tool.read(draft, raw.attributes)
         draft.tool_name = draft.tool_name or raw.name.rpartition("tools/call ")[2]
         return
     for prefix in _TOOL_NAMES:

@@ -134,14 +134,14 @@ def is_echo(requested: str | None, served: str | None, provider: str | None) -> 
 # Without what separates the words: snake case, kebab case and camel case are one spelling.
 _FINISH: dict[str, str] = {
     **dict.fromkeys(("stop", "endturn", "end", "stopsequence", "completed", "complete", "finish", "finished",
-                     "eos", "eostoken", "stoptoken", "finishreasonstop", "success", "done", "pauseturn"),
+                     "eos", "eostoken", "stoptoken", "success", "done", "pauseturn"),
                     "stop"),
     **dict.fromkeys(("length", "maxtokens", "maxoutputtokens", "maxtoken", "modelcontextwindowexceeded",
-                     "finishreasonmaxtokens", "modellength", "maxcompletiontokens", "incomplete", "truncated", "tokenlimit", "contextlength"),
+                     "maxlen", "maxcontext", "modellength", "maxcompletiontokens", "incomplete", "truncated", "tokenlimit", "contextlength"),
                     "length"),
     **dict.fromkeys(("toolcalls", "toolcall", "tooluse", "functioncall", "functioncalls", "tool"), "tool_calls"),
     **dict.fromkeys(("contentfilter", "contentfiltered", "safety", "recitation", "blocklist", "prohibitedcontent",
-                     "spii", "guardrailintervened", "imagesafety", "language", "finishreasonsafety", "moderated", "errortoxic",
+                     "spii", "guardrailintervened", "imagesafety", "language", "moderated", "errortoxic",
                      "malformedfunctioncallsafety", "blocked"), "content_filter"),
     **dict.fromkeys(("refusal", "refused"), "refusal"),
 }  # fmt: skip
@@ -156,7 +156,8 @@ def finish_reason(raw: str | None, has_tool_calls: bool) -> str | None:
     known = None
     if raw is not None:
         key = raw.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
-        key = key.removeprefix("finishreason.")
+        # The names of Google's and xAI's enumerations (`FINISH_REASON_STOP`, `FinishReason.STOP`, `REASON_STOP`).
+        key = key.removeprefix("finishreason").removeprefix("reason").removeprefix(".")
         known = _FINISH.get(key)
         if known is None and "," in key:
             # The ends of several choices, joined by a client.

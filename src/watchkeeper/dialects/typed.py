@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple, cast
 
-from watchkeeper.dialects import common, gen_ai, loose, messages, parameters, replies, spellings, unwrap
+from watchkeeper.dialects import common, gen_ai_tool, loose, messages, parameters, replies, spellings, unwrap
 from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import Tokens, read_usage, seconds
 from watchkeeper.dialects.values import (
@@ -255,7 +255,7 @@ def _value(told: Any) -> Any:
 
 def _step(draft: Draft, attributes: dict[str, Any], sdk: _Sdk, given: Any, result: Any) -> None:
     if draft.kind == "tool":
-        gen_ai.tool(draft, attributes)
+        gen_ai_tool.read(draft, attributes)
         draft.tool_name = draft.tool_name or word(
             first(attributes, sdk.tool, "tool.name", "confident.span.name")
         )

@@ -277,14 +277,20 @@ def nested(attributes: dict[str, Any], prefix: str) -> Json:
             node = cast(dict[str, Any], child)
         if leaf not in node:
             node[leaf] = value
-    return _listed(tree) if tree else None
+    # What is told of the whole lies beside its numbered parts.
+    parts = {key: node for key, node in tree.items() if _is_number(key)}
+    return _listed(parts or tree) if tree else None
+
+
+def _is_number(key: str) -> bool:
+    return key.isascii() and key.isdigit() and len(key) < 6
 
 
 def _listed(node: Any) -> Any:
     if not isinstance(node, dict):
         return node
     table = cast(dict[str, Any], node)
-    if table and all(key.isascii() and key.isdigit() and len(key) < 6 for key in table):
+    if table and all(map(_is_number, table)):
         # Gaps are dropped: a client may number messages from 1 (openinference, responses API).
         return [_listed(table[key]) for key in sorted(table, key=int)]
     return {key: _listed(value) for key, value in table.items()}
