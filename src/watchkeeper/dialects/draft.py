@@ -150,6 +150,14 @@ class Draft:
         if key not in self.truncated:
             self.truncated.append(key)
 
+    def take_calls(self, value: Any) -> None:
+        """Calls told beside the text of the answer (Sentry's integrations)."""
+        told = msgs.read([{"role": "assistant", "tool_calls": value}], "assistant") or []
+        if not self.outputs:
+            self.outputs = told or None
+        elif told and not any(p.type == "tool_call" for m in self.outputs for p in m.parts):
+            self.outputs[0].parts += told[0].parts
+
     def take_tools(self, value: Any) -> None:
         """Tool definitions: a list (of objects or of JSON strings), nested under `function` or flat."""
         if self.tool_definitions:

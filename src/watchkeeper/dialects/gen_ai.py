@@ -133,6 +133,7 @@ _pick = Picker(
         "prompt": (
             "gen_ai.prompt",
             "gen_ai.prompt_json",
+            "gen_ai.prompt.messages",
             "gen_ai.request.messages",
             "gen_ai.content.prompt",
             "gen_ai.request.prompt",
@@ -147,6 +148,7 @@ _pick = Picker(
         "completion": (
             "gen_ai.completion",
             "gen_ai.completion_json",
+            "gen_ai.completion.choices",
             "gen_ai.response.messages",
             "gen_ai.content.completion",
             "gen_ai.response.text",
@@ -335,7 +337,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
                 # OpenRouter tells the request it was sent beside the answer.
                 draft.take_tools(parameters.take(draft, _sent(got["completion"])).get("tools"))
         if "calls" in got:
-            _calls(draft, got["calls"])
+            draft.take_calls(got["calls"])
     elif kind == "tool":
         gen_ai_tool.read(draft, attributes)
     elif kind in ("retrieval", "rerank") or "gen_ai.retrieval.documents" in attributes:
@@ -489,15 +491,6 @@ def _flattened(draft: Draft, attributes: dict[str, Any]) -> None:
             table = as_dict(one)
             if table is not None:
                 draft.tool_definitions.append({k: decode(v) for k, v in table.items()})
-
-
-def _calls(draft: Draft, value: Any) -> None:
-    """Calls told beside the text of the answer (Sentry's integrations)."""
-    told = messages.read([{"role": "assistant", "tool_calls": value}], "assistant") or []
-    if not draft.outputs:
-        draft.outputs = told or None
-    elif told and not any(p.type == "tool_call" for m in draft.outputs for p in m.parts):
-        draft.outputs[0].parts += told[0].parts
 
 
 def system_text(value: Any) -> str | None:

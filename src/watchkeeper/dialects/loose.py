@@ -71,6 +71,7 @@ _pick = Picker(
         "cached": (
             "llm.usage.cached_tokens",
             "llm.usage.cache_read_input_tokens",
+            "llm.token_count.cache_read",
             "usage.cached_tokens",
             "tokens.cache_read",
             "tokens.cached",
@@ -81,6 +82,7 @@ _pick = Picker(
         ),
         "written": (
             "llm.usage.cache_creation_input_tokens",
+            "llm.token_count.cache_write",
             "tokens.cache_write",
             "judgment.usage.cache_creation_input_tokens",
             "tfy.model.metric.cache_creation_input_tokens",
@@ -88,6 +90,7 @@ _pick = Picker(
         ),
         "reasoning": (
             "llm.usage.reasoning_tokens",
+            "llm.token_count.reasoning",
             "usage.reasoning_tokens",
             "reasoning_tokens",
             "ai.observability.cost.num_reasoning_tokens",
@@ -115,6 +118,7 @@ _pick = Picker(
             "llm.streaming",
             "llm.request.stream",
             "llm.request.streaming",
+            "llm.is_streaming",
             "stream",
             "ai.observability.generation.is_streaming",
             "cozeloop.stream",
@@ -122,6 +126,7 @@ _pick = Picker(
         ),
         "ttft_ms": (
             "llm.ttft_ms",
+            "llm.metrics.ttft_ms",
             "llm.time_to_first_token_ms",
             "ttft_ms",
             "time_to_first_token_ms",

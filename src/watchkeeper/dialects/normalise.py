@@ -12,6 +12,7 @@ from watchkeeper.dialects import (
     datadog,
     events,
     gen_ai,
+    gen_ai_tool,
     genkit,
     haystack,
     langfuse,
@@ -128,6 +129,15 @@ def _read_shape(raw: RawSpan) -> _Shape:
     return _Shape(frozenset(heads), primary, others, sampled, own, told)
 
 
+def _inside(draft: Draft, attributes: dict[str, Any]) -> None:
+    """What an unknown client says under its own prefix (`neatlogs.llm.token_count.prompt`), in the words that others use without one."""
+    openinference.read(draft, attributes)
+    if draft.kind == "llm":
+        loose.call(draft, attributes)
+    elif draft.kind == "tool":
+        gen_ai_tool.read(draft, attributes)
+
+
 def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Aliases) -> Span:
     attributes = raw.attributes
     heads, primary, others, sampled, own, prefixed = _shape(raw)
@@ -138,6 +148,8 @@ def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Alia
     if draft.kind is None and own:
         # What the client says by a name of its own outranks what the conventions' content lets guess.
         draft.kind = draft.kind_told = spare.kind(own, attributes)
+        if draft.kind is not None and primary is plain:
+            _inside(draft, spare.inside(own, attributes))
     for dialect in others:
         dialect.read(draft, attributes)
     happened = raw.events

@@ -121,10 +121,14 @@ def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
     answers = llm.get("output_messages")
     if not draft.outputs and isinstance(answers, list):
         draft.adopt(Reply(messages.read(answers, "assistant") or []))
+    if isinstance(llm.get("tool_calls"), list):
+        draft.take_calls(llm["tool_calls"])
     tools = llm.get("tools")
     if isinstance(tools, list):
-        listed = [t for t in cast(list[Any], tools) if isinstance(t, dict)]
-        draft.take_tools([cast(dict[str, Any], t.get("tool") or {}).get("json_schema") for t in listed])
+        listed = [cast(dict[str, Any], t) for t in cast(list[Any], tools) if isinstance(t, dict)]
+        draft.take_tools(
+            [t["tool"].get("json_schema") if isinstance(t.get("tool"), dict) else t for t in listed]
+        )
     if isinstance(llm.get("prompts"), list | str):
         draft.take_inputs("llm.prompts", _prompts(llm["prompts"]))
     _values(draft, attributes, bool(answers))
@@ -325,7 +329,7 @@ def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.query = (
         draft.query
         or as_text(first(attributes, "reranker.query", "retrieval.query"))
-        or value_text(attributes.get("input.value"))
+        or common.plain_text(value_text(attributes.get("input.value")))
     )
     draft.top_k = draft.top_k or as_int(attributes.get("reranker.top_k"))
     prefix = "reranker.output_documents." if reranked else "retrieval.documents."

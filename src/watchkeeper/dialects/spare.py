@@ -5,7 +5,7 @@ from typing import Any
 from watchkeeper.dialects import common
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Tokens, read_usage
-from watchkeeper.dialects.values import as_int, as_list, as_text, first, identifier, word
+from watchkeeper.dialects.values import as_bool, as_int, as_list, as_text, first, identifier, word
 
 # The dialects know these names one by one; what they leave unread is something else.
 _KNOWN = ("gen_ai.", "llm.", "ai.", "langfuse.", "langsmith.", "traceloop.", "mlflow.", "metadata.")
@@ -31,6 +31,7 @@ KIND_ENDS = (".span.type", ".span.kind", ".span_type", ".span_kind", ".observati
 _ENDS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("finish", (".finish_reason", ".finish_reasons", ".stop_reason", ".finishReason", ".stopReason")),
     ("call", (".tool.call.id", ".tool.call_id", ".tool_call.id", ".tool_call_id", ".toolCallId")),
+    ("stream", (".is_streaming", ".streaming")),
     ("in", (".input_tokens", ".prompt_tokens", ".inputTokens", ".promptTokens")),
     ("usage", (".usage", ".usage.metadata", ".usage_metadata")),
     ("given", (".request.body", ".request.messages")),
@@ -92,6 +93,7 @@ def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> Non
     if draft.kind in ("agent", "workflow"):
         draft.weak_agent = draft.weak_agent or word(told.get("agent"))
     if draft.kind == "llm":
+        draft.stream = as_bool(told.get("stream")) if draft.stream is None else draft.stream
         if draft.request_model in (None, "unknown") and draft.response_model is None:
             draft.request_model = word(told.get("model"))
         draft.take_inputs(found.get("given", ""), told.get("given"))
@@ -112,11 +114,17 @@ def kind(found: dict[str, str], attributes: dict[str, Any]) -> str | None:
     return _KINDS.get((word(attributes[found["kind"]]) or "").lower()) if "kind" in found else None
 
 
+def inside(found: dict[str, str], attributes: dict[str, Any]) -> dict[str, Any]:
+    """What stands under the prefix that tells the kind, without the prefix."""
+    prefix = next(found["kind"].removesuffix(end) for end in KIND_ENDS if found["kind"].endswith(end)) + "."
+    return {key.removeprefix(prefix): value for key, value in attributes.items() if key.startswith(prefix)}
+
+
 def _typed(draft: Draft, key: str, attributes: dict[str, Any]) -> None:
     """What went in and came out of a span whose kind stands under a prefix of the client's own, beside it."""
     prefix = next(key.removesuffix(end) for end in KIND_ENDS if key.endswith(end))
-    given = first(attributes, *(f"{prefix}.{name}" for name in _INPUTS))
-    result = first(attributes, *(f"{prefix}.{name}" for name in _OUTPUTS))
+    given = first(attributes, *(f"{prefix}.{name}" for name in _INPUTS), "input.value")
+    result = first(attributes, *(f"{prefix}.{name}" for name in _OUTPUTS), "output.value")
     if draft.kind in ("llm", "embedding"):
         draft.take_inputs(key, given)
         if draft.kind == "llm" and not draft.outputs:

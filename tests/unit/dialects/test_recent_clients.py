@@ -71,3 +71,58 @@ def test_a_step_of_openais_agents_is_what_its_bare_type_says() -> None:
                                   {"type": "guardrail"}, {"type": ["agent"], "agent_name": "x"}])  # fmt: skip
 def test_a_bare_type_alone_says_nothing(told: dict[str, Any]) -> None:
     assert span(told, name="step", kind="internal").kind == "other"
+
+
+def test_a_kind_under_a_prefix_is_read_with_the_values_that_stand_under_common_names() -> None:
+    found = span({"acme.span.type": "retrieval", "input.value": '{"q": "Oslo?"}',
+                  "output.value": '[{"id": "d1", "content": "Oslo", "score": 0.5}]'}, name="find", kind="internal")  # fmt: skip
+    assert found.retrieval is not None and found.retrieval.query == "Oslo?"
+    assert [(d.id, d.score) for d in found.retrieval.documents or []] == [("d1", 0.5)]
+
+
+def test_whether_an_answer_was_streamed_is_read_under_a_prefix() -> None:
+    assert _llm(_call({"acme.streaming": True})).stream is True
+
+
+def test_a_conversation_under_the_names_of_a_request_and_a_response_is_read() -> None:
+    made = _call({"gen_ai.prompt.messages": '[{"role": "system", "content": "Brief."}, {"role": "user", "content": "Oslo?"}]',
+                  "gen_ai.completion.choices": '[{"message": {"role": "assistant", "content": "Rain."}}]'})  # fmt: skip
+    assert (_llm(made).system, made.input_text, made.output_text) == ("Brief.", "Oslo?", "Rain.")
+
+
+def test_what_an_unknown_client_says_under_its_prefix_is_read_in_the_words_of_others() -> None:
+    call = span(
+        {"acme.span.kind": "llm", "acme.llm.model_name": "gpt-4o-mini-2024-07-18", "acme.llm.provider": "openai",
+         "acme.llm.temperature": 0.3, "acme.llm.is_streaming": True, "acme.llm.metrics.ttft_ms": 40.0,
+         "acme.llm.input_messages.0.role": "user", "acme.llm.input_messages.0.content": "Oslo?",
+         "acme.llm.output_messages.0.role": "assistant", "acme.llm.finish_reason": "tool_calls",
+         "acme.llm.tool_calls.0.id": "c1", "acme.llm.tool_calls.0.name": "weather",
+         "acme.llm.tool_calls.0.arguments": '{"city": "Oslo"}', "acme.llm.tools.0.name": "weather",
+         "acme.llm.token_count.prompt": 30, "acme.llm.token_count.completion": 9, "acme.llm.token_count.total": 39,
+         "acme.llm.token_count.cache_read": 8, "acme.llm.token_count.reasoning": 2},
+        name="openai.chat", kind="internal",
+    )  # fmt: skip
+    llm = _llm(call)
+    assert (call.kind, llm.response_model, llm.params.get("temperature")) == (
+        "llm",
+        "gpt-4o-mini-2024-07-18",
+        0.3,
+    )
+    assert (llm.stream, llm.ttft_ms, llm.finish_reason, call.input_text) == (
+        True,
+        40.0,
+        "tool_calls",
+        "Oslo?",
+    )
+    assert [(c.id, c.name, c.arguments) for c in llm.tool_calls] == [("c1", "weather", {"city": "Oslo"})]
+    assert [t["name"] for t in llm.tool_definitions] == ["weather"]
+    usage = llm.usage
+    assert (usage.input_tokens, usage.output_tokens) == (30, 9)
+    assert (usage.cached_input_tokens, usage.reasoning_output_tokens) == (8, 2)
+    tool = span({"acme.span.kind": "tool", "acme.tool.name": "weather", "acme.tool.input": '{"city": "Oslo"}',
+                 "acme.tool.output": "rain"}, name="run", kind="internal").tool  # fmt: skip
+    assert tool is not None and (tool.name, tool.arguments, tool.result) == (
+        "weather",
+        {"city": "Oslo"},
+        "rain",
+    )
