@@ -17,6 +17,7 @@ from watchkeeper.cli.errors import BAD_INPUT, OK, CliError
 from watchkeeper.cli.output import Progress
 from watchkeeper.dialects.history import FORMATS
 from watchkeeper.model.numerals import counted
+from watchkeeper.model.times import wished_s
 from watchkeeper.testing import cases, foreign
 from watchkeeper.wire.decoded import Decoded
 from watchkeeper.wire.errors import WireError
@@ -216,9 +217,8 @@ def send(client: Client, request: Request) -> Answer:
 
 
 def _pause(answer: Answer) -> float:
-    """The seconds to wait: as asked, one where that is a date, and never more than half a minute."""
-    asked = str(answer.headers.get("retry-after", "")).strip()
-    return min(float(asked), 30.0) if asked.isdecimal() else 1.0
+    """The seconds to wait: as asked, one where that is nothing, and never more than half a minute."""
+    return min(wished_s(answer.headers.items()) or 1.0, 30.0)
 
 
 def _reason(answer: Answer) -> str:

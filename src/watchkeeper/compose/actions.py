@@ -22,6 +22,7 @@ class Answer:
     ok: bool
     later: bool = False
     reason: str = ""
+    after_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,9 @@ class Through:
         outcome = await channel.send(message)
         if isinstance(outcome, Delivered):
             return Answer(True)
-        return Answer(False, isinstance(outcome, Retry), outcome.reason)
+        if isinstance(outcome, Retry):
+            return Answer(False, True, outcome.reason, outcome.after_s)
+        return Answer(False, reason=outcome.reason)
 
 
 def actor_of(

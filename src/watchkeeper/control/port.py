@@ -9,12 +9,14 @@ from watchkeeper.model.action import Order
 
 
 class Did(msgspec.Struct, frozen=True):
-    """What came of it. `later`: it did not work now and may later. `memory` is what taking it back will need."""
+    """What came of it. `later`: it did not work now and may later, `after_s` seconds from now if whoever does it asked for that.
+    `memory` is what taking it back will need."""
 
     ok: bool
     says: str
     later: bool = False
     memory: dict[str, Any] = {}
+    after_s: float | None = None
 
 
 class Lever(Protocol):

@@ -9,7 +9,7 @@ from watchkeeper.model.action import Order
 
 
 class Sent(Protocol):
-    """What came of sending: taken, or why not and whether to try again."""
+    """What came of sending: taken, or why not, whether to try again, and how many seconds to wait if the receiver said so."""
 
     @property
     def ok(self) -> bool: ...
@@ -17,6 +17,8 @@ class Sent(Protocol):
     def later(self) -> bool: ...
     @property
     def reason(self) -> str: ...
+    @property
+    def after_s(self) -> float | None: ...
 
 
 class Send(Protocol):
@@ -55,4 +57,4 @@ class WebhookLever:
         }  # fmt: skip
         sent = await self.send(route, event, known_as + ending, order, body)
         said = f"route {route} took “{event}”" if sent.ok else f"route {route}: {sent.reason}"
-        return Did(sent.ok, said, sent.later)
+        return Did(sent.ok, said, sent.later, after_s=sent.after_s)

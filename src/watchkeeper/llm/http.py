@@ -1,37 +1,15 @@
 """One JSON request to a provider, every way it can fail sorted into `ProviderError` kinds."""
 
 import asyncio
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import aiohttp
 import msgspec
 
 from watchkeeper.llm.port import ProviderError, SessionFactory
+from watchkeeper.model.times import wished_s
 
 MAX_BODY = 8 << 20
-
-
-def retry_after(value: str | None, date: str | None) -> float | None:
-    """Seconds of a Retry-After header: a number, or a date compared with the answer's own Date (clocks differ)."""
-    if not value:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        at = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(date) if date else None
-    except (TypeError, ValueError):
-        return None
-    if now is None:
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    base: datetime = now if now.tzinfo is not None else now.replace(tzinfo=UTC)
-    return max(0.0, (at - base).total_seconds())
 
 
 def _message(body: bytes) -> str:
@@ -48,7 +26,7 @@ def _message(body: bytes) -> str:
 
 def _failed(status: int, body: bytes, headers: Any) -> ProviderError:
     message = f"HTTP {status} {_message(body)}"
-    wait = retry_after(headers.get("Retry-After"), headers.get("Date"))
+    wait = wished_s(headers.items())
     if status == 429:
         return ProviderError("rate_limit", message, wait)
     if status in (408, 409, 425) or status >= 500:

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.message import EmailMessage
-from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from watchkeeper.model.alert import Notification
+from watchkeeper.model.times import wished_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Mail(Protocol):
 _LATER = frozenset({408, 409, 421, 423, 425, 429})
 
 
-def outcome_of(reply: Reply, now_hint: str | None = None) -> Outcome:
+def outcome_of(reply: Reply) -> Outcome:
     """2xx: delivered. Refused by policy, 3xx and other 4xx: permanent. No answer, 5xx and "later" codes: retry.
 
     The receiver's body is never quoted: it may hold anything.
@@ -96,23 +96,9 @@ def outcome_of(reply: Reply, now_hint: str | None = None) -> Outcome:
     if 200 <= status < 300:
         return Delivered(reply.headers.get("X-Request-Id", "")[:100])
     if status >= 500 or status in _LATER:
-        return Retry(f"the receiver answered {status}", retry_after(reply.headers, now_hint))
+        return Retry(f"the receiver answered {status}", wished_s(reply.headers.items()))
     moved = " (redirects are not followed; use the final address)" if 300 <= status < 400 else ""
     return Permanent(f"the receiver answered {status}{moved}")
-
-
-def retry_after(headers: Mapping[str, str], date: str | None = None) -> float | None:
-    """Seconds the receiver asks us to wait, from Retry-After as a number, or as a date against its own Date."""
-    lower = {k.lower(): v for k, v in headers.items()}
-    value = lower.get("retry-after", "").strip()
-    if value.isdigit():
-        return min(float(value), 86_400.0)
-    try:
-        until = parsedate_to_datetime(value)
-        now = parsedate_to_datetime(date or lower.get("date", ""))
-        return min(max((until - now).total_seconds(), 0.0), 86_400.0)
-    except (ValueError, TypeError):
-        return None
 
 
 def body_of(document: Any) -> bytes:

@@ -211,7 +211,7 @@ class Actor:
         if not did.ok and did.later and row.attempts < MOST_ATTEMPTS:
             self.counts.postponed += 1
             # Orders of one receiver are few: nothing is gained by spreading them.
-            until = now + backoff_ns(row.attempts + 1, 1.0)
+            until = now + backoff_ns(row.attempts + 1, 1.0, did.after_s)
             await self.records.write(lambda c: actions.postpone(c, row, until, did.says))
             return
         await self.records.write(lambda c: self._settle(c, row, did, now))

@@ -18,7 +18,7 @@ from watchkeeper.dialects.outgoing import evaluation_of
 from watchkeeper.egress.http import Answer
 from watchkeeper.model.score import Score
 from watchkeeper.model.span import LogRecord, RawSpan
-from watchkeeper.model.times import DAY, HOUR, MINUTE, SECOND, Clock
+from watchkeeper.model.times import DAY, HOUR, MINUTE, SECOND, Clock, wished_s
 from watchkeeper.pipeline.backoff import backoff_ns
 from watchkeeper.pipeline.ingest import weight
 from watchkeeper.pipeline.where import Condition, compile_condition
@@ -111,16 +111,12 @@ def verdict_of(answer: Answer) -> Post:
     if status in BLOCKED or 300 <= status < 400:
         return Post("blocked", reason)
     if status in LATER or status >= 500:
-        return Post("later", reason, _seconds(_header(answer, "retry-after")))
+        return Post("later", reason, wished_s(answer.headers.items()))
     return Post("bad", reason)
 
 
 def _header(answer: Answer, name: str) -> str:
     return next((v for k, v in answer.headers.items() if k.lower() == name), "")
-
-
-def _seconds(text: str) -> float | None:
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 7 else None
 
 
 Send = Callable[[Target, str, bytes], Awaitable[Answer]]

@@ -10,7 +10,6 @@ from aiohttp import web
 
 from watchkeeper.llm.anthropic import Anthropic
 from watchkeeper.llm.fake import MODES, FakeProvider
-from watchkeeper.llm.http import retry_after
 from watchkeeper.llm.limits import Limited, TokenBucket
 from watchkeeper.llm.openai import OpenAI
 from watchkeeper.llm.port import ProviderError
@@ -183,18 +182,6 @@ async def test_nobody_listening_is_an_outage() -> None:
         await provider.ask(PROMPT)
     await provider.close()
     assert caught.value.kind == "connection" and caught.value.outage
-
-
-def test_retry_after_is_seconds_or_a_date_on_the_servers_own_clock() -> None:
-    date, later = "Wed, 21 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:29:30 GMT"
-    assert retry_after("12", None) == 12.0
-    assert retry_after(later, date) == 90.0
-    assert (
-        retry_after(later, None) is None
-        and retry_after("soon", date) is None
-        and retry_after(None, None) is None
-    )
-    assert retry_after("-5", None) == 0.0
 
 
 class Time:

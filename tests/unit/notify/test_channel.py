@@ -8,7 +8,6 @@ from watchkeeper.notify.channel import (
     clip,
     one_line,
     outcome_of,
-    retry_after,
 )
 from watchkeeper.notify.fakes import FakeReply
 from watchkeeper.notify.slack import escape
@@ -27,22 +26,6 @@ from watchkeeper.notify.slack import escape
 )
 def test_an_answer_means_delivered_again_or_never(reply: FakeReply, expected: object) -> None:
     assert outcome_of(reply) == expected
-
-
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
-        ({"retry-after": "30"}, 30.0),
-        ({"Retry-After": "999999999"}, 86_400.0),
-        ({"Retry-After": "Wed, 21 Oct 2026 07:28:10 GMT", "Date": "Wed, 21 Oct 2026 07:28:00 GMT"}, 10.0),
-        ({"Retry-After": "Wed, 21 Oct 2026 07:28:00 GMT", "Date": "Wed, 21 Oct 2026 07:28:10 GMT"}, 0.0),
-        ({"Retry-After": "-5"}, None),
-        ({"Retry-After": "soon"}, None),
-        ({}, None),
-    ],
-)
-def test_it_waits_as_long_as_it_is_asked(headers: dict[str, str], seconds: float | None) -> None:
-    assert retry_after(headers) == seconds
 
 
 def test_text_is_made_safe_for_one_line_and_one_size() -> None:

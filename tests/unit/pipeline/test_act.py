@@ -165,6 +165,20 @@ async def test_what_may_work_later_is_tried_later_and_given_up_in_the_end(bench:
     assert bench.rows()[0].state == "done"
 
 
+async def test_who_asks_for_time_is_given_it(bench: Bench) -> None:
+    async def send(route: str, event: str, key: str, order: Order, body: dict[str, Any]) -> Answer:
+        asked.append(bench.now)
+        return Answer(False, True, "the receiver answered 503", 120.0)
+
+    asked: list[int] = []
+    bench.actor.levers = {"webhook": WebhookLever(send)}
+    bench.store()
+    for _ in range(30):
+        await bench.actor.run_due()
+        bench.now += 5 * 10**9
+    assert [at - asked[0] for at in asked] == [0, 120 * 10**9]
+
+
 async def test_undo_takes_it_back_and_doing_it_again_is_possible(bench: Bench) -> None:
     bench.store()
     await bench.actor.run_due()

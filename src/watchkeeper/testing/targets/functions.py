@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable, Generator
 from typing import Any, NoReturn
 
+from watchkeeper.model.times import wished_s
 from watchkeeper.testing.targets.answers import Case, TargetError, Transient, text_of
 
 ALLOWED = (
@@ -110,14 +111,6 @@ def caller(function: Callable[..., Any]) -> Callable[[Case], Any]:
     return ask
 
 
-def retry_after(headers: Any) -> float | None:
-    """Seconds of a Retry-After header; None where there is none or it is a date."""
-    try:
-        return max(0.0, float(headers.get("retry-after")))
-    except (TypeError, ValueError):
-        return None
-
-
 def post(url: str, body: Any, headers: dict[str, str], timeout: float) -> tuple[Any, bool]:
     """POST JSON; the answer parsed where it says it is JSON, else its text, and whether it was JSON.
 
@@ -136,7 +129,7 @@ def post(url: str, body: Any, headers: dict[str, str], timeout: float) -> tuple[
     except urllib.error.HTTPError as error:
         words = f"HTTP {error.code} {error.read(300).decode('utf-8', 'replace')}".strip()
         if error.code in (408, 425, 429) or error.code >= 500:
-            raise Transient(words, retry_after(error.headers)) from None
+            raise Transient(words, wished_s(error.headers.items())) from None
         raise RuntimeError(words) from None
     except (urllib.error.URLError, OSError, http.client.HTTPException) as error:
         raise Transient(f"no answer: {getattr(error, 'reason', error)}") from None
