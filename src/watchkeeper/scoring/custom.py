@@ -22,8 +22,10 @@ def resolve(path: str) -> Callable[..., Any]:
         module = importlib.import_module(module_name)
     # A user's module may raise anything while it is imported; the reason goes to the user.
     except Exception as error:
+        stray = isinstance(error, ModuleNotFoundError) and error.name == module_name.split(".")[0]
+        todo = "; put its folder into PYTHONPATH, or install it" if stray else ""
         raise ValueError(
-            f"function: module {module_name!r} cannot be imported: {type(error).__name__}: {error}"
+            f"function: module {module_name!r} cannot be imported: {type(error).__name__}: {error}{todo}"
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):

@@ -69,7 +69,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"type": "budget", "threshold": "five"}, "threshold", "not an amount"),
     ({"type": "policy"}, "deny", "give deny, require or both"),
     ({"type": "custom"}, "function", "module:function"),
-    ({"type": "custom", "function": "no_such_module_x:f"}, "function", "cannot be imported"),
+    (
+        {"type": "custom", "function": "no_such_module_x:f"},
+        "function",
+        "No module named 'no_such_module_x'; put its folder into PYTHONPATH",
+    ),
     ({"type": "custom", "function": "json:dumpz"}, "function", "no function 'dumpz'"),
     ({"type": "llm_judge", "prompt": "?"}, "model", "provider:model"),
     ({"type": "llm_judge", "model": "gpt-4o", "prompt": "?"}, "model", "pinned as provider:model"),
