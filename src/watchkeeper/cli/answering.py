@@ -134,6 +134,15 @@ def check_baseline(client: Client, baseline: str | None) -> None:
         raise CliError(client.words(answer))
 
 
+def check_role(client: Client, dataset: dict[str, Any]) -> None:
+    """Raises `CliError` for a key that may not store what is going to be asked and paid for."""
+    body = {"dataset": dataset["dataset"], "version": dataset["version"], "answers": []}
+    path = "/api/experiments/score"
+    answer = client.send("POST", path, json.dumps(body).encode(), {"content-type": "application/json"})
+    if answer.status in (401, 403):
+        raise CliError(client.words(answer))
+
+
 def _progress(quiet: bool) -> Callable[[int, int], None]:
     def show(done: int, total: int) -> None:
         bar = Progress(total, "answering")

@@ -10,6 +10,7 @@ from watchkeeper.cli.answering import (
     answer,
     cases_of,
     check_baseline,
+    check_role,
     evaluate,
     how_of,
     named,
@@ -109,7 +110,9 @@ def run(args: argparse.Namespace) -> int:
     """Run a target over a dataset and store the experiment; 0 whatever its scores are."""
     client = Client.of(args)
     check_baseline(client, args.against)
-    made = _target(args, client, cases_of(client, args.dataset, args.split), args.against)
+    dataset = cases_of(client, args.dataset, args.split)
+    check_role(client, dataset)
+    made = _target(args, client, dataset, args.against)
     _said(args, client, made, args.against)
     return OK
 

@@ -12,6 +12,7 @@ from watchkeeper.cli.answering import (
     answer,
     cases_of,
     check_baseline,
+    check_role,
     evaluate,
     how_of,
     named,
@@ -93,6 +94,7 @@ def main(args: argparse.Namespace) -> int:
     settings = settings_of(args)
     how = how_of(args, client)
     dataset = cases_of(client, args.dataset, args.split)
+    check_role(client, dataset)
     if settings["ignore"]:
         known = {scorer["name"] for scorer in client.call("GET", "/api/scorers")}
         for name in sorted({*settings["ignore"]} - known):

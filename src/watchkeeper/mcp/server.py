@@ -176,6 +176,8 @@ class Tools:
             raise ToolError("give answers, or start this server with --target; see docs/mcp.md")
         given, target = answers, "answers of an agent"
         if given is None and self.target is not None:
+            # A key that may not store the run is told so before the target is asked and paid for.
+            await self._call("POST", "/api/experiments/score", {"dataset": dataset, "answers": []})
             target = self.target
             try:
                 # Standard output carries the protocol; what a target prints must not.

@@ -31,6 +31,7 @@ def closing(text): os.closerange(CLOSED, 1000); return "a"
 
 def gate(fake: Fake, target: str, *more: str) -> list[str]:
     fake.json(200, DATASET)
+    fake.json(200, [])
     return ["gate", "--dataset", "d", "--target", target, "--server", fake.url, *more]
 
 
@@ -52,6 +53,19 @@ def test_a_baseline_that_is_not_there_is_told_before_anything_is_asked(
     fake.json(404, {"error": "there is no experiment 'mian'", "hint": ""})
     assert main(asked) == 2
     assert "there is no experiment mian to compare with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["gate"], ["experiment", "run"]])
+def test_a_key_that_may_not_store_a_run_is_refused_before_anything_is_asked(
+    fake: Fake, command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.json(200, DATASET)
+    fake.json(403, {"error": "this needs the permission editor", "hint": "your role here is viewer"})
+    asked = [*command, "--dataset", "d", "--target", "named_targets:never_asked", "--server", fake.url]
+    assert main(asked) == 2
+    said = capsys.readouterr().err
+    assert "this needs the permission editor\n  your role here is viewer" in said
+    assert [path for _, path, _, _ in fake.asked] == ["/api/datasets/d", "/api/experiments/score"]
 
 
 def test_a_report_stays_where_it_was_asked_for_and_is_no_folder(
