@@ -29,7 +29,13 @@ _ERROR_KEYS = (
     "error_message",
     "gen_ai.error.message",
 )
-STATUS_KEYS = ("http.response.status_code", "http.status_code", "error.code", "gen_ai.response.status_code")
+STATUS_KEYS = (
+    "http.response.status_code", "http.status_code", "error.code", "gen_ai.response.status_code", "gen_ai.error.code",
+    "error.status_code",
+)  # fmt: skip
+# Words for it only on a span that failed.
+_FAILED_TYPES = ("gen_ai.error.type", "exception.type", "error_type", "error.name", "error.kind")
+_FAILED_MESSAGES = ("gen_ai.error", "exception.message", "error")
 
 
 # What is said where the class of what was raised is not known.
@@ -40,9 +46,14 @@ EXCEPTIONS = frozenset(("exception", "gen_ai.client.operation.exception"))
 def errors(draft: Draft, attributes: dict[str, Any], happened: list[RawEvent]) -> None:
     """Error type, message and status from attributes and from what was raised, told as events or as records."""
     kind = word(attributes.get("error.type"))
+    if draft.failed and kind is None:
+        kind = word(first(attributes, *_FAILED_TYPES))
     if kind and kind not in _NO_TYPES:
         draft.error_type = draft.error_type or kind
     draft.error_message = draft.error_message or as_text(first(attributes, *_ERROR_KEYS))
+    if draft.failed and draft.error_message is None and draft.raw.status_message is None:
+        told = first(attributes, *_FAILED_MESSAGES)
+        draft.error_message = _message(told) if isinstance(told, str) else None
     if draft.failed or kind:
         status = as_int(first(attributes, *STATUS_KEYS))
         draft.error_status = draft.error_status or status

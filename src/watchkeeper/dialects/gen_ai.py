@@ -1,5 +1,6 @@
 """The OpenTelemetry GenAI conventions on spans: current names and those still in the wild."""
 
+from functools import lru_cache
 from typing import Any, cast
 
 from watchkeeper.dialects import common, gen_ai_tool, messages, parameters, spellings
@@ -58,7 +59,13 @@ _pick = Picker(
             "gen_ai.request.type",
             "gen_ai.step.type",
         ),
-        "request_model": ("gen_ai.request.model", "gen_ai.request_model"),
+        "request_model": (
+            "gen_ai.request.model",
+            "gen_ai.request_model",
+            "gen_ai.model",
+            "gen_ai.model.name",
+            "gen_ai.model_name",
+        ),
         "response_model": ("gen_ai.response.model", "gen_ai.response_model"),
         # A run of Azure's agents is told by every request that asks how it is.
         "response_id": ("gen_ai.response.id", "gen_ai.response_id", "gen_ai.thread.run.id"),
@@ -70,6 +77,7 @@ _pick = Picker(
             "gen_ai.is_streaming",
             "gen_ai.response.streaming",
             "gen_ai.request.streaming",
+            "gen_ai.streaming",
             "gen_ai.request.llm_is_streaming",
             "stream",
         ),
@@ -89,6 +97,7 @@ _pick = Picker(
             "gen_ai.usage.cost.total_usd",
             "gen_ai.usage.cost_usd",
             "gen_ai.cost.total",
+            "gen_ai.cost_usd",
             "gen_ai.cost",
         ),
         "cost_ticks": ("gen_ai.usage.cost_in_usd_ticks",),
@@ -141,6 +150,7 @@ _pick = Picker(
             "gen_ai.request.embedding_inputs",
             "gen_ai.embeddings.input_texts",
             "gen_ai.input",
+            "gen_ai.input.text",
             "gen_ai.llm.input.user",
             "span.input",
             "input",
@@ -155,6 +165,8 @@ _pick = Picker(
             "gen_ai.response.content",
             "gen_ai.response.output",
             "gen_ai.output",
+            "gen_ai.output.text",
+            "gen_ai.response",
             "gen_ai.llm.output",
             "span.output",
             "output",
@@ -171,13 +183,21 @@ _pick = Picker(
         "maker": ("gen_ai.model.provider", "gen_ai.provider", "langtrace.service.name"),
         "parameters": ("gen_ai.request.parameters",),
         "evaluation": ("gen_ai.evaluation.name",),
-        "in": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "gen_ai.response.prompt_tokens"),
+        "in": (
+            "gen_ai.usage.input_tokens",
+            "gen_ai.usage.prompt_tokens",
+            "gen_ai.response.prompt_tokens",
+            "gen_ai.prompt_tokens",
+            "gen_ai.input_tokens",
+        ),
         "out": (
             "gen_ai.usage.output_tokens",
             "gen_ai.usage.completion_tokens",
             "gen_ai.response.completion_tokens",
+            "gen_ai.completion_tokens",
+            "gen_ai.output_tokens",
         ),
-        "total": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
+        "total": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens", "gen_ai.total_tokens"),
         "cached": (
             "gen_ai.usage.cache_read.input_tokens",
             "gen_ai.usage.cache_read_input_tokens",
@@ -248,7 +268,7 @@ _ASIDE = frozenset(
     (*_PARAMS, *_RETRIEVED, "gen_ai.retrieval.documents", "gen_ai.provider.name", "gen_ai.system")
 )
 _READ = frozenset(("retrieval", "rerank", "agent", "workflow", "other", "llm", "embedding"))
-_CALL_SIGNS = frozenset(("in", "out", "inputs", "outputs", "prompt", "completion"))
+_CALL_SIGNS = frozenset(("in", "out", "total", "inputs", "outputs", "prompt", "completion"))
 
 
 def recognise(raw: RawSpan) -> bool:
@@ -298,7 +318,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         draft.stream = as_bool(got["stream"])
     if "finish" in got and draft.finish_raw is None:
         listed = as_list(got["finish"])
-        draft.finish_raw = _end(listed) if listed else (word(got["finish"]) if listed is None else None)
+        # SGLang tells what it stopped at beside why.
+        told = (as_dict(got["finish"]) or {}).get("type", got["finish"])
+        draft.finish_raw = _end(listed) if listed else (word(told) if listed is None else None)
     if draft.cost_client is None:
         draft.cost_client = as_float(got.get("cost"))
         if draft.cost_client is None and (ticks := as_float(got.get("cost_ticks"))) is not None:
@@ -313,7 +335,7 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         common.first_token(draft, began)
     if draft.queue_ms is None and (seconds := as_float(got.get("queue"))) is not None:
         draft.queue_ms = seconds * 1000
-    _usage(draft, got)
+    _usage(draft, got, attributes)
     _content(draft, got)
     if "parameters" in got:
         _asked(draft, got["parameters"])
@@ -347,11 +369,19 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     else:
         draft.input_text = draft.input_text or as_text(got.get("step_given"))
         draft.output_text = draft.output_text or as_text(got.get("step_result"))
+        if kind in ("agent", "workflow"):
+            draft.input_text = draft.input_text or _words(got.get("prompt"))
+            draft.output_text = draft.output_text or _words(got.get("completion"))
     if "inputs" in got or "outputs" in got:
         _stepped(draft, got)
     if "evaluation" in got:
         common.evaluation_event(draft, attributes)
     draft.agent = draft.agent or word(got.get("agent"))
+
+
+def _words(value: Any) -> str | None:
+    """What a step was asked, or answered, where it is told as plain text."""
+    return value if isinstance(value, str) and not isinstance(decode(value), dict | list) else None
 
 
 def _stepped(draft: Draft, got: dict[str, Any]) -> None:
@@ -395,18 +425,19 @@ def _guess(
     """The kind of a span whose operation is missing or not in any table."""
     if "llm.request.type" in attributes or "traceloop.span.kind" in attributes:
         return None
+    named = "request_model" in got or "response_model" in got
+    told = named and not _CALL_SIGNS.isdisjoint(got)
     if operation is None and (said := draft.raw.name.partition(" ")[0]) and "_" in said:
         # A span is named after its operation.
         kind = spellings.kind_of_operation(said)
-        if kind is not None:
+        if kind is not None and not (told and kind == "workflow"):
             return kind
     executed = not _TOOL_SIGNS.isdisjoint(attributes)
     if executed and "request_model" not in got:
         return "tool"
-    named = "request_model" in got or "response_model" in got
     # A request sent to a provider for a model is a call, also where nothing is told of what came back.
     sent = draft.raw.otel_kind == "client" and bool(draft.provider_raw)
-    if named and (sent or not _CALL_SIGNS.isdisjoint(got)):
+    if told or (named and sent):
         return "llm"
     # Some clients know the model from the answer alone: a call that failed has a provider and a question.
     asked = operation is None and ("prompt" in got or "inputs" in got)
@@ -428,10 +459,10 @@ def _found(draft: Draft) -> list[Document] | None:
 
 def counts(draft: Draft, attributes: dict[str, Any]) -> None:
     """Token counts that are told apart from the span's attributes."""
-    _usage(draft, _pick(attributes))
+    _usage(draft, _pick(attributes), attributes)
 
 
-def _usage(draft: Draft, got: dict[str, Any]) -> None:
+def _usage(draft: Draft, got: dict[str, Any], attributes: dict[str, Any]) -> None:
     """Token counts in current and older names; on other spans than calls they are sums of calls."""
     if draft.kind in ("llm", "embedding", None) and ("in" in got or "out" in got or "cached" in got):
         tokens = Tokens(
@@ -443,6 +474,26 @@ def _usage(draft: Draft, got: dict[str, Any]) -> None:
             total=as_int(got.get("total")),
         )
         draft.tokens.fill(tokens)
+        draft.tokens.fill(_parts(attributes))
+
+
+def _parts(attributes: dict[str, Any]) -> Tokens:
+    """The parts of the counts under names that no table has, by their words (Bifrost's `prompt_token_details.cached_read_tokens`)."""
+    found: dict[str, int | None] = {}
+    for key, value in attributes.items():
+        if key.startswith("gen_ai.usage.") and key.endswith("tokens") and (part := _part(key)) is not None:
+            found.setdefault(part, as_int(value))
+    return Tokens(None, None, found.get("cached"), found.get("written"), found.get("reasoning"))
+
+
+@lru_cache(maxsize=256)
+def _part(key: str) -> str | None:
+    words = set(key.replace(".", "_").split("_"))
+    if not words.isdisjoint(("cache", "cached", "caching")):
+        if words.isdisjoint(("write", "written", "creation", "created", "1h", "5m")):
+            return "cached" if words.isdisjoint(("uncached", "non", "not", "no", "miss", "missed")) else None
+        return "written"
+    return None if words.isdisjoint(("reasoning", "thinking", "thoughts")) else "reasoning"
 
 
 def _content(draft: Draft, got: dict[str, Any]) -> None:

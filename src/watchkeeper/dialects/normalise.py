@@ -159,6 +159,8 @@ def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Alia
         events.read(draft, happened)
     if draft.kind is None:
         plain.guess(draft)
+    if primary is plain and draft.kind == "llm":
+        loose.call(draft, attributes)
     if own:
         spare.fill(draft, own, attributes)
     context.fill(draft, attributes, aliases, prefixed)

@@ -123,8 +123,14 @@ def inside(found: dict[str, str], attributes: dict[str, Any]) -> dict[str, Any]:
 def _typed(draft: Draft, key: str, attributes: dict[str, Any]) -> None:
     """What went in and came out of a span whose kind stands under a prefix of the client's own, beside it."""
     prefix = next(key.removesuffix(end) for end in KIND_ENDS if key.endswith(end))
-    given = first(attributes, *(f"{prefix}.{name}" for name in _INPUTS), "input.value")
-    result = first(attributes, *(f"{prefix}.{name}" for name in _OUTPUTS), "output.value")
+    # Beside the kind, or under the kind's own word (agentUniverse's `au.agent.input`).
+    told = (word(attributes[key]) or "").lower()
+    given = first(
+        attributes, *(f"{prefix}.{name}" for name in _INPUTS), f"{prefix}.{told}.input", "input.value"
+    )
+    result = first(
+        attributes, *(f"{prefix}.{name}" for name in _OUTPUTS), f"{prefix}.{told}.output", "output.value"
+    )
     if draft.kind in ("llm", "embedding"):
         draft.take_inputs(key, given)
         if draft.kind == "llm" and not draft.outputs:

@@ -6,7 +6,7 @@ from functools import lru_cache
 KIND_OF_OPERATION: dict[str, str] = {
     **dict.fromkeys(("chat", "generate_content", "text_completion", "completion", "completions", "fetch_response",
                      "responses", "response", "message", "messages", "generate", "image_generation",
-                     "generate_content_stream", "anthropic_messages", "transcription", "speech", "audio", "llm", "realtime"), "llm"),
+                     "anthropic_messages", "transcription", "speech", "audio", "llm", "realtime", "interactions", "interaction"), "llm"),
     **dict.fromkeys(("embeddings", "embedding", "embed", "embedder"), "embedding"),
     **dict.fromkeys(("retrieval", "retrieve", "retriever", "vector_db_retrieve", "vector_db_search", "search"), "retrieval"),
     **dict.fromkeys(("execute_tool", "tool", "tool_call", "function", "llm_tool_call", "tool_execution", "call_tool"), "tool"),
@@ -47,7 +47,8 @@ FRAMEWORKS = frozenset(
 def kind_of_operation(operation: str) -> str | None:
     """Our kind for a client's word for what it did, None when it is in no table (`openai.responses.create` is)."""
     lowered = operation.lower()
-    # LiteLLM's asynchronous calls (`acompletion`).
+    # LiteLLM's asynchronous calls (`acompletion`), Rig's streams (`chat_streaming`).
+    lowered = lowered.removesuffix("_streaming").removesuffix("_stream")
     known = KIND_OF_OPERATION.get(lowered) or KIND_OF_OPERATION.get(lowered.removeprefix("a"))
     if known is None and "." in lowered:
         return next((k for p in lowered.split(".") if (k := KIND_OF_OPERATION.get(p)) in _CALLS), None)

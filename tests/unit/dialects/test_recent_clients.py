@@ -126,3 +126,75 @@ def test_what_an_unknown_client_says_under_its_prefix_is_read_in_the_words_of_ot
         {"city": "Oslo"},
         "rain",
     )
+
+
+def test_the_parts_of_counts_are_known_by_their_words() -> None:
+    usage = _llm(_call({"gen_ai.usage.prompt_tokens": 30, "gen_ai.usage.completion_tokens": 9,
+                        "gen_ai.usage.prompt_token_details.cached_read_tokens": 8,
+                        "gen_ai.usage.prompt_token_details.cached_write_tokens": 4,
+                        "gen_ai.usage.prompt_token_details.uncached_tokens": 18, "gen_ai.usage.cache_miss_tokens": 18,
+                        "gen_ai.usage.completion_token_details.reasoning_tokens": 2})).usage  # fmt: skip
+    assert (usage.input_tokens, usage.output_tokens) == (30, 9)
+    assert (usage.cached_input_tokens, usage.cache_write_tokens, usage.reasoning_output_tokens) == (8, 4, 2)
+
+
+def test_a_gateway_tells_its_failure_under_names_of_its_own() -> None:
+    made = _call({"gen_ai.error": "slow down", "gen_ai.error.type": "rate_limit_error", "gen_ai.error.code": "429"},
+                 status="error")  # fmt: skip
+    assert made.error is not None
+    assert (made.error.class_, made.error.message, made.error.raw_type) == (
+        "rate_limit",
+        "slow down",
+        "rate_limit_error",
+    )
+    assert _call({"gen_ai.error": "slow down", "error": "x"}).error is None
+
+
+@pytest.mark.parametrize(
+    "operation", ["chat_streaming", "generate_content_stream", "interactions", "interactions_streaming"]
+)
+def test_a_stream_is_the_operation_that_it_streams(operation: str) -> None:
+    assert (
+        span({"gen_ai.operation.name": operation, "gen_ai.provider.name": "google"}, kind="internal").kind
+        == "llm"
+    )
+
+
+def test_an_agent_told_with_plain_words_was_asked_and_answered_them() -> None:
+    made = span({"gen_ai.operation.name": "invoke_agent", "gen_ai.prompt": "Oslo?", "gen_ai.completion": "Rain."},
+                kind="internal")  # fmt: skip
+    assert (made.kind, made.input_text, made.output_text) == ("agent", "Oslo?", "Rain.")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"gen_ai.system": "openai", "gen_ai.model": "gpt-4o", "gen_ai.prompt_tokens": 30, "gen_ai.completion_tokens": 9,
+      "gen_ai.prompt": "Oslo?", "gen_ai.completion": "Rain."},
+     {"gen_ai.model_name": "gpt-4o", "gen_ai.input_tokens": 30, "gen_ai.output_tokens": 9, "gen_ai.input.text": "Oslo?",
+      "gen_ai.output.text": "Rain."},
+     {"gen_ai.request.model": "gpt-4o", "gen_ai.usage.input_tokens": 30, "gen_ai.usage.output_tokens": 9, "llm.prompt": "Oslo?",
+      "llm.response": "Rain."}],
+)  # fmt: skip
+def test_a_call_under_names_near_those_of_the_conventions_is_a_call(told: dict[str, Any]) -> None:
+    made = span(told, name="llm_call", kind="internal")
+    assert (made.kind, made.input_text, made.output_text) == ("llm", "Oslo?", "Rain.")
+    llm = _llm(made)
+    assert (llm.request_model, llm.usage.input_tokens, llm.usage.output_tokens) == ("gpt-4o", 30, 9)
+
+
+def test_values_under_the_kinds_own_word_are_what_went_in_and_came_out() -> None:
+    made = span({"acme.span.kind": "agent", "acme.agent.name": "Guide", "acme.agent.input": '{"input": "Oslo?"}',
+                 "acme.agent.output": '{"output": "Rain."}'}, name="run", kind="internal")  # fmt: skip
+    assert (made.kind, made.context.agent_name, made.input_text, made.output_text) == (
+        "agent",
+        "Guide",
+        "Oslo?",
+        "Rain.",
+    )
+
+
+def test_a_finish_reason_told_beside_what_matched_is_read() -> None:
+    assert (
+        _llm(_call({"gen_ai.response.finish_reasons": '{"type": "length", "length": 16}'})).finish_reason
+        == "length"
+    )
