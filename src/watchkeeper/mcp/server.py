@@ -11,15 +11,17 @@ from typing import Any, Literal
 from urllib.parse import quote, urlencode
 
 from mcp.server.mcpserver import MCPServer
-from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.mcpserver.exceptions import ToolError, UnexpectedToolError
 from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
+from pydantic import ValidationError
 
-from watchkeeper.cli.client import Client, Typed
+from watchkeeper.cli.client import Client, Typed, plainly
 from watchkeeper.cli.errors import CliError
 from watchkeeper.mcp.failure import alert_of, failure_of, heading_of, row_of, run_of
 from watchkeeper.mcp.fence import fenced
 from watchkeeper.server.openapi import installed_version
+from watchkeeper.server.router import described
 from watchkeeper.testing.targets import How, TargetError, run
 
 INSTRUCTIONS = (
@@ -204,9 +206,25 @@ def _name(text: str, what: str) -> None:
         raise ToolError(f"the name of {what} is empty")
 
 
+class _Tool(Tool):
+    """A tool that says in a line which argument cannot be used."""
+
+    async def run(self, arguments: dict[str, Any], context: Any, convert_result: bool = False) -> Any:
+        """As the SDK does; a `ValidationError` of its own is several lines about types for each argument."""
+        try:
+            return await super().run(arguments, context, convert_result)
+        except ToolError as error:
+            fault = error.__cause__
+            if not isinstance(fault, ValidationError) or isinstance(error, UnexpectedToolError):
+                raise
+            said, more = described(fault, self.fn_metadata.arg_model)
+            more = _for_an_agent(more)
+            raise ToolError(plainly(f"{said}; {more}" if more else said)) from None
+
+
 def _tool(work: Any, annotations: ToolAnnotations) -> Tool:
     """A tool that refuses arguments it does not know: one that was misspelt and passed over would answer another question."""
-    made = Tool.from_function(work, annotations=annotations, structured_output=False)
+    made = _Tool.from_function(work, annotations=annotations, structured_output=False)
     arguments = made.fn_metadata.arg_model
     arguments.model_config["extra"] = "forbid"
     arguments.model_rebuild(force=True)
