@@ -238,6 +238,13 @@ def parse(text: str | bytes, file: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         said = " ".join(str(w) for w in (error.context, error.problem) if w)
+        if "cannot start any token" in said and mark is not None:
+            found = "".join(decoded.splitlines()[mark.line : mark.line + 1])[mark.column : mark.column + 1]
+            said = (
+                "a tab cannot indent; use spaces"
+                if found == "\t"
+                else f"nothing begins with {found!r}; quote it"
+            )
         builder.problem(Place(file, line, column), f"is not valid YAML: {said}")
     except yaml.reader.ReaderError as error:
         line = decoded.count("\n", 0, int(error.position)) + 1

@@ -140,6 +140,8 @@ def test_it_accepts_the_sketch_of_the_design() -> None:
         ("a: &x [*x]", "1:8", ["contains itself"]),
         ("a: {<<: {b: 1}}", "1:5", ["merge keys"]),
         ("a: [1", "2:1", ["not valid YAML"]),
+        ("monitors:\n\t- name: x", "2:1", ["a tab cannot indent; use spaces"]),
+        ("a: @x", "1:4", ["nothing begins with '@'; quote it"]),
         ("- a", "1:1", ["must be sections"]),
         ("1: a", "1:1", ["key"]),
         ("[a]: b", "1:1", ["a key must be plain text"]),
