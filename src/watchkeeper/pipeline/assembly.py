@@ -63,6 +63,7 @@ class Counts(msgspec.Struct):
     recovered: int = 0
     retried: int = 0
     failed: int = 0
+    outlived: int = 0
 
 
 def shown(span: Span) -> tuple[object, ...]:
@@ -381,6 +382,10 @@ class Assembly:
         stored = await self._stored(taken)
         loop = asyncio.get_running_loop()
         items, changed = await loop.run_in_executor(self._thread, self._build, taken, stored, read_ns)
+        if outlived := await self._outlived([i for i in items if not _holds_all(taken[i[0], i[1].trace_id])]):
+            items = [i for i in items if (i[0], i[1].trace_id) not in outlived]
+            changed = [r for r in changed if (r.project, r.span.trace_id) not in outlived]
+            self.counts.outlived += len(outlived)
         if changed:
             await self._columns.rewrite_spans(changed)
         if items:
@@ -390,6 +395,19 @@ class Assembly:
         self.counts.rewritten += len(changed)
         self.counts.again += sum(t.again for t in taken.values())
         self.counts.without_root += sum(not t.root_ended for t in taken.values())
+
+    async def _outlived(self, items: list[tuple[str, Trace]]) -> set[Key]:
+        """Which of these are made of less than their rows were, days ago: their content has passed its retention since. The row
+        stays as it is; what has come late is among the spans."""
+        asked: dict[str, dict[str, int]] = {}
+        for project, trace in items:
+            asked.setdefault(project, {})[trace.trace_id] = len(trace.spans)
+        found: set[Key] = set()
+        for project, sizes in asked.items():
+            before = self._clock() - DAY
+            table = await self._columns.named("assembly_known", project, ids=list(sizes), before=before)
+            found |= {(project, str(t)) for t, spans in table.rows if spans > sizes[str(t)]}
+        return found
 
     async def _stored(self, taken: dict[Key, _Open]) -> dict[Key, tuple[list[RawSpan], list[LogRecord]]]:
         """What the store has of the traces of which we do not hold everything."""

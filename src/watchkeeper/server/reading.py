@@ -42,11 +42,14 @@ async def load_trace(services: Services, project: str, trace_id: str) -> tuple[T
 
 
 async def shown_trace(services: Services, project: str, trace_id: str) -> tuple[Trace, list[Score]]:
-    """The same for who looks at it: of one whose content has passed its retention the steps are left. Raises `HttpError` 404."""
+    """The same for who looks at it: of one whose content has passed its retention the steps are left, also if something came late.
+    Raises `HttpError` 404."""
     found = await load_trace(services, project, trace_id)
-    if found is not None:
+    if found is not None and found[0].spans and not found[0].orphan_parents:
         return found
     left = await remains(services, project, trace_id)
+    if found is not None and (left is None or len(left.spans) <= len(found[0].spans)):
+        return found
     if left is None:
         raise await no_trace(services, project, trace_id)
     return left, await services.columns.read_scores(project, [trace_id])

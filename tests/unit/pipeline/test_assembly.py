@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.columns_world import NOW, joined, log, log_rows, new_trace_id, normal, raw, rows
+from tests.contract.columns_world import DAY, NOW, joined, log, log_rows, new_trace_id, normal, raw, rows
 from watchkeeper.model.span import LogRecord, RawSpan, Trace
 from watchkeeper.pipeline.assembly import Assembly
 from watchkeeper.store.columns import LogRow, SpanRow, StoreUnavailable, Table
@@ -56,6 +56,11 @@ class Store:
                 for (p, _), spans in self.spans.items() if p == project for r in spans.values()
             )  # fmt: skip
             return Table(["1"], [[1]] if older else [])
+        if name == "assembly_known":
+            had = {t: self.made.get((project, t)) for t in params["ids"]}
+            return Table(["trace_id", "n"], [
+                [t, len(m[1].spans)] for t, m in had.items() if m is not None and m[1].start_ns < params["before"]
+            ])  # fmt: skip
         assert name == "assembly_earlier"
         early = [
             [t] for t in params["ids"]
@@ -123,6 +128,24 @@ async def test_a_trace_without_a_root_is_shown_after_a_timeout() -> None:
     assert await world.pass_(59) == 0
     assert await world.pass_(2) == 1
     assert world.made(t) == ids(1)
+
+
+async def test_what_comes_when_the_content_is_gone_does_not_put_the_trace_together_from_what_is_left() -> (
+    None
+):
+    world, t = World(), new_trace_id()
+    world.arrive(raw(t), raw(t, 1, parent=0))
+    assert await world.pass_(2) == 1
+    world.now += 2 * DAY
+    world.store.spans[("p", t)].clear()
+    world.arrive(raw(t, 2, parent=0))
+    await world.pass_(120)
+    assert world.made(t) == ids(0, 1) and world.assembly.counts.outlived == 1
+    assert world.assembly.open_traces == 0
+    # Of one that grew, nothing is missing.
+    world.arrive(raw(t), raw(t, 1, parent=0))
+    await world.pass_(2)
+    assert world.made(t) == ids(0, 1, 2)
 
 
 async def test_history_without_a_root_is_shown_when_its_sender_is_done_and_live_traces_go_on_waiting() -> (

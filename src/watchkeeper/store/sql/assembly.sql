@@ -17,3 +17,9 @@ SELECT 1 FROM (
   SELECT received_at FROM logs
   WHERE project = {project:String} AND received_at < fromUnixTimestamp64Nano({before:Int64}) LIMIT 1
 ) LIMIT 1
+
+-- name: assembly_known
+-- Which of these traces have a row and began before `before` (ns), and of how many spans it is.
+SELECT trace_id, argMax(spans, assembled_at) FROM traces
+WHERE project = {project:String} AND trace_id IN {ids:Array(String)} AND time < fromUnixTimestamp64Nano({before:Int64})
+GROUP BY trace_id
