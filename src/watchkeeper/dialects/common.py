@@ -281,10 +281,8 @@ def tool_failure(result: Any) -> str | None:
     if error and not isinstance(error, bool):
         return as_text(error)
     if table.get("isError") is True or table.get("is_error") is True or table.get("status") == "error":
-        return (
-            as_text(first(table, "content", "message", "error_message", "output", "text", "result"))
-            or "error"
-        )
+        told = first(table, "content", "message", "error_message", "output", "text", "result")
+        return as_text(result_of(decode(told))) or "error"
     return None
 
 

@@ -298,6 +298,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     operation = word(got.get("operation"))
     if draft.kind is None and operation:
         draft.kind = spellings.kind_of_operation(operation)
+        if operation == "function" and not any(key.startswith("gen_ai.tool.") for key in attributes):
+            # Any function that was traced (telemetry.dev), no tool that a model called.
+            draft.kind = "workflow"
     if draft.kind == "tool" and _searches(attributes):
         draft.kind = "retrieval"
     for key in ("gen_ai.provider.name", "gen_ai.system"):

@@ -61,6 +61,8 @@ _KINDS = {
     "retriever": "retrieval", "retrieval": "retrieval", "reranker": "rerank", "rerank": "rerank", "chain": "workflow",
     "workflow": "workflow", "guardrail": "guardrail", "evaluator": "evaluator", "evaluation": "evaluator",
 }  # fmt: skip
+# The steps of OpenAI's agents, as their extension for OpenTelemetry calls them.
+_STEPS = {"response": "llm", "task": "workflow", "turn": "workflow", "handoff": "workflow"}
 _INPUTS = ("input", "inputs", "input.value", "span.input", "observation.input")
 _OUTPUTS = ("output", "outputs", "output.value", "span.output", "observation.output")
 
@@ -111,7 +113,10 @@ def fill(draft: Draft, found: dict[str, str], attributes: dict[str, Any]) -> Non
 
 def kind(found: dict[str, str], attributes: dict[str, Any]) -> str | None:
     """The kind that stands under a prefix of the client's own."""
-    return _KINDS.get((word(attributes[found["kind"]]) or "").lower()) if "kind" in found else None
+    if "kind" not in found:
+        return None
+    told = (word(attributes[found["kind"]]) or "").lower()
+    return _KINDS.get(told) or (_STEPS.get(told) if found["kind"] == "agent.span.type" else None)
 
 
 def inside(found: dict[str, str], attributes: dict[str, Any]) -> dict[str, Any]:

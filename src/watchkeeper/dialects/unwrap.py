@@ -4,7 +4,7 @@ import ast
 import re
 from typing import Any, cast
 
-from watchkeeper.dialects import printed
+from watchkeeper.dialects import messages, printed
 from watchkeeper.dialects.values import as_dict, as_list, as_text, decode, word
 
 # What Python's calls have, and what smolagents adds to those of its tools.
@@ -117,6 +117,11 @@ def plain_result(value: Any) -> tuple[Any, str | None, str | None]:
     if "response" in table and set(table) == {"id", "name", "response"}:
         # Gemini's FunctionResponse.
         return decode(table["response"]), word(table["id"]), None
+    if "toolUseId" in table and set(table) <= {"toolUseId", "status", "content", "type"}:
+        # Bedrock's (Strands' own spans tell its content alone).
+        told = messages.result_of(decode(table.get("content")))
+        said = as_text(told) or "error" if table.get("status") == "error" else None
+        return decode(told), word(table["toolUseId"]), said
     body = as_dict(table.get("output")) or table
     body = as_dict(body.get("kwargs")) or as_dict(body.get("data")) or body
     if "tool_call_id" not in body or "content" not in body:

@@ -166,7 +166,10 @@ class Router:
             if found is not None:
                 named = {k: v.replace(_SLASH, "/") for k, v in found.groupdict().items()}
                 return by_method, {k: convertors[k].convert(v) for k, v in named.items()}
-        return None
+        if not path.endswith(("/v1/traces/", "/v1/logs/", "/v1/metrics/")):
+            return None
+        # How some clients write the address of an export (Sentry's).
+        return self.find(path[:-1])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""

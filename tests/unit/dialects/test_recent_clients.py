@@ -1,5 +1,6 @@
 """Shapes of clients that were run most recently: xAI's own SDK."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -198,3 +199,25 @@ def test_a_finish_reason_told_beside_what_matched_is_read() -> None:
         _llm(_call({"gen_ai.response.finish_reasons": '{"type": "length", "length": 16}'})).finish_reason
         == "length"
     )
+
+
+def test_a_traced_function_is_no_tool() -> None:
+    plain = {"gen_ai.operation.name": "function", "input": '{"x": 1}'}
+    assert span(plain, name="prepare", kind="internal").kind == "workflow"
+    assert span(plain | {"gen_ai.tool.name": "weather"}, name="run", kind="internal").kind == "tool"
+
+
+@pytest.mark.parametrize(
+    ("told", "kind"), [("response", "llm"), ("turn", "workflow"), ("handoff", "workflow")]
+)
+def test_the_steps_of_openais_agents_are_known_without_anything_else(told: str, kind: str) -> None:
+    assert span({"agent.span.type": told, "agent.span_id": "s1"}, name=told, kind="internal").kind == kind
+    assert span({"acme.span.type": told}, name=told, kind="internal").kind == "other"
+
+
+@pytest.mark.parametrize(("status", "error"), [("success", None), ("error", "rain")])
+def test_a_result_in_bedrocks_wrapping_is_what_it_wraps(status: str, error: str | None) -> None:
+    told = {"toolUseId": "c1", "status": status, "content": [{"text": "rain"}]}
+    tool = span({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "weather", "gen_ai.tool.call.result": json.dumps(told)},
+                kind="internal").tool  # fmt: skip
+    assert tool is not None and (tool.call_id, tool.result, tool.error) == ("c1", "rain", error)
