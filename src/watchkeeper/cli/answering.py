@@ -214,6 +214,8 @@ def answer(args: argparse.Namespace, how: How, cases: list[dict[str, Any]]) -> F
             "run it as a process of its own: --target 'command: …'"
         ) from None
     except KeyboardInterrupt:
+        # A second Ctrl-C ends tasks that were ending, of which asyncio would tell with tracebacks; some supervisors send two.
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
         print("\nthe same command continues where this left off", file=sys.stderr)
         raise
     finally:

@@ -28,6 +28,18 @@ def moving(text): os.chdir("/"); return "a"
 def closing(text): os.closerange(CLOSED, 1000); return "a"
 """
 
+AGAIN = """
+import asyncio, os, signal
+
+async def answer(text):
+    asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        os.kill(os.getpid(), signal.SIGINT)
+        raise
+"""
+
 
 def gate(fake: Fake, target: str, *more: str) -> list[str]:
     fake.json(200, DATASET)
@@ -105,6 +117,18 @@ def test_a_sigterm_ends_it_without_a_traceback(
         signal.signal(signal.SIGINT, interrupt)
     assert capsys.readouterr().err.strip() == "the same command continues where this left off"
     assert not caplog.records
+
+
+def test_a_second_ctrl_c_while_it_ends_prints_no_traceback(fake: Fake, tmp_path: Path) -> None:
+    (tmp_path / "again_targets.py").write_text(AGAIN)
+    done = subprocess.run(
+        [sys.executable, "-m", "watchkeeper", *gate(fake, "again_targets:answer", "--quiet")],
+        capture_output=True, text=True, cwd=tmp_path, timeout=120, check=False,
+        env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # fmt: skip
+    assert done.returncode == 130
+    assert done.stderr.strip() == "the same command continues where this left off\nwatchkeeper gate: stopped"
 
 
 @pytest.mark.parametrize("first", [0, 3])
