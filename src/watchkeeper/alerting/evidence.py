@@ -314,13 +314,20 @@ def links(base: str, alert: Alert, metric: str, since: int | None, down: bool) -
     }
 
 
-def worst_rows(rows: Iterable[dict[str, Any]], limit: int = 5, text: int = 400) -> list[dict[str, Any]]:
-    """The worst traces as they travel in an alert: ids, value, and the beginning of input and output."""
+def worst_rows(
+    rows: Iterable[dict[str, Any]], limit: int = 5, text: int = 400, metric: str = "", unit: str = ""
+) -> list[dict[str, Any]]:
+    """The worst traces as they travel in an alert: ids, value, how it is shown in the metric's unit, and the beginning of input and
+    output. Of a rate one trace is a part: its 0 or 1 is no share."""
+    unit = unit or unit_of_metric(metric) or ""
     kept: list[dict[str, Any]] = []
     for row in rows:
         if len(kept) == limit:
             break
         out = dict(row)
+        value = out.get("value")
+        if isinstance(value, int | float):
+            out["shown"] = figure(value) if unit == "rate" else show(metric, value, unit)
         for key in ("input_text", "output_text"):
             value = out.get(key)
             if isinstance(value, str) and len(value) > text:

@@ -76,7 +76,7 @@ def text_of(message: Message) -> str:
         lines += [f"  {moved_line(m)}" for m in alert.moved]
         lines += [f"  changed: {change_line(d)}" for d in alert.deploys[:3]]
         lines += [
-            f"  worst: {w.get('trace_id')} {alert.evidence.get('metric', '')} {w.get('value')}"
+            f"  worst: {w.get('trace_id')} {alert.evidence.get('metric', '')} {w.get('shown', w.get('value'))}"
             for w in alert.worst[:3]
         ]
         lines += [

@@ -68,7 +68,9 @@ def _alert_part(alert: Alert, content: bool) -> list[str]:
     if alert.worst:
         lines.append("Worst traces:\n")
         for w in alert.worst[:3]:
-            lines.append(f"* `{md(str(w.get('trace_id', '')))}`, {md(str(w.get('value', '')))}")
+            lines.append(
+                f"* `{md(str(w.get('trace_id', '')))}`, {md(str(w.get('shown', w.get('value', ''))))}"
+            )
             for key in ("input_text", "output_text") if content else ():
                 if w.get(key):
                     lines += ["", quoted(str(w[key])), ""]

@@ -1,6 +1,7 @@
 """Outgoing HTTP: checked before the request, at resolution and at connect; no redirects, no proxies, bounded."""
 
 import asyncio
+import errno
 import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -19,6 +20,24 @@ async def system_resolve(host: str, port: int) -> list[str]:
     """Every address the system's resolver gives for `host`, IPv4 and IPv6."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+def _why(error: BaseException) -> str:
+    """In words, why nothing came back. Never the library's own text, which can quote bytes the other side sent."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name does not lead to an address"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "no secure connection could be made: its certificate is not accepted, or it does not speak TLS"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection without an answer"
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ECONNREFUSED:
+        return "nobody listens there (connection refused)"
+    if number in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return "there is no way to it from here (unreachable)"
+    if number in (errno.ECONNRESET, errno.EPIPE):
+        return "it cut the connection"
+    return f"the connection failed ({type(error).__name__})"
 
 
 @dataclass(frozen=True)
@@ -186,8 +205,7 @@ class Egress:
             if isinstance(seen, aiohttp.InvalidURL):
                 return Answer(None, reason="not a URL that can be requested", refused=True)
             seen = seen.__cause__ or seen.__context__
-        # The library's text can quote bytes the other side sent; its class name cannot.
-        return Answer(None, reason=f"the connection failed ({type(error).__name__})")
+        return Answer(None, reason=_why(error))
 
     async def close(self) -> None:
         """Close the session this object made for `request`."""

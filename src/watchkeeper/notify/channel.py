@@ -140,7 +140,12 @@ def worst_lines(payload: Mapping[str, Any], most: int = 3) -> list[str]:
     """The worst traces of a message, a line each: id, value, the beginning of the output."""
     rows = [row for alert in payload.get("alerts", []) for row in alert.get("worst", [])][:most]
     return [
-        clip(one_line(f"{r.get('trace_id', '')}  {r.get('value', '')}  {r.get('output_text') or ''}"), 200)
+        clip(
+            one_line(
+                f"{r.get('trace_id', '')}  {r.get('shown', r.get('value', ''))}  {r.get('output_text') or ''}"
+            ),
+            200,
+        )
         for r in rows
     ]
 

@@ -103,6 +103,20 @@ def test_long_texts_of_traces_are_cut() -> None:
     assert len(rows) == 3 and all(len(r["output_text"]) == 401 for r in rows)
 
 
+@pytest.mark.parametrize(
+    ("metric", "unit", "value", "shown"),
+    [("latency_ms", "", 1991.2, "1.99 s"), ("cost", "", 0.25, "$0.25"), ("answer_relevance", "", 2.5, "2.5"),
+     ("tool_error", "rate", 0.0, "0"), ("error_rate", "", 1.0, "1")],
+)  # fmt: skip
+def test_a_worst_trace_says_its_value_in_the_metric_s_unit(
+    metric: str, unit: str, value: float, shown: str
+) -> None:
+    (row,) = say.worst_rows([{"trace_id": "t", "value": value}], metric=metric, unit=unit)
+    assert (row["shown"], row["value"]) == (shown, value)
+    (bare,) = say.worst_rows([{"trace_id": "t", "value": None}], metric=metric)
+    assert "shown" not in bare
+
+
 def test_links_quote_what_they_carry() -> None:
     alert = Alert("a1", "p", "m", {"model": "a&b"}, "firing", "warn", "o", "r", "c", 1)
     found = say.links("https://wk.example/", alert, "x y", AT, True)

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -165,4 +166,32 @@ async def test_a_closed_port_is_worth_another_try() -> None:
     answer = await egress.request("GET", "http://127.0.0.1:9/")
     await egress.close()
     assert answer.status is None and not answer.refused
-    assert "failed" in answer.reason
+    assert answer.reason == "nobody listens there (connection refused)"
+
+
+async def test_what_went_wrong_on_the_way_is_said_in_words(sink: Sink) -> None:
+    async def unknown(host: str, port: int) -> list[str]:
+        raise socket.gaierror("no such name")
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.close()
+
+    deaf = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = deaf.sockets[0].getsockname()[1]
+    egress = Egress(Policy.of(f"127.0.0.1:{sink.port}", f"127.0.0.1:{port}"), resolve=unknown)
+    said = [
+        (await egress.request("GET", url)).reason
+        for url in (
+            "https://nowhere.example/",
+            f"https://127.0.0.1:{sink.port}/",
+            f"http://127.0.0.1:{port}/",
+        )
+    ]
+    await egress.close()
+    deaf.close()
+    assert said == [
+        "its name does not lead to an address",
+        "no secure connection could be made: its certificate is not accepted, or it does not speak TLS",
+        "it closed the connection without an answer",
+    ]

@@ -59,7 +59,14 @@ async def test_it_answers_in_the_encoding_it_was_asked_in(served: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/traces", "/otel/v1/traces", "/api/public/otel/v1/traces", "/a/b/c/v1/traces", "/api/1/otlp/v1/traces/"]
+    "path",
+    [
+        "/v1/traces",
+        "/otel/v1/traces",
+        "/api/public/otel/v1/traces",
+        "/a/b/c/v1/traces",
+        "/api/1/otlp/v1/traces/",
+    ],
 )
 async def test_it_takes_the_paths_of_vendors(served: Rig, path: str) -> None:
     async with served.client() as client:

@@ -171,7 +171,7 @@ async def fill(
     short = [t.short for t in passed] or alert.evidence.get("broke_short", [])
     alert.summary = say.what_changed(monitor.name, cohort, metric, first, then, onset, unit, broke)
     alert.moved = lines[:20]
-    alert.worst = say.worst_rows(rows, worst)
+    alert.worst = say.worst_rows(rows, worst, metric=metric, unit=unit)
     alert.deploys = [s.deploy for s in found]
     alert.evidence |= {
         "metric": metric,
