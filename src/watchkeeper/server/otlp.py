@@ -113,7 +113,7 @@ def overloaded(
     """The refusal of an export request for which there is no room, from its head alone and without a task of its own: under
     overload this is what most requests get. None for everything else, and for callers not seen lately, whose answer needs
     the database."""
-    path = next((e for e in _EXPORTS if url.endswith(e)), None)
+    path = next((e for e in _EXPORTS if url.endswith((e, e + b"/"))), None)
     if path is None:
         return None
     request = Request({"type": "http", "path": path.decode(), "query_string": b"", "headers": headers})
