@@ -445,6 +445,9 @@ def _texts(ordered: list[Span]) -> tuple[str | None, str | None]:
                 given = given or _spoken(span.input_text, "user")
                 said = told[span.span_id]
                 said = said if not calls or _is_prose(said) else None
+                if top is not None and top.error is not None and span is not top:
+                    # What a step gave on the way to a failure is no answer.
+                    continue
                 answer = answer or _spoken(said, "assistant")
     return given, answer
 

@@ -143,6 +143,8 @@ _OWN = frozenset(key for key in (*_GIVEN, *_SAID) if key.startswith("llm.")) | {
     "llm.output_messages.0.message.role",
     "llm.output_messages.0.message.content",
 }
+# The steps of a graph of LangGraph's, of which some clients tell nothing else (AWS's distribution, Coralogix).
+_NODES = frozenset(("langgraph.node", "gen_ai.langgraph.node"))
 _TOOLS = frozenset(("lk.function_tool.name", "tool.function_name"))
 # Effect's toolkits.
 _HANDLED = frozenset(("tool", "parameters"))
@@ -212,7 +214,9 @@ def _kind(attributes: dict[str, Any]) -> str | None:
     if not _NAMED.isdisjoint(attributes):
         told = not _COUNTED.isdisjoint(attributes) or not _OWN.isdisjoint(attributes)
         return "llm" if told or "llm.usage" in attributes or "llm.token.counts" in attributes else None
-    return "llm" if _own_call(attributes) is not None else None
+    if _own_call(attributes) is not None:
+        return "llm"
+    return "workflow" if not _NODES.isdisjoint(attributes) else None
 
 
 # What these used is the sum of the calls beneath them.

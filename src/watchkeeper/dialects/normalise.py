@@ -28,6 +28,7 @@ from watchkeeper.dialects import (
     openinference,
     openlit,
     plain,
+    prompty,
     spare,
     strands,
     traceloop,
@@ -67,6 +68,7 @@ TABLE: tuple[ModuleType, ...] = (
     vectordb,
     gen_ai,
     traceloop,
+    prompty,
     loose,
     plain,
 )

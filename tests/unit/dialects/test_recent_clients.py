@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.unit.dialects.make import START, span
+from watchkeeper import dialects
 from watchkeeper.model.span import LLM, Span
 
 
@@ -221,3 +222,56 @@ def test_a_result_in_bedrocks_wrapping_is_what_it_wraps(status: str, error: str 
     tool = span({"gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "weather", "gen_ai.tool.call.result": json.dumps(told)},
                 kind="internal").tool  # fmt: skip
     assert tool is not None and (tool.call_id, tool.result, tool.error) == ("c1", "rain", error)
+
+
+def test_a_node_of_a_graph_is_a_step() -> None:
+    node = {"langgraph.node": "model", "langgraph.step": 1}
+    assert span(node, name="chain model", kind="internal").kind == "workflow"
+    assert _call({**node, "gen_ai.usage.input_tokens": 3}).kind == "llm"
+
+
+def test_a_function_told_by_its_signature_is_read_from_its_scattered_values() -> None:
+    call = span(
+        {"signature": "OpenAI.chat.completions.create", "type": "LLM", "inputs.model": "gpt-4o-mini", "inputs.temperature": "0.3",
+         "inputs.messages[0].role": "system", "inputs.messages[0].content": "Brief.", "inputs.messages[1].role": "user",
+         "inputs.messages[1].content": "Oslo?", "result.id": "c-1", "result.model": "gpt-4o-mini-2024-07-18",
+         "result.choices[0].finish_reason": "stop",
+         "result.choices[0].message": '{"role": "assistant", "content": "Rain."}',
+         "result.usage.prompt_tokens": "30", "result.usage.completion_tokens": "9",
+         "result.usage.prompt_tokens_details.cached_tokens": "8"},
+        name="chat.completions.create", kind="internal",
+    )  # fmt: skip
+    llm = _llm(call)
+    assert (llm.provider, llm.request_model, llm.response_model) == (
+        "openai",
+        "gpt-4o-mini",
+        "gpt-4o-mini-2024-07-18",
+    )
+    assert (llm.system, call.input_text, call.output_text) == ("Brief.", "Oslo?", "Rain.")
+    assert (llm.finish_reason, llm.response_id, llm.params["temperature"]) == ("stop", "c-1", 0.3)
+    usage = llm.usage
+    assert (usage.input_tokens, usage.output_tokens, usage.cached_input_tokens) == (30, 9, 8)
+    step = span(
+        {"signature": "app.answer", "inputs.question": "Oslo?", "result": "Rain."},
+        name="answer",
+        kind="internal",
+    )
+    assert (step.kind, step.input_text, step.output_text) == ("workflow", "Oslo?", "Rain.")
+    helper = span({"signature": "app.process", "inputs.response.model": "m", "inputs.response.usage.prompt_tokens": "3",
+                   "result": "Rain."}, name="process", kind="internal")  # fmt: skip
+    assert helper.kind == "workflow"
+
+
+def test_what_a_step_gave_on_the_way_to_a_failure_is_no_answer() -> None:
+    def made(status: str) -> str | None:
+        root = span(
+            {"signature": "app.answer", "inputs.question": "Oslo?"},
+            name="answer",
+            kind="internal",
+            status=status,
+        )
+        step = span({"signature": "app.render", "inputs.question": "Oslo?", "result": "Tell of Oslo."}, name="render",
+                    kind="internal", span_id="02" * 8, parent="01" * 8)  # fmt: skip
+        return dialects.assemble([root, step], []).output_text
+
+    assert (made("error"), made("ok")) == (None, "Tell of Oslo.")
