@@ -425,18 +425,16 @@ class Roller:
         )  # fmt: skip
 
     async def _gone(self, project: str, first: int, last: int, points: Iterable[Point]) -> list[Point]:
-        """Empty points for series that had something in these ticks and have nothing now."""
-        now = {(p.start_ns, p.key.metric, p.key.cohort) for p in points}
-        seconds = self.plan.tick_ns // SECOND
-        rows = (
-            await self.columns.named("roll_existing", project, seconds=seconds, since=first, until=last)
-        ).rows
+        """Empty points for series that had something in these ticks and have nothing now, and for those of another length: who reads
+        points adds them up, and whoever takes the shortest would see nothing new once ticks are longer."""
+        now = {(p.start_ns, p.end_ns, p.key.metric, p.key.cohort) for p in points}
+        rows = (await self.columns.named("roll_existing", project, since=first, until=last)).rows
         found: list[Point] = []
-        for tick, metric, cohort_text, axis in rows:
+        for tick, metric, cohort_text, axis, seconds in rows:
             start, cohort = int(tick) * SECOND, cohort_parse(str(cohort_text))
-            if (start, metric, cohort) not in now:
-                key = SeriesKey(project, str(metric), cohort)
-                found.append(empty(key, start, start + self.plan.tick_ns, axis_of(str(axis))))
+            end = start + int(seconds) * SECOND
+            if (start, end, metric, cohort) not in now:
+                found.append(empty(SeriesKey(project, str(metric), cohort), start, end, axis_of(str(axis))))
         return found
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -276,6 +277,27 @@ async def test_a_series_whose_traces_moved_elsewhere_is_emptied(
     assert done.gone > 0
     assert await points(columns, "moved", "relevance", "prompt_version=unknown") == []
     assert len(await points(columns, "moved", "relevance", "prompt_version=v3")) == 1
+
+
+async def test_points_of_another_length_of_tick_are_emptied(
+    columns: ClickHouseColumns, records: Records
+) -> None:
+    by_hour = plan()
+    by_minutes = replace(by_hour, tick_ns=HOUR // 12)
+    seen = 0
+
+    async def rolled(some: RollPlan, hours: list[float]) -> list[tuple[float, int]]:
+        nonlocal seen
+        rows = [a_trace(seen + i, hour, "v1", 8.0, "lengths") for i, hour in enumerate(hours)]
+        seen += len(rows)
+        await columns.write_traces(rows)
+        await Roller(columns, records, some).roll("lengths", NOW)
+        found = await columns.read_points("lengths", T0, T0 + 90 * DAY, metric="latency_ms", cohort="")
+        return [((p.end_ns - p.start_ns) / HOUR, p.n) for p in found if p.n]
+
+    assert await rolled(by_hour, [0.1, 0.7, 5.5]) == [(1.0, 2), (1.0, 1)]
+    assert await rolled(by_minutes, [5.6]) == [(1 / 12, 1)] * 4
+    assert await rolled(by_hour, [5.7, 6.1]) == [(1.0, 2), (1.0, 3), (1.0, 1)]
 
 
 async def test_a_tick_is_recomputed_when_something_in_it_changes_and_only_then(

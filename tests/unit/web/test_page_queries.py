@@ -19,7 +19,7 @@ from tests.unit.web.world import _span as span
 from watchkeeper.dialects import assemble, normalise
 from watchkeeper.model.errors import TRANSPORT
 from watchkeeper.model.score import Score
-from watchkeeper.model.series import BINARY, Estimate, Point, SeriesKey
+from watchkeeper.model.series import BINARY, Estimate, Point, SeriesKey, empty
 from watchkeeper.stats import estimates
 from watchkeeper.store.clickhouse import queries
 from watchkeeper.store.columns import TraceFilter, TraceRow
@@ -329,6 +329,12 @@ async def test_of_several_tick_lengths_the_finest_of_the_range_counts(world: Wor
     assert [(bool(r["start"]), r["n"]) for r in found] == [(False, 3), (True, 4)]
     held = await data.rows(shown, "page_spread", metric="passed", cohort=shown.cohort_text, **within)
     assert [(r["current"], sum(r["held"])) for r in held] == [(0, 3), (1, 4)]
+    emptied = [
+        empty(one.key, one.start_ns, one.end_ns, BINARY)
+        for one in (tick(at - 2 * HOUR, HOUR // 2, 0), tick(at + HOUR, HOUR // 2, 0))
+    ]
+    await world.columns.write_points([*emptied, tick(at + 5 * HOUR, HOUR, 2)])
+    assert await counted() == [(False, 5), (True, 9)], "what is emptied is no length to read"
 
 
 async def test_what_people_label_is_in_no_sum_of_a_cohort_that_is_not_rolled(world: World) -> None:

@@ -68,7 +68,7 @@ SELECT metric, splitByChar(' ', toString(version))[1] AS made, any(edges) AS axi
   sum(n) AS n, sum(sw) AS sw, sum(sw2) AS sw2, sum(swx) AS swx, sum(swx2) AS swx2, sum(sw2x) AS sw2x, sum(sw2x2) AS sw2x2
 FROM points FINAL
 WHERE project = {project:String} AND cohort = ''
-  AND tick >= ${since_tick} AND tick < ${until_tick}
+  AND tick >= ${since_tick} AND tick < ${until_tick} AND points.n > 0
 GROUP BY metric, made, seconds QUALIFY n > 0 AND seconds = min(seconds) OVER () ORDER BY metric, last_seen
 
 -- name: scorer_coverage

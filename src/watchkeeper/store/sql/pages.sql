@@ -53,7 +53,7 @@ FROM points FINAL
 WHERE project = {project:String} AND cohort = {cohort:String}
   AND (empty({metric:String}) OR metric = {metric:String})
   AND (NOT {scorers:Bool} OR NOT (metric IN ('traces', 'latency_ms', 'ttft_ms', 'cost', 'input_tokens', 'output_tokens', 'error_rate', 'tool_error_rate') OR startsWith(metric, 'error_class:')))
-  AND tick >= ${before_tick} AND tick < ${until_tick}
+  AND tick >= ${before_tick} AND tick < ${until_tick} AND points.n > 0
 GROUP BY metric, seconds, start QUALIFY n > 0 AND seconds = ${finest_tick} ORDER BY metric, start
 
 -- name: page_points_each
@@ -66,7 +66,7 @@ FROM (
   ARRAY JOIN arrayFilter((_, a, b) -> toUnixTimestamp(tick) * 1000000000 >= a AND toUnixTimestamp(tick) * 1000000000 < b,
     arrayEnumerate({starts:Array(Int64)}), {starts:Array(Int64)}, {ends:Array(Int64)}) AS place
   WHERE project = {project:String} AND cohort = {cohort:String}
-    AND tick >= ${since_tick} AND tick < ${until_tick}
+    AND tick >= ${since_tick} AND tick < ${until_tick} AND n > 0
 )
 WHERE seconds = finest
 GROUP BY place, metric HAVING n > 0 ORDER BY place, metric
@@ -79,7 +79,7 @@ SELECT cohort, seconds AS tick_seconds, any(edges) AS axis,
 FROM points FINAL
 WHERE project = {project:String} AND metric = {metric:String}
   AND startsWith(cohort, concat({dimension:String}, '=')) AND position(cohort, ',') = 0
-  AND tick >= ${before_tick} AND tick < ${until_tick}
+  AND tick >= ${before_tick} AND tick < ${until_tick} AND points.n > 0
 GROUP BY cohort, seconds, start QUALIFY n > 0 AND seconds = ${finest_tick} ORDER BY cohort, start
 
 -- name: page_scores
@@ -265,5 +265,5 @@ GROUP BY scorer ORDER BY scorer
 SELECT tick >= ${since_tick} AS current, edges AS axis, sumForEach(hist_w) AS held
 FROM points FINAL
 WHERE project = {project:String} AND cohort = {cohort:String} AND metric = {metric:String}
-  AND tick >= ${before_tick} AND tick < ${until_tick}
+  AND tick >= ${before_tick} AND tick < ${until_tick} AND points.n > 0
 GROUP BY current, axis, seconds QUALIFY seconds = minIf(seconds, current) OVER () ORDER BY current, max(tick)

@@ -9,7 +9,7 @@ FROM (
   SELECT metric, edges, version, tick, seconds, n, sw, sw2, swx, swx2, sw2x, sw2x2, min(seconds) OVER (PARTITION BY metric) AS finest
   FROM points FINAL
   WHERE project = {project:String} AND cohort = ''
-    AND tick >= ${before_tick} AND tick < ${until_tick}
+    AND tick >= ${before_tick} AND tick < ${until_tick} AND n > 0
 )
-WHERE seconds = finest AND n > 0
+WHERE seconds = finest
 GROUP BY metric, edges, version, current ORDER BY metric, newest

@@ -144,10 +144,12 @@ GROUP BY tick, metric, made, cohort_set, cohort
 SETTINGS max_execution_time = 300, max_block_size = 8192, max_bytes_before_external_group_by = 100000000
 
 -- name: roll_existing
--- Which series already have a point in these ticks, so that one that is gone is overwritten and not left behind.
-SELECT toUnixTimestamp(tick) AS tick, metric, cohort, edges FROM points FINAL
-WHERE project = {project:String} AND seconds = {seconds:UInt32} AND n > 0
-  AND tick >= fromUnixTimestamp64Nano({since:Int64}) AND tick < fromUnixTimestamp64Nano({until:Int64})
+-- Which series already have a point in these ticks, so that one that is gone is overwritten and not left behind; also one of another
+-- length, which tells of the same traces.
+SELECT toUnixTimestamp(tick) AS tick, metric, cohort, edges, seconds FROM points FINAL
+WHERE project = {project:String} AND n > 0
+  AND tick > fromUnixTimestamp64Nano({since:Int64}) - toIntervalDay(1) AND tick < fromUnixTimestamp64Nano({until:Int64})
+  AND tick + seconds > fromUnixTimestamp64Nano({since:Int64})
 
 -- name: watch_span
 -- The first and last tick for which there are points.
