@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from watchkeeper.dialects import common
 from watchkeeper.dialects.draft import Draft
-from watchkeeper.dialects.values import Picker, as_bool, decode, nested, word
+from watchkeeper.dialects.values import Picker, as_bool, as_text, decode, nested, word
 
 _pick = Picker(
     {
@@ -54,6 +54,7 @@ _pick = Picker(
             "tool.call.result",
             "tool.result",
             "tool.output",
+            "tool.response",
             "mcp.tool.result.content",
         ),
         "status": ("gen_ai.tool.status", "tool.status", "tool.result_status"),
@@ -65,6 +66,9 @@ _pick = Picker(
         ),
     }
 )
+# What went in and came out, each field under a name of its own (Claude's hooks).
+GIVEN = ("tool.input.", "tool.arguments.", "tool.args.")
+SAID = ("tool.response.", "tool.output.", "tool.result.")
 _MCP_ARGUMENT = "mcp.request.argument."
 _MCP_TYPES = frozenset(("text", "image", "audio", "resource", "resource_link"))
 
@@ -85,13 +89,36 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
             start = len(_MCP_ARGUMENT)
             told = {k[start:]: decode(v) for k, v in attributes.items() if k.startswith(_MCP_ARGUMENT)}
             draft.tool_arguments = told or None
+        if draft.tool_arguments is None:
+            draft.tool_arguments = _fields(attributes, GIVEN)
     if draft.tool_result is None:
         result = decode(got.get("result"))
         # Some servers tell the types of a result's parts where others tell the parts.
         typed = isinstance(result, list) and set(map(str, cast(list[Any], result))) <= _MCP_TYPES
         draft.tool_result = None if typed and "mcp.tool.result.content" in attributes else result
+        if draft.tool_result is None:
+            draft.tool_result = _fields(attributes, SAID)
     if draft.tool_error is None:
         draft.tool_error = common.tool_failure(draft.tool_result)
+        if draft.tool_error is None and isinstance(told := attributes.get("tool.error"), str):
+            draft.tool_error = as_text(told)
         failed = got.get("status") == "error" or as_bool(got.get("failed")) is True
         if draft.tool_error is None and failed:
             draft.failed = True
+
+
+def _fields(attributes: dict[str, Any], prefixes: tuple[str, ...]) -> Any:
+    """The fields under the first of the prefixes that has more than what was measured of the content."""
+    for prefix in prefixes:
+        found = nested(attributes, prefix)
+        if isinstance(found, dict):
+            fields = cast(dict[str, Any], found)
+            if not _MEASURES.issuperset(fields):
+                return {key: decode(value) for key, value in fields.items()}
+    return None
+
+
+# What is told of a content that is left out.
+_MEASURES = frozenset(
+    ("length", "size", "bytes", "chars", "hash", "sha256", "mime_type", "type", "truncated")
+)

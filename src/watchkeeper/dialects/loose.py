@@ -156,6 +156,7 @@ _TOOL_VALUES = frozenset(
         "tool.parameters",
         "tool.result",
         "tool.output",
+        "tool.response",
         # The id of a call, also where its values are left out.
         "tool.call.id",
         "tool.call_id",
@@ -205,7 +206,7 @@ def _kind(attributes: dict[str, Any]) -> str | None:
         return typed
     if not _TOOLS.isdisjoint(attributes) or attributes.keys() >= _HANDLED:
         return "tool"
-    if "tool.name" in attributes and not _TOOL_VALUES.isdisjoint(attributes):
+    if "tool.name" in attributes and _has_values(attributes):
         return "tool"
     if _own_tool(attributes) is not None:
         return "tool"
@@ -217,6 +218,11 @@ def _kind(attributes: dict[str, Any]) -> str | None:
     if _own_call(attributes) is not None:
         return "llm"
     return "workflow" if not _NODES.isdisjoint(attributes) else None
+
+
+def _has_values(attributes: dict[str, Any]) -> bool:
+    scattered = (*gen_ai_tool.GIVEN, *gen_ai_tool.SAID)
+    return not _TOOL_VALUES.isdisjoint(attributes) or any(key.startswith(scattered) for key in attributes)
 
 
 # What these used is the sum of the calls beneath them.

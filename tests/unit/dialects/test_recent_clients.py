@@ -275,3 +275,23 @@ def test_what_a_step_gave_on_the_way_to_a_failure_is_no_answer() -> None:
         return dialects.assemble([root, step], []).output_text
 
     assert (made("error"), made("ok")) == (None, "Tell of Oslo.")
+
+
+def test_a_tools_values_are_put_together_where_each_field_has_a_name() -> None:
+    told = {"tool.name": "Bash", "tool.input.command": "ls", "tool.status": "success"}
+    tool = span(
+        {**told, "tool.response.stdout": "a.txt", "tool.response.code": 0}, name="Bash", kind="internal"
+    ).tool
+    assert tool is not None
+    assert (tool.arguments, tool.result, tool.error) == (
+        {"command": "ls"},
+        {"stdout": "a.txt", "code": 0},
+        None,
+    )
+    failed = span(
+        {**told, "tool.error": "no such file", "tool.status": "error"}, name="Bash", kind="internal"
+    )
+    assert failed.tool is not None and failed.tool.error == "no such file"
+    measured = {"gen_ai.operation.name": "execute_tool", "tool.name": "Bash", "tool.input.length": 2}
+    bare = span(measured, name="Bash", kind="internal").tool
+    assert bare is not None and bare.arguments is None
