@@ -14,6 +14,7 @@ from watchkeeper.alerting.postmortem import md
 from watchkeeper.alerting.routing import cohort_of_alert
 from watchkeeper.model.alert import Alert, Deploy, Moved
 from watchkeeper.model.calibration import Calibration, Standing
+from watchkeeper.model.numerals import counted
 from watchkeeper.model.report import Grid, Part, Report
 from watchkeeper.model.series import Estimate
 from watchkeeper.model.times import HOUR
@@ -268,7 +269,7 @@ def _row(requirement: str, found: str, there: bool) -> list[str]:
 
 def _compared(f: Facts) -> tuple[str, bool]:
     n = len({c.scorer for c in f.calibrations})
-    return f"{n} scorers compared with people (Calibration and review)", n > 0
+    return f"{counted(n, 'scorer')} compared with people (Calibration and review)", n > 0
 
 
 def _law(f: Facts) -> Part:

@@ -227,7 +227,7 @@ def _responding(commands: "Parsers") -> None:
     report.add_argument(
         "--format", choices=("md", "html", "json"), default="md", help="Markdown (md), a page or its figures"
     )
-    report.add_argument("--output", help="a file; standard output when not given")
+    report.add_argument("-o", "--output", metavar="FILE", help="a file; standard output when not given")
     add_server(report)
     _runs(report, "watchkeeper.cli.report:main")
     incident = commands.add_parser("incident", help="list incidents, export a post-mortem").add_subparsers(
@@ -243,7 +243,7 @@ def _responding(commands: "Parsers") -> None:
     _runs(incidents, "watchkeeper.cli.incident:listing")
     export = incident.add_parser("export", help="the draft of a post-mortem in Markdown")
     export.add_argument("id", help="as `incident list` shows it")
-    export.add_argument("--output", help="a file; standard output when not given")
+    export.add_argument("-o", "--output", metavar="FILE", help="a file; standard output when not given")
     _runs(export, "watchkeeper.cli.incident:export")
     for one in (incidents, export):
         add_server(one)

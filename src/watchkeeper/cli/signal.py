@@ -47,7 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         change.add_argument(f"--{name}", help=f"its {name} from now on")
     what.add_parser("managed", help="what actions made and is in force")
     export = what.add_parser("export", help="the same as YAML to commit")
-    export.add_argument("--output", type=Path, help="a file; standard output by default")
+    export.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="a file; standard output by default"
+    )
     retire = what.add_parser("retire", help="take one out of force")
     for one in (show, act, change):
         one.add_argument("id", help="the signal's id")

@@ -27,5 +27,8 @@ def main(args: argparse.Namespace) -> int:
         table(columns, rows, sys.stdout)
         print(f"{len(rows)} row{'' if len(rows) == 1 else 's'}", file=sys.stderr)
     if answer["truncated"]:
-        print("there are more rows than may be shown; add a limit or a condition", file=sys.stderr)
+        print(
+            "there are more rows than may be shown; add a limit or a condition, or take all with 'watchkeeper export --query'",
+            file=sys.stderr,
+        )
     return OK

@@ -76,6 +76,11 @@ def test_what_it_cannot_understand_is_said_in_two_lines(
     assert lines[1] == f"  '{said.partition(':')[0]} --help' shows what there is"
 
 
+@pytest.mark.parametrize("typed", ["report weekly", "incident export x", "signal export", "export"])
+def test_a_file_to_write_is_named_alike_everywhere(typed: str) -> None:
+    assert str(parser().parse_args([*typed.split(), "-o", "x.md"]).output) == "x.md"
+
+
 def test_a_statement_that_begins_with_a_comment_is_no_option() -> None:
     assert parser().parse_args(["sql", "-- all of them\nselect 1"]).query.endswith("select 1")
 

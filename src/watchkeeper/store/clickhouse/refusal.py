@@ -14,7 +14,7 @@ MB = 1024 * 1024
 MAX_ANSWER_BYTES = 10 * MB
 TOO_LARGE = (
     "the answer is too large",
-    "an answer holds at most 10,000 rows and 10 MB: add a LIMIT or aggregate",
+    "an answer holds at most 10,000 rows and 10 MB: add a LIMIT, aggregate, or take all with 'watchkeeper export --query'",
 )
 # Applied in order; `readonly` goes last, because nothing can be set after it.
 SANDBOX: dict[str, Any] = {
