@@ -130,7 +130,8 @@ def test_a_column_store_that_goes_away_costs_nothing_that_was_acknowledged(
     [
         ("clickhouse://keeper:{wrong}@127.0.0.1:{port}/watch", "Authentication failed"),
         ("clickhouse://keeper:{right}@127.0.0.1:{port}/elsewhere", "Database elsewhere does not exist"),
-        ("clickhouse://keeper:{right}@127.0.0.1:1/watch", "Connection refused"),
+        ("clickhouse://keeper:{right}@127.0.0.1:1/watch", "] Connection refused\n"),
+        ("clickhouse://keeper:{right}@no.invalid:1/watch", "does not open: Failed to resolve 'no.invalid' ("),
         ("mysql://keeper:{right}@127.0.0.1:{port}/watch", "clickhouse://user:password@host"),
     ],
 )

@@ -54,6 +54,9 @@ def _set_up(args: argparse.Namespace) -> None:
     level = getattr(logging, args.log_level.upper())
     for chatty in ("alembic", "uvicorn", "asyncio"):
         logging.getLogger(chatty).setLevel(max(level, logging.WARNING))
+    # What they warn of on the way to a column server is in the error that they raise.
+    for driver in ("urllib3.connectionpool", "clickhouse_connect"):
+        logging.getLogger(driver).setLevel(max(level, logging.ERROR))
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])

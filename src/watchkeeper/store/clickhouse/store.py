@@ -561,7 +561,7 @@ def open_columns(
     except Error as error:
         store.close_now()
         raise StoreUnavailable(
-            f"the column store at {_without_password(dsn)} does not open: {error}"
+            f"the column store at {_without_password(dsn)} does not open: {_cause(error)}"
         ) from error
     except BaseException:
         store.close_now()
@@ -569,6 +569,12 @@ def open_columns(
     if applied:
         log.info("columns migrated: %s", ", ".join(applied))
     return store
+
+
+def _cause(error: Error) -> str:
+    """What the driver's error says at its heart, where nobody answered: it wraps that in an account of pools and retries."""
+    found = re.search(r"(?:establish a new connection: |(?=Failed to resolve ))([^\"]+)\"", str(error))
+    return found[1] if found else str(error)
 
 
 def _without_password(dsn: str) -> str:
