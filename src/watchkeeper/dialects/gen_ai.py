@@ -561,6 +561,7 @@ def _retrieval(draft: Draft, attributes: dict[str, Any]) -> None:
     draft.top_k = draft.top_k or as_int(first(attributes, "gen_ai.retrieval.top_k", "gen_ai.request.top_k"))
     if draft.documents is None:
         told = first(attributes, "gen_ai.retrieval.documents", "gen_ai.retriever.results")
+        told = nested(attributes, "gen_ai.retrieval.documents.") if told is None else told
         draft.documents = common.documents(told)
         draft.documents = _found(draft) if draft.documents is None else draft.documents
     draft.query = draft.query or last_user_text(draft.inputs or [])

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from watchkeeper.dialects import common, gen_ai_tool, messages, parameters
+from watchkeeper.dialects import common, gen_ai_tool, messages, parameters, searches
 from watchkeeper.dialects.draft import Draft, last_user_text
 from watchkeeper.dialects.replies import Tokens, read_usage
 from watchkeeper.dialects.spare import KIND_ENDS
-from watchkeeper.dialects.values import Picker, as_bool, as_float, as_int, as_text, decode, first, word
+from watchkeeper.dialects.values import Picker, as_bool, as_float, as_int, as_text, decode, first, said, word
 from watchkeeper.model.span import RawSpan
 
 NAME = "loose"
@@ -14,7 +14,7 @@ NAME = "loose"
 HEADS: frozenset[str] = frozenset()
 _MODEL = (
     "llm.request.model", "llm.model", "llm.model.name", "llm.model_name", "llm.request_model", "llm.model_id",
-    "ai.model.name", "ai.model", "model.name", "model_name", "model",
+    "ai.model.name", "ai.model", "model.name", "model_name", "model", "request.model",
 )  # fmt: skip
 _SERVED = ("llm.response.model", "llm.response_model", "response.model", "response_model")
 _IN = (
@@ -145,6 +145,8 @@ _OWN = frozenset(key for key in (*_GIVEN, *_SAID) if key.startswith("llm.")) | {
 }
 # The steps of a graph of LangGraph's, of which some clients tell nothing else (AWS's distribution, Coralogix).
 _NODES = frozenset(("langgraph.node", "gen_ai.langgraph.node"))
+_AGENTS_OWN = frozenset(("agent.input", "agent.output", "agent.query", "agent.response"))
+_SNAKE_TOOL = ("tool_name", "function.name")
 _TOOLS = frozenset(("lk.function_tool.name", "tool.function_name"))
 # Effect's toolkits.
 _HANDLED = frozenset(("tool", "parameters"))
@@ -168,7 +170,7 @@ _TOOL_VALUES = frozenset(
 # What lies beside a tool's name under a prefix of the client's own.
 _OWN_TOOL = ("call_id", "call.id", "arguments", "args", "input", "parameters", "result", "output")
 # NeMo Guardrails' rails and Guardrails AI's validators.
-_VERDICTS = ("triggered", "passed")
+_VERDICTS = ("triggered", "passed", "blocked")
 # Llama Stack's shields.
 _SHIELD = "llama_stack.safety."
 _GUARDS = ("rail.name", "validator.name", f"{_SHIELD}request.shield_id")
@@ -208,15 +210,22 @@ def _kind(attributes: dict[str, Any]) -> str | None:
         return "tool"
     if "tool.name" in attributes and _has_values(attributes):
         return "tool"
-    if _own_tool(attributes) is not None:
+    if _own_tool(attributes) is not None or _snake(attributes):
         return "tool"
     if any(name in attributes for name in _GUARDS) or _own_guard(attributes) is not None:
         return "guardrail"
-    if not _NAMED.isdisjoint(attributes):
-        told = not _COUNTED.isdisjoint(attributes) or not _OWN.isdisjoint(attributes)
-        return "llm" if told or "llm.usage" in attributes or "llm.token.counts" in attributes else None
+    named = not _NAMED.isdisjoint(attributes)
+    told = not _COUNTED.isdisjoint(attributes) or not _OWN.isdisjoint(attributes)
+    if named and (told or "llm.usage" in attributes or "llm.token.counts" in attributes):
+        return "llm"
+    if searches.prefix(attributes) is not None:
+        return "retrieval"
+    if named:
+        return None
     if _own_call(attributes) is not None:
         return "llm"
+    if "agent.name" in attributes and not _AGENTS_OWN.isdisjoint(attributes):
+        return "agent"
     return "workflow" if not _NODES.isdisjoint(attributes) else None
 
 
@@ -235,6 +244,7 @@ def _own_call(attributes: dict[str, Any]) -> str | None:
     """The prefix under which a client tells a model and what it used (`openclaw.model`, `openclaw.tokens.input`)."""
     for key in attributes:
         prefix, _, name = key.rpartition(".")
+        prefix = prefix.removesuffix(".request")
         if name not in ("model", "model_name") or prefix in ("", "gen_ai"):
             continue
         if prefix.rpartition(".")[2] in _STEPS:
@@ -245,6 +255,17 @@ def _own_call(attributes: dict[str, Any]) -> str | None:
         if any(f"{prefix}.{count}" in attributes for count in _COUNTED):
             return prefix + "."
     return None
+
+
+_GIVEN_TOOL = ("tool_input", "tool_args", "tool_arguments", "function.arguments", "function.input")
+_SAID_TOOL = ("tool_output", "tool_result", "tool_response", "function.result", "function.output")
+
+
+def _snake(attributes: dict[str, Any]) -> bool:
+    """Whether a tool's name stands beside what went in or came out (`tool_name`, `tool_input`)."""
+    return any(name in attributes for name in _SNAKE_TOOL) and any(
+        name in attributes for name in (*_GIVEN_TOOL, *_SAID_TOOL)
+    )
 
 
 def _own_tool(attributes: dict[str, Any]) -> str | None:
@@ -261,7 +282,8 @@ def _own_guard(attributes: dict[str, Any]) -> tuple[str, str] | None:
     """The prefix under which a client tells a guardrail and its verdict (`weave.openai_agents.guardrail.`), and the verdict's name."""
     for key in attributes:
         prefix, _, verdict = key.rpartition(".")
-        if verdict in _VERDICTS and prefix.endswith(".guardrail") and f"{prefix}.name" in attributes:
+        own = prefix == "guardrail" or prefix.endswith(".guardrail")
+        if verdict in _VERDICTS and own and f"{prefix}.name" in attributes:
             return f"{prefix}.", verdict
     return None
 
@@ -278,8 +300,9 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
         own = _own_tool(attributes) or "tool."
         typed = _typed(attributes) == "tool"
         draft.tool_name = draft.tool_name or word(
-            first(attributes, f"{own}name", "tool") or (attributes["name"] if typed else None)
+            first(attributes, f"{own}name", "tool", *_SNAKE_TOOL) or (attributes["name"] if typed else None)
         )
+        common.step(draft, first(attributes, *_GIVEN_TOOL), first(attributes, *_SAID_TOOL))
         if draft.tool_arguments is None and attributes.keys() >= _HANDLED:
             draft.tool_arguments = decode(attributes["parameters"])
         gen_ai_tool.read(draft, attributes)
@@ -291,7 +314,11 @@ def read(draft: Draft, attributes: dict[str, Any]) -> None:
     elif draft.kind == "guardrail":
         guard(draft, attributes)
     elif draft.kind == "agent":
-        draft.weak_agent = draft.weak_agent or word(first(attributes, "agent_name", "name"))
+        draft.weak_agent = draft.weak_agent or word(first(attributes, "agent_name", "agent.name", "name"))
+        draft.input_text = draft.input_text or said(first(attributes, "agent.input", "agent.query"))
+        draft.output_text = draft.output_text or said(first(attributes, "agent.output", "agent.response"))
+    elif draft.kind == "retrieval" and (asked := searches.prefix(attributes)) is not None:
+        searches.read(draft, attributes, asked)
 
 
 def guard(draft: Draft, attributes: dict[str, Any]) -> None:

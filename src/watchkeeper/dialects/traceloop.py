@@ -4,7 +4,7 @@ import ast
 import re
 from typing import Any, cast
 
-from watchkeeper.dialects import common, messages, parameters, spellings
+from watchkeeper.dialects import common, loose, messages, parameters, spellings
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import Reply
 from watchkeeper.dialects.values import as_dict, as_float, as_list, as_text, decode, first, nested, word
@@ -94,6 +94,10 @@ def _kind_of_task(draft: Draft, attributes: dict[str, Any]) -> str:
 
 def _llm(draft: Draft, attributes: dict[str, Any]) -> None:
     flattened(draft, attributes, "gen_ai.prompt.", "gen_ai.completion.")
+    if "llm.request.model" in attributes:
+        # Its first names.
+        flattened(draft, attributes, "llm.prompts.", "llm.completions.")
+        loose.call(draft, attributes)
     functions = nested(attributes, "llm.request.functions.")
     if isinstance(functions, list):
         draft.take_tools(

@@ -295,3 +295,78 @@ def test_a_tools_values_are_put_together_where_each_field_has_a_name() -> None:
     measured = {"gen_ai.operation.name": "execute_tool", "tool.name": "Bash", "tool.input.length": 2}
     bare = span(measured, name="Bash", kind="internal").tool
     assert bare is not None and bare.arguments is None
+
+
+_FOUND = json.dumps(
+    [{"id": "d1", "content": "Oslo", "score": 0.9}, {"id": "d2", "content": "Bergen", "score": 0.5}]
+)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"retrieval.query": "Rain?", "retrieval.top_k": 2, "retrieval.documents": _FOUND},
+     {"rag.query": "Rain?", "rag.k": 2, "rag.chunks": _FOUND}, {"query": "Rain?", "top_k": 2, "documents": _FOUND},
+     {"retriever.query": "Rain?", "retriever.limit": 2, "retriever.results.0.id": "d1", "retriever.results.0.content": "Oslo",
+      "retriever.results.0.score": 0.9, "retriever.results.1.id": "d2", "retriever.results.1.content": "Bergen",
+      "retriever.results.1.score": 0.5},
+     {"gen_ai.operation.name": "retrieval", "gen_ai.retrieval.query": "Rain?", "gen_ai.request.top_k": 2,
+      "gen_ai.retrieval.documents.0.id": "d1", "gen_ai.retrieval.documents.0.content": "Oslo",
+      "gen_ai.retrieval.documents.0.score": 0.9, "gen_ai.retrieval.documents.1.id": "d2",
+      "gen_ai.retrieval.documents.1.content": "Bergen", "gen_ai.retrieval.documents.1.score": 0.5}],
+)  # fmt: skip
+def test_a_search_told_in_an_applications_own_names_is_a_retrieval(told: dict[str, Any]) -> None:
+    made = span(told, name="find", kind="internal")
+    assert made.kind == "retrieval" and made.retrieval is not None
+    assert (made.retrieval.query, made.retrieval.top_k) == ("Rain?", 2)
+    documents = [(d.id, d.content, d.score) for d in made.retrieval.documents or []]
+    assert documents == [("d1", "Oslo", 0.9), ("d2", "Bergen", 0.5)]
+
+
+@pytest.mark.parametrize("told", [{"search.query": "q", "search.results": 12}, {"query": "SELECT 1"},
+                                  {"query": "q", "documents": 3}, {"rag.query": "q"}])  # fmt: skip
+def test_a_question_without_documents_is_no_retrieval(told: dict[str, Any]) -> None:
+    assert span(told, name="find", kind="internal").kind == "other"
+
+
+@pytest.mark.parametrize("told", [{"tool_name": "w", "tool_input": '{"a": 1}', "tool_output": "x"},
+                                  {"function.name": "w", "function.arguments": '{"a": 1}', "function.result": "x"}])  # fmt: skip
+def test_a_tool_told_in_an_applications_own_names_is_a_tool(told: dict[str, Any]) -> None:
+    tool = span(told, name="step", kind="internal").tool
+    assert tool is not None and (tool.name, tool.arguments, tool.result) == ("w", {"a": 1}, "x")
+
+
+def test_a_call_an_agent_and_a_guardrail_told_in_an_applications_own_names() -> None:
+    call = _llm(span({"openai.request.model": "gpt-4o", "openai.response.model": "gpt-4o-2024-08-06",
+                      "openai.usage.prompt_tokens": 3, "openai.usage.completion_tokens": 2}, name="openai.chat", kind="internal"))  # fmt: skip
+    assert (call.provider, call.request_model, call.response_model) == (
+        "openai",
+        "gpt-4o",
+        "gpt-4o-2024-08-06",
+    )
+    assert (call.usage.input_tokens, call.usage.output_tokens) == (3, 2)
+    agent = span(
+        {"agent.name": "Guide", "agent.input": "Rain?", "agent.output": "Yes."}, name="run", kind="internal"
+    )
+    assert (agent.kind, agent.context.agent_name, agent.input_text, agent.output_text) == (
+        "agent",
+        "Guide",
+        "Rain?",
+        "Yes.",
+    )
+    guard = span({"guardrail.name": "polite", "guardrail.blocked": True}, name="check", kind="internal")
+    assert guard.kind == "guardrail" and guard.guardrail is not None and guard.guardrail.triggered is True
+
+
+def test_the_first_names_of_openllmetry_are_read() -> None:
+    made = span({"llm.request.type": "chat", "llm.vendor": "OpenAI", "llm.request.model": "gpt-4o", "llm.usage.prompt_tokens": 3,
+                 "llm.usage.completion_tokens": 2, "llm.prompts.0.role": "user", "llm.prompts.0.content": "Rain?",
+                 "llm.completions.0.role": "assistant", "llm.completions.0.content": "Yes.",
+                 "llm.completions.0.finish_reason": "stop"}, name="openai.chat")  # fmt: skip
+    llm = _llm(made)
+    assert (llm.provider, llm.request_model, llm.finish_reason) == ("openai", "gpt-4o", "stop")
+    assert (llm.usage.input_tokens, llm.usage.output_tokens, made.input_text, made.output_text) == (
+        3,
+        2,
+        "Rain?",
+        "Yes.",
+    )
