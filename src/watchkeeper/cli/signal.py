@@ -173,7 +173,9 @@ def export(args: argparse.Namespace) -> int:
     """Print or write the YAML."""
     text = str(Client.of(args).call("GET", "/api/managed/export")["yaml"])
     hand_over(text, args.output)
-    if args.output is not None:
+    if not text.strip():
+        print("nothing is in force; 'watchkeeper signal act ID --accept' makes an entry", file=sys.stderr)
+    elif args.output is not None:
         print("a server that reads it uses it instead of its own entries", file=sys.stderr)
     return OK
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -63,9 +64,12 @@ def main(args: argparse.Namespace) -> int:
     """Train, list, or say what a version may do."""
     client = Client.of(args)
     if args.list:
-        for made in client.call("GET", "/api/trained"):
+        trained = client.call("GET", "/api/trained")
+        for made in trained:
             show(made)
             print()
+        if not trained:
+            print("none is trained yet; 'watchkeeper train NAME --judge JUDGE' trains one", file=sys.stderr)
         return OK
     if args.examples is not None:
         asked = {"n": args.examples} | ({"judge": args.judge} if args.judge else {})

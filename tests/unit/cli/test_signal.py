@@ -44,3 +44,14 @@ def test_the_list_says_what_found_each(fake: Fake, capsys: pytest.CaptureFixture
 def test_of_many_cases_that_move_the_first_are_named() -> None:
     assert len(moves(MOVED)) == 21 and moves(MOVED)[-1] == "  and moved 2 more to another split"
     assert moves([]) == []
+
+
+def test_a_list_of_nothing_says_how_something_gets_there(
+    fake: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.json(200, {"yaml": "", "entries": []})
+    assert main(["signal", "export", "--server", fake.url]) == 0
+    assert capsys.readouterr().err.startswith("nothing is in force; 'watchkeeper signal act ID --accept'")
+    fake.json(200, [])
+    assert main(["train", "--list", "--server", fake.url]) == 0
+    assert capsys.readouterr().err.startswith("none is trained yet; 'watchkeeper train NAME --judge JUDGE'")
