@@ -34,13 +34,18 @@ class Aliases(msgspec.Struct, frozen=True):
         "claude_agent.session_id", "microsoft.session.id", "mirascope.ops.session.id", "galileo.session.id",
         "respan.sessions.session_identifier", "ai.observability.conversation_id", "tfy.request.conversation_id",
         "respan.threads.thread_identifier", "keywordsai.threads.thread_identifier",
-        "openclaw.sessionId", "openclaw.sessionKey", "lilypad.session_id",
+        "openclaw.sessionId", "openclaw.sessionKey", "lilypad.session_id", "conversationId", "chat.id", "chatId",
+        "gen_ai.session_id", "gen_ai.conversation_id", "gen_ai.thread_id", "gen_ai.client.session_id", "llm.session_id",
+        "llm.session.id", "llm.conversation_id", "llm.conversation.id", "ai.session.id", "ai.session_id",
+        "ai.conversation.id", "ai.conversation_id", "agent.session.id", "agent.session_id", "app.session.id",
+        "app.session_id", "chat.session.id", "chat.session_id", "openai.thread_id", "langgraph.thread_id",
     )  # fmt: skip
     weak_session: tuple[str, ...] = ("gen_ai.conversation.id",)
     user: tuple[str, ...] = (
         "watchkeeper.user.id", "user.id", "langfuse.user.id", "langfuse.trace.user_id", "enduser.id", "user_id",
         "userId", "llm.user", "gen_ai.request.user", "gen_ai.user.id", "gen_ai.user", "mlflow.trace.user",
         "confident.trace.user_id", "usr.id", "judgment.customer_id", "honeyhive_user_id", "ag.user.id",
+        "gen_ai.user_id", "llm.user_id", "llm.user.id", "ai.user.id", "ai.user_id", "customer.id", "customer_id",
         "respan.customer_params.customer_identifier", "keywordsai.customer_params.customer_identifier",
     )  # fmt: skip
     loose_session: frozenset[str] = frozenset(

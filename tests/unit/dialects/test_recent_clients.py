@@ -370,3 +370,19 @@ def test_the_first_names_of_openllmetry_are_read() -> None:
         "Rain?",
         "Yes.",
     )
+
+
+@pytest.mark.parametrize("name", ["gen_ai.session_id", "gen_ai.conversation_id", "llm.session.id", "ai.conversation.id",
+                                  "agent.session_id", "app.session.id", "chat.id", "conversationId", "langgraph.thread_id"])  # fmt: skip
+def test_a_session_is_known_by_the_names_that_applications_give_it(name: str) -> None:
+    assert _call({name: "s-1"}).context.session_id == "s-1"
+
+
+@pytest.mark.parametrize("name", ["http.session.id", "db.session_id", "browser.session.id", "mcp.session.id"])
+def test_the_session_of_a_transport_is_none(name: str) -> None:
+    assert _call({name: "s-1"}).context.session_id is None
+
+
+@pytest.mark.parametrize("name", ["llm.user_id", "ai.user.id", "customer.id"])
+def test_a_user_is_known_by_the_names_that_applications_give_them(name: str) -> None:
+    assert _call({name: "u-1"}).context.user_id == "u-1"
