@@ -1,6 +1,5 @@
 """The OpenTelemetry GenAI conventions on spans: current names and those still in the wild."""
 
-from functools import lru_cache
 from typing import Any, cast
 
 from watchkeeper.dialects import common, gen_ai_tool, messages, parameters, spellings
@@ -87,6 +86,8 @@ _pick = Picker(
             "anthropic.message.stop_reason",
             "gen_ai.response.stop_reason",
             "gen_ai.finish_reason",
+            "gen_ai.finish_reasons",
+            "gen_ai.stop_reason",
         ),
         "cost": (
             "gen_ai.usage.cost",
@@ -98,6 +99,9 @@ _pick = Picker(
             "gen_ai.usage.cost_usd",
             "gen_ai.cost.total",
             "gen_ai.cost_usd",
+            "gen_ai.cost.usd",
+            "gen_ai.cost.total_usd",
+            "gen_ai.estimated_cost_usd",
             "gen_ai.cost",
         ),
         "cost_ticks": ("gen_ai.usage.cost_in_usd_ticks",),
@@ -115,9 +119,18 @@ _pick = Picker(
             "trace.metadata.openrouter.first_token_ms",
             "ttft_ms",
             "time_to_first_token_ms",
+            "gen_ai.ttft_ms",
+            "gen_ai.latency.ttft_ms",
+            "gen_ai.time_to_first_token_ms",
+            "gen_ai.first_token_latency_ms",
         ),
         "first_at": ("gen_ai.completion.start_time", "gen_ai.response.start_time"),
-        "ttft_somehow": ("gen_ai.response.time_to_first_token", "gen_ai.time_to_first_token"),
+        "ttft_somehow": (
+            "gen_ai.response.time_to_first_token",
+            "gen_ai.time_to_first_token",
+            "gen_ai.response.ttft",
+            "gen_ai.ttft",
+        ),
         "queue": ("gen_ai.latency.time_in_queue",),
         "inputs": ("gen_ai.input.messages",),
         "outputs": ("gen_ai.output.messages",),
@@ -126,6 +139,12 @@ _pick = Picker(
             "gen_ai.request.instructions",
             "gen_ai.agent.system_instructions",
             "gen_ai.llm.input.system",
+            "gen_ai.system.instructions",
+            "gen_ai.system_prompt",
+            "gen_ai.system_message",
+            "gen_ai.request.system",
+            "gen_ai.request.system_prompt",
+            "gen_ai.prompt.system",
         ),
         "step_given": (
             "gen_ai.workflow.input",
@@ -143,6 +162,10 @@ _pick = Picker(
             "gen_ai.prompt",
             "gen_ai.prompt_json",
             "gen_ai.prompt.messages",
+            "gen_ai.prompt.content",
+            "gen_ai.messages",
+            "gen_ai.user.message",
+            "gen_ai.user_message",
             "gen_ai.request.messages",
             "gen_ai.content.prompt",
             "gen_ai.request.prompt",
@@ -159,6 +182,10 @@ _pick = Picker(
             "gen_ai.completion",
             "gen_ai.completion_json",
             "gen_ai.completion.choices",
+            "gen_ai.completion.content",
+            "gen_ai.response.message",
+            "gen_ai.assistant.message",
+            "gen_ai.assistant_message",
             "gen_ai.response.messages",
             "gen_ai.content.completion",
             "gen_ai.response.text",
@@ -171,11 +198,19 @@ _pick = Picker(
             "span.output",
             "output",
         ),
-        "calls": ("gen_ai.response.tool_calls",),
+        "calls": (
+            "gen_ai.response.tool_calls",
+            "gen_ai.output.tool_calls",
+            "gen_ai.completion.tool_calls",
+            "gen_ai.tool_calls",
+        ),
         "tools": (
             "gen_ai.tool.definitions",
             "gen_ai.request.available_tools",
             "gen_ai.request.tools",
+            "gen_ai.request.tool_definitions",
+            "gen_ai.request.functions",
+            "gen_ai.tools",
             "tools.definitions",
             "tools",
         ),
@@ -484,19 +519,13 @@ def _parts(attributes: dict[str, Any]) -> Tokens:
     """The parts of the counts under names that no table has, by their words (Bifrost's `prompt_token_details.cached_read_tokens`)."""
     found: dict[str, int | None] = {}
     for key, value in attributes.items():
-        if key.startswith("gen_ai.usage.") and key.endswith("tokens") and (part := _part(key)) is not None:
+        if (
+            key.startswith("gen_ai.usage.")
+            and key.endswith("tokens")
+            and (part := spellings.part_of_usage(key)) is not None
+        ):
             found.setdefault(part, as_int(value))
     return Tokens(None, None, found.get("cached"), found.get("written"), found.get("reasoning"))
-
-
-@lru_cache(maxsize=256)
-def _part(key: str) -> str | None:
-    words = set(key.replace(".", "_").split("_"))
-    if not words.isdisjoint(("cache", "cached", "caching")):
-        if words.isdisjoint(("write", "written", "creation", "created", "1h", "5m")):
-            return "cached" if words.isdisjoint(("uncached", "non", "not", "no", "miss", "missed")) else None
-        return "written"
-    return None if words.isdisjoint(("reasoning", "thinking", "thoughts")) else "reasoning"
 
 
 def _content(draft: Draft, got: dict[str, Any]) -> None:

@@ -163,6 +163,9 @@ def _normalise(raw: RawSpan, logs: list[LogRecord] | None, aliases: context.Alia
         plain.guess(draft)
     if primary is plain and draft.kind == "llm":
         loose.call(draft, attributes)
+    elif primary is gen_ai and draft.kind == "llm" and "llm" in heads:
+        # Who writes spans by hand mixes the conventions with the older names.
+        loose.call(draft, {key: value for key, value in attributes.items() if key.startswith("llm.")})
     if own:
         spare.fill(draft, own, attributes)
     context.fill(draft, attributes, aliases, prefixed)

@@ -217,6 +217,17 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 
 
+@lru_cache(maxsize=256)
+def part_of_usage(key: str) -> str | None:
+    """Which part of the counts a name is of, by its words: `cached`, `written`, `reasoning`; None for every other."""
+    words = set(key.replace(".", "_").split("_"))
+    if not words.isdisjoint(("cache", "cached", "caching")):
+        if words.isdisjoint(("write", "written", "creation", "created", "1h", "5m")):
+            return "cached" if words.isdisjoint(("uncached", "non", "not", "no", "miss", "missed")) else None
+        return "written"
+    return None if words.isdisjoint(("reasoning", "thinking", "thoughts")) else "reasoning"
+
+
 def error_class(raw_type: str | None, message: str | None, status: int | None) -> str | None:
     """The transport class of `model.errors` behind a client's exception name, message and HTTP status.
 

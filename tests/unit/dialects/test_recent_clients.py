@@ -386,3 +386,32 @@ def test_the_session_of_a_transport_is_none(name: str) -> None:
 @pytest.mark.parametrize("name", ["llm.user_id", "ai.user.id", "customer.id"])
 def test_a_user_is_known_by_the_names_that_applications_give_them(name: str) -> None:
     assert _call({name: "u-1"}).context.user_id == "u-1"
+
+
+def test_a_call_of_the_conventions_is_filled_from_the_older_names_beside_them() -> None:
+    made = _call({"llm.prompt": "Oslo?", "llm.response": "Rain.", "llm.finish_reason": "length", "llm.cost_usd": 0.5,
+                  "llm.ttft_ms": 200, "prompt": "another", "response": "another"})  # fmt: skip
+    llm = _llm(made)
+    assert (made.input_text, made.output_text, llm.finish_reason) == ("Oslo?", "Rain.", "length")
+    assert (llm.cost_client, llm.ttft_ms, llm.provider) == (0.5, 200, "xai")
+
+
+@pytest.mark.parametrize(
+    ("told", "field", "expected"),
+    [({"gen_ai.ttft_ms": 200}, "ttft_ms", 200), ({"gen_ai.response.ttft": 0.2}, "ttft_ms", 200),
+     ({"gen_ai.stop_reason": "max_tokens"}, "finish_reason", "length"), ({"gen_ai.cost.usd": 0.5}, "cost_client", 0.5),
+     ({"gen_ai.system_prompt": "Brief."}, "system", "Brief.")],
+)  # fmt: skip
+def test_names_near_those_of_the_conventions_are_read(
+    told: dict[str, Any], field: str, expected: Any
+) -> None:
+    assert getattr(_llm(_call(told)), field) == pytest.approx(expected)
+
+
+def test_the_words_of_a_turn_are_read_under_names_near_those_of_the_conventions() -> None:
+    calls = json.dumps([{"id": "c1", "type": "function", "function": {"name": "w", "arguments": "{}"}}])
+    made = _call({"gen_ai.user_message": "Oslo?", "gen_ai.response.message": "Wait.", "gen_ai.tool_calls": calls,
+                  "gen_ai.tools": json.dumps([{"name": "w"}])})  # fmt: skip
+    llm = _llm(made)
+    assert (made.input_text, made.output_text, [c.name for c in llm.tool_calls]) == ("Oslo?", "Wait.", ["w"])
+    assert [t["name"] for t in llm.tool_definitions] == ["w"]
