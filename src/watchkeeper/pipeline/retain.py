@@ -3,13 +3,15 @@
 import logging
 from collections.abc import Callable
 
+from sqlalchemy.engine import Connection
+
 from watchkeeper.model.times import DAY, MINUTE, Clock
 from watchkeeper.store.columns import Columns, Retention
-from watchkeeper.store.records import coverage, jobs, states
+from watchkeeper.store.records import coverage, erasure, jobs, states
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
-PROJECT, KIND, KEY = "default", "retention", "clock"
+PROJECT, KIND, KEY, QUOTES = "default", "retention", "clock", "quotes"
 MARGIN_NS = 5 * MINUTE
 
 
@@ -57,11 +59,19 @@ class Retain:
         # What belongs to traces goes with them: nothing can come for one that is gone.
         gone = now - keep.trace_days * DAY
         await self._records.write(lambda c: (jobs.prune(c, gone), coverage.prune(c, gone)))
+        await self._records.write(lambda c: self._unquote(c, now - keep.content_days * DAY, now))
         wait = self._unkept()
         if wait is not None:
             # A margin for what is being looked at again. Two days back: spans that came late for a trace that is not kept go as well.
             until = now - wait - (MARGIN_NS if wait else 0)
             await self._columns.drop_unkept(until - 2 * DAY, until)
+
+    def _unquote(self, c: Connection, until: int, now: int) -> None:
+        """Copies of content in the records go with it. What was passed over is not looked at again, unless more is to be kept."""
+        stored = states.get(c, PROJECT, KIND, QUOTES)
+        since = min(int(stored["until_ns"]), until) if stored is not None else 0
+        erasure.unquote(c, since, until)
+        states.put(c, PROJECT, KIND, QUOTES, {"until_ns": until}, now)
 
     def _stood(self) -> bool:
         if self._since is None:

@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy.engine import Connection
 
+from watchkeeper.model.action import Order
+from watchkeeper.model.alert import Alert, Notification
 from watchkeeper.model.times import DAY, HOUR
 from watchkeeper.pipeline.retain import Retain
 from watchkeeper.store.columns import Retention
-from watchkeeper.store.records import coverage, jobs, states
+from watchkeeper.store.records import actions, alerts, coverage, jobs, outbox, states
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
@@ -124,3 +127,38 @@ async def test_judgements_and_counters_of_traces_that_are_gone_are_forgotten(wor
     world.now += DAY
     assert await world.dropped()
     assert world.records.read_now(left) == (1, False, 0), "what was never judged is still due"
+
+
+async def test_what_alerts_messages_and_actions_quote_goes_with_the_content(world: World) -> None:
+    quoted = {"trace_id": "t1", "value": 0.2, "output_text": "Ada said so", "input_text": "who is it?"}
+
+    def fire(c: Connection) -> None:
+        alert = Alert(
+            "a1", "p", "m", {}, "firing", "warn", "o", "r", "c", world.now, updated_ns=world.now, summary="m fell", worst=[quoted],
+        )  # fmt: skip
+        alerts.save(c, alert)
+        told = {"alerts": [{"summary": "m fell", "worst": [quoted]}]}
+        outbox.enqueue(
+            c, Notification("n1", "p", "a1", "a1", "ops", "firing", "m fell", "m fell", told, world.now)
+        )
+        order = Order(
+            "o1", "p", "back", "webhook", "watch", world.now, {}, "a1", None, msgspec.to_builtins(alert)
+        )
+        actions.ask(c, order, world.now, False, "")
+
+    def held(c: Connection) -> str:
+        found = alerts.get(c, "p", "a1"), outbox.find(c, "p"), actions.find(c, "p")
+        return repr(found)
+
+    await world.dropped()
+    world.records.write_now(fire)
+    for _ in range(30):
+        world.now += DAY
+        assert await world.dropped()
+    assert world.records.read_now(held).count("Ada said so") == 3, "the control: no older than content may be"
+    for _ in range(2):
+        world.now += DAY
+        assert await world.dropped()
+    left = world.records.read_now(held)
+    assert "Ada" not in left and "who is it" not in left
+    assert left.count("m fell") >= 3 and "'t1'" in left and "0.2" in left

@@ -34,6 +34,9 @@ def _named(words: str, end: str) -> str:
 # Longer values are texts, however they are called.
 _KEPT = f"lengthUTF8(v) <= 64 AND (NOT match(k, '{_named(_SAID, '([._-]|[A-Z0-9]|$)')}') OR match(k, '{_named(_ABOUT, '$')}'))"
 
+# Of a plain NULL the engine stores the mark alone, and beneath it what was there before.
+_NOTHING = "nullIf(materialize(''), '')"
+
 
 @dataclass(slots=True)
 class Cleared:
@@ -88,10 +91,12 @@ def expire(client: Client, now_ns: int, keep: Retention, cleared: Cleared) -> di
     # What a person wrote or read, outside the class of content.
     old = f"day < toDate('{content}')"
     texts = f"{old} AND (isNotNull(input_text) OR isNotNull(output_text))"
-    _mutate(client, "traces", f"UPDATE input_text = NULL, output_text = NULL WHERE {texts}", texts)
+    _mutate(
+        client, "traces", f"UPDATE input_text = {_NOTHING}, output_text = {_NOTHING} WHERE {texts}", texts
+    )
     left = f"arrayExists((k, v) -> NOT ({_KEPT}), mapKeys(attributes), mapValues(attributes))"
     texts = f"{old} AND (isNotNull(output_text) OR ({cleared.beyond(now_ns)} AND {left}))"
-    cut = f"output_text = NULL, attributes = mapFilter((k, v) -> {_KEPT}, attributes)"
+    cut = f"output_text = {_NOTHING}, attributes = mapFilter((k, v) -> {_KEPT}, attributes)"
     _mutate(client, "spans", f"UPDATE {cut} WHERE {texts}", texts)
     # What arrived while this ran may have been missed: a day is more than that takes.
     cleared.day, cleared.at_ns = content, now_ns - DAY

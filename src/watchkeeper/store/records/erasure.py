@@ -87,6 +87,16 @@ NAMES = ("trace_id", "case_id")
 POINTERS = ("representative", "regressed_trace")
 
 
+# What of that is content, which has a retention of its own; reasons and comments go with the scores.
+CONTENT = TEXTS - {"reason", "rationale", "comment", "text", "message", "error", "evidence"}
+# What copies the texts of traces on its own way, and when.
+COPIES = (
+    (alerts, alerts.c.document, alerts.c.updated_ns),
+    (notifications, notifications.c.document, notifications.c.created_ns),
+    (actions, actions.c.document, actions.c.created_ns),
+)
+
+
 def _chunks(ids: Collection[str]) -> Iterator[list[str]]:
     every = sorted(ids)
     for start in range(0, len(every), CHUNK):
@@ -121,6 +131,33 @@ def blanked(value: Any, gone: Collection[str]) -> Any:
         if isinstance(made.get(name), str) and made[name] in gone:
             made[name] = None
     return made
+
+
+def unquoted(value: Any) -> Any:
+    """A document without the content of any trace it names. Equal to the given one when it quotes none."""
+    if isinstance(value, list):
+        return [unquoted(v) for v in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    made = {k: unquoted(v) for k, v in cast("dict[str, Any]", value).items()}
+    if isinstance(made.get("trace_id"), str):
+        made = {k: v for k, v in made.items() if k not in CONTENT and not k.endswith("_text")}
+    return made
+
+
+def unquote(conn: Connection, since_ns: int, until_ns: int) -> int:
+    """Remove what alerts, messages and actions of [since, until) quote of traces, of every project; how many changed."""
+    changed = 0
+    for table, column, at in COPIES:
+        keys = list(table.primary_key.columns)
+        old = conn.execute(sa.select(*keys, column).where(at >= since_ns, at < until_ns)).all()
+        for row in old:
+            after = unquoted(row[-1])
+            if after != row[-1]:
+                here = sa.and_(*(key == value for key, value in zip(keys, row, strict=False)))
+                conn.execute(sa.update(table).where(here).values({column.name: after}))
+                changed += 1
+    return changed
 
 
 def _without_reason(score: Any) -> Any:
