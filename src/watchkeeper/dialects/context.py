@@ -45,7 +45,7 @@ class Aliases(msgspec.Struct, frozen=True):
         "watchkeeper.user.id", "user.id", "langfuse.user.id", "langfuse.trace.user_id", "enduser.id", "user_id",
         "userId", "llm.user", "gen_ai.request.user", "gen_ai.user.id", "gen_ai.user", "mlflow.trace.user",
         "confident.trace.user_id", "usr.id", "judgment.customer_id", "honeyhive_user_id", "ag.user.id",
-        "gen_ai.user_id", "llm.user_id", "llm.user.id", "ai.user.id", "ai.user_id", "customer.id", "customer_id",
+        "gen_ai.user_id", "llm.user_id", "llm.user.id", "ai.user.id", "ai.user_id",
         "respan.customer_params.customer_identifier", "keywordsai.customer_params.customer_identifier",
     )  # fmt: skip
     loose_session: frozenset[str] = frozenset(

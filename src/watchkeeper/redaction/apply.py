@@ -1,6 +1,7 @@
 """Replacing what `find` found, in texts and in whole spans and log records."""
 
 import hashlib
+import json
 import re
 from collections import Counter
 from typing import Any, TypeVar, cast
@@ -8,7 +9,8 @@ from typing import Any, TypeVar, cast
 from watchkeeper.model.sensitive import Found
 from watchkeeper.model.span import LogRecord, RawEvent, RawSpan
 from watchkeeper.redaction.find import default_policy, find
-from watchkeeper.redaction.policy import SESSION_KEYS, USER_KEYS, Policy, placeholder
+from watchkeeper.redaction.identity import IN_TEXT, METADATA, is_person, may_hold, names_user
+from watchkeeper.redaction.policy import SESSION_KEYS, Policy, placeholder
 from watchkeeper.redaction.secrets import SECRET_KEYS
 
 _SHORTEST = 6
@@ -71,9 +73,12 @@ class Redactor:
         self._clean_there: dict[tuple[str, str], str] = {}
         self._plain: dict[str, str] = {}
         self._resource: tuple[dict[str, Any], dict[str, Any], Counter[str]] | None = None
+        self._unnamed = self.policy.spec.user_ids != "keep"
 
     def text(self, value: str, counts: Counter[str], context: str = "") -> str:
         """One string, with findings counted."""
+        if self._unnamed and may_hold(value):
+            value = IN_TEXT.sub(lambda m: self._id_in_text(m, counts), value)
         short = len(value) <= _CACHED_LENGTH
         if short:
             if len(value) < _SHORTEST and not self.policy.own:
@@ -149,8 +154,10 @@ class Redactor:
         elif action == "redact":
             counts["custom"] += 1
             out[key] = "[REDACTED]"
-        elif raw_key in USER_KEYS or raw_key in SESSION_KEYS:
-            self._identity(out, key, value, counts, raw_key in USER_KEYS)
+        elif (is_user := names_user(raw_key, self._unnamed)) or raw_key in SESSION_KEYS:
+            self._identity(out, key, value, counts, is_user)
+        elif self._unnamed and raw_key in METADATA:
+            out[key] = self._metadata(value, counts, depth)
         elif "secret" in self.policy.kinds and SECRET_KEYS.search(raw_key):
             if isinstance(value, str) and len(value) >= 6:
                 counts["secret"] += 1
@@ -191,6 +198,32 @@ class Redactor:
         # Two users must not become one because both ids are e-mail addresses.
         out[key] = keyed_hash(str(value), secret) if inner and secret else cleaned
         counts.update(inner)
+
+    def _id_in_text(self, found: re.Match[str], counts: Counter[str]) -> str:
+        hashed = self.policy.spec.user_ids == "hash"
+        counts["hashed" if hashed else "dropped"] += 1
+        told = keyed_hash(found["id"] or found["number"], self.policy.spec.key) if hashed else ""
+        quoted = found["open"] + told if found["open"] else found["quote"] + told + found["quote"]
+        return found["before"] + quoted
+
+    def _metadata(self, value: Any, counts: Counter[str], depth: int) -> Any:
+        """An application's own map, or the text of one, in which a bare `user` is the user."""
+        if isinstance(value, str):
+            try:
+                told = json.loads(value)
+            except (ValueError, RecursionError):
+                told = None
+            if not isinstance(told, dict):
+                return self.text(value, counts, "metadata")
+            return json.dumps(self._metadata(told, counts, depth), ensure_ascii=False)
+        if not isinstance(value, dict) or depth >= _DEEPEST:
+            return self.value(value, counts, "metadata", depth)
+        table = cast("dict[str, Any]", value)
+        out = self.mapping({k: v for k, v in table.items() if not is_person(k)}, counts, depth + 1)
+        for name in table.keys() - out.keys():
+            if is_person(name):
+                self._identity(out, name, table[name], counts, True)
+        return out
 
     def span(self, span: RawSpan) -> dict[str, int]:
         """Redact a span in place; returns how many findings of each kind were replaced. Ids of spans stay."""

@@ -19,24 +19,6 @@ PLACEHOLDERS = {
     "secret": "[SECRET]",
     "name": "[NAME]",
 }
-# Attributes that say who the user is. Their values are kept apart (hashed) rather than all becoming one placeholder.
-USER_KEYS = frozenset(
-    (
-        "user.id",
-        "enduser.id",
-        "user_id",
-        "langfuse.user.id",
-        "langfuse.trace.user_id",
-        "user.email",
-        "user.name",
-        "gen_ai.user.id",
-        "gen_ai.request.user",
-        "llm.user",
-        "traceloop.association.properties.user_id",
-        "ai.telemetry.metadata.userId",
-        "metadata.user_id",
-    )
-)
 SESSION_KEYS = frozenset(
     ("session.id", "gen_ai.conversation.id", "langfuse.session.id", "langfuse.trace.session_id", "thread.id")
 )

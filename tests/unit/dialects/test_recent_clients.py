@@ -383,7 +383,7 @@ def test_the_session_of_a_transport_is_none(name: str) -> None:
     assert _call({name: "s-1"}).context.session_id is None
 
 
-@pytest.mark.parametrize("name", ["llm.user_id", "ai.user.id", "customer.id"])
+@pytest.mark.parametrize("name", ["llm.user_id", "ai.user.id", "gen_ai.user_id"])
 def test_a_user_is_known_by_the_names_that_applications_give_them(name: str) -> None:
     assert _call({name: "u-1"}).context.user_id == "u-1"
 

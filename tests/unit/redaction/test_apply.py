@@ -1,12 +1,14 @@
 """Whole spans and logs are redacted in every string, and nothing else of them changes."""
 
 import copy
+import json
 from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
 
+from watchkeeper.dialects import context, normalise
 from watchkeeper.model.span import LogRecord, RawEvent, RawLink, RawSpan
 from watchkeeper.redaction.apply import Redactor, keyed_hash, redact_pieces, redact_raw
 from watchkeeper.redaction.policy import Policy, PolicySpec
@@ -161,6 +163,67 @@ def test_user_ids_stay_apart_when_hashed_and_cannot_be_guessed_without_the_key()
     first, second, third = (s.attributes["user.id"] for s in spans)
     assert first == third != second and "ann" not in first
     assert keyed_hash("ann", "k1") == first != keyed_hash("ann", "k2")
+
+
+def aliases() -> list[str]:
+    known = [
+        *context.DEFAULT.user,
+        "acme.user.id",
+        "acme.user_id",
+        "acme.userId",
+        "usr.id",
+        "user.account_uuid",
+    ]
+    return known + [
+        f"{p}{n}" for p in context.METADATA_PREFIXES for n in ("user_id", "userId", "endUser", "user")
+    ]
+
+
+@pytest.mark.parametrize("name", aliases())
+def test_whatever_name_the_user_s_id_has_it_is_hashed_or_dropped(name: str) -> None:
+    hashed, dropped, kept = (
+        Redactor(Policy(PolicySpec(user_ids=mode, key="k1"))) for mode in ("hash", "drop", "keep")
+    )
+    spans = [raw(attributes={name: "ann-4711", "tenant": "acme"}) for _ in range(3)]
+    for redactor, span in zip((hashed, dropped, kept), spans, strict=True):
+        redactor.span(span)
+    assert [s.attributes.get(name) for s in spans] == [keyed_hash("ann-4711", "k1"), None, "ann-4711"]
+    assert {s.attributes["tenant"] for s in spans} == {"acme"}
+    # What is read of it is what is stored.
+    users = [normalise(s).context.user_id for s in spans]
+    assert users[0] in (None, keyed_hash("ann-4711", "k1")) and users[1] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("metadata", '{"user": "ann-4711", "plan": "pro"}'), ("metadata", {"userId": "ann-4711", "plan": "pro"}),
+        ("langfuse.trace.metadata", '{"end_user": "ann-4711", "plan": "pro"}'),
+        ("llm.request", '{"plan": "pro", "user_id": "ann-4711"}'), ("input.value", "{'userId': 'ann-4711', 'plan': 'pro'}"),
+        ("raw", '{"body": "{\\"user_id\\": \\"ann-4711\\", \\"plan\\": \\"pro\\"}"}'),
+        ("nested", {"request": [{"user": {"user_id": "ann-4711"}, "plan": "pro"}]}),
+    ],
+)  # fmt: skip
+def test_an_id_inside_of_a_value_is_hashed_too(name: str, value: Any) -> None:
+    span = raw(attributes={name: value})
+    Redactor(Policy(PolicySpec(user_ids="hash", key="k1"))).span(span)
+    said = repr(span.attributes[name])
+    assert "ann-4711" not in said and keyed_hash("ann-4711", "k1") in said and "pro" in said
+    if isinstance(value, str) and value.startswith('{"'):
+        assert isinstance(json.loads(span.attributes[name]), dict)
+    gone = raw(attributes={name: value})
+    Redactor(Policy(PolicySpec(user_ids="drop"))).span(gone)
+    assert "ann-4711" not in repr(gone.attributes)
+
+
+def test_what_only_looks_like_a_user_s_id_stays() -> None:
+    told = {
+        "prompt.user": "what is it?", "gen_ai.llm.input.user": "what is it?", "browser_id": "b-1", "advertiser.id": "a-1",
+        "messages": [{"role": "user", "user": "hello"}], "note": 'the user: "ann-4711"', "superuser": "yes",
+    }  # fmt: skip
+    span = raw(attributes=dict(told))
+    Redactor(Policy(PolicySpec(user_ids="hash", key="k1"))).span(span)
+    assert span.attributes == told
 
 
 def test_user_ids_that_are_addresses_do_not_become_one_user_where_a_key_exists() -> None:
