@@ -6,6 +6,7 @@ import itertools
 import random
 import subprocess
 import sys
+import threading
 import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -1059,3 +1060,24 @@ async def test_an_answer_of_ours_that_takes_too_long_can_come_later_and_a_statem
         await store.list_traces(project, TraceFilter(where="errors > 0"))
     with pytest.raises(QueryRefused, match="longer than 5 seconds"):
         await store.sql(project, "select 1 from traces")
+
+
+async def test_a_backup_waits_for_what_is_being_removed_and_writers_do_not(store: ClickHouseColumns) -> None:
+    if store.source.path is None:
+        pytest.skip("files are the embedded engine's")
+    removing, done, held = threading.Event(), threading.Event(), list[str]()
+
+    def remove(_client: object) -> None:
+        removing.set()
+        done.wait(30)
+
+    busy = asyncio.ensure_future(store._removal.run(remove))
+    await asyncio.to_thread(removing.wait)
+    backup = asyncio.ensure_future(store.held_still(lambda: held.append("still")))
+    # Writers go on until the turn has come.
+    await put(store, "still", [raw(new_trace_id(), output="meanwhile")])
+    assert not held and not backup.done()
+    done.set()
+    await asyncio.gather(busy, backup)
+    assert held == ["still"]
+    await store.expire(NOW, Retention(30, 90, 400))

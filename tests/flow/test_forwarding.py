@@ -118,7 +118,7 @@ def test_a_receiver_that_is_down_then_busy_then_slow_gets_everything_across_a_ki
     server, port = world
     send(server, [span(n, **{"gen_ai.prompt": "mail ann@example.com"}) for n in range(400)])
     until(lambda: way(server)["state"] == "waiting")
-    assert way(server)["backlog"] == 400 and "connection failed" in way(server)["problem"]
+    assert way(server)["backlog"] == 400 and "connection refused" in way(server)["problem"]
     server.kill()
     server.start()
     send(server, [span(n) for n in range(400, 700)])

@@ -450,10 +450,11 @@ class ClickHouseColumns:
         """Run `work` in a thread while nothing is written or removed and no part is merged: what was acknowledged before is in the
         files. Writers wait meanwhile; not for what is being removed, which is waited for first."""
         self._open()
-        ready, over, idle = threading.Barrier(3, timeout=60.0), threading.Event(), threading.Event()
+        ready, over, idle = threading.Barrier(3, timeout=60.0), threading.Event(), asyncio.Event()
+        loop = asyncio.get_running_loop()
 
         def rest(_client: Client) -> None:
-            idle.set()
+            loop.call_soon_threadsafe(idle.set)
             over.wait()
 
         def wait(_client: Client) -> None:
@@ -470,10 +471,14 @@ class ClickHouseColumns:
                 over.set()
 
         resting = asyncio.ensure_future(self._removal.run(rest))
+        began = asyncio.ensure_future(idle.wait())
         try:
-            await asyncio.to_thread(idle.wait)
-            await asyncio.gather(self._content.run(wait), self._spans.run(wait), self._rows.run(hold))
+            # A store that is closed meanwhile ends the turn before it has begun.
+            await asyncio.wait((resting, began), return_when=asyncio.FIRST_COMPLETED)
+            if idle.is_set():
+                await asyncio.gather(self._content.run(wait), self._spans.run(wait), self._rows.run(hold))
         finally:
+            began.cancel()
             over.set()
             await resting
 
