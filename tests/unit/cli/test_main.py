@@ -533,6 +533,36 @@ def test_it_plans_from_the_traffic_there_is(
     assert ["everything", "else", "4.4%", "400", "$4.00"] in lines
 
 
+@pytest.mark.parametrize(
+    ("judge", "paid", "usd"),
+    [
+        # What its own judgements cost, those of another model not.
+        ("openai:gpt-4o-mini", [["rel", "openai:gpt-4o", 9.0], ["rel", "openai:gpt-4o-mini", 0.02]], "$2.00"),
+        # None yet: 2,000 tokens of texts and 267 of instructions at 0.15 USD a million, 200 of an answer at 0.60.
+        ("openai:gpt-4o-mini", [["other", "openai:gpt-4o-mini", 0.5]], "$0.046"),
+        ("acme:nobody-knows", [], "unknown"),
+    ],
+)
+def test_a_judge_whose_cost_nobody_said_is_planned_with_what_it_cost_or_with_the_price_table(
+    judge: str, paid: list[Any], usd: str, fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "w.yaml"
+    file.write_text(
+        "providers: [{name: acme, base_url: 'https://acme.example/v1'}]\n"
+        f"scorecards: [{{name: s, sample: {{rate: 10%}}, metrics: [{{name: rel, type: llm_judge, model: '{judge}', prompt: Good?}}]}}]"
+    )
+    fake.json(200, [])
+    fake.json(200, {"rows": [[0, 1_000]]})
+    fake.json(200, {"rows": paid})
+    fake.json(200, {"rows": [[6_000.0, 2_000.5]]})
+    assert main(["plan", str(file), "--server", fake.url, "--days", "1"]) == 0
+    said = capsys.readouterr()
+    assert ["s", "rel", "1,000", "100", usd] in [line.split()[:5] for line in said.out.splitlines()]
+    assert ("set its unit_cost" in said.err) == (usd == "unknown")
+    for _, _, body, *_ in fake.asked[1:]:
+        assert prepare(json.loads(body)["query"], ["rel"]).sql
+
+
 def test_a_plan_counts_each_stratum_with_its_own_share_and_leaves_none_out(
     fake: Fake, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
