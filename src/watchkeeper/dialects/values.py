@@ -19,6 +19,8 @@ _REDACTED = re.compile(
 
 # What a client writes where it cut a text ("…[truncated, original 81234 chars]").
 _CUT_MARK = re.compile(r"\[truncated[^\[\]{}]{0,80}\]$", re.IGNORECASE)
+# What is left of a value that a length limit cut: the beginning of a word or of a number, or nothing.
+_UNFINISHED = re.compile(r"[\s,:]*(?:[-+.eE\d]*|tr?u?e?|fa?l?s?e?|nu?l?l?|(?:\.\.\.|…).{0,80})")
 _OBJECT = re.compile(r"<[\w.]+(?: [\w.]+)? object(?: [\w.<>]+)? at 0x[0-9a-fA-F]+>")
 _NO_WORD = frozenset(("", "None", "null", "undefined", "<not specified>"))
 
@@ -80,7 +82,19 @@ def is_cut(decoded: Any) -> bool:
     text = decoded.strip()
     if len(text) < 2 or text[0] not in "[{" or text[1] not in "{[\"'0123456789-tfn \n":
         return False
-    return text[-1] not in "]}" or _CUT_MARK.search(text, max(0, len(text) - 120)) is not None
+    if _CUT_MARK.search(text, max(0, len(text) - 120)):
+        return True
+    if text[1] == "'" or text[:3] == "[{'":
+        return text[-1] not in "]}"
+    try:
+        json.loads(text, strict=False)
+    except json.JSONDecodeError as error:
+        # Words that only begin in a bracket ("[note] …", "{name}: …") fail long before their end.
+        within = error.msg.startswith(("Unterminated", "Invalid \\"))
+        return within or (error.msg != "Extra data" and _UNFINISHED.fullmatch(text, error.pos) is not None)
+    except RecursionError:
+        return text[-1] not in "]}"
+    return False
 
 
 def from_repr(text: str) -> Json:

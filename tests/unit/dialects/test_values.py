@@ -1,5 +1,6 @@
 """The attribute layer, the tables of spellings, prices and sampling."""
 
+import json
 import subprocess
 import sys
 
@@ -23,6 +24,22 @@ def test_it_decodes_json_reprs_and_scalars_and_marks_cut_json() -> None:
     assert (
         not values.is_cut("[done] ok") and not values.is_cut("{curly words") and not values.is_cut({"a": 1})
     )
+
+
+def test_json_that_was_cut_anywhere_is_told_from_words_that_begin_in_a_bracket() -> None:
+    said = {
+        "role": "user",
+        "parts": [{"type": "text", "content": 'a "b" é\n'}],
+        "n": [-1.5e-3, True, None, False],
+    }
+    whole = json.dumps([said, {"a": {}}])
+    assert all(values.is_cut(values.decode(whole[:at])) for at in range(3, len(whole)))
+    words = ("[note] Capital?", "[1] What is it?", "{name}: hello", "[1, 2, 3] is a list?", "[2026-11-24] 3 lines",
+             '["a" and b', "[first] or [false]", "{ curly } words", "[12] 3", "[-1, 1] range")  # fmt: skip
+    for text in words:
+        assert not values.is_cut(values.decode(text)), text
+        told = span({"gen_ai.operation.name": "chat", "gen_ai.prompt": text, "gen_ai.completion": text}).llm
+        assert told is not None and told.output_text == text and told.input_messages[0].text == text, text
 
 
 def test_a_map_beside_its_flattened_form_is_not_changed() -> None:
