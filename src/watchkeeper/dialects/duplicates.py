@@ -10,6 +10,7 @@ from typing import Any
 
 from watchkeeper.dialects import spellings
 from watchkeeper.dialects.draft import last_user_text
+from watchkeeper.dialects.values import as_float
 from watchkeeper.model.span import LLM, Span
 
 # Anthropic's and Mistral's.
@@ -172,13 +173,30 @@ def _by_request(calls: list[Span]) -> None:
         told = [s for s in group if s.end_ns - s.start_ns < 1_000_000 and _is_told(s)]
         waiting = [s for s in group if s not in told]
         for answer in told:
-            # One that has this very answer was lent it when the trace was put together before.
-            said = ([], _llm(answer).output_messages)
-            call = next((s for s in waiting if _llm(s).output_messages in said), None)
+            call = min(
+                (s for s in waiting if _awaits(s, answer)),
+                key=lambda s: abs(s.start_ns - _began(answer)),
+                default=None,
+            )
             if call is not None:
                 waiting.remove(call)
                 _llm(answer).duplicate_of = call.span_id
                 _lend(_llm(call), _llm(answer))
+
+
+def _awaits(call: Span, answer: Span) -> bool:
+    """Whether the call may be the one a stream's answer was told for: of the same question, and not answered itself."""
+    one, told = _llm(call), _llm(answer)
+    asked = not (one.input_messages and told.input_messages) or one.input_messages == told.input_messages
+    # One that has this very answer was lent it when the trace was put together before.
+    open_ = one.output_messages in ([], told.output_messages) and one.response_id in (None, told.response_id)
+    return asked and open_ and call.error is None
+
+
+def _began(answer: Span) -> int:
+    """When the stream began whose answer is told once it has ended."""
+    lasted = as_float(answer.raw.attributes.get("duration")) if answer.raw is not None else None
+    return answer.start_ns - int((lasted or 0) * 1e9)
 
 
 def _is_told(span: Span) -> bool:

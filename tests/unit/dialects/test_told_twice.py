@@ -1,5 +1,6 @@
 """One call or tool that two callbacks tell at the same time, each in a tree of its own."""
 
+import json
 from typing import Any
 
 import pytest
@@ -72,3 +73,52 @@ def test_a_tool_within_itself_that_says_only_its_name_is_a_step_of_it() -> None:
     # Through an agent of its own it is asked again.
     agent = span({"gen_ai.operation.name": "invoke_agent"}, span_id="0b" * 8, parent="0a" * 8)
     assert len([s for s in dialects.assemble([outer, agent, inner], []).spans if s.tool]) == 2
+
+
+def _logfire(question: str, answer: str = "", **fields: Any) -> Span:
+    marks: dict[str, Any] = {
+        "logfire.msg": "m",
+        "logfire.span_type": fields.pop("type", "span"),
+        "request_data": '{"model":"gpt-4o-mini"}',
+        "gen_ai.operation.name": "chat",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.input.messages": json.dumps(
+            [{"role": "user", "parts": [{"type": "text", "content": question}]}]
+        ),
+        **fields.pop("more", {}),
+    }
+    if answer:
+        told = [{"role": "assistant", "parts": [{"type": "text", "content": answer}]}]
+        marks |= {"gen_ai.output.messages": json.dumps(told), "gen_ai.usage.input_tokens": 31}
+    return span(marks, parent="aa" * 8, scope="logfire.openai", **fields)
+
+
+def test_what_a_stream_answered_is_of_its_own_question_where_the_request_is_left_out() -> None:
+    # Logfire 5 writes the model alone into `request_data`, which all calls of one parent then share.
+    answered = _logfire("One?", "Paris.", span_id="01" * 8, more={"gen_ai.response.id": "chatcmpl-1"})
+    failed = _logfire("Two?", span_id="02" * 8, status="error", start=1000, end=1010)
+    first = _logfire("Two?", span_id="03" * 8, start=1100, end=1101)
+    second = _logfire("Three?", span_id="04" * 8, start=1102, end=1103)
+    of_second = _logfire("Three?", "Lyon.", span_id="05" * 8, type="log", start=1500, end=1500)
+    of_first = _logfire("Two?", "Paris.", span_id="06" * 8, type="log", start=1600, end=1600)
+    spans = [answered, failed, first, second, of_second, of_first]
+    for order in (spans, spans[::-1]):
+        told = {s.span_id: s.llm for s in dialects.assemble(order, []).spans if s.llm is not None}
+        assert [told[s.span_id].duplicate_of for s in spans] == [None] * 4 + [second.span_id, first.span_id]
+        assert [told[s.span_id].output_text for s in spans[:4]] == ["Paris.", None, "Paris.", "Lyon."]
+        assert told[answered.span_id].stream is None
+
+
+def test_of_streams_with_one_question_each_answer_is_of_the_one_that_began_when_it_did() -> None:
+    first = _logfire("Two?", span_id="03" * 8, start=0, end=1)
+    second = _logfire("Two?", span_id="04" * 8, start=300, end=301)
+    of_second = _logfire(
+        "Two?", "Lyon.", span_id="05" * 8, type="log", start=500, end=500, more={"duration": 0.2}
+    )
+    of_first = _logfire(
+        "Two?", "Paris.", span_id="06" * 8, type="log", start=600, end=600, more={"duration": 0.6}
+    )
+    spans = [first, second, of_second, of_first]
+    for order in (spans, spans[::-1]):
+        told = {s.span_id: s.llm for s in dialects.assemble(order, []).spans if s.llm is not None}
+        assert [told[s.span_id].output_text for s in (first, second)] == ["Paris.", "Lyon."]
