@@ -213,6 +213,8 @@ def _routed(draft: Draft) -> str | None:
 _PREFIXING = ("langwatch", "openinference.instrumentation.litellm")
 # What clients write where they know no model; Claude Code where it answers itself.
 _NO_MODEL = ("unknown", "<synthetic>")
+# How a client prints that nothing came back.
+_NOTHING = ("null", "None")
 
 
 def _pinned_twice(draft: Draft, served: str) -> bool:
@@ -222,9 +224,8 @@ def _pinned_twice(draft: Draft, served: str) -> bool:
 
 def _unanswered(draft: Draft) -> None:
     """A failed call's error is no answer, wherever a client puts it; nothing was served where nothing came back."""
-    said = draft.outputs[0].text if draft.outputs and len(draft.outputs) == 1 else draft.output_text
-    if said in ("null", "None"):
-        # How a client prints that nothing came back.
+    said = _only_said(draft)
+    if said in _NOTHING:
         said = draft.outputs = draft.output_text = None
     message = draft.error_message or draft.raw.status_message
     if said and not message and spellings.is_failure(said):
@@ -241,6 +242,10 @@ def _unanswered(draft: Draft) -> None:
         draft.response_model = None
 
 
+def _only_said(draft: Draft) -> str | None:
+    return draft.outputs[0].text if draft.outputs and len(draft.outputs) == 1 else draft.output_text
+
+
 def _llm(draft: Draft) -> LLM:
     llm = LLM()
     llm.provider_raw = draft.provider_raw
@@ -249,6 +254,10 @@ def _llm(draft: Draft) -> LLM:
         draft.response_id = None
     if draft.failed:
         _unanswered(draft)
+    elif (
+        spellings.finish_reason(draft.finish_raw, False) == "content_filter" and _only_said(draft) in _NOTHING
+    ):
+        draft.outputs = draft.output_text = None
     draft.request_model = spellings.unplaced(draft.request_model)
     served = None if draft.unserved else spellings.unplaced(draft.response_model)
     if draft.request_model in _NO_MODEL:

@@ -365,7 +365,7 @@ def _assemble(raw: dict[str, Any], role: str) -> Message:
             )
         ]
     reasoning = raw.get("reasoning_content") or raw.get("reasoning")
-    if isinstance(reasoning, str) and not any(p.type == "reasoning" for p in parts):
+    if isinstance(reasoning, str) and reasoning and not any(p.type == "reasoning" for p in parts):
         parts.insert(0, Part("reasoning", text=reasoning))
     extra = _table(raw.get("additional_kwargs")) or {}
     refusal = raw.get("refusal") or extra.get("refusal")

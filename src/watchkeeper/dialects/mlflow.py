@@ -6,7 +6,7 @@ from watchkeeper.dialects import common, parameters, pydantic_ai, replies
 from watchkeeper.dialects.draft import Draft
 from watchkeeper.dialects.replies import read_usage
 from watchkeeper.dialects.values import as_dict, as_float, as_int, as_text, decode, first, word
-from watchkeeper.model.span import RawEvent, RawSpan
+from watchkeeper.model.span import Message, RawEvent, RawSpan
 
 NAME = "mlflow"
 HEADS = frozenset(("mlflow", "invocation_params"))
@@ -63,7 +63,7 @@ def _model(draft: Draft, attributes: dict[str, Any], given: Any, result: Any) ->
         return
     if result is not None:
         draft.take_reply("mlflow.spanOutputs", result)
-    if draft.raw.events and (draft.finish_raw is None or not any(m.parts for m in draft.outputs or [])):
+    if draft.raw.events:
         _chunks(draft)
     if served and (draft.request_model or "").endswith(f":{served}"):
         # Pydantic AI's model, with its provider before it.
@@ -85,7 +85,8 @@ def _value(told: Any) -> Any:
 def _chunks(draft: Draft) -> None:
     """The answer from its stream chunks (`mlflow.chunk.item.N`).
 
-    The assembled response drops streamed tool calls; before 3.2 it is the text alone.
+    The assembled response drops streamed tool calls and reasoning, and says of every end that it is `stop`; before 3.2 it
+    is the text alone.
     """
     prefix = "mlflow.chunk.item."
     numbered = [
@@ -100,10 +101,14 @@ def _chunks(draft: Draft) -> None:
     reply = replies.read(ended) if ended is not None else replies.of_chunks(chunks)
     if reply is None:
         return
-    if any(m.parts for m in reply.messages):
+    if _kinds(reply.messages) > _kinds(draft.outputs):
         draft.outputs = reply.messages
     draft.finish_raw = reply.finish or draft.finish_raw
     draft.adopt(reply)
+
+
+def _kinds(answers: list[Message] | None) -> set[str]:
+    return {p.type for m in answers or [] for p in m.parts}
 
 
 def _number(numbered: tuple[int, RawEvent]) -> int:

@@ -232,7 +232,13 @@ def _response(draft: Draft, reply: Reply) -> None:
     said = draft.outputs
     whole = (not any(m.parts for m in said or [])) or (not _calls(said or []) and _calls(reply.messages))
     items = len(reply.messages) == 1 and sum(len(m.parts) for m in said or []) <= len(reply.messages[0].parts)
-    if said and (whole or (items and len(said) > 1) or _left_over(said, reply) or _declined(said, reply)):
+    if said and (
+        whole
+        or (items and len(said) > 1)
+        or _left_over(said, reply)
+        or _declined(said, reply)
+        or _poorer(said, reply)
+    ):
         # Some clients flatten the text alone, or the items of one Responses answer as messages of their own.
         draft.outputs = None
     draft.adopt(reply)
@@ -253,6 +259,16 @@ def _declined(said: list[Message], reply: Reply) -> bool:
     parts = [p for m in said for p in m.parts]
     refused = {p.text for m in reply.messages for p in m.parts if p.type == "refusal"}
     return bool(refused) and all(p.type == "text" and p.text in refused for p in parts)
+
+
+def _poorer(said: list[Message], reply: Reply) -> bool:
+    """Whether the flattened answer leaves out what the response has beside the same text: reasoning, or a result."""
+    if len(said) != len(reply.messages) or said[-1].text != reply.messages[-1].text:
+        return False
+    known = [p for m in said for p in m.parts]
+    hollow = any(p.type == "tool_result" and p.id is None and p.result is None for p in known)
+    thought = any(p.type == "reasoning" for m in reply.messages for p in m.parts)
+    return hollow or (thought and all(p.type != "reasoning" for p in known))
 
 
 def _calls(answers: list[Message]) -> list[Part]:

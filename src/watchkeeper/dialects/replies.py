@@ -467,6 +467,7 @@ def of_chunks(chunks: list[dict[str, Any]]) -> Reply:
     """The first choice of a streamed chat completion, from its chunks in order."""
     text: list[str] = []
     refusal: list[str] = []
+    thought: list[str] = []
     calls: dict[int, dict[str, Any]] = {}
     reply = Reply(streamed=True)
     for chunk in chunks:
@@ -480,16 +481,22 @@ def of_chunks(chunks: list[dict[str, Any]]) -> Reply:
             if choice.get("index") not in (0, None):
                 continue
             delta = _table(choice.get("delta"))
-            for part, key in ((text, "content"), (refusal, "refusal")):
-                if isinstance(delta.get(key), str):
-                    part.append(delta[key])
+            mind = delta.get("reasoning_content") or delta.get("reasoning")
+            for part, told in (
+                (text, delta.get("content")),
+                (refusal, delta.get("refusal")),
+                (thought, mind),
+            ):
+                if isinstance(told, str):
+                    part.append(told)
             for call in cast(list[Any], delta.get("tool_calls") or []):
                 _merge_call(calls, _table(call))
             reply.finish = as_text(choice.get("finish_reason")) or reply.finish
-    if calls or any(text) or refusal:
+    if calls or any(text) or refusal or any(thought):
         told = {
             "content": "".join(text),
             "refusal": "".join(refusal),
+            "reasoning_content": "".join(thought),
             "tool_calls": [calls[i] for i in sorted(calls)],
         }
         reply.messages = msgs.message_of({"role": "assistant", **told}, "assistant")

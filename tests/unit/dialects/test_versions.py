@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from tests.unit.dialects.make import event, raw, span
 from watchkeeper import dialects
 from watchkeeper.model.span import LLM, RawSpan, Span
@@ -273,6 +275,76 @@ def test_mlflows_chunks_tell_what_the_streams_text_does_not() -> None:
         span({**attributes, "mlflow.spanOutputs": '""'}, events=[_chunk(0, delta={"refusal": "No."})])
     )
     assert refused.refusal == "No."
+
+
+@pytest.mark.parametrize(
+    ("end", "told"), [("length", "length"), ("content_filter", "content_filter"), ("stop", "stop")]
+)
+def test_the_chunks_tell_how_a_stream_ended_and_what_was_thought_where_mlflows_own_response_does_not(
+    end: str, told: str
+) -> None:
+    whole = {"id": "chatcmpl-1", "model": "m", "choices": [{"index": 0, "finish_reason": "stop",
+             "message": {"role": "assistant", "content": "Par is"}}]}  # fmt: skip
+    attributes = {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.spanOutputs": json.dumps(whole),
+                  "mlflow.spanInputs": json.dumps({"model": "m", "messages": [], "stream": True})}  # fmt: skip
+    events = [_chunk(0, delta={"role": "assistant", "content": None, "reasoning_content": "Let me "}),
+              _chunk(1, delta={"reasoning_content": "think."}), _chunk(2, delta={"content": "Par is"}),
+              _chunk(3, delta={}, finish_reason=end)]  # fmt: skip
+    made = _llm(span(attributes, events=events))
+    assert (made.finish_reason, made.output_text) == (told, "Par is")
+    assert [(p.type, p.text) for p in made.output_messages[0].parts] == [
+        ("reasoning", "Let me think."),
+        ("text", "Par is"),
+    ]
+
+
+@pytest.mark.parametrize("finish", ["FinishReason.SAFETY", "content_filter"])
+def test_a_printed_none_is_no_answer_where_the_answer_was_withheld(finish: str) -> None:
+    answer = json.dumps([{"role": "assistant", "parts": [{"type": "text", "content": "None"}]}])
+    given = {"gen_ai.operation.name": "chat", "gen_ai.output.messages": answer}
+    withheld = _llm(span({**given, "gen_ai.response.finish_reasons": [finish]}))
+    assert (withheld.finish_reason, withheld.output_text) == ("content_filter", None)
+    assert _llm(span({**given, "gen_ai.response.finish_reasons": ["stop"]})).output_text == "None"
+
+
+def test_the_response_tells_reasoning_and_what_a_providers_tool_returned_where_the_flattened_answer_does_not() -> (
+    None
+):
+    said = {
+        "llm.output_messages.0.message.role": "assistant",
+        "llm.output_messages.0.message.content": "Paris.",
+    }
+    answer = {"role": "assistant", "content": "Paris.", "reasoning_content": "Let me think."}
+    response = {"id": "chatcmpl-1", "choices": [{"index": 0, "finish_reason": "stop", "message": answer}]}
+    thought = _llm(span({**LLM_KIND, **said, "output.value": json.dumps(response)}))
+    assert [p.type for p in thought.output_messages[0].parts] == ["reasoning", "text"]
+    found = [{"type": "web_search_result", "url": "https://x.test", "title": "Paris"}]
+    searched = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": found}
+    content = "llm.output_messages.0.message.contents."
+    flat = {
+        "llm.output_messages.0.message.role": "assistant",
+        "llm.output_messages.0.message.tool_calls.0.tool_call.id": "s1",
+        "llm.output_messages.0.message.tool_calls.0.tool_call.function.name": "web_search",
+        f"{content}0.message_content.type": "web_search_tool_result",
+        f"{content}0.message_content.text": json.dumps(searched),
+        f"{content}1.message_content.type": "text",
+        f"{content}1.message_content.text": "Paris.",
+        "llm.finish_reason": "end_turn",
+    }
+    blocks = [{"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "q"}}, searched,
+              {"type": "text", "text": "Paris."}]  # fmt: skip
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "content": blocks,
+        "stop_reason": "end_turn",
+    }
+    asked = _llm(span({**LLM_KIND, **flat, "output.value": json.dumps(message)}))
+    parts = [p for m in asked.output_messages for p in m.parts]
+    assert {(p.type, p.id) for p in parts} == {("tool_call", "s1"), ("tool_result", "s1"), ("text", None)}
+    assert [p.result for p in parts if p.type == "tool_result"] == [found]
+    assert (asked.finish_reason, asked.output_text) == ("stop", "Paris.")
 
 
 def test_an_answer_that_is_a_list_of_printed_chunks_is_put_together() -> None:
