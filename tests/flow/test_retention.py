@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.flow.sending import hex_id, request, span
 from tests.flow.test_erasure import files_holding
 from tests.serving import Server
+from tests.waiting import until
 
 WORD = "zebracrossing7391"
 OLD, NEW = hex_id("retention", "old"), hex_id("retention", "new")
@@ -62,6 +63,16 @@ def test_what_was_said_goes_with_its_retention_and_the_steps_stay(tmp_path: Path
         assert shown["content_gone"] and len(shown["spans"]) == 4 and shown["usage"]["input_tokens"] == 5
         kept = {k: v for s in shown["spans"] for k, v in s["attributes"].items()}
         assert kept["tenant"] == "acme" and "user_query" not in kept
+        # Input and output are the same, which is a low score: both waited for review, and one can be read.
+        until(lambda: server.json("GET", "/api/reviews/counts") == {"open": 1, "gone": 1})
+        assert [i["trace_id"] for i in server.json("GET", "/api/reviews")] == [NEW]
+        (closed,) = [i for i in server.json("GET", "/api/reviews?status=all") if i["trace_id"] == OLD]
+        code, _, answer = server.call("POST", f"/api/reviews/{closed['id']}/label", {"verdict": "good"})
+        assert code == 409 and b"nobody can judge" in answer
+        page = server.call("GET", f"/review/{closed['id']}")[2].decode()
+        assert "Nobody can judge it any more" in page and 'id="label-form"' not in page
+        code, _, answer = server.call("POST", "/api/replays", {"trace_ids": [OLD]})
+        assert code == 404 and b"has passed its retention" in answer
         fresh = server.json("GET", f"/api/traces/{NEW}")
         assert not fresh["content_gone"] and json.dumps(fresh).count("harmless") > 10
     assert not any("Traceback" in line for line in server.lines), "\n".join(server.lines[-40:])

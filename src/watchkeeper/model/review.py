@@ -11,7 +11,7 @@ ERASED = "[erased]"
 class ReviewItem(msgspec.Struct):
     """One trace waiting for people. Higher `priority` first; `reason` says why it is here, in words.
 
-    `status` is open, disputed (`reviewers` people labelled it and they disagree), done or displaced. `assigned_to` is who should
+    `status` is open, disputed (`reviewers` people labelled it and they disagree), done, displaced or gone (its content has passed its retention). `assigned_to` is who should
     read it, None for anybody; `held_by` reads it now; `votes` people have labelled it. `probability` is that with which it was
     drawn, None unless it is part of a random sample.
     """

@@ -81,6 +81,11 @@ class Desk:
                 raise Refused(
                     f"there is no review item {item_id[:80]!r}", "GET /api/reviews lists them", missing=True
                 )
+            if found.status == "gone":
+                raise Refused(
+                    f"nobody can judge {found.id}: its content has passed its retention",
+                    "server.retention.content says how long texts stay",
+                )
             role = self._role(conn, found, who)
             made = Label(
                 f"lab_{secrets.token_hex(12)}", project, found.id, found.trace_id, who.actor, now, given.verdict,

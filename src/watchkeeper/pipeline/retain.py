@@ -5,14 +5,15 @@ from collections.abc import Callable
 
 from sqlalchemy.engine import Connection
 
-from watchkeeper.model.times import DAY, MINUTE, Clock
+from watchkeeper.model.times import DAY, HOUR, MINUTE, Clock
 from watchkeeper.store.columns import Columns, Retention
-from watchkeeper.store.records import coverage, erasure, jobs, states
+from watchkeeper.store.records import coverage, erasure, jobs, reviews, states
 from watchkeeper.store.records.engine import Records
 
 log = logging.getLogger(__name__)
 PROJECT, KIND, KEY, QUOTES = "default", "retention", "clock", "quotes"
 MARGIN_NS = 5 * MINUTE
+AT_ONCE = 3000
 
 
 class Retain:
@@ -60,6 +61,7 @@ class Retain:
         gone = now - keep.trace_days * DAY
         await self._records.write(lambda c: (jobs.prune(c, gone), coverage.prune(c, gone)))
         await self._records.write(lambda c: self._unquote(c, now - keep.content_days * DAY, now))
+        await self._close_unread((now // DAY - keep.content_days) * DAY, now)
         wait = self._unkept()
         if wait is not None:
             # A margin for what is being looked at again. Two days back: spans that came late for a trace that is not kept go as well.
@@ -72,6 +74,24 @@ class Retain:
         since = min(int(stored["until_ns"]), until) if stored is not None else 0
         erasure.unquote(c, since, until)
         states.put(c, PROJECT, KIND, QUOTES, {"until_ns": until}, now)
+
+    async def _close_unread(self, since: int, now: int) -> None:
+        """Nobody can judge what is not there. A trace without a row may have one soon, where it has only just been queued."""
+        for project, made in (await self._records.read(reviews.waiting)).items():
+            ids = list(made)
+            for start in range(0, len(ids), AT_ONCE):
+                part = ids[start : start + AT_ONCE]
+                there = await self._columns.named("page_readable", project, ids=part, since=since)
+                readable = {str(trace_id): bool(new) for trace_id, new in there.rows}
+                lost = [t for t in part if not readable.get(t, made[t] > now - HOUR)]
+                if lost and (
+                    n := await self._records.write(lambda c, p=project, of=lost: reviews.lose(c, p, of))
+                ):
+                    log.info(
+                        "%d review items of %s were closed unread: their content has passed its retention",
+                        n,
+                        project,
+                    )
 
     def _stood(self) -> bool:
         if self._since is None:

@@ -7,12 +7,17 @@ import msgspec
 import pytest
 from sqlalchemy.engine import Connection
 
+from watchkeeper.config.models import Review
 from watchkeeper.model.action import Order
 from watchkeeper.model.alert import Alert, Notification
+from watchkeeper.model.review import Label
 from watchkeeper.model.times import DAY, HOUR
+from watchkeeper.pipeline.desk import Desk, Given, Who
+from watchkeeper.pipeline.refusal import Refused
 from watchkeeper.pipeline.retain import Retain
-from watchkeeper.store.columns import Retention
-from watchkeeper.store.records import actions, alerts, coverage, jobs, outbox, states
+from watchkeeper.reviewing.queue import item
+from watchkeeper.store.columns import Retention, Table
+from watchkeeper.store.records import actions, alerts, coverage, jobs, outbox, reviews, states
 from watchkeeper.store.records.engine import Records
 from watchkeeper.store.records.tables import metadata
 
@@ -25,6 +30,7 @@ class World:
         metadata.create_all(self.records.engine)
         self.now, self.ran = 20_000 * DAY, 0
         self.expired: list[int] = []
+        self.traces: dict[str, int] = {}
         self.retain = self.process()
 
     def process(self) -> Retain:
@@ -42,6 +48,9 @@ class World:
     async def expire(self, now_ns: int, _keep: Retention) -> dict[str, int]:
         self.expired.append(now_ns)
         return {}
+
+    async def named(self, _name: str, _project: str, ids: list[str], since: int) -> Table:
+        return Table(["trace_id", "new"], [[t, self.traces[t] >= since] for t in ids if t in self.traces])
 
     async def dropped(self) -> bool:
         before = len(self.expired)
@@ -162,3 +171,48 @@ async def test_what_alerts_messages_and_actions_quote_goes_with_the_content(worl
     left = world.records.read_now(held)
     assert "Ada" not in left and "who is it" not in left
     assert left.count("m fell") >= 3 and "'t1'" in left and "0.2" in left
+
+
+async def test_what_nobody_has_read_leaves_the_queue_with_its_content_and_cannot_be_labelled(
+    world: World,
+) -> None:
+    items = {
+        t: item("p", t, "low_score", "low", 1.0, world.now) for t in ("old", "split", "read", "new", "erased")
+    }
+    items["split"].reviewers = 2
+
+    def said(c: Connection, trace_id: str, author: str, verdict: str) -> str:
+        ident = f"{trace_id} {author}"
+        return reviews.label(c, Label(ident, "p", items[trace_id].id, trace_id, author, world.now, verdict))
+
+    def fill(c: Connection) -> None:
+        for one in items.values():
+            assert reviews.add(c, one)
+        assert said(c, "read", "ann", "good") == "done"
+        assert [said(c, "split", who, what) for who, what in (("ann", "good"), ("bea", "bad"))] == [
+            "open",
+            "disputed",
+        ]
+
+    def status(c: Connection) -> dict[str, str]:
+        return {i.trace_id: i.status for i in reviews.queue(c, "p", None)}
+
+    await world.dropped()
+    world.records.write_now(fill)
+    world.traces = dict.fromkeys(("old", "split", "read"), world.now) | {"new": world.now + DAY}
+    before = {"old": "open", "split": "disputed", "read": "done", "new": "open", "erased": "open"}
+    await world.dropped()
+    assert world.records.read_now(status) == before, "a trace that has just come may have no row yet"
+    world.now += 2 * HOUR
+    await world.dropped()
+    assert world.records.read_now(status) == {**before, "erased": "gone"}
+    for _ in range(31):
+        world.now += DAY
+        assert await world.dropped()
+    after = {"old": "gone", "split": "gone", "read": "done", "new": "open", "erased": "gone"}
+    assert world.records.read_now(status) == after
+    assert world.records.read_now(lambda c: reviews.counts(c, "p")) == {"gone": 3, "done": 1, "open": 1}
+    desk = Desk(world.records, Review(), lambda: world.now, lambda: world.now)
+    with pytest.raises(Refused, match="nobody can judge"):
+        await desk.label("p", items["old"].id, Given("good"), Who("ann", "test"))
+    assert [(await desk.take_next("p", Who("ann", "test"))) is not None] == [True]

@@ -31,7 +31,7 @@ from watchkeeper.server.api.shapes import (
     TraceId,
     period,
 )
-from watchkeeper.server.reading import note_change
+from watchkeeper.server.reading import no_trace, note_change
 from watchkeeper.server.routing import Call, HttpError, needed, provided, route
 from watchkeeper.store.columns import TraceFilter
 from watchkeeper.store.records import experiments
@@ -314,8 +314,7 @@ async def make_replay(call: Call) -> dict[str, Any]:
         loaded |= await read_traces(call.services.columns, call.project, ids[at : at + READ_AT_ONCE])
     missing = [i for i in named if i not in loaded]
     if named and not loaded:
-        hint = "GET /api/traces lists them"
-        raise HttpError(404, f"there is no trace {', '.join(missing[:5])} in {call.project}", hint)
+        raise await no_trace(call.services, call.project, named[0])
     what = "chosen traces" if named else f"{given.where or given.text or 'all traffic'}, {given.since}"
     name = given.name or f"recorded: {what}"[:200]
     try:

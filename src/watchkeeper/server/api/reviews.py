@@ -105,7 +105,8 @@ async def queue(call: Call) -> list[dict[str, Any]]:
 
 @route("GET", "/api/reviews/counts", permission="viewer", query=Next)
 async def counted(call: Call) -> dict[str, int]:
-    """How many items have each status, of one `source` or of all."""
+    """How many items have each status, of one `source` or of all; `gone` are those nobody had read when their content passed its
+    retention."""
     return await call.services.records.read(lambda c: reviews.counts(c, call.project, call.query.source))
 
 

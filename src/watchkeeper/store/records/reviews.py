@@ -219,11 +219,36 @@ def assign(conn: Connection, project: str, item_id: str, to: str | None) -> bool
         .where(
             review_items.c.project == project,
             review_items.c.id == item_id,
-            review_items.c.status.in_(("open", "disputed")),
+            _waits(),
         )
         .values(assigned_to=to)
     )
     return done.rowcount == 1
+
+
+def waiting(conn: Connection) -> dict[str, dict[str, int]]:
+    """The traces of every project that wait for a reader or a decision, and when the newest item of each was made (ns)."""
+    made = sa.func.max(review_items.c.created_ns)
+    by = (review_items.c.project, review_items.c.trace_id)
+    found: dict[str, dict[str, int]] = {}
+    for project, trace_id, at in conn.execute(sa.select(*by, made).where(_waits()).group_by(*by)):
+        found.setdefault(project, {})[trace_id] = int(at)
+    return found
+
+
+def lose(conn: Connection, project: str, trace_ids: Sequence[str]) -> int:
+    """Take what nobody can read any more out of the queue; how many items that were."""
+    lost = 0
+    for start in range(0, len(trace_ids), 500):
+        here = sa.and_(
+            review_items.c.project == project, review_items.c.trace_id.in_(trace_ids[start : start + 500])
+        )
+        lost += conn.execute(sa.update(review_items).where(here, _waits()).values(status="gone")).rowcount
+    return lost
+
+
+def _waits() -> sa.ColumnElement[bool]:
+    return review_items.c.status.in_(("open", "disputed"))
 
 
 def want(conn: Connection, project: str, default: int, by_source: Mapping[str, int]) -> None:
@@ -435,7 +460,7 @@ def labels_of(conn: Connection, project: str, trace_ids: list[str] | None = None
     waiting = sa.select(review_items.c.id).where(
         review_items.c.project == project,
         review_items.c.reviewers > 1,
-        review_items.c.status.in_(("open", "disputed")),
+        _waits(),
     )
     undecided = set(conn.scalars(waiting))
     decided = {v.item_id for v in votes if v.role == "final"}

@@ -231,7 +231,7 @@ actions = sa.Table(
     sa.Index("ix_actions_due", "state", "next_attempt_ns"),
 )
 
-# status: open, disputed (its reviewers disagree), done, displaced. `assigned_to` is who should read it, None for anybody.
+# status: open, disputed (its reviewers disagree), done, displaced, gone (what was to be read). `assigned_to` is who should read it, None for anybody.
 review_items = sa.Table(
     "review_items",
     metadata,

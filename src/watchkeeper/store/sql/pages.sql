@@ -246,6 +246,12 @@ ORDER BY time, span_id
 SELECT trace_id, substring(ifNull(input_text, ''), 1, 200) AS input
 FROM traces FINAL WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
 
+-- name: page_readable
+-- Of each of the traces that is there, whether it is of the day of `since` (ns) or of a later one.
+SELECT trace_id, max(day >= toDate(fromUnixTimestamp64Nano({since:Int64}, 'UTC'))) FROM traces
+WHERE project = {project:String} AND trace_id IN {ids:Array(String)}
+GROUP BY trace_id
+
 -- name: page_deploys
 -- Deploys in the range, newest first.
 SELECT name, version, toUnixTimestamp64Nano(time) AS at, note FROM deploys FINAL
