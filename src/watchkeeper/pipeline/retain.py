@@ -59,7 +59,9 @@ class Retain:
         await self._columns.expire(now, keep)
         # What belongs to traces goes with them: nothing can come for one that is gone.
         gone = now - keep.trace_days * DAY
-        await self._records.write(lambda c: (jobs.prune(c, gone), coverage.prune(c, gone)))
+        await self._records.write(
+            lambda c: (jobs.prune(c, gone), coverage.prune(c, gone), reviews.prune(c, gone))
+        )
         await self._records.write(lambda c: self._unquote(c, now - keep.content_days * DAY, now))
         await self._close_unread((now // DAY - keep.content_days) * DAY, now)
         wait = self._unkept()

@@ -247,6 +247,13 @@ def lose(conn: Connection, project: str, trace_ids: Sequence[str]) -> int:
     return lost
 
 
+def prune(conn: Connection, before_ns: int) -> int:
+    """Forget the items of before then that nobody read and nobody will; how many they were."""
+    labelled = sa.exists().where(labels.c.item_id == review_items.c.id)
+    old = sa.and_(review_items.c.status.in_(("displaced", "gone")), review_items.c.created_ns < before_ns)
+    return conn.execute(sa.delete(review_items).where(old, sa.not_(labelled))).rowcount
+
+
 def _waits() -> sa.ColumnElement[bool]:
     return review_items.c.status.in_(("open", "disputed"))
 
