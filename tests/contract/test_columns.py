@@ -907,6 +907,30 @@ async def test_what_was_said_goes_from_the_attributes_too_whatever_else_a_span_h
     assert await left() == [set(TOLD), set(), set(TOLD)]
 
 
+async def test_sums_leave_with_the_retention_of_aggregates(store: ClickHouseColumns, project: str) -> None:
+    def at(days: int) -> int:
+        return NOW // DAY * DAY - days * DAY
+
+    key = SeriesKey(project, "ok", ())
+    for days in (500, 399, 1):
+        await store.write_points([gather(key, at(days), at(days) + 60 * 10**9, BINARY, [(1.0, 1.0)])])
+        await store.write_sketches(
+            [
+                {
+                    "project": project, "field": "input", "cohort": "", "tick": at(days) // 10**9, "seconds": seconds,
+                    "n": 1, "sums": [1.0], "version": "v",
+                }
+                for seconds in ((0, 3600) if days == 500 else (3600,))
+            ]
+        )  # fmt: skip
+    await store.expire(NOW, Retention(30, 90, 400))
+    assert len(await store.read_points(project, at(600), NOW)) == 2
+    kept = await store.named("sketches", project, field="input", since=at(600), until=NOW, every=1, cohort="")
+    assert [row["tick"] * 10**9 for row in kept.dicts()] == [at(399), at(1)]
+    baseline = await store.named("sketch_reference", project, field="input")
+    assert [row["since"] * 10**9 for row in baseline.dicts()] == [at(500)], "the map in force needs it"
+
+
 # -- user SQL on the engine ----------------------------------------------------------------------------------------------
 
 

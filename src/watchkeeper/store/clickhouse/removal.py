@@ -111,6 +111,9 @@ def expire(client: Client, now_ns: int, keep: Retention, cleared: Cleared) -> di
     _mutate(
         client, "coverage", f"DELETE WHERE time < toDate('{aggregates}')", f"time < toDate('{aggregates}')"
     )
+    # The baseline of a map is in force until there is another map, whatever its age.
+    old = f"tick < toDate('{aggregates}') AND seconds > 0"
+    _mutate(client, "sketches", f"DELETE WHERE {old}", old)
     return removed
 
 
