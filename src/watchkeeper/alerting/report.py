@@ -105,7 +105,7 @@ def headline(f: Facts) -> list[str]:
     words = ", ".join(f"{by[s]} {s}" for s in ("page", "warn", "info") if by[s]) or "none"
     moved = [m for m in f.moved if m.significant]
     selected, scored = (sum(c[k] for c in f.coverage.values()) for k in ("selected", "scored"))
-    said = [f"{f.traces:,} traces; {_some(len(f.monitors), 'monitor')}; alerts that fired: {words}."]
+    said = [f"{counted(f.traces, 'trace')}; {_some(len(f.monitors), 'monitor')}; alerts that fired: {words}."]
     unresolved = sum(i.status != "resolved" for i in f.incidents)
     said.append(f"{_some(len(f.incidents), 'incident')}, {unresolved} of them open.")
     said.append(
@@ -122,7 +122,7 @@ def headline(f: Facts) -> list[str]:
     if provisional:
         said.append(f"Not compared with people: {', '.join(provisional[:6])}.")
     if f.undelivered:
-        said.append(f"{f.undelivered} messages could not be delivered.")
+        said.append(f"{counted(f.undelivered, 'message')} could not be delivered.")
     return said
 
 
@@ -133,7 +133,7 @@ def _monitored(f: Facts) -> Part:
     ]  # fmt: skip
     spent = sum(m.false_alarms for m in f.monitors if m.false_alarms is not None)
     says = [
-        f"{f.traces:,} traces arrived. Watchkeeper watches itself by: {', '.join(f.built_in) or 'nothing'}."
+        f"{counted(f.traces, 'trace')} arrived. Watchkeeper watches itself by: {', '.join(f.built_in) or 'nothing'}."
     ]
     if f.allowed is not None and f.monitors:
         says.append(
@@ -280,11 +280,11 @@ def _law(f: Facts) -> Part:
     ]
     rows = [
         _row("15(1) accuracy, robustness and cybersecurity, consistently over the lifecycle",
-             f"{f.traces:,} traces scored in operation; {len(f.monitors)} monitors; {fired} alerts", f.traces > 0),
+             f"{counted(f.traces, 'trace')} scored in operation; {counted(len(f.monitors), 'monitor')}; {counted(fired, 'alert')}", f.traces > 0),
         _row("15(3) levels of accuracy and the metrics for them",
              f"{scores} metrics with intervals and n (Scores); {_compared(f)[0]}", scores > 0),
         _row("15(4) resilience to errors, faults and inconsistencies",
-             f"error, timeout and tool failures as series; {failing:,} scorings failed and counted; {len(f.incidents)} incidents",
+             f"error, timeout and tool failures as series; {failing:,} scorings failed and counted; {counted(len(f.incidents), 'incident')}",
              bool(f.coverage)),
         _row("15(4) technical redundancy, fail-safe plans", ", ".join(f"{n} {w}" for w, n in sorted(f.actions.items())),
              bool(f.actions)),
@@ -307,14 +307,14 @@ def _nist(f: Facts) -> Part:
     labels = sum(f.reviews.values())
     rows = [
         _row("MEASURE 1.1 approaches and metrics are selected; what is not measured is documented",
-             f"{len(f.coverage)} scorers, {len(f.monitors)} monitors; what has no score is named in Coverage", bool(f.coverage)),
+             f"{counted(len(f.coverage), 'scorer')}, {counted(len(f.monitors), 'monitor')}; what has no score is named in Coverage", bool(f.coverage)),
         _row("MEASURE 1.2 metrics and controls are assessed and updated regularly", _compared(f)[0], _compared(f)[1]),
         _row("MEASURE 1.3 people who did not build it are involved", f"{labels:,} reviews", labels > 0),
         _row("MEASURE 2.1 test sets, metrics and tools are documented", f"gate runs: {dict(f.gates)}", bool(f.gates)),
         _row("MEASURE 2.3 performance is measured and shown for conditions like deployment",
              f"{scores} metrics on the traffic itself", scores > 0),
         _row("MEASURE 2.4 functionality and behaviour are monitored in production",
-             f"{len(f.monitors)} monitors over {f.traces:,} traces; {len(_fired(f))} alerts", f.traces > 0 and bool(f.monitors)),
+             f"{counted(len(f.monitors), 'monitor')} over {counted(f.traces, 'trace')}; {counted(len(_fired(f)), 'alert')}", f.traces > 0 and bool(f.monitors)),
         _row("MEASURE 2.5 validity and reliability, and their limits", _compared(f)[0], _compared(f)[1]),
         _row("MEASURE 2.6 safety risks; failing safely", f"incidents: {len(f.incidents)}; actions: {sum(f.actions.values())}",
              bool(f.incidents or f.actions)),
@@ -325,7 +325,7 @@ def _nist(f: Facts) -> Part:
         _row("MEASURE 2.12 environmental impact", "not measured by this product", False),
         _row("MEASURE 2.13 effectiveness of the measuring itself",
              f"coverage with intervals; self-monitoring: {', '.join(f.built_in)}", bool(f.built_in)),
-        _row("MEASURE 3.1 existing and emergent risks are tracked over time", f"{len(f.incidents)} incidents, {len(_fired(f))} alerts", True),
+        _row("MEASURE 3.1 existing and emergent risks are tracked over time", f"{counted(len(f.incidents), 'incident')}, {counted(len(_fired(f)), 'alert')}", True),
         _row("MEASURE 3.3 feedback of users is gathered",
              ", ".join(m.metric for m in f.moved if "rating" in m.metric or "feedback" in m.metric or "thumb" in m.metric),
              any("rating" in m.metric or "feedback" in m.metric or "thumb" in m.metric for m in f.moved)),

@@ -113,6 +113,15 @@ def _inflated(data: bytes) -> bytes:
 _A_DATASET = "it looks like a dataset: bring that in with 'watchkeeper dataset import NAME FILE'"
 
 
+# Columns that only a table of ours has together, whichever others were exported with them.
+_OUR_TABLES = (
+    {"trace_id", "span_id", "kind", "dialect"},
+    {"trace_id", "root_name", "llm_calls"},
+    {"trace_id", "scorer", "scored_at"},
+)
+_OURS = "it is a table that 'watchkeeper export' wrote, for reading; what can be imported again is written with --traces"
+
+
 def _is_case(record: dict[str, Any]) -> bool:
     return foreign.case_of(record) is not None or {"id", "input"} <= record.keys() <= set(cases.FIELDS)
 
@@ -288,8 +297,12 @@ def _form_of(path: Path, wanted: str | None) -> str | None:
         if table or wanted is not None:
             raise
         return None
-    if form is None and table:
+    if form is None and (table or suffix in tables.LINES):
         record = next((r for _, _, r in tables.records(path) if isinstance(r, dict)), {})
+        if any(columns <= record.keys() for columns in _OUR_TABLES):
+            raise CliError(f"{path}: {_OURS}")
+        if not table:
+            return None
         dataset = f"; {_A_DATASET}" if foreign.case_of_row(record) else ""
         raise CliError(
             f"{path}: its columns are nobody's we know; say what it is with --format, one of {', '.join(FORMATS)}{dataset}"
@@ -326,11 +339,12 @@ def _import_exports(client: Client, files: list[tuple[Path, str]], resume: Path 
         bar.end()
     forms = ", ".join(sorted({form for _, form in files}))
     print(
-        f"imported {len(files)} {forms} file{'' if len(files) == 1 else 's'}: {tally.spans} spans and {tally.scores} "
-        f"scores from {tally.records} records, {tally.bad} records could not be imported"
+        f"imported {counted(len(files), f'{forms} file')}: {counted(tally.spans, 'span')} and "
+        f"{counted(tally.scores, 'score')} from {counted(tally.records, 'record')}, "
+        f"{counted(tally.bad, 'record')} could not be imported"
     )
     if tally.before:
-        print(f"{tally.before} records were imported before and not sent again")
+        print(f"imported before and not sent again: {counted(tally.before, 'record')}")
     for reason, number in sorted(tally.skipped.items()):
         print(f"{number} left out: {reason}")
     return tally.bad

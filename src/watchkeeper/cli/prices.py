@@ -8,6 +8,7 @@ from typing import Any
 from watchkeeper.cli.client import Client
 from watchkeeper.cli.errors import BAD_INPUT, OK
 from watchkeeper.cli.output import Progress, table
+from watchkeeper.model.numerals import counted
 
 POLL_SECONDS = 0.3
 
@@ -22,7 +23,7 @@ def main(args: argparse.Namespace) -> int:
             client.call("POST", "/api/prices/recompute", wanted)
         run = _wait(client)
         print(
-            f"costs by {run['version']}: {run['changed']} traces priced again, {run['same']} cannot be priced "
+            f"costs by {run['version']}: {counted(run['changed'], 'trace')} priced again, {run['same']} cannot be priced "
             "(no known price, or a call that told no tokens), "
             f"{run['without_content']} keep their cost because their content has expired"
         )

@@ -64,19 +64,19 @@ def accept(args: argparse.Namespace) -> int:
         "labels": match["labels"] if match else [],
     }
     made = client.call("POST", "/api/taxonomy", body)
-    print(f"{made['name']} is in use; {made['relabelled']} labels have it now")
+    print(f"{made['name']} is in use, in {counted(made['relabelled'], 'label')}")
     return OK
 
 
 def rename(args: argparse.Namespace) -> int:
     """Rename one."""
     made = Client.of(args).call("POST", f"/api/taxonomy/{quote(args.name, safe='')}/rename", {"to": args.to})
-    print(f"{args.name} is {made['name']} now, in {made['relabelled']} labels")
+    print(f"{args.name} is {made['name']} now, in {counted(made['relabelled'], 'label')}")
     return OK
 
 
 def merge(args: argparse.Namespace) -> int:
     """Merge several."""
     made = Client.of(args).call("POST", "/api/taxonomy/merge", {"names": args.names, "into": args.into})
-    print(f"{', '.join(made['was'])} became {made['name']}, in {made['relabelled']} labels")
+    print(f"{', '.join(made['was'])} became {made['name']}, in {counted(made['relabelled'], 'label')}")
     return OK

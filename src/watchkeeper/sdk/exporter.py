@@ -223,11 +223,14 @@ class Exporter:
             untold = max(0, self.tally.dropped_spans - self._reported)
         if not (spans or reports):
             return
-        counted = [(spans, "spans"), (reports, "reports (feedback, scores)")]
+        waited = [_counted(spans, "span")] if spans else []
+        if reports:
+            waited.append(f"{_counted(reports, 'report')} (feedback, scores)")
         log.warning(
-            "%s were not delivered before exit%s; set spool_dir to keep them",
-            " and ".join(f"{number} {what}" for number, what in counted if number),
-            f", and {untold} spans had been dropped before" if untold else "",
+            "%s %s not delivered before exit%s; set spool_dir to keep what waits",
+            " and ".join(waited),
+            "was" if spans + reports == 1 else "were",
+            f", and {_counted(untold, 'span')} had been dropped before" if untold else "",
         )
 
     def _start(self) -> threading.Thread | None:
@@ -558,6 +561,10 @@ class Exporter:
         if parcel.reports:
             with self._lock:
                 self.tally.reports_dropped[reason] += parcel.reports
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
 def _headers(settings: Settings) -> dict[str, str]:

@@ -23,6 +23,7 @@ from watchkeeper.cli.errors import CliError
 from watchkeeper.cli.main import main
 from watchkeeper.dialects import derive
 from watchkeeper.dialects.history import Index
+from watchkeeper.model.numerals import counted
 from watchkeeper.wire.otlp import decode
 
 
@@ -165,7 +166,7 @@ def test_an_interrupted_import_goes_on_where_it_was(
     fake.asked.clear()
     assert main(["import", str(path), "--server", fake.url, "--resume", str(state)]) == 0
     assert sent_spans(fake) == [f"run {n}" for n in range(10, 25)]
-    assert "10 records were imported before" in capsys.readouterr().out
+    assert "imported before and not sent again: 10 records" in capsys.readouterr().out
     fake.asked.clear()
     assert main(["import", str(path), "--server", fake.url, "--resume", str(state)]) == 0
     assert sent_spans(fake) == []
@@ -200,7 +201,7 @@ def test_an_import_that_is_killed_in_mid_send_goes_on_and_loses_nothing(
     # What was sent and not acknowledged comes twice, under the same ids; what was acknowledged does not.
     assert first == [f"run {n}" for n in range(history.BATCH_SPANS * 2)]
     assert again == [f"run {n}" for n in range(history.BATCH_SPANS, history.BATCH_SPANS * 2 + 100)]
-    assert f"{history.BATCH_SPANS} records were imported before" in capfd.readouterr().out
+    assert f"imported before and not sent again: {history.BATCH_SPANS:,} records" in capfd.readouterr().out
 
 
 def test_a_file_to_resume_from_that_is_something_else_is_refused(tmp_path: Path) -> None:
@@ -220,6 +221,25 @@ def test_what_nobody_exported_is_refused_with_what_to_do(
     (tmp_path / "x.parquet").write_bytes(b"PAR?")
     assert main(["import", str(tmp_path / "x.parquet"), "--server", fake.url]) == 2
     assert "cannot be read as parquet" in capsys.readouterr().err
+    assert fake.asked == []
+
+
+@pytest.mark.parametrize("name", ["x.jsonl", "x.csv", "x.parquet"])
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"trace_id": "a" * 32, "span_id": "b" * 16, "kind": "llm", "dialect": "gen_ai", "output_text": "So."},
+        {"trace_id": "a" * 32, "root_name": "answer", "llm_calls": 1, "input_text": "Why?", "output_text": "So."},
+        {"trace_id": "a" * 32, "scorer": "thumbs", "value": 1.0, "scored_at": "2026-11-21T10:00:00Z"},
+    ],
+)  # fmt: skip
+def test_a_table_of_ours_is_told_how_it_is_exported_to_be_imported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, row: dict[str, Any]
+) -> None:
+    fake = Fake()
+    assert main(["import", str(write(tmp_path / name, [row, row])), "--server", fake.url]) == 2
+    told = capsys.readouterr().err
+    assert told.count("'watchkeeper export' wrote") == 1 and "--traces" in told and "dataset" not in told
     assert fake.asked == []
 
 
@@ -266,7 +286,8 @@ def test_what_was_downloaded_from_a_page_is_imported_whole(
         fake.asked.clear()
         assert main(["import", str(tmp_path / name), "--server", fake.url]) == 0
         assert sent_spans(fake) == names
-        assert f"{len(names)} spans and {scores} scores" in capsys.readouterr().out
+        said = f"{counted(len(names), 'span')} and {counted(scores, 'score')} from"
+        assert said in capsys.readouterr().out
 
 
 def test_a_text_that_was_cut_within_a_character_costs_that_character_only(tmp_path: Path) -> None:

@@ -511,7 +511,7 @@ def test_all_that_is_lost_at_exit_is_said(
         make(30)
     watchkeeper.shutdown(0.3)
     dropped = stats()["dropped_spans"]["queue_full"]  # type: ignore[index]
-    lost = f"{30 - dropped} spans and 1 reports (feedback, scores) were not delivered before exit, and {dropped} spans had"
+    lost = f"{30 - dropped} spans and 1 report (feedback, scores) were not delivered before exit, and {dropped} spans had"
     assert dropped > 0 and lost in caplog.text
     assert "the queue is full; what is new is dropped and counted" in caplog.text
 
