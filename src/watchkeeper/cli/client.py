@@ -51,7 +51,6 @@ _ALIASES = {
     "user_id": "user",
 }
 _FAULT = re.compile(r"([a-z_]+(?:\.[^.:\s]+)*): (.+)", re.DOTALL)
-_SHOULD = re.compile(r"\b(?:Input|String|List|Dictionary) should ")
 _FIELDS_DESCRIBED = "/api/docs describes every field"
 
 
@@ -156,11 +155,6 @@ def as_command(hint: str) -> str:
     return _FIELD.sub(lambda m: f"--{m[1].replace('_', '-')} ", told)
 
 
-def plainly(words: str) -> str:
-    """What a check of types says, without its name for what it checked: `Input should be …` is `must be …`."""
-    return _SHOULD.sub("must ", words)
-
-
 @dataclass
 class Typed:
     """What stands on a command line. `options` are what its values are called there, by the names they have here."""
@@ -182,7 +176,7 @@ class Typed:
         found = _FAULT.fullmatch(said)
         if found is None:
             return said
-        path, words = found[1].removeprefix("settings.").split("."), plainly(found[2])
+        path, words = found[1].removeprefix("settings.").split("."), found[2]
         for end in range(len(path), 0, -1):
             if where := places.get(".".join(path[:end])):
                 return ": ".join([where, *([".".join(path[end:])] if path[end:] else []), words])

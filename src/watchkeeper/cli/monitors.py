@@ -125,8 +125,11 @@ def backtest(args: argparse.Namespace) -> int:
     rules = rules_of(found.config)
     monitors = [m for m in rules if args.monitor in (None, m.name)]
     if not monitors:
-        known = ", ".join(m.name for m in rules) or "none"
-        raise CliError(f"{args.config}: there is no such monitor; it has {known}")
+        if not rules:
+            raise CliError(f"{args.config}: there are no monitors in it; add some under monitors")
+        raise CliError(
+            f"{args.config}: there is no monitor {args.monitor!r}; it has {', '.join(m.name for m in rules)}"
+        )
     client = Client.of(args)
     body = {"monitors": [as_written(m) for m in monitors], "since": args.since}
     with _followed(client):

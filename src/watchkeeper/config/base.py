@@ -20,6 +20,58 @@ def form_in_words(fault: Mapping[str, Any]) -> str | None:
     return f"takes {words}" if words else None
 
 
+# By how the names of pydantic's faults begin; those about a value's kind first, as they say nothing of its size.
+_KINDS = {
+    "string_type": "a text",
+    "string_sub_type": "a text",
+    "string_unicode": "a text",
+    "bool_": "true or false",
+    "int_": "a whole number",
+    "float_": "a number",
+    "finite_number": "a finite number",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "an object",
+    "mapping_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "literal_error": "{expected}",
+    "none_required": "null",
+}
+_BOUNDS = {
+    "greater_than_equal": "must be at least {ge}",
+    "greater_than": "must be more than {gt}",
+    "less_than_equal": "must be at most {le}",
+    "less_than": "must be less than {lt}",
+    "string_too_short": "must have at least {min_length} character",
+    "string_too_long": "must have at most {max_length} character",
+    "too_short": "must have at least {min_length} entry",
+    "too_long": "must have at most {max_length} entry",
+    "json_invalid": "is not JSON: {error}",
+}
+
+
+def of_kind(fault: Mapping[str, Any]) -> str | None:
+    """What kind of value belongs where a fault of pydantic's found another; None where it is about something else."""
+    kind = str(fault["type"])
+    words = next((words for name, words in _KINDS.items() if kind.startswith(name)), None)
+    return words.format(**fault.get("ctx", {})) if words else None
+
+
+def fault_in_words(fault: Mapping[str, Any]) -> str:
+    """What a fault of pydantic's says, in the words of every other message: what belongs there."""
+    if kind := of_kind(fault):
+        return f"must be {kind}"
+    context: Mapping[str, Any] = fault.get("ctx", {})
+    if words := _BOUNDS.get(fault["type"]):
+        many = context.get("min_length" if fault["type"].endswith("short") else "max_length", 1) != 1
+        plural = words.replace("entry", "entries") if words.endswith("entry") else f"{words}s"
+        return (plural if many else words).format(**context)
+    return form_in_words(fault) or str(fault["msg"]).removeprefix("Value error, ")
+
+
 Name = Annotated[
     str,
     formed(

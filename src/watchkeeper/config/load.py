@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
-from watchkeeper.config.base import form_in_words
+from watchkeeper.config.base import fault_in_words
 from watchkeeper.config.models import NOT_AVAILABLE, Config
 from watchkeeper.config.problems import ConfigError, Problem, did_you_mean, shown
 from watchkeeper.config.semantics import findings
@@ -36,7 +36,11 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise ConfigError([Problem(shown_path, 1, 1, "", "there is no such file or folder")])
-    found = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+    try:
+        found = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES and p.is_file())
+    except OSError as error:  # a folder that goes away meanwhile, or that may not be read
+        place = str(error.filename or shown_path)
+        raise ConfigError([Problem(place, 1, 1, "", f"cannot be read: {error.strerror or error}")]) from None
     found = [p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts)]
     if not found:
         raise ConfigError([Problem(shown_path, 1, 1, "", "the folder holds no .yaml file")])
@@ -176,11 +180,10 @@ def _problem(error: Any, places: Mapping[Loc, Place], data: Any) -> Problem:
         allowed = did_you_mean(str(error["ctx"].get("tag", "")), tags)
     elif kind == "too_short":
         message = "is empty; it needs at least one entry"
-    elif form := form_in_words(error):
-        message = form
     elif kind == "union_tag_not_found":
         message = "'type' is required"
     else:
+        message = fault_in_words(error)
         message = message[0].lower() + message[1:]
     place = _place(places, loc)
     return Problem(place.file, place.line, place.column, key_text(loc), message, allowed)

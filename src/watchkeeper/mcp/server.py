@@ -16,7 +16,7 @@ from mcp.server.mcpserver.tools import Tool
 from mcp_types import ToolAnnotations
 from pydantic import ValidationError
 
-from watchkeeper.cli.client import Client, Typed, plainly
+from watchkeeper.cli.client import Client, Typed
 from watchkeeper.cli.errors import CliError
 from watchkeeper.mcp.failure import alert_of, failure_of, heading_of, row_of, run_of
 from watchkeeper.mcp.fence import fenced
@@ -219,7 +219,7 @@ class _Tool(Tool):
                 raise
             said, more = described(fault, self.fn_metadata.arg_model)
             more = _for_an_agent(more)
-            raise ToolError(plainly(f"{said}; {more}" if more else said)) from None
+            raise ToolError(f"{said}; {more}" if more else said) from None
 
 
 def _tool(work: Any, annotations: ToolAnnotations) -> Tool:

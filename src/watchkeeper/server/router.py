@@ -14,9 +14,16 @@ from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 from starlette.types import Receive, Scope, Send
 
-from watchkeeper.config.base import form_in_words
+from watchkeeper.config.base import fault_in_words, of_kind
 from watchkeeper.server import answers
-from watchkeeper.server.auth import Authenticator, authorise, check_csrf, project_of
+from watchkeeper.server.auth import (
+    Authenticator,
+    Projects,
+    asks_for_project,
+    authorise,
+    check_csrf,
+    project_of,
+)
 from watchkeeper.server.otlp_answers import otlp_error
 from watchkeeper.server.routing import ANONYMOUS, UNSAFE, Call, HttpError, Request, Response, Route, checked
 from watchkeeper.server.services import Services
@@ -63,22 +70,33 @@ def path_of(scope: Scope) -> str:
 _SAID = {"extra_forbidden": "is not known here", "missing": "is required"}
 
 
+def _of_the_body(words: str) -> str:
+    return f"the body {words}" if words.startswith(("must be ", "is not JSON")) else words
+
+
 def described(error: ValidationError, model: type[BaseModel] | None = None) -> tuple[str, str]:
     """The first fault of a request as one sentence, and the other fields at fault as a hint; where only unknown fields are, those
     `model` knows. What may be one of several things and is none of them is one fault, not one for each."""
     faults = error.errors(include_url=False, include_input=False)
     said: dict[str, list[str]] = {}
+    sized: set[str] = set()
     for fault in faults:
         steps = fault["loc"]
-        if steps and _BRANCH.match(str(steps[-1])):
-            steps = steps[:-1]
-        words = (
-            _SAID.get(fault["type"])
-            or form_in_words(fault)
-            or str(fault["msg"]).removeprefix("Value error, ")
-        )
-        said.setdefault(".".join(str(step) for step in steps), []).append(words)
-    parts = [f"{where}: {', or '.join(words)}" if where else words[0] for where, words in said.items()]
+        branch = bool(steps) and _BRANCH.match(str(steps[-1])) is not None
+        where = ".".join(str(step) for step in (steps[:-1] if branch else steps))
+        if branch and of_kind(fault) is None and where not in sized:
+            # It is of this kind, so what the other kinds would be is no help.
+            said.pop(where, None)
+            sized.add(where)
+        elif branch and where in sized:
+            continue
+        words = _SAID.get(fault["type"]) or fault_in_words(fault)
+        before = said.setdefault(where, [])
+        before.append(words.removeprefix("must be ") if before else words)
+    parts = [
+        f"{where}: {', or '.join(words)}" if where else _of_the_body(words[0])
+        for where, words in said.items()
+    ]
     if model is not None and all(fault["type"] == "extra_forbidden" for fault in faults):
         known = [field.alias or name for name, field in model.model_fields.items()]
         return parts[0], "; ".join([*parts[1:5], f"allowed: {', '.join(known) or 'none'}"])
@@ -154,6 +172,7 @@ class Router:
         self.routes = checked(routes)
         self.services = services
         self.auth = auth
+        self._projects = Projects(services)
         self._literal, self._patterns = matcher(self.routes)
 
     def find(self, path: str) -> tuple[Methods, dict[str, Any]] | None:
@@ -205,6 +224,8 @@ class Router:
         try:
             call = await self.prepare(route, request)
             result = await route.handler(call)
+            if call.first and route.begins:
+                await self._projects.note(call.project)
             if isinstance(result, Response):
                 return result
             return answers.json_response(result, route.status, _limited(call.query, result))
@@ -236,7 +257,15 @@ class Router:
         authorise(route, principal, project)
         if route.permission != "public":
             await check_csrf(request, principal)
-        call = Call(request, self.services, principal, project, route.permission)
+        first = (
+            route.permission != "public"
+            and project not in principal.roles
+            and asks_for_project(request)
+            and not await self._projects.has(project)
+        )
+        if first and not (route.begins or route.permission == "ingest"):
+            raise await self._projects.missing(project, principal)
+        call = Call(request, self.services, principal, project, route.permission, first=first)
         if route.query is not None:
             call.query = await _asked(request, route, route.query)
         if route.body is not None:

@@ -62,7 +62,7 @@ def parse(body: bytes, gauge: Gauge) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         tree = _lenient(body, error, gauge)
     if not isinstance(tree, dict):
-        raise Malformed(f"the body is JSON {_kind(tree)}, expected an object")
+        raise Malformed(f"the body must be a JSON object, got {_kind(tree)}")
     return cast(dict[str, Any], tree)
 
 

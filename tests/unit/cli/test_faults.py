@@ -22,8 +22,8 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
 @pytest.mark.parametrize(
     ("command", "said"),
     [
-        (["calibrate", "groundedness", "--draw", "0"], "--draw 0: must be greater than or equal to 2"),
-        (["calibrate", "groundedness", "--draw", "9", "--days", "0"], "--days 0: must be greater"),
+        (["calibrate", "groundedness", "--draw", "0"], "--draw 0: must be at least 2"),
+        (["calibrate", "groundedness", "--draw", "9", "--days", "0"], "--days 0: must be at least"),
         (["calibrate", "groundedness", "--cut", "nan"], "--cut nan: must be a finite number"),
         (["calibrate", "groundedness", "--dataset", "x y"], "--dataset x y: takes up to 100 letters"),
         (["calibrate", "groundedness", "--dataset", "x@0"], "x@0: the version after @ is a number from 1"),

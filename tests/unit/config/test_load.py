@@ -118,6 +118,18 @@ def test_it_accepts_the_sketch_of_the_design() -> None:
     assert rules_of(config)[0].owner == "support-ml"
 
 
+def test_a_folder_that_goes_away_while_it_is_read_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*_: Any) -> Any:
+        raise FileNotFoundError(2, "No such file or directory", str(tmp_path / "x"))
+
+    monkeypatch.setattr(Path, "rglob", gone)
+    with pytest.raises(ConfigError) as error:
+        load(tmp_path)
+    assert str(error.value.problems[0]) == f"{tmp_path / 'x'}:1:1: cannot be read: No such file or directory"
+
+
 @pytest.mark.parametrize(
     ("text", "place", "words"),
     [
@@ -126,7 +138,10 @@ def test_it_accepts_the_sketch_of_the_design() -> None:
         ("server:\n  hots: [a]", "2:3", ["server.hots", "did you mean 'hosts'"]),
         ("server:\n  hosts: [a]\n  hosts: [b]", "3:3", ["hosts", "already set in line 2"]),
         ("privacy: {redact: on}", "1:19", ["'on'", "true, false"]),
-        ("privacy: {redact: 1}", "1:19", ["privacy.redact", "boolean"]),
+        ("privacy: {redact: 1}", "1:19", ["privacy.redact: must be true or false"]),
+        ("privacy: {names: 5}", "1:18", ["privacy.names: must be a list"]),
+        ("monitors: 5", "1:11", ["monitors: must be a list"]),
+        ("privacy: 5", "1:10", ["privacy: must be an object"]),
         ("server: {limits: {body: 3 parsecs}}", "1:25", ["server.limits.body", "20 MiB"]),
         ("server: !!python/object/apply:os.system [ls]", "1:9", ["tag", "not allowed"]),
         ("server: !custom {}", "1:9", ["tag", "'!custom'"]),

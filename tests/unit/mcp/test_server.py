@@ -259,7 +259,7 @@ async def test_an_argument_that_cannot_be_is_told_in_a_line() -> None:
             ),
             ("list_signals", {"limt": 3}, "limt: is not known here; allowed: state, limit"),
             ("run_sql", {}, "query: is required"),
-            ("add_case", {"dataset": 1}, "dataset: must be a valid string; trace_id: is required"),
+            ("add_case", {"dataset": 1}, "dataset: must be a text; trace_id: is required"),
         ):
             assert await said(agent, name, wrong=True, **given) == told
 

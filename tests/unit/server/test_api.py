@@ -606,7 +606,14 @@ def test_it_says_in_json_what_json_cannot_hold() -> None:
     ("path", "body", "error", "hint"),
     [
         ("feedback", {"trace_id": TRACE, "rating": "meh"},
-         "rating: Input should be 'up' or 'down', or Input should be a valid boolean, or Input should be a valid number", ""),
+         "rating: must be 'up' or 'down', or true or false, or a number", ""),
+        ("feedback", {"trace_id": TRACE, "rating": 1e300}, "rating: must be at most 1000000000000000", ""),
+        ("feedback", {"trace_id": TRACE, "rating": 1, "name": 5}, "name: must be a text", ""),
+        ("feedback", [], "the body must be an object", ""),
+        ("scores", {"trace_id": TRACE, "scorer": "x", "value": "high"}, "value: must be a number", ""),
+        ("scores", {"trace_id": TRACE, "scorer": "x", "value": 1, "passed": 3}, "passed: must be true or false", ""),
+        ("guard", {"guard": "", "input": "x"}, "guard: ", ""),
+        ("guard", {"guard": "default", "input": {"a": 1}}, "input: must be a text", ""),
         ("feedback", {"trace_id": TRACE}, "give a rating, a comment, a correction, or the name of what happened", ""),
         ("feedback", {"trace_id": "0" * 32, "rating": "up"}, "trace_id: an id of zeros stands for none", ""),
         ("scores", {"trace_id": TRACE, "scorer": "x", "value": 1, "valeu": 2}, "valeu: is not known here",
@@ -615,12 +622,35 @@ def test_it_says_in_json_what_json_cannot_hold() -> None:
     ],
 )  # fmt: skip
 async def test_it_says_what_is_wrong_with_a_body_in_words(
-    served: Rig, path: str, body: dict[str, Any], error: str, hint: str
+    served: Rig, path: str, body: Any, error: str, hint: str
 ) -> None:
     async with served.client(served.key("ingest")) as client:
         answer = await client.post(f"/api/{path}", json=body)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(error) and answer.json()["hint"].startswith(hint)
+
+
+@pytest.mark.parametrize("body", [b"{", b"\xff", b"[" * 5000])
+async def test_it_says_that_a_body_is_not_json(served: Rig, body: bytes) -> None:
+    async with served.client(served.key("ingest")) as client:
+        answer = await client.post("/api/feedback", content=body)
+    assert answer.status_code == 400 and answer.json()["error"].startswith("the body is not JSON: ")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("alerts?state=nope", "state: must be 'ok', 'pending', 'firing', "),
+        ("deploys?limit=x", "limit: must be a whole number"),
+        ("deploys?limit=0", "limit: must be at least 1"),
+        ("traces?limit=9999", "limit: must be at most 500"),
+        ("traces?since=" + "1" * 50, "since: must have at most 40 characters"),
+    ],
+)
+async def test_it_says_what_a_parameter_may_be(served: Rig, asked: str, said: str) -> None:
+    async with served.client(served.key("viewer")) as client:
+        answer = await client.get(f"/api/{asked}")
+    assert answer.status_code == 400 and answer.json()["error"].startswith(said)
 
 
 async def test_it_says_which_parameters_a_list_takes(served: Rig) -> None:

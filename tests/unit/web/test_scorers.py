@@ -20,7 +20,7 @@ from watchkeeper.reviewing.queue import item
 from watchkeeper.server.app import create_app
 from watchkeeper.server.services import Services
 from watchkeeper.store.columns import SpanRow
-from watchkeeper.store.records import jobs, reviews
+from watchkeeper.store.records import access, jobs, reviews
 
 
 class Surface(World):
@@ -45,6 +45,7 @@ async def surface(tmp_path: Path) -> AsyncIterator[Surface]:
     made = Surface(tmp_path)
     # One process has one embedded store: whatever fails, it must not stay open for the next test.
     try:
+        await made.records.write(lambda c: access.ensure_project(c, "p", NOW))
         await made.traffic()
         await Roller(made.columns, made.records, RollPlan()).roll("p", NOW)
         yield made
@@ -200,6 +201,7 @@ async def test_a_person_labels_without_seeing_the_verdict(surface: Surface) -> N
 async def test_the_pages_are_there_on_the_first_day(tmp_path: Path) -> None:
     empty = Surface(tmp_path)
     try:
+        await empty.records.write(lambda c: access.ensure_project(c, "p", NOW))
         async with empty.browser() as browser:
             assert "Had nothing to look at" in (await browser.get("/scorers")).text
             one = await browser.get("/scorers/quality")

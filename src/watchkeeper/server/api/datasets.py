@@ -89,7 +89,7 @@ async def list_datasets(call: Call) -> list[dict[str, Any]]:
     return [timed(row) for row in rows]
 
 
-@route("POST", "/api/datasets", permission="editor", body=Made, status=201)
+@route("POST", "/api/datasets", permission="editor", body=Made, status=201, begins=True)
 async def make(call: Call) -> dict[str, Any]:
     """Make an empty dataset."""
     given: Made = call.body
@@ -133,7 +133,15 @@ async def list_versions(call: Call) -> list[dict[str, Any]]:
     return [timed(row) for row in rows]
 
 
-@route("POST", "/api/datasets/{name}/cases", permission="editor", body=Cases, status=201, max_body=32 << 20)
+@route(
+    "POST",
+    "/api/datasets/{name}/cases",
+    permission="editor",
+    body=Cases,
+    status=201,
+    max_body=32 << 20,
+    begins=True,
+)
 async def change(call: Call) -> dict[str, Any]:
     """Add and remove cases: one new version. A change that changes nothing makes none. `moved` lists cases that it takes out of
     their split."""
