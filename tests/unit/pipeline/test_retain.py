@@ -177,7 +177,8 @@ async def test_what_nobody_has_read_leaves_the_queue_with_its_content_and_cannot
     world: World,
 ) -> None:
     items = {
-        t: item("p", t, "low_score", "low", 1.0, world.now) for t in ("old", "split", "read", "new", "erased")
+        t: item("p", t, "low_score", "low: Ada said no", 1.0, world.now)
+        for t in ("old", "split", "read", "new", "erased")
     }
     items["split"].reviewers = 2
 
@@ -193,6 +194,9 @@ async def test_what_nobody_has_read_leaves_the_queue_with_its_content_and_cannot
             "open",
             "disputed",
         ]
+
+    def reasons(c: Connection) -> set[str]:
+        return {i.reason for i in reviews.queue(c, "p", None)}
 
     def status(c: Connection) -> dict[str, str]:
         return {i.trace_id: i.status for i in reviews.queue(c, "p", None)}
@@ -216,8 +220,14 @@ async def test_what_nobody_has_read_leaves_the_queue_with_its_content_and_cannot
     with pytest.raises(Refused, match="nobody can judge"):
         await desk.label("p", items["old"].id, Given("good"), Who("ann", "test"))
     assert await desk.take_next("p", Who("ann", "test")) is not None
-    for _ in range(60):
+    for _ in range(58):
         world.now += DAY
         assert await world.dropped()
+    assert world.records.read_now(reasons) == {"low: Ada said no"}, (
+        "a score's reason stays as long as the score"
+    )
+    world.now += DAY
+    assert await world.dropped()
+    assert world.records.read_now(reasons) == {"low"}
     left = {"split": "gone", "read": "done"}
     assert world.records.read_now(status) == left, "what was labelled stays, the rest goes with its trace"

@@ -248,10 +248,19 @@ def lose(conn: Connection, project: str, trace_ids: Sequence[str]) -> int:
 
 
 def prune(conn: Connection, before_ns: int) -> int:
-    """Forget the items of before then that nobody read and nobody will; how many they were."""
+    """Forget the items of before then that nobody read and nobody will, and what others quote of a score or of a user behind the
+    colon of their reason; how many were forgotten."""
+    old = review_items.c.created_ns < before_ns
+    quoting = sa.select(review_items.c.id, review_items.c.reason).where(
+        old, review_items.c.reason.contains(": ")
+    )
+    cut = [{"at": ident, "said": reason.partition(": ")[0]} for ident, reason in conn.execute(quoting)]
+    if cut:
+        named = review_items.c.id == sa.bindparam("at")
+        conn.execute(sa.update(review_items).where(named).values(reason=sa.bindparam("said")), cut)
     labelled = sa.exists().where(labels.c.item_id == review_items.c.id)
-    old = sa.and_(review_items.c.status.in_(("displaced", "gone")), review_items.c.created_ns < before_ns)
-    return conn.execute(sa.delete(review_items).where(old, sa.not_(labelled))).rowcount
+    unread = review_items.c.status.in_(("displaced", "gone"))
+    return conn.execute(sa.delete(review_items).where(old, unread, sa.not_(labelled))).rowcount
 
 
 def _waits() -> sa.ColumnElement[bool]:
