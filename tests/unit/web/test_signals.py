@@ -28,6 +28,7 @@ def signal(**given: Any) -> dict[str, Any]:
          "answers another question", "helpful"),
         ({"source": "human", "scorer": "human", "title": None, "name": "human"},
          "called bad in review", "without a name for what is wrong"),
+        ({"source": "human", "scorer": "human", "title": "no steps", "name": "no_steps"}, "no steps", "found in review"),
         ({"kind": "topic", "title": "how to get a refund", "name": "how to get a refund"}, "how to get a refund", "has_steps"),
     ],
 )  # fmt: skip

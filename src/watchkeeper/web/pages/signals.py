@@ -44,8 +44,9 @@ def headed(signal: dict[str, Any]) -> dict[str, Any]:
     named = signal["name"] not in (signal["title"], signal["scorer"])
     # A scorer is a column and a tool a name in code; an error class is words.
     classes = [str(c).replace("_", " ") for c in (signal["error_class"],) if c and c != scorer]
+    called = {"class": scorer.replace("_", " "), "human": "found in review"}
     parts = [
-        scorer.replace("_", " ") if signal["source"] == "class" else scorer,
+        called.get(signal["source"], scorer),
         *classes,
         *([signal["tool"]] if signal["tool"] else []),
     ]
