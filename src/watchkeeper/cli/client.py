@@ -6,11 +6,12 @@ import http.client
 import json
 import os
 import re
+import sys
 import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from pathlib import Path
 from types import MappingProxyType
@@ -20,6 +21,7 @@ from watchkeeper.cli.errors import CliError
 from watchkeeper.server.security import MARK
 
 DEFAULT_SERVER = "http://127.0.0.1:4318"
+PROJECT_HEADER = "x-watchkeeper-project"
 DEFAULT_DATA_DIR = "watchkeeper-data"
 # Seconds an answer may take: a backtest over weeks in small steps takes minutes.
 PATIENCE = 600
@@ -254,7 +256,7 @@ class Client:
         if key:
             headers["authorization"] = f"Bearer {key}"
         if args.project:
-            headers["x-watchkeeper-project"] = args.project
+            headers[PROJECT_HEADER] = args.project
         for name, value in (("WATCHKEEPER_API_KEY", key), ("--project", args.project or "")):
             if not value.isprintable():
                 raise CliError(f"{name} holds a character that cannot be sent; write it in one line")
@@ -332,6 +334,23 @@ class Client:
         if answer.status >= 400:
             raise CliError(self.words(answer, places))
         return answer.json()
+
+    def note_project(self) -> None:
+        """Say on standard error that the project somebody named has no record yet, as a misspelt one has none: its answers are empty."""
+        named = self.headers.get(PROJECT_HEADER)
+        if named is None:
+            return
+        # Whose project is named is told that there is one.
+        answer = replace(self, headers={k: v for k, v in self.headers.items() if k != PROJECT_HEADER}).send(
+            "GET", "/api/projects", None
+        )
+        known: list[str] = answer.json() if answer.status == 200 else [named]
+        if named not in known:
+            there = ", ".join(known[:20]) + (", …" if len(known) > 20 else "")
+            print(
+                f"there is no project {named!r} yet: nothing was ever sent to it; there are {there}",
+                file=sys.stderr,
+            )
 
     def text(self, path: str) -> str:
         """The answer to a GET as text. Raises `CliError` with the server's own words."""

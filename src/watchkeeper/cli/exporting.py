@@ -47,6 +47,7 @@ def main(args: argparse.Namespace) -> int:
     if args.output == "-":
         client.download(path, sys.stdout.buffer.write)
         sys.stdout.buffer.flush()
+        client.note_project()
         return OK
     number = 0
     bar = Progress(1, "exporting")
@@ -63,4 +64,5 @@ def main(args: argparse.Namespace) -> int:
     finally:
         bar.end()
     print(f"wrote {number:,} bytes to {args.output}", file=sys.stderr)
+    client.note_project()
     return OK

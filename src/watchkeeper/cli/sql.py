@@ -16,7 +16,8 @@ def main(args: argparse.Namespace) -> int:
         raise CliError("the statement is empty; try: watchkeeper sql 'select * from traces limit 5'")
     if not query.isascii() and query != query.encode("utf-8", "replace").decode():
         raise CliError("the statement is not UTF-8")
-    answer = Client.of(args).call("POST", "/api/sql", {"query": query})
+    client = Client.of(args)
+    answer = client.call("POST", "/api/sql", {"query": query})
     columns, rows = answer["columns"], answer["rows"]
     if args.format == "csv":
         as_csv(columns, rows, sys.stdout)
@@ -31,4 +32,5 @@ def main(args: argparse.Namespace) -> int:
             "there are more rows than may be shown; add a limit or a condition, or take all with 'watchkeeper export --query'",
             file=sys.stderr,
         )
+    client.note_project()
     return OK

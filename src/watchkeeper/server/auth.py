@@ -278,52 +278,6 @@ def project_of(request: Request, principal: Principal) -> str:
     return min(principal.roles, default=DEFAULT_PROJECT)
 
 
-def asks_for_project(request: Request) -> bool:
-    """Whether a request itself names its project; a page's cookie may be of another server's data."""
-    return PROJECT_HEADER in request.headers or "project" in request.query_params
-
-
-class Projects:
-    """Which projects there are: a project is one from its first record on."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
-        self._seen = {DEFAULT_PROJECT}
-
-    async def has(self, name: str) -> bool:
-        """Whether anything was ever made, sent or configured under this name."""
-        if name not in self._seen:
-            self._seen |= await self._noted()
-        if name not in self._seen:
-            self._seen |= self._not_yet_noted()
-        return name in self._seen
-
-    async def _noted(self) -> set[str]:
-        return {*await self._services.records.read(access.list_projects)} - {EVERY_PROJECT}
-
-    def _not_yet_noted(self) -> set[str]:
-        config = self._services.config.current
-        sections = (getattr(config, name) for name in type(config).model_fields)
-        entries = (entry for section in sections if isinstance(section, tuple) for entry in section)
-        configured = {str(entry.project) for entry in entries if hasattr(entry, "project")}
-        counts = self._services.ingest.ledger.samples()
-        return configured | {labels["project"] for _, labels, n in counts if n} - {EVERY_PROJECT}
-
-    async def note(self, name: str) -> None:
-        """Something was made in it."""
-        now_ns = self._services.wall_clock()
-        await self._services.records.write(lambda c: access.ensure_project(c, name, now_ns))
-
-    async def missing(self, name: str, principal: Principal) -> HttpError:
-        """What to say of one that is not there."""
-        names = {DEFAULT_PROJECT, *await self._noted(), *self._not_yet_noted()}
-        mine = sorted(p for p in names if principal.role_in(p) is not None)
-        there = f"there are {', '.join(mine[:20])}" + (", …" if len(mine) > 20 else "")
-        return HttpError(
-            404, f"there is no project {name!r}", f"{there}; a project is one from its first record on"
-        )
-
-
 def authorise(route: Route, principal: Principal, project: str) -> None:
     """Raises `HttpError` 401 for nobody and 403 for somebody without the permission."""
     if route.permission == "public":

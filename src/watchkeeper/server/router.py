@@ -16,14 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from watchkeeper.config.base import fault_in_words, of_kind
 from watchkeeper.server import answers
-from watchkeeper.server.auth import (
-    Authenticator,
-    Projects,
-    asks_for_project,
-    authorise,
-    check_csrf,
-    project_of,
-)
+from watchkeeper.server.auth import Authenticator, authorise, check_csrf, project_of
 from watchkeeper.server.otlp_answers import otlp_error
 from watchkeeper.server.routing import ANONYMOUS, UNSAFE, Call, HttpError, Request, Response, Route, checked
 from watchkeeper.server.services import Services
@@ -172,7 +165,6 @@ class Router:
         self.routes = checked(routes)
         self.services = services
         self.auth = auth
-        self._projects = Projects(services)
         self._literal, self._patterns = matcher(self.routes)
 
     def find(self, path: str) -> tuple[Methods, dict[str, Any]] | None:
@@ -224,8 +216,6 @@ class Router:
         try:
             call = await self.prepare(route, request)
             result = await route.handler(call)
-            if call.first and route.begins:
-                await self._projects.note(call.project)
             if isinstance(result, Response):
                 return result
             return answers.json_response(result, route.status, _limited(call.query, result))
@@ -257,15 +247,7 @@ class Router:
         authorise(route, principal, project)
         if route.permission != "public":
             await check_csrf(request, principal)
-        first = (
-            route.permission != "public"
-            and project not in principal.roles
-            and asks_for_project(request)
-            and not await self._projects.has(project)
-        )
-        if first and not (route.begins or route.permission == "ingest"):
-            raise await self._projects.missing(project, principal)
-        call = Call(request, self.services, principal, project, route.permission, first=first)
+        call = Call(request, self.services, principal, project, route.permission)
         if route.query is not None:
             call.query = await _asked(request, route, route.query)
         if route.body is not None:

@@ -132,8 +132,8 @@ ANONYMOUS = Principal(actor="anonymous", kind="local")
 class Call:
     """One request being answered: who asks, for which project, with the query and body already validated.
 
-    `query` and `body` are instances of the models the route declared, else None. `first` says that nothing was ever made in the
-    project. `banner` is True in `--no-auth` mode: pages show that anyone on this machine can see everything.
+    `query` and `body` are instances of the models the route declared, else None. `banner` is True in `--no-auth`
+    mode: pages show that anyone on this machine can see everything.
     """
 
     request: Request
@@ -143,7 +143,6 @@ class Call:
     permission: str
     query: Any = None
     body: Any = None
-    first: bool = False
 
     @property
     def role(self) -> str | None:
@@ -190,7 +189,7 @@ H = TypeVar("H", bound=Handler)
 
 @dataclass(frozen=True)
 class Route:
-    """One method and path with its permission. What is made at one that `begins` may be the first record of its project."""
+    """One method and path with its permission. `answer` describes the JSON answer for the API document."""
 
     method: str
     path: str
@@ -202,7 +201,6 @@ class Route:
     summary: str = ""
     status: int = 200
     max_body: int = 1 << 20
-    begins: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what must never be served."""
@@ -233,15 +231,13 @@ def route(
     body: type[BaseModel] | None = None,
     status: int = 200,
     max_body: int = 1 << 20,
-    begins: bool = False,
 ) -> Callable[[H], H]:
     """Declare that the decorated `async def handler(call: Call)` answers `method path` for `permission`.
 
     The handler returns a Starlette `Response`, or plain data that is sent as JSON. `path` uses Starlette's
     parameters (`/traces/{trace_id}`), read from `call.request.path_params`. `query` and `body` are pydantic models
     the request must satisfy. `kind` decides how errors look (`page`: HTML, and 401 goes to the login page); by
-    default `/api/…` is JSON and everything else a page. With `begins` what is made may be the first record of a project, which
-    everything else needs to be there. Several declarations may be stacked on one handler.
+    default `/api/…` is JSON and everything else a page. Several declarations may be stacked on one handler.
     """
 
     def declare(handler: H) -> H:
@@ -256,7 +252,6 @@ def route(
             summary=inspect.getdoc(handler) or "",
             status=status,
             max_body=max_body,
-            begins=begins,
         )
         known = cast("list[Route]", handler.__dict__.setdefault("__watchkeeper_routes__", []))
         known.append(made)

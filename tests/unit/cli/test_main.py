@@ -216,14 +216,17 @@ def test_a_place_that_cannot_be_written_is_found_before_the_server_copies_anythi
 
 def test_it_prints_answers_as_table_csv_and_json(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     answer = {"columns": ["name", "n"], "rows": [["=cmd()", 1], ["\x1b[31mred\nline", 22]], "truncated": True}
-    for _ in range(3):
+    for projects in (["q"], ["p"], ["p"]):
         fake.json(200, answer)
+        fake.json(200, projects)
     arguments = ["sql", "select 1", "--server", fake.url, "--project", "p", "--api-key", "wk_x"]
     assert main(arguments) == 0
     said = capsys.readouterr()
     assert "\x1b" not in said.out and said.out.splitlines()[2].endswith("  1") and "more rows" in said.err
+    assert "there is no project 'p' yet: nothing was ever sent to it; there are q" in said.err
     assert main([*arguments, "--format", "csv"]) == 0
-    assert "'=cmd()" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "'=cmd()" in said.out and "no project" not in said.err
     assert main([*arguments, "--format", "json"]) == 0
     assert json.loads(capsys.readouterr().out.splitlines()[0]) == {"name": "=cmd()", "n": 1}
     method, path, body, headers = fake.asked[0]

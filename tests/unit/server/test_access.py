@@ -2,7 +2,6 @@
 
 import base64
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -408,44 +407,3 @@ async def test_housekeeping_waits_for_a_disk_that_takes_nothing(
     await served.app.auth.flush()
     [key] = served.services.records.read_now(lambda c: access.list_keys(c, "default"))
     assert key.last_used_ns is not None
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "body"),
-    [
-        ("GET", "/api/traces", None),
-        ("GET", "/api/alerts", None),
-        ("GET", "/metrics", None),
-        ("POST", "/api/sql", {"query": "select 1"}),
-        ("POST", "/api/erasures", {"user_id": "u"}),
-        ("POST", "/api/backfills", {"scorer": "groundedness"}),
-        ("POST", "/api/replays", {}),
-    ],
-)
-async def test_a_misspelt_project_is_no_empty_one(served: Rig, method: str, path: str, body: Any) -> None:
-    served.key("viewer", project="support")
-    async with served.client(served.key("admin", project="*")) as client:
-        by_header = await client.request(method, path, json=body, headers={"x-watchkeeper-project": "suport"})
-        by_query = await client.request(method, f"{path}?project=suport", json=body)
-    for answer in (by_header, by_query):
-        assert answer.status_code == 404 and answer.json()["error"] == "there is no project 'suport'"
-        assert answer.json()["hint"].startswith("there are default, support; ")
-
-
-async def test_a_project_is_there_from_its_first_record_on(served: Rig) -> None:
-    there, new = {"x-watchkeeper-project": "new"}, {"x-watchkeeper-project": "sent"}
-    async with served.client(served.key("admin", project="*")) as client:
-        assert (await client.post("/api/datasets", json={"name": "???"}, headers=there)).status_code == 400
-        assert (await client.get("/api/datasets", headers=there)).status_code == 404
-        assert (await client.post("/api/datasets", json={"name": "d"}, headers=there)).status_code == 201
-        assert [d["name"] for d in (await client.get("/api/datasets", headers=there)).json()] == ["d"]
-        assert "new" in (await client.get("/api/projects")).json()
-        # What was sent is there at once, also before it was noted among the records.
-        served.ingest.ledger.receive("sent", "traces", 1)
-        assert (await client.get("/api/traces", headers=new)).status_code == 200
-
-
-async def test_a_key_of_a_project_reads_it_before_its_first_record(served: Rig) -> None:
-    async with served.client(served.key("viewer", project="own")) as client:
-        for headers in ({}, {"x-watchkeeper-project": "own"}):
-            assert (await client.get("/api/alerts", headers=headers)).json() == []

@@ -66,7 +66,7 @@ def login_path(token: str) -> str:
     return f"/login?token={token}"
 
 
-@route("POST", "/api/users", permission="admin", body=NewUser, status=201, begins=True)
+@route("POST", "/api/users", permission="admin", body=NewUser, status=201)
 async def add_user(call: Call) -> dict[str, Any]:
     """Add a person. `login` is their one-time link, valid for 24 hours; hand it to them."""
     given: NewUser = call.body

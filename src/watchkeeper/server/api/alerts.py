@@ -160,7 +160,7 @@ def _silence_json(silence: alerts.SilenceRow) -> dict[str, Any]:
     return {**shown, "starts": iso(silence.starts_ns), "ends": iso(silence.ends_ns)}
 
 
-@route("POST", "/api/silences", permission="editor", body=NewSilence, status=201, begins=True)
+@route("POST", "/api/silences", permission="editor", body=NewSilence, status=201)
 async def silence(call: Call) -> dict[str, Any]:
     """Add a silence of at most 90 days; alerts go on being watched, and nobody is told."""
     given: NewSilence = call.body

@@ -89,7 +89,7 @@ async def list_datasets(call: Call) -> list[dict[str, Any]]:
     return [timed(row) for row in rows]
 
 
-@route("POST", "/api/datasets", permission="editor", body=Made, status=201, begins=True)
+@route("POST", "/api/datasets", permission="editor", body=Made, status=201)
 async def make(call: Call) -> dict[str, Any]:
     """Make an empty dataset."""
     given: Made = call.body
@@ -140,7 +140,6 @@ async def list_versions(call: Call) -> list[dict[str, Any]]:
     body=Cases,
     status=201,
     max_body=32 << 20,
-    begins=True,
 )
 async def change(call: Call) -> dict[str, Any]:
     """Add and remove cases: one new version. A change that changes nothing makes none. `moved` lists cases that it takes out of

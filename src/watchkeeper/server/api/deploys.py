@@ -25,7 +25,7 @@ class Change(Body):
     note: Long | None = None
 
 
-@route("POST", "/api/deploys", permission="editor", body=Change, status=201, begins=True)
+@route("POST", "/api/deploys", permission="editor", body=Change, status=201)
 async def add_deploy(call: Call) -> dict[str, Any]:
     """Mark a change. Without `time` it happened now; the same change sent twice, without a time within five minutes, is one marker."""
     change: Change = call.body

@@ -123,7 +123,7 @@ async def keep(call: Call, *scores: Score) -> None:
         await call.services.on_scores(list(scores))
 
 
-@route("POST", "/api/feedback", permission="ingest", body=Feedback, status=201, begins=True)
+@route("POST", "/api/feedback", permission="ingest", body=Feedback, status=201)
 async def give_feedback(call: Call) -> dict[str, Any]:
     """Record what a user said about a trace, as a score with the source `user`. The trace may arrive later."""
     given: Feedback = call.body
@@ -158,7 +158,7 @@ async def give_feedback(call: Call) -> dict[str, Any]:
     return made if given.correction is None else {**made, "edit_distance": scores[-1].value}
 
 
-@route("POST", "/api/scores", permission="ingest", body=External, status=201, begins=True)
+@route("POST", "/api/scores", permission="ingest", body=External, status=201)
 async def give_score(call: Call) -> dict[str, Any]:
     """Record a score made by another system. Sending it again with the same scorer and version replaces it."""
     given: External = call.body

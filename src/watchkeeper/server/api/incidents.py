@@ -149,7 +149,7 @@ async def open_incident(call: Call, given: NewIncident) -> str:
     return made
 
 
-@route("POST", "/api/incidents", permission="reviewer", body=NewIncident, status=201, begins=True)
+@route("POST", "/api/incidents", permission="reviewer", body=NewIncident, status=201)
 async def open_one(call: Call) -> dict[str, Any]:
     """Open an incident by hand, or for an alert; one that exists for the same alerts is reopened."""
     made = await open_incident(call, call.body)

@@ -51,7 +51,7 @@ async def list_keys(call: Call) -> list[dict[str, Any]]:
     return [key_json(k, now) for k in found if k.project in wanted]
 
 
-@route("POST", "/api/keys", permission="admin", body=NewKey, status=201, begins=True)
+@route("POST", "/api/keys", permission="admin", body=NewKey, status=201)
 async def create(call: Call) -> dict[str, Any]:
     """Make a key. `key` is shown in this answer and never again."""
     given: NewKey = call.body

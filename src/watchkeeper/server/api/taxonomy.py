@@ -137,7 +137,7 @@ async def proposals(call: Call) -> dict[str, Any]:
     return await suggested(call)
 
 
-@route("POST", "/api/taxonomy", permission="reviewer", body=Accepted, status=201, begins=True)
+@route("POST", "/api/taxonomy", permission="reviewer", body=Accepted, status=201)
 async def accepting(call: Call) -> dict[str, Any]:
     """Take a name into use, and give it to the labels it was proposed from."""
     return await accept(call, call.body)

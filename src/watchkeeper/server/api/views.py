@@ -70,7 +70,7 @@ async def listed(call: Call) -> list[dict[str, Any]]:
     ]
 
 
-@route("POST", "/api/views", permission="editor", body=Saved, status=201, begins=True)
+@route("POST", "/api/views", permission="editor", body=Saved, status=201)
 async def save(call: Call) -> dict[str, Any]:
     """Save filters of the trace list under a name; a name that is taken gets the new filters."""
     given: Saved = call.body
