@@ -166,11 +166,13 @@ def test_whoever_takes_an_alert_takes_its_incident(records: Records) -> None:
 
 
 def test_a_form_sent_twice_opens_one_incident(records: Records) -> None:
-    def opened(at: int) -> str:
-        about = {"metric": "m", "cohort": {}, "since_ns": 1}
+    def opened(at: int, metric: str = "m", owner: str = "ml") -> str:
+        about = {"metric": metric, "cohort": {}, "since_ns": at}
         return records.write_now(
-            lambda c: incidents.open_by_hand(c, "default", "short", "warn", "ml", at, "ann", about)
+            lambda c: incidents.open_by_hand(c, "default", "short", "warn", owner, at, "ann", about)
         )
 
     assert opened(10**10) == opened(10**10 + 5 * 10**9) != opened(10**12)
     assert len(records.read_now(lambda c: incidents.find(c, "default", incidents.UNRESOLVED))) == 2
+    # Who opens one about each of several metrics, by a script, has as many.
+    assert len({opened(10**10), opened(10**10, "latency_ms"), opened(10**10, owner="ops")}) == 3

@@ -715,3 +715,10 @@ async def test_a_list_as_long_as_its_limit_says_so(served: Rig) -> None:
         whole = await client.get("/api/series?limit=3")
     assert cut.headers["x-watchkeeper-limited"] == "2" and len(cut.json()) == 2
     assert "x-watchkeeper-limited" not in whole.headers
+
+
+async def test_an_address_that_is_none_is_told_what_one_looks_like(served: Rig) -> None:
+    async with served.client(served.key("admin")) as client:
+        answer = await client.post("/api/users", json={"email": "ann", "role": "viewer"})
+    assert answer.status_code == 400
+    assert answer.json() == {"error": "email: 'ann' is not an address", "hint": "write it as ann@example.com"}

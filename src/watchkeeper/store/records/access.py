@@ -217,9 +217,9 @@ def create_user(conn: Connection, email: str, now_ns: int) -> str:
     """A new person's id. Raises `AccessRefused` when the address is malformed or taken."""
     clean = email.strip().lower()
     if not _EMAIL.match(clean):
-        raise AccessRefused("that is not an e-mail address")
+        raise AccessRefused(f"email: {email[:80]!r} is not an address", "write it as ann@example.com")
     if conn.execute(sa.select(users.c.id).where(users.c.email == clean)).first() is not None:
-        raise AccessRefused(f"there is already a user {clean}")
+        raise AccessRefused(f"there is already a user {clean}", "change the role of the one that is there")
     user_id = secrets.token_hex(12)
     conn.execute(sa.insert(users).values(id=user_id, email=clean, created_ns=now_ns))
     return user_id

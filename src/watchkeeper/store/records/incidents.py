@@ -1,6 +1,7 @@
 """Incidents and their timelines."""
 
 import hashlib
+import json
 from typing import Any, Literal
 
 import msgspec
@@ -94,11 +95,11 @@ def open_by_hand(
     actor: str,
     document: dict[str, Any],
 ) -> str:
-    """Open an incident that no alert opened; `document` says what it is about. The same words at the same time are the
-    same incident, so that a form sent twice opens one."""
-    incident_id = hashlib.sha256(
-        "\x1f".join((project, "by hand", title, actor, str(now_ns // 10**10))).encode()
-    ).hexdigest()[:24]
+    """Open an incident that no alert opened; `document` says what it is about. The same words about the same at the same time are
+    the same incident, so that a form sent twice opens one."""
+    about = {key: value for key, value in document.items() if key != "since_ns"}
+    said = (project, "by hand", title, actor, severity, owner, json.dumps(about, sort_keys=True))
+    incident_id = hashlib.sha256("\x1f".join((*said, str(now_ns // 10**10))).encode()).hexdigest()[:24]
     if conn.execute(sa.select(incidents.c.id).where(_here(project, incident_id))).first() is None:
         _insert(conn, incident_id, project, title, severity, owner, now_ns, document)
         note(conn, project, incident_id, now_ns, "opened", actor, title)
