@@ -42,6 +42,8 @@ NO_KEY = "this needs an API key or a login"
 KEY_HINT = (
     "send Authorization: Bearer wk_…; 'watchkeeper keys create' makes a key, 'watchkeeper login-link' a login"
 )
+# What every 401 carries (RFC 9110, 11.6.1).
+CHALLENGE = {"www-authenticate": "Bearer"}
 
 
 def key_in(headers: Mapping[str, str], otlp: bool) -> str | None:
@@ -136,7 +138,7 @@ class Authenticator:
             if key is None:
                 await self._failed_key(why, source, text)
                 said = {"revoked": "this key was revoked", "expired": "this key has expired"}.get(why)
-                raise HttpError(401, said or "this is not a valid API key", KEY_HINT)
+                raise HttpError(401, said or "this is not a valid API key", KEY_HINT, CHALLENGE)
             roles = MappingProxyType({key.project: key.role})
             found = Principal(f"key:{key.name}", "key", roles, key_id=key.id)
             self._remember(digest, found)
@@ -283,7 +285,7 @@ def authorise(route: Route, principal: Principal, project: str) -> None:
     if route.permission == "public":
         return
     if principal is ANONYMOUS:
-        raise HttpError(401, NO_KEY, KEY_HINT, {"www-authenticate": "Bearer"})
+        raise HttpError(401, NO_KEY, KEY_HINT, CHALLENGE)
     role = principal.role_in(project)
     if not allows(role, route.permission):
         have = f"your role here is {role}" if role else "you have no role in this project"

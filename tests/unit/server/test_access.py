@@ -407,3 +407,13 @@ async def test_housekeeping_waits_for_a_disk_that_takes_nothing(
     await served.app.auth.flush()
     [key] = served.services.records.read_now(lambda c: access.list_keys(c, "default"))
     assert key.last_used_ns is not None
+
+
+@pytest.mark.parametrize("sent", [{}, {"authorization": "Bearer wk_x_y"}, {"authorization": "Bearer "}])
+@pytest.mark.parametrize("path", ["/api/traces", "/v1/traces"])
+async def test_whoever_is_not_known_is_told_how_to_say_who_they_are(
+    served: Rig, path: str, sent: dict[str, str]
+) -> None:
+    async with served.client() as client:
+        answer = await client.request("GET" if path[1] == "a" else "POST", path, headers=sent)
+    assert answer.status_code == 401 and answer.headers["www-authenticate"] == "Bearer"
