@@ -45,6 +45,8 @@ _BLOCK_KEYS = frozenset(("type", "text", "parts", "role", "content", "toolUse", 
 _DUMPED = frozenset(("messages", "choices", "generations", "model"))
 # What an older OpenLIT says instead of the calls that were asked for.
 _CALLED = "Function called with tools"
+# Its answer where several were asked for, each on an event that bears its place.
+_CHOICE = "gen_ai.content.completion."
 # NeMo Guardrails tells a conversation by what was heard and uttered.
 _HEARD = ("guardrails.utterance.user.", "guardrails.user_message")
 _UTTERED = "guardrails.utterance.bot."
@@ -77,6 +79,7 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
     spoken: list[RawEvent] = []
     choices: list[RawEvent] = []
     details: list[RawEvent] = []
+    several: list[tuple[int, dict[str, Any]]] = []
     for event in map(_unplaced, ordered):
         name = event.name
         if name in MESSAGE_EVENTS:
@@ -91,6 +94,8 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
             _prompt(draft, event.attributes)
         elif name == "gen_ai.content.completion":
             _completion(draft, event.attributes)
+        elif name.startswith(_CHOICE) and name[len(_CHOICE) :].isdecimal():
+            several.append((int(name[len(_CHOICE) :]), event.attributes))
         elif name == "gen_ai.evaluation.result":
             common.evaluation_event(draft, _with_body(event), event.time_ns)
         elif name == "gen_ai.guardrail.result":
@@ -116,10 +121,19 @@ def read(draft: Draft, events: list[RawEvent]) -> None:
             gen_ai_tool.read(draft, _with_body(event))
         elif len(event.attributes) == 1:
             _side_of_function(draft, event)
+    if several and not draft.outputs:
+        said = [first(told, "gen_ai.completion", "content") for _, told in sorted(several, key=_place)]
+        draft.outputs = [
+            Message("assistant", [Part("text", text=t)]) for v in said if (t := as_text(v))
+        ] or None
     if details:
         _details(draft, details)
     if spoken or choices:
         _conversation(draft, spoken, choices)
+
+
+def _place(told: tuple[int, dict[str, Any]]) -> int:
+    return told[0]
 
 
 def _side_of_function(draft: Draft, event: RawEvent) -> None:

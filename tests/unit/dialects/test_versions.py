@@ -484,3 +484,17 @@ def test_a_mastra_call_that_ended_with_an_error_has_failed() -> None:
     tool = span({"mastra.span.type": "tool_call", "gen_ai.operation.name": "execute_tool", "gen_ai.tool.name": "find",
                  "gen_ai.tool.call.result": '{"found": 1}'}, name="execute_tool find")  # fmt: skip
     assert tool.tool is not None and (tool.tool.name, tool.tool.result) == ("find", {"found": 1})
+
+
+def test_each_choice_on_an_event_that_bears_its_place_is_an_answer() -> None:
+    made = _llm(
+        span(
+            {"gen_ai.operation.name": "chat", "gen_ai.response.finish_reasons": ["stop"]},
+            events=[
+                event("gen_ai.content.prompt", gen_ai__prompt="user: Capital?"),
+                event("gen_ai.content.completion.1", gen_ai__completion="Lyon."),
+                event("gen_ai.content.completion.0", gen_ai__completion="Paris."),
+            ],
+        )
+    )
+    assert [m.text for m in made.output_messages] == ["Paris.", "Lyon."] and made.output_text == "Paris."
